@@ -1,0 +1,242 @@
+"""Parameters of a run: from a notebook's cell or a parameter file to one frozen, checked dataclass.
+
+An unknown key, a wrong type or a contradiction is an error that names the key and says what to write instead; papermill by itself
+would only warn. What a value means for the rows, the model or the device is checked where it is used.
+"""
+import os
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from mtdnn_kit.registry import DATASETS, Dataset, dataset_from
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+
+
+class ConfigError(ValueError):
+    """A parameter that cannot be meant: the message starts with its key."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All parameters of one training run, with the defaults of the packaged sample on a CPU (paper, "Settings", gives its own).
+
+    Lengths are in wordpieces, `batch_size` in questions or rows a step, `warmup` is a share of all steps, percentages do not occur.
+    """
+
+    run_dir: str | None = None  # folder that the run leaves behind; None: a new one, runs/001, runs/002 …
+    encoder: str = DEFAULT_ENCODER  # a name on the Hugging Face hub, or a folder
+    data: str = "sample"  # "sample", "hub", or a folder of TASK/SPLIT.jsonl.gz
+    tasks: list[str] = field(default_factory=lambda: ["squad", "swag", "cola", "mrpc", "mnli"])  # the first is the main one
+    define: dict[str, dict] = field(default_factory=dict)  # further datasets: name → registry row
+    qa_weight: float | None = 0.8  # probability of the main task at each step
+    sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
+    sampler: Literal["weighted", "proportional"] = "weighted"
+    exhausted: Literal["cycle", "drop"] = "cycle"  # when an auxiliary dataset runs out within an epoch
+    epochs: float = 1.0  # passes of the main task; may be fractional
+    max_steps: int | None = None  # ends the schedule early
+    batch_size: int = 16
+    grad_accumulation: int = 1  # pieces that a batch is cut into to save memory; the batch stays batch_size
+    learning_rate: float = 3e-4
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    optimizer: Literal["adamax", "adamax_mtdnn", "adamw"] = "adamax"
+    max_grad_norm: float = 1.0
+    head_dropout: float = 0.3  # before the sc and mcc heads
+    encoder_dropout: float = 0.1
+    loss: Literal["sum", "mean"] = "sum"  # of the start and the end cross entropy
+    loss_weights: dict[str, float] = field(default_factory=dict)  # task → factor of its loss; 1 where not named
+    max_length: int = 160
+    max_question: int = 64
+    overlap: int = 40
+    max_answer: int = 30
+    n_best: int = 20
+    threshold_articles: list[str] = field(default_factory=list)  # titles held out of training to tune the threshold
+    train_limit: int | None = None  # at most so many training rows a task
+    eval_limit: int | None = None  # at most so many scored rows a task
+    eval_every: int | None = None  # steps between scorings of the threshold articles during training
+    log_every: int = 10  # steps between writes of the log; the device is waited for only then
+    checkpoint_every: int | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None  # processor threads; None: as many as torch takes
+    seed: int = 0
+    init_from: str | None = None  # a finished run whose model this one starts from
+    resume: bool = False  # go on from the last checkpoint of run_dir
+
+    def __post_init__(self):
+        hints = get_type_hints(Config)
+        for key in fields(self):
+            object.__setattr__(self, key.name, _typed(key.name, getattr(self, key.name), hints[key.name]))
+        _check(self)
+
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """Registry rows of this run's tasks, in order."""
+        known = {**DATASETS, **{name: dataset_from(name, row) for name, row in self.define.items()}}
+        return {task: known[task] for task in self.tasks}
+
+    def to_yaml(self) -> str:
+        """The parameters as a parameter file."""
+        return yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True)
+
+
+def from_params(namespace: Mapping[str, Any]) -> Config:
+    """Config from a notebook's `globals()`: every public literal that IPython did not define must be a parameter.
+
+    Raises ConfigError that starts with the key: unknown, of the wrong type, or contradicting another one.
+    """
+    literal = (str, int, float, bool, list, tuple, dict, type(None))
+    named = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in IPYTHON_NAMES and isinstance(v, literal)}
+    known = [f.name for f in fields(Config)]
+    for key in named:
+        if key not in known:
+            raise ConfigError(f"{key}: no such parameter.{_nearest(key, known)} All are: {', '.join(known)}.")
+    return Config(**named)
+
+
+def from_file(path: str | Path, **changes) -> Config:
+    """Config from a YAML parameter file, with `changes` on top. Raises ConfigError; OSError where the file cannot be read."""
+    try:
+        params = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a YAML parameter file ({error})") from None
+    if not isinstance(params, dict) or not all(isinstance(key, str) for key in params):
+        raise ConfigError(f"{path}: a parameter file holds lines of the form `key: value`")
+    private = [key for key in params if key.startswith("_") or key in IPYTHON_NAMES]
+    if private:
+        raise ConfigError(f"{private[0]}: no such parameter in {path}")
+    return from_params({**params, **changes})
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The folder that relative paths resolve against: the nearest one upwards that holds pyproject.toml, else the current one."""
+    start = Path(start or os.getcwd()).resolve()
+    return next((folder for folder in (start, *start.parents) if (folder / "pyproject.toml").is_file()), start)
+
+
+def resolve(path: str) -> Path:
+    """A path of a parameter file as an absolute path (see `project_root`)."""
+    return Path(os.path.abspath(project_root() / Path(path).expanduser()))
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(key, known, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _typed(key: str, value: Any, hint: Any) -> Any:
+    """`value` as `hint` says, or ConfigError. An int serves as a float, a bool never as a number, a tuple as a list."""
+    if isinstance(value, tuple):
+        value = list(value)
+    if not _fits(value, hint):
+        raise ConfigError(f"{key}: {value!r} is {_kind(value)}; it must be {_describe(hint)}.{_remedy(value, hint)}")
+    number = float in (hint, *get_args(hint))
+    return float(value) if number and isinstance(value, int) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if origin is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, get_args(hint)[0]) for item in value)
+    if origin is dict:
+        name, item = get_args(hint)
+        return isinstance(value, dict) and all(_fits(k, name) and _fits(v, item) for k, v in value.items())
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _kind(value: Any) -> str:
+    names = {str: "text", bool: "true/false", int: "a whole number", float: "a number", list: "a list", dict: "a mapping"}
+    return names.get(type(value), "nothing (null)" if value is None else type(value).__name__)
+
+
+def _describe(hint: Any) -> str:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_describe(option) for option in get_args(hint))
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, get_args(hint)))
+    if origin is list:
+        return f"a list, each item {_describe(get_args(hint)[0])}"
+    if origin is dict:
+        return f"a mapping, each value {_describe(get_args(hint)[1])}"
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a mapping", type(None): "null"}
+    return names[hint]
+
+
+def _remedy(value: Any, hint: Any) -> str:
+    numeric = {int, float} & {hint, *get_args(hint)}
+    if isinstance(value, str) and numeric:
+        return " YAML reads 3e-5 as text: write 3.0e-5, without quotes."
+    if isinstance(value, str) and get_origin(hint) is list:
+        return " A list given by papermill's -p arrives as text: put it into a parameter file."
+    return ""
+
+
+def _check(c: Config) -> None:
+    """What the parameters must satisfy among themselves; ConfigError names the first one that does not."""
+    _check_tasks(c)
+    _check_sampler(c)
+    at_least = dict(batch_size=1, grad_accumulation=1, max_answer=1, n_best=1, log_every=1, seed=0, max_question=1, overlap=0)
+    for key, low in {**at_least, "max_length": 8, "weight_decay": 0}.items():
+        _require(getattr(c, key) >= low, key, f"{getattr(c, key)} is too small: at least {low}")
+    for key in ("max_steps", "train_limit", "eval_limit", "eval_every", "checkpoint_every", "threads"):
+        _require(getattr(c, key) is None or getattr(c, key) >= 1, key, "must be at least 1, or null for none")
+    for key in ("epochs", "learning_rate", "max_grad_norm"):
+        _require(getattr(c, key) > 0, key, f"{getattr(c, key)} must be above 0")
+    for key in ("warmup", "head_dropout", "encoder_dropout"):
+        _require(0 <= getattr(c, key) < 1, key, f"{getattr(c, key)} must be at least 0 and below 1")
+    _require(c.grad_accumulation <= c.batch_size, "grad_accumulation", f"cuts a batch of {c.batch_size} into at most that many pieces")
+    _require(c.eval_every is None or bool(c.threshold_articles), "eval_every", "scores the threshold_articles, and none are named")
+    _require(not c.resume or c.run_dir is not None, "resume", "goes on in run_dir, and none is named")
+    for task, factor in c.loss_weights.items():
+        _require(task in c.tasks, "loss_weights", f"{task!r} is none of the tasks {c.tasks}")
+        _require(factor > 0, "loss_weights", f"{task}: {factor} must be above 0")
+
+
+def _check_tasks(c: Config) -> None:
+    _require(bool(c.tasks), "tasks", "names no task")
+    for name, row in c.define.items():
+        _require(name not in DATASETS, "define", f"{name!r} is already a task of the kit: choose another name")
+        _require(name.replace("_", "").replace("-", "").isalnum(), "define", f"{name!r}: a name has letters, digits, - and _ only")
+        try:
+            dataset_from(name, row)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    known = [*DATASETS, *c.define]
+    for task in c.tasks:
+        _require(task in known, "tasks", f"unknown task {task!r}.{_nearest(task, known)} There are {', '.join(known)}; define adds more")
+        _require(c.tasks.count(task) == 1, "tasks", f"{task!r} is named twice")
+    has_qa = any(dataset.type == "qa" for dataset in c.datasets.values())
+    _require(has_qa or not c.threshold_articles, "threshold_articles", "only question answering has a threshold, and no task is of that type")
+
+
+def _check_sampler(c: Config) -> None:
+    if c.sampler != "weighted":
+        for key in ("qa_weight", "sharing"):
+            _require(getattr(c, key) is None, key, f"sampler {c.sampler!r} does not use it: set it to null")
+        return
+    _require(c.sharing is not None, "sharing", "sampler 'weighted' needs it: 'dataset' or 'group'")
+    _require(c.qa_weight is not None and 0 < c.qa_weight <= 1, "qa_weight", f"{c.qa_weight} must be a probability above 0")
+    alone = len(c.tasks) == 1 and c.qa_weight < 1
+    _require(not alone, "qa_weight", f"{c.qa_weight} leaves {1 - c.qa_weight:.3g} to other tasks, but there are none: set it to 1.0")
+
+
+def _require(holds: bool, key: str, message: str) -> None:
+    if not holds:
+        raise ConfigError(f"{key}: {message}.")

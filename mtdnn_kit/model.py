@@ -1,0 +1,140 @@
+"""One shared encoder with transformers' own heads around it (paper, "Model").
+
+Each task wraps the same base model in the class that transformers builds for its family (`AutoModelFor…`), so its logits are those of
+that class by construction, and what is exported loads without this kit. The model knows task names and head classes; it knows nothing
+of rows, losses or batches.
+"""
+import json
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from mtdnn_kit.encoders import EncoderError
+from mtdnn_kit.tasks import TYPES
+
+DROPOUTS = (  # what the encoder families call the dropout of their layers
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout", "mlp_dropout",
+)  # fmt: skip
+
+
+class MultiTask(nn.Module):
+    """`encoder`: the shared base model. `heads`: task → transformers' model for it, all holding that one encoder.
+
+    `specs`: task → {"type": a task type, "labels": number of labels}.
+    """
+
+    def __init__(self, encoder: nn.Module, heads: dict[str, nn.Module], specs: dict[str, dict]):
+        super().__init__()
+        self.encoder, self.heads, self.specs = encoder, nn.ModuleDict(heads), specs
+
+    def forward(self, task: str, inputs: dict[str, Tensor]) -> Tensor:
+        """Logits: qa [B, T, 2] (start, end; −inf at padding), sc [B, L], mcc [B, C]."""
+        out = self.heads[task](**inputs)
+        if self.specs[task]["type"] != "qa":
+            return out.logits
+        logits = torch.stack([out.start_logits, out.end_logits], dim=-1)
+        return logits.masked_fill(inputs["attention_mask"][..., None] == 0, -torch.inf)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every weight once: `encoder.…` and `heads.TASK.…`."""
+        return {name: p.detach().contiguous() for name, p in self.named_parameters()}
+
+
+def load_tokenizer(path: Path):
+    """The encoder's fast tokenizer. Raises EncoderError: none there, or a slow one, which gives no character offsets."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise EncoderError(f"encoder {path.name!r}: its tokenizer does not load ({error}); tokenizer.json is needed") from None
+    if not tokenizer.is_fast:
+        raise EncoderError(f"encoder {path.name!r} has a slow tokenizer, which gives no character offsets; tokenizer.json is needed")
+    return tokenizer
+
+
+def load_encoder_config(path: Path, max_length: int):
+    """The encoder's configuration. Raises EncoderError where it cannot serve: a decoder, or fewer positions than `max_length`."""
+    config = AutoConfig.from_pretrained(path, local_files_only=True)
+    if config.is_encoder_decoder or getattr(config, "is_decoder", False) or type(config) not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
+        raise EncoderError(f"encoder {path.name!r} ({config.model_type}) is no encoder with a question-answering head")
+    positions = getattr(config, "max_position_embeddings", max_length)
+    if max_length > positions:
+        raise EncoderError(f"max_length: {max_length} is more than the {positions} positions of encoder {path.name!r}")
+    return config
+
+
+def takes_token_types(config) -> bool:
+    """Whether the encoder tells segments apart (BERT); DistilBERT, RoBERTa and ModernBERT do not."""
+    return getattr(config, "type_vocab_size", 0) > 1
+
+
+def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head_dropout: float, max_length: int, seed: int) -> MultiTask:
+    """A pretrained encoder with a fresh head for each of `specs`; a head's weights depend on seed and task name alone.
+
+    `head_dropout` is before the sc and mcc heads (paper, "Settings"); qa heads have none of ours.
+    """
+    config = load_encoder_config(path, max_length)
+    for name in DROPOUTS:
+        if hasattr(config, name):
+            setattr(config, name, encoder_dropout)
+    encoder = AutoModel.from_pretrained(path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True)
+    heads = {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}
+    return MultiTask(encoder, heads, specs)
+
+
+def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Module:
+    """transformers' model of a task type around `encoder`, its own layers freshly drawn by transformers' own rule."""
+    import zlib
+
+    config = type(encoder.config)(**{**encoder.config.to_dict(), "num_labels": spec["labels"]})
+    with torch.device("meta"):  # its own encoder is dropped again: never make it
+        model = getattr(transformers, TYPES[spec["type"]].HEAD).from_config(config)
+    setattr(model, model.base_model_prefix, encoder)
+    own = [module for name, module in model.named_children() if name != model.base_model_prefix]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(seed.encode()))
+        for module in own:
+            module.to_empty(device="cpu").apply(model._init_weights)
+    for dropped in (m for module in own for m in module.modules() if isinstance(m, nn.Dropout)):
+        dropped.p = dropout if spec["type"] != "qa" else dropped.p
+    return model
+
+
+def save_model(model: MultiTask, tokenizer, folder: Path) -> None:
+    """Weights (safetensors), the encoder's configuration, the tasks and the tokenizer, in an existing folder."""
+    save_file({name: x.cpu() for name, x in model.tensors().items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    model.encoder.config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "tasks.json").write_text(json.dumps(model.specs, indent=1) + "\n")
+
+
+def load_model(folder: Path) -> tuple[MultiTask, object]:
+    """The model and the tokenizer that `save_model` left. Raises EncoderError where weights are missing or of another shape."""
+    config, specs = AutoConfig.from_pretrained(folder, local_files_only=True), json.loads((folder / "tasks.json").read_text())
+    encoder = AutoModel.from_config(config, dtype=torch.float32)
+    model = MultiTask(encoder, {task: _head(encoder, spec, 0.0, task) for task, spec in specs.items()}, specs)
+    load_weights(model, load_file(folder / "model.safetensors"), folder)
+    return model.eval(), load_tokenizer(folder)
+
+
+def load_weights(model: MultiTask, tensors: dict[str, Tensor], source: Path, missing_heads: bool = False) -> None:
+    """Copies `tensors` into the model; tasks that only one side has are left alone if `missing_heads`."""
+    for name, p in model.named_parameters():
+        if name not in tensors and missing_heads and name.startswith("heads."):
+            continue
+        if name not in tensors or tensors[name].shape != p.shape:
+            found = tuple(tensors[name].shape) if name in tensors else "nothing"
+            raise EncoderError(f"{source.name}: weight {name} should have shape {tuple(p.shape)}; there is {found}")
+        p.data.copy_(tensors[name])
+
+
+def export(model: MultiTask, tokenizer, task: str, folder: Path) -> None:
+    """Writes one task's model as transformers itself would: `AutoModelFor….from_pretrained(folder)` needs no code of ours."""
+    head = model.heads[task]
+    with torch.device("meta"):
+        expected = set(type(head)(head.config).state_dict())
+    head.save_pretrained(folder, state_dict={k: v.contiguous() for k, v in head.state_dict().items() if k in expected})
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,86 @@
+"""Optimizers and the learning-rate schedule (paper, "Settings": Adamax with weight decay fix, warm-up over 0.1 of the steps, linear decay).
+
+Decay is decoupled (Loshchilov & Hutter, 2019) and spares biases and LayerNorm. A parameter without a gradient is not touched: neither
+decayed nor its moments moved (design, statement 11).
+"""
+import torch
+from torch import Tensor, nn
+
+
+class Adamax(torch.optim.Optimizer):
+    """Adamax (Kingma & Ba, 2015, section 7.1) with decoupled weight decay; torch's own decays by L2, which is something else.
+
+    m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  θ ← θ − lr · (m / u / (1 − β₁ᵗ) + decay · θ), t counted for each parameter by itself.
+    `bias_correction=False` leaves out 1 − β₁ᵗ (the 2019 variant that the paper probably used).
+    """
+
+    def __init__(self, params, lr: float, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0, bias_correction: bool = True):
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, bias_correction=bias_correction))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._update(p, group)
+
+    def _update(self, p: Tensor, group: dict) -> None:
+        state, (beta1, beta2) = self.state[p], group["betas"]
+        if not state:
+            state.update(step=0, exp_avg=torch.zeros_like(p), exp_inf=torch.zeros_like(p))
+        state["step"] += 1
+        m, u = state["exp_avg"].lerp_(p.grad, 1 - beta1), state["exp_inf"].mul_(beta2)
+        torch.maximum(u, p.grad.abs().add_(group["eps"]), out=u)
+        correction = 1 - beta1 ** state["step"] if group["bias_correction"] else 1.0
+        p.mul_(1 - group["lr"] * group["weight_decay"]).addcdiv_(m, u, value=-group["lr"] / correction)
+
+
+def make_optimizer(name: str, model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """`adamax`, `adamax_mtdnn` or `adamw`; two groups, the second (biases, LayerNorm: one-dimensional) without decay."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+    if name == "adamax_mtdnn":
+        return Adamax(groups, learning_rate, eps=1e-6, bias_correction=False)
+    return Adamax(groups, learning_rate)
+
+
+def clip_gradients(parameters: list[Tensor], max_norm: float, each: bool) -> Tensor:
+    """Scales the gradients to norm `max_norm` at most: all together, or `each` parameter by itself (`adamax_mtdnn`).
+
+    Returns the global norm before clipping, a scalar on the device (not waited for).
+    """
+    parameters = [p for p in parameters if p.grad is not None]
+    if not each:
+        return nn.utils.clip_grad_norm_(parameters, max_norm)
+    norms = torch.stack([nn.utils.clip_grad_norm_(p, max_norm) for p in parameters])
+    return torch.linalg.vector_norm(norms)
+
+
+def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
+    """Rate of a step counted from 0: rises over the first `warmup` · total steps to the peak, then falls linearly towards 0.
+
+    Step k of W warm-up steps has (k + 1) / W of the peak and step k of the rest (T − k) / (T − W): no step has rate 0.
+    """
+    rising = round(warmup * total)
+    return peak * ((step + 1) / rising if step < rising else (total - step) / (total - rising))
+
+
+def state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+    """The optimizer's state as named tensors, `PARAMETER|KEY`, for a checkpoint without pickle."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {f"{names[id(p)]}|{k}": torch.as_tensor(v) for p, state in optimizer.state.items() for k, v in state.items()}
+
+
+def load_state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Puts back what `state_tensors` gave."""
+    parameters = dict(model.named_parameters())
+    for name, value in tensors.items():
+        p, key = parameters[name.rpartition("|")[0]], name.rpartition("|")[2]
+        own_count = key == "step" and isinstance(optimizer, Adamax)
+        optimizer.state[p][key] = int(value) if own_count else value.to(p.device)

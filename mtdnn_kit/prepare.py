@@ -1,0 +1,135 @@
+"""Everything that a run does before its first step: rows, features, tokenizer, schedule. No model weights, no device.
+
+Notebook 02 looks at what this returns before it trains; `training` takes it as it is.
+"""
+import difflib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mtdnn_kit.batches import batches, count, generator
+from mtdnn_kit.config import Config, ConfigError, resolve
+from mtdnn_kit.encoders import Encoder, find_encoder
+from mtdnn_kit.model import load_encoder_config, load_tokenizer, takes_token_types
+from mtdnn_kit.runs import Run
+from mtdnn_kit.sampler import Schedule, draw, weights
+from mtdnn_kit.sources import Rows, load
+from mtdnn_kit.tasks import TYPES
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run before its first step. `train`, `held_out`, `scored`: task → features; `held_out` are the threshold articles' questions."""
+
+    config: Config
+    encoder: Encoder
+    tokenizer: object
+    train: dict[str, object]
+    held_out: dict[str, object]
+    scored: dict[str, object]
+    schedule: Schedule
+    probabilities: dict[str, float]
+    sources: dict[str, dict]
+    passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
+
+    @property
+    def specs(self) -> dict[str, dict]:
+        """What the model needs to know of each task: its type and its number of labels."""
+        datasets = self.config.datasets
+        return {task: {"type": d.type, "labels": len(d.labels) if d.type == "sc" else 1} for task, d in datasets.items()}
+
+    def batch(self, step: int) -> tuple[str, np.ndarray]:
+        """The task of a step (from 0) and the items of its batch."""
+        task, pass_, number = self.schedule.at(step)
+        if self.passes.get(task, (None,))[0] != pass_:
+            self.passes[task] = pass_, self._batches(task, pass_)
+        return task, self.passes[task][1][number]
+
+    def table(self) -> list[dict]:
+        """A row a task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass, probability."""
+        return [self._table_row(task) for task in self.train]
+
+    def _batches(self, task: str, pass_: int) -> list[np.ndarray]:
+        return batches(self.config.seed, task, pass_, self.train[task].lengths, self.config.batch_size)
+
+    def _table_row(self, task: str) -> dict:
+        features, lengths = self.train[task], self.train[task].lengths
+        padded = sum(len(batch) * lengths[batch].max() for batch in self._batches(task, 0))
+        return {
+            "task": task,
+            "type": self.config.datasets[task].type,
+            "rows": len(features.rows),
+            "windows": len(lengths),
+            "mean tokens": round(float(lengths.mean()), 1),
+            "longest": int(lengths.max()),
+            "padding": f"{1 - lengths.sum() / padded:.1%}",
+            "batches": count(len(lengths), self.config.batch_size),
+            "probability": round(self.probabilities[task], 4),
+            "held out": len(self.held_out[task].rows) if task in self.held_out else 0,
+            "scored": len(self.scored[task].rows) if task in self.scored else 0,
+        }
+
+
+def prepare(config: Config) -> Setup:
+    """Reads and checks all rows, makes the features and draws the schedule.
+
+    Raises DataError, EncoderError or ConfigError, each saying what to change, before anything is trained or written.
+    """
+    datasets = config.datasets
+    encoder = _encoder(config)
+    tokenizer, types = load_tokenizer(encoder.path), takes_token_types(load_encoder_config(encoder.path, config.max_length))
+    tables = {(t, s): _load(t, d, s, config.data) for t, d in datasets.items() for s in dict.fromkeys((d.train, d.score)) if s}
+    rows = {task: tables[task, d.train].rows for task, d in datasets.items()}
+    held, rows = _hold_out(rows, datasets, config.threshold_articles)
+    rows = {task: _subset(some, config.train_limit) for task, some in rows.items()}
+    scored = {task: _subset(tables[task, d.score].rows, config.eval_limit) for task, d in datasets.items() if d.score}
+
+    def features(some: dict[str, list]) -> dict[str, object]:
+        return {task: TYPES[datasets[task].type].features(r, datasets[task], tokenizer, config, types) for task, r in some.items()}
+
+    train = features(rows)
+    sizes = {task: count(len(f.lengths), config.batch_size) for task, f in train.items()}
+    p = weights(config.sampler, list(sizes.values()), [d.type for d in datasets.values()], config.qa_weight, config.sharing)
+    schedule = draw(config.seed, sizes, p, config.exhausted, config.epochs, config.max_steps)
+    sources = {f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint} for (t, s), r in tables.items()}
+    held, scored = features({task: _subset(some, config.eval_limit) for task, some in held.items()}), features(scored)
+    return Setup(config, encoder, tokenizer, train, held, scored, schedule, dict(zip(sizes, p.tolist(), strict=True)), sources)
+
+
+def _load(task: str, dataset, split: str, data: str) -> Rows:
+    return load(task, dataset, split, data if data in ("sample", "hub") else str(resolve(data)))
+
+
+def _encoder(config: Config) -> Encoder:
+    """The encoder's files; those of the run's model where `init_from` names one."""
+    if config.init_from is None:
+        return find_encoder(config.encoder)
+    run = Run(config.init_from)
+    if not run.finished:
+        raise ConfigError(f"init_from: {run.path} is no finished run")
+    if run.config["encoder"] != config.encoder:
+        raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
+    return find_encoder(str(run.path / "model"))
+
+
+def _hold_out(rows: dict[str, list], datasets: dict, titles: list[str]) -> tuple[dict[str, list], dict[str, list]]:
+    """The threshold articles' questions of the tasks that are scored, and the rows without them (taken out of every qa task)."""
+    qa = [task for task in rows if datasets[task].type == "qa"]
+    known = {row.title for task in qa for row in rows[task]}
+    for title in titles:
+        if title not in known:
+            near = difflib.get_close_matches(title, known, n=3) or sorted(known)[:5]
+            raise ConfigError(f"threshold_articles: no training question has the title {title!r}. There are, e.g., {', '.join(near)}.")
+    held = {task: [row for row in rows[task] if row.title in titles] for task in qa if datasets[task].score}
+    left = {task: [row for row in some if task not in qa or row.title not in titles] for task, some in rows.items()}
+    for task, some in left.items():
+        if not some:
+            raise ConfigError(f"threshold_articles: nothing of task {task!r} is left to train on; hold out fewer articles")
+    return {task: some for task, some in held.items() if some}, left
+
+
+def _subset(rows: list, limit: int | None) -> list:
+    """At most `limit` rows, spread over the file, the same for every seed; their order is kept."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[i] for i in sorted(generator(0, "subset").permutation(len(rows))[:limit])]

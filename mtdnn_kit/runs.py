@@ -1,0 +1,181 @@
+"""The run folder: what a run leaves behind, and reading it back. Files and their names; no model, no torch.
+
+Each file is whole or absent: it is written beside its place, synced and renamed. A run counts as finished when its manifest says so,
+and that is written last.
+"""
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import yaml
+
+from mtdnn_kit.config import Config, ConfigError, project_root, resolve
+
+RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every"}
+
+
+class RunError(ValueError):
+    """A run folder that is not what it should be; says which file, and what to do."""
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Writes a file so that it is there whole or not at all, even if the machine stops."""
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def write_json(path: Path, value) -> None:
+    """Writes indented JSON, whole or not at all. Raises ValueError on NaN and infinity, which JSON has not."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Makes a folder that is there whole or not at all: `fill` writes into it under another name."""
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    fill(partial)
+    for file in partial.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(partial, path)
+
+
+def code_hash() -> str:
+    """sha256 over the kit's own modules, in order of their names."""
+    folder, digest = Path(__file__).parent, hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+class Run:
+    """A run folder, read when asked."""
+
+    def __init__(self, path: str | Path):
+        self.path = resolve(str(path))
+
+    def __repr__(self) -> str:
+        return f"Run({self.name}: {self.manifest['status']}, {', '.join(self.config['tasks'])})"
+
+    @property
+    def name(self) -> str:
+        """Its path within the project, or the folder's name."""
+        root = project_root()
+        return str(self.path.relative_to(root)) if self.path.is_relative_to(root) else self.path.name
+
+    @property
+    def config(self) -> dict:
+        """The parameters it was made with, resolved."""
+        return yaml.safe_load(self._text("config.yaml"))
+
+    @property
+    def manifest(self) -> dict:
+        """Status, versions, seed, device, data fingerprints, steps, times (design, "Run folder")."""
+        return json.loads(self._text("manifest.json"))
+
+    @property
+    def metrics(self) -> dict:
+        """{task: {score: percent, "n": rows}}."""
+        return json.loads(self._text("metrics.json"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run ended and everything it writes is there."""
+        return (self.path / "manifest.json").is_file() and self.manifest["status"] == "finished"
+
+    def log(self) -> list[dict]:
+        """One record a step: step, epoch, task, loss, lr, grad_norm, tokens_per_second."""
+        return [record for record in self._log() if "loss" in record]
+
+    def scorings(self) -> list[dict]:
+        """Scores of the threshold articles during training (`eval_every`): step, task and scores."""
+        return [record for record in self._log() if "scores" in record]
+
+    def _log(self) -> list[dict]:
+        return [json.loads(line) for line in self._text("log.jsonl").splitlines()]
+
+    def answers(self, task: str = "squad") -> dict[str, str]:
+        """{question id: answer} at the tuned threshold, the official format."""
+        return json.loads(self._text(f"predictions/{task}.json"))
+
+    def nbest(self, task: str = "squad") -> Iterator[dict]:
+        """Per question: id, null score, and n-best as [start, end, score, probability], character offsets."""
+        with gzip.open(self.path / f"predictions/{task}_nbest.jsonl.gz", "rt", encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RunError(f"{self.path} has no {name}: not a run folder, or the run has not come that far") from None
+
+
+def claim(config: Config) -> Run:
+    """The folder that a run may write to: a new one, or the one it goes on in.
+
+    Raises ConfigError where the folder holds another run, or one with other parameters.
+    """
+    if config.run_dir is None:
+        return _next_run(project_root() / "runs")
+    run = Run(config.run_dir)
+    if not (run.path / "manifest.json").exists():
+        run.path.mkdir(parents=True, exist_ok=True)
+        return run
+    if not config.resume:
+        state = "a finished run" if run.finished else "an unfinished run"
+        raise ConfigError(f"run_dir: {run.path} holds {state}. Name another folder, delete it, or set resume: true to go on with it.")
+    for key, value in run.config.items():
+        if key not in RESUME_MAY_CHANGE and value != getattr(config, key):
+            raise ConfigError(f"{key}: the run in {run.path} has {value!r}, not {getattr(config, key)!r}; a resumed run keeps its parameters.")
+    return run
+
+
+def _next_run(folder: Path) -> Run:
+    folder.mkdir(exist_ok=True)
+    for number in range(1, 10_000):
+        try:
+            (folder / f"{number:03d}").mkdir()
+        except FileExistsError:
+            continue
+        return Run(folder / f"{number:03d}")
+    raise RunError(f"{folder} is full: delete runs that are no longer needed")
+
+
+class Log:
+    """log.jsonl of a run at work: lines are appended when flushed; a resumed run drops what came after its checkpoint."""
+
+    def __init__(self, path: Path, done: int):
+        self.path = path
+        kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= done] if path.exists() and done else []
+        write_whole(path, "".join(line + "\n" for line in kept))
+
+    def append(self, records: list[dict]) -> None:
+        """Appends records, one JSON line each, and syncs."""
+        with open(self.path, "a") as file:
+            file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def checkpoints(run: Run) -> list[tuple[int, Path]]:
+    """(steps done, folder) of the checkpoints, oldest first."""
+    found = (run.path / "checkpoints").glob("step-*[0-9]")
+    return sorted((int(folder.name.removeprefix("step-")), folder) for folder in found)
+
+
+def prune_checkpoints(run: Run, keep: int) -> None:
+    """Deletes all checkpoints but the last `keep`."""
+    old = checkpoints(run)
+    for _, folder in old[: max(len(old) - keep, 0)]:
+        shutil.rmtree(folder)

@@ -1,0 +1,227 @@
+"""train(config) → run folder: the paper's Algorithm 1 as one loop on accelerate.
+
+Which batch comes at which step was drawn before (`sampler`), and the random state of a step depends on seed and step alone, so a run that
+is stopped at any step and resumed goes on bit for bit. The device is waited for only when the log is written. Needs no Jupyter.
+"""
+import math
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+
+from mtdnn_kit.batches import generator
+from mtdnn_kit.config import Config
+from mtdnn_kit.devices import describe, resolve_device, resolve_precision
+from mtdnn_kit.evaluation import evaluate, held_out_scores
+from mtdnn_kit.model import MultiTask, build_model, load_weights, save_model
+from mtdnn_kit.optim import clip_gradients, learning_rate, load_state_tensors, make_optimizer, state_tensors
+from mtdnn_kit.prepare import Setup, prepare
+from mtdnn_kit.runs import Log, Run, checkpoints, claim, code_hash, prune_checkpoints, write_folder, write_json, write_whole
+from mtdnn_kit.tasks import TYPES
+
+KEEP = 2  # checkpoints
+PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; says step, task and what to change."""
+
+
+def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict]], None] | None = None) -> Run:
+    """Trains, evaluates and leaves a run folder (design, "Run folder").
+
+    setup: what `prepare(config)` returned, if it was called before. watch: called with the new log records every `log_every` steps.
+    Raises DataError, EncoderError or ConfigError before the first step; TrainingError where the loss is no number.
+    """
+    setup = setup or prepare(config)
+    run = claim(config)
+    if run.finished:
+        return run
+    accelerator, precision = _accelerator(config)
+    run_manifest = _start(run, setup, accelerator.device, precision)
+    model = _model(setup)
+    optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    done, seconds = _restore(run, model, optimizer) if config.resume else (0, 0.0)
+    log, started = Recorder(run, setup, done, watch), time.perf_counter()
+
+    model.train()
+    parameters, total = list(model.parameters()), len(setup.schedule)
+    for step in range(done, total):
+        task, items = setup.batch(step)
+        torch.manual_seed(int(generator(config.seed, "step", step).integers(2**63)))
+        rate = learning_rate(step, total, config.warmup, config.learning_rate)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, tokens = _backward(accelerator, model, setup, task, items)
+        norm = clip_gradients(parameters, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        log.add(step, task, rate, loss, norm, tokens)
+        if _due(step, config.eval_every, total):
+            log.scores(step, held_out_scores(model, setup.held_out, config, precision))
+        if _due(step, config.checkpoint_every, total):
+            log.flush()
+            _checkpoint(run, step + 1, model, optimizer, seconds + time.perf_counter() - started)
+    log.close()
+    seconds += time.perf_counter() - started
+
+    write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
+    write_json(run.path / "metrics.json", evaluate(model, setup, precision, run.path / "predictions"))
+    write_json(run.path / "manifest.json", {**run_manifest, "status": "finished", "train_seconds": round(seconds, 3), "end": _now()})
+    return run
+
+
+def _due(step: int, every: int | None, total: int) -> bool:
+    """Whether something is to be done after a step (from 0); after the last one, the end of the run does it."""
+    return every is not None and (step + 1) % every == 0 and step + 1 < total
+
+
+def _backward(accelerator: Accelerator, model: MultiTask, setup: Setup, task: str, items) -> tuple[torch.Tensor, int]:
+    """Gradients of a batch, in `grad_accumulation` pieces that together weigh as the whole; its loss (not waited for) and its tokens."""
+    config, features, total, tokens = setup.config, setup.train[task], 0.0, 0
+    pieces = min(config.grad_accumulation, len(items))
+    for piece in (items[i::pieces] for i in range(pieces)):
+        batch = features.collate(piece)
+        inputs = {name: x.to(accelerator.device, non_blocking=True) for name, x in batch.inputs.items()}
+        targets = batch.targets.to(accelerator.device, non_blocking=True)
+        loss = TYPES[model.specs[task]["type"]].loss(model(task, inputs), targets, config) * (len(piece) / len(items))
+        accelerator.backward(loss * config.loss_weights.get(task, 1.0))
+        total, tokens = total + loss.detach(), tokens + batch.tokens
+    return total, tokens
+
+
+def _accelerator(config: Config) -> tuple[Accelerator, str]:
+    """accelerate on the resolved device, and the resolved precision. Its state is one a process: a second run must start afresh."""
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=device.type == "cpu"), precision
+
+
+def _model(setup: Setup) -> MultiTask:
+    """The encoder with fresh heads; with `init_from`, that run's weights in the encoder and in the heads of the same name."""
+    c = setup.config
+    model = build_model(setup.encoder.path, setup.specs, c.encoder_dropout, c.head_dropout, c.max_length, c.seed)
+    if c.init_from is not None:
+        load_weights(model, load_file(setup.encoder.path / "model.safetensors"), setup.encoder.path, missing_heads=True)
+    return model
+
+
+def _start(run: Run, setup: Setup, device: torch.device, precision: str) -> dict:
+    """Writes config.yaml and a manifest that says "running"; returns the manifest."""
+    manifest = {
+        "status": "running",
+        "code": code_hash(),
+        "python": ".".join(map(str, __import__("sys").version_info[:3])),
+        "packages": {name: version(name) for name in PACKAGES},
+        "seed": setup.config.seed,
+        "device": str(device.type),
+        "machine": describe(device),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "encoder": setup.encoder.record(),
+        "data": setup.sources,
+        "steps": len(setup.schedule),
+        "draws": setup.schedule.draws(),
+        "passes": setup.schedule.passes(),
+        "start": run.manifest["start"] if (run.path / "manifest.json").exists() else _now(),
+    }
+    write_whole(run.path / "config.yaml", setup.config.to_yaml())
+    write_json(run.path / "manifest.json", manifest)
+    return manifest
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _checkpoint(run: Run, done: int, model: MultiTask, optimizer, seconds: float) -> None:
+    """Weights, optimizer state and time so far after `done` steps; no random state is needed, and nothing is pickled."""
+
+    def fill(folder: Path) -> None:
+        save_file(model.tensors(), folder / "model.safetensors")
+        save_file(state_tensors(optimizer, model), folder / "optimizer.safetensors")
+        write_json(folder / "state.json", {"step": done, "train_seconds": seconds})
+
+    write_folder(run.path / "checkpoints" / f"step-{done:07d}", fill)
+    prune_checkpoints(run, KEEP)
+
+
+def _restore(run: Run, model: MultiTask, optimizer) -> tuple[int, float]:
+    """Steps done and seconds spent at the last checkpoint, whose state is put into model and optimizer; 0 without one."""
+    found = checkpoints(run)
+    if not found:
+        return 0, 0.0
+    done, folder = found[-1]
+    load_weights(model, load_file(folder / "model.safetensors"), folder)
+    load_state_tensors(optimizer, model, load_file(folder / "optimizer.safetensors"))
+    state = __import__("json").loads((folder / "state.json").read_text())
+    return done, state["train_seconds"]
+
+
+class Recorder:
+    """The log of a training and its progress bar. Losses stay on the device until `log_every` steps are together."""
+
+    def __init__(self, run: Run, setup: Setup, done: int, watch: Callable[[list[dict]], None] | None):
+        self.log, self.setup, self.watch = Log(run.path / "log.jsonl", done), setup, watch
+        self.pending, self.smooth, self.since = [], {}, time.perf_counter()
+        self.bar = tqdm(total=len(setup.schedule), initial=done, desc="training", unit="step", mininterval=1.0, leave=False)
+
+    def add(self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
+        """Takes the figures of a step (from 0)."""
+        record = {"step": step + 1, "epoch": int(self.setup.schedule.epoch[step]), "task": task, "lr": rate, "tokens": tokens}
+        self.pending.append((record, torch.stack([loss.float(), norm.float()])))
+        if (step + 1) % self.setup.config.log_every == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Waits for the device and writes what is pending. Raises TrainingError where a loss is no finite number."""
+        if not self.pending:
+            return
+        values = torch.stack([figures for _, figures in self.pending]).tolist()
+        now, tokens = time.perf_counter(), sum(record["tokens"] for record, _ in self.pending)
+        speed = round(tokens / (now - self.since), 1)
+        records = []
+        for (record, _), (loss, norm) in zip(self.pending, values, strict=True):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise TrainingError(
+                    f"step {record['step']}, task {record['task']}: loss {loss}, gradient norm {norm}. "
+                    "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32."
+                )
+            records.append({**record, "loss": loss, "grad_norm": norm, "tokens_per_second": speed})
+        self.log.append(records)
+        self.pending, self.since = [], now
+        self._show(records)
+
+    def scores(self, step: int, found: dict[str, dict]) -> None:
+        """Writes the threshold articles' scores after a step."""
+        self.flush()
+        self.log.append([{"step": step + 1, "task": task, "scores": scores} for task, scores in found.items()])
+        self.since = time.perf_counter()
+
+    def close(self) -> None:
+        """Writes the rest and ends the bar."""
+        self.flush()
+        self.bar.close()
+
+    def _show(self, records: list[dict]) -> None:
+        for record in records:
+            before = self.smooth.get(record["task"], record["loss"])
+            self.smooth[record["task"]] = 0.9 * before + 0.1 * record["loss"]
+        last = records[-1]
+        self.bar.set_postfix_str(f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:.0f} tokens/s", refresh=False)
+        self.bar.update(len(records))
+        if self.watch:
+            self.watch(records)
