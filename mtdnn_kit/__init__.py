@@ -1,0 +1,23 @@
+"""mtdnn-kit: train one encoder on several language-understanding tasks, and see what that does to its answers.
+
+The names that a notebook uses; everything else is in the modules.
+"""
+import os
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from mtdnn_kit.config import Config, ConfigError, from_file, from_params  # noqa: E402
+from mtdnn_kit.registry import DATASETS, Dataset  # noqa: E402
+from mtdnn_kit.runs import Run, RunError  # noqa: E402
+
+__all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError", "ask", "from_file", "from_params", "prepare", "train"]
+
+
+def __getattr__(name: str):
+    """`train`, `prepare` and `ask` bring torch and transformers along: they are imported when first used."""
+    from importlib import import_module
+
+    homes = {"train": "training", "prepare": "preparation", "ask": "evaluation"}
+    if name not in homes:
+        raise AttributeError(f"mtdnn_kit has no {name!r}")
+    return getattr(import_module(f"mtdnn_kit.{homes[name]}"), name)

@@ -24,7 +24,7 @@ DROPOUTS = (  # what the encoder families call the dropout of their layers
 class MultiTask(nn.Module):
     """`encoder`: the shared base model. `heads`: task → transformers' model for it, all holding that one encoder.
 
-    `specs`: task → {"type": a task type, "labels": number of labels}.
+    `specs`: task → {"type": a task type, "labels": number of outputs, "names": the labels' names (sc)}.
     """
 
     def __init__(self, encoder: nn.Module, heads: dict[str, nn.Module], specs: dict[str, dict]):
@@ -80,6 +80,7 @@ def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head
     for name in DROPOUTS:
         if hasattr(config, name):
             setattr(config, name, encoder_dropout)
+    transformers.utils.logging.disable_progress_bar()  # a bar of 0.02 s is only debris in a notebook
     encoder = AutoModel.from_pretrained(path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True)
     heads = {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}
     return MultiTask(encoder, heads, specs)
@@ -89,7 +90,10 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
     """transformers' model of a task type around `encoder`, its own layers freshly drawn by transformers' own rule."""
     import zlib
 
-    config = type(encoder.config)(**{**encoder.config.to_dict(), "num_labels": spec["labels"]})
+    shared = {k: v for k, v in encoder.config.to_dict().items() if k not in ("id2label", "label2id", "architectures")}
+    config = type(encoder.config)(**shared, num_labels=spec["labels"])
+    if "names" in spec:
+        config.id2label, config.label2id = dict(enumerate(spec["names"])), {name: i for i, name in enumerate(spec["names"])}
     with torch.device("meta"):  # its own encoder is dropped again: never make it
         model = getattr(transformers, TYPES[spec["type"]].HEAD).from_config(config)
     setattr(model, model.base_model_prefix, encoder)

@@ -3,8 +3,10 @@
 Which batch comes at which step was drawn before (`sampler`), and the random state of a step depends on seed and step alone, so a run that
 is stopped at any step and resumed goes on bit for bit. The device is waited for only when the log is written. Needs no Jupyter.
 """
+import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,7 +25,7 @@ from mtdnn_kit.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.evaluation import evaluate, held_out_scores
 from mtdnn_kit.model import MultiTask, build_model, load_weights, save_model
 from mtdnn_kit.optim import clip_gradients, learning_rate, load_state_tensors, make_optimizer, state_tensors
-from mtdnn_kit.prepare import Setup, prepare
+from mtdnn_kit.preparation import Setup, prepare
 from mtdnn_kit.runs import Log, Run, checkpoints, claim, code_hash, prune_checkpoints, write_folder, write_json, write_whole
 from mtdnn_kit.tasks import TYPES
 
@@ -124,7 +126,7 @@ def _start(run: Run, setup: Setup, device: torch.device, precision: str) -> dict
     manifest = {
         "status": "running",
         "code": code_hash(),
-        "python": ".".join(map(str, __import__("sys").version_info[:3])),
+        "python": ".".join(map(str, sys.version_info[:3])),
         "packages": {name: version(name) for name in PACKAGES},
         "seed": setup.config.seed,
         "device": str(device.type),
@@ -167,7 +169,7 @@ def _restore(run: Run, model: MultiTask, optimizer) -> tuple[int, float]:
     done, folder = found[-1]
     load_weights(model, load_file(folder / "model.safetensors"), folder)
     load_state_tensors(optimizer, model, load_file(folder / "optimizer.safetensors"))
-    state = __import__("json").loads((folder / "state.json").read_text())
+    state = json.loads((folder / "state.json").read_text())
     return done, state["train_seconds"]
 
 

@@ -182,5 +182,6 @@ def _scored(rows: list[QARow], answers: list[Answer]) -> dict[str, np.ndarray]:
         "em": np.array([exact(text, gold) for text, gold in zip(best, golds, strict=True)]),
         "f1": np.array([f1(text, gold) for text, gold in zip(best, golds, strict=True)]),
         "nothing": np.array([exact("", gold) for gold in golds]),
+        "answerable": np.array([bool(row.answers) for row in rows]),
         "diff": np.array([a.diff for a in answers]),
     }

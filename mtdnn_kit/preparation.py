@@ -34,9 +34,10 @@ class Setup:
 
     @property
     def specs(self) -> dict[str, dict]:
-        """What the model needs to know of each task: its type and its number of labels."""
+        """What the model needs to know of each task: its type, and its outputs a token (qa), a row (sc) or a choice (mcc)."""
+        kinds = {"qa": {"labels": 2}, "mcc": {"labels": 1}}
         datasets = self.config.datasets
-        return {task: {"type": d.type, "labels": len(d.labels) if d.type == "sc" else 1} for task, d in datasets.items()}
+        return {task: {"type": d.type, **kinds.get(d.type, {"labels": len(d.labels), "names": list(d.labels)})} for task, d in datasets.items()}
 
     def batch(self, step: int) -> tuple[str, np.ndarray]:
         """The task of a step (from 0) and the items of its batch."""

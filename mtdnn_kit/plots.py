@@ -1,0 +1,110 @@
+"""Rows → matplotlib figures: the schedule before a training, the losses during and after it. Computes nothing that is reported.
+
+Colours are Okabe and Ito's, which colour-blind people can tell apart; each task has a line style of its own beside them.
+"""
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
+STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3, "font.size": 10}
+
+
+def schedule_figure(setup) -> Figure:
+    """Which task is drawn when, how often against its probability, and the learning rate. setup: what `prepare` returned."""
+    from mtdnn_kit.optim import learning_rate
+
+    schedule, config = setup.schedule, setup.config
+    steps, names = np.arange(1, len(schedule) + 1), schedule.tasks
+    with plt.rc_context(STYLE):
+        figure, (draws, shares, rate) = plt.subplots(
+            1, 3, figsize=(12, 3.2), width_ratios=(3, 1.4, 1.6), layout="constrained"
+        )  # fmt: skip
+        for i, name in enumerate(names):
+            draws.plot(steps[schedule.task == i], np.full((schedule.task == i).sum(), i), "|", color=COLOURS[i % 7], ms=14, alpha=0.7)
+        draws.set(yticks=range(len(names)), yticklabels=names, xlabel="step", title="one mark a batch", ylim=(len(names) - 0.5, -0.5))
+        for end in np.flatnonzero(np.diff(schedule.epoch)) + 1.5:
+            draws.axvline(end, color="0.3", lw=1, ls=":")
+        _bars(shares, names, schedule, setup.probabilities)
+        rates = [learning_rate(k, len(schedule), config.warmup, config.learning_rate) for k in range(len(schedule))]
+        rate.plot(steps, rates, color=COLOURS[0])
+        rate.set(xlabel="step", title="learning rate", ylim=(0, None))
+        rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    return _detached(figure)
+
+
+def _bars(axes, names: tuple[str, ...], schedule, probabilities: dict[str, float]) -> None:
+    """Drawn share of each task as a bar, its probability as a mark."""
+    drawn = schedule.draws()
+    axes.barh(range(len(names)), [drawn[n] / len(schedule) for n in names], color=[COLOURS[i % 7] for i in range(len(names))], alpha=0.7)
+    axes.plot([probabilities[n] for n in names], range(len(names)), "D", color="black", ms=5, label="probability")
+    for i, name in enumerate(names):
+        axes.text(max(drawn[name] / len(schedule), probabilities[name]) + 0.03, i, f"{drawn[name]}", va="center")
+    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1.2), xticks=(0, 0.5, 1), title="share (and number) of steps")
+    axes.invert_yaxis()
+    axes.legend(loc="lower right", frameon=False, fontsize=8)
+
+
+def loss_figure(records: list[dict], total: int | None = None) -> Figure:
+    """Loss of each task over the steps: single batches faint, their running mean strong. records: `Run.log()`; total: steps in all."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
+        for i, task in enumerate(dict.fromkeys(record["task"] for record in records)):
+            mine = [record for record in records if record["task"] == task]
+            steps, losses = [r["step"] for r in mine], [r["loss"] for r in mine]
+            axes.plot(steps, losses, ".", color=COLOURS[i % 7], ms=3, alpha=0.25)
+            axes.plot(steps, running_mean(losses), color=COLOURS[i % 7], ls=LINES[i % 7], lw=2, label=f"{task} ({len(mine)})")
+        axes.set(xlabel="step", ylabel="loss of a batch", ylim=(0, None), xlim=(0, total or max((r["step"] for r in records), default=1)))
+        if records:
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="task (batches)")
+    return _detached(figure)
+
+
+def running_mean(values: list[float], share: float = 0.05) -> list[float]:
+    """Mean over the last `share` of all values (at least 5)."""
+    sums, width = np.concatenate([[0.0], np.cumsum(values)]), max(5, int(len(values) * share))
+    low = np.maximum(np.arange(1, len(sums)) - width, 0)
+    high = np.arange(1, len(sums))
+    return ((sums[high] - sums[low]) / (high - low)).tolist()
+
+
+def scores_figure(metrics: dict[str, dict]) -> Figure:
+    """What a run scores, task by task, in percent; for squad the tuned threshold's EM and F1 and the spans alone."""
+    shown = {"squad": ("em", "f1", "span_em", "span_f1", "no_answer_accuracy")}
+    bars = [
+        (f"{task} {name}", value, i)
+        for i, (task, scores) in enumerate(metrics.items())
+        for name, value in scores.items()
+        if value is not None and name in shown.get(task, [k for k in scores if k not in ("n", "threshold")])
+    ]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7, 0.6 + 0.32 * len(bars)), layout="constrained")
+        axes.barh(range(len(bars)), [v for _, v, _ in bars], color=[COLOURS[i % 7] for _, _, i in bars], alpha=0.8)
+        for y, (_, value, _) in enumerate(bars):
+            axes.text(max(value, 0) + 1, y, f"{value:.1f}", va="center")
+        axes.set(yticks=range(len(bars)), yticklabels=[b[0] for b in bars], xlim=(min(0, *(v for _, v, _ in bars)), 108), xlabel="percent")
+        axes.invert_yaxis()
+    return _detached(figure)
+
+
+class LiveLoss:
+    """Draws the loss figure anew while a training runs, in one notebook output; give it to `train(…, watch=…)`."""
+
+    def __init__(self, total: int, every: int = 20):
+        from IPython.display import display
+
+        self.records, self.total, self.every, self.drawn = [], total, every, 0
+        self.output = display(loss_figure([], total), display_id=True)
+
+    def __call__(self, records: list[dict]) -> None:
+        self.records += records
+        if len(self.records) - self.drawn >= self.every or len(self.records) == self.total:
+            self.drawn = len(self.records)
+            self.output.update(loss_figure(self.records, self.total))
+
+
+def _detached(figure: Figure) -> Figure:
+    """The figure, closed to pyplot: a notebook shows it once, and nothing piles up."""
+    plt.close(figure)
+    return figure
