@@ -2,13 +2,14 @@
 
 The names that a notebook uses; everything else is in the modules.
 """
+
 import os
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-from mtdnn_kit.config import Config, ConfigError, from_file, from_params  # noqa: E402
-from mtdnn_kit.registry import DATASETS, Dataset  # noqa: E402
-from mtdnn_kit.runs import Run, RunError  # noqa: E402
+from mtdnn_kit.config import Config, ConfigError, from_file, from_params
+from mtdnn_kit.registry import DATASETS, Dataset
+from mtdnn_kit.runs import Run, RunError
 
 __all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError", "ask", "from_file", "from_params", "prepare", "train"]
 

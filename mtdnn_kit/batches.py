@@ -3,6 +3,7 @@
 Items of like length share a batch, so that little is padded, yet batches stay random: the order is shuffled, cut into pools of many
 batches, sorted by length within a pool, cut into batches, and those are shuffled. Which batch is used when is `sampler`'s business.
 """
+
 from zlib import crc32
 
 import numpy as np

@@ -3,23 +3,20 @@
 An unknown key, a wrong type or a contradiction is an error that names the key and says what to write instead; papermill by itself
 would only warn. What a value means for the rows, the model or the device is checked where it is used.
 """
+
 import os
-import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import yaml
 
 from mtdnn_kit.registry import DATASETS, Dataset, dataset_from
+from mtdnn_kit.values import ConfigError, nearest, typed
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
-
-
-class ConfigError(ValueError):
-    """A parameter that cannot be meant: the message starts with its key."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Config:
     def __post_init__(self):
         hints = get_type_hints(Config)
         for key in fields(self):
-            object.__setattr__(self, key.name, _typed(key.name, getattr(self, key.name), hints[key.name]))
+            object.__setattr__(self, key.name, typed(key.name, getattr(self, key.name), hints[key.name]))
         _check(self)
 
     @property
@@ -92,11 +89,12 @@ def from_params(namespace: Mapping[str, Any]) -> Config:
     Raises ConfigError that starts with the key: unknown, of the wrong type, or contradicting another one.
     """
     literal = (str, int, float, bool, list, tuple, dict, type(None))
-    named = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in IPYTHON_NAMES and isinstance(v, literal)}
     known = [f.name for f in fields(Config)]
+    public = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in IPYTHON_NAMES}
+    named = {k: v for k, v in public.items() if isinstance(v, literal) or k in known}
     for key in named:
         if key not in known:
-            raise ConfigError(f"{key}: no such parameter.{_nearest(key, known)} All are: {', '.join(known)}.")
+            raise ConfigError(f"{key}: no such parameter.{nearest(key, known)} All are: {', '.join(known)}.")
     return Config(**named)
 
 
@@ -123,69 +121,6 @@ def project_root(start: Path | None = None) -> Path:
 def resolve(path: str) -> Path:
     """A path of a parameter file as an absolute path (see `project_root`)."""
     return Path(os.path.abspath(project_root() / Path(path).expanduser()))
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(key, known, n=1)
-    return f" Did you mean {near[0]}?" if near else ""
-
-
-def _typed(key: str, value: Any, hint: Any) -> Any:
-    """`value` as `hint` says, or ConfigError. An int serves as a float, a bool never as a number, a tuple as a list."""
-    if isinstance(value, tuple):
-        value = list(value)
-    if not _fits(value, hint):
-        raise ConfigError(f"{key}: {value!r} is {_kind(value)}; it must be {_describe(hint)}.{_remedy(value, hint)}")
-    number = float in (hint, *get_args(hint))
-    return float(value) if number and isinstance(value, int) else value
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
-    if origin is Literal:
-        return isinstance(value, str) and value in get_args(hint)
-    if origin is list:
-        return isinstance(value, list) and all(_fits(item, get_args(hint)[0]) for item in value)
-    if origin is dict:
-        name, item = get_args(hint)
-        return isinstance(value, dict) and all(_fits(k, name) and _fits(v, item) for k, v in value.items())
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _kind(value: Any) -> str:
-    names = {str: "text", bool: "true/false", int: "a whole number", float: "a number", list: "a list", dict: "a mapping"}
-    return names.get(type(value), "nothing (null)" if value is None else type(value).__name__)
-
-
-def _describe(hint: Any) -> str:
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_describe(option) for option in get_args(hint))
-    if origin is Literal:
-        return "one of " + ", ".join(map(repr, get_args(hint)))
-    if origin is list:
-        return f"a list, each item {_describe(get_args(hint)[0])}"
-    if origin is dict:
-        return f"a mapping, each value {_describe(get_args(hint)[1])}"
-    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a mapping", type(None): "null"}
-    return names[hint]
-
-
-def _remedy(value: Any, hint: Any) -> str:
-    numeric = {int, float} & {hint, *get_args(hint)}
-    if isinstance(value, str) and numeric:
-        return " YAML reads 3e-5 as text: write 3.0e-5, without quotes."
-    if isinstance(value, str) and get_origin(hint) is list:
-        return " A list given by papermill's -p arrives as text: put it into a parameter file."
-    return ""
 
 
 def _check(c: Config) -> None:
@@ -220,10 +155,12 @@ def _check_tasks(c: Config) -> None:
             raise ConfigError(str(error)) from None
     known = [*DATASETS, *c.define]
     for task in c.tasks:
-        _require(task in known, "tasks", f"unknown task {task!r}.{_nearest(task, known)} There are {', '.join(known)}; define adds more")
+        _require(task in known, "tasks", f"unknown task {task!r}.{nearest(task, known)} There are {', '.join(known)}; define adds more")
         _require(c.tasks.count(task) == 1, "tasks", f"{task!r} is named twice")
     has_qa = any(dataset.type == "qa" for dataset in c.datasets.values())
-    _require(has_qa or not c.threshold_articles, "threshold_articles", "only question answering has a threshold, and no task is of that type")
+    _require(
+        has_qa or not c.threshold_articles, "threshold_articles", "only question answering has a threshold, and no task is of that type"
+    )
 
 
 def _check_sampler(c: Config) -> None:

@@ -1,4 +1,5 @@
 """What the device can do: device, precision and threads of a run. Follows capabilities, never a timing (design, "Same")."""
+
 import os
 import platform
 

@@ -4,6 +4,7 @@ Looked for in this order: the name is a folder; a folder of that name below `$MT
 default encoder; the Hugging Face hub (its cache first). Weights with a known hash are checked against it. Only safetensors are
 read, never a pickle, and no code that comes with a model is run. What the files mean is `model`'s business.
 """
+
 import hashlib
 import importlib.util
 import os

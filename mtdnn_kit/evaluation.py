@@ -2,6 +2,7 @@
 
 The threshold is tuned on articles held out of training, never on the rows that are reported (paper.md, "threshold").
 """
+
 import gzip
 import json
 from contextlib import nullcontext
@@ -12,8 +13,8 @@ import torch
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.model import MultiTask, load_model, takes_token_types
+from mtdnn_kit.rows import QARow
 from mtdnn_kit.runs import Run, write_json, write_whole
-from mtdnn_kit.sources import QARow
 from mtdnn_kit.tasks import TYPES, labels, qa
 
 TOKENS = 8192  # of a batch in evaluation, padding included

@@ -4,6 +4,7 @@ EM, F1 and the threshold follow the official SQuAD 2.0 evaluation (Rajpurkar et 
 without punctuation, articles and spare white space; of several gold answers the best counts; the denominator is questions. All scores
 are in percent, where not said otherwise. Shapes: N questions or rows.
 """
+
 import re
 import string
 from collections import Counter

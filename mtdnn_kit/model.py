@@ -4,6 +4,7 @@ Each task wraps the same base model in the class that transformers builds for it
 that class by construction, and what is exported loads without this kit. The model knows task names and head classes; it knows nothing
 of rows, losses or batches.
 """
+
 import json
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class MultiTask(nn.Module):
     def __init__(self, encoder: nn.Module, heads: dict[str, nn.Module], specs: dict[str, dict]):
         super().__init__()
         self.encoder, self.heads, self.specs = encoder, nn.ModuleDict(heads), specs
+        if takes_whole_masks(encoder.config):
+            encoder.register_forward_pre_hook(_whole_mask, with_kwargs=True)
 
     def forward(self, task: str, inputs: dict[str, Tensor]) -> Tensor:
         """Logits: qa [B, T, 2] (start, end; −inf at padding), sc [B, L], mcc [B, C]."""
@@ -58,7 +61,11 @@ def load_tokenizer(path: Path):
 def load_encoder_config(path: Path, max_length: int):
     """The encoder's configuration. Raises EncoderError where it cannot serve: a decoder, or fewer positions than `max_length`."""
     config = AutoConfig.from_pretrained(path, local_files_only=True)
-    if config.is_encoder_decoder or getattr(config, "is_decoder", False) or type(config) not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
+    if (
+        config.is_encoder_decoder
+        or getattr(config, "is_decoder", False)
+        or type(config) not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING
+    ):
         raise EncoderError(f"encoder {path.name!r} ({config.model_type}) is no encoder with a question-answering head")
     positions = getattr(config, "max_position_embeddings", max_length)
     if max_length > positions:
@@ -69,6 +76,21 @@ def load_encoder_config(path: Path, max_length: int):
 def takes_token_types(config) -> bool:
     """Whether the encoder tells segments apart (BERT); DistilBERT, RoBERTa and ModernBERT do not."""
     return getattr(config, "type_vocab_size", 0) > 1
+
+
+def takes_whole_masks(config) -> bool:
+    """Whether the encoder's attention is torch's own and looks at every token: then it takes a mask of four dimensions as it is."""
+    local = any(getattr(config, name, None) for name in ("sliding_window", "local_attention"))
+    return getattr(config, "_attn_implementation", None) == "sdpa" and not local
+
+
+def _whole_mask(encoder: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """Gives the encoder its mask as bool [B, 1, 1, T]. Of two dimensions, transformers asks at every step whether anything is masked
+    at all, and for that the processor has to wait for the device."""
+    mask = kwargs.get("attention_mask")
+    if mask is not None and mask.ndim == 2:
+        kwargs = {**kwargs, "attention_mask": mask[:, None, None, :].bool()}
+    return args, kwargs
 
 
 def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head_dropout: float, max_length: int, seed: int) -> MultiTask:

@@ -3,6 +3,7 @@
 Decay is decoupled (Loshchilov & Hutter, 2019) and spares biases and LayerNorm. A parameter without a gradient is not touched: neither
 decayed nor its moments moved (design, statement 11).
 """
+
 import torch
 from torch import Tensor, nn
 
@@ -83,4 +84,4 @@ def load_state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tenso
     for name, value in tensors.items():
         p, key = parameters[name.rpartition("|")[0]], name.rpartition("|")[2]
         own_count = key == "step" and isinstance(optimizer, Adamax)
-        optimizer.state[p][key] = int(value) if own_count else value.to(p.device)
+        optimizer.state[p][key] = int(value) if own_count else value.to(p.device, copy=True)

@@ -2,6 +2,7 @@
 
 Colours are Okabe and Ito's, which colour-blind people can tell apart; each task has a line style of its own beside them.
 """
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,7 +22,7 @@ def schedule_figure(setup) -> Figure:
         figure, (draws, shares, rate) = plt.subplots(
             1, 3, figsize=(12, 3.2), width_ratios=(3, 1.4, 1.6), layout="constrained"
         )  # fmt: skip
-        for i, name in enumerate(names):
+        for i in range(len(names)):
             draws.plot(steps[schedule.task == i], np.full((schedule.task == i).sum(), i), "|", color=COLOURS[i % 7], ms=14, alpha=0.7)
         draws.set(yticks=range(len(names)), yticklabels=names, xlabel="step", title="one mark a batch", ylim=(len(names) - 0.5, -0.5))
         for end in np.flatnonzero(np.diff(schedule.epoch)) + 1.5:
@@ -91,10 +92,10 @@ def scores_figure(metrics: dict[str, dict]) -> Figure:
 class LiveLoss:
     """Draws the loss figure anew while a training runs, in one notebook output; give it to `train(…, watch=…)`."""
 
-    def __init__(self, total: int, every: int = 20):
+    def __init__(self, total: int, drawings: int = 40):
         from IPython.display import display
 
-        self.records, self.total, self.every, self.drawn = [], total, every, 0
+        self.records, self.total, self.every, self.drawn = [], total, max(total // drawings, 1), 0
         self.output = display(loss_figure([], total), display_id=True)
 
     def __call__(self, records: list[dict]) -> None:

@@ -2,6 +2,7 @@
 
 Notebook 02 looks at what this returns before it trains; `training` takes it as it is.
 """
+
 import difflib
 from dataclasses import dataclass, field
 
@@ -37,7 +38,9 @@ class Setup:
         """What the model needs to know of each task: its type, and its outputs a token (qa), a row (sc) or a choice (mcc)."""
         kinds = {"qa": {"labels": 2}, "mcc": {"labels": 1}}
         datasets = self.config.datasets
-        return {task: {"type": d.type, **kinds.get(d.type, {"labels": len(d.labels), "names": list(d.labels)})} for task, d in datasets.items()}
+        return {
+            task: {"type": d.type, **kinds.get(d.type, {"labels": len(d.labels), "names": list(d.labels)})} for task, d in datasets.items()
+        }
 
     def batch(self, step: int) -> tuple[str, np.ndarray]:
         """The task of a step (from 0) and the items of its batch."""

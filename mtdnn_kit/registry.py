@@ -4,6 +4,7 @@ A *task* is a dataset with a head; this file says where its rows are, what its c
 scored. It reads nothing and imports nothing of ours, so that `config` can refuse an unknown task in a notebook's first cell.
 How rows are read is in `sources`, what becomes of them in `tasks/`.
 """
+
 from dataclasses import dataclass, fields
 
 TYPES = ("qa", "sc", "mcc")  # question answering, sequence classification, multiple choice (paper, "Model")
@@ -13,6 +14,8 @@ ROLES = {
     "mcc": ("context", "start", "choices", "label"),  # `choices` names several columns; `start` may be absent
 }
 OPTIONAL_ROLES = ("second", "start", "title")
+METRICS = ("accuracy", "matthews", "f1")  # names in `metrics.SCORES`
+CUTS = ("cs224n",)  # names in `sources.CUTS`
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,31 @@ DATASETS = {
     "swag": Dataset("mcc", _SWAG, "swag", "allenai/swag", "regular"),
     "codah": Dataset("mcc", _SWAG, "codah", score=None),  # its hub form has other columns: local folder only
     "cola": Dataset(
-        "sc", {"first": "sentence", "label": "label"}, "cola", "nyu-mll/glue", "cola",
-        labels=("unacceptable", "acceptable"), metrics=("matthews", "accuracy"),
+        "sc",
+        {"first": "sentence", "label": "label"},
+        "cola",
+        "nyu-mll/glue",
+        "cola",
+        labels=("unacceptable", "acceptable"),
+        metrics=("matthews", "accuracy"),
     ),
     "mrpc": Dataset(
-        "sc", {"first": "sentence1", "second": "sentence2", "label": "label"}, "mrpc", "nyu-mll/glue", "mrpc",
-        labels=("not_equivalent", "equivalent"), metrics=("f1", "accuracy"),
+        "sc",
+        {"first": "sentence1", "second": "sentence2", "label": "label"},
+        "mrpc",
+        "nyu-mll/glue",
+        "mrpc",
+        labels=("not_equivalent", "equivalent"),
+        metrics=("f1", "accuracy"),
     ),
     "mnli": Dataset(
-        "sc", {"first": "premise", "second": "hypothesis", "label": "label"}, "mnli", "nyu-mll/glue", "mnli",
-        labels=("entailment", "neutral", "contradiction"), score="validation_matched",
+        "sc",
+        {"first": "premise", "second": "hypothesis", "label": "label"},
+        "mnli",
+        "nyu-mll/glue",
+        "mnli",
+        labels=("entailment", "neutral", "contradiction"),
+        score="validation_matched",
     ),
 }
 
@@ -79,5 +97,14 @@ def dataset_from(name: str, row: dict) -> Dataset:
         raise ValueError(f"define.{name}.columns lacks {missing[0]!r}: name the column that holds it")
     if row["type"] == "sc" and len(row.get("labels", ())) < 2:
         raise ValueError(f"define.{name}.labels must name at least two labels, in order of their numbers")
+    for key in ("folder", "hub", "hub_config", "train", "score"):
+        if not isinstance(row.get(key), str | None) or (key in ("folder", "train") and key in row and not row[key]):
+            raise ValueError(f"define.{name}.{key} is {row[key]!r}; it must be text")
+    for key, allowed in (("labels", None), ("metrics", METRICS)):
+        values = row.get(key, [])
+        if not isinstance(values, list | tuple) or not all(isinstance(x, str) and (not allowed or x in allowed) for x in values):
+            raise ValueError(f"define.{name}.{key} is {values!r}; it must be a list of {', '.join(allowed) if allowed else 'names'}")
+    if row.get("cut") not in (None, *CUTS):
+        raise ValueError(f"define.{name}.cut is {row['cut']!r}; there is {', '.join(CUTS)}")
     lists = {key: tuple(row[key]) for key in ("labels", "metrics") if key in row}
     return Dataset(**{**row, **lists})

@@ -3,6 +3,7 @@
 Each file is whole or absent: it is written beside its place, synced and renamed. A run counts as finished when its manifest says so,
 and that is written last.
 """
+
 import gzip
 import hashlib
 import json
@@ -122,12 +123,12 @@ class Run:
 
 
 def claim(config: Config) -> Run:
-    """The folder that a run may write to: a new one, or the one it goes on in.
+    """The folder that a run may write to: a new one (below $MTDNN_RUNS or runs/, if none is named), or the one it goes on in.
 
     Raises ConfigError where the folder holds another run, or one with other parameters.
     """
     if config.run_dir is None:
-        return _next_run(project_root() / "runs")
+        return _next_run(resolve(os.environ.get("MTDNN_RUNS", "runs")))
     run = Run(config.run_dir)
     if not (run.path / "manifest.json").exists():
         run.path.mkdir(parents=True, exist_ok=True)
@@ -137,12 +138,14 @@ def claim(config: Config) -> Run:
         raise ConfigError(f"run_dir: {run.path} holds {state}. Name another folder, delete it, or set resume: true to go on with it.")
     for key, value in run.config.items():
         if key not in RESUME_MAY_CHANGE and value != getattr(config, key):
-            raise ConfigError(f"{key}: the run in {run.path} has {value!r}, not {getattr(config, key)!r}; a resumed run keeps its parameters.")
+            raise ConfigError(
+                f"{key}: the run in {run.path} has {value!r}, not {getattr(config, key)!r}; a resumed run keeps its parameters."
+            )
     return run
 
 
 def _next_run(folder: Path) -> Run:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, 10_000):
         try:
             (folder / f"{number:03d}").mkdir()

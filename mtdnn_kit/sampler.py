@@ -4,6 +4,7 @@ The whole run is drawn from the seed before its first step, so the number of ste
 are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task.
 The module knows how many batches a task has, not what is in them.
 """
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,61 +5,38 @@ before anything uses it, and the first that cannot be right stops the reading wi
 Merely odd rows pass: empty questions, sentences and choices (355 of CODAH have an empty `sent1`), white space at the ends, repeated rows.
 This file does not know tokens, parameters or splits beyond their names. It imports `datasets` only to reach the hub.
 """
+
 import gzip
 import hashlib
 import json
-import reprlib
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from mtdnn_kit.registry import DATASETS, Dataset
+from mtdnn_kit.registry import Dataset
+from mtdnn_kit.rows import DataError, QARow, from_line, from_record, short
 
 PROBE_SECONDS = 5  # how long the hub may take to answer before it counts as out of reach
-KINDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
 CS224N_TITLES = (
-    "Normans", "Computational_complexity_theory", "Huguenot", "Steam_engine", "1973_oil_crisis", "European_Union_law", "Packet_switching",
-    "Harvard_University", "Yuan_dynasty", "Immune_system", "Scottish_Parliament", "Islamism", "Imperialism", "Warsaw",
-    "French_and_Indian_War", "Force",
+    "Normans",
+    "Computational_complexity_theory",
+    "Huguenot",
+    "Steam_engine",
+    "1973_oil_crisis",
+    "European_Union_law",
+    "Packet_switching",
+    "Harvard_University",
+    "Yuan_dynasty",
+    "Immune_system",
+    "Scottish_Parliament",
+    "Islamism",
+    "Imperialism",
+    "Warsaw",
+    "French_and_Indian_War",
+    "Force",
 )
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 60
-
-
-class DataError(ValueError):
-    """A problem with data: the message says in which file and row, what is wrong and what to do."""
-
-
-class QARow(NamedTuple):
-    """A question; `answers` are (character offset in the context, text), each checked to stand there, none = unanswerable."""
-
-    id: str
-    title: str  # "" where the column is not there
-    context: str
-    question: str
-    answers: tuple[tuple[int, str], ...]
-
-
-class SCRow(NamedTuple):
-    """A sentence (`second` None) or a pair to classify; `id` is the row's number in its file, from 0."""
-
-    id: int
-    first: str
-    second: str | None
-    label: int
-
-
-class MCCRow(NamedTuple):
-    """A text and its possible endings: `start` begins each of `choices`; `id` is the row's number in its file, from 0."""
-
-    id: int
-    context: str
-    start: str
-    choices: tuple[str, ...]
-    label: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +56,7 @@ class Rows:
 def load(task: str, dataset: Dataset, split: str, data: str) -> Rows:
     """The rows of a split; `data` is "sample", "hub" or a folder that holds FOLDER/SPLIT.jsonl or .jsonl.gz.
 
-    Of the hub's scored split, only the part that `dataset.cut` names. Raises DataError: out of reach, missing, unreadable, or a row at fault.
+    Of the hub's scored split, only the part that `dataset.cut` names. Raises DataError: out of reach, missing, unreadable, a row at fault.
     """
     if data == "hub":
         where = origin = " ".join(filter(None, ("hub", dataset.hub, dataset.hub_config, split)))
@@ -88,8 +65,6 @@ def load(task: str, dataset: Dataset, split: str, data: str) -> Rows:
         where, origin, records = _from_folder(dataset, split, data)
     rows = _checked(dataset, records, where)
     if data == "hub" and split == dataset.score and dataset.cut:
-        if dataset.cut not in CUTS:
-            raise DataError(f"{task}: unknown cut {dataset.cut!r}; there is {', '.join(CUTS)}")
         rows, origin = CUTS[dataset.cut](rows), f"{origin} ({dataset.cut})"
     return Rows(task, split, origin, rows, _fingerprint(rows))
 
@@ -103,8 +78,9 @@ def cs224n(records: list[QARow]) -> list[QARow]:
     empty = sum(not row.answers for row in kept)
     if (len(kept), empty) != (6078, 3168):
         raise DataError(
-            f"cs224n: the 16 articles have {len(kept):,} questions, {empty:,} of them unanswerable, not 6,078 and 3,168: the hub's data are not "
-            "what they were. Scores would not compare with the paper's; set `data:` to a folder with the split you want to score."
+            f"cs224n: the 16 articles have {len(kept):,} questions, {empty:,} of them unanswerable, not 6,078 and 3,168: "
+            "the hub's data are not what they were. Scores would not compare with the paper's; "
+            "set `data:` to a folder with the split you want to score."
         )
     return kept
 
@@ -119,7 +95,7 @@ def _fingerprint(rows: list) -> str:
 def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Iterable[bytes]]:
     """How errors name the file, the origin, and the file's lines."""
     root = files("mtdnn_kit") / "sample" if data == "sample" else Path(data)
-    remedy = f"Set `data:` to a folder that holds {dataset.folder}/{split}.jsonl.gz (or .jsonl), to \"hub\" or to \"sample\"."
+    remedy = f'Set `data:` to a folder that holds {dataset.folder}/{split}.jsonl.gz (or .jsonl), to "hub" or to "sample".'
     for folder, name in ((root, data), (root / dataset.folder, f"{data}/{dataset.folder}")):
         if not folder.is_dir():
             raise DataError(f"{name}: there is no such folder. {remedy}")
@@ -158,12 +134,12 @@ def _from_hub(task: str, dataset: Dataset, split: str) -> Iterable[dict]:
     problem, offline = None, datasets.config.HF_HUB_OFFLINE
     try:
         HfApi().dataset_info(dataset.hub, timeout=PROBE_SECONDS)
-    except Exception as error:  # noqa: BLE001 (any layer of the network may fail in its own way)
+    except Exception as error:
         problem = error
     try:
         datasets.config.HF_HUB_OFFLINE = offline or problem is not None
         return datasets.load_dataset(dataset.hub, dataset.hub_config, split=split)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise DataError(_hub_message(dataset, split, problem, error, local)) from None
     finally:
         datasets.config.HF_HUB_OFFLINE = offline
@@ -178,7 +154,7 @@ def _hub_message(dataset: Dataset, split: str, problem: Exception | None, error:
     if isinstance(error, ConnectionError):
         return (
             f"hub {dataset.hub}: the Hugging Face hub can't be reached ({problem or error}) and no copy is cached. "
-            f"Either {local}, or to \"sample\", or go online once so that the dataset is cached."
+            f'Either {local}, or to "sample", or go online once so that the dataset is cached.'
         )
     config = f"configuration {dataset.hub_config!r} and " if dataset.hub_config else ""
     return f"hub {dataset.hub}: {config}split {split!r} can't be loaded ({error}): correct what is wrong there, or {local}"
@@ -189,12 +165,10 @@ def _checked(dataset: Dataset, records: Iterable, where: str) -> list:
     rows, seen, contexts = [], {}, {}
     for number, record in enumerate(records, 1):
         try:
-            record = _object(record) if isinstance(record, bytes) else record
-            _check_columns(dataset, record)
-            row = PARSERS[dataset.type](dataset, record, number - 1)
+            row = from_record(dataset, from_line(record) if isinstance(record, bytes) else record, number - 1)
             if dataset.type == "qa":
                 if seen.setdefault(row.id, number) != number:
-                    raise DataError(f"id {_short.repr(row.id)} is already that of row {seen[row.id]}: give each question an id of its own")
+                    raise DataError(f"id {short.repr(row.id)} is already that of row {seen[row.id]}: give each question an id of its own")
                 row = row._replace(context=contexts.setdefault(row.context, row.context))
         except DataError as error:
             raise DataError(f"{where}, row {number}: {error}") from None
@@ -202,106 +176,3 @@ def _checked(dataset: Dataset, records: Iterable, where: str) -> list:
     if not rows:
         raise DataError(f"{where}: no rows in it: each row is a JSON object on a line of its own")
     return rows
-
-
-def _object(line: bytes) -> dict:
-    remedy = "each line must be one JSON object, {\"column\": value, …}"
-    try:
-        record = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8; if it is compressed, name it .gz") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON ({error}): {remedy}") from None
-    if not isinstance(record, dict):
-        raise DataError(f"{_short.repr(record)} is no object: {remedy}")
-    return record
-
-
-def _columns(dataset: Dataset) -> list[str]:
-    """Columns that every row must have."""
-    named = [name for role, name in dataset.columns.items() if role != "title"]
-    return [column for name in named for column in ([name] if isinstance(name, str) else name)]
-
-
-def _check_columns(dataset: Dataset, record: dict) -> None:
-    missing = [column for column in _columns(dataset) if column not in record]
-    if missing:
-        like = [name for name, other in DATASETS.items() if all(column in record for column in _columns(other))]
-        hint = f" It looks like a row of {' or '.join(like)}." if like else ""
-        found = ", ".join(map(_short.repr, record)) or "none"
-        raise DataError(f"column {missing[0]!r} is missing; the columns are {found}.{hint} Rename the column, or correct `columns`.")
-
-
-def _value(value: Any, kind: type, what: str) -> Any:
-    """`value` if it is of that kind and, being text, can be encoded."""
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(f"{what} is {_short.repr(value)}: it must be {KINDS[kind]}")
-    if kind is str and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"{what} has half a surrogate pair at character {error.start}, which no tokenizer reads: remove it") from None
-    return value
-
-
-def _text(dataset: Dataset, record: dict, role: str) -> str:
-    column = dataset.columns[role]
-    return _value(record[column], str, f"column {column!r}")
-
-
-def _label(dataset: Dataset, record: dict, count: int) -> int:
-    column = dataset.columns["label"]
-    names = f" ({', '.join(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
-    label = record[column]
-    if not isinstance(label, int) or isinstance(label, bool):
-        raise DataError(f"column {column!r} is {_short.repr(label)}: it must be a whole number from 0 to {count - 1}{names}")
-    if label < 0:
-        raise DataError(f"column {column!r} is {label}, which marks an unlabelled row (of a test split): choose a split that has labels")
-    if label >= count:
-        raise DataError(f"column {column!r} is {label}: it must be from 0 to {count - 1}{names}; correct it, or `labels`")
-    return label
-
-
-def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
-    title = _text(dataset, record, "title") if dataset.columns.get("title") in record else ""
-    row_id, context, question = (_text(dataset, record, role) for role in ("id", "context", "question"))
-    if not context.strip():
-        raise DataError(f"column {dataset.columns['context']!r} is empty: a question needs a text to be answered from; remove the row")
-    return QARow(row_id, title, context, question, _answers(record[dataset.columns["answers"]], dataset.columns["answers"], context))
-
-
-def _answers(value: Any, column: str, context: str) -> tuple[tuple[int, str], ...]:
-    what = f"column {column!r}"
-    if not isinstance(value, dict) or not all(isinstance(value.get(key), list) for key in ("text", "answer_start")):
-        raise DataError(f"{what} is {_short.repr(value)}: it must be {{\"text\": [...], \"answer_start\": [...]}}, empty lists if unanswerable")
-    texts, starts = value["text"], value["answer_start"]
-    if len(texts) != len(starts):
-        raise DataError(f"{what} has {len(texts)} in text but {len(starts)} in answer_start: each answer needs both")
-    for text, start in zip(texts, starts, strict=True):
-        _value(text, str, f"an answer's text in {what}")
-        _value(start, int, f"an answer_start in {what}")
-        if not text:
-            raise DataError(f"{what} has an answer with empty text: an unanswerable question has empty lists")
-        if start < 0 or not context.startswith(text, start):
-            there = f"the context has {_short.repr(context[start:start + len(text)])}" if 0 <= start < len(context) else "the context has nothing"
-            first = context.find(text)
-            remedy = f"the text stands at character {first}" if first >= 0 else "the context does not hold the text at all"
-            raise DataError(f"answer {_short.repr(text)} should stand at character {start}, but {there} there; {remedy}. Correct answer_start.")
-    return tuple(zip(starts, texts, strict=True))
-
-
-def _sc(dataset: Dataset, record: dict, number: int) -> SCRow:
-    second = _text(dataset, record, "second") if "second" in dataset.columns else None
-    return SCRow(number, _text(dataset, record, "first"), second, _label(dataset, record, len(dataset.labels)))
-
-
-def _mcc(dataset: Dataset, record: dict, number: int) -> MCCRow:
-    start = _text(dataset, record, "start") if "start" in dataset.columns else ""
-    columns = dataset.columns["choices"]
-    if isinstance(columns, str) or len(columns) < 2:
-        raise DataError(f"multiple choice needs at least 2 choices, not {columns!r}: name the columns that hold them in `choices`")
-    choices = tuple(_value(record[column], str, f"column {column!r}") for column in columns)
-    return MCCRow(number, _text(dataset, record, "context"), start, choices, _label(dataset, record, len(choices)))
-
-
-PARSERS = {"qa": _qa, "sc": _sc, "mcc": _mcc}

@@ -5,6 +5,7 @@ share `overlap` tokens. `[CLS]`, position 0, carries the null answer. Question a
 that no length of the question can upset the tokenizer, and each context is tokenised once however many questions it has.
 Shapes: W windows, T tokens, M context tokens, K tokens of the longest answer.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +60,12 @@ def tokenize(tokenizer, texts: list[str]) -> list[Tokens]:
     if not texts:
         return []
     batch = tokenizer(
-        texts, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False, return_token_type_ids=False, verbose=False
+        texts,
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
     )
     return [
         _trimmed(text, np.array(ids, np.int32), np.array(offsets, np.int32).reshape(-1, 2))

@@ -3,38 +3,32 @@
 Which batch comes at which step was drawn before (`sampler`), and the random state of a step depends on seed and step alone, so a run that
 is stopped at any step and resumed goes on bit for bit. The device is waited for only when the log is written. Needs no Jupyter.
 """
-import json
-import math
+
 import os
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file, save_file
-from tqdm.auto import tqdm
+from safetensors.torch import load_file
 
 from mtdnn_kit.batches import generator
-from mtdnn_kit.config import Config
+from mtdnn_kit.checkpoints import restore, save_checkpoint
+from mtdnn_kit.config import Config, ConfigError
 from mtdnn_kit.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.evaluation import evaluate, held_out_scores
 from mtdnn_kit.model import MultiTask, build_model, load_weights, save_model
-from mtdnn_kit.optim import clip_gradients, learning_rate, load_state_tensors, make_optimizer, state_tensors
+from mtdnn_kit.optim import clip_gradients, learning_rate, make_optimizer
 from mtdnn_kit.preparation import Setup, prepare
-from mtdnn_kit.runs import Log, Run, checkpoints, claim, code_hash, prune_checkpoints, write_folder, write_json, write_whole
+from mtdnn_kit.recorder import Recorder
+from mtdnn_kit.runs import Run, claim, code_hash, write_folder, write_json, write_whole
 from mtdnn_kit.tasks import TYPES
 
-KEEP = 2  # checkpoints
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
-
-
-class TrainingError(RuntimeError):
-    """A training that cannot go on; says step, task and what to change."""
 
 
 def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict]], None] | None = None) -> Run:
@@ -47,12 +41,13 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     run = claim(config)
     if run.finished:
         return run
-    accelerator, precision = _accelerator(config)
-    run_manifest = _start(run, setup, accelerator.device, precision)
+    before = _manifest_of(run, setup)
+    accelerator, precision = _accelerator(config, before.get("precision"))
+    run_manifest = _start(run, setup, accelerator.device, precision, before.get("start"))
     model = _model(setup)
     optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
-    done, seconds = _restore(run, model, optimizer) if config.resume else (0, 0.0)
+    done, seconds = restore(run, model, optimizer) if config.resume else (0, 0.0)
     log, started = Recorder(run, setup, done, watch), time.perf_counter()
 
     model.train()
@@ -72,7 +67,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
             log.scores(step, held_out_scores(model, setup.held_out, config, precision))
         if _due(step, config.checkpoint_every, total):
             log.flush()
-            _checkpoint(run, step + 1, model, optimizer, seconds + time.perf_counter() - started)
+            save_checkpoint(run, step + 1, model, optimizer, seconds + time.perf_counter() - started)
     log.close()
     seconds += time.perf_counter() - started
 
@@ -101,10 +96,24 @@ def _backward(accelerator: Accelerator, model: MultiTask, setup: Setup, task: st
     return total, tokens
 
 
-def _accelerator(config: Config) -> tuple[Accelerator, str]:
-    """accelerate on the resolved device, and the resolved precision. Its state is one a process: a second run must start afresh."""
+def _manifest_of(run: Run, setup: Setup) -> dict:
+    """The manifest of the run that goes on, {} of a new one. Raises ConfigError where the data are no longer the same."""
+    if not (run.path / "manifest.json").exists():
+        return {}
+    manifest = run.manifest
+    for name, source in setup.sources.items():
+        if manifest["data"].get(name, {}).get("fingerprint") != source["fingerprint"]:
+            raise ConfigError(f"data: the rows of {name} are not those that the run in {run.path} began with; it cannot go on with others.")
+    return manifest
+
+
+def _accelerator(config: Config, kept_precision: str | None) -> tuple[Accelerator, str]:
+    """accelerate on the resolved device, and the resolved precision; a run that goes on keeps its own.
+
+    accelerate's state is one a process: a second run must start afresh.
+    """
     device = resolve_device(config.device)
-    precision = resolve_precision(config.precision, device)
+    precision = kept_precision or resolve_precision(config.precision, device)
     if config.threads:
         torch.set_num_threads(config.threads)
     if os.environ.get("WORLD_SIZE", "1") == "1":
@@ -121,7 +130,7 @@ def _model(setup: Setup) -> MultiTask:
     return model
 
 
-def _start(run: Run, setup: Setup, device: torch.device, precision: str) -> dict:
+def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None) -> dict:
     """Writes config.yaml and a manifest that says "running"; returns the manifest."""
     manifest = {
         "status": "running",
@@ -138,7 +147,7 @@ def _start(run: Run, setup: Setup, device: torch.device, precision: str) -> dict
         "steps": len(setup.schedule),
         "draws": setup.schedule.draws(),
         "passes": setup.schedule.passes(),
-        "start": run.manifest["start"] if (run.path / "manifest.json").exists() else _now(),
+        "start": began or _now(),
     }
     write_whole(run.path / "config.yaml", setup.config.to_yaml())
     write_json(run.path / "manifest.json", manifest)
@@ -147,83 +156,3 @@ def _start(run: Run, setup: Setup, device: torch.device, precision: str) -> dict
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _checkpoint(run: Run, done: int, model: MultiTask, optimizer, seconds: float) -> None:
-    """Weights, optimizer state and time so far after `done` steps; no random state is needed, and nothing is pickled."""
-
-    def fill(folder: Path) -> None:
-        save_file(model.tensors(), folder / "model.safetensors")
-        save_file(state_tensors(optimizer, model), folder / "optimizer.safetensors")
-        write_json(folder / "state.json", {"step": done, "train_seconds": seconds})
-
-    write_folder(run.path / "checkpoints" / f"step-{done:07d}", fill)
-    prune_checkpoints(run, KEEP)
-
-
-def _restore(run: Run, model: MultiTask, optimizer) -> tuple[int, float]:
-    """Steps done and seconds spent at the last checkpoint, whose state is put into model and optimizer; 0 without one."""
-    found = checkpoints(run)
-    if not found:
-        return 0, 0.0
-    done, folder = found[-1]
-    load_weights(model, load_file(folder / "model.safetensors"), folder)
-    load_state_tensors(optimizer, model, load_file(folder / "optimizer.safetensors"))
-    state = json.loads((folder / "state.json").read_text())
-    return done, state["train_seconds"]
-
-
-class Recorder:
-    """The log of a training and its progress bar. Losses stay on the device until `log_every` steps are together."""
-
-    def __init__(self, run: Run, setup: Setup, done: int, watch: Callable[[list[dict]], None] | None):
-        self.log, self.setup, self.watch = Log(run.path / "log.jsonl", done), setup, watch
-        self.pending, self.smooth, self.since = [], {}, time.perf_counter()
-        self.bar = tqdm(total=len(setup.schedule), initial=done, desc="training", unit="step", mininterval=1.0, leave=False)
-
-    def add(self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
-        """Takes the figures of a step (from 0)."""
-        record = {"step": step + 1, "epoch": int(self.setup.schedule.epoch[step]), "task": task, "lr": rate, "tokens": tokens}
-        self.pending.append((record, torch.stack([loss.float(), norm.float()])))
-        if (step + 1) % self.setup.config.log_every == 0:
-            self.flush()
-
-    def flush(self) -> None:
-        """Waits for the device and writes what is pending. Raises TrainingError where a loss is no finite number."""
-        if not self.pending:
-            return
-        values = torch.stack([figures for _, figures in self.pending]).tolist()
-        now, tokens = time.perf_counter(), sum(record["tokens"] for record, _ in self.pending)
-        speed = round(tokens / (now - self.since), 1)
-        records = []
-        for (record, _), (loss, norm) in zip(self.pending, values, strict=True):
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise TrainingError(
-                    f"step {record['step']}, task {record['task']}: loss {loss}, gradient norm {norm}. "
-                    "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32."
-                )
-            records.append({**record, "loss": loss, "grad_norm": norm, "tokens_per_second": speed})
-        self.log.append(records)
-        self.pending, self.since = [], now
-        self._show(records)
-
-    def scores(self, step: int, found: dict[str, dict]) -> None:
-        """Writes the threshold articles' scores after a step."""
-        self.flush()
-        self.log.append([{"step": step + 1, "task": task, "scores": scores} for task, scores in found.items()])
-        self.since = time.perf_counter()
-
-    def close(self) -> None:
-        """Writes the rest and ends the bar."""
-        self.flush()
-        self.bar.close()
-
-    def _show(self, records: list[dict]) -> None:
-        for record in records:
-            before = self.smooth.get(record["task"], record["loss"])
-            self.smooth[record["task"]] = 0.9 * before + 0.1 * record["loss"]
-        last = records[-1]
-        self.bar.set_postfix_str(f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:.0f} tokens/s", refresh=False)
-        self.bar.update(len(records))
-        if self.watch:
-            self.watch(records)

@@ -6,6 +6,7 @@ A task type is a module with
   `Reader(features, config)`                    `add(items, logits)` batch by batch, then `predictions()` and `scores(...)`
 and a head that transformers builds (`HEAD`, the name of an Auto class). A new type is one new file and one line here.
 """
+
 from mtdnn_kit.tasks import mcc, qa, sc
 
 TYPES = {"qa": qa, "sc": sc, "mcc": mcc}

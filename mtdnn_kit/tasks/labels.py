@@ -2,6 +2,7 @@
 
 The loss, the reading of logits and the scores; what an item looks like is in `sc` and `mcc`.
 """
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,11 +1,12 @@
 """Multiple choice: which ending goes on from a text? One sequence a choice (SWAG; paper, "Model": H → 1, softmax over the choices)."""
+
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 
-from mtdnn_kit.sources import MCCRow
+from mtdnn_kit.rows import MCCRow
 from mtdnn_kit.tasks.labels import Reader, loss
 from mtdnn_kit.tasks.padding import Batch, pad
 from mtdnn_kit.tasks.sc import encode

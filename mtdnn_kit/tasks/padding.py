@@ -1,4 +1,5 @@
 """Sequences of different lengths as one rectangular batch. Knows nothing of tasks."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 
 
 class Batch(NamedTuple):
-    """`inputs`: what the encoder takes, tensors [B, T] (mcc: [B, C, T]); `targets`: what the loss takes; `tokens`: how many are no padding."""
+    """`inputs`: what the encoder takes, tensors [B, T] (mcc: [B, C, T]); `targets`: what the loss takes; `tokens`: without padding."""
 
     inputs: dict[str, torch.Tensor]
     targets: torch.Tensor

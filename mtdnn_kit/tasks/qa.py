@@ -2,6 +2,7 @@
 
 An item is a window. Windows of one question share its row; the null score of a question is the least over its windows.
 """
+
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,9 +11,21 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mtdnn_kit.metrics import best_threshold, exact, f1, qa_threshold_scores
-from mtdnn_kit.sources import QARow
+from mtdnn_kit.rows import QARow
 from mtdnn_kit.spans import (
-    NULL, Frame, Span, Tokens, best_spans, check_lengths, context_room, merge_spans, pair_frame, token_span, tokenize, window_label, windows,
+    NULL,
+    Frame,
+    Span,
+    Tokens,
+    best_spans,
+    check_lengths,
+    context_room,
+    merge_spans,
+    pair_frame,
+    token_span,
+    tokenize,
+    window_label,
+    windows,
 )
 from mtdnn_kit.tasks.padding import Batch, pad
 

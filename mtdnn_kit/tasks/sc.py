@@ -1,11 +1,12 @@
 """Sequence classification of a sentence or a pair of sentences: CoLA, MRPC, MNLI (paper, "Model")."""
+
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 
-from mtdnn_kit.sources import SCRow
+from mtdnn_kit.rows import SCRow
 from mtdnn_kit.tasks.labels import Reader, loss
 from mtdnn_kit.tasks.padding import Batch, pad
 

@@ -1,0 +1,74 @@
+"""The log of a training and its progress bar. Losses stay on the device until the log is written: that alone waits for it.
+
+Knows what a step was called and what it cost, nothing of how it was made.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from tqdm.auto import tqdm
+
+from mtdnn_kit.preparation import Setup
+from mtdnn_kit.runs import Log, Run
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; says step, task and what to change."""
+
+
+class Recorder:
+    """Takes the figures of each step; writes them, and moves the bar, when `log_every` steps are together."""
+
+    def __init__(self, run: Run, setup: Setup, done: int, watch: Callable[[list[dict]], None] | None):
+        self.log, self.setup, self.watch = Log(run.path / "log.jsonl", done), setup, watch
+        self.pending, self.smooth, self.since = [], {}, time.perf_counter()
+        self.bar = tqdm(total=len(setup.schedule), initial=done, desc="training", unit="step", mininterval=1.0, leave=False)
+
+    def add(self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
+        """Takes the figures of a step (from 0)."""
+        record = {"step": step + 1, "epoch": int(self.setup.schedule.epoch[step]), "task": task, "lr": rate, "tokens": tokens}
+        self.pending.append((record, torch.stack([loss.float(), norm.float()])))
+        if (step + 1) % self.setup.config.log_every == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Waits for the device and writes what is pending. Raises TrainingError where a loss is no finite number."""
+        if not self.pending:
+            return
+        values = torch.stack([figures for _, figures in self.pending]).tolist()
+        now, tokens = time.perf_counter(), sum(record["tokens"] for record, _ in self.pending)
+        speed = round(tokens / (now - self.since), 1)
+        records = []
+        for (record, _), (loss, norm) in zip(self.pending, values, strict=True):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise TrainingError(
+                    f"step {record['step']}, task {record['task']}: loss {loss}, gradient norm {norm}. "
+                    "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32."
+                )
+            records.append({**record, "loss": loss, "grad_norm": norm, "tokens_per_second": speed})
+        self.log.append(records)
+        self.pending, self.since = [], now
+        self._show(records)
+
+    def scores(self, step: int, found: dict[str, dict]) -> None:
+        """Writes the threshold articles' scores after a step."""
+        self.flush()
+        self.log.append([{"step": step + 1, "task": task, "scores": scores} for task, scores in found.items()])
+        self.since = time.perf_counter()
+
+    def close(self) -> None:
+        """Writes the rest and ends the bar."""
+        self.flush()
+        self.bar.close()
+
+    def _show(self, records: list[dict]) -> None:
+        for record in records:
+            before = self.smooth.get(record["task"], record["loss"])
+            self.smooth[record["task"]] = 0.9 * before + 0.1 * record["loss"]
+        last = records[-1]
+        self.bar.set_postfix_str(f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:.0f} tokens/s", refresh=False)
+        self.bar.update(len(records))
+        if self.watch:
+            self.watch(records)

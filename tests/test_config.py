@@ -1,0 +1,111 @@
+"""Parameters: what cannot be meant stops with the key's name."""
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from mtdnn_kit import metrics, sources
+from mtdnn_kit.config import Config, ConfigError, from_file, from_params, project_root, resolve
+from mtdnn_kit.registry import CUTS, DATASETS, METRICS
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"learning_rat": 1e-3}, r"^learning_rat: no such parameter. Did you mean learning_rate\?"),
+        ({"learning_rate": "3e-5"}, r"^learning_rate: '3e-5' is text; it must be a number. YAML reads 3e-5 as text: write 3.0e-5"),
+        ({"epochs": True}, "^epochs: True is true/false; it must be a number"),
+        ({"batch_size": 4.0}, "^batch_size: 4.0 is a number; it must be a whole number"),
+        ({"batch_size": "16"}, "^batch_size: '16' is text"),
+        ({"batch_size": None}, "^batch_size: None is nothing"),
+        ({"epochs": float("nan")}, "^epochs: nan"),
+        ({"tasks": ["squad", "sawg"]}, r"^tasks: unknown task 'sawg'. Did you mean swag\?"),
+        ({"tasks": "squad"}, "^tasks: 'squad' is text; it must be a list.*parameter file"),
+        ({"tasks": ["squad", 3]}, "^tasks: "),
+        ({"tasks": []}, "^tasks: names no task"),
+        ({"tasks": ["squad", "squad"]}, "^tasks: 'squad' is named twice"),
+        ({"tasks": ["squad"]}, "^qa_weight: 0.8 leaves 0.2 to other tasks, but there are none"),
+        ({"qa_weight": 0.0}, "^qa_weight: "),
+        ({"qa_weight": 1.1}, "^qa_weight: "),
+        ({"optimizer": "adam"}, "^optimizer: 'adam' is text; it must be one of 'adamax', 'adamax_mtdnn', 'adamw'"),
+        ({"sampler": "proportional"}, "^qa_weight: sampler 'proportional' does not use it: set it to null"),
+        ({"sharing": None}, "^sharing: sampler 'weighted' needs it"),
+        ({"warmup": 1.0}, "^warmup: "),
+        ({"batch_size": 0}, "^batch_size: 0 is too small"),
+        ({"train_limit": 0}, "^train_limit: must be at least 1, or null"),
+        ({"learning_rate": 0}, "^learning_rate: 0.0 must be above 0"),
+        ({"grad_accumulation": 17}, "^grad_accumulation: "),
+        ({"loss_weights": {"codah": 1.0}}, "^loss_weights: 'codah' is none of the tasks"),
+        ({"loss_weights": {"swag": "2"}}, "^loss_weights: "),
+        ({"eval_every": 5}, "^eval_every: scores the threshold_articles, and none are named"),
+        ({"resume": True}, "^resume: goes on in run_dir, and none is named"),
+        ({"tasks": ["cola"], "qa_weight": 1.0, "threshold_articles": ["Rhine"]}, "^threshold_articles: only question answering"),
+        ({"define": {"squad": {"type": "qa"}}}, "^define: 'squad' is already a task"),
+        ({"define": {"boolq": {"type": "yesno"}}}, "^define.boolq.type is 'yesno'"),
+        ({"define": {"rte": {"type": "sc", "columns": {"first": "a"}}}}, "^define.rte.columns lacks 'label'"),
+        (
+            {"define": {"rte": {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["n"]}}},
+            "^define.rte.labels must name at least two",
+        ),
+        ({"define": {"q": {"type": "qa", "columns": dict(DATASETS["squad"].columns), "cut": "half"}}}, "^define.q.cut is 'half'"),
+        ({"define": {"q": {"type": "qa", "columns": dict(DATASETS["squad"].columns), "score": 3}}}, "^define.q.score is 3"),
+        ({"define": {"m": {"type": "mcc", "columns": dict(DATASETS["swag"].columns), "metrics": ["bleu"]}}}, "^define.m.metrics is"),
+        ({"define": {"m": {"type": "mcc", "columns": {"context": "a"}, "colums": 1}}}, "^define.m.colums: no such key"),
+        ({"define": {"../x": {"type": "sc"}}}, "^define: '../x': a name has letters"),
+        ({"data": ROOT}, "^data: PosixPath"),
+    ],
+)
+def test_what_cannot_be_meant_stops_with_its_key(params, message):
+    with pytest.raises(ConfigError, match=message):
+        from_params(params)
+
+
+def test_a_notebooks_other_names_are_left_alone():
+    found = from_params({"In": [], "Out": {}, "exit": 1, "_private": 3, "helper": len, "epochs": 2, "__name__": "x"})
+    assert found == Config(epochs=2.0)
+
+
+def test_an_int_serves_as_a_float_and_a_tuple_as_a_list():
+    found = from_params({"epochs": 2, "tasks": ("squad", "swag")})
+    assert found.epochs == 2.0 and isinstance(found.epochs, float) and found.tasks == ["squad", "swag"]
+
+
+def test_a_configuration_is_what_its_file_says(tmp_path):
+    c = Config(tasks=["squad", "rte"], define={"rte": {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"]}})
+    (tmp_path / "c.yaml").write_text(c.to_yaml())
+    assert from_file(tmp_path / "c.yaml") == c
+    assert from_file(tmp_path / "c.yaml", seed=3).seed == 3
+    assert c.datasets["rte"].labels == ("no", "yes") and c.datasets["rte"].folder == "rte"
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "", "1: 2\n"])
+def test_a_file_that_is_no_parameter_file_is_refused(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="c.yaml"):
+        from_file(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "parameters").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_parameter_file_is_sound(path):
+    assert from_file(path).tasks[0] == "squad"
+
+
+@pytest.mark.parametrize("name", ["bert-base", "bert-large"])
+def test_the_papers_settings_to_the_letter(name):
+    c = from_file(ROOT / "parameters" / f"{name}.yaml")
+    assert c.encoder == f"google-bert/{name}-cased" and c.data == "hub"
+    assert (c.qa_weight, c.epochs, c.batch_size, c.learning_rate, c.warmup) == (0.8, 2, 16, 3e-5, 0.1)
+    assert (c.optimizer, c.weight_decay, c.head_dropout, c.max_length, c.max_question, c.loss) == ("adamax", 0.01, 0.3, 384, 64, "sum")
+    named = yaml.safe_load((ROOT / "parameters" / f"{name}.yaml").read_text())
+    paper = {"encoder", "tasks", "qa_weight", "sharing", "epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "optimizer"}
+    assert paper | {"head_dropout", "encoder_dropout", "max_length", "max_question", "loss"} <= set(named), "the file states them itself"
+
+
+def test_relative_paths_start_at_the_project(monkeypatch):
+    monkeypatch.chdir(ROOT / "notebooks")
+    assert project_root() == ROOT and resolve("runs/x") == ROOT / "runs" / "x"
+    assert resolve("/tmp/x").is_absolute() and str(resolve("/tmp/x")) == "/tmp/x"
+
+
+def test_the_names_that_a_definition_may_use_are_those_there_are():
+    assert set(METRICS) == set(metrics.SCORES) and set(CUTS) == set(sources.CUTS)
