@@ -96,16 +96,24 @@ def _whole_mask(encoder: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, d
 def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head_dropout: float, max_length: int, seed: int) -> MultiTask:
     """A pretrained encoder with a fresh head for each of `specs`; a head's weights depend on seed and task name alone.
 
-    `head_dropout` is before the sc and mcc heads (paper, "Settings"); qa heads have none of ours.
+    Where `path` is what `save_model` left, its encoder, and its heads for the tasks of the same name. `head_dropout` is before the sc and
+    mcc heads (paper, "Settings"); qa heads have none of ours.
     """
     config = load_encoder_config(path, max_length)
     for name in DROPOUTS:
         if hasattr(config, name):
             setattr(config, name, encoder_dropout)
+    of_a_run = (path / "tasks.json").is_file()
+    encoder = AutoModel.from_config(config, dtype=torch.float32) if of_a_run else _pretrained(path, config)
+    model = MultiTask(encoder, {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}, specs)
+    if of_a_run:
+        load_weights(model, load_file(path / "model.safetensors"), path, missing_heads=True)
+    return model
+
+
+def _pretrained(path: Path, config) -> nn.Module:
     transformers.utils.logging.disable_progress_bar()  # a bar of 0.02 s is only debris in a notebook
-    encoder = AutoModel.from_pretrained(path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True)
-    heads = {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}
-    return MultiTask(encoder, heads, specs)
+    return AutoModel.from_pretrained(path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True)
 
 
 def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Module:

@@ -82,6 +82,7 @@ def load_state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tenso
     """Puts back what `state_tensors` gave."""
     parameters = dict(model.named_parameters())
     for name, value in tensors.items():
-        p, key = parameters[name.rpartition("|")[0]], name.rpartition("|")[2]
-        own_count = key == "step" and isinstance(optimizer, Adamax)
-        optimizer.state[p][key] = int(value) if own_count else value.to(p.device, copy=True)
+        parameter, _, key = name.rpartition("|")
+        p = parameters[parameter]
+        counted = value.dtype == torch.int64  # Adamax counts its steps with a Python int, AdamW with a float tensor
+        optimizer.state[p][key] = int(value) if counted else value.to(p.device, copy=True)

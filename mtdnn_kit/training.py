@@ -14,14 +14,13 @@ from importlib.metadata import version
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
 
 from mtdnn_kit.batches import generator
 from mtdnn_kit.checkpoints import restore, save_checkpoint
 from mtdnn_kit.config import Config, ConfigError
 from mtdnn_kit.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.evaluation import evaluate, held_out_scores
-from mtdnn_kit.model import MultiTask, build_model, load_weights, save_model
+from mtdnn_kit.model import MultiTask, build_model, save_model
 from mtdnn_kit.optim import clip_gradients, learning_rate, make_optimizer
 from mtdnn_kit.preparation import Setup, prepare
 from mtdnn_kit.recorder import Recorder
@@ -44,7 +43,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     before = _manifest_of(run, setup)
     accelerator, precision = _accelerator(config, before.get("precision"))
     run_manifest = _start(run, setup, accelerator.device, precision, before.get("start"))
-    model = _model(setup)
+    model = build_model(setup.encoder.path, setup.specs, config.encoder_dropout, config.head_dropout, config.max_length, config.seed)
     optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
     done, seconds = restore(run, model, optimizer) if config.resume else (0, 0.0)
@@ -119,15 +118,6 @@ def _accelerator(config: Config, kept_precision: str | None) -> tuple[Accelerato
     if os.environ.get("WORLD_SIZE", "1") == "1":
         AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=device.type == "cpu"), precision
-
-
-def _model(setup: Setup) -> MultiTask:
-    """The encoder with fresh heads; with `init_from`, that run's weights in the encoder and in the heads of the same name."""
-    c = setup.config
-    model = build_model(setup.encoder.path, setup.specs, c.encoder_dropout, c.head_dropout, c.max_length, c.seed)
-    if c.init_from is not None:
-        load_weights(model, load_file(setup.encoder.path / "model.safetensors"), setup.encoder.path, missing_heads=True)
-    return model
 
 
 def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None) -> dict:
