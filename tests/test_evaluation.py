@@ -1,0 +1,105 @@
+"""A run's predictions and its scores: what it writes is what it says (design, "Run folder"; statement 8)."""
+
+import json
+
+import numpy as np
+import pytest
+import scorer
+import torch
+from conftest import ROOT
+
+from mtdnn_kit import ask, evaluation, prepare, train
+from mtdnn_kit.devices import resolve_device, resolve_precision
+from mtdnn_kit.evaluation import predict
+from mtdnn_kit.model import load_model
+from mtdnn_kit.tasks import qa
+
+
+@pytest.fixture
+def trained(config):
+    run = train(
+        config(tasks=["squad", "swag", "cola"], max_steps=10, eval_limit=None, threshold_articles=["Glacier", "Cork"], qa_weight=0.6)
+    )
+    return run, prepare(config(tasks=["squad", "swag", "cola"], eval_limit=None, threshold_articles=["Glacier", "Cork"], qa_weight=0.6))
+
+
+def records(name: str) -> list[dict]:
+    return [json.loads(line) for line in (ROOT / "mtdnn_kit" / "sample" / name).read_text().splitlines()]
+
+
+def test_8_predictions_score_what_metrics_says_by_a_second_implementation(trained):
+    run, _ = trained
+    found = scorer.score(records("squad/validation.jsonl"), run.answers())
+    assert {key: run.metrics["squad"][key] for key in ("em", "f1", "n")} == {key: pytest.approx(x, abs=1e-6) for key, x in found.items()}
+    labels = [json.loads(line) for line in (run.path / "predictions" / "cola.jsonl").read_text().splitlines()]
+    right = [said["label"] == row["label"] for said, row in zip(labels, records("cola/validation.jsonl"), strict=True)]
+    assert run.metrics["cola"]["accuracy"] == pytest.approx(100 * np.mean(right), abs=1e-9) and labels[3]["id"] == 3
+
+
+def test_the_n_best_file_holds_what_the_answers_were_made_from(trained):
+    run, _ = trained
+    threshold, answers = run.metrics["squad"]["threshold"], run.answers()
+    contexts = {record["id"]: record["context"] for record in records("squad/validation.jsonl")}
+    for entry in run.nbest():
+        scores = [(-score, start, end) for start, end, score, _ in entry["nbest"]]
+        assert scores == sorted(scores) and len({span[:2] for span in map(tuple, entry["nbest"])}) == len(scores) <= 20
+        assert sum(p for *_, p in entry["nbest"]) + entry["nothing"] == pytest.approx(1, abs=1e-4)
+        start, end, score, _ = entry["nbest"][0]
+        if abs(entry["null"] - score - threshold) > 1e-3:
+            assert answers[entry["id"]] == ("" if entry["null"] - score > threshold else contexts[entry["id"]][start:end])
+
+
+def test_no_text_but_the_answers_leaves_the_data(trained):
+    run, _ = trained
+    text = json.dumps(list(run.nbest())) + (run.path / "predictions" / "swag.jsonl").read_text()
+    assert "Ethiopia" not in text and "kettle" not in text
+
+
+def test_the_threshold_is_tuned_on_the_held_out_articles_alone(trained):
+    run, setup = trained
+    held = setup.held_out["squad"]
+    assert {row.title for row in held.rows} == {"Glacier", "Cork"} and len(held.rows) == 12
+    assert not {row.title for row in setup.train["squad"].rows} & {"Glacier", "Cork"}
+    model, _ = load_model(run.path / "model")
+    answers = predict(model, "squad", held, setup.config, "fp32")
+    assert run.metrics["squad"]["threshold"] == qa.tune(held.rows, answers)
+
+
+def test_without_threshold_articles_the_threshold_is_0(config):
+    scores = train(config(tasks=["squad"], qa_weight=1.0, max_steps=2)).metrics["squad"]
+    assert scores["threshold"] == 0 and scores["em"] == scores["em_at_0"]
+
+
+def test_predictions_do_not_depend_on_the_batches_of_evaluation(trained, monkeypatch):
+    run, setup = trained
+    model, _ = load_model(run.path / "model")
+    large = predict(model, "squad", setup.scored["squad"], setup.config, "fp32")
+    monkeypatch.setattr(evaluation, "TOKENS", 1)
+    single = predict(model, "squad", setup.scored["squad"], setup.config, "fp32")
+    for a, b in zip(large, single, strict=True):
+        assert a.null == pytest.approx(b.null, abs=1e-4) and a.spans[0].score == pytest.approx(b.spans[0].score, abs=1e-4)
+
+
+def test_predict_leaves_the_model_in_its_mode(trained):
+    run, setup = trained
+    model, _ = load_model(run.path / "model")
+    model.train()
+    predict(model, "cola", setup.scored["cola"], setup.config, "fp32")
+    assert model.training and torch.is_grad_enabled() is not False
+
+
+def test_ask_answers_a_question_of_ones_own(trained):
+    run, _ = trained
+    passage = "Cork is the bark of an oak. " * 30
+    text, answer = ask(run, "What is cork?", passage)
+    assert text == answer.text(passage, run.metrics["squad"]["threshold"]) and len(answer.spans) == 20
+    assert all(passage[s.start : s.end] for s in answer.spans)
+
+
+def test_precision_follows_what_the_device_can_do():
+    cpu = resolve_device("cpu")
+    assert resolve_precision("fp32", cpu) == "fp32" and resolve_precision("auto", cpu) in ("fp32", "bf16")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device: 'cuda' was asked for, and torch sees no GPU"):
+            resolve_device("cuda")
+        assert resolve_device("auto").type == "cpu"

@@ -1,0 +1,132 @@
+"""The layout and the import rule (design, "The way through the house"), read from the files."""
+
+import ast
+import sys
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "mtdnn_kit"
+# Each module and what of ours it may import: data flows one way.
+ALLOWED = {
+    "registry": "",
+    "values": "",
+    "metrics": "",
+    "spans": "",
+    "rows": "registry",
+    "config": "registry values",
+    "runs": "config",
+    "encoders": "config",
+    "devices": "config",
+    "sources": "registry rows",
+    "tasks.padding": "",
+    "tasks.labels": "metrics",
+    "tasks.sc": "rows tasks.labels tasks.padding",
+    "tasks.mcc": "rows tasks.labels tasks.padding tasks.sc",
+    "tasks.qa": "rows spans metrics tasks.padding",
+    "tasks": "tasks",
+    "batches": "",
+    "sampler": "batches",
+    "model": "encoders tasks",
+    "optim": "",
+    "preparation": "config runs encoders sources tasks batches sampler model",
+    "evaluation": "config runs rows tasks model",
+    "checkpoints": "runs model optim",
+    "recorder": "runs preparation",
+    "training": "config devices runs tasks batches preparation model optim evaluation checkpoints recorder",
+    "plots": "optim",
+    "__init__": "config registry runs",
+}
+ONLY = {
+    "ipywidgets": {"explorer.widgets"},
+    "matplotlib": {"plots"},
+    "IPython": {"plots"},
+    "papermill": {"studies"},
+    "datasets": {"sources"},
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found[name.removesuffix(".__init__") or name] = ast.parse(path.read_text())
+    return found
+
+
+def imports(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports name the package"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_go_one_way(name):
+    ours = {i.removeprefix("mtdnn_kit.") for i in imports(modules()[name]) if i.startswith("mtdnn_kit.")}
+    ours = {i for i in ours if i in ALLOWED}
+    assert ours <= {part for allowed in ALLOWED[name].split() for part in (allowed, *(m for m in ALLOWED if m.startswith(f"{allowed}.")))}
+
+
+def test_the_table_is_the_package_and_has_no_cycle():
+    assert set(modules()) == set(ALLOWED)
+    done: set[str] = set()
+    left = {name: {part for part in allowed.split() if part != name} for name, allowed in ALLOWED.items()}
+    while left:
+        free = [name for name, needs in left.items() if needs <= done]
+        assert free, f"a cycle among {sorted(left)}"
+        done |= set(free)
+        left = {name: needs for name, needs in left.items() if name not in free}
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_a_library_is_imported_where_it_belongs(library):
+    users = {name for name, tree in modules().items() if any(i.split(".")[0] == library for i in imports(tree))}
+    assert users <= ONLY[library]
+
+
+def test_datasets_is_imported_only_to_reach_the_hub():
+    tree = modules()["sources"]
+    assert not any(i.split(".")[0] == "datasets" for node in tree.body for i in imports(node) if not isinstance(node, ast.FunctionDef))
+
+
+def test_importing_the_kit_is_light():
+    """The first cell of a notebook checks parameters: it needs no torch, and no widget or figure."""
+    import subprocess
+
+    code = (
+        "import sys, mtdnn_kit; print([m for m in ('torch', 'transformers', 'datasets', 'matplotlib', 'ipywidgets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_a_file_says_what_it_does(name):
+    tree = modules()[name]
+    assert ast.get_docstring(tree)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
+            methods = (
+                [m for m in node.body if isinstance(m, ast.FunctionDef) and not m.name.startswith("_")]
+                if isinstance(node, ast.ClassDef)
+                else []
+            )
+            assert all(ast.get_docstring(m) for m in methods), node.name
+
+
+def test_the_top_level_is_as_designed():
+    wanted = ["README.md", "Makefile", "pyproject.toml", "environment.yml", "constraints.txt", "LICENSE", ".ci/run"]
+    wanted += [
+        "mtdnn_kit/sample",
+        "notebooks/02_train.ipynb",
+        "parameters/minilm.yaml",
+        "parameters/bert-base.yaml",
+        "parameters/bert-large.yaml",
+    ]
+    assert [path for path in wanted if not (ROOT / path).exists()] == []
