@@ -25,13 +25,18 @@ test: env ## style, unit tests, then every notebook under nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 --dist loadscope
-	$(BIN)/python -m pytest --nbval notebooks
+	rm -rf build/runs
+	MTDNN_RUNS=build/runs $(BIN)/python -m pytest --nbval notebooks
+	rm -rf build/runs
 
 lab: env ## JupyterLab on this machine alone, with its token
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks
 
 notebooks: env ## runs the notebooks on the packaged sample and keeps their outputs
-	$(BIN)/python notebooks/refresh.py
+	rm -rf build/runs
+	TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	rm -rf build/runs
 
 lock: ## resolves the newest versions within pyproject.toml's ranges into constraints.txt
 	$(PYTHON) -m venv --clear .venv

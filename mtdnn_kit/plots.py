@@ -3,13 +3,22 @@
 Colours are Okabe and Ito's, which colour-blind people can tell apart; each task has a line style of its own beside them.
 """
 
+import time
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
-STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3, "font.size": 10}
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "font.size": 10,
+}
 
 
 def schedule_figure(setup) -> Figure:
@@ -54,7 +63,7 @@ def loss_figure(records: list[dict], total: int | None = None) -> Figure:
         for i, task in enumerate(dict.fromkeys(record["task"] for record in records)):
             mine = [record for record in records if record["task"] == task]
             steps, losses = [r["step"] for r in mine], [r["loss"] for r in mine]
-            axes.plot(steps, losses, ".", color=COLOURS[i % 7], ms=3, alpha=0.25)
+            axes.plot(steps, losses, ".", color=COLOURS[i % 7], ms=5, alpha=0.4)
             axes.plot(steps, running_mean(losses), color=COLOURS[i % 7], ls=LINES[i % 7], lw=2, label=f"{task} ({len(mine)})")
         axes.set(xlabel="step", ylabel="loss of a batch", ylim=(0, None), xlim=(0, total or max((r["step"] for r in records), default=1)))
         if records:
@@ -90,19 +99,32 @@ def scores_figure(metrics: dict[str, dict]) -> Figure:
 
 
 class LiveLoss:
-    """Draws the loss figure anew while a training runs, in one notebook output; give it to `train(…, watch=…)`."""
+    """Draws the loss figure anew while a training runs, in one notebook output; give it to `train(…, watch=…)`.
 
-    def __init__(self, total: int, drawings: int = 40):
+    Its title says what a progress bar would: step, task, its smoothed loss, tokens a second, time left. The last drawing has none.
+    """
+
+    def __init__(self, total: int, drawings: int = 60):
         from IPython.display import display
 
-        self.records, self.total, self.every, self.drawn = [], total, max(total // drawings, 1), 0
+        self.records, self.total, self.every, self.drawn, self.began = [], total, max(total // drawings, 1), 0, time.perf_counter()
         self.output = display(loss_figure([], total), display_id=True)
 
     def __call__(self, records: list[dict]) -> None:
         self.records += records
-        if len(self.records) - self.drawn >= self.every or len(self.records) == self.total:
+        done = records[-1]["step"]
+        if done == self.total or len(self.records) - self.drawn >= self.every:
             self.drawn = len(self.records)
-            self.output.update(loss_figure(self.records, self.total))
+            figure = loss_figure(self.records, self.total)
+            if done < self.total:
+                figure.axes[0].set_title(self._progress(records[-1]), loc="left", fontsize=10)
+            self.output.update(figure)
+
+    def _progress(self, last: dict) -> str:
+        mine = [record["loss"] for record in self.records if record["task"] == last["task"]]
+        left = int((time.perf_counter() - self.began) / len(self.records) * (self.total - last["step"]))
+        parts = [f"step {last['step']} of {self.total}", f"{last['task']} {running_mean(mine)[-1]:.2f}"]
+        return " · ".join([*parts, f"{last['tokens_per_second']:,.0f} tokens/s", f"{left // 60}:{left % 60:02} left"])
 
 
 def _detached(figure: Figure) -> Figure:
