@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from mtdnn_kit.config import Config
 from mtdnn_kit.registry import DATASETS
 from mtdnn_kit.rows import MCCRow, QARow, SCRow
+from mtdnn_kit.sources import load
 from mtdnn_kit.spans import NULL
 from mtdnn_kit.tasks import labels, mcc, qa, sc
 
@@ -173,3 +174,19 @@ def test_a_choice_is_the_softmax_of_its_logits():
     assert labels.scores(made.rows, [first, second], ("accuracy", "f1")) == {"accuracy": 0.0, "f1": 0.0, "n": 2}
     with pytest.raises(ValueError, match="row 0: .*not numbers"):
         reader.add(np.array([0]), np.array([[np.nan, 0]]))
+
+
+def test_1_all_real_answers_are_found_in_a_window_and_come_back(tokenizer, real_data):
+    """Every answerable question of the real training set that a window can hold; 384 tokens, overlap 128 (the paper's lengths)."""
+    rows = [row for row in load("squad", DATASETS["squad"], "train", str(real_data)).rows if row.answers]
+    made = qa.features(rows, DATASETS["squad"], tokenizer, Config(max_length=384, overlap=128))
+    exact, found = 0, set()
+    for i in np.flatnonzero(made.table[:, 3]):
+        number, first, tokens = made.table[i, 0], made.first(i), made.window(i)
+        start, end = tokens.starts[made.table[i, 3] - first], tokens.ends[made.table[i, 4] - first]
+        offset, text = rows[number].answers[0]
+        assert start <= offset + len(text) - len(text.lstrip()) and end >= offset + len(text.rstrip())
+        exact += number not in found and rows[number].context[start:end] == text
+        found.add(number)
+    assert len(found) == len(rows) == 7376
+    assert exact / len(rows) > 0.99, exact

@@ -1,0 +1,60 @@
+"""Figures: what is on them. How they look is looked at, not tested."""
+
+import matplotlib
+import pytest
+from tqdm import tqdm
+
+from mtdnn_kit import plots, prepare, train
+
+matplotlib.use("Agg")
+
+
+def records(steps: int, task: str = "squad") -> list[dict]:
+    return [{"step": k + 1, "task": task, "loss": 9.0 - k, "tokens_per_second": 1234.5} for k in range(steps)]
+
+
+def test_the_schedule_is_drawn_before_training(config):
+    setup = prepare(config(max_steps=None, qa_weight=0.5))
+    draws, shares, rate = plots.schedule_figure(setup).axes
+    marks = {line.get_ydata()[0]: len(line.get_xdata()) for line in draws.lines if line.get_marker() == "|" and len(line.get_xdata())}
+    assert marks == {i: n for i, n in enumerate(setup.schedule.draws().values()) if n}
+    assert [label.get_text() for label in draws.get_yticklabels()] == list(setup.train)
+    assert max(rate.lines[0].get_ydata()) == pytest.approx(3e-4) and len(rate.lines[0].get_xdata()) == len(setup.schedule)
+    assert [text.get_text() for text in shares.texts] == [str(n) for n in setup.schedule.draws().values()]
+
+
+def test_losses_are_drawn_task_by_task():
+    axes = plots.loss_figure(records(6) + records(3, "cola"), total=20).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["squad (6)", "cola (3)"]
+    assert axes.get_xlim() == (0, 20)
+
+
+def test_a_running_mean():
+    assert plots.running_mean([1.0, 3.0, 5.0]) == [1.0, 2.0, 3.0]
+    assert plots.running_mean([1.0] * 5 + [6.0])[-1] == 2.0
+
+
+def test_scores_that_are_none_or_negative_have_a_place():
+    figure = plots.scores_figure({"squad": {"em": 1.0, "f1": 2.0, "span_em": None, "n": 3}, "cola": {"matthews": -12.0, "n": 4}})
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["squad em", "squad f1", "cola matthews"] and axes.get_xlim()[0] == -12
+
+
+def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
+    shown = []
+
+    class Output:
+        def update(self, figure):
+            shown.append(figure.axes[0].get_title(loc="left"))
+
+    monkeypatch.setattr("IPython.display.display", lambda figure, display_id: Output())
+    live = plots.LiveLoss(total=4)
+    for record in records(4):
+        live([record])
+    assert shown[1].startswith("step 2 of 4 · squad 8.50 · 1,234 tokens/s · 0:0") and shown[-1] == ""
+
+
+def test_the_progress_bar_shows_task_and_smoothed_loss(config, capfd, monkeypatch):
+    monkeypatch.setattr("mtdnn_kit.recorder.tqdm", lambda **options: tqdm(**options, mininterval=0))  # each step, however fast
+    losses = [record["loss"] for record in train(config(tasks=["squad"], qa_weight=1.0, max_steps=2, log_every=1)).log()]
+    assert f"squad {0.9 * losses[0] + 0.1 * losses[1]:.3f}" in capfd.readouterr().err.replace("\r", "\n")
