@@ -14,7 +14,7 @@ import torch
 from mtdnn_kit.config import Config
 from mtdnn_kit.model import MultiTask, load_model, takes_token_types
 from mtdnn_kit.rows import QARow
-from mtdnn_kit.runs import Run, write_json, write_whole
+from mtdnn_kit.runs import Run, RunError, write_json, write_whole
 from mtdnn_kit.tasks import TYPES, labels, qa
 
 TOKENS = 8192  # of a batch in evaluation, padding included
@@ -92,10 +92,17 @@ def write_answers(folder: Path, task: str, rows: list[QARow], answers: list[qa.A
     write_whole(folder / f"{task}_nbest.jsonl.gz", gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
 
 
-def ask(run: Run, question: str, context: str, task: str = "squad") -> tuple[str, qa.Answer]:
-    """A finished run's answer to a question of one's own: the text at its tuned threshold ("" for nothing), and the n-best."""
+def ask(run: Run, question: str, context: str, task: str | None = None) -> tuple[str, qa.Answer]:
+    """A finished run's answer to a question of one's own: the text at its tuned threshold ("" for nothing), and the n-best.
+
+    task: which of its qa tasks answers; None: the first. Raises RunError where the run has none.
+    """
+    able = [name for name, kind in run.types.items() if kind == "qa"]
+    if not able or (task or able[0]) not in able:
+        raise RunError(f"{run.name} cannot be asked: {task or 'no task'} answers questions; its tasks are {run.types}")
+    task = task or able[0]
     model, tokenizer = load_model(run.path / "model")
     config = Config(**{**run.config, "resume": False})
     features = qa.features([QARow("asked", "", context, question, ())], None, tokenizer, config, takes_token_types(model.encoder.config))
     answer = predict(model, task, features, config, run.manifest["precision"])[0]
-    return answer.text(context, run.metrics[task]["threshold"]), answer
+    return answer.text(context, run.metrics.get(task, {}).get("threshold", 0.0)), answer

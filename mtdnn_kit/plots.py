@@ -93,7 +93,9 @@ def scores_figure(metrics: dict[str, dict]) -> Figure:
         axes.barh(range(len(bars)), [v for _, v, _ in bars], color=[COLOURS[i % 7] for _, _, i in bars], alpha=0.8)
         for y, (_, value, _) in enumerate(bars):
             axes.text(max(value, 0) + 1, y, f"{value:.1f}", va="center")
-        axes.set(yticks=range(len(bars)), yticklabels=[b[0] for b in bars], xlim=(min(0, *(v for _, v, _ in bars)), 108), xlabel="percent")
+        axes.set(
+            yticks=range(len(bars)), yticklabels=[b[0] for b in bars], xlim=(min([0, *(v for _, v, _ in bars)]), 108), xlabel="percent"
+        )
         axes.invert_yaxis()
     return _detached(figure)
 

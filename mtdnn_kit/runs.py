@@ -81,6 +81,11 @@ class Run:
         return yaml.safe_load(self._text("config.yaml"))
 
     @property
+    def types(self) -> dict[str, str]:
+        """{task: task type}, in order."""
+        return {task: dataset.type for task, dataset in Config(**self.config).datasets.items()}
+
+    @property
     def manifest(self) -> dict:
         """Status, versions, seed, device, data fingerprints, steps, times (design, "Run folder")."""
         return json.loads(self._text("manifest.json"))

@@ -8,7 +8,7 @@ import scorer
 import torch
 from conftest import ROOT
 
-from mtdnn_kit import ask, evaluation, prepare, train
+from mtdnn_kit import RunError, ask, evaluation, prepare, train
 from mtdnn_kit.devices import resolve_device, resolve_precision
 from mtdnn_kit.evaluation import predict
 from mtdnn_kit.model import load_model
@@ -94,6 +94,12 @@ def test_ask_answers_a_question_of_ones_own(trained):
     text, answer = ask(run, "What is cork?", passage)
     assert text == answer.text(passage, run.metrics["squad"]["threshold"]) and len(answer.spans) == 20
     assert all(passage[s.start : s.end] for s in answer.spans)
+
+
+def test_a_run_without_a_qa_task_cannot_be_asked(config):
+    run = train(config(tasks=["cola"], qa_weight=1.0, max_steps=1))
+    with pytest.raises(RunError, match=r"cannot be asked: no task answers questions; its tasks are {'cola': 'sc'}"):
+        ask(run, "What?", "Cork.")
 
 
 def test_precision_follows_what_the_device_can_do():

@@ -47,6 +47,13 @@ def test_02_runs_under_papermill_with_a_training_parameter_file(tmp_path, tiny, 
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_02_runs_without_question_answering(tmp_path, tiny):
+    alone = dict(tasks=["cola", "mrpc"], qa_weight=0.5, threshold_articles=[])
+    run(tmp_path, **SMALL, **alone, encoder=tiny, run_dir=str(tmp_path / "run"))
+    assert set(Run(tmp_path / "run").metrics) == {"cola", "mrpc"}
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

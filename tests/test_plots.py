@@ -40,6 +40,10 @@ def test_scores_that_are_none_or_negative_have_a_place():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["squad em", "squad f1", "cola matthews"] and axes.get_xlim()[0] == -12
 
 
+def test_a_run_that_scores_nothing_has_an_empty_figure():
+    assert plots.scores_figure({}).axes[0].get_yticks().tolist() == []
+
+
 def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
     shown = []
 
