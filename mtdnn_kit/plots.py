@@ -4,6 +4,7 @@ Colours are Okabe and Ito's, which colour-blind people can tell apart; each task
 """
 
 import time
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -50,18 +51,23 @@ def _bars(axes, names: tuple[str, ...], schedule, probabilities: dict[str, float
     axes.barh(range(len(names)), [drawn[n] / len(schedule) for n in names], color=[COLOURS[i % 7] for i in range(len(names))], alpha=0.7)
     axes.plot([probabilities[n] for n in names], range(len(names)), "D", color="black", ms=5, label="probability")
     for i, name in enumerate(names):
-        axes.text(max(drawn[name] / len(schedule), probabilities[name]) + 0.03, i, f"{drawn[name]}", va="center")
+        axes.text(max(drawn[name] / len(schedule), probabilities[name]) + 0.05, i, f"{drawn[name]}", va="center")
     axes.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1.2), xticks=(0, 0.5, 1), title="share (and number) of steps")
     axes.invert_yaxis()
     axes.legend(loc="lower right", frameon=False, fontsize=8)
 
 
-def loss_figure(records: list[dict], total: int | None = None) -> Figure:
-    """Loss of each task over the steps: single batches faint, their running mean strong. records: `Run.log()`; total: steps in all."""
+def loss_figure(records: list[dict], total: int | None = None, tasks: Sequence[str] = ()) -> Figure:
+    """Loss of each task over the steps: single batches faint, their running mean strong.
+
+    records: `Run.log()`; total: steps in all; tasks: all tasks of the run, in order, so that each keeps its colour.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
-        for i, task in enumerate(dict.fromkeys(record["task"] for record in records)):
+        for i, task in enumerate(dict.fromkeys([*tasks, *(record["task"] for record in records)])):
             mine = [record for record in records if record["task"] == task]
+            if not mine:
+                continue
             steps, losses = [r["step"] for r in mine], [r["loss"] for r in mine]
             axes.plot(steps, losses, ".", color=COLOURS[i % 7], ms=5, alpha=0.4)
             axes.plot(steps, running_mean(losses), color=COLOURS[i % 7], ls=LINES[i % 7], lw=2, label=f"{task} ({len(mine)})")
@@ -106,18 +112,19 @@ class LiveLoss:
     Its title says what a progress bar would: step, task, its smoothed loss, tokens a second, time left. The last drawing has none.
     """
 
-    def __init__(self, total: int, drawings: int = 60):
+    def __init__(self, schedule, drawings: int = 60):
         from IPython.display import display
 
-        self.records, self.total, self.every, self.drawn, self.began = [], total, max(total // drawings, 1), 0, time.perf_counter()
-        self.output = display(loss_figure([], total), display_id=True)
+        self.records, self.total, self.tasks = [], len(schedule), schedule.tasks
+        self.every, self.drawn, self.began = max(self.total // drawings, 1), 0, time.perf_counter()
+        self.output = display(loss_figure([], self.total), display_id=True)
 
     def __call__(self, records: list[dict]) -> None:
         self.records += records
         done = records[-1]["step"]
         if done == self.total or len(self.records) - self.drawn >= self.every:
             self.drawn = len(self.records)
-            figure = loss_figure(self.records, self.total)
+            figure = loss_figure(self.records, self.total, self.tasks)
             if done < self.total:
                 figure.axes[0].set_title(self._progress(records[-1]), loc="left", fontsize=10)
             self.output.update(figure)

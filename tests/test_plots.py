@@ -1,10 +1,12 @@
 """Figures: what is on them. How they look is looked at, not tested."""
 
 import matplotlib
+import numpy as np
 import pytest
 from tqdm import tqdm
 
 from mtdnn_kit import plots, prepare, train
+from mtdnn_kit.sampler import Schedule
 
 matplotlib.use("Agg")
 
@@ -27,6 +29,13 @@ def test_losses_are_drawn_task_by_task():
     axes = plots.loss_figure(records(6) + records(3, "cola"), total=20).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["squad (6)", "cola (3)"]
     assert axes.get_xlim() == (0, 20)
+
+
+def test_a_task_keeps_its_colour_when_others_have_not_come_yet():
+    def colour(seen):
+        return plots.loss_figure(seen, tasks=("squad", "swag", "cola")).axes[0].lines[-1].get_color()
+
+    assert colour(records(3, "cola")) == colour(records(3) + records(3, "swag") + records(3, "cola")) != colour(records(3, "swag"))
 
 
 def test_a_running_mean():
@@ -52,7 +61,7 @@ def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
             shown.append(figure.axes[0].get_title(loc="left"))
 
     monkeypatch.setattr("IPython.display.display", lambda figure, display_id: Output())
-    live = plots.LiveLoss(total=4)
+    live = plots.LiveLoss(Schedule(("squad",), *[np.zeros(4, int)] * 4))
     for record in records(4):
         live([record])
     assert shown[1].startswith("step 2 of 4 · squad 8.50 · 1,234 tokens/s · 0:0") and shown[-1] == ""
