@@ -107,7 +107,7 @@ def test_5_token_characters_are_those_of_the_text(tokenizer, text):
     for piece, i in zip(pieces, tokens.ids.tolist(), strict=True):
         word = tokenizer.convert_ids_to_tokens(i).removeprefix("##")
         if word not in tokenizer.all_special_tokens and piece.isascii():
-            assert piece.lower() == word
+            assert "".join(letter for letter in piece.lower() if letter.isprintable()) == word, "but for what the tokenizer drops"
 
 
 def brute_force(start, end, starts, ends, n, max_answer) -> list[Span]:
