@@ -135,6 +135,8 @@ def claim(config: Config) -> Run:
     if config.run_dir is None:
         return _next_run(resolve(os.environ.get("MTDNN_RUNS", "runs")))
     run = Run(config.run_dir)
+    if run.path.is_file() or run.path in (project_root(), *project_root().parents):
+        raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for the run alone.")
     if not (run.path / "manifest.json").exists():
         run.path.mkdir(parents=True, exist_ok=True)
         return run

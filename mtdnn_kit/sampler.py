@@ -5,6 +5,8 @@ are exact. The first task is the main one: an epoch ends right after its last ba
 The module knows how many batches a task has, not what is in them.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from mtdnn_kit.batches import generator
 
 BLOCK = 1024  # draws made at once
+MOST = 1e8  # steps that a schedule may be expected to have: it is held in memory
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,14 @@ def draw(seed: int, sizes: dict[str, int], p: np.ndarray, exhausted: str, epochs
 
     sizes: task → batches a pass, main task first; p: `weights`; exhausted: `cycle` (another reshuffled pass of that task) or `drop` (the
     task is out, the weights renormalised, until the epoch ends). A fraction of an epoch ends after that share of the main task's batches.
+    Raises ValueError, naming the parameter, where there would be more than `MOST` steps.
     """
     rng, names, full = generator(seed, "schedule"), tuple(sizes), np.array(list(sizes.values()))
+    if full[0] * min(epochs, max(max_steps or math.inf, 1)) / p[0] > MOST:
+        steps, n = full[0] * epochs / p[0], full[0]
+        raise ValueError(
+            f"epochs: {epochs} of {n} batches of {names[0]}, drawn with probability {p[0]:.2g}, are about {steps:.2g} steps: too many"
+        )
     parts, passes = [], np.zeros(len(full), np.int64)
     for number, share in enumerate(_shares(epochs), 1):
         quota = max(1, round(full[0] * share))
@@ -74,9 +83,12 @@ def draw(seed: int, sizes: dict[str, int], p: np.ndarray, exhausted: str, epochs
     return Schedule(names, task, pass_, batch, epoch)
 
 
-def _shares(epochs: float) -> list[float]:
+def _shares(epochs: float) -> Iterator[float]:
+    """1.0 for each whole epoch, then what is left."""
     whole, rest = int(epochs), epochs - int(epochs)
-    return [1.0] * whole + ([rest] if rest > 1e-9 else [])
+    yield from (1.0 for _ in range(whole))
+    if rest > 1e-9:
+        yield rest
 
 
 def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray) -> np.ndarray:

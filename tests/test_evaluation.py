@@ -8,7 +8,7 @@ import scorer
 import torch
 from conftest import ROOT
 
-from mtdnn_kit import RunError, ask, evaluation, prepare, train
+from mtdnn_kit import DATASETS, ConfigError, RunError, ask, evaluation, prepare, train
 from mtdnn_kit.devices import resolve_device, resolve_precision
 from mtdnn_kit.evaluation import predict
 from mtdnn_kit.model import load_model
@@ -63,6 +63,15 @@ def test_the_threshold_is_tuned_on_the_held_out_articles_alone(trained):
     model, _ = load_model(run.path / "model")
     answers = predict(model, "squad", held, setup.config, "fp32")
     assert run.metrics["squad"]["threshold"] == qa.tune(held.rows, answers)
+
+
+def test_threshold_articles_are_held_out_of_every_qa_task(config):
+    again = {"again": {"type": "qa", "folder": "squad", "score": None, "columns": dict(DATASETS["squad"].columns)}}
+    setup = prepare(config(tasks=["squad", "again"], define=again, threshold_articles=["Cork"]))
+    assert all("Cork" not in {row.title for row in setup.train[task].rows} for task in ("squad", "again"))
+    assert list(setup.held_out) == ["squad"] and len(setup.train["again"].rows) == 66
+    with pytest.raises(ConfigError, match=r"threshold_articles: no training question has the title 'Corck'. There are, e.g., Cork"):
+        prepare(config(threshold_articles=["Corck"]))
 
 
 def test_without_threshold_articles_the_threshold_is_0(config):

@@ -104,3 +104,11 @@ def test_15_the_seed_decides_all():
 def test_a_lone_task_is_drawn_at_every_step():
     found = schedule(sizes={"squad": 30}, w=1.0)
     assert found.draws() == {"squad": 30} and [found.at(k)[2] for k in range(30)] == list(range(30))
+
+
+def test_a_schedule_beyond_reason_is_refused_and_endless_epochs_are_cut():
+    with pytest.raises(
+        ValueError, match=r"^epochs: 1.0 of 100 batches of squad, drawn with probability 1e-08, are about 1e\+10 steps: too many"
+    ):
+        schedule(w=1e-8)
+    assert len(schedule(epochs=1e9, max_steps=50)) == 50

@@ -210,3 +210,11 @@ def test_bad_data_stop_before_anything_is_written(config, tmp_path):
     with pytest.raises(ValueError, match="row 1: column 'label' is 2"):
         train(config(tasks=["cola"], qa_weight=1.0, data=str(tmp_path / "data")))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_write_over_the_project_or_a_file(config, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place in (".", "..", str(tmp_path / "file")):
+        with pytest.raises(ConfigError, match="^run_dir: .* name a folder for the run alone"):
+            train(config(run_dir=place, tasks=["cola"], qa_weight=1.0))
+    assert (tmp_path / "file").read_text() == "mine"
