@@ -55,11 +55,15 @@ class Recorder:
         self.pending, self.since = [], now
         self._show(records)
 
+    def restart_clock(self) -> None:
+        """Leaves the time since the last flush out of tokens a second: it went into something else."""
+        self.since = time.perf_counter()
+
     def scores(self, step: int, found: dict[str, dict]) -> None:
         """Writes the threshold articles' scores after a step."""
         self.flush()
         self.log.append([{"step": step + 1, "task": task, "scores": scores} for task, scores in found.items()])
-        self.since = time.perf_counter()
+        self.restart_clock()
 
     def close(self) -> None:
         """Writes the rest and ends the bar."""

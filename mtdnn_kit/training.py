@@ -67,6 +67,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
         if _due(step, config.checkpoint_every, total):
             log.flush()
             save_checkpoint(run, step + 1, model, optimizer, seconds + time.perf_counter() - started)
+            log.restart_clock()
     log.close()
     seconds += time.perf_counter() - started
 
