@@ -167,8 +167,8 @@ class Log:
 
     def __init__(self, path: Path, done: int):
         self.path = path
-        kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= done] if path.exists() and done else []
-        write_whole(path, "".join(line + "\n" for line in kept))
+        lines = path.read_text().split("\n")[:-1] if path.exists() and done else []  # without a line that a kill cut off
+        write_whole(path, "".join(line + "\n" for line in lines if json.loads(line)["step"] <= done))
 
     def append(self, records: list[dict]) -> None:
         """Appends records, one JSON line each, and syncs."""

@@ -37,6 +37,8 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     Raises DataError, EncoderError or ConfigError before the first step; TrainingError where the loss is no number.
     """
     setup = setup or prepare(config)
+    if setup.config != config:
+        raise ConfigError("setup: it was prepared for other parameters; call prepare(config) again.")
     run = claim(config)
     if run.finished:
         return run

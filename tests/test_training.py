@@ -108,6 +108,8 @@ def test_10_stop_at_any_step_and_resume_bit_for_bit(config, tmp_path, monkeypatc
         patched.setattr(Recorder, "add", until)
         train(broken)
     assert Run(broken.run_dir).manifest["status"] == "running"
+    with open(tmp_path / "broken" / "log.jsonl", "a") as log:
+        log.write('{"step": 12, "lo')  # what a kill may leave of a line
     torch.manual_seed(99)
     resumed = train(changed(broken, resume=True))
     assert resumed.finished
@@ -144,6 +146,12 @@ def test_15_looking_at_a_run_before_it_changes_nothing(config, tmp_path):
     setup = prepare(two)
     setup.table(), [setup.batch(step) for step in (5, 0, 3)]
     assert_same(train(one), train(two, setup))
+
+
+def test_a_setup_for_other_parameters_is_refused(config):
+    setup = prepare(config())
+    with pytest.raises(ConfigError, match="^setup: it was prepared for other parameters"):
+        train(config(seed=3), setup)
 
 
 def test_the_device_is_waited_for_only_when_the_log_is_written(config, monkeypatch):
