@@ -41,7 +41,7 @@ def test_02_runs_under_papermill_with_a_training_parameter_file(tmp_path, tiny, 
     made = run(tmp_path, **parameters)
     assert not any(output["output_type"] == "error" for cell in made["cells"] for output in cell.get("outputs", []))
     left = Run(tmp_path / "run")
-    assert left.finished and left.config["max_steps"] == 4 and left.config["threshold_articles"] == ["Glacier", "Cork"]
+    assert left.finished and left.config["max_steps"] == 4 and left.config["threshold_articles"][:2] == ["Glacier", "Cork"]
     pictures = [output for cell in made["cells"] for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
     assert len(pictures) >= 3
 

@@ -6,6 +6,7 @@ import json
 import pytest
 from conftest import ROOT
 
+from mtdnn_kit.config import from_file
 from mtdnn_kit.registry import DATASETS, Dataset
 from mtdnn_kit.rows import DataError, QARow
 from mtdnn_kit.sources import CS224N_TITLES, cs224n, load
@@ -125,18 +126,25 @@ def test_a_fingerprint_is_that_of_the_rows_wherever_they_are(tmp_path):
     assert str(tmp_path.parent) not in first.origin and first.origin.endswith("squad/train.jsonl")
 
 
-@pytest.mark.parametrize("task", ["squad", "swag", "cola", "mrpc", "mnli"])
-def test_the_sample_is_there_for_the_papers_five(task):
+@pytest.mark.parametrize(("task", "least"), [("squad", 650), ("swag", 150), ("cola", 300), ("mrpc", 160), ("mnli", 200)])
+def test_the_sample_is_there_for_the_papers_five(task, least):
     dataset = DATASETS[task]
-    train, scored = (load(task, dataset, split, "sample") for split in (dataset.train, dataset.score))
-    assert len(train) >= 24 and len(scored) >= 10
+    train, scored = (load(task, dataset, split, "sample").rows for split in (dataset.train, dataset.score))
+    assert len(train) + len(scored) >= least and len(set(train + scored)) == len(train + scored)
+
+    def texts(rows):
+        return {row.context if task in ("squad", "swag") else row.first for row in rows}
+
+    assert not texts(train) & texts(scored), "no passage, scene, sentence or premise is in two splits"
     if task == "squad":
-        assert not {row.title for row in train.rows} & {row.title for row in scored.rows}
-        empty = sum(not row.answers for row in train.rows) / len(train)
-        assert 0.3 < empty < 0.4 and all(len(row.context.split()) <= 90 for row in train.rows + scored.rows)
+        assert len(texts(train) | texts(scored)) >= 110 and all(len(text.split()) <= 90 for text in texts(train + scored))
+        empty = sum(not row.answers for row in train + scored) / len(train + scored)
+        assert 0.3 < empty < 0.4
+        threshold = from_file(ROOT / "parameters" / "demo.yaml").threshold_articles
+        assert set(threshold) < {row.title for row in train} and not set(threshold) & {row.title for row in scored}
     else:
-        labels = {row.label for row in train.rows}
-        assert labels == set(range(max(len(dataset.labels), 2 if task != "swag" else 4)))
+        labels = {row.label for row in train}
+        assert labels == {row.label for row in scored} == set(range(4 if task == "swag" else len(dataset.labels)))
 
 
 @pytest.mark.filterwarnings("ignore")
