@@ -82,13 +82,16 @@ def evaluate(model: MultiTask, setup, precision: str, folder: Path) -> dict[str,
 
 
 def write_answers(folder: Path, task: str, rows: list[QARow], answers: list[qa.Answer], threshold: float) -> None:
-    """TASK.json in the official format {id: text}, and TASK_nbest.jsonl.gz: character offsets, scores and probabilities, no text."""
+    """TASK.json in the official format {id: text}, and TASK_nbest.jsonl.gz: character offsets, scores and probabilities, no text.
+
+    Scores are written unrounded, so that what is read back has the same order, ties and answers.
+    """
     texts = {row.id: answer.text(row.context, threshold) for row, answer in zip(rows, answers, strict=True)}
     write_json(folder / f"{task}.json", texts)
     lines = []
     for a in answers:
-        best = [[s.start, s.end, round(s.score, 5), round(p, 6)] for s, p in zip(a.spans, a.probabilities, strict=False)]
-        lines.append(json.dumps({"id": a.id, "null": round(a.null, 5), "nothing": round(a.probabilities[-1], 6), "nbest": best}))
+        best = [[s.start, s.end, s.score, round(p, 6)] for s, p in zip(a.spans, a.probabilities, strict=False)]
+        lines.append(json.dumps({"id": a.id, "null": a.null, "nothing": round(a.probabilities[-1], 6), "nbest": best}))
     write_whole(folder / f"{task}_nbest.jsonl.gz", gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
 
 
