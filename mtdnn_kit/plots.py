@@ -116,12 +116,13 @@ class LiveLoss:
         from IPython.display import display
 
         self.records, self.total, self.tasks = [], len(schedule), schedule.tasks
-        self.every, self.drawn, self.began = max(self.total // drawings, 1), 0, time.perf_counter()
+        self.every, self.drawn, self.first = max(self.total // drawings, 1), 0, None
         self.output = display(loss_figure([], self.total), display_id=True)
 
     def __call__(self, records: list[dict]) -> None:
         self.records += records
         done = records[-1]["step"]
+        self.first = self.first or (time.perf_counter(), done)
         if done == self.total or len(self.records) - self.drawn >= self.every:
             self.drawn = len(self.records)
             figure = loss_figure(self.records, self.total, self.tasks)
@@ -131,9 +132,16 @@ class LiveLoss:
 
     def _progress(self, last: dict) -> str:
         mine = [record["loss"] for record in self.records if record["task"] == last["task"]]
-        left = int((time.perf_counter() - self.began) / len(self.records) * (self.total - last["step"]))
-        parts = [f"step {last['step']} of {self.total}", f"{last['task']} {running_mean(mine)[-1]:.2f}"]
-        return " · ".join([*parts, f"{last['tokens_per_second']:,.0f} tokens/s", f"{left // 60}:{left % 60:02} left"])
+        parts = [
+            f"step {last['step']} of {self.total}",
+            f"{last['task']} {running_mean(mine)[-1]:.2f}",
+            f"{last['tokens_per_second']:,.0f} tokens/s",
+        ]
+        began, step = self.first
+        if last["step"] > step:
+            left = int((time.perf_counter() - began) / (last["step"] - step) * (self.total - last["step"]))
+            parts.append(f"{left // 60}:{left % 60:02} left")
+        return " · ".join(parts)
 
 
 def _detached(figure: Figure) -> Figure:

@@ -21,12 +21,14 @@ class TrainingError(RuntimeError):
 class Recorder:
     """Takes the figures of each step; writes them, and moves the bar, when `log_every` steps are together.
 
-    watch: called with those records then, in place of the bar.
+    watch: called with those records then, in place of the bar; of a run that goes on, first with all that were written before.
     """
 
     def __init__(self, run: Run, setup: Setup, done: int, watch: Callable[[list[dict]], None] | None):
         self.log, self.setup, self.watch = Log(run.path / "log.jsonl", done), setup, watch
         self.pending, self.smooth, self.since = [], {}, time.perf_counter()
+        if watch and done:
+            watch(run.log())
         self.bar = tqdm(total=len(setup.schedule), initial=done, desc="training", unit="step", leave=False, disable=watch is not None)
 
     def add(self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:

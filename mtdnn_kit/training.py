@@ -33,7 +33,8 @@ PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", 
 def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict]], None] | None = None) -> Run:
     """Trains, evaluates and leaves a run folder (design, "Run folder").
 
-    setup: what `prepare(config)` returned, if it was called before. watch: called with the new log records every `log_every` steps.
+    setup: what `prepare(config)` returned, if it was called before. watch: called with the new log records every `log_every` steps
+    (and with the old ones first, where a run goes on).
     Raises DataError, EncoderError or ConfigError before the first step; TrainingError where the loss is no number.
     """
     setup = setup or prepare(config)
@@ -41,6 +42,8 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
         raise ConfigError("setup: it was prepared for other parameters; call prepare(config) again.")
     run = claim(config)
     if run.finished:
+        if watch:
+            watch(run.log())
         return run
     before = _manifest_of(run, setup)
     accelerator, precision = _accelerator(config, before.get("precision"))

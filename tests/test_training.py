@@ -111,14 +111,18 @@ def test_10_stop_at_any_step_and_resume_bit_for_bit(config, tmp_path, monkeypatc
     with open(tmp_path / "broken" / "log.jsonl", "a") as log:
         log.write('{"step": 12, "lo')  # what a kill may leave of a line
     torch.manual_seed(99)
-    resumed = train(changed(broken, resume=True))
+    seen: list[dict] = []
+    resumed = train(changed(broken, resume=True), watch=seen.extend)
+    assert [record["step"] for record in seen] == list(range(1, 13))
     assert resumed.finished
     assert_same(reference, resumed)
 
 
 def test_10_a_run_resumes_at_the_end_too(finished):
     before = (finished.path / "manifest.json").read_bytes()
-    again = train(Config(**{**finished.config, "resume": True}))
+    seen: list[dict] = []
+    again = train(Config(**{**finished.config, "resume": True}), watch=seen.extend)
+    assert seen == finished.log(), "curves are drawn of what was done before"
     assert (again.path / "manifest.json").read_bytes() == before, "finished: nothing is done again"
 
 
