@@ -23,8 +23,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: env ## trains the paper's mixture on the packaged sample, by notebook 02
 	@mkdir -p runs
-	$(BIN)/papermill notebooks/02_train.ipynb runs/demo.ipynb -k python3 -f parameters/demo.yaml -p run_dir runs/demo -p resume True
-	@echo "The executed notebook: runs/demo.ipynb   the run: runs/demo (metrics.json, predictions/, model/ …)"
+	$(BIN)/papermill notebooks/02_train.ipynb runs/demo.ipynb -k python3 -f parameters/demo.yaml -p run_dir runs/demo \
+		$(if $(wildcard runs/demo/manifest.json),-p resume True)
+	@echo "The executed notebook: runs/demo.ipynb. The run: runs/demo; a finished one is kept as it is until \`make clean\`."
 
 test: env ## style, unit tests, then every notebook under nbval
 	$(BIN)/ruff check .

@@ -16,12 +16,29 @@ from mtdnn_kit.registry import DATASETS, Dataset, dataset_from
 from mtdnn_kit.values import ConfigError, nearest, typed
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+RESERVED = {
+    "type",
+    "keys",
+    "values",
+    "items",
+    "get",
+    "pop",
+    "update",
+    "clear",
+    "train",
+    "eval",
+    "training",
+    "forward",
+    "half",
+    "float",
+    "to",
+}
 IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
 @dataclass(frozen=True)
 class Config:
-    """All parameters of one training run, with the defaults of the packaged sample on a CPU (paper, "Settings", gives its own).
+    """All parameters of one training run, with the defaults of notebook 02 (the packaged sample on a CPU), but no threshold articles.
 
     Lengths are in wordpieces, `batch_size` in questions or rows a step, `warmup` is a share of all steps, percentages do not occur.
     """
@@ -35,9 +52,9 @@ class Config:
     sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
     sampler: Literal["weighted", "proportional"] = "weighted"
     exhausted: Literal["cycle", "drop"] = "cycle"  # when an auxiliary dataset runs out within an epoch
-    epochs: float = 1.0  # passes of the main task; may be fractional
+    epochs: float = 3.0  # passes of the main task; may be fractional
     max_steps: int | None = None  # ends the schedule early
-    batch_size: int = 16
+    batch_size: int = 8
     grad_accumulation: int = 1  # pieces that a batch is cut into to save memory; the batch stays batch_size
     learning_rate: float = 3e-4
     warmup: float = 0.1
@@ -94,22 +111,30 @@ def from_params(namespace: Mapping[str, Any]) -> Config:
     named = {k: v for k, v in public.items() if isinstance(v, literal) or k in known}
     for key in named:
         if key not in known:
-            raise ConfigError(f"{key}: no such parameter.{nearest(key, known)} All are: {', '.join(known)}.")
+            raise ConfigError(
+                f"{key}: no such parameter.{nearest(key, known)} (A variable of your own begins with _.) All are: {', '.join(known)}."
+            )
     return Config(**named)
 
 
 def from_file(path: str | Path, **changes) -> Config:
-    """Config from a YAML parameter file, with `changes` on top. Raises ConfigError; OSError where the file cannot be read."""
+    """Config from a YAML parameter file, with `changes` on top. A relative path starts at the project (see `project_root`).
+
+    Raises ConfigError: no such file, not a parameter file, or a parameter that cannot be meant.
+    """
     try:
-        params = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        params = yaml.safe_load(resolve(str(path)).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); looked for {resolve(str(path))}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a YAML parameter file ({error})") from None
     if not isinstance(params, dict) or not all(isinstance(key, str) for key in params):
         raise ConfigError(f"{path}: a parameter file holds lines of the form `key: value`")
-    private = [key for key in params if key.startswith("_") or key in IPYTHON_NAMES]
-    if private:
-        raise ConfigError(f"{private[0]}: no such parameter in {path}")
-    return from_params({**params, **changes})
+    given, known = {**params, **changes}, [f.name for f in fields(Config)]
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{key}: no such parameter.{nearest(key, known)} All are: {', '.join(known)}.")
+    return Config(**given)
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -148,6 +173,7 @@ def _check_tasks(c: Config) -> None:
     _require(bool(c.tasks), "tasks", "names no task")
     for name, row in c.define.items():
         _require(name not in DATASETS, "define", f"{name!r} is already a task of the kit: choose another name")
+        _require(name not in RESERVED, "define", f"{name!r} cannot be a task's name: choose another one")
         _require(name.replace("_", "").replace("-", "").isalnum(), "define", f"{name!r}: a name has letters, digits, - and _ only")
         try:
             dataset_from(name, row)

@@ -100,6 +100,8 @@ def ask(run: Run, question: str, context: str, task: str | None = None) -> tuple
 
     task: which of its qa tasks answers; None: the first. Raises RunError where the run has none.
     """
+    if not run.finished:
+        raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
     able = [name for name, kind in run.types.items() if kind == "qa"]
     if not able or (task or able[0]) not in able:
         raise RunError(f"{run.name} cannot be asked: {task or 'no task'} answers questions; its tasks are {run.types}")

@@ -6,6 +6,7 @@ of rows, losses or batches.
 """
 
 import json
+import zlib
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from mtdnn_kit.tasks import TYPES
 DROPOUTS = (  # what the encoder families call the dropout of their layers
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout", "mlp_dropout",
 )  # fmt: skip
+COUNT_FROM_PAD = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "mpnet")  # positions begin after the pad id
 
 
 class MultiTask(nn.Module):
@@ -68,6 +70,8 @@ def load_encoder_config(path: Path, max_length: int):
     ):
         raise EncoderError(f"encoder {path.name!r} ({config.model_type}) is no encoder with a question-answering head")
     positions = getattr(config, "max_position_embeddings", max_length)
+    if config.model_type in COUNT_FROM_PAD:
+        positions -= config.pad_token_id + 1
     if max_length > positions:
         raise EncoderError(f"max_length: {max_length} is more than the {positions} positions of encoder {path.name!r}")
     return config
@@ -104,22 +108,30 @@ def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head
         if hasattr(config, name):
             setattr(config, name, encoder_dropout)
     of_a_run = (path / "tasks.json").is_file()
-    encoder = AutoModel.from_config(config, dtype=torch.float32) if of_a_run else _pretrained(path, config)
+    encoder = AutoModel.from_config(config, dtype=torch.float32) if of_a_run else _pretrained(path, config, f"{seed} encoder")
     model = MultiTask(encoder, {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}, specs)
     if of_a_run:
         load_weights(model, load_file(path / "model.safetensors"), path, missing_heads=True)
     return model
 
 
-def _pretrained(path: Path, config) -> nn.Module:
+def _pretrained(path: Path, config, seed: str) -> nn.Module:
+    """The encoder with its weights; a pooler that they lack (of a masked language model) is drawn from `seed`."""
     transformers.utils.logging.disable_progress_bar()  # a bar of 0.02 s is only debris in a notebook
-    return AutoModel.from_pretrained(path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True)
+    options = dict(config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(seed.encode()))
+        encoder, info = AutoModel.from_pretrained(path, **options)
+    lacking = sorted(key for key in info["missing_keys"] if "pooler" not in key) + sorted(map(str, info["mismatched_keys"]))
+    if lacking:
+        raise EncoderError(
+            f"encoder {path.name!r}: its weights are not those of its config.json: {len(lacking)} lack, the first {lacking[0]}"
+        )
+    return encoder
 
 
 def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Module:
     """transformers' model of a task type around `encoder`, its own layers freshly drawn by transformers' own rule."""
-    import zlib
-
     shared = {k: v for k, v in encoder.config.to_dict().items() if k not in ("id2label", "label2id", "architectures")}
     config = type(encoder.config)(**shared, num_labels=spec["labels"])
     if "names" in spec:

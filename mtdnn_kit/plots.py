@@ -86,13 +86,13 @@ def running_mean(values: list[float], share: float = 0.05) -> list[float]:
 
 
 def scores_figure(metrics: dict[str, dict]) -> Figure:
-    """What a run scores, task by task, in percent; for squad the tuned threshold's EM and F1 and the spans alone."""
-    shown = {"squad": ("em", "f1", "span_em", "span_f1", "no_answer_accuracy")}
+    """What a run scores, task by task, in percent; for question answering the tuned threshold's EM and F1 and the spans alone."""
+    honest = ("em", "f1", "span_em", "span_f1", "no_answer_accuracy")
     bars = [
         (f"{task} {name}", value, i)
         for i, (task, scores) in enumerate(metrics.items())
         for name, value in scores.items()
-        if value is not None and name in shown.get(task, [k for k in scores if k not in ("n", "threshold")])
+        if value is not None and name != "n" and ("span_f1" not in scores or name in honest)
     ]
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 0.6 + 0.32 * len(bars)), layout="constrained")

@@ -77,7 +77,7 @@ class Setup:
 def prepare(config: Config) -> Setup:
     """Reads and checks all rows, makes the features and draws the schedule.
 
-    Raises DataError, EncoderError or ConfigError, each saying what to change, before anything is trained or written.
+    Raises DataError, EncoderError, ConfigError or another ValueError, each saying what to change, before anything is trained or written.
     """
     datasets = config.datasets
     encoder = _encoder(config)
@@ -119,11 +119,14 @@ def _encoder(config: Config) -> Encoder:
 def _hold_out(rows: dict[str, list], datasets: dict, titles: list[str]) -> tuple[dict[str, list], dict[str, list]]:
     """The threshold articles' questions of the tasks that are scored, and the rows without them (taken out of every qa task)."""
     qa = [task for task in rows if datasets[task].type == "qa"]
-    known = {row.title for task in qa for row in rows[task]}
+    known = {row.title for task in qa for row in rows[task] if datasets[task].score}
     for title in titles:
         if title not in known:
             near = difflib.get_close_matches(title, known, n=3) or sorted(known)[:5]
-            raise ConfigError(f"threshold_articles: no training question has the title {title!r}. There are, e.g., {', '.join(near)}.")
+            raise ConfigError(
+                f"threshold_articles: no training question of a scored task has the title {title!r}. There are, e.g., {', '.join(near)}. "
+                "(Notebook 02's own titles are those of the sample; [] is for none.)"
+            )
     held = {task: [row for row in rows[task] if row.title in titles] for task in qa if datasets[task].score}
     left = {task: [row for row in some if task not in qa or row.title not in titles] for task, some in rows.items()}
     for task, some in left.items():

@@ -95,8 +95,12 @@ def dataset_from(name: str, row: dict) -> Dataset:
     missing = [r for r in roles if r not in columns and r not in OPTIONAL_ROLES]
     if missing:
         raise ValueError(f"define.{name}.columns lacks {missing[0]!r}: name the column that holds it")
-    if row["type"] == "sc" and len(row.get("labels", ())) < 2:
-        raise ValueError(f"define.{name}.labels must name at least two labels, in order of their numbers")
+    for role, column in columns.items():
+        several = role == "choices"
+        if several and not (isinstance(column, list | tuple) and len(column) > 1 and all(isinstance(x, str) for x in column)):
+            raise ValueError(f"define.{name}.columns.choices is {column!r}; it must be a list of at least two column names")
+        if not several and not isinstance(column, str):
+            raise ValueError(f"define.{name}.columns.{role} is {column!r}; it must be a column's name")
     for key in ("folder", "hub", "hub_config", "train", "score"):
         if not isinstance(row.get(key), str | None) or (key in ("folder", "train") and key in row and not row[key]):
             raise ValueError(f"define.{name}.{key} is {row[key]!r}; it must be text")
@@ -104,7 +108,11 @@ def dataset_from(name: str, row: dict) -> Dataset:
         values = row.get(key, [])
         if not isinstance(values, list | tuple) or not all(isinstance(x, str) and (not allowed or x in allowed) for x in values):
             raise ValueError(f"define.{name}.{key} is {values!r}; it must be a list of {', '.join(allowed) if allowed else 'names'}")
-    if row.get("cut") not in (None, *CUTS):
-        raise ValueError(f"define.{name}.cut is {row['cut']!r}; there is {', '.join(CUTS)}")
+    if row["type"] == "sc" and len(row.get("labels", ())) < 2:
+        raise ValueError(f"define.{name}.labels must name at least two labels, in order of their numbers")
+    if "f1" in row.get("metrics", ()) and len(row.get("labels", ())) != 2:
+        raise ValueError(f"define.{name}.metrics: f1 is that of label 1 of two; this task has other labels")
+    if row.get("cut") not in ((None, *CUTS) if row["type"] == "qa" else (None,)):
+        raise ValueError(f"define.{name}.cut is {row['cut']!r}; there is {', '.join(CUTS)}, for question answering")
     lists = {key: tuple(row[key]) for key in ("labels", "metrics") if key in row}
     return Dataset(**{**row, **lists})

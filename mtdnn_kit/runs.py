@@ -109,7 +109,7 @@ class Run:
         return [record for record in self._log() if "scores" in record]
 
     def _log(self) -> list[dict]:
-        return [json.loads(line) for line in self._text("log.jsonl").splitlines()]
+        return [json.loads(line) for line in self._text("log.jsonl").split("\n")[:-1]]  # without a line that is being written
 
     def answers(self, task: str = "squad") -> dict[str, str]:
         """{question id: answer} at the tuned threshold, the official format."""
@@ -138,6 +138,10 @@ def claim(config: Config) -> Run:
     if run.path.is_file() or run.path in (project_root(), *project_root().parents):
         raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for the run alone.")
     if not (run.path / "manifest.json").exists():
+        if config.resume:
+            raise ConfigError(
+                f"resume: there is no run in {run.path} to go on with; correct run_dir, or set resume: false to start one there."
+            )
         run.path.mkdir(parents=True, exist_ok=True)
         return run
     if not config.resume:

@@ -27,6 +27,7 @@ from mtdnn_kit.recorder import Recorder
 from mtdnn_kit.runs import Run, claim, code_hash, write_folder, write_json, write_whole
 from mtdnn_kit.tasks import TYPES
 
+THREADS = torch.get_num_threads()  # as many as torch takes by itself
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
 
@@ -40,6 +41,10 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     setup = setup or prepare(config)
     if setup.config != config:
         raise ConfigError("setup: it was prepared for other parameters; call prepare(config) again.")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("WORLD_SIZE: training runs on one device; start it without a launcher of several processes.")
+    resolve_device(config.device)
+    model = build_model(setup.encoder.path, setup.specs, config.encoder_dropout, config.head_dropout, config.max_length, config.seed)
     run = claim(config)
     if run.finished:
         if watch:
@@ -48,7 +53,6 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     before = _manifest_of(run, setup)
     accelerator, precision = _accelerator(config, before.get("precision"))
     run_manifest = _start(run, setup, accelerator.device, precision, before.get("start"))
-    model = build_model(setup.encoder.path, setup.specs, config.encoder_dropout, config.head_dropout, config.max_length, config.seed)
     optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
     done, seconds = restore(run, model, optimizer) if config.resume else (0, 0.0)
@@ -126,10 +130,8 @@ def _accelerator(config: Config, kept_precision: str | None) -> tuple[Accelerato
     """
     device = resolve_device(config.device)
     precision = kept_precision or resolve_precision(config.precision, device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    if os.environ.get("WORLD_SIZE", "1") == "1":
-        AcceleratorState._reset_state(reset_partial_state=True)
+    torch.set_num_threads(config.threads or THREADS)
+    AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=device.type == "cpu"), precision
 
 

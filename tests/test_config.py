@@ -109,3 +109,30 @@ def test_relative_paths_start_at_the_project(monkeypatch):
 
 def test_the_names_that_a_definition_may_use_are_those_there_are():
     assert set(METRICS) == set(metrics.SCORES) and set(CUTS) == set(sources.CUTS)
+
+
+def test_a_parameter_file_is_found_from_anywhere_in_the_project(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT / "notebooks")
+    assert from_file("parameters/demo.yaml").data == "sample"
+    with pytest.raises(ConfigError, match="parameters/nowhere.yaml: cannot be read"):
+        from_file("parameters/nowhere.yaml")
+    with pytest.raises(ConfigError, match="^rundir: no such parameter. Did you mean run_dir"):
+        from_file("parameters/demo.yaml", rundir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("rte", {"labels": 3}, "^define.rte.labels is 3"),
+        ("rte", {"labels": None}, "^define.rte.labels is None"),
+        ("rte", {"columns": {"first": ["a", "b"], "label": "y"}}, "^define.rte.columns.first is"),
+        ("rte", {"columns": {"first": None, "label": "y"}}, "^define.rte.columns.first is None"),
+        ("rte", {"cut": "cs224n"}, "^define.rte.cut is 'cs224n'"),
+        ("rte", {"labels": ["a", "b", "c"], "metrics": ["f1"]}, "^define.rte.metrics: f1 is that of label 1 of two"),
+        ("type", {}, "^define: 'type' cannot be a task's name"),
+    ],
+)
+def test_a_definition_that_cannot_be_meant_is_refused_in_the_first_cell(name, change, message):
+    row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"], **change}
+    with pytest.raises(ConfigError, match=message):
+        Config(define={name: row})

@@ -69,8 +69,23 @@ def test_threshold_articles_are_held_out_of_every_qa_task(config):
     setup = prepare(config(tasks=["squad", "again"], define=again, threshold_articles=["Cork"]))
     assert all("Cork" not in {row.title for row in setup.train[task].rows} for task in ("squad", "again"))
     assert list(setup.held_out) == ["squad"] and len(setup.train["again"].rows) == 528
-    with pytest.raises(ConfigError, match=r"threshold_articles: no training question has the title 'Corck'. There are, e.g., Cork"):
+    with pytest.raises(
+        ConfigError, match=r"threshold_articles: no training question of a scored task has the title 'Corck'. There are, e.g., Cork"
+    ):
         prepare(config(threshold_articles=["Corck"]))
+
+
+def test_threshold_articles_of_a_task_that_is_not_scored_tune_nothing_and_are_refused(config):
+    alone = {"alone": {"type": "qa", "folder": "squad", "score": None, "columns": dict(DATASETS["squad"].columns)}}
+    with pytest.raises(ConfigError, match="threshold_articles: no training question of a scored task has the title 'Cork'"):
+        prepare(config(tasks=["alone", "cola"], define=alone, threshold_articles=["Cork"]))
+
+
+def test_an_unfinished_run_cannot_be_asked(config, tmp_path):
+    run = train(config(tasks=["squad"], qa_weight=1.0, max_steps=1))
+    (run.path / "manifest.json").write_text((run.path / "manifest.json").read_text().replace("finished", "running"))
+    with pytest.raises(RunError, match="the run is not finished"):
+        ask(run, "What?", "Cork.")
 
 
 def test_without_threshold_articles_the_threshold_is_0(config):

@@ -1,12 +1,13 @@
 """Parity with transformers' own classes, token types, one head a step (design, statements 11, 13 and 14)."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
 from conftest import DIMENSIONS, make_encoder
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from mtdnn_kit import spans
@@ -193,3 +194,23 @@ def test_what_is_no_encoder_is_refused(tmp_path, tiny):
         load_encoder_config(tmp_path / "t5", 64)
     with pytest.raises(EncoderError, match="max_length: 600 is more than the 514 positions"):
         load_encoder_config(Path(tiny), 600)
+
+
+def test_weights_of_another_model_are_refused(tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path / "other")
+    save_file({"nonsense.weight": torch.zeros(2)}, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match=r"'other': its weights are not those of its config.json: \d+ lack, the first embeddings"):
+        model_of(str(tmp_path / "other"))
+
+
+def test_15_a_pooler_that_the_weights_lack_depends_on_the_seed_alone(tmp_path, tokenizer):
+    transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=len(tokenizer), **DIMENSIONS)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    poolers = [model_of(str(tmp_path), seed=seed)[0].encoder.pooler.dense.weight for seed in (0, 0, 1)]
+    assert torch.equal(poolers[0], poolers[1]) and not torch.equal(poolers[0], poolers[2])
+
+
+def test_robertas_positions_begin_after_the_pad_id(families):
+    assert load_encoder_config(Path(families["roberta"]), 511) and load_encoder_config(Path(families["bert"]), 514)
+    with pytest.raises(EncoderError, match="max_length: 512 is more than the 511 positions"):
+        load_encoder_config(Path(families["roberta"]), 512)

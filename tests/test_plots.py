@@ -44,9 +44,19 @@ def test_a_running_mean():
 
 
 def test_scores_that_are_none_or_negative_have_a_place():
-    figure = plots.scores_figure({"squad": {"em": 1.0, "f1": 2.0, "span_em": None, "n": 3}, "cola": {"matthews": -12.0, "n": 4}})
+    figure = plots.scores_figure(
+        {
+            "squad": {"em": 1.0, "f1": 2.0, "best_em_threshold": -11.0, "span_em": None, "span_f1": 3.0, "n": 3},
+            "cola": {"matthews": -12.0, "n": 4},
+        }
+    )
     axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["squad em", "squad f1", "cola matthews"] and axes.get_xlim()[0] == -12
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "squad em",
+        "squad f1",
+        "squad span_f1",
+        "cola matthews",
+    ] and axes.get_xlim()[0] == -12
 
 
 def test_a_run_that_scores_nothing_has_an_empty_figure():

@@ -230,3 +230,26 @@ def test_a_run_does_not_write_over_the_project_or_a_file(config, tmp_path):
         with pytest.raises(ConfigError, match="^run_dir: .* name a folder for the run alone"):
             train(config(run_dir=place, tasks=["cola"], qa_weight=1.0))
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_resume_where_there_is_no_run_is_refused(config, tmp_path):
+    with pytest.raises(ConfigError, match="^resume: there is no run in .*typo to go on with"):
+        train(config(run_dir=str(tmp_path / "typo"), resume=True, tasks=["cola"], qa_weight=1.0))
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(config, tmp_path, finished):
+    changes = {"columns": {"first": "sentence", "label": "label"}, "type": "sc", "folder": "cola", "labels": ["a", "b", "c"]}
+    other = {"again": {**changes, "labels": ["a", "b"]}}
+    first = train(config(run_dir=str(tmp_path / "first"), tasks=["again"], define=other, qa_weight=1.0, max_steps=1))
+    with pytest.raises(ValueError, match=r"weight heads.again.classifier.weight should have shape \(3, 32\)"):
+        train(
+            config(run_dir=str(tmp_path / "second"), tasks=["again"], define={"again": changes}, qa_weight=1.0, init_from=str(first.path))
+        )
+    assert not (tmp_path / "second").exists()
+
+
+def test_several_processes_are_refused(config, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="WORLD_SIZE: training runs on one device"):
+        train(config())

@@ -1,10 +1,11 @@
 """Task types, one file each: rows → features → loss → predictions.
 
 A task type is a module with
-  `features(rows, dataset, tokenizer, config)`  items that fit into the encoder, with `lengths` [N] and `collate(items) -> Batch`
-  `loss(logits, targets, config)`               mean over the batch's items
-  `Reader(features, config)`                    `add(items, logits)` batch by batch, then `predictions()` and `scores(...)`
-and a head that transformers builds (`HEAD`, the name of an Auto class). A new type is one new file and one line here.
+  `HEAD`                                         the transformers class that its head is, as an Auto class's name
+  `features(rows, dataset, tokenizer, config, types)`  items that fit into the encoder, with `lengths` [N] and `collate(items) -> Batch`
+  `loss(logits, targets, config)`                mean over the batch's items
+  `Reader(features, config)`                     `add(items, logits)` batch by batch, then `predictions()`, one a row
+Scores: `qa.scores`, `labels.scores`. A new type is one new file here, its roles in `registry`, its rows in `rows`.
 """
 
 from mtdnn_kit.tasks import mcc, qa, sc
