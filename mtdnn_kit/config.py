@@ -16,23 +16,6 @@ from mtdnn_kit.registry import DATASETS, Dataset, dataset_from
 from mtdnn_kit.values import ConfigError, nearest, typed
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-RESERVED = {
-    "type",
-    "keys",
-    "values",
-    "items",
-    "get",
-    "pop",
-    "update",
-    "clear",
-    "train",
-    "eval",
-    "training",
-    "forward",
-    "half",
-    "float",
-    "to",
-}
 IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
@@ -173,7 +156,6 @@ def _check_tasks(c: Config) -> None:
     _require(bool(c.tasks), "tasks", "names no task")
     for name, row in c.define.items():
         _require(name not in DATASETS, "define", f"{name!r} is already a task of the kit: choose another name")
-        _require(name not in RESERVED, "define", f"{name!r} cannot be a task's name: choose another one")
         _require(name.replace("_", "").replace("-", "").isalnum(), "define", f"{name!r}: a name has letters, digits, - and _ only")
         try:
             dataset_from(name, row)

@@ -24,7 +24,7 @@ class EncoderError(ValueError):
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder's files. `origin` is "folder", "wheel" or "hub"; `path` stays out of what a run records."""
+    """An encoder's files. `origin` is "folder", "wheel", "hub" or "run" (`init_from`); `path` stays out of what a run records."""
 
     name: str
     origin: str
@@ -33,7 +33,7 @@ class Encoder:
 
     def record(self) -> dict[str, str]:
         """What a manifest keeps of it: a folder's base name, not its path."""
-        name = Path(self.name).name if self.origin == "folder" and os.sep in self.name and Path(self.name).is_absolute() else self.name
+        name = Path(self.name).name if Path(self.name).is_absolute() else self.name
         return {"name": name, **{k: v for k, v in asdict(self).items() if k in ("origin", "sha256")}}
 
 

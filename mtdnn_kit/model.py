@@ -32,6 +32,9 @@ class MultiTask(nn.Module):
 
     def __init__(self, encoder: nn.Module, heads: dict[str, nn.Module], specs: dict[str, dict]):
         super().__init__()
+        for task in heads:
+            if hasattr(nn.ModuleDict(), task):
+                raise ValueError(f"define: {task!r} cannot be a task's name, since torch's modules use it; choose another one")
         self.encoder, self.heads, self.specs = encoder, nn.ModuleDict(heads), specs
         if takes_whole_masks(encoder.config):
             encoder.register_forward_pre_hook(_whole_mask, with_kwargs=True)

@@ -4,7 +4,7 @@ Notebook 02 looks at what this returns before it trains; `training` takes it as 
 """
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def _encoder(config: Config) -> Encoder:
         raise ConfigError(f"init_from: {run.path} is no finished run")
     if run.config["encoder"] != config.encoder:
         raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
-    return find_encoder(str(run.path / "model"))
+    return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run")
 
 
 def _hold_out(rows: dict[str, list], datasets: dict, titles: list[str]) -> tuple[dict[str, list], dict[str, list]]:

@@ -89,6 +89,13 @@ def dataset_from(name: str, row: dict) -> Dataset:
     row = {"folder": name, **row}
     if row.get("type") not in TYPES:
         raise ValueError(f"define.{name}.type is {row.get('type')!r}; it must be one of {', '.join(TYPES)}")
+    _check_columns(name, row)
+    _check_values(name, row)
+    lists = {key: tuple(row[key]) for key in ("labels", "metrics") if key in row}
+    return Dataset(**{**row, **lists})
+
+
+def _check_columns(name: str, row: dict) -> None:
     columns, roles = row.get("columns"), ROLES[row["type"]]
     if not isinstance(columns, dict) or set(columns) - set(roles):
         raise ValueError(f"define.{name}.columns must map {', '.join(roles)} to column names, not {columns!r}")
@@ -101,6 +108,9 @@ def dataset_from(name: str, row: dict) -> Dataset:
             raise ValueError(f"define.{name}.columns.choices is {column!r}; it must be a list of at least two column names")
         if not several and not isinstance(column, str):
             raise ValueError(f"define.{name}.columns.{role} is {column!r}; it must be a column's name")
+
+
+def _check_values(name: str, row: dict) -> None:
     for key in ("folder", "hub", "hub_config", "train", "score"):
         if not isinstance(row.get(key), str | None) or (key in ("folder", "train") and key in row and not row[key]):
             raise ValueError(f"define.{name}.{key} is {row[key]!r}; it must be text")
@@ -114,5 +124,3 @@ def dataset_from(name: str, row: dict) -> Dataset:
         raise ValueError(f"define.{name}.metrics: f1 is that of label 1 of two; this task has other labels")
     if row.get("cut") not in ((None, *CUTS) if row["type"] == "qa" else (None,)):
         raise ValueError(f"define.{name}.cut is {row['cut']!r}; there is {', '.join(CUTS)}, for question answering")
-    lists = {key: tuple(row[key]) for key in ("labels", "metrics") if key in row}
-    return Dataset(**{**row, **lists})

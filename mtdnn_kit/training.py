@@ -39,11 +39,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     Raises DataError, EncoderError or ConfigError before the first step; TrainingError where the loss is no number.
     """
     setup = setup or prepare(config)
-    if setup.config != config:
-        raise ConfigError("setup: it was prepared for other parameters; call prepare(config) again.")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("WORLD_SIZE: training runs on one device; start it without a launcher of several processes.")
-    resolve_device(config.device)
+    _check(config, setup)
     model = build_model(setup.encoder.path, setup.specs, config.encoder_dropout, config.head_dropout, config.max_length, config.seed)
     run = claim(config)
     if run.finished:
@@ -84,6 +80,15 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     write_json(run.path / "metrics.json", evaluate(model, setup, precision, run.path / "predictions"))
     write_json(run.path / "manifest.json", {**run_manifest, "status": "finished", "train_seconds": round(seconds, 3), "end": _now()})
     return run
+
+
+def _check(config: Config, setup: Setup) -> None:
+    """Raises ConfigError for what would stop the training later, before a folder is made."""
+    if setup.config != config:
+        raise ConfigError("setup: it was prepared for other parameters; call prepare(config) again.")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("WORLD_SIZE: training runs on one device; start it without a launcher of several processes.")
+    resolve_device(config.device)
 
 
 def _due(step: int, every: int | None, total: int) -> bool:

@@ -129,7 +129,6 @@ def test_a_parameter_file_is_found_from_anywhere_in_the_project(monkeypatch, tmp
         ("rte", {"columns": {"first": None, "label": "y"}}, "^define.rte.columns.first is None"),
         ("rte", {"cut": "cs224n"}, "^define.rte.cut is 'cs224n'"),
         ("rte", {"labels": ["a", "b", "c"], "metrics": ["f1"]}, "^define.rte.metrics: f1 is that of label 1 of two"),
-        ("type", {}, "^define: 'type' cannot be a task's name"),
     ],
 )
 def test_a_definition_that_cannot_be_meant_is_refused_in_the_first_cell(name, change, message):

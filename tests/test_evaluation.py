@@ -108,7 +108,7 @@ def test_predict_leaves_the_model_in_its_mode(trained):
     model, _ = load_model(run.path / "model")
     model.train()
     predict(model, "cola", setup.scored["cola"], setup.config, "fp32")
-    assert model.training and torch.is_grad_enabled() is not False
+    assert model.training and torch.is_grad_enabled()
 
 
 def test_ask_answers_a_question_of_ones_own(trained):

@@ -193,6 +193,7 @@ def test_a_training_that_diverges_says_where_and_what_to_change(config):
 def test_init_from_starts_from_another_runs_model(config, tmp_path, finished):
     changes = dict(encoder=finished.config["encoder"], init_from=str(finished.path), max_steps=1, learning_rate=1e-30, weight_decay=0.0)
     run = train(config(run_dir=str(tmp_path / "next"), **changes))
+    assert run.manifest["encoder"]["origin"] == "run" and run.manifest["encoder"]["name"] == finished.manifest["encoder"]["name"]
     a, b = weights_of(finished), weights_of(run)
     assert all(torch.allclose(a[name], b[name], atol=1e-12) for name in a)
     fresh = train(config(run_dir=str(tmp_path / "fresh"), tasks=["squad", "codah_like"], define=LIKE_CODAH, **changes))
@@ -247,6 +248,14 @@ def test_a_run_that_cannot_start_leaves_no_folder(config, tmp_path, finished):
             config(run_dir=str(tmp_path / "second"), tasks=["again"], define={"again": changes}, qa_weight=1.0, init_from=str(first.path))
         )
     assert not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize("name", ["type", "apply", "state_dict"])
+def test_a_task_name_that_torch_uses_is_refused_before_anything_is_written(config, tmp_path, name):
+    row = {"type": "sc", "folder": "cola", "columns": {"first": "sentence", "label": "label"}, "labels": ["a", "b"]}
+    with pytest.raises(ValueError, match=f"^define: '{name}' cannot be a task's name"):
+        train(config(tasks=[name], define={name: row}, qa_weight=1.0))
+    assert not (tmp_path / "run").exists()
 
 
 def test_several_processes_are_refused(config, monkeypatch):
