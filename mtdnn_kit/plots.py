@@ -148,3 +148,107 @@ def _detached(figure: Figure) -> Figure:
     """The figure, closed to pyplot: a notebook shows it once, and nothing piles up."""
     plt.close(figure)
     return figure
+
+
+def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], settings: Sequence[str], xlabel: str) -> Figure:
+    """Figures 3 and 4 of the paper, redrawn: EM and F1 over the settings, what the paper reports (left) beside what was run here (right).
+
+    ours: setting → {"em", "f1", "em_error", "f1_error"}; a setting that was not run is left out. Both panels span as many points.
+    """
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+        theirs = {name: {"em": em, "f1": f1} for name, (em, f1) in paper.items()}
+        for axes, scores, title in zip(panels, (theirs, ours), ("the paper (one run a point)", "run here (± standard error)"), strict=True):
+            _points(axes, scores, settings)
+            axes.set(title=title, xlabel=xlabel, ylabel="percent")
+        span = max(np.ptp(axes.get_ylim()) for axes in panels)
+        for axes in panels:
+            middle = np.mean(axes.get_ylim())
+            axes.set_ylim(middle - span / 2, middle + span / 2)
+        panels[0].legend(loc="lower right", frameon=False)
+    return _detached(figure)
+
+
+def _points(axes, scores: dict[str, dict], settings: Sequence[str]) -> None:
+    for i, key in enumerate(("f1", "em")):
+        at = [k for k, name in enumerate(settings) if name in scores]
+        values = [scores[settings[k]][key] for k in at]
+        errors = [scores[settings[k]].get(f"{key}_error") or 0 for k in at]
+        style = dict(color=COLOURS[i], ls=LINES[i], marker="os"[i], ms=6)
+        axes.errorbar(at, values, errors if any(errors) else None, capsize=3, label=key.upper(), **style)
+        for k, value in zip(at, values, strict=True):
+            axes.annotate(f"{value:.1f}", (k, value), (7, 5), textcoords="offset points", fontsize=8)
+    axes.set(xticks=range(len(settings)), xticklabels=settings, xlim=(-0.4, len(settings) - 0.4))
+    if not scores:
+        axes.text(0.5, 0.5, "none of these was run", transform=axes.transAxes, ha="center", color="0.4")
+
+
+def study_figure(states: Sequence, task: str = "squad") -> Figure:
+    """Running mean of the main task's loss, one line a run of a study. states: what `studies.run_study` tells its watcher."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
+        for i, state in enumerate(states):
+            mine = [record for record in state.records if record["task"] == task]
+            if mine:
+                losses = running_mean([record["loss"] for record in mine])
+                style = dict(color=COLOURS[i % 7], ls=LINES[i % 7], lw=2)
+                axes.plot([record["step"] for record in mine], losses, label=state.name, **style)
+        longest = max((state.total or 0 for state in states), default=0) or 1
+        axes.set(xlabel="step", ylabel=f"{task}: running mean of the loss", ylim=(0, None), xlim=(0, longest))
+        if any(state.records for state in states):
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="run")
+    return _detached(figure)
+
+
+class LiveStudy:
+    """Draws the losses of a study's runs anew while they train, in one notebook output; give it to `run_study(…, watch=…)`.
+
+    Its title says where each run is; the last drawing has none.
+    """
+
+    def __init__(self, every: float = 2.0):
+        from IPython.display import display
+
+        self.every, self.drawn, self.shown = every, 0.0, None
+        self.output = display(study_figure([]), display_id=True)
+
+    def __call__(self, states: Sequence) -> None:
+        now = [(state.status, state.steps) for state in states]
+        over = all(state.status in ("done", "failed") for state in states)
+        if now != self.shown and (over or time.perf_counter() - self.drawn >= self.every):
+            self.shown, self.drawn = now, time.perf_counter()
+            figure = study_figure(states)
+            if not over:
+                figure.axes[0].set_title(" · ".join(map(self._progress, states)), loc="left", fontsize=10)
+            self.output.update(figure)
+
+    @staticmethod
+    def _progress(state) -> str:
+        return f"{state.name} {state.steps}/{state.total or '…'}" if state.status == "running" else f"{state.name} {state.status}"
+
+
+def lengths_figure(lengths: dict[str, np.ndarray], max_length: int) -> Figure:
+    """How many tokens the items of each task have. lengths: task → tokens of each window or sequence."""
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, len(lengths), figsize=(12, 2.6), layout="constrained", squeeze=False)
+        for i, (axes, (task, tokens)) in enumerate(zip(panels[0], lengths.items(), strict=True)):
+            axes.hist(tokens, bins=np.linspace(0, max(max_length, tokens.max()), 25), color=COLOURS[i % 7], alpha=0.8)
+            axes.axvline(max_length, color="0.3", ls=":", lw=1)
+            axes.set(title=task, xlabel="tokens", xlim=(0, None))
+        panels[0, 0].set_ylabel("items")
+    return _detached(figure)
+
+
+def shares_figure(shares: dict[str, dict[str, int]]) -> Figure:
+    """One panel of bars each: title → {name: number}."""
+    with plt.rc_context(STYLE):
+        rows = max(map(len, shares.values()))
+        figure, panels = plt.subplots(1, len(shares), figsize=(12, 0.9 + 0.28 * rows), layout="constrained", squeeze=False)
+        for i, (axes, (title, counts)) in enumerate(zip(panels[0], shares.items(), strict=True)):
+            total, names = sum(counts.values()) or 1, list(counts)
+            axes.barh(range(len(names)), [counts[name] for name in names], color=COLOURS[i % 7], alpha=0.8)
+            for y, name in enumerate(names):
+                axes.text(counts[name], y, f" {counts[name]} ({counts[name] / total:.0%})", va="center", fontsize=8)
+            axes.set(yticks=range(len(names)), yticklabels=names, title=title, xlim=(0, 1.5 * max(counts.values(), default=1)))
+            axes.invert_yaxis()
+    return _detached(figure)

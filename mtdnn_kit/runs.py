@@ -120,6 +120,18 @@ class Run:
         with gzip.open(self.path / f"predictions/{task}_nbest.jsonl.gz", "rt", encoding="utf-8") as lines:
             yield from map(json.loads, lines)
 
+    def keep(self, folder: Path) -> None:
+        """Copies what comparing needs (parameters, manifest, log, scores, n-best) into `folder`: neither model nor anybody's text."""
+        names = ["config.yaml", "log.jsonl", "metrics.json", "manifest.json"]
+        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, kind in self.types.items() if kind == "qa" and task in self.metrics]
+
+        def fill(partial: Path) -> None:
+            (partial / "predictions").mkdir()
+            for name in [*nbest, *names]:
+                shutil.copyfile(self.path / name, partial / name)
+
+        write_folder(folder, fill)
+
     def _text(self, name: str) -> str:
         try:
             return (self.path / name).read_text(encoding="utf-8")

@@ -34,7 +34,16 @@ ALLOWED = {
     "checkpoints": "runs model optim",
     "recorder": "runs preparation",
     "training": "config devices runs tasks batches preparation model optim evaluation checkpoints recorder",
+    "paper": "",
+    "baseline": "rows",
+    "compare": "baseline config metrics paper rows runs sources",
+    "overview": "metrics preparation rows spans tasks",
     "plots": "optim",
+    "studies": "config paper runs values",
+    "explorer": "",
+    "explorer.html": "compare paper plots",
+    "explorer.state": "compare",
+    "explorer.widgets": "compare explorer.html explorer.state",
     "__init__": "config registry runs",
 }
 ONLY = {
@@ -124,7 +133,8 @@ def test_the_top_level_is_as_designed():
     wanted = ["README.md", "Makefile", "pyproject.toml", "environment.yml", "constraints.txt", "LICENSE", ".ci/run"]
     wanted += [
         "mtdnn_kit/sample",
-        "notebooks/02_train.ipynb",
+        *(f"notebooks/{name}.ipynb" for name in ("01_data", "02_train", "03_ablations", "04_answers")),
+        *(f"parameters/ablations/{name}.yaml" for name in ("demo", "table-1", "table-2", "table-3")),
         "parameters/minilm.yaml",
         "parameters/bert-base.yaml",
         "parameters/bert-large.yaml",

@@ -12,19 +12,26 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from mtdnn_kit import Config, Run
+from mtdnn_kit import Config, Run, train
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TRAIN = ROOT / "notebooks" / "02_train.ipynb"
 SMALL = dict(max_steps=4, batch_size=4, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1, eval_limit=4, log_every=2)
 
 
-def run(tmp_path, **parameters) -> dict:
-    """Executes 02_train with papermill as its command does; the executed notebook."""
+def run(tmp_path, notebook="02_train", **parameters) -> dict:
+    """Executes a notebook with papermill as its command does; the executed notebook."""
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
     made = papermill.execute_notebook(
-        str(TRAIN), str(tmp_path / "out.ipynb"), parameters, kernel_name="python3", progress_bar=False, cwd=str(tmp_path)
+        str(path), str(tmp_path / "out.ipynb"), parameters, kernel_name="python3", progress_bar=False, cwd=str(ROOT)
     )
     return json.loads(json.dumps(made))
+
+
+def shown(made: dict, kind: str) -> list[str]:
+    """The outputs of a kind ("text/html", "image/png", "text/plain"), in order."""
+    outputs = [output for cell in made["cells"] for output in cell.get("outputs", [])]
+    return ["".join(output["data"][kind]) for output in outputs if kind in output.get("data", {})]
 
 
 def code_cells(path) -> list[dict]:
@@ -103,7 +110,7 @@ def test_a_notebook_is_committed_with_clean_outputs(path):
     outputs = json.dumps([cell.outputs for cell in cells])
     debris = ("stderr", "Traceback", "Warning", "step/s", "widget-view")
     assert not any(bad in outputs for bad in (*debris, "/home/", "/root/", "/tmp/", str(ROOT.parent)))
-    assert "image/png" in outputs
+    assert "image/png" in outputs or "<mark" in outputs
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -123,3 +130,89 @@ def test_02s_cells_run_twice_in_one_kernel(tmp_path, tiny):
     nb.cells = twice
     nbclient.NotebookClient(nb, kernel_name="python3", timeout=300).execute(cwd=str(tmp_path))
     assert Run(tmp_path / "run1").finished and Run(tmp_path / "run2").finished
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_01_takes_a_training_parameter_file(tmp_path, tiny):
+    parameters = {**yaml.safe_load((ROOT / "parameters" / "demo.yaml").read_text()), "encoder": tiny, "train_limit": 40}
+    made = run(tmp_path, "01_data", **parameters)
+    assert len(shown(made, "image/png")) == 3
+    text = "\n".join(shown(made, "text/html"))
+    assert "fingerprint" in text and "<mark" in text and "lost if cut" in text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_01_shows_tasks_without_question_answering_and_question_answering_alone(tmp_path, tiny):
+    made = run(tmp_path, "01_data", encoder=tiny, tasks=["cola", "swag"], qa_weight=0.5, threshold_articles=[])
+    assert len(shown(made, "image/png")) == 2 and "lost if cut" not in "\n".join(shown(made, "text/html"))
+    made = run(tmp_path, "01_data", encoder=tiny, tasks=["squad"], qa_weight=1.0, threshold_articles=[])
+    assert len(shown(made, "image/png")) == 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
+    base, study = tmp_path / "base.yaml", tmp_path / "mine.yaml"
+    base.write_text(yaml.safe_dump({**SMALL, "encoder": tiny, "threshold_articles": ["Cork"]}))
+    variants = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+MCC+SC": {"qa_weight": 0.5, "tasks": ["squad", "swag", "cola"]}}
+    study.write_text("# Does it help?\n" + yaml.safe_dump({"base": str(base), "variants": variants, "paper": "table 2"}))
+    made = run(tmp_path, "03_ablations", study=str(study), folder=str(tmp_path / "runs"), changes={"seed": 3})
+    assert all(Run(tmp_path / "runs" / name).config["seed"] == 3 for name in ("qa", "qa-mcc-sc"))
+    left = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert left == {"qa", "qa-mcc-sc", "table.csv", "figure-3.png", "figure-4.png"}
+    assert (tmp_path / "runs" / "qa" / "02_train.ipynb").exists()
+    table = next(html for html in shown(made, "text/html") if "paper EM" in html)
+    assert all(name in table for name in ("QA+MCC+SC", "always nothing", "lexical overlap", "74.6", "77.2"))
+    assert len(shown(made, "image/png")) == 3, "the losses, figure 3, figure 4"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("notebook", "parameters", "message"),
+    [
+        ("03_ablations", {"study": "parameters/ablations/none.yaml"}, "parameters/ablations/none.yaml: cannot be read"),
+        ("03_ablations", {"studdy": "x"}, "studdy: no such parameter. Did you mean study?"),
+        ("04_answers", {"run": ["x"]}, "run: no such parameter. Did you mean runs?"),
+        ("04_answers", {"runs": ["no/where"]}, "there is no finished run in"),
+        ("01_data", {"max_lenght": 3}, "max_lenght: no such parameter. Did you mean max_length?"),
+    ],
+)
+def test_a_wrong_parameter_stops_in_the_first_cell_with_its_name(tmp_path, notebook, parameters, message):
+    with pytest.raises(papermill.PapermillExecutionError, match=re.escape(message)):
+        run(tmp_path, notebook, **parameters)
+    ran = [cell for cell in code_cells(tmp_path / "out.ipynb") if cell.execution_count and "injected" not in str(cell.metadata.get("tags"))]
+    assert len(ran) == 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_04_opens_the_runs_that_it_is_given(tmp_path, tiny):
+    small = {**SMALL, "encoder": tiny, "eval_limit": None, "tasks": ["squad"], "qa_weight": 1.0}
+    runs = [str(train(Config(**small, seed=seed, run_dir=str(tmp_path / f"run{seed}"))).path) for seed in (0, 1)]
+    made = run(tmp_path, "04_answers", runs=runs, show=2)
+    html = "\n".join(shown(made, "text/html"))
+    assert all(name in html for name in ("run0", "run1", "always nothing", "answers differ", "<mark"))
+    assert html.count("Not in these data") == 3, "the sample has none of the paper's examples, and the cell says so"
+    assert not shown(made, "application/vnd.jupyter.widget-view+json"), "headless, a widget would be an error message"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_04_shows_a_widget_where_a_front_end_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
+    made = run(tmp_path, "04_answers")
+    assert len(shown(made, "application/vnd.jupyter.widget-view+json")) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_04_finds_the_papers_examples_in_the_real_data(tmp_path, tiny, real_data):
+    small = {**SMALL, "encoder": tiny, "max_length": 384, "max_steps": 1, "data": str(real_data), "train_limit": 20, "eval_limit": None}
+    made = train(Config(**small, tasks=["squad"], qa_weight=1.0, run_dir=str(tmp_path / "run")))
+    html = "\n".join(shown(run(tmp_path, "04_answers", runs=[str(made.path)]), "text/html"))
+    assert "Not in these data" not in html and html.count("The paper’s example") == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_04s_cells_run_twice_in_one_kernel():
+    nb = nbformat.read(ROOT / "notebooks" / "04_answers.ipynb", 4)
+    nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
+    for i, cell in enumerate(nb.cells):
+        cell["id"] = f"n{i}"
+    nbclient.NotebookClient(nb, kernel_name="python3", timeout=300).execute(cwd=str(ROOT))

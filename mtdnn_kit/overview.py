@@ -1,0 +1,237 @@
+"""What the data of a run look like: sizes, labels, questions and answers, what windows cost, and which rows are odd.
+
+Plain tables for notebook 01, made from what `prepare` returned. Odd rows are counted, not mended: training takes them as they are.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtdnn_kit.metrics import normalize
+from mtdnn_kit.preparation import Setup
+from mtdnn_kit.rows import QARow
+from mtdnn_kit.spans import Tokens, check_lengths, context_room, token_span, windows
+from mtdnn_kit.tasks.qa import Features
+
+QUESTION_WORDS = ("what", "which", "who", "how", "when", "where", "why")
+MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
+
+
+def splits(setup: Setup, task: str) -> dict[str, object]:
+    """{"train" | "held out" | "scored": features} of a task; a part that it has not is left out."""
+    parts = {"train": setup.train, "held out": setup.held_out, "scored": setup.scored}
+    return {name: part[task] for name, part in parts.items() if task in part}
+
+
+def _rows(setup: Setup, task: str) -> list:
+    return [row for features in splits(setup, task).values() for row in features.rows]
+
+
+def _texts(row) -> list[str]:
+    """All texts of a row that a model reads."""
+    parts = row[2:4] if isinstance(row, QARow) else row[1:-1]
+    return [text for part in parts for text in ([part] if isinstance(part, str) else part or [])]
+
+
+def datasets_table(setup: Setup) -> list[dict]:
+    """A row a task: its type, rows of each split, mean words of a row's texts, and its labels."""
+    table = []
+    for task, dataset in setup.config.datasets.items():
+        sizes = {name: len(part_rows(setup, task, name)) for name in ("train", "held out", "scored")}
+        words = np.mean([sum(len(text.split()) for text in _texts(row)) for row in _rows(setup, task)])
+        labels = ", ".join(dataset.labels) or {"qa": "a span, or nothing", "mcc": "one of the choices"}[dataset.type]
+        table.append({"task": task, "type": dataset.type, **sizes, "words a row": round(float(words), 1), "answer": labels})
+    return table
+
+
+def examples(setup: Setup, task: str, count: int = 3) -> list[dict]:
+    """The first training rows of a classification or choice task, with the name of the label."""
+    labels = setup.config.datasets[task].labels
+    rows = [row._asdict() for row in setup.train[task].rows[:count]]
+    for row in rows:
+        row |= {f"choice {i}": text for i, text in enumerate(row.pop("choices", ()))}
+        row["label"] = labels[row["label"]] if labels else f"choice {row['label']}"
+    return [{key: value for key, value in row.items() if value is not None} for row in rows]
+
+
+def answers_counts(setup: Setup, task: str) -> dict[str, dict[str, int]]:
+    """Of a qa task's questions, over all splits: answerable or not, question words, and types of (first) answers."""
+    rows = _rows(setup, task)
+    nothing = sum(not row.answers for row in rows)
+    asked, kinds = Counter(map(question_word, rows)), Counter(answer_type(row.answers[0][1]) for row in rows if row.answers)
+    return {
+        "answer": {"in the passage": len(rows) - nothing, "nothing": nothing},
+        "question word": {word: asked[word] for word in (*QUESTION_WORDS, "other") if asked[word]},
+        "type of answer": dict(kinds.most_common()),
+    }
+
+
+def label_counts(setup: Setup) -> dict[str, dict[str, int]]:
+    """task → {label: rows}, over all splits, of the classification and choice tasks."""
+    counts = {}
+    for task, dataset in setup.config.datasets.items():
+        if dataset.type != "qa":
+            found = Counter(row.label for row in _rows(setup, task))
+            names = dataset.labels or [f"choice {i}" for i in range(max(found) + 1)]
+            counts[task] = {name: found[i] for i, name in enumerate(names)}
+    return counts
+
+
+def question_word(row: QARow) -> str:
+    """The first of QUESTION_WORDS in a question; "other" where it has none."""
+    words = re.findall(r"[a-z]+", row.question.lower().replace("whose", "who").replace("whom", "who"))
+    return next((word for word in words if word in QUESTION_WORDS), "other")
+
+
+def answer_type(text: str) -> str:
+    """A rough type of an answer, by its form: year or date, number, name (capitals), clause (over five words) or phrase."""
+    words = text.split()
+    if re.search(r"\b1\d{3}\b|\b20\d\d\b|\bBC\b", text) or ({w.lower().strip(",.") for w in words} & set(MONTHS) and len(words) < 4):
+        return "year or date"
+    if re.search(r"\d", text):
+        return "number"
+    inner = [word for word in words if len(word) > 3]
+    if inner and all(word[0].isupper() for word in inner):
+        return "name"
+    return "clause" if len(words) > 5 else "phrase"
+
+
+def windows_table(features: Features, lengths: Sequence[int], max_question: int, overlap: float = 0.25) -> list[dict]:
+    """What a sequence length costs: for each of `lengths`, windows a question, questions that need several, and answers lost.
+
+    overlap: of neighbouring windows, as a share of the context's least room (at most 0.5). `lost if cut` is the share of answers beyond
+    the first window, which plain truncation loses; `in no window` those that no window holds whole.
+    """
+    contexts = [features.contexts[row.context] for row in features.rows]
+    answers = [_answer_span(row, tokens) for row, tokens in zip(features.rows, contexts, strict=True)]
+    able, table = sum(span is not None for span in answers) or 1, []
+    for length in lengths:
+        shared = int(overlap * max(context_room(length, max_question, features.frame), 0))
+        check_lengths(length, max_question, shared, features.frame)
+        held = [
+            windows(len(tokens.ids), context_room(length, len(question), features.frame), shared)
+            for tokens, question in zip(contexts, features.questions, strict=True)
+        ]
+        pairs = [(parts, span) for parts, span in zip(held, answers, strict=True) if span is not None]
+        beyond = sum(span[1] >= parts[0][1] for parts, span in pairs)
+        nowhere = sum(not any(a <= span[0] and span[1] < b for a, b in parts) for parts, span in pairs)
+        table.append(
+            {
+                "max_length": length,
+                "overlap": shared,
+                "windows a question": round(sum(map(len, held)) / len(held), 2),
+                "several windows": f"{sum(len(parts) > 1 for parts in held) / len(held):.1%}",
+                "lost if cut": f"{beyond / able:.1%}",
+                "in no window": f"{nowhere / able:.1%}",
+            }
+        )
+    return table
+
+
+def _answer_span(row: QARow, tokens: Tokens) -> tuple[int, int] | None:
+    start, text = row.answers[0] if row.answers else (0, "")
+    return token_span(tokens, start, start + len(text))
+
+
+def odd_rows(setup: Setup) -> list[dict]:
+    """Rows that are right but odd, counted: a row a task and oddity, those that occur; `e.g.` is the first such row's id."""
+    return [
+        {"task": task, "oddity": oddity, "rows": len(ids), "e.g.": ids[0]}
+        for task in setup.train
+        for oddity, ids in {**_odd_texts(setup, task), **(_odd_questions(setup, task) if setup.specs[task]["type"] == "qa" else {})}.items()
+        if ids
+    ]
+
+
+def _odd_texts(setup: Setup, task: str) -> dict[str, list]:
+    keyed = [(row.id, tuple(_texts(row))) for row in _rows(setup, task)]
+    seen = Counter(texts for _, texts in keyed)
+    trained = {tuple(_texts(row)) for row in setup.train[task].rows}
+    scored = setup.scored[task].rows if task in setup.scored else []
+    return {
+        "an empty text": [id_ for id_, texts in keyed if not all(text.strip() for text in texts)],
+        "white space at an end": [id_ for id_, texts in keyed if any(text.strip() != text for text in texts if text.strip())],
+        "texts of another row": [id_ for id_, texts in keyed if seen[texts] > 1],
+        "scored and trained": [row.id for row in scored if tuple(_texts(row)) in trained],
+        "cut to max_length": [
+            part.rows[i].id
+            for part in splits(setup, task).values()
+            if not isinstance(part, Features)
+            for i in np.flatnonzero(part.lengths >= setup.config.max_length)
+        ],
+    }
+
+
+def _odd_questions(setup: Setup, task: str) -> dict[str, list]:
+    config, found = setup.config, {"several different answers": [], "question cut to max_question": [], "answer over max_answer": []}
+    found |= {"answer not on token boundaries": [], "answer that normalises to nothing": []}
+    for part in splits(setup, task).values():
+        for row, question in zip(part.rows, part.questions, strict=True):
+            answers = [text for _, text in row.answers]
+            if len({normalize(text) for text in answers}) > 1:
+                found["several different answers"].append(row.id)
+            if len(question) >= config.max_question:
+                found["question cut to max_question"].append(row.id)
+            if not answers:
+                continue
+            tokens, start = part.contexts[row.context], row.answers[0][0]
+            span = _answer_span(row, tokens)
+            if span is None or (tokens.starts[span[0]], tokens.ends[span[1]]) != (start, start + len(answers[0])):
+                found["answer not on token boundaries"].append(row.id)
+            if span is not None and span[1] - span[0] >= config.max_answer:
+                found["answer over max_answer"].append(row.id)
+            if not normalize(answers[0]):
+                found["answer that normalises to nothing"].append(row.id)
+    trained = {row.context for row in part_rows(setup, task, "train")}
+    found["passage scored and trained"] = [row.id for row in part_rows(setup, task, "scored") if row.context in trained]
+    return found
+
+
+def part_rows(setup: Setup, task: str, name: str) -> list:
+    """Rows of one of `splits`; none where the task has not that part."""
+    part = splits(setup, task).get(name)
+    return part.rows if part else []
+
+
+def tokens(setup: Setup, task: str, number: int = 0) -> list[tuple[str, str]]:
+    """The first window or sequence of a training row (for a choice, the right one) as (token, role), a role of `html.ROLES`."""
+    ids, target = _sequence(setup, task, number)
+    special, separators, roles = set(setup.tokenizer.all_special_ids), 0, []
+    for token in ids:
+        roles.append("special" if token in special else ("first", "second")[min(separators, 1)])
+        separators += token == setup.tokenizer.sep_token_id
+    if setup.specs[task]["type"] == "qa" and target[0]:
+        start, end = target
+        roles[start : end + 1] = ["answer"] * (end - start + 1)
+    return list(zip(setup.tokenizer.convert_ids_to_tokens(ids), roles, strict=True))
+
+
+def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
+    """What the tokens of `tokens` give back: text and label; of a question, the characters that the labelled tokens stand for."""
+    features, (ids, target) = setup.train[task], _sequence(setup, task, number)
+    found = {"tokens say": setup.tokenizer.decode(ids)}
+    if isinstance(features, Features):
+        row, item = features.rows[number], _item(features, number)
+        held, (start, end) = features.window(item), [position - features.first(item) for position in target]
+        found["label says"] = row.context[held.starts[start] : held.ends[end]] if target[0] else "(nothing)"
+        found["row says"] = row.answers[0][1] if row.answers else "(nothing)"
+    else:
+        labels = setup.config.datasets[task].labels
+        found["label says"] = labels[target] if labels else f"choice {target}"
+    return found
+
+
+def _item(features, number: int) -> int:
+    return int(np.flatnonzero(features.table[:, 0] == number)[0]) if isinstance(features, Features) else number
+
+
+def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], list[int] | int]:
+    """Token ids without padding, and the target."""
+    features = setup.train[task]
+    batch = features.collate(np.array([_item(features, number)]))
+    ids, real = (batch.inputs[name][0] for name in ("input_ids", "attention_mask"))
+    if ids.ndim == 2:  # the right choice
+        ids, real = ids[features.rows[number].label], real[features.rows[number].label]
+    return ids[real.bool()].tolist(), batch.targets[0].tolist()

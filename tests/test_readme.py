@@ -1,0 +1,115 @@
+"""The README's commands run, in a copy of the project, cut short; those that do not are listed here with the reason."""
+
+import os
+import re
+import shlex
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.studies import read_study
+
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+COMMANDS = [line.split("  #")[0].strip() for kind, block in BLOCKS if not kind for line in block.splitlines() if line.strip()]
+SHORT = "-p max_steps 2 -p eval_limit 3 -p train_limit 40"
+RUN = {  # command → what is put behind it
+    ".venv/bin/papermill notebooks/01_data.ipynb data.ipynb -f parameters/demo.yaml": "--log-level ERROR",
+    ".venv/bin/papermill notebooks/02_train.ipynb train.ipynb -f parameters/demo.yaml -p run_dir runs/mine": SHORT,
+    "make study STUDY=parameters/ablations/demo.yaml": "",
+    ".venv/bin/papermill notebooks/03_ablations.ipynb study.ipynb -p study parameters/ablations/demo.yaml": "",
+    '.venv/bin/papermill notebooks/04_answers.ipynb answers.ipynb -y "runs: [runs/demo/qa, runs/demo/qa-mcc-sc]"': "",
+}
+NOT_RUN = {
+    "make demo": "takes nine minutes; its parts are the notebooks (nbval), `make study` and papermill, which run here",
+    "make test": "is what runs this",
+    "make lab": "serves until it is stopped: test_make_lab starts it",
+    ".venv/bin/papermill notebooks/02_train.ipynb base.ipynb -f parameters/bert-base.yaml -p run_dir runs/base": "needs the hub and a GPU",
+    "make study STUDY=parameters/ablations/table-2.yaml": "needs the hub and a GPU; its parameters are checked in test_studies",
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """The project as git has it, with this environment, and a demo of two steps a run."""
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    if not (ROOT / ".venv" / "ready").exists():
+        pytest.skip("the commands name .venv, which `make env` makes")
+    for name in names.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+            os.utime(folder / name, (0, 0))  # older than .venv/ready: make must not make the environment anew
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    demo = folder / "parameters" / "demo.yaml"
+    demo.write_text(demo.read_text() + "max_steps: 2\neval_limit: 12\n")
+    os.utime(demo, (0, 0))
+    return folder
+
+
+def run(command: str, folder: Path) -> None:
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_every_command_is_run_or_listed_with_the_reason():
+    assert sorted(COMMANDS) == sorted([*RUN, *NOT_RUN])
+
+
+def test_the_commands(copy):
+    for command, more in RUN.items():
+        run(f"{command} {more}", copy)
+    assert {path.name for path in (copy / "runs").iterdir()} == {"mine", "demo"}
+    assert (copy / "runs" / "demo" / "table.csv").exists() and (copy / "runs" / "demo" / "qa" / "02_train.ipynb").exists()
+
+
+def test_the_python(copy):
+    code = next(block for kind, block in BLOCKS if kind == "python")
+    assert 'run_dir="runs/other")' in code
+    lines = [*code.replace('run_dir="runs/other")', 'run_dir="runs/other", train_limit=40)').splitlines()]
+    program = "\n".join([*lines[:-1], f"print({lines[-1]})"])
+    run(f".venv/bin/python -c {shlex.quote(program)}", copy)
+
+
+def test_the_parameter_files(tmp_path):
+    study, define = (block for kind, block in BLOCKS if kind == "yaml")
+    assert list(Config(**yaml.safe_load(define)).datasets) == ["squad", "rte"]
+    (tmp_path / "study.yaml").write_text(study)
+    assert [c.qa_weight for c in read_study(tmp_path / "study.yaml").configs(tmp_path).values()] == [0.6, 0.8]
+
+
+def test_make_lab_serves_this_machine_alone_with_its_token_and_the_kernel(copy):
+    command = subprocess.run(["make", "-n", "lab"], cwd=copy, capture_output=True, text=True, check=True).stdout.strip().splitlines()[-1]
+    server = subprocess.Popen(
+        [*shlex.split(command), "--no-browser", "--ServerApp.port=0"],
+        cwd=copy,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        address = next(found[0] for line in server.stderr if (found := re.findall(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", line)))
+        base, token = address.split("/lab?token=")
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"{base}/api/kernelspecs")
+        for _ in range(3):
+            with urllib.request.urlopen(f"{base}/api/kernelspecs?token={token}") as reply:
+                assert b'"python3"' in reply.read()
+            time.sleep(0.1)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        server.stderr.close()
+
+
+def test_the_files_that_it_links_to_are_there():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
