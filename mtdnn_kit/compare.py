@@ -83,8 +83,8 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad") -> 
         before = run.manifest["data"].get(f"{task}/{dataset.score}", {})
         if before.get("fingerprint") != rows.fingerprint:
             raise CompareError(
-                f"{name}: {run.name} was scored on other rows ({before.get('origin')}) than those of {rows.origin}. "
-                "Set `data` to the folder that it had, or compare runs of the same data."
+                f"{name}: {run.name} was scored on other rows ({before.get('origin')}, fingerprint {before.get('fingerprint')}) than those "
+                f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or run it again on these."
             )
         replies[name] = _replies(run, task, {row.id: row for row in rows.rows})
     asked = set.intersection(*map(set, replies.values()))

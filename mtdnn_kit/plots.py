@@ -177,7 +177,8 @@ def _points(axes, scores: dict[str, dict], settings: Sequence[str]) -> None:
         style = dict(color=COLOURS[i], ls=LINES[i], marker="os"[i], ms=6)
         axes.errorbar(at, values, errors if any(errors) else None, capsize=3, label=key.upper(), **style)
         for k, value in zip(at, values, strict=True):
-            axes.annotate(f"{value:.1f}", (k, value), (7, 5), textcoords="offset points", fontsize=8)
+            box = dict(facecolor="white", edgecolor="none", alpha=0.7, pad=0.5)
+            axes.annotate(f"{value:.1f}", (k, value), (7, 5), textcoords="offset points", fontsize=8, bbox=box)
     axes.set(xticks=range(len(settings)), xticklabels=settings, xlim=(-0.4, len(settings) - 0.4))
     if not scores:
         axes.text(0.5, 0.5, "none of these was run", transform=axes.transAxes, ha="center", color="0.4")

@@ -90,7 +90,7 @@ def test_only_the_same_rows_are_compared(runs, tmp_path):
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["data"]["squad/validation"]["fingerprint"] = "0"
     (other / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(compare.CompareError, match=r"other: .* was scored on other rows \(sample\)"):
+    with pytest.raises(compare.CompareError, match=r"other: .* was scored on other rows \(sample, fingerprint 0\)"):
         compare.pair({"QA": runs["QA"], "other": Run(other)})
     manifest["status"] = "running"
     (other / "manifest.json").write_text(json.dumps(manifest))

@@ -81,3 +81,34 @@ def test_the_progress_bar_shows_task_and_smoothed_loss(config, capfd, monkeypatc
     monkeypatch.setattr("mtdnn_kit.recorder.tqdm", lambda **options: tqdm(**options, mininterval=0))  # each step, however fast
     losses = [record["loss"] for record in train(config(tasks=["squad"], qa_weight=1.0, max_steps=2, log_every=1)).log()]
     assert f"squad {0.9 * losses[0] + 0.1 * losses[1]:.3f}" in capfd.readouterr().err.replace("\r", "\n")
+
+
+def test_figures_3_and_4_have_the_papers_points_and_ours_with_their_errors():
+    ours = {"b": {"em": 50.0, "f1": 60.0, "em_error": 2.0, "f1_error": 3.0}}
+    paper, here = plots.points_figure(ours, {"a": (70.0, 75.0), "b": (71.0, 76.0)}, ["a", "b"], "x").axes
+    assert [line.get_ydata().tolist() for line in paper.lines] == [[75.0, 76.0], [70.0, 71.0]], "F1, then EM"
+    assert [container[0].get_xydata().tolist() for container in here.containers] == [[[1.0, 60.0]], [[1.0, 50.0]]]
+    bars = [container[2][0].get_segments()[0][:, 1].tolist() for container in here.containers]
+    assert bars == [[57.0, 63.0], [48.0, 52.0]]
+    assert np.ptp(paper.get_ylim()) == pytest.approx(np.ptp(here.get_ylim())), "one scale"
+    none = plots.points_figure({}, {"a": (70.0, 75.0)}, ["a"], "x").axes[1]
+    assert [text.get_text() for text in none.texts] == ["none of these was run"]
+
+
+def test_a_studys_runs_keep_their_colour_and_say_where_they_are():
+    from mtdnn_kit.studies import State
+
+    states = [State("QA", "done", 6, 6, records(6)), State("QA+SC"), State("QA+MCC", "running", 3, 9, records(3) + records(1, "swag"))]
+    axes = plots.study_figure(states).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["QA", "QA+MCC"]
+    assert [line.get_color() for line in axes.lines] == [plots.COLOURS[0], plots.COLOURS[2]]
+    assert [len(line.get_xdata()) for line in axes.lines] == [6, 3] and axes.get_xlim() == (0, 9)
+    assert [plots.LiveStudy._progress(state) for state in states] == ["QA done", "QA+SC waiting", "QA+MCC 3/9"]
+
+
+def test_lengths_and_shares_say_how_many():
+    panels = plots.lengths_figure({"squad": np.array([5, 9, 9]), "cola": np.array([3])}, max_length=10).axes
+    assert [int(sum(patch.get_height() for patch in axes.patches)) for axes in panels] == [3, 1]
+    bars = plots.shares_figure({"answer": {"yes": 3, "no": 1}}).axes[0]
+    assert [patch.get_width() for patch in bars.patches] == [3, 1]
+    assert [text.get_text().strip() for text in bars.texts] == ["3 (75%)", "1 (25%)"]
