@@ -58,12 +58,19 @@ class Question:
 
 
 def named(runs: Iterable[str | Run]) -> dict[str, Run]:
-    """Runs by a short name: their task types in the paper's order (QA+MCC+SC), or the folder's name where two would share one."""
+    """Runs by a short name: their task types in the paper's order (QA+MCC+SC), or the folder's name where two would share one.
+
+    Raises CompareError where a run is named twice.
+    """
     found = [run if isinstance(run, Run) else Run(run) for run in runs]
     names = ["+".join(kind.upper() for kind in ("qa", "mcc", "sc") if kind in run.types.values()) for run in found]
     if len(set(names)) < len(names):
         names = [run.path.name for run in found]
-    return dict(zip(names, found, strict=True)) if len(set(names)) == len(names) else {run.name: run for run in found}
+    names = names if len(set(names)) == len(names) else [run.name for run in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise CompareError(f"runs: {name} is named twice; a run is compared with others")
+    return dict(zip(names, found, strict=True))
 
 
 def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad") -> list[Question]:

@@ -94,6 +94,12 @@ def test_the_table_says_what_each_model_answers_and_what_comes_next():
     assert rows[2] == ["B", "model 1", "nothing", "0.60", "0", "0.00", "The (0.35)"]
 
 
+def test_a_question_without_replies_shows_its_accepted_answers():
+    html = question_html(question(1, answers=((4, "cat"), (0, "The cat"))))
+    assert "<table" not in html and plain(html).endswith("gold: cat / The cat")
+    assert plain(question_html(question(1, answers=()))).endswith("gold: nothing")
+
+
 def test_filters():
     groups = {name: [q.row.id for q in group] for name, group in State(QUESTIONS).groups.items()}
     assert groups == {

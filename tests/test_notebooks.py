@@ -163,6 +163,11 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
     table = next(html for html in shown(made, "text/html") if "paper EM" in html)
     assert all(name in table for name in ("QA+MCC+SC", "always nothing", "lexical overlap", "74.6", "77.2"))
     assert len(shown(made, "image/png")) == 3, "the losses, figure 3, figure 4"
+    nb = nbformat.read(tmp_path / "out.ipynb", 4)  # again, and twice in one kernel: nothing is trained any more
+    nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
+    for i, cell in enumerate(nb.cells):
+        cell["id"] = f"n{i}"
+    nbclient.NotebookClient(nb, kernel_name="python3", timeout=300).execute(cwd=str(ROOT))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -172,7 +177,7 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
         ("03_ablations", {"study": "parameters/ablations/none.yaml"}, "parameters/ablations/none.yaml: cannot be read"),
         ("03_ablations", {"studdy": "x"}, "studdy: no such parameter. Did you mean study?"),
         ("04_answers", {"run": ["x"]}, "run: no such parameter. Did you mean runs?"),
-        ("04_answers", {"runs": ["no/where"]}, "there is no finished run in"),
+        ("04_answers", {"runs": ["no/where"]}, "has no config.yaml: not a run folder"),
         ("01_data", {"max_lenght": 3}, "max_lenght: no such parameter. Did you mean max_length?"),
     ],
 )
@@ -210,8 +215,9 @@ def test_04_finds_the_papers_examples_in_the_real_data(tmp_path, tiny, real_data
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_04s_cells_run_twice_in_one_kernel():
-    nb = nbformat.read(ROOT / "notebooks" / "04_answers.ipynb", 4)
+@pytest.mark.parametrize("name", ["01_data", "04_answers"])
+def test_the_cells_of_01_and_04_run_twice_in_one_kernel(name):
+    nb = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
     nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
     for i, cell in enumerate(nb.cells):
         cell["id"] = f"n{i}"

@@ -7,13 +7,13 @@ legible, and a letter at its end, so that they do where styles are stripped. Tex
 import itertools
 from collections.abc import Sequence
 from html import escape
+from string import ascii_uppercase
 
 from mtdnn_kit.compare import Question, Reply, find
 from mtdnn_kit.paper import Example
 from mtdnn_kit.plots import COLOURS
 
 CSS_LINES = ("solid", "dashed", "dotted", "double", "solid", "dashed", "dotted")
-LETTERS = "ABCDEFG"
 GOLD = "background:#ffe28a;color:#000;border-radius:2px"
 LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
 ROLES = {  # of a token: background, and what the legend says
@@ -57,7 +57,7 @@ def passage_html(context: str, golds: Sequence[tuple[int, int]] = (), spans: Seq
         for i, start, end in spans:
             if start <= a and b <= end:
                 text = f'<u style="text-decoration:none;{_line(i)};padding-bottom:{1 + 4 * i}px">{text}</u>'
-        ending = "".join(LETTERS[i] for i, _, end in spans if end == b)
+        ending = "".join(letter(i) for i, _, end in spans if end == b)
         parts.append(text + (f"<sup><b>{ending}</b></sup>" if ending else ""))
     room = 1.7 + 0.28 * max([i for i, *_ in spans], default=0)
     return Html(f'<div dir="auto" style="white-space:pre-wrap;line-height:{room:.2f};margin:.4em 0 .6em 0">{"".join(parts)}</div>')
@@ -90,20 +90,26 @@ def tokens_html(tokens: Sequence[tuple[str, str]]) -> Html:
     return Html(f'<div style="max-width:60em;line-height:1.8">{" ".join(draw(*token) for token in tokens)}</div>')
 
 
+def letter(model: int) -> str:
+    """A model's sign where colours are not seen: A, B … Z, A again."""
+    return ascii_uppercase[model % 26]
+
+
 def _line(model: int) -> str:
     return f"border-bottom:3px {CSS_LINES[model % 7]} {COLOURS[model % 7]}"
 
 
 def _replies(question: Question) -> str:
+    gold = " / ".join(f'<mark style="{GOLD}">{escape(text)}</mark>' for text in question.golds)
+    gold = gold if question.row.answers else "<i>nothing</i>"
+    if not question.replies:
+        return f"<div>gold: {gold}</div>"
     cell = f"text-align:left;padding:2px 10px;{LINE}"
     heads = ("", "model", "answer", "probability", "EM", "F1", "next best")
     head = "".join(f'<th style="{cell}">{name}</th>' for name in heads)
-    golds = (
-        " / ".join(f'<mark style="{GOLD}">{escape(gold)}</mark>' for gold in question.golds) if question.row.answers else "<i>nothing</i>"
-    )
-    rows = [f'<td style="{cell}"></td><td style="{cell}">gold</td><td style="{cell}" colspan="5">{golds}</td>']
+    rows = [f'<td style="{cell}"></td><td style="{cell}">gold</td><td style="{cell}" colspan="5">{gold}</td>']
     for i, (name, reply) in enumerate(question.replies.items()):
-        key = f'<span style="{_line(i)}"><b>{LETTERS[i]}</b></span>'
+        key = f'<span style="{_line(i)}"><b>{letter(i)}</b></span>'
         answer = escape(reply.text) if reply.start is not None else "<i>nothing</i>"
         scores = (f"{reply.probability:.2f}", f"{reply.em:.0f}", f"{reply.f1:.2f}")
         cells = (key, escape(name), f'<span dir="auto">{answer}</span>', *scores, _next_best(question, reply))
