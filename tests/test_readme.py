@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import socket
 import subprocess
 import time
 import urllib.error
@@ -87,27 +88,33 @@ def test_the_parameter_files(tmp_path):
 
 
 def test_make_lab_serves_this_machine_alone_with_its_token_and_the_kernel(copy):
-    command = subprocess.run(["make", "-n", "lab"], cwd=copy, capture_output=True, text=True, check=True).stdout.strip().splitlines()[-1]
-    server = subprocess.Popen(
-        [*shlex.split(command), "--no-browser", "--ServerApp.port=0"],
-        cwd=copy,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    told = subprocess.run(["make", "-n", "--no-print-directory", "lab"], cwd=copy, capture_output=True, text=True, check=True).stdout
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [*shlex.split(told.strip().splitlines()[-1]), "--no-browser", f"--ServerApp.port={port}"]
+    server = subprocess.Popen(command, cwd=copy, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
-        address = next(found[0] for line in server.stderr if (found := re.findall(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", line)))
-        base, token = address.split("/lab?token=")
-        with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(f"{base}/api/kernelspecs")
-        for _ in range(3):
-            with urllib.request.urlopen(f"{base}/api/kernelspecs?token={token}") as reply:
-                assert b'"python3"' in reply.read()
-            time.sleep(0.1)
+        lines = iter(server.stderr.readline, "")
+        token = next(found[0] for line in lines if (found := re.findall(rf"http://127\.0\.0\.1:{port}/lab\?token=(\w+)", line)))
+        deadline = time.monotonic() + 60
+        while not answers(port) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/kernelspecs")
+        refused.value.close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/kernelspecs?token={token}") as reply:
+            assert b'"python3"' in reply.read()
     finally:
         server.terminate()
         server.wait(timeout=30)
         server.stderr.close()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_the_files_that_it_links_to_are_there():
