@@ -49,6 +49,8 @@ class Study:
 
     def configs(self, folder: Path, changes: dict | None = None) -> dict[str, Config]:
         """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all. Raises ConfigError, naming the run."""
+        if not isinstance(changes or {}, dict):
+            raise ConfigError(f"changes: {changes!r} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1")
         made, root = {}, project_root()
         for name, variant in self.variants.items():
             path = folder / slug(name)

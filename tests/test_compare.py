@@ -33,6 +33,8 @@ def test_runs_are_named_by_their_task_types_or_their_folders(runs):
     assert list(compare.named([runs["QA"], runs["QA"].path.parent / "two"])) == ["QA", "QA+SC"]
     with pytest.raises(compare.CompareError, match="is named twice"):
         compare.named([runs["QA"], runs["QA"].path])
+    with pytest.raises(compare.CompareError, match="is text; it must be a list"):
+        compare.named("runs/demo/qa")
     copy = runs["QA"].path.parent / "copy"
     shutil.copytree(runs["QA"].path, copy, dirs_exist_ok=True)
     assert list(compare.named([runs["QA"], copy])) == ["one", "copy"]

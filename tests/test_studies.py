@@ -77,6 +77,8 @@ def test_a_parameter_that_cannot_be_meant_stops_the_study_before_anything_runs(s
     study = read_study(study_file({"QA": ALONE, "bad": {"qa_wait": 0.5}}))
     with pytest.raises(ConfigError, match="mine, run bad: qa_wait: no such parameter. Did you mean qa_weight"):
         run_study(study, tmp_path / "runs")
+    with pytest.raises(ConfigError, match="changes: 'seed' must map parameters to values"):
+        run_study(study, tmp_path / "runs", "seed")
     assert not (tmp_path / "runs").exists()
 
 
