@@ -147,13 +147,34 @@ def setting_table(questions: Sequence[Question], settings: dict[str, dict[int, s
 def setting_difference(
     questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str
 ) -> significance.Difference | seeds.SettingDifference | None:
-    """Setting b minus setting a, each {seed: run}; paired by seed where the seeds are the same. None: see `setting_table`."""
+    """Setting b minus setting a, each {seed: run}; paired by seed where the seeds are the same and at least three, since two pairs tell too
+    little of how seeds vary (`seeds`: 91 % covered). None: see `setting_table`."""
     if len(a) == len(b) == 1:
         return difference(questions, *a.values(), *b.values(), score)
     made = [_contributions(questions, runs, score) for runs in (a, b)]
     if min(len(a), len(b)) < 2 or made[0] is None or made[1] is None:
         return None
-    return seeds.compare_settings(*made, paired=sorted(a) == sorted(b))
+    return seeds.compare_settings(*made, paired=sorted(a) == sorted(b) and len(a) > 2)
+
+
+def sentences(questions: Sequence[Question], settings: dict[str, dict[int, str]], score: str = "F1", detect: float = 1.0) -> list[str]:
+    """What may be claimed of each setting's difference to the first, and what it would take to see one of `detect` points 8 times in 10."""
+    (first, base), *others = settings.items()
+    return [_sentence(questions, first, base, name, runs, score, detect) for name, runs in others]
+
+
+def _sentence(questions: Sequence[Question], first: str, base: dict, name: str, runs: dict, score: str, detect: float) -> str:
+    found = setting_difference(questions, base, runs, score)
+    if found is None:
+        return f"{name} − {first}: no claim; one of them has a single seed, a score that is missing, or a single passage."
+    said = f"{found.sentence(first, name)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
+    each = len(questions) / found.n_passages
+    if isinstance(found, significance.Difference):
+        return f"{said} {significance.passages_needed(found, detect) * each:,.0f} such questions for these two models."
+    need = seeds.needed(found, detect)
+    few = f"{need.seeds:,} seeds of each" if need.seeds else "no number of seeds on these passages"
+    many = f"{need.passages * each:,.0f} such questions with these seeds" if need.passages else "no number of questions with these seeds"
+    return f"{said} {few}, or {many}."
 
 
 def _contributions(questions: Sequence[Question], runs: dict[int, str], score: str) -> np.ndarray | None:

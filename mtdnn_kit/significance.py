@@ -112,6 +112,18 @@ def sign_flip(a: ArrayLike, b: ArrayLike, groups: Sequence, statistic: Statistic
     return (1 + as_large) / (1 + draws)
 
 
+def passages_needed(found: Difference, difference: float, *, power: float = 0.8) -> int:
+    """Passages like these on which the same two models' true `difference` is seen (p < 1 − level) with probability `power`.
+
+    At least two, and G · ((z_(1 − α/2) + z_power) · se / difference)², the normal approximation (Cohen 1988, "Statistical Power Analysis",
+    chapter 2). Raises ValueError for a difference of 0.
+    """
+    if not (difference and np.isfinite(difference) and 0 < power < 1):
+        raise ValueError(f"difference: {difference} must not be 0, and power: {power} must lie between 0 and 1")
+    sigmas = norm.isf((1 - found.level) / 2) + norm.ppf(power)
+    return max(2, int(np.ceil(found.n_passages * (sigmas * found.se / difference) ** 2)))
+
+
 def mcnemar(a: ArrayLike, b: ArrayLike) -> tuple[int, int, float]:
     """McNemar's exact test of outcomes 0 or 1 [N]: items that only A has right, that only B has, two-sided p; for independent items."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)

@@ -9,10 +9,10 @@ from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.rows import QARow, gold_texts
 from mtdnn_kit.thresholds import average_precision
 
-RUNS = ("A", "B", "C", "D")
+RUNS = ("A", "B", "C", "D", "E", "F")
 
 
-def made(passages: int = 12, each: int = 4, skill: tuple = (0.5, 0.7, 0.5, 0.7)) -> list[Question]:
+def made(passages: int = 12, each: int = 4, skill: tuple = (0.5, 0.7) * 3) -> list[Question]:
     """Questions on passages, two in three answerable; a run is right with its `skill`, and more often in some passages than in others."""
     rng, questions = np.random.default_rng(0), []
     for p in range(passages):
@@ -120,20 +120,20 @@ def test_one_seed_each_speaks_for_two_models_several_for_the_settings():
     assert single[1]["speaks for"] == "these two models" and single[0]["Δ"] is None and single[0]["speaks for"] == ""
     assert single[1]["Δ"] == differences.difference(QUESTIONS, "A", "B", "F1").difference
     assert (single[0]["low"], single[0]["high"]) == differences.interval(QUESTIONS, "A", "F1")
-    several = differences.setting_table(QUESTIONS, {"x": {0: "A", 1: "C"}, "y": {0: "B", 1: "D"}})
+    several = differences.setting_table(QUESTIONS, {"x": {0: "A", 1: "C", 2: "E"}, "y": {0: "B", 1: "D", 2: "F"}})
     u = {run: seeds.contributions(values(run, lambda r: r.f1), PASSAGES) for run in RUNS}
-    wanted = seeds.compare_settings([u["A"], u["C"]], [u["B"], u["D"]], paired=True)
-    assert several[1]["speaks for"] == "the settings" and several[1]["seeds"] == 2
+    wanted = seeds.compare_settings([u[run] for run in "ACE"], [u[run] for run in "BDF"], paired=True)
+    assert several[1]["speaks for"] == "the settings" and several[1]["seeds"] == 3
     assert (several[1]["Δ"], several[1]["Δ low"], several[1]["p"]) == pytest.approx((wanted.difference, wanted.low, wanted.p))
-    assert (
-        several[0]["F1"] == pytest.approx((u["A"].mean() + u["C"].mean()) / 2) and several[0]["low"] < several[0]["F1"] < several[0]["high"]
-    )
+    assert several[0]["F1"] == pytest.approx(np.mean([u[run].mean() for run in "ACE"]))
+    assert several[0]["low"] < several[0]["F1"] < several[0]["high"]
 
 
-def test_seeds_are_paired_by_number_and_other_seeds_are_not_paired():
-    same = differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {1: "D", 0: "B"}, "F1")
-    assert same.paired and same == differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {0: "B", 1: "D"}, "F1")
-    assert not differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {2: "B", 3: "D"}, "F1").paired
+def test_seeds_are_paired_by_number_where_there_are_three_and_not_otherwise():
+    same = differences.setting_difference(QUESTIONS, {0: "A", 1: "C", 5: "E"}, {1: "D", 0: "B", 5: "F"}, "F1")
+    assert same.paired and same == differences.setting_difference(QUESTIONS, {5: "E", 0: "A", 1: "C"}, {0: "B", 1: "D", 5: "F"}, "F1")
+    assert not differences.setting_difference(QUESTIONS, {0: "A", 1: "C", 5: "E"}, {0: "B", 1: "D", 6: "F"}, "F1").paired
+    assert not differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {0: "B", 1: "D"}, "F1").paired, "two pairs are too few"
     lone = differences.setting_table(QUESTIONS, {"x": {0: "A", 1: "C"}, "y": {0: "B"}})
     assert lone[1]["Δ"] is None and lone[1]["speaks for"] == "", "one seed against two: no claim"
 
@@ -141,3 +141,17 @@ def test_seeds_are_paired_by_number_and_other_seeds_are_not_paired():
 def test_holm_counts_the_comparisons_of_a_study():
     rows = differences.setting_table(QUESTIONS, {name: {0: name} for name in RUNS})
     assert [row["p (Holm)"] for row in rows[1:]] == significance.holm([row["p"] for row in rows[1:]]) and rows[0]["p (Holm)"] is None
+
+
+def test_sentences_say_what_is_claimed_and_what_it_would_take():
+    single, lone = differences.sentences(QUESTIONS, {"x": {0: "A"}, "y": {0: "B"}, "z": {0: "C", 1: "D"}})
+    found = differences.difference(QUESTIONS, "A", "B", "F1")
+    assert single.startswith(found.sentence("x", "y")) and "nothing is claimed beyond these two models" in single
+    assert single.endswith(f"it would take {4 * significance.passages_needed(found, 1.0):,} such questions for these two models.")
+    assert lone == "z − x: no claim; one of them has a single seed, a score that is missing, or a single passage."
+    (several,) = differences.sentences(QUESTIONS, {"x": {0: "A", 1: "C"}, "y": {0: "B", 1: "D"}}, detect=2)
+    found = differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {0: "B", 1: "D"}, "F1")
+    need = seeds.needed(found, 2)
+    assert several.startswith(found.sentence("x", "y")) and "To see 2 points (power 0.8)" in several
+    assert (f"{need.seeds:,} seeds of each" if need.seeds else "no number of seeds on these passages") in several
+    assert (f"{4 * need.passages:,} such" if need.passages else "no number of questions with these seeds") in several

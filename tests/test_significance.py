@@ -334,3 +334,19 @@ def test_the_sentence_says_what_was_found_and_claims_no_more():
     assert ", more than what" in clear.sentence() and "+0.0138" in clear.sentence()
     for edge in (dataclasses.replace(found, p=0.04), dataclasses.replace(found, low=0.001)):
         assert "at the edge of what" in edge.sentence()
+
+
+def test_as_many_passages_as_are_needed_show_the_difference_as_often_as_said():
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(60), 5)
+    a, b = rng.normal(size=(2, 300)) + rng.normal(size=(60, 1)).repeat(5, axis=1).reshape(1, 300)
+    found = significance.difference(a, b, groups)
+    needed = significance.passages_needed(found, 0.25)
+    assert needed == pytest.approx(60 * ((1.959964 + 0.841621) * found.se / 0.25) ** 2, abs=1)
+    sigma = found.se * np.sqrt(60)  # of one passage's contribution
+    seen = np.abs(rng.normal(0.25, sigma / np.sqrt(needed), 4000)) > 1.959964 * sigma / np.sqrt(needed)
+    assert 0.78 < seen.mean() < 0.82
+    assert significance.passages_needed(found, -0.25) == needed and significance.passages_needed(found, 1e6) == 2
+    for wanted, power in ((0, 0.8), (np.nan, 0.8), (1, 1.0)):
+        with pytest.raises(ValueError, match="must not be 0"):
+            significance.passages_needed(found, wanted, power=power)
