@@ -93,11 +93,27 @@ def prepare(config: Config) -> Setup:
 
     train = features(rows)
     sizes = {task: count(len(f.lengths), config.batch_size) for task, f in train.items()}
-    p = weights(config.sampler, list(sizes.values()), [d.type for d in datasets.values()], config.qa_weight, config.sharing)
-    schedule = draw(config.seed, sizes, p, config.exhausted, config.epochs, config.max_steps)
+    schedule, probabilities = schedule_of(config, sizes)
     sources = {f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint} for (t, s), r in tables.items()}
     held, scored = features({task: _subset(some, config.eval_limit) for task, some in held.items()}), features(scored)
-    return Setup(config, encoder, tokenizer, train, held, scored, schedule, dict(zip(sizes, p.tolist(), strict=True)), sources)
+    return Setup(config, encoder, tokenizer, train, held, scored, schedule, probabilities, sources)
+
+
+def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
+    """The schedule, and the probability of each task (mean over the steps, where it changes). sizes: task → batches a pass.
+
+    Raises ValueError where it would be too long.
+    """
+    types = [d.type for d in config.datasets.values()]
+
+    def p(epoch: int) -> np.ndarray:
+        shared = config.qa_weight, config.sharing, config.temperature
+        return weights(config.sampler, list(sizes.values()), types, *shared, epoch, config.epochs)
+
+    schedule = draw(config.seed, sizes, p, config.exhausted, config.epochs, config.max_steps, config.sampler)
+    epochs, steps = np.unique(schedule.epoch, return_counts=True)
+    mean = np.average([p(int(epoch)) for epoch in epochs], axis=0, weights=steps)
+    return schedule, dict(zip(sizes, mean.tolist(), strict=True))
 
 
 def _load(task: str, dataset, split: str, data: str) -> Rows:
