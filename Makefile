@@ -31,7 +31,7 @@ demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; tabl
 	@echo "1 of 4: a look at the data (notebook 01)"
 	@$(PAPERMILL) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb -f parameters/demo.yaml
 	@echo "2 of 4: four trainings (notebook 02), about a minute and a half each on two cores"
-	@$(BIN)/python -m mtdnn_kit.studies parameters/ablations/demo.yaml --folder $(DEMO)
+	@$(BIN)/python -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) --no-page $(ARGS)
 	@echo "3 of 4: the table and the paper's figures (notebook 03)"
 	@$(PAPERMILL) notebooks/03_ablations.ipynb $(DEMO)/03_ablations.ipynb -p study parameters/ablations/demo.yaml -p folder $(DEMO)
 	@echo "4 of 4: the answers side by side (notebook 04)"
@@ -43,9 +43,9 @@ demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; tabl
 	@echo "notebooks: $(DEMO)/01_data.ipynb  $(DEMO)/03_ablations.ipynb  $(DEMO)/04_answers.ipynb, and 02_train.ipynb in each run's folder"
 	@echo "A finished run is kept until \`make clean\`. Now \`make lab\` opens JupyterLab."
 
-study: env ## runs a study: make study STUDY=parameters/ablations/demo.yaml
+study: env ## runs a study and writes its page: make study STUDY=parameters/ablations/demo.yaml ARGS="--workers 2"
 	@$(if $(STUDY),,echo "Name a study: make study STUDY=parameters/ablations/demo.yaml" >&2; exit 1)
-	@$(BIN)/python -m mtdnn_kit.studies $(STUDY)
+	@$(BIN)/python -m mtdnn_kit $(STUDY) $(ARGS)
 
 test: env ## style, unit tests, then every notebook under nbval
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+import yaml
 from hypothesis import settings
 from transformers import AutoTokenizer
 
@@ -63,3 +64,8 @@ def real_data() -> Path:
 def changed(config: Config, **changes) -> Config:
     """`config` with changes."""
     return Config(**{**asdict(config), **changes})
+
+
+def study_text(content: dict) -> str:
+    """A study file."""
+    return "# Is a test\n# a study?\n" + yaml.safe_dump(content, sort_keys=False)

@@ -112,6 +112,7 @@ EFFECTS = {
     "train_limit": (9, counts),
     "eval_limit": (3, counts),
     "eval_every": (2, lambda c: len(train(c).scorings())),
+    "interference_every": (2, lambda c: len(train(c).interference())),
     "log_every": (1, log_times),
     "checkpoint_every": (2, lambda c: len(checkpoints(train(c)))),
     "precision": ("bf16", first_losses),
