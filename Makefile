@@ -28,18 +28,17 @@ $(READY): pyproject.toml constraints.txt
 
 demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; table, figures and notebooks into runs/demo
 	@mkdir -p $(DEMO)
-	@echo "1 of 4: a look at the data (notebook 01)"
+	@echo "1 of 3: a look at the data (notebook 01)"
 	@$(PAPERMILL) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb -f parameters/demo.yaml
-	@echo "2 of 4: four trainings (notebook 02), about a minute and a half each on two cores"
-	@$(BIN)/python -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) --no-page $(ARGS)
-	@echo "3 of 4: the table and the paper's figures (notebook 03)"
-	@$(PAPERMILL) notebooks/03_ablations.ipynb $(DEMO)/03_ablations.ipynb -p study parameters/ablations/demo.yaml -p folder $(DEMO)
-	@echo "4 of 4: the answers side by side (notebook 04)"
+	@echo "2 of 3: four trainings (notebook 02), about a minute and a half each on two cores; the table and the paper's figures (notebook 03)"
+	@$(BIN)/python -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) $(ARGS)
+	@echo "3 of 3: the answers side by side (notebook 04)"
 	@$(PAPERMILL) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb -y "runs: [$(DEMO)/qa, $(DEMO)/qa-mcc, $(DEMO)/qa-sc, $(DEMO)/qa-mcc-sc]"
 	@$(BIN)/python -c "import pandas; print(); print(pandas.read_csv('$(DEMO)/table.csv', index_col=0).round(1).to_string(na_rep=''))"
 	@echo
 	@echo "table:     $(DEMO)/table.csv"
 	@echo "figures:   $(DEMO)/figure-3.png  $(DEMO)/figure-4.png"
+	@echo "page:      $(DEMO)/study.html"
 	@echo "notebooks: $(DEMO)/01_data.ipynb  $(DEMO)/03_ablations.ipynb  $(DEMO)/04_answers.ipynb, and 02_train.ipynb in each run's folder"
 	@echo "A finished run is kept until \`make clean\`. Now \`make lab\` opens JupyterLab."
 

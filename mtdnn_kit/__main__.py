@@ -10,8 +10,10 @@ import sys
 import yaml
 
 from mtdnn_kit.config import ConfigError, resolve
+from mtdnn_kit.encoders import EncoderError
 from mtdnn_kit.locks import LockedError
 from mtdnn_kit.progress import Bars
+from mtdnn_kit.rows import DataError
 from mtdnn_kit.running import NOTEBOOK, run_study
 from mtdnn_kit.standing import code, standings
 from mtdnn_kit.studies import Study, StudyError, default_folder, read_study
@@ -74,7 +76,7 @@ def main() -> None:
             from mtdnn_kit.page import write_page
 
             print(f"page: {write_page(given.study, folder, changes)}")
-    except (StudyError, ConfigError, LockedError) as error:
+    except (StudyError, ConfigError, DataError, EncoderError, LockedError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("Stopped; the same command goes on where it was.")

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mtdnn_kit.config import Config
+from mtdnn_kit.config import Config, ConfigError
 from mtdnn_kit.runs import Run
 
 KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, papermill's own words
@@ -77,14 +77,17 @@ def ray(jobs: Sequence[Job], address: str | None = None, cores: int = 1, gpus: f
         raise ModuleNotFoundError("engine ray: Ray is not installed; pip install 'mtdnn-kit[ray]'") from None
     alone = {"include_dashboard": False, "object_store_memory": 100_000_000} if address is None else {}  # jobs are small
     ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **alone)
-    task = ray.remote(max_retries=RETRIES)(execute)
-    wanted = {job.name: job.config.threads or cores for job in jobs}
-    tasks = {task.options(num_cpus=wanted[job.name], num_gpus=gpus, name=job.name).remote(job, wanted[job.name]): job for job in jobs}
+    task, tasks = ray.remote(max_retries=RETRIES)(execute), {}
     try:
+        for job in jobs:
+            threads = job.config.threads or cores
+            if address is None and threads > ray.cluster_resources().get("CPU", 0):
+                raise ConfigError(f"threads: run {job.name} takes {threads} cores, more than this machine has; set it, or --cores, lower")
+            tasks[task.options(num_cpus=threads, num_gpus=gpus, name=job.name).remote(job, threads)] = job
         while tasks:
             ready, _ = ray.wait(list(tasks), num_returns=len(tasks), timeout=BEAT)
             yield {tasks.pop(one).name: _result(ray, one) for one in ready}
-    finally:
+    finally:  # a task that is cancelled by force takes its worker along, and that the run
         for one in tasks:
             ray.cancel(one, force=True)
         ray.shutdown()

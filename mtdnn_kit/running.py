@@ -63,6 +63,9 @@ def _engine(name: str, options: dict) -> Callable:
     for key in options:
         if key not in known:
             raise ConfigError(f"{key}: engine {name} has no such option; it has {', '.join(known)}")
+    workers = options.get("workers", 1)
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise ConfigError(f"workers: {workers!r} must be a whole number, at least 1")
     return lambda jobs: ENGINES[name](jobs, **options)
 
 
@@ -109,6 +112,8 @@ def _follow(progress: Progress, runs: dict[str, Run], start: Callable, jobs: lis
         state.look(runs[state.name])
         state.before = state.steps
         state.status = "waiting" if state.name in waiting else "done"
+    if not jobs:
+        return tell(progress)
     engine = start(jobs)
     try:
         for ended in engine:
@@ -117,8 +122,6 @@ def _follow(progress: Progress, runs: dict[str, Run], start: Callable, jobs: lis
             tell(progress)
     finally:
         engine.close()
-    if not jobs:
-        tell(progress)
 
 
 def _update(state, run: Run, ended: dict[str, str]) -> None:

@@ -49,7 +49,7 @@ ALLOWED = {
     "running": "config engines locks progress runs standing studies",
     "planning": "batches config preparation progress runs standing training",
     "page": "config runs studies",
-    "__main__": "config locks progress running standing studies planning page",
+    "__main__": "config encoders rows locks progress running standing studies planning page",
     "explorer": "",
     "explorer.html": "compare paper plots",
     "explorer.state": "compare",

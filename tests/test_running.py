@@ -272,6 +272,9 @@ def test_an_engine_or_an_option_that_there_is_not_is_refused_before_anything_run
         run_study(study, tmp_path / "runs", engine="slurm")
     with pytest.raises(ConfigError, match="address: engine local has no such option; it has workers, gpus"):
         run_study(study, tmp_path / "runs", address="auto")
+    for workers in (0, "2", True):
+        with pytest.raises(ConfigError, match=f"^workers: {workers!r} must be a whole number, at least 1"):
+            run_study(study, tmp_path / "runs", workers=workers)
     assert not (tmp_path / "runs").exists()
 
 
