@@ -94,7 +94,7 @@ class Bars:
     """In a terminal: a bar of all runs, one of each that is at work, a line for each that has ended; for `run_study(…, watch=…)`."""
 
     def __init__(self):
-        self.all, self.bars, self.told = None, {}, set()
+        self.all, self.bars, self.told, self.shown = None, {}, set(), []
 
     def __call__(self, progress: Progress) -> None:
         if self.all is None:
@@ -107,12 +107,16 @@ class Bars:
                 if state.name in self.bars:
                     self.bars.pop(state.name).close()
                 tqdm.write(f"{state.name}: {state.error and 'failed: '}{state.error or f'done, {state.steps} steps'}", file=self.all.fp)
+        self._summarize(progress)
+
+    def _summarize(self, progress: Progress) -> None:
+        """The bar of all runs; where no terminal is, a line only when a run has begun or ended."""
+        terminal, now = self.all.fp.isatty(), [state.status for state in progress.states]
         self.all.n = len(self.told)
-        self.all.set_description_str(str(progress), refresh=False)
+        self.all.set_description_str(str(progress), refresh=terminal or now != self.shown)
+        self.shown = now
         if progress.over:
             self.all.close()
-        else:
-            self.all.refresh()
 
     def _move(self, state: State) -> None:
         if state.name not in self.bars:
