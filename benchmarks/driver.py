@@ -32,7 +32,8 @@ def main(runs: int = 200, workers: int = 2) -> None:
     """Runs the study and prints what it cost."""
     with tempfile.TemporaryDirectory() as folder:
         cells = [nbformat.v4.new_code_cell("run_dir = None", metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(STUB)]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), Path(folder, "stub.ipynb"))
+        python = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=python), Path(folder, "stub.ipynb"))
         Path(folder, "base.yaml").write_text("data: sample")
         study = {"base": f"{folder}/base.yaml", "vary": {"max_steps": list(range(1, runs + 1))}}
         Path(folder, "study.yaml").write_text(yaml.safe_dump(study))

@@ -3,7 +3,7 @@
 Each run is notebook 02 under papermill in a process of its own (`worker`), its executed notebook kept in its folder. Where they are
 executed is `engines`' business, whether one may be skipped is `standing`'s. What the runs then say is read elsewhere (`compare`, `plots`).
 
-    python -m mtdnn_kit.running parameters/ablations/demo.yaml --workers 2
+    python -m mtdnn_kit parameters/ablations/demo.yaml --workers 2
 """
 
 import inspect

@@ -14,7 +14,7 @@ import yaml
 from conftest import ROOT, study_text
 from test_training import assert_same
 
-from mtdnn_kit import ConfigError, Run, engines, running
+from mtdnn_kit import ConfigError, Run, engines, running, train
 from mtdnn_kit.locks import LockedError, held
 from mtdnn_kit.progress import Progress
 from mtdnn_kit.running import run_study
@@ -383,3 +383,23 @@ def test_progress_counts_and_reckons_the_time_left(monkeypatch):
 
 def test_a_standing_says_what_changed():
     assert Standing("done", ["seed: 0, now 1"], ["code: x.py"]).changed == ["seed: 0, now 1", "code: x.py"]
+
+
+def test_a_page_that_cannot_be_made_says_where_the_notebook_stopped(tmp_path, monkeypatch):
+    from mtdnn_kit import page
+
+    def stop(*_, **__):
+        raise page.papermill.PapermillExecutionError(3, 3, "", "CompareError", "QA: was not scored", [])
+
+    monkeypatch.setattr(page.papermill, "execute_notebook", stop)
+    with pytest.raises(StudyError, match="The runs are done, but notebook 03 stopped: CompareError: QA: was not scored"):
+        page.write_page("mine.yaml", tmp_path)
+
+
+def test_a_folder_in_which_a_training_is_at_work_is_left_alone(config, monkeypatch):
+    monkeypatch.setattr("mtdnn_kit.training.GONE", 0.0)
+    small = config(tasks=["cola"], qa_weight=1.0, max_steps=1)
+    Path(small.run_dir).mkdir()
+    with held(Path(small.run_dir, ".lock"), "a training is at work"), pytest.raises(LockedError, match="a training is at work already"):
+        train(small)
+    assert not Path(small.run_dir, "manifest.json").exists() and train(small).finished

@@ -7,7 +7,8 @@ from conftest import ROOT, study_text
 
 from mtdnn_kit import ConfigError
 from mtdnn_kit.paper import TABLES
-from mtdnn_kit.studies import StudyError, read_study, slug
+from mtdnn_kit.studies import StudyError, read_study
+from mtdnn_kit.variants import slug
 
 ABLATIONS = sorted((ROOT / "parameters" / "ablations").glob("*.yaml"))
 
@@ -89,6 +90,7 @@ A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
         (A + "seeds: [-1]", "seeds is [-1]"),
         (A + "seeds: [1]\nfixed: {seed: 3}", "fixed: seed is set by the study itself (seeds)"),
         ("base: x.yaml\nvariants: {a: {run_dir: x}}", "variants: a: run_dir is set by the study itself"),
+        ("base: x.yaml\nvary: {}", "vary lists no parameter"),
         (A + "vary: [1]", "vary is [1]; it must map parameters to lists"),
         (A + "vary: {qa_weight: 0.5}", "vary: qa_weight is 0.5; it must be a list of values"),
         (A + "vary: {qa_weight: [0.5, 0.5]}", "vary: qa_weight lists a value twice"),
