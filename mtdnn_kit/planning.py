@@ -16,7 +16,7 @@ from mtdnn_kit.batches import count
 from mtdnn_kit.config import Config, resolve
 from mtdnn_kit.preparation import prepare, schedule_of
 from mtdnn_kit.progress import duration
-from mtdnn_kit.runs import Run
+from mtdnn_kit.runs import Run, checkpoints
 from mtdnn_kit.standing import Standing
 from mtdnn_kit.training import train
 
@@ -26,7 +26,7 @@ CUT = ("encoder", "data", "define", "batch_size", "max_length", "max_question", 
 
 
 def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -> list[dict]:
-    """A row a run: name, status, steps, training time (seconds; of a finished run what it took, else an estimate), where that is from."""
+    """A row a run: name, status, steps, training time, where that is from. Seconds: what a finished run took, else what is left, about."""
     steps, earlier, tried = _steps(configs), list(_earlier(folder)), {}
     rows = []
     for name, config in configs.items():
@@ -38,7 +38,8 @@ def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -
         if pace is None:
             pace = tried[_shape(config)] = tried.get(_shape(config)) or probe(config)
             origin = f"{PROBE} steps tried"
-        rows.append(_row(name, stands, steps[name], pace * steps[name], origin))
+        done = checkpoints(run)[-1][0] if stands.status == "begun" else 0
+        rows.append(_row(name, stands, steps[name], pace * (steps[name] - done), origin + (f", from step {done}" if done else "")))
     return rows
 
 

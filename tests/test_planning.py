@@ -43,20 +43,22 @@ def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
 
 def test_the_time_is_that_of_earlier_runs_of_like_shape(config, empty, monkeypatch):
     monkeypatch.setattr(planning, "probe", lambda config: 99.0)
-    earlier = train(config(run_dir=str(empty / "before")))
+    earlier = train(config(run_dir=str(empty / "before"), checkpoint_every=4))
     pace = earlier.manifest["train_seconds"] / 6
     configs = {
         "before": Config(**earlier.config),
         "longer": config(max_steps=12),
         "alone": config(tasks=["squad"], qa_weight=1.0),
         "larger": config(batch_size=8),
+        "begun": Config(**{**earlier.config, "log_every": 1}),
     }
-    found = {**dict.fromkeys(configs, NEW), "before": Standing("done")}
-    done, longer, alone, larger = plan(configs, found, empty)
+    found = {**dict.fromkeys(configs, NEW), "before": Standing("done"), "begun": Standing("begun")}
+    done, longer, alone, larger, begun = plan(configs, found, empty)
     assert (done["status"], done["steps"], done["seconds"]) == ("done", 6, earlier.manifest["train_seconds"])
     assert longer["seconds"] == pytest.approx(12 * pace) and longer["from"] == "1 finished run like it"
     assert alone["seconds"] == pytest.approx(6 * pace) and alone["from"] == "1 finished run with other tasks"
     assert larger["seconds"] == 99 * 6
+    assert begun["seconds"] == pytest.approx(2 * pace) and begun["from"] == "1 finished run like it, from step 4", "of 6 steps"
     text = as_text([done, {**longer, "seconds": 100.0}, {**alone, "seconds": 60.0}], workers=2)
     assert text.splitlines()[-1] == "2 of 3 to run, 2 at a time: about 1:20 of training, and the scoring after each"
     assert "before  done" in text and "1:40" in text
