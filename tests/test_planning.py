@@ -32,13 +32,14 @@ def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
         "annealed": changed(base, sampler="annealed", **UNWEIGHTED),
         "short": changed(base, max_steps=7),
         "other batches": changed(base, batch_size=8, threshold_articles=["Cork"]),
+        "fewer rows": changed(base, train_limit=40),
     }
     monkeypatch.setattr(planning, "probe", lambda config: 2.0)
     cut = []
     monkeypatch.setattr(planning, "prepare", lambda config: cut.append(config) or prepare(config))
     rows = plan(configs, dict.fromkeys(configs, NEW), empty)
     assert {row["run"]: row["steps"] for row in rows} == {name: len(prepare(c).schedule) for name, c in configs.items()}
-    assert len(cut) == 2 and all(row["seconds"] == 2 * row["steps"] and row["from"] == "6 steps tried" for row in rows)
+    assert len(cut) == 3 and all(row["seconds"] == 2 * row["steps"] and row["from"] == "6 steps tried" for row in rows)
 
 
 def test_the_time_is_that_of_earlier_runs_of_like_shape(config, empty, monkeypatch):

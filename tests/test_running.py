@@ -403,3 +403,19 @@ def test_a_folder_in_which_a_training_is_at_work_is_left_alone(config, monkeypat
     with held(Path(small.run_dir, ".lock"), "a training is at work"), pytest.raises(LockedError, match="a training is at work already"):
         train(small)
     assert not Path(small.run_dir, "manifest.json").exists() and train(small).finished
+
+
+@pytest.mark.parametrize(("own", "begun", "threads"), [(None, None, "5"), (2, None, "2"), (None, 3, "3"), (2, 3, "2")])
+def test_a_run_has_its_own_threads_or_those_it_began_with_or_its_share(config, monkeypatch, own, begun, threads):
+    program = (
+        "import json, os, sys; print(json.dumps([json.loads(sys.stdin.readline())['parameters']['resume'], os.environ['OMP_NUM_THREADS']]))"
+    )
+    monkeypatch.setattr(engines, "WORKER", [sys.executable, "-S", "-c", program])
+    job = engines.Job("a", config(threads=own), "x.ipynb", str(ROOT), {})
+    if begun:
+        job.run.path.mkdir()
+        (job.run.path / "manifest.json").write_text(json.dumps({"threads": begun, "status": "running"}))
+    child = engines._begin(job, 5, {})
+    child.wait()
+    child.stdin.close()
+    assert json.loads((job.run.path / "papermill.txt").read_text()) == [bool(begun), threads]

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtdnn_kit import Config
+from mtdnn_kit.preparation import schedule_of
 from mtdnn_kit.sampler import BLOCK, _epoch, draw, weights
 
 TYPES = ["qa", "mcc", "sc", "sc", "sc"]
@@ -172,3 +174,10 @@ def test_every_sampler_ends_an_epoch_with_the_main_tasks_last_batch_and_follows_
         assert tasks[-1] == 0 and (tasks == 0).sum() == 3000
         p = weights(sampler, list(sizes.values()), TYPES[:3], temperature=3.0, epoch=epoch, epochs=2.0)
         assert np.bincount(tasks) / len(tasks) == pytest.approx(p, abs=0.03)
+
+
+def test_the_probability_that_is_shown_is_the_mean_over_the_steps_where_it_changes():
+    found, shown = schedule_of(
+        Config(tasks=["squad", "mnli"], sampler="annealed", qa_weight=None, sharing=None, epochs=3.0), {"squad": 2000, "mnli": 8000}
+    )
+    assert shown["mnli"] == pytest.approx(found.draws()["mnli"] / len(found), abs=0.012) and sum(shown.values()) == pytest.approx(1)
