@@ -204,18 +204,20 @@ def test_a_run_that_fails_is_named_and_stops_no_other_and_a_second_command_is_re
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
-def test_ctrl_c_stops_the_runs_and_their_kernels_and_leaves_nothing_half_written(tmp_path, tiny):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_written(tmp_path, tiny, how):
     endless = {name: {**changes, "max_steps": 100_000, "epochs": 1000.0} for name, changes in TWO.items()}
     file, folder = write_study(tmp_path / "study", tiny, endless), tmp_path / "runs"
     command = [*COMMAND, str(file), "--folder", str(folder), "--workers", "2"]
     study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until(lambda: all((folder / name / "log.jsonl").exists() for name in ("qa", "qa-sc")))
     began = below(study.pid)
-    study.send_signal(signal.SIGINT)
+    study.send_signal(how)
     said = study.communicate(timeout=90)[1]
     until(lambda: not any(map(alive, began)), 30)
     assert len(began) >= 4, "two workers and their kernels"
-    assert study.returncode == 1 and "Stopped; the same command goes on where it was." in said and "Traceback" not in said
+    if how == signal.SIGINT:
+        assert study.returncode == 1 and "Stopped; the same command goes on where it was." in said and "Traceback" not in said
     whole = [file for file in folder.rglob("*.json") if not any(part.endswith(".partial") for part in file.parts)]
     assert whole and all(json.loads(file.read_text()) for file in whole)
     kept = {"model.safetensors", "optimizer.safetensors", "state.json"}
@@ -419,3 +421,17 @@ def test_a_run_has_its_own_threads_or_those_it_began_with_or_its_share(config, m
     child.wait()
     child.stdin.close()
     assert json.loads((job.run.path / "papermill.txt").read_text()) == [bool(begun), threads]
+
+
+def test_a_run_is_not_begun_with_code_that_changed_while_the_study_was_at_work(tmp_path):
+    now = code(ROOT / "notebooks" / "02_train.ipynb")
+    record = {"code": {**now, "training.py": "0"}}
+    given = {
+        "notebook": str(ROOT / "notebooks" / "02_train.ipynb"),
+        "made": str(tmp_path / "partial.ipynb"),
+        "record": record,
+        "parameters": {},
+    }
+    done = subprocess.run(engines.WORKER, input=json.dumps(given) + "\n", cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.strip() == "training.py changed while the study was at work; start it again"
+    assert not list(tmp_path.iterdir())
