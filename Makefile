@@ -28,24 +28,23 @@ $(READY): pyproject.toml constraints.txt
 
 demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; table, figures and notebooks into runs/demo
 	@mkdir -p $(DEMO)
-	@echo "1 of 4: a look at the data (notebook 01)"
+	@echo "1 of 3: a look at the data (notebook 01)"
 	@$(PAPERMILL) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb -f parameters/demo.yaml
-	@echo "2 of 4: four trainings (notebook 02), about a minute and a half each on two cores"
-	@$(BIN)/python -m mtdnn_kit.studies parameters/ablations/demo.yaml --folder $(DEMO)
-	@echo "3 of 4: the table and the paper's figures (notebook 03)"
-	@$(PAPERMILL) notebooks/03_ablations.ipynb $(DEMO)/03_ablations.ipynb -p study parameters/ablations/demo.yaml -p folder $(DEMO)
-	@echo "4 of 4: the answers side by side (notebook 04)"
+	@echo "2 of 3: four trainings (notebook 02), about a minute and a half each on two cores; the table and the paper's figures (notebook 03)"
+	@$(BIN)/python -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) $(ARGS)
+	@echo "3 of 3: the answers side by side (notebook 04)"
 	@$(PAPERMILL) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb -y "runs: [$(DEMO)/qa, $(DEMO)/qa-mcc, $(DEMO)/qa-sc, $(DEMO)/qa-mcc-sc]"
 	@$(BIN)/python -c "import pandas; print(); print(pandas.read_csv('$(DEMO)/table.csv', index_col=0).round(1).to_string(na_rep=''))"
 	@echo
 	@echo "table:     $(DEMO)/table.csv"
 	@echo "figures:   $(DEMO)/figure-3.png  $(DEMO)/figure-4.png"
+	@echo "page:      $(DEMO)/study.html"
 	@echo "notebooks: $(DEMO)/01_data.ipynb  $(DEMO)/03_ablations.ipynb  $(DEMO)/04_answers.ipynb, and 02_train.ipynb in each run's folder"
 	@echo "A finished run is kept until \`make clean\`. Now \`make lab\` opens JupyterLab."
 
-study: env ## runs a study: make study STUDY=parameters/ablations/demo.yaml
+study: env ## runs a study and writes its page: make study STUDY=parameters/ablations/demo.yaml ARGS="--workers 2"
 	@$(if $(STUDY),,echo "Name a study: make study STUDY=parameters/ablations/demo.yaml" >&2; exit 1)
-	@$(BIN)/python -m mtdnn_kit.studies $(STUDY)
+	@$(BIN)/python -m mtdnn_kit $(STUDY) $(ARGS)
 
 test: env ## style, unit tests, then every notebook under nbval
 	$(BIN)/ruff check .
@@ -69,7 +68,7 @@ notebooks: env ## runs the notebooks on the packaged sample; keeps their outputs
 	$(NBCONVERT) notebooks/01_data.ipynb notebooks/02_train.ipynb notebooks/03_ablations.ipynb
 	$(BIN)/python -c "from pathlib import Path; from mtdnn_kit import Run; \
 		[Run(path).keep(Path('results/sample', path.name)) for path in Path('build/runs/demo').iterdir() if path.is_dir()]"
-	cp build/runs/demo/table.csv build/runs/demo/figure-4.png results/sample
+	cp build/runs/demo/table.csv build/runs/demo/table.md build/runs/demo/figure-4.png results/sample
 	$(NBCONVERT) notebooks/04_answers.ipynb
 	rm -rf build/runs
 

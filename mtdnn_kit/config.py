@@ -16,6 +16,13 @@ from mtdnn_kit.registry import DATASETS, REST, Dataset, dataset_from
 from mtdnn_kit.values import ConfigError, nearest, typed
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+SAMPLERS = ("weighted", "proportional", "temperature", "annealed", "round_robin", "sequential")
+SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and what it may be
+    "qa_weight": (("weighted",), "a probability"),
+    "sharing": (("weighted",), "'dataset' or 'group'"),
+    "temperature": (("temperature",), "a number above 0"),
+    "exhausted": (SAMPLERS[:-1], "'cycle' or 'drop'"),
+}
 IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
@@ -33,8 +40,9 @@ class Config:
     define: dict[str, dict] = field(default_factory=dict)  # further datasets: name → registry row
     qa_weight: float | None = 0.8  # probability of the main task at each step
     sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
-    sampler: Literal["weighted", "proportional"] = "weighted"
-    exhausted: Literal["cycle", "drop"] = "cycle"  # when an auxiliary dataset runs out within an epoch
+    sampler: Literal[SAMPLERS] = "weighted"
+    temperature: float | None = None  # T of p ∝ size^(1/T): 1 is proportional, the higher the more alike
+    exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     epochs: float = 3.0  # passes of the main task; may be fractional
     max_steps: int | None = None  # ends the schedule early
     batch_size: int = 8
@@ -57,6 +65,7 @@ class Config:
     train_limit: int | None = None  # at most so many training rows a task
     eval_limit: int | None = None  # at most so many scored rows a task
     eval_every: int | None = None  # steps between scorings of the threshold articles during training
+    interference_every: int | None = None  # steps between measurements of the tasks' gradients against each other (`interference`)
     log_every: int = 10  # steps between writes of the log; the device is waited for only then
     checkpoint_every: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -142,7 +151,7 @@ def _check(c: Config) -> None:
     at_least = dict(batch_size=1, grad_accumulation=1, max_answer=1, n_best=1, log_every=1, seed=0, max_question=1, overlap=0)
     for key, low in {**at_least, "max_length": 8, "weight_decay": 0}.items():
         _require(getattr(c, key) >= low, key, f"{getattr(c, key)} is too small: at least {low}")
-    for key in ("max_steps", "train_limit", "eval_limit", "eval_every", "checkpoint_every", "threads"):
+    for key in ("max_steps", "train_limit", "eval_limit", "eval_every", "interference_every", "checkpoint_every", "threads"):
         _require(getattr(c, key) is None or getattr(c, key) >= 1, key, "must be at least 1, or null for none")
     for key in ("epochs", "learning_rate", "max_grad_norm"):
         _require(getattr(c, key) > 0, key, f"{getattr(c, key)} must be above 0")
@@ -177,14 +186,17 @@ def _check_tasks(c: Config) -> None:
 
 
 def _check_sampler(c: Config) -> None:
-    if c.sampler != "weighted":
-        for key in ("qa_weight", "sharing"):
+    for key, (samplers, values) in SAMPLER_SETTINGS.items():
+        if c.sampler in samplers:
+            _require(getattr(c, key) is not None, key, f"sampler {c.sampler!r} needs it: {values}")
+        else:
             _require(getattr(c, key) is None, key, f"sampler {c.sampler!r} does not use it: set it to null")
-        return
-    _require(c.sharing is not None, "sharing", "sampler 'weighted' needs it: 'dataset' or 'group'")
-    _require(c.qa_weight is not None and 0 < c.qa_weight <= 1, "qa_weight", f"{c.qa_weight} must be a probability above 0")
-    alone = len(c.tasks) == 1 and c.qa_weight < 1
-    _require(not alone, "qa_weight", f"{c.qa_weight} leaves {1 - c.qa_weight:.3g} to other tasks, but there are none: set it to 1.0")
+    _require(c.temperature is None or c.temperature > 0, "temperature", f"{c.temperature} must be above 0")
+    _require(c.sampler != "annealed" or c.epochs > 1, "epochs", "sampler 'annealed' changes from epoch to epoch: it needs more than 1")
+    if c.sampler == "weighted":
+        _require(0 < c.qa_weight <= 1, "qa_weight", f"{c.qa_weight} must be a probability above 0")
+        alone = len(c.tasks) == 1 and c.qa_weight < 1
+        _require(not alone, "qa_weight", f"{c.qa_weight} leaves {1 - c.qa_weight:.3g} to other tasks, but there are none: set it to 1.0")
 
 
 def _require(holds: bool, key: str, message: str) -> None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
+MARKERS = "osD^vPX"
 STYLE = {
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -195,31 +196,32 @@ def _points(axes, scores: dict[str, dict], settings: Sequence[str]) -> None:
         axes.text(0.5, 0.5, "none of these was run", transform=axes.transAxes, ha="center", color="0.4")
 
 
-def study_figure(states: Sequence, task: str = "squad") -> Figure:
+def study_figure(states: Sequence) -> Figure:
     """Running mean of the main task's loss with a band of 1.96 standard errors of that mean over the batches, one line a run of a study.
 
-    states: what `studies.run_study` tells its watcher.
+    states: `progress.Progress.states`.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
         for i, state in enumerate(states):
-            mine = [record for record in state.records if record["task"] == task]
-            if mine:
-                steps, losses = [record["step"] for record in mine], [record["loss"] for record in mine]
+            if state.losses:
+                steps, losses = zip(*state.losses, strict=True)
                 middle, spread = running_mean(losses), running_error(losses)
                 axes.plot(steps, middle, label=state.name, color=COLOURS[i % 7], ls=LINES[i % 7], lw=2)
                 axes.fill_between(steps, np.subtract(middle, spread), np.add(middle, spread), color=COLOURS[i % 7], alpha=0.12, lw=0)
         longest = max((state.total or 0 for state in states), default=0) or 1
-        axes.set(xlabel="step", ylabel=f"{task}: running mean of the loss", ylim=(0, None), xlim=(0, longest))
-        if any(state.records for state in states):
-            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="run")
+        axes.set(xlabel="step", ylabel="main task: running mean of the loss", ylim=(0, None), xlim=(0, longest))
+        named = sum(bool(state.losses) for state in states)
+        if named:
+            columns = dict(ncols=-(-named // 12), fontsize=10 if named <= 12 else 8)
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="run", **columns)
     return _detached(figure)
 
 
 class LiveStudy:
     """Draws the losses of a study's runs anew while they train, in one notebook output; give it to `run_study(…, watch=…)`.
 
-    Its title says where each run is; the last drawing has none.
+    Its title says how many runs are done, running, failed and waiting, and the time left; the last drawing has none.
     """
 
     def __init__(self, every: float = 2.0):
@@ -228,19 +230,15 @@ class LiveStudy:
         self.every, self.drawn, self.shown = every, 0.0, None
         self.output = display(study_figure([]), display_id=True)
 
-    def __call__(self, states: Sequence) -> None:
-        now = [(state.status, state.steps) for state in states]
-        over = all(state.status in ("done", "failed") for state in states)
-        if now != self.shown and (over or time.perf_counter() - self.drawn >= self.every):
+    def __call__(self, progress) -> None:
+        now = [(state.status, state.steps) for state in progress.states]
+        if now != self.shown and (progress.over or time.perf_counter() - self.drawn >= self.every):
             self.shown, self.drawn = now, time.perf_counter()
-            figure = study_figure(states)
-            if not over:
-                figure.axes[0].set_title(" · ".join(map(self._progress, states)), loc="left", fontsize=10)
+            figure = study_figure(progress.states)
+            if not progress.over:
+                figure.axes[0].set_title(str(progress), loc="left", fontsize=10)
             self.output.update(figure)
-
-    @staticmethod
-    def _progress(state) -> str:
-        return f"{state.name} {state.steps}/{state.total or '…'}" if state.status == "running" else f"{state.name} {state.status}"
+            self.every = max(self.every, 20 * (time.perf_counter() - self.drawn))  # many runs take long to draw
 
 
 def lengths_figure(lengths: dict[str, np.ndarray], max_length: int) -> Figure:
@@ -268,3 +266,50 @@ def shares_figure(shares: dict[str, dict[str, int]]) -> Figure:
             axes.set(yticks=range(len(names)), yticklabels=names, title=title, xlim=(0, 1.5 * max(counts.values(), default=1)))
             axes.invert_yaxis()
     return _detached(figure)
+
+
+def interference_figure(records: list[dict], title: str = "") -> Figure:
+    """Where the other tasks help the main one and where they pull against it. records: `Run.interference()`.
+
+    Left the cosine of each task's gradient against the main task's on the whole encoder, over the steps; in the middle its mean over the
+    steps, by layer group; right the size of each task's gradient as a multiple of the main task's. Below 0 a task pulls against it.
+    """
+    main, groups = records[0]["task"], list(records[0]["norm"])
+    tasks = [task for task in dict.fromkeys(r["task"] for r in records) if task != main]
+    with plt.rc_context(STYLE):
+        figure, (over, where, size) = plt.subplots(
+            1, 3, figsize=(12, 1.6 + 0.24 * len(groups)), width_ratios=(1.4, 1, 1), layout="constrained"
+        )
+        for i, task in enumerate(tasks, 1):
+            mine = [r for r in records if r["task"] == task]
+            style = dict(color=COLOURS[i % 7], ls=LINES[i % 7], marker=MARKERS[i % 7], ms=5, label=task)
+            over.plot([r["step"] for r in mine], [_number(r["cosine"][groups[-1]]) for r in mine], **style)
+            where.plot([_mean(r["cosine"][g] for r in mine) for g in groups], range(len(groups)), **style)
+            ratios = [_ratio(mine, [r for r in records if r["task"] == main], g) for g in groups]
+            size.plot(ratios, range(len(groups)), **style)
+        over.set(xlabel="step", ylabel=f"cosine with {main}", title=f"{title}, whole encoder" if title else "whole encoder")
+        for axes, name in ((where, f"cosine with {main}, mean"), (size, f"size of the gradient, {main} = 1")):
+            axes.set(yticks=range(len(groups)), yticklabels=groups, xlabel=name, ylim=(len(groups) - 0.5, -0.5))
+        where.locator_params(axis="x", nbins=5)
+        over.axhline(0, color="0.3", lw=1)
+        where.axvline(0, color="0.3", lw=1)
+        size.axvline(1, color="0.3", lw=1)
+        size.set_xscale("log")
+        if tasks:
+            over.legend(frameon=False)
+    return _detached(figure)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def _mean(values) -> float:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else np.nan
+
+
+def _ratio(mine: list[dict], main: list[dict], group: str) -> float:
+    """Mean size of a group's gradient as a multiple of the main task's; nan where that has none."""
+    ratios = [a["norm"][group] / b["norm"][group] for a, b in zip(mine, main, strict=True) if b["norm"][group]]
+    return float(np.mean(ratios)) if ratios else np.nan

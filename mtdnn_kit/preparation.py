@@ -83,14 +83,30 @@ def prepare(config: Config) -> Setup:
 
     Raises DataError, EncoderError, ConfigError or another ValueError, each saying what to change, before anything is trained or written.
     """
-    encoder, types = _encoder(config), [d.type for d in config.datasets.values()]
+    encoder = _encoder(config)
     tokenizer, segments = load_tokenizer(encoder.path), takes_token_types(load_encoder_config(encoder.path, config.max_length))
     rows, sources = read_rows(config)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
     sizes = {task: count(len(f.lengths), config.batch_size) for task, f in train.items()}
-    p = weights(config.sampler, list(sizes.values()), types, config.qa_weight, config.sharing)
-    schedule = draw(config.seed, sizes, p, config.exhausted, config.epochs, config.max_steps)
-    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, dict(zip(sizes, p.tolist(), strict=True)), sources)
+    schedule, probabilities = schedule_of(config, sizes)
+    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources)
+
+
+def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
+    """The schedule, and the probability of each task (mean over the steps, where it changes). sizes: task → batches a pass.
+
+    Raises ValueError where it would be too long.
+    """
+    types = [d.type for d in config.datasets.values()]
+
+    def p(epoch: int) -> np.ndarray:
+        shared = config.qa_weight, config.sharing, config.temperature
+        return weights(config.sampler, list(sizes.values()), types, *shared, epoch, config.epochs)
+
+    schedule = draw(config.seed, sizes, p, config.exhausted, config.epochs, config.max_steps, config.sampler)
+    epochs, steps = np.unique(schedule.epoch, return_counts=True)
+    mean = np.average([p(int(epoch)) for epoch in epochs], axis=0, weights=steps)
+    return schedule, dict(zip(sizes, mean.tolist(), strict=True))
 
 
 def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, dict, dict], dict[str, dict]]:

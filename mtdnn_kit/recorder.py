@@ -26,6 +26,7 @@ class Recorder:
 
     def __init__(self, run: Run, setup: Setup, done: int, watch: Callable[[list[dict]], None] | None):
         self.log, self.setup, self.watch = Log(run.path / "log.jsonl", done), setup, watch
+        self.pull = Log(run.path / "interference.jsonl", done) if setup.config.interference_every else None
         self.pending, self.smooth, self.since = [], {}, time.perf_counter()
         if watch and done:
             watch(run.log())
@@ -65,6 +66,12 @@ class Recorder:
         """Writes the threshold articles' scores after a step."""
         self.flush()
         self.log.append([{"step": step + 1, "task": task, "scores": scores} for task, scores in found.items()])
+        self.restart_clock()
+
+    def pulls(self, step: int, found: list[dict]) -> None:
+        """Writes what `interference.measure` found after a step."""
+        self.flush()
+        self.pull.append([{"step": step + 1, **record} for record in found])
         self.restart_clock()
 
     def close(self) -> None:

@@ -108,6 +108,14 @@ class Run:
         """Scores of the threshold articles during training (`eval_every`): step, task and scores."""
         return [record for record in self._log() if "scores" in record]
 
+    def interference(self) -> list[dict]:
+        """What `interference_every` measured, a record a step and task: step, task, norm, cosine; [] where nothing was measured."""
+        return (
+            [json.loads(line) for line in self._text("interference.jsonl").split("\n")[:-1]]
+            if self.config.get("interference_every")
+            else []
+        )
+
     def _log(self) -> list[dict]:
         return [json.loads(line) for line in self._text("log.jsonl").split("\n")[:-1]]  # without a line that is being written
 

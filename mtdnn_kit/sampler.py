@@ -2,11 +2,13 @@
 
 The whole run is drawn from the seed before its first step, so the number of steps, the warm-up, the time left and a resume at step k
 are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task.
+Samplers differ in the weights, which stay the same within an epoch, and in whether a task is drawn by them at random or comes by order:
+in turn with equal weights (round robin), or alone until it is used up (sequential). In both the main task comes last.
 The module knows how many batches a task has, not what is in them.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,37 +45,59 @@ class Schedule:
         return {name: len(np.unique(self.pass_[self.task == i])) for i, name in enumerate(self.tasks)}
 
 
-def weights(sampler: str, sizes: list[int], types: list[str], qa_weight: float | None, sharing: str | None) -> np.ndarray:
-    """Probability of each task at a step; they sum to 1.
+def weights(
+    sampler: str,
+    sizes: Sequence[int],
+    types: Sequence[str] = (),
+    qa_weight: float | None = None,
+    sharing: str | None = None,
+    temperature: float | None = None,
+    epoch: int = 1,
+    epochs: float = 1.0,
+) -> np.ndarray:
+    """Probability of each task at a step of an epoch (from 1) of `epochs`; they sum to 1. sizes N: batches a pass; types: task types.
 
-    sizes: batches a pass; types: task types. `weighted` (the paper): the main task has `qa_weight`, the others share the rest, each alike
-    (`dataset`), or each task type alike and within it each dataset alike (`group`). `proportional`: by size (Liu et al., MT-DNN).
+    weighted (the paper): the main task has `qa_weight`, the others share the rest, each alike (`dataset`), or each task type alike and
+    within it each dataset alike (`group`). proportional: p ∝ N (Liu et al. 2019, MT-DNN). temperature: p ∝ N^(1/T) (Raffel et al. 2020,
+    T5, section 3.5.2). annealed: p ∝ N^α, α = 1 − 0.8 (e − 1) / (E − 1) in epoch e of E (Stickland & Murray 2019, PALs, section 4).
+    round_robin: each alike. sequential: p ∝ N, the share of steps that a task has once every batch came.
     """
-    if sampler == "proportional":
-        return np.array(sizes) / sum(sizes)
-    others = types[1:]
+    if sampler == "weighted":
+        return _weighted(types, qa_weight, sharing)
+    last = math.ceil(epochs)
+    power = {"temperature": 1 / (temperature or 1), "annealed": 1 - 0.8 * (epoch - 1) / max(last - 1, 1), "round_robin": 0.0}
+    p = np.array(sizes, float) ** power.get(sampler, 1.0)
+    return p / p.sum()
+
+
+def _weighted(types: Sequence[str], qa_weight: float, sharing: str) -> np.ndarray:
+    others = list(types[1:])
     share = [1.0] * len(others) if sharing == "dataset" else [1 / others.count(t) for t in others]
     rest = np.array(share) / sum(share) * (1 - qa_weight) if others else np.array([])
     return np.concatenate([[qa_weight], rest])
 
 
-def draw(seed: int, sizes: dict[str, int], p: np.ndarray, exhausted: str, epochs: float, max_steps: int | None = None) -> Schedule:
+def draw(
+    seed: int,
+    sizes: dict[str, int],
+    p: Callable[[int], np.ndarray],
+    exhausted: str | None,
+    epochs: float,
+    max_steps: int | None = None,
+    sampler: str = "weighted",
+) -> Schedule:
     """The schedule of a run.
 
-    sizes: task → batches a pass, main task first; p: `weights`; exhausted: `cycle` (another reshuffled pass of that task) or `drop` (the
-    task is out, the weights renormalised, until the epoch ends). A fraction of an epoch ends after that share of the main task's batches.
-    Raises ValueError, naming the parameter, where there would be more than `MOST` steps.
+    sizes: task → batches a pass, main task first; p: epoch (from 1) → `weights`; exhausted: `cycle` (another reshuffled pass of that
+    task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: sequential, one pass of each. A fraction of an
+    epoch ends after that share of the main task's batches. Raises ValueError, naming the parameter, for more than `MOST` steps.
     """
     rng, names, full = generator(seed, "schedule"), tuple(sizes), np.array(list(sizes.values()))
-    if full[0] * min(epochs, max(max_steps or math.inf, 1)) / p[0] > MOST:
-        steps, n = full[0] * epochs / p[0], full[0]
-        raise ValueError(
-            f"epochs: {epochs} of {n} batches of {names[0]}, drawn with probability {p[0]:.2g}, are about {steps:.2g} steps: too many"
-        )
+    _check_steps(names[0], full[0], p(1)[0], epochs, max_steps)
     parts, passes = [], np.zeros(len(full), np.int64)
     for number, share in enumerate(_shares(epochs), 1):
-        quota = max(1, round(full[0] * share))
-        tasks = _epoch(rng, p, np.array([quota, *(full[1:] if exhausted == "drop" else full[1:] * 0 + np.iinfo(np.int64).max)]))
+        left = _batches_left(full, share, exhausted)
+        tasks = ORDERS[sampler](left) if sampler in ORDERS else _epoch(rng, p(number), left)
         running = _running_count(tasks, len(full))
         parts.append((tasks, passes[tasks] + running // full[tasks], running % full[tasks], np.full(len(tasks), number)))
         passes += -(-np.bincount(tasks, minlength=len(full)) // full)
@@ -81,6 +105,19 @@ def draw(seed: int, sizes: dict[str, int], p: np.ndarray, exhausted: str, epochs
             break
     task, pass_, batch, epoch = (np.concatenate(column)[:max_steps].astype(np.int32) for column in zip(*parts, strict=True))
     return Schedule(names, task, pass_, batch, epoch)
+
+
+def _check_steps(name: str, n: int, weight: float, epochs: float, max_steps: int | None) -> None:
+    if n * min(epochs, max(max_steps or math.inf, 1)) / weight > MOST:
+        drawn = f"{epochs} of {n} batches of {name}, drawn with probability {weight:.2g}"
+        raise ValueError(f"epochs: {drawn}, are about {n * epochs / weight:.2g} steps: too many")
+
+
+def _batches_left(full: np.ndarray, share: float, exhausted: str | None) -> np.ndarray:
+    """Batches that an epoch, or a share of it, may take of each task."""
+    part = np.array([max(1, round(n * share)) for n in full])
+    others = {"cycle": np.full(len(full), np.iinfo(np.int64).max), "drop": full, None: part}[exhausted]
+    return np.array([part[0], *others[1:]])
 
 
 def _shares(epochs: float) -> Iterator[float]:
@@ -102,6 +139,23 @@ def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray) -> np.ndar
         p[left == 0] = 0
         drawn.append(block)
     return np.concatenate(drawn)
+
+
+def _in_turn(left: np.ndarray) -> np.ndarray:
+    """Turn by turn a batch of every task that has one, the main task last, until its batches are used up."""
+    order = np.roll(np.arange(len(left)), -1)
+    turns = np.minimum(left, left[0])[order]
+    turn = np.concatenate([np.arange(n) for n in turns])
+    return np.repeat(order, turns)[np.argsort(turn, kind="stable")]
+
+
+def _one_after_another(left: np.ndarray) -> np.ndarray:
+    """All batches of the second task, of the third …, and of the main task last (one epoch is intermediate training: Phang et al. 2018)."""
+    order = np.roll(np.arange(len(left)), -1)
+    return np.repeat(order, left[order])
+
+
+ORDERS = {"round_robin": _in_turn, "sequential": _one_after_another}
 
 
 def _running_count(tasks: np.ndarray, n_tasks: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 
 import torch
@@ -20,6 +21,8 @@ from mtdnn_kit.checkpoints import restore, save_checkpoint
 from mtdnn_kit.config import Config, ConfigError
 from mtdnn_kit.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.evaluation import evaluate, held_out_scores
+from mtdnn_kit.interference import fixed_batches, measure
+from mtdnn_kit.locks import held
 from mtdnn_kit.model import MultiTask, build_model, save_model
 from mtdnn_kit.optim import clip_gradients, learning_rate, make_optimizer
 from mtdnn_kit.preparation import Setup, prepare
@@ -28,6 +31,7 @@ from mtdnn_kit.runs import Run, claim, code_hash, write_folder, write_json, writ
 from mtdnn_kit.tasks import TYPES
 
 THREADS = torch.get_num_threads()  # as many as torch takes by itself
+GONE = 30.0  # seconds that a process which was killed may take to leave its folder
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
 
@@ -36,16 +40,24 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
 
     setup: what `prepare(config)` returned, if it was called before. watch: called with the new log records every `log_every` steps
     (and with the old ones first, where a run goes on).
-    Raises DataError, EncoderError or ConfigError before the first step; TrainingError where the loss is no number.
+    Raises DataError, EncoderError or ConfigError before the first step, LockedError where another process trains in that folder;
+    TrainingError where the loss is no number.
     """
     setup = setup or prepare(config)
     _check(config, setup)
     model = build_model(setup.encoder.path, setup.specs, config.encoder_dropout, config.head_dropout, config.max_length, config.seed)
     run = claim(config)
-    if run.finished:
-        if watch:
-            watch(run.log())
-        return run
+    with held(run.path / ".lock", "a training is at work", GONE):
+        if not run.finished:
+            return _train(run, setup, model, watch)
+    if watch:
+        watch(run.log())
+    return run
+
+
+def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable[[list[dict]], None] | None) -> Run:
+    """The loop, and what comes after it; the run's folder is ours alone."""
+    config = setup.config
     before = _manifest_of(run, setup)
     accelerator, precision = _accelerator(config, before.get("precision"))
     run_manifest = _start(run, setup, accelerator.device, precision, before.get("start"))
@@ -55,7 +67,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     log, started = Recorder(run, setup, done, watch), time.perf_counter()
 
     model.train()
-    parameters, total = list(model.parameters()), len(setup.schedule)
+    parameters, total, fixed = list(model.parameters()), len(setup.schedule), fixed_batches(setup)
     for step in range(done, total):
         task, items = setup.batch(step)
         torch.manual_seed(int(generator(config.seed, "step", step).integers(2**63)))
@@ -69,6 +81,8 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
         log.add(step, task, rate, loss, norm, tokens)
         if _due(step, config.eval_every, total):
             log.scores(step, held_out_scores(model, setup.held_out, config, precision))
+        if config.interference_every and (step + 1) % config.interference_every == 0:
+            log.pulls(step, measure(model, fixed, partial(_loss, accelerator, model, setup), config.grad_accumulation))
         if _due(step, config.checkpoint_every, total):
             log.flush()
             save_checkpoint(run, step + 1, model, optimizer, seconds + time.perf_counter() - started)
@@ -99,18 +113,24 @@ def _due(step: int, every: int | None, total: int) -> bool:
 
 def _backward(accelerator: Accelerator, model: MultiTask, setup: Setup, task: str, items) -> tuple[torch.Tensor, int]:
     """Gradients of a batch, in `grad_accumulation` pieces that together weigh as the whole; its loss (not waited for) and its tokens."""
-    config, features, total, tokens = setup.config, setup.train[task], 0.0, 0
+    config, total, tokens = setup.config, 0.0, 0
     pieces = min(config.grad_accumulation, len(items))
     for piece in (items[i::pieces] for i in range(pieces)):
-        batch = features.collate(piece)
-        inputs, targets = (
-            {name: _moved(x, accelerator.device) for name, x in batch.inputs.items()},
-            _moved(batch.targets, accelerator.device),
-        )
-        loss = TYPES[model.specs[task]["type"]].loss(model(task, inputs), targets, config) * (len(piece) / len(items))
+        loss, n = _loss(accelerator, model, setup, task, piece)
+        loss = loss * (len(piece) / len(items))
         accelerator.backward(loss * config.loss_weights.get(task, 1.0))
-        total, tokens = total + loss.detach(), tokens + batch.tokens
+        total, tokens = total + loss.detach(), tokens + n
     return total, tokens
+
+
+def _loss(accelerator: Accelerator, model: MultiTask, setup: Setup, task: str, items) -> tuple[torch.Tensor, int]:
+    """Mean loss of some items, and their tokens."""
+    batch = setup.train[task].collate(items)
+    inputs, targets = (
+        {name: _moved(x, accelerator.device) for name, x in batch.inputs.items()},
+        _moved(batch.targets, accelerator.device),
+    )
+    return TYPES[model.specs[task]["type"]].loss(model(task, inputs), targets, setup.config), batch.tokens
 
 
 def _moved(x: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+import yaml
 from hypothesis import settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -163,3 +164,8 @@ def plain_answers(model, tokenizer, records: list[dict], threshold: float, max_l
         score, a, b = best
         found[record["id"]] = record["context"][a:b] if min(nulls) + score <= threshold else ""
     return found
+
+
+def study_text(content: dict) -> str:
+    """A study file."""
+    return "# Is a test\n# a study?\n" + yaml.safe_dump(content, sort_keys=False)

@@ -8,6 +8,8 @@ from mtdnn_kit import metrics, sources
 from mtdnn_kit.config import Config, ConfigError, from_file, from_params, project_root, resolve
 from mtdnn_kit.registry import CUTS, DATASETS, METRICS
 
+UNWEIGHTED = {"qa_weight": None, "sharing": None}
+
 
 @pytest.mark.parametrize(
     ("params", "message"),
@@ -29,7 +31,15 @@ from mtdnn_kit.registry import CUTS, DATASETS, METRICS
         ({"qa_weight": 1.1}, "^qa_weight: "),
         ({"optimizer": "adam"}, "^optimizer: 'adam' is text; it must be one of 'adamax', 'adamax_mtdnn', 'adamw'"),
         ({"sampler": "proportional"}, "^qa_weight: sampler 'proportional' does not use it: set it to null"),
-        ({"sharing": None}, "^sharing: sampler 'weighted' needs it"),
+        ({"sharing": None}, "^sharing: sampler 'weighted' needs it: 'dataset' or 'group'"),
+        ({"qa_weight": None}, "^qa_weight: sampler 'weighted' needs it: a probability"),
+        ({"temperature": 2.0}, "^temperature: sampler 'weighted' does not use it: set it to null"),
+        ({**UNWEIGHTED, "sampler": "temperature"}, "^temperature: sampler 'temperature' needs it: a number above 0"),
+        ({**UNWEIGHTED, "sampler": "temperature", "temperature": 0}, "^temperature: 0.0 must be above 0"),
+        ({**UNWEIGHTED, "sampler": "sequential"}, "^exhausted: sampler 'sequential' does not use it: set it to null"),
+        ({**UNWEIGHTED, "sampler": "round_robin", "exhausted": None}, "^exhausted: sampler 'round_robin' needs it: 'cycle' or 'drop'"),
+        ({**UNWEIGHTED, "sampler": "annealed", "epochs": 1}, "^epochs: sampler 'annealed' changes from epoch to epoch"),
+        ({"interference_every": 0}, "^interference_every: must be at least 1"),
         ({"warmup": 1.0}, "^warmup: "),
         ({"batch_size": 0}, "^batch_size: 0 is too small"),
         ({"train_limit": 0}, "^train_limit: must be at least 1, or null"),

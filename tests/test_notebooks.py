@@ -152,17 +152,18 @@ def test_01_shows_tasks_without_question_answering_and_question_answering_alone(
 @pytest.mark.filterwarnings("ignore")
 def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
     base, study = tmp_path / "base.yaml", tmp_path / "mine.yaml"
-    base.write_text(yaml.safe_dump({**SMALL, "encoder": tiny, "threshold_articles": ["Cork"]}))
+    base.write_text(yaml.safe_dump({**SMALL, "encoder": tiny, "threshold_articles": ["Cork"], "interference_every": 2}))
     variants = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+MCC+SC": {"qa_weight": 0.5, "tasks": ["squad", "swag", "cola"]}}
     study.write_text("# Does it help?\n" + yaml.safe_dump({"base": str(base), "variants": variants, "paper": "table 2"}))
     made = run(tmp_path, "03_ablations", study=str(study), folder=str(tmp_path / "runs"), changes={"seed": 3})
     assert all(Run(tmp_path / "runs" / name).config["seed"] == 3 for name in ("qa", "qa-mcc-sc"))
     left = {path.name for path in (tmp_path / "runs").iterdir()}
-    assert left == {"qa", "qa-mcc-sc", "table.csv", "figure-3.png", "figure-4.png"}
+    texts = {"table.csv", "table.md", "table.tex", "scores.csv"}
+    assert left == {".lock", "qa", "qa-mcc-sc", *texts, "figure-3.png", "figure-4.png", "differences.png"}
     assert (tmp_path / "runs" / "qa" / "02_train.ipynb").exists()
     table = next(html for html in shown(made, "text/html") if "paper EM" in html)
     assert all(name in table for name in ("QA+MCC+SC", "always nothing", "lexical overlap", "74.6", "77.2"))
-    assert len(shown(made, "image/png")) == 3, "the losses, figure 3, figure 4"
+    assert len(shown(made, "image/png")) == 5, "losses, differences, figures 3 and 4, and the interference of the run with several tasks"
     nb = nbformat.read(tmp_path / "out.ipynb", 4)  # again, and twice in one kernel: nothing is trained any more
     nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
     for i, cell in enumerate(nb.cells):

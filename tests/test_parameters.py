@@ -88,6 +88,7 @@ EFFECTS = {
     "qa_weight": (0.9, schedule),
     "sharing": ("group", lambda c: prepare(changed(c, tasks=["squad", "swag", "cola", "mrpc"])).probabilities),
     "sampler": ("proportional", lambda c: prepare(c).probabilities),
+    "temperature": (5.0, lambda c: prepare(c).probabilities),
     "exhausted": ("drop", lambda c: schedule(changed(c, max_steps=None, qa_weight=0.1))),
     "epochs": (1.5, lambda c: schedule(changed(c, max_steps=None))),
     "max_steps": (7, schedule),
@@ -111,6 +112,7 @@ EFFECTS = {
     "train_limit": (9, counts),
     "eval_limit": (3, counts),
     "eval_every": (2, lambda c: len(train(c).scorings())),
+    "interference_every": (2, lambda c: len(train(c).interference())),
     "log_every": (1, log_times),
     "checkpoint_every": (2, lambda c: len(checkpoints(train(c)))),
     "precision": ("bf16", first_losses),
@@ -139,6 +141,8 @@ def test_16_it_has_an_effect(key, config, tmp_path, tmp_path_factory, tokenizer,
         value = own_data(tmp_path)
     elif key == "sampler":
         more = {"qa_weight": None, "sharing": None}
+    elif key == "temperature":
+        base = changed(base, qa_weight=None, sharing=None, sampler="temperature", temperature=1.0)
     elif key == "eval_every":
         base = changed(base, threshold_articles=["Cork"])
     elif key == "init_from":

@@ -1,5 +1,7 @@
 """Figures: what is on them. How they look is looked at, not tested."""
 
+import itertools
+
 import matplotlib
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from tqdm import tqdm
 
 from mtdnn_kit import answer_plots, plots, prepare, train
 from mtdnn_kit.compare import Question, Reply
+from mtdnn_kit.progress import Progress
 from mtdnn_kit.rows import QARow
 from mtdnn_kit.sampler import Schedule
 
@@ -133,15 +136,39 @@ def test_the_curves_of_answering_nothing_are_those_of_the_scores():
     assert [text.get_text() for text in bins.get_legend().get_texts()] == ["A (error 0.50)"]
 
 
-def test_a_studys_runs_keep_their_colour_and_say_where_they_are():
-    from mtdnn_kit.studies import State
-
-    states = [State("QA", "done", 6, 6, records(6)), State("QA+SC"), State("QA+MCC", "running", 3, 9, records(3) + records(1, "swag"))]
-    axes = plots.study_figure(states).axes[0]
+def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monkeypatch):
+    losses, shown = [(k, 9.0 - k) for k in range(6)], []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda figure, display_id: type("Output", (), {"update": lambda _, f: shown.append(f)})()
+    )
+    progress = Progress(["QA", "QA+SC", "QA+MCC"])
+    for state, (status, steps, total, curve) in zip(
+        progress.states, [("done", 6, 6, losses), ("waiting", 0, None, []), ("running", 3, 9, losses[:3])], strict=True
+    ):
+        state.status, state.steps, state.total, state.losses = status, steps, total, curve
+    live = plots.LiveStudy(every=0)
+    live(progress)
+    axes = shown[0].axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["QA", "QA+MCC"]
     assert [line.get_color() for line in axes.lines] == [plots.COLOURS[0], plots.COLOURS[2]]
     assert [len(line.get_xdata()) for line in axes.lines] == [6, 3] and axes.get_xlim() == (0, 9)
-    assert [plots.LiveStudy._progress(state) for state in states] == ["QA done", "QA+SC waiting", "QA+MCC 3/9"]
+    assert axes.get_title(loc="left").startswith("1 of 3 done, 1 running, 1 waiting, 0:0")
+    live(progress)
+    assert len(shown) == 1, "nothing has moved"
+
+
+def test_settings_are_drawn_hollow_for_one_seed_and_full_for_several():
+    none = {"Δ": None, "Δ low": None, "Δ high": None}
+    rows = [{"setting": f"setting {i}", "seeds": 1 + i % 2, "F1": 70.0 + i, "low": 68.0, "high": 73.0 + i, **none} for i in range(20)]
+    rows[1] |= {"Δ": 1.0, "Δ low": -1.0, "Δ high": 3.0}
+    scores, gaps = answer_plots.settings_figure(rows).axes
+    assert [label.get_text() for label in scores.get_yticklabels()][:2] == ["setting 0", "setting 1 (2 seeds)"]
+    assert [line.get_markerfacecolor() for line in scores.lines[1:4:2]] == ["white", plots.COLOURS[0]]
+    assert list(gaps.lines[0].get_xdata()) == [-1.0, 3.0] and gaps.get_xlabel() == "F1 minus that of setting 0, points"
+    figure = answer_plots.settings_figure(rows)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes)), "twenty labels do not overlap"
 
 
 def test_lengths_and_shares_say_how_many():
@@ -150,3 +177,17 @@ def test_lengths_and_shares_say_how_many():
     bars = plots.shares_figure({"answer": {"yes": 3, "no": 1}}).axes[0]
     assert [patch.get_width() for patch in bars.patches] == [3, 1]
     assert [text.get_text().strip() for text in bars.texts] == ["3 (75%)", "1 (25%)"]
+
+
+def test_interference_is_drawn_over_the_steps_and_by_layer_group():
+    def record(step, task, cosine=None):
+        norm = {"embeddings": 2.0 if task == "squad" else 6.0, "pooler": 0.0 if task == "squad" else 1.0, "encoder": 4.0}
+        cosines = {"embeddings": cosine, "pooler": None, "encoder": cosine}
+        return {"step": step, "task": task, "norm": norm, **({"cosine": cosines} if cosine is not None else {})}
+
+    found = [r for step, c in ((5, 0.2), (10, -0.4)) for r in (record(step, "squad"), record(step, "cola", c))]
+    over, where, size = plots.interference_figure(found, "mine").axes
+    assert over.lines[0].get_xydata().tolist() == [[5, 0.2], [10, -0.4]] and over.get_title() == "mine, whole encoder"
+    assert where.lines[0].get_xdata() == pytest.approx([-0.1, np.nan, -0.1], nan_ok=True)
+    assert size.lines[0].get_xdata() == pytest.approx([3.0, np.nan, 1.0], nan_ok=True)
+    assert [label.get_text() for label in where.get_yticklabels()] == ["embeddings", "pooler", "encoder"]

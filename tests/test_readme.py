@@ -26,7 +26,8 @@ SHORT = "-p max_steps 2 -p eval_limit 3 -p train_limit 40"
 RUN = {  # command → what is put behind it
     ".venv/bin/papermill notebooks/01_data.ipynb data.ipynb -f parameters/demo.yaml": "--log-level ERROR",
     ".venv/bin/papermill notebooks/02_train.ipynb train.ipynb -f parameters/demo.yaml -p run_dir runs/mine": SHORT,
-    "make study STUDY=parameters/ablations/demo.yaml": "",
+    'make study STUDY=parameters/ablations/demo.yaml ARGS="--workers 2"': "",
+    ".venv/bin/python -m mtdnn_kit parameters/ablations/demo.yaml --dry-run": "",
     ".venv/bin/papermill notebooks/03_ablations.ipynb study.ipynb -p study parameters/ablations/demo.yaml": "",
     '.venv/bin/papermill notebooks/04_answers.ipynb answers.ipynb -y "runs: [runs/demo/qa, runs/demo/qa-mcc-sc]"': "",
 }
@@ -71,7 +72,8 @@ def test_the_commands(copy):
     for command, more in RUN.items():
         run(f"{command} {more}", copy)
     assert {path.name for path in (copy / "runs").iterdir()} == {"mine", "demo"}
-    assert (copy / "runs" / "demo" / "table.csv").exists() and (copy / "runs" / "demo" / "qa" / "02_train.ipynb").exists()
+    assert (copy / "runs" / "demo" / "table.csv").exists() and (copy / "runs" / "demo" / "study.html").exists()
+    assert (copy / "runs" / "demo" / "qa" / "02_train.ipynb").exists()
 
 
 def python(copy: Path, code: str) -> str:
@@ -100,7 +102,10 @@ def test_the_parameter_files(tmp_path):
     study, define = (block for kind, block in BLOCKS if kind == "yaml")
     assert list(Config(**yaml.safe_load(define)).datasets) == ["squad", "rte"]
     (tmp_path / "study.yaml").write_text(study)
-    assert [c.qa_weight for c in read_study(tmp_path / "study.yaml").configs(tmp_path).values()] == [0.6, 0.8]
+    asked = read_study(tmp_path / "study.yaml")
+    assert [(c.qa_weight, c.learning_rate, c.seed) for c in asked.configs(tmp_path).values()] == [
+        (weight, rate, seed) for weight in (1.0, 0.8) for rate in (1e-4, 3e-4) for seed in (0, 1, 2)
+    ]
 
 
 def test_make_lab_serves_this_machine_alone_with_its_token_and_the_kernel(copy):

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtdnn_kit import Config
+from mtdnn_kit.preparation import schedule_of
 from mtdnn_kit.sampler import BLOCK, _epoch, draw, weights
 
 TYPES = ["qa", "mcc", "sc", "sc", "sc"]
@@ -14,7 +16,16 @@ CHI_2 = {1: 10.83, 4: 18.47}  # 0.1 % points
 
 def schedule(seed=0, sizes=SIZES, w=0.8, exhausted="cycle", epochs=1.0, max_steps=None, sharing="dataset"):
     types = TYPES[: len(sizes)]
-    return draw(seed, sizes, weights("weighted", list(sizes.values()), types, w, sharing), exhausted, epochs, max_steps)
+    return draw(seed, sizes, lambda _: weights("weighted", list(sizes.values()), types, w, sharing), exhausted, epochs, max_steps)
+
+
+def by(sampler, sizes=SIZES, epochs=1.0, exhausted="cycle", temperature=None, seed=0):
+    """A schedule of a sampler that has no weight of the main task."""
+
+    def p(epoch):
+        return weights(sampler, list(sizes.values()), TYPES[: len(sizes)], None, None, temperature, epoch, epochs)
+
+    return draw(seed, sizes, p, exhausted, epochs, sampler=sampler)
 
 
 def test_weights_share_the_rest_by_dataset_or_by_group():
@@ -81,7 +92,7 @@ def test_drop_renormalises_the_weights():
     """With swag out from the start, the others' shares grow alike: χ² over many seeds."""
     sizes, drawn = {"squad": 4000, "swag": 1, "cola": 10_000}, np.zeros(2)
     for seed in range(10):
-        found = draw(seed, sizes, np.array([0.4, 0.4, 0.2]), "drop", 1.0)
+        found = draw(seed, sizes, lambda _: np.array([0.4, 0.4, 0.2]), "drop", 1.0)
         after = found.task[np.flatnonzero(found.task == 1)[0] + 1 :]
         drawn += np.bincount(after, minlength=3)[[0, 2]]
     expected = drawn.sum() * np.array([2 / 3, 1 / 3])
@@ -112,3 +123,61 @@ def test_a_schedule_beyond_reason_is_refused_and_endless_epochs_are_cut():
     ):
         schedule(w=1e-8)
     assert len(schedule(epochs=1e9, max_steps=50)) == 50
+
+
+def test_temperature_lies_between_proportional_and_alike():
+    """Raffel et al. (2020): p ∝ n^(1/T)."""
+    assert weights("temperature", [1, 16], temperature=2.0) == pytest.approx([0.2, 0.8])
+    assert weights("temperature", [1, 16], temperature=1.0) == pytest.approx(weights("proportional", [1, 16]))
+    assert weights("temperature", [1, 16], temperature=1e9) == pytest.approx([0.5, 0.5])
+
+
+def test_annealed_goes_from_proportional_towards_alike():
+    """Stickland & Murray (2019): p ∝ N^α, α = 1 − 0.8 (e − 1) / (E − 1)."""
+    power = [1.0, 0.6, 0.2]
+    for epoch, alpha in zip((1, 2, 3), power, strict=True):
+        assert weights("annealed", [1, 32], epoch=epoch, epochs=3.0) == pytest.approx([1 / (1 + 32**alpha), 32**alpha / (1 + 32**alpha)])
+    sizes = {"squad": 2000, "mnli": 8000}
+    found = by("annealed", sizes, epochs=3.0)
+    shares = [(found.task[found.epoch == e] == 1).mean() for e in (1, 2, 3)]
+    assert shares == pytest.approx([4**a / (1 + 4**a) for a in power], abs=0.02)
+
+
+@pytest.mark.parametrize("epochs", [1.0, 2.5])
+def test_round_robin_takes_a_batch_of_each_in_turn_the_main_task_last(epochs):
+    found = by("round_robin", epochs=epochs)
+    assert found.task.tolist() == [1, 2, 3, 4, 0] * int(100 * epochs)
+    assert found.passes()["mrpc"] == -(-100 // 7) * int(epochs) + (-(-50 // 7) if epochs > 2 else 0)
+    out = by("round_robin", {"squad": 4, "swag": 1, "cola": 3, "mrpc": 9}, exhausted="drop")
+    assert out.task.tolist() == [1, 2, 3, 0, 2, 3, 0, 2, 3, 0, 3, 0], "who has run out is left out of the turn"
+
+
+def test_sequential_comes_task_after_task_the_main_one_last():
+    sizes = {"squad": 4, "swag": 2, "cola": 3}
+    found = by("sequential", sizes, epochs=1.5, exhausted=None)
+    assert found.task.tolist() == [1, 1, 2, 2, 2, 0, 0, 0, 0, 1, 2, 2, 0, 0], "half an epoch is half of every task"
+    assert found.passes() == {"squad": 2, "swag": 2, "cola": 2}
+
+
+@pytest.mark.parametrize("sampler", ["proportional", "temperature", "annealed", "round_robin", "sequential"])
+def test_every_sampler_ends_an_epoch_with_the_main_tasks_last_batch_and_follows_its_weights(sampler):
+    sizes = {"squad": 3000, "swag": 900, "cola": 6000}
+    found = by(
+        sampler,
+        sizes,
+        epochs=2.0,
+        exhausted=None if sampler == "sequential" else "cycle",
+        temperature=3.0 if sampler == "temperature" else None,
+    )
+    for epoch in (1, 2):
+        tasks = found.task[found.epoch == epoch]
+        assert tasks[-1] == 0 and (tasks == 0).sum() == 3000
+        p = weights(sampler, list(sizes.values()), TYPES[:3], temperature=3.0, epoch=epoch, epochs=2.0)
+        assert np.bincount(tasks) / len(tasks) == pytest.approx(p, abs=0.03)
+
+
+def test_the_probability_that_is_shown_is_the_mean_over_the_steps_where_it_changes():
+    found, shown = schedule_of(
+        Config(tasks=["squad", "mnli"], sampler="annealed", qa_weight=None, sharing=None, epochs=3.0), {"squad": 2000, "mnli": 8000}
+    )
+    assert shown["mnli"] == pytest.approx(found.draws()["mnli"] / len(found), abs=0.012) and sum(shown.values()) == pytest.approx(1)

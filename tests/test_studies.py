@@ -1,42 +1,33 @@
-"""Studies: files read and refused, runs executed by the real papermill, skipped, gone on with, failed and stopped."""
+"""Study files: expanded into named runs, or refused by key before anything runs; and those that ship."""
 
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-import yaml
-from conftest import ROOT
+from conftest import ROOT, study_text
 
 from mtdnn_kit import ConfigError
 from mtdnn_kit.paper import TABLES
-from mtdnn_kit.studies import StudyError, read_study, run_study, slug
+from mtdnn_kit.studies import StudyError, read_study
+from mtdnn_kit.variants import slug
 
-SMALL = dict(max_steps=2, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1, eval_limit=3, log_every=1)
 ABLATIONS = sorted((ROOT / "parameters" / "ablations").glob("*.yaml"))
 
 
 @pytest.fixture
-def study_file(tmp_path, tiny):
-    """study_file(variants): a study of the tiny encoder in a folder of its own."""
+def read(tmp_path):
+    """read(**content): the study of a file with this content; its base file leaves everything to the defaults."""
 
-    def write(variants: dict, **more) -> Path:
-        base = tmp_path / "base.yaml"
-        base.write_text(yaml.safe_dump({**SMALL, "encoder": tiny}))
-        file = tmp_path / "mine.yaml"
-        file.write_text("# Is a test\n# a study?\n" + yaml.safe_dump({"base": str(base), "variants": variants, **more}, sort_keys=False))
-        return file
+    def reading(text: str | None = None, **content):
+        (tmp_path / "base.yaml").write_text("data: sample\n")
+        (tmp_path / "mine.yaml").write_text(text or study_text({"base": str(tmp_path / "base.yaml"), **content}))
+        return read_study(tmp_path / "mine.yaml")
 
-    return write
+    return reading
 
 
-ALONE = {"tasks": ["squad"], "qa_weight": 1.0}
-
-
-def test_a_study_file_becomes_named_runs_with_full_parameters(study_file, tmp_path):
-    study = read_study(study_file({"QA": ALONE, "QA+SC": {"tasks": ["squad", "cola"], "seed": 5}}, fixed={"seed": 3, "epochs": 1.5}))
+def test_a_study_file_becomes_named_runs_with_full_parameters(read, tmp_path):
+    alone = {"tasks": ["squad"], "qa_weight": 1.0}
+    study = read(variants={"QA": alone, "QA+SC": {"tasks": ["squad", "cola"], "seed": 5}}, fixed={"seed": 3, "epochs": 1.5})
     assert (study.name, study.question) == ("mine", "Is a test a study?")
     made = study.configs(tmp_path / "runs", {"head_dropout": 0.2})
     assert {name: (c.tasks, c.seed, c.epochs, c.head_dropout) for name, c in made.items()} == {
@@ -44,6 +35,34 @@ def test_a_study_file_becomes_named_runs_with_full_parameters(study_file, tmp_pa
         "QA+SC": (["squad", "cola"], 5, 1.5, 0.2),
     }
     assert [Path(c.run_dir).name for c in made.values()] == ["qa", "qa-sc"]
+    assert (study.baseline, study.others) == ("QA", ["QA+SC"]), "the first one with all others, if nothing is said"
+
+
+def test_lists_are_crossed_with_each_other_with_the_variants_and_with_the_seeds(read, tmp_path):
+    study = read(vary={"qa_weight": [0.5, 0.8], "sharing": ["group", "dataset"]})
+    assert list(study.runs) == [
+        "qa_weight=0.5 sharing=group", "qa_weight=0.5 sharing=dataset", "qa_weight=0.8 sharing=group", "qa_weight=0.8 sharing=dataset",
+    ]  # fmt: skip
+    assert [(c.qa_weight, c.sharing) for c in study.configs(tmp_path).values()] == [
+        (w, s) for w in (0.5, 0.8) for s in ("group", "dataset")
+    ]
+    both = read(variants={"few": {"epochs": 1}, "many": {"epochs": 2}}, vary={"learning_rate": [1e-4, 3e-4]}, seeds=[4, 7])
+    assert len(both.runs) == 8 and both.runs["many learning_rate=0.0003 seed 7"].variant == "many learning_rate=0.0003"
+    made = both.configs(tmp_path)["many learning_rate=0.0003 seed 7"]
+    assert (made.epochs, made.learning_rate, made.seed) == (2, 3e-4, 7)
+    assert Path(made.run_dir).name == "many-learning-rate-0.0003-seed-7"
+
+
+def test_variant_and_seed_of_each_run_can_be_asked(read):
+    study = read(variants={"a": {}, "b": {"epochs": 2}}, seeds=[0, 1, 2], compare={"baseline": "b", "others": ["a"]})
+    assert [(run.name, run.variant, run.seed) for run in study.runs.values()] == [
+        (f"{variant} seed {seed}", variant, seed) for variant in "ab" for seed in (0, 1, 2)
+    ]
+    assert (study.baseline, study.others) == ("b", ["a"])
+    assert [(r.variant, r.seed) for r in read(variants={"a": {"seed": 9}}).runs.values()] == [("a", None)], "that of its parameters"
+
+
+A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
 
 
 @pytest.mark.parametrize(
@@ -51,21 +70,42 @@ def test_a_study_file_becomes_named_runs_with_full_parameters(study_file, tmp_pa
     [
         ("variants: {a: {}}", "a study file has `base:`"),
         ("base: x.yaml\nvariants: [a]", "a study file has `base:`"),
+        ("base: x.yaml\nfixed: {}", "a study file has `base:`"),
         ("base: [", "not a YAML study file"),
-        ("base: x.yaml\nvariants: {a: {}}\nvariant: 1", "variant: no such key. Did you mean variants?"),
+        ("- a", "a study file has `base:`"),
+        (A + "variant: 1", "variant: no such key. Did you mean variants?"),
         ("base: x.yaml\nvariants: {}", "variants names no run"),
         ("base: x.yaml\nvariants: {a: 3}", "variants: a is 3; it must map parameters"),
-        ("base: x.yaml\nfixed: [1]\nvariants: {a: {}}", "fixed is [1]"),
+        ("base: x.yaml\nvariants: {a: {}, a: {epochs: 2}}", "'a' is there twice"),
+        (A + "fixed: [1]", "fixed is [1]"),
         ("base: x.yaml\nvariants: {0.5: {}}", 'write "0.8" in quotes'),
         ("base: x.yaml\nvariants: {QA+SC: {}, qa-sc: {}}", "'QA+SC' and 'qa-sc' would share the folder qa-sc"),
-        ("base: x.yaml\nvariants: {a: {}}\npaper: table 9", "the paper has table 1, table 2, table 3"),
+        (
+            "base: x.yaml\nvariants: {a seed 1: {}, a: {}}\nseeds: [1, '1']",
+            "seeds is [1, '1']; it must be a list of different whole numbers",
+        ),
+        (A + "paper: table 9", "the paper has table 1, table 2, table 3"),
+        (A + "seeds: 3", "seeds is 3; it must be a list"),
+        (A + "seeds: [1, 1]", "seeds is [1, 1]"),
+        (A + "seeds: [-1]", "seeds is [-1]"),
+        (A + "seeds: [1]\nfixed: {seed: 3}", "fixed: seed is set by the study itself (seeds)"),
+        ("base: x.yaml\nvariants: {a: {run_dir: x}}", "variants: a: run_dir is set by the study itself"),
+        ("base: x.yaml\nvary: {}", "vary lists no parameter"),
+        (A + "vary: [1]", "vary is [1]; it must map parameters to lists"),
+        (A + "vary: {qa_weight: 0.5}", "vary: qa_weight is 0.5; it must be a list of values"),
+        (A + "vary: {qa_weight: [0.5, 0.5]}", "vary: qa_weight lists a value twice"),
+        (A + "vary: {seed: [0, 1]}", "list seeds under `seeds:`"),
+        (A + "vary: {epochs: [1, 2]}", "vary: epochs is changed by the variant b as well"),
+        (A + "compare: c", "compare: there is no variant 'c'"),
+        (A + "compare: {baseline: a, others: [a]}", "compare: a would be compared with itself"),
+        (A + "compare: {base: a}", "compare is {'base': 'a'}; it must be a variant's name, or"),
+        (A + "compare: [a]", "compare is ['a']"),
     ],
 )
-def test_a_file_that_is_no_study_is_refused_by_key(tmp_path, content, message):
-    (tmp_path / "bad.yaml").write_text(content)
+def test_a_file_that_is_no_study_is_refused_by_key(read, content, message):
     with pytest.raises(StudyError) as error:
-        read_study(tmp_path / "bad.yaml")
-    assert message in str(error.value) and "bad.yaml" in str(error.value)
+        read(content)
+    assert message in str(error.value) and "mine.yaml" in str(error.value)
 
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path):
@@ -73,85 +113,21 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path):
         read_study(tmp_path / "none.yaml")
 
 
-def test_a_parameter_that_cannot_be_meant_stops_the_study_before_anything_runs(study_file, tmp_path):
-    study = read_study(study_file({"QA": ALONE, "bad": {"qa_wait": 0.5}}))
-    with pytest.raises(ConfigError, match="mine, run bad: qa_wait: no such parameter. Did you mean qa_weight"):
-        run_study(study, tmp_path / "runs")
-    with pytest.raises(ConfigError, match="changes: 'seed' must map parameters to values"):
-        run_study(study, tmp_path / "runs", "seed")
-    assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
-def test_the_studies_that_ship_have_the_papers_settings(path):
-    study = read_study(path)
-    assert study.question.count("?") == 1 and list(study.variants) == list(TABLES[study.paper])
-    for name, config in study.configs(Path("runs")).items():
-        kinds = {dataset.type for dataset in config.datasets.values()}
-        assert kinds == ({"qa"} if name in ("QA", "1.0") else {"qa", *name.lower().split("+")} if "QA" in name else {"qa", "mcc", "sc"})
-        assert config.qa_weight == (float(name) if study.paper == "table 1" else 1.0 if name == "QA" else 0.8)
-
-
-def test_runs_are_executed_kept_with_their_notebook_and_not_run_again(study_file, tmp_path):
-    study, seen = read_study(study_file({"QA": ALONE, "QA+SC": {"tasks": ["squad", "cola"]}})), []
-    runs = run_study(study, tmp_path / "runs", watch=lambda states: seen.append([(s.name, s.status, s.steps, s.total) for s in states]))
-    assert list(runs) == ["QA", "QA+SC"] and all(run.finished for run in runs.values())
-    assert seen[0] == [("QA", "running", 0, None), ("QA+SC", "waiting", 0, None)]
-    assert seen[-1] == [("QA", "done", 2, 2), ("QA+SC", "done", 2, 2)]
-    for run in runs.values():
-        assert {file.name for file in run.path.iterdir()} >= {"02_train.ipynb", "manifest.json"}
-        assert not {"partial.ipynb", "papermill.txt"} & {file.name for file in run.path.iterdir()}
-    ends = {name: run.manifest["end"] for name, run in runs.items()}
-    again = run_study(study, tmp_path / "runs")
-    assert {name: run.manifest["end"] for name, run in again.items()} == ends
-    with pytest.raises(ConfigError, match=r"seed: the run in .* has 0, not 1"):
-        run_study(study, tmp_path / "runs", {"seed": 1})
-
-
-def test_an_interrupted_run_goes_on_and_a_failing_one_is_named_and_stops_no_other(study_file, tmp_path):
-    study = read_study(study_file({"bad": {**ALONE, "threshold_articles": ["Nowhere"]}, "QA": ALONE}))
-    with pytest.raises(StudyError) as error:
-        run_study(study, tmp_path / "runs")
-    told = str(error.value)
-    assert told.startswith("1 of 2 runs failed.\nbad: code cell ") and "ConfigError: threshold_articles: no training question" in told
-    kept = tmp_path / "runs" / "bad" / "02_train.ipynb"
-    assert str(kept) in told and "threshold_articles" in kept.read_text()
-    manifest = tmp_path / "runs" / "qa" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"finished"', '"running"'))
-    study.variants.pop("bad")
-    assert run_study(study, tmp_path / "runs")["QA"].finished
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
-def test_ctrl_c_stops_the_run_and_its_kernel(study_file, tmp_path):
-    file = study_file({"QA": {**ALONE, "max_steps": 100_000, "epochs": 100_000.0}})
-    command = [sys.executable, "-m", "mtdnn_kit.studies", str(file), "--folder", str(tmp_path / "runs")]
-    study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "runs" / "qa" / "log.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    began = below(study.pid)
-    study.send_signal(signal.SIGINT)
-    study.wait(timeout=60)
-    deadline = time.monotonic() + 30
-    while any(map(alive, began)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert len(began) >= 2, "papermill and its kernel"
-    assert not any(map(alive, began)) and study.returncode != 0
-
-
-def below(pid: int) -> list[int]:
-    """A process's children, and theirs."""
-    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
-    return [*children, *(one for child in children for one in below(child))]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+@pytest.mark.parametrize(
+    ("content", "changes", "message"),
+    [
+        ({"variants": {"good": {}, "bad": {"qa_wait": 0.5}}}, {}, "mine, run bad: qa_wait: no such parameter. Did you mean qa_weight"),
+        ({"vary": {"epochs": [1, "2"]}}, {}, "mine, run epochs=2: epochs: '2' is text; it must be a number"),
+        ({"variants": {"a": {}, "b": {"qa_weight": 0.8}}}, {}, "mine: runs a and b have the same parameters"),
+        ({"vary": {"qa_weight": [0.5, 0.6]}}, {"qa_weight": 0.7}, "runs qa_weight=0.5 and qa_weight=0.6 have the same parameters"),
+        ({"variants": {"a": {}}}, "seed", "changes: 'seed' must map parameters to values"),
+        ({"variants": {"a": {}}}, {"run_dir": "x"}, "changes: run_dir is set by the study mine itself"),
+        ({"variants": {"a": {}}, "seeds": [1]}, {"seed": 2}, "changes: seed is set by the study mine itself"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_run_and_key(read, tmp_path, content, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        read(**content).configs(tmp_path, changes)
 
 
 @pytest.mark.parametrize(("name", "folder"), [("QA+MCC+SC", "qa-mcc-sc"), ("0.8", "0.8"), ("../up", "up"), ("a b/c", "a-b-c")])
@@ -159,16 +135,26 @@ def test_a_runs_name_never_leads_out_of_the_studys_folder(name, folder):
     assert slug(name) == folder
 
 
-def test_the_command_line_says_what_is_wrong_in_a_line(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "mtdnn_kit.studies", "no.yaml"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith("no.yaml: cannot be read") and "Traceback" not in done.stderr
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_a_study_that_ships_asks_one_question_and_expands(path):
+    study = read_study(path)
+    assert study.question.count("?") == 1 and len(study.question) > 80, "the question, and why it is asked"
+    configs = study.configs(Path("runs"))
+    assert len(configs) >= 2 and all(config.tasks[0] == "squad" for config in configs.values())
 
 
-def test_the_command_line_shows_a_bar_a_run_and_the_runs(study_file, tmp_path):
-    file = study_file({"QA": ALONE, "QA+SC": {"tasks": ["squad", "cola"]}})
-    command = [sys.executable, "-m", "mtdnn_kit.studies", str(file), "--folder", str(tmp_path / "runs"), "--set", "max_steps=3"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[0] == "mine: Is a test a study?" and done.stdout.count("finished") == 2
-    assert "QA        : 100%" in done.stderr and "QA+SC     : 100%" in done.stderr and "3/3" in done.stderr
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert again.stdout == done.stdout and "done" in again.stderr
+@pytest.mark.parametrize("path", [path for path in ABLATIONS if read_study(path).paper], ids=lambda path: path.stem)
+def test_the_papers_tables_have_the_papers_settings(path):
+    study = read_study(path)
+    assert list(study.variants) == list(TABLES[study.paper])
+    for name, config in study.configs(Path("runs")).items():
+        kinds = {dataset.type for dataset in config.datasets.values()}
+        assert kinds == ({"qa"} if name in ("QA", "1.0") else {"qa", *name.lower().split("+")} if "QA" in name else {"qa", "mcc", "sc"})
+        assert config.qa_weight == (float(name) if study.paper == "table 1" else 1.0 if name == "QA" else 0.8)
+
+
+def test_settings_for_tables_have_the_baseline_first_and_a_run_a_seed(read):
+    variants = {"QA": {}, "A": {"qa_weight": 0.5}, "B": {"qa_weight": 0.6}}
+    study = read(variants=variants, seeds=[3, 5], compare={"baseline": "B", "others": ["A"]})
+    assert list(study.settings.items()) == [(name, {seed: f"{name} seed {seed}" for seed in (3, 5)}) for name in ("B", "A", "QA")]
+    assert list(read(variants=variants).settings.items()) == [("QA", {0: "QA"}), ("A", {0: "A"}), ("B", {0: "B"})]

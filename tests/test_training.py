@@ -19,6 +19,7 @@ from mtdnn_kit.recorder import Recorder, TrainingError
 from mtdnn_kit.runs import RunError
 
 TIMING = {"tokens_per_second"}
+PREDICTIONS = {"squad": ("squad.json", "squad_nbest.jsonl.gz"), "cola": ("cola.jsonl",)}
 
 
 class Stopped(BaseException):
@@ -33,12 +34,12 @@ def log_of(run: Run) -> list[dict]:
     return [{key: value for key, value in record.items() if key not in TIMING} for record in run.log()]
 
 
-def assert_same(one: Run, two: Run) -> None:
+def assert_same(one: Run, two: Run, tasks=("squad", "cola")) -> None:
     """Bit for bit: weights, log, scores and predictions."""
     a, b = weights_of(one), weights_of(two)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     assert log_of(one) == log_of(two)
-    for name in ("metrics.json", "predictions/squad.json", "predictions/squad_nbest.jsonl.gz", "predictions/cola.jsonl"):
+    for name in ("metrics.json", *(f"predictions/{name}" for task in tasks for name in PREDICTIONS[task])):
         assert (one.path / name).read_bytes() == (two.path / name).read_bytes(), name
 
 

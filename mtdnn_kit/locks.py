@@ -1,0 +1,42 @@
+"""One process at a time: a lock on a folder that ends with the process that holds it, however it ends. Knows nothing of runs or studies."""
+
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class LockedError(RuntimeError):
+    """Another process is at work in a folder; says which."""
+
+
+@contextmanager
+def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
+    """Holds the lock `file` (flock) while the block runs; `what` is done there, for the message.
+
+    Raises LockedError where another process, or another thread of this one, has it for more than `wait` seconds. A file system without
+    locks (some clusters') lets everybody through.
+    """
+    until = time.monotonic() + wait
+    with open(file, "a+") as lock:
+        while not _taken(lock):
+            if time.monotonic() >= until:
+                lock.seek(0)
+                raise LockedError(f"{file.parent}: {what} already, by {lock.read().strip() or 'another process'}. Wait for it, or end it.")
+            time.sleep(0.2)
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        lock.flush()
+        yield
+
+
+def _taken(lock) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES)
+    return True

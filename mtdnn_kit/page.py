@@ -1,0 +1,30 @@
+"""A study's page: notebook 03 executed on its finished runs, as HTML that can be sent to someone."""
+
+from pathlib import Path
+
+import papermill
+from nbconvert import HTMLExporter
+
+from mtdnn_kit.config import resolve
+from mtdnn_kit.runs import write_whole
+from mtdnn_kit.studies import StudyError
+
+NOTEBOOK = "notebooks/03_ablations.ipynb"
+KEPT, PAGE = "03_ablations.ipynb", "study.html"
+
+
+def write_page(study: str | Path, folder: Path, changes: dict | None = None) -> Path:
+    """Executes notebook 03 into the study's folder and writes study.html beside it, without the code; the page's path.
+
+    study: the study file. All runs must be done: what was accepted before (`if_changed`) is accepted here. Raises StudyError with the
+    notebook's error where it stops.
+    """
+    made = folder / KEPT
+    parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep"}
+    try:
+        papermill.execute_notebook(resolve(NOTEBOOK), made, parameters, kernel_name="python3", progress_bar=False)
+    except papermill.PapermillExecutionError as error:
+        raise StudyError(f"The runs are done, but notebook 03 stopped: {error.ename}: {error.evalue} (see {made})") from None
+    html, _ = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(made))
+    write_whole(folder / PAGE, html)
+    return folder / PAGE

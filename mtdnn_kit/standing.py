@@ -1,0 +1,114 @@
+"""Where a planned run stands: nothing in its folder, done, begun; and what has changed since: a parameter, the code, the data.
+
+A run is only what it seems while all three are as they were, so a study neither skips nor goes on with one where something has changed
+unless it is told to. What a run was made with is in its `config.yaml`, `manifest.json` and, for the code file by file, `study.json`.
+"""
+
+import hashlib
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from mtdnn_kit.config import Config, ConfigError, resolve
+from mtdnn_kit.registry import Dataset
+from mtdnn_kit.runs import RESUME_MAY_CHANGE, Run, checkpoints, code_hash
+from mtdnn_kit.sources import DataError, load
+
+RECORD = "study.json"  # in the run folder: study, variant, seed, code
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`status`: new, begun (there is a checkpoint) or done; what is no longer as it was, in words: `parameters`, `rest` (code, data)."""
+
+    status: str
+    parameters: list[str] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> list[str]:
+        """All that is no longer as it was."""
+        return self.parameters + self.rest
+
+
+def code(notebook: Path) -> dict[str, str]:
+    """{file: hash} of the kit's modules, and of a notebook's code cells (its outputs and prose may change)."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    source = "\0".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    modules = {file.relative_to(PACKAGE).as_posix(): file.read_bytes() for file in sorted(PACKAGE.rglob("*.py"))}
+    return {name: hashlib.sha256(text).hexdigest()[:16] for name, text in {**modules, notebook.name: source.encode()}.items()}
+
+
+def differing(one: dict[str, str], two: dict[str, str]) -> list[str]:
+    """Names that only one of them has, or that have another hash there."""
+    return sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
+
+
+def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str, Standing]:
+    """Where each run stands. Reads the rows that finished and begun runs were made with, in a process of its own."""
+    runs = {name: Run(config.run_dir) for name, config in configs.items()}
+    there = {name: run for name, run in runs.items() if (run.path / "manifest.json").exists()}
+    rows = _fingerprints([source for name in there for source in _sources(configs[name])])
+    found = {name: Standing("new") for name in configs}
+    for name, run in there.items():
+        status = "done" if run.finished else "begun" if checkpoints(run) else "new"
+        found[name] = Standing(status, _parameters(run, configs[name]), [*_code(run, code_now), *_data(run, configs[name], rows)])
+    return found
+
+
+def _parameters(run: Run, config: Config) -> list[str]:
+    """Parameters that are others now; one that a run's file does not know yet had its default."""
+    try:
+        before = asdict(Config(**{**run.config, "resume": False}))
+    except (ConfigError, TypeError):
+        before = run.config
+    now = asdict(config)
+    return [f"{k}: {before.get(k)!r}, now {now[k]!r}" for k in now if k not in RESUME_MAY_CHANGE and before.get(k) != now[k]]
+
+
+def _code(run: Run, now: dict[str, str]) -> list[str]:
+    record = run.path / RECORD
+    if not record.exists():
+        return [] if run.manifest["code"] == code_hash() else ["code: the kit's modules"]
+    names = differing(json.loads(record.read_text())["code"], now)
+    return [f"code: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"] if names else []
+
+
+def _data(run: Run, config: Config, rows: dict[tuple, str]) -> list[str]:
+    before = {name: source["fingerprint"] for name, source in run.manifest["data"].items()}
+    return [
+        f"data: {source[0]}/{source[1]}" + (f" ({rows[source]})" if " " in rows[source] else "")
+        for source in _sources(config)
+        if before.get(f"{source[0]}/{source[1]}") != rows[source]
+    ]
+
+
+def _sources(config: Config) -> list[tuple]:
+    """Task, split, data and registry row of all rows that a run reads; hashable."""
+    data = config.data if config.data in ("sample", "hub") else str(resolve(config.data))
+    return [
+        (task, split, data, json.dumps(asdict(d)))
+        for task, d in config.datasets.items()
+        for split in dict.fromkeys((d.train, d.score))
+        if split
+    ]
+
+
+def _fingerprints(sources: list[tuple]) -> dict[tuple, str]:
+    """Fingerprint of the rows of each, or why they cannot be read."""
+    wanted = list(dict.fromkeys(sources))
+    if not wanted:
+        return {}
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # the rows' memory goes with it
+        return dict(zip(wanted, pool.map(_fingerprint, wanted), strict=True))
+
+
+def _fingerprint(source: tuple) -> str:
+    task, split, data, row = source
+    try:
+        return load(task, Dataset(**json.loads(row)), split, data).fingerprint
+    except DataError as error:
+        return f"cannot be read: {error}"

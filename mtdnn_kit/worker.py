@@ -1,0 +1,46 @@
+"""One run of a study: notebook 02 under papermill, in a process of its own that ends when the process which started it ends.
+
+The parent writes one line of JSON to its standard input (`engines.Job`) and keeps that open; whatever ends the parent, a kill that it
+cannot catch included, closes it. papermill's kernel in turn watches this process. What the run is made with is noted in its folder first.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import papermill
+
+from mtdnn_kit.locks import held
+from mtdnn_kit.runs import write_json
+from mtdnn_kit.standing import RECORD, code, differing
+
+GRACE = 10  # seconds from the interrupt to the end
+GONE = 60.0  # seconds that a process which was killed may take to leave its folder
+
+
+def main() -> None:
+    """Executes the notebook; a cell's error ends the process with a traceback and code 1."""
+    given = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    notebook, folder, record = Path(given["notebook"]), Path(given["made"]).parent, given["record"]
+    changed = differing(code(notebook), record["code"])
+    if changed:
+        sys.exit(f"{', '.join(changed)} changed while the study was at work; start it again")
+    with held(folder / ".papermill", "a run is at work", GONE):
+        write_json(folder / RECORD, record)
+        papermill.execute_notebook(str(notebook), given["made"], given["parameters"], kernel_name="python3", progress_bar=False)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGINT)  # papermill then ends its kernel
+    time.sleep(GRACE)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
