@@ -205,7 +205,7 @@ def study_figure(states: Sequence) -> Figure:
         figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
         for i, state in enumerate(states):
             if state.losses:
-                steps, losses = zip(*state.losses, strict=True)
+                steps, losses = (list(column) for column in zip(*state.losses, strict=True))
                 middle, spread = running_mean(losses), running_error(losses)
                 axes.plot(steps, middle, label=state.name, color=COLOURS[i % 7], ls=LINES[i % 7], lw=2)
                 axes.fill_between(steps, np.subtract(middle, spread), np.add(middle, spread), color=COLOURS[i % 7], alpha=0.12, lw=0)
