@@ -8,7 +8,7 @@ PAPERMILL := $(BIN)/papermill -k python3 --log-level ERROR
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env demo study test lab notebooks lock clean
+.PHONY: help env demo study test faults bench lab notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -53,6 +53,12 @@ test: env ## style, unit tests, then every notebook under nbval
 	rm -rf build/runs
 	MTDNN_RUNS=build/runs $(BIN)/python -m pytest --nbval notebooks
 	rm -rf build/runs
+
+faults: env ## plants faults one at a time: the tests must notice each (some twenty minutes)
+	$(BIN)/python tests/faults.py
+
+bench: env ## what is claimed about speed, measured here
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py
 
 lab: env ## JupyterLab on this machine alone, with its token
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks

@@ -11,14 +11,27 @@ from mtdnn_kit.config import Config, ConfigError, from_file, from_params
 from mtdnn_kit.registry import DATASETS, Dataset
 from mtdnn_kit.runs import Run, RunError
 
-__all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError", "ask", "from_file", "from_params", "prepare", "train"]
+__all__ = [
+    "DATASETS",
+    "Config",
+    "ConfigError",
+    "Dataset",
+    "Run",
+    "RunError",
+    "ask",
+    "from_file",
+    "from_params",
+    "import_run",
+    "prepare",
+    "train",
+]
 
 
 def __getattr__(name: str):
-    """`train`, `prepare` and `ask` bring torch and transformers along: they are imported when first used."""
+    """`train`, `prepare`, `ask` and `import_run` bring torch and transformers along: they are imported when first used."""
     from importlib import import_module
 
-    homes = {"train": "training", "prepare": "preparation", "ask": "evaluation"}
+    homes = {"train": "training", "prepare": "preparation", "ask": "evaluation", "import_run": "imports"}
     if name not in homes:
         raise AttributeError(f"mtdnn_kit has no {name!r}")
     return getattr(import_module(f"mtdnn_kit.{homes[name]}"), name)

@@ -1,18 +1,17 @@
-"""Answers of several runs to the same questions, side by side; and their scores beside what the paper reports.
+"""Answers of several runs to the same questions, side by side.
 
 An answer is read from a run's n-best at its tuned threshold: offsets, joined here with the text of the rows. Runs are compared only on
-the very same rows: the fingerprint in each manifest must be that of the rows. What a difference is worth is no business of this file.
+the very same rows: the fingerprint in each manifest must be that of the rows, and every run must have answered the same ones, each once.
+Scores and what a difference is worth are in `tables`.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
-from mtdnn_kit.baseline import lexical_answers
 from mtdnn_kit.config import Config, resolve
-from mtdnn_kit.metrics import exact, f1, qa_scores
-from mtdnn_kit.paper import TABLES
-from mtdnn_kit.rows import QARow
+from mtdnn_kit.metrics import exact, f1
+from mtdnn_kit.registry import REST
+from mtdnn_kit.rows import QARow, gold_texts
 from mtdnn_kit.runs import Run
 from mtdnn_kit.sources import load
 
@@ -25,25 +24,31 @@ class CompareError(ValueError):
 class Reply:
     """One run's answer to a question: characters [start, end) of the context, both None for nothing; scores from 0 to 1.
 
-    `best`: the n-best as (start, end, probability); `nothing`: the probability of nothing among them.
+    `span_em`, `span_f1`: of the best span, nothing not being allowed; `diff`: null − best; `best`: the n-best as (start, end,
+    probability); `nothing`: the probability of nothing among them. Answers without n-best (`imports`) have None or nothing there, and no
+    place where the passage does not hold their text.
     """
 
     start: int | None
     end: int | None
     text: str
-    probability: float
+    probability: float | None
     em: float
     f1: float
-    nothing: float
+    nothing: float | None
     best: list[tuple[int, int, float]]
+    span_em: float | None = None
+    span_f1: float | None = None
+    diff: float | None = None
 
 
 @dataclass(frozen=True)
 class Question:
-    """A scored row and what each run replies, by the run's name."""
+    """A scored row and what each run replies, by the run's name; in how many windows the first run read it, where that is known."""
 
     row: QARow
     replies: dict[str, Reply]
+    windows: int | None = None
 
     @property
     def golds(self) -> list[str]:
@@ -75,18 +80,31 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
     return dict(zip(names, found, strict=True))
 
 
+def two(runs: dict[str, Run], names: Sequence[str] | None = None) -> tuple[str, str]:
+    """The two runs that are set against each other: those named, else the first and the last. Raises CompareError."""
+    names = [next(iter(runs)), list(runs)[-1]] if names is None else list(names)
+    for name in names:
+        if name not in runs:
+            raise CompareError(f"pair: there is no run {name!r}; there are {', '.join(runs)}")
+    if len(names) != 2:
+        raise CompareError(f"pair: {names} must name two runs, the second is set against the first")
+    return names[0], names[1]
+
+
 def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad") -> list[Question]:
     """The questions that all runs were scored on, with every run's reply, in the order of the rows.
 
-    data: where the rows are now ("sample", "hub", a folder); None: where the first run had them. Raises CompareError: a run that is not
-    finished, lacks the task, or was scored on other rows; DataError where the rows cannot be read.
+    data: where the rows are now ("sample", "hub", a folder); None: where the first run had them. task: with `_rest`, the rest of a cut
+    split. Raises CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or whose
+    answers are not one to each question; DataError where the rows cannot be read.
     """
     if not runs:
         raise CompareError("runs: name at least one run folder")
     config = Config(**{**_config(*next(iter(runs.items())), task), "resume": False})
-    dataset, data = config.datasets[task], data or config.data
-    rows = load(task, dataset, dataset.score, data if data in ("sample", "hub") else str(resolve(data)))
-    replies = {}
+    base, data = task.removesuffix(REST), data or config.data
+    dataset = config.datasets[base]
+    rows = load(base, dataset, dataset.score, data if data in ("sample", "hub") else str(resolve(data)), rest=task != base)
+    known, replies, windows = {row.id: row for row in rows.rows}, {}, {}
     for name, run in runs.items():
         _config(name, run, task)
         before = run.manifest["data"].get(f"{task}/{dataset.score}", {})
@@ -95,80 +113,65 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad") -> 
                 f"{name}: {run.name} was scored on other rows ({before.get('origin')}, fingerprint {before.get('fingerprint')}) than those "
                 f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or run it again on these."
             )
-        replies[name] = _replies(run, task, {row.id: row for row in rows.rows})
-    asked = set.intersection(*map(set, replies.values()))
-    return [Question(row, {name: replies[name][row.id] for name in runs}) for row in rows.rows if row.id in asked]
+        replies[name], counts = _replies(name, run, task, known)
+        windows = windows or counts
+    _same_questions(replies)
+    asked = [row for row in rows.rows if row.id in replies[name]]
+    return [Question(row, {name: replies[name][row.id] for name in runs}, windows.get(row.id)) for row in asked]
 
 
 def _config(name: str, run: Run, task: str) -> dict:
     if not run.finished:
         raise CompareError(f"{name}: there is no finished run in {run.path}")
-    if run.types.get(task) != "qa" or task not in run.metrics:
+    if run.types.get(task.removesuffix(REST)) != "qa" or task not in run.metrics:
         raise CompareError(f"{name}: {run.name} was not scored on question answering task {task!r}; its tasks are {', '.join(run.types)}")
     return run.config
 
 
-def _replies(run: Run, task: str, rows: dict[str, QARow]) -> dict[str, Reply]:
-    threshold = run.metrics[task]["threshold"]
-    return {entry["id"]: _reply(rows[entry["id"]], entry, threshold) for entry in run.nbest(task)}
+def _replies(name: str, run: Run, task: str, rows: dict[str, QARow]) -> tuple[dict[str, Reply], dict[str, int]]:
+    """Replies and numbers of windows by id. Raises CompareError, naming the id: unknown, answered twice, or not at all."""
+    replies, windows, threshold = {}, {}, run.metrics[task].get("threshold", 0.0)
+    entries = run.nbest(task) if run.has_nbest(task) else ({"id": key, "text": text} for key, text in run.answers(task).items())
+    for entry in entries:
+        key = entry["id"]
+        if key not in rows or key in replies:
+            raise CompareError(f"{name}: {run.name} answers question {key!r} {'twice' if key in replies else 'which is none of the rows'}")
+        replies[key] = _placed(rows[key], entry["text"]) if "text" in entry else _reply(rows[key], entry, threshold)
+        windows |= {key: entry["windows"]} if "windows" in entry else {}
+    if len(replies) != run.metrics[task]["n"]:
+        raise CompareError(f"{name}: {run.name} has {len(replies):,} answers to {task}, but metrics.json scores {run.metrics[task]['n']:,}")
+    return replies, windows
+
+
+def _same_questions(replies: dict[str, dict[str, Reply]]) -> None:
+    first, *others = replies
+    for name in others:
+        lone = sorted(replies[first].keys() ^ replies[name].keys())
+        if lone:
+            has, lacks = (first, name) if lone[0] in replies[first] else (name, first)
+            raise CompareError(
+                f"question {lone[0]!r} is answered by {has}, not by {lacks} ({len(lone):,} such): runs are compared on the same questions "
+                "only; run both with the same `eval_limit`"
+            )
 
 
 def _reply(row: QARow, entry: dict, threshold: float) -> Reply:
     best = [(start, end, probability) for start, end, _, probability in entry["nbest"]]
-    answered = bool(best) and entry["null"] - entry["nbest"][0][2] <= threshold
-    start, end, probability = best[0] if answered else (None, None, entry["nothing"])
-    text, golds = row.context[start:end] if answered else "", [text for _, text in row.answers] or [""]
-    return Reply(start, end, text, probability, exact(text, golds), f1(text, golds), entry["nothing"], best)
+    if not all(0 <= start < end <= len(row.context) for start, end, _ in best):
+        raise CompareError(f"question {row.id!r}: an n-best span lies outside its passage of {len(row.context):,} characters")
+    golds, diff = gold_texts(row), entry["null"] - entry["nbest"][0][2] if best else float("inf")
+    span = row.context[best[0][0] : best[0][1]] if best else ""
+    start, end, probability = best[0] if best and diff <= threshold else (None, None, entry["nothing"])
+    text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))
+    given = scores if text else (exact("", golds), f1("", golds))
+    return Reply(start, end, text, probability, *given, entry["nothing"], best, *scores, diff)
 
 
-def score_table(runs: dict[str, Run], questions: Sequence[Question], table: str | None = None, task: str = "squad") -> list[dict]:
-    """A row a run: EM and F1 at the tuned threshold with the standard error of the mean over questions, span F1, the difference of F1
-    to the first run; beside them, what the paper reports for the setting of that name (`table`, a key of `paper.TABLES`).
-
-    Two rows more: always answering nothing, and the lexical-overlap baseline (which always answers). In percent.
-    """
-    paper, first, rows = TABLES.get(table or "", {}), next(iter(runs)), []
-    base = runs[first].metrics[task]["f1"]
-    for name, run in runs.items():
-        scores, said = run.metrics[task], paper.get(name, (None, None))
-        errors = {key: _standard_error([100 * getattr(q.replies[name], key) for q in questions]) for key in ("em", "f1")}
-        row = {"run": name, "EM": scores["em"], "± EM": errors["em"], "F1": scores["f1"], "± F1": errors["f1"]}
-        row |= {"span F1": scores["span_f1"], f"ΔF1 to {first}": scores["f1"] - base if name != first else None}
-        if paper:
-            row |= {"paper EM": said[0], "paper F1": said[1]}
-            row["paper ΔF1"] = said[1] - paper[first][1] if name != first and name in paper and first in paper else None
-        rows.append(row)
-    return [*rows, *floors([q.row for q in questions])]
-
-
-def floors(rows: Sequence[QARow]) -> list[dict]:
-    """What can be had without training, as rows of `score_table`: always nothing, and the lexical-overlap baseline."""
-    golds = [[text for _, text in row.answers] or [""] for row in rows]
-    able = [row for row in rows if row.answers]
-    nothing, lexical = qa_scores([""] * len(rows), golds), qa_scores(lexical_answers(rows), golds)
-    spans = qa_scores(lexical_answers(able), [[text for _, text in row.answers] for row in able])["f1"] if able else None
-    return [
-        {"run": "always nothing", "EM": nothing["em"], "F1": nothing["f1"]},
-        {"run": "lexical overlap", "EM": lexical["em"], "F1": lexical["f1"], "span F1": spans},
-    ]
-
-
-def _standard_error(values: list[float]) -> float | None:
-    n = len(values)
-    mean = sum(values) / n
-    return sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
-
-
-def points(runs: dict[str, Run], table: list[dict]) -> dict[str, dict]:
-    """Scores and their standard errors of each run, for `plots.points_figure`, from the rows of `score_table`."""
-    keys = {"em": "EM", "f1": "F1", "em_error": "± EM", "f1_error": "± F1"}
-    return {row["run"]: {key: row[name] for key, name in keys.items()} for row in table if row["run"] in runs}
-
-
-def by_weight(runs: dict[str, Run], found: dict[str, dict]) -> dict[str, dict]:
-    """`points` by the weight of question answering, as in the paper's figure 3: runs of the largest mixture, and of the main task alone."""
-    sizes = {name: len(run.config["tasks"]) for name, run in runs.items()}
-    return {str(run.config["qa_weight"]): found[name] for name, run in runs.items() if sizes[name] in (1, max(sizes.values()))}
+def _placed(row: QARow, text: str) -> Reply:
+    """The reply of a text without n-best, at its first place in the passage; no span score where it is nothing."""
+    start, golds = row.context.find(text) if text else -1, gold_texts(row)
+    place = (start, start + len(text)) if start >= 0 else (None, None)
+    return Reply(*place, text, None, exact(text, golds), f1(text, golds), None, [])
 
 
 def find(questions: Sequence[Question], title: str, words: Sequence[str]) -> Question | None:

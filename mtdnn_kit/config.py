@@ -12,7 +12,7 @@ from typing import Any, Literal, get_type_hints
 
 import yaml
 
-from mtdnn_kit.registry import DATASETS, Dataset, dataset_from
+from mtdnn_kit.registry import DATASETS, REST, Dataset, dataset_from
 from mtdnn_kit.values import ConfigError, nearest, typed
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -169,6 +169,7 @@ def _check_tasks(c: Config) -> None:
     _require(bool(c.tasks), "tasks", "names no task")
     for name, row in c.define.items():
         _require(name not in DATASETS, "define", f"{name!r} is already a task of the kit: choose another name")
+        _require(not name.endswith(REST), "define", f"{name!r}: {REST} ends the name of a second scored set; choose another name")
         _require(name.replace("_", "").replace("-", "").isalnum(), "define", f"{name!r}: a name has letters, digits, - and _ only")
         try:
             dataset_from(name, row)

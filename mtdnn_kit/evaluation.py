@@ -13,9 +13,11 @@ import torch
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.model import MultiTask, load_model, takes_token_types
+from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow
 from mtdnn_kit.runs import Run, RunError, write_json, write_whole
 from mtdnn_kit.tasks import TYPES, labels, qa
+from mtdnn_kit.tasks.answers import Answer, Answers
 
 TOKENS = 8192  # of a batch in evaluation, padding included
 
@@ -59,43 +61,50 @@ def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision:
     return found
 
 
-def evaluate(model: MultiTask, setup, precision: str, folder: Path) -> dict[str, dict]:
-    """Scores every task that has a scored split and writes its predictions into `folder`; returns {task: scores}.
+def evaluate(model: MultiTask, scored: dict, held_out: dict, config: Config, precision: str, folder: Path) -> dict[str, dict]:
+    """Scores every task that has scored rows and writes its predictions into `folder`; returns {task: scores}.
 
-    setup: what `prepare` returned. A qa task without threshold articles is scored at threshold 0.
+    scored, held_out: task → features (see `preparation.Setup`). A qa task without threshold articles is scored at threshold 0. The rest of
+    a cut split (`registry.REST`) is scored as its task is, at the same threshold.
     """
     folder.mkdir(exist_ok=True)
-    metrics = {}
-    for task, features in setup.scored.items():
-        found = predict(model, task, features, setup.config, precision)
+    metrics, thresholds = {}, {}
+    for name, features in scored.items():
+        task = name.removesuffix(REST)
+        found = predict(model, task, features, config, precision)
         if model.specs[task]["type"] == "qa":
-            threshold = 0.0
-            if task in setup.held_out:
-                rows = setup.held_out[task].rows
-                threshold = qa.tune(rows, predict(model, task, setup.held_out[task], setup.config, precision))
-            metrics[task] = qa.scores(features.rows, found, threshold)
-            write_answers(folder, task, features.rows, found, threshold)
+            if task not in thresholds:
+                thresholds[task] = _tuned(model, task, held_out, config, precision)
+            metrics[name] = qa.scores(features.rows, found, thresholds[task])
+            write_answers(folder, name, features.rows, found, thresholds[task])
         else:
-            metrics[task] = labels.scores(features.rows, found, setup.config.datasets[task].metrics)
-            write_whole(folder / f"{task}.jsonl", "".join(json.dumps(vars(choice)) + "\n" for choice in found))
+            metrics[name] = labels.scores(features.rows, found, config.datasets[task].metrics)
+            write_whole(folder / f"{name}.jsonl", "".join(json.dumps(vars(choice)) + "\n" for choice in found))
     return metrics
 
 
-def write_answers(folder: Path, task: str, rows: list[QARow], answers: list[qa.Answer], threshold: float) -> None:
+def _tuned(model: MultiTask, task: str, held_out: dict, config: Config, precision: str) -> float:
+    """The threshold that is best for the threshold articles; 0 without any."""
+    if task not in held_out:
+        return 0.0
+    return qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))
+
+
+def write_answers(folder: Path, task: str, rows: list[QARow], answers: Answers, threshold: float) -> None:
     """TASK.json in the official format {id: text}, and TASK_nbest.jsonl.gz: character offsets, scores and probabilities, no text.
 
     Scores are written unrounded, so that what is read back has the same order, ties and answers.
     """
-    texts = {row.id: answer.text(row.context, threshold) for row, answer in zip(rows, answers, strict=True)}
-    write_json(folder / f"{task}.json", texts)
+    write_json(folder / f"{task}.json", {row.id: answer.text(row.context, threshold) for row, answer in zip(rows, answers, strict=True)})
     lines = []
-    for a in answers:
-        best = [[s.start, s.end, s.score, round(p, 6)] for s, p in zip(a.spans, a.probabilities, strict=False)]
-        lines.append(json.dumps({"id": a.id, "null": a.null, "nothing": round(a.probabilities[-1], 6), "nbest": best}))
+    for answer, windows in zip(answers, answers.windows.tolist(), strict=True):
+        probabilities = [round(p, 6) for p in answer.probabilities]
+        best = [[*span, p] for span, p in zip(answer.spans, probabilities, strict=False)]
+        lines.append(json.dumps({"id": answer.id, "null": answer.null, "nothing": probabilities[-1], "windows": windows, "nbest": best}))
     write_whole(folder / f"{task}_nbest.jsonl.gz", gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
 
 
-def ask(run: Run, question: str, context: str, task: str | None = None) -> tuple[str, qa.Answer]:
+def ask(run: Run, question: str, context: str, task: str | None = None) -> tuple[str, Answer]:
     """A finished run's answer to a question of one's own: the text at its tuned threshold ("" for nothing), and the n-best.
 
     task: which of its qa tasks answers; None: the first. Raises RunError where the run has none.

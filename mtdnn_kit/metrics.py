@@ -1,14 +1,15 @@
 """Scores: plain values in, plain values out. Knows no model, no row and no file, and imports nothing of ours.
 
-EM, F1 and the threshold follow the official SQuAD 2.0 evaluation (Rajpurkar et al., 2018): answers are compared after lower-casing and
-without punctuation, articles and spare white space; of several gold answers the best counts; the denominator is questions. All scores
-are in percent, where not said otherwise. Shapes: N questions or rows.
+EM and F1 follow the official SQuAD 2.0 evaluation (Rajpurkar et al., 2018): answers are compared after lower-casing and without
+punctuation, articles and spare white space; of several gold answers the best counts; the denominator is questions. All scores are in
+percent, where not said otherwise. What a threshold does to them is in `thresholds`. Shapes: N questions or rows.
 """
 
+import math
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,76 +53,27 @@ def qa_scores(answers: Sequence[str], golds: Sequence[Sequence[str]]) -> dict[st
     if not len(answers):
         raise ValueError("there are no questions to score")
     pairs = list(zip(answers, golds, strict=True))
-    return {"em": _percent([exact(*p) for p in pairs]), "f1": _percent([f1(*p) for p in pairs]), "n": len(pairs)}
+    return {"em": percent([exact(*p) for p in pairs]), "f1": percent([f1(*p) for p in pairs]), "n": len(pairs)}
 
 
-def score_at(threshold: float, span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> float:
-    """Score at a threshold: a question whose diff is above it gets `nothing`, every other its `span` score.
+def matched(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str]) -> tuple[list[str], list[Sequence[str]]]:
+    """Answers and gold answers in the order of `golds`, for `qa_scores`: {id: accepted answers} and {id: answer}, "" for nothing.
 
-    span, nothing [N]: scores, 0 to 1, of the best span and of answering nothing; diff [N]: null − best.
+    Raises ValueError that names the id: a prediction for no question of these, a question without one, an answer that is no text.
     """
-    return _percent(np.where(np.asarray(diff) > threshold, nothing, span))
-
-
-def best_threshold(span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> tuple[float, float]:
-    """(τ, score at it): the threshold that is best on these questions, exactly, whatever their order.
-
-    Arguments as for `score_at`. Only the values of `diff` matter as thresholds, and one below them all (nothing is ever answered);
-    questions of equal diff change sides together. Of equally good thresholds the least is taken. Raises ValueError on NaN and
-    on no questions; diff may be infinite where no span is possible.
-    """
-    span, nothing, diff = (np.asarray(x, np.float64) for x in (span, nothing, diff))
-    if not len(diff) or np.isnan(span + nothing).any() or np.isnan(diff).any():
-        raise ValueError("a threshold needs at least one question, and no score may be NaN")
-    levels, group = np.unique(diff, return_inverse=True)
-    gains = np.zeros(len(levels))
-    for g, gain in sorted(zip(group.tolist(), (span - nothing).tolist(), strict=True)):  # sorted: one sum in any order of the questions
-        gains[g] += gain
-    finite = levels[np.isfinite(levels)]
-    lowest = float(np.nextafter(finite[0], -np.inf)) if len(finite) else 0.0
-    totals = np.concatenate([[0.0], np.cumsum(gains)])[: len(finite) + 1]
-    best = int(np.argmax(totals > totals.max() - 1e-9))
-    threshold = float(finite[best - 1]) if best else lowest
-    return threshold, score_at(threshold, span, nothing, diff)
-
-
-def qa_threshold_scores(
-    em: np.ndarray, f1: np.ndarray, nothing: np.ndarray, answerable: np.ndarray, diff: np.ndarray, threshold: float
-) -> dict[str, float | None]:
-    """All scores of SQuAD 2.0 questions whose best spans score em, f1 [N] (0 to 1) and whose null − best is diff [N].
-
-    nothing [N]: score of answering nothing; answerable [N]: whether the question has a gold answer. `em, f1` are at `threshold`, `em_at_0,
-    f1_at_0` at 0, `best_em, best_f1` at the best thresholds on these very questions (an upper bound, no result); `has_answer_…` over
-    answerable questions at `threshold`, `span_…` the same with nothing not allowed; `no_answer_accuracy` over the unanswerable, at
-    `threshold`. A score over no questions is None.
-    """
-    em, f1, nothing, diff = (np.asarray(x, np.float64) for x in (em, f1, nothing, diff))
-    answerable = np.asarray(answerable, bool)
-    em_threshold, best_em = best_threshold(em, nothing, diff)
-    f1_threshold, best_f1 = best_threshold(f1, nothing, diff)
-    em_given, f1_given = (np.where(diff > threshold, nothing, span) for span in (em, f1))
-    return {
-        "em": _percent(em_given),
-        "f1": _percent(f1_given),
-        "threshold": float(threshold),
-        "em_at_0": score_at(0.0, em, nothing, diff),
-        "f1_at_0": score_at(0.0, f1, nothing, diff),
-        "best_em": best_em,
-        "best_em_threshold": em_threshold,
-        "best_f1": best_f1,
-        "best_f1_threshold": f1_threshold,
-        "has_answer_em": _percent(em_given[answerable]),
-        "has_answer_f1": _percent(f1_given[answerable]),
-        "span_em": _percent(em[answerable]),
-        "span_f1": _percent(f1[answerable]),
-        "no_answer_accuracy": _percent(em_given[~answerable]),
-        "n": len(em),
-    }
+    for what, ids, others in (("is that of no question here", predictions, golds), ("has no prediction", golds, predictions)):
+        lacking = [key for key in ids if key not in others]
+        if lacking:
+            raise ValueError(f"id {lacking[0]!r} {what} ({len(lacking):,} such of {len(ids):,}); every question needs exactly one answer")
+    for key in golds:
+        if not isinstance(predictions[key], str):
+            raise ValueError(f'id {key!r}: the answer is {predictions[key]!r}; it must be text, "" for nothing')
+    return [predictions[key] for key in golds], list(golds.values())
 
 
 def accuracy(gold: Sequence[int], said: Sequence[int]) -> float:
     """Share of right labels."""
-    return _percent(_labels(gold) == _labels(said))
+    return percent(_labels(gold) == _labels(said))
 
 
 def matthews(gold: Sequence[int], said: Sequence[int]) -> float:
@@ -147,9 +99,28 @@ def _labels(values: Sequence[int]) -> np.ndarray:
     return np.asarray(values, np.int64)
 
 
-def _percent(values) -> float | None:
-    values = np.asarray(values, np.float64)
-    return 100 * float(values.mean()) if len(values) else None
+def percent(values) -> float | None:
+    """100 times the mean, the same in any order of the values; None of nothing."""
+    return 100 * math.fsum(values) / len(values) if len(values) else None
+
+
+def calibration(probability: Sequence[float], right: Sequence[float], bins: int = 10) -> tuple[list[dict], float]:
+    """How far probabilities are what they say: rows {"from", "to", "n", "probability", "right"} of the bins that hold any, and the expected
+    calibration error, the mean distance between the two weighted by n (Guo et al., 2017, eq. 3). All from 0 to 1.
+
+    probability, right [N]: of an answer, and whether it is right. Bins have equal width; each holds its upper end. Raises ValueError
+    without answers and for what is no probability.
+    """
+    probability, right = np.asarray(probability, np.float64), np.asarray(right, np.float64)
+    if not len(probability) or not ((probability >= 0) & (probability <= 1 + 1e-9)).all():
+        raise ValueError("calibration needs at least one probability, each from 0 to 1")
+    edges, rows = np.linspace(0, 1, bins + 1), []
+    number = np.clip(np.searchsorted(edges, probability, side="left") - 1, 0, bins - 1)
+    for i in np.unique(number):
+        inside = number == i
+        means = {"probability": float(probability[inside].mean()), "right": float(right[inside].mean())}
+        rows.append({"from": float(edges[i]), "to": float(edges[i + 1]), "n": int(inside.sum()), **means})
+    return rows, sum(row["n"] * abs(row["right"] - row["probability"]) for row in rows) / len(probability)
 
 
 SCORES = {"accuracy": accuracy, "matthews": matthews, "f1": f1_binary}

@@ -12,10 +12,10 @@ import numpy as np
 from mtdnn_kit.metrics import normalize
 from mtdnn_kit.preparation import Setup
 from mtdnn_kit.rows import QARow
+from mtdnn_kit.slices import QUESTION_WORDS, question_word
 from mtdnn_kit.spans import Tokens, check_lengths, context_room, token_span, windows
 from mtdnn_kit.tasks.qa import Features
 
-QUESTION_WORDS = ("what", "which", "who", "how", "when", "where", "why")
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 
 
@@ -77,12 +77,6 @@ def label_counts(setup: Setup) -> dict[str, dict[str, int]]:
             names = dataset.labels or [f"choice {i}" for i in range(max(found) + 1)]
             counts[task] = {name: found[i] for i, name in enumerate(names)}
     return counts
-
-
-def question_word(row: QARow) -> str:
-    """The first of QUESTION_WORDS in a question; "other" where it has none."""
-    words = re.findall(r"[a-z]+", row.question.lower().replace("whose", "who").replace("whom", "who"))
-    return next((word for word in words if word in QUESTION_WORDS), "other")
 
 
 def answer_type(text: str) -> str:

@@ -80,15 +80,22 @@ def loss_figure(records: list[dict], total: int | None = None, tasks: Sequence[s
 
 def running_mean(values: list[float], share: float = 0.05) -> list[float]:
     """Mean over the last `share` of all values (at least 5)."""
-    sums, width = np.concatenate([[0.0], np.cumsum(values)]), max(5, int(len(values) * share))
-    low = np.maximum(np.arange(1, len(sums)) - width, 0)
-    high = np.arange(1, len(sums))
-    return ((sums[high] - sums[low]) / (high - low)).tolist()
+    return [float(np.mean(some)) for some in _last(values, share)]
+
+
+def running_error(values: list[float], share: float = 0.05) -> list[float]:
+    """1.96 standard errors of `running_mean`, the values being taken as independent; 0 for a single value."""
+    return [1.96 * float(np.std(some, ddof=1)) / len(some) ** 0.5 if len(some) > 1 else 0.0 for some in _last(values, share)]
+
+
+def _last(values: list[float], share: float) -> list[list[float]]:
+    width = max(5, int(len(values) * share))
+    return [values[max(i - width, 0) : i] for i in range(1, len(values) + 1)]
 
 
 def scores_figure(metrics: dict[str, dict]) -> Figure:
     """What a run scores, task by task, in percent; for question answering the tuned threshold's EM and F1 and the spans alone."""
-    honest = ("em", "f1", "span_em", "span_f1", "no_answer_accuracy")
+    honest = ("em", "f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap")
     bars = [
         (f"{task} {name}", value, i)
         for i, (task, scores) in enumerate(metrics.items())
@@ -154,12 +161,13 @@ def _detached(figure: Figure) -> Figure:
 def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], settings: Sequence[str], xlabel: str) -> Figure:
     """Figures 3 and 4 of the paper, redrawn: EM and F1 over the settings, what the paper reports (left) beside what was run here (right).
 
-    ours: setting → {"em", "f1", "em_error", "f1_error"}; a setting that was not run is left out. Both panels span as many points.
+    ours: setting → {"em", "em_low", "em_high", "f1", …}, the ends of the 95 % intervals; a setting that was not run is left out. Both
+    panels span as many points. The paper gives no intervals.
     """
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
         theirs = {name: {"em": em, "f1": f1} for name, (em, f1) in paper.items()}
-        for axes, scores, title in zip(panels, (theirs, ours), ("the paper (one run a point)", "run here (± standard error)"), strict=True):
+        for axes, scores, title in zip(panels, (theirs, ours), ("the paper (one run a point)", "run here (95 % intervals)"), strict=True):
             _points(axes, scores, settings)
             axes.set(title=title, xlabel=xlabel, ylabel="percent")
         span = max(np.ptp(axes.get_ylim()) for axes in panels)
@@ -174,10 +182,13 @@ def _points(axes, scores: dict[str, dict], settings: Sequence[str]) -> None:
     for i, key in enumerate(("f1", "em")):
         at = [k for k, name in enumerate(settings) if name in scores]
         values = [scores[settings[k]][key] for k in at]
-        errors = [scores[settings[k]].get(f"{key}_error") or 0 for k in at]
+        ends = [[scores[settings[k]].get(f"{key}_{end}") for k in at] for end in ("low", "high")]
         style = dict(color=COLOURS[i], ls=LINES[i], marker="os"[i], ms=6)
-        axes.errorbar(at, values, errors if any(errors) else None, capsize=3, label=key.upper(), **style)
-        for k, value in zip(at, values, strict=True):
+        beside = np.array(at) + 0.06 * (2 * i - 1)  # so that the intervals of EM and F1 do not hide each other
+        axes.plot(beside, values, label=key.upper(), **style)
+        if at and None not in ends[0]:
+            axes.errorbar(beside, values, np.abs(np.array(ends) - values), fmt="none", ecolor=COLOURS[i], capsize=3)
+        for k, value in zip(beside, values, strict=True):
             box = dict(facecolor="white", edgecolor="none", alpha=0.7, pad=0.5)
             axes.annotate(f"{value:.1f}", (k, value), (7, 5), textcoords="offset points", fontsize=8, bbox=box)
     axes.set(xticks=range(len(settings)), xticklabels=settings, xlim=(-0.4, len(settings) - 0.4))
@@ -186,14 +197,18 @@ def _points(axes, scores: dict[str, dict], settings: Sequence[str]) -> None:
 
 
 def study_figure(states: Sequence) -> Figure:
-    """Running mean of the main task's loss, one line a run of a study. states: `progress.Progress.states`."""
+    """Running mean of the main task's loss with a band of 1.96 standard errors of that mean over the batches, one line a run of a study.
+
+    states: `progress.Progress.states`.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
         for i, state in enumerate(states):
             if state.losses:
-                steps, losses = zip(*state.losses, strict=True)
-                style = dict(color=COLOURS[i % 7], ls=LINES[i % 7], lw=2)
-                axes.plot(steps, running_mean(losses), label=state.name, **style)
+                steps, losses = (list(column) for column in zip(*state.losses, strict=True))
+                middle, spread = running_mean(losses), running_error(losses)
+                axes.plot(steps, middle, label=state.name, color=COLOURS[i % 7], ls=LINES[i % 7], lw=2)
+                axes.fill_between(steps, np.subtract(middle, spread), np.add(middle, spread), color=COLOURS[i % 7], alpha=0.12, lw=0)
         longest = max((state.total or 0 for state in states), default=0) or 1
         axes.set(xlabel="step", ylabel="main task: running mean of the loss", ylim=(0, None), xlim=(0, longest))
         named = sum(bool(state.losses) for state in states)

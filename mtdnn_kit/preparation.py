@@ -12,6 +12,7 @@ from mtdnn_kit.batches import batches, count, generator
 from mtdnn_kit.config import Config, ConfigError, resolve
 from mtdnn_kit.encoders import Encoder, find_encoder
 from mtdnn_kit.model import load_encoder_config, load_tokenizer, takes_token_types
+from mtdnn_kit.registry import REST
 from mtdnn_kit.runs import Run
 from mtdnn_kit.sampler import Schedule, draw, weights
 from mtdnn_kit.sources import Rows, load
@@ -20,7 +21,10 @@ from mtdnn_kit.tasks import TYPES
 
 @dataclass(frozen=True)
 class Setup:
-    """A run before its first step. `train`, `held_out`, `scored`: task → features; `held_out` are the threshold articles' questions."""
+    """A run before its first step. `train`, `held_out`, `scored`: task → features; `held_out` are the threshold articles' questions.
+
+    `scored` may also hold the rest of a split that was cut, as TASK_rest (`registry.REST`).
+    """
 
     config: Config
     encoder: Encoder
@@ -79,24 +83,13 @@ def prepare(config: Config) -> Setup:
 
     Raises DataError, EncoderError, ConfigError or another ValueError, each saying what to change, before anything is trained or written.
     """
-    datasets = config.datasets
     encoder = _encoder(config)
-    tokenizer, types = load_tokenizer(encoder.path), takes_token_types(load_encoder_config(encoder.path, config.max_length))
-    tables = {(t, s): _load(t, d, s, config.data) for t, d in datasets.items() for s in dict.fromkeys((d.train, d.score)) if s}
-    rows = {task: tables[task, d.train].rows for task, d in datasets.items()}
-    held, rows = _hold_out(rows, datasets, config.threshold_articles)
-    rows = {task: _subset(some, config.train_limit) for task, some in rows.items()}
-    scored = {task: _subset(tables[task, d.score].rows, config.eval_limit) for task, d in datasets.items() if d.score}
-
-    def features(some: dict[str, list]) -> dict[str, object]:
-        return {task: TYPES[datasets[task].type].features(r, datasets[task], tokenizer, config, types) for task, r in some.items()}
-
-    train = features(rows)
+    tokenizer, segments = load_tokenizer(encoder.path), takes_token_types(load_encoder_config(encoder.path, config.max_length))
+    rows, sources = read_rows(config)
+    train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
     sizes = {task: count(len(f.lengths), config.batch_size) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes)
-    sources = {f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint} for (t, s), r in tables.items()}
-    held, scored = features({task: _subset(some, config.eval_limit) for task, some in held.items()}), features(scored)
-    return Setup(config, encoder, tokenizer, train, held, scored, schedule, probabilities, sources)
+    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources)
 
 
 def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
@@ -114,6 +107,33 @@ def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[s
     epochs, steps = np.unique(schedule.epoch, return_counts=True)
     mean = np.average([p(int(epoch)) for epoch in epochs], axis=0, weights=steps)
     return schedule, dict(zip(sizes, mean.tolist(), strict=True))
+
+
+def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, dict, dict], dict[str, dict]]:
+    """Rows by task: to train on, held out to tune the threshold, to score; and where each split is from, with its fingerprint.
+
+    training: False reads the scored rows alone. Raises DataError, and ConfigError for threshold articles that are not there.
+    """
+    datasets = config.datasets
+    wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
+    tables = {(t, s): _load(t, d, s, config.data) for t, d, s in wanted}
+    if config.data == "hub":  # what the cut of a scored split leaves is scored, too
+        cut = {task: d for task, d in datasets.items() if d.score and d.cut}
+        tables |= {(task + REST, d.score): load(task, d, d.score, "hub", rest=True) for task, d in cut.items()}
+    train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
+    held_out, train = _hold_out(train, datasets, config.threshold_articles) if training else ({}, {})
+    named = {name: d.score for task, d in datasets.items() if d.score for name in (task, task + REST)}
+    scored = {name: tables[name, split].rows for name, split in named.items() if (name, split) in tables}
+    sources = {f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint} for (t, s), r in tables.items()}
+    limits = (config.train_limit, config.eval_limit, config.eval_limit)
+    parts = zip((train, held_out, scored), limits, strict=True)
+    return tuple({task: _subset(some, limit) for task, some in part.items()} for part, limit in parts), sources
+
+
+def make_features(config: Config, rows: dict[str, list], tokenizer, segments: bool) -> dict[str, object]:
+    """Features of rows by task; `segments`: whether the encoder takes token types."""
+    datasets = {name: config.datasets[name.removesuffix(REST)] for name in rows}
+    return {name: TYPES[d.type].features(rows[name], d, tokenizer, config, segments) for name, d in datasets.items()}
 
 
 def _load(task: str, dataset, split: str, data: str) -> Rows:

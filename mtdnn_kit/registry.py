@@ -16,6 +16,7 @@ ROLES = {
 OPTIONAL_ROLES = ("second", "start", "title")
 METRICS = ("accuracy", "matthews", "f1")  # names in `metrics.SCORES`
 CUTS = ("cs224n",)  # names in `sources.CUTS`
+REST = "_rest"  # ends the name under which the part of a scored split that its cut leaves is scored, untouched by any choice
 
 
 @dataclass(frozen=True)

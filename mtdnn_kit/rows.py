@@ -48,6 +48,11 @@ class MCCRow(NamedTuple):
     label: int
 
 
+def gold_texts(row: QARow) -> list[str]:
+    """The answers that the official scorer accepts: "" alone for an unanswerable question."""
+    return [text for _, text in row.answers] or [""]
+
+
 def from_record(dataset: Dataset, record: dict, number: int) -> QARow | SCRow | MCCRow:
     """The row of a record; number: its place in the file, from 0. Raises DataError: a column missing, a value that cannot be right."""
     _check_columns(dataset, record)

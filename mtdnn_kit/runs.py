@@ -123,20 +123,29 @@ class Run:
         """{question id: answer} at the tuned threshold, the official format."""
         return json.loads(self._text(f"predictions/{task}.json"))
 
+    def has_nbest(self, task: str = "squad") -> bool:
+        """Whether the run keeps its n-best; one that `imports` made of a predictions file has none."""
+        return (self.path / f"predictions/{task}_nbest.jsonl.gz").is_file()
+
     def nbest(self, task: str = "squad") -> Iterator[dict]:
         """Per question: id, null score, and n-best as [start, end, score, probability], character offsets."""
         with gzip.open(self.path / f"predictions/{task}_nbest.jsonl.gz", "rt", encoding="utf-8") as lines:
             yield from map(json.loads, lines)
 
     def keep(self, folder: Path) -> None:
-        """Copies what comparing needs (parameters, manifest, log, scores, n-best) into `folder`: neither model nor anybody's text."""
-        names = ["config.yaml", "log.jsonl", "metrics.json", "manifest.json"]
-        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, kind in self.types.items() if kind == "qa" and task in self.metrics]
+        """Copies what comparing needs (parameters, manifest, log, scores, n-best) into `folder`: neither model nor anybody's text.
+
+        Raises RunError for a run without n-best: its answers are text.
+        """
+        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores]
+        if not nbest and "qa" in self.types.values():
+            raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
 
         def fill(partial: Path) -> None:
             (partial / "predictions").mkdir()
-            for name in [*nbest, *names]:
-                shutil.copyfile(self.path / name, partial / name)
+            for name in [*nbest, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
+                if name != "log.jsonl" or (self.path / name).exists():
+                    shutil.copyfile(self.path / name, partial / name)
 
         write_folder(folder, fill)
 

@@ -53,10 +53,11 @@ class Rows:
         return len(self.rows)
 
 
-def load(task: str, dataset: Dataset, split: str, data: str) -> Rows:
+def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False) -> Rows:
     """The rows of a split; `data` is "sample", "hub" or a folder that holds FOLDER/SPLIT.jsonl or .jsonl.gz.
 
-    Of the hub's scored split, only the part that `dataset.cut` names. Raises DataError: out of reach, missing, unreadable, a row at fault.
+    Of the hub's scored split, only the part that `dataset.cut` names, or, with `rest`, the other one: a second set to score on, untouched
+    by what was chosen on the first. Raises DataError: out of reach, missing, unreadable, a row at fault.
     """
     if data == "hub":
         where = origin = " ".join(filter(None, ("hub", dataset.hub, dataset.hub_config, split)))
@@ -65,24 +66,25 @@ def load(task: str, dataset: Dataset, split: str, data: str) -> Rows:
         where, origin, records = _from_folder(dataset, split, data)
     rows = _checked(dataset, records, where)
     if data == "hub" and split == dataset.score and dataset.cut:
-        rows, origin = CUTS[dataset.cut](rows), f"{origin} ({dataset.cut})"
+        rows, origin = CUTS[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
     return Rows(task, split, origin, rows, _fingerprint(rows))
 
 
-def cs224n(records: list[QARow]) -> list[QARow]:
-    """The CS224N dev split (the paper's; its tables are k/6078): the questions of SQuAD 2.0's dev set on 16 articles, in their order.
+def cs224n(records: list[QARow]) -> tuple[list[QARow], list[QARow]]:
+    """The CS224N dev split (the paper's; its tables are k/6078): the questions of SQuAD 2.0's dev set on 16 articles; and the 5,795 others.
 
-    Raises DataError unless these are 6,078 questions, 3,168 of them unanswerable.
+    Raises DataError unless the first are 6,078 questions, 3,168 of them unanswerable, and the others 5,795.
     """
-    kept = [row for row in records if row.title in CS224N_TITLES]
+    kept, rest = ([row for row in records if (row.title in CS224N_TITLES) == inside] for inside in (True, False))
     empty = sum(not row.answers for row in kept)
+    changed = "the hub's data are not what they were. Scores would not compare with the paper's; "
+    remedy = "set `data:` to a folder with the split you want to score."
     if (len(kept), empty) != (6078, 3168):
-        raise DataError(
-            f"cs224n: the 16 articles have {len(kept):,} questions, {empty:,} of them unanswerable, not 6,078 and 3,168: "
-            "the hub's data are not what they were. Scores would not compare with the paper's; "
-            "set `data:` to a folder with the split you want to score."
-        )
-    return kept
+        found = f"the 16 articles have {len(kept):,} questions, {empty:,} of them unanswerable, not 6,078 and 3,168"
+        raise DataError(f"cs224n: {found}: {changed}{remedy}")
+    if len(rest) != 5795:
+        raise DataError(f"cs224n: the dev set has {len(rest):,} questions on other articles, not 5,795: {changed}{remedy}")
+    return kept, rest
 
 
 CUTS = {"cs224n": cs224n}
@@ -171,8 +173,17 @@ def _checked(dataset: Dataset, records: Iterable, where: str) -> list:
                     raise DataError(f"id {short.repr(row.id)} is already that of row {seen[row.id]}: give each question an id of its own")
                 row = row._replace(context=contexts.setdefault(row.context, row.context))
         except DataError as error:
-            raise DataError(f"{where}, row {number}: {error}") from None
+            raise DataError(f"{where}, row {number}{_named(dataset, record)}: {error}") from None
         rows.append(row)
     if not rows:
         raise DataError(f"{where}: no rows in it: each row is a JSON object on a line of its own")
     return rows
+
+
+def _named(dataset: Dataset, record: dict | bytes) -> str:
+    """A question's id, where it can be read, for an error's message."""
+    try:
+        found = (from_line(record) if isinstance(record, bytes) else record).get(dataset.columns.get("id"))
+    except DataError:
+        found = None
+    return f" (id {short.repr(found)})" if isinstance(found, str) else ""

@@ -1,9 +1,9 @@
-"""Windows and answers: from characters to tokens and back. Pure functions on text, integers and scores; no model, no task, no file.
+"""Windows and answers: from characters to tokens and back. Pure functions on text and integers; no model, no score, no task, no file.
 
 A question–context pair reads `[CLS] question [SEP] context [SEP]` (paper, "Model"). A context that does not fit is cut into windows that
 share `overlap` tokens. `[CLS]`, position 0, carries the null answer. Question and context are tokenised apart and put together here, so
 that no length of the question can upset the tokenizer, and each context is tokenised once however many questions it has.
-Shapes: W windows, T tokens, M context tokens, K tokens of the longest answer.
+Shapes: T tokens.
 """
 
 from typing import NamedTuple
@@ -33,14 +33,6 @@ class Tokens(NamedTuple):
     ids: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
-
-
-class Span(NamedTuple):
-    """A candidate answer: characters [start, end) of the context and its score, start logit + end logit in fp32."""
-
-    start: int
-    end: int
-    score: float
 
 
 def pair_frame(tokenizer) -> Frame:
@@ -119,51 +111,3 @@ def window_label(span: tuple[int, int] | None, window: tuple[int, int], first: i
     if span is None or span[0] < window[0] or span[1] >= window[1]:
         return NULL, NULL
     return first + span[0] - window[0], first + span[1] - window[0]
-
-
-def best_spans(start: np.ndarray, end: np.ndarray, starts: np.ndarray, ends: np.ndarray, n: int, max_answer: int) -> list[list[Span]]:
-    """The n best spans of each window, over *all* spans of at most `max_answer` tokens.
-
-    start, end: logits of the context's tokens [W, M]; starts, ends: characters of those tokens [W, M], start == end where a token is
-    padding or has no character, and so can be no end of an answer. Order: (−score, start, end); one entry a character span, the best.
-    """
-    windows_, tokens = start.shape
-    width = min(max_answer, tokens)
-    if not tokens:
-        return [[] for _ in range(windows_)]
-    usable = ends > starts
-    low = np.float32(-np.inf)
-    first = np.where(usable, start.astype(np.float32), low)
-    last = np.pad(np.where(usable, end.astype(np.float32), low), ((0, 0), (0, width - 1)), constant_values=low)
-    scores = first[:, :, None] + np.lib.stride_tricks.sliding_window_view(last, width, axis=1)  # [W, M, K]: score of (i, i + k)
-    return [_best_of(scores[w].ravel(), width, starts[w], ends[w], n) for w in range(windows_)]
-
-
-def _best_of(scores: np.ndarray, width: int, starts: np.ndarray, ends: np.ndarray, n: int) -> list[Span]:
-    """`best_spans` of one window; scores is flat, entry i · width + k is the span of tokens i … i + k."""
-    possible, take = int(np.count_nonzero(scores > -np.inf)), n
-    while True:
-        take = min(take, possible)
-        if not take:
-            return []
-        least = np.partition(scores, len(scores) - take)[len(scores) - take]
-        found = np.flatnonzero(scores >= least)  # every span that ties with the last one, too
-        first = found // width
-        a, b, value = starts[first], ends[first + found % width], scores[found]
-        order = np.lexsort((b, a, -value))
-        spans: dict[tuple[int, int], float] = {}
-        for i in order:
-            spans.setdefault((int(a[i]), int(b[i])), float(value[i]))
-        if len(spans) >= n or take == possible:
-            return [Span(*key, score) for key, score in list(spans.items())[:n]]
-        take *= 2  # several token spans shared their characters: look further down
-
-
-def merge_spans(per_window: list[list[Span]], n: int) -> list[Span]:
-    """The n best spans of a question from those of its windows: the best score of each character span; order (−score, start, end)."""
-    best: dict[tuple[int, int], float] = {}
-    for span in (span for spans in per_window for span in spans):
-        key = (span.start, span.end)
-        best[key] = max(span.score, best.get(key, span.score))
-    ordered = sorted(best.items(), key=lambda item: (-item[1], item[0]))
-    return [Span(*key, score) for key, score in ordered[:n]]

@@ -91,7 +91,8 @@ def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable[[list[dict]
     seconds += time.perf_counter() - started
 
     write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
-    write_json(run.path / "metrics.json", evaluate(model, setup, precision, run.path / "predictions"))
+    metrics = evaluate(model, setup.scored, setup.held_out, config, precision, run.path / "predictions")
+    write_json(run.path / "metrics.json", metrics)
     write_json(run.path / "manifest.json", {**run_manifest, "status": "finished", "train_seconds": round(seconds, 3), "end": _now()})
     return run
 

@@ -9,12 +9,40 @@ import torch
 import transformers
 import yaml
 from hypothesis import settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.encoders import find_encoder
 
 ROOT = Path(__file__).parents[1]
+LETTERS = st.one_of(
+    st.sampled_from(
+        [
+            *"the Moon rose in 1973; 3.5% of it",
+            "🌍",
+            "👩‍🚀",
+            "🇩🇪",
+            "e\u0301",
+            "ñ",
+            "n\u0303\u0323",
+            "東",
+            "京都",
+            "한국",
+            "ﬁ",
+            "ß",
+            "İ",
+            "Ǆ",
+        ]
+    ),
+    st.sampled_from(
+        ["שלום", "مرحبا", "\u202b", "\u200f", "\x00", "\x07", "\x1b", "\x7f", "\u200b", "\ufeff", "\u00ad", "—", "’", "…", "'"]
+    ),
+    st.sampled_from([*" \t\n\r\x0b\x0c\x85\u00a0\u1680\u2003\u2009\u2028\u2029\u202f\u205f\u3000"]),
+    st.characters(exclude_categories=["Cs"]),
+)
+TEXTS = st.lists(LETTERS, min_size=1, max_size=60).map("".join)  # of every kind of character that a tokenizer must bear
 DIMENSIONS = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, max_position_embeddings=514)
 torch.set_num_threads(1)
 settings.register_profile("ci", derandomize=True)  # the same examples each time; at a desk they are new ones
@@ -25,6 +53,46 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 def tokenizer():
     """The default encoder's own: BERT's uncased wordpieces."""
     return AutoTokenizer.from_pretrained(find_encoder(Config().encoder).path)
+
+
+def byte_level(special: tuple[str, str, str, str]):
+    """A small byte-level tokenizer as RoBERTa's and ModernBERT's are; special: first, separator, pad, unknown."""
+    first, sep, pad, unknown = special
+    tokenizer = Tokenizer(models.BPE(unk_token=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=list(special), initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(["Where does the Rhine rise? In the Alps."] * 20, trainer)
+    ids = [(name, tokenizer.token_to_id(name)) for name in (first, sep)]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {sep}", pair=f"{first} $A {sep} {sep} $B {sep}", special_tokens=ids
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=first, cls_token=first, sep_token=sep, eos_token=sep, pad_token=pad, unk_token=unknown
+    )
+
+
+def cased():
+    """Small wordpieces that keep capitals and accents, as BERT's cased ones do, with token types."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    texts = [(ROOT / "mtdnn_kit" / "sample" / "squad" / "train.jsonl").read_text()]
+    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=600, special_tokens=special))
+    ids = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ids
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]"
+    )
+
+
+@pytest.fixture(scope="session", params=["uncased", "cased", "byte level"])
+def any_tokenizer(request, tokenizer):
+    """The default encoder's wordpieces; cased ones; byte-level ones without token types, several of which may share a character."""
+    others = {"cased": cased, "byte level": lambda: byte_level(("<s>", "</s>", "<pad>", "<unk>"))}
+    return others[request.param]() if request.param in others else tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +137,35 @@ def changed(config: Config, **changes) -> Config:
 def study_text(content: dict) -> str:
     """A study file."""
     return "# Is a test\n# a study?\n" + yaml.safe_dump(content, sort_keys=False)
+
+
+def plain_answers(model, tokenizer, records: list[dict], threshold: float, max_length: int, overlap: int, max_answer: int = 30) -> dict:
+    """{id: answer} of a transformers model, by its own tokenizer's windows and a double loop over all spans of each; slow and plain."""
+    found = {}
+    for record in records:
+        coded = tokenizer(
+            record["question"],
+            record["context"],
+            truncation="only_second",
+            max_length=max_length,
+            stride=overlap,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+            padding=True,
+            return_tensors="pt",
+        )
+        inputs = {name: x for name, x in coded.items() if name in tokenizer.model_input_names}
+        with torch.inference_mode():
+            out = model(**inputs)
+        nulls, best = [], None
+        for w in range(len(coded["input_ids"])):
+            start, end, part = out.start_logits[w].tolist(), out.end_logits[w].tolist(), coded.sequence_ids(w)
+            nulls.append(start[0] + end[0])
+            for i in range(len(start)):
+                for j in range(i, min(i + max_answer, len(start))):
+                    if part[i] == part[j] == 1:
+                        span = (-(start[i] + end[j]), int(coded["offset_mapping"][w][i][0]), int(coded["offset_mapping"][w][j][1]))
+                        best = span if best is None else min(best, span)
+        score, a, b = best
+        found[record["id"]] = record["context"][a:b] if min(nulls) + score <= threshold else ""
+    return found

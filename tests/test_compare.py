@@ -54,6 +54,14 @@ def test_replies_are_the_runs_own_answers_and_scores(runs):
             assert sum(p for *_, p in reply.best) + reply.nothing == pytest.approx(1, abs=1e-4)
 
 
+def test_nothing_is_answered_only_above_the_threshold():
+    row = QARow("1", "", "The cat sat.", "Who sat?", ((4, "cat"),))
+    entry = {"id": "1", "null": 2.5, "nothing": 0.4, "nbest": [[4, 7, 1.0, 0.6]]}
+    at, below = (compare._reply(row, entry, threshold) for threshold in (1.5, 1.25))
+    assert (at.text, at.f1, at.start) == ("cat", 1, 4) and (below.text, below.f1, below.start) == ("", 0, None)
+    assert at.diff == below.diff == 1.5 and at.span_f1 == below.span_f1 == 1 and (at.probability, below.probability) == (0.6, 0.4)
+
+
 def test_answers_differ_as_em_compares_them():
     row = QARow("1", "", "The cat sat.", "Who sat?", ((0, "The cat"),))
 
@@ -63,29 +71,6 @@ def test_answers_differ_as_em_compares_them():
 
     assert not question("The cat", "cat").differ and question("cat", "sat").differ and question("cat", "").differ
     assert not question("cat").differ
-
-
-def test_the_table_sets_the_papers_figures_and_the_floors_beside(runs):
-    questions = compare.pair(runs)
-    table = {row["run"]: row for row in compare.score_table(runs, questions, "table 2")}
-    assert list(table) == ["QA", "QA+SC", "always nothing", "lexical overlap"]
-    metrics = {name: run.metrics["squad"] for name, run in runs.items()}
-    assert table["QA+SC"]["EM"] == metrics["QA+SC"]["em"] and table["QA"]["span F1"] == metrics["QA"]["span_f1"]
-    assert table["QA+SC"]["ΔF1 to QA"] == pytest.approx(metrics["QA+SC"]["f1"] - metrics["QA"]["f1"]) and table["QA"]["ΔF1 to QA"] is None
-    assert (table["QA+SC"]["paper EM"], table["QA+SC"]["paper F1"]) == TABLES["table 2"]["QA+SC"]
-    assert table["QA+SC"]["paper ΔF1"] == pytest.approx(76.435 - 76.18)
-    nothing = 100 * sum(not q.row.answers for q in questions) / len(questions)
-    assert table["always nothing"]["EM"] == table["always nothing"]["F1"] == pytest.approx(nothing)
-    p = metrics["QA"]["em"] / 100
-    assert table["QA"]["± EM"] == pytest.approx(100 * (p * (1 - p) / (len(questions) - 1)) ** 0.5), "a mean of zeros and ones"
-    assert "paper EM" not in compare.score_table(runs, questions)[0]
-
-
-def test_points_of_the_figures(runs):
-    table = compare.score_table(runs, compare.pair(runs))
-    points = compare.points(runs, table)
-    assert points["QA"] == {"em": table[0]["EM"], "f1": table[0]["F1"], "em_error": table[0]["± EM"], "f1_error": table[0]["± F1"]}
-    assert compare.by_weight(runs, points) == {"1.0": points["QA"], "0.5": points["QA+SC"]}
 
 
 def test_only_the_same_rows_are_compared(runs, tmp_path):
@@ -106,13 +91,54 @@ def test_only_the_same_rows_are_compared(runs, tmp_path):
         compare.pair({})
 
 
-def test_a_run_scored_on_fewer_rows_is_compared_on_those(runs, tmp_path):
-    fewer = tmp_path / "fewer"
-    shutil.copytree(runs["QA"].path, fewer)
-    lines = list(runs["QA"].nbest())[:7]
-    (fewer / "predictions" / "squad_nbest.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(x) + "\n" for x in lines).encode()))
-    questions = compare.pair({**runs, "fewer": Run(fewer)})
-    assert [q.row.id for q in questions] == [entry["id"] for entry in lines]
+def edited(run: Run, folder, edit, n: int | None = None) -> Run:
+    """A copy of a run whose n-best entries went through `edit`, and whose metrics say `n`."""
+    shutil.copytree(run.path, folder)
+    lines = edit(list(run.nbest()))
+    (folder / "predictions" / "squad_nbest.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(x) + "\n" for x in lines).encode()))
+    metrics = run.metrics
+    metrics["squad"]["n"] = n or len(lines)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return Run(folder)
+
+
+@pytest.mark.parametrize(
+    ("edit", "n", "message"),
+    [
+        (lambda lines: lines[:7], 132, "other: other has 7 answers to squad, but metrics.json scores 132"),
+        (lambda lines: lines[:-1], None, r"question 'windmill-6' is answered by QA, not by other \(1 such\)"),
+        (lambda lines: [*lines, lines[5]], 132, "other answers question 'compass-6' twice"),
+        (lambda lines: [{**lines[0], "id": "nobody"}, *lines[1:]], None, "other answers question 'nobody' which is none of the rows"),
+        (
+            lambda lines: [{**lines[0], "nbest": [[0, 9999, 1.0, 0.5]]}, *lines[1:]],
+            None,
+            "question 'compass-1': an n-best span lies outside",
+        ),
+    ],
+)
+def test_answers_that_are_not_one_to_each_question_are_refused_by_id(runs, tmp_path, edit, n, message):
+    """Never a silently different denominator."""
+    with pytest.raises(compare.CompareError, match=message):
+        compare.pair({"QA": runs["QA"], "other": edited(runs["QA"], tmp_path / "other", edit, n)})
+
+
+def test_span_scores_and_null_minus_best_are_the_runs_own(runs):
+    for name, run in runs.items():
+        replies = [q.replies[name] for q in compare.pair(runs) if q.row.answers]
+        for key in ("em", "f1"):
+            assert 100 * sum(getattr(r, f"span_{key}") for r in replies) / len(replies) == pytest.approx(
+                run.metrics["squad"][f"span_{key}"]
+            )
+            assert 100 * sum(getattr(r, key) for r in replies) / len(replies) == pytest.approx(run.metrics["squad"][f"has_answer_{key}"])
+        assert all((r.diff > run.metrics["squad"]["threshold"]) == (r.text == "") for r in replies)
+
+
+def test_two_runs_are_set_against_each_other(runs):
+    assert compare.two(runs) == ("QA", "QA+SC") and compare.two(runs, ["QA+SC", "QA"]) == ("QA+SC", "QA")
+    with pytest.raises(compare.CompareError, match=r"pair: there is no run 'QA\+MCC'; there are QA, QA\+SC"):
+        compare.two(runs, ["QA", "QA+MCC"])
+    with pytest.raises(compare.CompareError, match="must name two runs"):
+        compare.two(runs, ["QA"])
 
 
 def test_what_is_kept_of_a_run_compares_as_the_run_and_holds_no_text(runs, tmp_path):

@@ -1,9 +1,11 @@
-"""Scores against their definitions, a second implementation and scikit-learn (design, statements 6 to 8)."""
+"""Scores against their definitions, a second implementation and scikit-learn (design, statement 8)."""
 
 import numpy as np
 import pytest
 import scorer
+import sklearn.calibration
 import sklearn.metrics
+from conftest import TEXTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ from mtdnn_kit import metrics
 WORDS = st.sampled_from(
     ["the", "a", "An", "Norman", "king,", "king", "’tis", "…", "!", "U.S.", "east-west", "  ", "Über", "the\tend", "1,000"]
 )
-ANSWERS = st.lists(WORDS, max_size=5).map(" ".join)
+ANSWERS = st.one_of(st.lists(WORDS, max_size=5).map(" ".join), TEXTS)
 
 
 @given(ANSWERS, st.lists(ANSWERS, max_size=4))
@@ -42,6 +44,17 @@ def test_8_by_hand(answer, golds, em, f1):
     assert metrics.f1(answer, golds) == pytest.approx(f1)
 
 
+@given(st.lists(st.tuples(ANSWERS, st.lists(ANSWERS, max_size=3)), min_size=1, max_size=8), st.randoms())
+@settings(max_examples=100, deadline=None)
+def test_8_scores_of_a_set_are_those_of_a_second_implementation_in_any_order(questions, random):
+    records = [{"id": str(i), "answers": {"text": golds}} for i, (_, golds) in enumerate(questions)]
+    predictions = {str(i): answer for i, (answer, _) in enumerate(questions)}
+    found = metrics.qa_scores([answer for answer, _ in questions], [golds for _, golds in questions])
+    assert found == pytest.approx(scorer.score(records, predictions), abs=1e-9)
+    random.shuffle(questions)
+    assert metrics.qa_scores(*map(list, zip(*questions, strict=True))) == found, "bit for bit"
+
+
 def test_8_the_denominator_is_questions():
     assert metrics.qa_scores(["x", "", "y"], [["x"], [], ["z", "y w"]]) == {
         "em": pytest.approx(200 / 3),
@@ -50,59 +63,6 @@ def test_8_the_denominator_is_questions():
     }
     with pytest.raises(ValueError, match="no questions"):
         metrics.qa_scores([], [])
-
-
-QUESTIONS = st.lists(
-    st.tuples(st.sampled_from([0, 0.25, 1.0]), st.sampled_from([0, 1.0]), st.sampled_from([-2.5, -1.0, 0.0, 0.5, 3.0, np.inf])),
-    min_size=1,
-    max_size=14,
-)
-
-
-@given(QUESTIONS, st.randoms())
-@settings(max_examples=200, deadline=None)
-def test_7_the_best_threshold_is_exact_and_free_of_order(questions, random):
-    span, nothing, diff = map(np.array, zip(*questions, strict=True))
-    threshold, best = metrics.best_threshold(span, nothing, diff)
-    every = [-100.0, *(x for x in diff if np.isfinite(x))]
-    assert best == max(metrics.score_at(t, span, nothing, diff) for t in every)
-    assert metrics.score_at(threshold, span, nothing, diff) == best and np.isfinite(threshold)
-    order = random.sample(range(len(diff)), len(diff))
-    assert metrics.best_threshold(span[order], nothing[order], diff[order])[0] == threshold
-
-
-def test_7_questions_of_equal_diff_change_sides_together():
-    span, nothing, diff = np.array([1.0, 0, 0]), np.array([0, 1.0, 1.0]), np.array([0.5, 0.5, 0.5])
-    assert metrics.best_threshold(span, nothing, diff) == (np.nextafter(0.5, -1), pytest.approx(200 / 3))
-
-
-def test_7_a_threshold_refuses_what_is_no_number():
-    for span, diff in (([], []), ([np.nan], [0.0]), ([1.0], [np.nan])):
-        with pytest.raises(ValueError, match="threshold"):
-            metrics.best_threshold(np.array(span), np.zeros(len(span)), np.array(diff))
-
-
-@given(QUESTIONS, st.floats(-4, 4), st.floats(0, 3))
-@settings(deadline=None)
-def test_6_raising_the_threshold_never_adds_empty_answers(questions, threshold, more):
-    diff = np.array(questions)[:, 2]
-    assert not ((diff > threshold + more) & ~(diff > threshold)).any()
-
-
-def test_all_scores_of_a_small_set_by_hand():
-    """Answerable: right (−2), half right (1), wrong (3); unanswerable: answered (−1), left (2)."""
-    em, f1 = [1, 0, 0, 0, 0], [1, 0.5, 0, 0, 0]
-    found = metrics.qa_threshold_scores(em, f1, [0, 0, 0, 1, 1], [True] * 3 + [False] * 2, [-2, 1, 3, -1, 2], threshold=1.5)
-    assert found == {
-        "em": 40, "f1": 50, "threshold": 1.5, "em_at_0": 40, "f1_at_0": 40, "best_em": 60, "best_em_threshold": -2, "best_f1": 60,
-        "best_f1_threshold": -2, "has_answer_em": pytest.approx(100 / 3), "has_answer_f1": 50, "span_em": pytest.approx(100 / 3),
-        "span_f1": 50, "no_answer_accuracy": 50, "n": 5,
-    }  # fmt: skip
-
-
-def test_a_group_without_questions_has_no_score():
-    found = metrics.qa_threshold_scores([1], [1], [0], [True], [-1], 0.0)
-    assert found["no_answer_accuracy"] is None and found["span_f1"] == 100
 
 
 LABELS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=50)
@@ -123,3 +83,57 @@ def test_no_rows_are_no_score():
     for metric in metrics.SCORES.values():
         with pytest.raises(ValueError, match="no rows"):
             metric([], [])
+
+
+GOLDS = {"a": ["x"], "b": [""], "c": ["y", "z"]}
+
+
+def test_a_mean_is_the_same_in_any_order():
+    assert metrics.percent([0.1, 0.2, 0.3]) == metrics.percent([0.3, 0.2, 0.1]) == 20 and metrics.percent([]) is None
+
+
+def test_answers_are_matched_to_their_questions():
+    assert metrics.matched(GOLDS, {"c": "z", "a": "", "b": "w"}) == (["", "w", "z"], [["x"], [""], ["y", "z"]])
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        ({"a": "", "b": "", "c": "", "d": "x"}, "id 'd' is that of no question here"),
+        ({"a": "", "c": ""}, "id 'b' has no prediction"),
+        ({"a": "", "b": None, "c": ""}, "id 'b': the answer is None; it must be text"),
+        ({}, r"id 'a' has no prediction \(3 such of 3\)"),
+    ],
+)
+def test_unknown_missing_and_textless_predictions_are_named(predictions, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.matched(GOLDS, predictions)
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.booleans()), min_size=1, max_size=60), st.integers(1, 12))
+@settings(max_examples=100, deadline=None)
+def test_calibration_is_the_definition(answers, bins):
+    probability, right = np.array([p / 100 for p, _ in answers]), np.array([r for _, r in answers], float)
+    rows, error = metrics.calibration(probability, right, bins)
+    assert sum(row["n"] for row in rows) == len(answers)
+    for row in rows:
+        own = [(p, r) for p, r in zip(probability, right, strict=True) if row["from"] < p <= row["to"] or (p == 0 == row["from"])]
+        assert row["n"] == len(own)
+        assert (row["probability"], row["right"]) == pytest.approx(tuple(np.mean(own, axis=0)))
+    assert error == pytest.approx(sum(row["n"] * abs(row["probability"] - row["right"]) for row in rows) / len(answers))
+
+
+def test_calibration_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    probability = rng.random(500)
+    right = (rng.random(500) < probability**2).astype(float)
+    rows, error = metrics.calibration(probability, right)
+    shares, means = sklearn.calibration.calibration_curve(right, probability, n_bins=10)
+    assert [row["right"] for row in rows] == pytest.approx(shares) and [row["probability"] for row in rows] == pytest.approx(means)
+    assert 0.1 < error < 0.2, "p against p²: 1/6 on average"
+
+
+def test_calibration_refuses_what_is_no_probability():
+    for values in ([], [1.2], [-0.1], [float("nan")]):
+        with pytest.raises(ValueError, match="probability"):
+            metrics.calibration(values, [1.0] * len(values))

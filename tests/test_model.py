@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from conftest import DIMENSIONS, make_encoder
+from conftest import DIMENSIONS, byte_level, make_encoder
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from mtdnn_kit import spans
 from mtdnn_kit.encoders import EncoderError
@@ -21,22 +20,6 @@ SPECS = {
     "swag": {"type": "mcc", "labels": 1},
     "mnli": {"type": "sc", "labels": 3, "names": ["entailment", "neutral", "contradiction"]},
 }
-
-
-def byte_level(special: tuple[str, str, str, str]):
-    """A small byte-level tokenizer as RoBERTa's and ModernBERT's are; special: first, separator, pad, unknown."""
-    first, sep, pad, unknown = special
-    tokenizer = Tokenizer(models.BPE(unk_token=unknown))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=list(special), initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    tokenizer.train_from_iterator(["Where does the Rhine rise? In the Alps."] * 20, trainer)
-    ids = [(name, tokenizer.token_to_id(name)) for name in (first, sep)]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {sep}", pair=f"{first} $A {sep} {sep} $B {sep}", special_tokens=ids
-    )
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=first, cls_token=first, sep_token=sep, eos_token=sep, pad_token=pad, unk_token=unknown
-    )
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from mtdnn_kit import plots, prepare, train
+from mtdnn_kit import answer_plots, plots, prepare, train
+from mtdnn_kit.compare import Question, Reply
 from mtdnn_kit.progress import Progress
+from mtdnn_kit.rows import QARow
 from mtdnn_kit.sampler import Schedule
 
 matplotlib.use("Agg")
@@ -84,16 +86,52 @@ def test_the_progress_bar_shows_task_and_smoothed_loss(config, capfd, monkeypatc
     assert f"squad {0.9 * losses[0] + 0.1 * losses[1]:.3f}" in capfd.readouterr().err.replace("\r", "\n")
 
 
-def test_figures_3_and_4_have_the_papers_points_and_ours_with_their_errors():
-    ours = {"b": {"em": 50.0, "f1": 60.0, "em_error": 2.0, "f1_error": 3.0}}
+def test_figures_3_and_4_have_the_papers_points_and_ours_with_their_intervals():
+    ours = {"b": {"em": 50.0, "em_low": 48.0, "em_high": 53.0, "f1": 60.0, "f1_low": 57.0, "f1_high": 63.0}}
     paper, here = plots.points_figure(ours, {"a": (70.0, 75.0), "b": (71.0, 76.0)}, ["a", "b"], "x").axes
     assert [line.get_ydata().tolist() for line in paper.lines] == [[75.0, 76.0], [70.0, 71.0]], "F1, then EM"
-    assert [container[0].get_xydata().tolist() for container in here.containers] == [[[1.0, 60.0]], [[1.0, 50.0]]]
-    bars = [container[2][0].get_segments()[0][:, 1].tolist() for container in here.containers]
-    assert bars == [[57.0, 63.0], [48.0, 52.0]]
+    assert not paper.containers, "the paper gives no intervals"
+    bars = [container[2][0].get_segments()[0] for container in here.containers]
+    assert [bar[:, 1].tolist() for bar in bars] == [[57.0, 63.0], [48.0, 53.0]]
+    assert bars[0][0, 0] < 1 < bars[1][0, 0], "side by side"
     assert np.ptp(paper.get_ylim()) == pytest.approx(np.ptp(here.get_ylim())), "one scale"
     none = plots.points_figure({}, {"a": (70.0, 75.0)}, ["a"], "x").axes[1]
     assert [text.get_text() for text in none.texts] == ["none of these was run"]
+
+
+def test_a_running_mean_has_the_standard_error_of_its_values():
+    values = [1.0, 3.0, 2.0, 6.0, 8.0, 4.0]
+    assert plots.running_mean(values)[-1] == pytest.approx(np.mean(values[1:])), "the last five"
+    assert plots.running_error(values)[0] == 0 and plots.running_error(values)[-1] == pytest.approx(
+        1.96 * np.std(values[1:], ddof=1) / 5**0.5
+    )
+
+
+def test_slices_are_drawn_facet_by_facet_with_their_intervals():
+    rows = [
+        {"facet": "question word", "slice": "who", "questions": 9, "difference": 2.0, "low": -1.0, "high": 5.0},
+        {"facet": "answerable", "slice": "unanswerable", "questions": 3, "difference": -4.0, "low": None, "high": None},
+        {"facet": "answerable", "slice": "answerable", "questions": 1200, "difference": 1.0, "low": 0.5, "high": 1.5},
+    ]
+    axes = answer_plots.slices_figure(rows, "QA", "QA+SC").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["answerable (1,200)", "unanswerable (3)", "who (9)"]
+    assert [text.get_text() for text in axes.texts] == ["answerable", "question word"]
+    assert [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2][:-1] == [[0.5, 1.5], [-1.0, 5.0]]
+    assert "QA+SC minus QA" in axes.get_xlabel()
+
+
+def test_the_curves_of_answering_nothing_are_those_of_the_scores():
+    rows = [QARow(str(i), "", "x", "?", ((0, "x"),) if i < 2 else ()) for i in range(4)]
+    diffs, right = (-1.0, 2.0, 1.0, 3.0), (1.0, 0.0, 0.0, 1.0)
+    replies = [Reply(0, 1, "x", 0.25 + i / 4, right[i], 0, 0.1, [], 0, 0, diff) for i, diff in enumerate(diffs)]
+    bare = Reply(None, None, "", None, 0, 0, None, [])
+    figure = answer_plots.nothing_figure([Question(row, {"A": reply, "B": bare}) for row, reply in zip(rows, replies, strict=True)])
+    curve, bins = figure.axes
+    assert curve.lines[0].get_xdata().tolist() == [50, 50, 100, 100]
+    assert curve.lines[0].get_ydata().tolist() == pytest.approx([100, 50, 200 / 3, 50])
+    assert bins.lines[0].get_ydata().tolist() == list(right)
+    assert [text.get_text() for text in curve.get_legend().get_texts()] == ["A (AP 83.3)"], "B has no n-best"
+    assert [text.get_text() for text in bins.get_legend().get_texts()] == ["A (error 0.50)"]
 
 
 def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monkeypatch):

@@ -1,8 +1,10 @@
 """The README's commands run, in a copy of the project, cut short; those that do not are listed here with the reason."""
 
+import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import time
@@ -74,12 +76,26 @@ def test_the_commands(copy):
     assert (copy / "runs" / "demo" / "qa" / "02_train.ipynb").exists()
 
 
-def test_the_python(copy):
-    code = next(block for kind, block in BLOCKS if kind == "python")
-    assert 'run_dir="runs/other")' in code
-    lines = [*code.replace('run_dir="runs/other")', 'run_dir="runs/other", train_limit=40)').splitlines()]
+def python(copy: Path, code: str) -> str:
+    """Runs a block of Python, its last line printed; what it printed."""
+    lines = code.splitlines()
     program = "\n".join([*lines[:-1], f"print({lines[-1]})"])
-    run(f".venv/bin/python -c {shlex.quote(program)}", copy)
+    command = [".venv/bin/python", "-c", program]
+    return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_python(copy):
+    training, differing, importing = (block for kind, block in BLOCKS if kind == "python")
+    assert 'run_dir="runs/other")' in training
+    python(copy, training.replace('run_dir="runs/other")', 'run_dir="runs/other", train_limit=40)'))
+    assert "nothing is claimed beyond these two models" in python(copy, differing)
+    code, hub = importing.strip().rsplit("\n", 1)
+    assert hub.startswith('import_run("deepset/'), "needs the hub: an exported model stands in for it in test_imports"
+    rows = map(json.loads, (copy / "mtdnn_kit/sample/squad/validation.jsonl").read_text().splitlines())
+    (copy / "theirs").mkdir()
+    (copy / "theirs" / "predictions.json").write_text(json.dumps({row["id"]: "" for row in rows}))
+    assert "finished" in python(copy, code.replace('data="my/folder"', 'data="sample"'))
+    shutil.rmtree(copy / "runs" / "theirs")
 
 
 def test_the_parameter_files(tmp_path):

@@ -66,7 +66,7 @@ def changed(record: dict, **changes) -> dict:
 )
 def test_a_row_that_cannot_be_right_stops_with_file_row_and_remedy(tmp_path, task, record, message):
     good = {"squad": changed(QA, id="q0"), "cola": SC, "swag": MCC}[task]
-    with pytest.raises(DataError, match=rf"{DATASETS[task].folder}/train.jsonl, row 2: .*{message}"):
+    with pytest.raises(DataError, match=rf"{DATASETS[task].folder}/train.jsonl, row 2( \(id 'q1'\))?: .*{message}"):
         load(task, DATASETS[task], "train", put(tmp_path, task, good, record))
 
 
@@ -107,7 +107,7 @@ def test_what_is_not_there_is_said_with_what_is(tmp_path):
 
 
 def test_an_id_twice_is_said(tmp_path):
-    with pytest.raises(DataError, match="row 2: id 'q1' is already that of row 1"):
+    with pytest.raises(DataError, match=r"row 2 \(id 'q1'\): id 'q1' is already that of row 1"):
         load("squad", DATASETS["squad"], "train", put(tmp_path, "squad", QA, QA))
 
 
@@ -170,14 +170,46 @@ def test_the_hubs_rows_go_through_the_same_checks(monkeypatch):
     found = load("squad1", DATASETS["squad1"], "train", "hub")
     assert [bool(row.answers) for row in found.rows] == [True, False] and found.origin == "hub rajpurkar/squad train"
     rows[1]["answers"] = {"text": ["Alps!"], "answer_start": [16]}
-    with pytest.raises(DataError, match="hub rajpurkar/squad train, row 2: answer 'Alps!'"):
+    with pytest.raises(DataError, match=r"hub rajpurkar/squad train, row 2 \(id 'q2'\): answer 'Alps!'"):
         load("squad1", DATASETS["squad1"], "train", "hub")
+
+
+@pytest.mark.parametrize("answers", [..., None, {"text": ["the Alps"]}])
+def test_missing_gold_answers_are_said_with_the_questions_id(tmp_path, answers):
+    with pytest.raises(DataError, match=r"squad/train.jsonl, row 2 \(id 'q17'\): column 'answers' is"):
+        load("squad", DATASETS["squad"], "train", put(tmp_path, "squad", QA, changed(QA, id="q17", answers=answers)))
+
+
+def official(monkeypatch, others: int = 5795) -> None:
+    """The hub's SQuAD 2.0 as far as its shape goes: 6,078 questions on the 16 articles, `others` on another, in mixed order."""
+    import datasets
+
+    rows = [
+        changed(QA, id=f"q{i}", title=CS224N_TITLES[i % 16], answers=QA["answers"] if i >= 3168 else {"text": [], "answer_start": []})
+        for i in range(6078)
+    ]
+    rows[100:100] = [changed(QA, id=f"o{i}") for i in range(others)]
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *a, **k: None)
+    monkeypatch.setattr("datasets.load_dataset", lambda name, config, split: datasets.Dataset.from_list(rows))
+
+
+def test_the_hubs_dev_set_is_cut_in_two(monkeypatch):
+    official(monkeypatch)
+    first, second = (load("squad", DATASETS["squad"], "validation", "hub", rest=rest) for rest in (False, True))
+    assert (len(first), len(second)) == (6078, 5795) and first.fingerprint != second.fingerprint
+    assert {row.title for row in second.rows} == {"Rhine"} and not {row.id for row in first.rows} & {row.id for row in second.rows}
+    assert first.origin == "hub rajpurkar/squad_v2 validation (cs224n)"
+    assert second.origin == "hub rajpurkar/squad_v2 validation (without cs224n)"
+    monkeypatch.undo()
+    official(monkeypatch, others=5794)
+    with pytest.raises(DataError, match="cs224n: the dev set has 5,794 questions on other articles, not 5,795"):
+        load("squad", DATASETS["squad"], "validation", "hub", rest=True)
 
 
 def test_the_cs224n_cut_asserts_its_counts():
     rows = [QARow(str(i), CS224N_TITLES[i % 16], "x", "?", () if i < 3168 else ((0, "x"),)) for i in range(6078)]
-    others = [QARow(f"o{i}", "Rhine", "x", "?", ()) for i in range(9)]
-    assert cs224n(others + rows + others) == rows
+    others = [QARow(f"o{i}", "Rhine", "x", "?", ()) for i in range(5795)]
+    assert cs224n(others[:9] + rows + others[9:]) == (rows, others)
     with pytest.raises(DataError, match="6,077 questions, 3,167 of them unanswerable, not 6,078 and 3,168"):
         cs224n(rows[1:])
 
@@ -192,7 +224,8 @@ def test_a_dataset_of_ones_own_has_its_own_columns(tmp_path):
 
 def test_the_cs224n_split_of_the_real_data(real_data):
     rows = load("squad", DATASETS["squad"], "validation", str(real_data)).rows
-    assert cs224n(rows) == rows
+    others = [QARow(f"o{i}", "Rhine", "x", "?", ()) for i in range(5795)]
+    assert cs224n(rows + others) == (rows, others)
 
 
 @pytest.mark.parametrize(

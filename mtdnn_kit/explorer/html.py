@@ -110,8 +110,8 @@ def _replies(question: Question) -> str:
     rows = [f'<td style="{cell}"></td><td style="{cell}">gold</td><td style="{cell}" colspan="5">{gold}</td>']
     for i, (name, reply) in enumerate(question.replies.items()):
         key = f'<span style="{_line(i)}"><b>{letter(i)}</b></span>'
-        answer = escape(reply.text) if reply.start is not None else "<i>nothing</i>"
-        scores = (f"{reply.probability:.2f}", f"{reply.em:.0f}", f"{reply.f1:.2f}")
+        answer = escape(reply.text) or "<i>nothing</i>"
+        scores = ("" if reply.probability is None else f"{reply.probability:.2f}", f"{reply.em:.0f}", f"{reply.f1:.2f}")
         cells = (key, escape(name), f'<span dir="auto">{answer}</span>', *scores, _next_best(question, reply))
         rows.append("".join(f'<td style="{cell}">{text}</td>' for text in cells))
     return f'<table style="border-collapse:collapse"><tr>{head}</tr>{"".join(f"<tr>{row}</tr>" for row in rows)}</table>'
@@ -120,5 +120,5 @@ def _replies(question: Question) -> str:
 def _next_best(question: Question, reply: Reply) -> str:
     """The most probable of what was not answered, nothing included."""
     others = [(p, escape(question.row.context[a:b])) for a, b, p in reply.best if (a, b) != (reply.start, reply.end)]
-    others += [(reply.nothing, "<i>nothing</i>")] if reply.start is not None else []
+    others += [(reply.nothing, "<i>nothing</i>")] if reply.start is not None and reply.nothing is not None else []
     return "{1} ({0:.2f})".format(*max(others)) if others else ""

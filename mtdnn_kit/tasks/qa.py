@@ -10,26 +10,25 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from mtdnn_kit.metrics import best_threshold, exact, f1, qa_threshold_scores
+from mtdnn_kit.decoding import best_spans, merge_windows, no_spans, probabilities
 from mtdnn_kit.rows import QARow
 from mtdnn_kit.spans import (
     NULL,
     Frame,
-    Span,
     Tokens,
-    best_spans,
     check_lengths,
     context_room,
-    merge_spans,
     pair_frame,
     token_span,
     tokenize,
     window_label,
     windows,
 )
+from mtdnn_kit.tasks.answers import Answers, scores, tune
 from mtdnn_kit.tasks.padding import Batch, pad
 
 HEAD = "AutoModelForQuestionAnswering"
+__all__ = ["HEAD", "Features", "Reader", "features", "loss", "scores", "tune"]
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,17 @@ class Features:
     @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of each window, special ones included [W]."""
+        return self.firsts + len(self.frame.suffix) + self.table[:, 2] - self.table[:, 1]
+
+    @cached_property
+    def firsts(self) -> np.ndarray:
+        """Position of the first context token of each window [W]."""
         words = np.array([len(q) for q in self.questions], np.int64)[self.table[:, 0]]
-        return words + self.frame.size + self.table[:, 2] - self.table[:, 1]
+        return words + len(self.frame.prefix) + len(self.frame.middle)
 
     def first(self, item: int) -> int:
         """Position of the first context token of a window."""
-        return len(self.frame.prefix) + len(self.questions[self.table[item, 0]]) + len(self.frame.middle)
+        return int(self.firsts[item])
 
     def window(self, item: int) -> Tokens:
         """The context tokens of a window."""
@@ -111,90 +115,48 @@ def loss(logits: torch.Tensor, targets: torch.Tensor, config) -> torch.Tensor:
     return total if config.loss == "sum" else total / 2
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one question: n-best spans, null score, and the probability of each and (last) of nothing.
-
-    The probabilities are a softmax over the n-best spans' scores and the null score.
-    """
-
-    id: str
-    null: float
-    spans: list[Span]
-    probabilities: list[float]
-
-    @property
-    def diff(self) -> float:
-        """null − best; infinite where no span is possible."""
-        return self.null - self.spans[0].score if self.spans else float("inf")
-
-    def text(self, context: str, threshold: float) -> str:
-        """The answer at a threshold: nothing iff null − best > threshold (paper, "Model")."""
-        return context[self.spans[0].start : self.spans[0].end] if self.diff <= threshold else ""
-
-
 class Reader:
-    """Collects the logits of windows, batch by batch in any order, into one Answer a question."""
+    """Collects the logits of windows, batch by batch in any order, into the answers. Keeps the n-best and the null score of a window."""
 
     def __init__(self, features: Features, config):
-        self.features, self.config = features, config
-        self.spans: list[list[list[Span]]] = [[] for _ in features.rows]
-        self.null = np.full(len(features.rows), np.inf, np.float32)
+        self.features, self.config, count = features, config, len(features.table)
+        self.best, self.null = no_spans(count, config.n_best), np.full(count, np.nan, np.float32)
+        offsets, at = {}, 0
+        for context, tokens in features.contexts.items():
+            offsets[context], at = at, at + len(tokens.ids)
+        self.offsets = np.array([offsets[row.context] for row in features.rows], np.int64)  # where the context of a row begins in …
+        empty = np.zeros(1, np.int32)  # (a last token for windows without any)
+        self.starts = np.concatenate([*(tokens.starts for tokens in features.contexts.values()), empty])
+        self.ends = np.concatenate([*(tokens.ends for tokens in features.contexts.values()), empty])
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
-        """logits [B, T, 2] of the windows `items`, fp32. Raises ValueError, with the question's id, on NaN."""
-        f, config = self.features, self.config
-        held = [f.window(i) for i in items]
-        width = max(len(tokens.ids) for tokens in held)
-        scores, chars = np.full((2, len(items), width), -np.inf, np.float32), np.zeros((2, len(items), width), np.int32)
-        for j, (item, tokens) in enumerate(zip(items, held, strict=True)):
-            n, first, row = len(tokens.ids), f.first(item), f.table[item, 0]
-            scores[:, j, :n] = logits[j, first : first + n].T
-            chars[:, j, :n] = tokens.starts, tokens.ends
-            null = logits[j, NULL, 0] + logits[j, NULL, 1]
-            if np.isnan(null) or np.isnan(scores[:, j, :n]).any():
-                raise ValueError(f"question {f.rows[row].id}: the model's scores are not numbers (NaN)")
-            self.null[row] = min(self.null[row], null)
-        for item, spans in zip(items, best_spans(*scores, *chars, config.n_best, config.max_answer), strict=True):
-            self.spans[f.table[item, 0]].append(spans)
+        """logits [B, T, 2] of the windows `items` [B], fp32. Raises ValueError, with the question's id, where they are no numbers."""
+        row, a, b = self.features.table[items, :3].T.astype(np.int64)
+        place = np.arange(max(int((b - a).max()), 1))
+        held = place < (b - a)[:, None]  # [B, M]
+        here = np.where(held, self.features.firsts[items][:, None] + place, NULL)
+        token = np.where(held, (self.offsets[row] + a)[:, None] + place, -1)
+        scores = np.where(held[..., None], logits[np.arange(len(items))[:, None], here], -np.inf).astype(np.float32)
+        null = logits[:, NULL].sum(axis=1, dtype=np.float32)
+        bad = ~np.isfinite(null) | (np.isnan(scores) | (scores == np.inf)).any(axis=(1, 2))
+        if bad.any():
+            raise ValueError(f"question {self.features.rows[row[bad][0]].id}: the model's scores are not numbers (NaN or infinite)")
+        ends = np.where(held, self.ends[token], 0)  # 0 … 0, no characters, where the window has no such token
+        found = best_spans(
+            *np.moveaxis(scores, 2, 0), np.where(held, self.starts[token], 0), ends, self.config.n_best, self.config.max_answer
+        )
+        self.null[items] = null
+        for part, values in zip(self.best, found, strict=True):
+            part[items] = values
 
-    def predictions(self) -> list[Answer]:
-        """One Answer a question, in the order of the rows."""
-        merged = [merge_spans(spans, self.config.n_best) for spans in self.spans]
-        return [
-            Answer(row.id, float(null), spans, _softmax([s.score for s in spans] + [float(null)]))
-            for row, null, spans in zip(self.features.rows, self.null, merged, strict=True)
-        ]
-
-
-def _softmax(scores: list[float]) -> list[float]:
-    values = np.exp(np.array(scores, np.float64) - max(scores))
-    return (values / values.sum()).tolist()
-
-
-def gold_texts(row: QARow) -> list[str]:
-    """The answers that the official scorer accepts: "" alone for an unanswerable question."""
-    return [text for _, text in row.answers] or [""]
-
-
-def tune(rows: list[QARow], answers: list[Answer]) -> float:
-    """The threshold that is best for F1 on `rows` (held out of training, never the reported set)."""
-    scored = _scored(rows, answers)
-    return best_threshold(scored["f1"], scored["nothing"], scored["diff"])[0]
-
-
-def scores(rows: list[QARow], answers: list[Answer], threshold: float) -> dict:
-    """EM, F1 and their parts in percent (see `metrics.qa_threshold_scores`), at `threshold`, at 0 and at the best on these rows."""
-    return qa_threshold_scores(**_scored(rows, answers), threshold=threshold)
-
-
-def _scored(rows: list[QARow], answers: list[Answer]) -> dict[str, np.ndarray]:
-    best = [a.text(row.context, float("inf")) if a.spans else "" for row, a in zip(rows, answers, strict=True)]
-    golds = [gold_texts(row) for row in rows]
-    return {
-        "em": np.array([exact(text, gold) for text, gold in zip(best, golds, strict=True)]),
-        "f1": np.array([f1(text, gold) for text, gold in zip(best, golds, strict=True)]),
-        "nothing": np.array([exact("", gold) for gold in golds]),
-        "answerable": np.array([bool(row.answers) for row in rows]),
-        "diff": np.array([a.diff for a in answers]),
-    }
+    def predictions(self) -> Answers:
+        """The answers, in the order of the rows. Raises ValueError, with its id, for a question a window of which was not scored."""
+        rows, owners = self.features.rows, self.features.table[:, 0]
+        count = np.bincount(owners, minlength=len(rows))
+        lacking = np.concatenate([np.flatnonzero(count == 0), owners[np.isnan(self.null)]])
+        if len(lacking):
+            raise ValueError(f"question {rows[lacking[0]].id}: none of its windows was scored, or not all, so it has no answer")
+        null = np.full(len(rows), np.inf, np.float32)
+        np.minimum.at(null, owners, self.null)
+        best = merge_windows(self.best, owners, len(rows))
+        return Answers([row.id for row in rows], null, best, probabilities(best, null), count)

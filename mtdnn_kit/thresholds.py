@@ -1,0 +1,99 @@
+"""What a threshold on null − best does: nothing is answered iff it is above (paper, "Model"). Plain arrays in, plain values out.
+
+The best thresholds are exact, treat questions of equal null − best as the group they are, and do not depend on the order of the questions.
+Knows no model, no text and no file. Scores are in percent where not said otherwise. Shapes: N questions, L levels of null − best.
+"""
+
+import numpy as np
+
+from mtdnn_kit.metrics import percent
+
+
+def score_at(threshold: float, span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> float:
+    """Score at a threshold: a question whose diff is above it gets `nothing`, every other its `span` score.
+
+    span, nothing [N]: scores, 0 to 1, of the best span and of answering nothing; diff [N]: null − best.
+    """
+    return percent(np.where(np.asarray(diff) > threshold, nothing, span))
+
+
+def best_threshold(span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> tuple[float, float]:
+    """(τ, score at it): the threshold that is best on these questions, exactly, whatever their order.
+
+    Arguments as for `score_at`. Only the values of `diff` matter as thresholds, and one below them all (nothing is ever answered);
+    questions of equal diff change sides together. Of equally good thresholds the least is taken. Raises ValueError on NaN and
+    on no questions; diff may be infinite where no span is possible.
+    """
+    span, nothing, diff = (np.asarray(x, np.float64) for x in (span, nothing, diff))
+    if not len(diff) or np.isnan(span + nothing).any() or np.isnan(diff).any():
+        raise ValueError("a threshold needs at least one question, and no score may be NaN")
+    levels, group = np.unique(diff, return_inverse=True)
+    gains = np.bincount(group, span - nothing, len(levels))
+    finite = levels[np.isfinite(levels)]
+    lowest = float(np.nextafter(finite[0], -np.inf)) if len(finite) else 0.0
+    totals = np.concatenate([[0.0], np.cumsum(gains)])[: len(finite) + 1]
+    best = int(np.argmax(totals > totals.max() - 1e-9))  # within rounding, which depends on the order of the questions
+    threshold = float(finite[best - 1]) if best else lowest
+    return threshold, score_at(threshold, span, nothing, diff)
+
+
+def no_answer_curve(diff: np.ndarray, unanswerable: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    """Precision and recall (0 to 1) of answering nothing over the threshold: levels, precision, recall [L], the highest level first.
+
+    At a level nothing is answered to the questions whose diff is at least that; diff [N]: null − best; weights [N]: of the questions.
+    Recall is NaN where no question is unanswerable.
+    """
+    weights = np.ones(len(diff)) if weights is None else np.asarray(weights, np.float64)
+    levels, group = np.unique(-np.asarray(diff, np.float64), return_inverse=True)
+    said = np.cumsum(np.bincount(group, weights, len(levels)))
+    right = np.cumsum(np.bincount(group, weights * np.asarray(unanswerable, bool), len(levels)))
+    with np.errstate(invalid="ignore"):
+        return -levels, right / said, right / right[-1] if right[-1] else np.full(len(levels), np.nan)
+
+
+def average_precision(diff: np.ndarray, unanswerable: np.ndarray, weights: np.ndarray | None = None) -> float | None:
+    """Average precision of answering nothing: precision at each level of diff, weighted by the recall gained there (no interpolation).
+
+    It asks how well null − best tells unanswerable questions apart, whatever the threshold. Arguments as for `no_answer_curve`; None
+    where no question is unanswerable. Raises ValueError on NaN and without questions.
+    """
+    if not len(diff) or np.isnan(diff).any():
+        raise ValueError("average precision needs at least one question, and no score may be NaN")
+    _, precision, recall = no_answer_curve(diff, unanswerable, weights)
+    gained = np.diff(recall, prepend=0.0)
+    return None if np.isnan(recall[-1]) else 100 * float(np.sum(np.where(gained > 0, precision, 0.0) * gained))
+
+
+def qa_threshold_scores(
+    em: np.ndarray, f1: np.ndarray, nothing: np.ndarray, answerable: np.ndarray, diff: np.ndarray, threshold: float
+) -> dict[str, float | None]:
+    """All scores of SQuAD 2.0 questions whose best spans score em, f1 [N] (0 to 1) and whose null − best is diff [N].
+
+    nothing [N]: score of answering nothing; answerable [N]: whether the question has a gold answer. `em, f1` are at `threshold`, `em_at_0,
+    f1_at_0` at 0, `best_em, best_f1` at the best thresholds on these very questions (an upper bound, no result); `has_answer_…` over
+    answerable questions at `threshold`, `span_…` the same with nothing not allowed; `no_answer_accuracy` over the unanswerable, at
+    `threshold`; `no_answer_ap` is the average precision of answering nothing. A score over no questions is None.
+    """
+    em, f1, nothing, diff = (np.asarray(x, np.float64) for x in (em, f1, nothing, diff))
+    answerable = np.asarray(answerable, bool)
+    em_threshold, best_em = best_threshold(em, nothing, diff)
+    f1_threshold, best_f1 = best_threshold(f1, nothing, diff)
+    em_given, f1_given = (np.where(diff > threshold, nothing, span) for span in (em, f1))
+    return {
+        "em": percent(em_given),
+        "f1": percent(f1_given),
+        "threshold": float(threshold),
+        "em_at_0": score_at(0.0, em, nothing, diff),
+        "f1_at_0": score_at(0.0, f1, nothing, diff),
+        "best_em": best_em,
+        "best_em_threshold": em_threshold,
+        "best_f1": best_f1,
+        "best_f1_threshold": f1_threshold,
+        "has_answer_em": percent(em_given[answerable]),
+        "has_answer_f1": percent(f1_given[answerable]),
+        "span_em": percent(em[answerable]),
+        "span_f1": percent(f1[answerable]),
+        "no_answer_accuracy": percent(em_given[~answerable]),
+        "no_answer_ap": average_precision(diff, ~answerable),
+        "n": len(em),
+    }

@@ -1,0 +1,82 @@
+"""Plants faults one at a time and sees whether the tests notice: `make faults` (some twenty minutes; no part of `make test`).
+
+    python tests/faults.py [WORD …]      only faults whose file or name has one of these words
+
+A fault (tests/faults.yaml) is a change of one place that leaves the code running and makes it wrong, in spans, decoding, thresholds,
+scores, slices and statistics: what a careless edit could do. It is made in a copy of the project; the tests named for its file must then
+fail. That every place is still there, once, is part of `make test` (tests/test_faults.py).
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TESTS = {  # file → tests that must notice
+    "spans": "spans tasks",
+    "decoding": "decoding",
+    "tasks/qa": "decoding tasks spans",
+    "tasks/answers": "tasks decoding evaluation",
+    "thresholds": "thresholds",
+    "metrics": "metrics",
+    "evaluation": "evaluation",
+    "compare": "compare",
+    "slices": "slices",
+    "differences": "differences",
+    "tables": "tables",
+    "imports": "imports",
+    "sources": "sources",
+    "model": "model",
+    "training": "training",
+    "significance": "significance",
+    "seeds": "seeds",
+}
+
+
+class Fault(NamedTuple):
+    """`old`, which stands once in mtdnn_kit/FILE.py, becomes `new`."""
+
+    file: str
+    name: str
+    old: str
+    new: str
+
+
+FAULTS = [Fault(file, *one.values()) for file, some in yaml.safe_load((ROOT / "tests" / "faults.yaml").read_text()).items() for one in some]
+
+
+def noticed(fault: Fault) -> bool:
+    """Whether the tests of the fault's file fail once it is planted."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "project")
+        leave = shutil.ignore_patterns(".git", ".venv", "runs", "build", "__pycache__", ".hypothesis", "*.egg-info")
+        shutil.copytree(ROOT, copy, ignore=leave)
+        file = copy / "mtdnn_kit" / f"{fault.file}.py"
+        file.write_text(file.read_text().replace(fault.old, fault.new))
+        tests = [f"tests/test_{name}.py" for name in TESTS[fault.file].split()]
+        done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", *tests], cwd=copy, capture_output=True, text=True)
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"{fault.name}: the tests did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.returncode == 1
+
+
+def main() -> None:
+    """Plants each fault; ends with 1 where one went unnoticed."""
+    words = sys.argv[1:]
+    chosen = [fault for fault in FAULTS if not words or any(word in f"{fault.file} {fault.name}" for word in words)]
+    missed = []
+    for fault in chosen:
+        seen = noticed(fault)
+        missed += [] if seen else [fault]
+        print(f"{'noticed' if seen else 'MISSED '}  {fault.file}: {fault.name}", flush=True)
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} faults noticed")
+    sys.exit(1 if missed or not chosen else 0)
+
+
+if __name__ == "__main__":
+    main()
