@@ -24,6 +24,7 @@ GONE = 60.0  # seconds that a process which was killed may take to leave its fol
 
 def main() -> None:
     """Executes the notebook; a cell's error ends the process with a traceback and code 1."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and what they start would, too
     given = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     notebook, folder, record = Path(given["notebook"]), Path(given["made"]).parent, given["record"]

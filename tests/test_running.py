@@ -1,5 +1,6 @@
 """Studies at work: by the real papermill in processes of their own; skipped, gone on with, failed, stopped, killed, refused."""
 
+import functools
 import json
 import os
 import shutil
@@ -209,7 +210,8 @@ def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_wri
     endless = {name: {**changes, "max_steps": 100_000, "epochs": 1000.0} for name, changes in TWO.items()}
     file, folder = write_study(tmp_path / "study", tiny, endless), tmp_path / "runs"
     command = [*COMMAND, str(file), "--folder", str(folder), "--workers", "2"]
-    study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where the tests are a shell's background job
+    study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=listens)
     until(lambda: all((folder / name / "log.jsonl").exists() for name in ("qa", "qa-sc")))
     began = below(study.pid)
     study.send_signal(how)
