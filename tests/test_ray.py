@@ -32,7 +32,7 @@ def test_a_dead_workers_run_is_tried_again_from_its_checkpoint(tmp_path, tiny):
     folder, other = tmp_path / "runs", train(read_study(file).configs(tmp_path / "other")["QA"])
     command = [*COMMAND, str(file), "--folder", str(folder), "--engine", "ray", "--cores", "1", "--no-page"]
     study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    until(lambda: list((folder / "qa" / "checkpoints").glob("step-*[0-9]")))
+    until(lambda: list((folder / "qa" / "checkpoints").glob("step-*[0-9]")), study=study)
     victim = worker_of(folder / "qa")
     assert "ray::" in Path(f"/proc/{parent(victim)}/cmdline").read_text()
     os.kill(parent(victim), signal.SIGKILL)

@@ -171,7 +171,7 @@ def test_killed_in_the_middle_it_redoes_nothing_and_ends_as_if_it_never_was(fini
     file, folder = write_study(tmp_path / "study", tiny, slow), tmp_path / "runs"
     command = [*COMMAND, str(file), "--folder", str(folder), "--no-page"]
     study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    until(lambda: list((folder / "qa-sc" / "checkpoints").glob("step-*[0-9]")))
+    until(lambda: list((folder / "qa-sc" / "checkpoints").glob("step-*[0-9]")), study=study)
     began = below(study.pid)
     os.killpg(study.pid, signal.SIGKILL)
     study.wait()
@@ -212,7 +212,7 @@ def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_wri
     command = [*COMMAND, str(file), "--folder", str(folder), "--workers", "2"]
     listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where the tests are a shell's background job
     study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=listens)
-    until(lambda: all((folder / name / "log.jsonl").exists() for name in ("qa", "qa-sc")))
+    until(lambda: all((folder / name / "log.jsonl").exists() for name in ("qa", "qa-sc")), study=study)
     began = below(study.pid)
     study.send_signal(how)
     said = study.communicate(timeout=90)[1]
@@ -226,11 +226,14 @@ def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_wri
     assert all({file.name for file in step.iterdir()} == kept for step in folder.glob("*/checkpoints/step-*[0-9]"))
 
 
-def until(holds, seconds: float = 240) -> None:
-    """Waits for something to hold."""
+def until(holds, seconds: float = 240, study: subprocess.Popen | None = None) -> None:
+    """Waits for something to hold, as long as the study is at work that is to bring it about."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it never came"
+        ended = study is not None and study.poll() is not None
+        if ended or time.monotonic() > deadline:
+            said = study.communicate() if ended else ""
+            pytest.fail(f"it never came; the study ended with {study.returncode}: {said}" if ended else "it never came")
         time.sleep(0.05)
 
 
@@ -434,6 +437,10 @@ def test_a_run_is_not_begun_with_code_that_changed_while_the_study_was_at_work(t
         "record": record,
         "parameters": {},
     }
-    done = subprocess.run(engines.WORKER, input=json.dumps(given) + "\n", cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.strip() == "training.py changed while the study was at work; start it again"
+    worker = subprocess.Popen(engines.WORKER, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    worker.stdin.write(json.dumps(given) + "\n")
+    worker.stdin.flush()
+    said = worker.stderr.read()
+    worker.communicate()
+    assert worker.returncode == 1 and said.strip() == "training.py changed while the study was at work; start it again"
     assert not list(tmp_path.iterdir())
