@@ -68,7 +68,7 @@ notebooks: env ## runs the notebooks on the packaged sample; keeps their outputs
 	$(NBCONVERT) notebooks/01_data.ipynb notebooks/02_train.ipynb notebooks/03_ablations.ipynb
 	$(BIN)/python -c "from pathlib import Path; from mtdnn_kit import Run; \
 		[Run(path).keep(Path('results/sample', path.name)) for path in Path('build/runs/demo').iterdir() if path.is_dir()]"
-	cp build/runs/demo/table.csv build/runs/demo/figure-4.png results/sample
+	cp build/runs/demo/table.csv build/runs/demo/table.md build/runs/demo/figure-4.png results/sample
 	$(NBCONVERT) notebooks/04_answers.ipynb
 	rm -rf build/runs
 

@@ -38,6 +38,28 @@ def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1") -> Fi
     return figure
 
 
+def settings_figure(rows: Sequence[dict], score: str = "F1") -> Figure:
+    """A line a setting, as many as there are: left its score, right its difference to the first, both with 95 % intervals.
+
+    rows: of `differences.setting_table`. A setting whose difference speaks for these two models only is hollow, one of several seeds full.
+    """
+    with plt.rc_context({**STYLE, "axes.grid.axis": "x"}):
+        figure, panels = plt.subplots(1, 2, figsize=(11, 1.1 + 0.32 * len(rows)), sharey=True, layout="constrained")
+        for y, row in enumerate(rows):
+            for axes, key, low, high in zip(panels, (score, "Δ"), ("low", "Δ low"), ("high", "Δ high"), strict=True):
+                if row[key] is None:
+                    continue
+                if row[low] is not None:
+                    axes.plot([row[low], row[high]], [y, y], color=COLOURS[0], lw=2)
+                axes.plot(row[key], y, "o", color=COLOURS[0], ms=6, mfc=COLOURS[0] if row["seeds"] > 1 else "white")
+        names = [f"{row['setting']} ({row['seeds']} seeds)" if row["seeds"] > 1 else row["setting"] for row in rows]
+        panels[0].set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel=f"{score}, percent")
+        panels[1].axvline(0, color="0.3", lw=1)
+        panels[1].set(xlabel=f"{score} minus that of {rows[0]['setting']}, points" if rows else "")
+    plt.close(figure)
+    return figure
+
+
 def nothing_figure(questions: Sequence[Question]) -> Figure:
     """Answering nothing, a line a run: precision over recall as the threshold goes down; and how often answers of a probability are right.
 

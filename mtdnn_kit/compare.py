@@ -91,12 +91,13 @@ def two(runs: dict[str, Run], names: Sequence[str] | None = None) -> tuple[str, 
     return names[0], names[1]
 
 
-def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad") -> list[Question]:
+def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbest: int | None = None) -> list[Question]:
     """The questions that all runs were scored on, with every run's reply, in the order of the rows.
 
     data: where the rows are now ("sample", "hub", a folder); None: where the first run had them. task: with `_rest`, the rest of a cut
-    split. Raises CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or whose
-    answers are not one to each question; DataError where the rows cannot be read.
+    split. nbest: how many of each reply's n-best are kept, None for all (a study of many runs needs none).
+    Raises CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or whose answers
+    are not one to each question; DataError where the rows cannot be read.
     """
     if not runs:
         raise CompareError("runs: name at least one run folder")
@@ -113,7 +114,7 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad") -> 
                 f"{name}: {run.name} was scored on other rows ({before.get('origin')}, fingerprint {before.get('fingerprint')}) than those "
                 f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or run it again on these."
             )
-        replies[name], counts = _replies(name, run, task, known)
+        replies[name], counts = _replies(name, run, task, known, nbest)
         windows = windows or counts
     _same_questions(replies)
     asked = [row for row in rows.rows if row.id in replies[name]]
@@ -128,7 +129,7 @@ def _config(name: str, run: Run, task: str) -> dict:
     return run.config
 
 
-def _replies(name: str, run: Run, task: str, rows: dict[str, QARow]) -> tuple[dict[str, Reply], dict[str, int]]:
+def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int | None) -> tuple[dict[str, Reply], dict[str, int]]:
     """Replies and numbers of windows by id. Raises CompareError, naming the id: unknown, answered twice, or not at all."""
     replies, windows, threshold = {}, {}, run.metrics[task].get("threshold", 0.0)
     entries = run.nbest(task) if run.has_nbest(task) else ({"id": key, "text": text} for key, text in run.answers(task).items())
@@ -136,7 +137,7 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow]) -> tuple[di
         key = entry["id"]
         if key not in rows or key in replies:
             raise CompareError(f"{name}: {run.name} answers question {key!r} {'twice' if key in replies else 'which is none of the rows'}")
-        replies[key] = _placed(rows[key], entry["text"]) if "text" in entry else _reply(rows[key], entry, threshold)
+        replies[key] = _placed(rows[key], entry["text"]) if "text" in entry else _reply(rows[key], entry, threshold, nbest)
         windows |= {key: entry["windows"]} if "windows" in entry else {}
     if len(replies) != run.metrics[task]["n"]:
         raise CompareError(f"{name}: {run.name} has {len(replies):,} answers to {task}, but metrics.json scores {run.metrics[task]['n']:,}")
@@ -155,7 +156,7 @@ def _same_questions(replies: dict[str, dict[str, Reply]]) -> None:
             )
 
 
-def _reply(row: QARow, entry: dict, threshold: float) -> Reply:
+def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) -> Reply:
     best = [(start, end, probability) for start, end, _, probability in entry["nbest"]]
     if not all(0 <= start < end <= len(row.context) for start, end, _ in best):
         raise CompareError(f"question {row.id!r}: an n-best span lies outside its passage of {len(row.context):,} characters")
@@ -164,7 +165,7 @@ def _reply(row: QARow, entry: dict, threshold: float) -> Reply:
     start, end, probability = best[0] if best and diff <= threshold else (None, None, entry["nothing"])
     text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))
     given = scores if text else (exact("", golds), f1("", golds))
-    return Reply(start, end, text, probability, *given, entry["nothing"], best, *scores, diff)
+    return Reply(start, end, text, probability, *given, entry["nothing"], best[:nbest], *scores, diff)
 
 
 def _placed(row: QARow, text: str) -> Reply:

@@ -98,12 +98,12 @@ def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1"
     """A row a slice: its questions, both scores, b − a with interval, p and Holm's p over all slices, the largest difference first.
 
     Largest by what it adds to the difference over all questions, `points`: the slice's difference times its share of the questions. Slices
-    of one passage have no interval. `places` are those of the slice in `questions`.
+    of one passage have no interval, and a facet with a single slice tells nothing. `places` are those of the slice in `questions`.
     """
     windows = [q.windows for q in questions]
     facets = slices([q.row for q in questions], None if None in windows else windows)
     whole, rows = outcomes(questions, a, score), []
-    for facet, name, places in ((facet, name, places) for facet, parts in facets.items() for name, places in parts.items()):
+    for facet, name, places in ((f, name, places) for f, parts in facets.items() if len(parts) > 1 for name, places in parts.items()):
         some = [questions[i] for i in places]
         found, before, after = difference(some, a, b, score), value(some, a, score), value(some, b, score)
         if before is not None and after is not None:

@@ -70,6 +70,12 @@ class Study:
                 made[name] = Planned(name, variant, seed, {**self.fixed, **changes, **({} if seed is None else {"seed": seed})})
         return made
 
+    @property
+    def settings(self) -> dict[str, dict[int, str]]:
+        """{variant: {seed: run's name}} for tables of differences: the baseline first, then what is compared with it, then the rest."""
+        ordered = dict.fromkeys([self.baseline, *self.others, *self.variants])
+        return {variant: {run.seed or 0: name for name, run in self.runs.items() if run.variant == variant} for variant in ordered}
+
     def configs(self, folder: Path, changes: dict | None = None) -> dict[str, Config]:
         """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all.
 

@@ -4,6 +4,7 @@ A table is a list of rows; scores are in percent, differences in points. What a 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mtdnn_kit.baseline import lexical_answers
 from mtdnn_kit.compare import CompareError, Question
@@ -12,7 +13,7 @@ from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.paper import TABLES
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow, gold_texts
-from mtdnn_kit.runs import Run
+from mtdnn_kit.runs import Run, write_whole
 
 
 def score_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], table: str | None = None) -> list[dict]:
@@ -79,6 +80,47 @@ def _cell(row: dict, key: str) -> str:
     sign = "+" if key in ("difference", "points") or "Δ" in key else ""
     low, high = row.get(f"{stem}low"), row.get(f"{stem}high")
     return f"{found:{sign}.1f}" + (f" [{low:{sign}.1f}, {high:{sign}.1f}]" if low is not None and high is not None else "")
+
+
+def markdown(rows: Sequence[dict]) -> str:
+    """Rows, as `shown` shows them, as a table in Markdown."""
+    cells = shown(rows)
+    keys = list(dict.fromkeys(key for row in cells for key in row))
+    lines = [keys, ["---"] * len(keys), *([row.get(key, "") for key in keys] for row in cells)]
+    return "".join("| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in line) + " |\n" for line in lines)
+
+
+def latex(rows: Sequence[dict]) -> str:
+    """The same as a LaTeX tabular (it takes the package booktabs)."""
+    import pandas as pd
+
+    made = pd.DataFrame(shown(rows)).fillna("").to_latex(index=False, escape=True)
+    for letter, name in {"Δ": r"$\Delta$", "−": "$-$", "–": "--", "±": r"$\pm$"}.items():
+        made = made.replace(letter, name)
+    return made
+
+
+def tidy(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> list[dict]:
+    """Every score of every run, a row each: setting, seed, run, folder, task, score, value, and the number of rows n that it is over."""
+    places = {run: (setting, seed) for setting, some in settings.items() for seed, run in some.items()}
+    rows = []
+    for name, run in runs.items():
+        setting, seed = places[name]
+        head = {"setting": setting, "seed": run.config.get("seed", seed), "run": name, "folder": run.name}
+        for task, scores in run.metrics.items():
+            kept = {score: found for score, found in scores.items() if score != "n" and found is not None}
+            rows += [{**head, "task": task, "score": score, "value": found, "n": scores["n"]} for score, found in kept.items()]
+    return rows
+
+
+def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> None:
+    """What a study leaves: the table as numbers (table.csv), as Markdown and as LaTeX, and every score of every run (scores.csv, tidy)."""
+    import pandas as pd
+
+    write_whole(folder / "table.csv", pd.DataFrame(rows).round(3).to_csv(index=False))
+    write_whole(folder / "scores.csv", pd.DataFrame(tidy(runs, settings)).to_csv(index=False))
+    write_whole(folder / "table.md", markdown(rows))
+    write_whole(folder / "table.tex", latex(rows))
 
 
 def points(table: Sequence[dict]) -> dict[str, dict]:

@@ -8,11 +8,13 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import papermill
+from traitlets.config import Config
 
 from mtdnn_kit.locks import held
 from mtdnn_kit.runs import write_json
@@ -24,6 +26,7 @@ GONE = 60.0  # seconds that a process which was killed may take to leave its fol
 
 def main() -> None:
     """Executes the notebook; a cell's error ends the process with a traceback and code 1."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and what they start would, too
     given = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     notebook, folder, record = Path(given["notebook"]), Path(given["made"]).parent, given["record"]
@@ -32,7 +35,14 @@ def main() -> None:
         sys.exit(f"{', '.join(changed)} changed while the study was at work; start it again")
     with held(folder / ".papermill", "a run is at work", GONE):
         write_json(folder / RECORD, record)
-        papermill.execute_notebook(str(notebook), given["made"], given["parameters"], kernel_name="python3", progress_bar=False)
+        execute(notebook, Path(given["made"]), given["parameters"])
+
+
+def execute(notebook: Path, made: Path, parameters: dict) -> None:
+    """Executes a notebook with papermill, which talks to its kernel through a folder: kernels that start together may take the same ports."""
+    with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
+        sockets = Config(KernelManager={"transport": "ipc", "connection_file": f"{folder}/kernel.json"})
+        papermill.execute_notebook(str(notebook), str(made), parameters, kernel_name="python3", progress_bar=False, config=sockets)
 
 
 def _end_with_parent() -> None:

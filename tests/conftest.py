@@ -134,11 +134,6 @@ def changed(config: Config, **changes) -> Config:
     return Config(**{**asdict(config), **changes})
 
 
-def study_text(content: dict) -> str:
-    """A study file."""
-    return "# Is a test\n# a study?\n" + yaml.safe_dump(content, sort_keys=False)
-
-
 def plain_answers(model, tokenizer, records: list[dict], threshold: float, max_length: int, overlap: int, max_answer: int = 30) -> dict:
     """{id: answer} of a transformers model, by its own tokenizer's windows and a double loop over all spans of each; slow and plain."""
     found = {}
@@ -169,3 +164,8 @@ def plain_answers(model, tokenizer, records: list[dict], threshold: float, max_l
         score, a, b = best
         found[record["id"]] = record["context"][a:b] if min(nulls) + score <= threshold else ""
     return found
+
+
+def study_text(content: dict) -> str:
+    """A study file."""
+    return "# Is a test\n# a study?\n" + yaml.safe_dump(content, sort_keys=False)

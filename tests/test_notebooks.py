@@ -158,11 +158,12 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
     made = run(tmp_path, "03_ablations", study=str(study), folder=str(tmp_path / "runs"), changes={"seed": 3})
     assert all(Run(tmp_path / "runs" / name).config["seed"] == 3 for name in ("qa", "qa-mcc-sc"))
     left = {path.name for path in (tmp_path / "runs").iterdir()}
-    assert left == {".lock", "qa", "qa-mcc-sc", "table.csv", "figure-3.png", "figure-4.png"}
+    texts = {"table.csv", "table.md", "table.tex", "scores.csv"}
+    assert left == {".lock", "qa", "qa-mcc-sc", *texts, "figure-3.png", "figure-4.png", "differences.png"}
     assert (tmp_path / "runs" / "qa" / "02_train.ipynb").exists()
     table = next(html for html in shown(made, "text/html") if "paper EM" in html)
     assert all(name in table for name in ("QA+MCC+SC", "always nothing", "lexical overlap", "74.6", "77.2"))
-    assert len(shown(made, "image/png")) == 4, "the losses, figure 3, figure 4, and the interference of the run with several tasks"
+    assert len(shown(made, "image/png")) == 5, "losses, differences, figures 3 and 4, and the interference of the run with several tasks"
     nb = nbformat.read(tmp_path / "out.ipynb", 4)  # again, and twice in one kernel: nothing is trained any more
     nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
     for i, cell in enumerate(nb.cells):

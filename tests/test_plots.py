@@ -1,5 +1,7 @@
 """Figures: what is on them. How they look is looked at, not tested."""
 
+import itertools
+
 import matplotlib
 import numpy as np
 import pytest
@@ -153,6 +155,20 @@ def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monke
     assert axes.get_title(loc="left").startswith("1 of 3 done, 1 running, 1 waiting, 0:0")
     live(progress)
     assert len(shown) == 1, "nothing has moved"
+
+
+def test_settings_are_drawn_hollow_for_one_seed_and_full_for_several():
+    none = {"Δ": None, "Δ low": None, "Δ high": None}
+    rows = [{"setting": f"setting {i}", "seeds": 1 + i % 2, "F1": 70.0 + i, "low": 68.0, "high": 73.0 + i, **none} for i in range(20)]
+    rows[1] |= {"Δ": 1.0, "Δ low": -1.0, "Δ high": 3.0}
+    scores, gaps = answer_plots.settings_figure(rows).axes
+    assert [label.get_text() for label in scores.get_yticklabels()][:2] == ["setting 0", "setting 1 (2 seeds)"]
+    assert [line.get_markerfacecolor() for line in scores.lines[1:4:2]] == ["white", plots.COLOURS[0]]
+    assert list(gaps.lines[0].get_xdata()) == [-1.0, 3.0] and gaps.get_xlabel() == "F1 minus that of setting 0, points"
+    figure = answer_plots.settings_figure(rows)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes)), "twenty labels do not overlap"
 
 
 def test_lengths_and_shares_say_how_many():

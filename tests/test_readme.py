@@ -12,12 +12,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.studies import read_study
+from mtdnn_kit.tables import shown
 
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
@@ -62,6 +64,14 @@ def copy(tmp_path_factory) -> Path:
 def run(command: str, folder: Path) -> None:
     done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_the_demos_table_is_that_of_the_kept_runs():
+    kept = pd.read_csv(ROOT / "results" / "sample" / "table.csv").astype(object)
+    rows = [{key: None if pd.isna(value) else value for key, value in row.items()} for row in kept.to_dict("records")]
+    columns = ("run", "EM", "F1", "span F1", "ΔF1", "p", "paper F1", "paper ΔF1")
+    for row in shown(rows):
+        assert "| " + " | ".join(row[column] for column in columns) + " |" in TEXT
 
 
 def test_every_command_is_run_or_listed_with_the_reason():

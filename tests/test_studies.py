@@ -151,3 +151,10 @@ def test_the_papers_tables_have_the_papers_settings(path):
         kinds = {dataset.type for dataset in config.datasets.values()}
         assert kinds == ({"qa"} if name in ("QA", "1.0") else {"qa", *name.lower().split("+")} if "QA" in name else {"qa", "mcc", "sc"})
         assert config.qa_weight == (float(name) if study.paper == "table 1" else 1.0 if name == "QA" else 0.8)
+
+
+def test_settings_for_tables_have_the_baseline_first_and_a_run_a_seed(read):
+    variants = {"QA": {}, "A": {"qa_weight": 0.5}, "B": {"qa_weight": 0.6}}
+    study = read(variants=variants, seeds=[3, 5], compare={"baseline": "B", "others": ["A"]})
+    assert list(study.settings.items()) == [(name, {seed: f"{name} seed {seed}" for seed in (3, 5)}) for name in ("B", "A", "QA")]
+    assert list(read(variants=variants).settings.items()) == [("QA", {0: "QA"}), ("A", {0: "A"}), ("B", {0: "B"})]

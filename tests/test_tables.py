@@ -1,5 +1,6 @@
 """Tables of scores: a run's own figures, with intervals, beside the paper's and the floors."""
 
+import pandas as pd
 import pytest
 from test_compare import runs  # noqa: F401 (a fixture)
 
@@ -72,3 +73,38 @@ def test_what_is_chosen_on_one_set_is_reported_on_both():
     assert tables.choice_table({"a": Scored(squad=70.0)}) == []
     with pytest.raises(CompareError, match="em: not every run has it"):
         tables.choice_table({"a": Scored(squad=70.0, squad_rest=61.0)}, score="em")
+
+
+def test_a_studys_table_as_markdown_and_latex():
+    row = {"run": "QA|SC_1", "ΔF1": -1.25, "ΔF1 low": -3.0, "ΔF1 high": 0.5, "p": 0.2}
+    assert (
+        tables.markdown([row, {"run": "x"}])
+        == "| run | ΔF1 | p |\n| --- | --- | --- |\n| QA\\|SC_1 | -1.2 [-3.0, +0.5] | 0.2 |\n| x |  |  |\n"
+    )
+    made = tables.latex([row, {"run": "x"}])
+    assert r"QA|SC\_1 & -1.2 [-3.0, +0.5] & 0.2" in made and r"$\Delta$F1" in made and "\\toprule" in made
+    assert made.isascii()
+
+
+def test_what_a_study_leaves_is_written_and_tidy(runs, tmp_path):  # noqa: F811
+    settings = tables.alone(runs)
+    rows = tables.score_table(compare.pair(runs), settings)
+    tables.write(tmp_path, rows, runs, settings)
+    left = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert left["table.md"] == tables.markdown(rows) and left["table.tex"] == tables.latex(rows)
+    table = pd.read_csv(tmp_path / "table.csv", index_col="run")
+    assert table.loc["QA", "F1 low"] == pytest.approx(rows[0]["F1 low"], abs=1e-3)
+    tidy = pd.read_csv(tmp_path / "scores.csv")
+    assert list(tidy.columns) == ["setting", "seed", "run", "folder", "task", "score", "value", "n"]
+    own = tidy[(tidy.run == "QA+SC") & (tidy.task == "cola")].set_index("score")
+    assert {score: own.value[score] for score in own.index} == pytest.approx(
+        {k: v for k, v in runs["QA+SC"].metrics["cola"].items() if k != "n"}
+    )
+    assert set(tidy.seed) == {0, 1} and (own.n == runs["QA+SC"].metrics["cola"]["n"]).all()
+
+
+def test_replies_without_n_best_give_the_same_tables(runs):  # noqa: F811
+    few, all_ = (compare.pair(runs, nbest=n) for n in (1, None))
+    assert {len(q.replies["QA"].best) for q in few} == {1} and len(all_[0].replies["QA"].best) == 20
+    settings = tables.alone(runs)
+    assert tables.score_table(few, settings) == tables.score_table(all_, settings)
