@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def execute(notebook: Path, made: Path, parameters: dict) -> None:
-    """Executes a notebook with papermill, which talks to its kernel through a folder: kernels that start together may take the same ports."""
+    """Executes a notebook with papermill, its kernel reached through a folder: kernels that start together may take the same ports."""
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
         sockets = Config(KernelManager={"transport": "ipc", "connection_file": f"{folder}/kernel.json"})
         papermill.execute_notebook(str(notebook), str(made), parameters, kernel_name="python3", progress_bar=False, config=sockets)
