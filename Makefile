@@ -30,11 +30,11 @@ demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; tabl
 	@mkdir -p $(DEMO)
 	@echo "1 of 3: a look at the data (notebook 01)"
 	@$(PAPERMILL) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb -f parameters/demo.yaml
-	@echo "2 of 3: four trainings (notebook 02), about a minute and a half each on two cores; the table and the paper's figures (notebook 03)"
-	@$(BIN)/python -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) $(ARGS)
+	@echo "2 of 3: four trainings (notebook 02), two at a time, some minutes on two cores; the table and the paper's figures (notebook 03)"
+	@$(BIN)/python -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) --workers 2 $(ARGS)
 	@echo "3 of 3: the answers side by side (notebook 04)"
 	@$(PAPERMILL) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb -y "runs: [$(DEMO)/qa, $(DEMO)/qa-mcc, $(DEMO)/qa-sc, $(DEMO)/qa-mcc-sc]"
-	@$(BIN)/python -c "import pandas; print(); print(pandas.read_csv('$(DEMO)/table.csv', index_col=0).round(1).to_string(na_rep=''))"
+	@echo; cat $(DEMO)/table.md
 	@echo
 	@echo "table:     $(DEMO)/table.csv"
 	@echo "figures:   $(DEMO)/figure-3.png  $(DEMO)/figure-4.png"
@@ -59,6 +59,7 @@ faults: env ## plants faults one at a time: the tests must notice each (some twe
 
 bench: env ## what is claimed about speed, measured here
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/driver.py
 
 lab: env ## JupyterLab on this machine alone, with its token
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
