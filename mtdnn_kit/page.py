@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-import papermill
 from nbconvert import HTMLExporter
+from papermill import PapermillExecutionError
 
 from mtdnn_kit.config import resolve
 from mtdnn_kit.runs import write_whole
 from mtdnn_kit.studies import StudyError
+from mtdnn_kit.worker import execute
 
 NOTEBOOK = "notebooks/03_ablations.ipynb"
 KEPT, PAGE = "03_ablations.ipynb", "study.html"
@@ -22,8 +23,8 @@ def write_page(study: str | Path, folder: Path, changes: dict | None = None) -> 
     made = folder / KEPT
     parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep"}
     try:
-        papermill.execute_notebook(resolve(NOTEBOOK), made, parameters, kernel_name="python3", progress_bar=False)
-    except papermill.PapermillExecutionError as error:
+        execute(resolve(NOTEBOOK), made, parameters)
+    except PapermillExecutionError as error:
         raise StudyError(f"The runs are done, but notebook 03 stopped: {error.ename}: {error.evalue} (see {made})") from None
     html, _ = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(made))
     write_whole(folder / PAGE, html)

@@ -218,7 +218,9 @@ def checkpoints(run: Run) -> list[tuple[int, Path]]:
 
 
 def prune_checkpoints(run: Run, keep: int) -> None:
-    """Deletes all checkpoints but the last `keep`."""
+    """Deletes all checkpoints but the last `keep`, and what a kill left of one; never is there half of one under its name."""
     old = checkpoints(run)
     for _, folder in old[: max(len(old) - keep, 0)]:
-        shutil.rmtree(folder)
+        os.replace(folder, folder.with_name(folder.name + ".partial"))
+    for partial in (run.path / "checkpoints").glob("*.partial"):
+        shutil.rmtree(partial)

@@ -8,11 +8,13 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import papermill
+from traitlets.config import Config
 
 from mtdnn_kit.locks import held
 from mtdnn_kit.runs import write_json
@@ -33,7 +35,14 @@ def main() -> None:
         sys.exit(f"{', '.join(changed)} changed while the study was at work; start it again")
     with held(folder / ".papermill", "a run is at work", GONE):
         write_json(folder / RECORD, record)
-        papermill.execute_notebook(str(notebook), given["made"], given["parameters"], kernel_name="python3", progress_bar=False)
+        execute(notebook, Path(given["made"]), given["parameters"])
+
+
+def execute(notebook: Path, made: Path, parameters: dict) -> None:
+    """Executes a notebook with papermill, its kernel reached through a folder: kernels that start together may take the same ports."""
+    with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
+        sockets = Config(KernelManager={"transport": "ipc", "connection_file": f"{folder}/kernel.json"})
+        papermill.execute_notebook(str(notebook), str(made), parameters, kernel_name="python3", progress_bar=False, config=sockets)
 
 
 def _end_with_parent() -> None:

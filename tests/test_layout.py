@@ -59,7 +59,7 @@ ALLOWED = {
     "progress": "runs",
     "running": "config engines locks progress runs standing studies",
     "planning": "batches config preparation progress runs standing training",
-    "page": "config runs studies",
+    "page": "config runs studies worker",
     "__main__": "config encoders rows locks progress running standing studies planning page",
     "explorer": "",
     "explorer.html": "compare paper plots",

@@ -19,6 +19,7 @@ from mtdnn_kit import ConfigError, Run, engines, running, train
 from mtdnn_kit.locks import LockedError, held
 from mtdnn_kit.progress import Progress
 from mtdnn_kit.running import run_study
+from mtdnn_kit.runs import checkpoints, prune_checkpoints
 from mtdnn_kit.standing import Standing, code, standings
 from mtdnn_kit.studies import StudyError, read_study
 
@@ -396,9 +397,9 @@ def test_a_page_that_cannot_be_made_says_where_the_notebook_stopped(tmp_path, mo
     from mtdnn_kit import page
 
     def stop(*_, **__):
-        raise page.papermill.PapermillExecutionError(3, 3, "", "CompareError", "QA: was not scored", [])
+        raise page.PapermillExecutionError(3, 3, "", "CompareError", "QA: was not scored", [])
 
-    monkeypatch.setattr(page.papermill, "execute_notebook", stop)
+    monkeypatch.setattr(page, "execute", stop)
     with pytest.raises(StudyError, match="The runs are done, but notebook 03 stopped: CompareError: QA: was not scored"):
         page.write_page("mine.yaml", tmp_path)
 
@@ -444,3 +445,13 @@ def test_a_run_is_not_begun_with_code_that_changed_while_the_study_was_at_work(t
     worker.communicate()
     assert worker.returncode == 1 and said.strip() == "training.py changed while the study was at work; start it again"
     assert not list(tmp_path.iterdir())
+
+
+def test_an_old_checkpoint_goes_whole_and_what_a_kill_left_goes_with_it(tmp_path, monkeypatch):
+    for name in ("step-0000002", "step-0000004", "step-0000006", "step-0000008.partial"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    removed = []
+    monkeypatch.setattr(shutil, "rmtree", lambda folder: removed.append(folder.name))
+    prune_checkpoints(Run(tmp_path), 2)
+    assert sorted(removed) == ["step-0000002.partial", "step-0000008.partial"]
+    assert [step for step, _ in checkpoints(Run(tmp_path))] == [4, 6]
