@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mtdnn_kit.compare import Question
 from mtdnn_kit.metrics import calibration
-from mtdnn_kit.plots import COLOURS, LINES, STYLE
+from mtdnn_kit.plots import COLOURS, LINES, STYLE, detached
 from mtdnn_kit.slices import FACETS, ORDER
 from mtdnn_kit.thresholds import average_precision, no_answer_curve
 
@@ -34,30 +34,7 @@ def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1") -> Fi
         axes.axvline(0, color="0.3", lw=1)
         axes.set(yticks=[y for y, _ in names], yticklabels=[name for _, name in names], ylim=(y + 1, 0))
         axes.set(xlabel=f"{score}: {b} minus {a}, points (95 % intervals over passages)")
-    plt.close(figure)
-    return figure
-
-
-def settings_figure(rows: Sequence[dict], score: str = "F1") -> Figure:
-    """A line a setting, as many as there are: left its score, right its difference to the first, both with 95 % intervals.
-
-    rows: of `differences.setting_table`. A setting whose difference speaks for these two models only is hollow, one of several seeds full.
-    """
-    with plt.rc_context({**STYLE, "axes.grid.axis": "x"}):
-        figure, panels = plt.subplots(1, 2, figsize=(11, 1.1 + 0.32 * len(rows)), sharey=True, layout="constrained")
-        for y, row in enumerate(rows):
-            for axes, key, low, high in zip(panels, (score, "Δ"), ("low", "Δ low"), ("high", "Δ high"), strict=True):
-                if row[key] is None:
-                    continue
-                if row[low] is not None:
-                    axes.plot([row[low], row[high]], [y, y], color=COLOURS[0], lw=2)
-                axes.plot(row[key], y, "o", color=COLOURS[0], ms=6, mfc=COLOURS[0] if row["seeds"] > 1 else "white")
-        names = [f"{row['setting']} ({row['seeds']} seeds)" if row["seeds"] > 1 else row["setting"] for row in rows]
-        panels[0].set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel=f"{score}, percent")
-        panels[1].axvline(0, color="0.3", lw=1)
-        panels[1].set(xlabel=f"{score} minus that of {rows[0]['setting']}, points" if rows else "")
-    plt.close(figure)
-    return figure
+    return detached(figure)
 
 
 def nothing_figure(questions: Sequence[Question]) -> Figure:
@@ -90,5 +67,4 @@ def nothing_figure(questions: Sequence[Question]) -> Figure:
         for axes in (curve, bins):
             if axes.get_legend_handles_labels()[1]:
                 axes.legend(frameon=False, fontsize=9)
-    plt.close(figure)
-    return figure
+    return detached(figure)

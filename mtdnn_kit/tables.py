@@ -124,7 +124,7 @@ def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: di
 
 
 def points(table: Sequence[dict]) -> dict[str, dict]:
-    """Scores of each setting and the ends of their intervals, for `plots.points_figure`, from the rows of `score_table`."""
+    """Scores of each setting and the ends of their intervals, for `study_plots.points_figure`, from the rows of `score_table`."""
     keys = {f"{name}{end}": f"{name.upper()}{end.replace('_', ' ')}" for name in ("em", "f1") for end in ("", "_low", "_high")}
     return {row["run"]: {key: row[column] for key, column in keys.items()} for row in table if "EM low" in row}
 

@@ -50,6 +50,7 @@ ALLOWED = {
     "tables": "baseline compare differences metrics paper registry rows runs",
     "overview": "metrics preparation rows slices spans tasks",
     "plots": "optim",
+    "study_plots": "plots",
     "answer_plots": "compare metrics plots slices thresholds",
     "variants": "values",
     "studies": "config paper values variants",
@@ -69,8 +70,8 @@ ALLOWED = {
 }
 ONLY = {
     "ipywidgets": {"explorer.widgets"},
-    "matplotlib": {"plots", "answer_plots"},
-    "IPython": {"plots"},
+    "matplotlib": {"plots", "study_plots", "answer_plots"},
+    "IPython": {"plots", "study_plots"},
     "papermill": {"worker", "page"},
     "nbconvert": {"page"},
     "ray": {"engines"},

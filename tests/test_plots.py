@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from mtdnn_kit import answer_plots, plots, prepare, train
+from mtdnn_kit import answer_plots, plots, prepare, study_plots, train
 from mtdnn_kit.compare import Question, Reply
 from mtdnn_kit.progress import Progress
 from mtdnn_kit.rows import QARow
@@ -90,14 +90,14 @@ def test_the_progress_bar_shows_task_and_smoothed_loss(config, capfd, monkeypatc
 
 def test_figures_3_and_4_have_the_papers_points_and_ours_with_their_intervals():
     ours = {"b": {"em": 50.0, "em_low": 48.0, "em_high": 53.0, "f1": 60.0, "f1_low": 57.0, "f1_high": 63.0}}
-    paper, here = plots.points_figure(ours, {"a": (70.0, 75.0), "b": (71.0, 76.0)}, ["a", "b"], "x").axes
+    paper, here = study_plots.points_figure(ours, {"a": (70.0, 75.0), "b": (71.0, 76.0)}, ["a", "b"], "x").axes
     assert [line.get_ydata().tolist() for line in paper.lines] == [[75.0, 76.0], [70.0, 71.0]], "F1, then EM"
     assert not paper.containers, "the paper gives no intervals"
     bars = [container[2][0].get_segments()[0] for container in here.containers]
     assert [bar[:, 1].tolist() for bar in bars] == [[57.0, 63.0], [48.0, 53.0]]
     assert bars[0][0, 0] < 1 < bars[1][0, 0], "side by side"
     assert np.ptp(paper.get_ylim()) == pytest.approx(np.ptp(here.get_ylim())), "one scale"
-    none = plots.points_figure({}, {"a": (70.0, 75.0)}, ["a"], "x").axes[1]
+    none = study_plots.points_figure({}, {"a": (70.0, 75.0)}, ["a"], "x").axes[1]
     assert [text.get_text() for text in none.texts] == ["none of these was run"]
 
 
@@ -146,7 +146,7 @@ def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monke
         progress.states, [("done", 6, 6, losses), ("waiting", 0, None, []), ("running", 3, 9, losses[:3])], strict=True
     ):
         state.status, state.steps, state.total, state.losses = status, steps, total, curve
-    live = plots.LiveStudy(every=0)
+    live = study_plots.LiveStudy(every=0)
     live(progress)
     axes = shown[0].axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["QA", "QA+MCC"]
@@ -161,11 +161,11 @@ def test_settings_are_drawn_hollow_for_one_seed_and_full_for_several():
     none = {"Δ": None, "Δ low": None, "Δ high": None}
     rows = [{"setting": f"setting {i}", "seeds": 1 + i % 2, "F1": 70.0 + i, "low": 68.0, "high": 73.0 + i, **none} for i in range(20)]
     rows[1] |= {"Δ": 1.0, "Δ low": -1.0, "Δ high": 3.0}
-    scores, gaps = answer_plots.settings_figure(rows).axes
+    scores, gaps = study_plots.settings_figure(rows).axes
     assert [label.get_text() for label in scores.get_yticklabels()][:2] == ["setting 0", "setting 1 (2 seeds)"]
     assert [line.get_markerfacecolor() for line in scores.lines[1:4:2]] == ["white", plots.COLOURS[0]]
     assert list(gaps.lines[0].get_xdata()) == [-1.0, 3.0] and gaps.get_xlabel() == "F1 minus that of setting 0, points"
-    figure = answer_plots.settings_figure(rows)
+    figure = study_plots.settings_figure(rows)
     figure.canvas.draw()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
     assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes)), "twenty labels do not overlap"
@@ -186,7 +186,7 @@ def test_interference_is_drawn_over_the_steps_and_by_layer_group():
         return {"step": step, "task": task, "norm": norm, **({"cosine": cosines} if cosine is not None else {})}
 
     found = [r for step, c in ((5, 0.2), (10, -0.4)) for r in (record(step, "squad"), record(step, "cola", c))]
-    over, where, size = plots.interference_figure(found, "mine").axes
+    over, where, size = study_plots.interference_figure(found, "mine").axes
     assert over.lines[0].get_xydata().tolist() == [[5, 0.2], [10, -0.4]] and over.get_title() == "mine, whole encoder"
     assert where.lines[0].get_xdata() == pytest.approx([-0.1, np.nan, -0.1], nan_ok=True)
     assert size.lines[0].get_xdata() == pytest.approx([3.0, np.nan, 1.0], nan_ok=True)
