@@ -79,6 +79,15 @@ def test_9_order_of_equal_scores_is_that_of_the_characters():
     assert found.spans(0) == [Span(0, 1, 0), Span(0, 3, 0), Span(2, 3, 0), Span(2, 5, 0)]
 
 
+@pytest.mark.parametrize("max_answer", [1, 2, 3, 4, 5])
+def test_9_an_end_beyond_the_longest_answer_draws_no_start(max_answer):
+    """The best end stands `max_answer` tokens after the best start: just too far."""
+    start, end, starts = np.zeros((1, 12)), np.zeros((1, 12)), np.arange(12)[None]
+    start[0, 2], end[0, 2 + max_answer] = 5, 9
+    found = best_spans(start, end, starts, starts + 1, 1, max_answer)
+    assert found.spans(0) == [Span(3, 3 + max_answer, 9.0)], "the first start within reach of it"
+
+
 def test_9_a_character_span_of_several_token_spans_counts_once_with_its_best_score():
     starts, ends = np.array([[0, 0, 1]]), np.array([[1, 1, 2]])  # a letter of two tokens, then one of one
     found = best_spans(np.array([[1.0, 3.0, 0.0]]), np.array([[2.0, 5.0, 0.0]]), starts, ends, 9, 30)
