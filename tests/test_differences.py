@@ -116,6 +116,20 @@ def test_behind_a_slice_are_its_differing_answers_the_largest_gap_first():
     }
 
 
+def test_behind_a_slice_a_wide_gap_comes_before_a_narrow_one():
+    row = QARow("q", "", "The cat sat.", "Who sat?", ((4, "cat"),))
+    pairs = {"narrow": ("The cat sat", "cat sat"), "wide": ("cat", ""), "none": ("cat", "the cat")}
+    some = [
+        Question(
+            row._replace(id=name), {run: Reply(0, 1, text, 1, 0, f1(text, ["cat"]), 0, []) for run, text in zip("AB", texts, strict=True)}
+        )
+        for name, texts in pairs.items()
+    ]
+    assert [q.row.id for q in differences.behind(some, {"places": [0, 1, 2]}, "A", "B")] == ["wide"], "“The cat sat” is “cat sat” to EM"
+    some[0] = Question(some[0].row, {**some[0].replies, "B": Reply(0, 1, "cat", 1, 1, 1.0, 0, [])})
+    assert [q.row.id for q in differences.behind(some, {"places": [0, 1, 2]}, "A", "B")] == ["wide", "narrow"]
+
+
 def test_one_seed_each_speaks_for_two_models_several_for_the_settings():
     single = differences.setting_table(QUESTIONS, {"x": {0: "A"}, "y": {0: "B"}})
     assert single[1]["speaks for"] == "these two models" and single[0]["Δ"] is None and single[0]["speaks for"] == ""
