@@ -7,6 +7,7 @@ Scores and what a difference is worth are in `tables`.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from mtdnn_kit.config import Config, resolve
 from mtdnn_kit.metrics import exact, f1
@@ -133,7 +134,11 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int 
     """Replies and numbers of windows by id. Raises CompareError, naming the id: unknown, answered twice, or not at all."""
     replies, windows, threshold = {}, {}, run.metrics[task].get("threshold", 0.0)
     entries = run.nbest(task) if run.has_nbest(task) else ({"id": key, "text": text} for key, text in run.answers(task).items())
-    for entry in entries:
+    for number, entry in enumerate(entries, 1):
+        if "text" not in entry and not _whole(entry):
+            raise CompareError(
+                f"{name}: {run.name}, n-best of {task}, line {number}: not an id with finite scores and spans: {entry!r:.80}"
+            )
         key = entry["id"]
         if key not in rows or key in replies:
             raise CompareError(f"{name}: {run.name} answers question {key!r} {'twice' if key in replies else 'which is none of the rows'}")
@@ -142,6 +147,17 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int 
     if len(replies) != run.metrics[task]["n"]:
         raise CompareError(f"{name}: {run.name} has {len(replies):,} answers to {task}, but metrics.json scores {run.metrics[task]['n']:,}")
     return replies, windows
+
+
+def _whole(entry) -> bool:
+    """Whether an n-best entry has what `Run.nbest` promises: a NaN among its scores would silently count as nothing."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str) or not isinstance(entry.get("nbest"), list):
+        return False
+    spans = entry["nbest"]
+    if not all(isinstance(span, list) and len(span) == 4 and type(span[0]) is type(span[1]) is int for span in spans):
+        return False
+    scores = [entry.get("null"), entry.get("nothing"), *(x for span in spans for x in span[2:])]
+    return all(isinstance(x, int | float) and isfinite(x) for x in scores)
 
 
 def _same_questions(replies: dict[str, dict[str, Reply]]) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,9 +129,13 @@ class Run:
         return (self.path / f"predictions/{task}_nbest.jsonl.gz").is_file()
 
     def nbest(self, task: str = "squad") -> Iterator[dict]:
-        """Per question: id, null score, and n-best as [start, end, score, probability], character offsets."""
-        with gzip.open(self.path / f"predictions/{task}_nbest.jsonl.gz", "rt", encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+        """Per question: id, null score, and n-best as [start, end, score, probability], character offsets. Raises RunError: unreadable."""
+        file = self.path / f"predictions/{task}_nbest.jsonl.gz"
+        try:
+            with gzip.open(file, "rt", encoding="utf-8") as lines:
+                yield from map(json.loads, lines)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise RunError(f"{file}: cannot be read ({error}); copy it again from where the run was made") from None
 
     def keep(self, folder: Path) -> None:
         """Copies what comparing needs (parameters, manifest, log, scores, n-best) into `folder`: neither model nor anybody's text.

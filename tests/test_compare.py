@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from mtdnn_kit import Run, compare, train
+from mtdnn_kit import Run, RunError, compare, train
 from mtdnn_kit.baseline import lexical_answers
 from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.paper import EXAMPLES, TABLES
@@ -120,6 +120,34 @@ def test_answers_that_are_not_one_to_each_question_are_refused_by_id(runs, tmp_p
     """Never a silently different denominator."""
     with pytest.raises(compare.CompareError, match=message):
         compare.pair({"QA": runs["QA"], "other": edited(runs["QA"], tmp_path / "other", edit, n)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"null": float("nan")},
+        {"null": "x"},
+        {"nothing": None},
+        {"id": 3},
+        {"nbest": [[0.5, 3, 1.0, 0.1]]},
+        {"nbest": [[0, 3, 1.0]]},
+        {"nbest": {}},
+    ],
+)
+def test_an_entry_that_is_not_whole_is_refused_by_its_line(runs, tmp_path, change):
+    with pytest.raises(compare.CompareError, match=r"other, n-best of squad, line 3: not an id with finite scores"):
+        compare.pair({"other": edited(runs["QA"], tmp_path / "other", lambda lines: [*lines[:2], {**lines[2], **change}, *lines[3:]])})
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:500], lambda raw: b"text", lambda raw: gzip.compress(b"{"), lambda raw: gzip.compress(b"\xff")]
+)
+def test_a_damaged_n_best_file_is_named(runs, tmp_path, damage):
+    other = edited(runs["QA"], tmp_path / "other", lambda lines: lines)
+    file = other.path / "predictions" / "squad_nbest.jsonl.gz"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(RunError, match=r"squad_nbest.jsonl.gz: cannot be read"):
+        compare.pair({"other": other})
 
 
 def test_span_scores_and_null_minus_best_are_the_runs_own(runs):
