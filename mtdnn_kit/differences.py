@@ -75,10 +75,10 @@ def difference(questions: Sequence[Question], a: str, b: str, score: str) -> sig
     return significance.difference(first, second, groups, statistic)
 
 
-def difference_table(questions: Sequence[Question], a: str, b: str) -> list[dict]:
+def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(SCORES)) -> list[dict]:
     """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider passages make the interval, and McNemar's p of EM."""
     rows = []
-    for score in SCORES:
+    for score in scores:
         found = difference(questions, a, b, score)
         if found:
             values = {name: value(questions, name, score) for name in (a, b)}

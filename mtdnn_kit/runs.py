@@ -128,6 +128,11 @@ class Run:
         """Whether the run keeps its n-best; one that `imports` made of a predictions file has none."""
         return (self.path / f"predictions/{task}_nbest.jsonl.gz").is_file()
 
+    def keeps(self, task: str = "squad") -> bool:
+        """Whether the run keeps its answers to a task: n-best, texts or labels."""
+        folder, names = self.path / "predictions", (f"{task}_nbest.jsonl.gz", f"{task}.json", f"{task}.jsonl")
+        return any((folder / name).is_file() for name in names)
+
     def nbest(self, task: str = "squad") -> Iterator[dict]:
         """Per question: id, null score, and n-best as [start, end, score, probability], character offsets. Raises RunError: unreadable."""
         file = self.path / f"predictions/{task}_nbest.jsonl.gz"

@@ -1,97 +1,64 @@
-"""The explorer: what is marked, what is escaped, what is shown; its widgets driven as a person would."""
+"""The explorer: how rows look, and its widgets driven as a person would. `tests/browser` has it in a real JupyterLab."""
 
+import json
 import re
-from html import unescape
-from html.parser import HTMLParser
+import shutil
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from answers import CAT, QUESTIONS, TEXT, THE_CAT, question
+from conftest import ROOT
+from test_marks import Nesting, plain
 
-from mtdnn_kit.compare import Question, Reply
-from mtdnn_kit.explorer.html import examples_html, passage_html, question_html, side_by_side, tokens_html
-from mtdnn_kit.explorer.state import FILTERS, State
+from mtdnn_kit import compare
+from mtdnn_kit.compare import CompareError, Question, Reply
+from mtdnn_kit.explorer.html import asked_html, examples_html, page_html, question_html, side_by_side, threshold_html
+from mtdnn_kit.explorer.state import State, of_runs, shared_tasks
 from mtdnn_kit.explorer.widgets import Explorer, explore
 from mtdnn_kit.paper import EXAMPLES
 from mtdnn_kit.rows import QARow
+from mtdnn_kit.runs import Run
 
-TEXT = "The cat <b>sat</b> & slept."
-
-
-def reply(start, end, right=0.0, best=(), context=TEXT) -> Reply:
-    text = context[start:end] if start is not None else ""
-    return Reply(start, end, text, 0.6, right, right, 0.3, [(start, end, 0.6), *best] if start is not None else list(best))
+KEPT = [str(ROOT / "results" / "sample" / name) for name in ("qa", "qa-mcc", "qa-sc", "qa-mcc-sc")]
 
 
-def question(number, *replies, answers=((4, "cat"),)) -> Question:
-    row = QARow(str(number), "A_title", TEXT, f"Question <{number}>?", answers)
-    return Question(row, {f"model {i}": r for i, r in enumerate(replies)})
+def cells(html: str) -> list[list[str]]:
+    """The text of a table's cells, row by row."""
+    return [[plain(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)] for row in re.findall(r"<tr>(.*?)</tr>", html)]
 
 
-CAT, THE_CAT, NOTHING = reply(4, 7, 1.0), reply(0, 7), reply(None, None)
-QUESTIONS = [
-    question(0, CAT, CAT),
-    question(1, CAT, NOTHING),
-    question(2, NOTHING, THE_CAT, answers=()),
-    question(3, THE_CAT, THE_CAT),
-    question(4, reply(None, None, 1.0), reply(None, None, 1.0), answers=()),
-]
+def shows(explorer: Explorer) -> str:
+    """The id of the row that is shown, read from the view."""
+    return re.search(r"(?:·|>) ?([\w-]+)</div><b", explorer.view.value)[1]
 
 
-def plain(html: str) -> str:
-    """The text of a passage, without marks and letters."""
-    return unescape(re.sub(r"<[^>]*>", "", re.sub(r"<sup>.*?</sup>", "", html)))
-
-
-class Nesting(HTMLParser):
-    """Asserts that every tag that is opened is closed, innermost first."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.open = []
-        self.feed(html)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        if tag != "br":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def test_gold_and_answers_are_marked_where_they_stand():
-    html = passage_html(TEXT, [(4, 7)], [(0, 4, 7), (1, 0, 7)])
-    assert plain(html) == TEXT
-    assert re.findall(r"<mark[^>]*>(.*?)</mark>", html) == ["cat"]
-    lines = re.findall(r"border-bottom:3px (\w+) (#\w+);padding-bottom:(\d+)px", html)
-    assert set(lines) == {("solid", "#0072B2", "1"), ("dashed", "#D55E00", "5")}, "a colour, a line and a lane of its own"
-    assert re.findall(r"<sup><b>(\w+)</b></sup>", html) == ["AB"], "legible without styles, too"
-
-
-@given(st.text(min_size=1, max_size=60), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=7), st.integers(0, 60))
-def test_any_text_with_any_spans_stays_itself(text, spans, gold):
-    spans = [(i, min(a, b, len(text)), min(max(a, b), len(text))) for i, (a, b) in enumerate(spans)]
-    spans = [span for span in spans if span[1] < span[2]]
-    html = passage_html(text, [(0, min(gold, len(text)))], spans)
-    assert plain(html) == text
-    Nesting(html)
+@pytest.fixture
+def kept(tmp_path) -> list[str]:
+    """Copies of two kept runs, in a folder that a test may write to."""
+    return [str(shutil.copytree(path, tmp_path / "kept" / path.rsplit("/", 1)[1])) for path in (KEPT[0], KEPT[3])]
 
 
 def test_nothing_of_the_data_becomes_markup():
-    html = question_html(question(7, CAT, THE_CAT))
-    assert "<b>sat</b>" not in html and "Question &lt;7&gt;?" in html
+    html = question_html(question(7, CAT, THE_CAT, title="<i>x", answers=((8, "<b>"),)))
+    assert "<b>sat</b>" not in html and "Question &lt;7&gt;?" in html and "&lt;i&gt;x" in html
+    assert "script" not in page_html(question("<script>", CAT)).replace("&lt;script&gt;", "")
     Nesting(html)
-    Nesting(tokens_html([("<s>", "special"), ("cat", "answer")]))
-    assert "&lt;s&gt;" in tokens_html([("<s>", "special")])
 
 
-def test_the_table_says_what_each_model_answers_and_what_comes_next():
-    html = question_html(question(1, reply(4, 7, 1.0, best=[(0, 7, 0.2)]), reply(None, None, best=[(0, 3, 0.35)])))
-    rows = [[plain(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in re.findall(r"<tr>(.*?)</tr>", html)[1:]]
-    assert rows[0] == ["", "gold", "cat"]
-    assert rows[1] == ["A", "model 0", "cat", "0.60", "1", "1.00", "nothing (0.30)"]
-    assert rows[2] == ["B", "model 1", "nothing", "0.60", "0", "0.00", "The (0.35)"]
+def test_the_table_says_what_each_model_answers_and_of_what_kind_it_is():
+    rows = cells(question_html(QUESTIONS[1]))
+    assert rows[0] == ["", "model", "answer", "which is", "probability", "of nothing", "null − best", "EM", "F1"]
+    assert rows[1][:3] == ["", "gold", "cat"]
+    assert rows[2] == ["A", "model 0", "cat", "right", "0.60", "0.30", "-1.00", "1", "1.00"]
+    assert rows[3] == ["B", "model 1", "nothing", "false nothing", "0.30", "0.30", "+1.00", "0", "0.00"]
+    assert cells(question_html(QUESTIONS[2]))[3][2:4] == ["The cat", "false answer"]
+
+
+def test_the_nbest_is_behind_a_line_in_order_with_nothing_in_its_place():
+    html = question_html(QUESTIONS[1])
+    table = cells(html[html.index("<details") :])
+    assert table[0] == ["A model 0", "B model 1"]
+    assert [row[0] for row in table[1:]] == ["0.600 cat", "0.300 nothing", "0.100 <b>s"]
+    assert [row[1] for row in table[1:]] == ["0.600 <b>s", "0.300 nothing", "0.100 cat"]
 
 
 def test_a_question_without_replies_shows_its_accepted_answers():
@@ -100,71 +67,218 @@ def test_a_question_without_replies_shows_its_accepted_answers():
     assert plain(question_html(question(1, answers=()))).endswith("gold: nothing")
 
 
-def test_filters():
-    groups = {name: [q.row.id for q in group] for name, group in State(QUESTIONS).groups.items()}
-    assert groups == {
-        "all questions": list("01234"),
-        "answers differ": list("12"),
-        "all right": list("04"),
-        "all wrong": list("23"),
-        "answerable": list("013"),
-        "unanswerable": list("24"),
-    }
-    assert groups.keys() == FILTERS.keys()
+def test_a_question_of_ones_own_has_no_gold_and_its_answers_stand_beside_those_before():
+    asked = Question(
+        QARow("asked", "", TEXT, "What <sat>?", ()),
+        {"model 1": Reply(0, 7, "The cat", 0.5, None, None, 0.2, [(0, 7, 0.5)], diff=-1.0)},
+    )
+    assert cells(question_html(asked))[0] == ["", "model", "answer", "probability", "of nothing", "null − best"]
+    assert "gold" not in question_html(asked)
+    before = cells(asked_html(asked, QUESTIONS[1]))[-1]
+    assert before == ["B", "model 1", "nothing", "The cat", "nothing → The cat"]
+    assert cells(asked_html(asked, question(1, CAT, CAT)))[-1][-1] == "the same", "articles do not count, as in EM"
 
 
-def test_the_open_question_stays_open_where_it_passes():
-    state = State(QUESTIONS)
-    assert state.chosen == "answers differ" and state.open.row.id == "1"
-    state.step(1)
-    state.choose("unanswerable")
-    assert state.open.row.id == "2"
-    state.choose("answerable")
-    assert state.open.row.id == "0"
-    state.step(-1)
-    assert state.open.row.id == "3"
-    assert State([question(0, CAT, CAT)]).chosen == "all questions", "where none differ"
-    assert State([]).open is None
+def test_thresholds_show_what_changes():
+    state = State(QUESTIONS, {"model 0": 0.0, "model 1": 0.0})
+    state.move("model 1", 2.0)
+    rows = cells(threshold_html(state))
+    assert rows[0] == ["", "model", "threshold", "tuned", "EM", "F1", "false answers", "false nothings", "this question"]
+    assert rows[1] == ["A", "model 0", "+0.00", "+0.00", "80.0", "80.0", "0", "0", "cat"]
+    assert rows[2] == ["B", "model 1", "+2.00", "+0.00", "20.0 (-20.0)", "20.0 (-20.0)", "2 (+1)", "0 (-1)", "<b>s"]
+    assert "<svg" in threshold_html(state)
 
 
-def test_the_widget_shows_what_is_chosen():
+def test_the_papers_examples_are_shown_where_the_data_have_them():
+    row = QARow("n", "Normans", "Alexius Komnenos did.", "Who ruined Roussel?", ((0, "Alexius Komnenos"),))
+    reply = Reply(None, None, "", 0.6, 0.0, 0.0, 0.6, [], diff=1.0)
+    html = examples_html([Question(row, {"QA": reply})], EXAMPLES)
+    assert "Who ruined Roussel?" in html and html.count("Not in these data") == 2
+    Nesting(html)
+
+
+def test_the_widgets_show_what_is_chosen():
     explorer = Explorer(State(QUESTIONS))
-    assert [label for label, _ in explorer.filter.options] == [f"{name} ({len(State(QUESTIONS).groups[name])})" for name in FILTERS]
-    assert explorer.question.options == (("1. Question <1>?", 0), ("2. Question <2>?", 1))
-    explorer.forward.click()
-    assert explorer.view.value == question_html(QUESTIONS[2]) and explorer.question.value == 1
-    explorer.forward.click()
-    assert explorer.view.value == question_html(QUESTIONS[1]), "around the end"
-    explorer.filter.value = "all questions"
-    assert explorer.view.value == question_html(QUESTIONS[1]) and explorer.question.value == 1
-    explorer.question.value = 3
-    assert explorer.view.value == question_html(QUESTIONS[3])
-    explorer.back.click()
-    assert explorer.view.value == question_html(QUESTIONS[2])
+    assert [label for label, _ in explorer.outcome.options][:2] == ["all (5)", "answers differ (2)"]
+    assert explorer.rows.options == (("1. A✓ B✗  Question <1>?", 0), ("2. A✓ B✗  Question <2>?", 1))
+    assert "2 of 5 rows pass" in explorer.status.value and shows(explorer) == "1"
+    explorer.buttons["next ▸"].click()
+    assert (shows(explorer), explorer.rows.value, explorer.number.value) == ("2", 1, 2)
+    explorer.buttons["next ▸"].click()
+    assert shows(explorer) == "1", "around the end"
+    explorer.outcome.value = "all"
+    assert (shows(explorer), explorer.rows.value) == ("1", 1)
+    explorer.rows.value = 3
+    assert shows(explorer) == "3"
+    explorer.number.value = 1
+    assert shows(explorer) == "0"
+    explorer.buttons["back"].click()
+    assert shows(explorer) == "3"
+    explorer.buttons["forward"].click()
+    assert shows(explorer) == "0"
+    explorer.text.value = "question <2"
+    assert shows(explorer) == "2" and "1 of 5" in explorer.status.value
+    explorer.text.value = "no such text"
+    assert "no row passes" in explorer.view.value and explorer.rows.options == ()
+    explorer.buttons["next ▸"].click(), explorer.buttons["surprise me"].click()
+    explorer.buttons["clear filters"].click()
+    assert explorer.text.value == "" and explorer.title.value == "all" and "5 of 5" in explorer.status.value
+    explorer.order.value = "least sure first"
+    assert shows(explorer) == "3"
+    explorer.a.value, explorer.b.value = "model 1", "model 0"
+    assert "model 1 right, model 0 wrong (0)" not in dict(explorer.outcome.options)
+    assert "model 0 right, model 1 wrong" in dict(explorer.outcome.options).values()
 
 
-def test_a_filter_that_nothing_passes_says_so():
-    explorer = Explorer(State(QUESTIONS[:1]))
-    explorer.filter.value = "all wrong"
-    assert "no question" in explorer.view.value and explorer.question.options == ()
-    explorer.forward.click()
-    explorer.filter.value = "all right"
-    assert explorer.view.value == question_html(QUESTIONS[0])
+def test_a_long_list_is_shown_a_page_at_a_time():
+    explorer = Explorer(State([question(i, CAT) for i in range(250)]))
+    assert len(explorer.rows.options) == 100 and explorer.number.max == 250
+    explorer.number.value = 230
+    assert explorer.rows.options[0][0].startswith("201. ") and explorer.rows.value == 229
+    assert "list: 201 to 250" in explorer.status.value and shows(explorer) == "229"
+
+
+def test_every_control_has_a_name():
+    explorer = Explorer(State(QUESTIONS))
+
+    def named(widget) -> list:
+        return [widget, *(one for child in getattr(widget, "children", ()) for one in named(child))]
+
+    controls = [x for x in named(explorer.box) if "value" in x.traits() or "icon" in x.traits()]
+    lacking = [x for x in controls if type(x).__name__ != "HTML" and not x.description]
+    assert lacking == [] and len(controls) > 30
+
+
+def test_a_threshold_is_moved_and_put_back():
+    explorer = Explorer(State(QUESTIONS))
+    panel = explorer.panels["thresholds"]
+    assert panel.box.layout.display == "none"
+    panel.switch.value = True
+    assert panel.box.layout.display is None
+    panel.fields["model 1"].value = 2.0
+    assert cells(explorer.view.value)[3][2] == "<b>s" and cells(panel.out.value)[2][2] == "+2.00"
+    explorer.outcome.value = "model 1: false answer"
+    panel.fields["model 1"].value = -9.0
+    assert "the open row is not among them" in explorer.status.value
+    panel.fields["model 1"].value = float("nan")
+    assert cells(panel.out.value)[2][2] == "+0.00", "what is no number moves nothing"
+    panel.fields["model 0"].value = -9.0
+    panel.tuned.click()
+    assert panel.fields["model 0"].value == 0.0 and cells(panel.out.value)[1][2] == "+0.00"
+
+
+def test_why_two_runs_differ_and_the_questions_behind_a_slice():
+    runs = compare.named([KEPT[0], KEPT[3]])
+    explorer = Explorer(of_runs(runs, "squad"), "squad", runs)
+    panel = explorer.panels["why they differ"]
+    panel.switch.value = True
+    panel.compute.click()
+    found = {row[0]: row for row in cells(panel.out.value)[1:]}
+    table = explorer.state.outcomes.table
+    assert found["F1"][1:3] == [f"{table(0)['F1']:.1f}", f"{table(1)['F1']:.1f}"] and found.keys() == {"EM", "F1", "span F1"}
+    assert re.match(r"<p[^>]*>QA\+MCC\+SC − QA = [+-][\d.]+ \(95 % interval", panel.out.value)
+    first = panel.slices.children[0]
+    name, count = re.match(r"(.*) \((\d+)\): F1 ", first.description).groups()
+    first.click()
+    assert explorer.slice.value == name and explorer.outcome.value == "answers differ"
+    assert 0 < len(explorer.state.shown) <= int(count)
+    explorer.b.value = explorer.a.value
+    panel.compute.click()
+    assert "choose two different runs" in panel.out.value and panel.slices.children == ()
+
+
+def test_a_moved_threshold_counts_in_why_they_differ():
+    runs = compare.named([KEPT[0], KEPT[3]])
+    explorer = Explorer(of_runs(runs, "squad"), "squad", runs)
+    explorer.panels["thresholds"].fields["QA"].value = -99.0
+    panel = explorer.panels["why they differ"]
+    panel.compute.click()
+    assert cells(panel.out.value)[1][1] == "33.3", "QA answers nothing now, right for a third of the questions"
+
+
+def test_what_is_shown_is_taken_along(kept):
+    runs = compare.named(kept)
+    explorer = Explorer(of_runs(runs, "squad"), "squad", runs)
+    panel, shown = explorer.panels["take along"], shows(explorer)
+    for button in ("as Markdown", "as HTML", "as CSV"):
+        next(child for child in panel.box.children[0].children if child.description == button).click()
+        assert "Written" in panel.out.value
+    folder = Run(kept[0]).path.parent / "exports"
+    assert {file.name for file in folder.iterdir()} == {f"squad-{shown}.{ending}" for ending in ("md", "html", "csv")}
+    assert (folder / f"squad-{shown}.html").read_text() == page_html(explorer.state.item)
+
+
+def test_an_id_never_leads_out_of_the_folder(kept):
+    state = State([question("../../../x\0/é", CAT)])
+    explorer = Explorer(state, "squad", compare.named(kept))
+    explorer.panels["take along"].box.children[0].children[0].click()
+    folder = Run(kept[0]).path.parent / "exports"
+    assert [file.name for file in folder.iterdir()] == ["squad----------x---.md"]
+
+
+def test_favourites_are_there_the_next_time(kept):
+    def opened() -> Explorer:
+        runs = compare.named(kept)
+        return Explorer(of_runs(runs, "squad"), "squad", runs)
+
+    explorer = opened()
+    panel, shown = explorer.panels["take along"], shows(explorer)
+    panel.note.value = "odd <b>"
+    panel.keep.click()
+    assert "Kept; 1 in all" in panel.out.value
+    again = opened()
+    assert ("favourites (1)", "favourites") in again.outcome.options
+    again.outcome.value = "favourites"
+    assert shows(again) == shown and again.panels["take along"].note.value == "odd <b>"
+    again.panels["take along"].forget.click()
+    assert "0 in all" in again.panels["take along"].out.value
+    assert json.loads((Run(kept[0]).path.parent / "favourites.json").read_text()) == {"squad": {}}
+
+
+def test_a_damaged_favourites_file_is_said_and_the_rest_works(kept):
+    (Run(kept[0]).path.parent / "favourites.json").write_text("{")
+    runs = compare.named(kept)
+    explorer = Explorer(of_runs(runs, "squad"), "squad", runs)
+    assert "Not done:" in explorer.status.value and "favourites.json cannot be read" in explorer.status.value
+    assert explorer.view.value.startswith("<div")
+
+
+def test_without_models_the_controls_say_so():
+    runs = compare.named([KEPT[0], KEPT[3]])
+    explorer = Explorer(of_runs(runs, "squad"), "squad", runs)
+    inside, ask = explorer.panels["look inside"], explorer.panels["ask"]
+    inside.heat.click()
+    assert "QA: results/sample/qa has no model/" in inside.out.value and "QA+MCC+SC:" in inside.out.value
+    inside.salience.click()
+    assert "has no model/" in inside.out.value
+    ask.buttons["ask all runs"].click()
+    assert "a passage and a question are needed" in ask.out.value
+    ask.buttons["take the open row"].click()
+    assert ask.passage.value == explorer.state.item.row.context
+    ask.buttons["ask all runs"].click()
+    assert "has no model/" in ask.out.value
+    bare = Explorer(State(QUESTIONS))
+    bare.panels["look inside"].heat.click()
+    assert "come without runs" in bare.panels["look inside"].out.value
 
 
 @pytest.mark.parametrize("name", ["JPY_SESSION_NAME", "VSCODE_PID"])
 def test_without_a_front_end_the_first_disagreements_stay_as_html(monkeypatch, name):
     for front_end in ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG"):
         monkeypatch.delenv(front_end, raising=False)
-    assert explore(QUESTIONS) == side_by_side(QUESTIONS[1:3]) and explore(QUESTIONS)._repr_html_() == explore(QUESTIONS)
+    runs = [KEPT[0], KEPT[3]]
+    state = of_runs(compare.named(runs), "squad")
+    static = explore(runs)
+    assert static == side_by_side([state.moved(i) for i in state.shown[:3]]) == static._repr_html_()
+    assert explore(runs, show=1) == side_by_side([state.moved(state.shown[0])])
     monkeypatch.setenv(name, "x")
-    assert len(explore(QUESTIONS).children) == 3
-    assert explore(QUESTIONS, live=False) == side_by_side(QUESTIONS[1:3])
-    assert "no question" in explore([], live=False)
+    assert len(explore(runs).children) > 5
+    assert explore(runs, live=False) == static
 
 
-def test_the_papers_examples_are_shown_where_the_data_have_them():
-    row = QARow("n", "Normans", "Alexius Komnenos did.", "Who ruined Roussel?", ((0, "Alexius Komnenos"),))
-    html = examples_html([Question(row, {"QA": NOTHING})], EXAMPLES)
-    assert "Who ruined Roussel?" in html and html.count("Not in these data") == 2
-    Nesting(html)
+def test_what_cannot_be_explored_is_said():
+    with pytest.raises(CompareError, match="0 runs; the explorer shows 1 to 6"):
+        explore([])
+    with pytest.raises(CompareError, match="task: not every run keeps answers to 'mrpc'; all do to squad"):
+        explore(KEPT, task="mrpc")
+    assert shared_tasks(compare.named(KEPT))[0] == "squad"

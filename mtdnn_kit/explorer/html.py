@@ -1,71 +1,76 @@
-"""How a question, its passage and the models' answers look: HTML that needs no script and no style sheet.
+"""How rows and the models' answers to them look: HTML without script or style sheet. What is marked in a text is `marks`' business.
 
-The gold answer has a bright background, each model an underline of its own colour and line in a lane of its own, so that overlaps stay
-legible, and a letter at its end, so that they do where styles are stripped. Text colours are the theme's. Every text is escaped.
+Knows what is shown (`state`), no widget. Every text is escaped.
 """
 
-import itertools
 from collections.abc import Sequence
 from html import escape
-from string import ascii_uppercase
 
+import numpy as np
+
+from mtdnn_kit.choices import Item
 from mtdnn_kit.compare import Question, Reply, find
+from mtdnn_kit.curves import Curve, curves_svg
+from mtdnn_kit.explorer.state import State
+from mtdnn_kit.marks import BREAK, GOLD, Html, key_html, passage_html
+from mtdnn_kit.metrics import exact
+from mtdnn_kit.outcomes import span_kind
 from mtdnn_kit.paper import Example
-from mtdnn_kit.plots import COLOURS
 
-CSS_LINES = ("solid", "dashed", "dotted", "double", "solid", "dashed", "dotted")
-GOLD = "background:#ffe28a;color:#000;border-radius:2px"
-LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
-ROLES = {  # of a token: background, and what the legend says
-    "special": ("rgba(128,128,128,.25)", "special"),
-    "first": ("rgba(86,180,233,.30)", "first part"),
-    "second": ("rgba(0,158,115,.22)", "second part"),
-    "answer": ("#ffe28a", "answer"),
-}
+CELL = f"text-align:left;vertical-align:top;padding:2px 10px;border-bottom:1px solid rgba(128,128,128,.35);{BREAK}"
+NOTHING = "<i>nothing</i>"
 
 
-class Html(str):
-    """Text that a notebook shows as HTML."""
-
-    def _repr_html_(self) -> str:
-        return str(self)
-
-    def __repr__(self) -> str:
-        return f"Html({len(self)} characters)"
+def item_html(item: Question | Item) -> Html:
+    """A row of any task with every run's answer to it."""
+    return question_html(item) if isinstance(item, Question) else choice_html(item)
 
 
-def question_html(question: Question) -> Html:
-    """A question with its marked passage, and a table of the replies: answer, probability, EM, F1, the next best."""
+def question_html(question: Question, fold: bool = True) -> Html:
+    """A question with its marked passage, and a table of the replies: answer, its kind, probabilities, null − best, EM, F1, n-best."""
     row = question.row
     spans = [(i, reply.start, reply.end) for i, reply in enumerate(question.replies.values()) if reply.start is not None]
     golds = [(start, start + len(text)) for start, text in row.answers]
-    title = f"<small>{escape(row.title.replace('_', ' '))} · {escape(row.id)}</small><br>" if row.title else ""
     return Html(
-        f'<div style="max-width:60em;margin:0 0 1.5em 0">{title}<b dir="auto">{escape(row.question)}</b>'
-        f"{passage_html(row.context, golds, spans)}{_replies(question)}</div>"
+        f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head(row.title, row.id)}<b dir="auto" style="{BREAK}">{escape(row.question)}</b>'
+        f"{passage_html(row.context, golds, spans, fold)}{_replies(question)}{_nbest(question)}</div>"
     )
 
 
-def passage_html(context: str, golds: Sequence[tuple[int, int]] = (), spans: Sequence[tuple[int, int, int]] = ()) -> Html:
-    """A passage with marks: `golds` as (start, end), `spans` as (number of the model, start, end), in characters."""
-    cuts = sorted({0, len(context), *(x for gold in golds for x in gold), *(x for span in spans for x in span[1:])})
-    parts = []
-    for a, b in itertools.pairwise(cuts):
-        text = escape(context[a:b])
-        if any(start <= a and b <= end for start, end in golds):
-            text = f'<mark style="{GOLD}">{text}</mark>'
-        for i, start, end in spans:
-            if start <= a and b <= end:
-                text = f'<u style="text-decoration:none;{_line(i)};padding-bottom:{1 + 4 * i}px">{text}</u>'
-        ending = "".join(letter(i) for i, _, end in spans if end == b)
-        parts.append(text + (f"<sup><b>{ending}</b></sup>" if ending else ""))
-    room = 1.7 + 0.28 * max([i for i, *_ in spans], default=0)
-    return Html(f'<div dir="auto" style="white-space:pre-wrap;line-height:{room:.2f};margin:.4em 0 .6em 0">{"".join(parts)}</div>')
+def choice_html(item: Item) -> Html:
+    """A sentence, a pair or a text with its endings; a table of the labels (endings) with every run's probability of each."""
+    texts = "".join(f'<p dir="auto" style="margin:.3em 0;{BREAK};white-space:pre-wrap">{escape(text)}</p>' for text in item.shown)
+    names = list(item.replies)
+    head = ["", *(f"{key_html(i)} {escape(name)}" for i, name in enumerate(names))]
+    rows = []
+    for label, name in enumerate(item.names):
+        gold = label == item.gold
+        first = f'<mark style="{GOLD}">{escape(name)}</mark>' if gold else escape(name)
+        rows.append([f'<span dir="auto">{first}</span>', *(_share(reply, label) for reply in item.replies.values())])
+    return Html(f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head("", item.row.id)}{texts}{table_html(head, rows)}</div>')
 
 
-def side_by_side(questions: Sequence[Question]) -> Html:
-    """Questions one below the other, each as `question_html`."""
-    return Html("".join(map(question_html, questions)) or "<i>no question to show</i>")
+def _share(reply, label: int) -> str:
+    """A probability as a bar and a figure; the chosen label's is bold and has an arrow."""
+    p = reply.probabilities[label]
+    bar = f"display:inline-block;width:{5 * p:.2f}em;height:.7em;background:rgba(128,128,128,.6);margin-right:.4em"
+    return f'<span style="{bar}"></span>{f"<b>{p:.2f} ◂</b>" if reply.label == label else f"{p:.2f}"}'
+
+
+def _head(title: str, row_id: str | int) -> str:
+    return f'<div style="font-size:.85em">{f"{escape(title.replace(chr(95), chr(32)))} · " if title else ""}{escape(str(row_id))}</div>'
+
+
+def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; its cells are HTML."""
+    top = "".join(f'<th style="{CELL}" scope="col">{name}</th>' if name else f'<td style="{CELL}"></td>' for name in head)
+    body = "".join(f"<tr>{''.join(f'<td style={chr(34)}{CELL}{chr(34)}>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<table style="border-collapse:collapse"><tr>{top}</tr>{body}</table>'
+
+
+def side_by_side(items: Sequence[Question | Item]) -> Html:
+    """Rows one below the other, each as `item_html`."""
+    return Html("".join(map(item_html, items)) or "<i>no question to show</i>")
 
 
 def examples_html(questions: Sequence[Question], examples: Sequence[Example]) -> Html:
@@ -79,46 +84,109 @@ def examples_html(questions: Sequence[Question], examples: Sequence[Example]) ->
     return Html("".join(parts))
 
 
-def tokens_html(tokens: Sequence[tuple[str, str]]) -> Html:
-    """Tokens as chips: (text, role), the role a key of ROLES."""
-    chip = "display:inline-block;border-radius:3px;padding:0 3px;margin:1px;font-family:monospace"
-
-    def draw(text: str, role: str) -> str:
-        inked = ";color:#000" if role == "answer" else ""
-        return f'<span style="{chip};background:{ROLES[role][0]}{inked}">{escape(text)}</span>'
-
-    return Html(f'<div style="max-width:60em;line-height:1.8">{" ".join(draw(*token) for token in tokens)}</div>')
-
-
-def letter(model: int) -> str:
-    """A model's sign where colours are not seen: A, B … Z, A again."""
-    return ascii_uppercase[model % 26]
-
-
-def _line(model: int) -> str:
-    return f"border-bottom:3px {CSS_LINES[model % 7]} {COLOURS[model % 7]}"
+def page_html(item: Question | Item) -> str:
+    """A row as a page of its own, to keep or to send; it loads nothing and runs nothing."""
+    policy = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+    style = "<style>body{font:16px/1.5 sans-serif;margin:2em;color-scheme:light dark}</style>"
+    title = f"<title>{escape(str(item.row.id))}</title>"
+    head = f'<head><meta charset="utf-8">{policy}{title}{style}</head>'
+    return f'<!doctype html><html lang="en">{head}<body>{item_html(item)}</body></html>\n'
 
 
 def _replies(question: Question) -> str:
+    known = not question.replies or any(reply.em is not None for reply in question.replies.values())  # who asks knows no answer
     gold = " / ".join(f'<mark style="{GOLD}">{escape(text)}</mark>' for text in question.golds)
-    gold = gold if question.row.answers else "<i>nothing</i>"
+    gold = f'<span dir="auto">{gold}</span>' if question.row.answers else NOTHING
     if not question.replies:
         return f"<div>gold: {gold}</div>"
-    cell = f"text-align:left;padding:2px 10px;{LINE}"
-    heads = ("", "model", "answer", "probability", "EM", "F1", "next best")
-    head = "".join(f'<th style="{cell}">{name}</th>' for name in heads)
-    rows = [f'<td style="{cell}"></td><td style="{cell}">gold</td><td style="{cell}" colspan="5">{gold}</td>']
+    head = ("", "model", "answer", "which is", "probability", "of nothing", "null − best", "EM", "F1")
+    rows = [["", "gold", gold, *[""] * 6]] if known else []
     for i, (name, reply) in enumerate(question.replies.items()):
-        key = f'<span style="{_line(i)}"><b>{letter(i)}</b></span>'
-        answer = escape(reply.text) or "<i>nothing</i>"
-        scores = ("" if reply.probability is None else f"{reply.probability:.2f}", f"{reply.em:.0f}", f"{reply.f1:.2f}")
-        cells = (key, escape(name), f'<span dir="auto">{answer}</span>', *scores, _next_best(question, reply))
-        rows.append("".join(f'<td style="{cell}">{text}</td>' for text in cells))
-    return f'<table style="border-collapse:collapse"><tr>{head}</tr>{"".join(f"<tr>{row}</tr>" for row in rows)}</table>'
+        figures = [_two(reply.probability), _two(reply.nothing), _two(reply.diff, "+"), _two(reply.em, "", 0), _two(reply.f1)]
+        rows.append([key_html(i), escape(name), answer_html(reply), kind(question, reply), *figures])
+    return table_html(head if known else head[:3] + head[4:7], rows if known else [row[:3] + row[4:7] for row in rows])
 
 
-def _next_best(question: Question, reply: Reply) -> str:
-    """The most probable of what was not answered, nothing included."""
-    others = [(p, escape(question.row.context[a:b])) for a, b, p in reply.best if (a, b) != (reply.start, reply.end)]
-    others += [(reply.nothing, "<i>nothing</i>")] if reply.start is not None and reply.nothing is not None else []
-    return "{1} ({0:.2f})".format(*max(others)) if others else ""
+def answer_html(reply: Reply) -> str:
+    """What a run answers, nothing included."""
+    return f'<span dir="auto">{escape(reply.text)}</span>' if reply.text else NOTHING
+
+
+def kind(question: Question, reply: Reply) -> str:
+    """What kind of answer a reply is (`outcomes.KINDS`); "" where nobody knows the right one."""
+    if reply.em is None:
+        return ""
+    if reply.em or reply.text:
+        return span_kind(question.row, (reply.start, reply.end), reply.em)
+    return "false nothing"
+
+
+def _two(value: float | None, sign: str = "", digits: int = 2) -> str:
+    return "" if value is None or not np.isfinite(value) else f"{value:{sign}.{digits}f}"
+
+
+def _nbest(question: Question) -> str:
+    """Every run's n-best with probabilities, nothing among them, behind a line that opens it."""
+    columns = []
+    for i, (name, reply) in enumerate(question.replies.items()):
+        if reply.best:
+            found = [(p, f'<span dir="auto">{escape(question.row.context[a:b])}</span>') for a, b, p in reply.best]
+            found = sorted([*found, (reply.nothing or 0.0, NOTHING)], key=lambda pair: -pair[0])
+            columns.append((f"{key_html(i)} {escape(name)}", [f"{p:.3f} {text}" for p, text in found]))
+    if not columns:
+        return ""
+    depth = max(len(column) for _, column in columns)
+    rows = [[column[k] if k < len(column) else "" for _, column in columns] for k in range(depth)]
+    table = table_html([name for name, _ in columns], rows)
+    return f'<details><summary style="cursor:pointer">n-best</summary>{table}</details>'
+
+
+def threshold_html(state: State) -> Html:
+    """What the present thresholds make of all questions and of the open one, run by run, beside what the tuned ones make of them."""
+    tuned = state.columns.at()
+    head = ("", "model", "threshold", "tuned", "EM", "F1", "false answers", "false nothings", "this question")
+    rows = []
+    for i, name in enumerate(state.names):
+        now, before = state.outcomes.table(i), tuned.table(i)
+        cells = [f"{now[key]:{'.1f' if key in ('EM', 'F1') else ',d'}}{_change(now[key] - before[key])}" for key in now]
+        places = ["fixed", ""] if np.isnan(state.columns.tuned[i]) else [f"{state.thresholds[i]:+.2f}", f"{state.columns.tuned[i]:+.2f}"]
+        answer = answer_html(state.item.replies[name]) if state.item else ""
+        rows.append([key_html(i), escape(name), *places, *cells, answer])
+    return Html(f'<div style="max-width:70em">{table_html(head, rows)}{_curves(state)}</div>')
+
+
+def _change(by: float) -> str:
+    """A change in brackets; "" where it is none."""
+    return "" if abs(by) < 0.05 else f" ({by:+.1f})" if isinstance(by, float) else f" ({by:+,d})"
+
+
+def _curves(state: State) -> str:
+    """F1 over the threshold, a line a run; a ring at the tuned threshold, a disc with the run's letter at the present one."""
+    columns = state.columns
+    curves = {
+        i: Curve(*columns.curve(i, columns.f1), 100 * columns.nothing.mean(), columns.tuned[i], state.thresholds[i])
+        for i in range(len(state.names))
+        if not np.isnan(columns.tuned[i])
+    }
+    names = "F1 of all questions, percent, over the threshold on null − best (ring: tuned; disc: now)"
+    return curves_svg(curves, names) if curves else "<p>These runs keep no n-best: no threshold can be moved.</p>"
+
+
+def asked_html(asked: Question, before: Question | None) -> Html:
+    """A question that was asked, with every run's answer; `before`: the row it was made of, whose answers stand beside."""
+    if before is None or not asked.replies:
+        return question_html(asked)
+    rows = []
+    for name, reply in asked.replies.items():
+        old = before.replies[name]
+        same = exact(reply.text, [old.text]) > 0
+        change = "the same" if same else f"<b>{answer_html(old)} → {answer_html(reply)}</b>"
+        rows.append([key_html(list(before.replies).index(name)), escape(name), answer_html(old), answer_html(reply), change])
+    return Html(f"{question_html(asked)}{table_html(('', 'model', 'before', 'now', 'change'), rows)}")
+
+
+def differences_html(rows: Sequence[dict], sentence: str) -> Html:
+    """Rows of `tables.shown` as a table, below a sentence."""
+    head = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[escape(row.get(key, "")) for key in head] for row in rows]
+    return Html(f'<p style="max-width:62em">{escape(sentence)}</p>{table_html([escape(name) for name in head], cells)}')

@@ -1,48 +1,212 @@
-"""What the explorer shows: the filtered questions and which of them is open. No widget, no HTML."""
+"""What the explorer shows: which rows pass the filters and in what order, which is open, and at which thresholds. No widget, no HTML.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+A filter's counts are those that its other values would leave beside the filters that are set. All is kept as columns (`outcomes`), so that
+a change of filter, order or threshold costs a few comparisons of arrays.
+"""
 
-from mtdnn_kit.compare import Question
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 
-FILTERS = {
-    "all questions": lambda q: True,
-    "answers differ": lambda q: q.differ,
-    "all right": lambda q: all(reply.em for reply in q.replies.values()),
-    "all wrong": lambda q: not any(reply.em for reply in q.replies.values()),
-    "answerable": lambda q: bool(q.row.answers),
-    "unanswerable": lambda q: not q.row.answers,
-}
+import numpy as np
+
+from mtdnn_kit import choices
+from mtdnn_kit.choices import Item
+from mtdnn_kit.compare import CompareError, Question, pair
+from mtdnn_kit.lookup import WHERE, Lookup
+from mtdnn_kit.nbest import NBestFile
+from mtdnn_kit.outcomes import KINDS, Columns, Outcomes, of_items, of_questions, reply_at
+from mtdnn_kit.registry import REST
+from mtdnn_kit.runs import Run
+
+ALL, FAVOURITES = "all", "favourites"
+ORDERS = ("as in the data", "most disagreement first", "least sure first", "surest first", "largest gap first")
+Best = Callable[[str, str], list[tuple[int, int, float]]]  # (run, id) → the whole n-best
 
 
-@dataclass
+@dataclass(frozen=True)
+class Filter:
+    """What a row must have to be shown: a text (in any case), a title, a slice ("facet: name") and an outcome; "" or "all": any."""
+
+    text: str = ""
+    where: str = WHERE[0]
+    title: str = ALL
+    slice: str = ALL
+    outcome: str = ALL
+
+
 class State:
-    """Questions, the filter (a key of FILTERS) and the place of the open question among those that pass it."""
+    """Rows with every run's answers (`compare.Question`, or `choices.Item` of SC and MCC) and what of them is shown.
 
-    questions: Sequence[Question]
-    chosen: str = "answers differ"
-    place: int = 0
+    thresholds: run → its tuned one; best: reads the n-best of the open question, where the replies hold the best alone; seed: of
+    `surprise`; notes: id → note of the favourites.
+    """
 
-    def __post_init__(self):
-        self.groups = {name: [q for q in self.questions if passes(q)] for name, passes in FILTERS.items()}
-        if not self.shown:
-            self.chosen = "all questions"
+    def __init__(
+        self, rows: Sequence[Question | Item], thresholds: dict[str, float] | None = None, best: Best | None = None, seed: int = 0
+    ):
+        self.rows, self.best, self.notes = rows, best, {}
+        self.qa = not rows or isinstance(rows[0], Question)
+        self.columns: Columns = of_questions(rows, thresholds or {}) if self.qa else of_items(rows)
+        self.names, self.thresholds = self.columns.names, self.columns.tuned.copy()
+        self.pair = (self.names[0], self.names[-1]) if self.names else ("", "")
+        self.outcomes: Outcomes = self.columns.at(self.thresholds)
+        self.lookup = Lookup(rows)
+        self.filter, self.order, self.rng = Filter(), ORDERS[0], np.random.default_rng(seed)
+        self.shown, self.hits, self.opened, self.history, self.at = np.arange(0), np.arange(0), None, [], -1
+        self._update()
+        if len(self.names) > 1 and self.outcome_masks()["answers differ"].any():
+            self.choose(outcome="answers differ")
+        self.history, self.at = self.history[-1:], len(self.history[-1:]) - 1
 
-    @property
-    def shown(self) -> list[Question]:
-        """The questions that pass the filter."""
-        return self.groups[self.chosen]
+    def choose(self, **changes) -> None:
+        """Changes filters (fields of Filter); the open row stays open where it passes, else the first is opened."""
+        self.filter = replace(self.filter, **changes)
+        for field in fields(Filter)[2:]:  # a value that there no longer is (another pair's outcome) filters nothing
+            if getattr(self.filter, field.name) not in (ALL, *self.masks(field.name)):
+                self.filter = replace(self.filter, **{field.name: ALL})
+        self._update()
 
-    @property
-    def open(self) -> Question | None:
-        """The open question; None where none passes."""
-        return self.shown[self.place] if self.shown else None
+    def sort(self, order: str) -> None:
+        """Another of ORDERS; the first row in it is opened."""
+        self.order, self.opened = order, None
+        self._update()
 
-    def choose(self, name: str) -> None:
-        """Another filter; the open question stays open where it passes, else the first is."""
-        before, self.chosen = self.open, name
-        self.place = next((i for i, q in enumerate(self.shown) if q is before), 0)
+    def set_pair(self, a: str, b: str) -> None:
+        """The two runs that outcomes, orders and differences are about."""
+        self.pair = (a, b)
+        self.choose()
+
+    def move(self, run: str, threshold: float | None) -> None:
+        """Another threshold for a run, None for its tuned one. The open row stays open, even where the filter no longer lets it pass."""
+        i = self.names.index(run)
+        self.thresholds[i] = self.columns.tuned[i] if threshold is None else threshold
+        self.outcomes = self.columns.at(self.thresholds)
+        self._update(stay=True)
+
+    def open(self, row: int, remember: bool = True) -> None:
+        """Opens a row (its place in `rows`), and puts it into the history."""
+        self.opened = int(row)
+        if remember and (self.at < 0 or self.history[self.at] != self.opened):
+            self.history = [*self.history[: self.at + 1], self.opened]
+            self.at = len(self.history) - 1
 
     def step(self, by: int) -> None:
-        """Forward or back, around the ends."""
-        self.place = (self.place + by) % len(self.shown) if self.shown else 0
+        """The next shown row (or that `by` further), around the ends."""
+        if len(self.shown):
+            self.open(self.shown[((self.place if self.place is not None else -(by > 0)) + by) % len(self.shown)])
+
+    def travel(self, by: int) -> None:
+        """Back (−1) and forward (1) among the rows that were open."""
+        if 0 <= self.at + by < len(self.history):
+            self.at += by
+            self.open(self.history[self.at], remember=False)
+
+    def surprise(self) -> None:
+        """Opens a shown row at random, another than the open one where there is one; the seed decides which."""
+        others = self.shown[self.shown != self.opened] if len(self.shown) > 1 else self.shown
+        if len(others):
+            self.open(self.rng.choice(others))
+
+    @property
+    def place(self) -> int | None:
+        """The place of the open row among those shown."""
+        found = np.flatnonzero(self.shown == self.opened) if self.opened is not None else []
+        return int(found[0]) if len(found) else None
+
+    @property
+    def item(self) -> Question | Item | None:
+        """The open row with the replies at the present thresholds and, where it can be read, the whole n-best; None where none is open."""
+        return None if self.opened is None else self.moved(self.opened, self.best)
+
+    def moved(self, row: int, best: Best | None = None) -> Question | Item:
+        """A row with the replies at the present thresholds."""
+        found = self.rows[row]
+        if not self.qa:
+            return found
+        replies = {}
+        for name, threshold in zip(self.names, self.thresholds, strict=True):
+            reply = reply_at(found.row, found.replies[name], threshold)
+            replies[name] = replace(reply, best=best(name, found.row.id)) if best and reply.diff is not None else reply
+        return replace(found, replies=replies)
+
+    def counts(self, field: str) -> dict[str, int]:
+        """Value of a filter → how many rows it would leave, the other filters being as they are; "all" first, empty ones left out."""
+        others = self._passing({name for name in ("title", "slice", "outcome") if name != field})
+        found = {name: int((mask & others).sum()) for name, mask in self.masks(field).items()}
+        chosen = getattr(self.filter, field)
+        return {ALL: int(others.sum()), **{name: n for name, n in found.items() if n or name == chosen}}
+
+    def masks(self, field: str) -> dict[str, np.ndarray]:
+        """Value of a filter → which rows pass, bool [N]."""
+        return {"title": self.lookup.titles, "slice": self.lookup.slices}[field] if field != "outcome" else self.outcome_masks()
+
+    def outcome_masks(self) -> dict[str, np.ndarray]:
+        """Outcome → which rows have it, bool [N], at the present thresholds."""
+        if not self.names:
+            return {}
+        now, right = self.outcomes, self.outcomes.em > 0
+        several = len(self.names) > 1
+        masks = {"answers differ": now.differ, "all answer the same": ~now.differ} if several else {}
+        masks |= {"all right": right.all(axis=0), "all wrong": ~right.any(axis=0)} if several else {"right": right[0], "wrong": ~right[0]}
+        a, b = self.pair
+        i, j = self.names.index(a), self.names.index(b)
+        if i != j:
+            masks |= {f"{a} right, {b} wrong": right[i] & ~right[j], f"{b} right, {a} wrong": right[j] & ~right[i]}
+        for name in dict.fromkeys((a, b)):
+            masks |= {f"{name}: {kind}": now.is_kind(self.names.index(name), kind) for kind in KINDS[1:]}
+        return masks | {FAVOURITES: np.array([str(self._id(i)) in self.notes for i in range(len(self.rows))], bool)}
+
+    def _id(self, i: int) -> str | int:
+        return self.rows[i].row.id
+
+    def _update(self, stay: bool = False) -> None:
+        """What is shown, anew; without `stay` the first row is opened where the open one does not pass."""
+        text, where, everything = self.filter.text, self.filter.where, np.ones(len(self.rows), bool)
+        self.hits = self.lookup.find(text, where, self.outcomes) if text else everything
+        passing = self._passing({"title", "slice", "outcome"})
+        order = self._order()
+        self.shown = order[passing[order]]
+        if self.place is None and not (stay and self.opened is not None):
+            self.opened = None
+            if len(self.shown):
+                self.open(self.shown[0])
+
+    def _passing(self, named: set[str]) -> np.ndarray:
+        """Rows that pass the text filter and the named ones, bool [N]."""
+        mask = self.hits
+        for field in named:
+            value = getattr(self.filter, field)
+            mask = mask & self.masks(field)[value] if value != ALL else mask
+        return mask
+
+    def _order(self) -> np.ndarray:
+        """All rows in the present order."""
+        if not self.names:
+            return np.arange(0)
+        now, (i, j) = self.outcomes, (self.names.index(name) for name in self.pair)
+        if self.order == ORDERS[1]:
+            texts = np.sort(now.text, axis=0)
+            keys = (np.ptp(now.f1, axis=0), (texts[1:] != texts[:-1]).sum(axis=0))
+        else:
+            sure = np.nan_to_num(now.probability[j], nan=0.5)
+            keys = {ORDERS[2]: (-sure,), ORDERS[3]: (sure,), ORDERS[4]: (abs(now.f1[j] - now.f1[i]),)}.get(self.order)
+        return np.lexsort([-key for key in keys]) if keys else np.arange(len(self.rows))
+
+
+def shared_tasks(runs: dict[str, Run]) -> list[str]:
+    """Tasks to which every run keeps its answers, question answering first. Raises CompareError where there is none."""
+    types = next(iter(runs.values())).types if runs else {}
+    kept = [name for name in types for name in (name, name + REST) if all(run.keeps(name) for run in runs.values())]
+    if not kept:
+        raise CompareError(f"runs: there is no task to which {', '.join(runs) or 'a run'} keep their answers")
+    return sorted(kept, key=lambda name: types[name.removesuffix(REST)] != "qa")
+
+
+def of_runs(runs: dict[str, Run], task: str, data: str | None = None) -> State:
+    """The answers of runs to a task, ready to be shown; of n-best lists the best are held, the others read when a row is opened."""
+    if next(iter(runs.values())).types[task.removesuffix(REST)] != "qa":
+        return State(choices.pair(runs, data, task))
+    rows = pair(runs, data, task, nbest=1)
+    files = {name: NBestFile(run, task) for name, run in runs.items() if run.has_nbest(task)}
+    thresholds = {name: run.metrics[task].get("threshold", 0.0) for name, run in runs.items()}
+    return State(rows, thresholds, lambda name, key: [(start, end, p) for start, end, _, p in files[name][key]["nbest"]])

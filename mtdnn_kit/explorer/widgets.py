@@ -1,64 +1,179 @@
-"""The controls of the explorer: a filter, a question, back and forward. What they show is made in `html`.
+"""The controls of the explorer: what is shown is `state`'s business, how it looks `html`'s. Every control has its name beside it or on it.
 
 Where no front end with live widgets is at the other end (papermill, nbval, nbconvert), the same call leaves the first disagreements as
 plain HTML: a widget in a saved notebook would be an error message.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 
-import ipywidgets
+import ipywidgets as w
 
-from mtdnn_kit.compare import Question
-from mtdnn_kit.explorer.html import Html, question_html, side_by_side
-from mtdnn_kit.explorer.state import State
+from mtdnn_kit import favourites
+from mtdnn_kit.compare import CompareError, named
+from mtdnn_kit.explorer.html import item_html, side_by_side
+from mtdnn_kit.explorer.panels import LINE, WIDE, Ask, Inside, TakeAlong, Thresholds, Why, attempt, button, dropdown
+from mtdnn_kit.explorer.state import ALL, ORDERS, State, of_runs, shared_tasks
+from mtdnn_kit.lookup import WHERE
+from mtdnn_kit.marks import Html, letter
+from mtdnn_kit.runs import Run
 
 FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
+MOST, PAGE = 6, 100  # runs; rows of the list at a time
+NONE = "<i>no row passes these filters</i>"
 
 
-def explore(questions: Sequence[Question], live: bool | None = None) -> ipywidgets.VBox | Html:
-    """A widget to read `questions` (of `compare.pair`) with, or the first three that differ as HTML where none can live.
+def explore(
+    runs: Sequence[str | Run], task: str | None = None, data: str | None = None, show: int = 3, live: bool | None = None
+) -> w.VBox | Html:
+    """One to six runs' answers to read, row by row: a widget, or the first `show` disagreements as HTML where none can live.
 
-    live: None finds out from the kernel's environment.
+    runs: run folders; task: which is opened first (None: the first that all were scored on); data: where the scored rows are now (None:
+    where the first run had them); live: None finds out from the kernel's environment. Raises CompareError as `compare.pair` does.
     """
-    state = State(questions)
+    by_name = named(runs)
+    if not 1 <= len(by_name) <= MOST:
+        raise CompareError(f"runs: {len(by_name)} runs; the explorer shows 1 to {MOST}")
+    tasks = shared_tasks(by_name)
+    if (task or tasks[0]) not in tasks:
+        raise CompareError(f"task: not every run keeps answers to {task!r}; all do to {', '.join(tasks)}")
+    first = of_runs(by_name, task or tasks[0], data)
     if not (any(name in os.environ for name in FRONT_ENDS) if live is None else live):
-        return side_by_side(state.shown[:3])
-    return Explorer(state).box
+        return side_by_side([first.moved(i) for i in first.shown[:show]])
+    return Explorer(first, task or tasks[0], by_name, tasks, lambda name: of_runs(by_name, name, data)).box
 
 
 class Explorer:
-    """A filter, a list of its questions, two buttons, and the open question below; `box` holds them."""
+    """Filters, a list of the rows that pass, the open row, and panels below it; `box` holds all.
 
-    def __init__(self, state: State):
-        self.state, wide = state, ipywidgets.Layout(width="42em")
-        filters = [(f"{name} ({len(group)})", name) for name, group in state.groups.items()]
-        self.filter = ipywidgets.Dropdown(options=filters, value=state.chosen, description="show")
-        self.question = ipywidgets.Dropdown(description="question", layout=wide)
-        self.back, self.forward = ipywidgets.Button(description="back"), ipywidgets.Button(description="forward")
-        self.view = ipywidgets.HTML()
-        self.filter.observe(lambda change: self._filter(change["new"]), "value")
-        self.question.observe(lambda change: self._open(change["new"]), "value")
-        self.back.on_click(lambda _: self._step(-1))
-        self.forward.on_click(lambda _: self._step(1))
-        rows = [ipywidgets.HBox([self.filter, self.back, self.forward]), self.question, self.view]
-        self.box = ipywidgets.VBox(rows)
-        self._list()
+    runs: name → run, for what needs a run's folder (models, favourites); {} shows answers alone. tasks, read: what else can be opened.
+    """
 
-    def _list(self) -> None:
-        place = self.state.place
-        self.question.options = [(f"{i + 1}. {q.row.question}", i) for i, q in enumerate(self.state.shown)]
-        self.question.value = place if self.state.shown else None
-        self._open(self.question.value)
+    def __init__(
+        self,
+        state: State,
+        task: str = "squad",
+        runs: dict[str, Run] | None = None,
+        tasks: Sequence[str] = (),
+        read: Callable[[str], State] | None = None,
+    ):
+        self.state, self.name, self.runs, self.read, self.quiet = state, task, runs or {}, read, False
+        self.folder = favourites.beside(list(self.runs.values())) if self.runs else None
+        self.task = dropdown("task", tasks or [task], task)
+        self.text, self.where = w.Text(description="find", style=WIDE), dropdown("in", WHERE)
+        self.title, self.slice, self.outcome = (dropdown(name, [ALL]) for name in ("title", "slice", "outcome"))
+        self.order, self.a, self.b = dropdown("order", ORDERS), dropdown("first run"), dropdown("second run")
+        self.rows = w.Select(description="rows", rows=7, layout=w.Layout(width="62em", max_width="100%"))
+        self.number = w.BoundedIntText(description="row number", min=1, max=1, layout=w.Layout(width="12em"), style=WIDE)
+        self.buttons = {name: button(name, call) for name, call in self._moves().items()}
+        self.status, self.view = w.HTML(), w.HTML()
+        self.panels = {p.title: p for p in (Thresholds(self), Inside(self), Ask(self), Why(self), TakeAlong(self))}
+        self.box = self._laid_out()
+        self._observe()
+        self._opened()
 
-    def _filter(self, name: str) -> None:
-        self.state.choose(name)
-        self._list()
+    def _moves(self) -> dict[str, Callable[[], None]]:
+        """Buttons and what they do."""
+        return {
+            "◂ previous": lambda: self.do(lambda: self.state.step(-1)),
+            "next ▸": lambda: self.do(lambda: self.state.step(1)),
+            "back": lambda: self.do(lambda: self.state.travel(-1)),
+            "forward": lambda: self.do(lambda: self.state.travel(1)),
+            "surprise me": lambda: self.do(self.state.surprise),
+            "clear filters": lambda: self.do(lambda: self.state.choose(text="", title=ALL, slice=ALL, outcome=ALL)),
+        }
 
-    def _step(self, by: int) -> None:
-        self.state.step(by)
-        self.question.value = self.state.place if self.state.shown else None
+    def _laid_out(self) -> w.VBox:
+        lines = [
+            [self.task, self.text, self.where, self.order],
+            [self.title, self.slice, self.outcome],
+            [self.a, self.b, self.number, *self.buttons.values()],
+        ]
+        switches = [panel.switch for panel in self.panels.values()]
+        boxes = [panel.box for panel in self.panels.values()]
+        return w.VBox(
+            [*(w.HBox(line, layout=LINE) for line in lines), self.status, self.rows, self.view, w.HBox(switches, layout=LINE), *boxes]
+        )
 
-    def _open(self, place: int | None) -> None:
-        self.state.place = place or 0
-        self.view.value = question_html(self.state.open) if self.state.open else "<i>no question passes this filter</i>"
+    def _observe(self) -> None:
+        for field in ("text", "where", "title", "slice", "outcome"):
+            self.on(getattr(self, field), lambda value, field=field: self.state.choose(**{field: value}))
+        self.on(self.order, lambda value: self.state.sort(value))
+        self.on(self.rows, lambda place: self.state.open(self.state.shown[place]))
+        self.on(self.number, lambda number: self.state.open(self.state.shown[number - 1]))
+        self.on(self.a, lambda name: self.state.set_pair(name, self.b.value))
+        self.on(self.b, lambda name: self.state.set_pair(self.a.value, name))
+        self.on(self.task, self._switch)
+
+    def on(self, control: w.Widget, call: Callable) -> None:
+        """Has a person's choice, not our own refreshing, call something with the new value."""
+        control.observe(lambda change: None if self.quiet or change["new"] is None else self.do(lambda: call(change["new"])), "value")
+
+    def do(self, call: Callable[[], None]) -> None:
+        """Changes the state and shows what it then is; what cannot be done is said in the status line."""
+        said = attempt(call)
+        self.refresh()
+        self.status.value = said or self.status.value
+
+    def _switch(self, task: str) -> None:
+        self.state, self.name = self.read(task), task
+        self._opened()
+
+    def _opened(self) -> None:
+        """Another task's rows: its favourites, its runs, its panels."""
+        notes = attempt(self._read_notes)
+        with self.quietly():
+            for control, value in ((self.a, self.state.pair[0]), (self.b, self.state.pair[1])):
+                control.options, control.value = self.state.names, value
+            for control, value in ((self.text, ""), (self.where, WHERE[0]), (self.order, self.state.order)):
+                control.value = value
+        for panel in self.panels.values():
+            panel.opened()
+        self.refresh()
+        self.status.value = notes or self.status.value
+
+    def _read_notes(self) -> None:
+        self.state.notes = favourites.read(self.folder).get(self.name, {}) if self.folder else {}
+
+    def refresh(self) -> None:
+        """Shows the state."""
+        state, n = self.state, len(self.state.shown)
+        with self.quietly():
+            for field in ("title", "slice", "outcome"):
+                counts = state.counts(field)
+                _set(getattr(self, field), [(f"{name} ({count:,})", name) for name, count in counts.items()], getattr(state.filter, field))
+            place = state.place
+            start = (place or 0) // PAGE * PAGE
+            _set(self.rows, [(_label(state, i), i) for i in range(start, min(start + PAGE, n))], place)
+            self.number.max, self.number.value = max(n, 1), (place or 0) + 1
+            self.text.value = state.filter.text
+        where = f"list: {start + 1:,} to {min(start + PAGE, n):,}" if n else "nothing to list"
+        lost = "" if place is not None or state.opened is None else "; the open row is not among them"
+        self.status.value = f'<div role="status">{n:,} of {len(state.rows):,} rows pass ({where}){lost}</div>'
+        self.view.value = item_html(state.item) if state.item else NONE
+        for panel in self.panels.values():
+            panel.refresh()
+
+    @contextmanager
+    def quietly(self):
+        self.quiet = True
+        try:
+            yield
+        finally:
+            self.quiet = False
+
+
+def _label(state: State, place: int) -> str:
+    """A row in the list: its number, who is right, and how it begins."""
+    i = int(state.shown[place])
+    right = " ".join(f"{letter(r)}{'✓' if state.outcomes.em[r, i] else '✗'}" for r in range(len(state.names)))
+    text = " ".join(state.lookup.read(state.rows[i])[0].split())
+    return f"{place + 1}. {right}  {text[:110]}{'…' if len(text) > 110 else ''}"
+
+
+def _set(control: w.Widget, options: Sequence[tuple[str, object]], value) -> None:
+    """Options and value of a control, options only where they changed: a browser keeps its place in a list that stays."""
+    if tuple(control.options) != tuple(options):
+        control.options = options
+    control.value = value

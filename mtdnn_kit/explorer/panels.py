@@ -1,0 +1,351 @@
+"""What opens below the row in the explorer: thresholds, a look inside the models, questions of one's own, why two runs differ, files.
+
+Each panel is a switch and a box with controls and what they show; none knows how rows are found. What a control cannot
+do it says. `explorer` is always the `widgets.Explorer` that holds the panel.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+from math import isfinite, isnan
+
+import ipywidgets as w
+
+from mtdnn_kit import asking, differences, edits, favourites, salience, tables, takeaway
+from mtdnn_kit.compare import Question
+from mtdnn_kit.explorer.html import asked_html, differences_html, page_html, threshold_html
+from mtdnn_kit.explorer.state import ALL
+from mtdnn_kit.locks import LockedError
+from mtdnn_kit.marks import changes_html, heat_html, key_html, letter, salience_html
+from mtdnn_kit.registry import REST
+from mtdnn_kit.rows import QARow
+from mtdnn_kit.runs import write_whole
+
+TROUBLE = (ValueError, OSError, LockedError)  # what a control says instead of failing
+SCORES = ("EM", "F1", "span F1")
+OF = ("the open row", "what is asked")
+WIDE = {"description_width": "initial"}
+LINE = w.Layout(flex_flow="row wrap", align_items="center")
+
+
+class Panel:
+    """What can be opened below the row: a switch with its title, and a box that is shown while it is on."""
+
+    title, qa_only = "", True
+
+    def __init__(self, explorer, controls: Sequence[w.Widget]):
+        self.explorer, self.out = explorer, w.HTML()
+        self.switch = w.ToggleButton(description=self.title, layout=w.Layout(width="auto"))
+        self.box = w.VBox([w.HBox(list(controls), layout=LINE), self.out])
+        self.box.layout.display = "none"
+        self.switch.observe(lambda change: self._show(), "value")
+
+    def _show(self) -> None:
+        self.box.layout.display = None if self.switch.value else "none"
+        self.refresh()
+
+    def opened(self) -> None:
+        """Another task was opened."""
+        self.switch.layout.display = "none" if self.qa_only and not self.explorer.state.qa else None
+        self.switch.value = self.switch.value and not (self.qa_only and not self.explorer.state.qa)
+        self.out.value = ""
+
+    def refresh(self) -> None:
+        """Another row, filter or threshold."""
+
+    def say(self, call: Callable[[], str], first: Callable[[], str] = lambda: "working …") -> None:
+        """Shows what a call makes, or why it could not; before, what `first` makes at once."""
+        made: list[str] = []
+        said = attempt(lambda: made.append(first()))
+        self.out.value = said or f'<div role="status">{made[0]}</div>'
+        if not said:
+            self.out.value = attempt(lambda: made.append(call())) or made[1]
+
+
+class Thresholds(Panel):
+    """A threshold a run, to move; what it makes of all questions and of the open one; the curve."""
+
+    title = "thresholds"
+
+    def __init__(self, explorer):
+        self.fields: dict[str, w.FloatText] = {}
+        self.tuned = button("all tuned", self._reset)
+        super().__init__(explorer, [])
+
+    def opened(self) -> None:
+        super().opened()
+        state = self.explorer.state
+        self.fields = {name: self._field(i, name) for i, name in enumerate(state.names)}
+        self.box.children[0].children = [*self.fields.values(), self.tuned]
+
+    def _field(self, i: int, name: str) -> w.FloatText:
+        state, tuned = self.explorer.state, float(self.explorer.state.columns.tuned[i])
+        field = w.FloatText(0.0 if isnan(tuned) else tuned, step=0.25, disabled=isnan(tuned), style=WIDE, layout=w.Layout(width="16em"))
+        field.description = f"{letter(i)} {name}"
+        self.explorer.on(field, lambda value: state.move(name, value if isfinite(value) else None))
+        return field
+
+    def _reset(self) -> None:
+        state = self.explorer.state
+        with self.explorer.quietly():
+            for i, (name, field) in enumerate(self.fields.items()):
+                if not field.disabled:
+                    state.move(name, None)
+                    field.value = state.thresholds[i]
+        self.explorer.refresh()
+
+    def refresh(self) -> None:
+        if self.switch.value and self.explorer.state.qa:
+            self.out.value = threshold_html(self.explorer.state)
+
+
+class Inside(Panel):
+    """Token by token: how likely each begins or ends the answer, for every run; and what counts for one run's answer."""
+
+    title = "look inside"
+
+    def __init__(self, explorer):
+        self.run, self.of = dropdown("of run"), dropdown("on", OF)
+        self.heat = button("heat strips", lambda: self.say(lambda: strips(explorer, self._asked())))
+        self.salience = button("salience", lambda: self.say(lambda: weighed(explorer, self._asked(), self.run.value)))
+        super().__init__(explorer, [self.of, self.heat, self.run, self.salience])
+
+    def opened(self) -> None:
+        super().opened()
+        self.run.options = self.explorer.state.names
+
+    def refresh(self) -> None:
+        self.out.value = ""
+
+    def _asked(self) -> tuple[str, str]:
+        """Question and passage that are looked into."""
+        if self.of.value == OF[1]:
+            return self.explorer.panels["ask"].question.value, self.explorer.panels["ask"].passage.value
+        if self.explorer.state.item is None:
+            raise ValueError("no row is open")
+        return self.explorer.state.item.row.question, self.explorer.state.item.row.context
+
+
+class Ask(Panel):
+    """A passage and a question of one's own, or the open ones edited, answered by every run that has a model."""
+
+    title = "ask"
+
+    def __init__(self, explorer):
+        self.passage = w.Textarea(description="passage", layout=w.Layout(width="62em", max_width="100%", height="9em"))
+        self.question = w.Text(description="question", layout=w.Layout(width="62em", max_width="100%"))
+        self.old, self.new = (w.Combobox(description=name, style=WIDE) for name in ("swap", "with"))
+        self.buttons = {name: button(name, lambda call=call: self.say(call)) for name, call in self._moves().items()}
+        self.before: Question | None = None
+        take, short, negate, swap, ask = self.buttons.values()
+        super().__init__(explorer, [self.passage, self.question, take, short, negate, self.old, self.new, swap, ask])
+
+    def _moves(self) -> dict[str, Callable[[], str]]:
+        """Buttons and what they do; each returns what is shown below."""
+        return {
+            "take the open row": self._take,
+            "shorten the passage": lambda: self._edit(self.passage, edits.shorten(self.passage.value, self._kept())),
+            "negate the question": lambda: self._edit(self.question, edits.negate(self.question.value)),
+            "swap the names": self._swap,
+            "ask all runs": self._ask,
+        }
+
+    def opened(self) -> None:
+        super().opened()
+        self.before = None
+
+    def _take(self) -> str:
+        self.before = self.explorer.state.item
+        if self.before is None:
+            raise ValueError("no row is open")
+        self.passage.value, self.question.value = self.before.row.context, self.before.row.question
+        names = edits.names(self.before.row.context)
+        for field, name in zip((self.old, self.new), (*names[:2], "", ""), strict=False):
+            field.options, field.value = names, name
+        return asked_html(self.before, None)
+
+    def _kept(self) -> tuple[int, int] | None:
+        """The characters of the passage that must stay: the first accepted answer, or the first run's."""
+        if self.before is None:
+            return None
+        texts = [*self.before.golds, *(reply.text for reply in self.before.replies.values())]
+        at = next(((self.passage.value.find(text), text) for text in texts if text and text in self.passage.value), None)
+        return at and (at[0], at[0] + len(at[1]))
+
+    def _edit(self, field: w.Widget, text: str) -> str:
+        if text == field.value:
+            raise ValueError(f"there is nothing to change in this {field.description} by rule; edit it by hand")
+        field.value = text
+        return self._changes()
+
+    def _swap(self) -> str:
+        old, new = self.old.value, self.new.value
+        changed = edits.swap(self.passage.value, old, new), edits.swap(self.question.value, old, new)
+        if not old or not new or changed == (self.passage.value, self.question.value):
+            raise ValueError(f"neither {old!r} nor {new!r} stands in passage or question")
+        self.passage.value, self.question.value = changed
+        return self._changes()
+
+    def _changes(self) -> str:
+        """The edited texts with what was changed marked; "" where nothing was taken or changed."""
+        pairs = (
+            [] if self.before is None else [(self.before.row.question, self.question.value), (self.before.row.context, self.passage.value)]
+        )
+        return "".join(changes_html(edits.word_changes(*pair)) for pair in pairs if pair[0] != pair[1])
+
+    def _ask(self) -> str:
+        passage, question = self.passage.value, self.question.value
+        if not passage.strip() or not question.strip():
+            raise ValueError("ask: a passage and a question are needed")
+        replies, without = {}, []
+        for name, model in models(self.explorer, without).items():
+            threshold = self.explorer.state.thresholds[self.explorer.state.names.index(name)]
+            replies[name] = asking.ask(model, question, passage, float(threshold))
+        if not replies:
+            raise ValueError("; ".join(without))
+        asked = Question(QARow("asked", "", passage, question, ()), replies)
+        return f"{self._changes()}{asked_html(asked, self.before)}{_notes(without)}"
+
+
+class Why(Panel):
+    """The difference of the two chosen runs, with its interval; then slice by slice, each a button that shows its questions."""
+
+    title = "why they differ"
+
+    def __init__(self, explorer):
+        self.compute, self.slices = button("compute", self._compute), w.VBox()
+        super().__init__(explorer, [self.compute])
+        self.box.children = [*self.box.children, self.slices]
+
+    def opened(self) -> None:
+        super().opened()
+        self.slices.children = ()
+
+    def _compute(self) -> None:
+        self.slices.children = ()
+        self.say(self._made, self._so_far)
+
+    def _so_far(self) -> str:
+        """What is known before any interval is."""
+        state, (a, b) = self.explorer.state, self.explorer.state.pair
+        if a == b:
+            raise ValueError("choose two different runs above: first run, second run")
+        before, after = (state.outcomes.table(state.names.index(name)) for name in (a, b))
+        gaps = ", ".join(f"{score} {after[score] - before[score]:+.1f}" for score in ("EM", "F1"))
+        return f"{escape(b)} − {escape(a)}: {gaps}; intervals and slices are being computed …"
+
+    def _made(self) -> str:
+        state, (a, b) = self.explorer.state, self.explorer.state.pair
+        questions = [state.moved(i) for i in range(len(state.rows))]
+        rows = differences.difference_table(questions, a, b, SCORES)
+        found, parts = differences.difference(questions, a, b, "F1"), differences.slice_table(questions, a, b)
+        self.slices.children = [self._slice(row, shown) for row, shown in zip(parts, tables.shown(parts), strict=True)]
+        said = found.sentence(a, b) if found else "There are fewer than two passages: no interval."
+        return differences_html(tables.shown(rows), f"{said} Slices by what they add, each with its questions behind it:")
+
+    def _slice(self, row: dict, shown: dict) -> w.Button:
+        name = f"{row['facet']}: {row['slice']}"
+        said = f"{name} ({shown['questions']}): F1 {shown['difference']}" + (f", p (Holm) {shown['p (Holm)']}" if shown["p (Holm)"] else "")
+        show = dict(text="", title=ALL, slice=name, outcome="answers differ")
+        return button(said, lambda: self.explorer.do(lambda: self.explorer.state.choose(**show)), width="46em")
+
+
+class TakeAlong(Panel):
+    """The open row as a file, and favourites with a note; both beside the runs."""
+
+    title, qa_only = "take along", False
+
+    def __init__(self, explorer):
+        self.note = w.Text(description="note", layout=w.Layout(width="36em"))
+        self.keep = button("keep as a favourite", lambda: self.say(lambda: self._keep(self.note.value)))
+        self.forget = button("no favourite", lambda: self.say(lambda: self._keep(None)))
+        makers = {"Markdown": ("md", takeaway.as_markdown), "HTML": ("html", page_html), "CSV": ("csv", takeaway.as_csv)}
+        files = [button(f"as {name}", lambda made=made: self.say(lambda: self._write(*made))) for name, made in makers.items()]
+        super().__init__(explorer, [*files, self.note, self.keep, self.forget])
+
+    def refresh(self) -> None:
+        item = self.explorer.state.item
+        self.note.value = self.explorer.state.notes.get(str(item.row.id), "") if item else ""
+        self.out.value = ""
+
+    def _write(self, ending: str, make: Callable) -> str:
+        explorer, item = self.explorer, self.explorer.state.item
+        if item is None or explorer.folder is None:
+            raise ValueError("no row is open" if item is None else "there is no run folder to write beside")
+        folder = explorer.folder / "exports"
+        folder.mkdir(exist_ok=True)
+        file = folder / f"{explorer.name}-{safe_name(str(item.row.id))}.{ending}"
+        write_whole(file, make(item))
+        return f'<div role="status">Written: {escape(str(file))}</div>'
+
+    def _keep(self, note: str | None) -> str:
+        explorer, item = self.explorer, self.explorer.state.item
+        if item is None or explorer.folder is None:
+            raise ValueError("no row is open" if item is None else "there is no run folder to keep favourites beside")
+        explorer.state.notes = favourites.keep(explorer.folder, explorer.name, str(item.row.id), note)
+        explorer.refresh()
+        return f'<div role="status">{"Kept" if note is not None else "No favourite now"}; {len(explorer.state.notes)} in all.</div>'
+
+
+def models(explorer, without: list[str]) -> dict[str, object]:
+    """The loaded models of the runs, by name; `without` takes what is said of those that have none."""
+    found = {}
+    for name, run in explorer.runs.items():
+        try:
+            found[name] = asking.load(run, explorer.name.removesuffix(REST))
+        except TROUBLE as error:
+            without.append(f"{name}: {error}")
+    if not explorer.runs:
+        without.append("these answers come without runs, so there is no model to ask")
+    return found
+
+
+def strips(explorer, asked: tuple[str, str]) -> str:
+    """A heat strip a run: where in the passage it would begin and end the answer."""
+    parts, without = [], []
+    for name, model in models(explorer, without).items():
+        number, heat = explorer.state.names.index(name), asking.heat(model, *asked)
+        tokens = list(zip(*(part.tolist() for part in heat[:4]), strict=True))
+        nothing = f"nothing: start {heat.nothing_start:.2f}, end {heat.nothing_end:.2f}"
+        parts.append(f"<div>{key_html(number)} {escape(name)} ({nothing})</div>{heat_html(number, asked[1], tokens)}")
+    legend = "<p>Two bars below a token: the upper, how likely the answer begins there; the lower, how likely it ends there.</p>"
+    return f"{legend if parts else ''}{''.join(parts)}{_notes(without)}"
+
+
+def weighed(explorer, asked: tuple[str, str], name: str) -> str:
+    """Gradient × input of a run's answer, token by token."""
+    if name not in explorer.runs:
+        raise ValueError("these answers come without runs, so there is no model to look into")
+    tokens = salience.salience(asking.load(explorer.runs[name], explorer.name.removesuffix(REST)), *asked)
+    said = "what pulls the score of its answer up (full line, warm) and down (dotted line, cold)"
+    return f"<p>{escape(name)}: {said}</p>{salience_html([(token.text, token.value) for token in tokens])}"
+
+
+def attempt(call: Callable[[], None]) -> str:
+    """Calls something; "" or, where that cannot be done, why, as HTML."""
+    try:
+        call()
+    except TROUBLE as error:
+        return f'<div role="alert"><b>Not done:</b> {escape(str(error))}</div>'
+    return ""
+
+
+def safe_name(text: str) -> str:
+    """`text` as part of a file's name: letters and digits of ASCII, - and _; others become -; at most 60."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:60] or "row"
+
+
+def _notes(said: Sequence[str]) -> str:
+    return f"<p>{'<br>'.join(map(escape, said))}</p>" if said else ""
+
+
+def dropdown(name: str, options: Sequence = (), value=None) -> w.Dropdown:
+    made = w.Dropdown(description=name, options=options, style=WIDE, layout=w.Layout(width="auto", max_width="26em"))
+    made.value = value if value is not None else made.value
+    return made
+
+
+def button(name: str, call: Callable[[], None], width: str = "auto") -> w.Button:
+    made = w.Button(description=name, layout=w.Layout(width=width))
+    made.on_click(lambda _: call())
+    return made
