@@ -25,9 +25,9 @@ class CompareError(ValueError):
 class Reply:
     """One run's answer to a question: characters [start, end) of the context, both None for nothing; scores from 0 to 1.
 
-    `span_em`, `span_f1`: of the best span, nothing not being allowed; `diff`: null − best; `best`: the n-best as (start, end,
-    probability); `nothing`: the probability of nothing among them. Answers without n-best (`imports`) have None or nothing there, and no
-    place where the passage does not hold their text.
+    `span_em`, `span_f1`: of the best span, nothing not being allowed; `diff`: null − best, and `threshold`: what decided on it; `best`: the
+    n-best as (start, end, probability); `nothing`: the probability of nothing among them. Answers without n-best (`imports`) have None or
+    nothing there, and no place where the passage does not hold their text. `em` and `f1` are None where no gold is known (`asking`).
     """
 
     start: int | None
@@ -41,6 +41,7 @@ class Reply:
     span_em: float | None = None
     span_f1: float | None = None
     diff: float | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) 
     start, end, probability = best[0] if best and diff <= threshold else (None, None, entry["nothing"])
     text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))
     given = scores if text else (exact("", golds), f1("", golds))
-    return Reply(start, end, text, probability, *given, entry["nothing"], best[:nbest], *scores, diff)
+    return Reply(start, end, text, probability, *given, entry["nothing"], best[:nbest], *scores, diff, threshold)
 
 
 def _placed(row: QARow, text: str) -> Reply:

@@ -85,18 +85,18 @@ class Outcomes:
         return {"EM": percent(self.em[run]), "F1": percent(self.f1[run]), **counts}
 
 
-def of_questions(questions: Sequence[Question], thresholds: dict[str, float]) -> Columns:
-    """Columns of the replies to `questions`; thresholds: run → its tuned one. A run without n-best has none that moves."""
+def of_questions(questions: Sequence[Question]) -> Columns:
+    """Columns of the replies to `questions`. A run without n-best has no threshold that moves."""
     names, codes = tuple(questions[0].replies) if questions else (), {"": 0}
     parts = [[_parts(q.row, q.replies[name], codes) for q in questions] for name in names]
     shape = (len(names), len(questions))
     diff, em, f1_, text, kind, probability, of_nothing = (
         np.array([[part[k] for part in row] for row in parts], float).reshape(shape) for k in range(7)
     )
-    tuned = np.array([thresholds.get(name, 0.0) if np.isfinite(diff[i]).any() else np.nan for i, name in enumerate(names)], float)
+    tuned = [next((q.replies[name].threshold for q in questions if q.replies[name].threshold is not None), np.nan) for name in names]
     return Columns(
         names,
-        tuned,
+        np.array(tuned, float),
         np.array([bool(q.row.answers) for q in questions], bool),
         np.array([exact("", gold_texts(q.row)) for q in questions], float),
         diff,
@@ -146,11 +146,12 @@ def reply_at(row: QARow, reply: Reply, threshold: float) -> Reply:
     if reply.diff is None:
         return reply
     golds = gold_texts(row)
+    said: dict = {"threshold": threshold}
     if not reply.best or reply.diff > threshold:
-        said = dict(start=None, end=None, text="", probability=reply.nothing, em=exact("", golds), f1=f1("", golds))
+        said |= dict(start=None, end=None, text="", probability=reply.nothing, em=exact("", golds), f1=f1("", golds))
     else:
         start, end, p = reply.best[0]
-        said = dict(start=start, end=end, text=row.context[start:end], probability=p, em=reply.span_em, f1=reply.span_f1)
+        said |= dict(start=start, end=end, text=row.context[start:end], probability=p, em=reply.span_em, f1=reply.span_f1)
     return Reply(**{**vars(reply), **said})
 
 

@@ -15,7 +15,7 @@ def reply(row: QARow, span: tuple[int, int] | None, p: float = 0.6, diff: float 
     made = [(*one, p if k == 0 else 0.1) for k, one in enumerate(spans)]
     scores, diff = (exact(row.context[a:b], golds), f1(row.context[a:b], golds)), diff if diff is not None else (-1.0 if span else 1.0)
     given = scores if span else (exact("", golds), f1("", golds))
-    return Reply(*(span or (None, None)), row.context[a:b] if span else "", p if span else 0.3, *given, 0.3, made, *scores, diff)
+    return Reply(*(span or (None, None)), row.context[a:b] if span else "", p if span else 0.3, *given, 0.3, made, *scores, diff, 0.0)
 
 
 def question(number: int | str, *spans: tuple[int, int] | None, answers=((4, "cat"),), title="A_title", context=TEXT, ps=None) -> Question:

@@ -80,7 +80,7 @@ def test_a_question_of_ones_own_has_no_gold_and_its_answers_stand_beside_those_b
 
 
 def test_thresholds_show_what_changes():
-    state = State(QUESTIONS, {"model 0": 0.0, "model 1": 0.0})
+    state = State(QUESTIONS)
     state.move("model 1", 2.0)
     rows = cells(threshold_html(state))
     assert rows[0] == ["", "model", "threshold", "tuned", "EM", "F1", "false answers", "false nothings", "this question"]

@@ -24,8 +24,8 @@ def scored(row: QARow, diff: float, spans: list[tuple[int, int]], p: float) -> R
     best = [(*span, p) for span in spans]
     span = exact(TEXT[a:b], golds), f1(TEXT[a:b], golds)
     if diff <= 0:
-        return Reply(a, b, TEXT[a:b], p, *span, 1 - p, best, *span, diff)
-    return Reply(None, None, "", 1 - p, exact("", golds), f1("", golds), 1 - p, best, *span, diff)
+        return Reply(a, b, TEXT[a:b], p, *span, 1 - p, best, *span, diff, 0.0)
+    return Reply(None, None, "", 1 - p, exact("", golds), f1("", golds), 1 - p, best, *span, diff, 0.0)
 
 
 @st.composite
@@ -45,7 +45,7 @@ def asked(draw) -> list[Question]:
 
 @given(asked(), st.tuples(DIFFS, DIFFS))
 def test_columns_say_what_the_replies_say_one_by_one(questions, thresholds):
-    now = of_questions(questions, {}).at(thresholds)
+    now = of_questions(questions).at(thresholds)
     for i, q in enumerate(questions):
         for r, name in enumerate("AB"):
             reply = reply_at(q.row, q.replies[name], thresholds[r])
@@ -64,7 +64,7 @@ def test_columns_say_what_the_replies_say_one_by_one(questions, thresholds):
 
 @given(asked())
 def test_a_curve_is_the_score_at_each_of_its_levels(questions):
-    columns = of_questions(questions, {})
+    columns = of_questions(questions)
     levels, scores = columns.curve(0, columns.f1)
     assert list(levels) == sorted(set(columns.diff[0]))
     for level, score in zip(levels, scores, strict=True):
@@ -95,7 +95,7 @@ def test_what_kind_of_answer_a_span_is(span, golds, kind):
 def test_a_reply_without_nbest_is_the_same_at_any_threshold():
     row = QARow("0", "", TEXT, "Which?", ((4, "old bridge"),))
     said, silent = Reply(4, 14, "old bridge", None, 1.0, 1.0, None, []), Reply(None, None, "", None, 0.0, 0.0, None, [])
-    columns = of_questions([Question(row, {"A": said, "B": silent})], {"A": 3.0, "B": 3.0})
+    columns = of_questions([Question(row, {"A": said, "B": silent})])
     assert np.isnan(columns.tuned).all()
     for threshold in (-1e9, 0.0, 1e9):
         now = columns.at([threshold, threshold])
@@ -106,7 +106,8 @@ def test_a_reply_without_nbest_is_the_same_at_any_threshold():
 def test_kept_runs_score_at_their_tuned_thresholds_what_their_metrics_say():
     runs = compare.named([ROOT / "results/sample" / name for name in ("qa", "qa-mcc-sc")])
     questions = compare.pair(runs, nbest=1)
-    columns = of_questions(questions, {name: run.metrics["squad"]["threshold"] for name, run in runs.items()})
+    columns = of_questions(questions)
+    assert columns.tuned.tolist() == [run.metrics["squad"]["threshold"] for run in runs.values()]
     for i, run in enumerate(runs.values()):
         table = columns.at().table(i)
         assert (table["EM"], table["F1"]) == pytest.approx((run.metrics["squad"]["em"], run.metrics["squad"]["f1"]))
@@ -116,4 +117,4 @@ def test_kept_runs_score_at_their_tuned_thresholds_what_their_metrics_say():
 
 
 def test_no_questions():
-    assert of_questions([], {}).at().em.shape == (0, 0)
+    assert of_questions([]).at().em.shape == (0, 0)

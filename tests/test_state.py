@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from answers import CAT, QUESTIONS, THE_CAT, question
 
+from mtdnn_kit.compare import Question
 from mtdnn_kit.explorer.state import ALL, FAVOURITES, ORDERS, State
+from mtdnn_kit.outcomes import reply_at
 
 
 def ids(state: State) -> str:
@@ -182,9 +184,13 @@ def test_a_threshold_changes_answers_scores_and_filters_but_not_what_is_open():
 
 
 def test_thresholds_begin_where_they_were_tuned():
-    state = State(QUESTIONS, {"model 0": 0.0, "model 1": 1.5})
-    assert state.thresholds.tolist() == [0.0, 1.5]
-    assert state.moved(1).replies["model 1"].text == "<b>s"
+    row = QUESTIONS[1].row
+    tuned = {name: reply_at(row, reply, t) for (name, reply), t in zip(QUESTIONS[1].replies.items(), (0.0, 1.5), strict=True)}
+    state = State([Question(row, tuned)])
+    assert state.thresholds.tolist() == [0.0, 1.5] and tuned["model 1"].threshold == 1.5
+    assert state.item.replies["model 1"].text == "<b>s"
+    state.move("model 1", 0.5), state.move("model 1", None)
+    assert state.item == Question(row, tuned)
 
 
 def test_the_nbest_of_the_open_row_is_read_when_it_is_opened():

@@ -17,7 +17,8 @@ from mtdnn_kit.metrics import exact
 from mtdnn_kit.outcomes import span_kind
 from mtdnn_kit.paper import Example
 
-CELL = f"text-align:left;vertical-align:top;padding:2px 10px;border-bottom:1px solid rgba(128,128,128,.35);{BREAK}"
+CELL = "text-align:left;vertical-align:top;padding:2px 10px;border-bottom:1px solid rgba(128,128,128,.35)"
+LONG = f"display:inline-block;min-width:7em;{BREAK}"  # a cell of any text
 NOTHING = "<i>nothing</i>"
 
 
@@ -41,12 +42,12 @@ def choice_html(item: Item) -> Html:
     """A sentence, a pair or a text with its endings; a table of the labels (endings) with every run's probability of each."""
     texts = "".join(f'<p dir="auto" style="margin:.3em 0;{BREAK};white-space:pre-wrap">{escape(text)}</p>' for text in item.shown)
     names = list(item.replies)
-    head = ["", *(f"{key_html(i)} {escape(name)}" for i, name in enumerate(names))]
+    head = ["", *(f"{key_html(i)} {name_html(name)}" for i, name in enumerate(names))]
     rows = []
     for label, name in enumerate(item.names):
         gold = label == item.gold
         first = f'<mark style="{GOLD}">{escape(name)}</mark>' if gold else escape(name)
-        rows.append([f'<span dir="auto">{first}</span>', *(_share(reply, label) for reply in item.replies.values())])
+        rows.append([f'<span dir="auto" style="{LONG}">{first}</span>', *(_share(reply, label) for reply in item.replies.values())])
     return Html(f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head("", item.row.id)}{texts}{table_html(head, rows)}</div>')
 
 
@@ -65,7 +66,7 @@ def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; its cells are HTML."""
     top = "".join(f'<th style="{CELL}" scope="col">{name}</th>' if name else f'<td style="{CELL}"></td>' for name in head)
     body = "".join(f"<tr>{''.join(f'<td style={chr(34)}{CELL}{chr(34)}>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<table style="border-collapse:collapse"><tr>{top}</tr>{body}</table>'
+    return f'<table style="border-collapse:collapse;line-height:1.5"><tr>{top}</tr>{body}</table>'
 
 
 def side_by_side(items: Sequence[Question | Item]) -> Html:
@@ -96,20 +97,25 @@ def page_html(item: Question | Item) -> str:
 def _replies(question: Question) -> str:
     known = not question.replies or any(reply.em is not None for reply in question.replies.values())  # who asks knows no answer
     gold = " / ".join(f'<mark style="{GOLD}">{escape(text)}</mark>' for text in question.golds)
-    gold = f'<span dir="auto">{gold}</span>' if question.row.answers else NOTHING
+    gold = f'<span dir="auto" style="{LONG}">{gold}</span>' if question.row.answers else NOTHING
     if not question.replies:
         return f"<div>gold: {gold}</div>"
     head = ("", "model", "answer", "which is", "probability", "of nothing", "null − best", "EM", "F1")
     rows = [["", "gold", gold, *[""] * 6]] if known else []
     for i, (name, reply) in enumerate(question.replies.items()):
         figures = [_two(reply.probability), _two(reply.nothing), _two(reply.diff, "+"), _two(reply.em, "", 0), _two(reply.f1)]
-        rows.append([key_html(i), escape(name), answer_html(reply), kind(question, reply), *figures])
+        rows.append([key_html(i), name_html(name), answer_html(reply), kind(question, reply), *figures])
     return table_html(head if known else head[:3] + head[4:7], rows if known else [row[:3] + row[4:7] for row in rows])
+
+
+def name_html(name: str) -> str:
+    """A run's name."""
+    return f'<span style="{LONG}">{escape(name)}</span>'
 
 
 def answer_html(reply: Reply) -> str:
     """What a run answers, nothing included."""
-    return f'<span dir="auto">{escape(reply.text)}</span>' if reply.text else NOTHING
+    return f'<span dir="auto" style="{LONG}">{escape(reply.text)}</span>' if reply.text else NOTHING
 
 
 def kind(question: Question, reply: Reply) -> str:
@@ -130,9 +136,9 @@ def _nbest(question: Question) -> str:
     columns = []
     for i, (name, reply) in enumerate(question.replies.items()):
         if reply.best:
-            found = [(p, f'<span dir="auto">{escape(question.row.context[a:b])}</span>') for a, b, p in reply.best]
+            found = [(p, f'<span dir="auto" style="{BREAK}">{escape(question.row.context[a:b])}</span>') for a, b, p in reply.best]
             found = sorted([*found, (reply.nothing or 0.0, NOTHING)], key=lambda pair: -pair[0])
-            columns.append((f"{key_html(i)} {escape(name)}", [f"{p:.3f} {text}" for p, text in found]))
+            columns.append((f"{key_html(i)} {name_html(name)}", [f"{p:.3f} {text}" for p, text in found]))
     if not columns:
         return ""
     depth = max(len(column) for _, column in columns)
@@ -151,7 +157,7 @@ def threshold_html(state: State) -> Html:
         cells = [f"{now[key]:{'.1f' if key in ('EM', 'F1') else ',d'}}{_change(now[key] - before[key])}" for key in now]
         places = ["fixed", ""] if np.isnan(state.columns.tuned[i]) else [f"{state.thresholds[i]:+.2f}", f"{state.columns.tuned[i]:+.2f}"]
         answer = answer_html(state.item.replies[name]) if state.item else ""
-        rows.append([key_html(i), escape(name), *places, *cells, answer])
+        rows.append([key_html(i), name_html(name), *places, *cells, answer])
     return Html(f'<div style="max-width:70em">{table_html(head, rows)}{_curves(state)}</div>')
 
 
@@ -181,7 +187,7 @@ def asked_html(asked: Question, before: Question | None) -> Html:
         old = before.replies[name]
         same = exact(reply.text, [old.text]) > 0
         change = "the same" if same else f"<b>{answer_html(old)} → {answer_html(reply)}</b>"
-        rows.append([key_html(list(before.replies).index(name)), escape(name), answer_html(old), answer_html(reply), change])
+        rows.append([key_html(list(before.replies).index(name)), name_html(name), answer_html(old), answer_html(reply), change])
     return Html(f"{question_html(asked)}{table_html(('', 'model', 'before', 'now', 'change'), rows)}")
 
 

@@ -37,7 +37,7 @@ class Panel:
         self.explorer, self.out = explorer, w.HTML()
         self.switch = w.ToggleButton(description=self.title, layout=w.Layout(width="auto"))
         self.box = w.VBox([w.HBox(list(controls), layout=LINE), self.out])
-        self.box.layout.display = "none"
+        self.box.layout = w.Layout(display="none", border_top="1px solid rgba(128,128,128,.5)", padding="6px 0 10px 0", margin="6px 0 0 0")
         self.switch.observe(lambda change: self._show(), "value")
 
     def _show(self) -> None:
@@ -80,7 +80,9 @@ class Thresholds(Panel):
 
     def _field(self, i: int, name: str) -> w.FloatText:
         state, tuned = self.explorer.state, float(self.explorer.state.columns.tuned[i])
-        field = w.FloatText(0.0 if isnan(tuned) else tuned, step=0.25, disabled=isnan(tuned), style=WIDE, layout=w.Layout(width="16em"))
+        field = w.FloatText(
+            0.0 if isnan(tuned) else round(tuned, 3), step=0.25, disabled=isnan(tuned), style=WIDE, layout=w.Layout(width="16em")
+        )
         field.description = f"{letter(i)} {name}"
         self.explorer.on(field, lambda value: state.move(name, value if isfinite(value) else None))
         return field
@@ -91,7 +93,7 @@ class Thresholds(Panel):
             for i, (name, field) in enumerate(self.fields.items()):
                 if not field.disabled:
                     state.move(name, None)
-                    field.value = state.thresholds[i]
+                    field.value = round(state.thresholds[i], 3)
         self.explorer.refresh()
 
     def refresh(self) -> None:
@@ -113,6 +115,7 @@ class Inside(Panel):
     def opened(self) -> None:
         super().opened()
         self.run.options = self.explorer.state.names
+        self.run.value = next(iter(self.explorer.state.names), None)
 
     def refresh(self) -> None:
         self.out.value = ""

@@ -37,16 +37,14 @@ class Filter:
 class State:
     """Rows with every run's answers (`compare.Question`, or `choices.Item` of SC and MCC) and what of them is shown.
 
-    thresholds: run → its tuned one; best: reads the n-best of the open question, where the replies hold the best alone; seed: of
+    best: reads the n-best of the open question, where the replies hold the best alone; seed: of
     `surprise`; notes: id → note of the favourites.
     """
 
-    def __init__(
-        self, rows: Sequence[Question | Item], thresholds: dict[str, float] | None = None, best: Best | None = None, seed: int = 0
-    ):
+    def __init__(self, rows: Sequence[Question | Item], best: Best | None = None, seed: int = 0):
         self.rows, self.best, self.notes = rows, best, {}
         self.qa = not rows or isinstance(rows[0], Question)
-        self.columns: Columns = of_questions(rows, thresholds or {}) if self.qa else of_items(rows)
+        self.columns: Columns = of_questions(rows) if self.qa else of_items(rows)
         self.names, self.thresholds = self.columns.names, self.columns.tuned.copy()
         self.pair = (self.names[0], self.names[-1]) if self.names else ("", "")
         self.outcomes: Outcomes = self.columns.at(self.thresholds)
@@ -208,5 +206,4 @@ def of_runs(runs: dict[str, Run], task: str, data: str | None = None) -> State:
         return State(choices.pair(runs, data, task))
     rows = pair(runs, data, task, nbest=1)
     files = {name: NBestFile(run, task) for name, run in runs.items() if run.has_nbest(task)}
-    thresholds = {name: run.metrics[task].get("threshold", 0.0) for name, run in runs.items()}
-    return State(rows, thresholds, lambda name, key: [(start, end, p) for start, end, _, p in files[name][key]["nbest"]])
+    return State(rows, lambda name, key: [(start, end, p) for start, end, _, p in files[name][key]["nbest"]])

@@ -85,16 +85,12 @@ class Explorer:
         }
 
     def _laid_out(self) -> w.VBox:
-        lines = [
-            [self.task, self.text, self.where, self.order],
-            [self.title, self.slice, self.outcome],
-            [self.a, self.b, self.number, *self.buttons.values()],
-        ]
-        switches = [panel.switch for panel in self.panels.values()]
-        boxes = [panel.box for panel in self.panels.values()]
-        return w.VBox(
-            [*(w.HBox(line, layout=LINE) for line in lines), self.status, self.rows, self.view, w.HBox(switches, layout=LINE), *boxes]
-        )
+        *moves, clear = self.buttons.values()
+        top = [[self.task, self.text, self.where, self.order], [self.title, self.slice, self.outcome, clear], [self.a, self.b]]
+        switches, boxes = zip(*((panel.switch, panel.box) for panel in self.panels.values()), strict=True)
+        first, going, panels = [w.HBox(line, layout=LINE) for line in top], [*moves, self.number], list(switches)
+        below = [self.status, self.rows, w.HBox(going, layout=LINE), self.view, w.HBox(panels, layout=LINE), *boxes]
+        return w.VBox([*first, *below])
 
     def _observe(self) -> None:
         for field in ("text", "where", "title", "slice", "outcome"):
