@@ -27,15 +27,15 @@ class Reply:
 
     `span_em`, `span_f1`: of the best span, nothing not being allowed; `diff`: null − best; `best`: the n-best as (start, end,
     probability); `nothing`: the probability of nothing among them. Answers without n-best (`imports`) have None or nothing there, and no
-    place where the passage does not hold their text.
+    place where the passage does not hold their text. `em` and `f1` are None where no gold is known: a question of one's own (`asking`).
     """
 
     start: int | None
     end: int | None
     text: str
     probability: float | None
-    em: float
-    f1: float
+    em: float | None
+    f1: float | None
     nothing: float | None
     best: list[tuple[int, int, float]]
     span_em: float | None = None
