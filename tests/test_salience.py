@@ -10,7 +10,7 @@ from test_asking import PASSAGE, QUESTION, model_of
 from mtdnn_kit.asking import ask, features
 from mtdnn_kit.salience import salience
 
-STEP = 1e-5
+STEP = 1e-3
 
 
 @pytest.fixture(params=["bert", "distilbert", "roberta", "modernbert"])
@@ -36,13 +36,13 @@ def scores(model, item: int, question: str, context: str, first: int, last: int,
     return float(logits[first, 0] + logits[last, 1])
 
 
-def differences(model, item: int, question: str, context: str, first: int, last: int, tokens: int) -> list[float]:
-    """d score / dα at α = 1 of each token's embedding times α, by central differences: gradient · input."""
-    found = []
-    for i in range(tokens):
-        up, down = (1 + sign * STEP * (np.arange(tokens) == i) for sign in (1, -1))
-        found.append(scores(model, item, question, context, first, last, up) - scores(model, item, question, context, first, last, down))
-    return [x / (2 * STEP) for x in found]
+def derivative(model, item: int, question: str, context: str, first: int, last: int, tokens: int, i: int) -> float:
+    """d score / dα at α = 1 of token i's embedding times α, which is gradient · input, by central differences of the fourth order."""
+
+    def off(steps: int) -> float:
+        return scores(model, item, question, context, first, last, 1 + steps * STEP * (np.arange(tokens) == i))
+
+    return (8 * (off(1) - off(-1)) - (off(2) - off(-2))) / (12 * STEP)
 
 
 def span_of(passage: str, words: str) -> tuple[int, int]:
@@ -59,9 +59,9 @@ def test_each_value_is_the_derivative_that_finite_differences_see(model, words):
     span = span_of(passage, words) if words else (0, 0)
     found = salience(model, "Where?", passage, span)
     first, last = (position(found, "context", span[0]), position(found, "context", None, span[1])) if words else (0, 0)
-    wanted = differences(model, 0, "Where?", passage, first, last, len(found))
+    wanted = [derivative(model, 0, "Where?", passage, first, last, len(found), i) for i in range(len(found))]
     assert np.median(np.abs(wanted)) > 1e-5
-    assert [w.value for w in found] == pytest.approx(wanted, rel=1e-5, abs=1e-9)
+    assert [w.value for w in found] == pytest.approx(wanted, rel=1e-4, abs=1e-8)
 
 
 def test_every_token_of_the_window_is_named(model):
@@ -106,10 +106,9 @@ def test_of_several_windows_it_is_the_one_that_the_score_comes_from(model):
         found = salience(model, QUESTION, passage, span)
         tokens = windows.window(item)
         assert [(w.start, w.end) for w in found if w.part == "context"] == list(zip(tokens.starts, tokens.ends, strict=True))
-        chosen = np.linspace(0, len(found) - 1, 5).astype(int)
-        for i in chosen:
-            up, down = (scores(model, item, QUESTION, passage, a, b, 1 + sign * STEP * (np.arange(len(found)) == i)) for sign in (1, -1))
-            assert found[i].value == pytest.approx((up - down) / (2 * STEP), rel=1e-5, abs=1e-9)
+        for i in np.linspace(0, len(found) - 1, 5).astype(int):
+            wanted = derivative(model, item, QUESTION, passage, a, b, len(found), i)
+            assert found[i].value == pytest.approx(wanted, rel=1e-4, abs=1e-8)
 
 
 def test_the_model_is_left_as_it_was(model):
