@@ -31,7 +31,7 @@ def __getattr__(name: str):
     """`train`, `prepare`, `ask` and `import_run` bring torch and transformers along: they are imported when first used."""
     from importlib import import_module
 
-    homes = {"train": "training", "prepare": "preparation", "ask": "evaluation", "import_run": "imports"}
+    homes = {"train": "training", "prepare": "preparation", "ask": "asking", "import_run": "imports"}
     if name not in homes:
         raise AttributeError(f"mtdnn_kit has no {name!r}")
-    return getattr(import_module(f"mtdnn_kit.{homes[name]}"), name)
+    return getattr(import_module(f"mtdnn_kit.{homes[name]}"), "ask_run" if name == "ask" else name)

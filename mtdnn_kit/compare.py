@@ -34,8 +34,8 @@ class Reply:
     end: int | None
     text: str
     probability: float | None
-    em: float
-    f1: float
+    em: float | None
+    f1: float | None
     nothing: float | None
     best: list[tuple[int, int, float]]
     span_em: float | None = None

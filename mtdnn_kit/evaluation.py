@@ -1,10 +1,11 @@
-"""From a model and rows to answers and scores: at the end of a run, during training, and for one question of one's own.
+"""From a model and rows to answers and scores: at the end of a run and during training; one's own questions are `asking`'s business.
 
 The threshold is tuned on articles held out of training, never on the rows that are reported (paper.md, "threshold").
 """
 
 import gzip
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,30 +13,35 @@ import numpy as np
 import torch
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.model import MultiTask, load_model, takes_token_types
+from mtdnn_kit.model import MultiTask
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow
-from mtdnn_kit.runs import Run, RunError, write_json, write_whole
+from mtdnn_kit.runs import write_json, write_whole
 from mtdnn_kit.tasks import TYPES, labels, qa
-from mtdnn_kit.tasks.answers import Answer, Answers
+from mtdnn_kit.tasks.answers import Answers
 
 TOKENS = 8192  # of a batch in evaluation, padding included
 
 
 def predict(model: MultiTask, task: str, features, config: Config, precision: str) -> list:
-    """The predictions of one task's features, in the order of their rows (`qa.Answer` or `labels.Choice`).
+    """The predictions of one task's features, in the order of their rows (`qa.Answer` or `labels.Choice`)."""
+    reader = TYPES[model.specs[task]["type"]].Reader(features, config)
+    read(model, task, features, precision, reader.add)
+    return reader.predictions()
+
+
+def read(model: MultiTask, task: str, features, precision: str, add: Callable[[np.ndarray, np.ndarray], None]) -> None:
+    """Hands `add` the items and their logits, fp32, a batch at a time: each item once, long ones first.
 
     Batches hold items of like length, about `TOKENS` tokens each. The model is left in the mode it was in.
     """
-    reader = TYPES[model.specs[task]["type"]].Reader(features, config)
     device, training = next(model.parameters()).device, model.training
     model.eval()
     with torch.inference_mode(), _autocast(device, precision):
         for items in _by_length(features.lengths, getattr(features, "choices", 1)):
             inputs = {name: x.to(device) for name, x in features.collate(items).inputs.items()}
-            reader.add(items, model(task, inputs).float().cpu().numpy())
+            add(items, model(task, inputs).float().cpu().numpy())
     model.train(training)
-    return reader.predictions()
 
 
 def _autocast(device: torch.device, precision: str):
@@ -102,21 +108,3 @@ def write_answers(folder: Path, task: str, rows: list[QARow], answers: Answers, 
         best = [[*span, p] for span, p in zip(answer.spans, probabilities, strict=False)]
         lines.append(json.dumps({"id": answer.id, "null": answer.null, "nothing": probabilities[-1], "windows": windows, "nbest": best}))
     write_whole(folder / f"{task}_nbest.jsonl.gz", gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
-
-
-def ask(run: Run, question: str, context: str, task: str | None = None) -> tuple[str, Answer]:
-    """A finished run's answer to a question of one's own: the text at its tuned threshold ("" for nothing), and the n-best.
-
-    task: which of its qa tasks answers; None: the first. Raises RunError where the run has none.
-    """
-    if not run.finished:
-        raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
-    able = [name for name, kind in run.types.items() if kind == "qa"]
-    if not able or (task or able[0]) not in able:
-        raise RunError(f"{run.name} cannot be asked: {task or 'no task'} answers questions; its tasks are {run.types}")
-    task = task or able[0]
-    model, tokenizer = load_model(run.path / "model")
-    config = Config(**{**run.config, "resume": False})
-    features = qa.features([QARow("asked", "", context, question, ())], None, tokenizer, config, takes_token_types(model.encoder.config))
-    answer = predict(model, task, features, config, run.manifest["precision"])[0]
-    return answer.text(context, run.metrics.get(task, {}).get("threshold", 0.0)), answer

@@ -110,6 +110,21 @@ def make_encoder(folder: Path, config, tokenizer) -> str:
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def families(tmp_path_factory, tiny, tokenizer) -> dict[str, str]:
+    """Folders of tiny encoders of four families."""
+    roberta = byte_level(("<s>", "</s>", "<pad>", "<unk>"))
+    modern = byte_level(("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
+    ids = dict(pad_token_id=2, cls_token_id=0, bos_token_id=0, eos_token_id=1, sep_token_id=1)
+    distil = dict(dim=32, n_layers=2, n_heads=2, hidden_dim=48, vocab_size=len(tokenizer), max_position_embeddings=514)
+    made = {
+        "distilbert": (transformers.DistilBertConfig(**distil), tokenizer),
+        "roberta": (transformers.RobertaConfig(vocab_size=len(roberta), type_vocab_size=1, **DIMENSIONS, **ids), roberta),
+        "modernbert": (transformers.ModernBertConfig(vocab_size=len(modern), **DIMENSIONS, **ids), modern),
+    }
+    return {"bert": tiny, **{name: make_encoder(tmp_path_factory.mktemp(name), *parts) for name, parts in made.items()}}
+
+
 @pytest.fixture
 def config(tiny, tmp_path):
     """config(**changes): a run of a few steps on the packaged sample with the tiny encoder, in fp32, in a folder of its own."""

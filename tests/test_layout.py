@@ -36,6 +36,8 @@ ALLOWED = {
     "optim": "",
     "preparation": "config registry runs encoders sources tasks batches sampler model",
     "evaluation": "config registry runs rows tasks model",
+    "asking": "compare config devices evaluation model rows runs spans tasks",
+    "salience": "asking spans tasks",
     "checkpoints": "runs model optim",
     "recorder": "runs preparation",
     "imports": "config devices encoders evaluation metrics model preparation rows runs",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from conftest import DIMENSIONS, byte_level, make_encoder
+from conftest import DIMENSIONS
 from safetensors.torch import load_file, save_file
 
 from mtdnn_kit import spans
@@ -20,21 +20,6 @@ SPECS = {
     "swag": {"type": "mcc", "labels": 1},
     "mnli": {"type": "sc", "labels": 3, "names": ["entailment", "neutral", "contradiction"]},
 }
-
-
-@pytest.fixture(scope="module")
-def families(tmp_path_factory, tiny, tokenizer) -> dict[str, str]:
-    """Folders of tiny encoders of four families."""
-    roberta = byte_level(("<s>", "</s>", "<pad>", "<unk>"))
-    modern = byte_level(("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
-    ids = dict(pad_token_id=2, cls_token_id=0, bos_token_id=0, eos_token_id=1, sep_token_id=1)
-    distil = dict(dim=32, n_layers=2, n_heads=2, hidden_dim=48, vocab_size=len(tokenizer), max_position_embeddings=514)
-    made = {
-        "distilbert": (transformers.DistilBertConfig(**distil), tokenizer),
-        "roberta": (transformers.RobertaConfig(vocab_size=len(roberta), type_vocab_size=1, **DIMENSIONS, **ids), roberta),
-        "modernbert": (transformers.ModernBertConfig(vocab_size=len(modern), **DIMENSIONS, **ids), modern),
-    }
-    return {"bert": tiny, **{name: make_encoder(tmp_path_factory.mktemp(name), *parts) for name, parts in made.items()}}
 
 
 @pytest.fixture(params=["bert", "distilbert", "roberta", "modernbert"])
