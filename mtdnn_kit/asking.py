@@ -98,10 +98,11 @@ def ask(model: Model, question: str, context: str, threshold: float | None = Non
     said = answer(model, question, context)
     best = [(span.start, span.end, p) for span, p in zip(said.spans, said.probabilities, strict=False)]
     nothing = said.probabilities[-1]
-    if not said.text(context, model.threshold if threshold is None else threshold):
-        return Reply(None, None, "", nothing, None, None, nothing, best, diff=said.diff)
+    threshold = model.threshold if threshold is None else threshold
+    if not said.text(context, threshold):
+        return Reply(None, None, "", nothing, None, None, nothing, best, diff=said.diff, threshold=threshold)
     start, end, probability = best[0]
-    return Reply(start, end, context[start:end], probability, None, None, nothing, best, diff=said.diff)
+    return Reply(start, end, context[start:end], probability, None, None, nothing, best, diff=said.diff, threshold=threshold)
 
 
 def ask_run(run: Run, question: str, context: str, task: str | None = None) -> tuple[str, Answer]:

@@ -10,13 +10,14 @@ import numpy as np
 from mtdnn_kit.choices import Item
 from mtdnn_kit.compare import Question
 from mtdnn_kit.outcomes import Outcomes
+from mtdnn_kit.rows import MCCRow
 from mtdnn_kit.slices import slices
 
 WHERE = ("anywhere", "question", "passage", "answers")
 
 
 class Lookup:
-    """titles, slices: name → which rows have it, bool [N]; a slice's name is "facet: slice", that of SC and MCC the right label."""
+    """titles, slices: name → which rows have it, bool [N]; a slice's name is "facet: slice", of SC and MCC "right: label" (or number)."""
 
     def __init__(self, rows: Sequence[Question | Item]):
         self.rows, self.qa = rows, not rows or isinstance(rows[0], Question)
@@ -42,12 +43,12 @@ class Lookup:
             return slices([q.row for q in self.rows], None if None in windows else windows)
         found: dict[str, list[int]] = {}
         for i, item in enumerate(self.rows):
-            found.setdefault(item.names[item.gold], []).append(i)
-        return {"right label": found}
+            found.setdefault(str(item.gold + 1) if isinstance(item.row, MCCRow) else item.names[item.gold], []).append(i)
+        return {"right": dict(sorted(found.items()))}
 
     def read(self, item: Question | Item) -> tuple[str, str]:
         """What counts as question and as passage of a row; of SC and MCC: its first text, and the others."""
-        return (item.row.question, item.row.context) if self.qa else (item.shown[0], "\n".join(item.shown[1:]))
+        return (item.row.question, item.row.context) if self.qa else (" ".join(item.texts[:1]), "\n".join(item.texts[1:]))
 
     def _said(self, i: int, now: Outcomes) -> list[str]:
         """The accepted answers to a row, and what the runs say."""

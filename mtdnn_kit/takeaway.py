@@ -21,7 +21,7 @@ def as_markdown(item: Question | Item) -> str:
         gold = " / ".join(plain(text) for text in item.golds if text) or "*nothing*"
         texts = [f"**{plain(item.row.question)}**", f"> {plain(item.row.context)}", f"Accepted: {gold}"]
     else:
-        texts = [f"> {plain(text)}" for text in item.shown]
+        texts = [f"> {plain(text)}" for text in item.texts]
     rows = records(item)
     lines = [list(rows[0]), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)] if rows else []
     table = "".join("| " + " | ".join(line) + " |\n" for line in lines)
@@ -36,7 +36,7 @@ def as_csv(item: Question | Item) -> str:
     """A line a run, all that `records` has, figures unrounded; text stands as it is, so let a spreadsheet read its columns as text."""
     made, rows = io.StringIO(), records(item)
     if rows:
-        writer = csv.DictWriter(made, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(made, list(rows[0]))  # lines end in \r\n (RFC 4180), so that either within a text is quoted
         writer.writeheader()
         writer.writerows(rows)
     return made.getvalue()

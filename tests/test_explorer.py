@@ -3,15 +3,16 @@
 import json
 import re
 import shutil
+from html import unescape
 
 import pytest
 from answers import CAT, QUESTIONS, TEXT, THE_CAT, question
 from conftest import ROOT
 from test_marks import Nesting, plain
 
-from mtdnn_kit import compare
+from mtdnn_kit import Config, asking, compare, salience, train
 from mtdnn_kit.compare import CompareError, Question, Reply
-from mtdnn_kit.explorer.html import asked_html, examples_html, page_html, question_html, side_by_side, threshold_html
+from mtdnn_kit.explorer.html import answer_html, asked_html, examples_html, page_html, question_html, side_by_side, threshold_html
 from mtdnn_kit.explorer.state import State, of_runs, shared_tasks
 from mtdnn_kit.explorer.widgets import Explorer, explore
 from mtdnn_kit.paper import EXAMPLES
@@ -241,6 +242,108 @@ def test_a_damaged_favourites_file_is_said_and_the_rest_works(kept):
     explorer = Explorer(of_runs(runs, "squad"), "squad", runs)
     assert "Not done:" in explorer.status.value and "favourites.json cannot be read" in explorer.status.value
     assert explorer.view.value.startswith("<div")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny) -> dict[str, Run]:
+    """Two runs of a few steps with their models, on the sample's questions, pairs and endings."""
+    folder = tmp_path_factory.mktemp("trained")
+    small = dict(
+        encoder=tiny, batch_size=4, max_steps=6, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1, eval_limit=20
+    )
+    tasks = dict(tasks=["squad", "mrpc", "swag"], qa_weight=0.5)
+    paths = [train(Config(run_dir=str(folder / f"seed-{seed}"), seed=seed, **small, **tasks)).path for seed in (0, 1)]
+    return compare.named(paths)
+
+
+def opened(runs: dict[str, Run], task: str = "squad") -> Explorer:
+    return Explorer(of_runs(runs, task), task, runs, shared_tasks(runs), lambda name: of_runs(runs, name))
+
+
+def test_the_other_tasks_open_in_the_same_way(trained):
+    explorer = opened(trained)
+    assert explorer.task.options == ("squad", "mrpc", "swag")
+    explorer.task.value = "mrpc"
+    assert "rows pass" in explorer.status.value and explorer.panels["ask"].switch.layout.display == "none"
+    item = explorer.state.item
+    rows = cells(explorer.view.value)
+    assert rows[0][1:] == ["A seed-0", "B seed-1"] and [row[0] for row in rows[1:]] == ["not_equivalent", "equivalent"]
+    for k, row in enumerate(rows[1:]):
+        for cell, reply in zip(row[1:], item.replies.values(), strict=True):
+            assert cell == f"{reply.probabilities[k]:.2f}" + " ◂" * (reply.label == k)
+    gold = re.findall(r"<mark[^>]*>(.*?)</mark>", explorer.view.value)
+    assert gold == [item.names[item.row.label]] and all(text in unescape(explorer.view.value) for text in item.texts)
+    explorer.outcome.value = "all"
+    assert "20 of 20" in explorer.status.value
+    right = [sum(item.right(name) for item in explorer.state.rows) for name in trained]
+    assert [explorer.state.outcomes.table(i)["EM"] for i in range(2)] == pytest.approx([5 * n for n in right])
+    assert [5 * n for n in right] == pytest.approx([run.metrics["mrpc"]["accuracy"] for run in trained.values()])
+    explorer.slice.value = "right: equivalent"
+    assert all(explorer.state.rows[i].gold == 1 for i in explorer.state.shown)
+    explorer.task.value = "swag"
+    assert len(cells(explorer.view.value)) == 5 and set(explorer.state.masks("slice")) <= {f"right: {k}" for k in "1234"}
+    explorer.text.value = explorer.state.item.names[explorer.state.item.gold]
+    assert explorer.state.item is not None, "endings are found, too"
+    for button in explorer.panels["take along"].box.children[0].children[:3]:
+        button.click()
+        assert "Written" in explorer.panels["take along"].out.value
+    explorer.task.value = "squad"
+    assert explorer.panels["ask"].switch.layout.display is None and "<mark" in explorer.view.value + "<mark"
+
+
+def test_a_question_is_asked_edited_and_asked_again(trained):
+    explorer = opened(trained)
+    explorer.outcome.value, explorer.slice.value = "all", "answerable: answerable"
+    ask, question = explorer.panels["ask"], explorer.state.item
+    ask.buttons["take the open row"].click()
+    assert (ask.passage.value, ask.question.value) == (question.row.context, question.row.question)
+    ask.buttons["ask all runs"].click()
+    for name, reply in question.replies.items():
+        assert [name, plain(answer_html(reply)), plain(answer_html(reply)), "the same"] in [row[1:] for row in cells(ask.out.value)]
+    ask.buttons["shorten the passage"].click()
+    assert len(ask.passage.value) < len(question.row.context) and question.golds[0] in ask.passage.value
+    ask.buttons["negate the question"].click()
+    assert "<ins" in ask.out.value and "<del" in ask.out.value
+    ask.buttons["ask all runs"].click()
+    passage = asking.ask(asking.load(trained["seed-0"]), ask.question.value, ask.passage.value)
+    assert passage.text in unescape(ask.out.value) and f"{passage.diff:+.2f}" in ask.out.value
+    ask.old.value, ask.new.value = "nobody at all", ""
+    ask.buttons["swap the names"].click()
+    assert "neither 'nobody at all' nor '' stands" in ask.out.value
+    ask.passage.value, ask.question.value = "Ada met Bob. Bob left.", "Whom did Ada meet?"
+    ask.old.value, ask.new.value = "Ada", "Bob"
+    ask.buttons["swap the names"].click()
+    assert (ask.passage.value, ask.question.value) == ("Bob met Ada. Ada left.", "Whom did Bob meet?")
+
+
+def test_what_is_asked_counts_at_the_moved_threshold(trained):
+    explorer = opened(trained)
+    ask = explorer.panels["ask"]
+    ask.buttons["take the open row"].click()
+    for value, nothing in ((-1e6, True), (1e6, False)):
+        explorer.panels["thresholds"].fields["seed-0"].value = value
+        ask.buttons["ask all runs"].click()
+        assert (cells(ask.out.value)[1][2] == "nothing") == nothing
+
+
+def test_heat_strips_and_salience_are_those_of_the_model(trained):
+    explorer = opened(trained)
+    inside, row = explorer.panels["look inside"], explorer.state.item.row
+    inside.heat.click()
+    heat = asking.heat(asking.load(trained["seed-1"]), row.question, row.context)
+    assert f"B</b></span> seed-1 (nothing: start {heat.nothing_start:.2f}, end {heat.nothing_end:.2f})" in inside.out.value
+    best = int(heat.p_start.argmax())
+    assert f'title="start {heat.p_start[best]:.2f}, end {heat.p_end[best]:.2f}"' in inside.out.value or heat.p_start[best] < 0.02
+    inside.run.value = "seed-1"
+    inside.salience.click()
+    weights = salience.salience(asking.load(trained["seed-1"]), row.question, row.context)
+    assert re.findall(r'title="(.*?)"', inside.out.value) == [f"{weight.value:+.3g}" for weight in weights]
+    explorer.panels["ask"].passage.value, explorer.panels["ask"].question.value = "Cork floats.", "What floats?"
+    inside.of.value = "what is asked"
+    inside.salience.click()
+    assert plain(inside.out.value).endswith("[CLS] What floats ? [SEP] Cork floats . [SEP]")
+    explorer.buttons["next ▸"].click()
+    assert inside.out.value == "", "what was said of another row is gone"
 
 
 def test_without_models_the_controls_say_so():

@@ -40,7 +40,7 @@ def question_html(question: Question, fold: bool = True) -> Html:
 
 def choice_html(item: Item) -> Html:
     """A sentence, a pair or a text with its endings; a table of the labels (endings) with every run's probability of each."""
-    texts = "".join(f'<p dir="auto" style="margin:.3em 0;{BREAK};white-space:pre-wrap">{escape(text)}</p>' for text in item.shown)
+    texts = "".join(f'<p dir="auto" style="margin:.3em 0;{BREAK};white-space:pre-wrap">{escape(text)}</p>' for text in item.texts)
     names = list(item.replies)
     head = ["", *(f"{key_html(i)} {name_html(name)}" for i, name in enumerate(names))]
     rows = []

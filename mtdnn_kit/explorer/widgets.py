@@ -147,7 +147,9 @@ class Explorer:
         where = f"list: {start + 1:,} to {min(start + PAGE, n):,}" if n else "nothing to list"
         lost = "" if place is not None or state.opened is None else "; the open row is not among them"
         self.status.value = f'<div role="status">{n:,} of {len(state.rows):,} rows pass ({where}){lost}</div>'
-        self.view.value = item_html(state.item) if state.item else NONE
+        shown: list[str] = []
+        said = attempt(lambda: shown.append(item_html(state.item) if state.item else NONE))
+        self.view.value = said or shown[0]
         for panel in self.panels.values():
             panel.refresh()
 
