@@ -15,6 +15,7 @@ ALLOWED = {
     "thresholds": "metrics",
     "spans": "",
     "decoding": "",
+    "edits": "",
     "rows": "registry",
     "config": "registry values",
     "runs": "config",

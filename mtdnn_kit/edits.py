@@ -1,0 +1,216 @@
+"""Edits of a question and its passage to try a model with, and what an edit changed. Text in, text out; no model and no language library.
+
+English alone, by rules that a reader can follow: where none is sure to leave a readable sentence, the text comes back as it was.
+"""
+
+import re
+from collections import Counter
+from difflib import SequenceMatcher
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ABBREVIATIONS = _words(
+    "Mr Mrs Ms Dr Prof Rev Hon Gen Col Maj Capt Lt Sgt Gov Sen Rep Pres St Mt Ft Jr Sr No Nos vs etc cf al ca approx Inc Ltd Co Corp "
+    "Univ Dept Fig Vol Ed Eds pp Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec"
+)  # a full stop after one of these ends no sentence
+COMMON = _words(
+    "a an the this that these those it its he his him she her they their them we our us you your i my and or but nor so yet if as at by "
+    "for from in into of off on onto to with without within after before during since until when while where who whom whose which what "
+    "why how there here then than not no all any both each few many more most much one other others some such same several two three four "
+    "five first second third last another because although though however thus therefore hence also even still only just once between "
+    "among against under over above below about around through throughout despite unlike like per is are was were be been being has have "
+    "had do does did can could may might must shall should will would according today now later often sometimes usually instead "
+    "meanwhile moreover furthermore nevertheless indeed finally"
+)  # no names, though a sentence may begin with them
+LINKS = r"(?: (?:of|the|de|la|von|van|der|den|du|da|di|el)){0,2} "  # within a name: Bank of England, Ludwig van Beethoven
+STOP = re.compile(r"""([.!?…]+["'”’)\]]*)\s+|[。！？]+\s*|\n\s*\n""")
+NAME_WORD = re.compile(r"(?:[A-Z]\.){2,}|\w+(?:['’-]\w+)*?(?=['’]s\b|\b(?!['’-]\w))")
+PIECES = tuple(map(re.compile, (r"[^.!?。\n]+[.!?。\n]*\s*|[.!?。\n]+\s*", r"\s+|\w+|[^\w\s]")))  # sentences, roughly; words and signs
+WORK = 100_000  # pairs of equal pieces that are looked at: a fraction of a second; with more, all that is between equal ends is changed
+
+HAVE, DO = _words("has have had"), _words("do does did")
+IRREGULAR = {"can't": "can", "won't": "will", "shan't": "shall"}
+NEGATED = {"can": "can't", "will": "won't", "shall": "shan't", "may": "may not", "am": "am not"}
+AUXILIARY = HAVE | DO | _words("am is are was were can could may might must shall should will would")
+PRONOUNS = _words("i you he she it we they there")
+DETERMINERS = _words("a an the his her their its our my your this that these those it them him")
+PAST = re.compile(r"(?!hundred)[a-z]{2,}ed|made|built|became|began|came|found|gave|held|led|lost|ran|said|sent|took|told|went|won|wrote")
+NEGATION = re.compile(r"\b([a-z]+)n['’]t\b|\b(can)not\b|(?<=\w)\s+(?:not|never)\b", re.IGNORECASE)
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Characters [start, end) of each sentence, white space trimmed, in order; a text without any full stop is one sentence.
+
+    A sentence ends at . ! ? … and closing marks before white space, at 。！？, or at an empty line; not before a small letter, within a
+    number, or after an abbreviation ("Dr."), nor after an initial ("U.S.", "J.") unless a common word begins the next.
+    """
+    found, start = [], 0
+    for stop in STOP.finditer(text):
+        if stop.group(1) is None or _ends(text, stop):
+            found.append((start, stop.end()))
+            start = stop.end()
+    trimmed = [(a + len(text[a:b]) - len(text[a:b].lstrip()), a + len(text[a:b].rstrip())) for a, b in [*found, (start, len(text))]]
+    return [(a, b) for a, b in trimmed if a < b]
+
+
+def _ends(text: str, stop: re.Match) -> bool:
+    """Whether marks before white space end a sentence."""
+    if text[stop.end() : stop.end() + 1].islower():
+        return False
+    before = re.search(r"[\w.]*$", text[max(stop.start() - 20, 0) : stop.start()]).group()
+    if not re.fullmatch(r"\.\W*", stop.group(1)):
+        return True
+    if re.fullmatch(r"(?:\w{1,2}\.)+\w{1,2}|[A-HJ-Z]", before):
+        return re.match(r"\w*", text[stop.end() :]).group().lower() in COMMON
+    return before not in ABBREVIATIONS
+
+
+def shorten(context: str, keep: tuple[int, int] | None = None) -> str:
+    """The passage without the sentences that hold nothing of characters [start, end) of `keep`; None: without its last sentence.
+
+    What stays is as it was, and the passage itself where nothing can go: it is one sentence, or `keep` lies in none.
+    """
+    parts = sentences(context)
+    if keep is None:
+        return context[: parts[-2][1]] if len(parts) > 1 else context
+    held = [(a, b) for a, b in parts if a < keep[1] and keep[0] < b]
+    return context[held[0][0] : held[-1][1]] if 0 < len(held) < len(parts) else context
+
+
+def negate(question: str) -> str:
+    """The question denied, or affirmed where it was denied; as it was where no rule is sure. Twice gives the first question again.
+
+    The auxiliary takes -n't, which is right wherever its subject stands ("When didn't the last king build it?"); "not" goes after a
+    pronoun, or a name before what must be the verb ("When did Ada not write the notes?"), and before a participle ("Who was not
+    crowned?"). Without an auxiliary the verb takes "never" ("Who never built it?"), which needs no other form of the verb.
+    """
+    denied = NEGATION.search(question)
+    if re.search(r"\bnot only\b", question):
+        return question
+    if denied:
+        return question[: denied.start()] + _affirmed(denied) + question[denied.end() :]
+    words = list(re.finditer(r"\w+(?:['’-]\w+)*", question))
+    texts = [word.group() for word in words]
+    at = _auxiliary(texts)
+    if at is None or (texts[at] in HAVE and _next(texts, at) in DETERMINERS):
+        verb = _verb(texts) if at is None else at
+        return question if not verb else f"{question[: words[verb].start()]}never {question[words[verb].start() :]}"
+    after = _subject_end(texts, at)
+    if after is not None:
+        return question[: words[after].end()] + " not" + question[words[after].end() :]
+    denial = NEGATED.get(texts[at].lower(), texts[at].lower() + "n't")
+    return question[: words[at].start()] + texts[at][0] + denial[1:] + question[words[at].end() :]
+
+
+def _affirmed(denied: re.Match) -> str:
+    """What stands in the place of a negation once it is taken back: "didn't" → "did", "cannot" → "can", " not" → ""."""
+    if denied.group(2):
+        return denied.group(2)
+    if not denied.group(1):
+        return ""
+    word = denied.group(1) + "n't"
+    return word[0] + IRREGULAR[word.lower()][1:] if word.lower() in IRREGULAR else denied.group(1)
+
+
+def _next(words: list[str], at: int, by: int = 1) -> str:
+    return words[at + by] if at + by < len(words) else ""
+
+
+def _auxiliary(words: list[str]) -> int | None:
+    """The first auxiliary; one that begins the question with a capital may be a name ("Will Smith was …") where another follows."""
+    found = [i for i, word in enumerate(words) if (word if i else word.lower()) in AUXILIARY]
+    named = len(found) > 1 and words[found[0]] in ("Will", "May")
+    return found[int(named)] if found else None
+
+
+def _subject_end(words: list[str], at: int) -> int | None:
+    """The word that "not" goes after: a pronoun or a sure name that follows the auxiliary, or the auxiliary before a participle."""
+    after = _next(words, at)
+    if after.lower() in PRONOUNS:
+        return at + 1
+    if re.fullmatch(r"[a-z]+(?:ed|ing)", after) and at and words[at] not in DO:
+        return at
+    end = at
+    while _next(words, end)[:1].isupper():
+        end += 1
+    verb, then = _next(words, end), _next(words, end, 2)
+    sure = end > at and words[at].lower() in DO and verb and not re.search(r"[^s]s$", verb) and verb not in COMMON
+    return end if sure and (not then or then in DETERMINERS) else None
+
+
+def _verb(words: list[str]) -> int | None:
+    """The verb of a question about its own subject that has no auxiliary; None where it might be another word."""
+    first, after = words[0].lower() if words else "", _next(words, 0)
+    if first == "who" and after.islower() and after not in COMMON and not after.endswith("ly"):
+        return 1
+    if first in ("what", "which"):
+        if after.endswith("s") and _next(words, 0, 2) in DETERMINERS:
+            return 1
+        return next((i for i, word in enumerate(words) if i and PAST.fullmatch(word)), None)
+    return None
+
+
+def names(context: str) -> list[str]:
+    """The passage's names, the most frequent first, then in order: words with a capital, those in a row joined ("Bank of England").
+
+    Common words are none. A lone word at the beginning of a sentence, where everything has a capital, counts if it is also seen with one
+    within a sentence, or in a longer name.
+    """
+    words = [word for word in NAME_WORD.finditer(context) if word.group()[0].isupper() and word.group().lower() not in COMMON]
+    runs: list[list[re.Match]] = []
+    for word in words:
+        joined = runs and re.fullmatch(LINKS, context[runs[-1][-1].end() : word.start()])
+        runs[-1].append(word) if joined else runs.append([word])
+    starts = {re.compile(r"\W*").match(context, a).end() for a, _ in sentences(context)}
+    sure = {word.group() for run in runs for word in run if len(run) > 1 or word.start() not in starts}
+    found = [context[run[0].start() : run[-1].end()] for run in runs if len(run) > 1 or run[0].group() in sure]
+    return [name for name, _ in Counter(found).most_common()]
+
+
+def swap(text: str, old: str, new: str) -> str:
+    """Every `old` becomes `new` and every `new` `old`, as whole words, letter for letter; of names within names the longer one counts."""
+    if not old or not new:
+        return text
+    either = "|".join(map(re.escape, sorted({old, new}, key=len, reverse=True)))
+    return re.sub(rf"(?<!\w)(?:{either})(?!\w)", lambda found: new if found.group() == old else old, text)
+
+
+def word_changes(before: str, after: str) -> list[tuple[str, str]]:
+    """What an edit did, as ("same" | "cut" | "added", text) in order, by words: same + cut is `before`, same + added is `after`.
+
+    Sentences are set against each other first, then words within those that changed, so that long passages take no time.
+    """
+    found: list[tuple[str, str]] = []
+    for kind, text in _changes(before, after, *PIECES):
+        if found and found[-1][0] == kind:
+            text = found.pop()[1] + text
+        found += [(kind, text)] if text else []
+    return found
+
+
+def _changes(before: str, after: str, pieces: re.Pattern, *finer: re.Pattern) -> list[tuple[str, str]]:
+    a, b = pieces.findall(before), pieces.findall(after)
+    head = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    most = min(len(a), len(b)) - head
+    tail = next((i for i in range(most) if a[-1 - i] != b[-1 - i]), most)
+    found = [("same", "".join(a[:head]))]
+    for same, x, y in _regions(a[head : len(a) - tail], b[head : len(b) - tail]):
+        pairs = zip(x, y, strict=True) if len(x) == len(y) and finer else [("".join(x), "".join(y))]
+        for cut, added in pairs:
+            if same or not (cut and added and finer):
+                found += [("same", cut)] if same else [("cut", cut), ("added", added)]
+            else:
+                found += _changes(cut, added, *finer)
+    return [*found, ("same", "".join(a[len(a) - tail :]))]
+
+
+def _regions(a: list[str], b: list[str]) -> list[tuple[bool, list[str], list[str]]]:
+    """(whether equal, pieces of a, of b), in order. White space alone is no reason to call two places equal."""
+    counts = Counter(b)
+    if sum(counts[piece] for piece in a if not piece.isspace()) > WORK:
+        return [(False, a, b)]
+    changes = SequenceMatcher(str.isspace, a, b, autojunk=False).get_opcodes()
+    return [(kind == "equal", a[i:j], b[k:m]) for kind, i, j, k, m in changes]
