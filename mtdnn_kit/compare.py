@@ -16,6 +16,8 @@ from mtdnn_kit.rows import QARow, gold_texts
 from mtdnn_kit.runs import Run
 from mtdnn_kit.sources import load
 
+KINDS = {"qa": "question answering", "sc": "sequence classification", "mcc": "multiple choice"}
+
 
 class CompareError(ValueError):
     """Runs that cannot be compared; says which, and why."""
@@ -100,34 +102,45 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbe
     Raises CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or whose answers
     are not one to each question; DataError where the rows cannot be read.
     """
+    rows, replies, windows = scored_rows(runs, data, task, "qa"), {}, {}
+    known = {row.id: row for row in rows}
+    for name, run in runs.items():
+        replies[name], counts = _replies(name, run, task, known, nbest)
+        windows = windows or counts
+    same_rows(replies, "question")
+    asked = [row for row in rows if row.id in replies[name]]
+    return [Question(row, {name: replies[name][row.id] for name in runs}, windows.get(row.id)) for row in asked]
+
+
+def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) -> list:
+    """The rows of a task of one of `types` that every run was scored on, read where the first run had them or in `data`.
+
+    Raises CompareError: no run, one that is not finished or lacks the task, or one that was scored on rows of another fingerprint.
+    """
     if not runs:
         raise CompareError("runs: name at least one run folder")
-    config = Config(**{**_config(*next(iter(runs.items())), task), "resume": False})
+    for name, run in runs.items():
+        _check_scored(name, run, task, types)
+    config = Config(**{**next(iter(runs.values())).config, "resume": False})
     base, data = task.removesuffix(REST), data or config.data
     dataset = config.datasets[base]
     rows = load(base, dataset, dataset.score, data if data in ("sample", "hub") else str(resolve(data)), rest=task != base)
-    known, replies, windows = {row.id: row for row in rows.rows}, {}, {}
     for name, run in runs.items():
-        _config(name, run, task)
         before = run.manifest["data"].get(f"{task}/{dataset.score}", {})
         if before.get("fingerprint") != rows.fingerprint:
             raise CompareError(
                 f"{name}: {run.name} was scored on other rows ({before.get('origin')}, fingerprint {before.get('fingerprint')}) than those "
                 f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or run it again on these."
             )
-        replies[name], counts = _replies(name, run, task, known, nbest)
-        windows = windows or counts
-    _same_questions(replies)
-    asked = [row for row in rows.rows if row.id in replies[name]]
-    return [Question(row, {name: replies[name][row.id] for name in runs}, windows.get(row.id)) for row in asked]
+    return rows.rows
 
 
-def _config(name: str, run: Run, task: str) -> dict:
+def _check_scored(name: str, run: Run, task: str, types: tuple[str, ...]) -> None:
     if not run.finished:
         raise CompareError(f"{name}: there is no finished run in {run.path}")
-    if run.types.get(task.removesuffix(REST)) != "qa" or task not in run.metrics:
-        raise CompareError(f"{name}: {run.name} was not scored on question answering task {task!r}; its tasks are {', '.join(run.types)}")
-    return run.config
+    if run.types.get(task.removesuffix(REST)) not in types or task not in run.metrics:
+        kind = " or ".join(KINDS[kind] for kind in types)
+        raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
 
 
 def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int | None) -> tuple[dict[str, Reply], dict[str, int]]:
@@ -160,14 +173,15 @@ def _whole(entry) -> bool:
     return all(isinstance(x, int | float) and isfinite(x) for x in scores)
 
 
-def _same_questions(replies: dict[str, dict[str, Reply]]) -> None:
+def same_rows(replies: dict[str, dict], what: str) -> None:
+    """Raises CompareError, naming one, where the runs' replies, {run: {id: reply}}, are not to the same rows; what: "question" or "row"."""
     first, *others = replies
     for name in others:
         lone = sorted(replies[first].keys() ^ replies[name].keys())
         if lone:
             has, lacks = (first, name) if lone[0] in replies[first] else (name, first)
             raise CompareError(
-                f"question {lone[0]!r} is answered by {has}, not by {lacks} ({len(lone):,} such): runs are compared on the same questions "
+                f"{what} {lone[0]!r} is answered by {has}, not by {lacks} ({len(lone):,} such): runs are compared on the same {what}s "
                 "only; run both with the same `eval_limit`"
             )
 

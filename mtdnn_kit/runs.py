@@ -137,8 +137,21 @@ class Run:
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise RunError(f"{file}: cannot be read ({error}); copy it again from where the run was made") from None
 
+    def choices(self, task: str) -> Iterator[dict]:
+        """Per row of an sc or mcc task: id, label, probabilities. Raises RunError: no such file, or a line that is no JSON."""
+        file = self.path / f"predictions/{task}.jsonl"
+        if not file.is_file():
+            raise RunError(f"{self.path} has no predictions/{task}.jsonl: copy it, or keep the run again, from where the run was made")
+        with open(file, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    entry = json.loads(line)
+                except ValueError as error:
+                    raise RunError(f"{file}, line {number}: cannot be read ({error}); copy it again from where the run was made") from None
+                yield entry
+
     def keep(self, folder: Path) -> None:
-        """Copies what comparing needs (parameters, manifest, log, scores, n-best) into `folder`: neither model nor anybody's text.
+        """Copies what comparing needs (parameters, manifest, log, scores, n-best, labels) into `folder`: neither model nor anybody's text.
 
         Raises RunError for a run without n-best: its answers are text.
         """
@@ -146,9 +159,11 @@ class Run:
         if not nbest and "qa" in self.types.values():
             raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
 
+        labels = [f"predictions/{task}.jsonl" for task in self.metrics if self.types.get(task) in ("sc", "mcc")]
+
         def fill(partial: Path) -> None:
             (partial / "predictions").mkdir()
-            for name in [*nbest, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
+            for name in [*nbest, *labels, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
                 if name != "log.jsonl" or (self.path / name).exists():
                     shutil.copyfile(self.path / name, partial / name)
 

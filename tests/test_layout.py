@@ -47,6 +47,7 @@ ALLOWED = {
     "paper": "",
     "baseline": "rows",
     "compare": "config metrics registry rows runs sources",
+    "choices": "compare config rows runs",
     "significance": "",
     "seeds": "",
     "differences": "compare metrics rows seeds significance slices thresholds",
