@@ -19,6 +19,7 @@ ALLOWED = {
     "rows": "registry",
     "config": "registry values",
     "runs": "config",
+    "nbest": "runs",
     "encoders": "config",
     "devices": "config",
     "locks": "",
