@@ -28,7 +28,7 @@ class NBestFile:
         self.path = run.path / f"predictions/{task}_nbest.jsonl.gz"
         if not run.has_nbest(task):
             raise RunError(f"{run.path} has no n-best of {task}: {self.path.name} is not there; copy it from where the run was made")
-        self._file, self._rows, ends = tempfile.TemporaryFile(buffering=1 << 20), {}, [0]
+        self._file, self._rows, ends = tempfile.TemporaryFile(buffering=1 << 20), {}, [0]  # noqa: SIM115 (read as long as this object is)
         try:
             with gzip.open(self.path) as lines:
                 for number, line in enumerate(lines, 1):
@@ -68,11 +68,11 @@ class NBestFile:
         """One line. Raises KeyError for a question that the file has not, RunError where the line is damaged."""
         row = self._rows[key]
         start, end = self._offsets[row : row + 2].tolist()
+        line = os.pread(self._file.fileno(), end - start, start)
         try:
-            entry = json.loads(os.pread(self._file.fileno(), end - start, start))
-        except (OSError, ValueError) as error:
+            return json.loads(line)
+        except ValueError as error:
             raise self._damaged(error) from None
-        return entry
 
     def close(self) -> None:
         """Gives the disk space back now, not when the object goes."""
