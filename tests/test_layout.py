@@ -68,7 +68,7 @@ ALLOWED = {
     "page": "config runs studies worker",
     "__main__": "config encoders rows locks progress running standing studies planning page",
     "outcomes": "choices compare metrics rows",
-    "lookup": "choices compare outcomes slices",
+    "lookup": "choices compare outcomes rows slices",
     "marks": "plots",
     "curves": "marks plots",
     "favourites": "locks runs",

@@ -73,6 +73,7 @@ class Thresholds(Panel):
         super().__init__(explorer, [])
 
     def opened(self) -> None:
+        """Another task's runs."""
         super().opened()
         state = self.explorer.state
         self.fields = {name: self._field(i, name) for i, name in enumerate(state.names)}
@@ -97,6 +98,7 @@ class Thresholds(Panel):
         self.explorer.refresh()
 
     def refresh(self) -> None:
+        """Scores and curve at the present thresholds."""
         if self.switch.value and self.explorer.state.qa:
             self.out.value = threshold_html(self.explorer.state)
 
@@ -113,11 +115,13 @@ class Inside(Panel):
         super().__init__(explorer, [self.of, self.heat, self.run, self.salience])
 
     def opened(self) -> None:
+        """Another task's runs."""
         super().opened()
         self.run.options = self.explorer.state.names
         self.run.value = next(iter(self.explorer.state.names), None)
 
     def refresh(self) -> None:
+        """What was said of another row goes."""
         self.out.value = ""
 
     def _asked(self) -> tuple[str, str]:
@@ -154,6 +158,7 @@ class Ask(Panel):
         }
 
     def opened(self) -> None:
+        """Another task's runs."""
         super().opened()
         self.before = None
 
@@ -221,6 +226,7 @@ class Why(Panel):
         self.box.children = [*self.box.children, self.slices]
 
     def opened(self) -> None:
+        """Another task's runs."""
         super().opened()
         self.slices.children = ()
 
@@ -267,6 +273,7 @@ class TakeAlong(Panel):
         super().__init__(explorer, [*files, self.note, self.keep, self.forget])
 
     def refresh(self) -> None:
+        """The row's own note."""
         item = self.explorer.state.item
         self.note.value = self.explorer.state.notes.get(str(item.row.id), "") if item else ""
         self.out.value = ""
@@ -343,12 +350,14 @@ def _notes(said: Sequence[str]) -> str:
 
 
 def dropdown(name: str, options: Sequence = (), value=None) -> w.Dropdown:
+    """A choice with its name before it."""
     made = w.Dropdown(description=name, options=options, style=WIDE, layout=w.Layout(width="auto", max_width="26em"))
     made.value = value if value is not None else made.value
     return made
 
 
 def button(name: str, call: Callable[[], None], width: str = "auto") -> w.Button:
+    """A button that calls something."""
     made = w.Button(description=name, layout=w.Layout(width=width))
     made.on_click(lambda _: call())
     return made

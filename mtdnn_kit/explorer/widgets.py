@@ -155,6 +155,7 @@ class Explorer:
 
     @contextmanager
     def quietly(self):
+        """While it lasts, changes of values are ours, not a person's."""
         self.quiet = True
         try:
             yield
