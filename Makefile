@@ -46,7 +46,7 @@ study: env ## runs a study and writes its page: make study STUDY=parameters/abla
 	@$(if $(STUDY),,echo "Name a study: make study STUDY=parameters/ablations/demo.yaml" >&2; exit 1)
 	@$(BIN)/python -m mtdnn_kit $(STUDY) $(ARGS)
 
-test: env ## style, unit tests, then every notebook under nbval
+test: env ## style, tests (those in a browser where Chromium is), then every notebook under nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 --dist loadscope
