@@ -1,69 +1,266 @@
-"""The explorer in JupyterLab, in a real browser: notebook 04 runs, the keyboard is enough, axe finds nothing grave, text stays text."""
+"""The explorer in JupyterLab, in a real browser: what it shows is what the run folders hold, whoever uses it and whatever is in the data.
+
+Bare arrows are no way to a list's entries: JupyterLab takes them, to go to another cell. Space opens a dropdown, which then has them.
+"""
+
+import csv
+import json
+import re
 
 import pytest
 from conftest import ROOT
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
+from scorer import score
 
 from browser.looks import audit, cut_off, overflow, shot, tab_to
+from mtdnn_kit import Config, Run, ask, train
+from mtdnn_kit.registry import DATASETS
+from mtdnn_kit.sources import load
 
 NOTEBOOK = ROOT / "notebooks" / "04_answers.ipynb"
 THEMES = ("light", "dark")
+PANELS = ("thresholds", "look inside", "ask", "why they differ", "take along")
 EVIL = '<script>window.pwned=1</script><img src=x onerror="window.pwned=1">'
+ODD = {  # what a passage may be
+    "evil": EVIL + " and more",
+    "long word": "W" * 3000 + " end",
+    "emoji": "👩‍🚀🇩🇪 flew 🌍 twice. " * 20,
+    "right to left": "القمر يدور حول الأرض. " * 20 + "הירח",
+    "25,000 characters": ("The moon goes round. " * 1250)[:25_000],
+}
 HOSTILE = f"""
-from IPython.display import HTML, display
+from IPython.display import HTML
 from mtdnn_kit.compare import Question, Reply
-from mtdnn_kit.explorer.widgets import explore
+from mtdnn_kit.explorer.html import side_by_side
+from mtdnn_kit.explorer.state import State
+from mtdnn_kit.explorer.widgets import Explorer
 from mtdnn_kit.rows import QARow
 
-evil = {EVIL!r}
-reply = Reply(0, len(evil), evil, 0.5, 0.0, 0.0, 0.3, [(0, len(evil), 0.5)])
-row = QARow("1" + evil, "A title" + evil, evil + " and more", "What?" + evil, ((0, evil),))
-questions = [Question(row, {{"one" + evil: reply, "two" + evil: Reply(None, None, "", 0.5, 0.0, 0.0, 0.5, [])}})]"""
+evil, odd = {EVIL!r}, {ODD!r}
+def asked(name, text):
+    end = min(len(text), len(evil))
+    reply = Reply(0, end, text[:end], 0.5, 0.0, 0.0, 0.3, [(0, end, 0.5)], 0.0, 0.0, -1.0, 0.0)
+    row = QARow(name + evil, "A title" + evil, text, "What is " + name + "?" + evil, ((len(text) - 3, text[-3:]),))
+    return Question(row, {{"one" + evil: reply, "two" + evil: Reply(None, None, "", None, 0.0, 0.0, None, [])}})
+questions = [asked(name, text) for name, text in odd.items()]"""
 
 
-def test_notebook_04_shows_the_widget_and_no_error(open_notebook):
+@pytest.fixture(scope="module")
+def kept() -> dict[str, dict]:
+    """What the kept runs hold of the sample's questions: {run: {"nbest": entries, "metrics": …}}, read without the explorer's code."""
+    runs = {name: Run(ROOT / "results/sample" / folder) for name, folder in (("QA", "qa"), ("QA+MCC+SC", "qa-mcc-sc"))}
+    return {name: {"nbest": list(run.nbest()), "metrics": run.metrics["squad"]} for name, run in runs.items()}
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory) -> list[Run]:
+    """Two runs of a few steps that have their models."""
+    folder = tmp_path_factory.mktemp("trained")
+    small = dict(encoder=tiny, batch_size=4, max_steps=4, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1)
+    tasks = dict(tasks=["squad", "mrpc"], qa_weight=0.5, eval_limit=20)
+    return [train(Config(run_dir=str(folder / f"seed-{seed}"), seed=seed, **small, **tasks)) for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def sample() -> list:
+    return load("squad", DATASETS["squad"], "validation", "sample").rows
+
+
+def choose(view: Locator, label: str, value: str) -> None:
+    """Chooses the entry of a dropdown that begins with `value`."""
+    box = view.get_by_label(label, exact=True)
+    pattern = re.sub(r"([(+)])", r"\\\1", value).replace(" ", r"\s")  # ipywidgets makes every space one that does not break
+    entry = box.locator("option").filter(has_text=re.compile(f"^{pattern}"))
+    expect(entry).to_have_count(1)
+    box.select_option(entry.text_content())
+
+
+def table(view: Locator, head: str) -> list[list[str]]:
+    """The cells of the table that has a column of that name."""
+    rows = view.locator("table").filter(has=view.page.get_by_role("columnheader", name=head, exact=True)).last.locator("tr").all()
+    return [row.locator("th, td").all_inner_texts() for row in rows]
+
+
+def at(kept: dict, sample: list, run: str, threshold: float) -> dict[str, str]:
+    """{id: answer} of a kept run at a threshold, one question at a time."""
+    contexts, found = {row.id: row.context for row in sample}, {}
+    for entry in kept[run]["nbest"]:
+        start, end, best, _ = entry["nbest"][0]
+        found[entry["id"]] = contexts[entry["id"]][start:end] if entry["null"] - best <= threshold else ""
+    return found
+
+
+def test_notebook_04_shows_what_the_run_folders_hold(open_notebook, kept, sample):
     notebook = open_notebook()
-    view = notebook.output("explore(")
-    expect(view.get_by_label("show")).to_have_value("answers differ (44)")
-    expect(view.get_by_role("button", name="forward")).to_be_enabled()
-    shot(notebook.page, "explorer-page")
+    view, rows = notebook.output("explore("), {row.id: row for row in sample}
+    expect(view.get_by_label("outcome")).to_have_value("answers differ (44)")
+    choose(view, "outcome", "all (")
+    choose(view, "outcome", "QA: false nothing")
+    said = at(kept, sample, "QA", kept["QA"]["metrics"]["threshold"])
+    silent = [key for key, text in said.items() if not text and rows[key].answers]
+    expect(view.get_by_role("status").first).to_contain_text(f"{len(silent)} of {len(rows)} rows pass")
+    assert len(view.get_by_label("rows").locator("option").all()) == len(silent)
+    for key in silent[:2]:
+        expect(view).to_contain_text(key)
+        expect(view.locator("b[dir=auto]").first).to_have_text(rows[key].question)
+        view.get_by_role("button", name="next").click()
+    choose(view, "outcome", "all (")
+    view.get_by_label("find").fill("moons")
+    moons = [row for row in sample if "moons" in (row.question + row.context).lower()]
+    expect(view.get_by_role("status").first).to_contain_text(f"{len(moons)} of {len(rows)} rows pass")
+    view.get_by_role("button", name="clear filters").click()
+    expect(view.get_by_label("find")).to_have_value("")
     assert notebook.errors == []
 
 
-def test_the_keyboard_alone_changes_the_filter_and_the_question(open_notebook):
-    """Bare arrows are no way: JupyterLab takes them from a dropdown, to go to another cell. Space opens its list, which has them."""
+def test_a_threshold_is_moved(open_notebook, kept, sample):
     view = open_notebook().output("explore(")
-    keyboard, filters, question = view.page.keyboard, view.get_by_label("show"), view.locator("b[dir=auto]")
-    differing = question.inner_text()
-    tab_to(filters)
+    view.get_by_role("button", name="thresholds").click()
+    field = view.get_by_label("D QA+MCC+SC")
+    assert float(field.input_value()) == pytest.approx(kept["QA+MCC+SC"]["metrics"]["threshold"], abs=1e-3)
+    field.fill("-2.5")
+    field.press("Enter")
+    expect(view.locator("table").filter(has_text="tuned").last).to_contain_text("-2.50")
+    said = at(kept, sample, "QA+MCC+SC", -2.5)
+    found = dict(zip(*[table(view, "tuned")[k] for k in (0, -1)], strict=True))
+    truth = score([{"id": row.id, "answers": {"text": [text for _, text in row.answers]}} for row in sample], said)
+    assert [float(found[name].split()[0]) for name in ("EM", "F1")] == pytest.approx([truth["em"], truth["f1"]], abs=0.051)
+    assert int(found["false answers"].split()[0]) == sum(bool(said[row.id]) and not row.answers for row in sample)
+    assert int(found["false nothings"].split()[0]) == sum(not said[row.id] and bool(row.answers) for row in sample)
+    assert view.locator("svg circle").count() == 8
+    shot(view, "explorer-thresholds")
+
+
+def test_why_two_runs_differ_leads_to_the_questions(open_notebook):
+    view = open_notebook().output("explore(")
+    view.get_by_role("button", name="why they differ").click()
+    view.get_by_role("button", name="compute").click()
+    expect(view).to_contain_text("QA+MCC+SC − QA = +0.707 (95 % interval")
+    first = view.get_by_role("button", name=re.compile(r"^gold agreement: one annotation \(81\): F1 ")).first
+    first.click()
+    expect(view.get_by_label("slice", exact=True)).to_have_value(re.compile("^gold agreement: one annotation"))
+    expect(view.get_by_role("status").first).to_contain_text("of 132 rows pass")
+
+
+def test_a_question_of_ones_own_is_asked_and_edited(open_notebook, trained):
+    runs = [str(run.path) for run in trained]
+    view = open_notebook(["from mtdnn_kit.explorer.widgets import explore", f"explore({runs!r})"]).output("explore(")
+    view.get_by_role("button", name="ask", exact=True).click()
+    passage, question = "Cork is the bark of an oak. It floats on water.", "What floats on water?"
+    view.get_by_label("passage").fill(passage)
+    view.get_by_label("question").last.fill(question)
+    view.get_by_role("button", name="ask all runs").click()
+    expect(view.get_by_role("columnheader", name="null − best")).to_have_count(2)
+    for row, run in zip(table(view, "null − best")[1:], trained, strict=True):
+        text, answer = ask(run, question, passage)
+        assert row[2] == (text or "nothing") and row[-1] == f"{answer.diff:+.2f}"
+    view.get_by_role("button", name="take the open row").click()
+    expect(view.get_by_label("passage")).not_to_have_value(passage)
+    before = view.get_by_label("question").last.input_value()
+    view.get_by_role("button", name="negate the question").click()
+    expect(view.get_by_label("question").last).not_to_have_value(before)
+    expect(view.locator("ins")).to_have_count(1)
+    view.get_by_role("button", name="ask all runs").click()
+    expect(view.get_by_role("columnheader", name="before")).to_be_visible()
+    view.get_by_role("button", name="look inside").click()
+    view.get_by_role("button", name="heat strips").click()
+    expect(view).to_contain_text("Two bars below a token")
+    view.get_by_role("button", name="salience").click()
+    expect(view).to_contain_text("what pulls the score of its answer up")
+    choose(view, "task", "mrpc")
+    expect(view.get_by_role("columnheader", name="B seed-1")).to_be_visible()
+    expect(view.get_by_role("button", name="ask", exact=True)).to_be_hidden()
+    shot(view, "explorer-mrpc")
+
+
+def test_what_is_shown_is_taken_along_and_a_favourite_is_there_after_a_reload(open_notebook, lab):
+    notebook = open_notebook()
+    view = notebook.output("explore(")
+    choose(view, "order", "largest gap first")
+    question = view.locator("b[dir=auto]").first.inner_text()
+    view.get_by_role("button", name="take along").click()
+    for kind in ("Markdown", "HTML", "CSV"):
+        view.get_by_role("button", name=f"as {kind}").click()
+        expect(view.get_by_text("Written:")).to_contain_text({"Markdown": ".md", "HTML": ".html", "CSV": ".csv"}[kind])
+    files = {file.suffix: file for file in (lab.folder / "results/sample/exports").iterdir()}
+    assert question.rstrip("?") in files[".md"].read_text() and question in files[".html"].read_text()
+    rows = list(csv.DictReader(files[".csv"].open()))
+    shown = [row[2] for row in table(view, "which is")[2:]]
+    assert [row["text"] or "nothing" for row in rows] == shown and len(shown) == 4
+    view.get_by_label("note").fill("look again")
+    view.get_by_role("button", name="keep as a favourite").click()
+    expect(view).to_contain_text("Kept; 1 in all.")
+    notebook.open()
+    notebook.run()
+    view = notebook.output("explore(")
+    choose(view, "outcome", "favourites (1)")
+    expect(view.locator("b[dir=auto]").first).to_have_text(question)
+    expect(view.get_by_label("note")).to_have_value("look again")
+    assert json.loads((lab.folder / "results/sample/favourites.json").read_text()) == {"squad": {rows[0]["id"]: "look again"}}
+    (lab.folder / "results/sample/favourites.json").unlink()
+
+
+def test_the_keyboard_alone_is_enough(open_notebook):
+    view = open_notebook().output("explore(")
+    keyboard, question = view.page.keyboard, view.locator("b[dir=auto]").first
+    outcome = view.get_by_label("outcome")
+    tab_to(outcome)
     for key in ("Space", "ArrowDown", "ArrowDown", "Enter"):
         keyboard.press(key)
-    expect(filters).to_have_value("all wrong (40)")
-    expect(question).not_to_have_text(differing)
+    expect(outcome).to_have_value(re.compile(r"^all right \(\d+\)"))
     first = question.inner_text()
-    tab_to(view.get_by_role("button", name="forward"))
+    tab_to(view.get_by_role("button", name="next"))
     keyboard.press("Enter")
     expect(question).not_to_have_text(first)
-    expect(view.get_by_label("question")).to_have_value(f"2. {question.inner_text()}")
+    tab_to(view.locator("summary", has_text="n-best"))
+    keyboard.press("Enter")
+    expect(view.locator("details[open] table").first).to_be_visible()
+    tab_to(view.get_by_role("button", name="thresholds"))
+    keyboard.press("Space")
+    field = view.get_by_label("A QA", exact=True)
+    tab_to(field)
+    keyboard.press("Control+a")
+    keyboard.type("9")
+    keyboard.press("Enter")
+    expect(view.locator("table").filter(has_text="tuned").last).to_contain_text("+9.00")
+    tab_to(view.get_by_role("button", name="take along"))
+    keyboard.press("Enter")
+    tab_to(view.get_by_label("note"))
 
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing_grave(open_notebook, theme):
     view = open_notebook(theme=theme).output("explore(")
     shot(view, f"explorer-{theme}")
+    for name in PANELS:
+        view.get_by_role("button", name=name, exact=True).click()
+    view.get_by_role("button", name="compute").click()
+    expect(view).to_contain_text("95 % interval")
+    view.get_by_role("button", name="take the open row").click()
+    view.get_by_role("button", name="negate the question").click()
+    expect(view.locator("ins")).to_have_count(1)
+    view.locator("summary", has_text="n-best").first.click()
     assert audit(view) == []
+    assert cut_off(view) == []
+    shot(view, f"explorer-all-{theme}")
 
 
-def test_text_from_data_is_never_executed(open_notebook):
-    shown = ["explore(questions, live=True)", "explore(questions, live=False)"]
-    page = (notebook := open_notebook([HOSTILE, *shown, "HTML('<img src=x onerror=\"window.could=1\">')"])).page
+def test_text_from_data_is_text(open_notebook):
+    cells = [HOSTILE, "Explorer(State(questions)).box", "side_by_side(questions)", "HTML('<img src=x onerror=\"window.could=1\">')"]
+    page = (notebook := open_notebook(cells)).page
     page.wait_for_function("window.could === 1")  # the page would have
-    for cell in shown:
-        view = notebook.output(cell)
-        expect(view).to_contain_text(EVIL)
-        assert view.locator("script, img").count() == 0
-        shot(view, f"hostile-{'live' if 'True' in cell else 'static'}")
+    live, static = notebook.output("Explorer("), notebook.output("side_by_side(questions)")
+    for k, (name, text) in enumerate(ODD.items()):
+        expect(live.locator("b[dir=auto]").first).to_have_text(f"What is {name}?{EVIL}")
+        for view in (live, static):
+            shown = view.locator("div[dir=auto]").nth(0 if view is live else k)
+            marks = shown.evaluate("node => [...node.querySelectorAll('sup, summary')].forEach(one => one.remove())")
+            assert marks is None and shown.text_content() == text
+        assert cut_off(live) == []
+        live.get_by_role("button", name="next").click()
+    assert live.locator("script, img").count() == static.locator("script, img").count() == 0
     assert page.evaluate("window.pwned") is None
+    shot(static, "hostile")
 
 
 @pytest.mark.parametrize("theme", THEMES)
