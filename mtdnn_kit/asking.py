@@ -88,8 +88,14 @@ def _loaded(folder: Path, changed: int, size: int) -> tuple[MultiTask, object]:
 def answer(model: Model, question: str, context: str) -> Answer:
     """n-best, null score and probabilities, as for a question of a data set. Raises ValueError on half a surrogate pair in a text."""
     windows = features(model, question, context)
+    return decoded(model, windows, window_logits(model, windows))
+
+
+def decoded(model: Model, windows: qa.Features, logits: list[np.ndarray]) -> Answer:
+    """The answer that `window_logits` come to."""
     reader = qa.Reader(windows, model.config)
-    read(model.net, model.task, windows, model.precision, reader.add)
+    for item, values in enumerate(logits):
+        reader.add(np.array([item]), values[None])
     return reader.predictions()[0]
 
 

@@ -38,7 +38,7 @@ AUXILIARY = HAVE | DO | _words("am is are was were can could may might must shal
 PRONOUNS = _words("i you he she it we they there")
 DETERMINERS = _words("a an the his her their its our my your this that these those it them him")
 PAST = re.compile(r"(?!hundred)[a-z]{2,}ed|made|built|became|began|came|found|gave|held|led|lost|ran|said|sent|took|told|went|won|wrote")
-NEGATION = re.compile(r"\b([a-z]+)n['’]t\b|\b(can)not\b|(?<=\w)\s+(?:not|never)\b", re.IGNORECASE)
+NEGATION = re.compile(r"\b([a-z]+)n['’]t\b|\b(can)not\b|\s(?:not|never)\b", re.IGNORECASE)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -149,7 +149,7 @@ def _verb(words: list[str]) -> int | None:
     if first in ("what", "which"):
         if after.endswith("s") and _next(words, 0, 2) in DETERMINERS:
             return 1
-        return next((i for i, word in enumerate(words) if i and PAST.fullmatch(word)), None)
+        return next((i for i, word in enumerate(words) if i and PAST.fullmatch(word) and _next(words, i) in DETERMINERS), None)
     return None
 
 

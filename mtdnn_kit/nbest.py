@@ -19,8 +19,8 @@ from mtdnn_kit.runs import Run, RunError
 class NBestFile:
     """The n-best of a run's task: `file[id]` is the entry that `Run.nbest` gives for that question; any number of threads may read.
 
-    The file is decompressed once, into one without a name that is gone when this object is (twelve times as large). In memory are ids and
-    offsets, int64 [Q + 1].
+    The file is decompressed once, into one without a name that is gone when this object is (some two or three times as large). In memory
+    are ids and offsets, int64 [Q + 1].
     """
 
     def __init__(self, run: Run, task: str = "squad"):
@@ -28,7 +28,7 @@ class NBestFile:
         self.path = run.path / f"predictions/{task}_nbest.jsonl.gz"
         if not run.has_nbest(task):
             raise RunError(f"{run.path} has no n-best of {task}: {self.path.name} is not there; copy it from where the run was made")
-        self._file, self._rows, ends = tempfile.TemporaryFile(buffering=1 << 20), {}, [0]  # noqa: SIM115 (read as long as this object is)
+        self._file, self._rows, ends = tempfile.TemporaryFile(), {}, [0]  # noqa: SIM115 (read as long as this object is)
         try:
             with gzip.open(self.path) as lines:
                 for number, line in enumerate(lines, 1):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtdnn_kit.asking import Model, ask, features, window_logits
+from mtdnn_kit.asking import Model, decoded, features, window_logits
 from mtdnn_kit.spans import NULL, Tokens, token_span, tokenize
 from mtdnn_kit.tasks.qa import Features
 
@@ -34,11 +34,12 @@ def salience(model: Model, question: str, context: str, span: tuple[int, int] | 
     Of several windows, those tokens are given whose window the score comes from: the highest of a span's, the least of nothing's.
     Raises ValueError where no window holds the span.
     """
-    if span is None:
-        reply = ask(model, question, context)
-        span = (0, 0) if reply.start is None else (reply.start, reply.end)
     windows = features(model, question, context)
-    item, first, last = _place(windows, window_logits(model, windows), span, model.config.max_answer)
+    logits = window_logits(model, windows)
+    if span is None:
+        said = decoded(model, windows, logits)
+        span = said.spans[0][:2] if said.text(context, model.threshold) else (0, 0)
+    item, first, last = _place(windows, logits, span, model.config.max_answer)
     values = _gradient_input(model, windows, item, first, last)
     return [Weight(*token, value) for token, value in zip(_named(model, windows, item), values, strict=True)]
 
