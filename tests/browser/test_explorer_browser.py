@@ -176,8 +176,11 @@ def test_a_question_of_ones_own_is_asked_and_edited(open_notebook, trained):
 def test_what_is_shown_is_taken_along_and_a_favourite_is_there_after_a_reload(open_notebook, lab):
     notebook = open_notebook()
     view = notebook.output("explore(")
+    first = view.locator("b[dir=auto]").first
+    before = first.inner_text()
     choose(view, "order", "largest gap first")
-    question = view.locator("b[dir=auto]").first.inner_text()
+    expect(first).not_to_have_text(before)
+    question = first.inner_text()
     view.get_by_role("button", name="take along").click()
     for kind in ("Markdown", "HTML", "CSV"):
         view.get_by_role("button", name=f"as {kind}").click()
