@@ -3,8 +3,9 @@
 The threshold is tuned on articles held out of training, never on the rows that are reported (paper.md, "threshold").
 """
 
-import gzip
 import json
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -15,15 +16,15 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.model import MultiTask, load_model, takes_token_types
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow
-from mtdnn_kit.runs import Run, RunError, write_json, write_whole
+from mtdnn_kit.runs import Run, RunError, write_parts
 from mtdnn_kit.tasks import TYPES, labels, qa
 from mtdnn_kit.tasks.answers import Answer, Answers
 
 TOKENS = 8192  # of a batch in evaluation, padding included
 
 
-def predict(model: MultiTask, task: str, features, config: Config, precision: str) -> list:
-    """The predictions of one task's features, in the order of their rows (`qa.Answer` or `labels.Choice`).
+def predict(model: MultiTask, task: str, features, config: Config, precision: str) -> Answers | labels.Choices:
+    """The predictions of one task's features, in the order of their rows.
 
     Batches hold items of like length, about `TOKENS` tokens each. The model is left in the mode it was in.
     """
@@ -79,7 +80,7 @@ def evaluate(model: MultiTask, scored: dict, held_out: dict, config: Config, pre
             write_answers(folder, name, features.rows, found, thresholds[task])
         else:
             metrics[name] = labels.scores(features.rows, found, config.datasets[task].metrics)
-            write_whole(folder / f"{name}.jsonl", "".join(json.dumps(vars(choice)) + "\n" for choice in found))
+            write_parts(folder / f"{name}.jsonl", ((json.dumps(vars(choice)) + "\n").encode() for choice in found))
     return metrics
 
 
@@ -90,18 +91,38 @@ def _tuned(model: MultiTask, task: str, held_out: dict, config: Config, precisio
     return qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))
 
 
-def write_answers(folder: Path, task: str, rows: list[QARow], answers: Answers, threshold: float) -> None:
+def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Answers, threshold: float) -> None:
     """TASK.json in the official format {id: text}, and TASK_nbest.jsonl.gz: character offsets, scores and probabilities, no text.
 
     Scores are written unrounded, so that what is read back has the same order, ties and answers.
     """
-    write_json(folder / f"{task}.json", {row.id: answer.text(row.context, threshold) for row, answer in zip(rows, answers, strict=True)})
-    lines = []
-    for answer, windows in zip(answers, answers.windows.tolist(), strict=True):
+    write_parts(folder / f"{task}.json", _texts(rows, answers, threshold))
+    write_parts(folder / f"{task}_nbest.jsonl.gz", _packed(_lines(answers)))
+
+
+def _texts(rows: Sequence[QARow], answers: Answers, threshold: float) -> Iterator[bytes]:
+    """{id: text} as `runs.write_json` writes it, an answer at a time."""
+    before = "{\n "
+    for row, answer in zip(rows, answers, strict=True):
+        text = answer.text(row.context, threshold)
+        yield f"{before}{json.dumps(row.id, ensure_ascii=False)}: {json.dumps(text, ensure_ascii=False)}".encode()
+        before = ",\n "
+    yield b"\n}\n"
+
+
+def _lines(answers: Answers) -> Iterator[bytes]:
+    for answer, windows in zip(answers, answers.windows, strict=True):
         probabilities = [round(p, 6) for p in answer.probabilities]
         best = [[*span, p] for span, p in zip(answer.spans, probabilities, strict=False)]
-        lines.append(json.dumps({"id": answer.id, "null": answer.null, "nothing": probabilities[-1], "windows": windows, "nbest": best}))
-    write_whole(folder / f"{task}_nbest.jsonl.gz", gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+        entry = {"id": answer.id, "null": answer.null, "nothing": probabilities[-1], "windows": int(windows), "nbest": best}
+        yield (json.dumps(entry) + "\n").encode()
+
+
+def _packed(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """gzip of `lines`, the same bytes each time: without a date."""
+    packer = zlib.compressobj(wbits=31)
+    yield from map(packer.compress, lines)
+    yield packer.flush()
 
 
 def ask(run: Run, question: str, context: str, task: str | None = None) -> tuple[str, Answer]:

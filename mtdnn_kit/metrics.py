@@ -38,6 +38,13 @@ def f1(answer: str, golds: Sequence[str]) -> float:
     return max(_f1_of_words(words, gold.split()) for gold in _golds(golds))
 
 
+def exact_and_f1(answer: str, golds: Sequence[str]) -> tuple[float, float]:
+    """`exact` and `f1` at once: texts are normalised only once."""
+    said, wanted = normalize(answer), _golds(golds)
+    words = said.split()
+    return float(said in wanted), max(_f1_of_words(words, gold.split()) for gold in wanted)
+
+
 def _f1_of_words(answer: list[str], gold: list[str]) -> float:
     if not answer or not gold:
         return float(answer == gold)
