@@ -57,7 +57,7 @@ def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
     entry = root() / key
     try:
         return _opened(entry)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, DamagedError) as error:
         warnings.warn(f"the cache's entry {entry} is damaged ({error}) and is made again", stacklevel=2)
@@ -66,7 +66,7 @@ def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
         _written(entry, make())
         prune(entry)
         return _opened(entry)
-    except OSError as error:
+    except (OSError, DamagedError) as error:
         warnings.warn(f"nothing can be kept in {root()} ({error}); MTDNN_CACHE names another folder", stacklevel=2)
     with tempfile.TemporaryDirectory() as folder:  # mapped files stay as long as they are mapped
         write(Path(folder), make())
@@ -75,9 +75,9 @@ def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
 
 def _opened(entry: Path) -> dict[str, np.ndarray]:
     """An entry's columns. Raises FileNotFoundError where there is none, DamagedError for one that is not what was written."""
-    text = (entry / SUMS).read_bytes()
+    entry.stat()
     try:
-        sums = json.loads(text)
+        sums = json.loads((entry / SUMS).read_bytes())
         whole = sums["key"] == entry.name and sums["files"] == _sums(entry)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{type(error).__name__}: {error}") from None

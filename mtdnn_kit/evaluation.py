@@ -3,10 +3,11 @@
 The threshold is tuned on articles held out of training, never on the rows that are reported (paper.md, "threshold").
 """
 
+import ctypes
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from mtdnn_kit.tasks import TYPES, labels, qa
 from mtdnn_kit.tasks.answers import Answer, Answers
 
 TOKENS = 8192  # of a batch in evaluation, padding included
+TRIM = 100  # batches after which memory that they left is given back
 
 
 def predict(model: MultiTask, task: str, features, config: Config, precision: str) -> Answers | labels.Choices:
@@ -32,11 +34,19 @@ def predict(model: MultiTask, task: str, features, config: Config, precision: st
     device, training = next(model.parameters()).device, model.training
     model.eval()
     with torch.inference_mode(), _autocast(device, precision):
-        for items in _by_length(features.lengths, getattr(features, "choices", 1)):
+        for number, items in enumerate(_by_length(features.lengths, getattr(features, "choices", 1)), 1):
             inputs = {name: x.to(device) for name, x in features.collate(items).inputs.items()}
             reader.add(items, model(task, inputs).float().cpu().numpy())
+            if number % TRIM == 0:
+                _trim()
     model.train(training)
     return reader.predictions()
+
+
+def _trim() -> None:
+    """Gives memory that is free but kept back to the system: batches of many shapes leave ever more of it (glibc; nothing elsewhere)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _autocast(device: torch.device, precision: str):
@@ -102,9 +112,9 @@ def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Answe
 
 def _texts(rows: Sequence[QARow], answers: Answers, threshold: float) -> Iterator[bytes]:
     """{id: text} as `runs.write_json` writes it, an answer at a time."""
-    before = "{\n "
-    for row, answer in zip(rows, answers, strict=True):
-        text = answer.text(row.context, threshold)
+    before, said = "{\n ", answers.diff <= threshold
+    for row, start, end, some in zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], said, strict=True):
+        text = row.context[start:end] if some else ""
         yield f"{before}{json.dumps(row.id, ensure_ascii=False)}: {json.dumps(text, ensure_ascii=False)}".encode()
         before = ",\n "
     yield b"\n}\n"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtdnn_kit.decoding import NBest, Span, probabilities
-from mtdnn_kit.metrics import exact, exact_and_f1
+from mtdnn_kit.metrics import exact_f1_nothing
 from mtdnn_kit.rows import QARow, gold_texts
 from mtdnn_kit.thresholds import best_threshold, qa_threshold_scores
 
@@ -87,7 +87,6 @@ def _scored(rows: Sequence[QARow], answers: Answers) -> dict[str, np.ndarray]:
     starts, ends = answers.best.start[:, 0], answers.best.end[:, 0]  # 0 and 0, no text, where there is no span
     found = np.empty((len(answers), 4))
     for i, (row, start, end) in enumerate(zip(rows, starts, ends, strict=True)):
-        golds = gold_texts(row)
-        found[i] = *exact_and_f1(row.context[start:end], golds), exact("", golds), bool(row.answers)
+        found[i] = *exact_f1_nothing(row.context[start:end], gold_texts(row)), bool(row.answers)
     em, f1, nothing, answerable = found.T
     return {"em": em, "f1": f1, "nothing": nothing, "answerable": answerable.astype(bool), "diff": answers.diff}

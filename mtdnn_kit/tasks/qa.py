@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mtdnn_kit.columns import SIZE, Parts, Ragged, gathered, ragged, ragged_parts
-from mtdnn_kit.decoding import best_spans, merge_windows, no_spans
+from mtdnn_kit.decoding import NBest, best_spans, merge_windows, no_spans
 from mtdnn_kit.rowlist import column, shared
 from mtdnn_kit.rows import QARow
 from mtdnn_kit.spans import (
@@ -30,7 +30,7 @@ from mtdnn_kit.spans import (
     windows,
 )
 from mtdnn_kit.tasks.answers import Answers, scores, tune
-from mtdnn_kit.tasks.padding import Batch, pad
+from mtdnn_kit.tasks.padding import Batch
 
 HEAD = "AutoModelForQuestionAnswering"
 SETTINGS = ("max_length", "max_question", "overlap")  # parameters on which the columns depend
@@ -95,14 +95,25 @@ class Features:
 
     def collate(self, items: np.ndarray) -> Batch:
         """inputs [B, T], targets int64 [B, 2]."""
-        ids, types = zip(*(self._sequence(i) for i in items), strict=True)
-        inputs = pad(list(ids), list(types) if self.types else None, self.pad_id)
-        return Batch(inputs, torch.from_numpy(self.table[items, 3:5].astype(np.int64)), int(sum(map(len, ids))))
-
-    def _sequence(self, item: int) -> tuple[np.ndarray, np.ndarray]:
-        frame, question = self.frame, self.questions[self.table[item, 0]]
-        parts = [frame.prefix, question, frame.middle, self.window(item).ids, frame.suffix]
-        return np.concatenate(parts).astype(np.int32), np.repeat(frame.types, [len(p) for p in parts])
+        frame, (row, a) = self.frame, self.table[items, :2].T.astype(np.int64)
+        firsts, lengths, question = self.firsts[items], self.lengths[items], len(self.frame.prefix)
+        middle, suffix = firsts - len(frame.middle), lengths - len(frame.suffix)
+        place = np.arange(int(lengths.max()))
+        part = sum((place >= begin[:, None]).astype(np.int8) for begin in (middle, firsts, suffix, lengths)) + (place >= question)  # 0 … 5
+        ids = np.full(part.shape, self.pad_id, np.int64)
+        for number, tokens, begin in ((0, frame.prefix, 0), (2, frame.middle, middle[:, None]), (4, frame.suffix, suffix[:, None])):
+            at = part == number
+            ids[at] = np.array(tokens, np.int64)[np.broadcast_to(place - begin, at.shape)[at]]
+        for number, flat, begin in (
+            (1, self.questions.values, self.questions.ends[row] - question),
+            (3, self.contexts.tokens.flat.ids, self.contexts.tokens.ends[self.contexts.numbers[row]] + a - firsts),
+        ):
+            at = part == number
+            ids[at] = flat[(begin[:, None] + place)[at]]
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy((part < 5).astype(np.int64))}
+        if self.types:
+            inputs["token_type_ids"] = torch.from_numpy(np.array([*frame.types, 0])[part])
+        return Batch(inputs, torch.from_numpy(self.table[items, 3:5].astype(np.int64)), int(lengths.sum()))
 
 
 def features(rows: Sequence[QARow], dataset, tokenizer, config, types: bool = True, columns: dict | None = None) -> Features:
@@ -190,7 +201,10 @@ class Reader:
             part[items] = values
 
     def predictions(self) -> Answers:
-        """The answers, in the order of the rows. Raises ValueError, with its id, for a question a window of which was not scored."""
+        """The answers, in the order of the rows; the reader is used up. Raises ValueError, with its id, for a question without a score.
+
+        Windows come in the order of their questions, so a question's n-best can take the place of its windows', which is half the memory.
+        """
         rows, owners = self.features.rows, self.features.table[:, 0]
         count = np.bincount(owners, minlength=len(rows))
         lacking = np.concatenate([np.flatnonzero(count == 0), owners[np.isnan(self.null)]])
@@ -198,5 +212,12 @@ class Reader:
             raise ValueError(f"question {rows[lacking[0]].id}: none of its windows was scored, or not all, so it has no answer")
         null = np.full(len(rows), np.inf, np.float32)
         np.minimum.at(null, owners, self.null)
-        best = merge_windows(self.best, owners, len(rows))
+        ends = np.cumsum(count)
+        for first in range(0, len(rows), ROWS):
+            last = min(first + ROWS, len(rows))
+            some = slice(ends[first] - count[first], ends[last - 1])
+            merged = merge_windows(NBest(*(part[some] for part in self.best)), owners[some] - first, last - first)
+            for part, values in zip(self.best, merged, strict=True):
+                part[first:last] = values
+        best = NBest(*(part[: len(rows)] for part in self.best))
         return Answers(column(rows, "id"), null, best, count)
