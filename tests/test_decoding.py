@@ -227,3 +227,11 @@ def test_what_a_reader_keeps_does_not_grow_with_the_windows_length(tokenizer):
 
 def test_n_best_of_no_windows():
     assert merge_windows(NBest(*(part[:0] for part in no_spans(1, 5))), np.zeros(0, int), 2).spans(1) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_questions_merged_in_groups_are_those_merged_together(features, seed, monkeypatch):
+    logits = drawn(features, seed)
+    together = list(read(features, logits).predictions())
+    monkeypatch.setattr(qa, "ROWS", 1)
+    assert list(read(features, logits).predictions()) == together
