@@ -8,11 +8,11 @@ PAPERMILL := $(BIN)/papermill -k python3 --log-level ERROR
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env demo study test faults bench lab notebooks lock clean
+.PHONY: help env demo study test faults bench lab notebooks lock clean clean-cache
 .DEFAULT_GOAL := help
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 env: $(READY) ## the environment in .venv, with the versions of constraints.txt
 
@@ -61,6 +61,7 @@ bench: env ## what is claimed about speed, measured here
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/driver.py
 	$(BIN)/python benchmarks/nbest.py
+	$(if $(MTDNN_DATA),$(BIN)/python benchmarks/feed.py && $(BIN)/python benchmarks/growth.py,@echo "MTDNN_DATA names no folder of real rows: feed and growth are left out")
 
 lab: env ## JupyterLab on this machine alone, with its token
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
@@ -87,3 +88,6 @@ clean: ## removes the environment, caches and the demo's runs, and leaves other 
 	rm -rf .venv $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rmdir runs 2>/dev/null || { [ ! -d runs ] || echo "Your own runs are left alone, in runs/: $$(ls runs)"; }
+
+clean-cache: ## removes the rows and tokens that are kept between runs, in $MTDNN_CACHE or ~/.cache/mtdnn-kit
+	rm -rf "$${MTDNN_CACHE:-$$HOME/.cache/mtdnn-kit}"/rows-* "$${MTDNN_CACHE:-$$HOME/.cache/mtdnn-kit}"/features-*

@@ -3,10 +3,11 @@
 The threshold is tuned on articles held out of training, never on the rows that are reported (paper.md, "threshold").
 """
 
-import gzip
+import ctypes
 import json
-from collections.abc import Callable
-from contextlib import nullcontext
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,16 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.model import MultiTask
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow
-from mtdnn_kit.runs import write_json, write_whole
+from mtdnn_kit.runs import write_parts
 from mtdnn_kit.tasks import TYPES, labels, qa
 from mtdnn_kit.tasks.answers import Answers
 
 TOKENS = 8192  # of a batch in evaluation, padding included
+TRIM = 100  # batches after which memory that they left is given back
 
 
-def predict(model: MultiTask, task: str, features, config: Config, precision: str) -> list:
-    """The predictions of one task's features, in the order of their rows (`qa.Answer` or `labels.Choice`)."""
+def predict(model: MultiTask, task: str, features, config: Config, precision: str) -> Answers | labels.Choices:
+    """The predictions of one task's features, in the order of their rows."""
     reader = TYPES[model.specs[task]["type"]].Reader(features, config)
     read(model, task, features, precision, reader.add)
     return reader.predictions()
@@ -38,10 +40,18 @@ def read(model: MultiTask, task: str, features, precision: str, add: Callable[[n
     device, training = next(model.parameters()).device, model.training
     model.eval()
     with torch.inference_mode(), _autocast(device, precision):
-        for items in _by_length(features.lengths, getattr(features, "choices", 1)):
+        for number, items in enumerate(_by_length(features.lengths, getattr(features, "choices", 1)), 1):
             inputs = {name: x.to(device) for name, x in features.collate(items).inputs.items()}
             add(items, model(task, inputs).float().cpu().numpy())
+            if number % TRIM == 0:
+                _trim()
     model.train(training)
+
+
+def _trim() -> None:
+    """Gives memory that is free but kept back to the system: batches of many shapes leave ever more of it (glibc; nothing elsewhere)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _autocast(device: torch.device, precision: str):
@@ -85,7 +95,7 @@ def evaluate(model: MultiTask, scored: dict, held_out: dict, config: Config, pre
             write_answers(folder, name, features.rows, found, thresholds[task])
         else:
             metrics[name] = labels.scores(features.rows, found, config.datasets[task].metrics)
-            write_whole(folder / f"{name}.jsonl", "".join(json.dumps(vars(choice)) + "\n" for choice in found))
+            write_parts(folder / f"{name}.jsonl", ((json.dumps(vars(choice)) + "\n").encode() for choice in found))
     return metrics
 
 
@@ -96,15 +106,35 @@ def _tuned(model: MultiTask, task: str, held_out: dict, config: Config, precisio
     return qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))
 
 
-def write_answers(folder: Path, task: str, rows: list[QARow], answers: Answers, threshold: float) -> None:
+def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Answers, threshold: float) -> None:
     """TASK.json in the official format {id: text}, and TASK_nbest.jsonl.gz: character offsets, scores and probabilities, no text.
 
     Scores are written unrounded, so that what is read back has the same order, ties and answers.
     """
-    write_json(folder / f"{task}.json", {row.id: answer.text(row.context, threshold) for row, answer in zip(rows, answers, strict=True)})
-    lines = []
-    for answer, windows in zip(answers, answers.windows.tolist(), strict=True):
+    write_parts(folder / f"{task}.json", _texts(rows, answers, threshold))
+    write_parts(folder / f"{task}_nbest.jsonl.gz", _packed(_lines(answers)))
+
+
+def _texts(rows: Sequence[QARow], answers: Answers, threshold: float) -> Iterator[bytes]:
+    """{id: text} as `runs.write_json` writes it, an answer at a time."""
+    before, said = "{\n ", answers.diff <= threshold
+    for row, start, end, some in zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], said, strict=True):
+        text = row.context[start:end] if some else ""
+        yield f"{before}{json.dumps(row.id, ensure_ascii=False)}: {json.dumps(text, ensure_ascii=False)}".encode()
+        before = ",\n "
+    yield b"\n}\n"
+
+
+def _lines(answers: Answers) -> Iterator[bytes]:
+    for answer, windows in zip(answers, answers.windows, strict=True):
         probabilities = [round(p, 6) for p in answer.probabilities]
         best = [[*span, p] for span, p in zip(answer.spans, probabilities, strict=False)]
-        lines.append(json.dumps({"id": answer.id, "null": answer.null, "nothing": probabilities[-1], "windows": windows, "nbest": best}))
-    write_whole(folder / f"{task}_nbest.jsonl.gz", gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+        entry = {"id": answer.id, "null": answer.null, "nothing": probabilities[-1], "windows": int(windows), "nbest": best}
+        yield (json.dumps(entry) + "\n").encode()
+
+
+def _packed(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """gzip of `lines`, the same bytes each time: without a date."""
+    packer = zlib.compressobj(wbits=31)
+    yield from map(packer.compress, lines)
+    yield packer.flush()

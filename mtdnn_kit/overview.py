@@ -13,8 +13,8 @@ from mtdnn_kit.metrics import normalize
 from mtdnn_kit.preparation import Setup
 from mtdnn_kit.rows import QARow
 from mtdnn_kit.slices import QUESTION_WORDS, question_word
-from mtdnn_kit.spans import Tokens, check_lengths, context_room, token_span, windows
-from mtdnn_kit.tasks.qa import Features
+from mtdnn_kit.spans import check_lengths, context_room, token_spans, windows
+from mtdnn_kit.tasks.qa import Features, answer_characters
 
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 
@@ -98,35 +98,30 @@ def windows_table(features: Features, lengths: Sequence[int], max_question: int,
     overlap: of neighbouring windows, as a share of the context's least room (at most 0.5). `lost if cut` is the share of answers beyond
     the first window, which plain truncation loses; `in no window` those that no window holds whole.
     """
-    contexts = [features.contexts[row.context] for row in features.rows]
-    answers = [_answer_span(row, tokens) for row, tokens in zip(features.rows, contexts, strict=True)]
-    able, table = sum(span is not None for span in answers) or 1, []
+    contexts, answers, table = features.contexts, _answer_spans(features), []
+    sizes, able = np.diff(contexts.tokens.ends)[contexts.numbers], answers[:, 0] >= 0
     for length in lengths:
         shared = int(overlap * max(context_room(length, max_question, features.frame), 0))
         check_lengths(length, max_question, shared, features.frame)
-        held = [
-            windows(len(tokens.ids), context_room(length, len(question), features.frame), shared)
-            for tokens, question in zip(contexts, features.questions, strict=True)
-        ]
-        pairs = [(parts, span) for parts, span in zip(held, answers, strict=True) if span is not None]
-        beyond = sum(span[1] >= parts[0][1] for parts, span in pairs)
-        nowhere = sum(not any(a <= span[0] and span[1] < b for a, b in parts) for parts, span in pairs)
+        room = context_room(length, features.questions.sizes, features.frame)
+        row, first, end = windows(sizes, room, shared).T
+        counts, held = np.bincount(row), np.bincount(row, (first <= answers[row, 0]) & (answers[row, 1] < end))
         table.append(
             {
                 "max_length": length,
                 "overlap": shared,
-                "windows a question": round(sum(map(len, held)) / len(held), 2),
-                "several windows": f"{sum(len(parts) > 1 for parts in held) / len(held):.1%}",
-                "lost if cut": f"{beyond / able:.1%}",
-                "in no window": f"{nowhere / able:.1%}",
+                "windows a question": round(float(counts.mean()), 2),
+                "several windows": f"{(counts > 1).mean():.1%}",
+                "lost if cut": f"{(answers[:, 1] >= room)[able].sum() / max(able.sum(), 1):.1%}",
+                "in no window": f"{(held == 0)[able].sum() / max(able.sum(), 1):.1%}",
             }
         )
     return table
 
 
-def _answer_span(row: QARow, tokens: Tokens) -> tuple[int, int] | None:
-    start, text = row.answers[0] if row.answers else (0, "")
-    return token_span(tokens, start, start + len(text))
+def _answer_spans(features: Features) -> np.ndarray:
+    """First and last context token of each row's first answer [Q, 2], −1 and −1 without one."""
+    return token_spans(features.contexts.tokens, features.contexts.numbers, answer_characters(features.rows))
 
 
 def odd_rows(setup: Setup) -> list[dict]:
@@ -162,7 +157,7 @@ def _odd_questions(setup: Setup, task: str) -> dict[str, list]:
     config, found = setup.config, {"several different answers": [], "question cut to max_question": [], "answer over max_answer": []}
     found |= {"answer not on token boundaries": [], "answer that normalises to nothing": []}
     for part in splits(setup, task).values():
-        for row, question in zip(part.rows, part.questions, strict=True):
+        for row, question, span in zip(part.rows, part.questions, _answer_spans(part), strict=True):
             answers = [text for _, text in row.answers]
             if len({normalize(text) for text in answers}) > 1:
                 found["several different answers"].append(row.id)
@@ -171,10 +166,9 @@ def _odd_questions(setup: Setup, task: str) -> dict[str, list]:
             if not answers:
                 continue
             tokens, start = part.contexts[row.context], row.answers[0][0]
-            span = _answer_span(row, tokens)
-            if span is None or (tokens.starts[span[0]], tokens.ends[span[1]]) != (start, start + len(answers[0])):
+            if span[0] < 0 or (tokens.starts[span[0]], tokens.ends[span[1]]) != (start, start + len(answers[0])):
                 found["answer not on token boundaries"].append(row.id)
-            if span is not None and span[1] - span[0] >= config.max_answer:
+            if span[1] - span[0] >= config.max_answer:
                 found["answer over max_answer"].append(row.id)
             if not normalize(answers[0]):
                 found["answer that normalises to nothing"].append(row.id)

@@ -4,19 +4,28 @@ Notebook 02 looks at what this returns before it trains; `training` takes it as 
 """
 
 import difflib
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
 
 import numpy as np
 
 from mtdnn_kit.batches import batches, count, generator
+from mtdnn_kit.cache import code_of, kept, key_of
 from mtdnn_kit.config import Config, ConfigError, resolve
 from mtdnn_kit.encoders import Encoder, find_encoder
 from mtdnn_kit.model import load_encoder_config, load_tokenizer, takes_token_types
 from mtdnn_kit.registry import REST
+from mtdnn_kit.rowlist import RowList, column, pick
 from mtdnn_kit.runs import Run
 from mtdnn_kit.sampler import Schedule, draw, weights
 from mtdnn_kit.sources import Rows, load
 from mtdnn_kit.tasks import TYPES
+
+CODE = ("tasks", "spans", "rowlist", "columns")  # what makes features of rows
+PACKAGES = ("tokenizers", "transformers", "numpy")
 
 
 @dataclass(frozen=True)
@@ -130,10 +139,31 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, dict, 
     return tuple({task: _subset(some, limit) for task, some in part.items()} for part, limit in parts), sources
 
 
-def make_features(config: Config, rows: dict[str, list], tokenizer, segments: bool) -> dict[str, object]:
-    """Features of rows by task; `segments`: whether the encoder takes token types."""
-    datasets = {name: config.datasets[name.removesuffix(REST)] for name in rows}
-    return {name: TYPES[d.type].features(rows[name], d, tokenizer, config, segments) for name, d in datasets.items()}
+def make_features(config: Config, rows: dict[str, Sequence], tokenizer, segments: bool) -> dict[str, object]:
+    """Features of rows by task; `segments`: whether the encoder takes token types. What is costly of them is kept (`cache`)."""
+    datasets, made, known = {name: config.datasets[name.removesuffix(REST)] for name in rows}, {}, _of_tokenizer(tokenizer)
+    for name, d in datasets.items():
+        some, kind = rows[name], TYPES[d.type]
+        settings = {key: getattr(config, key) for key in kind.SETTINGS}
+        columns = kept(_key(d.type, some, known, settings), partial(kind.encode, some, tokenizer, **settings))
+        made[name] = kind.features(some, d, tokenizer, config, segments, columns)
+    return made
+
+
+def _of_tokenizer(tokenizer) -> str:
+    """sha256 of all that a tokenizer does; its own state, which says where it last cut, is no part of it."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    return hashlib.sha256(f"{type(tokenizer).__name__} {tokenizer.truncation_side} {backend.to_str()}".encode()).hexdigest()
+
+
+def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | None:
+    """The cache's key of features: whatever they depend on; None where the rows are no file's."""
+    if not isinstance(rows, RowList):
+        return None
+    versions = {name: version(name) for name in PACKAGES}
+    return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code_of(*CODE), versions=versions)
 
 
 def _load(task: str, dataset, split: str, data: str) -> Rows:
@@ -152,10 +182,10 @@ def _encoder(config: Config) -> Encoder:
     return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run")
 
 
-def _hold_out(rows: dict[str, list], datasets: dict, titles: list[str]) -> tuple[dict[str, list], dict[str, list]]:
+def _hold_out(rows: dict[str, Sequence], datasets: dict, titles: list[str]) -> tuple[dict[str, Sequence], dict[str, Sequence]]:
     """The threshold articles' questions of the tasks that are scored, and the rows without them (taken out of every qa task)."""
     qa = [task for task in rows if datasets[task].type == "qa"]
-    known = {row.title for task in qa for row in rows[task] if datasets[task].score}
+    known = {title for task in qa if datasets[task].score for title in column(rows[task], "title")} if titles else set()
     for title in titles:
         if title not in known:
             near = difflib.get_close_matches(title, known, n=3) or sorted(known)[:5]
@@ -163,16 +193,19 @@ def _hold_out(rows: dict[str, list], datasets: dict, titles: list[str]) -> tuple
                 f"threshold_articles: no training question of a scored task has the title {title!r}. There are, e.g., {', '.join(near)}. "
                 "(Notebook 02's own titles are those of the sample; [] is for none.)"
             )
-    held = {task: [row for row in rows[task] if row.title in titles] for task in qa if datasets[task].score}
-    left = {task: [row for row in some if task not in qa or row.title not in titles] for task, some in rows.items()}
+    if not titles:
+        return {}, rows
+    inside = {task: np.array([title in titles for title in column(rows[task], "title")], bool) for task in qa}
+    held = {task: pick(rows[task], np.flatnonzero(inside[task])) for task in qa if datasets[task].score}
+    left = {task: pick(some, np.flatnonzero(~inside[task])) if task in qa else some for task, some in rows.items()}
     for task, some in left.items():
-        if not some:
+        if not len(some):
             raise ConfigError(f"threshold_articles: nothing of task {task!r} is left to train on; hold out fewer articles")
-    return {task: some for task, some in held.items() if some}, left
+    return {task: some for task, some in held.items() if len(some)}, left
 
 
-def _subset(rows: list, limit: int | None) -> list:
+def _subset(rows: Sequence, limit: int | None) -> Sequence:
     """At most `limit` rows, spread over the file, the same for every seed; their order is kept."""
     if limit is None or limit >= len(rows):
         return rows
-    return [rows[i] for i in sorted(generator(0, "subset").permutation(len(rows))[:limit])]
+    return pick(rows, np.sort(generator(0, "subset").permutation(len(rows))[:limit]))

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import yaml
@@ -26,9 +26,14 @@ class RunError(ValueError):
 
 def write_whole(path: Path, data: str | bytes) -> None:
     """Writes a file so that it is there whole or not at all, even if the machine stops."""
+    write_parts(path, [data.encode() if isinstance(data, str) else data])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """`write_whole` of what comes in parts."""
     partial = path.with_name(path.name + ".partial")
     with open(partial, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)

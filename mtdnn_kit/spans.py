@@ -3,14 +3,20 @@
 A question–context pair reads `[CLS] question [SEP] context [SEP]` (paper, "Model"). A context that does not fit is cut into windows that
 share `overlap` tokens. `[CLS]`, position 0, carries the null answer. Question and context are tokenised apart and put together here, so
 that no length of the question can upset the tokenizer, and each context is tokenised once however many questions it has.
-Shapes: T tokens.
+Shapes: T tokens, N texts, R answers, W windows.
 """
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
+from mtdnn_kit.columns import ends_of
+
 NULL = 0  # the position of [CLS]
+MOST = 1 << 20  # tokens that are looked at in one go
+SPACES = np.array([i for i in range(0x3001) if chr(i).isspace()], np.uint32)  # there are none beyond
 
 
 class Frame(NamedTuple):
@@ -47,33 +53,54 @@ def pair_frame(tokenizer) -> Frame:
     return Frame(prefix, middle, suffix, tuple(types[i] for i in at))
 
 
-def tokenize(tokenizer, texts: list[str]) -> list[Tokens]:
+class TokenList(Sequence):
+    """The tokens of N texts as flat arrays; item i is text i's `Tokens`, no copy. ends [N + 1]: where each begins, and the last ends."""
+
+    def __init__(self, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray, sizes: np.ndarray):
+        self.flat, self.ends = Tokens(ids, starts, ends), ends_of(sizes)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, i: int) -> Tokens:
+        i = range(len(self))[i]
+        return Tokens(*(part[self.ends[i] : self.ends[i + 1]] for part in self.flat))
+
+
+def tokenize(tokenizer, texts: Sequence[str]) -> TokenList:
     """Tokens of each text, without special tokens, however long it is."""
-    if not texts:
-        return []
-    batch = tokenizer(
-        texts,
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    return [
-        _trimmed(text, np.array(ids, np.int32), np.array(offsets, np.int32).reshape(-1, 2))
-        for text, ids, offsets in zip(texts, batch["input_ids"], batch["offset_mapping"], strict=True)
-    ]
+    made = _backend(tokenizer).encode_batch(list(texts), add_special_tokens=False)
+    sizes = np.array([len(encoding) for encoding in made], np.int64)
+    ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in made), np.int32, sizes.sum())
+    pairs = chain.from_iterable(encoding.offsets for encoding in made)
+    offsets = np.fromiter(chain.from_iterable(pairs), np.int32, 2 * sizes.sum()).reshape(-1, 2)
+    return TokenList(ids, *_trimmed(texts, offsets, sizes), sizes)
 
 
-def _trimmed(text: str, ids: np.ndarray, offsets: np.ndarray) -> Tokens:
-    starts, ends = offsets[:, 0].copy(), offsets[:, 1].copy()
-    for i, (start, end) in enumerate(offsets):
-        while start < end and text[start].isspace():
-            start += 1
-        while start < end and text[end - 1].isspace():
-            end -= 1
-        starts[i], ends[i] = start, end
-    return Tokens(ids, starts, ends)
+def token_ids(tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The ids alone, which is faster."""
+    return [encoding.ids for encoding in _backend(tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)]
+
+
+def _backend(tokenizer):
+    """The tokenizer that does the work, not cutting and not padding, whatever it was last told."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _trimmed(texts: Sequence[str], offsets: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last character of tokens without the white space at their ends; offsets [T, 2] within each text; sizes [N]: its tokens."""
+    letters = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+    before = np.repeat(ends_of([len(text) for text in texts])[:-1], sizes)  # characters of the texts before a token's own
+    starts, ends = offsets[:, 0] + before, offsets[:, 1] + before
+    place, space = np.arange(len(letters) + 1), np.append(np.isin(letters, SPACES), False)
+    ahead = np.minimum.accumulate(np.where(space, len(letters), place)[::-1])[::-1]  # the next character that is none, from each on
+    behind = np.append(0, np.maximum.accumulate(np.where(space, 0, place + 1))[:-1])  # the end of the last one before each
+    starts = np.minimum(ahead[starts], ends)
+    ends = np.maximum(behind[ends], starts)
+    return (starts - before).astype(np.int32), (ends - before).astype(np.int32)
 
 
 def context_room(max_length: int, question_tokens: int, frame: Frame) -> int:
@@ -93,21 +120,46 @@ def check_lengths(max_length: int, max_question: int, overlap: int, frame: Frame
         )
 
 
-def windows(n_tokens: int, room: int, overlap: int) -> list[tuple[int, int]]:
-    """Token ranges [a, b) of at most `room` tokens; neighbours share `overlap`; together they hold every token (at least one range)."""
-    step, last = room - overlap, max(n_tokens - room, 0)
+def windows(n_tokens: np.ndarray, room: np.ndarray, overlap: int) -> np.ndarray:
+    """Token ranges of texts of so many tokens [N], as int64 [W, 3]: text, first and end token.
+
+    A range has at most `room` [N] tokens; neighbours share `overlap`; together they hold every token (at least one range a text).
+    """
+    step, last = room - overlap, np.maximum(n_tokens - room, 0)
     count = 1 + -(-last // step)
-    return [(i * step, min(i * step + room, n_tokens)) for i in range(count)]
+    owner = np.repeat(np.arange(len(count)), count)
+    first = (np.arange(len(owner)) - ends_of(count)[:-1][owner]) * step[owner]
+    return np.stack([owner, first, np.minimum(first + room[owner], n_tokens[owner])], axis=1)
 
 
-def token_span(tokens: Tokens, start: int, end: int) -> tuple[int, int] | None:
-    """First and last token (both included) of the smallest token span that covers characters [start, end); None if no token does."""
-    inside = np.flatnonzero((tokens.ends > start) & (tokens.starts < end) & (tokens.ends > tokens.starts))
-    return (int(inside[0]), int(inside[-1])) if len(inside) else None
+def token_spans(tokens: TokenList, owners: np.ndarray, characters: np.ndarray) -> np.ndarray:
+    """First and last token (both included) of the smallest token span that covers characters [start, end): int32 [R, 2], −1 if none does.
+
+    characters [R, 2]: each in the text that `owners` [R] names; −1 and −1 for none.
+    """
+    sizes, found = np.diff(tokens.ends)[owners], np.empty((len(owners), 2), np.int32)
+    group = np.cumsum(sizes) // MOST
+    for some in np.split(np.arange(len(owners)), np.flatnonzero(np.diff(group)) + 1):
+        found[some] = _token_spans(tokens, owners[some], sizes[some], *characters[some].T)
+    return found
 
 
-def window_label(span: tuple[int, int] | None, window: tuple[int, int], first: int) -> tuple[int, int]:
-    """Start and end label in a window whose context begins at position `first`; both NULL unless the window holds the whole answer."""
-    if span is None or span[0] < window[0] or span[1] >= window[1]:
-        return NULL, NULL
-    return first + span[0] - window[0], first + span[1] - window[0]
+def _token_spans(tokens: TokenList, owners: np.ndarray, sizes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    found = np.full((len(owners), 2), -1, np.int32)
+    row = np.repeat(np.arange(len(owners)), sizes)
+    place = np.arange(len(row)) - ends_of(sizes)[row]  # of each token in its text
+    at = tokens.ends[owners][row] + place
+    token_starts, token_ends = tokens.flat.starts[at], tokens.flat.ends[at]
+    inside = np.flatnonzero((token_ends > starts[row]) & (token_starts < ends[row]) & (token_ends > token_starts))
+    found[row[inside[::-1]], 0] = place[inside[::-1]]  # of several values for one place, the last one stays
+    found[row[inside], 1] = place[inside]
+    return found
+
+
+def window_labels(spans: np.ndarray, windows: np.ndarray, firsts: np.ndarray) -> np.ndarray:
+    """Start and end label [W, 2] in windows whose context begins at position `firsts` [W]; NULL unless a window holds the whole answer.
+
+    spans [W, 2]: first and last token of the answer, −1 without one; windows [W, 2]: first and end token.
+    """
+    held = (spans[:, 0] >= windows[:, 0]) & (spans[:, 1] < windows[:, 1])
+    return np.where(held[:, None], firsts[:, None] + spans - windows[:, :1], NULL)

@@ -1,6 +1,7 @@
 """What the tests share: tiny encoders of several families, made here, and small configurations on the packaged sample."""
 
 import os
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,6 +47,8 @@ TEXTS = st.lists(LETTERS, min_size=1, max_size=60).map("".join)  # of every kind
 DIMENSIONS = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, max_position_embeddings=514)
 torch.set_num_threads(1)
 settings.register_profile("ci", derandomize=True)  # the same examples each time; at a desk they are new ones
+CACHE = tempfile.TemporaryDirectory(prefix="mtdnn-cache-")  # not the user's own; goes with the process
+os.environ["MTDNN_CACHE"] = CACHE.name
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
@@ -184,3 +187,18 @@ def plain_answers(model, tokenizer, records: list[dict], threshold: float, max_l
 def study_text(content: dict) -> str:
     """A study file."""
     return "# Is a test\n# a study?\n" + yaml.safe_dump(content, sort_keys=False)
+
+
+def plain_token_span(tokens, start: int, end: int) -> tuple[int, int] | None:
+    """`spans.token_spans` of one answer, as it is defined: first and last of the tokens that touch characters [start, end)."""
+    inside = [i for i in range(len(tokens.ids)) if tokens.ends[i] > start and tokens.starts[i] < end and tokens.ends[i] > tokens.starts[i]]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def plain_windows(n_tokens: int, room: int, overlap: int) -> list[tuple[int, int]]:
+    """`spans.windows` of one text: one after another, each beginning `overlap` tokens before the end of the last."""
+    found = [(0, min(room, n_tokens))]
+    while found[-1][1] < n_tokens:
+        first = found[-1][1] - overlap
+        found.append((first, min(first + room, n_tokens)))
+    return found

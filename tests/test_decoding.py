@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtdnn_kit.columns import Ragged
 from mtdnn_kit.config import Config
 from mtdnn_kit.decoding import NBest, Span, best_spans, merge_windows, no_spans, probabilities
 from mtdnn_kit.registry import DATASETS
@@ -206,13 +207,14 @@ def test_a_question_without_a_scored_window_is_refused_by_its_id(features):
 
 def test_what_a_reader_keeps_does_not_grow_with_the_windows_length(tokenizer):
     """n-best and null score: some 250 bytes a window, so 130,000 windows need 33 MB; logits of 384 tokens would be 400 MB."""
-    words = tokenize(tokenizer, [CONTEXT * 4])[0]
-    count, room = 2_000, len(words.ids)
+    words = tokenize(tokenizer, [CONTEXT * 4])
+    count, room = 2_000, len(words[0].ids)
     table = np.tile(np.array([0, 0, room, 0, 0], np.int32), (count, 1))
     table[:, 0] = np.arange(count)
     rows = [QARow(str(i), "", CONTEXT * 4, "?", ()) for i in range(count)]
-    questions = [np.array([1], np.int32)] * count
-    made = qa.Features(rows, questions, {CONTEXT * 4: words}, table, pair_frame(tokenizer), 0, True)
+    questions = Ragged(np.ones(count, np.int32), np.ones(count, int))
+    contexts = qa.Contexts(rows, words, np.zeros(count, np.int32))
+    made = qa.Features(rows, questions, contexts, table, pair_frame(tokenizer), 0, True)
     logits = np.random.default_rng(0).normal(size=(50, room + 4, 2)).astype(np.float32)
     tracemalloc.start()
     reader = qa.Reader(made, Config(n_best=20))
@@ -225,3 +227,11 @@ def test_what_a_reader_keeps_does_not_grow_with_the_windows_length(tokenizer):
 
 def test_n_best_of_no_windows():
     assert merge_windows(NBest(*(part[:0] for part in no_spans(1, 5))), np.zeros(0, int), 2).spans(1) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_questions_merged_in_groups_are_those_merged_together(features, seed, monkeypatch):
+    logits = drawn(features, seed)
+    together = list(read(features, logits).predictions())
+    monkeypatch.setattr(qa, "ROWS", 1)
+    assert list(read(features, logits).predictions()) == together

@@ -1,5 +1,6 @@
 """A run's predictions and its scores: what it writes is what it says (design, "Run folder"; statement 8)."""
 
+import gzip
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from mtdnn_kit import DATASETS, ConfigError, RunError, ask, evaluation, prepare,
 from mtdnn_kit.devices import resolve_device, resolve_precision
 from mtdnn_kit.evaluation import predict
 from mtdnn_kit.model import load_model
+from mtdnn_kit.runs import write_json
 from mtdnn_kit.tasks import qa
 
 
@@ -46,6 +48,33 @@ def test_the_n_best_file_holds_what_the_answers_were_made_from(trained):
         assert sum(p for *_, p in entry["nbest"]) + entry["nothing"] == pytest.approx(1, abs=1e-4)
         start, end, score, _ = entry["nbest"][0]
         assert answers[entry["id"]] == ("" if entry["null"] - score > threshold else contexts[entry["id"]][start:end])
+
+
+def test_what_is_written_line_by_line_is_what_one_would_write_at_once(trained, tmp_path):
+    run, setup = trained
+    model, _ = load_model(run.path / "model")
+    features = setup.scored["squad"]
+    answers, threshold = predict(model, "squad", features, setup.config, "fp32"), run.metrics["squad"]["threshold"]
+    evaluation.write_answers(tmp_path, "squad", features.rows, answers, threshold)
+    write_json(tmp_path / "plain", {row.id: answers[i].text(row.context, threshold) for i, row in enumerate(features.rows)})
+    assert (tmp_path / "squad.json").read_bytes() == (tmp_path / "plain").read_bytes()
+    entries = [json.loads(line) for line in gzip.decompress((tmp_path / "squad_nbest.jsonl.gz").read_bytes()).decode().splitlines()]
+    assert [entry["id"] for entry in entries] == [row.id for row in features.rows]
+    for entry, answer in zip(entries, answers, strict=True):
+        assert (entry["null"], entry["nothing"]) == (answer.null, round(answer.probabilities[-1], 6))
+        assert entry["nbest"] == [[*span, round(p, 6)] for span, p in zip(answer.spans, answer.probabilities, strict=False)]
+    first = (tmp_path / "squad_nbest.jsonl.gz").read_bytes()
+    evaluation.write_answers(tmp_path, "squad", features.rows, answers, threshold)
+    assert (tmp_path / "squad_nbest.jsonl.gz").read_bytes() == first and first[4:8] == bytes(4), "no date"
+
+
+def test_probabilities_are_the_same_in_blocks_and_alone(trained, monkeypatch):
+    run, setup = trained
+    model, _ = load_model(run.path / "model")
+    answers = predict(model, "squad", setup.scored["squad"], setup.config, "fp32")
+    together = list(answers)
+    monkeypatch.setattr("mtdnn_kit.tasks.answers.BLOCK", 3)
+    assert list(answers) == together == [answers[i] for i in range(len(answers))]
 
 
 def test_no_text_but_the_answers_leaves_the_data(trained):

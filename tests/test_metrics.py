@@ -25,6 +25,13 @@ def test_8_em_and_f1_are_those_of_a_second_implementation(answer, golds):
     assert metrics.f1(answer, golds) * 100 == pytest.approx(found["f1"], abs=1e-9)
 
 
+@given(ANSWERS, st.lists(ANSWERS, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_8_scores_made_at_once_are_those_made_one_by_one(answer, golds):
+    found = metrics.exact(answer, golds), metrics.f1(answer, golds), metrics.exact("", golds)
+    assert metrics.exact_f1_nothing(answer, golds) == found and metrics.f1("", golds) == found[2]
+
+
 @pytest.mark.parametrize(
     ("answer", "golds", "em", "f1"),
     [

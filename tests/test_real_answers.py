@@ -7,13 +7,13 @@ import random
 import numpy as np
 import pytest
 import scorer
+from conftest import plain_token_span
 
 from mtdnn_kit import metrics
 from mtdnn_kit.config import Config
 from mtdnn_kit.registry import DATASETS
 from mtdnn_kit.rows import gold_texts
 from mtdnn_kit.sources import load
-from mtdnn_kit.spans import token_span
 from mtdnn_kit.tasks import qa
 
 CONFIG = Config(max_length=384, overlap=128)  # the paper's lengths; answers of up to 30 tokens
@@ -73,7 +73,7 @@ def test_1_every_real_answer_comes_back(tokenizer, real):
 
 def answer_tokens(features: qa.Features, row) -> tuple[int, int]:
     start, text = row.answers[0]
-    return token_span(features.contexts[row.context], start, start + len(text))
+    return plain_token_span(features.contexts[row.context], start, start + len(text))
 
 
 def covering(features: qa.Features, row) -> str:

@@ -1,8 +1,11 @@
 """Windows and answers, characters ↔ tokens (design, statements 1, 2, 3 and 5), with texts of every kind and three kinds of tokenizers."""
 
+import sys
+from itertools import chain
+
 import numpy as np
 import pytest
-from conftest import TEXTS, changed
+from conftest import TEXTS, changed, plain_token_span, plain_windows
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -67,18 +70,22 @@ def _at_boundaries(tokens: Tokens, start: int, end: int) -> bool:
 
 
 def test_1_a_window_that_lacks_a_part_of_the_answer_is_labelled_null():
-    assert spans.window_label((4, 6), (0, 7), 10) == (14, 16)
-    assert spans.window_label((4, 6), (4, 7), 10) == (10, 12)
+    assert labels_of((4, 6), (0, 7), 10) == [14, 16]
+    assert labels_of((4, 6), (4, 7), 10) == [10, 12]
     for window in ((0, 6), (5, 9), (0, 3), (7, 9)):
-        assert spans.window_label((4, 6), window, 10) == (NULL, NULL)
-    assert spans.window_label(None, (0, 7), 10) == (NULL, NULL)
+        assert labels_of((4, 6), window, 10) == [NULL, NULL]
+    assert labels_of((-1, -1), (0, 7), 10) == [NULL, NULL]
+
+
+def labels_of(span: tuple[int, int], window: tuple[int, int], first: int) -> list[int]:
+    return spans.window_labels(np.array([span]), np.array([window]), np.array([first]))[0].tolist()
 
 
 @given(st.integers(0, 9000), st.integers(1, 400), st.data())
 @settings(deadline=None)
 def test_2_every_context_token_is_in_a_window_and_neighbours_share_the_overlap(n, room, data):
     overlap = data.draw(st.integers(0, room // 2))
-    found = spans.windows(n, room, overlap)
+    found = spans.windows(np.array([n]), np.array([room]), overlap)[:, 1:].tolist()
     assert found[0][0] == 0 and found[-1][1] == n and all(b - a <= room for a, b in found)
     for (_, b), (a, _) in zip(found, found[1:], strict=False):
         assert b - a == overlap
@@ -175,3 +182,95 @@ def test_5_a_wordpiece_is_what_its_characters_say(tokenizer, text):
         word = tokenizer.convert_ids_to_tokens(i).removeprefix("##")
         if word not in tokenizer.all_special_tokens and text[a:b].isascii():
             assert "".join(letter for letter in text[a:b].lower() if letter.isprintable()) == word, "but for what the tokenizer drops"
+
+
+def plain_tokens(tokenizer, text: str) -> list[tuple[int, int, int]]:
+    """(id, start, end) of a text's tokens by the tokenizer's own call, white space taken off one character at a time."""
+    coded, found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False), []
+    for token, (start, end) in zip(coded["input_ids"], coded["offset_mapping"], strict=True):
+        while start < end and text[start].isspace():
+            start += 1
+        while start < end and text[end - 1].isspace():
+            end -= 1
+        found.append((token, start, end))
+    return found
+
+
+@given(st.lists(st.one_of(st.just(""), TEXTS), max_size=5))
+@settings(max_examples=150, deadline=None)
+def test_texts_tokenised_together_are_those_of_the_plain_definition(any_tokenizer, texts):
+    made = spans.tokenize(any_tokenizer, texts)
+    found = [list(zip(*(part.tolist() for part in tokens), strict=True)) for tokens in made]
+    assert found == [plain_tokens(any_tokenizer, text) for text in texts]
+    assert spans.token_ids(any_tokenizer, texts) == [tokens.ids.tolist() for tokens in made] and len(made) == len(texts)
+
+
+def test_what_the_tokenizer_was_last_told_changes_nothing(any_tokenizer):
+    text = "Where does the Rhine rise? " * 30
+    before = tokens_of(any_tokenizer, text)
+    any_tokenizer(text, truncation=True, max_length=5, padding="max_length")
+    assert tokens_of(any_tokenizer, text).ids.tolist() == before.ids.tolist() and len(before.ids) > 100
+    assert spans.token_ids(any_tokenizer, [text, "a"])[0] == before.ids.tolist()
+
+
+def test_no_white_space_lies_beyond_the_table():
+    assert [i for i in range(sys.maxunicode + 1) if chr(i).isspace()] == spans.SPACES.tolist()
+
+
+@given(st.lists(st.tuples(TEXTS, st.integers(0, 59), st.integers(1, 20)), min_size=1, max_size=5), st.integers(1, 200), st.data())
+@settings(max_examples=150, deadline=None)
+def test_1_answers_found_together_are_those_of_the_plain_definition(any_tokenizer, texts, most, data):
+    tokens = spans.tokenize(any_tokenizer, [text for text, _, _ in texts])
+    owners = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6)), int)
+    characters = np.array([(texts[i][1], texts[i][1] + texts[i][2]) for i in owners], np.int32).reshape(-1, 2)
+    characters[::4] = -1
+    before, spans.MOST = spans.MOST, most
+    try:
+        found = spans.token_spans(tokens, owners, characters)
+    finally:
+        spans.MOST = before
+    assert [tuple(span) for span in found.tolist()] == [plain_token_span(tokens[i], *c) or (-1, -1) for i, c in zip(owners, characters)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 400)), max_size=6), st.data())
+@settings(deadline=None)
+def test_2_windows_of_many_texts_are_those_of_the_plain_definition(texts, data):
+    overlap = data.draw(st.integers(0, min([room // 2 for _, room in texts], default=0)))
+    sizes, rooms = np.array(texts, np.int64).reshape(-1, 2).T
+    wanted = [[i, a, b] for i, (n, room) in enumerate(texts) for a, b in plain_windows(n, room, overlap)]
+    assert spans.windows(sizes, rooms, overlap).tolist() == wanted
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 6), st.integers(0, 20), st.integers(1, 9)), min_size=1), st.integers(3, 9))
+def test_1_labels_of_many_windows_are_those_of_the_plain_definition(some, first):
+    answers = [(-1, -1) if start % 5 == 4 else (start, start + more) for start, more, _, _ in some]
+    parts = [(a, a + size) for _, _, a, size in some]
+    wanted = [
+        [first + start - a, first + end - a] if start >= a >= 0 and end < b and start >= 0 else [NULL, NULL]
+        for (start, end), (a, b) in zip(answers, parts, strict=True)
+    ]
+    assert spans.window_labels(np.array(answers), np.array(parts), np.full(len(some), first)).tolist() == wanted
+
+
+def plain_batch(features: qa.Features, items: np.ndarray) -> list[tuple]:
+    """(ids, mask, types) of each item: its parts one after another, then padding."""
+    found, width = [], features.lengths[items].max()
+    for item in items:
+        frame, question = features.frame, features.questions[features.table[item, 0]]
+        parts = [frame.prefix, question.tolist(), frame.middle, features.window(item).ids.tolist(), frame.suffix]
+        ids, types = list(chain(*parts)), [kind for kind, part in zip(frame.types, parts, strict=True) for _ in part]
+        more = [0] * (width - len(ids))
+        found.append((ids + [features.pad_id] * len(more), [1] * len(ids) + more, types + more))
+    return found
+
+
+@given(st.lists(st.tuples(st.one_of(st.just(""), TEXTS), TEXTS), min_size=1, max_size=4), st.integers(1, 12), st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_batch_is_its_windows_parts_one_after_another(any_tokenizer, texts, max_question, data):
+    rows = [QARow(str(i), "", context, question, ()) for i, (question, context) in enumerate(texts)]
+    made = qa.features(rows, DATASET, any_tokenizer, Config(max_length=24, max_question=max_question, overlap=2))
+    items = np.array(data.draw(st.lists(st.integers(0, len(made.table) - 1), min_size=1, max_size=5)))
+    batch, wanted = made.collate(items), plain_batch(made, items)
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    assert list(zip(*(batch.inputs[name].tolist() for name in names), strict=True)) == wanted
+    assert batch.tokens == sum(sum(mask) for _, mask, _ in wanted) and batch.targets.tolist() == made.table[items, 3:5].tolist()

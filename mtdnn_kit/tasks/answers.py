@@ -3,14 +3,17 @@
 Where spans and null scores come from is `qa`'s business; how a text is scored, `metrics`'.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mtdnn_kit.decoding import NBest, Span
-from mtdnn_kit.metrics import exact, f1
+from mtdnn_kit.decoding import NBest, Span, probabilities
+from mtdnn_kit.metrics import exact_f1_nothing
 from mtdnn_kit.rows import QARow, gold_texts
 from mtdnn_kit.thresholds import best_threshold, qa_threshold_scores
+
+BLOCK = 1024  # questions whose probabilities are made in one go
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,15 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Answers:
+class Answers(Sequence):
     """The answers to Q questions as arrays; item i is question i's `Answer`.
 
-    null fp32 [Q]; best: n-best [Q, n]; probabilities [Q, n + 1]; windows [Q]: in how many windows each question was read.
+    null fp32 [Q]; best: n-best [Q, n]; windows [Q]: in how many windows each question was read. Probabilities are made when asked for.
     """
 
-    ids: list[str]
+    ids: Sequence[str]
     null: np.ndarray
     best: NBest
-    probabilities: np.ndarray
     windows: np.ndarray
 
     @property
@@ -54,32 +56,37 @@ class Answers:
         return self.null.astype(np.float64) - self.best.score[:, 0]
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.null)
 
     def __getitem__(self, i: int) -> Answer:
-        spans = self.best.spans(range(len(self))[i])
-        return Answer(self.ids[i], float(self.null[i]), spans, self.probabilities[i, [*range(len(spans)), -1]].tolist())
+        i = range(len(self))[i]
+        return next(self._block(i, i + 1))
+
+    def __iter__(self) -> Iterator[Answer]:
+        return (answer for first in range(0, len(self), BLOCK) for answer in self._block(first, min(first + BLOCK, len(self))))
+
+    def _block(self, first: int, end: int) -> Iterator[Answer]:
+        shares = probabilities(NBest(*(part[first:end] for part in self.best)), self.null[first:end])
+        for i in range(first, end):
+            spans = self.best.spans(i)
+            yield Answer(self.ids[i], float(self.null[i]), spans, shares[i - first, [*range(len(spans)), -1]].tolist())
 
 
-def tune(rows: list[QARow], answers: Answers) -> float:
+def tune(rows: Sequence[QARow], answers: Answers) -> float:
     """The threshold that is best for F1 on `rows` (held out of training, never the reported set)."""
     scored = _scored(rows, answers)
     return best_threshold(scored["f1"], scored["nothing"], scored["diff"])[0]
 
 
-def scores(rows: list[QARow], answers: Answers, threshold: float) -> dict:
+def scores(rows: Sequence[QARow], answers: Answers, threshold: float) -> dict:
     """EM, F1 and their parts in percent (see `metrics.qa_threshold_scores`), at `threshold`, at 0 and at the best on these rows."""
     return qa_threshold_scores(**_scored(rows, answers), threshold=threshold)
 
 
-def _scored(rows: list[QARow], answers: Answers) -> dict[str, np.ndarray]:
-    starts, ends = (part[:, 0].tolist() for part in answers.best[:2])  # 0 and 0, no text, where there is no span
-    best = [row.context[a:b] for row, a, b in zip(rows, starts, ends, strict=True)]
-    golds = [gold_texts(row) for row in rows]
-    return {
-        "em": np.array([exact(text, gold) for text, gold in zip(best, golds, strict=True)]),
-        "f1": np.array([f1(text, gold) for text, gold in zip(best, golds, strict=True)]),
-        "nothing": np.array([exact("", gold) for gold in golds]),
-        "answerable": np.array([bool(row.answers) for row in rows]),
-        "diff": answers.diff,
-    }
+def _scored(rows: Sequence[QARow], answers: Answers) -> dict[str, np.ndarray]:
+    starts, ends = answers.best.start[:, 0], answers.best.end[:, 0]  # 0 and 0, no text, where there is no span
+    found = np.empty((len(answers), 4))
+    for i, (row, start, end) in enumerate(zip(rows, starts, ends, strict=True)):
+        found[i] = *exact_f1_nothing(row.context[start:end], gold_texts(row)), bool(row.answers)
+    em, f1, nothing, answerable = found.T
+    return {"em": em, "f1": f1, "nothing": nothing, "answerable": answerable.astype(bool), "diff": answers.diff}

@@ -3,6 +3,7 @@
 The loss, the reading of logits and the scores; what an item looks like is in `sc` and `mcc`.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mtdnn_kit.metrics import SCORES
+from mtdnn_kit.rowlist import column
 
 
 @dataclass(frozen=True)
@@ -26,27 +28,47 @@ def loss(logits: torch.Tensor, targets: torch.Tensor, config) -> torch.Tensor:
     return cross_entropy(logits, targets)
 
 
+class Choices(Sequence):
+    """The choices of N rows as one array of probabilities [N, L]; item i is row i's `Choice`."""
+
+    def __init__(self, ids: Sequence[int], probabilities: np.ndarray):
+        self.ids, self.probabilities = ids, probabilities
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __getitem__(self, i: int) -> Choice:
+        i = range(len(self))[i]
+        return Choice(self.ids[i], int(self.probabilities[i].argmax()), self.probabilities[i].tolist())
+
+    def __iter__(self) -> Iterator[Choice]:
+        return (self[i] for i in range(len(self)))
+
+
 class Reader:
     """Collects logits [B, L] batch by batch, in any order, into one Choice a row."""
 
     def __init__(self, features, config):
-        self.rows = features.rows
-        self.found: list[Choice | None] = [None] * len(self.rows)
+        self.rows, self.found = features.rows, np.zeros((len(features.rows), 0))
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
         """Raises ValueError, with the row's id, on NaN."""
         weights = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-        for item, row in zip(items, weights / weights.sum(axis=1, keepdims=True), strict=True):
-            if np.isnan(row).any():
-                raise ValueError(f"row {self.rows[item].id}: the model's scores are not numbers (NaN)")
-            self.found[item] = Choice(self.rows[item].id, int(row.argmax()), row.tolist())
+        shares = weights / weights.sum(axis=1, keepdims=True)
+        for item in items[np.isnan(shares).any(axis=1)]:
+            raise ValueError(f"row {self.rows[item].id}: the model's scores are not numbers (NaN)")
+        if not self.found.shape[1]:
+            self.found = np.full((len(self.rows), shares.shape[1]), np.nan)
+        self.found[items] = shares
 
-    def predictions(self) -> list[Choice]:
-        """One Choice a row, in the order of the rows."""
-        return list(self.found)
+    def predictions(self) -> Choices:
+        """One Choice a row, in the order of the rows. Raises ValueError, with its id, for a row without logits."""
+        for item in np.flatnonzero(np.isnan(self.found).any(axis=1)):
+            raise ValueError(f"row {self.rows[item].id}: it was not scored, so it has no label")
+        return Choices(column(self.rows, "id"), self.found)
 
 
-def scores(rows: list, choices: list[Choice], metrics: tuple[str, ...]) -> dict:
+def scores(rows: Sequence, choices: Sequence[Choice], metrics: tuple[str, ...]) -> dict:
     """The named scores in percent, and the number of rows."""
-    gold, said = [row.label for row in rows], [choice.label for choice in choices]
+    gold, said = (np.fromiter(labels, np.int64, len(rows)) for labels in (column(rows, "label"), (choice.label for choice in choices)))
     return {**{name: SCORES[name](gold, said) for name in metrics}, "n": len(rows)}

@@ -1,27 +1,30 @@
 """Multiple choice: which ending goes on from a text? One sequence a choice (SWAG; paper, "Model": H → 1, softmax over the choices)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 
+from mtdnn_kit.columns import Parts, Ragged, gathered, ragged
+from mtdnn_kit.rowlist import column
 from mtdnn_kit.rows import MCCRow
 from mtdnn_kit.tasks.labels import Reader, loss
 from mtdnn_kit.tasks.padding import Batch, pad
-from mtdnn_kit.tasks.sc import encode
+from mtdnn_kit.tasks.sc import SETTINGS, encode_pairs
 
 HEAD = "AutoModelForMultipleChoice"
-__all__ = ["HEAD", "Features", "Reader", "features", "loss"]
+__all__ = ["HEAD", "SETTINGS", "Features", "Reader", "encode", "features", "loss"]
 
 
 @dataclass(frozen=True)
 class Features:
     """C sequences a row, kept flat: choice c of row i is sequence i · C + c."""
 
-    rows: list[MCCRow]
-    ids: list[np.ndarray]
-    type_ids: list[np.ndarray]
+    rows: Sequence[MCCRow]
+    ids: Ragged
+    type_ids: Ragged
     pad_id: int
     types: bool
 
@@ -33,7 +36,7 @@ class Features:
     @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of each row's longest choice [N]."""
-        return np.array([len(x) for x in self.ids], np.int64).reshape(len(self.rows), -1).max(axis=1)
+        return self.ids.sizes.reshape(len(self.rows), -1).max(axis=1)
 
     def collate(self, items: np.ndarray) -> Batch:
         """inputs [B, C, T], targets int64 [B]; a batch of 16 is 16 questions, 16 · C sequences (paper.md)."""
@@ -44,7 +47,14 @@ class Features:
         return Batch(shaped, torch.tensor([self.rows[i].label for i in items]), sum(map(len, ids)))
 
 
-def features(rows: list[MCCRow], dataset, tokenizer, config, types: bool = True) -> Features:
-    """`[CLS] context [SEP] start ending [SEP]` for each choice, at most `max_length` tokens."""
-    pairs = [(row.context, f"{row.start} {choice}".strip()) for row in rows for choice in row.choices]
-    return Features(rows, *encode(tokenizer, pairs, config.max_length), tokenizer.pad_token_id, types)
+def features(rows: Sequence[MCCRow], dataset, tokenizer, config, types: bool = True, columns: dict | None = None) -> Features:
+    """`[CLS] context [SEP] start ending [SEP]` for each choice, at most `max_length` tokens. columns: what `encode` gave."""
+    made = columns or gathered(encode(rows, tokenizer, config.max_length))
+    return Features(rows, ragged("ids", made), ragged("types", made), tokenizer.pad_token_id, types)
+
+
+def encode(rows: Sequence[MCCRow], tokenizer, max_length: int) -> Parts:
+    """The columns of `Features`, part after part."""
+    told = zip(*(column(rows, name) for name in ("context", "start", "choices")), strict=True)
+    pairs = ((context, f"{start} {choice}".strip()) for context, start, choices in told for choice in choices)
+    return encode_pairs(tokenizer, pairs, max_length)

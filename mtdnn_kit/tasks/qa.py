@@ -3,6 +3,7 @@
 An item is a window. Windows of one question share its row; the null score of a question is the least over its windows.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,25 +11,52 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from mtdnn_kit.decoding import best_spans, merge_windows, no_spans, probabilities
+from mtdnn_kit.columns import SIZE, Parts, Ragged, gathered, ragged, ragged_parts
+from mtdnn_kit.decoding import NBest, best_spans, merge_windows, no_spans
+from mtdnn_kit.rowlist import column, shared
 from mtdnn_kit.rows import QARow
 from mtdnn_kit.spans import (
     NULL,
     Frame,
+    TokenList,
     Tokens,
     check_lengths,
     context_room,
     pair_frame,
-    token_span,
+    token_ids,
+    token_spans,
     tokenize,
-    window_label,
+    window_labels,
     windows,
 )
 from mtdnn_kit.tasks.answers import Answers, scores, tune
-from mtdnn_kit.tasks.padding import Batch, pad
+from mtdnn_kit.tasks.padding import Batch
 
 HEAD = "AutoModelForQuestionAnswering"
-__all__ = ["HEAD", "Features", "Reader", "features", "loss", "scores", "tune"]
+SETTINGS = ("max_length", "max_question", "overlap")  # parameters on which the columns depend
+TEXTS = 256  # passages tokenised in one go
+ROWS = 8192  # questions in one go
+__all__ = ["HEAD", "SETTINGS", "Features", "Reader", "encode", "features", "loss", "scores", "tune"]
+
+
+class Contexts(Mapping):
+    """The tokens of each different context: {text: tokens}. numbers [Q]: which one a row has, in order of their first row."""
+
+    def __init__(self, rows: Sequence[QARow], tokens: TokenList, numbers: np.ndarray):
+        self.rows, self.tokens, self.numbers = rows, tokens, numbers
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __getitem__(self, text: str) -> Tokens:
+        return self.tokens[self._places[text]]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {self.rows[row].context: number for number, row in enumerate(np.unique(self.numbers, return_index=True)[1].tolist())}
 
 
 @dataclass(frozen=True)
@@ -38,9 +66,9 @@ class Features:
     table [W, 5]: row, first and end context token, start and end label (positions in the window, NULL for no answer).
     """
 
-    rows: list[QARow]
-    questions: list[np.ndarray]
-    contexts: dict[str, Tokens]
+    rows: Sequence[QARow]
+    questions: Ragged
+    contexts: Contexts
     table: np.ndarray
     frame: Frame
     pad_id: int
@@ -54,8 +82,7 @@ class Features:
     @cached_property
     def firsts(self) -> np.ndarray:
         """Position of the first context token of each window [W]."""
-        words = np.array([len(q) for q in self.questions], np.int64)[self.table[:, 0]]
-        return words + len(self.frame.prefix) + len(self.frame.middle)
+        return self.questions.sizes[self.table[:, 0]] + len(self.frame.prefix) + len(self.frame.middle)
 
     def first(self, item: int) -> int:
         """Position of the first context token of a window."""
@@ -64,46 +91,74 @@ class Features:
     def window(self, item: int) -> Tokens:
         """The context tokens of a window."""
         row, a, b = self.table[item, :3]
-        return Tokens(*(part[a:b] for part in self.contexts[self.rows[row].context]))
+        return Tokens(*(part[a:b] for part in self.contexts.tokens[self.contexts.numbers[row]]))
 
     def collate(self, items: np.ndarray) -> Batch:
         """inputs [B, T], targets int64 [B, 2]."""
-        ids, types = zip(*(self._sequence(i) for i in items), strict=True)
-        inputs = pad(list(ids), list(types) if self.types else None, self.pad_id)
-        return Batch(inputs, torch.from_numpy(self.table[items, 3:5].astype(np.int64)), int(sum(map(len, ids))))
+        frame, (row, a) = self.frame, self.table[items, :2].T.astype(np.int64)
+        firsts, lengths, question = self.firsts[items], self.lengths[items], len(self.frame.prefix)
+        middle, suffix = firsts - len(frame.middle), lengths - len(frame.suffix)
+        place = np.arange(int(lengths.max()))
+        part = sum((place >= begin[:, None]).astype(np.int8) for begin in (middle, firsts, suffix, lengths)) + (place >= question)  # 0 … 5
+        ids = np.full(part.shape, self.pad_id, np.int64)
+        for number, tokens, begin in ((0, frame.prefix, 0), (2, frame.middle, middle[:, None]), (4, frame.suffix, suffix[:, None])):
+            at = part == number
+            ids[at] = np.array(tokens, np.int64)[np.broadcast_to(place - begin, at.shape)[at]]
+        for number, flat, begin in (
+            (1, self.questions.values, self.questions.ends[row] - question),
+            (3, self.contexts.tokens.flat.ids, self.contexts.tokens.ends[self.contexts.numbers[row]] + a - firsts),
+        ):
+            at = part == number
+            ids[at] = flat[(begin[:, None] + place)[at]]
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy((part < 5).astype(np.int64))}
+        if self.types:
+            inputs["token_type_ids"] = torch.from_numpy(np.array([*frame.types, 0])[part])
+        return Batch(inputs, torch.from_numpy(self.table[items, 3:5].astype(np.int64)), int(lengths.sum()))
 
-    def _sequence(self, item: int) -> tuple[np.ndarray, np.ndarray]:
-        frame, question = self.frame, self.questions[self.table[item, 0]]
-        parts = [frame.prefix, question, frame.middle, self.window(item).ids, frame.suffix]
-        return np.concatenate(parts).astype(np.int32), np.repeat(frame.types, [len(p) for p in parts])
 
-
-def features(rows: list[QARow], dataset, tokenizer, config, types: bool = True) -> Features:
+def features(rows: Sequence[QARow], dataset, tokenizer, config, types: bool = True, columns: dict | None = None) -> Features:
     """Windows of `rows`, of at most `max_length` tokens; a question is cut to `max_question` first (paper, "Settings").
 
-    A row with several answers is labelled with the first. Raises ValueError that names the parameter where lengths do not fit.
+    A row with several answers is labelled with the first. columns: what `encode` gave, where it was called before. Raises ValueError that
+    names the parameter where lengths do not fit.
     """
+    made = columns or gathered(encode(rows, tokenizer, **{name: getattr(config, name) for name in SETTINGS}))
+    tokens = TokenList(made["context"], made["context_starts"], made["context_ends"], made[SIZE.format("context")])
+    contexts = Contexts(rows, tokens, made["context_of"])
+    return Features(rows, ragged("question", made), contexts, made["table"], pair_frame(tokenizer), tokenizer.pad_token_id, types)
+
+
+def encode(rows: Sequence[QARow], tokenizer, max_length: int, max_question: int, overlap: int) -> Parts:
+    """The columns of `Features`, part after part: tokens of contexts and questions, and the windows."""
     frame = pair_frame(tokenizer)
-    check_lengths(config.max_length, config.max_question, config.overlap, frame)
-    questions = [tokens.ids[: config.max_question] for tokens in tokenize(tokenizer, [row.question for row in rows])]
-    texts = list(dict.fromkeys(row.context for row in rows))
-    contexts = dict(zip(texts, tokenize(tokenizer, texts), strict=True))
-    table = []
-    for i, row in enumerate(rows):
-        tokens = contexts[row.context]
-        answer = _answer_span(row, tokens)
-        first = len(frame.prefix) + len(questions[i]) + len(frame.middle)
-        for window in windows(len(tokens.ids), context_room(config.max_length, len(questions[i]), frame), config.overlap):
-            table.append((i, *window, *window_label(answer, window, first)))
-    table = np.array(table, np.int32).reshape(-1, 5)
-    return Features(rows, questions, contexts, table, frame, tokenizer.pad_token_id, types)
+    check_lengths(max_length, max_question, overlap, frame)
+    numbers, texts = shared(rows, "context")
+    sizes, spans, answers = np.zeros(len(texts), np.int32), np.full((len(rows), 2), -1, np.int32), answer_characters(rows)
+    answered = np.flatnonzero(answers[:, 0] >= 0)
+    answered = answered[np.argsort(numbers[answered], kind="stable")]  # by context
+    begin = np.searchsorted(numbers[answered], np.arange(0, len(texts) + TEXTS, TEXTS))
+    for block, first in enumerate(range(0, len(texts), TEXTS)):
+        tokens = tokenize(tokenizer, texts[first : first + TEXTS])
+        sizes[first : first + TEXTS] = np.diff(tokens.ends)
+        some = answered[slice(*begin[block : block + 2])]
+        spans[some] = token_spans(tokens, numbers[some] - first, answers[some])
+        yield {"context": tokens.flat.ids, "context_starts": tokens.flat.starts, "context_ends": tokens.flat.ends}
+    yield {SIZE.format("context"): sizes, "context_of": numbers}
+    questions = column(rows, "question")
+    for first in range(0, len(rows), ROWS):
+        some = slice(first, first + ROWS)
+        ids = [found[:max_question] for found in token_ids(tokenizer, questions[some])]
+        words = np.array([len(found) for found in ids], np.int64)
+        owner, *window = windows(sizes[numbers[some]], context_room(max_length, words, frame), overlap).T
+        firsts = (words + len(frame.prefix) + len(frame.middle))[owner]
+        labels = window_labels(spans[some][owner], np.stack(window, axis=1), firsts)
+        yield {**ragged_parts("question", ids, np.int32), "table": np.column_stack([owner + first, *window, labels]).astype(np.int32)}
 
 
-def _answer_span(row: QARow, tokens: Tokens) -> tuple[int, int] | None:
-    if not row.answers:
-        return None
-    start, text = row.answers[0]
-    return token_span(tokens, start, start + len(text))
+def answer_characters(rows: Sequence[QARow]) -> np.ndarray:
+    """Characters [start, end) of each row's first answer, −1 and −1 without one: int32 [Q, 2]."""
+    firsts = (answers[0] if answers else (-1, "") for answers in column(rows, "answers"))
+    return np.fromiter(((start, start + len(text)) for start, text in firsts), np.dtype((np.int32, 2)), len(rows))
 
 
 def loss(logits: torch.Tensor, targets: torch.Tensor, config) -> torch.Tensor:
@@ -121,13 +176,9 @@ class Reader:
     def __init__(self, features: Features, config):
         self.features, self.config, count = features, config, len(features.table)
         self.best, self.null = no_spans(count, config.n_best), np.full(count, np.nan, np.float32)
-        offsets, at = {}, 0
-        for context, tokens in features.contexts.items():
-            offsets[context], at = at, at + len(tokens.ids)
-        self.offsets = np.array([offsets[row.context] for row in features.rows], np.int64)  # where the context of a row begins in …
-        empty = np.zeros(1, np.int32)  # (a last token for windows without any)
-        self.starts = np.concatenate([*(tokens.starts for tokens in features.contexts.values()), empty])
-        self.ends = np.concatenate([*(tokens.ends for tokens in features.contexts.values()), empty])
+        tokens, numbers = features.contexts.tokens, features.contexts.numbers
+        self.offsets = tokens.ends[:-1][numbers]  # where the context of a row begins in …
+        self.starts, self.ends = tokens.flat[1:] if len(tokens.flat.ids) else np.zeros((2, 1), np.int32)
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
         """logits [B, T, 2] of the windows `items` [B], fp32. Raises ValueError, with the question's id, where they are no numbers."""
@@ -135,7 +186,7 @@ class Reader:
         place = np.arange(max(int((b - a).max()), 1))
         held = place < (b - a)[:, None]  # [B, M]
         here = np.where(held, self.features.firsts[items][:, None] + place, NULL)
-        token = np.where(held, (self.offsets[row] + a)[:, None] + place, -1)
+        token = np.where(held, (self.offsets[row] + a)[:, None] + place, 0)
         scores = np.where(held[..., None], logits[np.arange(len(items))[:, None], here], -np.inf).astype(np.float32)
         null = logits[:, NULL].sum(axis=1, dtype=np.float32)
         bad = ~np.isfinite(null) | (np.isnan(scores) | (scores == np.inf)).any(axis=(1, 2))
@@ -150,7 +201,10 @@ class Reader:
             part[items] = values
 
     def predictions(self) -> Answers:
-        """The answers, in the order of the rows. Raises ValueError, with its id, for a question a window of which was not scored."""
+        """The answers, in the order of the rows; the reader is used up. Raises ValueError, with its id, for a question without a score.
+
+        Windows come in the order of their questions, so a question's n-best can take the place of its windows', which is half the memory.
+        """
         rows, owners = self.features.rows, self.features.table[:, 0]
         count = np.bincount(owners, minlength=len(rows))
         lacking = np.concatenate([np.flatnonzero(count == 0), owners[np.isnan(self.null)]])
@@ -158,5 +212,12 @@ class Reader:
             raise ValueError(f"question {rows[lacking[0]].id}: none of its windows was scored, or not all, so it has no answer")
         null = np.full(len(rows), np.inf, np.float32)
         np.minimum.at(null, owners, self.null)
-        best = merge_windows(self.best, owners, len(rows))
-        return Answers([row.id for row in rows], null, best, probabilities(best, null), count)
+        ends = np.cumsum(count)
+        for first in range(0, len(rows), ROWS):
+            last = min(first + ROWS, len(rows))
+            some = slice(ends[first] - count[first], ends[last - 1])
+            merged = merge_windows(NBest(*(part[some] for part in self.best)), owners[some] - first, last - first)
+            for part, values in zip(self.best, merged, strict=True):
+                part[first:last] = values
+        best = NBest(*(part[: len(rows)] for part in self.best))
+        return Answers(column(rows, "id"), null, best, count)

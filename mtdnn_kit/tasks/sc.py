@@ -1,33 +1,39 @@
 """Sequence classification of a sentence or a pair of sentences: CoLA, MRPC, MNLI (paper, "Model")."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
 
+from mtdnn_kit.columns import Parts, Ragged, gathered, ragged, ragged_parts
+from mtdnn_kit.rowlist import column
 from mtdnn_kit.rows import SCRow
 from mtdnn_kit.tasks.labels import Reader, loss
 from mtdnn_kit.tasks.padding import Batch, pad
 
 HEAD = "AutoModelForSequenceClassification"
-__all__ = ["HEAD", "Features", "Reader", "encode", "features", "loss"]
+SETTINGS = ("max_length",)  # parameters on which the columns depend
+BLOCK = 4096  # sequences tokenised in one go
+__all__ = ["HEAD", "SETTINGS", "Features", "Reader", "encode", "encode_pairs", "features", "loss"]
 
 
 @dataclass(frozen=True)
 class Features:
     """One sequence a row."""
 
-    rows: list[SCRow]
-    ids: list[np.ndarray]
-    type_ids: list[np.ndarray]
+    rows: Sequence[SCRow]
+    ids: Ragged
+    type_ids: Ragged
     pad_id: int
     types: bool
 
     @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of each row [N]."""
-        return np.array([len(x) for x in self.ids], np.int64)
+        return self.ids.sizes
 
     def collate(self, items: np.ndarray) -> Batch:
         """inputs [B, T], targets int64 [B]."""
@@ -36,19 +42,28 @@ class Features:
         return Batch(inputs, torch.tensor([self.rows[i].label for i in items]), sum(map(len, ids)))
 
 
-def features(rows: list[SCRow], dataset, tokenizer, config, types: bool = True) -> Features:
-    """Sequences of at most `max_length` tokens; of a pair that is longer, the longer part is cut."""
-    pairs = [(row.first, row.second) for row in rows]
-    return Features(rows, *encode(tokenizer, pairs, config.max_length), tokenizer.pad_token_id, types)
+def features(rows: Sequence[SCRow], dataset, tokenizer, config, types: bool = True, columns: dict | None = None) -> Features:
+    """Sequences of at most `max_length` tokens; of a pair that is longer, the longer part is cut. columns: what `encode` gave."""
+    made = columns or gathered(encode(rows, tokenizer, config.max_length))
+    return Features(rows, ragged("ids", made), ragged("types", made), tokenizer.pad_token_id, types)
 
 
-def encode(tokenizer, pairs: list[tuple[str, str | None]], max_length: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def encode(rows: Sequence[SCRow], tokenizer, max_length: int) -> Parts:
+    """The columns of `Features`, part after part."""
+    return encode_pairs(tokenizer, zip(column(rows, "first"), column(rows, "second"), strict=True), max_length)
+
+
+def encode_pairs(tokenizer, pairs: Iterable[tuple[str, str | None]], max_length: int) -> Parts:
     """Token ids and token types of sentences (second None) or pairs, all of the one kind, special tokens included."""
-    if not pairs:
-        return [], []
-    firsts, seconds = zip(*pairs, strict=True)
-    second = None if seconds[0] is None else list(seconds)
-    batch = tokenizer(
-        list(firsts), second, truncation="longest_first", max_length=max_length, return_token_type_ids=True, return_attention_mask=False
-    )
-    return [np.array(x, np.int32) for x in batch["input_ids"]], [np.array(x, np.int32) for x in batch["token_type_ids"]]
+    pairs = iter(pairs)
+    while block := list(islice(pairs, BLOCK)):
+        firsts, seconds = map(list, zip(*block, strict=True))
+        batch = tokenizer(
+            firsts,
+            None if seconds[0] is None else seconds,
+            truncation="longest_first",
+            max_length=max_length,
+            return_token_type_ids=True,
+            return_attention_mask=False,
+        )
+        yield {**ragged_parts("ids", batch["input_ids"], np.int32), **ragged_parts("types", batch["token_type_ids"], np.int32)}

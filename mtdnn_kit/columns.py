@@ -1,0 +1,120 @@
+"""Texts and number lists of different lengths as a few flat arrays, in memory or mapped from .npy files. Nothing is pickled.
+
+A *column* is an array; what is too long for the memory comes as an iterator of parts, {name: array}, that are put one after another.
+Knows no row, no token and no cache. Shapes: N items.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+Parts = Iterator[dict[str, np.ndarray]]
+SIZE = "{}_sizes"  # the column that holds how many values each item of a ragged one has
+
+
+def ends_of(sizes: np.ndarray) -> np.ndarray:
+    """Where each item begins in a flat column, and where the last one ends: int64 [N + 1]; sizes [N]."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
+
+
+class Ragged(Sequence):
+    """N lists of numbers as one flat array; item i is values[ends[i] : ends[i + 1]], no copy."""
+
+    def __init__(self, values: np.ndarray, sizes: np.ndarray):
+        self.values, self.ends = values, ends_of(sizes)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        i = range(len(self))[i]
+        return self.values[self.ends[i] : self.ends[i + 1]]
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Numbers of each item [N]."""
+        return np.diff(self.ends)
+
+
+class Texts(Sequence):
+    """N texts as one array of UTF-8; a text is made when it is asked for."""
+
+    def __init__(self, values: np.ndarray, sizes: np.ndarray):
+        self.bytes, self.ends = memoryview(np.ascontiguousarray(values)), ends_of(sizes)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, i: int | slice) -> str | list[str]:
+        if isinstance(i, slice):
+            return [self[j] for j in range(len(self))[i]]
+        i = range(len(self))[i]
+        return str(self.bytes[self.ends[i] : self.ends[i + 1]], "utf-8")
+
+
+def ragged(name: str, arrays: dict[str, np.ndarray]) -> Ragged:
+    """The lists of column `name`, as `ragged_parts` gave them."""
+    return Ragged(arrays[name], arrays[SIZE.format(name)])
+
+
+def texts(name: str, arrays: dict[str, np.ndarray]) -> Texts:
+    """The texts of column `name`, as `text_parts` gave them."""
+    return Texts(arrays[name], arrays[SIZE.format(name)])
+
+
+def ragged_parts(name: str, items: Sequence[np.ndarray], kind: type) -> dict[str, np.ndarray]:
+    """Lists of numbers as columns of type `kind`."""
+    sizes = np.array([len(x) for x in items], np.int32)
+    return {name: np.concatenate([*items, np.zeros(0)]).astype(kind), SIZE.format(name): sizes}
+
+
+def text_parts(name: str, items: Sequence[str]) -> dict[str, np.ndarray]:
+    """Texts as columns. Raises UnicodeEncodeError for half a surrogate pair, which UTF-8 has not."""
+    coded = [text.encode() for text in items]
+    return {name: np.frombuffer(b"".join(coded), np.uint8), SIZE.format(name): np.array([len(x) for x in coded], np.int32)}
+
+
+def gathered(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Columns put together in memory."""
+    found = defaultdict(list)
+    for part in parts:
+        for name, values in part.items():
+            found[name].append(values)
+    return {name: values[0] if len(values) == 1 else np.concatenate(values) for name, values in found.items()}
+
+
+def write(folder: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
+    """NAME.npy for each column, in an existing folder, part after part: only one part is in memory at a time."""
+    files, shapes = {}, {}
+    with ExitStack() as opened:
+        for part in parts:
+            for name, values in part.items():
+                if name not in files:
+                    files[name] = opened.enter_context(open(folder / f"{name}.npy", "wb"))
+                    shapes[name] = [0, values.dtype, values.shape[1:]]
+                    _head(files[name], *shapes[name])
+                shapes[name][0] += len(values)
+                files[name].write(np.ascontiguousarray(values, shapes[name][1]).tobytes())
+        for name, file in files.items():
+            file.seek(0)
+            _head(file, *shapes[name])  # numpy leaves room for the number of items, which is known only now
+
+
+def _head(file, count: int, kind: np.dtype, rest: tuple) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (count, *rest)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def read(folder: Path) -> dict[str, np.ndarray]:
+    """The columns of a folder, mapped: their pages are the system's file cache, not this process's own memory. Read-only."""
+    return {file.stem: _mapped(file) for file in sorted(folder.glob("*.npy"))}
+
+
+def _mapped(file: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))  # numpy's own class for mapped arrays is slow to cut
+    except ValueError:  # nothing to map: an array without values
+        return np.load(file, allow_pickle=False)
