@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mtdnn_kit.asking import Model, decoded, features, window_logits
-from mtdnn_kit.spans import NULL, Tokens, token_span, tokenize
+from mtdnn_kit.spans import NULL, Tokens, tokenize
 from mtdnn_kit.tasks.qa import Features
 
 
@@ -93,8 +93,8 @@ def _pairs(tokens: Tokens, span: tuple[int, int], max_answer: int) -> list[tuple
     real = tokens.ends > tokens.starts
     firsts, lasts = np.flatnonzero(real & (tokens.starts == span[0])), np.flatnonzero(real & (tokens.ends == span[1]))
     exact = [(int(i), int(j)) for i in firsts for j in lasts if i <= j < i + max_answer]
-    cover = token_span(tokens, *span)
-    return exact or ([cover] if cover else [])
+    cover = np.flatnonzero(real & (tokens.ends > span[0]) & (tokens.starts < span[1]))
+    return exact or ([(int(cover[0]), int(cover[-1]))] if len(cover) else [])
 
 
 def _named(model: Model, windows: Features, item: int) -> list[tuple[str, str, int, int]]:
