@@ -17,6 +17,7 @@ import tracemalloc
 
 import numpy as np
 
+from mtdnn_kit.columns import Ragged
 from mtdnn_kit.config import DEFAULT_ENCODER, Config
 from mtdnn_kit.encoders import find_encoder
 from mtdnn_kit.model import load_tokenizer
@@ -101,7 +102,9 @@ def memory(features: qa.Features, logits: list, windows: int) -> tuple[float, fl
     rows = [row._replace(id=f"{i} {row.id}") for i in range(copies) for row in features.rows]
     table = np.tile(features.table, (copies, 1))
     table[:, 0] += np.repeat(np.arange(copies) * len(features.rows), len(features.table))
-    many = qa.Features(rows, features.questions * copies, features.contexts, table, features.frame, 0, True)
+    questions = Ragged(np.tile(features.questions.values, copies), np.tile(features.questions.sizes, copies))
+    contexts = qa.Contexts(rows, features.contexts.tokens, np.tile(features.contexts.numbers, copies))
+    many = qa.Features(rows, questions, contexts, table, features.frame, 0, True)
     tracemalloc.start()
     reader = qa.Reader(many, CONFIG)
     for i in range(copies):
