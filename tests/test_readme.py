@@ -95,10 +95,11 @@ def python(copy: Path, code: str) -> str:
 
 
 def test_the_python(copy):
-    training, differing, importing = (block for kind, block in BLOCKS if kind == "python")
+    training, differing, exploring, importing = (block for kind, block in BLOCKS if kind == "python")
     assert 'run_dir="runs/other")' in training
     python(copy, training.replace('run_dir="runs/other")', 'run_dir="runs/other", train_limit=40)'))
     assert "nothing is claimed beyond these two models" in python(copy, differing)
+    assert "Html(" in python(copy, exploring.replace("runs/demo/", "results/sample/")), "without a front end: the static view"
     code, hub = importing.strip().rsplit("\n", 1)
     assert hub.startswith('import_run("deepset/'), "needs the hub: an exported model stands in for it in test_imports"
     rows = map(json.loads, (copy / "mtdnn_kit/sample/squad/validation.jsonl").read_text().splitlines())

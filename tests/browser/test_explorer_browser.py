@@ -187,7 +187,7 @@ def test_what_is_shown_is_taken_along_and_a_favourite_is_there_after_a_reload(op
         expect(view.get_by_text("Written:")).to_contain_text({"Markdown": ".md", "HTML": ".html", "CSV": ".csv"}[kind])
     files = {file.suffix: file for file in (lab.folder / "results/sample/exports").iterdir()}
     assert question.rstrip("?") in files[".md"].read_text() and question in files[".html"].read_text()
-    rows = list(csv.DictReader(files[".csv"].open()))
+    rows = list(csv.DictReader(files[".csv"].read_text().splitlines()))
     shown = [row[2] for row in table(view, "which is")[2:]]
     assert [row["text"] or "nothing" for row in rows] == shown and len(shown) == 4
     view.get_by_label("note").fill("look again")
