@@ -39,6 +39,16 @@ TESTS = {  # file → tests that must notice
     "training": "training",
     "significance": "significance",
     "seeds": "seeds",
+    "outcomes": "outcomes",
+    "explorer/state": "state",
+    "lookup": "state",
+    "marks": "marks",
+    "favourites": "favourites",
+    "takeaway": "takeaway",
+    "choices": "choices",
+    "salience": "salience",
+    "asking": "asking",
+    "edits": "edits",
 }
 
 

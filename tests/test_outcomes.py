@@ -116,5 +116,12 @@ def test_kept_runs_score_at_their_tuned_thresholds_what_their_metrics_say():
         assert levels[scores.argmax()] == pytest.approx(run.metrics["squad"]["best_f1_threshold"])
 
 
+def test_a_third_run_can_differ_alone():
+    row = QARow("0", "", TEXT, "Which?", ((4, "old bridge"),))
+    same, other = scored(row, -1.0, [(4, 14)], 0.5), scored(row, -1.0, [(33, 37)], 0.5)
+    questions = [Question(row, {"A": same, "B": same, "C": other}), Question(row, {"A": same, "B": same, "C": same})]
+    assert of_questions(questions).at().differ.tolist() == [True, False] == [q.differ for q in questions]
+
+
 def test_no_questions():
     assert of_questions([]).at().em.shape == (0, 0)

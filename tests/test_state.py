@@ -125,6 +125,8 @@ def test_back_and_forward_go_where_one_was():
     state.open(2)
     state.travel(1)
     assert state.item.row.id == "2", "what lay ahead is forgotten"
+    state.travel(-1), state.travel(1), state.travel(-1)
+    assert state.item.row.id == "0"
     for _ in range(9):
         state.travel(-1)
     assert state.item.row.id == "1", "the first that was open"
