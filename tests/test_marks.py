@@ -101,9 +101,8 @@ def test_a_heat_strip_shows_what_is_likely_with_what_stands_around_it():
     assert plain(html) == " ⋯ w18 w19 w20 w21 w22 ⋯ w38 w39 w40 w41 w42 ⋯"
     titled = re.findall(r'title="(.*?)">(\w+)<', html)
     assert ("start 0.75, end 0.01", "w20") in titled and ("start 0.01, end 0.50", "w40") in titled
-    assert re.search(r"rgba\(0,114,178,0\.75\)[^,]*calc\(100% - 6px\).*?,linear-gradient\(rgba\(0,114,178,0\.01\)", html), (
-        "start above, end below"
-    )
+    start, end = (rf"rgba\(0,114,178,0\.{p}\)" for p in ("75", "01"))
+    assert re.search(rf"{start}[^,]*calc\(100% - 6px\)[^>]*?,linear-gradient\({end}", html), "start above, end below"
     assert "no token is likely" in heat_html(0, context, tokens, least=0.9)
     assert plain(heat_html(1, "<i>", [(0, 3, 0.9, 0.9)])) == "<i>"
 

@@ -38,6 +38,10 @@ def audit(part: Locator) -> list[str]:
 def shot(what: Page | Locator, name: str) -> Path:
     """A picture of a page or of a part of it, however long, in build/screenshots/NAME.png."""
     path = SHOTS / f"{name}.png"
+    if isinstance(what, Locator):  # JupyterLab scrolls its notebook: what is outside its window is in no picture
+        height = int(what.evaluate("node => node.scrollHeight"))
+        what.page.set_viewport_size({"width": what.page.viewport_size["width"], "height": max(height + 400, 1000)})
+        what.scroll_into_view_if_needed()
     what.screenshot(path=path, animations="disabled", **({"full_page": True} if isinstance(what, Page) else {}))
     return path
 
