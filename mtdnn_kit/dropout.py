@@ -49,7 +49,9 @@ def attention(module, query: Tensor, key: Tensor, value: Tensor, attention_mask:
 
     With dropout on a processor softmax(QKᵀ · scaling) V with `keep`; everything else goes to torch (`sdpa`).
     """
-    plain = key.shape[1] == query.shape[1] and options.get("position_bias") is None and not options.get("is_causal")
+    causal = options.get("is_causal")
+    causal = attention_mask is None and (getattr(module, "is_causal", True) if causal is None else causal)  # as transformers takes it
+    plain = key.shape[1] == query.shape[1] and options.get("position_bias") is None and not causal
     if not dropout or query.device.type != "cpu" or not plain:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, **options)
     scaling = options.get("scaling") or query.shape[-1] ** -0.5
