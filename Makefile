@@ -60,6 +60,10 @@ faults: env ## plants faults one at a time: the tests must notice each (some twe
 bench: env ## what is claimed about speed, measured here
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/driver.py
+	$(BIN)/python benchmarks/trainer.py $(ARGS)
+	$(BIN)/python benchmarks/step.py $(ARGS)
+	$(BIN)/python benchmarks/precision.py $(ARGS)
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 lab: env ## JupyterLab on this machine alone, with its token
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks

@@ -4,11 +4,11 @@
 
 Same windows (the kit's, of the same rows), encoder, batch of 16, dropout 0.1 in layers and attention, AdamW without decay, linear schedule,
 gradients clipped to 1, mean of start and end loss. `example`: every window padded to 384, fp32, shuffled. `tuned`: padded to the longest of
-a batch, grouped by length, bf16 where the hardware has it; with --compile `compiled`, tuned with torch_compile, too. Sides alternate in one
-process; windows/s over all of a training's loop, ratios of one repeat, medians. Each side sees all windows once (the Trainer's grouping
-puts long ones first, so a part of a pass would be unfair to it). The example, whose batches are all alike, takes a few steps: it is only timed.
-Losses of ours and of `tuned` go into benchmarks/loss.png. `mixture`: the kit's five tasks against the Trainer's question answering alone is
-no fair pair, since a Trainer has no loop over several tasks; the kit's own windows/s on it is printed without a peer.
+a batch, grouped by length, bf16 where the hardware has it; with --compile `compiled`, tuned with torch_compile, too.
+Sides alternate in one process; windows/s over all of a training's loop, ratios within a repeat, medians. Each side sees all windows once
+(the Trainer's grouping puts long ones first, so a part of a pass would be unfair to it). The example, whose batches are all alike, takes
+four steps: it is only timed. Losses of the kit and of `tuned` go into benchmarks/loss.png.
+`mixture` is the kit on the five tasks, in batches of 16 rows, without a peer: the Trainer has no loop over several tasks.
 """
 
 import argparse
