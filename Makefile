@@ -63,6 +63,10 @@ bench: env ## what is claimed about speed, measured here
 	$(BIN)/python benchmarks/nbest.py
 	$(BIN)/python benchmarks/explorer.py
 	$(if $(MTDNN_DATA),$(BIN)/python benchmarks/feed.py && $(BIN)/python benchmarks/growth.py,@echo "MTDNN_DATA names no folder of real rows: feed and growth are left out")
+	$(BIN)/python benchmarks/trainer.py $(ARGS)
+	$(BIN)/python benchmarks/step.py $(ARGS)
+	$(BIN)/python benchmarks/precision.py $(ARGS)
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 lab: env ## JupyterLab on this machine alone, with its token
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from mtdnn_kit import dropout
 from mtdnn_kit.encoders import EncoderError
 from mtdnn_kit.tasks import TYPES
 
@@ -38,6 +39,9 @@ class MultiTask(nn.Module):
         self.encoder, self.heads, self.specs = encoder, nn.ModuleDict(heads), specs
         if takes_whole_masks(encoder.config):
             encoder.register_forward_pre_hook(_whole_mask, with_kwargs=True)
+        for module in encoder.modules():
+            if isinstance(module, nn.Embedding):
+                module.register_forward_hook(_autocast)
 
     def forward(self, task: str, inputs: dict[str, Tensor]) -> Tensor:
         """Logits: qa [B, T, 2] (start, end; −inf at padding), sc [B, L], mcc [B, C]."""
@@ -88,7 +92,7 @@ def takes_token_types(config) -> bool:
 def takes_whole_masks(config) -> bool:
     """Whether the encoder's attention is torch's own and looks at every token: then it takes a mask of four dimensions as it is."""
     local = any(getattr(config, name, None) for name in ("sliding_window", "local_attention"))
-    return getattr(config, "_attn_implementation", None) == "sdpa" and not local
+    return getattr(config, "_attn_implementation", None) in ("sdpa", dropout.NAME) and not local
 
 
 def _whole_mask(encoder: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
@@ -98,6 +102,11 @@ def _whole_mask(encoder: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, d
     if mask is not None and mask.ndim == 2:
         kwargs = {**kwargs, "attention_mask": mask[:, None, None, :].bool()}
     return args, kwargs
+
+
+def _autocast(embedding: nn.Embedding, args: tuple, out: Tensor) -> Tensor:
+    """What is looked up, in bf16 under a processor's autocast: else all that is added to it is fp32, and cast again before each product."""
+    return out.to(torch.get_autocast_dtype("cpu")) if out.device.type == "cpu" and torch.is_autocast_enabled("cpu") else out
 
 
 def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head_dropout: float, max_length: int, seed: int) -> MultiTask:
@@ -113,6 +122,7 @@ def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head
     of_a_run = (path / "tasks.json").is_file()
     encoder = AutoModel.from_config(config, dtype=torch.float32) if of_a_run else _pretrained(path, config, f"{seed} encoder")
     model = MultiTask(encoder, {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}, specs)
+    dropout.install(model, encoder)
     if of_a_run:
         load_weights(model, load_file(path / "model.safetensors"), path, missing_heads=True)
     return model

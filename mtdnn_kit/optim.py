@@ -4,8 +4,12 @@ Decay is decoupled (Loshchilov & Hutter, 2019) and spares biases and LayerNorm. 
 decayed nor its moments moved (design, statement 11).
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
+
+PIECE = 2**18  # elements of a parameter that an update works on at a time: they and their moments fit a processor's cache
 
 
 class Adamax(torch.optim.Optimizer):
@@ -22,19 +26,43 @@ class Adamax(torch.optim.Optimizer):
     def step(self, closure=None):
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, group)
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if parameters:
+                self._update(parameters, group)
 
-    def _update(self, p: Tensor, group: dict) -> None:
-        state, (beta1, beta2) = self.state[p], group["betas"]
+    def _update(self, parameters: list[Tensor], group: dict) -> None:
+        """The formula for many tensors at once: on a GPU all of a group, on a processor pieces of each that stay in the cache."""
+        moments, rates = [self._moments(p) for p in parameters], [-group["lr"] / self._correction(p, group) for p in parameters]
+        for p, grad, m, u, rate in _pieces(parameters, [p.grad for p in parameters], *zip(*moments, strict=True), rates):
+            torch._foreach_lerp_(m, grad, 1 - group["betas"][0])
+            torch._foreach_mul_(u, group["betas"][1])
+            size = torch._foreach_abs(grad)
+            torch._foreach_add_(size, group["eps"])
+            torch._foreach_maximum_(u, size)
+            torch._foreach_mul_(p, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_addcdiv_(p, m, u, rate)
+
+    def _moments(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """m and u of a parameter, whose steps are one more now."""
+        state = self.state[p]
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(p), exp_inf=torch.zeros_like(p))
         state["step"] += 1
-        m, u = state["exp_avg"].lerp_(p.grad, 1 - beta1), state["exp_inf"].mul_(beta2)
-        torch.maximum(u, p.grad.abs().add_(group["eps"]), out=u)
-        correction = 1 - beta1 ** state["step"] if group["bias_correction"] else 1.0
-        p.mul_(1 - group["lr"] * group["weight_decay"]).addcdiv_(m, u, value=-group["lr"] / correction)
+        return state["exp_avg"], state["exp_inf"]
+
+    def _correction(self, p: Tensor, group: dict) -> float:
+        return 1 - group["betas"][0] ** self.state[p]["step"] if group["bias_correction"] else 1.0
+
+
+def _pieces(*columns: list) -> Iterator[tuple[list, ...]]:
+    """Lists of tensors that are updated together, and of their rates (the last column): on a GPU all, else PIECE elements of one."""
+    if columns[0][0].device.type != "cpu":
+        yield columns
+        return
+    for *tensors, rate in zip(*columns, strict=True):
+        whole = not all(x.is_contiguous() for x in tensors)
+        for piece in zip(*([x] if whole else x.view(-1).split(PIECE) for x in tensors), strict=True):
+            yield (*([part] for part in piece), [rate])
 
 
 def make_optimizer(name: str, model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:

@@ -31,6 +31,18 @@ def test_adamax_without_decay_is_torchs():
         assert torch.allclose(p, q, rtol=1e-12, atol=1e-14)
 
 
+def test_adamax_in_pieces_is_adamax(monkeypatch):
+    """A parameter is updated a piece at a time, whatever the pieces and whether it lies in one piece of memory."""
+    whole, cut, turned = two_layers(), two_layers(), two_layers()
+    turned[0].weight.data = turned[0].weight.data.T.contiguous().T
+    for model, piece in ((whole, 10**6), (cut, 5), (turned, 5)):
+        monkeypatch.setattr(optim, "PIECE", piece)
+        optimizer = optim.make_optimizer("adamax", model, 0.1, 0.01)
+        step(model, optimizer, 0), step(model, optimizer, 1)
+    for p, *others in zip(whole.parameters(), cut.parameters(), turned.parameters(), strict=True):
+        assert all(torch.allclose(p, q, rtol=1e-12) for q in others)
+
+
 @pytest.mark.parametrize(("name", "eps", "corrected"), [("adamax", 1e-8, True), ("adamax_mtdnn", 1e-6, False)])
 def test_adamax_follows_its_formula(name, eps, corrected):
     model = nn.Linear(1, 1, bias=False).double()

@@ -92,10 +92,11 @@ def test_the_loss_falls(config):
 
 
 @pytest.mark.parametrize("stop", [1, 5, 8, 11])
-@pytest.mark.parametrize("optimizer", ["adamax", "adamw"])
-def test_10_stop_at_any_step_and_resume_bit_for_bit(config, tmp_path, monkeypatch, stop, optimizer):
+@pytest.mark.parametrize(("optimizer", "precision"), [("adamax", "fp32"), ("adamw", "fp32"), ("adamax", "bf16")])
+def test_10_stop_at_any_step_and_resume_bit_for_bit(config, tmp_path, monkeypatch, stop, optimizer, precision):
     """Killed after any step, checkpoint or none: the same batches, rates, losses and weights. Dropout is on."""
-    whole = config(run_dir=str(tmp_path / "whole"), optimizer=optimizer, max_steps=12, qa_weight=0.5, checkpoint_every=4)
+    changes = dict(optimizer=optimizer, precision=precision, max_steps=12, qa_weight=0.5, checkpoint_every=4)
+    whole = config(run_dir=str(tmp_path / "whole"), **changes)
     reference = train(whole)
     add = Recorder.add
 
@@ -134,9 +135,10 @@ def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
         train(Config(**{**finished.config, "resume": True, "encoder_dropout": 0.2}))
 
 
-def test_15_the_same_seed_gives_the_same_run_in_any_process(config, tmp_path):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_15_the_same_seed_gives_the_same_run_in_any_process(config, tmp_path, precision):
     """Once here, after other use of the random generators, and once in a process of its own."""
-    one = config(run_dir=str(tmp_path / "one"), qa_weight=0.5)
+    one = config(run_dir=str(tmp_path / "one"), qa_weight=0.5, precision=precision)
     torch.manual_seed(1), torch.rand(3), np.random.seed(1)
     first = train(one)
     other = changed(one, run_dir=str(tmp_path / "two"))

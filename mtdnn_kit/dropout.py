@@ -1,0 +1,90 @@
+"""Dropout on a processor, in the layers and in the attention, at a small part of what torch's own costs there.
+
+Torch draws a number for every element, one after the other, and turns it into a mask in several slow passes; with dropout in the attention
+(12 heads × T × T numbers a window) most of a training step went into that (benchmarks/README.md). Here one random word of 64 bits serves
+four elements, whole-number operations make the mask of it, and windows go through the attention a few at a time, so that their scores stay
+in the cache. On a GPU everything is torch's own. Nothing here knows models, tasks or steps: numbers come from torch's generator, which
+whoever trains has seeded.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+NAME = "processor_dropout"  # of `attention` among transformers' implementations
+LEVELS = 2**15  # a probability is rounded to a multiple of 1 / LEVELS
+ONE = 0x3F80  # the bits of 1.0 in bf16
+CACHE = 8 * 2**20  # bytes of attention scores that are worked on together
+
+
+def keep(shape: tuple[int, ...], p: float, dtype: torch.dtype) -> tuple[Tensor, float]:
+    """A mask of `shape` on the processor, 0 with probability p and 1 otherwise, and the factor 1 / (1 − p) that belongs to it.
+
+    p is rounded to a multiple of 1 / 2¹⁵, in mask and factor alike. The numbers are of torch's generator, one of 64 bits for four elements.
+    """
+    dropped, count = min(round(p * LEVELS), LEVELS - 1), math.prod(shape)
+    drawn = torch.empty(-(-count // 4), dtype=torch.int64).random_().view(torch.int16)[:count].view(shape)
+    drawn.bitwise_and_(LEVELS - 1).sub_(dropped)  # below 0: dropped
+    drawn.bitwise_right_shift_(15).bitwise_not_().bitwise_and_(ONE)  # −1 and 0; 0 and −1; 0 and the bits of 1.0
+    return drawn.view(torch.bfloat16).to(dtype), LEVELS / (LEVELS - dropped)
+
+
+class Dropout(nn.Dropout):
+    """torch's Dropout, with `keep` where it trains on a processor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of any shape → each element 0 with probability p, else x / (1 − p)."""
+        if not self.training or self.p == 0 or x.device.type != "cpu":
+            return super().forward(x)
+        mask, factor = keep(x.shape, self.p, x.dtype)
+        return x * mask * factor
+
+
+def attention(module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0, **options):
+    """transformers' interface: query, key, value [B, heads, T, D], mask bool or added, [B or 1, 1, 1 or T, T] → [B, T, heads, D], None.
+
+    With dropout on a processor softmax(QKᵀ · scaling) V with `keep`; everything else goes to torch (`sdpa`).
+    """
+    causal = options.get("is_causal")
+    causal = attention_mask is None and (getattr(module, "is_causal", True) if causal is None else causal)  # as transformers takes it
+    plain = key.shape[1] == query.shape[1] and options.get("position_bias") is None and not causal
+    if not dropout or query.device.type != "cpu" or not plain:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, **options)
+    scaling = options.get("scaling") or query.shape[-1] ** -0.5
+    windows = max(1, CACHE // (query[0, ..., 0].numel() * key.shape[2] * query.element_size()))
+    masks = [None] * len(query) if attention_mask is None else _added(attention_mask, query).split(windows)
+    parts = zip((query * scaling).split(windows), key.split(windows), value.split(windows), masks, strict=False)
+    return torch.cat([_attend(*part, dropout) for part in parts]).transpose(1, 2).contiguous(), None
+
+
+def _added(mask: Tensor, query: Tensor) -> Tensor:
+    """The mask as numbers to add to the scores, [B, 1, 1 or T, T]; of a row that may look nowhere (padding) all are alike, none is NaN."""
+    if mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape, dtype=query.dtype).masked_fill_(~mask, torch.finfo(query.dtype).min)
+    return mask.to(query.dtype).expand(len(query), *mask.shape[1:])
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, dropout: float) -> Tensor:
+    """Attention of some windows, query already scaled: [B, heads, T, D]."""
+    scores = query @ key.transpose(2, 3)
+    weights = torch.softmax(scores if added is None else scores.add_(added), dim=-1)
+    mask, factor = keep(weights.shape, dropout, weights.dtype)
+    return (weights * mask) @ (value * factor)
+
+
+def install(model: nn.Module, encoder: nn.Module) -> None:
+    """Turns each torch Dropout of `model` into ours, with its rate; where its encoder's attention is torch's own (`sdpa`), that, too."""
+    for module in list(model.modules()):
+        for name, part in module.named_children():
+            if type(part) is nn.Dropout:
+                setattr(module, name, Dropout(part.p))
+    if getattr(encoder.config, "_attn_implementation", None) == "sdpa":
+        encoder.set_attn_implementation(NAME)
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
