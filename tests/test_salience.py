@@ -115,14 +115,15 @@ def test_the_model_is_left_as_it_was(model):
     for frozen, p in enumerate(model.net.parameters()):
         p.requires_grad_(frozen % 2 == 0)
     before = [(p.requires_grad, p.detach().clone()) for p in model.net.parameters()]
+    hooks = dict(source(model)._forward_hooks)
     with torch.no_grad():
         salience(model, QUESTION, PASSAGE)
-    assert not model.net.training and not source(model)._forward_hooks
+    assert not model.net.training and source(model)._forward_hooks == hooks
     for (grad, value), p in zip(before, model.net.parameters(), strict=True):
         assert p.grad is None and p.requires_grad == grad and torch.equal(p, value)
     with pytest.raises(ValueError, match="span: no window holds characters 500 to 510"):
         salience(model, QUESTION, PASSAGE, (500, 510))
-    assert not source(model)._forward_hooks
+    assert source(model)._forward_hooks == hooks
 
 
 def test_a_span_within_a_word_is_that_of_the_tokens_that_cover_it(families):
