@@ -20,21 +20,22 @@ from mtdnn_kit.paper import Example
 CELL = "text-align:left;vertical-align:top;padding:2px 10px;border-bottom:1px solid rgba(128,128,128,.35)"
 LONG = f"display:inline-block;min-width:7em;{BREAK}"  # a cell of any text
 NOTHING = "<i>nothing</i>"
+DEPTH = 21  # of the n-best, nothing among them
 
 
-def item_html(item: Question | Item) -> Html:
-    """A row of any task with every run's answer to it."""
-    return question_html(item) if isinstance(item, Question) else choice_html(item)
+def item_html(item: Question | Item, depth: int = DEPTH) -> Html:
+    """A row of any task with every run's answer to it; depth: how many of the n-best are behind the line that opens them."""
+    return question_html(item, depth=depth) if isinstance(item, Question) else choice_html(item)
 
 
-def question_html(question: Question, fold: bool = True) -> Html:
+def question_html(question: Question, fold: bool = True, depth: int = DEPTH) -> Html:
     """A question with its marked passage, and a table of the replies: answer, its kind, probabilities, null − best, EM, F1, n-best."""
     row = question.row
     spans = [(i, reply.start, reply.end) for i, reply in enumerate(question.replies.values()) if reply.start is not None]
     golds = [(start, start + len(text)) for start, text in row.answers]
     return Html(
         f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head(row.title, row.id)}<b dir="auto" style="{BREAK}">{escape(row.question)}</b>'
-        f"{passage_html(row.context, golds, spans, fold)}{_replies(question)}{_nbest(question)}</div>"
+        f"{passage_html(row.context, golds, spans, fold)}{_replies(question)}{_nbest(question, depth)}</div>"
     )
 
 
@@ -70,8 +71,8 @@ def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def side_by_side(items: Sequence[Question | Item]) -> Html:
-    """Rows one below the other, each as `item_html`."""
-    return Html("".join(map(item_html, items)) or "<i>no question to show</i>")
+    """Rows one below the other, each as `item_html`, with the five best."""
+    return Html("".join(item_html(item, depth=5) for item in items) or "<i>no question to show</i>")
 
 
 def examples_html(questions: Sequence[Question], examples: Sequence[Example]) -> Html:
@@ -131,18 +132,18 @@ def _two(value: float | None, sign: str = "", digits: int = 2) -> str:
     return "" if value is None or not np.isfinite(value) else f"{value:{sign}.{digits}f}"
 
 
-def _nbest(question: Question) -> str:
+def _nbest(question: Question, depth: int) -> str:
     """Every run's n-best with probabilities, nothing among them, behind a line that opens it."""
     columns = []
     for i, (name, reply) in enumerate(question.replies.items()):
         if reply.best:
             found = [(p, f'<span dir="auto" style="{BREAK}">{escape(question.row.context[a:b])}</span>') for a, b, p in reply.best]
-            found = sorted([*found, (reply.nothing or 0.0, NOTHING)], key=lambda pair: -pair[0])
+            found = sorted([*found, (reply.nothing or 0.0, NOTHING)], key=lambda pair: -pair[0])[:depth]
             columns.append((f"{key_html(i)} {name_html(name)}", [f"{p:.3f} {text}" for p, text in found]))
     if not columns:
         return ""
-    depth = max(len(column) for _, column in columns)
-    rows = [[column[k] if k < len(column) else "" for _, column in columns] for k in range(depth)]
+    longest = max(len(column) for _, column in columns)
+    rows = [[column[k] if k < len(column) else "" for _, column in columns] for k in range(longest)]
     table = table_html([name for name, _ in columns], rows)
     return f'<details><summary style="cursor:pointer">n-best</summary>{table}</details>'
 
