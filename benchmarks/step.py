@@ -72,12 +72,12 @@ def main() -> None:
 
         profiler = profile()
         profiler.start()
-        run = train(config, setup, watch)
+        precision = train(config, setup, watch).manifest["precision"]
     times: dict[str, float] = {}
     for event in profiler.key_averages():
         times[kind_of(event.key)] = times.get(kind_of(event.key), 0) + event.self_cpu_time_total / 1e6
     total, encoder = sum(times.values()), sum(6 * n for n in (4 * 384 * 384, 2 * 384 * 1536)) * 6
-    print(f"{heading()}; {run.manifest['precision']}, {steps} steps, {found['tokens'] / steps:,.0f} tokens a step")
+    print(f"{heading()}; {precision}, {steps} steps, {found['tokens'] / steps:,.0f} tokens a step")
     for name, seconds in sorted(times.items(), key=lambda item: -item[1]):
         print(f"{name:32} {seconds / total:6.1%} {1000 * seconds / steps:7.0f} ms")
     rate = products()
