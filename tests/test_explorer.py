@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from html import unescape
 
 import pytest
@@ -383,3 +385,9 @@ def test_what_cannot_be_explored_is_said():
     with pytest.raises(CompareError, match="task: not every run keeps answers to 'mrpc'; all do to squad"):
         explore(KEPT, task="mrpc")
     assert shared_tasks(compare.named(KEPT))[0] == "squad"
+
+
+def test_importing_the_explorer_makes_no_widget():
+    """A notebook that has made one is saved with a script for it."""
+    code = "import mtdnn_kit.explorer.widgets; from ipywidgets.widgets.widget import _instances; print(len(_instances))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "0\n"

@@ -25,7 +25,7 @@ TROUBLE = (ValueError, OSError, LockedError)  # what a control says instead of f
 SCORES = ("EM", "F1", "span F1")
 OF = ("the open row", "what is asked")
 WIDE = {"description_width": "initial"}
-LINE = w.Layout(flex_flow="row wrap", align_items="center")
+LINE = {"flex_flow": "row wrap", "align_items": "center"}  # of a layout; a widget made here would be in every notebook that imports this
 
 
 class Panel:

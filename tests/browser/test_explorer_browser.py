@@ -107,7 +107,9 @@ def test_notebook_04_shows_what_the_run_folders_hold(open_notebook, kept, sample
         expect(view).to_contain_text(key)
         expect(view.locator("b[dir=auto]").first).to_have_text(rows[key].question)
         view.get_by_role("button", name="next").click()
+        expect(view.locator("b[dir=auto]").first).not_to_have_text(rows[key].question)
     choose(view, "outcome", "all (")
+    expect(view.get_by_role("status").first).to_contain_text(f"{len(rows)} of {len(rows)} rows pass")
     view.get_by_label("find").fill("moons")
     moons = [row for row in sample if "moons" in (row.question + row.context).lower()]
     expect(view.get_by_role("status").first).to_contain_text(f"{len(moons)} of {len(rows)} rows pass")
