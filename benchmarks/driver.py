@@ -24,7 +24,8 @@ from pathlib import Path
 folder = Path(run_dir)
 (folder / "config.yaml").write_text("tasks: [squad]")
 (folder / "log.jsonl").write_text("".join(json.dumps({"step": k + 1, "task": "squad", "loss": 1.0}) + "\\n" for k in range(1000)))
-(folder / "manifest.json").write_text(json.dumps({"status": "finished", "steps": 1000, "draws": {"squad": 1000}}))
+(folder / "m.partial").write_text(json.dumps({"status": "finished", "steps": 1000, "draws": {"squad": 1000}}))
+(folder / "m.partial").rename(folder / "manifest.json")
 """
 
 

@@ -327,7 +327,9 @@ folder = os.path.dirname(given["made"])
 open(given["made"], "w").write('{"cells": []}')
 open(folder + "/config.yaml", "w").write("tasks: [squad]")
 open(folder + "/log.jsonl", "w").write("".join('{"step": %d, "task": "squad", "loss": 1.0}\\n' % (k + 1) for k in range(1000)))
-open(folder + "/manifest.json", "w").write('{"status": "finished", "steps": 1000, "draws": {"squad": 1000}}')
+with open(folder + "/manifest.partial", "w") as file:
+    file.write('{"status": "finished", "steps": 1000, "draws": {"squad": 1000}}')
+os.rename(folder + "/manifest.partial", folder + "/manifest.json")  # whole or not at all, as a run writes it
 """
 
 
