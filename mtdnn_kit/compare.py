@@ -71,8 +71,9 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
 
     Raises CompareError where a run is named twice.
     """
-    if isinstance(runs, str):
-        raise CompareError(f"runs: {runs!r} is text; it must be a list of run folders (papermill: -y 'runs: [a, b]')")
+    if isinstance(runs, str) or not isinstance(runs, Iterable):
+        kind = "text" if isinstance(runs, str) else type(runs).__name__
+        raise CompareError(f"runs: {runs!r} is {kind}; it must be a list of run folders (papermill: -y 'runs: [a, b]')")
     found = [run if isinstance(run, Run) else Run(run) for run in runs]
     names = ["+".join(kind.upper() for kind in ("qa", "mcc", "sc") if kind in run.types.values()) for run in found]
     if len(set(names)) < len(names):

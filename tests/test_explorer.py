@@ -382,6 +382,11 @@ def test_without_a_front_end_the_first_disagreements_stay_as_html(monkeypatch, n
 def test_what_cannot_be_explored_is_said():
     with pytest.raises(CompareError, match="0 runs; the explorer shows 1 to 6"):
         explore([])
+    with pytest.raises(CompareError, match="runs: None is NoneType; it must be a list of run folders"):
+        explore(None)
+    for show in (-1, "3", True):
+        with pytest.raises(CompareError, match="show: .* must be a whole number, 0 or more"):
+            explore(KEPT, show=show, live=False)
     with pytest.raises(CompareError, match="task: not every run keeps answers to 'mrpc'; all do to squad"):
         explore(KEPT, task="mrpc")
     assert shared_tasks(compare.named(KEPT))[0] == "squad"
@@ -391,3 +396,13 @@ def test_importing_the_explorer_makes_no_widget():
     """A notebook that has made one is saved with a script for it."""
     code = "import mtdnn_kit.explorer.widgets; from ipywidgets.widgets.widget import _instances; print(len(_instances))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "0\n"
+
+
+def test_a_task_that_cannot_be_opened_leaves_the_one_that_is(tmp_path):
+    shutil.copytree(KEPT[2], tmp_path / "run")
+    (tmp_path / "run/predictions/mrpc.jsonl").write_text('{"id": 0, "label": 1}\n')
+    explorer = opened(compare.named([tmp_path / "run"]))
+    before = explorer.view.value
+    explorer.task.value = "mrpc"
+    assert "line 1: row 0: None should be 2 probabilities" in explorer.status.value
+    assert (explorer.task.value, explorer.view.value) == ("squad", before)

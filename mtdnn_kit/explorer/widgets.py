@@ -35,6 +35,8 @@ def explore(
     by_name = named(runs)
     if not 1 <= len(by_name) <= MOST:
         raise CompareError(f"runs: {len(by_name)} runs; the explorer shows 1 to {MOST}")
+    if type(show) is not int or show < 0:
+        raise CompareError(f"show: {show!r} must be a whole number, 0 or more: how many rows the static view shows")
     tasks = shared_tasks(by_name)
     if (task or tasks[0]) not in tasks:
         raise CompareError(f"task: not every run keeps answers to {task!r}; all do to {', '.join(tasks)}")
@@ -143,7 +145,7 @@ class Explorer:
             start = (place or 0) // PAGE * PAGE
             _set(self.rows, [(_label(state, i), i) for i in range(start, min(start + PAGE, n))], place)
             self.number.max, self.number.value = max(n, 1), (place or 0) + 1
-            self.text.value = state.filter.text
+            self.text.value, self.task.value = state.filter.text, self.name  # of a task that could not be opened, the one that is
         where = f"list: {start + 1:,} to {min(start + PAGE, n):,}" if n else "nothing to list"
         lost = "" if place is not None or state.opened is None else "; the open row is not among them"
         self.status.value = f'<div role="status">{n:,} of {len(state.rows):,} rows pass ({where}){lost}</div>'
