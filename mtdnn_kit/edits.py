@@ -28,7 +28,7 @@ COMMON = _words(
 LINKS = r"(?: (?:of|the|de|la|von|van|der|den|du|da|di|el)){0,2} "  # within a name: Bank of England, Ludwig van Beethoven
 STOP = re.compile(r"""([.!?…]+["'”’)\]]*)\s+|[。！？]+\s*|\n\s*\n""")
 NAME_WORD = re.compile(r"(?:[A-Z]\.){2,}|\w+(?:['’-]\w+)*?(?=['’]s\b|\b(?!['’-]\w))")
-PIECES = tuple(map(re.compile, (r"[^.!?。\n]+[.!?。\n]*\s*|[.!?。\n]+\s*", r"\s+|\w+|[^\w\s]")))  # sentences, roughly; words and signs
+PIECES = tuple(map(re.compile, (r"\s+|[^\s.!?。][^.!?。\n]*[.!?。]*|[.!?。]+", r"\s+|\w+|[^\w\s]")))  # sentences, roughly; words and signs
 WORK = 100_000  # pairs of equal pieces that are looked at: a fraction of a second; with more, all that is between equal ends is changed
 
 HAVE, DO = _words("has have had"), _words("do does did")

@@ -213,3 +213,11 @@ def test_changes_of_a_long_passage_are_still_by_words_and_of_one_without_sentenc
     assert sum(kind == "cut" for kind, _ in changes) == swapped > 500
     before, after = "b a " * 6000 + "x", "a " * 6000 + "b"
     assert whole(word_changes(before, after)) == (before, after)
+
+
+def test_a_sentence_that_stays_is_the_same_whatever_goes_around_it():
+    before = "A compass points along the lines of the field. Sailors used a needle by the twelfth century. The needle errs."
+    kept = "Sailors used a needle by the twelfth century."
+    assert word_changes(before, kept) == [
+        ("cut", "A compass points along the lines of the field. "), ("same", kept), ("cut", " The needle errs."),
+    ]  # fmt: skip

@@ -187,7 +187,7 @@ def asked_html(asked: Question, before: Question | None) -> Html:
     for name, reply in asked.replies.items():
         old = before.replies[name]
         same = exact(reply.text, [old.text]) > 0
-        change = "the same" if same else f"<b>{answer_html(old)} → {answer_html(reply)}</b>"
+        change = "the same" if same else f'<b dir="auto">{escape(old.text) or NOTHING} → {escape(reply.text) or NOTHING}</b>'
         rows.append([key_html(list(before.replies).index(name)), name_html(name), answer_html(old), answer_html(reply), change])
     return Html(f"{question_html(asked)}{table_html(('', 'model', 'before', 'now', 'change'), rows)}")
 
