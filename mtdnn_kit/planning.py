@@ -107,7 +107,7 @@ def _like(config: Config, earlier: list[tuple[Config, float]]) -> tuple[float | 
 
 def probe(config: Config) -> float:
     """Seconds a step of the first few steps of a run."""
-    short = dict(max_steps=PROBE, eval_limit=1, log_every=1, checkpoint_every=None, eval_every=None, interference_every=None)
+    short = dict(max_steps=PROBE, eval_limit=1, log_every=1, checkpoint_every=None, eval_every=None, interference_every=None, log_with=None)
     with tempfile.TemporaryDirectory() as folder:
         log = train(replace(config, run_dir=folder, **short), watch=lambda _: None).log()
     return float(np.mean([record["tokens"] / record["tokens_per_second"] for record in log[1:]]))

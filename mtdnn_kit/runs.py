@@ -17,7 +17,7 @@ import yaml
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
 from mtdnn_kit.folders import WriteError, write_folder, write_whole
 
-RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every"}
+RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "log_with"}
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 
 
