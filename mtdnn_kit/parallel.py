@@ -25,7 +25,7 @@ from mtdnn_kit.config import ConfigError
 WAIT = timedelta(days=7)  # that a process may wait for what another one does alone: reading rows, scoring
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 START = "Start with `accelerate launch` or `notebook_launcher`, or unset WORLD_SIZE."
-FAILED, READ = "mtdnn-kit/failed", "mtdnn-kit/read"  # in the process group's store: why one left, and how many know
+FAILED, SEEN = "mtdnn-kit/failed", "mtdnn-kit/seen"  # in the process group's store: why one left, and how many know
 LINGER = 5.0  # seconds that rank 0, which may hold the store, stays for the others to read
 T = TypeVar("T")
 
@@ -175,18 +175,21 @@ class World:
         if self.size == 1 or error is None or not dist.is_initialized():
             return
         words, lost = store(), isinstance(error, RuntimeError) and ("gloo" in str(error) or isinstance(error, dist.DistError))
+        if isinstance(error, OtherRankError):
+            _seen(words)
         why = _read(words) if lost else _write(words, f"rank {self.rank}: {_said(error)}")
         if dist.get_backend() == "gloo":  # an NCCL group may wait here; the launcher ends it
             dist.destroy_process_group()
         if lost:
             raise OtherRankError(f"rank {self.rank} of {self.size} cannot go on: {why}") from error
-        if self.first and isinstance(error, Exception):  # the words may be kept in this very process
-            _wait_until_read(words, self.size - 1)
+        if self.first and isinstance(error, Exception) and not isinstance(error, OtherRankError):
+            _wait_until_seen(words, self.size - 1)  # the words may be kept in this very process
 
 
 def _write(words: Any, text: str) -> None:
-    with suppress(RuntimeError):  # whoever held the store may be gone
-        words.set(FAILED, text)
+    with suppress(RuntimeError):  # whoever held the store may be gone; what was said first stays
+        if not words.check([FAILED]):
+            words.set(FAILED, text)
 
 
 def _read(words: Any) -> str:
@@ -194,15 +197,20 @@ def _read(words: Any) -> str:
     with suppress(RuntimeError):
         if words.check([FAILED]):
             text = words.get(FAILED).decode()
-            words.add(READ, 1)
+            _seen(words)
             return text
     return "another one has ended; its own message says why"
 
 
-def _wait_until_read(words: Any, readers: int) -> None:
+def _seen(words: Any) -> None:
+    with suppress(RuntimeError):
+        words.add(SEEN, 1)
+
+
+def _wait_until_seen(words: Any, readers: int) -> None:
     until = time.monotonic() + LINGER
     with suppress(RuntimeError):
-        while words.add(READ, 0) < readers and time.monotonic() < until:
+        while words.add(SEEN, 0) < readers and time.monotonic() < until:
             time.sleep(0.02)
 
 

@@ -7,6 +7,7 @@ a device, make the same steps on a share of each batch; rank 0 alone writes. Nee
 
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -73,10 +74,10 @@ def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable | None, sto
     before = world.alone(partial(_manifest_of, run, setup, need))
     accelerator, precision = _accelerator(config, run, world, before.get("precision"))
     run_manifest = world.alone(partial(_start, run, setup, accelerator.device, precision, before.get("start"), need))
-    with guards.accounted(run, run_manifest) if world.first else nullcontext():
+    with guards.accounted(run, run_manifest) if world.first else nullcontext(), world:
         optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
         with guards.memory(setup, doing="the model on the device"):
-            joined, optimizer = accelerator.prepare(model, optimizer)  # of several processes DDP around the model, else the model
+            joined, optimizer = _prepared(accelerator, model, optimizer)
         done, seconds, sizes = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
         log = Recorder(run, setup, done, sizes, watch, Trackers(accelerator, config, done)) if world.first else None
 
@@ -194,6 +195,13 @@ def _accelerator(config: Config, run: Run, world: World, kept_precision: str | N
     more = tracker_options(config, run) if world.first else {}
     mixed = "bf16" if precision == "bf16" else "no"
     return Accelerator(mixed_precision=mixed, cpu=device.type == "cpu", kwargs_handlers=[ddp], **more), precision
+
+
+def _prepared(accelerator: Accelerator, model: MultiTask, optimizer) -> tuple:
+    """Model and optimizer on the device; of several processes DDP around the model."""
+    with warnings.catch_warnings():  # torch has a new name for it, which accelerate does not know yet
+        warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
+        return accelerator.prepare(model, optimizer)
 
 
 def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None, need: dict[str, int]) -> dict:

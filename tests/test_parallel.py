@@ -142,6 +142,7 @@ def test_a_rank_that_is_killed_ends_the_others():
 
 # Training
 
+UNFELT = ("key.bias", "squad.qa_outputs.bias", "swag.classifier.bias")  # a softmax does not feel them: their gradient is rounding alone
 STILL = dict(encoder_dropout=0.0, head_dropout=0.0)
 MIX = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=None, epochs=2.0, train_limit=9, eval_limit=6, max_length=160)
 
@@ -167,10 +168,11 @@ def test_two_ranks_with_half_a_batch_each_are_one_rank_with_the_whole(config, tm
     for a, b in zip(log_of(one), log_of(two), strict=True):
         assert {**a, "loss": 0, "grad_norm": 0} == {**b, "loss": 0, "grad_norm": 0}, "the same step; the tokens are of all ranks"
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-4) and b["grad_norm"] == pytest.approx(a["grad_norm"], rel=1e-3)
-    a, b = weights_of(one), weights_of(two)
+    a, b, began = weights_of(one), weights_of(two), build_model(setup.encoder.path, setup.specs, 0, 0, 160, whole.seed).tensors()
     for name in a:
-        if not name.endswith("key.bias"):  # a softmax does not feel it: its gradient is rounding alone
-            assert torch.allclose(a[name], b[name], rtol=1e-3, atol=2e-5), name
+        if not name.endswith(UNFELT):
+            moved, apart = (a[name] - began[name]).abs().mean(), (a[name] - b[name]).abs().mean()
+            assert apart <= 0.01 * moved + 1e-7, name
     for task in ("swag", "cola"):
         for x, y in zip(one.choices(task), two.choices(task), strict=True):
             assert np.allclose(x["probabilities"], y["probabilities"], atol=1e-4)
