@@ -23,10 +23,11 @@ ALLOWED = {
     "config": "registry values",
     "runs": "config",
     "nbest": "runs",
-    "encoders": "config",
+    "hub": "registry rows",
+    "encoders": "config hub",
     "devices": "config",
     "locks": "",
-    "sources": "cache registry rowlist rows",
+    "sources": "cache hub registry rowlist rows",
     "slices": "metrics rows",
     "tasks.padding": "",
     "tasks.labels": "metrics rowlist",
@@ -92,7 +93,7 @@ ONLY = {
     "papermill": {"worker", "page"},
     "nbconvert": {"page"},
     "ray": {"engines"},
-    "datasets": {"sources"},
+    "datasets": {"hub"},
 }
 
 
@@ -140,7 +141,7 @@ def test_a_library_is_imported_where_it_belongs(library):
 
 
 def test_datasets_is_imported_only_to_reach_the_hub():
-    tree = modules()["sources"]
+    tree = modules()["hub"]
     assert not any(i.split(".")[0] == "datasets" for node in tree.body for i in imports(node) if not isinstance(node, ast.FunctionDef))
 
 
