@@ -74,6 +74,14 @@ def read_header(file: Path) -> None:
         raise EncoderError(f"{file}: no whole safetensors file ({error}), and nothing else is read: copy it again") from None
 
 
+def read_weights(file: Path) -> dict:
+    """{name: tensor} of a safetensors file. Raises EncoderError as `read_header`."""
+    from safetensors.torch import load_file
+
+    read_header(file)
+    return load_file(file)
+
+
 def _locate(name: str) -> tuple[str, Path]:
     shelf = os.environ.get("MTDNN_ENCODERS")
     for folder in filter(None, (resolve(name), shelf and Path(shelf).expanduser() / name)):
