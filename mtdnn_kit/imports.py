@@ -18,11 +18,12 @@ from mtdnn_kit.config import Config, resolve
 from mtdnn_kit.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.encoders import Encoder, EncoderError, find_encoder
 from mtdnn_kit.evaluation import evaluate
+from mtdnn_kit.folders import write_folder, write_json, write_whole
 from mtdnn_kit.metrics import matched, qa_scores
 from mtdnn_kit.model import OURS, MultiTask, build_model, load_encoder_config, load_tokenizer, save_model, takes_token_types
 from mtdnn_kit.preparation import make_features, read_rows
 from mtdnn_kit.rows import QARow, gold_texts
-from mtdnn_kit.runs import Run, RunError, claim, code_hash, write_folder, write_json, write_whole
+from mtdnn_kit.runs import Run, RunError, claim, code_hash
 
 ANSWERS = ("eval_limit", "define")  # the settings that a predictions file can have
 

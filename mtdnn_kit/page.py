@@ -6,7 +6,7 @@ from nbconvert import HTMLExporter
 from papermill import PapermillExecutionError
 
 from mtdnn_kit.config import resolve
-from mtdnn_kit.runs import write_whole
+from mtdnn_kit.folders import write_whole
 from mtdnn_kit.studies import StudyError
 from mtdnn_kit.worker import execute
 

@@ -1,7 +1,6 @@
 """The run folder: what a run leaves behind, and reading it back. Files and their names; no model, no torch.
 
-Each file is whole or absent: it is written beside its place, synced and renamed. A run counts as finished when its manifest says so,
-and that is written last.
+Each file is whole or absent (`folders`). A run counts as finished when its manifest says so, and that is written last.
 """
 
 import gzip
@@ -10,52 +9,19 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
+from mtdnn_kit.folders import write_folder, write_whole
 
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every"}
 
 
 class RunError(ValueError):
     """A run folder that is not what it should be; says which file, and what to do."""
-
-
-def write_whole(path: Path, data: str | bytes) -> None:
-    """Writes a file so that it is there whole or not at all, even if the machine stops."""
-    write_parts(path, [data.encode() if isinstance(data, str) else data])
-
-
-def write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """`write_whole` of what comes in parts."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def write_json(path: Path, value) -> None:
-    """Writes indented JSON, whole or not at all. Raises ValueError on NaN and infinity, which JSON has not."""
-    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Makes a folder that is there whole or not at all: `fill` writes into it under another name."""
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    fill(partial)
-    for file in partial.rglob("*"):
-        if file.is_file():
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(partial, path)
 
 
 def code_hash() -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from mtdnn_kit.baseline import lexical_answers
 from mtdnn_kit.compare import CompareError, Question
 from mtdnn_kit.differences import setting_table, value
+from mtdnn_kit.folders import write_whole
 from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.paper import TABLES
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow, gold_texts
-from mtdnn_kit.runs import Run, write_whole
+from mtdnn_kit.runs import Run
 
 
 def score_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], table: str | None = None) -> list[dict]:
