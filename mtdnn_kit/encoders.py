@@ -39,7 +39,7 @@ class Encoder:
 
 
 def find_encoder(name: str) -> Encoder:
-    """The files of the encoder `name`. Raises EncoderError: not found, without safetensors, damaged, or not the weights that the name means."""
+    """The files of the encoder `name`. Raises EncoderError: not found, no safetensors, damaged, or not what the name means."""
     origin, path = _locate(name)
     weights = sorted(path.glob("*.safetensors"))
     if not (path / "config.json").is_file() or not weights:

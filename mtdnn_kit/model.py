@@ -73,7 +73,9 @@ def load_encoder_config(path: Path, max_length: int):
     try:
         config = AutoConfig.from_pretrained(path, **OURS)
     except (OSError, ValueError, KeyError) as error:
-        raise EncoderError(f"encoder {path.name!r}: its config.json is of no model that transformers knows; code is not run ({error})") from None
+        raise EncoderError(
+            f"encoder {path.name!r}: its config.json is of no model that transformers knows; code is not run ({error})"
+        ) from None
     if (
         config.is_encoder_decoder
         or getattr(config, "is_decoder", False)

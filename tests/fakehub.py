@@ -1,6 +1,6 @@
-"""A Hugging Face hub on this machine, as far as its client and `datasets` ask it; who owns a repository says how it fails.
+"""A Hugging Face hub on this machine, as far as its client and `datasets` ask; a repository's owner says how it fails.
 
-Owners: `good`; `silent` (takes the connection, never answers), `stalls` (half of a large file, then nothing), `resets` (half of it, then the
+`good`; `silent` (takes the connection, never answers), `stalls` (half of a large file, then nothing), `resets` (half of it, then the
 connection is cut), `busy` (429, in an hour again), `wrong` (one bit of a large file flipped).
 """
 
@@ -81,7 +81,13 @@ class Handler(BaseHTTPRequestHandler):
         if rest.startswith("paths-info/"):
             wanted = json.loads(body)["paths"]
             return self.answer(json.dumps([entry(path, data) for path, data in files.items() if path in wanted]).encode())
-        about = {"id": name.partition("/")[2], "sha": COMMIT, "siblings": [{"rfilename": path} for path in files], "tags": [], "private": False}
+        about = {
+            "id": name.partition("/")[2],
+            "sha": COMMIT,
+            "siblings": [{"rfilename": path} for path in files],
+            "tags": [],
+            "private": False,
+        }
         return self.answer(json.dumps(about).encode(), 200 if rest in ("", "revision/main", f"revision/{COMMIT}") else 404)
 
     def tree(self, files: dict[str, bytes], folder: str) -> None:

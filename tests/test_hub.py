@@ -1,4 +1,4 @@
-"""The hub as it fails: silence, a download that stops halfway, a connection that is cut, a busy server, a file that is not what it should be.
+"""The hub as it fails: silence, a download that stops halfway, a connection that is cut, a busy server, a wrong file.
 
 One process with the hub's real client and `datasets`, HF_ENDPOINT set to a hub on this machine (`fakehub`), goes through all of it; the
 seconds that a request may take are set to one. What it says of each repository, and how often each file was asked for, is looked at here.
@@ -7,6 +7,7 @@ seconds that a request may take are set to one. What it says of each repository,
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -57,7 +58,12 @@ def told(tmp_path_factory) -> dict:
     made |= {f"datasets/{owner}/rows": {"README.md": b"#", "data/train-00000-of-00001.parquet": table()} for owner in OWNERS}
     made["datasets/good/scripted"] = {"README.md": b"#", "scripted.py": b"open('HACKED', 'w')"}
     made["models/good/pickled"] = {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04."}
-    names = [f"{owner}/{kind}" for owner in OWNERS for kind in ("model", "rows")] + ["wrong/rows", "good/scripted", "nobody/model", "nobody/rows"]
+    names = [f"{owner}/{kind}" for owner in OWNERS for kind in ("model", "rows")] + [
+        "wrong/rows",
+        "good/scripted",
+        "nobody/model",
+        "nobody/rows",
+    ]
     home = tmp_path_factory.mktemp("home")
     with FakeHub(made) as hub:
         seconds = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
@@ -82,11 +88,11 @@ def test_one_that_does_not_is_said_with_what_to_do(told, owner):
         "resets": "ReadError|Connection reset",
         "busy": "it answers 429 Too Many Requests",
     }[owner]
-    import re
-
     model, rows = told[f"{owner}/model"], told[f"{owner}/rows"]
     assert re.match(rf"EncoderError: encoder '{owner}/model' could not be fetched .*({why})\)\. Give a folder that holds", model)
-    assert re.match(rf"DataError: hub {owner}/rows: the Hugging Face hub can't be reached \(.*({why})\) and no copy is cached. Either", rows)
+    assert re.match(
+        rf"DataError: hub {owner}/rows: the Hugging Face hub can't be reached \(.*({why})\) and no copy is cached. Either", rows
+    )
 
 
 def test_nothing_is_asked_for_a_third_time(told):
