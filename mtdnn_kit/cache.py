@@ -85,7 +85,10 @@ def _opened(entry: Path) -> dict[str, np.ndarray]:
         raise DamagedError("its files are not those that were written")
     if os.access(entry / SUMS, os.W_OK):
         os.utime(entry / SUMS)  # used now
-    return read(entry)
+    try:
+        return read(entry)
+    except ValueError as error:  # no array of numbers: somebody wrote both the file and its sum
+        raise DamagedError(str(error)) from None
 
 
 def _sums(folder: Path) -> dict[str, str]:
