@@ -60,7 +60,7 @@ def manifest(record: dict) -> dict:
 @pytest.fixture(scope="module")
 def parameters(tiny) -> dict:
     """Of a run of a few seconds: all five tasks, scored, with threshold articles, checkpoints and measurements on the way."""
-    small = dict(encoder=tiny, batch_size=4, max_steps=14, max_length=64, overlap=8, precision="fp32", device="cpu", threads=1)
+    small = dict(encoder=tiny, batch_size=4, max_steps=14, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1)
     often = dict(eval_limit=8, train_limit=60, log_every=3, checkpoint_every=5, threshold_articles=["Glacier"], qa_weight=0.4)
     return {**small, **often, "data": str(ROOT / "mtdnn_kit" / "sample"), "eval_every": 6}
 
@@ -105,8 +105,8 @@ def both(parameters, turkish, tmp_path_factory) -> tuple[dict, dict]:
     changed, kept = {**parameters, "data": str(data), "encoder": str(encoder)}, {"MTDNN_CACHE": str(home / "cache")}
     first = start(parameters, folder, ROOT, PYTHONHASHSEED="0", TZ="UTC", LC_ALL="C", **kept)
     second = start(changed, other, home, **turkish, PYTHONHASHSEED="4711", TZ="Asia/Kathmandu", **kept)
-    ended(first)
-    ended(second)
+    told = [process.communicate(timeout=300)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), told
     return content(folder), content(other)
 
 
