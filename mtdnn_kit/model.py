@@ -172,6 +172,8 @@ def save_model(model: MultiTask, tokenizer, folder: Path) -> None:
     """Weights (safetensors), the encoder's configuration, the tasks and the tokenizer, in an existing folder."""
     save_file({name: x.cpu() for name, x in model.tensors().items()}, folder / "model.safetensors", metadata={"format": "pt"})
     model.encoder.config.save_pretrained(folder)
+    tokenizer.backend_tokenizer.no_truncation()  # where it last cut is no part of it: with a warm cache it has cut nothing
+    tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)
     (folder / "tasks.json").write_text(json.dumps(model.specs, indent=1) + "\n")
 

@@ -39,7 +39,7 @@ TESTS = {  # file → tests that must notice
     "cache": "cache",
     "preparation": "cache",
     "rowlist": "columns",
-    "model": "model",
+    "model": "model everywhere",
     "training": "training",
     "significance": "significance",
     "seeds": "seeds",
