@@ -26,7 +26,7 @@ from mtdnn_kit.registry import Dataset
 from mtdnn_kit.rowlist import RowList, column, parts, pick
 from mtdnn_kit.rows import DataError, QARow, from_line, from_record, short
 
-CODE = ("sources", "rowlist", "rows", "registry", "columns")  # what makes columns of a file
+CODE = ("sources", "hub", "rowlist", "rows", "registry", "columns")  # what makes columns of a file
 CS224N_TITLES = (
     "Normans",
     "Computational_complexity_theory",
