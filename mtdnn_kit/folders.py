@@ -31,7 +31,8 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
     """`write_whole` of what comes in parts."""
     partial = path.with_name(path.name + ".partial")
     with _or_nothing(path, partial):
-        with open(partial, "wb") as file:
+        partial.unlink(missing_ok=True)
+        with open(partial, "xb") as file:  # a new file, never what a link points to
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())

@@ -16,6 +16,8 @@ import yaml
 
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
 from mtdnn_kit.folders import WriteError, write_folder, write_whole
+from mtdnn_kit.links import own
+from mtdnn_kit.registry import REST
 
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "log_with"}
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
@@ -132,7 +134,8 @@ class Run:
 
         Raises RunError for a run without n-best: its answers are text.
         """
-        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores]
+        known = {name for task in self.types for name in (task, task + REST)}  # the names in metrics.json are a file's
+        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores and task in known]
         if not nbest and "qa" in self.types.values():
             raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
 
@@ -156,11 +159,12 @@ class Run:
 def claim(config: Config) -> Run:
     """The folder that a run may write to: a new one (below $MTDNN_RUNS or runs/, if none is named), or the one it goes on in.
 
-    Raises ConfigError where the folder holds another run, or one with other parameters.
+    Raises ConfigError where the folder holds another run, one with other parameters, or a symbolic link.
     """
     if config.run_dir is None:
         return _next_run(resolve(os.environ.get("MTDNN_RUNS", "runs")))
     run = Run(config.run_dir)
+    own(run.path)
     if run.path.is_file() or run.path in (project_root(), *project_root().parents):
         raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for the run alone.")
     if config.resume and not (run.path / "manifest.json").exists():

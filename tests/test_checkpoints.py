@@ -135,7 +135,7 @@ def test_a_log_that_was_changed_is_seen(broken):
 def test_checkpoints_of_a_run_whose_manifest_is_gone_are_not_taken_for_those_of_another(broken):
     run, config, _ = broken
     (run.path / "manifest.json").unlink()
-    with pytest.raises(ConfigError, match="^run_dir: .* holds checkpoints of a run without manifest.json"):
+    with pytest.raises(ConfigError, match="^run_dir: .* holds checkpoints of a run that has no manifest.json"):
         train(changed(config, resume=False))
 
 

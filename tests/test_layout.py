@@ -22,12 +22,14 @@ ALLOWED = {
     "rowlist": "columns rows",
     "config": "registry values",
     "folders": "",
-    "runs": "config folders",
+    "links": "values",
+    "runs": "config folders links registry",
     "nbest": "runs",
-    "encoders": "config",
+    "hub": "registry rows",
+    "encoders": "config hub",
     "devices": "config",
     "locks": "",
-    "sources": "cache registry rowlist rows",
+    "sources": "cache hub registry rowlist rows",
     "slices": "metrics rows",
     "tasks.padding": "",
     "tasks.labels": "metrics rowlist",
@@ -63,7 +65,9 @@ ALLOWED = {
     "choices": "compare config rows runs",
     "significance": "",
     "seeds": "",
-    "differences": "compare metrics rows seeds significance slices thresholds",
+    "differences": "compare metrics outcomes rows seeds significance slices thresholds",
+    "keeping": "compare config folders runs variants",
+    "report": "compare config differences keeping outcomes paper rows runs seeds studies tables",
     "tables": "folders baseline compare differences metrics paper registry rows runs",
     "overview": "metrics preparation rows slices spans tasks",
     "plots": "optim",
@@ -75,7 +79,7 @@ ALLOWED = {
     "worker": "folders locks runs standing",
     "engines": "config runs",
     "progress": "runs",
-    "running": "config engines locks progress runs standing studies",
+    "running": "config engines locks progress runs standing studies links",
     "planning": "batches config preparation progress runs standing training",
     "page": "folders config runs studies worker",
     "__main__": "config encoders rows locks progress running standing studies planning page",
@@ -100,7 +104,7 @@ ONLY = {
     "papermill": {"worker", "page"},
     "nbconvert": {"page"},
     "ray": {"engines"},
-    "datasets": {"sources"},
+    "datasets": {"hub"},
 }
 
 
@@ -148,7 +152,7 @@ def test_a_library_is_imported_where_it_belongs(library):
 
 
 def test_datasets_is_imported_only_to_reach_the_hub():
-    tree = modules()["sources"]
+    tree = modules()["hub"]
     assert not any(i.split(".")[0] == "datasets" for node in tree.body for i in imports(node) if not isinstance(node, ast.FunctionDef))
 
 
