@@ -29,7 +29,7 @@ AT_LEAST = dict(batch_size=1, grad_accumulation=1, max_answer=1, n_best=1, log_e
     "weight_decay": 0,
 }
 AT_MOST = dict(batch_size=10**6, max_length=10**6, max_question=10**6, overlap=10**6, max_answer=10**6, n_best=10_000, threads=4096)
-LONGEST_NAME, LONGEST_PATH = 200, 3000  # bytes: what every file system takes, with room for .partial and files below
+LONGEST_NAME, LONGEST_PATH = 200, 2000  # bytes: what every file system takes, with room for .partial and files below
 IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 

@@ -4,7 +4,6 @@ What a line holds is `runs`' business (`Run.nbest`), what it means `compare`'s. 
 """
 
 import gzip
-import json
 import os
 import tempfile
 import weakref
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mtdnn_kit.jsons import read_json
 from mtdnn_kit.runs import Run, RunError
 
 
@@ -44,12 +44,12 @@ class NBestFile:
 
     def _id(self, number: int, line: bytes) -> str:
         """The id of a line, which is read whole: what is damaged is said now, not at the question that it belongs to."""
-        entry = json.loads(line)
+        entry = read_json(line)
         key = entry.get("id") if isinstance(entry, dict) else None
         if not isinstance(key, str):
             raise RunError(f"{self.path}, line {number}: no entry with an id: {line!r:.80}")
         if key in self._rows:
-            raise RunError(f"{self.path}, line {number}: question {key!r} comes twice")
+            raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
         return key
 
     def _damaged(self, error: Exception) -> RunError:
@@ -70,7 +70,7 @@ class NBestFile:
         start, end = self._offsets[row : row + 2].tolist()
         line = os.pread(self._file.fileno(), end - start, start)
         try:
-            return json.loads(line)
+            return read_json(line)
         except ValueError as error:
             raise self._damaged(error) from None
 

@@ -24,6 +24,7 @@ from mtdnn_kit.evaluation import evaluate, held_out_scores
 from mtdnn_kit.interference import fixed_batches, measure
 from mtdnn_kit.locks import held
 from mtdnn_kit.model import MultiTask, build_model, save_model
+from mtdnn_kit.odd import odd_counts
 from mtdnn_kit.optim import clip_gradients, learning_rate, make_optimizer
 from mtdnn_kit.preparation import Setup, prepare
 from mtdnn_kit.recorder import Recorder
@@ -163,6 +164,7 @@ def _accelerator(config: Config, kept_precision: str | None) -> tuple[Accelerato
 
 def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None) -> dict:
     """Writes config.yaml and a manifest that says "running"; returns the manifest."""
+    odd = odd_counts(setup)
     manifest = {
         "status": "running",
         "code": code_hash(),
@@ -174,7 +176,7 @@ def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: 
         "threads": torch.get_num_threads(),
         "precision": precision,
         "encoder": setup.encoder.record(),
-        "data": setup.sources,
+        "data": {name: {**source, "odd": odd.get(name, {})} for name, source in setup.sources.items()},
         "steps": len(setup.schedule),
         "draws": setup.schedule.draws(),
         "passes": setup.schedule.passes(),
