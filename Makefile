@@ -8,7 +8,7 @@ PAPERMILL := $(BIN)/papermill -k python3 --log-level ERROR
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env demo study test faults bench lab notebooks lock clean clean-cache
+.PHONY: help env demo study test faults fuzz bench lab notebooks lock clean clean-cache
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -56,6 +56,10 @@ test: env ## style, tests (those in a browser where Chromium is), then every not
 
 faults: env ## plants faults one at a time: the tests must notice each (some twenty minutes)
 	$(BIN)/python tests/faults.py
+
+fuzz: env ## ten minutes of a coverage-guided fuzzer over the readers (installs atheris)
+	$(PIP) install -q -e '.[fuzz]'
+	$(BIN)/python tests/fuzz/readers.py $(ARGS)
 
 bench: env ## what is claimed about speed, measured here
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py

@@ -131,7 +131,7 @@ def test_yaml_that_can_be_meant_is_what_pyyaml_reads():
         ({"tasks": ["squad", *[f"task-{i}" for i in range(900)]]}, "unknown task 'task-0'"),
         ({"run_dir": ["x" * 900] * 900}, r"^run_dir: \['xxx"),
         ({"seed": 10**9000}, r"^seed: 10\^\d+ and more is a whole number; it must be a whole number. It has more than 64 bits"),
-        ({"learning_rate": 10**400}, r"^learning_rate: 10\^400 and more"),
+        ({"learning_rate": 10**400}, r"^learning_rate: 10\^\d+ and more"),
         ({"loss_weights": {"squad": 10**400}}, "^loss_weights: "),
         ({"n_best": 10**9}, "^n_best: 1000000000 is too large: at most 10,000"),
         ({"data": "a\0b"}, "^data: .* Remove its NUL"),
