@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
 
 from mtdnn_kit.compare import CompareError
 from mtdnn_kit.config import ConfigError
@@ -25,14 +26,14 @@ def cases(few: int):
     return pytest.mark.parametrize("cases", [few, pytest.param(SOAK, marks=pytest.mark.soak, id="soak")])
 
 
-def each(cases: int, check: Callable, *strategies) -> None:
+def each(cases: int, check: Callable, strategy: SearchStrategy) -> None:
     """`check` on so many cases; one that does not end is a failure."""
 
     @settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(*strategies)
-    def one(*case):
+    @given(strategy)
+    def one(case):
         with ends():
-            check(*case)
+            check(case)
 
     one()
 

@@ -3,8 +3,9 @@
     python tests/fuzz/readers.py [SECONDS]
 
 atheris (libFuzzer) changes bytes, sees which lines of the readers they reach, and keeps what reaches new ones. The first byte chooses the
-reader; the rest is its file. An error that is none of ours, one that is long or does not name the file, a row that cannot be right, and what
-takes over 20 s end it, with the bytes that did it in build/fuzz. What it finds becomes a case in tests/test_hostile_*.py. Needs `pip install -e '.[fuzz]'`.
+reader; the rest is its file. An error that is none of ours, one that is long or does not name the file, a row that cannot be right, and
+what takes over 20 s end it, with the bytes that did it in build/fuzz. What it finds becomes a case in tests/test_hostile_*.py.
+Needs `pip install -e '.[fuzz]'`.
 """
 
 import gzip
