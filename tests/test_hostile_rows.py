@@ -156,6 +156,7 @@ def oddities(tmp_path):
         asked("twice", texts=("two", "two")),
         asked("empty", question=""),
         asked("window", "What?", texts=("one two three four five six seven eight nine ten eleven twelve",)),
+        asked("fits", "Why?", texts=("one two three four five six seven eight nine ten eleven",)),
         asked("over", "Which?", texts=("one two three four five six seven eight nine",)),
         asked("same", question="When?"),
         asked("same too", question="When?"),
@@ -175,8 +176,8 @@ WANTED = {
         "an empty text": 1,
         "texts of another row": 3,  # two, and the one that is scored, too
         "an answer given twice": 1,
-        "answer over max_answer": 2,
-        "answer longer than a window": 1,
+        "answer over max_answer": 3,
+        "answer longer than a window": 1,  # 12 tokens, where there is room for 11
         "answer that normalises to nothing": 1,
     },
     "squad/validation": {"texts of another row": 1, "scored and trained": 1, "id in another split": 1, "passage scored and trained": 1},
