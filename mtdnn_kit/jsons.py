@@ -1,6 +1,7 @@
-"""JSON from anywhere as plain values, as strictly as it can be meant: no key twice (the last one would win), no NaN, no infinity.
+"""JSON from anywhere as plain values, as strictly as it can be meant: no key twice (the last one would win), no NaN, no half characters.
 
-Python's own parser takes all of these, and raises a RecursionError for what is nested deeply. Knows no file.
+Python's own parser takes all of these, and raises a RecursionError for what is nested deeply. A number that is too large is infinite here as
+there: what numbers may be is the business of those who ask. Knows no file.
 """
 
 import json
@@ -11,7 +12,7 @@ def read_json(text: str | bytes) -> Any:
     """The value of a JSON text, bytes being UTF-8. Raises ValueError that says what is wrong, in few words."""
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(text, object_pairs_hook=once, parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(text, object_pairs_hook=once, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None
     except RecursionError:
@@ -33,13 +34,6 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text[:40]} is beyond what a number can be")
-    return value
 
 
 def _half(value: Any) -> str | None:
