@@ -1,11 +1,14 @@
 """JSON from anywhere as plain values, as strictly as it can be meant: no key twice (the last one would win), no NaN, no half characters.
 
-Python's own parser takes all of these, and raises a RecursionError for what is nested deeply. A number that is too large is infinite here as
-there: what numbers may be is the business of those who ask. Knows no file.
+Python's own parser takes all of these, and raises a RecursionError for what is nested deeply. A number too large is infinite here as it is
+there: what numbers may be is for those who ask to say. Knows no file.
 """
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+LONGEST = 64_000_000  # bytes of a line: a few kilobytes of gzip unpack to as much as they like
 
 
 def read_json(text: str | bytes) -> Any:
@@ -20,6 +23,14 @@ def read_json(text: str | bytes) -> Any:
     if "\\u" in text and (half := _half(value)):
         raise ValueError(f"half a surrogate pair in {half[:60]!r}")
     return value
+
+
+def lines_of(opened: BinaryIO) -> Iterator[bytes]:
+    """The lines of an open file. Raises ValueError for one that no machine should hold."""
+    while line := opened.readline(LONGEST + 1):
+        if len(line) > LONGEST:
+            raise ValueError(f"a line of more than {LONGEST:,} bytes")
+        yield line
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

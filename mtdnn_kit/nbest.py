@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mtdnn_kit.jsons import read_json
+from mtdnn_kit.jsons import lines_of, read_json
 from mtdnn_kit.runs import Run, RunError
 
 
@@ -31,7 +31,7 @@ class NBestFile:
         self._file, self._rows, ends = tempfile.TemporaryFile(), {}, [0]  # noqa: SIM115 (read as long as this object is)
         try:
             with gzip.open(self.path) as lines:
-                for number, line in enumerate(lines, 1):
+                for number, line in enumerate(lines_of(lines), 1):
                     self._rows[self._id(number, line)] = number - 1
                     ends.append(ends[-1] + len(line))
                     self._file.write(line)

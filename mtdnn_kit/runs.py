@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mtdnn_kit import runfiles
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
-from mtdnn_kit.jsons import read_json
+from mtdnn_kit.jsons import lines_of, read_json
 from mtdnn_kit.yamls import read_yaml, text_of
 
 COPY = "copy it again from where the run was made"
@@ -150,7 +150,7 @@ class Run:
         file = self.path / f"predictions/{task}_nbest.jsonl.gz"
         try:
             with gzip.open(file) as lines:
-                yield from map(read_json, lines)
+                yield from map(read_json, lines_of(lines))
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise RunError(f"{file}: cannot be read ({error}); {COPY}") from None
 

@@ -12,7 +12,7 @@ from hostile_data import bytes_of, json_of, lines_of, packed, plain_yaml, text_o
 from hypothesis import strategies as st
 from yaml import safe_load
 
-from mtdnn_kit import Run, choices, compare, imports, sources, tables
+from mtdnn_kit import Run, choices, compare, favourites, imports, jsons, sources, standing, tables
 from mtdnn_kit.explorer import state
 from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.nbest import NBestFile
@@ -205,3 +205,26 @@ def test_an_nbest_that_would_give_another_answer_is_refused(folder, change, mess
     (folder / NBEST).write_bytes(gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode()))
     with pytest.raises(compare.CompareError, match=f"n-best of squad, line 3: not an id with finite scores and spans, .*{message}"):
         compare.pair({"QA": Run(folder)})
+
+
+def test_a_line_that_unpacks_without_end_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(jsons, "LONGEST", 100_000)
+    (folder / NBEST).write_bytes(gzip.compress(raw(NBEST) + b" " * 1_000_000))
+    for read in (lambda: list(Run(folder).nbest()), lambda: NBestFile(Run(folder))):
+        with pytest.raises(RunError, match=r"squad_nbest\.jsonl\.gz: cannot be read .a line of more than 100,000 bytes.; copy it again"):
+            read()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"code": 3}', '{"code": [1]}', "[" * 5000, '{"code": {}, "code": {}}'])
+def test_a_damaged_record_of_the_code_counts_as_a_change(folder, content):
+    """Never as the same code; never as an error far from its file."""
+    (folder / standing.RECORD).write_text(content)
+    found = standing._code(Run(folder), {"config.py": "0"})
+    assert len(found) == 1 and found[0].startswith("code: ")
+
+
+@pytest.mark.parametrize("content", ["[" * 5000, '{"squad": {"a": "x", "a": "y"}}', '{"squad": {"a": "\\ud800"}}', "\ud800"])
+def test_damaged_favourites_are_refused(tmp_path, content):
+    (tmp_path / favourites.NAME).write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(RunError, match="favourites.json cannot be read .*: correct it or move it away"):
+        favourites.read(tmp_path)
