@@ -62,7 +62,7 @@ def odd_rows(parts: dict[str, object], config: Config) -> dict[str, dict[str, li
         if isinstance(features, Features):
             places |= {"cut to max_length": (), **_odd_questions(features, config)}
         if name == "scored":
-            places |= _shared(features, texts[name], parts["train"], texts["train"])
+            places |= _shared(features, texts[name], parts, texts["train"])
         found[name] = {oddity: [features.rows[i].id for i in places[oddity]] for oddity in ODDITIES if len(places.get(oddity, ()))}
     return found
 
@@ -75,12 +75,12 @@ def _odd_texts(texts: Sequence[tuple[str, ...]], seen: Counter) -> Found:
     }
 
 
-def _shared(features, texts: Sequence[tuple], train, trained_texts: Sequence[tuple]) -> Found:
+def _shared(features, texts: Sequence[tuple], parts: dict[str, object], trained_texts: Sequence[tuple]) -> Found:
     """Of the scored rows, those of which something is trained, too."""
     trained = set(trained_texts)
     found = {"scored and trained": [i for i, some in enumerate(texts) if some in trained]}
     if isinstance(features, Features):
-        passages, ids = {some[0] for some in trained}, set(column(train.rows, "id"))
+        passages, ids = {some[0] for some in trained}, {id_ for name in parts if name != "scored" for id_ in column(parts[name].rows, "id")}
         found["passage scored and trained"] = [i for i, some in enumerate(texts) if some[0] in passages]
         found["id in another split"] = [i for i, id_ in enumerate(column(features.rows, "id")) if id_ in ids]
     return found
