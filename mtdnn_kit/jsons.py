@@ -1,7 +1,7 @@
-"""JSON from anywhere as plain values, as strictly as it can be meant: no key twice (the last one would win), no NaN, no half characters.
+"""JSON from anywhere as plain values, as strictly as it can be meant: no key twice (the last one would win), no half of a character.
 
-Python's own parser takes all of these, and raises a RecursionError for what is nested deeply. A number too large is infinite here as it is
-there: what numbers may be is for those who ask to say. Knows no file.
+Python's own parser takes both, and raises a RecursionError for what is nested deeply. NaN and infinity are read as there: what numbers may
+be is for those who ask to say. Knows no file.
 """
 
 import json
@@ -15,7 +15,7 @@ def read_json(text: str | bytes) -> Any:
     """The value of a JSON text, bytes being UTF-8. Raises ValueError that says what is wrong, in few words."""
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(text, object_pairs_hook=once, parse_constant=_no_number)
+        value = json.loads(text, object_pairs_hook=once)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None
     except RecursionError:
@@ -41,10 +41,6 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))
         raise ValueError(f"{twice[:60]!r} is there twice")
     return found
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
 
 
 def _half(value: Any) -> str | None:

@@ -21,7 +21,7 @@ Problem = str | None  # in words, None where nothing is wrong
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number that a float can be; JSON has neither NaN nor infinity, but whole numbers of any size."""
+    """Whether a value is a finite number that a float can be; Python reads NaN, infinity and whole numbers of any size from JSON."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
