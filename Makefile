@@ -58,7 +58,7 @@ faults: env ## plants faults one at a time: the tests must notice each (some twe
 	$(BIN)/python tests/faults.py
 
 fuzz: env ## ten minutes of a coverage-guided fuzzer over the readers (installs atheris)
-	$(PIP) install -q -e '.[fuzz]'
+	$(PIP) install -q -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python tests/fuzz/readers.py $(ARGS)
 
 bench: env ## what is claimed about speed, measured here

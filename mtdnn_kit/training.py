@@ -164,7 +164,7 @@ def _accelerator(config: Config, kept_precision: str | None) -> tuple[Accelerato
 
 def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None) -> dict:
     """Writes config.yaml and a manifest that says "running"; returns the manifest."""
-    odd = odd_counts(setup)
+    odd = {name: {"odd": counts} for name, counts in odd_counts(setup).items()}  # the rest of a cut split is not counted
     manifest = {
         "status": "running",
         "code": code_hash(),
@@ -176,7 +176,7 @@ def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: 
         "threads": torch.get_num_threads(),
         "precision": precision,
         "encoder": setup.encoder.record(),
-        "data": {name: {**source, "odd": odd.get(name, {})} for name, source in setup.sources.items()},
+        "data": {name: {**source, **odd.get(name, {})} for name, source in setup.sources.items()},
         "steps": len(setup.schedule),
         "draws": setup.schedule.draws(),
         "passes": setup.schedule.passes(),
