@@ -108,15 +108,15 @@ def _text(dataset: Dataset, record: dict, role: str) -> str:
 
 def _label(dataset: Dataset, record: dict, count: int) -> int:
     column = dataset.columns["label"]
-    names = f" ({some(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
     label = record[column]
+    if type(label) is int and 0 <= label < count:
+        return label
+    names = f" ({some(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
     if not isinstance(label, int) or isinstance(label, bool):
         raise DataError(f"column {column!r} is {short.repr(label)}: it must be a whole number from 0 to {count - 1}{names}")
     if label < 0:
         raise DataError(f"column {column!r} is {short(label)}: an unlabelled row (of a test split); choose a split that has labels")
-    if label >= count:
-        raise DataError(f"column {column!r} is {short(label)}: it must be from 0 to {count - 1}{names}; correct it, or `labels`")
-    return label
+    raise DataError(f"column {column!r} is {short(label)}: it must be from 0 to {count - 1}{names}; correct it, or `labels`")
 
 
 def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
