@@ -163,7 +163,7 @@ def value_of(draw, value):
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(places(value)))
         if not path:
-            value = draw(ODD) if draw(st.integers(0, 9)) == 0 else value
+            value = deepcopy(draw(ODD)) if draw(st.integers(0, 9)) == 0 else value
             continue
         holder = value
         for key in path[:-1]:
@@ -176,7 +176,7 @@ def value_of(draw, value):
         elif change == 2 and isinstance(holder, list):
             holder.append(deepcopy(holder[key]))
         else:
-            holder[key] = draw(ODD)
+            holder[key] = deepcopy(draw(ODD))  # its lists are changed in turn
     return value
 
 
