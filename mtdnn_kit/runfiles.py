@@ -58,8 +58,8 @@ def of_config(value: Any) -> Problem:
 
 def of_manifest(value: Any) -> Problem:
     """Of manifest.json."""
-    if not isinstance(value, dict) or "status" not in value:
-        return f"it is {short(value)}, not an object with a status"
+    if not isinstance(value, dict):
+        return f"it is {short(value)}, not an object"
 
     def source(where: str, item: Any) -> Problem:
         return _keys(f"{where}: ", item, SOURCE) if isinstance(item, dict) else f"{where} is {short(item)}, not an object"

@@ -75,7 +75,7 @@ class Run:
         self.path = resolve(str(path))
 
     def __repr__(self) -> str:
-        return f"Run({self.name}: {self.manifest['status']}, {', '.join(self.config['tasks'])})"
+        return f"Run({self.name}: {self.manifest.get('status', 'unfinished')}, {', '.join(self.config['tasks'])})"
 
     @property
     def name(self) -> str:
@@ -114,7 +114,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the run ended and everything it writes is there."""
-        return (self.path / "manifest.json").is_file() and self.manifest["status"] == "finished"
+        return (self.path / "manifest.json").is_file() and self.manifest.get("status") == "finished"
 
     def log(self) -> list[dict]:
         """One record a step: step, epoch, task, loss, lr, grad_norm, tokens_per_second."""
