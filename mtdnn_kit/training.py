@@ -26,6 +26,7 @@ from mtdnn_kit.folders import write_folder, write_json, write_whole
 from mtdnn_kit.interference import fixed_batches, measure
 from mtdnn_kit.locks import held
 from mtdnn_kit.model import MultiTask, build_model, save_model
+from mtdnn_kit.odd import odd_counts
 from mtdnn_kit.optim import clip_gradients, learning_rate, make_optimizer
 from mtdnn_kit.preparation import Setup, prepare
 from mtdnn_kit.recorder import Recorder
@@ -187,6 +188,7 @@ def _accelerator(config: Config, kept_precision: str | None) -> tuple[Accelerato
 
 def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None, need: dict[str, int]) -> dict:
     """Writes config.yaml and a manifest that says "running"; returns the manifest."""
+    odd = {name: {"odd": counts} for name, counts in odd_counts(setup).items()}  # the rest of a cut split is not counted
     manifest = {
         "status": "running",
         "code": code_hash(),
@@ -198,7 +200,7 @@ def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: 
         "threads": torch.get_num_threads(),
         "precision": precision,
         "encoder": setup.encoder.record(),
-        "data": setup.sources,
+        "data": {name: {**source, **odd.get(name, {})} for name, source in setup.sources.items()},
         "steps": len(setup.schedule),
         "draws": setup.schedule.draws(),
         "passes": setup.schedule.passes(),
