@@ -8,7 +8,7 @@ PAPERMILL := $(BIN)/papermill -k python3 --log-level ERROR
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env demo study test soak faults bench lab notebooks lock clean clean-cache
+.PHONY: help env demo study test soak fuzz faults bench lab notebooks lock clean clean-cache
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -59,6 +59,10 @@ soak: env ## tests for as long as asked: make soak MTDNN_KILLS=50 MTDNN_CASES=10
 
 faults: env ## plants faults one at a time: the tests must notice each (some twenty minutes)
 	$(BIN)/python tests/faults.py
+
+fuzz: env ## ten minutes of a coverage-guided fuzzer over the readers (installs atheris)
+	$(PIP) install -q -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python tests/fuzz/readers.py $(ARGS)
 
 bench: env ## what is claimed about speed, measured here
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py

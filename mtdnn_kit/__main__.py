@@ -8,8 +8,6 @@ import argparse
 import os
 import sys
 
-import yaml
-
 from mtdnn_kit.config import ConfigError, resolve
 from mtdnn_kit.encoders import EncoderError
 from mtdnn_kit.locks import LockedError
@@ -18,6 +16,7 @@ from mtdnn_kit.rows import DataError
 from mtdnn_kit.running import NOTEBOOK, run_study
 from mtdnn_kit.standing import code, standings
 from mtdnn_kit.studies import Study, StudyError, default_folder, read_study
+from mtdnn_kit.yamls import YamlError, read_yaml
 
 
 def arguments() -> argparse.Namespace:
@@ -49,6 +48,14 @@ def engine_options(given: argparse.Namespace) -> dict:
     return {key: value for key, value in options.items() if value is not None}
 
 
+def settings(pairs: list[str]) -> dict:
+    """The parameters of `--set KEY=VALUE`. Raises ConfigError."""
+    try:
+        return read_yaml("\n".join(pair.replace("=", ": ", 1) for pair in pairs)) or {}
+    except YamlError as error:
+        raise ConfigError(f"--set: {error}") from None
+
+
 def dry_run(study: Study, folder, changes: dict, workers: int) -> None:
     """Prints what the study would do."""
     from mtdnn_kit.planning import as_text, plan
@@ -67,7 +74,7 @@ def main() -> None:
     if os.environ.get("WORLD_SIZE", "1") != "1":
         sys.exit("WORLD_SIZE: a study starts its own processes, without a launcher; for one run on several devices: mtdnn_kit.launch")
     try:
-        changes = yaml.safe_load("\n".join(pair.replace("=", ": ", 1) for pair in given.set)) or {}
+        changes = settings(given.set)
         study = read_study(given.study)
         folder = resolve(given.folder) if given.folder else default_folder(study)
         print(f"{study.name}: {study.question}", flush=True)

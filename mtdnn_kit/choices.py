@@ -4,11 +4,11 @@ Read from each run's labels and probabilities, as strictly: the same rows, each 
 """
 
 from dataclasses import dataclass
-from math import isfinite
 
 from mtdnn_kit.compare import CompareError, same_rows, scored_rows
-from mtdnn_kit.config import Config
+from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import MCCRow, SCRow
+from mtdnn_kit.runfiles import is_number
 from mtdnn_kit.runs import Run
 
 
@@ -62,7 +62,7 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "mnli") -> l
     RunError where a file cannot be read; DataError where the rows cannot.
     """
     rows = scored_rows(runs, data, task, "sc", "mcc")
-    dataset = Config(**{**next(iter(runs.values())).config, "resume": False}).datasets[task]
+    dataset = next(iter(runs.values())).parameters.datasets[task.removesuffix(REST)]
     names = {row.id: tuple(dataset.labels) if isinstance(row, SCRow) else row.choices for row in rows}
     replies = {name: _replies(name, run, task, names) for name, run in runs.items()}
     same_rows(replies, "row")
@@ -93,7 +93,7 @@ def _wrong(label, probabilities, count: int) -> str | None:
     """What is wrong with a label and its probabilities, if anything."""
     if not isinstance(probabilities, list) or len(probabilities) != count:
         return f"{probabilities!r:.60} should be {count} probabilities"
-    if not all(type(p) in (int, float) and isfinite(p) and p >= 0 for p in probabilities) or abs(sum(probabilities) - 1) > 1e-6:
+    if not all(is_number(p) and p >= 0 for p in probabilities) or abs(sum(probabilities) - 1) > 1e-6:
         return f"{probabilities!r:.60} are no probabilities, which sum to 1"
     if type(label) is not int or not 0 <= label < count or probabilities[label] < max(probabilities):
         return f"label {label!r} is not the most probable of {count}"

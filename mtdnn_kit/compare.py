@@ -7,9 +7,9 @@ Scores and what a difference is worth are in `tables`.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
-from mtdnn_kit.config import Config, resolve
+from mtdnn_kit import runfiles
+from mtdnn_kit.config import resolve
 from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow, gold_texts
@@ -123,12 +123,12 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
         raise CompareError("runs: name at least one run folder")
     for name, run in runs.items():
         _check_scored(name, run, task, types)
-    config = Config(**{**next(iter(runs.values())).config, "resume": False})
+    config = next(iter(runs.values())).parameters
     base, data = task.removesuffix(REST), data or config.data
     dataset = config.datasets[base]
     rows = load(base, dataset, dataset.score, data if data in ("sample", "hub") else str(resolve(data)), rest=task != base)
     for name, run in runs.items():
-        before = run.manifest["data"].get(f"{task}/{dataset.score}", {})
+        before = run.manifest.get("data", {}).get(f"{task}/{dataset.score}", {})
         if before.get("fingerprint") != rows.fingerprint:
             raise CompareError(
                 f"{name}: {run.name} was scored on other rows ({before.get('origin')}, fingerprint {before.get('fingerprint')}) than those "
@@ -150,29 +150,19 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int 
     replies, windows, threshold = {}, {}, run.metrics[task].get("threshold", 0.0)
     entries = run.nbest(task) if run.has_nbest(task) else ({"id": key, "text": text} for key, text in run.answers(task).items())
     for number, entry in enumerate(entries, 1):
-        if "text" not in entry and not _whole(entry):
-            raise CompareError(
-                f"{name}: {run.name}, n-best of {task}, line {number}: not an id with finite scores and spans: {entry!r:.80}"
-            )
+        if not (isinstance(entry, dict) and "text" in entry) and (wrong := runfiles.of_nbest(entry)):
+            line = f"{name}: {run.name}, n-best of {task}, line {number}"
+            raise CompareError(f"{line}: not an id with finite scores and spans, {wrong}: {entry!r:.80}")
         key = entry["id"]
         if key not in rows or key in replies:
-            raise CompareError(f"{name}: {run.name} answers question {key!r} {'twice' if key in replies else 'which is none of the rows'}")
+            raise CompareError(
+                f"{name}: {run.name} answers question {key!r:.80} {'twice' if key in replies else 'which is none of the rows'}"
+            )
         replies[key] = _placed(rows[key], entry["text"]) if "text" in entry else _reply(rows[key], entry, threshold, nbest)
         windows |= {key: entry["windows"]} if "windows" in entry else {}
     if len(replies) != run.metrics[task]["n"]:
         raise CompareError(f"{name}: {run.name} has {len(replies):,} answers to {task}, but metrics.json scores {run.metrics[task]['n']:,}")
     return replies, windows
-
-
-def _whole(entry) -> bool:
-    """Whether an n-best entry has what `Run.nbest` promises: a NaN among its scores would silently count as nothing."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str) or not isinstance(entry.get("nbest"), list):
-        return False
-    spans = entry["nbest"]
-    if not all(isinstance(span, list) and len(span) == 4 and type(span[0]) is type(span[1]) is int for span in spans):
-        return False
-    scores = [entry.get("null"), entry.get("nothing"), *(x for span in spans for x in span[2:])]
-    return all(isinstance(x, int | float) and isfinite(x) for x in scores)
 
 
 def same_rows(replies: dict[str, dict], what: str) -> None:

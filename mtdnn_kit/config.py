@@ -13,7 +13,8 @@ from typing import Any, Literal, get_type_hints
 import yaml
 
 from mtdnn_kit.registry import DATASETS, REST, Dataset, dataset_from
-from mtdnn_kit.values import ConfigError, nearest, typed
+from mtdnn_kit.values import ConfigError, nearest, short, some, typed
+from mtdnn_kit.yamls import YamlError, read_yaml, text_of
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 SAMPLERS = ("weighted", "proportional", "temperature", "annealed", "round_robin", "sequential")
@@ -23,6 +24,12 @@ SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must le
     "temperature": (("temperature",), "a number above 0"),
     "exhausted": (SAMPLERS[:-1], "'cycle' or 'drop'"),
 }
+AT_LEAST = dict(batch_size=1, grad_accumulation=1, max_answer=1, n_best=1, log_every=1, seed=0, max_question=1, overlap=0) | {
+    "max_length": 8,
+    "weight_decay": 0,
+}
+AT_MOST = dict(batch_size=10**6, max_length=10**6, max_question=10**6, overlap=10**6, max_answer=10**6, n_best=10_000, threads=4096)
+LONGEST_NAME, LONGEST_PATH = 200, 2000  # bytes: what every file system takes, with room for .partial and files below
 IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
@@ -109,7 +116,8 @@ def only(namespace: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
     for key in named:
         if key not in known:
             raise ConfigError(
-                f"{key}: no such parameter.{nearest(key, known)} (A variable of your own begins with _.) All are: {', '.join(known)}."
+                f"{some([key])}: no such parameter.{nearest(key, known)} (A variable of your own begins with _.) "
+                f"All are: {', '.join(known)}."
             )
     return named
 
@@ -120,17 +128,17 @@ def from_file(path: str | Path, **changes) -> Config:
     Raises ConfigError: no such file, not a parameter file, or a parameter that cannot be meant.
     """
     try:
-        params = yaml.safe_load(resolve(str(path)).read_text(encoding="utf-8"))
+        params = read_yaml(text_of(resolve(str(path))))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); looked for {resolve(str(path))}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except YamlError as error:
         raise ConfigError(f"{path}: not a YAML parameter file ({error})") from None
-    if not isinstance(params, dict) or not all(isinstance(key, str) for key in params):
+    if not isinstance(params, dict):
         raise ConfigError(f"{path}: a parameter file holds lines of the form `key: value`")
     given, known = {**params, **changes}, [f.name for f in fields(Config)]
     for key in given:
         if key not in known:
-            raise ConfigError(f"{key}: no such parameter.{nearest(key, known)} All are: {', '.join(known)}.")
+            raise ConfigError(f"{some([key])}: no such parameter.{nearest(key, known)} All are: {', '.join(known)}.")
     return Config(**given)
 
 
@@ -141,17 +149,24 @@ def project_root(start: Path | None = None) -> Path:
 
 
 def resolve(path: str) -> Path:
-    """A path of a parameter file as an absolute path (see `project_root`)."""
-    return Path(os.path.abspath(project_root() / Path(path).expanduser()))
+    """A path of a parameter file as an absolute path (see `project_root`). Raises ConfigError for one that cannot exist."""
+    try:
+        found = Path(os.path.abspath(project_root() / Path(path).expanduser()))
+    except RuntimeError:
+        raise ConfigError(f"{short(path)}: there is no such user; write the whole path") from None
+    if "\0" in path or len(os.fsencode(found)) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
+        raise ConfigError(f"{short(path)}: no path can be so: names have up to {LONGEST_NAME} bytes and no NUL; shorten it")
+    return found
 
 
 def _check(c: Config) -> None:
     """What the parameters must satisfy among themselves; ConfigError names the first one that does not."""
     _check_tasks(c)
     _check_sampler(c)
-    at_least = dict(batch_size=1, grad_accumulation=1, max_answer=1, n_best=1, log_every=1, seed=0, max_question=1, overlap=0)
-    for key, low in {**at_least, "max_length": 8, "weight_decay": 0}.items():
+    for key, low in AT_LEAST.items():
         _require(getattr(c, key) >= low, key, f"{getattr(c, key)} is too small: at least {low}")
+    for key, high in AT_MOST.items():
+        _require((getattr(c, key) or 0) <= high, key, f"{getattr(c, key)} is too large: at most {high:,}")
     for key in ("max_steps", "train_limit", "eval_limit", "eval_every", "interference_every", "checkpoint_every", "threads"):
         _require(getattr(c, key) is None or getattr(c, key) >= 1, key, "must be at least 1, or null for none")
     for key in ("epochs", "learning_rate", "max_grad_norm"):
@@ -162,25 +177,25 @@ def _check(c: Config) -> None:
     _require(c.eval_every is None or bool(c.threshold_articles), "eval_every", "scores the threshold_articles, and none are named")
     _require(not c.resume or c.run_dir is not None, "resume", "goes on in run_dir, and none is named")
     for task, factor in c.loss_weights.items():
-        _require(task in c.tasks, "loss_weights", f"{task!r} is none of the tasks {c.tasks}")
-        _require(factor > 0, "loss_weights", f"{task}: {factor} must be above 0")
+        _require(task in c.tasks, "loss_weights", f"{short(task)} is none of the tasks {some(c.tasks)}")
+        _require(factor > 0, "loss_weights", f"{some([task])}: {factor} must be above 0")
 
 
 def _check_tasks(c: Config) -> None:
     _require(bool(c.tasks), "tasks", "names no task")
     for name, row in c.define.items():
+        _require(len(name) <= 40, "define", f"{short(name)}: files are called by it: at most 40 characters")
         _require(name not in DATASETS, "define", f"{name!r} is already a task of the kit: choose another name")
-        _require(not name.endswith(REST), "define", f"{name!r}: {REST} ends the name of a second scored set; choose another name")
-        _require(name.replace("_", "").replace("-", "").isalnum(), "define", f"{name!r}: a name has letters, digits, - and _ only")
-        _require(len(name) <= 40, "define", f"{name[:40]!r}…: files are called by it: at most 40 characters")
+        _require(not name.endswith(REST), "define", f"{short(name)}: {REST} ends the name of a second scored set; choose another name")
+        _require(name.replace("_", "").replace("-", "").isalnum(), "define", f"{short(name)}: a name has letters, digits, - and _ only")
         try:
             dataset_from(name, row)
         except ValueError as error:
             raise ConfigError(str(error)) from None
     known = [*DATASETS, *c.define]
     for task in c.tasks:
-        _require(task in known, "tasks", f"unknown task {task!r}.{nearest(task, known)} There are {', '.join(known)}; define adds more")
-        _require(c.tasks.count(task) == 1, "tasks", f"{task!r} is named twice")
+        _require(task in known, "tasks", f"unknown task {short(task)}.{nearest(task, known)} There are {some(known)}; define adds more")
+        _require(c.tasks.count(task) == 1, "tasks", f"{short(task)} is named twice")
     has_qa = any(dataset.type == "qa" for dataset in c.datasets.values())
     _require(
         has_qa or not c.threshold_articles, "threshold_articles", "only question answering has a threshold, and no task is of that type"

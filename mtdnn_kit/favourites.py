@@ -4,12 +4,12 @@ It holds ids and what the person wrote, {task: {id: note}}; no text of the data.
 the file as it is then.
 """
 
-import json
 from collections.abc import Sequence
 from os.path import commonpath
 from pathlib import Path
 
 from mtdnn_kit.folders import write_json
+from mtdnn_kit.jsons import read_json
 from mtdnn_kit.locks import held
 from mtdnn_kit.runs import Run, RunError
 
@@ -25,7 +25,7 @@ def read(folder: Path) -> dict[str, dict[str, str]]:
     """{task: {id: note}}; {} where there is no file. Raises RunError for a file that is none of ours."""
     file = folder / NAME
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

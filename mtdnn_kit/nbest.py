@@ -4,7 +4,6 @@ What a line holds is `runs`' business (`Run.nbest`), what it means `compare`'s. 
 """
 
 import gzip
-import json
 import os
 import tempfile
 import weakref
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mtdnn_kit.jsons import lines_of, read_json
 from mtdnn_kit.runs import Run, RunError
 
 
@@ -31,7 +31,7 @@ class NBestFile:
         self._file, self._rows, ends = tempfile.TemporaryFile(), {}, [0]  # noqa: SIM115 (read as long as this object is)
         try:
             with gzip.open(self.path) as lines:
-                for number, line in enumerate(lines, 1):
+                for number, line in enumerate(lines_of(lines), 1):
                     self._rows[self._id(number, line)] = number - 1
                     ends.append(ends[-1] + len(line))
                     self._file.write(line)
@@ -44,12 +44,12 @@ class NBestFile:
 
     def _id(self, number: int, line: bytes) -> str:
         """The id of a line, which is read whole: what is damaged is said now, not at the question that it belongs to."""
-        entry = json.loads(line)
+        entry = read_json(line)
         key = entry.get("id") if isinstance(entry, dict) else None
         if not isinstance(key, str):
             raise RunError(f"{self.path}, line {number}: no entry with an id: {line!r:.80}")
         if key in self._rows:
-            raise RunError(f"{self.path}, line {number}: question {key!r} comes twice")
+            raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
         return key
 
     def _damaged(self, error: Exception) -> RunError:
@@ -70,7 +70,7 @@ class NBestFile:
         start, end = self._offsets[row : row + 2].tolist()
         line = os.pread(self._file.fileno(), end - start, start)
         try:
-            return json.loads(line)
+            return read_json(line)
         except ValueError as error:
             raise self._damaged(error) from None
 

@@ -1,6 +1,6 @@
 """What the data of a run look like: sizes, labels, questions and answers, what windows cost, and which rows are odd.
 
-Plain tables for notebook 01, made from what `prepare` returned. Odd rows are counted, not mended: training takes them as they are.
+Plain tables for notebook 01, made from what `prepare` returned. Which rows are odd is `odd`'s business.
 """
 
 import re
@@ -9,30 +9,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtdnn_kit.metrics import normalize
+from mtdnn_kit import odd
+from mtdnn_kit.odd import answer_spans, splits, texts_of
 from mtdnn_kit.preparation import Setup
-from mtdnn_kit.rows import QARow
 from mtdnn_kit.slices import QUESTION_WORDS, question_word
-from mtdnn_kit.spans import check_lengths, context_room, token_spans, windows
-from mtdnn_kit.tasks.qa import Features, answer_characters
+from mtdnn_kit.spans import check_lengths, context_room, windows
+from mtdnn_kit.tasks.qa import Features
 
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 
 
-def splits(setup: Setup, task: str) -> dict[str, object]:
-    """{"train" | "held out" | "scored": features} of a task; a part that it has not is left out."""
-    parts = {"train": setup.train, "held out": setup.held_out, "scored": setup.scored}
-    return {name: part[task] for name, part in parts.items() if task in part}
-
-
 def _rows(setup: Setup, task: str) -> list:
     return [row for features in splits(setup, task).values() for row in features.rows]
-
-
-def _texts(row) -> list[str]:
-    """All texts of a row that a model reads."""
-    parts = row[2:4] if isinstance(row, QARow) else row[1:-1]
-    return [text for part in parts for text in ([part] if isinstance(part, str) else part or [])]
 
 
 def datasets_table(setup: Setup) -> list[dict]:
@@ -40,7 +28,7 @@ def datasets_table(setup: Setup) -> list[dict]:
     table = []
     for task, dataset in setup.config.datasets.items():
         sizes = {name: len(part_rows(setup, task, name)) for name in ("train", "held out", "scored")}
-        words = np.mean([sum(len(text.split()) for text in _texts(row)) for row in _rows(setup, task)])
+        words = np.mean([sum(len(text.split()) for text in texts_of(row)) for row in _rows(setup, task)])
         labels = ", ".join(dataset.labels) or {"qa": "a span, or nothing", "mcc": "one of the choices"}[dataset.type]
         table.append({"task": task, "type": dataset.type, **sizes, "words a row": round(float(words), 1), "answer": labels})
     return table
@@ -98,7 +86,7 @@ def windows_table(features: Features, lengths: Sequence[int], max_question: int,
     overlap: of neighbouring windows, as a share of the context's least room (at most 0.5). `lost if cut` is the share of answers beyond
     the first window, which plain truncation loses; `in no window` those that no window holds whole.
     """
-    contexts, answers, table = features.contexts, _answer_spans(features), []
+    contexts, answers, table = features.contexts, answer_spans(features), []
     sizes, able = np.diff(contexts.tokens.ends)[contexts.numbers], answers[:, 0] >= 0
     for length in lengths:
         shared = int(overlap * max(context_room(length, max_question, features.frame), 0))
@@ -119,62 +107,14 @@ def windows_table(features: Features, lengths: Sequence[int], max_question: int,
     return table
 
 
-def _answer_spans(features: Features) -> np.ndarray:
-    """First and last context token of each row's first answer [Q, 2], −1 and −1 without one."""
-    return token_spans(features.contexts.tokens, features.contexts.numbers, answer_characters(features.rows))
-
-
 def odd_rows(setup: Setup) -> list[dict]:
-    """Rows that are right but odd, counted: a row a task and oddity, those that occur; `e.g.` is the first such row's id."""
-    return [
-        {"task": task, "oddity": oddity, "rows": len(ids), "e.g.": ids[0]}
-        for task in setup.train
-        for oddity, ids in {**_odd_texts(setup, task), **(_odd_questions(setup, task) if setup.specs[task]["type"] == "qa" else {})}.items()
-        if ids
-    ]
-
-
-def _odd_texts(setup: Setup, task: str) -> dict[str, list]:
-    keyed = [(row.id, tuple(_texts(row))) for row in _rows(setup, task)]
-    seen = Counter(texts for _, texts in keyed)
-    trained = {tuple(_texts(row)) for row in setup.train[task].rows}
-    scored = setup.scored[task].rows if task in setup.scored else []
-    return {
-        "an empty text": [id_ for id_, texts in keyed if not all(text.strip() for text in texts)],
-        "white space at an end": [id_ for id_, texts in keyed if any(text.strip() != text for text in texts if text.strip())],
-        "texts of another row": [id_ for id_, texts in keyed if seen[texts] > 1],
-        "scored and trained": [row.id for row in scored if tuple(_texts(row)) in trained],
-        "cut to max_length": [
-            part.rows[i].id
-            for part in splits(setup, task).values()
-            if not isinstance(part, Features)
-            for i in np.flatnonzero(part.lengths >= setup.config.max_length)
-        ],
-    }
-
-
-def _odd_questions(setup: Setup, task: str) -> dict[str, list]:
-    config, found = setup.config, {"several different answers": [], "question cut to max_question": [], "answer over max_answer": []}
-    found |= {"answer not on token boundaries": [], "answer that normalises to nothing": []}
-    for part in splits(setup, task).values():
-        for row, question, span in zip(part.rows, part.questions, _answer_spans(part), strict=True):
-            answers = [text for _, text in row.answers]
-            if len({normalize(text) for text in answers}) > 1:
-                found["several different answers"].append(row.id)
-            if len(question) >= config.max_question:
-                found["question cut to max_question"].append(row.id)
-            if not answers:
-                continue
-            tokens, start = part.contexts[row.context], row.answers[0][0]
-            if span[0] < 0 or (tokens.starts[span[0]], tokens.ends[span[1]]) != (start, start + len(answers[0])):
-                found["answer not on token boundaries"].append(row.id)
-            if span[1] - span[0] >= config.max_answer:
-                found["answer over max_answer"].append(row.id)
-            if not normalize(answers[0]):
-                found["answer that normalises to nothing"].append(row.id)
-    trained = {row.context for row in part_rows(setup, task, "train")}
-    found["passage scored and trained"] = [row.id for row in part_rows(setup, task, "scored") if row.context in trained]
-    return found
+    """Rows that are right but odd (`odd`), counted: a row a task and oddity, those that occur; `e.g.` is the first such row's id."""
+    table = []
+    for task in setup.train:
+        found = odd.odd_rows(splits(setup, task), setup.config).values()
+        ids = {oddity: [id_ for part in found for id_ in part.get(oddity, ())] for oddity in odd.ODDITIES}
+        table += [{"task": task, "oddity": oddity, "rows": len(some), "e.g.": some[0]} for oddity, some in ids.items() if some]
+    return table
 
 
 def part_rows(setup: Setup, task: str, name: str) -> list:

@@ -25,7 +25,7 @@ from mtdnn_kit.sampler import Schedule, draw, weights
 from mtdnn_kit.sources import Rows, load
 from mtdnn_kit.tasks import TYPES
 
-CODE = ("tasks", "spans", "rowlist", "columns")  # what makes features of rows
+CODE = ("tasks", "spans", "rowlist", "columns", "jsons", "values")  # what makes features of rows
 PACKAGES = ("tokenizers", "transformers", "numpy")
 
 
@@ -149,7 +149,7 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, dict, 
 
 def make_features(config: Config, rows: dict[str, Sequence], tokenizer, segments: bool) -> dict[str, object]:
     """Features of rows by task; `segments`: whether the encoder takes token types. What is costly of them is kept (`cache`)."""
-    datasets, made, known = {name: config.datasets[name.removesuffix(REST)] for name in rows}, {}, _of_tokenizer(tokenizer)
+    datasets, made, known = {name: config.datasets[name.removesuffix(REST)] for name in rows}, {}, tokenizer_digest(tokenizer)
     for name, d in datasets.items():
         some, kind = rows[name], TYPES[d.type]
         settings = {key: getattr(config, key) for key in kind.SETTINGS}
@@ -159,7 +159,7 @@ def make_features(config: Config, rows: dict[str, Sequence], tokenizer, segments
     return made
 
 
-def _of_tokenizer(tokenizer) -> str:
+def tokenizer_digest(tokenizer) -> str:
     """sha256 of all that a tokenizer does; its own state, which says where it last cut, is no part of it."""
     _forget(tokenizer)
     text = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.backend_tokenizer.to_str()}"

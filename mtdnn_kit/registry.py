@@ -1,11 +1,13 @@
 """The datasets that the kit knows by name, as plain data.
 
 A *task* is a dataset with a head; this file says where its rows are, what its columns are called, which split trains and which is
-scored. It reads nothing and imports nothing of ours, so that `config` can refuse an unknown task in a notebook's first cell.
+scored. It reads nothing and imports nothing of ours but `values`, so that `config` can refuse an unknown task in a notebook's first cell.
 How rows are read is in `sources`, what becomes of them in `tasks/`.
 """
 
 from dataclasses import dataclass, fields
+
+from mtdnn_kit.values import short, some
 
 TYPES = ("qa", "sc", "mcc")  # question answering, sequence classification, multiple choice (paper, "Model")
 ROLES = {
@@ -84,12 +86,12 @@ def dataset_from(name: str, row: dict) -> Dataset:
     Raises ValueError that names the dataset, the key at fault and the keys there are.
     """
     known = [f.name for f in fields(Dataset)]
-    unknown = sorted(set(row) - set(known))
+    unknown = [key for key in row if key not in known]
     if unknown:
-        raise ValueError(f"define.{name}.{unknown[0]}: no such key; there are {', '.join(known)}")
+        raise ValueError(f"define.{name}.{some(unknown[:1])}: no such key; there are {', '.join(known)}")
     row = {"folder": name, **row}
-    if row.get("type") not in TYPES:
-        raise ValueError(f"define.{name}.type is {row.get('type')!r}; it must be one of {', '.join(TYPES)}")
+    if not isinstance(row.get("type"), str) or row["type"] not in TYPES:
+        raise ValueError(f"define.{name}.type is {short(row.get('type'))}; it must be one of {', '.join(TYPES)}")
     _check_columns(name, row)
     _check_values(name, row)
     lists = {key: tuple(row[key]) for key in ("labels", "metrics") if key in row}
@@ -99,29 +101,29 @@ def dataset_from(name: str, row: dict) -> Dataset:
 def _check_columns(name: str, row: dict) -> None:
     columns, roles = row.get("columns"), ROLES[row["type"]]
     if not isinstance(columns, dict) or set(columns) - set(roles):
-        raise ValueError(f"define.{name}.columns must map {', '.join(roles)} to column names, not {columns!r}")
+        raise ValueError(f"define.{name}.columns must map {', '.join(roles)} to column names, not {short(columns)}")
     missing = [r for r in roles if r not in columns and r not in OPTIONAL_ROLES]
     if missing:
         raise ValueError(f"define.{name}.columns lacks {missing[0]!r}: name the column that holds it")
     for role, column in columns.items():
         several = role == "choices"
         if several and not (isinstance(column, list | tuple) and len(column) > 1 and all(isinstance(x, str) for x in column)):
-            raise ValueError(f"define.{name}.columns.choices is {column!r}; it must be a list of at least two column names")
+            raise ValueError(f"define.{name}.columns.choices is {short(column)}; it must be a list of at least two column names")
         if not several and not isinstance(column, str):
-            raise ValueError(f"define.{name}.columns.{role} is {column!r}; it must be a column's name")
+            raise ValueError(f"define.{name}.columns.{role} is {short(column)}; it must be a column's name")
 
 
 def _check_values(name: str, row: dict) -> None:
     for key in ("folder", "hub", "hub_config", "train", "score"):
         if not isinstance(row.get(key), str | None) or (key in ("folder", "train") and key in row and not row[key]):
-            raise ValueError(f"define.{name}.{key} is {row[key]!r}; it must be text")
+            raise ValueError(f"define.{name}.{key} is {short(row[key])}; it must be text")
     for key, allowed in (("labels", None), ("metrics", METRICS)):
         values = row.get(key, [])
         if not isinstance(values, list | tuple) or not all(isinstance(x, str) and (not allowed or x in allowed) for x in values):
-            raise ValueError(f"define.{name}.{key} is {values!r}; it must be a list of {', '.join(allowed) if allowed else 'names'}")
+            raise ValueError(f"define.{name}.{key} is {short(values)}; it must be a list of {', '.join(allowed) if allowed else 'names'}")
     if row["type"] == "sc" and len(row.get("labels", ())) < 2:
         raise ValueError(f"define.{name}.labels must name at least two labels, in order of their numbers")
     if "f1" in row.get("metrics", ()) and len(row.get("labels", ())) != 2:
         raise ValueError(f"define.{name}.metrics: f1 is that of label 1 of two; this task has other labels")
     if row.get("cut") not in ((None, *CUTS) if row["type"] == "qa" else (None,)):
-        raise ValueError(f"define.{name}.cut is {row['cut']!r}; there is {', '.join(CUTS)}, for question answering")
+        raise ValueError(f"define.{name}.cut is {short(row['cut'])}; there is {', '.join(CUTS)}, for question answering")

@@ -5,14 +5,13 @@ records are from is `sources`' business.
 """
 
 import json
-import reprlib
 from typing import Any, NamedTuple
 
+from mtdnn_kit.jsons import once
 from mtdnn_kit.registry import DATASETS, Dataset
+from mtdnn_kit.values import short, some
 
 KINDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
-short = reprlib.Repr()
-short.maxstring = short.maxother = 60
 
 
 class DataError(ValueError):
@@ -63,7 +62,7 @@ def from_line(line: bytes) -> dict:
     """The record on a line of JSON. Raises DataError."""
     remedy = 'each line must be one JSON object, {"column": value, …}'
     try:
-        record = json.loads(line.decode("utf-8-sig"))
+        record = json.loads(line.decode("utf-8-sig"), object_pairs_hook=once)
     except UnicodeDecodeError as error:
         raise DataError(
             f"not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8; if it is compressed, name it .gz"
@@ -86,7 +85,7 @@ def _check_columns(dataset: Dataset, record: dict) -> None:
     if missing:
         like = [name for name, other in DATASETS.items() if all(column in record for column in _columns(other))]
         hint = f" It looks like a row of {' or '.join(like)}." if like else ""
-        found = ", ".join(map(short.repr, record)) or "none"
+        found = some(map(short.repr, record)) or "none"
         raise DataError(f"column {missing[0]!r} is missing; the columns are {found}.{hint} Rename the column, or correct `columns`.")
 
 
@@ -109,15 +108,15 @@ def _text(dataset: Dataset, record: dict, role: str) -> str:
 
 def _label(dataset: Dataset, record: dict, count: int) -> int:
     column = dataset.columns["label"]
-    names = f" ({', '.join(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
     label = record[column]
+    if type(label) is int and 0 <= label < count:
+        return label
+    names = f" ({some(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
     if not isinstance(label, int) or isinstance(label, bool):
         raise DataError(f"column {column!r} is {short.repr(label)}: it must be a whole number from 0 to {count - 1}{names}")
     if label < 0:
-        raise DataError(f"column {column!r} is {label}, which marks an unlabelled row (of a test split): choose a split that has labels")
-    if label >= count:
-        raise DataError(f"column {column!r} is {label}: it must be from 0 to {count - 1}{names}; correct it, or `labels`")
-    return label
+        raise DataError(f"column {column!r} is {short(label)}: an unlabelled row (of a test split); choose a split that has labels")
+    raise DataError(f"column {column!r} is {short(label)}: it must be from 0 to {count - 1}{names}; correct it, or `labels`")
 
 
 def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
@@ -149,7 +148,7 @@ def _answers(value: Any, column: str, context: str) -> tuple[tuple[int, str], ..
             first = context.find(text)
             remedy = f"the text stands at character {first}" if first >= 0 else "the context does not hold the text at all"
             raise DataError(
-                f"answer {short.repr(text)} should stand at character {start}, but {there} there; {remedy}. Correct answer_start."
+                f"answer {short.repr(text)} should stand at character {short(start)}, but {there} there; {remedy}. Correct answer_start."
             )
     return tuple(zip(starts, texts, strict=True))
 
@@ -163,7 +162,7 @@ def _mcc(dataset: Dataset, record: dict, number: int) -> MCCRow:
     start = _text(dataset, record, "start") if "start" in dataset.columns else ""
     columns = dataset.columns["choices"]
     if isinstance(columns, str) or len(columns) < 2:
-        raise DataError(f"multiple choice needs at least 2 choices, not {columns!r}: name the columns that hold them in `choices`")
+        raise DataError(f"multiple choice needs at least 2 choices, not {short(columns)}: name the columns that hold them in `choices`")
     choices = tuple(_value(record[column], str, f"column {column!r}") for column in columns)
     return MCCRow(number, _text(dataset, record, "context"), start, choices, _label(dataset, record, len(choices)))
 

@@ -9,16 +9,18 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import yaml
-
+from mtdnn_kit import runfiles
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
 from mtdnn_kit.folders import WriteError, write_folder, write_whole
+from mtdnn_kit.jsons import lines_of, read_json
 from mtdnn_kit.links import own
 from mtdnn_kit.registry import REST
+from mtdnn_kit.yamls import read_yaml, text_of
 
+COPY = "copy it again from where the run was made"
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "log_with"}
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 
@@ -42,7 +44,7 @@ class Run:
         self.path = resolve(str(path))
 
     def __repr__(self) -> str:
-        return f"Run({self.name}: {self.manifest['status']}, {', '.join(self.config['tasks'])})"
+        return f"Run({self.name}: {self.manifest.get('status', 'unfinished')}, {', '.join(self.config['tasks'])})"
 
     @property
     def name(self) -> str:
@@ -53,27 +55,35 @@ class Run:
     @property
     def config(self) -> dict:
         """The parameters it was made with, resolved."""
-        return yaml.safe_load(self._text("config.yaml"))
+        return self._read("config.yaml", runfiles.of_config)
+
+    @property
+    def parameters(self) -> Config:
+        """The same as parameters of today, to be read with, not resumed. Raises RunError where they are none."""
+        try:
+            return Config(**{**self.config, "resume": False})
+        except (ConfigError, TypeError) as error:
+            raise RunError(f"{self.path}/config.yaml: not the parameters of a run ({str(error)[:600]}); {COPY}") from None
 
     @property
     def types(self) -> dict[str, str]:
         """{task: task type}, in order."""
-        return {task: dataset.type for task, dataset in Config(**self.config).datasets.items()}
+        return {task: dataset.type for task, dataset in self.parameters.datasets.items()}
 
     @property
     def manifest(self) -> dict:
         """Status, versions, seed, device, data fingerprints, steps, times (design, "Run folder")."""
-        return json.loads(self._text("manifest.json"))
+        return self._read("manifest.json", runfiles.of_manifest)
 
     @property
     def metrics(self) -> dict:
         """{task: {score: percent, "n": rows}}."""
-        return json.loads(self._text("metrics.json"))
+        return self._read("metrics.json", runfiles.of_metrics)
 
     @property
     def finished(self) -> bool:
         """Whether the run ended and everything it writes is there."""
-        return (self.path / "manifest.json").is_file() and self.manifest["status"] == "finished"
+        return (self.path / "manifest.json").is_file() and self.manifest.get("status") == "finished"
 
     def log(self) -> list[dict]:
         """One record a step: step, epoch, task, loss, lr, grad_norm, tokens_per_second."""
@@ -85,18 +95,15 @@ class Run:
 
     def interference(self) -> list[dict]:
         """What `interference_every` measured, a record a step and task: step, task, norm, cosine; [] where nothing was measured."""
-        return (
-            [json.loads(line) for line in self._text("interference.jsonl").split("\n")[:-1]]
-            if self.config.get("interference_every")
-            else []
-        )
+        return self._log("interference.jsonl") if self.config.get("interference_every") else []
 
-    def _log(self) -> list[dict]:
-        return [json.loads(line) for line in self._text("log.jsonl").split("\n")[:-1]]  # without a line that is being written
+    def _log(self, name: str = "log.jsonl") -> list[dict]:
+        lines = self._text(name).split("\n")[:-1]  # without a line that is being written
+        return [self._checked(f"{name}, line {number}", line, read_json, runfiles.of_record) for number, line in enumerate(lines, 1)]
 
     def answers(self, task: str = "squad") -> dict[str, str]:
         """{question id: answer} at the tuned threshold, the official format."""
-        return json.loads(self._text(f"predictions/{task}.json"))
+        return self._read(f"predictions/{task}.json", runfiles.of_answers)
 
     def has_nbest(self, task: str = "squad") -> bool:
         """Whether the run keeps its n-best; one that `imports` made of a predictions file has none."""
@@ -111,10 +118,10 @@ class Run:
         """Per question: id, null score, and n-best as [start, end, score, probability], character offsets. Raises RunError: unreadable."""
         file = self.path / f"predictions/{task}_nbest.jsonl.gz"
         try:
-            with gzip.open(file, "rt", encoding="utf-8") as lines:
-                yield from map(json.loads, lines)
+            with gzip.open(file) as lines:
+                yield from map(read_json, lines_of(lines))
         except (OSError, EOFError, ValueError, zlib.error) as error:
-            raise RunError(f"{file}: cannot be read ({error}); copy it again from where the run was made") from None
+            raise RunError(f"{file}: cannot be read ({error}); {COPY}") from None
 
     def choices(self, task: str) -> Iterator[dict]:
         """Per row of an sc or mcc task: id, label, probabilities. Raises RunError: no such file, or a line that is no JSON."""
@@ -123,11 +130,7 @@ class Run:
             raise RunError(f"{self.path} has no predictions/{task}.jsonl: copy it, or keep the run again, from where the run was made")
         with open(file, "rb") as lines:
             for number, line in enumerate(lines, 1):
-                try:
-                    entry = json.loads(line)
-                except ValueError as error:
-                    raise RunError(f"{file}, line {number}: cannot be read ({error}); copy it again from where the run was made") from None
-                yield entry
+                yield self._checked(f"predictions/{task}.jsonl, line {number}", line, read_json)
 
     def keep(self, folder: Path) -> None:
         """Copies what comparing needs (parameters, manifest, log, scores, n-best, labels) into `folder`: neither model nor anybody's text.
@@ -149,11 +152,29 @@ class Run:
 
         write_folder(folder, fill)
 
-    def _text(self, name: str) -> str:
+    def _read(self, name: str, wrong: Callable) -> dict:
+        """What a file holds, `wrong` being one of `runfiles`. Raises RunError."""
+        return self._checked(name, self._text(name), read_yaml if name.endswith(".yaml") else read_json, wrong)
+
+    def _checked(self, where: str, text: str | bytes, read: Callable, wrong: Callable = lambda value: None):
         try:
-            return (self.path / name).read_text(encoding="utf-8")
+            value = read(text)
+        except ValueError as error:
+            raise RunError(f"{self.path}/{where}: cannot be read ({str(error)[:600]}); {COPY}") from None
+        if problem := wrong(value):
+            raise RunError(f"{self.path}/{where}: {problem}; {COPY}")
+        return value
+
+    def _text(self, name: str) -> str:
+        file = self.path / name
+        try:
+            return text_of(file) if name == "config.yaml" else file.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise RunError(f"{self.path} has no {name}: not a run folder, or the run has not come that far") from None
+        except OSError as error:
+            raise RunError(f"{file}: cannot be read ({error.strerror}); it must be a file that you may read") from None
+        except ValueError as error:
+            raise RunError(f"{file}: cannot be read ({error}); {COPY}") from None
 
 
 def claim(config: Config) -> Run:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
@@ -25,8 +26,10 @@ from mtdnn_kit.hub import from_hub
 from mtdnn_kit.registry import Dataset
 from mtdnn_kit.rowlist import RowList, column, parts, pick
 from mtdnn_kit.rows import DataError, QARow, from_line, from_record, short
+from mtdnn_kit.values import some
 
-CODE = ("sources", "hub", "rowlist", "rows", "registry", "columns")  # what makes columns of a file
+CODE = ("sources", "hub", "rowlist", "rows", "registry", "columns", "jsons", "values")  # what makes columns of a file
+LONGEST = 64_000_000  # bytes of a row: what unpacks to more is no row
 CS224N_TITLES = (
     "Normans",
     "Computational_complexity_theory",
@@ -147,10 +150,13 @@ def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Pat
     for folder, name in ((root, data), (root / dataset.folder, f"{data}/{dataset.folder}")):
         if not folder.is_dir():
             raise DataError(f"{name}: there is no such folder. {remedy}")
-    there = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+    try:
+        there = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{name}: the folder cannot be read ({error.strerror}). {remedy}") from None
     found = [file for file in (f"{split}.jsonl.gz", f"{split}.jsonl") if file in there]
     if not found:
-        raise DataError(f"{name}: neither {split}.jsonl.gz nor {split}.jsonl is there, but {', '.join(there) or 'nothing'}. {remedy}")
+        raise DataError(f"{name}: neither {split}.jsonl.gz nor {split}.jsonl is there, but {some(there) or 'nothing'}. {remedy}")
     if len(found) > 1:
         raise DataError(f"{name}: both {found[0]} and {found[1]} are there, and it is not clear which is meant: remove one")
     where, base = f"{name}/{found[0]}", root.name if data == "sample" else Path(data).resolve().name
@@ -161,13 +167,15 @@ def _lines(file, where: str) -> Iterator[bytes]:
     """Lines are cut at line feeds only, not at U+2028 and the like; empty ones at the end do not count. Raises DataError."""
     empty: list[bytes] = []
     with _open(file, where) as opened:
-        for line in gzip.GzipFile(fileobj=opened) if file.name.endswith(".gz") else opened:
+        lines = gzip.GzipFile(fileobj=opened) if file.name.endswith(".gz") else opened
+        for number, line in enumerate(iter(partial(lines.readline, LONGEST + 1), b""), 1):
+            if len(line) > LONGEST:
+                raise DataError(f"{where}, row {number}: it has more than {LONGEST:,} bytes: is each row on a line of its own?")
             if line.strip(b" \t\r\n"):
                 yield from empty
-                empty = []
                 yield line.rstrip(b"\n")
-            else:
-                empty.append(line)
+            elif not empty:  # the first is enough to stop the reading
+                empty = [line]
 
 
 def _checked(dataset: Dataset, records: Iterable, where: str) -> Iterator:

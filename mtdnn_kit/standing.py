@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from mtdnn_kit.config import Config, ConfigError, resolve
+from mtdnn_kit.jsons import read_json
 from mtdnn_kit.registry import Dataset
 from mtdnn_kit.runs import RESUME_MAY_CHANGE, Run, checkpoints, code_hash
 from mtdnn_kit.sources import DataError, load
@@ -72,13 +73,16 @@ def _parameters(run: Run, config: Config) -> list[str]:
 def _code(run: Run, now: dict[str, str]) -> list[str]:
     record = run.path / RECORD
     if not record.exists():
-        return [] if run.manifest["code"] == code_hash() else ["code: the kit's modules"]
-    names = differing(json.loads(record.read_text())["code"], now)
+        return [] if run.manifest.get("code") == code_hash() else ["code: the kit's modules"]
+    try:
+        names = differing(dict(read_json(record.read_bytes())["code"]), now)
+    except (OSError, ValueError, LookupError, TypeError):
+        return [f"code: {RECORD}, which says what it was, cannot be read"]
     return [f"code: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"] if names else []
 
 
 def _data(run: Run, config: Config, rows: dict[tuple, str]) -> list[str]:
-    before = {name: source["fingerprint"] for name, source in run.manifest["data"].items()}
+    before = {name: source.get("fingerprint") for name, source in run.manifest.get("data", {}).items()}
     return [
         f"data: {source[0]}/{source[1]}" + (f" ({rows[source]})" if " " in rows[source] else "")
         for source in _sources(config)

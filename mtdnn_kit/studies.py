@@ -20,14 +20,12 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import yaml
-
 from mtdnn_kit.config import Config, from_file, project_root, resolve
 from mtdnn_kit.paper import TABLES
-from mtdnn_kit.values import ConfigError, nearest
-from mtdnn_kit.variants import OURS, Strict, compared, expand, parameters, score_list, seed_list, slug
+from mtdnn_kit.values import ConfigError, nearest, short, some
+from mtdnn_kit.variants import NAME, OURS, RUNS, compared, expand, parameters, score_list, seed_list, slug
+from mtdnn_kit.yamls import YamlError, read_yaml, text_of
 
-LONGEST = 200  # characters of a run's folder's name; systems allow 255 bytes
 KEYS = ("base", "fixed", "variants", "vary", "seeds", "compare", "scores", "paper")
 
 
@@ -103,7 +101,9 @@ class Study:
 
     def _check_changes(self, changes: dict) -> None:
         if not isinstance(changes, dict):
-            raise ConfigError(f"changes: {changes!r} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1")
+            raise ConfigError(
+                f"changes: {short(changes)} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1"
+            )
         for key in changes:
             if key in OURS or (key == "seed" and self.seeds):
                 raise ConfigError(f"changes: {key} is set by the study {self.name} itself; leave it out")
@@ -117,11 +117,11 @@ def default_folder(study: Study) -> Path:
 def read_study(path: str | Path) -> Study:
     """The study in a file. Raises StudyError, naming file and key: what cannot be read or meant, or runs that would share a folder."""
     try:
-        text = resolve(str(path)).read_text(encoding="utf-8")
-        content = yaml.load(text, Strict)
+        text = text_of(resolve(str(path)))
+        content = read_yaml(text)
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror}); looked for {resolve(str(path))}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except YamlError as error:
         raise StudyError(f"{path}: not a YAML study file ({error})") from None
     comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     question = " ".join(line.lstrip("# ").strip() for line in comment)
@@ -138,9 +138,9 @@ def _study(name: str, question: str, content: dict) -> Study:
         )
     for key in content:
         if key not in KEYS:
-            raise ValueError(f"{key}: no such key.{nearest(str(key), list(KEYS))} All are: {', '.join(KEYS)}")
+            raise ValueError(f"{some([key])}: no such key.{nearest(str(key), list(KEYS))} All are: {', '.join(KEYS)}")
     if content.get("paper") not in (None, *TABLES):
-        raise ValueError(f"paper is {content['paper']!r}; the paper has {', '.join(TABLES)}")
+        raise ValueError(f"paper is {short(content['paper'])}; the paper has {', '.join(TABLES)}")
     seeds, fixed = seed_list(content.get("seeds")), parameters("fixed", content.get("fixed", {}), content.get("seeds"))
     variants = expand(content.get("variants"), content.get("vary", {}), seeds)
     study = Study(
@@ -154,10 +154,12 @@ def _study(name: str, question: str, content: dict) -> Study:
         content.get("paper"),
         score_list(content.get("scores", ["F1"])),
     )
+    if len(variants) * len(seeds or [None]) > RUNS:
+        raise ValueError(f"seeds: there would be {len(variants) * len(seeds or [None]):,} runs; a study has at most {RUNS:,}")
     folders: dict[str, str] = {}
     for run in study.runs:
-        if len(slug(run)) > LONGEST:
-            raise ValueError(f"the run {run[:60]!r}… has a name of {len(run)} characters; its folder is called by it: at most {LONGEST}")
+        if len(run) > NAME:
+            raise ValueError(f"{short(run)}: a run's name has at most {NAME} characters, for its folder is called so; name it shorter")
         if folders.setdefault(slug(run), run) != run:
             raise ValueError(f"{folders[slug(run)]!r} and {run!r} would share the folder {slug(run)}; rename one")
     return study

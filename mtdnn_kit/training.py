@@ -29,6 +29,7 @@ from mtdnn_kit.gradients import backward, loss_of
 from mtdnn_kit.interference import fixed_batches, measure
 from mtdnn_kit.locks import held
 from mtdnn_kit.model import MultiTask, build_model, save_model
+from mtdnn_kit.odd import odd_counts
 from mtdnn_kit.optim import clip_gradients, learning_rate, make_optimizer
 from mtdnn_kit.parallel import World, join
 from mtdnn_kit.preparation import Setup, prepare
@@ -206,6 +207,7 @@ def _prepared(accelerator: Accelerator, model: MultiTask, optimizer) -> tuple:
 
 def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None, need: dict[str, int]) -> dict:
     """Writes config.yaml and a manifest that says "running"; returns the manifest."""
+    odd = {name: {"odd": counts} for name, counts in odd_counts(setup).items()}  # the rest of a cut split is not counted
     manifest = {
         "status": "running",
         "code": code_hash(),
@@ -218,7 +220,7 @@ def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: 
         "threads": torch.get_num_threads(),
         "precision": precision,
         "encoder": setup.encoder.record(),
-        "data": setup.sources,
+        "data": {name: {**source, **odd.get(name, {})} for name, source in setup.sources.items()},
         "steps": len(setup.schedule),
         "draws": setup.schedule.draws(),
         "passes": setup.schedule.passes(),

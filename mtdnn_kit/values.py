@@ -4,8 +4,43 @@ A value that does not fit is an error that names the key, what it is and what it
 """
 
 import difflib
+import reprlib
 import types
+from collections.abc import Iterable
+from math import isfinite
 from typing import Any, Literal, Union, get_args, get_origin
+
+LONGEST = 160  # characters of a value in a message
+WIDEST = 2**63  # no whole number is this large
+
+
+class _Short(reprlib.Repr):
+    """`repr` of any value, but never long, and of any whole number (beyond 4,300 digits Python writes none)."""
+
+    def __init__(self):
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 3, 60, 60
+
+    def repr(self, x: Any) -> str:
+        """`x` in at most LONGEST characters."""
+        found = super().repr(x)
+        return found if len(found) <= LONGEST else f"{found[: LONGEST - 20]} … {found[-17:]}"
+
+    def __call__(self, x: Any) -> str:
+        return self.repr(x)
+
+    def repr_int(self, x: int, level: int) -> str:
+        """A whole number, or about how large it is."""
+        return repr(x) if abs(x) < 10**40 else f"{'-' * (x < 0)}10^{x.bit_length() * 3 // 10} and more"
+
+
+short = _Short()
+
+
+def some(names: Iterable[object], most: int = 12) -> str:
+    """The first of `names`, separated by commas, and how many more there are."""
+    found = [text if len(text := str(name)) <= 60 else f"{text[:40]} … {text[-16:]}" for name in names]
+    return ", ".join(found[:most]) + (f" and {len(found) - most:,} more" if len(found) > most else "")
 
 
 class ConfigError(ValueError):
@@ -14,7 +49,7 @@ class ConfigError(ValueError):
 
 def nearest(key: str, known: list[str]) -> str:
     """ " Did you mean …?", or nothing."""
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key[:60], known, n=1)
     return f" Did you mean {near[0]}?" if near else ""
 
 
@@ -23,7 +58,7 @@ def typed(key: str, value: Any, hint: Any) -> Any:
     if isinstance(value, tuple):
         value = list(value)
     if not _fits(value, hint):
-        raise ConfigError(f"{key}: {value!r} is {_kind(value)}; it must be {_describe(hint)}.{_remedy(value, hint)}")
+        raise ConfigError(f"{key}: {short(value)} is {_kind(value)}; it must be {_describe(hint)}.{_remedy(value, hint)}")
     number = float in (hint, *get_args(hint))
     return float(value) if number and isinstance(value, int) else value
 
@@ -40,10 +75,18 @@ def _fits(value: Any, hint: Any) -> bool:
         name, item = get_args(hint)
         return isinstance(value, dict) and all(_fits(k, name) and _fits(v, item) for k, v in value.items())
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+        whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < WIDEST
+        return whole or (isinstance(value, float) and isfinite(value))
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < WIDEST
+    if hint is str:
+        return isinstance(value, str) and not _broken(value)
     return isinstance(value, hint)
+
+
+def _broken(text: str) -> bool:
+    """Whether a text has NUL or half a surrogate pair: no file can be called so, and nothing prints it."""
+    return not text.isprintable() and any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _kind(value: Any) -> str:
@@ -69,6 +112,10 @@ def _remedy(value: Any, hint: Any) -> str:
     numeric = {int, float} & {hint, *get_args(hint)}
     if isinstance(value, str) and numeric:
         return " YAML reads 3e-5 as text: write 3.0e-5, without quotes."
+    if isinstance(value, int) and abs(value) >= WIDEST:
+        return " It has more than 64 bits."
     if isinstance(value, str) and get_origin(hint) is list:
         return " A list given by papermill's -p arrives as text: put it into a parameter file."
+    if isinstance(value, str) and str in (hint, *get_args(hint)):
+        return " Remove its NUL or half surrogate pair."
     return ""

@@ -62,6 +62,10 @@ TESTS = {  # file → tests that must notice
     "salience": "salience",
     "asking": "asking",
     "edits": "edits",
+    "odd": "hostile_rows",
+    "jsons": "hostile_rows",
+    "yamls": "hostile_parameters",
+    "runfiles": "hostile_runs",
 }
 
 

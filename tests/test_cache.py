@@ -140,12 +140,12 @@ def test_an_added_word_or_another_normalisation_changes_the_tokenizers_hash(toke
 
     from tokenizers import normalizers
 
-    known, found = preparation._of_tokenizer(tokenizer), []
+    known, found = preparation.tokenizer_digest(tokenizer), []
     for change in (lambda t: t.add_tokens(["Ethiopia"]), lambda t: setattr(t.backend_tokenizer, "normalizer", normalizers.NFC())):
         other = copy.deepcopy(tokenizer)
         change(other)
-        found.append(preparation._of_tokenizer(other))
-    assert len({known, *found}) == 3 and preparation._of_tokenizer(copy.deepcopy(tokenizer)) == known
+        found.append(preparation.tokenizer_digest(other))
+    assert len({known, *found}) == 3 and preparation.tokenizer_digest(copy.deepcopy(tokenizer)) == known
 
 
 def test_the_rows_key_is_of_the_bytes_the_columns_and_the_code(tmp_path, monkeypatch):

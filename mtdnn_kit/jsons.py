@@ -1,0 +1,54 @@
+"""JSON from anywhere as plain values, as strictly as it can be meant: no key twice (the last one would win), no half of a character.
+
+Python's own parser takes both, and raises a RecursionError for what is nested deeply. NaN and infinity are read as there: what numbers may
+be is for those who ask to say. Knows no file.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+LONGEST = 64_000_000  # bytes of a line: a few kilobytes of gzip unpack to as much as they like
+
+
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON text, bytes being UTF-8. Raises ValueError that says what is wrong, in few words."""
+    try:
+        text = text.decode("utf-8") if isinstance(text, bytes) else text
+        value = json.loads(text, object_pairs_hook=once)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None
+    except RecursionError:
+        raise ValueError("lists or objects too deep inside each other") from None
+    if "\\u" in text and (half := _half(value)):
+        raise ValueError(f"half a surrogate pair in {half[:60]!r}")
+    return value
+
+
+def lines_of(opened: BinaryIO) -> Iterator[bytes]:
+    """The lines of an open file. Raises ValueError for one that no machine should hold."""
+    while line := opened.readline(LONGEST + 1):
+        if len(line) > LONGEST:
+            raise ValueError(f"a line of more than {LONGEST:,} bytes")
+        yield line
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of its keys and values. Raises ValueError for a key that is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f"{twice[:60]!r} is there twice")
+    return found
+
+
+def _half(value: Any) -> str | None:
+    """A text with half a surrogate pair, which nothing can print or write, if there is one."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str) and any("\ud800" <= letter <= "\udfff" for letter in one):
+            return one
+        left += [*one, *one.values()] if isinstance(one, dict) else one if isinstance(one, list) else []
+    return None

@@ -1,0 +1,116 @@
+"""A coverage-guided fuzzer over the readers of rows, parameters, studies and run folders: `make fuzz`, ten minutes, no part of `make test`.
+
+    python tests/fuzz/readers.py [SECONDS]
+
+atheris (libFuzzer) changes bytes, sees which lines of the readers they reach, and keeps what reaches new ones. The first byte chooses the
+reader; the rest is its file. An error that is none of ours, one that is long or does not name the file, a row that cannot be right, and
+what takes over 20 s end it, with the bytes that did it in build/fuzz. What it finds becomes a case in tests/test_hostile_*.py.
+Needs `pip install -e '.[fuzz]'`.
+"""
+
+import gzip
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["mtdnn_kit", "json.decoder", "yaml"]):
+    from mtdnn_kit import columns, config, imports, nbest, registry, rowlist, rows, runfiles, runs, sources, studies, values, yamls  # noqa: F401
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from hostile import refused
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "build" / "fuzz"
+TASKS = ("squad", "cola", "mnli", "swag")
+FILES = ("config.yaml", "manifest.json", "metrics.json", "log.jsonl", "predictions/squad_nbest.jsonl.gz", "predictions/mnli.jsonl")
+KEPT = ROOT / "results" / "sample" / "qa-mcc-sc"
+FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+sources.kept = lambda key, make: columns.gathered(make())  # what is kept would be read instead
+
+
+def read_rows(number: int, data: bytes) -> None:
+    """A dataset's file, plain or gzip."""
+    task, ending = TASKS[number // 2 % len(TASKS)], ("jsonl", "jsonl.gz")[number % 2]
+    dataset = registry.DATASETS[task]
+    folder = FOLDER / ending / dataset.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"train.{ending}").write_bytes(gzip.compress(data, 1) if ending.endswith("gz") and number % 4 == 1 else data)
+    found, _ = refused(lambda: sources.load(task, dataset, "train", str(FOLDER / ending)), f"train.{ending}")
+    for row in found.rows if found else ():
+        assert task != "squad" or all(row.context.startswith(text, start) and text for start, text in row.answers)
+        assert task == "squad" or 0 <= row.label < max(len(dataset.labels), 4)
+
+
+def read_parameters(number: int, data: bytes) -> None:
+    """A parameter file, or a study's."""
+    file = FOLDER / "mine.yaml"
+    file.write_bytes(data)
+    if number % 2:
+        refused(lambda: studies.read_study(file), "mine.yaml")
+    else:
+        found, _ = refused(lambda: config.from_file(file), "mine.yaml", ":")
+        assert found is None or yamls.read_yaml(found.to_yaml())["tasks"] == found.tasks
+
+
+def read_run(number: int, data: bytes) -> None:
+    """One file of a run folder, whose other files are not there."""
+    name = FILES[number % len(FILES)]
+    file = FOLDER / "run" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(gzip.compress(data, 1) if name.endswith(".gz") and number & 64 else data)
+    run = runs.Run(FOLDER / "run")
+    whole = {
+        "config.yaml": lambda: run.types,
+        "manifest.json": lambda: run.manifest,
+        "metrics.json": lambda: run.metrics,
+        "log.jsonl": run.log,
+        "predictions/mnli.jsonl": lambda: list(run.choices("mnli")),
+    }.get(name, lambda: (list(nbest.NBestFile(run)), [runfiles.of_nbest(entry) for entry in run.nbest()]))
+    refused(whole, Path(name).name)
+    file.unlink()
+
+
+def one(data: bytes) -> None:
+    """One execution."""
+    if not data:
+        return
+    readers = (read_rows, read_rows, read_parameters, read_run)
+    readers[data[0] % 4](data[0] >> 2, data[1:])
+
+
+def seeds(folder: Path) -> None:
+    """What it begins with: right files of each kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(64):
+        kind, rest = number % 4, number >> 2
+        if kind < 2:
+            dataset = registry.DATASETS[TASKS[rest // 2 % len(TASKS)]]
+            raw = b"\n".join((ROOT / "mtdnn_kit" / "sample" / dataset.folder / "train.jsonl").read_bytes().split(b"\n")[:2])
+        elif kind == 2:
+            raw = (ROOT / "parameters" / ("ablations/demo.yaml" if rest % 2 else "demo.yaml")).read_bytes()
+        else:
+            raw = (KEPT / FILES[rest % len(FILES)]).read_bytes()[:3000]
+        (folder / f"seed-{number}").write_bytes(bytes([number]) + raw)
+
+
+def main() -> None:
+    """Runs for some seconds (600)."""
+    seconds = sys.argv[1] if len(sys.argv) > 1 else "600"
+    seeds(BUILD / "corpus")
+    options = [
+        f"-max_total_time={seconds}",
+        "-max_len=4000",
+        "-timeout=20",
+        f"-artifact_prefix={BUILD}/",
+        "-print_final_stats=1",
+        "-verbosity=1",
+    ]
+    atheris.Setup([sys.argv[0], *options, str(BUILD / "corpus")], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
