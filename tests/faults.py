@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 TESTS = {  # file → tests that must notice
     "spans": "spans tasks",
     "decoding": "decoding",
-    "tasks/qa": "decoding tasks spans",
+    "tasks/qa": "decoding tasks spans model",
     "tasks/answers": "tasks decoding evaluation",
     "thresholds": "thresholds",
     "metrics": "metrics",

@@ -10,6 +10,11 @@ PACKAGE = ROOT / "mtdnn_kit"
 # Each module and what of ours it may import: data flows one way.
 ALLOWED = {
     "registry": "",
+    "definitions": "registry values",
+    "fields": "definitions registry",
+    "golds": "fields registry",
+    "readers": "fields",
+    "splitting": "fields registry",
     "values": "",
     "metrics": "",
     "thresholds": "metrics",
@@ -18,15 +23,15 @@ ALLOWED = {
     "spans": "columns",
     "decoding": "",
     "edits": "",
-    "rows": "registry",
+    "rows": "fields golds registry",
     "rowlist": "columns rows",
-    "config": "registry values",
+    "config": "definitions registry values",
     "runs": "config",
     "nbest": "runs",
     "encoders": "config",
     "devices": "config",
     "locks": "",
-    "sources": "cache registry rowlist rows",
+    "sources": "cache columns fields readers registry rowlist rows splitting",
     "slices": "metrics rows",
     "tasks.padding": "",
     "tasks.labels": "metrics rowlist",
@@ -34,7 +39,7 @@ ALLOWED = {
     "tasks.mcc": "columns rowlist rows tasks.labels tasks.padding tasks.sc",
     "tasks.answers": "decoding metrics rows thresholds",
     "tasks.qa": "columns decoding rowlist rows spans tasks.answers tasks.padding",
-    "tasks": "tasks",
+    "tasks": "registry rowlist rows tasks",
     "batches": "",
     "sampler": "batches",
     "dropout": "",
@@ -93,6 +98,7 @@ ONLY = {
     "nbconvert": {"page"},
     "ray": {"engines"},
     "datasets": {"sources"},
+    "pyarrow": {"readers"},
 }
 
 
@@ -144,13 +150,19 @@ def test_datasets_is_imported_only_to_reach_the_hub():
     assert not any(i.split(".")[0] == "datasets" for node in tree.body for i in imports(node) if not isinstance(node, ast.FunctionDef))
 
 
+def test_pyarrow_is_imported_only_to_read_parquet():
+    tree = modules()["readers"]
+    users = {node.name for node in tree.body if "pyarrow" in imports(node) and isinstance(node, ast.FunctionDef)}
+    assert users == {"_parquet"}
+    assert not any("pyarrow" in imports(node) for node in tree.body if not isinstance(node, ast.FunctionDef))
+
+
 def test_importing_the_kit_is_light():
     """The first cell of a notebook checks parameters: it needs no torch, and no widget or figure."""
     import subprocess
 
-    code = (
-        "import sys, mtdnn_kit; print([m for m in ('torch', 'transformers', 'datasets', 'matplotlib', 'ipywidgets') if m in sys.modules])"
-    )
+    heavy = ("torch", "transformers", "datasets", "pyarrow", "matplotlib", "ipywidgets")
+    code = f"import sys, mtdnn_kit; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 
