@@ -87,7 +87,7 @@ def _table(delimiter: str) -> Callable[[BinaryIO, str, bool], Iterator[dict]]:
     def reader(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
         csv.field_size_limit(LONGEST)
         quoting = dict(strict=True, quoting=csv.QUOTE_MINIMAL) if quoted else dict(quoting=csv.QUOTE_NONE)
-        rows = csv.reader(_text(content, quoted), delimiter=delimiter, **quoting)
+        rows = csv.reader(_text(content), delimiter=delimiter, **quoting)
         number, header = 0, None
         try:
             for cells in rows:
@@ -107,9 +107,10 @@ def _table(delimiter: str) -> Callable[[BinaryIO, str, bool], Iterator[dict]]:
     return reader
 
 
-def _text(content: BinaryIO, quoted: bool) -> Iterator[str]:
-    """Lines of UTF-8, a byte order mark left out, cut where CSV's line breaks may stand."""
-    yield from io.TextIOWrapper(content, encoding="utf-8-sig", newline="" if quoted else "\n")
+def _text(content: BinaryIO) -> Iterator[str]:
+    """Lines of UTF-8 with their ends, one decoded at a time, so that what is not UTF-8 is said of its row; a byte order mark left out."""
+    for number, line in enumerate(content):
+        yield line.decode("utf-8" if number else "utf-8-sig")
 
 
 def _header(cells: list[str], where: str, delimiter: str) -> list[str]:
