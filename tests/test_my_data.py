@@ -141,7 +141,7 @@ def own(tmp_path, tiny):
         small = dict(run_dir=str(tmp_path / "run"), encoder=tiny, batch_size=8, max_steps=6, max_length=128, overlap=30, precision="fp32")
         weight = 1.0 if len(names) == 1 else 0.4
         params = {**small, "device": "cpu", "threads": 1, "tasks": list(names), "define": define, "qa_weight": weight, **changes}
-        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(params, allow_unicode=True))
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(params, allow_unicode=True, sort_keys=False))
         return from_file(tmp_path / "mine.yaml")
 
     return make
@@ -294,44 +294,44 @@ QA = {"type": "qa", "columns": {"context": "doc", "question": "ask", "answers": 
 @pytest.mark.parametrize(
     ("values", "row"),
     [
-        ([{"a": {"text": ["Alps"], "answer_start": [19]}}, {"a": {"text": [], "answer_start": []}}], {}),
-        ([{"a": [{"text": "Alps", "answer_start": 19}]}, {"a": []}], {}),
-        ([{"a": ["Alps"], "s": [19]}, {"a": [], "s": []}], QA),
-        ([{"a": "Alps", "s": 19}, {"a": "", "s": -1}], QA),
-        ([{"a": "Alps", "s": 19}, {"a": None, "s": None}], QA),
+        ([{"a": {"text": ["Alps"], "answer_start": [18]}}, {"a": {"text": [], "answer_start": []}}], {}),
+        ([{"a": [{"text": "Alps", "answer_start": 18}]}, {"a": []}], {}),
+        ([{"a": ["Alps"], "s": [18]}, {"a": [], "s": []}], QA),
+        ([{"a": "Alps", "s": 18}, {"a": "", "s": -1}], QA),
+        ([{"a": "Alps", "s": 18}, {"a": None, "s": None}], QA),
     ],
 )
 def test_answers_come_in_four_forms_and_ids_are_made_where_there_are_none(tmp_path, values, row):
     plain = {"type": "qa", "columns": {"context": "doc", "question": "ask", "answers": "a"}}
     found = read(tmp_path, [{"doc": CONTEXT, "ask": "Where?", **value} for value in values], **(row or plain))
-    assert [(r.id, r.title, r.answers) for r in found] == [("0", "", ((19, "Alps"),)), ("1", "", ())]
+    assert [(r.id, r.title, r.answers) for r in found] == [("0", "", ((18, "Alps"),)), ("1", "", ())]
 
 
 def test_answers_in_a_table_are_texts_or_json(tmp_path):
-    records = [{"doc": CONTEXT, "ask": "Where?", "a": "Alps", "s": 19}, {"doc": CONTEXT, "ask": "?", "a": "", "s": ""}]
-    records += [{"doc": CONTEXT, "ask": "Where?", "a": '["Alps", "rises"]', "s": "[19, 5]"}]
+    records = [{"doc": CONTEXT, "ask": "Where?", "a": "Alps", "s": 18}, {"doc": CONTEXT, "ask": "?", "a": "", "s": ""}]
+    records += [{"doc": CONTEXT, "ask": "Where?", "a": '["Alps", "rises"]', "s": "[18, 5]"}]
     file = lines(tmp_path / "x.csv", records)
     found = rows_of(Config(tasks=["x"], qa_weight=1.0, define={"x": {**QA, "files": {"train": file}, "score": None}}))["x"][0]
-    assert [row.answers for row in found] == [((19, "Alps"),), (), ((19, "Alps"), (5, "rises"))]
+    assert [row.answers for row in found] == [((18, "Alps"),), (), ((18, "Alps"), (5, "rises"))]
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         (
-            {"a": "Alps", "s": 18},
-            "answer 'Alps' should stand at character 18, but the context has .* the text stands at character 19. Correct",
+            {"a": "Alps", "s": 17},
+            "answer 'Alps' should stand at character 17, but the context has .* the text stands at character 18. Correct",
         ),
-        ({"a": "Alps", "s": 22}, r"stands at character 19 \(its offset counts the bytes of UTF-8, not characters\)"),
-        ({"a": ["Alps"], "s": [19, 3]}, "columns 'a' and 's' have 1 texts but 2 starts"),
-        ({"a": "Alps", "s": [19]}, "must hold a text and a whole number, or a list of each"),
-        ({"a": "Alps", "s": "19"}, "an answer_start in column 's' is '19': it must be a whole number"),
+        ({"a": "Alps", "s": 21}, r"stands at character 18 \(its offset counts the bytes of UTF-8, not characters\)"),
+        ({"a": ["Alps"], "s": [18, 3]}, "columns 'a' and 's' have 1 texts but 2 starts"),
+        ({"a": "Alps", "s": [18]}, "must hold a text and a whole number, or a list of each"),
+        ({"a": "Alps", "s": "18"}, "an answer_start in column 's' is '18': it must be a whole number"),
         ({"a": "", "s": 3}, "column 'a' is empty, but 's' is 3: a question without an answer has -1 there"),
         ({"a": "", "s": -1}, "`unanswerable: false` says that every question has one"),
     ],
 )
 def test_answers_that_cannot_be_right_are_said_with_the_row(tmp_path, value, message):
-    good = {"doc": CONTEXT, "ask": "?", "a": "Alps", "s": 19}
+    good = {"doc": CONTEXT, "ask": "?", "a": "Alps", "s": 18}
     with pytest.raises(DataError, match=f"x.jsonl, row 2: .*{message}"):
         read(tmp_path, [good, {**good, **value}], **QA, unanswerable=False)
 
@@ -473,7 +473,7 @@ def test_a_folder_serves_too_and_a_file_for_scoring_is_not_passed_over(tmp_path)
     assert [len(part) for part in rows_of(c)["x"]] == [45, 5]
     assert read_rows(c)[1]["x/validation"]["origin"] == "folder data/x/train.csv (0.1 of it)"
     lines(tmp_path / "data" / "x" / "validation.csv", records[:3])
-    with pytest.raises(DataError, match=r"validation.csv is there, yet validation_ratio cuts its rows from train.csv"):
+    with pytest.raises(DataError, match=r"validation.csv is there, yet validation_ratio cuts the scored rows from train.csv"):
         rows_of(c)
     assert [len(part) for part in rows_of(changed(c, define={"x": SC}))["x"]] == [50, 3]
 
