@@ -5,6 +5,7 @@ What cannot be meant stops with the key, before anything is read; whether the co
 
 from collections.abc import Callable
 from dataclasses import fields
+from importlib.metadata import entry_points
 from string import Formatter
 
 from mtdnn_kit.registry import CUTS, DATASETS, KINDS, Dataset
@@ -12,6 +13,7 @@ from mtdnn_kit.values import nearest
 
 KEYS = [f.name for f in fields(Dataset) if f.name != "values"]  # `values` are the keys of `labels`
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")  # formats, those of `readers.READERS`
+PLUGINS = "mtdnn_kit.tasks"  # the entry points of packages that bring a task type
 PACKED = ("", ".gz", ".bz2", ".xz")  # how any of them may be compressed
 
 
@@ -24,7 +26,7 @@ def dataset_from(name: str, row: dict) -> Dataset:
     for key in row:
         if key not in KEYS:
             raise ValueError(f"define.{name}.{key}: no such key.{nearest(str(key), KEYS)} There are {', '.join(KEYS)}")
-    if row.get("type") not in KINDS:
+    if not isinstance(row.get("type"), str) or not _known(row["type"]):
         raise ValueError(
             f"define.{name}.type is {row.get('type')!r}; it must be one of {', '.join(KINDS)}. (A type of your own is there once "
             "the file that registers it is imported.)"
@@ -46,6 +48,13 @@ def dataset_from(name: str, row: dict) -> Dataset:
         row |= {"labels": list(labels.values()), "values": tuple(labels)}
     lists = {key: tuple(row[key]) for key in ("labels", "metrics") if key in row}
     return Dataset(**{**row, **lists})
+
+
+def _known(kind: str) -> bool:
+    """Whether there is a task type of that name; an installed package's is imported, which registers it."""
+    for point in entry_points(group=PLUGINS, name=kind) if kind not in KINDS else ():
+        point.load()
+    return kind in KINDS
 
 
 def template_parts(text: str) -> list[tuple[str, str | None]]:

@@ -1,6 +1,7 @@
 """A task type of one's own: tests/tagging.py, one file, is trained, scored, kept and read like the kit's three."""
 
 import json
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -117,6 +118,21 @@ def test_its_definition_is_checked_like_the_others():
     ):
         with pytest.raises(ConfigError, match=message):
             Config(define={"tags": {**DEFINE, **change}})
+
+
+def test_an_installed_packages_type_is_found_without_an_import(tmp_path, monkeypatch):
+    """As in a study's processes: the package's entry point, under the name that the page gives, is all there is."""
+    assert '`[project.entry-points."mtdnn_kit.tasks"]`' in (ROOT / "docs" / "task-types.md").read_text()
+    source = Path(tagging.__file__).read_text()
+    (tmp_path / "installed_type.py").write_text(source.replace('tasks.register("tagging"', 'tasks.register("installed"'))
+    info = tmp_path / "installed_type-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: installed_type\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[mtdnn_kit.tasks]\ninstalled = installed_type\n")
+    with pytest.raises(ConfigError, match="^define.tags.type is 'installed'"):
+        Config(define={"tags": {**DEFINE, "type": "installed"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Config(tasks=["tags"], qa_weight=1.0, define={"tags": {**DEFINE, "type": "installed"}}).datasets["tags"].type == "installed"
 
 
 def test_the_pages_parameter_file_is_one():
