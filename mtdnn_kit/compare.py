@@ -6,7 +6,7 @@ Scores and what a difference is worth are in `tables`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtdnn_kit import runfiles
 from mtdnn_kit.config import resolve
@@ -75,7 +75,7 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
         kind = "text" if isinstance(runs, str) else type(runs).__name__
         raise CompareError(f"runs: {runs!r} is {kind}; it must be a list of run folders (papermill: -y 'runs: [a, b]')")
     found = [run if isinstance(run, Run) else Run(run) for run in runs]
-    names = ["+".join(kind.upper() for kind in ("qa", "mcc", "sc") if kind in run.types.values()) for run in found]
+    names = ["+".join(kind.upper() for kind in _in_order(run.types.values())) for run in found]
     if len(set(names)) < len(names):
         names = [run.path.name for run in found]
     names = names if len(set(names)) == len(names) else [run.name for run in found]
@@ -83,6 +83,12 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
         if names.count(name) > 1:
             raise CompareError(f"runs: {name} is named twice; a run is compared with others")
     return dict(zip(names, found, strict=True))
+
+
+def _in_order(types: Iterable[str]) -> list[str]:
+    """Task types, each once: the paper's in its order, then others."""
+    there = dict.fromkeys(types)
+    return [*(kind for kind in ("qa", "mcc", "sc") if kind in there), *(kind for kind in there if kind not in KINDS)]
 
 
 def two(runs: dict[str, Run], names: Sequence[str] | None = None) -> tuple[str, str]:
@@ -124,8 +130,9 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
     for name, run in runs.items():
         _check_scored(name, run, task, types)
     config = next(iter(runs.values())).parameters
-    base, data = task.removesuffix(REST), data or config.data
-    dataset = config.datasets[base]
+    base = task.removesuffix(REST)
+    dataset = config.datasets[base] if data is None else replace(config.datasets[base], files={})  # a folder that is named stands for them
+    data = data or config.data
     rows = load(base, dataset, dataset.score, data if data in ("sample", "hub") else str(resolve(data)), rest=task != base)
     for name, run in runs.items():
         before = run.manifest.get("data", {}).get(f"{task}/{dataset.score}", {})

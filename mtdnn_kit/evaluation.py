@@ -80,8 +80,9 @@ def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision:
 def evaluate(model: MultiTask, scored: dict, held_out: dict, config: Config, precision: str, folder: Path) -> dict[str, dict]:
     """Scores every task that has scored rows and writes its predictions into `folder`; returns {task: scores}.
 
-    scored, held_out: task → features (see `preparation.Setup`). A qa task without threshold articles is scored at threshold 0. The rest of
-    a cut split (`registry.REST`) is scored as its task is, at the same threshold.
+    scored, held_out: task → features (see `preparation.Setup`). A qa task without threshold articles is scored at threshold 0; one all of
+    whose questions have an answer (`unanswerable: false`) at one above all null − best. The rest of a cut split (`registry.REST`) is scored
+    as its task is, at the same threshold.
     """
     folder.mkdir(exist_ok=True)
     metrics, thresholds = {}, {}
@@ -89,12 +90,14 @@ def evaluate(model: MultiTask, scored: dict, held_out: dict, config: Config, pre
         task = name.removesuffix(REST)
         found = predict(model, task, features, config, precision)
         if model.specs[task]["type"] == "qa":
-            if task not in thresholds:
+            if not config.datasets[task].unanswerable:
+                thresholds[task] = never_nothing(found)
+            elif task not in thresholds:
                 thresholds[task] = _tuned(model, task, held_out, config, precision)
             metrics[name] = qa.scores(features.rows, found, thresholds[task])
             write_answers(folder, name, features.rows, found, thresholds[task])
         else:
-            metrics[name] = labels.scores(features.rows, found, config.datasets[task].metrics)
+            metrics[name] = TYPES[model.specs[task]["type"]].scores(features.rows, found, config.datasets[task].metrics)
             write_parts(folder / f"{name}.jsonl", ((json.dumps(vars(choice)) + "\n").encode() for choice in found))
     return metrics
 
@@ -104,6 +107,12 @@ def _tuned(model: MultiTask, task: str, held_out: dict, config: Config, precisio
     if task not in held_out:
         return 0.0
     return qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))
+
+
+def never_nothing(answers: Answers) -> float:
+    """The least threshold at which nothing is never answered where a span is possible; for questions that all have an answer."""
+    finite = answers.diff[np.isfinite(answers.diff)]
+    return float(finite.max()) if len(finite) else 0.0
 
 
 def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Answers, threshold: float) -> None:

@@ -100,6 +100,13 @@ def f1_binary(gold: Sequence[int], said: Sequence[int]) -> float:
     return 100 * float(2 * both / either) if either else 0.0
 
 
+def f1_macro(gold: Sequence[int], said: Sequence[int]) -> float:
+    """Mean F1 of the labels that either side has, each alike however rare (scikit-learn's `average="macro"`)."""
+    gold, said = _labels(gold), _labels(said)
+    by_label = [f1_binary(gold == label, said == label) for label in np.union1d(gold, said)]
+    return math.fsum(by_label) / len(by_label)
+
+
 def _labels(values: Sequence[int]) -> np.ndarray:
     if not len(values):
         raise ValueError("there are no rows to score")
@@ -130,4 +137,4 @@ def calibration(probability: Sequence[float], right: Sequence[float], bins: int 
     return rows, sum(row["n"] * abs(row["right"] - row["probability"]) for row in rows) / len(probability)
 
 
-SCORES = {"accuracy": accuracy, "matthews": matthews, "f1": f1_binary}
+SCORES = {"accuracy": accuracy, "matthews": matthews, "f1": f1_binary, "macro_f1": f1_macro}

@@ -46,11 +46,8 @@ class MultiTask(nn.Module):
 
     def forward(self, task: str, inputs: dict[str, Tensor]) -> Tensor:
         """Logits: qa [B, T, 2] (start, end; −inf at padding), sc [B, L], mcc [B, C]."""
-        out = self.heads[task](**inputs)
-        if self.specs[task]["type"] != "qa":
-            return out.logits
-        logits = torch.stack([out.start_logits, out.end_logits], dim=-1)
-        return logits.masked_fill(inputs["attention_mask"][..., None] == 0, -torch.inf)
+        out, kind = self.heads[task](**inputs), TYPES[self.specs[task]["type"]]
+        return kind.logits(out, inputs) if hasattr(kind, "logits") else out.logits
 
     def tensors(self) -> dict[str, Tensor]:
         """Every weight once: `encoder.…` and `heads.TASK.…`."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -49,11 +50,11 @@ class Setup:
     @property
     def specs(self) -> dict[str, dict]:
         """What the model needs to know of each task: its type, and its outputs a token (qa), a row (sc) or a choice (mcc)."""
-        kinds = {"qa": {"labels": 2}, "mcc": {"labels": 1}}
-        datasets = self.config.datasets
-        return {
-            task: {"type": d.type, **kinds.get(d.type, {"labels": len(d.labels), "names": list(d.labels)})} for task, d in datasets.items()
-        }
+        found = {}
+        for task, d in self.config.datasets.items():
+            outputs = getattr(TYPES[d.type], "OUTPUTS", None)
+            found[task] = {"type": d.type, **({"labels": outputs} if outputs else {"labels": len(d.labels), "names": list(d.labels)})}
+        return found
 
     def batch(self, step: int) -> tuple[str, np.ndarray]:
         """The task of a step (from 0) and the items of its batch."""
@@ -168,7 +169,8 @@ def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | Non
     if not isinstance(rows, RowList):
         return None
     versions = {name: version(name) for name in PACKAGES}
-    return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code_of(*CODE), versions=versions)
+    code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type's file is not ours
+    return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions)
 
 
 def _load(task: str, dataset, split: str, data: str) -> Rows:

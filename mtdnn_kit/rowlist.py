@@ -73,7 +73,8 @@ class RowList(Sequence):
     """Rows of a task type, made when asked for. `picks`: the numbers of those that are in the list, None for all."""
 
     def __init__(self, kind: str, arrays: dict[str, np.ndarray], picks: np.ndarray | None = None):
-        self.kind, self.arrays, self.picks, self.fields = kind, arrays, picks, FIELDS[kind](arrays)
+        self.kind, self.arrays, self.picks = kind, arrays, picks
+        self.fields = FIELDS[kind](arrays) if kind in FIELDS else _other_fields(kind, arrays)
 
     def __len__(self) -> int:
         return len(self.fields["id"]) if self.picks is None else len(self.picks)
@@ -116,6 +117,28 @@ def _mcc_fields(a: dict[str, np.ndarray]) -> dict[str, Sequence]:
     return {"id": _Numbers(a["id"]), **named, "choices": choices, "label": _Numbers(a["label"])}
 
 
+class _Values(Sequence):
+    """One field of rows that are kept as JSON, as a row of another type is; what was a tuple is one."""
+
+    def __init__(self, lines: Texts, place: int):
+        self.lines, self.place = lines, place
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, i: int):
+        return _frozen(json.loads(self.lines[i])[self.place])
+
+
+def _frozen(value):
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _other_fields(kind: str, a: dict[str, np.ndarray]) -> dict[str, Sequence]:
+    """The fields of a registered type's rows (`tasks.register`)."""
+    return {name: _Values(texts("row", a), place) for place, name in enumerate(ROWS[kind]._fields)}
+
+
 FIELDS = {"qa": _qa_fields, "sc": _sc_fields, "mcc": _mcc_fields}
 
 
@@ -126,7 +149,7 @@ def parts(kind: str, rows: Iterable) -> Parts:
     while block := list(islice(rows, BLOCK)):
         digest.update((separator + "\n".join(map(json.dumps, block))).encode())
         separator = "\n"
-        yield _qa_parts(block, seen) if kind == "qa" else _other_parts(kind, block)
+        yield _qa_parts(block, seen) if kind == "qa" else _label_parts(kind, block) if kind in FIELDS else _line_parts(block)
     yield {"digest": np.frombuffer(digest.digest(), np.uint8)}
 
 
@@ -144,7 +167,12 @@ def _qa_parts(rows: list[QARow], seen: dict[str, dict]) -> dict[str, np.ndarray]
     return {**found, **text_parts("answer", [text for _, text in answers]), "answer_start": starts, "answers": counts}
 
 
-def _other_parts(kind: str, rows: list) -> dict[str, np.ndarray]:
+def _line_parts(rows: list) -> dict[str, np.ndarray]:
+    """Rows of a registered type, whose fields are JSON's values and tuples of them."""
+    return text_parts("row", [json.dumps(row) for row in rows])
+
+
+def _label_parts(kind: str, rows: list) -> dict[str, np.ndarray]:
     found = {name: np.array([getattr(row, name) for row in rows], np.int64) for name in ("id", "label")}
     for name in {"sc": ("first", "second"), "mcc": ("context", "start")}[kind]:
         if getattr(rows[0], name) is not None:

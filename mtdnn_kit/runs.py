@@ -142,7 +142,7 @@ class Run:
         if not nbest and "qa" in self.types.values():
             raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
 
-        labels = [f"predictions/{task}.jsonl" for task in self.metrics if self.types.get(task) in ("sc", "mcc")]
+        labels = [f"predictions/{task}.jsonl" for task in self.metrics if self.types.get(task, "qa") != "qa"]
 
         def fill(partial: Path) -> None:
             (partial / "predictions").mkdir()

@@ -10,6 +10,11 @@ PACKAGE = ROOT / "mtdnn_kit"
 # Each module and what of ours it may import: data flows one way.
 ALLOWED = {
     "registry": "values",
+    "definitions": "registry values",
+    "fields": "definitions jsons registry values",
+    "golds": "fields registry",
+    "readers": "fields jsons values",
+    "splitting": "fields registry",
     "values": "",
     "yamls": "",
     "jsons": "",
@@ -20,9 +25,9 @@ ALLOWED = {
     "spans": "columns",
     "decoding": "",
     "edits": "",
-    "rows": "jsons registry values",
+    "rows": "jsons registry values fields golds",
     "rowlist": "columns rows",
-    "config": "registry values yamls",
+    "config": "registry values yamls definitions",
     "folders": "",
     "links": "values",
     "runs": "config folders links registry jsons runfiles yamls",
@@ -31,7 +36,7 @@ ALLOWED = {
     "encoders": "config hub",
     "devices": "config",
     "locks": "",
-    "sources": "cache hub registry rowlist rows values",
+    "sources": "cache hub registry rowlist rows values columns fields readers splitting",
     "runfiles": "values",
     "slices": "metrics rows",
     "tasks.padding": "",
@@ -40,7 +45,7 @@ ALLOWED = {
     "tasks.mcc": "columns rowlist rows tasks.labels tasks.padding tasks.sc",
     "tasks.answers": "decoding metrics rows thresholds",
     "tasks.qa": "columns decoding rowlist rows spans tasks.answers tasks.padding",
-    "tasks": "tasks",
+    "tasks": "registry rowlist rows tasks",
     "batches": "",
     "sampler": "batches",
     "dropout": "",
@@ -104,7 +109,8 @@ ONLY = {
     "papermill": {"worker", "page"},
     "nbconvert": {"page"},
     "ray": {"engines"},
-    "datasets": {"hub"},
+    "datasets": {"sources", "hub"},
+    "pyarrow": {"readers"},
 }
 
 
@@ -156,13 +162,19 @@ def test_datasets_is_imported_only_to_reach_the_hub():
     assert not any(i.split(".")[0] == "datasets" for node in tree.body for i in imports(node) if not isinstance(node, ast.FunctionDef))
 
 
+def test_pyarrow_is_imported_only_to_read_parquet():
+    tree = modules()["readers"]
+    users = {node.name for node in tree.body if "pyarrow" in imports(node) and isinstance(node, ast.FunctionDef)}
+    assert users == {"_parquet"}
+    assert not any("pyarrow" in imports(node) for node in tree.body if not isinstance(node, ast.FunctionDef))
+
+
 def test_importing_the_kit_is_light():
     """The first cell of a notebook checks parameters: it needs no torch, and no widget or figure."""
     import subprocess
 
-    code = (
-        "import sys, mtdnn_kit; print([m for m in ('torch', 'transformers', 'datasets', 'matplotlib', 'ipywidgets') if m in sys.modules])"
-    )
+    heavy = ("torch", "transformers", "datasets", "pyarrow", "matplotlib", "ipywidgets")
+    code = f"import sys, mtdnn_kit; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 

@@ -112,7 +112,7 @@ def test_the_python(copy):
 
 def test_the_parameter_files(tmp_path):
     study, define = (block for kind, block in BLOCKS if kind == "yaml")
-    assert list(Config(**yaml.safe_load(define)).datasets) == ["squad", "rte"]
+    assert list(Config(**yaml.safe_load(define)).datasets) == ["squad", "tickets", "exam", "manuals", "rte"]
     (tmp_path / "study.yaml").write_text(study)
     asked = read_study(tmp_path / "study.yaml")
     assert [(c.qa_weight, c.learning_rate, c.seed) for c in asked.configs(tmp_path).values()] == [

@@ -11,6 +11,7 @@ import numpy as np
 
 from mtdnn_kit import choices
 from mtdnn_kit.choices import Item
+from mtdnn_kit.compare import KINDS as TYPES
 from mtdnn_kit.compare import CompareError, Question, pair
 from mtdnn_kit.lookup import WHERE, Lookup
 from mtdnn_kit.nbest import NBestFile
@@ -193,7 +194,7 @@ class State:
 
 def shared_tasks(runs: dict[str, Run]) -> list[str]:
     """Tasks to which every run keeps its answers, question answering first. Raises CompareError where there is none."""
-    types = next(iter(runs.values())).types if runs else {}
+    types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPES} if runs else {}
     kept = [name for name in types for name in (name, name + REST) if all(run.keeps(name) for run in runs.values())]
     if not kept:
         raise CompareError(f"runs: there is no task to which {', '.join(runs) or 'a run'} keep their answers")
