@@ -1,5 +1,6 @@
 """What the tests share: tiny encoders of several families, made here, and small configurations on the packaged sample."""
 
+import json
 import os
 import tempfile
 from dataclasses import asdict
@@ -91,6 +92,15 @@ def cased():
     )
 
 
+def pieces(special: list[str]) -> list[tuple[str, float]]:
+    """A small Unigram vocabulary as sentencepiece makes it, ▁ for a space; special tokens first."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    texts = [(ROOT / "mtdnn_kit" / "sample" / "squad" / "train.jsonl").read_text()[:40_000]]
+    tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token=special[1]))
+    return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+
+
 @pytest.fixture(scope="session", params=["uncased", "cased", "byte level"])
 def any_tokenizer(request, tokenizer):
     """The default encoder's wordpieces; cased ones; byte-level ones without token types, several of which may share a character."""
@@ -113,17 +123,29 @@ def make_encoder(folder: Path, config, tokenizer) -> str:
     return str(folder)
 
 
+FAMILIES = ("bert", "distilbert", "roberta", "modernbert", "electra", "albert", "deberta-v2")  # MiniLM is a BERT
+
+
 @pytest.fixture(scope="session")
 def families(tmp_path_factory, tiny, tokenizer) -> dict[str, str]:
-    """Folders of tiny encoders of four families."""
+    """Folders of tiny encoders, one a family: with token types or none, other special tokens, position limits and kinds of tokenizer."""
     roberta = byte_level(("<s>", "</s>", "<pad>", "<unk>"))
     modern = byte_level(("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
+    electra = transformers.ElectraTokenizer(vocab=cased().get_vocab(), do_lower_case=False)
+    albert = transformers.AlbertTokenizer(vocab=pieces(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]))
+    deberta = transformers.DebertaV2Tokenizer(vocab=pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
     ids = dict(pad_token_id=2, cls_token_id=0, bos_token_id=0, eos_token_id=1, sep_token_id=1)
     distil = dict(dim=32, n_layers=2, n_heads=2, hidden_dim=48, vocab_size=len(tokenizer), max_position_embeddings=514)
+    narrow = {**DIMENSIONS, "embedding_size": 16, "max_position_embeddings": 140}
+    relative = dict(relative_attention=True, position_biased_input=False, pos_att_type=["c2p", "p2c"], position_buckets=16)
+    relative |= dict(share_att_key=True, norm_rel_ebd="layer_norm", type_vocab_size=0)  # as DeBERTa-v3 has it
     made = {
         "distilbert": (transformers.DistilBertConfig(**distil), tokenizer),
         "roberta": (transformers.RobertaConfig(vocab_size=len(roberta), type_vocab_size=1, **DIMENSIONS, **ids), roberta),
         "modernbert": (transformers.ModernBertConfig(vocab_size=len(modern), **DIMENSIONS, **ids), modern),
+        "electra": (transformers.ElectraConfig(vocab_size=len(electra), **narrow), electra),
+        "albert": (transformers.AlbertConfig(vocab_size=len(albert), **narrow, pad_token_id=0, bos_token_id=2, eos_token_id=3), albert),
+        "deberta-v2": (transformers.DebertaV2Config(vocab_size=len(deberta), **DIMENSIONS, **relative), deberta),
     }
     return {"bert": tiny, **{name: make_encoder(tmp_path_factory.mktemp(name), *parts) for name, parts in made.items()}}
 

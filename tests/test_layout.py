@@ -38,7 +38,7 @@ ALLOWED = {
     "batches": "",
     "sampler": "batches",
     "dropout": "",
-    "model": "dropout encoders tasks",
+    "model": "dropout encoders spans tasks",
     "optim": "",
     "preparation": "cache config registry rowlist runs encoders sources tasks batches sampler model",
     "evaluation": "config registry runs rows tasks model",
