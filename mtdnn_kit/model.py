@@ -80,13 +80,15 @@ def load_tokenizer(path: Path):
         raise EncoderError(f"encoder {path.name!r}: {lacks}; tokenizer.json needs a post-processor like BERT's, [CLS] A [SEP] B [SEP]")
     highest, known = max(tokenizer.get_vocab().values()), getattr(_config(path), "vocab_size", None)
     if known is not None and highest >= known:
-        raise EncoderError(f"encoder {path.name!r}: its tokenizer has ids up to {highest}, its config.json a vocab_size of {known}: not a pair")
+        raise EncoderError(
+            f"encoder {path.name!r}: its tokenizer has ids up to {highest}, its config.json a vocab_size of {known}: not a pair"
+        )
     return tokenizer
 
 
 def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()):
-    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: it reads only backwards (a
-    decoder), has fewer positions than `max_length`, or transformers has no head of such a type for its family."""
+    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: a decoder, fewer
+    positions than `max_length`, or no head of such a type for its family in transformers."""
     config = _config(path)
     named, kind = f"encoder {path.name!r} ({config.model_type})", type(config)
     backwards = kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
@@ -195,7 +197,9 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
     with torch.device("meta"):  # its own encoder is dropped again: never make it
         model = getattr(transformers, TYPES[spec["type"]].HEAD).from_config(config)
     if type(getattr(model, model.base_model_prefix)) is not type(encoder):
-        raise EncoderError(f"{type(model).__name__} stands on another base model than {type(encoder).__name__}: it cannot share the encoder")
+        raise EncoderError(
+            f"{type(model).__name__} stands on another base model than {type(encoder).__name__}: it cannot share the encoder"
+        )
     setattr(model, model.base_model_prefix, encoder)
     own = [module for name, module in model.named_children() if name != model.base_model_prefix]
     with torch.random.fork_rng(devices=[]):
