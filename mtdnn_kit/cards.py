@@ -39,7 +39,7 @@ def _header(run: Run, task: str) -> str:
     from huggingface_hub import ModelCardData
 
     kind, config, encoder = run.types[task], run.config, _encoder(run)
-    known = all(name in DATASETS for name in config["tasks"]) and not config.get("define")
+    known = all(name in DATASETS for name in config["tasks"]) and not config.get("define") and "imported" not in run.manifest
     tags = ["mtdnn-kit", "multi-task"] + ([TAGS[kind]] if kind == "mcc" else [])  # multiple choice is no pipeline of the hub's
     data = ModelCardData(
         language="en" if known else None,
@@ -68,13 +68,10 @@ def _on_hub(run: Run) -> bool:
 
 
 def _hub_datasets(run: Run) -> list[str]:
-    origins = (record["origin"].split() for record in run.manifest.get("data", {}).values())
-    return list(dict.fromkeys(words[1] for words in origins if words[0] == "hub"))
-
-
-def _scored(run: Run, task: str) -> dict[str, dict]:
-    """{name: scores}: of the task, and of the rest of its cut split."""
-    return {name: run.metrics[name] for name in (task, task + REST) if name in run.metrics}
+    """What it was trained on, of the hub's."""
+    data = {} if "imported" in run.manifest else run.manifest["data"]
+    origins = (record["origin"].split() for record in data.values())
+    return list(dict.fromkeys(words[1] for words in origins if words[0] == "hub" and len(words) > 1))
 
 
 def _results(run: Run, task: str) -> list:
@@ -99,7 +96,7 @@ def _dataset(run: Run, task: str):
 
 def _intro(run: Run, task: str) -> str:
     kind, others = KINDS[run.types[task]], [name for name in run.config["tasks"] if name != task]
-    beside = f", trained together with {', '.join(others)} around one encoder (weighted multi-task fine-tuning)" if others else ""
+    beside = f", trained together with {', '.join(others)} around one encoder (multi-task fine-tuning)" if others else ""
     base = f"`{_encoder(run)}`"
     if "imported" in run.manifest:
         return f"# {run.path.name}: {task}\n\nThe {kind} model {base}, imported into mtdnn-kit and not trained by it."
@@ -112,13 +109,14 @@ def _call(run: Run, task: str) -> str:
 
 
 def _scores(run: Run, task: str) -> str:
-    lines = ["## Scores", "In percent; thresholds are differences of logits, and n is the number of rows.", ""]
-    for name, scores in _scored(run, task).items():
-        shown = {key: value for key, value in scores.items() if value is not None}
-        lines += [f"| {name} | |", "|---|---|", *(f"| {key} | {_number(value)} |" for key, value in shown.items()), ""]
-    if len(lines) == 3:
-        lines[1] = "None: the task was trained, not scored."
-    return "\n".join(lines).strip().replace("## Scores\n", "## Scores\n\n", 1)
+    if task not in run.metrics:
+        return "## Scores\n\nNone: the task was trained, not scored."
+    best = "; best_* at thresholds chosen on these very rows" if run.types[task] == "qa" else ""
+    lines = ["## Scores", "", f"In percent; thresholds are differences of logits, n is the number of rows{best}.", ""]
+    for name in (task, task + REST):  # of a cut split, the rest is scored, too
+        shown = {key: value for key, value in run.metrics.get(name, {}).items() if value is not None}
+        lines += [f"| {name} | |", "|---|---|", *(f"| {key} | {_number(value)} |" for key, value in shown.items()), ""] if shown else []
+    return "\n".join(lines).strip()
 
 
 def _number(value) -> str:
@@ -126,11 +124,18 @@ def _number(value) -> str:
 
 
 def _data(run: Run) -> str:
-    lines = ["## Data", "", "| task/split | rows | from | fingerprint | licence, as far as known |", "|---|---|---|---|---|"]
+    title = "## Data that it was scored on" if "imported" in run.manifest else "## Data"
+    lines = [title, "", "| task/split | rows | from | fingerprint | licence, as far as known |", "|---|---|---|---|---|"]
     for name, record in run.manifest.get("data", {}).items():
         cells = [name, f"{record['rows']:,}", record["origin"], f"`{record['fingerprint']}`", _terms(run, name.split("/")[0], record)]
         lines.append(f"| {' | '.join(cells)} |".replace("\n", " "))
-    return "\n".join([*lines, "", "Fingerprints are of the rows' content: equal rows in equal order have equal ones."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Fingerprints are of the rows' content: equal rows in equal order have equal ones. The licence in the header is the encoder's.",
+        ]
+    )
 
 
 def _terms(run: Run, name: str, record: dict) -> str:
@@ -162,7 +167,7 @@ def _made(run: Run) -> str:
 
 def _limits(run: Run, task: str) -> str:
     kind, length = run.types[task], run.config.get("max_length")
-    small = any(record["origin"] == "sample" for record in run.manifest.get("data", {}).values())
+    small = "imported" not in run.manifest and any(record["origin"] == "sample" for record in run.manifest.get("data", {}).values())
     lines = [f"- It was made with sequences of at most {length} tokens; the tokenizer cuts there when told to cut."] if length else []
     lines += [
         "- It was trained on mtdnn-kit's packaged sample, a few hundred rows: it shows how things work and is of no further use."
