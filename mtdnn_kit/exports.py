@@ -4,7 +4,6 @@ A model card goes with it (`cards`). Nothing is uploaded from here: that is one 
 """
 
 import copy
-import shutil
 from pathlib import Path
 
 import torch
@@ -12,8 +11,9 @@ import torch
 from mtdnn_kit.asking import opened
 from mtdnn_kit.cards import card
 from mtdnn_kit.config import resolve
+from mtdnn_kit.folders import write_folder, write_whole
 from mtdnn_kit.model import MultiTask, takes_token_types
-from mtdnn_kit.runs import Run, RunError, write_folder, write_whole
+from mtdnn_kit.runs import Run, RunError
 
 
 def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -> Path:
@@ -35,11 +35,7 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
         write_task(model, tokenizer, task, partial, run.config.get("max_length"))
         write_whole(partial / "README.md", text)
 
-    try:
-        write_folder(folder, fill)
-    except BaseException:
-        shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
-        raise
+    write_folder(folder, fill)
     return folder
 
 

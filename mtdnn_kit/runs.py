@@ -1,7 +1,6 @@
 """The run folder: what a run leaves behind, and reading it back. Files and their names; no model, no torch.
 
-Each file is whole or absent: it is written beside its place, synced and renamed. A run counts as finished when its manifest says so,
-and that is written last.
+Each file is whole or absent (`folders`). A run counts as finished when its manifest says so, and that is written last.
 """
 
 import gzip
@@ -10,52 +9,22 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
+from mtdnn_kit.folders import WriteError, write_folder, write_whole
+from mtdnn_kit.links import own
+from mtdnn_kit.registry import REST
 
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every"}
+LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 
 
 class RunError(ValueError):
     """A run folder that is not what it should be; says which file, and what to do."""
-
-
-def write_whole(path: Path, data: str | bytes) -> None:
-    """Writes a file so that it is there whole or not at all, even if the machine stops."""
-    write_parts(path, [data.encode() if isinstance(data, str) else data])
-
-
-def write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """`write_whole` of what comes in parts."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def write_json(path: Path, value) -> None:
-    """Writes indented JSON, whole or not at all. Raises ValueError on NaN and infinity, which JSON has not."""
-    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Makes a folder that is there whole or not at all: `fill` writes into it under another name."""
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    fill(partial)
-    for file in partial.rglob("*"):
-        if file.is_file():
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(partial, path)
 
 
 def code_hash() -> str:
@@ -165,7 +134,8 @@ class Run:
 
         Raises RunError for a run without n-best: its answers are text.
         """
-        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores]
+        known = {name for task in self.types for name in (task, task + REST)}  # the names in metrics.json are a file's
+        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores and task in known]
         if not nbest and "qa" in self.types.values():
             raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
 
@@ -189,20 +159,29 @@ class Run:
 def claim(config: Config) -> Run:
     """The folder that a run may write to: a new one (below $MTDNN_RUNS or runs/, if none is named), or the one it goes on in.
 
-    Raises ConfigError where the folder holds another run, or one with other parameters.
+    Raises ConfigError where the folder holds another run, one with other parameters, or a symbolic link.
     """
     if config.run_dir is None:
         return _next_run(resolve(os.environ.get("MTDNN_RUNS", "runs")))
     run = Run(config.run_dir)
+    own(run.path)
     if run.path.is_file() or run.path in (project_root(), *project_root().parents):
         raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for the run alone.")
+    if config.resume and not (run.path / "manifest.json").exists():
+        raise ConfigError(f"resume: there is no run in {run.path} to go on with; correct run_dir, or set resume: false to start one there.")
+    check_claim(run, config)
+    run.path.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def check_claim(run: Run, config: Config) -> None:
+    """Raises ConfigError where the folder holds a run that may not be gone on with. Another training may have begun there since `claim`."""
     if not (run.path / "manifest.json").exists():
-        if config.resume:
+        if checkpoints(run):
             raise ConfigError(
-                f"resume: there is no run in {run.path} to go on with; correct run_dir, or set resume: false to start one there."
+                f"run_dir: {run.path} holds checkpoints of a run that has no manifest.json. Name another folder, or delete it."
             )
-        run.path.mkdir(parents=True, exist_ok=True)
-        return run
+        return
     if not config.resume:
         state = "a finished run" if run.finished else "an unfinished run"
         raise ConfigError(f"run_dir: {run.path} holds {state}. Name another folder, delete it, or set resume: true to go on with it.")
@@ -211,7 +190,6 @@ def claim(config: Config) -> Run:
             raise ConfigError(
                 f"{key}: the run in {run.path} has {value!r}, not {getattr(config, key)!r}; a resumed run keeps its parameters."
             )
-    return run
 
 
 def _next_run(folder: Path) -> Run:
@@ -226,19 +204,21 @@ def _next_run(folder: Path) -> Run:
 
 
 class Log:
-    """log.jsonl of a run at work: lines are appended when flushed; a resumed run drops what came after its checkpoint."""
+    """A log of a run at work: lines are appended when flushed; a run that goes on keeps the first `size` bytes, its checkpoint's."""
 
-    def __init__(self, path: Path, done: int):
+    def __init__(self, path: Path, size: int):
         self.path = path
-        lines = path.read_text().split("\n")[:-1] if path.exists() and done else []  # without a line that a kill cut off
-        write_whole(path, "".join(line + "\n" for line in lines if json.loads(line)["step"] <= done))
+        write_whole(path, path.read_bytes()[:size] if size else b"")
 
     def append(self, records: list[dict]) -> None:
-        """Appends records, one JSON line each, and syncs."""
-        with open(self.path, "a") as file:
-            file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
-            file.flush()
-            os.fsync(file.fileno())
+        """Appends records, one JSON line each, and syncs. Raises WriteError."""
+        try:
+            with open(self.path, "a") as file:
+                file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise WriteError(self.path, error) from None
 
 
 def checkpoints(run: Run) -> list[tuple[int, Path]]:
