@@ -24,19 +24,22 @@ __all__ = [
     "Run",
     "RunError",
     "ask",
+    "export",
     "from_file",
     "from_params",
     "import_run",
+    "load",
     "prepare",
     "train",
 ]
 
 
 def __getattr__(name: str):
-    """`train`, `prepare`, `ask` and `import_run` bring torch and transformers along: they are imported when first used."""
+    """What brings torch and transformers along (`train`, `prepare`, `ask`, `load`, `export`, `import_run`) is imported when first used."""
     from importlib import import_module
 
     homes = {"train": "training", "prepare": "preparation", "ask": "asking", "import_run": "imports"}
+    homes |= {"export": "exports", "load": "predictor"}
     if name not in homes:
         raise AttributeError(f"mtdnn_kit has no {name!r}")
     return getattr(import_module(f"mtdnn_kit.{homes[name]}"), "ask_run" if name == "ask" else name)

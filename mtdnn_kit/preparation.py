@@ -94,7 +94,9 @@ def prepare(config: Config) -> Setup:
     Raises DataError, EncoderError, ConfigError or another ValueError, each saying what to change, before anything is trained or written.
     """
     encoder = _encoder(config)
-    tokenizer, segments = load_tokenizer(encoder.path), takes_token_types(load_encoder_config(encoder.path, config.max_length))
+    types = [dataset.type for dataset in config.datasets.values()]
+    segments = takes_token_types(load_encoder_config(encoder.path, config.max_length, types))
+    tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
     sizes = {task: count(len(f.lengths), config.batch_size) for task, f in train.items()}

@@ -74,7 +74,16 @@ def tokenize(tokenizer, texts: Sequence[str]) -> TokenList:
     ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in made), np.int32, sizes.sum())
     pairs = chain.from_iterable(encoding.offsets for encoding in made)
     offsets = np.fromiter(chain.from_iterable(pairs), np.int32, 2 * sizes.sum()).reshape(-1, 2)
+    if (mark := _space_mark(tokenizer)) is not None:
+        offsets[ids == mark, 1] = offsets[ids == mark, 0]
     return TokenList(ids, *_trimmed(texts, offsets, sizes), sizes)
+
+
+def _space_mark(tokenizer) -> int | None:
+    """The id of sentencepiece's ▁ where it stands for a space: alone before a word, it claims the word's first letter, which it lacks."""
+    backend = tokenizer.backend_tokenizer
+    mark = backend.token_to_id("▁")
+    return mark if mark is not None and not backend.decode([mark]).strip() else None
 
 
 def token_ids(tokenizer, texts: Sequence[str]) -> list[list[int]]:

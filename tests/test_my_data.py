@@ -353,7 +353,7 @@ SC = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "y
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"template": "{a} {b}"}, r"template is '{a} {b}'; it must map first or second to a text"),
+        ({"template": "{a} {b}"}, r"template is '{a} {b}'; it maps first or second to a text"),
         ({"template": {"first": "{b}"}}, "template.first: `columns` names a column for 'first', too"),
         ({"template": {"second": "{b"}}, "template.second is '{b': "),
         ({"template": {"second": "{b!r}"}}, "template.second is .*braces hold a column's name and nothing else"),
