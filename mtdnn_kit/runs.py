@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
+from mtdnn_kit.shown import run_html
 
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every"}
 
@@ -39,7 +40,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
     os.replace(partial, path)
 
 
-def write_json(path: Path, value) -> None:
+def write_json(path: Path, value: object) -> None:
     """Writes indented JSON, whole or not at all. Raises ValueError on NaN and infinity, which JSON has not."""
     write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -73,7 +74,13 @@ class Run:
         self.path = resolve(str(path))
 
     def __repr__(self) -> str:
-        return f"Run({self.name}: {self.manifest['status']}, {', '.join(self.config['tasks'])})"
+        try:
+            return f"Run({self.name}: {self.manifest['status']}, {', '.join(self.config['tasks'])})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"Run({self.name}: cannot be read)"
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     @property
     def name(self) -> str:
