@@ -8,6 +8,7 @@ Scores and what a difference is worth are in `tables`.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 from mtdnn_kit.config import Config, resolve
 from mtdnn_kit.metrics import exact, f1
@@ -104,7 +105,8 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbe
     Raises CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or whose answers
     are not one to each question; DataError where the rows cannot be read.
     """
-    rows, replies, windows = scored_rows(runs, data, task, "qa"), {}, {}
+    rows, replies = scored_rows(runs, data, task, "qa"), {}
+    windows: dict[str, int] = {}
     known = {row.id: row for row in rows}
     for name, run in runs.items():
         replies[name], counts = _replies(name, run, task, known, nbest)
@@ -114,7 +116,7 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbe
     return [Question(row, {name: replies[name][row.id] for name in runs}, windows.get(row.id)) for row in asked]
 
 
-def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) -> list:
+def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) -> Sequence[Any]:
     """The rows of a task of one of `types` that every run was scored on, read where the first run had them or in `data`.
 
     Raises CompareError: no run, one that is not finished or lacks the task, or one that was scored on rows of another fingerprint.
@@ -126,6 +128,8 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
     config = Config(**{**next(iter(runs.values())).config, "resume": False})
     base, data = task.removesuffix(REST), data or config.data
     dataset = config.datasets[base]
+    if dataset.score is None:
+        raise CompareError(f"{base} is trained, not scored: it has no rows to compare runs on")
     rows = load(base, dataset, dataset.score, data if data in ("sample", "hub") else str(resolve(data)), rest=task != base)
     for name, run in runs.items():
         before = run.manifest["data"].get(f"{task}/{dataset.score}", {})
@@ -147,7 +151,9 @@ def _check_scored(name: str, run: Run, task: str, types: tuple[str, ...]) -> Non
 
 def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int | None) -> tuple[dict[str, Reply], dict[str, int]]:
     """Replies and numbers of windows by id. Raises CompareError, naming the id: unknown, answered twice, or not at all."""
-    replies, windows, threshold = {}, {}, run.metrics[task].get("threshold", 0.0)
+    replies: dict[str, Reply] = {}
+    windows: dict[str, int] = {}
+    threshold = run.metrics[task].get("threshold", 0.0)
     entries = run.nbest(task) if run.has_nbest(task) else ({"id": key, "text": text} for key, text in run.answers(task).items())
     for number, entry in enumerate(entries, 1):
         if "text" not in entry and not _whole(entry):
@@ -164,7 +170,7 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int 
     return replies, windows
 
 
-def _whole(entry) -> bool:
+def _whole(entry: Any) -> bool:
     """Whether an n-best entry has what `Run.nbest` promises: a NaN among its scores would silently count as nothing."""
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str) or not isinstance(entry.get("nbest"), list):
         return False
@@ -196,15 +202,15 @@ def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) 
     span = row.context[best[0][0] : best[0][1]] if best else ""
     start, end, probability = best[0] if best and diff <= threshold else (None, None, entry["nothing"])
     text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))
-    given = scores if text else (exact("", golds), f1("", golds))
-    return Reply(start, end, text, probability, *given, entry["nothing"], best[:nbest], *scores, diff, threshold)
+    em, score = scores if text else (exact("", golds), f1("", golds))
+    return Reply(start, end, text, probability, em, score, entry["nothing"], best[:nbest], *scores, diff, threshold)
 
 
 def _placed(row: QARow, text: str) -> Reply:
     """The reply of a text without n-best, at its first place in the passage; no span score where it is nothing."""
-    start, golds = row.context.find(text) if text else -1, gold_texts(row)
-    place = (start, start + len(text)) if start >= 0 else (None, None)
-    return Reply(*place, text, None, exact(text, golds), f1(text, golds), None, [])
+    found, golds = row.context.find(text) if text else -1, gold_texts(row)
+    start, end = (found, found + len(text)) if found >= 0 else (None, None)
+    return Reply(start, end, text, None, exact(text, golds), f1(text, golds), None, [])
 
 
 def find(questions: Sequence[Question], title: str, words: Sequence[str]) -> Question | None:

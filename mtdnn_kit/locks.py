@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 class LockedError(RuntimeError):
@@ -34,7 +35,7 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
         yield
 
 
-def _taken(lock) -> bool:
+def _taken(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

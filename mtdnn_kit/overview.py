@@ -6,6 +6,7 @@ Plain tables for notebook 01, made from what `prepare` returned. Odd rows are co
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,13 @@ from mtdnn_kit.tasks.qa import Features, answer_characters
 
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 
+ODD = (  # of a question
+    *("several different answers", "question cut to max_question", "answer over max_answer"),
+    *("answer not on token boundaries", "answer that normalises to nothing"),
+)
 
-def splits(setup: Setup, task: str) -> dict[str, object]:
+
+def splits(setup: Setup, task: str) -> dict[str, Any]:
     """{"train" | "held out" | "scored": features} of a task; a part that it has not is left out."""
     parts = {"train": setup.train, "held out": setup.held_out, "scored": setup.scored}
     return {name: part[task] for name, part in parts.items() if task in part}
@@ -29,7 +35,7 @@ def _rows(setup: Setup, task: str) -> list:
     return [row for features in splits(setup, task).values() for row in features.rows]
 
 
-def _texts(row) -> list[str]:
+def _texts(row: Any) -> list[str]:
     """All texts of a row that a model reads."""
     parts = row[2:4] if isinstance(row, QARow) else row[1:-1]
     return [text for part in parts for text in ([part] if isinstance(part, str) else part or [])]
@@ -154,8 +160,7 @@ def _odd_texts(setup: Setup, task: str) -> dict[str, list]:
 
 
 def _odd_questions(setup: Setup, task: str) -> dict[str, list]:
-    config, found = setup.config, {"several different answers": [], "question cut to max_question": [], "answer over max_answer": []}
-    found |= {"answer not on token boundaries": [], "answer that normalises to nothing": []}
+    config, found = setup.config, {name: list[str]() for name in ODD}
     for part in splits(setup, task).values():
         for row, question, span in zip(part.rows, part.questions, _answer_spans(part), strict=True):
             answers = [text for _, text in row.answers]
@@ -211,11 +216,11 @@ def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
     return found
 
 
-def _item(features, number: int) -> int:
+def _item(features: Any, number: int) -> int:
     return int(np.flatnonzero(features.table[:, 0] == number)[0]) if isinstance(features, Features) else number
 
 
-def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], list[int] | int]:
+def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], Any]:
     """Token ids without padding, and the target."""
     features = setup.train[task]
     batch = features.collate(np.array([_item(features, number)]))

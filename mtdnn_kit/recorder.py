@@ -27,7 +27,9 @@ class Recorder:
     def __init__(self, run: Run, setup: Setup, done: int, watch: Callable[[list[dict]], None] | None):
         self.log, self.setup, self.watch = Log(run.path / "log.jsonl", done), setup, watch
         self.pull = Log(run.path / "interference.jsonl", done) if setup.config.interference_every else None
-        self.pending, self.smooth, self.since = [], {}, time.perf_counter()
+        self.pending: list[tuple[dict, torch.Tensor]] = []
+        self.smooth: dict[str, float] = {}
+        self.since = time.perf_counter()
         if watch and done:
             watch(run.log())
         self.bar = tqdm(total=len(setup.schedule), initial=done, desc="training", unit="step", leave=False, disable=watch is not None)
@@ -71,7 +73,8 @@ class Recorder:
     def pulls(self, step: int, found: list[dict]) -> None:
         """Writes what `interference.measure` found after a step."""
         self.flush()
-        self.pull.append([{"step": step + 1, **record} for record in found])
+        if self.pull:
+            self.pull.append([{"step": step + 1, **record} for record in found])
         self.restart_clock()
 
     def close(self) -> None:

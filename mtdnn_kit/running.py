@@ -10,15 +10,15 @@ import inspect
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
 from mtdnn_kit.engines import ENGINES, SAID, Job
 from mtdnn_kit.locks import held
-from mtdnn_kit.progress import Progress
+from mtdnn_kit.progress import Progress, State
 from mtdnn_kit.runs import Run
-from mtdnn_kit.standing import Standing, code, standings
-from mtdnn_kit.studies import Study, StudyError, default_folder
+from mtdnn_kit.standing import Standing, code, run_of, standings
+from mtdnn_kit.studies import Study, StudyError, default_folder, project_notebook
 
 NOTEBOOK = "notebooks/02_train.ipynb"
 IfChanged = Literal["refuse", "redo", "keep"]
@@ -31,7 +31,7 @@ def run_study(
     watch: Callable[[Progress], None] | None = None,
     engine: str = "local",
     if_changed: IfChanged = "refuse",
-    **options,
+    **options: Any,
 ) -> dict[str, Run]:
     """Runs what is not done yet; {name: finished run}.
 
@@ -48,11 +48,11 @@ def run_study(
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder / ".lock", f"the study {study.name} is at work"):
         jobs, progress = _jobs(study, configs, if_changed), Progress(list(configs))
-        _follow(progress, {name: Run(config.run_dir) for name, config in configs.items()}, start, jobs, watch or (lambda _: None))
+        _follow(progress, {name: run_of(config) for name, config in configs.items()}, start, jobs, watch or (lambda _: None))
     failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
     if failed:
         raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
-    return {name: Run(config.run_dir) for name, config in configs.items()}
+    return {name: run_of(config) for name, config in configs.items()}
 
 
 def _engine(name: str, options: dict) -> Callable:
@@ -71,9 +71,7 @@ def _engine(name: str, options: dict) -> Callable:
 
 def _jobs(study: Study, configs: dict[str, Config], if_changed: str) -> list[Job]:
     """What is to be executed; folders that begin anew are cleared."""
-    notebook = resolve(NOTEBOOK)
-    if not notebook.is_file():
-        raise StudyError(f"{NOTEBOOK} is not in {project_root()}: run studies within the project's folder")
+    notebook = project_notebook(NOTEBOOK)
     now = code(notebook)
     found = standings(configs, now)
     _check_changed(study, found, if_changed)
@@ -81,10 +79,10 @@ def _jobs(study: Study, configs: dict[str, Config], if_changed: str) -> list[Job
     for name, stands in found.items():
         config = configs[name]
         if stands.changed and (stands.status == "new" or if_changed == "redo"):
-            shutil.rmtree(Run(config.run_dir).path)
+            shutil.rmtree(run_of(config).path)
         elif stands.status == "done":
             continue
-        (Run(config.run_dir).path / SAID).unlink(missing_ok=True)
+        (run_of(config).path / SAID).unlink(missing_ok=True)
         record = {"study": study.name, "run": name, "variant": planned[name].variant, "seed": config.seed, "code": now}
         jobs.append(Job(name, config, str(notebook), str(project_root()), record))
     return jobs
@@ -124,7 +122,7 @@ def _follow(progress: Progress, runs: dict[str, Run], start: Callable, jobs: lis
         engine.close()
 
 
-def _update(state, run: Run, ended: dict[str, str]) -> None:
+def _update(state: State, run: Run, ended: dict[str, str]) -> None:
     if state.status in ("done", "failed"):
         return
     if state.name in ended:

@@ -16,7 +16,7 @@ OURS = ("run_dir", "resume")  # what a study sets for its runs itself
 class Strict(yaml.SafeLoader):
     """YAML that refuses a key which is there twice; by itself the last one would win, and a run would be lost without a word."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """A mapping whose keys are all different."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key, (where, _) in zip(keys, node.value, strict=True):
@@ -50,10 +50,13 @@ def parameters(where: str, value: object, seeds: list | None) -> dict:
 
 def seed_list(value: object) -> list[int] | None:
     """Different whole numbers, or None."""
-    whole = isinstance(value, list) and value and all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in value)
-    if value is not None and not (whole and len(set(value)) == len(value)):
+    if value is None:
+        return None
+    seeds = value if isinstance(value, list) else []
+    whole = seeds and all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+    if not whole or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is {value!r}; it must be a list of different whole numbers, e.g. [0, 1, 2]")
-    return value
+    return seeds
 
 
 def _named(variants: object, seeds: list | None) -> dict[str, dict]:
