@@ -40,11 +40,13 @@ def run_study(
     whose parameters, code or data are no longer those of today: "refuse", "redo" (delete it and run it again) or "keep" (take it as it
     is, or go on with it; never where a parameter has changed).
 
-    Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run), LockedError (the study is at
-    work already). At the end: StudyError with the error and the cell of each run that failed; the others are done then.
+    Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run, or no notebook to
+    run), LockedError (the study is at work already). At the end: StudyError with the error and the cell of each run that failed; the
+    others are done then.
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
     configs, start = study.configs(folder, changes), _engine(engine, options)
+    project_notebook(NOTEBOOK)
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder / ".lock", f"the study {study.name} is at work"):
         jobs, progress = _jobs(study, configs, if_changed), Progress(list(configs))

@@ -35,7 +35,7 @@ def run_html(run: Any) -> str:
 
 
 def _amount(manifest: Mapping[str, Any]) -> list[str]:
-    """ "223 steps in 1:59"; nothing of a run that others made (`imports`)."""
+    """Steps and time, as "223 steps in 1:59"; nothing of a run that others made (`imports`)."""
     if not isinstance(manifest.get("steps"), int):
         return []
     seconds = manifest.get("train_seconds")
