@@ -1,4 +1,4 @@
-"""mtdnn-kit: train one encoder on several language-understanding tasks, and see what that does to its answers.
+"""Train one encoder on several language-understanding tasks, and see what that does to its answers.
 
 The verbs, in the order in which a notebook uses them:
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
 
 import mtdnn_kit
 
@@ -79,10 +80,8 @@ def test_the_wheel_says_what_it_is(built):
     assert (told["Name"], told["Version"]) == ("mtdnn-kit", mtdnn_kit.__version__)
     assert told["Requires-Python"] == project["requires-python"] and told["License-Expression"] == "Apache-2.0"
     assert built["whl"].name == f"mtdnn_kit-{mtdnn_kit.__version__}-py3-none-any.whl" and "licenses/LICENSE" in inside
-    needed = {line.split(";")[0].strip().replace(" ", "") for line in told.get_all("Requires-Dist") if "extra" not in line}
-    assert {tuple(sorted(line.replace(">", ",>").split(","))) for line in needed} == {
-        tuple(sorted(line.replace(">", ",>").split(","))) for line in project["dependencies"]
-    }
+    needed = {requirement for requirement in map(Requirement, told.get_all("Requires-Dist")) if requirement.marker is None}
+    assert needed == set(map(Requirement, project["dependencies"]))
 
 
 def test_the_archive_holds_what_is_needed_to_build(built):

@@ -27,7 +27,7 @@ def saved(tmp_path, monkeypatch):
 def test_they_are_legible_in_both_themes_and_nothing_is_cut_off(open_static, saved, theme):
     page = open_static(saved, theme)
     assert page.locator(".jp-OutputArea-output table").count() == 3
-    assert audit(page.locator(".jp-Notebook")) == []
     shot(page, f"shown-{theme}")
+    assert [audit(output) for output in page.locator(".jp-OutputArea-output").all()] == [[]] * 4
     for width in (1400, 500):
         assert overflow(page, width) <= 0 and cut_off(page.locator(".jp-Notebook")) == [], width
