@@ -7,7 +7,7 @@ precision, its threshold. Knows no gold answer, no widget and no HTML. Shapes: M
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
@@ -33,7 +33,7 @@ class Model:
 
     name: str
     net: MultiTask
-    tokenizer: object
+    tokenizer: Any
     config: Config
     task: str
     threshold: float

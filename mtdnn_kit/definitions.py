@@ -90,9 +90,7 @@ def _check_columns(at: str, row: dict, kind) -> None:
             raise ValueError(f"{at}.columns must map {', '.join(kind.roles)} to column names, not {short(columns)}.{hint}")
         several = role == "choices" and isinstance(column, list | tuple)
         if several and not (len(column) > 1 and all(isinstance(x, str) and x for x in column)):
-            raise ValueError(
-                f"{at}.columns.choices is {short(column)}; it must list at least two column names, or be one column of lists"
-            )
+            raise ValueError(f"{at}.columns.choices is {short(column)}; it must list at least two column names, or be one column of lists")
         if not several and not (isinstance(column, str) and column):
             raise ValueError(f"{at}.columns.{role} is {short(column)}; it must be a column's name")
     missing = [role for role in kind.roles if role not in columns and role not in kind.optional and role not in given]
@@ -107,9 +105,7 @@ def _check_columns(at: str, row: dict, kind) -> None:
 def _check_template(at: str, row: dict, kind) -> None:
     template = row.get("template", {})
     if not isinstance(template, dict) or not set(template) <= set(kind.texts):
-        raise ValueError(
-            f"{at}.template is {short(template)}; it maps {' or '.join(kind.texts) or 'nothing'} to a text with {{column}}s"
-        )
+        raise ValueError(f"{at}.template is {short(template)}; it maps {' or '.join(kind.texts) or 'nothing'} to a text with {{column}}s")
     for role, text in template.items():
         if role in (row.get("columns") or {}):
             raise ValueError(f"{at}.template.{role}: `columns` names a column for {short(role)}, too; leave one of them out")

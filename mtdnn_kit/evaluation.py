@@ -7,8 +7,9 @@ import ctypes
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,21 +19,21 @@ from mtdnn_kit.folders import write_parts
 from mtdnn_kit.model import MultiTask
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow
-from mtdnn_kit.tasks import TYPES, labels, qa
+from mtdnn_kit.tasks import TYPES, qa
 from mtdnn_kit.tasks.answers import Answers
 
 TOKENS = 8192  # of a batch in evaluation, padding included
 TRIM = 100  # batches after which memory that they left is given back
 
 
-def predict(model: MultiTask, task: str, features, config: Config, precision: str) -> Answers | labels.Choices:
-    """The predictions of one task's features, in the order of their rows."""
+def predict(model: MultiTask, task: str, features: Any, config: Config, precision: str) -> Any:
+    """The predictions of one task's features, in the order of their rows: `Answers` (qa), `labels.Choices` (sc, mcc)."""
     reader = TYPES[model.specs[task]["type"]].Reader(features, config)
     read(model, task, features, precision, reader.add)
     return reader.predictions()
 
 
-def read(model: MultiTask, task: str, features, precision: str, add: Callable[[np.ndarray, np.ndarray], None]) -> None:
+def read(model: MultiTask, task: str, features: Any, precision: str, add: Callable[[np.ndarray, np.ndarray], None]) -> None:
     """Hands `add` the items and their logits, fp32, a batch at a time: each item once, long ones first.
 
     Batches hold items of like length, about `TOKENS` tokens each. The model is left in the mode it was in.
@@ -54,7 +55,7 @@ def _trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _autocast(device: torch.device, precision: str):
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 

@@ -6,6 +6,7 @@ Plain tables for notebook 01, made from what `prepare` returned. Which rows are 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -155,11 +156,11 @@ def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
     return found
 
 
-def _item(features, number: int) -> int:
+def _item(features: Any, number: int) -> int:
     return int(np.flatnonzero(features.table[:, 0] == number)[0]) if isinstance(features, Features) else number
 
 
-def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], list[int] | int]:
+def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], Any]:
     """Token ids without padding, and the target."""
     features = setup.train[task]
     batch = features.collate(np.array([_item(features, number)]))

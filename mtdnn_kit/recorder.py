@@ -25,7 +25,9 @@ class Recorder:
     def __init__(self, run: Run, setup: Setup, done: int, sizes: Mapping[str, int], watch: Callable[[list[dict]], None] | None):
         self.run, self.setup, self.watch = run, setup, watch
         self.log, self.pull = (Log(run.path / name, sizes.get(name, 0)) if self._writes(name) else None for name in LOGS)
-        self.pending, self.smooth, self.since = [], {}, time.perf_counter()
+        self.pending: list[tuple[dict, torch.Tensor]] = []
+        self.smooth: dict[str, float] = {}
+        self.since = time.perf_counter()
         if watch and done:
             watch(run.log())
         self.bar = tqdm(total=len(setup.schedule), initial=done, desc="training", unit="step", leave=False, disable=watch is not None)
@@ -70,7 +72,8 @@ class Recorder:
     def pulls(self, step: int, found: list[dict]) -> None:
         """Writes what `interference.measure` found after a step."""
         self.flush()
-        self.pull.append([{"step": step + 1, **record} for record in found])
+        if self.pull:
+            self.pull.append([{"step": step + 1, **record} for record in found])
         self.restart_clock()
 
     def close(self) -> None:

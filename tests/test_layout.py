@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 
 import pytest
 from conftest import ROOT
@@ -30,10 +31,11 @@ ALLOWED = {
     "config": "registry values yamls definitions",
     "folders": "",
     "links": "values",
-    "runs": "config folders links registry jsons runfiles yamls",
+    "runs": "config folders links registry jsons runfiles yamls shown",
     "nbest": "runs jsons",
     "hub": "registry rows",
     "encoders": "config hub",
+    "shown": "",
     "devices": "config",
     "locks": "",
     "sources": "cache hub registry rowlist rows values columns fields readers splitting",
@@ -47,7 +49,7 @@ ALLOWED = {
     "tasks.qa": "columns decoding rowlist rows spans tasks.answers tasks.padding",
     "tasks": "registry rowlist rows tasks",
     "batches": "",
-    "sampler": "batches",
+    "sampler": "batches shown",
     "dropout": "",
     "model": "dropout encoders spans tasks",
     "optim": "",
@@ -83,13 +85,13 @@ ALLOWED = {
     "study_plots": "plots",
     "answer_plots": "compare metrics plots slices thresholds",
     "variants": "values",
-    "studies": "config paper values variants yamls",
+    "studies": "config paper values variants yamls runs shown",
     "standing": "config registry runs sources jsons",
     "worker": "folders locks runs standing",
     "engines": "config runs",
-    "progress": "runs",
+    "progress": "runs shown",
     "running": "config engines locks progress runs standing studies links",
-    "planning": "batches config preparation progress runs standing training",
+    "planning": "batches config preparation progress runs standing training shown",
     "page": "folders config runs studies worker",
     "__main__": "config encoders rows locks progress running standing studies planning page yamls",
     "outcomes": "choices compare metrics rows",
@@ -100,11 +102,11 @@ ALLOWED = {
     "takeaway": "choices compare",
     "explorer": "",
     "explorer.state": "choices compare lookup nbest outcomes registry runs",
-    "explorer.html": "choices compare curves explorer.state marks metrics outcomes paper",
+    "explorer.html": "choices compare curves explorer.state marks metrics outcomes paper shown",
     "explorer.panels": "asking compare differences edits explorer.html explorer.state favourites folders locks marks registry rows runs "
     "salience tables takeaway",
     "explorer.widgets": "compare explorer.html explorer.panels explorer.state favourites lookup marks runs",
-    "__init__": "config registry runs",
+    "__init__": "asking config imports preparation registry runs training",
 }
 ONLY = {
     "ipywidgets": {"explorer.panels", "explorer.widgets"},
@@ -118,6 +120,7 @@ ONLY = {
 }
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     found = {}
     for path in PACKAGE.rglob("*.py"):
