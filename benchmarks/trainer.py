@@ -4,8 +4,8 @@
 
 Same rows, encoder, batch of 16, dropout 0.1 in layers and attention, AdamW without decay, linear schedule, gradients clipped to 1, mean of
 start and end loss; a repeat is a seed, and from repeat to repeat the sides change their order. On squad: `kit`; `tuned`; `example`, whose
-batches are all alike, for four steps, only timed; with --compile `compiled`, tuned with torch_compile (it needs a C++ compiler), after a
-warm-up that is not timed. `kit` and `tuned` see each window once (the Trainer's grouping puts long ones first, so a part of a pass would be
+batches are all alike, for four steps, only timed; with --compile `compiled`, tuned with torch_compile (it needs a C++ compiler), after the
+same pass untimed. `kit` and `tuned` see each window once (the Trainer's grouping puts long ones first, so a part of a pass would be
 unfair to it). On the five tasks `mixture` and `tuned mixture`, on the same batches in the same order.
 Windows (or rows) a second of the whole loop, ratios within a repeat, medians; losses go into benchmarks/loss.png.
 """
@@ -28,7 +28,6 @@ from mtdnn_kit.preparation import Setup
 
 TASKS = ["squad", "swag", "cola", "mrpc", "mnli"]
 PAIRS = {"tuned": "kit", "compiled": "kit", "example": "kit", "tuned mixture": "mixture"}  # peer → the kit's side of the same task
-WARM = 16  # steps of `compiled` that are not timed
 
 
 def settings(given: argparse.Namespace, seed: int, steps: int, **changes) -> Config:
@@ -53,7 +52,7 @@ def theirs(side: str, setup: Setup) -> tuple[float, list[float]]:
     model = build_model(setup.encoder.path, setup.specs, config.encoder_dropout, config.head_dropout, config.max_length, config.seed)
     if "mixture" in side:
         return peers.mixture(peers.plain(model), setup)
-    more = dict(torch_compile=True, warm=WARM) if side == "compiled" else {}
+    more = dict(torch_compile=True, warm=config.max_steps) if side == "compiled" else {}
     return peers.answering(peers.plain(model), setup, "example" if side == "example" else "tuned", **more)
 
 
