@@ -84,7 +84,8 @@ def draw(losses: dict[str, list[list[float]]], path: Path) -> None:
                 width = min(20, len(run))
                 axes.plot(np.convolve(run, np.ones(width) / width, "valid"), colour, alpha=0.8, label=None if i else name)
         axes.set(title=title, xlabel="step", ylabel="loss (mean of 20 steps)")
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     figure.savefig(path, dpi=110)
 
 
