@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/gpu.py [--data FOLDER] [--steps 100] [--shapes bert-base,bert-large] [--sizes 16,64] [--quick]
 
 Random weights serve; lengths are those of real windows. `kit`: a step as the kit makes it (bf16 autocast, dropout 0.1, Adamax, clipping,
-nothing waited for). `buckets`: the same, padded to multiples of 64 tokens and compiled once for each of those shapes (`torch.compile` with
-CUDA graphs), which the kit does not do by itself. `tuned`: transformers' Trainer (`peers`). Each sees the same windows after a warm-up.
+nothing waited for). `buckets`: the same of a model that is torch's alone, padded to multiples of 64 tokens and compiled once for each of
+those shapes (`torch.compile` with CUDA graphs), which the kit does not do by itself. `tuned`: transformers' Trainer (`peers`). Each sees
+the same windows after a warm-up.
 The limit is what a layer's own products (forward and both of the backward) reach alone at a batch's tokens; beside it the share of the
 card's peak. Tables 1 + 2 of the paper (7 different runs, 2 epochs of 130,319 questions) are extrapolated from bert-base at batch 16.
 UNMEASURED so far: no GPU was at hand when this was written. Without one it says so and ends; `--device cpu --shapes tiny` walks through it.
@@ -93,8 +94,8 @@ def steps(model: MultiTask, setup: Setup, device: torch.device, compile_: Callab
 
 def shapes_of(batches: list[np.ndarray], lengths: np.ndarray) -> list[np.ndarray]:
     """One batch of each bucket, three times: CUDA graphs are recorded after a run without them."""
-    first = {-(-int(lengths[items].max()) // BUCKET): items for items in batches}
-    return [items for items in first.values() for _ in range(3)]
+    one = {-(-int(lengths[items].max()) // BUCKET): items for items in batches}
+    return [items for items in one.values() for _ in range(3)]
 
 
 def setup_of(given: argparse.Namespace, size: int) -> Setup:
@@ -112,7 +113,7 @@ def sides(given: argparse.Namespace, setup: Setup, shape: str, device: torch.dev
     options = dict(dataloader_drop_last=True, logging_steps=10, logging_nan_inf_filter=False, warm=WARM)
     runs = {
         "kit": lambda: steps(build(shape, device), setup, device, None),
-        "buckets": lambda: steps(build(shape, device), setup, device, compiled),
+        "buckets": lambda: steps(peers.plain(build(shape, device)), setup, device, compiled),
         "tuned": lambda: peers.answering(peers.plain(build(shape, device)), setup, "tuned", **options)[0],
     }
     tokens = sum(int(setup.train["squad"].lengths[setup.batch(i)[1]].sum()) for i in range(setup.config.max_steps))

@@ -72,7 +72,7 @@ def plain(model: MultiTask) -> MultiTask:
         module._forward_hooks.clear()
         for name, part in module.named_children():
             if isinstance(part, nn.Dropout):
-                setattr(module, name, nn.Dropout(part.p))
+                setattr(module, name, nn.Dropout(part.p).train(part.training))
     return model
 
 
