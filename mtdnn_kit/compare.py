@@ -192,12 +192,19 @@ def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) 
     best = [(start, end, probability) for start, end, _, probability in entry["nbest"]]
     if not all(0 <= start < end <= len(row.context) for start, end, _ in best):
         raise CompareError(f"question {row.id!r}: an n-best span lies outside its passage of {len(row.context):,} characters")
-    golds, diff = gold_texts(row), entry["null"] - entry["nbest"][0][2] if best else float("inf")
-    span = row.context[best[0][0] : best[0][1]] if best else ""
-    start, end, probability = best[0] if best and diff <= threshold else (None, None, entry["nothing"])
+    diff = entry["null"] - entry["nbest"][0][2] if best else float("inf")
+    return reply(row, best, diff, threshold, entry["nothing"], nbest)
+
+
+def reply(
+    row: QARow, best: list[tuple[int, int, float]], diff: float, threshold: float, nothing: float | None, nbest: int | None = None
+) -> Reply:
+    """The scored reply of an n-best of character spans: its best one, or nothing where null − best is above the threshold."""
+    golds, span = gold_texts(row), row.context[best[0][0] : best[0][1]] if best else ""
+    start, end, probability = best[0] if best and diff <= threshold else (None, None, nothing)
     text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))
     given = scores if text else (exact("", golds), f1("", golds))
-    return Reply(start, end, text, probability, *given, entry["nothing"], best[:nbest], *scores, diff, threshold)
+    return Reply(start, end, text, probability, *given, nothing, best[:nbest], *scores, diff, threshold)
 
 
 def _placed(row: QARow, text: str) -> Reply:

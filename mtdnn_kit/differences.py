@@ -11,17 +11,29 @@ import numpy as np
 from mtdnn_kit import seeds, significance
 from mtdnn_kit.compare import Question, Reply
 from mtdnn_kit.metrics import exact
+from mtdnn_kit.outcomes import span_kind
 from mtdnn_kit.rows import QARow
 from mtdnn_kit.slices import slices
 from mtdnn_kit.thresholds import average_precision
 
-SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[Reply], float | None]]] = {  # name → whose questions, and what of a reply
-    "EM": (lambda row: True, lambda reply: reply.em),
-    "F1": (lambda row: True, lambda reply: reply.f1),
-    "span F1": (lambda row: bool(row.answers), lambda reply: reply.span_f1),
-    "has-answer F1": (lambda row: bool(row.answers), lambda reply: reply.f1),
-    "no-answer accuracy": (lambda row: not row.answers, lambda reply: reply.em),
-    "no-answer AP": (lambda row: True, lambda reply: reply.diff),
+BOUNDS = ("too long", "cut off", "overlapping")  # kinds of spans that share characters with an accepted answer and are none
+
+
+def _wrong_bounds(row: QARow, reply: Reply) -> float | None:
+    if reply.diff is None:  # no n-best: the best span is not known where nothing was answered
+        return None
+    span = reply.best[0][:2] if reply.best else (None, None)
+    return float(span_kind(row, span, reply.span_em or 0.0) in BOUNDS)
+
+
+SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → whose questions, what of a reply
+    "EM": (lambda row: True, lambda row, reply: reply.em),
+    "F1": (lambda row: True, lambda row, reply: reply.f1),
+    "span F1": (lambda row: bool(row.answers), lambda row, reply: reply.span_f1),
+    "wrong bounds": (lambda row: bool(row.answers), _wrong_bounds),
+    "has-answer F1": (lambda row: bool(row.answers), lambda row, reply: reply.f1),
+    "no-answer accuracy": (lambda row: not row.answers, lambda row, reply: reply.em),
+    "no-answer AP": (lambda row: True, lambda row, reply: reply.diff),
 }
 
 
@@ -33,7 +45,7 @@ def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.nd
     """
     whose, of = SCORES[score]
     some = [q for q in questions if whose(q.row)]
-    values = [of(q.replies[run]) for q in some]
+    values = [of(q.row, q.replies[run]) for q in some]
     if not some or None in values:
         return None
     passages = {context: i for i, context in enumerate(dict.fromkeys(q.row.context for q in questions))}
@@ -100,20 +112,15 @@ def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1"
     Largest by what it adds to the difference over all questions, `points`: the slice's difference times its share of the questions. Slices
     of one passage have no interval, and a facet with a single slice tells nothing. `places` are those of the slice in `questions`.
     """
-    windows = [q.windows for q in questions]
-    facets = slices([q.row for q in questions], None if None in windows else windows)
     whole, rows = outcomes(questions, a, score), []
-    for facet, name, places in ((f, name, places) for f, parts in facets.items() if len(parts) > 1 for name, places in parts.items()):
+    for facet, name, places in _parts(questions):
         some = [questions[i] for i in places]
         found, before, after = difference(some, a, b, score), value(some, a, score), value(some, b, score)
         if before is not None and after is not None:
             n, row = len(outcomes(some, a, score)[0]), {"facet": facet, "slice": name}
             row |= {"questions": n, a: before, b: after, **ends(found), "difference": after - before, "p": found and found.p}
             rows.append({**row, "p (Holm)": None, "points": (after - before) * n / len(whole[0]), "places": places})
-    tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, significance.holm([row["p"] for row in tested]), strict=True):
-        row["p (Holm)"] = p
-    return sorted(rows, key=lambda row: -abs(row["points"]))
+    return sorted(corrected(rows), key=lambda row: -abs(row["points"]))
 
 
 def behind(questions: Sequence[Question], row: dict, a: str, b: str) -> list[Question]:
@@ -138,10 +145,54 @@ def setting_table(questions: Sequence[Question], settings: dict[str, dict[int, s
         speaks = "" if found is None else "these two models" if isinstance(found, significance.Difference) else "the settings"
         gap = {"Δ": found and found.difference, "Δ low": found and found.low, "Δ high": found and found.high, "p": found and found.p}
         rows.append({**row, **gap, "p (Holm)": None, "speaks for": speaks})
+    return corrected(rows)
+
+
+def primary_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], scores: Sequence[str]) -> list[dict]:
+    """The differences that a study is judged by: a row a score and setting but the first, with Holm's p over all of these rows."""
+    rows = []
+    for score in scores:
+        first, *others = setting_table(questions, settings, score)
+        for row in others:
+            found = {
+                "score": score,
+                "setting": row["setting"],
+                "seeds": row["seeds"],
+                first["setting"]: first[score],
+                "with it": row[score],
+            }
+            rows.append({**found, **{key: row[key] for key in ("Δ", "Δ low", "Δ high", "p")}, "p (Holm)": None})
+    return corrected(rows)
+
+
+def setting_slices(questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str = "F1") -> list[dict]:
+    """`slice_table` of two settings, each {seed: run}: means over the seeds, differences that speak for the settings."""
+    rows = []
+    for facet, name, places in _parts(questions):
+        some = [questions[i] for i in places]
+        means = [[value(some, run, score) for run in runs.values()] for runs in (a, b)]
+        if None in means[0] + means[1]:
+            continue
+        before, after = (float(np.mean(own)) for own in means)
+        found = setting_difference(some, a, b, score)
+        row = {"facet": facet, "slice": name, "questions": len(outcomes(some, next(iter(a.values())), score)[0]), "a": before, "b": after}
+        rows.append({**row, **ends(found), "difference": after - before, "p": found and found.p, "p (Holm)": None})
+    return corrected(rows)
+
+
+def corrected(rows: list[dict]) -> list[dict]:
+    """Rows with Holm's p over all that have a p."""
     tested = [row for row in rows if row["p"] is not None]
     for row, p in zip(tested, significance.holm([row["p"] for row in tested]), strict=True):
         row["p (Holm)"] = p
     return rows
+
+
+def _parts(questions: Sequence[Question]) -> list[tuple[str, str, list[int]]]:
+    """(facet, slice, its places) of every facet with more than one slice."""
+    windows = [q.windows for q in questions]
+    facets = slices([q.row for q in questions], None if None in windows else windows)
+    return [(facet, name, places) for facet, parts in facets.items() if len(parts) > 1 for name, places in parts.items()]
 
 
 def setting_difference(

@@ -9,6 +9,7 @@ A study varies parameters around a base file to answer one question, which the f
     vary: {learning_rate: [1.0e-4, 3.0e-4]} # every combination of these, and of these with every variant
     seeds: [0, 1, 2]                        # each variant with each seed
     compare: {baseline: QA, others: [QA+SC]} # which comparison answers the question; the first variant with all others otherwise
+    scores: [span F1, no-answer AP]         # what is judged by, declared before a run is made; F1 otherwise
     paper: table 2                          # the paper's table with the same variants
 
 One of `variants` and `vary` is needed. Without `seeds` a run has its variant's name, with them "QA+SC seed 1".
@@ -24,9 +25,9 @@ import yaml
 from mtdnn_kit.config import Config, from_file, project_root, resolve
 from mtdnn_kit.paper import TABLES
 from mtdnn_kit.values import ConfigError, nearest
-from mtdnn_kit.variants import OURS, Strict, compared, expand, parameters, seed_list, slug
+from mtdnn_kit.variants import OURS, Strict, compared, expand, parameters, score_list, seed_list, slug
 
-KEYS = ("base", "fixed", "variants", "vary", "seeds", "compare", "paper")
+KEYS = ("base", "fixed", "variants", "vary", "seeds", "compare", "scores", "paper")
 
 
 class StudyError(ValueError):
@@ -47,7 +48,8 @@ class Planned:
 class Study:
     """A family of runs: `variants` maps each one's name to the parameters that it changes, on top of `fixed`, on top of the file `base`.
 
-    `baseline` and `others`: the variants whose comparison answers the question. `paper`: a key of `paper.TABLES`.
+    `baseline` and `others`: the variants whose comparison answers the question, `scores` what it is judged by. `paper`: a key of
+    `paper.TABLES`.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Study:
     fixed: dict = field(default_factory=dict)
     seeds: list[int] | None = None
     paper: str | None = None
+    scores: tuple[str, ...] = ("F1",)
 
     @property
     def runs(self) -> dict[str, Planned]:
@@ -140,7 +143,15 @@ def _study(name: str, question: str, content: dict) -> Study:
     seeds, fixed = seed_list(content.get("seeds")), parameters("fixed", content.get("fixed", {}), content.get("seeds"))
     variants = expand(content.get("variants"), content.get("vary", {}), seeds)
     study = Study(
-        name, question, content["base"], variants, *compared(content.get("compare"), variants), fixed, seeds, content.get("paper")
+        name,
+        question,
+        content["base"],
+        variants,
+        *compared(content.get("compare"), variants),
+        fixed,
+        seeds,
+        content.get("paper"),
+        score_list(content.get("scores", ["F1"])),
     )
     folders: dict[str, str] = {}
     for run in study.runs:

@@ -10,6 +10,7 @@ import yaml
 
 from mtdnn_kit.values import nearest
 
+SCORES = ("EM", "F1", "span F1", "wrong bounds", "has-answer F1", "no-answer accuracy", "no-answer AP")  # names in `differences.SCORES`
 OURS = ("run_dir", "resume")  # what a study sets for its runs itself
 
 
@@ -54,6 +55,16 @@ def seed_list(value: object) -> list[int] | None:
     if value is not None and not (whole and len(set(value)) == len(value)):
         raise ValueError(f"seeds is {value!r}; it must be a list of different whole numbers, e.g. [0, 1, 2]")
     return value
+
+
+def score_list(value: object) -> tuple[str, ...]:
+    """Different names of scores, each one of SCORES."""
+    if not isinstance(value, list) or not value or len({*map(str, value)}) < len(value):
+        raise ValueError(f"scores is {value!r}; it must be a list of different scores, e.g. [span F1, no-answer AP]")
+    for score in value:
+        if score not in SCORES:
+            raise ValueError(f"scores: there is no score {score!r}.{nearest(str(score), list(SCORES))} All are: {', '.join(SCORES)}")
+    return tuple(value)
 
 
 def _named(variants: object, seeds: list | None) -> dict[str, dict]:

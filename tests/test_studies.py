@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, study_text
 
-from mtdnn_kit import ConfigError
+from mtdnn_kit import ConfigError, differences
 from mtdnn_kit.paper import TABLES
 from mtdnn_kit.studies import StudyError, read_study
-from mtdnn_kit.variants import slug
+from mtdnn_kit.variants import SCORES, slug
 
 ABLATIONS = sorted((ROOT / "parameters" / "ablations").glob("*.yaml"))
 
@@ -100,6 +100,11 @@ A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
         (A + "compare: {baseline: a, others: [a]}", "compare: a would be compared with itself"),
         (A + "compare: {base: a}", "compare is {'base': 'a'}; it must be a variant's name, or"),
         (A + "compare: [a]", "compare is ['a']"),
+        (A + "scores: span F1", "scores is 'span F1'; it must be a list of different scores"),
+        (A + "scores: [F1, F1]", "scores is ['F1', 'F1']"),
+        (A + "scores: []", "scores is []"),
+        (A + "scores: [span_f1]", "scores: there is no score 'span_f1'. Did you mean span F1?"),
+        (A + "scores: [[F1]]", "scores: there is no score ['F1']"),
     ],
 )
 def test_a_file_that_is_no_study_is_refused_by_key(read, content, message):
@@ -130,6 +135,12 @@ def test_what_cannot_be_meant_is_refused_by_run_and_key(read, tmp_path, content,
         read(**content).configs(tmp_path, changes)
 
 
+def test_scores_are_f1_or_what_the_file_says_and_each_is_one_of_differences(read):
+    assert read(variants={"a": {}}).scores == ("F1",)
+    assert read(variants={"a": {}}, scores=["span F1", "no-answer AP"]).scores == ("span F1", "no-answer AP")
+    assert tuple(differences.SCORES) == SCORES
+
+
 @pytest.mark.parametrize(("name", "folder"), [("QA+MCC+SC", "qa-mcc-sc"), ("0.8", "0.8"), ("../up", "up"), ("a b/c", "a-b-c")])
 def test_a_runs_name_never_leads_out_of_the_studys_folder(name, folder):
     assert slug(name) == folder
@@ -147,8 +158,8 @@ def test_a_study_that_ships_asks_one_question_and_expands(path):
 def test_the_papers_tables_have_the_papers_settings(path):
     study = read_study(path)
     assert list(study.variants) == list(TABLES[study.paper])
-    for name, config in study.configs(Path("runs")).items():
-        kinds = {dataset.type for dataset in config.datasets.values()}
+    for run, config in study.configs(Path("runs")).items():
+        name, kinds = study.runs[run].variant, {dataset.type for dataset in config.datasets.values()}
         assert kinds == ({"qa"} if name in ("QA", "1.0") else {"qa", *name.lower().split("+")} if "QA" in name else {"qa", "mcc", "sc"})
         assert config.qa_weight == (float(name) if study.paper == "table 1" else 1.0 if name == "QA" else 0.8)
 

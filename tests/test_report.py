@@ -1,0 +1,168 @@
+"""What is kept of a study, and its report: the same scores as the runs have, by the second scorer too; no text; damage is named."""
+
+import csv
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from scorer import score
+
+from mtdnn_kit import compare, differences, keeping, report
+from mtdnn_kit.compare import CompareError
+from mtdnn_kit.runs import Run
+
+SAMPLE = ROOT / "results" / "sample"
+RUNS = {"A seed 0": "qa", "A seed 1": "qa-mcc", "B seed 0": "qa-sc", "B seed 1": "qa-mcc-sc"}
+STUDY = """# Is B better than A?
+base: parameters/demo.yaml
+variants: {A: {tasks: [squad], qa_weight: 1.0}, B: {}}
+seeds: [0, 1]
+scores: [span F1, no-answer AP]
+paper: table 2
+"""
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Run]:
+    return {name: Run(SAMPLE / folder) for name, folder in RUNS.items()}
+
+
+@pytest.fixture(scope="module")
+def questions(runs):
+    return compare.pair(runs)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, runs, questions) -> Path:
+    folder = tmp_path_factory.mktemp("kept")
+    (folder / "study.yaml").write_text(STUDY)
+    keeping.keep_study(folder / "study.yaml", runs, questions, folder / "study", ["A seed 0"])
+    return folder / "study"
+
+
+@pytest.fixture
+def copy(kept, tmp_path) -> Path:
+    return Path(shutil.copytree(kept, tmp_path / "copy"))
+
+
+def test_every_score_of_every_run_is_the_runs_own(kept, runs, questions):
+    found, again = keeping.open_study(kept)
+    assert list(found) == list(runs) and [q.row for q in again] == [q.row for q in questions]
+    for name in runs:
+        for wanted in differences.SCORES:
+            assert differences.value(again, name, wanted) == differences.value(questions, name, wanted) is not None
+        replies = [(q.replies[name], p.replies[name]) for q, p in zip(questions, again, strict=True)]
+        assert all((a.start, a.end, a.text, a.diff, a.em, a.f1) == (b.start, b.end, b.text, b.diff, b.em, b.f1) for a, b in replies)
+
+
+def test_the_second_scorer_finds_the_same_from_the_files_alone(kept, runs):
+    text = (ROOT / "mtdnn_kit/sample/squad/validation.jsonl").read_text(encoding="utf-8")
+    rows = {row["id"]: row for row in map(json.loads, text.splitlines())}
+    with gzip.open(kept / "spans.csv.gz", "rt", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    for name, path in json.loads((kept / "runs.json").read_text()).items():
+        metrics = json.loads((kept / path / "metrics.json").read_text())["squad"]
+        said = {}
+        for line in lines:
+            start, end, diff = (line[f"{name}: {what}"] for what in ("start", "end", "null − best"))
+            given = start and float(diff) <= metrics["threshold"]
+            said[line["id"]] = rows[line["id"]]["context"][int(start) : int(end)] if given else ""
+        again = score([rows[key] for key in said], said)
+        assert (again["em"], again["f1"], again["n"]) == (pytest.approx(metrics["em"]), pytest.approx(metrics["f1"]), metrics["n"])
+
+
+def test_no_text_and_no_path_is_kept(kept, questions):
+    files = [file for file in kept.rglob("*") if file.is_file()]
+    words = {q.row.question for q in questions} | {reply.text for q in questions for reply in q.replies.values() if len(reply.text) > 12}
+    for file in files:
+        text = (gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()).decode()
+        assert not [word for word in words if word in text] and str(ROOT) not in text
+    assert {file.name for file in files} == {
+        *("study.yaml", "runs.json", "spans.csv.gz", "config.yaml", "manifest.json", "metrics.json", "log.jsonl", "squad_nbest.jsonl.gz")
+    }
+    assert [len(entry["nbest"]) <= keeping.ENTRIES for entry in Run(kept / "runs" / "a-seed-0").nbest()].count(False) == 0
+
+
+def test_a_run_that_is_kept_whole_opens_beside_others(kept):
+    pair = compare.pair({"kept": Run(kept / "runs" / "a-seed-0"), "theirs": Run(SAMPLE / "qa")}, data="sample")
+    assert all((q.replies["kept"].text, q.replies["kept"].diff) == (q.replies["theirs"].text, q.replies["theirs"].diff) for q in pair)
+
+
+def test_the_report_holds_the_tables_and_no_text(kept, questions):
+    settings = {"A": {0: "A seed 0", 1: "A seed 1"}, "B": {0: "B seed 0", 1: "B seed 1"}}
+    sections = {part.split("\n")[0].removeprefix("## "): part for part in report.report(kept, None)}
+    judged = differences.primary_table(questions, settings, ["span F1", "no-answer AP"])
+    assert [row["score"] for row in judged] == ["span F1", "no-answer AP"]
+    for row in judged:
+        found = differences.setting_difference(questions, settings["A"], settings["B"], row["score"])
+        assert (row["Δ"], row["Δ low"], row["p"]) == (found.difference, found.low, found.p)
+        assert f"{row['Δ']:+.1f} [{row['Δ low']:+.1f}, {row['Δ high']:+.1f}]" in sections["Judged by span F1 and no-answer AP"]
+    assert max(row["p"] for row in judged) <= max(row["p (Holm)"] for row in judged)
+    mnli = (Run(SAMPLE / "qa-sc").metrics["mnli"]["accuracy"] + Run(SAMPLE / "qa-mcc-sc").metrics["mnli"]["accuracy"]) / 2
+    assert next(line for line in sections["The other tasks"].split("\n") if line.startswith("| B")).endswith(f" {mnli:.1f} |")
+    assert "Spread over seeds (standard deviation)" in sections
+    text = "\n".join(sections.values())
+    assert not [q.row.question for q in questions if q.row.question in text]
+
+
+def test_kinds_of_spans_add_up_and_wrong_bounds_are_three_of_them(kept, questions):
+    settings = {"A": {0: "A seed 0"}}
+    (row,) = report.bounds_table(questions, settings)
+    assert sum(row[kind] for kind in report.SPAN_KINDS) == pytest.approx(100)
+    assert differences.value(questions, "A seed 0", "wrong bounds") == pytest.approx(sum(row[kind] for kind in differences.BOUNDS))
+
+
+def test_slices_of_settings_are_those_of_runs_where_each_has_one_seed(questions):
+    one = {(row["facet"], row["slice"]): row for row in differences.slice_table(questions, "A seed 0", "B seed 0", "span F1")}
+    rows = differences.setting_slices(questions, {0: "A seed 0"}, {0: "B seed 0"}, "span F1")
+    assert {(row["facet"], row["slice"]) for row in rows} == set(one)
+    for row in rows:
+        wanted = one[row["facet"], row["slice"]]
+        assert (row["difference"], row["p"], row["questions"]) == (pytest.approx(wanted["difference"]), wanted["p"], wanted["questions"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "spans.csv.gz").write_bytes(b"no gzip"), "no study is kept there"),
+        (lambda folder: (folder / "runs.json").write_text("[]"), "no study is kept there"),
+        (lambda folder: (folder / "runs.json").write_text('{"A seed 0": "runs/a-seed-0"}'), "columns are not those of the runs"),
+        (lambda folder: rewrite(folder, lambda lines: lines[:-1]), "131 questions where metrics.json says .132"),
+        (lambda folder: rewrite(folder, lambda lines: [*lines, lines[-1]]), "133 questions where"),
+        (
+            lambda folder: rewrite(folder, lambda lines: [lines[0], "none" + lines[1][lines[1].index(",") :], *lines[2:]]),
+            "'none' is none of",
+        ),
+        (lambda folder: rewrite(folder, lambda lines: [lines[0], lines[1].replace(",", ",99999", 2), *lines[2:]]), "outside its passage"),
+    ],
+)
+def test_damage_is_named(copy, damage, said):
+    damage(copy)
+    with pytest.raises(CompareError, match=said):
+        keeping.open_study(copy)
+
+
+def rewrite(folder: Path, change) -> None:
+    lines = gzip.decompress((folder / "spans.csv.gz").read_bytes()).decode().splitlines()
+    (folder / "spans.csv.gz").write_bytes(gzip.compress("".join(f"{line}\n" for line in change(lines)).encode()))
+
+
+def test_a_run_that_is_none_is_named_before_anything_is_written(tmp_path, runs, questions):
+    with pytest.raises(CompareError, match="whole: there is no run 'C'"):
+        keeping.keep_study(tmp_path / "study.yaml", runs, questions, tmp_path / "into", ["C"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_commands(kept, tmp_path):
+    def command(*words: str):
+        return subprocess.run([sys.executable, "-m", "mtdnn_kit.report", *words], capture_output=True, text=True, cwd=ROOT)
+
+    done = command("tables", str(kept), "--data", "sample")
+    assert done.returncode == 0 and done.stdout == "\n".join(report.report(kept, "sample")) + "\n"
+    failed = command("keep", "parameters/ablations/demo.yaml", str(tmp_path), str(tmp_path / "into"))
+    assert failed.returncode == 1 and "name at least one run folder" in failed.stderr and "Traceback" not in failed.stderr
