@@ -88,12 +88,12 @@ def draw(shares: dict[str, float], milliseconds: float, limit: float, path: Path
         axes.barh(kind, width, left=before, color="C0" if kind == "matrix products" else "C7")
         right = before + width < 0.7 * milliseconds
         text = f"{width:.0f} ms, {share:.0%}"
-        axes.annotate(text, (before + width if right else before, i), (5 if right else -5, 0), textcoords="offset points", va="center",
-                      ha="left" if right else "right")  # fmt: skip
+        place, box = (before + width if right else before, i), dict(facecolor="white", edgecolor="none", pad=1)
+        side = dict(xytext=(5, 0), ha="left") if right else dict(xytext=(-5, 0), ha="right")
+        axes.annotate(text, place, textcoords="offset points", va="center", bbox=box, **side)
         before += width
-    axes.axvline(limit, color="C3", linestyle="--")
-    axes.annotate(f"the layers' products in isolation: {limit:.0f} ms", (limit, len(shares) - 1), (5, 0), textcoords="offset points",
-                  color="C3", va="center")  # fmt: skip
+    axes.axvline(limit, color="C3", linestyle="--", zorder=0, label=f"the layers' products in isolation: {limit:.0f} ms")
+    axes.legend(loc="lower left")
     axes.invert_yaxis()
     axes.set(xlabel=f"milliseconds of a step ({milliseconds:.0f} in all), one kind of work after the other", xlim=(0, milliseconds * 1.02))
     figure.savefig(path, dpi=110)
