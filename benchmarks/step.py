@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="a folder, or the default one")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--quick", action="store_true", help="4 steps")
+    parser.add_argument("--quick", action="store_true", help="4 steps, no figure")
     parser.add_argument("--figure", type=Path, default=Path(__file__).with_name("step.png"))
     given = parser.parse_args()
     given.steps = min(given.steps, 4) if given.quick else given.steps
@@ -125,7 +125,8 @@ def main() -> None:
     print(
         f"the layers' matrix products alone, at {rate / 1e9:,.0f} GFLOP/s, would allow {allowed:,.0f}: {speed / allowed:.0%} of it reached"
     )
-    draw(shares, each, each * speed / allowed, given.figure)
+    if not given.quick:
+        draw(shares, each, each * speed / allowed, given.figure)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     for name, value in dict(repeats=3, seed=0, rows=1200).items():
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--quick", action="store_true", help="190 rows, once")
+    parser.add_argument("--quick", action="store_true", help="190 rows, once, no figure")
     parser.add_argument("--compile", action="store_true", help="the tuned Trainer compiled, too (needs a C++ compiler)")
     parser.add_argument("--sides", help="only these, e.g. kit,compiled")
     parser.add_argument("--figure", type=Path, default=Path(__file__).with_name("loss.png"))
@@ -132,7 +132,8 @@ def main() -> None:
             gaps = [last_third(a) - last_third(b) for a, b in zip(losses[side], losses[peer], strict=True)]
             spread = f" ± {statistics.stdev(gaps) / len(gaps) ** 0.5:.3f}" if len(gaps) > 1 else ""
             print(f"loss of the last third, {side} − {peer}: {statistics.mean(gaps):+.3f}{spread}")
-    draw(losses, given.figure)
+    if not given.quick:
+        draw(losses, given.figure)
 
 
 if __name__ == "__main__":
