@@ -5,7 +5,12 @@ The names that a notebook uses; everything else is in the modules.
 
 import os
 
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Read by libraries when they are imported: nothing is reported to anybody; the hub's files come by plain HTTP, which `hub` can end.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # huggingface_hub, transformers, datasets
+os.environ.setdefault("DO_NOT_TRACK", "1")  # huggingface_hub, and whoever else keeps to donottrack.sh
+os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # datasets
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # ray
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
 from mtdnn_kit.config import Config, ConfigError, from_file, from_params
 from mtdnn_kit.registry import DATASETS, Dataset

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from mtdnn_kit.folders import write_folder, write_json
 from mtdnn_kit.model import MultiTask, load_weights
 from mtdnn_kit.optim import load_state_tensors, state_tensors
-from mtdnn_kit.runs import Run, checkpoints, prune_checkpoints, write_folder, write_json
+from mtdnn_kit.runs import Run, checkpoints, prune_checkpoints
 
 KEEP = 2  # the last ones
 

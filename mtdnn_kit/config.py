@@ -171,6 +171,7 @@ def _check_tasks(c: Config) -> None:
         _require(name not in DATASETS, "define", f"{name!r} is already a task of the kit: choose another name")
         _require(not name.endswith(REST), "define", f"{name!r}: {REST} ends the name of a second scored set; choose another name")
         _require(name.replace("_", "").replace("-", "").isalnum(), "define", f"{name!r}: a name has letters, digits, - and _ only")
+        _require(len(name) <= 40, "define", f"{name[:40]!r}…: files are called by it: at most 40 characters")
         try:
             dataset_from(name, row)
         except ValueError as error:

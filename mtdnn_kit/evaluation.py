@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from mtdnn_kit.config import Config
+from mtdnn_kit.folders import write_parts
 from mtdnn_kit.model import MultiTask
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow
-from mtdnn_kit.runs import write_parts
 from mtdnn_kit.tasks import TYPES, labels, qa
 from mtdnn_kit.tasks.answers import Answers
 
@@ -116,7 +116,7 @@ def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Answe
 
 
 def _texts(rows: Sequence[QARow], answers: Answers, threshold: float) -> Iterator[bytes]:
-    """{id: text} as `runs.write_json` writes it, an answer at a time."""
+    """{id: text} as `folders.write_json` writes it, an answer at a time."""
     before, said = "{\n ", answers.diff <= threshold
     for row, start, end, some in zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], said, strict=True):
         text = row.context[start:end] if some else ""

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from os.path import commonpath
 from pathlib import Path
 
+from mtdnn_kit.folders import write_json
 from mtdnn_kit.locks import held
-from mtdnn_kit.runs import Run, RunError, write_json
+from mtdnn_kit.runs import Run, RunError
 
 NAME = "favourites.json"
 

@@ -18,11 +18,12 @@ from mtdnn_kit.config import Config, resolve
 from mtdnn_kit.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.encoders import Encoder, EncoderError, find_encoder
 from mtdnn_kit.evaluation import evaluate
+from mtdnn_kit.folders import write_folder, write_json, write_whole
 from mtdnn_kit.metrics import matched, qa_scores
-from mtdnn_kit.model import MultiTask, build_model, load_encoder_config, load_tokenizer, save_model, takes_token_types
+from mtdnn_kit.model import OURS, MultiTask, build_model, load_encoder_config, load_tokenizer, save_model, takes_token_types
 from mtdnn_kit.preparation import make_features, read_rows
 from mtdnn_kit.rows import QARow, gold_texts
-from mtdnn_kit.runs import Run, RunError, claim, code_hash, write_folder, write_json, write_whole
+from mtdnn_kit.runs import Run, RunError, claim, code_hash
 
 ANSWERS = ("eval_limit", "define")  # the settings that a predictions file can have
 
@@ -124,7 +125,7 @@ def load_answering(encoder: Encoder, task: str, max_length: int) -> MultiTask:
         raise EncoderError(f"{encoder.name!r} is no question-answering model: its config.json names {kind.architectures}")
     model = build_model(encoder.path, {task: {"type": "qa", "labels": 2}}, 0.0, 0.0, max_length, seed=0)
     own, info = transformers.AutoModelForQuestionAnswering.from_pretrained(
-        encoder.path, use_safetensors=True, local_files_only=True, output_loading_info=True
+        encoder.path, use_safetensors=True, output_loading_info=True, **OURS
     )
     lacking, unknown = model.heads[task].load_state_dict(own.state_dict(), strict=False)
     lacking = [name for name in [*info["missing_keys"], *lacking, *unknown] if "pooler" not in name]

@@ -17,7 +17,8 @@ import yaml
 
 from mtdnn_kit.compare import CompareError, Question, reply, scored_rows
 from mtdnn_kit.config import resolve
-from mtdnn_kit.runs import Run, write_folder, write_json, write_whole
+from mtdnn_kit.folders import write_folder, write_json, write_whole
+from mtdnn_kit.runs import Run
 from mtdnn_kit.variants import slug
 
 SPANS, RUNS = "spans.csv.gz", "runs"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 class LockedError(RuntimeError):
@@ -22,7 +23,7 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
     locks (some clusters') lets everybody through.
     """
     until = time.monotonic() + wait
-    with open(file, "a+") as lock:
+    with _opened(file) as lock:
         while not _taken(lock):
             if time.monotonic() >= until:
                 lock.seek(0)
@@ -32,6 +33,16 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         lock.flush()
         yield
+
+
+def _opened(file: Path) -> TextIO:
+    """The lock's file, made if it is not there; never what a link points to, which would be emptied."""
+    try:
+        return open(file, "a+", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise LockedError(f"{file} is a symbolic link, and nothing is written through one: remove it.") from None
+        raise
 
 
 def _taken(lock) -> bool:

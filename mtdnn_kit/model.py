@@ -11,17 +11,18 @@ from pathlib import Path
 
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from mtdnn_kit import dropout
-from mtdnn_kit.encoders import EncoderError
+from mtdnn_kit.encoders import EncoderError, read_weights
 from mtdnn_kit.tasks import TYPES
 
 DROPOUTS = (  # what the encoder families call the dropout of their layers
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout", "mlp_dropout",
 )  # fmt: skip
+OURS = {"local_files_only": True, "trust_remote_code": False}  # of what transformers loads: nothing is fetched, no code of a model is run
 COUNT_FROM_PAD = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "mpnet")  # positions begin after the pad id
 
 
@@ -59,7 +60,7 @@ class MultiTask(nn.Module):
 def load_tokenizer(path: Path):
     """The encoder's fast tokenizer. Raises EncoderError: none there, or a slow one, which gives no character offsets."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **OURS)
     except (OSError, ValueError, KeyError) as error:
         raise EncoderError(f"encoder {path.name!r}: its tokenizer does not load ({error}); tokenizer.json is needed") from None
     if not tokenizer.is_fast:
@@ -69,7 +70,12 @@ def load_tokenizer(path: Path):
 
 def load_encoder_config(path: Path, max_length: int):
     """The encoder's configuration. Raises EncoderError where it cannot serve: a decoder, or fewer positions than `max_length`."""
-    config = AutoConfig.from_pretrained(path, local_files_only=True)
+    try:
+        config = AutoConfig.from_pretrained(path, **OURS)
+    except (OSError, ValueError, KeyError) as error:
+        raise EncoderError(
+            f"encoder {path.name!r}: its config.json is of no model that transformers knows; code is not run ({error})"
+        ) from None
     if (
         config.is_encoder_decoder
         or getattr(config, "is_decoder", False)
@@ -124,14 +130,14 @@ def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head
     model = MultiTask(encoder, {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}, specs)
     dropout.install(model, encoder)
     if of_a_run:
-        load_weights(model, load_file(path / "model.safetensors"), path, missing_heads=True)
+        load_weights(model, read_weights(path / "model.safetensors"), path, missing_heads=True)
     return model
 
 
 def _pretrained(path: Path, config, seed: str) -> nn.Module:
     """The encoder with its weights; a pooler that they lack (of a masked language model) is drawn from `seed`."""
     transformers.utils.logging.disable_progress_bar()  # a bar of 0.02 s is only debris in a notebook
-    options = dict(config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True)
+    options = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **OURS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(seed.encode()))
         encoder, info = AutoModel.from_pretrained(path, **options)
@@ -166,16 +172,18 @@ def save_model(model: MultiTask, tokenizer, folder: Path) -> None:
     """Weights (safetensors), the encoder's configuration, the tasks and the tokenizer, in an existing folder."""
     save_file({name: x.cpu() for name, x in model.tensors().items()}, folder / "model.safetensors", metadata={"format": "pt"})
     model.encoder.config.save_pretrained(folder)
+    tokenizer.backend_tokenizer.no_truncation()  # where it last cut is no part of it: with a warm cache it has cut nothing
+    tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)
     (folder / "tasks.json").write_text(json.dumps(model.specs, indent=1) + "\n")
 
 
 def load_model(folder: Path) -> tuple[MultiTask, object]:
     """The model and the tokenizer that `save_model` left. Raises EncoderError where weights are missing or of another shape."""
-    config, specs = AutoConfig.from_pretrained(folder, local_files_only=True), json.loads((folder / "tasks.json").read_text())
+    config, specs = AutoConfig.from_pretrained(folder, **OURS), json.loads((folder / "tasks.json").read_text())
     encoder = AutoModel.from_config(config, dtype=torch.float32)
     model = MultiTask(encoder, {task: _head(encoder, spec, 0.0, task) for task, spec in specs.items()}, specs)
-    load_weights(model, load_file(folder / "model.safetensors"), folder)
+    load_weights(model, read_weights(folder / "model.safetensors"), folder)
     return model.eval(), load_tokenizer(folder)
 
 

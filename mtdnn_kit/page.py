@@ -1,16 +1,20 @@
 """A study's page: notebook 03 executed on its finished runs, as HTML that can be sent to someone."""
 
+import re
 from pathlib import Path
 
 from nbconvert import HTMLExporter
 from papermill import PapermillExecutionError
 
 from mtdnn_kit.config import resolve
-from mtdnn_kit.runs import write_whole
+from mtdnn_kit.folders import write_whole
 from mtdnn_kit.studies import StudyError
 from mtdnn_kit.worker import execute
 
 NOTEBOOK = "notebooks/03_ablations.ipynb"
+POLICY = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:\">"
+)
 KEPT, PAGE = "03_ablations.ipynb", "study.html"
 
 
@@ -26,6 +30,12 @@ def write_page(study: str | Path, folder: Path, changes: dict | None = None) -> 
         execute(resolve(NOTEBOOK), made, parameters)
     except PapermillExecutionError as error:
         raise StudyError(f"The runs are done, but notebook 03 stopped: {error.ename}: {error.evalue} (see {made})") from None
-    html, _ = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(made))
-    write_whole(folder / PAGE, html)
+    write_whole(folder / PAGE, as_page(made))
     return folder / PAGE
+
+
+def as_page(notebook: Path) -> str:
+    """An executed notebook without its code as a page that loads nothing and runs nothing: what a name or a text says stays text."""
+    html, _ = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(notebook))
+    html = re.sub(r"<script\b.*?</script\s*>", "", html, flags=re.DOTALL | re.IGNORECASE)  # nbconvert's own: MathJax and others, from afar
+    return re.sub(r"(<head\b[^>]*>)", rf"\1{POLICY}", html, count=1)

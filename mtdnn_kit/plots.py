@@ -20,6 +20,7 @@ STYLE = {
     "axes.grid": True,
     "grid.alpha": 0.3,
     "font.size": 10,
+    "text.parse_math": False,  # a run's name may have a $
 }
 
 

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
 from mtdnn_kit.engines import ENGINES, SAID, Job
+from mtdnn_kit.links import own
 from mtdnn_kit.locks import held
 from mtdnn_kit.progress import Progress
 from mtdnn_kit.runs import Run
@@ -84,6 +85,7 @@ def _jobs(study: Study, configs: dict[str, Config], if_changed: str) -> list[Job
             shutil.rmtree(Run(config.run_dir).path)
         elif stands.status == "done":
             continue
+        own(Run(config.run_dir).path)
         (Run(config.run_dir).path / SAID).unlink(missing_ok=True)
         record = {"study": study.name, "run": name, "variant": planned[name].variant, "seed": config.seed, "code": now}
         jobs.append(Job(name, config, str(notebook), str(project_root()), record))

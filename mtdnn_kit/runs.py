@@ -1,7 +1,6 @@
 """The run folder: what a run leaves behind, and reading it back. Files and their names; no model, no torch.
 
-Each file is whole or absent: it is written beside its place, synced and renamed. A run counts as finished when its manifest says so,
-and that is written last.
+Each file is whole or absent (`folders`). A run counts as finished when its manifest says so, and that is written last.
 """
 
 import gzip
@@ -10,52 +9,21 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
+from mtdnn_kit.folders import write_folder, write_whole
+from mtdnn_kit.links import own
+from mtdnn_kit.registry import REST
 
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every"}
 
 
 class RunError(ValueError):
     """A run folder that is not what it should be; says which file, and what to do."""
-
-
-def write_whole(path: Path, data: str | bytes) -> None:
-    """Writes a file so that it is there whole or not at all, even if the machine stops."""
-    write_parts(path, [data.encode() if isinstance(data, str) else data])
-
-
-def write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """`write_whole` of what comes in parts."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def write_json(path: Path, value) -> None:
-    """Writes indented JSON, whole or not at all. Raises ValueError on NaN and infinity, which JSON has not."""
-    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Makes a folder that is there whole or not at all: `fill` writes into it under another name."""
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    fill(partial)
-    for file in partial.rglob("*"):
-        if file.is_file():
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(partial, path)
 
 
 def code_hash() -> str:
@@ -165,7 +133,8 @@ class Run:
 
         Raises RunError for a run without n-best: its answers are text.
         """
-        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores]
+        known = {name for task in self.types for name in (task, task + REST)}  # the names in metrics.json are a file's
+        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores and task in known]
         if not nbest and "qa" in self.types.values():
             raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
 
@@ -189,11 +158,12 @@ class Run:
 def claim(config: Config) -> Run:
     """The folder that a run may write to: a new one (below $MTDNN_RUNS or runs/, if none is named), or the one it goes on in.
 
-    Raises ConfigError where the folder holds another run, or one with other parameters.
+    Raises ConfigError where the folder holds another run, one with other parameters, or a symbolic link.
     """
     if config.run_dir is None:
         return _next_run(resolve(os.environ.get("MTDNN_RUNS", "runs")))
     run = Run(config.run_dir)
+    own(run.path)
     if run.path.is_file() or run.path in (project_root(), *project_root().parents):
         raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for the run alone.")
     if not (run.path / "manifest.json").exists():

@@ -4,7 +4,7 @@ A folder holds FOLDER/SPLIT.jsonl or .jsonl.gz: one JSON object a line, in the c
 before anything uses it, and the first that cannot be right stops the reading with a DataError that says where, what and what to do. What
 passed is kept as columns (`rowlist`) under the hash of the file's bytes, so that the same bytes are not read and checked again.
 Merely odd rows pass: empty questions, sentences and choices (355 of CODAH have an empty `sent1`), white space at the ends, repeated rows.
-This file does not know tokens, parameters or splits beyond their names. It imports `datasets` only to reach the hub.
+This file does not know tokens, parameters or splits beyond their names, and how the hub is reached is `hub`'s business.
 """
 
 import gzip
@@ -21,12 +21,12 @@ from typing import BinaryIO
 import numpy as np
 
 from mtdnn_kit.cache import code_of, kept, key_of
+from mtdnn_kit.hub import from_hub
 from mtdnn_kit.registry import Dataset
 from mtdnn_kit.rowlist import RowList, column, parts, pick
 from mtdnn_kit.rows import DataError, QARow, from_line, from_record, short
 
-CODE = ("sources", "rowlist", "rows", "registry", "columns")  # what makes columns of a file
-PROBE_SECONDS = 5  # how long the hub may take to answer before it counts as out of reach
+CODE = ("sources", "hub", "rowlist", "rows", "registry", "columns")  # what makes columns of a file
 CS224N_TITLES = (
     "Normans",
     "Computational_complexity_theory",
@@ -69,7 +69,7 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
     """
     if data == "hub":
         where = origin = " ".join(filter(None, ("hub", dataset.hub, dataset.hub_config, split)))
-        records = _from_hub(task, dataset, split)
+        records = from_hub(task, dataset, split)
         arrays = kept(_key_of_hub(dataset, split, records), lambda: parts(dataset.type, _checked(dataset, records, where)))
     else:
         where, origin, file = _from_folder(dataset, split, data)
@@ -168,44 +168,6 @@ def _lines(file, where: str) -> Iterator[bytes]:
                 yield line.rstrip(b"\n")
             else:
                 empty.append(line)
-
-
-def _from_hub(task: str, dataset: Dataset, split: str) -> Iterable[dict]:
-    """The hub's rows, or its local cache's when it is out of reach: load_dataset alone would retry for 23 s before it says so."""
-    local = f"set `data:` to a folder that holds {dataset.folder}/{split}.jsonl.gz"
-    if dataset.hub is None:
-        raise DataError(f"{task}: not on the hub in these columns, so only a local folder will do: {local}")
-    import datasets
-    from huggingface_hub import HfApi, constants
-
-    constants.HF_HUB_DISABLE_TELEMETRY, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = True, False
-    problem, offline = None, datasets.config.HF_HUB_OFFLINE
-    try:
-        HfApi().dataset_info(dataset.hub, timeout=PROBE_SECONDS)
-    except Exception as error:
-        problem = error
-    try:
-        datasets.config.HF_HUB_OFFLINE = offline or problem is not None
-        return datasets.load_dataset(dataset.hub, dataset.hub_config, split=split)
-    except Exception as error:
-        raise DataError(_hub_message(dataset, split, problem, error, local)) from None
-    finally:
-        datasets.config.HF_HUB_OFFLINE = offline
-
-
-def _hub_message(dataset: Dataset, split: str, problem: Exception | None, error: Exception, local: str) -> str:
-    """`problem`: why the hub did not answer for this dataset; `error`: why it could not be loaded."""
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-
-    if isinstance(problem, (HFValidationError, RepositoryNotFoundError)):
-        return f"hub {dataset.hub}: the hub has no such dataset, or it is private: correct its name in `hub:`, or {local}"
-    if isinstance(error, ConnectionError):
-        return (
-            f"hub {dataset.hub}: the Hugging Face hub can't be reached ({problem or error}) and no copy is cached. "
-            f'Either {local}, or to "sample", or go online once so that the dataset is cached.'
-        )
-    config = f"configuration {dataset.hub_config!r} and " if dataset.hub_config else ""
-    return f"hub {dataset.hub}: {config}split {split!r} can't be loaded ({error}): correct what is wrong there, or {local}"
 
 
 def _checked(dataset: Dataset, records: Iterable, where: str) -> Iterator:

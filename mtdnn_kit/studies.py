@@ -27,6 +27,7 @@ from mtdnn_kit.paper import TABLES
 from mtdnn_kit.values import ConfigError, nearest
 from mtdnn_kit.variants import OURS, Strict, compared, expand, parameters, score_list, seed_list, slug
 
+LONGEST = 200  # characters of a run's folder's name; systems allow 255 bytes
 KEYS = ("base", "fixed", "variants", "vary", "seeds", "compare", "scores", "paper")
 
 
@@ -155,6 +156,8 @@ def _study(name: str, question: str, content: dict) -> Study:
     )
     folders: dict[str, str] = {}
     for run in study.runs:
+        if len(slug(run)) > LONGEST:
+            raise ValueError(f"the run {run[:60]!r}… has a name of {len(run)} characters; its folder is called by it: at most {LONGEST}")
         if folders.setdefault(slug(run), run) != run:
             raise ValueError(f"{folders[slug(run)]!r} and {run!r} would share the folder {slug(run)}; rename one")
     return study

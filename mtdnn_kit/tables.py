@@ -3,17 +3,21 @@
 A table is a list of rows; scores are in percent, differences in points. What a difference is worth is `differences`' business.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mtdnn_kit.baseline import lexical_answers
 from mtdnn_kit.compare import CompareError, Question
 from mtdnn_kit.differences import setting_table, value
+from mtdnn_kit.folders import write_whole
 from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.paper import TABLES
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow, gold_texts
-from mtdnn_kit.runs import Run, write_whole
+from mtdnn_kit.runs import Run
+
+_ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # what Markdown makes something of, within a cell
 
 
 def score_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], table: str | None = None) -> list[dict]:
@@ -87,15 +91,21 @@ def markdown(rows: Sequence[dict]) -> str:
     cells = shown(rows)
     keys = list(dict.fromkeys(key for row in cells for key in row))
     lines = [keys, ["---"] * len(keys), *([row.get(key, "") for key in keys] for row in cells)]
-    return "".join("| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in line) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(_ACTIVE.sub(r"\\\g<0>", visible(text)) for text in line) + " |\n" for line in lines)
+
+
+def visible(text: str) -> str:
+    """`text` on one line: what has no look of its own (controls, U+202E, which turns what follows it around) as \\x1b, \\u202e."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode() for c in text)
 
 
 def latex(rows: Sequence[dict]) -> str:
     """The same as a LaTeX tabular (it takes the package booktabs)."""
     import pandas as pd
 
-    made = pd.DataFrame(shown(rows)).fillna("").to_latex(index=False, escape=True)
-    for letter, name in {"Δ": r"$\Delta$", "−": "$-$", "–": "--", "±": r"$\pm$"}.items():
+    cells = [{visible(key): visible(text) for key, text in row.items()} for row in shown(rows)]
+    made = pd.DataFrame(cells).fillna("").to_latex(index=False, escape=True)
+    for letter, name in {"Δ": r"$\Delta$", "−": "$-$", "–": "--", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}.items():
         made = made.replace(letter, name)
     return made
 

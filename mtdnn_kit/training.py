@@ -21,13 +21,14 @@ from mtdnn_kit.checkpoints import restore, save_checkpoint
 from mtdnn_kit.config import Config, ConfigError
 from mtdnn_kit.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.evaluation import evaluate, held_out_scores
+from mtdnn_kit.folders import write_folder, write_json, write_whole
 from mtdnn_kit.interference import fixed_batches, measure
 from mtdnn_kit.locks import held
 from mtdnn_kit.model import MultiTask, build_model, save_model
 from mtdnn_kit.optim import clip_gradients, learning_rate, make_optimizer
 from mtdnn_kit.preparation import Setup, prepare
 from mtdnn_kit.recorder import Recorder
-from mtdnn_kit.runs import Run, claim, code_hash, write_folder, write_json, write_whole
+from mtdnn_kit.runs import Run, claim, code_hash
 from mtdnn_kit.tasks import TYPES
 
 THREADS = torch.get_num_threads()  # as many as torch takes by itself

@@ -16,8 +16,8 @@ from pathlib import Path
 import papermill
 from traitlets.config import Config
 
+from mtdnn_kit.folders import write_json
 from mtdnn_kit.locks import held
-from mtdnn_kit.runs import write_json
 from mtdnn_kit.standing import RECORD, code, differing
 
 GRACE = 10  # seconds from the interrupt to the end

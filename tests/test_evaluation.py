@@ -12,8 +12,8 @@ from conftest import ROOT
 from mtdnn_kit import DATASETS, ConfigError, RunError, ask, evaluation, prepare, train
 from mtdnn_kit.devices import resolve_device, resolve_precision
 from mtdnn_kit.evaluation import predict
+from mtdnn_kit.folders import write_json
 from mtdnn_kit.model import load_model
-from mtdnn_kit.runs import write_json
 from mtdnn_kit.tasks import qa
 
 

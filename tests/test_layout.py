@@ -21,12 +21,15 @@ ALLOWED = {
     "rows": "registry",
     "rowlist": "columns rows",
     "config": "registry values",
-    "runs": "config",
+    "folders": "",
+    "links": "values",
+    "runs": "config folders links registry",
     "nbest": "runs",
-    "encoders": "config",
+    "hub": "registry rows",
+    "encoders": "config hub",
     "devices": "config",
     "locks": "",
-    "sources": "cache registry rowlist rows",
+    "sources": "cache hub registry rowlist rows",
     "slices": "metrics rows",
     "tasks.padding": "",
     "tasks.labels": "metrics rowlist",
@@ -41,14 +44,14 @@ ALLOWED = {
     "model": "dropout encoders tasks",
     "optim": "",
     "preparation": "cache config registry rowlist runs encoders sources tasks batches sampler model",
-    "evaluation": "config registry runs rows tasks model",
+    "evaluation": "folders config registry runs rows tasks model",
     "asking": "compare config devices evaluation model rows runs spans tasks",
     "salience": "asking spans tasks",
-    "checkpoints": "runs model optim",
+    "checkpoints": "folders runs model optim",
     "recorder": "runs preparation",
-    "imports": "config devices encoders evaluation metrics model preparation rows runs",
+    "imports": "folders config devices encoders evaluation metrics model preparation rows runs",
     "interference": "batches preparation",
-    "training": "config devices locks runs tasks batches preparation model optim evaluation checkpoints recorder interference",
+    "training": "folders config devices locks runs tasks batches preparation model optim evaluation checkpoints recorder interference",
     "paper": "",
     "baseline": "rows",
     "compare": "config metrics registry rows runs sources",
@@ -56,9 +59,9 @@ ALLOWED = {
     "significance": "",
     "seeds": "",
     "differences": "compare metrics outcomes rows seeds significance slices thresholds",
-    "keeping": "compare config runs variants",
+    "keeping": "compare config folders runs variants",
     "report": "compare config differences keeping outcomes paper rows runs seeds studies tables",
-    "tables": "baseline compare differences metrics paper registry rows runs",
+    "tables": "folders baseline compare differences metrics paper registry rows runs",
     "overview": "metrics preparation rows slices spans tasks",
     "plots": "optim",
     "study_plots": "plots",
@@ -66,24 +69,24 @@ ALLOWED = {
     "variants": "values",
     "studies": "config paper values variants",
     "standing": "config registry runs sources",
-    "worker": "locks runs standing",
+    "worker": "folders locks runs standing",
     "engines": "config runs",
     "progress": "runs",
-    "running": "config engines locks progress runs standing studies",
+    "running": "config engines locks progress runs standing studies links",
     "planning": "batches config preparation progress runs standing training",
-    "page": "config runs studies worker",
+    "page": "folders config runs studies worker",
     "__main__": "config encoders rows locks progress running standing studies planning page",
     "outcomes": "choices compare metrics rows",
     "lookup": "choices compare outcomes rows slices",
     "marks": "plots",
     "curves": "marks plots",
-    "favourites": "locks runs",
+    "favourites": "folders locks runs",
     "takeaway": "choices compare",
     "explorer": "",
     "explorer.state": "choices compare lookup nbest outcomes registry runs",
     "explorer.html": "choices compare curves explorer.state marks metrics outcomes paper",
-    "explorer.panels": "asking compare differences edits explorer.html explorer.state favourites locks marks registry rows runs salience "
-    "tables takeaway",
+    "explorer.panels": "asking compare differences edits explorer.html explorer.state favourites folders locks marks registry rows runs "
+    "salience tables takeaway",
     "explorer.widgets": "compare explorer.html explorer.panels explorer.state favourites lookup marks runs",
     "__init__": "config registry runs",
 }
@@ -94,7 +97,7 @@ ONLY = {
     "papermill": {"worker", "page"},
     "nbconvert": {"page"},
     "ray": {"engines"},
-    "datasets": {"sources"},
+    "datasets": {"hub"},
 }
 
 
@@ -142,7 +145,7 @@ def test_a_library_is_imported_where_it_belongs(library):
 
 
 def test_datasets_is_imported_only_to_reach_the_hub():
-    tree = modules()["sources"]
+    tree = modules()["hub"]
     assert not any(i.split(".")[0] == "datasets" for node in tree.body for i in imports(node) if not isinstance(node, ast.FunctionDef))
 
 

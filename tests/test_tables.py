@@ -82,7 +82,7 @@ def test_a_studys_table_as_markdown_and_latex():
         == "| run | ΔF1 | p |\n| --- | --- | --- |\n| QA\\|SC_1 | -1.2 [-3.0, +0.5] | 0.2 |\n| x |  |  |\n"
     )
     made = tables.latex([row, {"run": "x"}])
-    assert r"QA|SC\_1 & -1.2 [-3.0, +0.5] & 0.2" in made and r"$\Delta$F1" in made and "\\toprule" in made
+    assert r"QA$|$SC\_1 & -1.2 [-3.0, +0.5] & 0.2" in made and r"$\Delta$F1" in made and "\\toprule" in made
     assert made.isascii()
 
 

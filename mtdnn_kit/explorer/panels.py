@@ -15,11 +15,11 @@ from mtdnn_kit import asking, differences, edits, favourites, salience, tables, 
 from mtdnn_kit.compare import Question
 from mtdnn_kit.explorer.html import asked_html, differences_html, page_html, threshold_html
 from mtdnn_kit.explorer.state import ALL
+from mtdnn_kit.folders import write_whole
 from mtdnn_kit.locks import LockedError
 from mtdnn_kit.marks import changes_html, heat_html, key_html, letter, salience_html
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow
-from mtdnn_kit.runs import write_whole
 
 TROUBLE = (ValueError, OSError, LockedError)  # what a control says instead of failing
 SCORES = ("EM", "F1", "span F1")
