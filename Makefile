@@ -8,7 +8,7 @@ PAPERMILL := $(BIN)/papermill -k python3 --log-level ERROR
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env demo study test faults bench lab notebooks lock clean clean-cache
+.PHONY: help env demo study test soak faults bench lab notebooks lock clean clean-cache
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -49,10 +49,13 @@ study: env ## runs a study and writes its page: make study STUDY=parameters/abla
 test: env ## style, tests (those in a browser where Chromium is), then every notebook under nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not soak"
 	rm -rf build/runs
 	MTDNN_RUNS=build/runs $(BIN)/python -m pytest --nbval notebooks
 	rm -rf build/runs
+
+soak: env ## tests for as long as asked: make soak MTDNN_KILLS=50 MTDNN_CASES=10000
+	$(BIN)/python -m pytest -m soak
 
 faults: env ## plants faults one at a time: the tests must notice each (some twenty minutes)
 	$(BIN)/python tests/faults.py

@@ -6,6 +6,7 @@ stops what is at work when it is closed. Ray schedules its jobs by itself. Neith
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from mtdnn_kit.runs import Run
 KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, papermill's own words
 WORKER = (sys.executable, "-m", "mtdnn_kit.worker")
 BEAT = 0.5  # seconds between looks
+STOPPED = 75  # seconds that a worker may take to end, with its kernel's checkpoint (`worker.GRACE`)
 RETRIES = 3  # times that Ray starts a job again whose worker died
 
 
@@ -144,7 +146,7 @@ def _stop(children: Sequence[subprocess.Popen]) -> None:
         child.stdin.close()
     for child in children:
         try:
-            child.wait(timeout=15)
+            child.wait(timeout=STOPPED)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
@@ -172,5 +174,8 @@ def _why(folder: Path, code: int) -> str:
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
                 return f"code cell {number}: {output['ename']}: {output['evalue']} (see {folder / KEPT})"
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was ended by {name}; the same command goes on from the last checkpoint (see {folder / SAID})"
     last = (folder / SAID).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
     return f"papermill ended with {code}: {last[0]} (see {folder / SAID})"

@@ -147,15 +147,20 @@ def make_features(config: Config, rows: dict[str, Sequence], tokenizer, segments
         settings = {key: getattr(config, key) for key in kind.SETTINGS}
         columns = kept(_key(d.type, some, known, settings), partial(kind.encode, some, tokenizer, **settings))
         made[name] = kind.features(some, d, tokenizer, config, segments, columns)
+    _forget(tokenizer)  # it is saved with the model, the same whether rows were cut now or long ago
     return made
 
 
 def _of_tokenizer(tokenizer) -> str:
     """sha256 of all that a tokenizer does; its own state, which says where it last cut, is no part of it."""
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    return hashlib.sha256(f"{type(tokenizer).__name__} {tokenizer.truncation_side} {backend.to_str()}".encode()).hexdigest()
+    _forget(tokenizer)
+    text = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.backend_tokenizer.to_str()}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _forget(tokenizer) -> None:
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
 
 
 def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | None:

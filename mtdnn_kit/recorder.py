@@ -5,32 +5,33 @@ Knows what a step was called and what it cost, nothing of how it was made.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from tqdm.auto import tqdm
 
+from mtdnn_kit.guards import diverged
 from mtdnn_kit.preparation import Setup
-from mtdnn_kit.runs import Log, Run
-
-
-class TrainingError(RuntimeError):
-    """A training that cannot go on; says step, task and what to change."""
+from mtdnn_kit.runs import LOGS, Log, Run
 
 
 class Recorder:
     """Takes the figures of each step; writes them, and moves the bar, when `log_every` steps are together.
 
-    watch: called with those records then, in place of the bar; of a run that goes on, first with all that were written before.
+    done, sizes: where a run goes on, its steps and the bytes of each log that belong to them. watch: called with those records then, in
+    place of the bar; of a run that goes on, first with all that were written before.
     """
 
-    def __init__(self, run: Run, setup: Setup, done: int, watch: Callable[[list[dict]], None] | None):
-        self.log, self.setup, self.watch = Log(run.path / "log.jsonl", done), setup, watch
-        self.pull = Log(run.path / "interference.jsonl", done) if setup.config.interference_every else None
+    def __init__(self, run: Run, setup: Setup, done: int, sizes: Mapping[str, int], watch: Callable[[list[dict]], None] | None):
+        self.run, self.setup, self.watch = run, setup, watch
+        self.log, self.pull = (Log(run.path / name, sizes.get(name, 0)) if self._writes(name) else None for name in LOGS)
         self.pending, self.smooth, self.since = [], {}, time.perf_counter()
         if watch and done:
             watch(run.log())
         self.bar = tqdm(total=len(setup.schedule), initial=done, desc="training", unit="step", leave=False, disable=watch is not None)
+
+    def _writes(self, name: str) -> bool:
+        return name == LOGS[0] or self.setup.config.interference_every is not None
 
     def add(self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
         """Takes the figures of a step (from 0)."""
@@ -49,10 +50,8 @@ class Recorder:
         records = []
         for (record, _), (loss, norm) in zip(self.pending, values, strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise TrainingError(
-                    f"step {record['step']}, task {record['task']}: loss {loss}, gradient norm {norm}. "
-                    "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32."
-                )
+                self.log.append(records)  # the good ones before it
+                raise diverged(self.run, self.setup, record, loss, norm)
             records.append({**record, "loss": loss, "grad_norm": norm, "tokens_per_second": speed})
         self.log.append(records)
         self.pending, self.since = [], now

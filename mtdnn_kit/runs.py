@@ -15,11 +15,12 @@ from pathlib import Path
 import yaml
 
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
-from mtdnn_kit.folders import write_folder, write_whole
+from mtdnn_kit.folders import WriteError, write_folder, write_whole
 from mtdnn_kit.links import own
 from mtdnn_kit.registry import REST
 
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every"}
+LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 
 
 class RunError(ValueError):
@@ -166,13 +167,21 @@ def claim(config: Config) -> Run:
     own(run.path)
     if run.path.is_file() or run.path in (project_root(), *project_root().parents):
         raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for the run alone.")
+    if config.resume and not (run.path / "manifest.json").exists():
+        raise ConfigError(f"resume: there is no run in {run.path} to go on with; correct run_dir, or set resume: false to start one there.")
+    check_claim(run, config)
+    run.path.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def check_claim(run: Run, config: Config) -> None:
+    """Raises ConfigError where the folder holds a run that may not be gone on with. Another training may have begun there since `claim`."""
     if not (run.path / "manifest.json").exists():
-        if config.resume:
+        if checkpoints(run):
             raise ConfigError(
-                f"resume: there is no run in {run.path} to go on with; correct run_dir, or set resume: false to start one there."
+                f"run_dir: {run.path} holds checkpoints of a run that has no manifest.json. Name another folder, or delete it."
             )
-        run.path.mkdir(parents=True, exist_ok=True)
-        return run
+        return
     if not config.resume:
         state = "a finished run" if run.finished else "an unfinished run"
         raise ConfigError(f"run_dir: {run.path} holds {state}. Name another folder, delete it, or set resume: true to go on with it.")
@@ -181,7 +190,6 @@ def claim(config: Config) -> Run:
             raise ConfigError(
                 f"{key}: the run in {run.path} has {value!r}, not {getattr(config, key)!r}; a resumed run keeps its parameters."
             )
-    return run
 
 
 def _next_run(folder: Path) -> Run:
@@ -196,19 +204,21 @@ def _next_run(folder: Path) -> Run:
 
 
 class Log:
-    """log.jsonl of a run at work: lines are appended when flushed; a resumed run drops what came after its checkpoint."""
+    """A log of a run at work: lines are appended when flushed; a run that goes on keeps the first `size` bytes, its checkpoint's."""
 
-    def __init__(self, path: Path, done: int):
+    def __init__(self, path: Path, size: int):
         self.path = path
-        lines = path.read_text().split("\n")[:-1] if path.exists() and done else []  # without a line that a kill cut off
-        write_whole(path, "".join(line + "\n" for line in lines if json.loads(line)["step"] <= done))
+        write_whole(path, path.read_bytes()[:size] if size else b"")
 
     def append(self, records: list[dict]) -> None:
-        """Appends records, one JSON line each, and syncs."""
-        with open(self.path, "a") as file:
-            file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
-            file.flush()
-            os.fsync(file.fileno())
+        """Appends records, one JSON line each, and syncs. Raises WriteError."""
+        try:
+            with open(self.path, "a") as file:
+                file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise WriteError(self.path, error) from None
 
 
 def checkpoints(run: Run) -> list[tuple[int, Path]]:

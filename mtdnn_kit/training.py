@@ -16,8 +16,9 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from mtdnn_kit import guards
 from mtdnn_kit.batches import generator
-from mtdnn_kit.checkpoints import restore, save_checkpoint
+from mtdnn_kit.checkpoints import Point, restore, save_checkpoint
 from mtdnn_kit.config import Config, ConfigError
 from mtdnn_kit.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.evaluation import evaluate, held_out_scores
@@ -28,7 +29,8 @@ from mtdnn_kit.model import MultiTask, build_model, save_model
 from mtdnn_kit.optim import clip_gradients, learning_rate, make_optimizer
 from mtdnn_kit.preparation import Setup, prepare
 from mtdnn_kit.recorder import Recorder
-from mtdnn_kit.runs import Run, claim, code_hash
+from mtdnn_kit.runs import Run, check_claim, claim, code_hash
+from mtdnn_kit.space import check_space, disk_bytes
 from mtdnn_kit.tasks import TYPES
 
 THREADS = torch.get_num_threads()  # as many as torch takes by itself
@@ -40,61 +42,82 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     """Trains, evaluates and leaves a run folder (design, "Run folder").
 
     setup: what `prepare(config)` returned, if it was called before. watch: called with the new log records every `log_every` steps
-    (and with the old ones first, where a run goes on).
-    Raises DataError, EncoderError or ConfigError before the first step, LockedError where another process trains in that folder;
-    TrainingError where the loss is no number.
+    (and with the old ones first, where a run goes on). SIGTERM and SIGINT end it with a checkpoint (`guards.Stop`).
+    Raises DataError, EncoderError or ConfigError before the first step, RunError where the disk is too small for the run, LockedError where
+    another process trains in that folder; later TrainingError where the loss is no number or the memory is used up, RunError where the
+    folder cannot be written or no checkpoint be read.
     """
     setup = setup or prepare(config)
     _check(config, setup)
     model = build_model(setup.encoder.path, setup.specs, config.encoder_dropout, config.head_dropout, config.max_length, config.seed)
-    run = claim(config)
-    with held(run.path / ".lock", "a training is at work", GONE):
-        if not run.finished:
-            return _train(run, setup, model, watch)
+    with guards.Stop() as stop, guards.on_disk(config.run_dir or "a new one"):
+        run = claim(config)
+        with held(run.path / ".lock", "a training is at work", GONE):
+            check_claim(run, config)
+            if not run.finished:
+                return _train(run, setup, model, watch, stop)
     if watch:
         watch(run.log())
     return run
 
 
-def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable[[list[dict]], None] | None) -> Run:
+def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable[[list[dict]], None] | None, stop: guards.Stop) -> Run:
     """The loop, and what comes after it; the run's folder is ours alone."""
-    config = setup.config
+    config, need = setup.config, disk_bytes(model, setup)
+    check_space(run, need)
     before = _manifest_of(run, setup)
     accelerator, precision = _accelerator(config, before.get("precision"))
-    run_manifest = _start(run, setup, accelerator.device, precision, before.get("start"))
-    optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
-    model, optimizer = accelerator.prepare(model, optimizer)
-    done, seconds = restore(run, model, optimizer) if config.resume else (0, 0.0)
-    log, started = Recorder(run, setup, done, watch), time.perf_counter()
+    run_manifest = _start(run, setup, accelerator.device, precision, before.get("start"), need)
+    with guards.accounted(run, run_manifest):
+        optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
+        with guards.memory(setup, doing="the model on the device"):
+            model, optimizer = accelerator.prepare(model, optimizer)
+        done, seconds, sizes = restore(run, model, optimizer) if config.resume else Point()
+        log, started = Recorder(run, setup, done, sizes, watch), time.perf_counter()
 
-    model.train()
-    parameters, total, fixed = list(model.parameters()), len(setup.schedule), fixed_batches(setup)
-    for step in range(done, total):
-        task, items = setup.batch(step)
-        torch.manual_seed(int(generator(config.seed, "step", step).integers(2**63)))
-        rate = learning_rate(step, total, config.warmup, config.learning_rate)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss, tokens = _backward(accelerator, model, setup, task, items)
-        norm = clip_gradients(parameters, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        log.add(step, task, rate, loss, norm, tokens)
-        if _due(step, config.eval_every, total):
-            log.scores(step, held_out_scores(model, setup.held_out, config, precision))
-        if config.interference_every and (step + 1) % config.interference_every == 0:
-            log.pulls(step, measure(model, fixed, partial(_loss, accelerator, model, setup), config.grad_accumulation))
-        if _due(step, config.checkpoint_every, total):
-            log.flush()
-            save_checkpoint(run, step + 1, model, optimizer, seconds + time.perf_counter() - started)
-            log.restart_clock()
-    log.close()
-    seconds += time.perf_counter() - started
+        model.train()
+        parameters, total, fixed = list(model.parameters()), len(setup.schedule), fixed_batches(setup)
+        stop.wait()
+        for step in range(done, total):
+            task, items = setup.batch(step)
+            torch.manual_seed(int(generator(config.seed, "step", step).integers(2**63)))
+            rate = learning_rate(step, total, config.warmup, config.learning_rate)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with guards.memory(setup, step):
+                loss, tokens = _backward(accelerator, model, setup, task, items)
+                norm = clip_gradients(parameters, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            log.add(step, task, rate, loss, norm, tokens)
+            if _due(step, config.eval_every, total):
+                with guards.memory(setup):
+                    log.scores(step, held_out_scores(model, setup.held_out, config, precision))
+            if config.interference_every and (step + 1) % config.interference_every == 0:
+                with guards.memory(setup, doing="measuring interference"):
+                    log.pulls(step, measure(model, fixed, partial(_loss, accelerator, model, setup), config.grad_accumulation))
+            stopping = bool(stop.taken)
+            if _due(step, config.checkpoint_every, total) or stopping:
+                log.flush()
+                save_checkpoint(run, step + 1, model, optimizer, seconds + time.perf_counter() - started)
+                log.restart_clock()
+            if stopping:
+                stop.end(run, step + 1, total)
+        log.close()
+        seconds += time.perf_counter() - started
 
-    write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
-    metrics = evaluate(model, setup.scored, setup.held_out, config, precision, run.path / "predictions")
-    write_json(run.path / "metrics.json", metrics)
-    write_json(run.path / "manifest.json", {**run_manifest, "status": "finished", "train_seconds": round(seconds, 3), "end": _now()})
+        try:
+            stop.hurry()
+            write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
+            with guards.memory(setup):
+                metrics = evaluate(model, setup.scored, setup.held_out, config, precision, run.path / "predictions")
+            write_json(run.path / "metrics.json", metrics)
+        except guards.Interrupted:
+            stop.wait()
+            save_checkpoint(run, total, model, optimizer, seconds)
+            stop.end(run, total, total)
+        stop.wait()
+        write_json(run.path / "manifest.json", {**run_manifest, "status": "finished", "train_seconds": round(seconds, 3), "end": _now()})
     return run
 
 
@@ -162,7 +185,7 @@ def _accelerator(config: Config, kept_precision: str | None) -> tuple[Accelerato
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=device.type == "cpu"), precision
 
 
-def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None) -> dict:
+def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None, need: dict[str, int]) -> dict:
     """Writes config.yaml and a manifest that says "running"; returns the manifest."""
     manifest = {
         "status": "running",
@@ -179,6 +202,7 @@ def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: 
         "steps": len(setup.schedule),
         "draws": setup.schedule.draws(),
         "passes": setup.schedule.passes(),
+        "disk_bytes": need,
         "start": began or _now(),
     }
     write_whole(run.path / "config.yaml", setup.config.to_yaml())

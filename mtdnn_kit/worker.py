@@ -14,13 +14,14 @@ import time
 from pathlib import Path
 
 import papermill
+from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
 from mtdnn_kit.folders import write_json
 from mtdnn_kit.locks import held
 from mtdnn_kit.standing import RECORD, code, differing
 
-GRACE = 10  # seconds from the interrupt to the end
+GRACE = 60  # seconds from the interrupt to the end: a step is finished and its checkpoint written in between
 GONE = 60.0  # seconds that a process which was killed may take to leave its folder
 
 
@@ -35,13 +36,20 @@ def main() -> None:
         sys.exit(f"{', '.join(changed)} changed while the study was at work; start it again")
     with held(folder / ".papermill", "a run is at work", GONE):
         write_json(folder / RECORD, record)
-        execute(notebook, Path(given["made"]), given["parameters"])
+        try:
+            execute(notebook, Path(given["made"]), given["parameters"])
+        except DeadKernelError:
+            sys.exit(
+                "its kernel died: somebody killed it, or memory ran out. What was written is whole; the same command goes on from the last "
+                "checkpoint (checkpoint_every)."
+            )
 
 
 def execute(notebook: Path, made: Path, parameters: dict) -> None:
     """Executes a notebook with papermill, its kernel reached through a folder: kernels that start together may take the same ports."""
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
-        sockets = Config(KernelManager={"transport": "ipc", "connection_file": f"{folder}/kernel.json"})
+        patient = {"shutdown_wait_time": 2 * GRACE}  # half of it from the interrupt to SIGTERM
+        sockets = Config(KernelManager={"transport": "ipc", "connection_file": f"{folder}/kernel.json", **patient})
         papermill.execute_notebook(str(notebook), str(made), parameters, kernel_name="python3", progress_bar=False, config=sockets)
 
 

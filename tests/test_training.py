@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtdnn_kit import Config, Run, prepare, train
 from mtdnn_kit.config import ConfigError
-from mtdnn_kit.recorder import Recorder, TrainingError
+from mtdnn_kit.guards import TrainingError
+from mtdnn_kit.recorder import Recorder
 from mtdnn_kit.runs import RunError
 
 TIMING = {"tokens_per_second"}
