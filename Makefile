@@ -80,6 +80,7 @@ bench: env ## what is claimed about speed, measured here
 	$(if $(MTDNN_DATA),$(BIN)/python benchmarks/feed.py && $(BIN)/python benchmarks/growth.py,@echo "MTDNN_DATA names no folder of real rows: feed and growth are left out")
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 	$(BIN)/python benchmarks/step.py $(ARGS)
+	$(BIN)/python benchmarks/pooling.py $(ARGS)
 	$(BIN)/python benchmarks/precision.py $(ARGS)
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
