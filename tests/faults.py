@@ -50,7 +50,6 @@ TESTS = {  # file → tests that must notice
     "batches": "batches",
     "dropout": "dropout",
     "optim": "optim",
-    "model": "model everywhere",
     "training": "training",
     "checkpoints": "checkpoints",
     "folders": "checkpoints guards",
