@@ -4,11 +4,12 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := .venv/ready
 DEMO := runs/demo
+SLOW := notebooks ray readme running wheel # what `make quick` leaves out, beside the browser
 PAPERMILL := $(BIN)/papermill -k python3 --log-level ERROR
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env demo study test soak fuzz faults bench lab notebooks lock clean clean-cache
+.PHONY: help env demo study quick test soak fuzz faults bench lab notebooks lock clean clean-cache
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -46,9 +47,16 @@ study: env ## runs a study and writes its page: make study STUDY=parameters/abla
 	@$(if $(STUDY),,echo "Name a study: make study STUDY=parameters/ablations/demo.yaml" >&2; exit 1)
 	@$(BIN)/python -m mtdnn_kit $(STUDY) $(ARGS)
 
-test: env ## style, tests (those in a browser where Chromium is), then every notebook under nbval
+quick: env ## style, types and the module's own tests: no browser, no notebook, no study, nothing that is built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope -m "not soak" --ignore tests/browser $(SLOW:%=--ignore tests/test_%.py)
+
+test: env ## style, types, tests (those in a browser where Chromium is), then every notebook under nbval
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not soak"
 	rm -rf build/runs
 	MTDNN_RUNS=build/runs $(BIN)/python -m pytest --nbval notebooks
@@ -72,6 +80,7 @@ bench: env ## what is claimed about speed, measured here
 	$(if $(MTDNN_DATA),$(BIN)/python benchmarks/feed.py && $(BIN)/python benchmarks/growth.py,@echo "MTDNN_DATA names no folder of real rows: feed and growth are left out")
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 	$(BIN)/python benchmarks/step.py $(ARGS)
+	$(BIN)/python benchmarks/pooling.py $(ARGS)
 	$(BIN)/python benchmarks/precision.py $(ARGS)
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
@@ -97,7 +106,7 @@ lock: ## resolves the newest versions within pyproject.toml's ranges into constr
 	@touch $(READY)
 
 clean: ## removes the environment, caches and the demo's runs, and leaves other runs alone
-	rm -rf .venv $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rmdir runs 2>/dev/null || { [ ! -d runs ] || echo "Your own runs are left alone, in runs/: $$(ls runs)"; }
 

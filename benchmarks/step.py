@@ -1,88 +1,132 @@
-"""Where the time of a training step goes: torch's profiler over steps of real lengths, by kind of work.
+"""Where the time of a training step goes: torch's profiler over steps of real lengths, by kind of work; a table and benchmarks/step.png.
 
     .venv/bin/python benchmarks/step.py [--data FOLDER] [--steps 20] [--precision auto] [--quick]
 
-The kit's own training (MiniLM, batch 16, dropout 0.1, Adamax), one task. Beside it the tokens/s that the matrix products of a step would
-allow at the rate that this machine reaches with one product of the encoder's shapes alone. The profiler itself costs some per cent.
+The kit's own training (MiniLM, batch 16, dropout 0.1, Adamax), one task, first without the profiler, then with it: shares are of the
+second, tokens/s of the first. Beside them the limit: tokens/s that the matrix products of the layers would allow, at the rate that they
+reach in isolation on this machine (`products`).
 """
 
 import argparse
 import os
 import tempfile
-import time
+from pathlib import Path
 
 import torch
 from machine import heading
+from products import alone, weights
 from torch.profiler import profile
+from transformers import AutoConfig
 
 from mtdnn_kit import Config, prepare, train
-from mtdnn_kit.devices import resolve_precision
+from mtdnn_kit.config import DEFAULT_ENCODER
+from mtdnn_kit.encoders import find_encoder
 
+OTHER = "Python, autograd, data, other"
 KINDS = {  # operators of torch → kind of work; the first that fits
     "matrix products": ("aten::mm", "aten::addmm"),
     "attention: products": ("aten::bmm",),
     "attention: softmax": ("softmax",),
     "dropout: numbers": ("random_",),
-    "dropout: masks, scaling": ("bitwise", "aten::mul", "aten::sub_"),
+    "dropout: masks and scaling": ("bitwise", "aten::mul", "aten::sub_"),
     "casts and copies": ("aten::copy_",),
     "layer norm, gelu": ("layer_norm", "gelu", "aten::sum"),
-    "optimizer": ("_foreach", "aten::lerp_", "aten::abs", "aten::maximum", "aten::addcdiv_", "Optimizer", "vector_norm", "aten::mul_"),
+    "optimizer and clipping": (
+        "_foreach", "aten::lerp_", "aten::abs", "aten::maximum", "aten::addcdiv_", "Optimizer", "vector_norm", "aten::mul_",
+    ),
     "embedding": ("embedding", "index_select", "fill_"),
-}
+}  # fmt: skip
 
 
 def kind_of(name: str) -> str:
     """The kind of an operator."""
     if name in ("aten::mul_", "aten::_foreach_mul_"):
-        return "optimizer"
-    return next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), "other: Python, autograd, data")
+        return "optimizer and clipping"
+    return next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), OTHER)
 
 
-def products() -> float:
-    """Floating-point operations a second of the encoder's widest product, bf16 where the device has it, median of 20."""
-    dtype = torch.bfloat16 if resolve_precision("auto", torch.device("cpu")) == "bf16" else torch.float32
-    a, b, times = torch.randn(2688, 384, dtype=dtype), torch.randn(384, 1536, dtype=dtype), []
-    for _ in range(22):
-        began = time.perf_counter()
-        a @ b
-        times.append(time.perf_counter() - began)
-    return 2 * 2688 * 384 * 1536 / sorted(times)[11]
+def trained(given: argparse.Namespace, profiler: profile | None) -> tuple[float, int, str]:
+    """Seconds of a training without its evaluation, its tokens, its precision; the profiler sees just that."""
+    lengths = dict(max_length=384, overlap=128, batch_size=16, max_steps=given.steps, epochs=50.0, log_every=1000)
+    rows = dict(data=given.data, encoder=given.encoder, train_limit=1200, eval_limit=1, tasks=["squad"], qa_weight=1.0, device="cpu")
+    tokens = []
 
+    def watch(records: list[dict]) -> None:
+        """The log is written after the last step: what follows is evaluation."""
+        tokens.extend(record["tokens"] for record in records)
+        if profiler:
+            profiler.stop()
 
-def main() -> None:
-    """Prints a line a kind: share of a step."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=os.environ.get("MTDNN_DATA", "sample"))
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--quick", action="store_true", help="4 steps")
-    given = parser.parse_args()
-    steps = 4 if given.quick else given.steps
-    lengths = dict(max_length=384, overlap=128, batch_size=16, max_steps=steps, epochs=50.0, log_every=1000)
-    rows = dict(data=given.data, train_limit=1200, eval_limit=1, tasks=["squad"], qa_weight=1.0, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         config = Config(**lengths, **rows, precision=given.precision, run_dir=f"{folder}/run")
         setup = prepare(config)
-        found = {}
+        if profiler:
+            profiler.start()
+        manifest = train(config, setup, watch).manifest
+    return manifest["train_seconds"], sum(tokens), manifest["precision"]
 
-        def watch(records: list[dict]) -> None:
-            """The log is written after the last step: what follows is evaluation."""
-            found["tokens"] = sum(record["tokens"] for record in records)
-            profiler.stop()
 
-        profiler = profile()
-        profiler.start()
-        precision = train(config, setup, watch).manifest["precision"]
+def by_kind(profiler: profile) -> dict[str, float]:
+    """Share of each kind of work, the largest first."""
     times: dict[str, float] = {}
     for event in profiler.key_averages():
-        times[kind_of(event.key)] = times.get(kind_of(event.key), 0) + event.self_cpu_time_total / 1e6
-    total, encoder = sum(times.values()), sum(6 * n for n in (4 * 384 * 384, 2 * 384 * 1536)) * 6
-    print(f"{heading()}; {precision}, {steps} steps, {found['tokens'] / steps:,.0f} tokens a step")
-    for name, seconds in sorted(times.items(), key=lambda item: -item[1]):
-        print(f"{name:32} {seconds / total:6.1%} {1000 * seconds / steps:7.0f} ms")
-    rate = products()
-    limit = f"matrix products alone, at {rate / 1e9:,.0f} GFLOP/s, would allow {rate / encoder:,.0f}"
-    print(f"{found['tokens'] / total:,.0f} tokens/s under the profiler; {limit}")
+        times[kind_of(event.key)] = times.get(kind_of(event.key), 0) + event.self_cpu_time_total
+    return {kind: seconds / sum(times.values()) for kind, seconds in sorted(times.items(), key=lambda item: -item[1])}
+
+
+def draw(shares: dict[str, float], milliseconds: float, limit: float, path: Path) -> None:
+    """A bar a kind of work, in milliseconds of a step; a line where the matrix products alone would end (`limit`)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
+    before = 0.0
+    for i, (kind, share) in enumerate(shares.items()):
+        width = share * milliseconds
+        axes.barh(kind, width, left=before, color="C0" if kind == "matrix products" else "C7")
+        right = before + width < 0.7 * milliseconds
+        text = f"{width:.0f} ms, {share:.0%}"
+        place, box = (before + width if right else before, i), dict(facecolor="white", edgecolor="none", pad=1)
+        side = dict(xytext=(5, 0), ha="left") if right else dict(xytext=(-5, 0), ha="right")
+        axes.annotate(text, place, textcoords="offset points", va="center", bbox=box, **side)
+        before += width
+    axes.axvline(limit, color="C3", linestyle="--", zorder=0, label=f"the layers' products in isolation: {limit:.0f} ms")
+    axes.legend(loc="lower left")
+    axes.invert_yaxis()
+    axes.set(xlabel=f"milliseconds of a step ({milliseconds:.0f} in all), one kind of work after the other", xlim=(0, milliseconds * 1.02))
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Prints a line a kind: share of a step; tokens/s and their limit."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default=os.environ.get("MTDNN_DATA", "sample"))
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="a folder, or the default one")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--quick", action="store_true", help="4 steps, no figure")
+    parser.add_argument("--figure", type=Path, default=Path(__file__).with_name("step.png"))
+    given = parser.parse_args()
+    given.steps = min(given.steps, 4) if given.quick else given.steps
+    seconds, tokens, precision = trained(given, None)
+    profiler = profile()
+    slowed = trained(given, profiler)[0]
+    shares, each = by_kind(profiler), 1000 * seconds / given.steps
+    print(f"{heading()}; {precision}, {given.steps} steps, {tokens / given.steps:,.0f} tokens a step")
+    for kind, share in shares.items():
+        print(f"{kind:32} {share:6.1%} {share * each:7.0f} ms")
+    config = AutoConfig.from_pretrained(find_encoder(given.encoder).path)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    rate = alone(config, tokens // given.steps, torch.device("cpu"), dtype)
+    allowed, speed = rate / (6 * weights(config)), tokens / seconds
+    print(f"{speed:,.0f} tokens/s, {tokens / slowed:,.0f} under the profiler")
+    print(
+        f"the layers' matrix products alone, at {rate / 1e9:,.0f} GFLOP/s, would allow {allowed:,.0f}: {speed / allowed:.0%} of it reached"
+    )
+    if not given.quick:
+        draw(shares, each, each * speed / allowed, given.figure)
 
 
 if __name__ == "__main__":

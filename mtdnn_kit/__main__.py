@@ -7,6 +7,7 @@ python -m mtdnn_kit parameters/ablations/demo.yaml --dry-run
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from mtdnn_kit.config import ConfigError, resolve
 from mtdnn_kit.encoders import EncoderError
@@ -15,7 +16,7 @@ from mtdnn_kit.progress import Bars
 from mtdnn_kit.rows import DataError
 from mtdnn_kit.running import NOTEBOOK, run_study
 from mtdnn_kit.standing import code, standings
-from mtdnn_kit.studies import Study, StudyError, default_folder, read_study
+from mtdnn_kit.studies import Study, StudyError, default_folder, project_notebook, read_study
 from mtdnn_kit.yamls import YamlError, read_yaml
 
 
@@ -56,12 +57,12 @@ def settings(pairs: list[str]) -> dict:
         raise ConfigError(f"--set: {error}") from None
 
 
-def dry_run(study: Study, folder, changes: dict, workers: int) -> None:
+def dry_run(study: Study, folder: Path, changes: dict, workers: int) -> None:
     """Prints what the study would do."""
     from mtdnn_kit.planning import as_text, plan
 
     configs = study.configs(folder, changes)
-    found = standings(configs, code(resolve(NOTEBOOK)))
+    found = standings(configs, code(project_notebook(NOTEBOOK)))
     print(as_text(plan(configs, found, folder), workers))
     for name, stands in found.items():
         if stands.changed and stands.status != "new":

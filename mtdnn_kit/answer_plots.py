@@ -49,13 +49,13 @@ def nothing_figure(questions: Sequence[Question]) -> Figure:
         names = list(questions[0].replies) if questions else []
         for i, name in enumerate(names):
             replies, style = [q.replies[name] for q in questions], dict(color=COLOURS[i % 7], ls=LINES[i % 7], lw=2)
-            diff = [reply.diff for reply in replies]
-            if None in diff:
+            if any(reply.diff is None for reply in replies):
                 continue
+            diff = np.array([reply.diff for reply in replies], float)
             if empty.any():
                 _, precision, recall = no_answer_curve(diff, empty)
                 curve.plot(100 * recall, 100 * precision, label=f"{name} (AP {average_precision(diff, empty):.1f})", **style)
-            rows, error = calibration([reply.probability for reply in replies], [reply.em for reply in replies])
+            rows, error = calibration([reply.probability or 0.0 for reply in replies], [reply.em or 0.0 for reply in replies])
             at, right = [row["probability"] for row in rows], [row["right"] for row in rows]
             bins.plot(at, right, marker="o", ms=4, label=f"{name} (error {error:.2f})", **style)
         curve.axhline(100 * empty.mean() if len(empty) else 0, color="0.3", ls=":", lw=1)

@@ -7,7 +7,7 @@ precision, its threshold. Knows no gold answer, no widget and no HTML. Shapes: M
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
@@ -33,7 +33,7 @@ class Model:
 
     name: str
     net: MultiTask
-    tokenizer: object
+    tokenizer: Any
     config: Config
     task: str
     threshold: float
@@ -55,34 +55,54 @@ class Heat(NamedTuple):
 def load(run: Run, task: str | None = None) -> Model:
     """The model of a finished run, on the GPU if there is one; at once where it was among the last HELD and its file is still the same.
 
-    task: which of its qa tasks answers; None: the first. Raises RunError where there is no such task, or no model or a damaged one;
-    EncoderError where weights are not those of its config.json.
+    task: which of its qa tasks answers; None: the first. Raises RunError where there is no such task, or as `opened` does.
     """
-    if not run.finished:
-        raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
+    _check_finished(run)
     able = [name for name, kind in run.types.items() if kind == "qa"]
     if not able or (task or able[0]) not in able:
         raise RunError(f"{run.name} cannot be asked: {task or 'no task'} answers questions; its tasks are {run.types}")
+    net, tokenizer = opened(run)
+    task = task or able[0]
+    return Model(run.name, net, tokenizer, settings_of(run), task, threshold_of(run, task), run.manifest["precision"])
+
+
+def opened(run: Run, device: str = "auto") -> tuple[MultiTask, object]:
+    """Net and tokenizer of a finished run, shared by all that open it: not to be changed. Raises RunError where there is no model or a
+    damaged one; EncoderError where weights are not those of its config.json; ConfigError for a device that is not there."""
+    _check_finished(run)
     weights = run.path / "model" / "model.safetensors"
     if not weights.is_file():
         raise RunError(
             f"{run.name} has no model/ to ask: what is kept of a run has none, nor have imported predictions; "
             "copy the folder model/ from where the run was made, or train it again"
         )
-    state, task = weights.stat(), task or able[0]
+    state = weights.stat()
     try:
-        net, tokenizer = _loaded(weights.parent, state.st_mtime_ns, state.st_size)
+        return _loaded(weights.parent, state.st_mtime_ns, state.st_size, resolve_device(device).type)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{run.name}: its model cannot be loaded ({error}); copy model/ again from where the run was made") from None
-    threshold = run.metrics.get(task, {}).get("threshold", 0.0)
-    return Model(run.name, net, tokenizer, Config(**{**run.config, "resume": False}), task, threshold, run.manifest["precision"])
+
+
+def settings_of(run: Run) -> Config:
+    """The run's own parameters."""
+    return Config(**{**run.config, "resume": False})
+
+
+def threshold_of(run: Run, task: str) -> float:
+    """The tuned threshold of a qa task; 0 where none was tuned."""
+    return run.metrics.get(task, {}).get("threshold", 0.0)
+
+
+def _check_finished(run: Run) -> None:
+    if not run.finished:
+        raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
 
 
 @lru_cache(maxsize=HELD)
-def _loaded(folder: Path, changed: int, size: int) -> tuple[MultiTask, object]:
+def _loaded(folder: Path, changed: int, size: int, device: str) -> tuple[MultiTask, object]:
     """`changed` and `size` tell a file from another one of its name."""
     net, tokenizer = load_model(folder)
-    return net.to(resolve_device("auto")), tokenizer
+    return net.to(device), tokenizer
 
 
 def answer(model: Model, question: str, context: str) -> Answer:

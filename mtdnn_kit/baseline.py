@@ -57,7 +57,8 @@ def _runs(words: list[Word], asked: set[str]) -> list[list[tuple[int, str]]]:
 
 def _spans(run: list[tuple[int, str]], common: set[str]) -> list[tuple[int, int]]:
     """The run cut at function words into spans (first, last place) of at most LONGEST words."""
-    spans, current = [], []
+    spans: list[tuple[int, int]] = []
+    current: list[int] = []
     for i, word in [*run, (-1, "")]:
         if i >= 0 and word not in common and len(current) < LONGEST:
             current.append(i)

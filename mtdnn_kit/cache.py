@@ -33,7 +33,7 @@ def root() -> Path:
     return Path(os.environ.get("MTDNN_CACHE") or "~/.cache/mtdnn-kit").expanduser()
 
 
-def key_of(kind: str, **what) -> str:
+def key_of(kind: str, **what: object) -> str:
     """A key that changes with each value of `what`; kind: a word that begins it, for people who look into the folder."""
     return f"{kind}-{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]}"
 

@@ -4,6 +4,7 @@ Read from each run's labels and probabilities, as strictly: the same rows, each 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from mtdnn_kit.compare import CompareError, same_rows, scored_rows
 from mtdnn_kit.registry import REST
@@ -89,7 +90,7 @@ def _replies(name: str, run: Run, task: str, names: dict[int, tuple[str, ...]]) 
     return found
 
 
-def _wrong(label, probabilities, count: int) -> str | None:
+def _wrong(label: Any, probabilities: Any, count: int) -> str | None:
     """What is wrong with a label and its probabilities, if anything."""
     if not isinstance(probabilities, list) or len(probabilities) != count:
         return f"{probabilities!r:.60} should be {count} probabilities"

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO, overload
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def ends_of(sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
 
 
-class Ragged(Sequence):
+class Ragged(Sequence[np.ndarray]):
     """N lists of numbers as one flat array; item i is values[ends[i] : ends[i + 1]], no copy."""
 
     def __init__(self, values: np.ndarray, sizes: np.ndarray):
@@ -39,15 +40,19 @@ class Ragged(Sequence):
         return np.diff(self.ends)
 
 
-class Texts(Sequence):
+class Texts(Sequence[str]):
     """N texts as one array of UTF-8; a text is made when it is asked for."""
 
     def __init__(self, values: np.ndarray, sizes: np.ndarray):
-        self.bytes, self.ends = memoryview(np.ascontiguousarray(values)), ends_of(sizes)
+        self.bytes, self.ends = np.ascontiguousarray(values).data, ends_of(sizes)
 
     def __len__(self) -> int:
         return len(self.ends) - 1
 
+    @overload
+    def __getitem__(self, i: int) -> str: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[str]: ...
     def __getitem__(self, i: int | slice) -> str | list[str]:
         if isinstance(i, slice):
             return [self[j] for j in range(len(self))[i]]
@@ -65,7 +70,7 @@ def texts(name: str, arrays: dict[str, np.ndarray]) -> Texts:
     return Texts(arrays[name], arrays[SIZE.format(name)])
 
 
-def ragged_parts(name: str, items: Sequence[np.ndarray], kind: type) -> dict[str, np.ndarray]:
+def ragged_parts(name: str, items: Sequence[Sequence | np.ndarray], kind: type) -> dict[str, np.ndarray]:
     """Lists of numbers as columns of type `kind`."""
     sizes = np.array([len(x) for x in items], np.int32)
     return {name: np.concatenate([*items, np.zeros(0)]).astype(kind), SIZE.format(name): sizes}
@@ -88,22 +93,24 @@ def gathered(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def write(folder: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
     """NAME.npy for each column, in an existing folder, part after part: only one part is in memory at a time."""
-    files, shapes = {}, {}
+    files: dict[str, BinaryIO] = {}
+    counts: dict[str, int] = {}
+    shapes: dict[str, tuple[np.dtype, tuple]] = {}
     with ExitStack() as opened:
         for part in parts:
             for name, values in part.items():
                 if name not in files:
                     files[name] = opened.enter_context(open(folder / f"{name}.npy", "wb"))
-                    shapes[name] = [0, values.dtype, values.shape[1:]]
-                    _head(files[name], *shapes[name])
-                shapes[name][0] += len(values)
-                files[name].write(np.ascontiguousarray(values, shapes[name][1]).tobytes())
+                    counts[name], shapes[name] = 0, (values.dtype, values.shape[1:])
+                    _head(files[name], 0, *shapes[name])
+                counts[name] += len(values)
+                files[name].write(np.ascontiguousarray(values, shapes[name][0]).tobytes())
         for name, file in files.items():
             file.seek(0)
-            _head(file, *shapes[name])  # numpy leaves room for the number of items, which is known only now
+            _head(file, counts[name], *shapes[name])  # numpy leaves room for the number of items, which is known only now
 
 
-def _head(file, count: int, kind: np.dtype, rest: tuple) -> None:
+def _head(file: BinaryIO, count: int, kind: np.dtype, rest: tuple) -> None:
     header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (count, *rest)}
     np.lib.format.write_array_header_1_0(file, header)
 

@@ -6,7 +6,8 @@ Scores and what a difference is worth are in `tables`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from mtdnn_kit import runfiles
 from mtdnn_kit.config import resolve
@@ -75,7 +76,7 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
         kind = "text" if isinstance(runs, str) else type(runs).__name__
         raise CompareError(f"runs: {runs!r} is {kind}; it must be a list of run folders (papermill: -y 'runs: [a, b]')")
     found = [run if isinstance(run, Run) else Run(run) for run in runs]
-    names = ["+".join(kind.upper() for kind in ("qa", "mcc", "sc") if kind in run.types.values()) for run in found]
+    names = ["+".join(kind.upper() for kind in _in_order(run.types.values())) for run in found]
     if len(set(names)) < len(names):
         names = [run.path.name for run in found]
     names = names if len(set(names)) == len(names) else [run.name for run in found]
@@ -83,6 +84,12 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
         if names.count(name) > 1:
             raise CompareError(f"runs: {name} is named twice; a run is compared with others")
     return dict(zip(names, found, strict=True))
+
+
+def _in_order(types: Iterable[str]) -> list[str]:
+    """Task types, each once: the paper's in its order, then others."""
+    there = dict.fromkeys(types)
+    return [*(kind for kind in ("qa", "mcc", "sc") if kind in there), *(kind for kind in there if kind not in KINDS)]
 
 
 def two(runs: dict[str, Run], names: Sequence[str] | None = None) -> tuple[str, str]:
@@ -104,7 +111,8 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbe
     Raises CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or whose answers
     are not one to each question; DataError where the rows cannot be read.
     """
-    rows, replies, windows = scored_rows(runs, data, task, "qa"), {}, {}
+    rows, replies = scored_rows(runs, data, task, "qa"), {}
+    windows: dict[str, int] = {}
     known = {row.id: row for row in rows}
     for name, run in runs.items():
         replies[name], counts = _replies(name, run, task, known, nbest)
@@ -114,7 +122,7 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbe
     return [Question(row, {name: replies[name][row.id] for name in runs}, windows.get(row.id)) for row in asked]
 
 
-def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) -> list:
+def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) -> Sequence[Any]:
     """The rows of a task of one of `types` that every run was scored on, read where the first run had them or in `data`.
 
     Raises CompareError: no run, one that is not finished or lacks the task, or one that was scored on rows of another fingerprint.
@@ -124,8 +132,11 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
     for name, run in runs.items():
         _check_scored(name, run, task, types)
     config = next(iter(runs.values())).parameters
-    base, data = task.removesuffix(REST), data or config.data
-    dataset = config.datasets[base]
+    base = task.removesuffix(REST)
+    dataset = config.datasets[base] if data is None else replace(config.datasets[base], files={})  # a folder that is named stands for them
+    data = data or config.data
+    if dataset.score is None:
+        raise CompareError(f"{base} is trained, not scored: it has no rows to compare runs on")
     rows = load(base, dataset, dataset.score, data if data in ("sample", "hub") else str(resolve(data)), rest=task != base)
     for name, run in runs.items():
         before = run.manifest.get("data", {}).get(f"{task}/{dataset.score}", {})
@@ -147,7 +158,9 @@ def _check_scored(name: str, run: Run, task: str, types: tuple[str, ...]) -> Non
 
 def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int | None) -> tuple[dict[str, Reply], dict[str, int]]:
     """Replies and numbers of windows by id. Raises CompareError, naming the id: unknown, answered twice, or not at all."""
-    replies, windows, threshold = {}, {}, run.metrics[task].get("threshold", 0.0)
+    replies: dict[str, Reply] = {}
+    windows: dict[str, int] = {}
+    threshold = run.metrics[task].get("threshold", 0.0)
     entries = run.nbest(task) if run.has_nbest(task) else ({"id": key, "text": text} for key, text in run.answers(task).items())
     for number, entry in enumerate(entries, 1):
         if not (isinstance(entry, dict) and "text" in entry) and (wrong := runfiles.of_nbest(entry)):
@@ -193,15 +206,15 @@ def reply(
     golds, span = gold_texts(row), row.context[best[0][0] : best[0][1]] if best else ""
     start, end, probability = best[0] if best and diff <= threshold else (None, None, nothing)
     text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))
-    given = scores if text else (exact("", golds), f1("", golds))
-    return Reply(start, end, text, probability, *given, nothing, best[:nbest], *scores, diff, threshold)
+    em, score = scores if text else (exact("", golds), f1("", golds))
+    return Reply(start, end, text, probability, em, score, nothing, best[:nbest], *scores, diff, threshold)
 
 
 def _placed(row: QARow, text: str) -> Reply:
     """The reply of a text without n-best, at its first place in the passage; no span score where it is nothing."""
-    start, golds = row.context.find(text) if text else -1, gold_texts(row)
-    place = (start, start + len(text)) if start >= 0 else (None, None)
-    return Reply(*place, text, None, exact(text, golds), f1(text, golds), None, [])
+    found, golds = row.context.find(text) if text else -1, gold_texts(row)
+    start, end = (found, found + len(text)) if found >= 0 else (None, None)
+    return Reply(start, end, text, None, exact(text, golds), f1(text, golds), None, [])
 
 
 def find(questions: Sequence[Question], title: str, words: Sequence[str]) -> Question | None:

@@ -6,13 +6,14 @@ would only warn. What a value means for the rows, the model or the device is che
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 import yaml
 
-from mtdnn_kit.registry import DATASETS, REST, Dataset, dataset_from
+from mtdnn_kit.definitions import dataset_from
+from mtdnn_kit.registry import DATASETS, REST, Dataset
 from mtdnn_kit.values import ConfigError, nearest, short, some, typed
 from mtdnn_kit.yamls import YamlError, read_yaml, text_of
 
@@ -42,7 +43,7 @@ class Config:
 
     run_dir: str | None = None  # folder that the run leaves behind; None: a new one, runs/001, runs/002 …
     encoder: str = DEFAULT_ENCODER  # a name on the Hugging Face hub, or a folder
-    data: str = "sample"  # "sample", "hub", or a folder of TASK/SPLIT.jsonl.gz
+    data: str = "sample"  # "sample", "hub", or a folder of TASK/SPLIT.jsonl.gz (.csv, .parquet …)
     tasks: list[str] = field(default_factory=lambda: ["squad", "swag", "cola", "mrpc", "mnli"])  # the first is the main one
     define: dict[str, dict] = field(default_factory=dict)  # further datasets: name → registry row
     qa_weight: float | None = 0.8  # probability of the main task at each step
@@ -91,9 +92,13 @@ class Config:
 
     @property
     def datasets(self) -> dict[str, Dataset]:
-        """Registry rows of this run's tasks, in order."""
+        """Registry rows of this run's tasks, in order; the files that they name as absolute paths."""
         known = {**DATASETS, **{name: dataset_from(name, row) for name, row in self.define.items()}}
-        return {task: known[task] for task in self.tasks}
+        found = {task: known[task] for task in self.tasks}
+        return {
+            task: replace(d, files={split: str(resolve(file)) for split, file in d.files.items()}) if d.files else d
+            for task, d in found.items()
+        }
 
     def to_yaml(self) -> str:
         """The parameters as a parameter file."""

@@ -3,14 +3,16 @@
 matplotlib's figures (`plots`) are for notebooks; this one is drawn anew at every move of a threshold, and follows a dark theme.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mtdnn_kit.marks import letter
 from mtdnn_kit.plots import COLOURS
+
+Scale = Callable[[Any], Any]  # a value, or an array of them, to places
 
 DASHES = ("", "8 4", "2 3", "8 3 2 3", "14 4", "4 2")
 WIDTH, HEIGHT = 620, 240  # in the drawing's own units
@@ -46,13 +48,13 @@ def curves_svg(curves: Mapping[int, Curve], names: str) -> str:
     return f"<svg {said}>{_axes(*scale, np.linspace(grid[0], grid[-1], 7), ticks, names)}{lines}</svg>"
 
 
-def _scale(values: np.ndarray, first: float, last: float):
+def _scale(values: np.ndarray, first: float, last: float) -> Scale:
     """A function from values, lowest to highest, to places from `first` to `last`."""
     low, width = values[0], max(values[-1] - values[0], 1e-9)
     return lambda value: first + (last - first) * (value - low) / width
 
 
-def _line(number: int, curve: Curve, grid: np.ndarray, x, y) -> str:
+def _line(number: int, curve: Curve, grid: np.ndarray, x: Scale, y: Scale) -> str:
     points = " ".join(f"{x(t):.1f},{y(v):.1f}" for t, v in zip(grid, curve.at(grid), strict=True))
     style = f'stroke="{COLOURS[number % 7]}" stroke-width="2"'
     parts = [f'<polyline points="{points}" {style} stroke-dasharray="{DASHES[number % 6]}" fill="none"/>']
@@ -64,7 +66,7 @@ def _line(number: int, curve: Curve, grid: np.ndarray, x, y) -> str:
     )
 
 
-def _axes(x, y, along: np.ndarray, up: np.ndarray, names: str) -> str:
+def _axes(x: Scale, y: Scale, along: np.ndarray, up: np.ndarray, names: str) -> str:
     """Axes with their figures and names."""
     text, floor = f'font-size="11" {INK}', HEIGHT - BOTTOM
     parts = [f'<path d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}" stroke="currentColor" fill="none"/>']

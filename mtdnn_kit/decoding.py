@@ -55,7 +55,7 @@ def best_spans(start: np.ndarray, end: np.ndarray, starts: np.ndarray, ends: np.
     chunk = max(1, CANDIDATES // (min(n, tokens) * width))
     for rows in (some[i : i + chunk] for i in range(0, len(some), chunk)):
         _fill(found, rows, *_best_token_spans(first[rows], last[rows], n, width), starts, ends)
-    for row in np.flatnonzero(~apart):
+    for row in np.flatnonzero(~apart).tolist():
         _fill_shared(found, row, first[row], last[row], starts[row], ends[row], width)
     return found
 
@@ -64,7 +64,7 @@ def _apart(characters: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Whether the usable tokens of a window [W] all begin (or end) at characters of their own, in order: then spans do so, too."""
     placed = np.where(usable, characters, -1)
     before = np.maximum.accumulate(placed, axis=1)[:, :-1]
-    return (~usable[:, 1:] | (placed[:, 1:] > before)).all(axis=1)
+    return np.all(~usable[:, 1:] | (placed[:, 1:] > before), axis=1)
 
 
 def _best_token_spans(first: np.ndarray, last: np.ndarray, n: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -108,7 +108,9 @@ def _largest(scores: np.ndarray, numbers: np.ndarray, n: int) -> tuple[np.ndarra
     return 0xFFFFFFFF - (keys & 0xFFFFFFFF), np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).view(np.float32)
 
 
-def _fill(found: NBest, rows: np.ndarray, first: np.ndarray, last: np.ndarray, score: np.ndarray, starts, ends) -> None:
+def _fill(
+    found: NBest, rows: np.ndarray, first: np.ndarray, last: np.ndarray, score: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> None:
     """Puts token spans [R, ≤ n] of the windows `rows` [R] into `found` as characters."""
     slots = np.arange(score.shape[1])
     found.start[rows[:, None], slots] = starts[rows[:, None], first]

@@ -5,6 +5,7 @@ two models only, several for the settings (`seeds`). Scores are in percent, diff
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,8 @@ def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.nd
     """
     whose, of = SCORES[score]
     some = [q for q in questions if whose(q.row)]
-    values = [of(q.row, q.replies[run]) for q in some]
-    if not some or None in values:
+    values = [x for q in some if (x := of(q.row, q.replies[run])) is not None]
+    if not some or len(values) < len(some):
         return None
     passages = {context: i for i, context in enumerate(dict.fromkeys(q.row.context for q in questions))}
     groups = np.array([passages[q.row.context] for q in some])
@@ -71,20 +72,27 @@ def value(questions: Sequence[Question], run: str, score: str) -> float | None:
 
 def interval(questions: Sequence[Question], run: str, score: str) -> tuple[float, float] | tuple[None, None]:
     """The ends of the 95 % interval of a run's score over passages; None where it has no such score, or no two passages."""
-    values, groups, statistic = outcomes(questions, run, score) or (None, (), None)
-    if len(np.unique(groups)) < 2:
+    found = outcomes(questions, run, score)
+    if found is None or len(np.unique(found[1])) < 2:
         return None, None
+    values, groups, statistic = found
     made = significance.interval(values, groups, statistic)
     return made.low, made.high
 
 
+def _count(questions: Sequence[Question], run: str, score: str) -> int:
+    """Of how many questions a score that the run has is made."""
+    found = outcomes(questions, run, score)
+    return 0 if found is None else len(found[0])
+
+
 def difference(questions: Sequence[Question], a: str, b: str, score: str) -> significance.Difference | None:
     """Run b minus run a in points, with interval and sign-flip test by passages; None where one has no such score, or no two passages."""
-    found = [outcomes(questions, run, score) for run in (a, b)]
-    if None in found or len(np.unique(found[0][1])) < 2:
+    one, two = (outcomes(questions, run, score) for run in (a, b))
+    if one is None or two is None or len(np.unique(one[1])) < 2:
         return None
-    (first, groups, statistic), (second, _, _) = found
-    return significance.difference(first, second, groups, statistic)
+    first, groups, statistic = one
+    return significance.difference(first, two[0], groups, statistic)
 
 
 def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(SCORES)) -> list[dict]:
@@ -96,14 +104,14 @@ def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequ
             values = {name: value(questions, name, score) for name in (a, b)}
             row = {"score": score, **values, **ends(found), "p": found.p, "widening": found.widening}
             row |= {"questions": found.n_items, "passages": found.n_passages}
-            em = [[q.replies[name].em for q in questions] for name in (a, b)]
+            em: list[list[Any]] = [[q.replies[name].em for q in questions] for name in (a, b)]
             rows.append({**row, "McNemar p": significance.mcnemar(*em)[2] if score == "EM" else None})
     return rows
 
 
-def ends(found) -> dict[str, float | None]:
+def ends(found: significance.Difference | seeds.SettingDifference | None) -> dict[str, float | None]:
     """A difference and the ends of its interval; None of None."""
-    return {"difference": found and found.difference, "low": found and found.low, "high": found and found.high}
+    return {key: None if found is None else getattr(found, key) for key in ("difference", "low", "high")}
 
 
 def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1") -> list[dict]:
@@ -112,14 +120,15 @@ def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1"
     Largest by what it adds to the difference over all questions, `points`: the slice's difference times its share of the questions. Slices
     of one passage have no interval, and a facet with a single slice tells nothing. `places` are those of the slice in `questions`.
     """
-    whole, rows = outcomes(questions, a, score), []
+    rows: list[dict[str, Any]] = []
     for facet, name, places in _parts(questions):
         some = [questions[i] for i in places]
         found, before, after = difference(some, a, b, score), value(some, a, score), value(some, b, score)
         if before is not None and after is not None:
-            n, row = len(outcomes(some, a, score)[0]), {"facet": facet, "slice": name}
-            row |= {"questions": n, a: before, b: after, **ends(found), "difference": after - before, "p": found and found.p}
-            rows.append({**row, "p (Holm)": None, "points": (after - before) * n / len(whole[0]), "places": places})
+            n, row = _count(some, a, score), dict[str, Any](facet=facet, slice=name)
+            gap = {**ends(found), "difference": after - before, "p": found and found.p, "p (Holm)": None}
+            points = (after - before) * n / _count(questions, a, score)
+            rows.append({**row, "questions": n, a: before, b: after, **gap, "points": points, "places": places})
     return sorted(corrected(rows), key=lambda row: -abs(row["points"]))
 
 
@@ -127,7 +136,7 @@ def behind(questions: Sequence[Question], row: dict, a: str, b: str) -> list[Que
     """The questions of a slice (a row of `slice_table`) that the two runs answer differently, those with the largest gap in F1 first."""
     some = [questions[i] for i in row["places"]]
     differing = [q for q in some if exact(q.replies[a].text, [q.replies[b].text]) < 1]
-    return sorted(differing, key=lambda q: -abs(q.replies[b].f1 - q.replies[a].f1))
+    return sorted(differing, key=lambda q: -abs((q.replies[b].f1 or 0.0) - (q.replies[a].f1 or 0.0)))
 
 
 def setting_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], score: str = "F1") -> list[dict]:
@@ -136,15 +145,15 @@ def setting_table(questions: Sequence[Question], settings: dict[str, dict[int, s
     settings: name → {seed: the run's name in the replies}. Several seeds of both speak for the settings (for further seeds and passages);
     one seed of each, for the two models only; one of one and several of the other, for nothing: there is no interval then.
     """
-    first, rows = next(iter(settings)), []
+    first, rows = next(iter(settings)), list[dict[str, Any]]()
     for name, runs in settings.items():
-        own = [value(questions, run, score) for run in runs.values()]
+        own = [found for run in runs.values() if (found := value(questions, run, score)) is not None]
         low, high = _setting_interval(questions, runs, score)
-        row = {"setting": name, "seeds": len(runs), score: None if None in own else sum(own) / len(own), "low": low, "high": high}
-        found = setting_difference(questions, settings[first], runs, score) if name != first else None
-        speaks = "" if found is None else "these two models" if isinstance(found, significance.Difference) else "the settings"
-        gap = {"Δ": found and found.difference, "Δ low": found and found.low, "Δ high": found and found.high, "p": found and found.p}
-        rows.append({**row, **gap, "p (Holm)": None, "speaks for": speaks})
+        row = {"setting": name, "seeds": len(runs), score: sum(own) / len(own) if len(own) == len(runs) else None}
+        gap = setting_difference(questions, settings[first], runs, score) if name != first else None
+        speaks = "" if gap is None else "these two models" if isinstance(gap, significance.Difference) else "the settings"
+        row |= {"low": low, "high": high, "Δ": gap and gap.difference, "Δ low": gap and gap.low, "Δ high": gap and gap.high}
+        rows.append({**row, "p": gap and gap.p, "p (Holm)": None, "speaks for": speaks})
     return corrected(rows)
 
 
@@ -170,14 +179,19 @@ def setting_slices(questions: Sequence[Question], a: dict[int, str], b: dict[int
     rows = []
     for facet, name, places in _parts(questions):
         some = [questions[i] for i in places]
-        means = [[value(some, run, score) for run in runs.values()] for runs in (a, b)]
-        if None in means[0] + means[1]:
+        before, after = (_mean(some, runs, score) for runs in (a, b))
+        if before is None or after is None:
             continue
-        before, after = (float(np.mean(own)) for own in means)
         found = setting_difference(some, a, b, score)
-        row = {"facet": facet, "slice": name, "questions": len(outcomes(some, next(iter(a.values())), score)[0]), "a": before, "b": after}
+        row = {"facet": facet, "slice": name, "questions": _count(some, next(iter(a.values())), score), "a": before, "b": after}
         rows.append({**row, **ends(found), "difference": after - before, "p": found and found.p, "p (Holm)": None})
     return corrected(rows)
+
+
+def _mean(questions: Sequence[Question], runs: dict[int, str], score: str) -> float | None:
+    """A setting's score, the mean over its seeds; None where one has none."""
+    own = [found for run in runs.values() if (found := value(questions, run, score)) is not None]
+    return float(np.mean(own)) if len(own) == len(runs) else None
 
 
 def corrected(rows: list[dict]) -> list[dict]:
@@ -190,8 +204,8 @@ def corrected(rows: list[dict]) -> list[dict]:
 
 def _parts(questions: Sequence[Question]) -> list[tuple[str, str, list[int]]]:
     """(facet, slice, its places) of every facet with more than one slice."""
-    windows = [q.windows for q in questions]
-    facets = slices([q.row for q in questions], None if None in windows else windows)
+    windows = [q.windows for q in questions if q.windows is not None]
+    facets = slices([q.row for q in questions], windows if len(windows) == len(questions) else None)
     return [(facet, name, places) for facet, parts in facets.items() if len(parts) > 1 for name, places in parts.items()]
 
 
@@ -201,11 +215,11 @@ def setting_difference(
     """Setting b minus setting a, each {seed: run}; paired by seed where the seeds are the same and at least three, since two pairs tell too
     little of how seeds vary (`seeds`: 91 % covered). None: see `setting_table`."""
     if len(a) == len(b) == 1:
-        return difference(questions, *a.values(), *b.values(), score)
-    made = [_contributions(questions, runs, score) for runs in (a, b)]
-    if min(len(a), len(b)) < 2 or made[0] is None or made[1] is None:
+        return difference(questions, next(iter(a.values())), next(iter(b.values())), score)
+    one, two = (_contributions(questions, runs, score) for runs in (a, b))
+    if min(len(a), len(b)) < 2 or one is None or two is None:
         return None
-    return seeds.compare_settings(*made, paired=sorted(a) == sorted(b) and len(a) > 2)
+    return seeds.compare_settings(one, two, paired=sorted(a) == sorted(b) and len(a) > 2)
 
 
 def sentences(questions: Sequence[Question], settings: dict[str, dict[int, str]], score: str = "F1", detect: float = 1.0) -> list[str]:
@@ -230,15 +244,15 @@ def _sentence(questions: Sequence[Question], first: str, base: dict, name: str, 
 
 def _contributions(questions: Sequence[Question], runs: dict[int, str], score: str) -> np.ndarray | None:
     """[S, G], in the order of the seeds; None without such a score, or two passages."""
-    found = [outcomes(questions, runs[seed], score) for seed in sorted(runs)]
-    if None in found or len(np.unique(found[0][1])) < 2:
+    found = [one for seed in sorted(runs) if (one := outcomes(questions, runs[seed], score)) is not None]
+    if len(found) < len(runs) or len(np.unique(found[0][1])) < 2:
         return None
     return np.array([seeds.contributions(*one) for one in found])
 
 
 def _setting_interval(questions: Sequence[Question], runs: dict[int, str], score: str) -> tuple[float, float] | tuple[None, None]:
     if len(runs) == 1:
-        return interval(questions, *runs.values(), score)
+        return interval(questions, next(iter(runs.values())), score)
     made = _contributions(questions, runs, score)
     if made is None:
         return None, None

@@ -8,6 +8,7 @@ whoever trains has seeded.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,9 @@ class Dropout(nn.Dropout):
         return x * mask * factor
 
 
-def attention(module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0, **options):
+def attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0, **options: Any
+) -> tuple[Tensor, None]:
     """transformers' interface: query, key, value [B, heads, T, D], mask bool or added, [B or 1, 1, 1 or T, T] → [B, T, heads, D], None.
 
     With dropout on a processor softmax(QKᵀ · scaling) V with `keep`; everything else goes to torch (`sdpa`).

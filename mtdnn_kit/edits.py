@@ -60,11 +60,11 @@ def _ends(text: str, stop: re.Match) -> bool:
     """Whether marks before white space end a sentence."""
     if text[stop.end() : stop.end() + 1].islower():
         return False
-    before = re.search(r"[\w.]*$", text[max(stop.start() - 20, 0) : stop.start()]).group()
+    before = re.search(r"[\w.]*$", text[max(stop.start() - 20, 0) : stop.start()])[0]  # type: ignore[index] # it matches everywhere
     if not re.fullmatch(r"\.\W*", stop.group(1)):
         return True
     if re.fullmatch(r"(?:\w{1,2}\.)+\w{1,2}|[A-HJ-Z]", before):
-        return re.match(r"\w*", text[stop.end() :]).group().lower() in COMMON
+        return re.match(r"\w*", text[stop.end() :])[0].lower() in COMMON  # type: ignore[index]
     return before not in ABBREVIATIONS
 
 
@@ -164,7 +164,7 @@ def names(context: str) -> list[str]:
     for word in words:
         joined = runs and re.fullmatch(LINKS, context[runs[-1][-1].end() : word.start()])
         runs[-1].append(word) if joined else runs.append([word])
-    starts = {re.compile(r"\W*").match(context, a).end() for a, _ in sentences(context)}
+    starts = {first.end() for a, _ in sentences(context) if (first := re.compile(r"\W*").match(context, a))}
     sure = {word.group() for run in runs for word in run if len(run) > 1 or word.start() not in starts}
     found = [context[run[0].start() : run[-1].end()] for run in runs if len(run) > 1 or run[0].group() in sure]
     return [name for name, _ in Counter(found).most_common()]

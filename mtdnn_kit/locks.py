@@ -45,7 +45,7 @@ def _opened(file: Path) -> TextIO:
         raise
 
 
-def _taken(lock) -> bool:
+def _taken(lock: TextIO) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

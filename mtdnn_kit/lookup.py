@@ -4,6 +4,7 @@ Shapes: N rows, of question answering (`compare.Question`) or of SC and MCC (`ch
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,8 @@ class Lookup:
     """titles, slices: name → which rows have it, bool [N]; a slice's name is "facet: slice", of SC and MCC "right: label" (or number)."""
 
     def __init__(self, rows: Sequence[Question | Item]):
-        self.rows, self.qa = rows, not rows or isinstance(rows[0], Question)
+        self.rows: Sequence[Any] = rows
+        self.qa = not rows or isinstance(rows[0], Question)
         titles = np.array([getattr(item.row, "title", "") for item in rows], object)
         self.titles = {name: titles == name for name in dict.fromkeys(titles) if name}
         places = {f"{facet}: {name}": some for facet, parts in self._facets().items() for name, some in parts.items()}
@@ -46,7 +48,7 @@ class Lookup:
             found.setdefault(str(item.gold + 1) if isinstance(item.row, MCCRow) else item.names[item.gold], []).append(i)
         return {"right": dict(sorted(found.items()))}
 
-    def read(self, item: Question | Item) -> tuple[str, str]:
+    def read(self, item: Any) -> tuple[str, str]:
         """What counts as question and as passage of a row; of SC and MCC: its first text, and the others."""
         return (item.row.question, item.row.context) if self.qa else (" ".join(item.texts[:1]), "\n".join(item.texts[1:]))
 

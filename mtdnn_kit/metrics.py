@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+Labels = Sequence[int] | np.ndarray
 _PUNCTUATION = str.maketrans("", "", string.punctuation)  # ASCII alone, as in the official scorer
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -60,7 +61,7 @@ def qa_scores(answers: Sequence[str], golds: Sequence[Sequence[str]]) -> dict[st
     if not len(answers):
         raise ValueError("there are no questions to score")
     pairs = list(zip(answers, golds, strict=True))
-    return {"em": percent([exact(*p) for p in pairs]), "f1": percent([f1(*p) for p in pairs]), "n": len(pairs)}
+    return {"em": mean_percent([exact(*p) for p in pairs]), "f1": mean_percent([f1(*p) for p in pairs]), "n": len(pairs)}
 
 
 def matched(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str]) -> tuple[list[str], list[Sequence[str]]]:
@@ -78,37 +79,49 @@ def matched(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str]) 
     return [predictions[key] for key in golds], list(golds.values())
 
 
-def accuracy(gold: Sequence[int], said: Sequence[int]) -> float:
+def accuracy(gold: Labels, said: Labels) -> float:
     """Share of right labels."""
-    return percent(_labels(gold) == _labels(said))
+    return mean_percent(_labels(gold) == _labels(said))
 
 
-def matthews(gold: Sequence[int], said: Sequence[int]) -> float:
+def matthews(gold: Labels, said: Labels) -> float:
     """Matthews' correlation of two labels or more (Gorodkin's R_K), −100 to 100; 0 where either side has one label only (CoLA)."""
-    gold, said = _labels(gold), _labels(said)
-    table = np.zeros((max(gold.max(), said.max()) + 1,) * 2)
-    np.add.at(table, (gold, said), 1)
-    by_gold, by_said, n = table.sum(axis=1), table.sum(axis=0), len(gold)
+    right, labels = _labels(gold), _labels(said)
+    table = np.zeros((max(right.max(), labels.max()) + 1,) * 2)
+    np.add.at(table, (right, labels), 1)
+    by_gold, by_said, n = table.sum(axis=1), table.sum(axis=0), len(right)
     spread = np.sqrt(n**2 - by_gold @ by_gold) * np.sqrt(n**2 - by_said @ by_said)
     return 100 * float((np.trace(table) * n - by_gold @ by_said) / spread) if spread else 0.0
 
 
-def f1_binary(gold: Sequence[int], said: Sequence[int]) -> float:
+def f1_binary(gold: Labels, said: Labels) -> float:
     """F1 of label 1 (MRPC); 0 where neither side has it."""
-    gold, said = _labels(gold), _labels(said)
-    both, either = ((gold == 1) & (said == 1)).sum(), (gold == 1).sum() + (said == 1).sum()
+    right, labels = _labels(gold) == 1, _labels(said) == 1
+    both, either = (right & labels).sum(), right.sum() + labels.sum()
     return 100 * float(2 * both / either) if either else 0.0
 
 
-def _labels(values: Sequence[int]) -> np.ndarray:
+def f1_macro(gold: Labels, said: Labels) -> float:
+    """Mean F1 of the labels that either side has, each alike however rare (scikit-learn's `average="macro"`)."""
+    a, b = _labels(gold), _labels(said)
+    by_label = [f1_binary(a == label, b == label) for label in np.union1d(a, b)]
+    return math.fsum(by_label) / len(by_label)
+
+
+def _labels(values: Labels) -> np.ndarray:
     if not len(values):
         raise ValueError("there are no rows to score")
     return np.asarray(values, np.int64)
 
 
-def percent(values) -> float | None:
+def percent(values: Sequence[float] | np.ndarray) -> float | None:
     """100 times the mean, the same in any order of the values; None of nothing."""
-    return 100 * math.fsum(values) / len(values) if len(values) else None
+    return mean_percent(values) if len(values) else None
+
+
+def mean_percent(values: Sequence[float] | np.ndarray) -> float:
+    """`percent` of at least one value."""
+    return 100 * math.fsum(values) / len(values)
 
 
 def calibration(probability: Sequence[float], right: Sequence[float], bins: int = 10) -> tuple[list[dict], float]:
@@ -118,16 +131,16 @@ def calibration(probability: Sequence[float], right: Sequence[float], bins: int 
     probability, right [N]: of an answer, and whether it is right. Bins have equal width; each holds its upper end. Raises ValueError
     without answers and for what is no probability.
     """
-    probability, right = np.asarray(probability, np.float64), np.asarray(right, np.float64)
-    if not len(probability) or not ((probability >= 0) & (probability <= 1 + 1e-9)).all():
+    p, true = np.asarray(probability, np.float64), np.asarray(right, np.float64)
+    if not len(p) or not ((p >= 0) & (p <= 1 + 1e-9)).all():
         raise ValueError("calibration needs at least one probability, each from 0 to 1")
     edges, rows = np.linspace(0, 1, bins + 1), []
-    number = np.clip(np.searchsorted(edges, probability, side="left") - 1, 0, bins - 1)
+    number = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, bins - 1)
     for i in np.unique(number):
         inside = number == i
-        means = {"probability": float(probability[inside].mean()), "right": float(right[inside].mean())}
+        means = {"probability": float(p[inside].mean()), "right": float(true[inside].mean())}
         rows.append({"from": float(edges[i]), "to": float(edges[i + 1]), "n": int(inside.sum()), **means})
-    return rows, sum(row["n"] * abs(row["right"] - row["probability"]) for row in rows) / len(probability)
+    return rows, sum(row["n"] * abs(row["right"] - row["probability"]) for row in rows) / len(p)
 
 
-SCORES = {"accuracy": accuracy, "matthews": matthews, "f1": f1_binary}
+SCORES = {"accuracy": accuracy, "matthews": matthews, "f1": f1_binary, "macro_f1": f1_macro}

@@ -1,12 +1,13 @@
 """One shared encoder with transformers' own heads around it (paper, "Model").
 
 Each task wraps the same base model in the class that transformers builds for its family (`AutoModelFor…`), so its logits are those of
-that class by construction, and what is exported loads without this kit. The model knows task names and head classes; it knows nothing
+that class by construction, and what `exports` writes loads without this kit. The model knows task names and head classes; it knows nothing
 of rows, losses or batches.
 """
 
 import json
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -17,13 +18,17 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from mtdnn_kit import dropout
 from mtdnn_kit.encoders import EncoderError, read_weights
+from mtdnn_kit.spans import pair_frame
 from mtdnn_kit.tasks import TYPES
 
 DROPOUTS = (  # what the encoder families call the dropout of their layers
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout", "mlp_dropout",
 )  # fmt: skip
 OURS = {"local_files_only": True, "trust_remote_code": False}  # of what transformers loads: nothing is fetched, no code of a model is run
-COUNT_FROM_PAD = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "mpnet")  # positions begin after the pad id
+COUNT_FROM_PAD = (  # their positions begin after the pad id
+    "camembert", "data2vec-text", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+)  # fmt: skip
 
 
 class MultiTask(nn.Module):
@@ -46,11 +51,8 @@ class MultiTask(nn.Module):
 
     def forward(self, task: str, inputs: dict[str, Tensor]) -> Tensor:
         """Logits: qa [B, T, 2] (start, end; −inf at padding), sc [B, L], mcc [B, C]."""
-        out = self.heads[task](**inputs)
-        if self.specs[task]["type"] != "qa":
-            return out.logits
-        logits = torch.stack([out.start_logits, out.end_logits], dim=-1)
-        return logits.masked_fill(inputs["attention_mask"][..., None] == 0, -torch.inf)
+        out, kind = self.heads[task](**inputs), TYPES[self.specs[task]["type"]]
+        return kind.logits(out, inputs) if hasattr(kind, "logits") else out.logits
 
     def tensors(self) -> dict[str, Tensor]:
         """Every weight once: `encoder.…` and `heads.TASK.…`."""
@@ -58,36 +60,72 @@ class MultiTask(nn.Module):
 
 
 def load_tokenizer(path: Path):
-    """The encoder's fast tokenizer. Raises EncoderError: none there, or a slow one, which gives no character offsets."""
+    """The encoder's fast tokenizer. Raises EncoderError: none there; a slow one, which gives no character offsets; one without the special
+    tokens that a batch or a pair needs; or one with more tokens than the encoder knows."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **OURS)
     except (OSError, ValueError, KeyError) as error:
         raise EncoderError(f"encoder {path.name!r}: its tokenizer does not load ({error}); tokenizer.json is needed") from None
     if not tokenizer.is_fast:
         raise EncoderError(f"encoder {path.name!r} has a slow tokenizer, which gives no character offsets; tokenizer.json is needed")
+    if tokenizer.pad_token_id is None:
+        raise EncoderError(f"encoder {path.name!r}: its tokenizer has no pad token; name one in tokenizer_config.json (pad_token)")
+    try:
+        lacks = None if pair_frame(tokenizer).middle else "this tokenizer puts no separator between the two texts of a pair"
+    except ValueError as error:
+        lacks = str(error)
+    if lacks:
+        raise EncoderError(f"encoder {path.name!r}: {lacks}; tokenizer.json needs a post-processor like BERT's, [CLS] A [SEP] B [SEP]")
+    highest, known = max(tokenizer.get_vocab().values()), getattr(_config(path), "vocab_size", None)
+    if known is not None and highest >= known:
+        raise EncoderError(
+            f"encoder {path.name!r}: its tokenizer has ids up to {highest}, its config.json a vocab_size of {known}: not a pair"
+        )
     return tokenizer
 
 
-def load_encoder_config(path: Path, max_length: int):
-    """The encoder's configuration. Raises EncoderError where it cannot serve: a decoder, or fewer positions than `max_length`."""
-    try:
-        config = AutoConfig.from_pretrained(path, **OURS)
-    except (OSError, ValueError, KeyError) as error:
-        raise EncoderError(
-            f"encoder {path.name!r}: its config.json is of no model that transformers knows; code is not run ({error})"
-        ) from None
-    if (
-        config.is_encoder_decoder
-        or getattr(config, "is_decoder", False)
-        or type(config) not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING
-    ):
-        raise EncoderError(f"encoder {path.name!r} ({config.model_type}) is no encoder with a question-answering head")
-    positions = getattr(config, "max_position_embeddings", max_length)
-    if config.model_type in COUNT_FROM_PAD:
-        positions -= config.pad_token_id + 1
-    if max_length > positions:
+def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()):
+    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: a decoder, fewer
+    positions than `max_length`, or no head of such a type for its family in transformers."""
+    config = _config(path)
+    named, kind = f"encoder {path.name!r} ({config.model_type})", type(config)
+    backwards = kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    if config.is_encoder_decoder:
+        raise EncoderError(f"{named} is no encoder but an encoder with a decoder: its family's heads read the decoder; take one like BERT")
+    if getattr(config, "is_decoder", False) or backwards:
+        raise EncoderError(f"{named} is no encoder but a decoder: a token sees only those before it; take one like BERT")
+    if kind not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
+        raise EncoderError(f"{named} is no encoder with a question-answering head in transformers")
+    for name in dict.fromkeys(types):
+        _check_head(named, kind, name)
+    positions = _positions(config)
+    if positions is not None and max_length > positions:
         raise EncoderError(f"max_length: {max_length} is more than the {positions} positions of encoder {path.name!r}")
     return config
+
+
+def _config(path: Path):
+    try:
+        return AutoConfig.from_pretrained(path, **OURS)
+    except (OSError, ValueError, KeyError) as error:
+        why = f"its config.json is of no model that transformers knows; code is not run ({error})"
+        raise EncoderError(f"encoder {path.name!r}: {why}") from None
+
+
+def _check_head(named: str, kind: type, of: str) -> None:
+    """Raises EncoderError where transformers has no head of task type `of` for the family."""
+    auto = getattr(transformers, TYPES[of].HEAD)
+    if kind not in auto._model_mapping:
+        remedy = f"leave the {of} tasks out of `tasks`, or take an encoder of another family"
+        raise EncoderError(f"{named} cannot serve tasks of type {of}: transformers has no {auto.__name__} of its family; {remedy}")
+
+
+def _positions(config) -> int | None:
+    """Tokens that the encoder can tell the place of; None: any number (DeBERTa, where places are relative)."""
+    if not getattr(config, "position_biased_input", True):
+        return None
+    positions = getattr(config, "max_position_embeddings", None)
+    return positions - config.pad_token_id - 1 if config.model_type in COUNT_FROM_PAD else positions
 
 
 def takes_token_types(config) -> bool:
@@ -119,7 +157,7 @@ def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head
     """A pretrained encoder with a fresh head for each of `specs`; a head's weights depend on seed and task name alone.
 
     Where `path` is what `save_model` left, its encoder, and its heads for the tasks of the same name. `head_dropout` is before the sc and
-    mcc heads (paper, "Settings"); qa heads have none of ours.
+    mcc heads (paper, "Settings"); qa heads have none (DistilBERT's own would).
     """
     config = load_encoder_config(path, max_length)
     for name in DROPOUTS:
@@ -157,6 +195,10 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
         config.id2label, config.label2id = dict(enumerate(spec["names"])), {name: i for i, name in enumerate(spec["names"])}
     with torch.device("meta"):  # its own encoder is dropped again: never make it
         model = getattr(transformers, TYPES[spec["type"]].HEAD).from_config(config)
+    if type(getattr(model, model.base_model_prefix)) is not type(encoder):
+        raise EncoderError(
+            f"{type(model).__name__} stands on another base model than {type(encoder).__name__}: it cannot share the encoder"
+        )
     setattr(model, model.base_model_prefix, encoder)
     own = [module for name, module in model.named_children() if name != model.base_model_prefix]
     with torch.random.fork_rng(devices=[]):
@@ -164,7 +206,7 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
         for module in own:
             module.to_empty(device="cpu").apply(model._init_weights)
     for dropped in (m for module in own for m in module.modules() if isinstance(m, nn.Dropout)):
-        dropped.p = dropout if spec["type"] != "qa" else dropped.p
+        dropped.p = dropout if spec["type"] != "qa" else 0.0
     return model
 
 
@@ -196,12 +238,3 @@ def load_weights(model: MultiTask, tensors: dict[str, Tensor], source: Path, mis
             found = tuple(tensors[name].shape) if name in tensors else "nothing"
             raise EncoderError(f"{source.name}: weight {name} should have shape {tuple(p.shape)}; there is {found}")
         p.data.copy_(tensors[name])
-
-
-def export(model: MultiTask, tokenizer, task: str, folder: Path) -> None:
-    """Writes one task's model as transformers itself would: `AutoModelFor….from_pretrained(folder)` needs no code of ours."""
-    head = model.heads[task]
-    with torch.device("meta"):
-        expected = set(type(head)(head.config).state_dict())
-    head.save_pretrained(folder, state_dict={k: v.contiguous() for k, v in head.state_dict().items() if k in expected})
-    tokenizer.save_pretrained(folder)

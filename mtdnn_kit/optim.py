@@ -4,7 +4,7 @@ Decay is decoupled (Loshchilov & Hutter, 2019) and spares biases and LayerNorm. 
 decayed nor its moments moved (design, statement 11).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,19 @@ class Adamax(torch.optim.Optimizer):
     `bias_correction=False` leaves out 1 − β₁ᵗ (the 2019 variant that the paper probably used).
     """
 
-    def __init__(self, params, lr: float, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0, bias_correction: bool = True):
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        bias_correction: bool = True,
+    ) -> None:
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, bias_correction=bias_correction))
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: None = None) -> None:
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
@@ -54,7 +62,7 @@ class Adamax(torch.optim.Optimizer):
         return 1 - group["betas"][0] ** self.state[p]["step"] if group["bias_correction"] else 1.0
 
 
-def _pieces(*columns: list) -> Iterator[tuple[list, ...]]:
+def _pieces(*columns: Sequence) -> Iterator[tuple[Sequence, ...]]:
     """Lists of tensors that are updated together, and of their rates (the last column): on a GPU all, else PIECE elements of one."""
     if columns[0][0].device.type != "cpu":
         yield columns

@@ -4,8 +4,9 @@ Made once of the answers side by side (`compare`); moving a threshold is then a 
 Shapes: R runs, N questions (of SC and MCC: rows; a label is then the answer, and no threshold changes it).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Columns:
     probability: np.ndarray
     of_nothing: np.ndarray
 
-    def at(self, thresholds: Sequence[float] | None = None) -> "Outcomes":
+    def at(self, thresholds: Sequence[float] | np.ndarray | None = None) -> "Outcomes":
         """Every run's answers at its threshold [R] (None: the tuned ones)."""
         given = self.diff <= np.nan_to_num(self.tuned if thresholds is None else np.asarray(thresholds, np.float64))[:, None]
         left = np.where(self.nothing > 0, 0, KINDS.index("false nothing"))
@@ -79,8 +80,8 @@ class Outcomes:
         """Whether any two runs say something else, as EM compares texts, [N]."""
         return (self.text != self.text[:1]).any(axis=0)
 
-    def table(self, run: int) -> dict[str, float]:
-        """What a run scores over all questions: EM and F1 in percent, and its numbers of false answers and false nothings."""
+    def table(self, run: int) -> dict[str, Any]:
+        """What a run scores over all questions: EM and F1 in percent (None of none), its numbers of false answers and false nothings."""
         counts = {f"{kind}s": int(self.is_kind(run, kind).sum()) for kind in ("false answer", "false nothing")}
         return {"EM": percent(self.em[run]), "F1": percent(self.f1[run]), **counts}
 
@@ -115,7 +116,7 @@ def _parts(row: QARow, reply: Reply, codes: dict[str, int]) -> tuple:
     of_nothing = unknown if reply.nothing is None else reply.nothing
     if reply.diff is None:  # without n-best: what is said is said at any threshold
         diff, span, probability = -np.inf if reply.text else np.inf, (reply.start, reply.end), unknown
-        text, em, score = reply.text, reply.em, reply.f1
+        text, em, score = reply.text, reply.em or 0.0, reply.f1 or 0.0
     else:
         a, b, probability = reply.best[0] if reply.best else (0, 0, 0.0)
         diff, span, text, em, score = reply.diff, (a, b), row.context[a:b], reply.span_em or 0.0, reply.span_f1 or 0.0
@@ -123,7 +124,7 @@ def _parts(row: QARow, reply: Reply, codes: dict[str, int]) -> tuple:
     return diff, em, score, codes.setdefault(plain, len(codes)), KINDS.index(span_kind(row, span, em)), probability, of_nothing
 
 
-def span_kind(row: QARow, span: tuple[int | None, int | None], em: float) -> str:
+def span_kind(row: QARow, span: tuple[int | None, int | None], em: float | None) -> str:
     """What kind of answer characters [start, end) of the context are: one of KINDS.
 
     "too long" holds an accepted answer whole, with more around it; "cut off" lies within one; "overlapping" shares characters with one.
@@ -134,11 +135,13 @@ def span_kind(row: QARow, span: tuple[int | None, int | None], em: float) -> str
         return "false answer"
     start, end = span
     golds = [(a, a + len(text)) for a, text in row.answers]
-    if start is not None and any(start <= a and b <= end for a, b in golds):
+    if start is None or end is None:
+        return "elsewhere"
+    if any(start <= a and b <= end for a, b in golds):
         return "too long"
-    if start is not None and any(a <= start and end <= b for a, b in golds):
+    if any(a <= start and end <= b for a, b in golds):
         return "cut off"
-    return "overlapping" if start is not None and any(a < end and start < b for a, b in golds) else "elsewhere"
+    return "overlapping" if any(a < end and start < b for a, b in golds) else "elsewhere"
 
 
 def reply_at(row: QARow, reply: Reply, threshold: float) -> Reply:
@@ -161,7 +164,7 @@ def of_items(items: Sequence[Item]) -> Columns:
     said = np.array([[item.replies[name].label for item in items] for name in names], int).reshape(len(names), len(items))
     gold = np.array([item.gold for item in items], int)
 
-    def p(label) -> np.ndarray:
+    def p(label: Callable[[Item, str], int]) -> np.ndarray:
         return np.array([[item.replies[name].probabilities[label(item, name)] for item in items] for name in names]).reshape(said.shape)
 
     right, n = (said == gold).astype(float), len(items)

@@ -6,6 +6,7 @@ Plain tables for notebook 01, made from what `prepare` returned. Which rows are 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from mtdnn_kit.slices import QUESTION_WORDS, question_word
 from mtdnn_kit.spans import check_lengths, context_room, windows
 from mtdnn_kit.tasks.qa import Features
 
+LABELLED = ("sc", "mcc")  # the types whose rows have one label each
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 
 
@@ -29,18 +31,21 @@ def datasets_table(setup: Setup) -> list[dict]:
     for task, dataset in setup.config.datasets.items():
         sizes = {name: len(part_rows(setup, task, name)) for name in ("train", "held out", "scored")}
         words = np.mean([sum(len(text.split()) for text in texts_of(row)) for row in _rows(setup, task)])
-        labels = ", ".join(dataset.labels) or {"qa": "a span, or nothing", "mcc": "one of the choices"}[dataset.type]
+        labels = {"qa": "a span, or nothing" if dataset.unanswerable else "a span", "mcc": "one of the choices"}.get(
+            dataset.type, ", ".join(dataset.labels)
+        )
         table.append({"task": task, "type": dataset.type, **sizes, "words a row": round(float(words), 1), "answer": labels})
     return table
 
 
 def examples(setup: Setup, task: str, count: int = 3) -> list[dict]:
-    """The first training rows of a classification or choice task, with the name of the label."""
+    """The first training rows of a classification or choice task, with the name of the label; of another type, as they are."""
     labels = setup.config.datasets[task].labels
     rows = [row._asdict() for row in setup.train[task].rows[:count]]
     for row in rows:
         row |= {f"choice {i}": text for i, text in enumerate(row.pop("choices", ()))}
-        row["label"] = labels[row["label"]] if labels else f"choice {row['label']}"
+        if setup.specs[task]["type"] in LABELLED:
+            row["label"] = labels[row["label"]] if labels else f"choice {row['label']}"
     return [{key: value for key, value in row.items() if value is not None} for row in rows]
 
 
@@ -60,7 +65,7 @@ def label_counts(setup: Setup) -> dict[str, dict[str, int]]:
     """task → {label: rows}, over all splits, of the classification and choice tasks."""
     counts = {}
     for task, dataset in setup.config.datasets.items():
-        if dataset.type != "qa":
+        if dataset.type in LABELLED:
             found = Counter(row.label for row in _rows(setup, task))
             names = dataset.labels or [f"choice {i}" for i in range(max(found) + 1)]
             counts[task] = {name: found[i] for i, name in enumerate(names)}
@@ -145,17 +150,17 @@ def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
         held, (start, end) = features.window(item), [position - features.first(item) for position in target]
         found["label says"] = row.context[held.starts[start] : held.ends[end]] if target[0] else "(nothing)"
         found["row says"] = row.answers[0][1] if row.answers else "(nothing)"
-    else:
+    elif setup.specs[task]["type"] in LABELLED:
         labels = setup.config.datasets[task].labels
         found["label says"] = labels[target] if labels else f"choice {target}"
     return found
 
 
-def _item(features, number: int) -> int:
+def _item(features: Any, number: int) -> int:
     return int(np.flatnonzero(features.table[:, 0] == number)[0]) if isinstance(features, Features) else number
 
 
-def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], list[int] | int]:
+def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], Any]:
     """Token ids without padding, and the target."""
     features = setup.train[task]
     batch = features.collate(np.array([_item(features, number)]))

@@ -6,9 +6,8 @@ from pathlib import Path
 from nbconvert import HTMLExporter
 from papermill import PapermillExecutionError
 
-from mtdnn_kit.config import resolve
 from mtdnn_kit.folders import write_whole
-from mtdnn_kit.studies import StudyError
+from mtdnn_kit.studies import StudyError, project_notebook
 from mtdnn_kit.worker import execute
 
 NOTEBOOK = "notebooks/03_ablations.ipynb"
@@ -22,12 +21,12 @@ def write_page(study: str | Path, folder: Path, changes: dict | None = None) -> 
     """Executes notebook 03 into the study's folder and writes study.html beside it, without the code; the page's path.
 
     study: the study file. All runs must be done: what was accepted before (`if_changed`) is accepted here. Raises StudyError with the
-    notebook's error where it stops.
+    notebook's error where it stops, and where there is no notebook.
     """
     made = folder / KEPT
     parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep"}
     try:
-        execute(resolve(NOTEBOOK), made, parameters)
+        execute(project_notebook(NOTEBOOK), made, parameters)
     except PapermillExecutionError as error:
         raise StudyError(f"The runs are done, but notebook 03 stopped: {error.ename}: {error.evalue} (see {made})") from None
     write_whole(folder / PAGE, as_page(made))

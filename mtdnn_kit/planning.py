@@ -9,15 +9,16 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mtdnn_kit.batches import count
 from mtdnn_kit.config import Config, resolve
 from mtdnn_kit.preparation import prepare, schedule_of
-from mtdnn_kit.progress import duration
 from mtdnn_kit.runs import Run, checkpoints
-from mtdnn_kit.standing import Standing
+from mtdnn_kit.shown import duration
+from mtdnn_kit.standing import Standing, run_of
 from mtdnn_kit.training import train
 
 PROBE = 6  # steps that are tried; the first does not count: it warms up
@@ -27,10 +28,11 @@ CUT = ("encoder", "data", "define", "batch_size", "max_length", "max_question", 
 
 def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -> list[dict]:
     """A row a run: name, status, steps, training time, where that is from. Seconds: what a finished run took, else what is left, about."""
-    steps, earlier, tried = _steps(configs), list(_earlier(folder)), {}
+    steps, earlier = _steps(configs), list(_earlier(folder))
+    tried: dict[tuple, float] = {}
     rows = []
     for name, config in configs.items():
-        stands, run = found[name], Run(config.run_dir)
+        stands, run = found[name], run_of(config)
         if stands.status == "done":
             rows.append(_row(name, stands, run.manifest["steps"], run.manifest["train_seconds"], "it took"))
             continue
@@ -66,7 +68,9 @@ def _steps(configs: dict[str, Config]) -> dict[str, int]:
         sizes.setdefault(_key(config, CUT), {}).update(dict.fromkeys(config.tasks, 0))
     for key, tasks in sizes.items():
         first = next(config for config in configs.values() if _key(config, CUT) == key)
-        alone = dict(sampler="proportional", qa_weight=None, sharing=None, temperature=None, exhausted="cycle", loss_weights={}, epochs=1.0)
+        alone: dict[str, Any] = dict(
+            sampler="proportional", qa_weight=None, sharing=None, temperature=None, exhausted="cycle", loss_weights={}, epochs=1.0
+        )
         setup = prepare(replace(first, tasks=list(tasks), eval_limit=1, **alone))
         tasks.update({task: count(len(features.lengths), first.batch_size) for task, features in setup.train.items()})
     found = {}
@@ -107,7 +111,9 @@ def _like(config: Config, earlier: list[tuple[Config, float]]) -> tuple[float | 
 
 def probe(config: Config) -> float:
     """Seconds a step of the first few steps of a run."""
-    short = dict(max_steps=PROBE, eval_limit=1, log_every=1, checkpoint_every=None, eval_every=None, interference_every=None, log_with=None)
+    short: dict[str, Any] = dict(
+        max_steps=PROBE, eval_limit=1, log_every=1, checkpoint_every=None, eval_every=None, interference_every=None, log_with=None
+    )
     with tempfile.TemporaryDirectory() as folder:
         log = train(replace(config, run_dir=folder, **short), watch=lambda _: None).log()
     return float(np.mean([record["tokens"] / record["tokens_per_second"] for record in log[1:]]))

@@ -5,9 +5,11 @@ Colours are Okabe and Ito's, which colour-blind people can tell apart; each task
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -24,7 +26,7 @@ STYLE = {
 }
 
 
-def schedule_figure(setup) -> Figure:
+def schedule_figure(setup: Any) -> Figure:
     """Which task is drawn when, how often against its probability, and the learning rate. setup: what `prepare` returned."""
     from mtdnn_kit.optim import learning_rate
 
@@ -47,7 +49,7 @@ def schedule_figure(setup) -> Figure:
     return detached(figure)
 
 
-def _bars(axes, names: tuple[str, ...], schedule, probabilities: dict[str, float]) -> None:
+def _bars(axes: Axes, names: tuple[str, ...], schedule: Any, probabilities: dict[str, float]) -> None:
     """Drawn share of each task as a bar, its probability as a mark."""
     drawn = schedule.draws()
     axes.barh(range(len(names)), [drawn[n] / len(schedule) for n in names], color=[COLOURS[i % 7] for i in range(len(names))], alpha=0.7)
@@ -94,10 +96,10 @@ def running_error(values: Sequence[float], share: float = 0.05) -> list[float]:
 
 def _running(values: Sequence[float], share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each value: how many are in its window, their sum, and the sum of their squares."""
-    values, width = np.asarray(values, np.float64), max(5, int(len(values) * share))
-    high = np.arange(1, len(values) + 1)
+    given, width = np.asarray(values, np.float64), max(5, int(len(values) * share))
+    high = np.arange(1, len(given) + 1)
     low = np.maximum(high - width, 0)
-    sums = (np.concatenate([[0.0], np.cumsum(values**power)]) for power in (1, 2))
+    sums = (np.concatenate([[0.0], np.cumsum(given**power)]) for power in (1, 2))
     return high - low, *(total[high] - total[low] for total in sums)
 
 
@@ -128,11 +130,13 @@ class LiveLoss:
     Its title says what a progress bar would: step, task, its smoothed loss, tokens a second, time left. The last drawing has none.
     """
 
-    def __init__(self, schedule, drawings: int = 60):
+    def __init__(self, schedule: Any, drawings: int = 60) -> None:
         from IPython.display import display
 
-        self.records, self.total, self.tasks = [], len(schedule), schedule.tasks
-        self.every, self.drawn, self.first = max(self.total // drawings, 1), 0, None
+        self.records: list[dict] = []
+        self.total, self.tasks = len(schedule), schedule.tasks
+        self.every, self.drawn = max(self.total // drawings, 1), 0
+        self.first: tuple[float, int] | None = None  # when the first records came, and of which step
         self.output = display(loss_figure([], self.total), display_id=True)
 
     def __call__(self, records: list[dict]) -> None:
@@ -143,17 +147,16 @@ class LiveLoss:
             self.drawn = len(self.records)
             figure = loss_figure(self.records, self.total, self.tasks)
             if done < self.total:
-                figure.axes[0].set_title(self._progress(records[-1]), loc="left", fontsize=10)
+                figure.axes[0].set_title(self._progress(records[-1], *self.first), loc="left", fontsize=10)
             self.output.update(figure)
 
-    def _progress(self, last: dict) -> str:
+    def _progress(self, last: dict, began: float, step: int) -> str:
         mine = [record["loss"] for record in self.records if record["task"] == last["task"]]
         parts = [
             f"step {last['step']} of {self.total}",
             f"{last['task']} {running_mean(mine)[-1]:.2f}",
             f"{last['tokens_per_second']:,.0f} tokens/s",
         ]
-        began, step = self.first
         if last["step"] > step:
             left = int((time.perf_counter() - began) / (last["step"] - step) * (self.total - last["step"]))
             parts.append(f"{left // 60}:{left % 60:02} left")

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from mtdnn_kit.config import Config, ConfigError, resolve
 from mtdnn_kit.encoders import Encoder, find_encoder
 from mtdnn_kit.model import load_encoder_config, load_tokenizer, takes_token_types
 from mtdnn_kit.parallel import launched
-from mtdnn_kit.registry import REST
+from mtdnn_kit.registry import REST, Dataset
 from mtdnn_kit.rowlist import RowList, column, pick
 from mtdnn_kit.runs import Run
 from mtdnn_kit.sampler import Schedule, draw, weights
@@ -38,10 +40,10 @@ class Setup:
 
     config: Config
     encoder: Encoder
-    tokenizer: object
-    train: dict[str, object]
-    held_out: dict[str, object]
-    scored: dict[str, object]
+    tokenizer: Any
+    train: dict[str, Any]
+    held_out: dict[str, Any]
+    scored: dict[str, Any]
     schedule: Schedule
     probabilities: dict[str, float]
     sources: dict[str, dict]
@@ -51,11 +53,11 @@ class Setup:
     @property
     def specs(self) -> dict[str, dict]:
         """What the model needs to know of each task: its type, and its outputs a token (qa), a row (sc) or a choice (mcc)."""
-        kinds = {"qa": {"labels": 2}, "mcc": {"labels": 1}}
-        datasets = self.config.datasets
-        return {
-            task: {"type": d.type, **kinds.get(d.type, {"labels": len(d.labels), "names": list(d.labels)})} for task, d in datasets.items()
-        }
+        found = {}
+        for task, d in self.config.datasets.items():
+            outputs = getattr(TYPES[d.type], "OUTPUTS", None)
+            found[task] = {"type": d.type, **({"labels": outputs} if outputs else {"labels": len(d.labels), "names": list(d.labels)})}
+        return found
 
     @property
     def batch_size(self) -> int:
@@ -101,7 +103,9 @@ def prepare(config: Config) -> Setup:
     """
     _, processes = launched()
     encoder = _encoder(config)
-    tokenizer, segments = load_tokenizer(encoder.path), takes_token_types(load_encoder_config(encoder.path, config.max_length))
+    types = [dataset.type for dataset in config.datasets.values()]
+    segments = takes_token_types(load_encoder_config(encoder.path, config.max_length, types))
+    tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
     sizes = {task: count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
@@ -126,7 +130,7 @@ def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[s
     return schedule, dict(zip(sizes, mean.tolist(), strict=True))
 
 
-def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, dict, dict], dict[str, dict]]:
+def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], dict[str, dict]]:
     """Rows by task: to train on, held out to tune the threshold, to score; and where each split is from, with its fingerprint.
 
     training: False reads the scored rows alone. Raises DataError, and ConfigError for threshold articles that are not there.
@@ -135,8 +139,8 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, dict, 
     wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
     tables = {(t, s): _load(t, d, s, config.data) for t, d, s in wanted}
     if config.data == "hub":  # what the cut of a scored split leaves is scored, too
-        cut = {task: d for task, d in datasets.items() if d.score and d.cut}
-        tables |= {(task + REST, d.score): load(task, d, d.score, "hub", rest=True) for task, d in cut.items()}
+        cut = [(task, d, d.score) for task, d in datasets.items() if d.score and d.cut]
+        tables |= {(task + REST, split): load(task, d, split, "hub", rest=True) for task, d, split in cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
     held_out, train = _hold_out(train, datasets, config.threshold_articles) if training else ({}, {})
     named = {name: d.score for task, d in datasets.items() if d.score for name in (task, task + REST)}
@@ -147,7 +151,7 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, dict, 
     return tuple({task: _subset(some, limit) for task, some in part.items()} for part, limit in parts), sources
 
 
-def make_features(config: Config, rows: dict[str, Sequence], tokenizer, segments: bool) -> dict[str, object]:
+def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, segments: bool) -> dict[str, Any]:
     """Features of rows by task; `segments`: whether the encoder takes token types. What is costly of them is kept (`cache`)."""
     datasets, made, known = {name: config.datasets[name.removesuffix(REST)] for name in rows}, {}, tokenizer_digest(tokenizer)
     for name, d in datasets.items():
@@ -159,14 +163,14 @@ def make_features(config: Config, rows: dict[str, Sequence], tokenizer, segments
     return made
 
 
-def tokenizer_digest(tokenizer) -> str:
+def tokenizer_digest(tokenizer: Any) -> str:
     """sha256 of all that a tokenizer does; its own state, which says where it last cut, is no part of it."""
     _forget(tokenizer)
     text = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.backend_tokenizer.to_str()}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _forget(tokenizer) -> None:
+def _forget(tokenizer: Any) -> None:
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
 
@@ -176,10 +180,11 @@ def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | Non
     if not isinstance(rows, RowList):
         return None
     versions = {name: version(name) for name in PACKAGES}
-    return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code_of(*CODE), versions=versions)
+    code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type's file is not ours
+    return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions)
 
 
-def _load(task: str, dataset, split: str, data: str) -> Rows:
+def _load(task: str, dataset: Dataset, split: str, data: str) -> Rows:
     return load(task, dataset, split, data if data in ("sample", "hub") else str(resolve(data)))
 
 

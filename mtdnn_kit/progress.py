@@ -9,10 +9,12 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from tqdm import tqdm
 
 from mtdnn_kit.runs import Run
+from mtdnn_kit.shown import duration
 
 POINTS = 400  # of a curve, at most
 
@@ -86,12 +88,6 @@ class Progress:
         return ", ".join(parts) + (f", {duration(left)} left" if left is not None and not self.over else "")
 
 
-def duration(seconds: float) -> str:
-    """1:05:09, or 5:09 below an hour."""
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-
-
 class TrainingBar:
     """How far a training is: `move` it along, then `close` it. In a log file there is a line for each tenth of the way."""
 
@@ -139,8 +135,12 @@ class Bars:
     In a terminal a bar of all runs, and one of each that is at work.
     """
 
-    def __init__(self):
-        self.terminal, self.all, self.bars, self.told, self.shown = sys.stderr.isatty(), None, {}, set(), []
+    def __init__(self) -> None:
+        self.terminal = sys.stderr.isatty()
+        self.all: Any = None  # the bar of all runs, once there is one
+        self.bars: dict[str, tqdm] = {}
+        self.told: set[str] = set()
+        self.shown: list[str] = []
 
     def __call__(self, progress: Progress) -> None:
         if self.terminal and self.all is None:

@@ -26,7 +26,9 @@ class Recorder:
     def __init__(self, run: Run, setup: Setup, done: int, sizes: Mapping[str, int], watch: Callable | None, trackers: Trackers):
         self.run, self.setup, self.watch, self.trackers = run, setup, watch, trackers
         self.log, self.pull = (Log(run.path / name, sizes.get(name, 0)) if self._writes(name) else None for name in LOGS)
-        self.pending, self.smooth, self.since = [], {}, time.perf_counter()
+        self.pending: list[tuple[dict, torch.Tensor]] = []
+        self.smooth: dict[str, float] = {}
+        self.since = time.perf_counter()
         if watch and done:
             watch(run.log())
         self.bar = None if watch else TrainingBar(len(setup.schedule), done)
@@ -72,7 +74,8 @@ class Recorder:
     def pulls(self, step: int, found: list[dict]) -> None:
         """Writes what `interference.measure` found after a step."""
         self.flush()
-        self.pull.append([{"step": step + 1, **record} for record in found])
+        if self.pull:
+            self.pull.append([{"step": step + 1, **record} for record in found])
         self.restart_clock()
 
     def close(self, found: dict[str, dict]) -> None:

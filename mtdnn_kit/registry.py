@@ -1,33 +1,49 @@
-"""The datasets that the kit knows by name, as plain data.
+"""The datasets that the kit knows by name, as plain data, and what each task type's rows have.
 
 A *task* is a dataset with a head; this file says where its rows are, what its columns are called, which split trains and which is
-scored. It reads nothing and imports nothing of ours but `values`, so that `config` can refuse an unknown task in a notebook's first cell.
-How rows are read is in `sources`, what becomes of them in `tasks/`.
+scored. It reads nothing and imports nothing of ours, so that `config` can refuse an unknown task in a notebook's first cell. How a
+parameter file adds a dataset is in `definitions`, how rows are read in `sources`, what becomes of them in `tasks/`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 
-from mtdnn_kit.values import short, some
-
-TYPES = ("qa", "sc", "mcc")  # question answering, sequence classification, multiple choice (paper, "Model")
-ROLES = {
-    "qa": ("id", "title", "context", "question", "answers"),
-    "sc": ("first", "second", "label"),  # `second` may be absent: single sentences
-    "mcc": ("context", "start", "choices", "label"),  # `choices` names several columns; `start` may be absent
-}
-OPTIONAL_ROLES = ("second", "start", "title")
-METRICS = ("accuracy", "matthews", "f1")  # names in `metrics.SCORES`
+METRICS = ("accuracy", "matthews", "f1", "macro_f1")  # names in `metrics.SCORES`
 CUTS = ("cs224n",)  # names in `sources.CUTS`
 REST = "_rest"  # ends the name under which the part of a scored split that its cut leaves is scored, untouched by any choice
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What rows of a task type have: `roles` are played by columns, those in `optional` perhaps by none; `texts` also by a template.
+
+    `labelled`: the dataset must name labels, whose number is that of the head's outputs. `metrics`: the scores one can ask for.
+    """
+
+    roles: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    labelled: bool = False
+    metrics: tuple[str, ...] = ()
+
+
+KINDS = {  # question answering, sequence classification, multiple choice (paper, "Model"); `tasks.register` adds others
+    "qa": Kind(("id", "title", "context", "question", "answers", "starts"), ("id", "title", "starts"), ("question",)),
+    "sc": Kind(("first", "second", "label"), ("second",), ("first", "second"), labelled=True, metrics=METRICS),
+    "mcc": Kind(("context", "start", "choices", "label", "answer"), ("start", "label", "answer"), ("context", "start"), metrics=METRICS),
+}
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """One registry row. `columns` maps the roles of its task type (`ROLES`) to column names as the Hugging Face hub has them.
+    """One registry row. `columns` maps the roles of its task type (`KINDS`) to column names as the Hugging Face hub has them.
 
     `train` and `score` are names of splits; `score` None means trained but not scored. `metrics` are names in `metrics.SCORES`
     (sc and mcc; qa has its own set). `labels` are the label names of an sc dataset, in order of their numbers.
     `cut` names a function of `sources` that cuts the scored split of the hub's dataset down (SQuAD's CS224N split).
+
+    files: split → file, in place of `data`. values: what the label column holds for each of `labels`; (): its number or its name.
+    template: role → text with {column}s, in place of a column. validation_ratio: the share of `train` that becomes the `score` split, whole
+    values of the column `group` together. quoted: whether CSV and TSV quote. unanswerable: whether a question may have no answer.
     """
 
     type: str
@@ -40,6 +56,13 @@ class Dataset:
     train: str = "train"
     score: str | None = "validation"
     cut: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    values: tuple = ()
+    template: dict[str, str] = field(default_factory=dict)
+    validation_ratio: float | None = None
+    group: str | None = None
+    quoted: bool = True
+    unanswerable: bool = True
 
 
 _QA = {"id": "id", "title": "title", "context": "context", "question": "question", "answers": "answers"}
@@ -78,52 +101,3 @@ DATASETS = {
         score="validation_matched",
     ),
 }
-
-
-def dataset_from(name: str, row: dict) -> Dataset:
-    """A registry row from a parameter file (`define: {NAME: {type: sc, columns: {...}, ...}}`).
-
-    Raises ValueError that names the dataset, the key at fault and the keys there are.
-    """
-    known = [f.name for f in fields(Dataset)]
-    unknown = [key for key in row if key not in known]
-    if unknown:
-        raise ValueError(f"define.{name}.{some(unknown[:1])}: no such key; there are {', '.join(known)}")
-    row = {"folder": name, **row}
-    if not isinstance(row.get("type"), str) or row["type"] not in TYPES:
-        raise ValueError(f"define.{name}.type is {short(row.get('type'))}; it must be one of {', '.join(TYPES)}")
-    _check_columns(name, row)
-    _check_values(name, row)
-    lists = {key: tuple(row[key]) for key in ("labels", "metrics") if key in row}
-    return Dataset(**{**row, **lists})
-
-
-def _check_columns(name: str, row: dict) -> None:
-    columns, roles = row.get("columns"), ROLES[row["type"]]
-    if not isinstance(columns, dict) or set(columns) - set(roles):
-        raise ValueError(f"define.{name}.columns must map {', '.join(roles)} to column names, not {short(columns)}")
-    missing = [r for r in roles if r not in columns and r not in OPTIONAL_ROLES]
-    if missing:
-        raise ValueError(f"define.{name}.columns lacks {missing[0]!r}: name the column that holds it")
-    for role, column in columns.items():
-        several = role == "choices"
-        if several and not (isinstance(column, list | tuple) and len(column) > 1 and all(isinstance(x, str) for x in column)):
-            raise ValueError(f"define.{name}.columns.choices is {short(column)}; it must be a list of at least two column names")
-        if not several and not isinstance(column, str):
-            raise ValueError(f"define.{name}.columns.{role} is {short(column)}; it must be a column's name")
-
-
-def _check_values(name: str, row: dict) -> None:
-    for key in ("folder", "hub", "hub_config", "train", "score"):
-        if not isinstance(row.get(key), str | None) or (key in ("folder", "train") and key in row and not row[key]):
-            raise ValueError(f"define.{name}.{key} is {short(row[key])}; it must be text")
-    for key, allowed in (("labels", None), ("metrics", METRICS)):
-        values = row.get(key, [])
-        if not isinstance(values, list | tuple) or not all(isinstance(x, str) and (not allowed or x in allowed) for x in values):
-            raise ValueError(f"define.{name}.{key} is {short(values)}; it must be a list of {', '.join(allowed) if allowed else 'names'}")
-    if row["type"] == "sc" and len(row.get("labels", ())) < 2:
-        raise ValueError(f"define.{name}.labels must name at least two labels, in order of their numbers")
-    if "f1" in row.get("metrics", ()) and len(row.get("labels", ())) != 2:
-        raise ValueError(f"define.{name}.metrics: f1 is that of label 1 of two; this task has other labels")
-    if row.get("cut") not in ((None, *CUTS) if row["type"] == "qa" else (None,)):
-        raise ValueError(f"define.{name}.cut is {short(row['cut'])}; there is {', '.join(CUTS)}, for question answering")

@@ -99,7 +99,9 @@ def spread_table(questions: Sequence[Question], settings: dict[str, dict[int, st
     for setting, own in settings.items():
         if len(own) > 1:
             found = {score: [value(questions, run, score) for run in own.values()] for score in SCORES}
-            spread = {f"{score} (sd)": float(np.std(values, ddof=1)) for score, values in found.items() if None not in values}
+            spread = {
+                f"{score} (sd)": float(np.std(np.array(values, float), ddof=1)) for score, values in found.items() if None not in values
+            }
             rows.append({"setting": setting, "seeds": len(own), **spread})
     return rows
 
@@ -109,7 +111,9 @@ def example_table(questions: Sequence[Question], settings: dict[str, dict[int, s
     rows = []
     for example in paper.EXAMPLES:
         question = find(questions, example.title, example.words)
-        for setting, own in settings.items() if question else ():
+        if question is None:
+            continue
+        for setting, own in settings.items():
             said = [_said(question, run) for run in own.values()]
             counts = {kind: said.count(kind) for kind in (*KINDS, "nothing") if kind in said}
             row = {"example": example.gold, "setting": setting, "answers": ", ".join(f"{n} × {kind}" for kind, n in counts.items())}
@@ -152,7 +156,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _finished(study: Study, folder: Path) -> dict[str, Run]:
-    runs = {name: Run(config.run_dir) for name, config in study.configs(folder).items()}
+    runs = {name: Run(str(config.run_dir)) for name, config in study.configs(folder).items()}
     return {name: run for name, run in runs.items() if (run.path / "manifest.json").is_file() and run.finished}
 
 

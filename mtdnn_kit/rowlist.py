@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,12 @@ BLOCK = 2048  # rows that become columns in one go
 ROWS = {"qa": QARow, "sc": SCRow, "mcc": MCCRow}
 
 
-class Shared(Sequence):
+class Shared(Sequence[str]):
     """Texts of which many are equal: each different one once, and its number [N]."""
 
     def __init__(self, texts: Texts, numbers: np.ndarray):
-        self.texts, self.numbers, self.last = texts, numbers, (-1, "")
+        self.texts, self.numbers = texts, numbers
+        self.last = (-1, "")
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -35,7 +37,7 @@ class Shared(Sequence):
         return text
 
 
-class _Numbers(Sequence):
+class _Numbers(Sequence[int]):
     def __init__(self, values: np.ndarray):
         self.values = values
 
@@ -46,7 +48,7 @@ class _Numbers(Sequence):
         return int(self.values[i])
 
 
-class _Answers(Sequence):
+class _Answers(Sequence[tuple[tuple[int, str], ...]]):
     def __init__(self, sizes: np.ndarray, starts: np.ndarray, texts: Texts):
         self.ends, self.starts, self.texts = ends_of(sizes), starts, texts
 
@@ -57,40 +59,41 @@ class _Answers(Sequence):
         return tuple((int(self.starts[j]), self.texts[j]) for j in range(self.ends[i], self.ends[i + 1]))
 
 
-class _Choices(Sequence):
-    def __init__(self, texts: Texts, count: int):
-        self.texts, self.count = texts, count
+class _Choices(Sequence[tuple[str, ...]]):
+    def __init__(self, texts: Texts, each: int):
+        self.texts, self.each = texts, each
 
     def __len__(self) -> int:
-        return len(self.texts) // self.count
+        return len(self.texts) // self.each
 
     def __getitem__(self, i: int) -> tuple[str, ...]:
         i = range(len(self))[i]
-        return tuple(self.texts[i * self.count : (i + 1) * self.count])
+        return tuple(self.texts[i * self.each : (i + 1) * self.each])
 
 
 class RowList(Sequence):
     """Rows of a task type, made when asked for. `picks`: the numbers of those that are in the list, None for all."""
 
     def __init__(self, kind: str, arrays: dict[str, np.ndarray], picks: np.ndarray | None = None):
-        self.kind, self.arrays, self.picks, self.fields = kind, arrays, picks, FIELDS[kind](arrays)
+        self.kind, self.arrays, self.picks = kind, arrays, picks
+        self.fields = FIELDS[kind](arrays) if kind in FIELDS else _other_fields(kind, arrays)
 
     def __len__(self) -> int:
         return len(self.fields["id"]) if self.picks is None else len(self.picks)
 
-    def __getitem__(self, i: int | slice):
+    def __getitem__(self, i: int | slice) -> Any:
         if isinstance(i, slice):
             return [self[j] for j in range(len(self))[i]]
         i = range(len(self))[i]
         return ROWS[self.kind](*(field[i if self.picks is None else self.picks[i]] for field in self.fields.values()))
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: Any) -> bool:
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
     def __add__(self, other: Iterable) -> list:
         return [*self, *other]
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment] # as Python itself does it, written out
 
     @property
     def digest(self) -> str:
@@ -116,17 +119,39 @@ def _mcc_fields(a: dict[str, np.ndarray]) -> dict[str, Sequence]:
     return {"id": _Numbers(a["id"]), **named, "choices": choices, "label": _Numbers(a["label"])}
 
 
+class _Values(Sequence):
+    """One field of rows that are kept as JSON, as a row of another type is; what was a tuple is one."""
+
+    def __init__(self, lines: Texts, place: int):
+        self.lines, self.place = lines, place
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, i: int):
+        return _frozen(json.loads(self.lines[i])[self.place])
+
+
+def _frozen(value):
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _other_fields(kind: str, a: dict[str, np.ndarray]) -> dict[str, Sequence]:
+    """The fields of a registered type's rows (`tasks.register`)."""
+    return {name: _Values(texts("row", a), place) for place, name in enumerate(ROWS[kind]._fields)}
+
+
 FIELDS = {"qa": _qa_fields, "sc": _sc_fields, "mcc": _mcc_fields}
 
 
 def parts(kind: str, rows: Iterable) -> Parts:
     """Columns of rows, block by block, and last the sha256 of all of them, "digest"."""
-    digest, rows, seen = hashlib.sha256(), iter(rows), {"title": {}, "context": {}}
-    separator = ""
+    digest, rows, separator = hashlib.sha256(), iter(rows), ""
+    seen: dict[str, dict] = {"title": {}, "context": {}}
     while block := list(islice(rows, BLOCK)):
         digest.update((separator + "\n".join(map(json.dumps, block))).encode())
         separator = "\n"
-        yield _qa_parts(block, seen) if kind == "qa" else _other_parts(kind, block)
+        yield _qa_parts(block, seen) if kind == "qa" else _label_parts(kind, block) if kind in FIELDS else _line_parts(block)
     yield {"digest": np.frombuffer(digest.digest(), np.uint8)}
 
 
@@ -144,7 +169,12 @@ def _qa_parts(rows: list[QARow], seen: dict[str, dict]) -> dict[str, np.ndarray]
     return {**found, **text_parts("answer", [text for _, text in answers]), "answer_start": starts, "answers": counts}
 
 
-def _other_parts(kind: str, rows: list) -> dict[str, np.ndarray]:
+def _line_parts(rows: list) -> dict[str, np.ndarray]:
+    """Rows of a registered type, whose fields are JSON's values and tuples of them."""
+    return text_parts("row", [json.dumps(row) for row in rows])
+
+
+def _label_parts(kind: str, rows: list) -> dict[str, np.ndarray]:
     found = {name: np.array([getattr(row, name) for row in rows], np.int64) for name in ("id", "label")}
     for name in {"sc": ("first", "second"), "mcc": ("context", "start")}[kind]:
         if getattr(rows[0], name) is not None:
@@ -170,10 +200,10 @@ def pick(rows: Sequence, places: np.ndarray) -> Sequence:
 def shared(rows: Sequence, name: str) -> tuple[np.ndarray, Sequence[str]]:
     """The different texts of a field, in order of their first row, and each row's number among them, int32 [N]."""
     if not isinstance(rows, RowList):
-        numbers: dict[str, int] = {}
-        of = [numbers.setdefault(text, len(numbers)) for text in column(rows, name)]
-        return np.array(of, np.int32), list(numbers)
-    field = rows.fields[name]
+        known: dict[str, int] = {}
+        each = [known.setdefault(text, len(known)) for text in column(rows, name)]
+        return np.array(each, np.int32), list(known)
+    field: Any = rows.fields[name]  # Shared
     numbers = field.numbers if rows.picks is None else field.numbers[rows.picks]
     used, first, of = np.unique(numbers, return_index=True, return_inverse=True)
     order = np.argsort(first)
@@ -191,7 +221,7 @@ class Picked(Sequence):
     def __len__(self) -> int:
         return len(self.picks)
 
-    def __getitem__(self, i: int | slice):
+    def __getitem__(self, i: int | slice) -> Any:
         if isinstance(i, slice):
             return [self.items[j] for j in self.picks[i]]
         return self.items[self.picks[i]]

@@ -10,16 +10,16 @@ import inspect
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
 from mtdnn_kit.engines import ENGINES, SAID, Job
 from mtdnn_kit.links import own
 from mtdnn_kit.locks import held
-from mtdnn_kit.progress import Progress
+from mtdnn_kit.progress import Progress, State
 from mtdnn_kit.runs import Run
-from mtdnn_kit.standing import Standing, code, standings
-from mtdnn_kit.studies import Study, StudyError, default_folder
+from mtdnn_kit.standing import Standing, code, run_of, standings
+from mtdnn_kit.studies import Study, StudyError, default_folder, project_notebook
 
 NOTEBOOK = "notebooks/02_train.ipynb"
 IfChanged = Literal["refuse", "redo", "keep"]
@@ -32,7 +32,7 @@ def run_study(
     watch: Callable[[Progress], None] | None = None,
     engine: str = "local",
     if_changed: IfChanged = "refuse",
-    **options,
+    **options: Any,
 ) -> dict[str, Run]:
     """Runs what is not done yet; {name: finished run}.
 
@@ -41,19 +41,21 @@ def run_study(
     whose parameters, code or data are no longer those of today: "refuse", "redo" (delete it and run it again) or "keep" (take it as it
     is, or go on with it; never where a parameter has changed).
 
-    Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run), LockedError (the study is at
-    work already). At the end: StudyError with the error and the cell of each run that failed; the others are done then.
+    Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run, or no notebook to
+    run), LockedError (the study is at work already). At the end: StudyError with the error and the cell of each run that failed; the
+    others are done then.
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
     configs, start = study.configs(folder, changes), _engine(engine, options)
+    project_notebook(NOTEBOOK)
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder / ".lock", f"the study {study.name} is at work"):
         jobs, progress = _jobs(study, configs, if_changed), Progress(list(configs))
-        _follow(progress, {name: Run(config.run_dir) for name, config in configs.items()}, start, jobs, watch or (lambda _: None))
+        _follow(progress, {name: run_of(config) for name, config in configs.items()}, start, jobs, watch or (lambda _: None))
     failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
     if failed:
         raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
-    return {name: Run(config.run_dir) for name, config in configs.items()}
+    return {name: run_of(config) for name, config in configs.items()}
 
 
 def _engine(name: str, options: dict) -> Callable:
@@ -72,9 +74,7 @@ def _engine(name: str, options: dict) -> Callable:
 
 def _jobs(study: Study, configs: dict[str, Config], if_changed: str) -> list[Job]:
     """What is to be executed; folders that begin anew are cleared."""
-    notebook = resolve(NOTEBOOK)
-    if not notebook.is_file():
-        raise StudyError(f"{NOTEBOOK} is not in {project_root()}: run studies within the project's folder")
+    notebook = project_notebook(NOTEBOOK)
     now = code(notebook)
     found = standings(configs, now)
     _check_changed(study, found, if_changed)
@@ -82,11 +82,11 @@ def _jobs(study: Study, configs: dict[str, Config], if_changed: str) -> list[Job
     for name, stands in found.items():
         config = configs[name]
         if stands.changed and (stands.status == "new" or if_changed == "redo"):
-            shutil.rmtree(Run(config.run_dir).path)
+            shutil.rmtree(run_of(config).path)
         elif stands.status == "done":
             continue
-        own(Run(config.run_dir).path)
-        (Run(config.run_dir).path / SAID).unlink(missing_ok=True)
+        own(run_of(config).path)
+        (run_of(config).path / SAID).unlink(missing_ok=True)
         record = {"study": study.name, "run": name, "variant": planned[name].variant, "seed": config.seed, "code": now}
         jobs.append(Job(name, config, str(notebook), str(project_root()), record))
     return jobs
@@ -126,7 +126,7 @@ def _follow(progress: Progress, runs: dict[str, Run], start: Callable, jobs: lis
         engine.close()
 
 
-def _update(state, run: Run, ended: dict[str, str]) -> None:
+def _update(state: State, run: Run, ended: dict[str, str]) -> None:
     if state.status in ("done", "failed"):
         return
     if state.name in ended:

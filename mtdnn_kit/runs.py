@@ -18,6 +18,7 @@ from mtdnn_kit.folders import WriteError, write_folder, write_whole
 from mtdnn_kit.jsons import lines_of, read_json
 from mtdnn_kit.links import own
 from mtdnn_kit.registry import REST
+from mtdnn_kit.shown import run_html
 from mtdnn_kit.yamls import read_yaml, text_of
 
 COPY = "copy it again from where the run was made"
@@ -44,7 +45,13 @@ class Run:
         self.path = resolve(str(path))
 
     def __repr__(self) -> str:
-        return f"Run({self.name}: {self.manifest.get('status', 'unfinished')}, {', '.join(self.config['tasks'])})"
+        try:
+            return f"Run({self.name}: {self.manifest.get('status', 'unfinished')}, {', '.join(self.config['tasks'])})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"Run({self.name}: cannot be read)"
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     @property
     def name(self) -> str:
@@ -142,7 +149,7 @@ class Run:
         if not nbest and "qa" in self.types.values():
             raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
 
-        labels = [f"predictions/{task}.jsonl" for task in self.metrics if self.types.get(task) in ("sc", "mcc")]
+        labels = [f"predictions/{task}.jsonl" for task in self.metrics if self.types.get(task, "qa") != "qa"]
 
         def fill(partial: Path) -> None:
             (partial / "predictions").mkdir()

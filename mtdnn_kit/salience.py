@@ -57,7 +57,7 @@ def _gradient_input(model: Model, windows: Features, item: int, first: int, last
     """Gradient × input of start logit at position `first` + end logit at `last`, a value a position of the window `item`."""
     held, device = [], next(model.net.parameters()).device
 
-    def watch(module, args, output: torch.Tensor) -> torch.Tensor:
+    def watch(module: torch.nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor:
         held.append(output.detach().requires_grad_())
         return held[-1]
 

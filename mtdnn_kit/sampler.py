@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtdnn_kit.batches import generator
+from mtdnn_kit.shown import schedule_html
 
 BLOCK = 1024  # draws made at once
 MOST = 1e8  # steps that a schedule may be expected to have: it is held in memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Schedule:
     """Step k takes batch `batch[k]` of pass `pass_[k]` of task `tasks[task[k]]` in epoch `epoch[k]` (from 1); arrays [S], S steps."""
 
@@ -43,6 +44,12 @@ class Schedule:
     def passes(self) -> dict[str, int]:
         """Passes that each task began."""
         return {name: len(np.unique(self.pass_[self.task == i])) for i, name in enumerate(self.tasks)}
+
+    def __repr__(self) -> str:
+        return f"Schedule({len(self):,} steps: {', '.join(f'{name} {count:,}' for name, count in self.draws().items())})"
+
+    def _repr_html_(self) -> str:
+        return schedule_html(self)
 
 
 def weights(
@@ -70,7 +77,9 @@ def weights(
     return p / p.sum()
 
 
-def _weighted(types: Sequence[str], qa_weight: float, sharing: str) -> np.ndarray:
+def _weighted(types: Sequence[str], qa_weight: float | None, sharing: str | None) -> np.ndarray:
+    if qa_weight is None:
+        raise ValueError("qa_weight: sampler 'weighted' needs it: a probability")
     others = list(types[1:])
     share = [1.0] * len(others) if sharing == "dataset" else [1 / others.count(t) for t in others]
     rest = np.array(share) / sum(share) * (1 - qa_weight) if others else np.array([])

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import nct, t
 
+Statistic = Callable[[np.ndarray, np.ndarray], float]
+Groups = Sequence | np.ndarray  # labels of the items' passages
 _MOST = 2**20  # more seeds or passages than anyone has
 
 
@@ -68,7 +70,7 @@ class Needed:
     passages: int | None
 
 
-def contributions(outcomes: ArrayLike, groups: Sequence, statistic: Callable[[np.ndarray, np.ndarray], float] | None = None) -> np.ndarray:
+def contributions(outcomes: ArrayLike, groups: Groups, statistic: Statistic | None = None) -> np.ndarray:
     """Each passage's contribution [G] to one run's score, which is their mean; passages in the order of their labels' repr.
 
     outcomes [N] or [N, …], groups [N], statistic: as in significance.py. For a mean m: m + (G/N) · size_p · (mean_p − m), as of a ratio;

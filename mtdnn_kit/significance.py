@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import binom, norm, t
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
+Groups = Sequence | np.ndarray  # labels of the items' passages
 _BLOCK = 2**20  # entries of a block of resamples
 _EXACT = 12  # with at most so many passages that differ, every way to swap them is tried
 
@@ -69,7 +70,7 @@ class Difference:
 
 
 def difference(
-    a: ArrayLike, b: ArrayLike, groups: Sequence, statistic: Statistic | None = None, *, level: float = 0.95, draws: int = 0, seed: int = 0
+    a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, level: float = 0.95, draws: int = 0, seed: int = 0
 ) -> Difference:
     """Score of b minus score of a, outcomes [N] or [N, …] of the same items; groups [N]: labels of their passages.
 
@@ -88,7 +89,7 @@ def difference(
 
 
 def interval(
-    outcomes: ArrayLike, groups: Sequence, statistic: Statistic | None = None, *, level: float = 0.95, draws: int = 0, seed: int = 0
+    outcomes: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, level: float = 0.95, draws: int = 0, seed: int = 0
 ) -> Interval:
     """One model's score with its interval over passages, as for error bars. Arguments, coverage and errors as for `difference`."""
     passage, x = _items(groups, outcomes, mean=statistic is None)
@@ -97,7 +98,7 @@ def interval(
     return Interval(found, low, high, level, se, len(x), int(passage[-1]) + 1)
 
 
-def sign_flip(a: ArrayLike, b: ArrayLike, groups: Sequence, statistic: Statistic | None = None, *, draws: int = 0, seed: int = 0) -> float:
+def sign_flip(a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, draws: int = 0, seed: int = 0) -> float:
     """Two-sided p of the paired randomisation test: how often swapping the models' outcomes in whole passages gives as large a difference.
 
     With at most 12 passages that differ all 2^k swaps are tried; else `draws` random ones, and p = (1 + as large) / (1 + draws) (Phipson &
@@ -135,16 +136,16 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> tuple[int, int, float]:
 
 def holm(ps: Sequence[float]) -> list[float]:
     """The p-values of a study, each adjusted for all of them, in the given order (Holm 1979, step-down)."""
-    ps = np.asarray(ps, np.float64)
-    if ps.ndim != 1 or not ((ps >= 0) & (ps <= 1)).all():
-        raise ValueError(f"p-values must lie between 0 and 1: {ps.tolist()}")
-    order = np.argsort(ps, kind="stable")
-    adjusted = np.empty(len(ps))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(ps[order] * np.arange(len(ps), 0, -1)))
+    given = np.asarray(ps, np.float64)
+    if given.ndim != 1 or not ((given >= 0) & (given <= 1)).all():
+        raise ValueError(f"p-values must lie between 0 and 1: {given.tolist()}")
+    order = np.argsort(given, kind="stable")
+    adjusted = np.empty(len(given))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1)))
     return adjusted.tolist()
 
 
-def _items(groups: Sequence, *outcomes: ArrayLike, mean: bool) -> tuple[np.ndarray, ...]:
+def _items(groups: Groups, *outcomes: ArrayLike, mean: bool) -> tuple[np.ndarray, ...]:
     """Passages' numbers [N], in the order of their labels' repr, and the outcomes; items sorted by passage, then by outcomes."""
     arrays = [np.asarray(x, np.float64) for x in outcomes]
     labels = groups.tolist() if hasattr(groups, "tolist") else list(groups)

@@ -1,35 +1,37 @@
-"""Rows of a dataset from the Hugging Face hub, a local folder or the packaged sample: checked, then fingerprinted.
+"""Rows of a dataset from the Hugging Face hub, local files or the packaged sample: checked, then fingerprinted.
 
-A folder holds FOLDER/SPLIT.jsonl or .jsonl.gz: one JSON object a line, in the columns of the hub's dataset. Every row is checked
-before anything uses it, and the first that cannot be right stops the reading with a DataError that says where, what and what to do. What
-passed is kept as columns (`rowlist`) under the hash of the file's bytes, so that the same bytes are not read and checked again.
+A folder holds FOLDER/SPLIT.jsonl or .jsonl.gz, one JSON object a line in the columns of the hub's dataset, or another of `readers`'
+formats; a dataset of one's own may name its files instead, and have the rows that are scored cut from the others (`splitting`). Every row
+is checked before anything uses it, and the first that cannot be right stops the reading with a DataError that says where, what and what to
+do. What passed is kept as columns (`rowlist`) under the hash of the file's bytes, so that the same bytes are not read and checked again.
 Merely odd rows pass: empty questions, sentences and choices (355 of CODAH have an empty `sent1`), white space at the ends, repeated rows.
 This file does not know tokens, parameters or splits beyond their names, and how the hub is reached is `hub`'s business.
 """
 
-import gzip
 import hashlib
+import inspect
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from mtdnn_kit import fields, readers
 from mtdnn_kit.cache import code_of, kept, key_of
+from mtdnn_kit.columns import Parts
 from mtdnn_kit.hub import from_hub
 from mtdnn_kit.registry import Dataset
 from mtdnn_kit.rowlist import RowList, column, parts, pick
-from mtdnn_kit.rows import DataError, QARow, from_line, from_record, short
+from mtdnn_kit.rows import PARSERS, DataError, QARow, from_line, from_record, short
+from mtdnn_kit.splitting import sides, unit_of
 from mtdnn_kit.values import some
 
-CODE = ("sources", "hub", "rowlist", "rows", "registry", "columns", "jsons", "values")  # what makes columns of a file
-LONGEST = 64_000_000  # bytes of a row: what unpacks to more is no row
+CODE = (  # what makes columns of a file
+    "sources", "hub", "readers", "rowlist", "rows", "fields", "golds", "definitions", "registry", "splitting", "columns", "jsons", "values",
+)  # fmt: skip
+SAMPLE = files("mtdnn_kit") / "sample"
 CS224N_TITLES = (
     "Normans",
     "Computational_complexity_theory",
@@ -65,20 +67,26 @@ class Rows:
 
 
 def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False) -> Rows:
-    """The rows of a split; `data` is "sample", "hub" or a folder that holds FOLDER/SPLIT.jsonl or .jsonl.gz.
+    """The rows of a split; `data` is "sample", "hub" or a folder that holds FOLDER/SPLIT.jsonl or .jsonl.gz, or another format.
 
-    Of the hub's scored split, only the part that `dataset.cut` names, or, with `rest`, the other one: a second set to score on, untouched
-    by what was chosen on the first. Raises DataError: out of reach, missing, unreadable, a row at fault.
+    Where the dataset names files, those are read, whatever `data` says; where it is on the hub and not in the sample, the hub stands in
+    for that. Of the hub's scored split, only the part that `dataset.cut` names, or, with `rest`, the other one: a second set to score on,
+    untouched by what was chosen on the first. Raises DataError: out of reach, missing, unreadable, a row at fault.
     """
-    if data == "hub":
-        where = origin = " ".join(filter(None, ("hub", dataset.hub, dataset.hub_config, split)))
-        records = from_hub(task, dataset, split)
-        arrays = kept(_key_of_hub(dataset, split, records), lambda: parts(dataset.type, _checked(dataset, records, where)))
+    ratio, stored = dataset.validation_ratio, dataset.train if dataset.validation_ratio else split
+    hub = not dataset.files and (data == "hub" or (data == "sample" and bool(dataset.hub) and not (SAMPLE / dataset.folder).is_dir()))
+    if hub:
+        where = origin = " ".join(filter(None, ("hub", dataset.hub, dataset.hub_config, stored)))
+        records = from_hub(task, dataset, stored)
+        arrays = kept(_key_of_hub(dataset, stored, records), lambda: _arrays(dataset, records, where))
     else:
-        where, origin, file = _from_folder(dataset, split, data)
+        where, origin, file = _named_file(dataset, stored) if dataset.files else _from_folder(dataset, stored, data)
         arrays = _read(dataset, file, where)
     rows = RowList(dataset.type, arrays)
-    if data == "hub" and split == dataset.score and dataset.cut:
+    if ratio:
+        rows = pick(rows, sides(arrays["unit"], ratio, where)[int(split == dataset.score)])
+        origin += f" ({ratio:g} of it)" if split == dataset.score else f" (without {ratio:g} of it)"
+    if hub and split == dataset.score and dataset.cut:
         rows, origin = CUTS[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
     return Rows(task, split, origin, rows, _fingerprint(rows))
 
@@ -111,27 +119,31 @@ def _fingerprint(rows: RowList) -> str:
     return hashlib.sha256("\n".join(map(json.dumps, rows)).encode()).hexdigest()[:16]
 
 
-def _read(dataset: Dataset, file, where: str) -> dict[str, np.ndarray]:
+def _read(dataset: Dataset, file: Path, where: str) -> dict[str, np.ndarray]:
     """The columns of a file: those that are kept for its bytes, or else read, checked and kept. Raises DataError."""
-    with _open(file, where) as opened:
-        key = _key(dataset, file=hashlib.file_digest(opened, "sha256").hexdigest(), compressed=file.name.endswith(".gz"))
-    return kept(key, lambda: parts(dataset.type, _checked(dataset, _lines(file, where), where)))
+    with readers.opened(file, where) as opened:
+        key = _key(dataset, file=hashlib.file_digest(opened, "sha256").hexdigest(), format=readers.suffix_of(file.name))
+    return kept(key, lambda: _arrays(dataset, _records(dataset, file, where), where))
 
 
-@contextmanager
-def _open(file, where: str) -> Iterator[BinaryIO]:
-    """The file's bytes as they are. Raises DataError for one that cannot be opened or read."""
-    try:
-        with file.open("rb") as opened:
-            yield opened
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{where}: truncated or not gzip ({error}): copy it again, or drop .gz from its name if it is plain text") from None
-    except OSError as error:
-        raise DataError(f"{where}: cannot be read ({error.strerror}): it must be a file that you may read") from None
+def _records(dataset: Dataset, file: Path, where: str) -> Iterator[dict | bytes]:
+    records = readers.read(file, where, dataset.quoted)
+    return (fields.from_text(dataset, record) for record in records) if readers.holds_text_alone(file.name) else records
+
+
+def _arrays(dataset: Dataset, records: Iterable, where: str) -> Parts:
+    """The checked rows as columns; where a part of them is to be cut off, also what each may not be parted from."""
+    units: list[int] | None = [] if dataset.validation_ratio else None
+    yield from parts(dataset.type, _checked(dataset, records, where, units))
+    if units is not None:
+        yield {"unit": np.array(units, np.uint64)}
 
 
 def _key(dataset: Dataset, **content) -> str:
-    return key_of("rows", dataset=asdict(dataset), code=code_of(*CODE), **content)
+    """Whatever the columns depend on: a file's content, not its place; the code that reads it, and the parser of a type of one's own."""
+    parser = Path(inspect.getfile(PARSERS[dataset.type])).read_bytes()
+    what = {key: value for key, value in asdict(dataset).items() if key != "files"}
+    return key_of("rows", dataset=what, code=code_of(*CODE), parser=hashlib.sha256(parser).hexdigest(), **content)
 
 
 def _key_of_hub(dataset: Dataset, split: str, records) -> str | None:
@@ -143,10 +155,21 @@ def _key_of_hub(dataset: Dataset, split: str, records) -> str | None:
     return _key(dataset, split=split, files=digests, rows=len(records)) if digests else None
 
 
+def _named_file(dataset: Dataset, split: str) -> tuple[str, str, Path]:
+    """As `_from_folder`, of a dataset that names its files."""
+    file = Path(dataset.files[split])
+    if not file.is_file():
+        raise DataError(f"{file}: there is no such file. Correct `files` (a relative path starts at the project's folder).")
+    return str(file), f"file {file.parent.name}/{file.name}", file
+
+
 def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Path]:
     """How errors name the file, the origin, and the file."""
-    root = files("mtdnn_kit") / "sample" if data == "sample" else Path(data)
-    remedy = f'Set `data:` to a folder that holds {dataset.folder}/{split}.jsonl.gz (or .jsonl), to "hub" or to "sample".'
+    root = SAMPLE if data == "sample" else Path(data)
+    remedy = (
+        f'Set `data:` to a folder that holds {dataset.folder}/{split}.jsonl.gz (or .jsonl, .csv, .tsv, .parquet, .json), to "hub" or to '
+        '"sample".'
+    )
     for folder, name in ((root, data), (root / dataset.folder, f"{data}/{dataset.folder}")):
         if not folder.is_dir():
             raise DataError(f"{name}: there is no such folder. {remedy}")
@@ -154,49 +177,41 @@ def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Pat
         there = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
     except OSError as error:
         raise DataError(f"{name}: the folder cannot be read ({error.strerror}). {remedy}") from None
-    found = [file for file in (f"{split}.jsonl.gz", f"{split}.jsonl") if file in there]
+    found = [file for file in readers.named(split) if file in there]
     if not found:
         raise DataError(f"{name}: neither {split}.jsonl.gz nor {split}.jsonl is there, but {some(there) or 'nothing'}. {remedy}")
     if len(found) > 1:
         raise DataError(f"{name}: both {found[0]} and {found[1]} are there, and it is not clear which is meant: remove one")
+    if dataset.validation_ratio and (other := [file for file in readers.named(dataset.score) if file in there]):
+        raise DataError(
+            f"{name}: {other[0]} is there, yet validation_ratio cuts the scored rows from {found[0]}: leave validation_ratio out"
+        )
     where, base = f"{name}/{found[0]}", root.name if data == "sample" else Path(data).resolve().name
     return where, "sample" if data == "sample" else f"folder {base}/{dataset.folder}/{found[0]}", folder / found[0]
 
 
-def _lines(file, where: str) -> Iterator[bytes]:
-    """Lines are cut at line feeds only, not at U+2028 and the like; empty ones at the end do not count. Raises DataError."""
-    empty: list[bytes] = []
-    with _open(file, where) as opened:
-        lines = gzip.GzipFile(fileobj=opened) if file.name.endswith(".gz") else opened
-        for number, line in enumerate(iter(partial(lines.readline, LONGEST + 1), b""), 1):
-            if len(line) > LONGEST:
-                raise DataError(f"{where}, row {number}: it has more than {LONGEST:,} bytes: is each row on a line of its own?")
-            if line.strip(b" \t\r\n"):
-                yield from empty
-                yield line.rstrip(b"\n")
-            elif not empty:  # the first is enough to stop the reading
-                empty = [line]
-
-
-def _checked(dataset: Dataset, records: Iterable, where: str) -> Iterator:
-    """The rows of `records` (dicts, or lines of JSON), each checked. Raises DataError."""
-    seen, number = {}, 0
-    for number, record in enumerate(records, 1):
+def _checked(dataset: Dataset, records: Iterable, where: str, units: list[int] | None) -> Iterator:
+    """The rows of `records` (dicts, or lines of JSON), each checked. Raises DataError. units: takes each row's unit, where it is a list."""
+    seen, number, choices = {}, 0, None
+    for number, line in enumerate(records, 1):
+        record = line
         try:
-            row = from_record(dataset, from_line(record) if isinstance(record, bytes) else record, number - 1)
+            record = from_line(line) if isinstance(line, bytes) else line
+            row = from_record(dataset, record, number - 1)
             if dataset.type == "qa" and seen.setdefault(row.id, number) != number:
                 raise DataError(f"id {short.repr(row.id)} is already that of row {seen[row.id]}: give each question an id of its own")
+            if dataset.type == "mcc" and len(row.choices) != (choices := choices or len(row.choices)):
+                raise DataError(f"{len(row.choices)} choices, where the first row has {choices}: each row needs as many; remove the others")
+            if units is not None:
+                units.append(unit_of(dataset, record, row))
         except DataError as error:
             raise DataError(f"{where}, row {number}{_named(dataset, record)}: {error}") from None
         yield row
     if not number:
-        raise DataError(f"{where}: no rows in it: each row is a JSON object on a line of its own")
+        raise DataError(f"{where}: no rows in it: each row is a JSON object on a line of its own, or a line of a table below its header")
 
 
 def _named(dataset: Dataset, record: dict | bytes) -> str:
     """A question's id, where it can be read, for an error's message."""
-    try:
-        found = (from_line(record) if isinstance(record, bytes) else record).get(dataset.columns.get("id"))
-    except DataError:
-        found = None
+    found = record.get(dataset.columns.get("id")) if isinstance(record, dict) else None
     return f" (id {short.repr(found)})" if isinstance(found, str) else ""

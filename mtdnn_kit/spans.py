@@ -8,7 +8,7 @@ Shapes: T tokens, N texts, R answers, W windows.
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from mtdnn_kit.columns import ends_of
 NULL = 0  # the position of [CLS]
 MOST = 1 << 20  # tokens that are looked at in one go
 SPACES = np.array([i for i in range(0x3001) if chr(i).isspace()], np.uint32)  # there are none beyond
+Count = TypeVar("Count", int, np.ndarray)
 
 
 class Frame(NamedTuple):
@@ -41,7 +42,7 @@ class Tokens(NamedTuple):
     ends: np.ndarray
 
 
-def pair_frame(tokenizer) -> Frame:
+def pair_frame(tokenizer: Any) -> Frame:
     """How `tokenizer` puts a pair together, read off an example. Raises ValueError where `[CLS]` would not come first."""
     pair = tokenizer("a", "b", return_token_type_ids=True)
     ids, part, types = pair["input_ids"], pair.sequence_ids(0), pair["token_type_ids"]
@@ -53,7 +54,7 @@ def pair_frame(tokenizer) -> Frame:
     return Frame(prefix, middle, suffix, tuple(types[i] for i in at))
 
 
-class TokenList(Sequence):
+class TokenList(Sequence[Tokens]):
     """The tokens of N texts as flat arrays; item i is text i's `Tokens`, no copy. ends [N + 1]: where each begins, and the last ends."""
 
     def __init__(self, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray, sizes: np.ndarray):
@@ -67,22 +68,31 @@ class TokenList(Sequence):
         return Tokens(*(part[self.ends[i] : self.ends[i + 1]] for part in self.flat))
 
 
-def tokenize(tokenizer, texts: Sequence[str]) -> TokenList:
+def tokenize(tokenizer: Any, texts: Sequence[str]) -> TokenList:
     """Tokens of each text, without special tokens, however long it is."""
     made = _backend(tokenizer).encode_batch(list(texts), add_special_tokens=False)
     sizes = np.array([len(encoding) for encoding in made], np.int64)
     ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in made), np.int32, sizes.sum())
     pairs = chain.from_iterable(encoding.offsets for encoding in made)
     offsets = np.fromiter(chain.from_iterable(pairs), np.int32, 2 * sizes.sum()).reshape(-1, 2)
+    if (mark := _space_mark(tokenizer)) is not None:
+        offsets[ids == mark, 1] = offsets[ids == mark, 0]
     return TokenList(ids, *_trimmed(texts, offsets, sizes), sizes)
 
 
-def token_ids(tokenizer, texts: Sequence[str]) -> list[list[int]]:
+def _space_mark(tokenizer: Any) -> int | None:
+    """The id of sentencepiece's ▁ where it stands for a space: alone before a word, it claims the word's first letter, which it lacks."""
+    backend = tokenizer.backend_tokenizer
+    mark = backend.token_to_id("▁")
+    return mark if mark is not None and not backend.decode([mark]).strip() else None
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """The ids alone, which is faster."""
     return [encoding.ids for encoding in _backend(tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
-def _backend(tokenizer):
+def _backend(tokenizer: Any) -> Any:
     """The tokenizer that does the work, not cutting and not padding, whatever it was last told."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
@@ -93,7 +103,8 @@ def _backend(tokenizer):
 def _trimmed(texts: Sequence[str], offsets: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and last character of tokens without the white space at their ends; offsets [T, 2] within each text; sizes [N]: its tokens."""
     letters = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
-    before = np.repeat(ends_of([len(text) for text in texts])[:-1], sizes)  # characters of the texts before a token's own
+    lengths = np.array([len(text) for text in texts], np.int64)
+    before = np.repeat(ends_of(lengths)[:-1], sizes)  # characters of the texts before a token's own
     starts, ends = offsets[:, 0] + before, offsets[:, 1] + before
     place, space = np.arange(len(letters) + 1), np.append(np.isin(letters, SPACES), False)
     ahead = np.minimum.accumulate(np.where(space, len(letters), place)[::-1])[::-1]  # the next character that is none, from each on
@@ -103,8 +114,8 @@ def _trimmed(texts: Sequence[str], offsets: np.ndarray, sizes: np.ndarray) -> tu
     return (starts - before).astype(np.int32), (ends - before).astype(np.int32)
 
 
-def context_room(max_length: int, question_tokens: int, frame: Frame) -> int:
-    """Context tokens that fit beside a question of so many tokens."""
+def context_room(max_length: int, question_tokens: Count, frame: Frame) -> Count:
+    """Context tokens that fit beside a question of so many tokens, or beside each of several [N]."""
     return max_length - question_tokens - frame.size
 
 

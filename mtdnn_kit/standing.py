@@ -48,9 +48,16 @@ def differing(one: dict[str, str], two: dict[str, str]) -> list[str]:
     return sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
 
 
+def run_of(config: Config) -> Run:
+    """The folder of a planned run. Raises ConfigError where its parameters name none."""
+    if config.run_dir is None:
+        raise ConfigError("run_dir: a run of a study needs a folder of its own")
+    return Run(config.run_dir)
+
+
 def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str, Standing]:
     """Where each run stands. Reads the rows that finished and begun runs were made with, in a process of its own."""
-    runs = {name: Run(config.run_dir) for name, config in configs.items()}
+    runs = {name: run_of(config) for name, config in configs.items()}
     there = {name: run for name, run in runs.items() if (run.path / "manifest.json").exists()}
     rows = _fingerprints([source for name in there for source in _sources(configs[name])])
     found = {name: Standing("new") for name in configs}

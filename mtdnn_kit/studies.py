@@ -1,4 +1,4 @@
-"""A study file → named runs with full parameters. Runs nothing, and reads no run folder.
+"""A study file → named runs with full parameters. Runs nothing, and reads no run folder but to show, in a notebook, what is finished.
 
 A study varies parameters around a base file to answer one question, which the file's first comment asks:
 
@@ -22,6 +22,8 @@ from pathlib import Path
 
 from mtdnn_kit.config import Config, from_file, project_root, resolve
 from mtdnn_kit.paper import TABLES
+from mtdnn_kit.runs import Run
+from mtdnn_kit.shown import study_html
 from mtdnn_kit.values import ConfigError, nearest, short, some
 from mtdnn_kit.variants import NAME, OURS, RUNS, compared, expand, parameters, score_list, seed_list, slug
 from mtdnn_kit.yamls import YamlError, read_yaml, text_of
@@ -67,7 +69,7 @@ class Study:
         """The study's runs by name, variant by variant, and within it seed by seed."""
         made = {}
         for variant, changes in self.variants.items():
-            for seed in self.seeds or [None]:
+            for seed in [*(self.seeds or ())] or [None]:
                 name = variant if seed is None else f"{variant} seed {seed}"
                 made[name] = Planned(name, variant, seed, {**self.fixed, **changes, **({} if seed is None else {"seed": seed})})
         return made
@@ -99,6 +101,10 @@ class Study:
                 raise ConfigError(f"{self.name}: runs {same} and {name} have the same parameters; leave one out")
         return made
 
+    def _repr_html_(self) -> str:
+        folder = default_folder(self)
+        return study_html(self, {name: _status(Run(folder / slug(name))) for name in self.runs}, Run(folder).name)
+
     def _check_changes(self, changes: dict) -> None:
         if not isinstance(changes, dict):
             raise ConfigError(
@@ -109,9 +115,27 @@ class Study:
                 raise ConfigError(f"changes: {key} is set by the study {self.name} itself; leave it out")
 
 
+def _status(run: Run) -> str:
+    try:
+        return "finished" if run.finished else "begun" if (run.path / "manifest.json").exists() else "not begun"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "cannot be read"
+
+
 def default_folder(study: Study) -> Path:
     """Where a study's runs go if nothing else is said: below $MTDNN_RUNS or runs/, in a folder of the study's name."""
     return resolve(os.environ.get("MTDNN_RUNS", "runs")) / study.name
+
+
+def project_notebook(name: str) -> Path:
+    """A notebook of the project, e.g. "notebooks/02_train.ipynb". Raises StudyError where there is none, as beside an installed package."""
+    path = resolve(name)
+    if not path.is_file():
+        raise StudyError(
+            f"{name} is not in {project_root()}: a study executes the notebooks, which no installed package holds. Run it in the project's "
+            "folder (a clone), or copy its notebooks/ to where you are; `train` needs none of them"
+        )
+    return path
 
 
 def read_study(path: str | Path) -> Study:

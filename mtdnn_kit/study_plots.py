@@ -4,10 +4,12 @@ Computes nothing that is reported; colours, lines and marks are those of `plots`
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtdnn_kit.plots import COLOURS, LINES, MARKERS, STYLE, detached, running_error, running_mean
@@ -33,12 +35,12 @@ def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], 
     return detached(figure)
 
 
-def _points(axes, scores: dict[str, dict], settings: Sequence[str]) -> None:
+def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> None:
     for i, key in enumerate(("f1", "em")):
         at = [k for k, name in enumerate(settings) if name in scores]
         values = [scores[settings[k]][key] for k in at]
         ends = [[scores[settings[k]].get(f"{key}_{end}") for k in at] for end in ("low", "high")]
-        style = dict(color=COLOURS[i], ls=LINES[i], marker="os"[i], ms=6)
+        style: dict[str, Any] = dict(color=COLOURS[i], ls=LINES[i], marker="os"[i], ms=6)
         beside = np.array(at) + 0.06 * (2 * i - 1)  # so that the intervals of EM and F1 do not hide each other
         axes.plot(beside, values, label=key.upper(), **style)
         if at and None not in ends[0]:
@@ -103,10 +105,11 @@ class LiveStudy:
     def __init__(self, every: float = 2.0):
         from IPython.display import display
 
-        self.every, self.drawn, self.shown = every, 0.0, None
+        self.every, self.drawn = every, 0.0
+        self.shown: list[tuple[str, int]] | None = None
         self.output = display(study_figure([]), display_id=True)
 
-    def __call__(self, progress) -> None:
+    def __call__(self, progress: Any) -> None:
         now = [(state.status, state.steps) for state in progress.states]
         if now != self.shown and (progress.over or time.perf_counter() - self.drawn >= self.every):
             self.shown, self.drawn = now, time.perf_counter()
@@ -153,7 +156,7 @@ def _number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _mean(values) -> float:
+def _mean(values: Iterable[float | None]) -> float:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else np.nan
 

@@ -38,14 +38,16 @@ def score_table(questions: Sequence[Question], settings: dict[str, dict[int, str
         if paper:
             said = paper.get(name, (None, None))
             row |= {"paper EM": said[0], "paper F1": said[1]}
-            row["paper ΔF1"] = said[1] - paper[first][1] if name != first and name in paper and first in paper else None
+            gap = name != first and name in paper and first in paper
+            row["paper ΔF1"] = paper[name][1] - paper[first][1] if gap else None
         rows.append(row)
     return [*rows, *floors([q.row for q in questions])]
 
 
 def _mean(questions: Sequence[Question], runs: dict[int, str], score: str) -> float | None:
     own = [value(questions, run, score) for run in runs.values()]
-    return None if None in own else sum(own) / len(own)
+    known = [x for x in own if x is not None]
+    return sum(known) / len(known) if len(known) == len(own) else None
 
 
 def alone(runs: dict[str, Run]) -> dict[str, dict[int, str]]:
@@ -159,7 +161,7 @@ def choice_table(runs: dict[str, Run], task: str = "squad", score: str = "f1") -
     scores = {part: {name: run.metrics[part][score] for name, run in runs.items()} for part in (task, task + REST)}
     if any(value is None for part in scores.values() for value in part.values()):
         raise CompareError(f"{score}: not every run has it; choose by em or f1")
-    best = {part: max(found, key=found.get) for part, found in scores.items()}
+    best = {part: max(found, key=found.__getitem__) for part, found in scores.items()}
     rows = []
     for name in runs:
         chosen = [part for part in scores if best[part] == name]

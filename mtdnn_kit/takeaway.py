@@ -28,7 +28,7 @@ def as_markdown(item: Question | Item) -> str:
     return "\n\n".join([*texts, table])
 
 
-def _cell(value) -> str:
+def _cell(value: object) -> str:
     return "" if value is None else plain(value) if isinstance(value, str) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

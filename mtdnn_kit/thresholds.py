@@ -6,7 +6,7 @@ Knows no model, no text and no file. Scores are in percent where not said otherw
 
 import numpy as np
 
-from mtdnn_kit.metrics import percent
+from mtdnn_kit.metrics import mean_percent, percent
 
 
 def score_at(threshold: float, span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> float:
@@ -14,7 +14,7 @@ def score_at(threshold: float, span: np.ndarray, nothing: np.ndarray, diff: np.n
 
     span, nothing [N]: scores, 0 to 1, of the best span and of answering nothing; diff [N]: null − best.
     """
-    return percent(np.where(np.asarray(diff) > threshold, nothing, span))
+    return mean_percent(np.where(np.asarray(diff) > threshold, nothing, span))
 
 
 def best_threshold(span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> tuple[float, float]:

@@ -41,10 +41,12 @@ def parameters(where: str, value: object, seeds: list | None) -> dict:
 
 def seed_list(value: object) -> list[int] | None:
     """Different whole numbers, or None."""
-    whole = isinstance(value, list) and value and all(type(seed) is int and 0 <= seed < WIDEST for seed in value)
-    if value is not None and not (whole and len(set(value)) == len(value)):
+    if value is None:
+        return None
+    seeds = value if isinstance(value, list) else []
+    if not seeds or not all(type(seed) is int and 0 <= seed < WIDEST for seed in seeds) or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is {short(value)}; it must be a list of different whole numbers, e.g. [0, 1, 2]")
-    return value
+    return seeds
 
 
 def score_list(value: object) -> tuple[str, ...]:

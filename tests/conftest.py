@@ -1,8 +1,10 @@
 """What the tests share: tiny encoders of several families, made here, and small configurations on the packaged sample."""
 
+import json
 import os
 import tempfile
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -91,10 +93,29 @@ def cased():
     )
 
 
-@pytest.fixture(scope="session", params=["uncased", "cased", "byte level"])
+def pieces(special: list[str]) -> list[tuple[str, float]]:
+    """A small Unigram vocabulary as sentencepiece makes it, ▁ for a space; special tokens first."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    texts = [(ROOT / "mtdnn_kit" / "sample" / "squad" / "train.jsonl").read_text()[:40_000]]
+    tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token=special[1]))
+    return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+
+
+def albert():
+    """ALBERT's own tokenizer: sentencepieces, lower case, several of whose tokens may share a character."""
+    return transformers.AlbertTokenizer(vocab=pieces(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]))
+
+
+def deberta():
+    """DeBERTa-v3's own tokenizer: sentencepieces that keep capitals, and whose offsets hold the space before a word."""
+    return transformers.DebertaV2Tokenizer(vocab=pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+
+
+@pytest.fixture(scope="session", params=["uncased", "cased", "byte level", "albert", "deberta"])
 def any_tokenizer(request, tokenizer):
-    """The default encoder's wordpieces; cased ones; byte-level ones without token types, several of which may share a character."""
-    others = {"cased": cased, "byte level": lambda: byte_level(("<s>", "</s>", "<pad>", "<unk>"))}
+    """The default encoder's wordpieces; cased ones; byte-level ones without token types, several of which may share a character; pieces."""
+    others = {"cased": cased, "byte level": lambda: byte_level(("<s>", "</s>", "<pad>", "<unk>")), "albert": albert, "deberta": deberta}
     return others[request.param]() if request.param in others else tokenizer
 
 
@@ -113,19 +134,44 @@ def make_encoder(folder: Path, config, tokenizer) -> str:
     return str(folder)
 
 
+FAMILIES = ("bert", "distilbert", "roberta", "modernbert", "electra", "albert", "deberta-v2")  # MiniLM is a BERT
+
+
 @pytest.fixture(scope="session")
 def families(tmp_path_factory, tiny, tokenizer) -> dict[str, str]:
-    """Folders of tiny encoders of four families."""
+    """Folders of tiny encoders, one a family: with token types or none, other special tokens, position limits and kinds of tokenizer."""
     roberta = byte_level(("<s>", "</s>", "<pad>", "<unk>"))
     modern = byte_level(("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
+    electra = transformers.ElectraTokenizer(vocab=cased().get_vocab(), do_lower_case=False)
     ids = dict(pad_token_id=2, cls_token_id=0, bos_token_id=0, eos_token_id=1, sep_token_id=1)
     distil = dict(dim=32, n_layers=2, n_heads=2, hidden_dim=48, vocab_size=len(tokenizer), max_position_embeddings=514)
+    narrow = {**DIMENSIONS, "embedding_size": 16, "max_position_embeddings": 140}
+    relative = dict(relative_attention=True, position_biased_input=False, pos_att_type=["c2p", "p2c"], position_buckets=16)
+    relative |= dict(share_att_key=True, norm_rel_ebd="layer_norm", type_vocab_size=0)  # as DeBERTa-v3 has it
     made = {
         "distilbert": (transformers.DistilBertConfig(**distil), tokenizer),
         "roberta": (transformers.RobertaConfig(vocab_size=len(roberta), type_vocab_size=1, **DIMENSIONS, **ids), roberta),
         "modernbert": (transformers.ModernBertConfig(vocab_size=len(modern), **DIMENSIONS, **ids), modern),
+        "electra": (transformers.ElectraConfig(vocab_size=len(electra), **narrow), electra),
+        "albert": (transformers.AlbertConfig(vocab_size=400, **narrow, pad_token_id=0, bos_token_id=2, eos_token_id=3), albert()),
+        "deberta-v2": (transformers.DebertaV2Config(vocab_size=400, **DIMENSIONS, **relative), deberta()),
     }
     return {"bert": tiny, **{name: make_encoder(tmp_path_factory.mktemp(name), *parts) for name, parts in made.items()}}
+
+
+@pytest.fixture(scope="session")
+def trained(families, tmp_path_factory):
+    """trained(family): its run of a few steps on the packaged sample, each task in turn, with the tiny encoder; made once."""
+    from mtdnn_kit import train
+
+    @cache
+    def make(family: str):
+        settings = dict(sampler="round_robin", qa_weight=None, sharing=None, max_steps=8, batch_size=4, max_length=96, overlap=10)
+        limits = dict(train_limit=40, eval_limit=6, precision="fp32", device="cpu", threads=1, log_every=4)
+        folder = str(tmp_path_factory.mktemp("trained") / family)
+        return train(Config(run_dir=folder, encoder=families[family], tasks=["squad", "swag", "cola", "mrpc"], **settings, **limits))
+
+    return make
 
 
 @pytest.fixture
@@ -173,14 +219,16 @@ def plain_answers(model, tokenizer, records: list[dict], threshold: float, max_l
         nulls, best = [], None
         for w in range(len(coded["input_ids"])):
             start, end, part = out.start_logits[w].tolist(), out.end_logits[w].tolist(), coded.sequence_ids(w)
+            tokens, places = tokenizer.convert_ids_to_tokens(coded["input_ids"][w].tolist()), coded["offset_mapping"][w].tolist()
+            able = [p == 1 and t != "▁" and bool(record["context"][a:b].strip()) for p, t, (a, b) in zip(part, tokens, places, strict=True)]
             nulls.append(start[0] + end[0])
             for i in range(len(start)):
                 for j in range(i, min(i + max_answer, len(start))):
-                    if part[i] == part[j] == 1:
-                        span = (-(start[i] + end[j]), int(coded["offset_mapping"][w][i][0]), int(coded["offset_mapping"][w][j][1]))
+                    if able[i] and able[j]:
+                        span = (-(start[i] + end[j]), places[i][0], places[j][1])
                         best = span if best is None else min(best, span)
         score, a, b = best
-        found[record["id"]] = record["context"][a:b] if min(nulls) + score <= threshold else ""
+        found[record["id"]] = record["context"][a:b].strip() if min(nulls) + score <= threshold else ""
     return found
 
 

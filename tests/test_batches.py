@@ -57,3 +57,10 @@ def test_the_partial_batch_is_no_fixed_place_for_long_items():
     lengths = np.arange(1, 102)
     last = [batches(seed, "squad", 0, lengths, 10)[-1].item() for seed in range(400)]
     assert 35 < np.mean(last) < 65 and len(set(last)) > 80
+
+
+def test_long_batches_come_at_any_time_of_a_pass():
+    """The place of the longest items among 25 batches: uniform, whatever the seed; 5 standard errors."""
+    lengths = np.arange(400)
+    places = [next(i for i, b in enumerate(batches(seed, "squad", 0, lengths, 16)) if 399 in b) for seed in range(200)]
+    assert abs(np.mean(places) - 12) < 5 * np.sqrt((25**2 - 1) / 12 / 200) and len(set(places)) == 25

@@ -13,7 +13,8 @@ from conftest import ROOT, plain_answers
 from mtdnn_kit import Config, ConfigError, Run, RunError, ask, import_run, train
 from mtdnn_kit.compare import CompareError, named, pair
 from mtdnn_kit.encoders import EncoderError
-from mtdnn_kit.model import export, load_model
+from mtdnn_kit.exports import write_task
+from mtdnn_kit.model import load_model
 
 SMALL = dict(max_length=96, overlap=10, device="cpu", precision="fp32")
 
@@ -95,7 +96,7 @@ def test_what_cannot_be_meant_is_said(tmp_path, answers):
 def exported(tmp_path, config) -> tuple[Run, Path]:
     """A run and its question-answering model as transformers itself would have written it."""
     run = train(config(tasks=["squad"], qa_weight=1.0, eval_limit=None, threshold_articles=["Cork", "Tea"], run_dir=str(tmp_path / "mine")))
-    export(*load_model(run.path / "model"), "squad", tmp_path / "model")
+    write_task(*load_model(run.path / "model"), "squad", tmp_path / "model")
     return run, tmp_path / "model"
 
 

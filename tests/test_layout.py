@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 
 import pytest
 from conftest import ROOT
@@ -10,6 +11,11 @@ PACKAGE = ROOT / "mtdnn_kit"
 # Each module and what of ours it may import: data flows one way.
 ALLOWED = {
     "registry": "values",
+    "definitions": "registry values",
+    "fields": "definitions jsons registry values",
+    "golds": "fields registry",
+    "readers": "fields jsons values",
+    "splitting": "fields registry",
     "values": "",
     "yamls": "",
     "jsons": "",
@@ -20,18 +26,19 @@ ALLOWED = {
     "spans": "columns",
     "decoding": "",
     "edits": "",
-    "rows": "jsons registry values",
+    "rows": "jsons registry values fields golds",
     "rowlist": "columns rows",
-    "config": "registry values yamls",
+    "config": "registry values yamls definitions",
     "folders": "",
     "links": "values",
-    "runs": "config folders links registry jsons runfiles yamls",
+    "runs": "config folders links registry jsons runfiles yamls shown",
     "nbest": "runs jsons",
     "hub": "registry rows",
     "encoders": "config hub",
+    "shown": "",
     "devices": "config",
     "locks": "",
-    "sources": "cache hub registry rowlist rows values",
+    "sources": "cache hub registry rowlist rows values columns fields readers splitting",
     "runfiles": "values",
     "slices": "metrics rows",
     "tasks.padding": "",
@@ -40,17 +47,21 @@ ALLOWED = {
     "tasks.mcc": "columns rowlist rows tasks.labels tasks.padding tasks.sc",
     "tasks.answers": "decoding metrics rows thresholds",
     "tasks.qa": "columns decoding rowlist rows spans tasks.answers tasks.padding",
-    "tasks": "tasks",
+    "tasks": "registry rowlist rows tasks",
     "batches": "",
-    "sampler": "batches",
+    "sampler": "batches shown",
     "dropout": "",
-    "model": "dropout encoders tasks",
+    "model": "dropout encoders spans tasks",
     "optim": "",
     "parallel": "batches config",
     "preparation": "cache config parallel registry rowlist runs encoders sources tasks batches sampler model",
     "evaluation": "folders config registry runs rows tasks model",
     "asking": "compare config devices evaluation model rows runs spans tasks",
     "salience": "asking spans tasks",
+    "predictor": "asking compare config evaluation model rows runs tasks",
+    "calls": "",
+    "cards": "calls config encoders registry runs",
+    "exports": "asking cards config folders model runs",
     "checkpoints": "folders runs model optim",
     "guards": "folders runs preparation",
     "space": "checkpoints preparation runs",
@@ -78,13 +89,13 @@ ALLOWED = {
     "study_plots": "plots",
     "answer_plots": "compare metrics plots slices thresholds",
     "variants": "values",
-    "studies": "config paper values variants yamls",
+    "studies": "config paper values variants yamls runs shown",
     "standing": "config registry runs sources jsons",
     "worker": "folders locks runs standing",
     "engines": "config runs",
-    "progress": "runs",
+    "progress": "runs shown",
     "running": "config engines locks progress runs standing studies links",
-    "planning": "batches config preparation progress runs standing training",
+    "planning": "batches config preparation progress runs standing training shown",
     "page": "folders config runs studies worker",
     "__main__": "config encoders rows locks progress running standing studies planning page yamls",
     "outcomes": "choices compare metrics rows",
@@ -95,11 +106,11 @@ ALLOWED = {
     "takeaway": "choices compare",
     "explorer": "",
     "explorer.state": "choices compare lookup nbest outcomes registry runs",
-    "explorer.html": "choices compare curves explorer.state marks metrics outcomes paper",
+    "explorer.html": "choices compare curves explorer.state marks metrics outcomes paper shown",
     "explorer.panels": "asking compare differences edits explorer.html explorer.state favourites folders locks marks registry rows runs "
     "salience tables takeaway",
     "explorer.widgets": "compare explorer.html explorer.panels explorer.state favourites lookup marks runs",
-    "__init__": "config registry runs",
+    "__init__": "asking config imports preparation registry runs training",
 }
 ONLY = {
     "ipywidgets": {"explorer.panels", "explorer.widgets"},
@@ -108,10 +119,12 @@ ONLY = {
     "papermill": {"worker", "page"},
     "nbconvert": {"page"},
     "ray": {"engines"},
-    "datasets": {"hub"},
+    "datasets": {"sources", "hub"},
+    "pyarrow": {"readers"},
 }
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     found = {}
     for path in PACKAGE.rglob("*.py"):
@@ -160,13 +173,19 @@ def test_datasets_is_imported_only_to_reach_the_hub():
     assert not any(i.split(".")[0] == "datasets" for node in tree.body for i in imports(node) if not isinstance(node, ast.FunctionDef))
 
 
+def test_pyarrow_is_imported_only_to_read_parquet():
+    tree = modules()["readers"]
+    users = {node.name for node in tree.body if "pyarrow" in imports(node) and isinstance(node, ast.FunctionDef)}
+    assert users == {"_parquet"}
+    assert not any("pyarrow" in imports(node) for node in tree.body if not isinstance(node, ast.FunctionDef))
+
+
 def test_importing_the_kit_is_light():
     """The first cell of a notebook checks parameters: it needs no torch, and no widget or figure."""
     import subprocess
 
-    code = (
-        "import sys, mtdnn_kit; print([m for m in ('torch', 'transformers', 'datasets', 'matplotlib', 'ipywidgets') if m in sys.modules])"
-    )
+    heavy = ("torch", "transformers", "datasets", "pyarrow", "matplotlib", "ipywidgets")
+    code = f"import sys, mtdnn_kit; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 

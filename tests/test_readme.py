@@ -97,7 +97,7 @@ def python(copy: Path, code: str) -> str:
 
 
 def test_the_python(copy):
-    training, differing, exploring, importing = (block for kind, block in BLOCKS if kind == "python")
+    training, differing, exploring, importing, leaving = (block for kind, block in BLOCKS if kind == "python")
     assert 'run_dir="runs/other")' in training
     python(copy, training.replace('run_dir="runs/other")', 'run_dir="runs/other", train_limit=40)'))
     assert "nothing is claimed beyond these two models" in python(copy, differing)
@@ -110,11 +110,13 @@ def test_the_python(copy):
     (copy / "theirs" / "predictions.json").write_text(json.dumps({row["id"]: "" for row in rows}))
     assert "finished" in python(copy, code.replace('data="my/folder"', 'data="sample"'))
     shutil.rmtree(copy / "runs" / "theirs")
+    leaving = leaving.strip().replace("runs/demo/qa-mcc-sc", "runs/other")
+    assert python(copy, leaving).strip() == str(copy / "runs" / "other" / "export" / "squad")
 
 
 def test_the_parameter_files(tmp_path):
     study, define = (block for kind, block in BLOCKS if kind == "yaml")
-    assert list(Config(**yaml.safe_load(define)).datasets) == ["squad", "rte"]
+    assert list(Config(**yaml.safe_load(define)).datasets) == ["squad", "tickets", "exam", "manuals", "rte"]
     (tmp_path / "study.yaml").write_text(study)
     asked = read_study(tmp_path / "study.yaml")
     assert [(c.qa_weight, c.learning_rate, c.seed) for c in asked.configs(tmp_path).values()] == [

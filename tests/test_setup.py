@@ -48,9 +48,15 @@ def test_the_ranges_that_must_work_are_allowed():
 
 def test_conda_users_get_the_same():
     """Python from conda within the project's range; all else by pip from the same file, with the same constraints."""
-    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    plain = {line for line in listed if isinstance(line, str)}
-    assert f"python{PROJECT['project']['requires-python']}" in plain and {re.split(r"\W", line)[0] for line in plain} == {"python", "pip"}
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert set(environment) == {"name", "channels", "dependencies"}
+    assert environment["name"] == PROJECT["project"]["name"] and environment["channels"] == ["conda-forge"]
+    listed = environment["dependencies"]
+    plain = dict(re.fullmatch(r"(\w+)([=<>]+.+)", line).groups() for line in listed if isinstance(line, str))
+    assert set(plain) == {"python", "pip"} and re.fullmatch(r"=3\.\d+", plain["python"])
+    assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(plain["python"].removeprefix("="))
+    assert SpecifierSet(plain["pip"]).contains(pins()["pip"])
+    assert (ROOT / "constraints.txt").is_file()
     assert [line["pip"] for line in listed if isinstance(line, dict)] == [["-c constraints.txt", "-e .[test]"]]
 
 

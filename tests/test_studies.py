@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, study_text
 
-from mtdnn_kit import ConfigError, differences
+from mtdnn_kit import ConfigError, differences, page, running
+from mtdnn_kit.__main__ import main
 from mtdnn_kit.paper import TABLES
-from mtdnn_kit.studies import StudyError, read_study
+from mtdnn_kit.studies import StudyError, project_notebook, read_study
 from mtdnn_kit.variants import SCORES, slug
 
 ABLATIONS = sorted((ROOT / "parameters" / "ablations").glob("*.yaml"))
@@ -169,3 +170,19 @@ def test_settings_for_tables_have_the_baseline_first_and_a_run_a_seed(read):
     study = read(variants=variants, seeds=[3, 5], compare={"baseline": "B", "others": ["A"]})
     assert list(study.settings.items()) == [(name, {seed: f"{name} seed {seed}" for seed in (3, 5)}) for name in ("B", "A", "QA")]
     assert list(read(variants=variants).settings.items()) == [("QA", {0: "QA"}), ("A", {0: "A"}), ("B", {0: "B"})]
+
+
+def test_where_there_are_no_notebooks_a_study_says_so_before_anything_runs(tmp_path, monkeypatch):
+    """As beside an installed package: runs and page need the clone's notebooks."""
+    monkeypatch.chdir(tmp_path)
+    for name in (running.NOTEBOOK, page.NOTEBOOK):
+        with pytest.raises(StudyError, match=rf"{name} is not in {tmp_path}: .* Run it in the project's folder"):
+            project_notebook(name)
+    (tmp_path / "base.yaml").write_text("max_steps: 2\n")
+    (tmp_path / "one.yaml").write_text("base: base.yaml\nvariants: {a: {}}\n")
+    with pytest.raises(StudyError, match=r"02_train\.ipynb is not in"):
+        running.run_study(read_study("one.yaml"))
+    monkeypatch.setattr("sys.argv", ["mtdnn_kit", "one.yaml", "--dry-run"])
+    with pytest.raises(SystemExit, match=r"02_train\.ipynb is not in"):
+        main()
+    assert not (tmp_path / "runs").exists()

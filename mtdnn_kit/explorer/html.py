@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from mtdnn_kit.choices import Item
+from mtdnn_kit.choices import Choice, Item
 from mtdnn_kit.compare import Question, Reply, find
 from mtdnn_kit.curves import Curve, curves_svg
 from mtdnn_kit.explorer.state import State
@@ -16,8 +16,8 @@ from mtdnn_kit.marks import BREAK, GOLD, Html, key_html, passage_html
 from mtdnn_kit.metrics import exact
 from mtdnn_kit.outcomes import span_kind
 from mtdnn_kit.paper import Example
+from mtdnn_kit.shown import table_html
 
-CELL = "text-align:left;vertical-align:top;padding:2px 10px;border-bottom:1px solid rgba(128,128,128,.35)"
 LONG = f"display:inline-block;min-width:7em;{BREAK}"  # a cell of any text
 NOTHING = "<i>nothing</i>"
 DEPTH = 21  # of the n-best, nothing among them
@@ -31,7 +31,8 @@ def item_html(item: Question | Item, depth: int = DEPTH) -> Html:
 def question_html(question: Question, fold: bool = True, depth: int = DEPTH) -> Html:
     """A question with its marked passage, and a table of the replies: answer, its kind, probabilities, null − best, EM, F1, n-best."""
     row = question.row
-    spans = [(i, reply.start, reply.end) for i, reply in enumerate(question.replies.values()) if reply.start is not None]
+    places = [(i, reply.start, reply.end) for i, reply in enumerate(question.replies.values())]
+    spans = [(i, start, end) for i, start, end in places if start is not None and end is not None]
     golds = [(start, start + len(text)) for start, text in row.answers]
     return Html(
         f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head(row.title, row.id)}<b dir="auto" style="{BREAK}">{escape(row.question)}</b>'
@@ -52,7 +53,7 @@ def choice_html(item: Item) -> Html:
     return Html(f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head("", item.row.id)}{texts}{table_html(head, rows)}</div>')
 
 
-def _share(reply, label: int) -> str:
+def _share(reply: Choice, label: int) -> str:
     """A probability as a bar and a figure; the chosen label's is bold and has an arrow."""
     p = reply.probabilities[label]
     bar = f"display:inline-block;width:{5 * p:.2f}em;height:.7em;background:rgba(128,128,128,.6);margin-right:.4em"
@@ -61,13 +62,6 @@ def _share(reply, label: int) -> str:
 
 def _head(title: str, row_id: str | int) -> str:
     return f'<div style="font-size:.85em">{f"{escape(title.replace(chr(95), chr(32)))} · " if title else ""}{escape(str(row_id))}</div>'
-
-
-def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; its cells are HTML."""
-    top = "".join(f'<th style="{CELL}" scope="col">{name}</th>' if name else f'<td style="{CELL}"></td>' for name in head)
-    body = "".join(f"<tr>{''.join(f'<td style={chr(34)}{CELL}{chr(34)}>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<table style="border-collapse:collapse;line-height:1.5"><tr>{top}</tr>{body}</table>'
 
 
 def side_by_side(items: Sequence[Question | Item]) -> Html:
@@ -157,7 +151,7 @@ def threshold_html(state: State) -> Html:
         now, before = state.outcomes.table(i), tuned.table(i)
         cells = [f"{now[key]:{'.1f' if key in ('EM', 'F1') else ',d'}}{_change(now[key] - before[key])}" for key in now]
         places = ["fixed", ""] if np.isnan(state.columns.tuned[i]) else [f"{state.thresholds[i]:+.2f}", f"{state.columns.tuned[i]:+.2f}"]
-        answer = answer_html(state.item.replies[name]) if state.item else ""
+        answer = answer_html(state.item.replies[name]) if isinstance(state.item, Question) else ""
         rows.append([key_html(i), name_html(name), *places, *cells, answer])
     return Html(f'<div style="max-width:70em">{table_html(head, rows)}{_curves(state)}</div>')
 

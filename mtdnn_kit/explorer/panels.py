@@ -6,8 +6,10 @@ do it says. `explorer` is always the `widgets.Explorer` that holds the panel.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from math import isfinite, isnan
+from typing import Any
 
 import ipywidgets as w
 
@@ -33,7 +35,7 @@ class Panel:
 
     title, qa_only = "", True
 
-    def __init__(self, explorer, controls: Sequence[w.Widget]):
+    def __init__(self, explorer: Any, controls: Sequence[w.Widget]):
         self.explorer, self.out = explorer, w.HTML()
         self.switch = w.ToggleButton(description=self.title, layout=w.Layout(width="auto"))
         self.box = w.VBox([w.HBox(list(controls), layout=LINE), self.out])
@@ -67,7 +69,7 @@ class Thresholds(Panel):
 
     title = "thresholds"
 
-    def __init__(self, explorer):
+    def __init__(self, explorer: Any):
         self.fields: dict[str, w.FloatText] = {}
         self.tuned = button("all tuned", self._reset)
         super().__init__(explorer, [])
@@ -108,7 +110,7 @@ class Inside(Panel):
 
     title = "look inside"
 
-    def __init__(self, explorer):
+    def __init__(self, explorer: Any):
         self.run, self.of = dropdown("of run"), dropdown("on", OF)
         self.heat = button("heat strips", lambda: self.say(lambda: strips(explorer, self._asked())))
         self.salience = button("salience", lambda: self.say(lambda: weighed(explorer, self._asked(), self.run.value)))
@@ -138,11 +140,11 @@ class Ask(Panel):
 
     title = "ask"
 
-    def __init__(self, explorer):
+    def __init__(self, explorer: Any):
         self.passage = w.Textarea(description="passage", layout=w.Layout(width="62em", max_width="100%", height="9em"))
         self.question = w.Text(description="question", layout=w.Layout(width="62em", max_width="100%"))
         self.old, self.new = (w.Combobox(description=name, style=WIDE) for name in ("swap", "with"))
-        self.buttons = {name: button(name, lambda call=call: self.say(call)) for name, call in self._moves().items()}
+        self.buttons = {name: button(name, partial(self.say, call)) for name, call in self._moves().items()}
         self.before: Question | None = None
         take, short, negate, swap, ask = self.buttons.values()
         super().__init__(explorer, [self.passage, self.question, take, short, negate, self.old, self.new, swap, ask])
@@ -205,7 +207,7 @@ class Ask(Panel):
         passage, question = self.passage.value, self.question.value
         if not passage.strip() or not question.strip():
             raise ValueError("ask: a passage and a question are needed")
-        replies, without = {}, []
+        replies, without = {}, list[str]()
         for name, model in models(self.explorer, without).items():
             threshold = self.explorer.state.thresholds[self.explorer.state.names.index(name)]
             replies[name] = asking.ask(model, question, passage, float(threshold))
@@ -220,7 +222,7 @@ class Why(Panel):
 
     title = "why they differ"
 
-    def __init__(self, explorer):
+    def __init__(self, explorer: Any):
         self.compute, self.slices = button("compute", self._compute), w.VBox()
         super().__init__(explorer, [self.compute])
         self.box.children = [*self.box.children, self.slices]
@@ -264,12 +266,16 @@ class TakeAlong(Panel):
 
     title, qa_only = "take along", False
 
-    def __init__(self, explorer):
+    def __init__(self, explorer: Any):
         self.note = w.Text(description="note", layout=w.Layout(width="36em"))
         self.keep = button("keep as a favourite", lambda: self.say(lambda: self._keep(self.note.value)))
         self.forget = button("no favourite", lambda: self.say(lambda: self._keep(None)))
-        makers = {"Markdown": ("md", takeaway.as_markdown), "HTML": ("html", page_html), "CSV": ("csv", takeaway.as_csv)}
-        files = [button(f"as {name}", lambda made=made: self.say(lambda: self._write(*made))) for name, made in makers.items()]
+        makers: dict[str, tuple[str, Callable]] = {
+            "Markdown": ("md", takeaway.as_markdown),
+            "HTML": ("html", page_html),
+            "CSV": ("csv", takeaway.as_csv),
+        }
+        files = [button(f"as {name}", partial(self.say, partial(self._write, *made))) for name, made in makers.items()]
         super().__init__(explorer, [*files, self.note, self.keep, self.forget])
 
     def refresh(self) -> None:
@@ -297,7 +303,7 @@ class TakeAlong(Panel):
         return f'<div role="status">{"Kept" if note is not None else "No favourite now"}; {len(explorer.state.notes)} in all.</div>'
 
 
-def models(explorer, without: list[str]) -> dict[str, object]:
+def models(explorer: Any, without: list[str]) -> dict[str, asking.Model]:
     """The loaded models of the runs, by name; `without` takes what is said of those that have none."""
     found = {}
     for name, run in explorer.runs.items():
@@ -310,9 +316,9 @@ def models(explorer, without: list[str]) -> dict[str, object]:
     return found
 
 
-def strips(explorer, asked: tuple[str, str]) -> str:
+def strips(explorer: Any, asked: tuple[str, str]) -> str:
     """A heat strip a run: where in the passage it would begin and end the answer."""
-    parts, without = [], []
+    parts, without = [], list[str]()
     for name, model in models(explorer, without).items():
         number, heat = explorer.state.names.index(name), asking.heat(model, *asked)
         tokens = list(zip(*(part.tolist() for part in heat[:4]), strict=True))
@@ -322,7 +328,7 @@ def strips(explorer, asked: tuple[str, str]) -> str:
     return f"{legend if parts else ''}{''.join(parts)}{_notes(without)}"
 
 
-def weighed(explorer, asked: tuple[str, str], name: str) -> str:
+def weighed(explorer: Any, asked: tuple[str, str], name: str) -> str:
     """Gradient × input of a run's answer, token by token."""
     if name not in explorer.runs:
         raise ValueError("these answers come without runs, so there is no model to look into")
@@ -349,7 +355,7 @@ def _notes(said: Sequence[str]) -> str:
     return f"<p>{'<br>'.join(map(escape, said))}</p>" if said else ""
 
 
-def dropdown(name: str, options: Sequence = (), value=None) -> w.Dropdown:
+def dropdown(name: str, options: Sequence = (), value: object = None) -> w.Dropdown:
     """A choice with its name before it."""
     made = w.Dropdown(description=name, options=options, style=WIDE, layout=w.Layout(width="auto", max_width="26em"))
     made.value = value if value is not None else made.value

@@ -6,11 +6,13 @@ a change of filter, order or threshold costs a few comparisons of arrays.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from mtdnn_kit import choices
 from mtdnn_kit.choices import Item
+from mtdnn_kit.compare import KINDS as TYPES
 from mtdnn_kit.compare import CompareError, Question, pair
 from mtdnn_kit.lookup import WHERE, Lookup
 from mtdnn_kit.nbest import NBestFile
@@ -35,28 +37,32 @@ class Filter:
 
 
 class State:
-    """Rows with every run's answers (`compare.Question`, or `choices.Item` of SC and MCC) and what of them is shown.
+    """Rows with every run's answers (all `compare.Question`, or `choices.Item` of SC and MCC) and what of them is shown.
 
     best: reads the n-best of the open question, where the replies hold the best alone; seed: of
     `surprise`; notes: id → note of the favourites.
     """
 
-    def __init__(self, rows: Sequence[Question | Item], best: Best | None = None, seed: int = 0):
-        self.rows, self.best, self.notes = rows, best, {}
+    def __init__(self, rows: Sequence[Any], best: Best | None = None, seed: int = 0):
+        self.rows = rows
+        self.best = best
+        self.notes: dict[str, str] = {}
         self.qa = not rows or isinstance(rows[0], Question)
-        self.columns: Columns = of_questions(rows) if self.qa else of_items(rows)
+        self.columns: Columns = of_questions(self.rows) if self.qa else of_items(self.rows)
         self.names, self.thresholds = self.columns.names, self.columns.tuned.copy()
         self.pair = (self.names[0], self.names[-1]) if self.names else ("", "")
         self.outcomes: Outcomes = self.columns.at(self.thresholds)
         self.lookup = Lookup(rows)
         self.filter, self.order, self.rng = Filter(), ORDERS[0], np.random.default_rng(seed)
-        self.shown, self.hits, self.opened, self.history, self.at = np.arange(0), np.arange(0), None, [], -1
+        self.shown, self.hits, self.at = np.arange(0), np.arange(0), -1
+        self.opened: int | None = None
+        self.history: list[int] = []
         self._update()
         if len(self.names) > 1 and self.outcome_masks()["answers differ"].any():
             self.choose(outcome="answers differ")
         self.history, self.at = self.history[-1:], len(self.history[-1:]) - 1
 
-    def choose(self, **changes) -> None:
+    def choose(self, **changes: str) -> None:
         """Changes filters (fields of Filter); the open row stays open where it passes, else the first is opened."""
         self.filter = replace(self.filter, **changes)
         for field in fields(Filter)[2:]:  # a value that there no longer is (another pair's outcome) filters nothing
@@ -103,12 +109,12 @@ class State:
         """Opens a shown row at random, another than the open one where there is one; the seed decides which."""
         others = self.shown[self.shown != self.opened] if len(self.shown) > 1 else self.shown
         if len(others):
-            self.open(self.rng.choice(others))
+            self.open(int(self.rng.choice(others)))
 
     @property
     def place(self) -> int | None:
         """The place of the open row among those shown."""
-        found = np.flatnonzero(self.shown == self.opened) if self.opened is not None else []
+        found = np.flatnonzero(self.shown == self.opened) if self.opened is not None else np.arange(0)
         return int(found[0]) if len(found) else None
 
     @property
@@ -145,7 +151,11 @@ class State:
         now, right = self.outcomes, self.outcomes.em > 0
         several = len(self.names) > 1
         masks = {"answers differ": now.differ, "all answer the same": ~now.differ} if several else {}
-        masks |= {"all right": right.all(axis=0), "all wrong": ~right.any(axis=0)} if several else {"right": right[0], "wrong": ~right[0]}
+        masks |= (
+            {"all right": np.all(right, axis=0), "all wrong": ~np.any(right, axis=0)}
+            if several
+            else {"right": right[0], "wrong": ~right[0]}
+        )
         a, b = self.pair
         i, j = self.names.index(a), self.names.index(b)
         if i != j:
@@ -167,7 +177,7 @@ class State:
         if self.place is None and not (stay and self.opened is not None):
             self.opened = None
             if len(self.shown):
-                self.open(self.shown[0])
+                self.open(int(self.shown[0]))
 
     def _passing(self, named: set[str]) -> np.ndarray:
         """Rows that pass the text filter and the named ones, bool [N]."""
@@ -184,16 +194,16 @@ class State:
         now, (i, j) = self.outcomes, (self.names.index(name) for name in self.pair)
         if self.order == ORDERS[1]:
             texts = np.sort(now.text, axis=0)
-            keys = (np.ptp(now.f1, axis=0), (texts[1:] != texts[:-1]).sum(axis=0))
+            keys: tuple[np.ndarray, ...] = (np.ptp(now.f1, axis=0), (texts[1:] != texts[:-1]).sum(axis=0))
         else:
             sure = np.nan_to_num(now.probability[j], nan=0.5)
-            keys = {ORDERS[2]: (-sure,), ORDERS[3]: (sure,), ORDERS[4]: (abs(now.f1[j] - now.f1[i]),)}.get(self.order)
+            keys = {ORDERS[2]: (-sure,), ORDERS[3]: (sure,), ORDERS[4]: (abs(now.f1[j] - now.f1[i]),)}.get(self.order, ())
         return np.lexsort([-key for key in keys]) if keys else np.arange(len(self.rows))
 
 
 def shared_tasks(runs: dict[str, Run]) -> list[str]:
     """Tasks to which every run keeps its answers, question answering first. Raises CompareError where there is none."""
-    types = next(iter(runs.values())).types if runs else {}
+    types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPES} if runs else {}
     kept = [name for name in types for name in (name, name + REST) if all(run.keeps(name) for run in runs.values())]
     if not kept:
         raise CompareError(f"runs: there is no task to which {', '.join(runs) or 'a run'} keep their answers")

@@ -5,7 +5,7 @@ plain HTML: a widget in a saved notebook would be an error message.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import ipywidgets as w
@@ -98,8 +98,8 @@ class Explorer:
         for field in ("text", "where", "title", "slice", "outcome"):
             self.on(getattr(self, field), lambda value, field=field: self.state.choose(**{field: value}))
         self.on(self.order, lambda value: self.state.sort(value))
-        self.on(self.rows, lambda place: self.state.open(self.state.shown[place]))
-        self.on(self.number, lambda number: self.state.open(self.state.shown[number - 1]))
+        self.on(self.rows, lambda place: self.state.open(int(self.state.shown[place])))
+        self.on(self.number, lambda number: self.state.open(int(self.state.shown[number - 1])))
         self.on(self.a, lambda name: self.state.set_pair(name, self.b.value))
         self.on(self.b, lambda name: self.state.set_pair(self.a.value, name))
         self.on(self.task, self._switch)
@@ -115,6 +115,8 @@ class Explorer:
         self.status.value = said or self.status.value
 
     def _switch(self, task: str) -> None:
+        if self.read is None:
+            raise ValueError(f"task: nothing but {self.name} can be read here")
         self.state, self.name = self.read(task), task
         self._opened()
 
@@ -156,7 +158,7 @@ class Explorer:
             panel.refresh()
 
     @contextmanager
-    def quietly(self):
+    def quietly(self) -> Iterator[None]:
         """While it lasts, changes of values are ours, not a person's."""
         self.quiet = True
         try:
@@ -173,7 +175,7 @@ def _label(state: State, place: int) -> str:
     return f"{place + 1}. {right}  {text[:110]}{'…' if len(text) > 110 else ''}"
 
 
-def _set(control: w.Widget, options: Sequence[tuple[str, object]], value) -> None:
+def _set(control: w.Widget, options: Sequence[tuple[str, object]], value: object) -> None:
     """Options and value of a control, options only where they changed: a browser keeps its place in a list that stays."""
     if tuple(control.options) != tuple(options):
         control.options = options

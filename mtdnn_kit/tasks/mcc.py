@@ -10,12 +10,13 @@ import torch
 from mtdnn_kit.columns import Parts, Ragged, gathered, ragged
 from mtdnn_kit.rowlist import column
 from mtdnn_kit.rows import MCCRow
-from mtdnn_kit.tasks.labels import Reader, loss
+from mtdnn_kit.tasks.labels import Reader, loss, scores
 from mtdnn_kit.tasks.padding import Batch, pad
 from mtdnn_kit.tasks.sc import SETTINGS, encode_pairs
 
 HEAD = "AutoModelForMultipleChoice"
-__all__ = ["HEAD", "SETTINGS", "Features", "Reader", "encode", "features", "loss"]
+OUTPUTS = 1  # a choice
+__all__ = ["HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader", "encode", "features", "loss", "scores"]
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,11 @@ from mtdnn_kit.tasks.answers import Answers, scores, tune
 from mtdnn_kit.tasks.padding import Batch
 
 HEAD = "AutoModelForQuestionAnswering"
+OUTPUTS = 2  # a token: start and end
 SETTINGS = ("max_length", "max_question", "overlap")  # parameters on which the columns depend
 TEXTS = 256  # passages tokenised in one go
 ROWS = 8192  # questions in one go
-__all__ = ["HEAD", "SETTINGS", "Features", "Reader", "encode", "features", "loss", "scores", "tune"]
+__all__ = ["HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader", "encode", "features", "logits", "loss", "scores", "tune"]
 
 
 class Contexts(Mapping):
@@ -159,6 +160,12 @@ def answer_characters(rows: Sequence[QARow]) -> np.ndarray:
     """Characters [start, end) of each row's first answer, −1 and −1 without one: int32 [Q, 2]."""
     firsts = (answers[0] if answers else (-1, "") for answers in column(rows, "answers"))
     return np.fromiter(((start, start + len(text)) for start, text in firsts), np.dtype((np.int32, 2)), len(rows))
+
+
+def logits(out, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Scores of start and end [B, T, 2], −inf at padding, of what transformers' model gives."""
+    both = torch.stack([out.start_logits, out.end_logits], dim=-1)
+    return both.masked_fill(inputs["attention_mask"][..., None] == 0, -torch.inf)
 
 
 def loss(logits: torch.Tensor, targets: torch.Tensor, config) -> torch.Tensor:

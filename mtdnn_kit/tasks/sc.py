@@ -11,13 +11,13 @@ import torch
 from mtdnn_kit.columns import Parts, Ragged, gathered, ragged, ragged_parts
 from mtdnn_kit.rowlist import column
 from mtdnn_kit.rows import SCRow
-from mtdnn_kit.tasks.labels import Reader, loss
+from mtdnn_kit.tasks.labels import Reader, loss, scores
 from mtdnn_kit.tasks.padding import Batch, pad
 
 HEAD = "AutoModelForSequenceClassification"
 SETTINGS = ("max_length",)  # parameters on which the columns depend
 BLOCK = 4096  # sequences tokenised in one go
-__all__ = ["HEAD", "SETTINGS", "Features", "Reader", "encode", "encode_pairs", "features", "loss"]
+__all__ = ["HEAD", "SETTINGS", "Features", "Reader", "encode", "encode_pairs", "features", "loss", "scores"]
 
 
 @dataclass(frozen=True)
