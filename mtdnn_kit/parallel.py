@@ -138,7 +138,7 @@ class World:
         if self.size == 1:
             return call()
         found, error = _outcome(call) if self.first else (None, None)
-        box = [found, _said(error)]
+        box: list[Any] = [found, _said(error)]
         dist.broadcast_object_list(box, src=0, group=self.group)
         self._raise(error, [box[1]])
         return box[0]
@@ -150,11 +150,12 @@ class World:
         """
         if self.size == 1:
             return call()
-        found, leads = None, _number("LOCAL_RANK", 0) == 0 if leads is None else leads
+        found: Any = None
+        leads = _number("LOCAL_RANK", 0) == 0 if leads is None else leads
         for turn in (leads, not leads):
             made, error = _outcome(call) if turn else (None, None)
             found = made if turn else found
-            said = [None] * self.size
+            said: list[str | None] = [None] * self.size
             dist.all_gather_object(said, _said(error), group=self.group)
             self._raise(error, said)
         return found
@@ -170,14 +171,16 @@ class World:
     def __enter__(self) -> "World":
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, _) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, _: Any) -> None:
         """After an error tells the others, and leaves them: they would wait for this one for ever."""
         if self.size == 1 or error is None or not dist.is_initialized():
             return
         words, lost = store(), isinstance(error, RuntimeError) and ("gloo" in str(error) or isinstance(error, dist.DistError))
         if isinstance(error, OtherRankError):
             _seen(words)
-        why = _read(words) if lost else _write(words, f"rank {self.rank}: {_said(error)}")
+        why = _read(words) if lost else ""
+        if not lost:
+            _write(words, f"rank {self.rank}: {_said(error)}")
         if dist.get_backend() == "gloo":  # an NCCL group may wait here; the launcher ends it
             dist.destroy_process_group()
         if lost:

@@ -119,7 +119,7 @@ class TrainingBar:
         return f"training: step {self.done:,} of {self.total:,}, {said}{time_left}"
 
 
-def _notebook_output():
+def _notebook_output() -> Any:
     """An output of the notebook cell that is executed, to be updated in place; None outside a notebook."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if not hasattr(shell, "kernel"):

@@ -93,6 +93,6 @@ class Recorder:
         self.trackers.steps(records)
         if self.watch:
             self.watch(records)
-        else:
+        elif self.bar:
             said = f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:,.0f} tokens/s"
             self.bar.move(last["step"], said)
