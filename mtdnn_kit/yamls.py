@@ -1,4 +1,5 @@
-"""YAML from anywhere as plain values: text, numbers, true and false, null, lists, and mappings whose keys are text (deeper inside, numbers, too).
+"""YAML from anywhere as plain values: text, numbers, true and false, null, lists, mappings whose keys are text (deep
+inside, numbers, too).
 
 PyYAML's safe loader still takes a key that is there twice (the last one wins), keys of any kind, dates, aliases that unfold to more than a
 machine holds ("billion laughs"), and lists that hold themselves. Here each of them is an error that says in which line. Knows no parameter.

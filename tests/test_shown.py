@@ -88,11 +88,11 @@ def test_nothing_in_a_runs_files_is_taken_for_html(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump({"tasks": [EVIL]}))
-    manifest = {"status": "finished", "seed": EVIL, "precision": EVIL, "steps": EVIL, "draws": {EVIL: 3}, "passes": {EVIL: EVIL}}
+    manifest = {"status": "finished", "seed": 3, "precision": EVIL, "steps": 3, "draws": {EVIL: 3}, "passes": {EVIL: EVIL}}
     write_json(folder / "manifest.json", manifest)
-    (folder / "metrics.json").write_text(json.dumps({EVIL: {EVIL: 1.0, "n": EVIL}}))
+    (folder / "metrics.json").write_text(json.dumps({EVIL: {EVIL: 1.0, "n": 7}}))
     found = read(Run(folder))
-    assert found.rows[1] == [EVIL, "3", EVIL, f"{EVIL} 1.0", EVIL]
+    assert found.rows[1] == [EVIL, "3", EVIL, f"{EVIL} 1.0", "7"]
     write_json(folder / "manifest.json", {**manifest, "status": EVIL})
     assert EVIL in "".join(read(Run(folder)).text)
 
