@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,8 +46,10 @@ class Stop:
     goes to whom it would have gone to: the process ends by it, where nobody has another plan.
     """
 
-    def __init__(self):
-        self.taken, self.before, self.waits = [], {}, False
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.before: dict[int, Any] = {}
+        self.waits = False
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
@@ -55,7 +58,7 @@ class Stop:
                     self.before[number] = signal.signal(number, self._take)
         return self
 
-    def __exit__(self, _, error: BaseException | None, __) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._give_back()
         if isinstance(error, Interrupted):
             if error.number == signal.SIGINT:
@@ -66,7 +69,7 @@ class Stop:
         if error is None and self.taken:  # it came when all was done
             signal.raise_signal(self.number)
 
-    def _take(self, number: int, _) -> None:
+    def _take(self, number: int, _: object) -> None:
         if number in self.taken:
             self._give_back()
             signal.raise_signal(number)
@@ -135,7 +138,7 @@ def last_checkpoint(run: Run) -> str:
     return f"the last checkpoint is of step {found[-1][0]}" if found else "there is no checkpoint"
 
 
-def row_ids(features, items: np.ndarray) -> str:
+def row_ids(features: Any, items: np.ndarray) -> str:
     """The ids of the rows that some items are of, as a message names them."""
     rows = features.table[items, 0] if hasattr(features, "table") else items
     ids = [str(features.rows[int(row)].id) for row in dict.fromkeys(rows.tolist())]

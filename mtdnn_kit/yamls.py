@@ -5,6 +5,7 @@ machine holds ("billion laughs"), and lists that hold themselves. Here each of t
 """
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -22,7 +23,7 @@ class YamlError(ValueError):
     """YAML that cannot be read, or that cannot be meant; says where."""
 
 
-def read_yaml(text: str) -> object:
+def read_yaml(text: str) -> Any:
     """The one document of `text`; None where it is empty. Raises YamlError."""
     if len(text) > MOST:
         raise YamlError(f"it has more than {MOST:,} characters: no file of parameters is that long")
@@ -55,9 +56,10 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str):
         super().__init__(text)
-        self.depth, self.sizes = 0, {}
+        self.depth = 0
+        self.sizes: dict[int, tuple[int, int]] = {}
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """A node that is neither too deep nor too large, with keys and values that can be meant."""
         self.depth += 1
         if self.depth > DEPTH:
@@ -72,7 +74,7 @@ class _Loader(yaml.SafeLoader):
             raise YamlError(f"line {line}: what holds itself cannot be meant: write it out")
         return node
 
-    def _size(self, node, line: int) -> tuple[int, int]:
+    def _size(self, node: yaml.Node, line: int) -> tuple[int, int]:
         parts = node.value if isinstance(node, yaml.SequenceNode) else []
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else parts
         sizes = [self.sizes[id(part)] for part in parts]
