@@ -56,7 +56,7 @@ def read(file: Path, where: str, quoted: bool = True) -> Iterator[dict | bytes]:
 
 
 @contextmanager
-def opened(file: Path, where: str) -> Iterator[BinaryIO]:
+def opened(file: Path, where: str) -> Iterator[io.BufferedReader]:
     """The file's bytes as they are. Raises DataError for one that cannot be opened or read."""
     packed = suffix_of(file.name)[1].removeprefix(".")
     try:
