@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -136,7 +137,7 @@ def _due(step: int, every: int | None, total: int) -> bool:
     return every is not None and (step + 1) % every == 0 and step + 1 < total
 
 
-def _backward(accelerator: Accelerator, model: MultiTask, setup: Setup, task: str, items) -> tuple[torch.Tensor, int]:
+def _backward(accelerator: Accelerator, model: MultiTask, setup: Setup, task: str, items: np.ndarray) -> tuple[torch.Tensor, int]:
     """Gradients of a batch, in `grad_accumulation` pieces that together weigh as the whole; its loss (not waited for) and its tokens."""
     config, total, tokens = setup.config, 0.0, 0
     pieces = min(config.grad_accumulation, len(items))
@@ -148,7 +149,7 @@ def _backward(accelerator: Accelerator, model: MultiTask, setup: Setup, task: st
     return total, tokens
 
 
-def _loss(accelerator: Accelerator, model: MultiTask, setup: Setup, task: str, items) -> tuple[torch.Tensor, int]:
+def _loss(accelerator: Accelerator, model: MultiTask, setup: Setup, task: str, items: np.ndarray) -> tuple[torch.Tensor, int]:
     """Mean loss of some items, and their tokens."""
     batch = setup.train[task].collate(items)
     inputs, targets = (
