@@ -106,7 +106,7 @@ ALLOWED = {
     "explorer.panels": "asking compare differences edits explorer.html explorer.state favourites folders locks marks registry rows runs "
     "salience tables takeaway",
     "explorer.widgets": "compare explorer.html explorer.panels explorer.state favourites lookup marks runs",
-    "__init__": "asking config imports preparation registry runs training",
+    "__init__": "asking exports config imports predictor preparation registry runs training",
 }
 ONLY = {
     "ipywidgets": {"explorer.panels", "explorer.widgets"},
