@@ -5,6 +5,7 @@ python -m mtdnn_kit parameters/ablations/demo.yaml --dry-run
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def dry_run(study: Study, folder: Path, changes: dict, workers: int) -> None:
 def main() -> None:
     """Runs a study and writes its page, or says in a few lines why not."""
     given = arguments()
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        sys.exit("WORLD_SIZE: a study starts its own processes, without a launcher; for one run on several devices: mtdnn_kit.launch")
     try:
         changes = settings(given.set)
         study = read_study(given.study)

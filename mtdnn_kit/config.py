@@ -77,6 +77,7 @@ class Config:
     interference_every: int | None = None  # steps between measurements of the tasks' gradients against each other (`interference`)
     log_every: int = 10  # steps between writes of the log; the device is waited for only then
     checkpoint_every: int | None = None
+    log_with: str | list[str] | None = None  # experiment trackers, by accelerate's names: "tensorboard", "wandb" …
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None  # processor threads; None: as many as torch takes

@@ -7,7 +7,8 @@ import errno
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,6 +20,7 @@ from mtdnn_kit.folders import WriteError, write_json
 from mtdnn_kit.preparation import Setup
 from mtdnn_kit.runs import Run, RunError, checkpoints
 
+SIGNALS, COPIES = (signal.SIGINT, signal.SIGTERM), 2.0  # seconds within which a launcher passes on what came to its processes, too
 NAMED = 32  # row ids that a message names
 FULL, CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 NO_MEMORY = (  # what the libraries say where no error of its own says it
@@ -43,17 +45,18 @@ class Stop:
 
     Between `wait` and `hurry` it is only noted in `taken`, so that the step under way is finished; elsewhere it interrupts what is done.
     The same signal a second time ends at once. Signals that are ignored stay so. At the end SIGINT is a KeyboardInterrupt, and SIGTERM
-    goes to whom it would have gone to: the process ends by it, where nobody has another plan.
+    goes to whom it would have gone to: the process ends by it, where nobody has another plan. copies: one signal may come twice, from the
+    terminal and from a launcher of several processes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, copies: bool = False) -> None:
         self.taken: list[int] = []
         self.before: dict[int, Any] = {}
-        self.waits = False
+        self.waits, self.grace, self.since = False, COPIES if copies else 0.0, 0.0
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self.before[number] = signal.signal(number, self._take)
         return self
@@ -71,10 +74,13 @@ class Stop:
 
     def _take(self, number: int, _: object) -> None:
         if number in self.taken:
+            if time.monotonic() - self.since < self.grace:
+                return
             self._give_back()
             signal.raise_signal(number)
             return
         self.taken.append(number)
+        self.since = time.monotonic()
         if not self.waits:
             raise Interrupted(self.number, f"{signal.Signals(number).name}: stopped")
 
@@ -86,6 +92,15 @@ class Stop:
     def number(self) -> int:
         """The signal that counts: SIGTERM, if both came."""
         return signal.SIGTERM if signal.SIGTERM in self.taken else self.taken[0]
+
+    def seen(self) -> list[int]:
+        """1 for each of SIGNALS that came, 0 for the others."""
+        return [int(number in self.taken) for number in SIGNALS]
+
+    def agreed(self, counts: Sequence[int]) -> Sequence[int]:
+        """`counts`, how many processes each of SIGNALS came to: what came to one counts for all."""
+        self.taken += [number for number, count in zip(SIGNALS, counts, strict=True) if count and number not in self.taken]
+        return counts
 
     def wait(self) -> None:
         """From here on a signal is only noted."""

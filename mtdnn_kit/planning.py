@@ -112,7 +112,7 @@ def _like(config: Config, earlier: list[tuple[Config, float]]) -> tuple[float | 
 def probe(config: Config) -> float:
     """Seconds a step of the first few steps of a run."""
     short: dict[str, Any] = dict(
-        max_steps=PROBE, eval_limit=1, log_every=1, checkpoint_every=None, eval_every=None, interference_every=None
+        max_steps=PROBE, eval_limit=1, log_every=1, checkpoint_every=None, eval_every=None, interference_every=None, log_with=None
     )
     with tempfile.TemporaryDirectory() as folder:
         log = train(replace(config, run_dir=folder, **short), watch=lambda _: None).log()

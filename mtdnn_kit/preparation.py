@@ -19,6 +19,7 @@ from mtdnn_kit.cache import code_of, kept, key_of
 from mtdnn_kit.config import Config, ConfigError, resolve
 from mtdnn_kit.encoders import Encoder, find_encoder
 from mtdnn_kit.model import load_encoder_config, load_tokenizer, takes_token_types
+from mtdnn_kit.parallel import launched
 from mtdnn_kit.registry import REST, Dataset
 from mtdnn_kit.rowlist import RowList, column, pick
 from mtdnn_kit.runs import Run
@@ -46,6 +47,7 @@ class Setup:
     schedule: Schedule
     probabilities: dict[str, float]
     sources: dict[str, dict]
+    processes: int = 1  # that train together: a batch has `batch_size` items for each of them
     passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
 
     @property
@@ -57,8 +59,13 @@ class Setup:
             found[task] = {"type": d.type, **({"labels": outputs} if outputs else {"labels": len(d.labels), "names": list(d.labels)})}
         return found
 
+    @property
+    def batch_size(self) -> int:
+        """Items of a whole batch, that of all processes together."""
+        return self.config.batch_size * self.processes
+
     def batch(self, step: int) -> tuple[str, np.ndarray]:
-        """The task of a step (from 0) and the items of its batch."""
+        """The task of a step (from 0) and the items of its batch, those of all processes together."""
         task, pass_, number = self.schedule.at(step)
         if self.passes.get(task, (None,))[0] != pass_:
             self.passes[task] = pass_, self._batches(task, pass_)
@@ -69,7 +76,7 @@ class Setup:
         return [self._table_row(task) for task in self.train]
 
     def _batches(self, task: str, pass_: int) -> list[np.ndarray]:
-        return batches(self.config.seed, task, pass_, self.train[task].lengths, self.config.batch_size)
+        return batches(self.config.seed, task, pass_, self.train[task].lengths, self.batch_size)
 
     def _table_row(self, task: str) -> dict:
         features, lengths = self.train[task], self.train[task].lengths
@@ -82,7 +89,7 @@ class Setup:
             "mean tokens": round(float(lengths.mean()), 1),
             "longest": int(lengths.max()),
             "padding": f"{1 - lengths.sum() / padded:.1%}",
-            "batches": count(len(lengths), self.config.batch_size),
+            "batches": count(len(lengths), self.batch_size),
             "probability": round(self.probabilities[task], 4),
             "held out": len(self.held_out[task].rows) if task in self.held_out else 0,
             "scored": len(self.scored[task].rows) if task in self.scored else 0,
@@ -90,19 +97,20 @@ class Setup:
 
 
 def prepare(config: Config) -> Setup:
-    """Reads and checks all rows, makes the features and draws the schedule.
+    """Reads and checks all rows, makes the features and draws the schedule, for as many processes as a launcher started.
 
     Raises DataError, EncoderError, ConfigError or another ValueError, each saying what to change, before anything is trained or written.
     """
+    _, processes = launched()
     encoder = _encoder(config)
     types = [dataset.type for dataset in config.datasets.values()]
     segments = takes_token_types(load_encoder_config(encoder.path, config.max_length, types))
     tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
-    sizes = {task: count(len(f.lengths), config.batch_size) for task, f in train.items()}
+    sizes = {task: count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes)
-    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources)
+    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes)
 
 
 def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:

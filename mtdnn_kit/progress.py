@@ -1,9 +1,11 @@
-"""Where the runs of a study are while it is at work, and how that is shown in a terminal. Reads logs as they grow; starts nothing.
+"""How far a training is, and where the runs of a study are; how a terminal, a notebook or a log file shows it. Starts nothing.
 
-A run may have a hundred thousand steps and a study hundreds of runs: of each log only what is new is read, and a thinned curve is kept.
+A terminal has bars that are redrawn, a notebook an output that is updated in place, and a log file (CI, a cluster's) a whole line now and
+then. A run may have a hundred thousand steps and a study hundreds of runs: of each log only what is new is read, a thinned curve is kept.
 """
 
 import json
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -86,34 +88,86 @@ class Progress:
         return ", ".join(parts) + (f", {duration(left)} left" if left is not None and not self.over else "")
 
 
+class TrainingBar:
+    """How far a training is: `move` it along, then `close` it. In a log file there is a line for each tenth of the way."""
+
+    def __init__(self, total: int, done: int):
+        self.total, self.done, self.before, self.began = total, done, done, time.monotonic()
+        self.output = _notebook_output()
+        terminal = not self.output and sys.stderr.isatty()
+        self.bar = tqdm(total=total, initial=done, desc="training", unit="step", leave=False) if terminal else None
+
+    def move(self, done: int, said: str) -> None:
+        """Shows that `done` steps are made, and what there is to say about the last one."""
+        new, old, self.done = done, self.done, done
+        if self.bar is not None:
+            self.bar.set_postfix_str(said, refresh=False)
+            self.bar.update(new - old)
+        elif self.output:
+            self.output.update({"text/plain": self._line(said)}, raw=True)
+        elif 10 * new // self.total > 10 * old // self.total:
+            print(self._line(said), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Takes the bar from the terminal; lines stay."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def _line(self, said: str) -> str:
+        made, left = self.done - self.before, self.total - self.done
+        time_left = f", {duration((time.monotonic() - self.began) / made * left)} left" if made and left else ""
+        return f"training: step {self.done:,} of {self.total:,}, {said}{time_left}"
+
+
+def _notebook_output() -> Any:
+    """An output of the notebook cell that is executed, to be updated in place; None outside a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import display
+
+    return display({"text/plain": "training"}, raw=True, display_id=True)
+
+
 class Bars:
-    """In a terminal: a bar of all runs, one of each that is at work, a line for each that has ended; for `run_study(…, watch=…)`."""
+    """The runs of a study, for `run_study(…, watch=…)`: a line for each that has ended, and one when a run has begun or ended.
+
+    In a terminal a bar of all runs, and one of each that is at work.
+    """
 
     def __init__(self) -> None:
+        self.terminal = sys.stderr.isatty()
         self.all: Any = None  # the bar of all runs, once there is one
         self.bars: dict[str, tqdm] = {}
         self.told: set[str] = set()
         self.shown: list[str] = []
 
     def __call__(self, progress: Progress) -> None:
-        if self.all is None:
+        if self.terminal and self.all is None:
             self.all = tqdm(total=len(progress.states), unit="run", bar_format="{desc} |{bar:20}|")
         for state in progress.states:
-            if state.status == "running":
+            if state.status == "running" and self.terminal:
                 self._move(state)
             elif state.status in ("done", "failed") and state.name not in self.told:
                 self.told.add(state.name)
                 if state.name in self.bars:
                     self.bars.pop(state.name).close()
-                tqdm.write(f"{state.name}: {state.error and 'failed: '}{state.error or f'done, {state.steps} steps'}", file=self.all.fp)
+                self._say(f"{state.name}: {state.error and 'failed: '}{state.error or f'done, {state.steps} steps'}")
         self._summarize(progress)
 
+    def _say(self, line: str) -> None:
+        if self.terminal:
+            tqdm.write(line, file=self.all.fp)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
     def _summarize(self, progress: Progress) -> None:
-        """The bar of all runs; where no terminal is, a line only when a run has begun or ended."""
-        terminal, now = self.all.fp.isatty(), [state.status for state in progress.states]
-        self.all.n = len(self.told)
-        self.all.set_description_str(str(progress), refresh=terminal or now != self.shown)
+        now, before = [state.status for state in progress.states], self.shown
         self.shown = now
+        if not self.terminal:
+            return self._say(str(progress)) if now != before else None
+        self.all.n = len(self.told)
+        self.all.set_description_str(str(progress))
         if progress.over:
             self.all.close()
 

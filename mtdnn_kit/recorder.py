@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from mtdnn_kit.guards import diverged
 from mtdnn_kit.preparation import Setup
+from mtdnn_kit.progress import TrainingBar
 from mtdnn_kit.runs import LOGS, Log, Run
+from mtdnn_kit.trackers import Trackers
 
 
 class Recorder:
@@ -23,8 +24,8 @@ class Recorder:
     place of the bar; of a run that goes on, first with all that were written before.
     """
 
-    def __init__(self, run: Run, setup: Setup, done: int, sizes: Mapping[str, int], watch: Callable[[list[dict]], None] | None):
-        self.run, self.setup, self.watch = run, setup, watch
+    def __init__(self, run: Run, setup: Setup, done: int, sizes: Mapping[str, int], watch: Callable | None, trackers: Trackers):
+        self.run, self.setup, self.watch, self.trackers = run, setup, watch, trackers
         self.log: Any  # a `Log`: steps are always written
         self.log, self.pull = (Log(run.path / name, sizes.get(name, 0)) if self._writes(name) else None for name in LOGS)
         self.pending: list[tuple[dict, torch.Tensor]] = []
@@ -32,7 +33,7 @@ class Recorder:
         self.since = time.perf_counter()
         if watch and done:
             watch(run.log())
-        self.bar = tqdm(total=len(setup.schedule), initial=done, desc="training", unit="step", leave=False, disable=watch is not None)
+        self.bar = None if watch else TrainingBar(len(setup.schedule), done)
 
     def _writes(self, name: str) -> bool:
         return name == LOGS[0] or self.setup.config.interference_every is not None
@@ -69,6 +70,7 @@ class Recorder:
         """Writes the threshold articles' scores after a step."""
         self.flush()
         self.log.append([{"step": step + 1, "task": task, "scores": scores} for task, scores in found.items()])
+        self.trackers.scores(step + 1, found, "held_out/")
         self.restart_clock()
 
     def pulls(self, step: int, found: list[dict]) -> None:
@@ -78,17 +80,21 @@ class Recorder:
             self.pull.append([{"step": step + 1, **record} for record in found])
         self.restart_clock()
 
-    def close(self) -> None:
-        """Writes the rest and ends the bar."""
-        self.flush()
-        self.bar.close()
+    def close(self, found: dict[str, dict]) -> None:
+        """Ends the bar and, with the run's scores, its trackers."""
+        if self.bar:
+            self.bar.close()
+        self.trackers.scores(len(self.setup.schedule), found)
+        self.trackers.close()
 
     def _show(self, records: list[dict]) -> None:
         for record in records:
             before = self.smooth.get(record["task"], record["loss"])
             self.smooth[record["task"]] = 0.9 * before + 0.1 * record["loss"]
         last = records[-1]
-        self.bar.set_postfix_str(f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:.0f} tokens/s", refresh=False)
-        self.bar.update(len(records))
+        self.trackers.steps(records)
         if self.watch:
             self.watch(records)
+        elif self.bar:
+            said = f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:,.0f} tokens/s"
+            self.bar.move(last["step"], said)

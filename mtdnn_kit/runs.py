@@ -23,7 +23,7 @@ from mtdnn_kit.shown import run_html
 from mtdnn_kit.yamls import read_yaml, text_of
 
 COPY = "copy it again from where the run was made"
-RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every"}
+RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "log_with"}
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 
 

@@ -53,7 +53,8 @@ ALLOWED = {
     "dropout": "",
     "model": "dropout encoders spans tasks",
     "optim": "",
-    "preparation": "cache config registry rowlist runs encoders sources tasks batches sampler model",
+    "parallel": "batches config",
+    "preparation": "cache config parallel registry rowlist runs encoders sources tasks batches sampler model",
     "evaluation": "folders config registry runs rows tasks model",
     "asking": "compare config devices evaluation model rows runs spans tasks",
     "salience": "asking spans tasks",
@@ -64,11 +65,14 @@ ALLOWED = {
     "checkpoints": "folders runs model optim",
     "guards": "folders runs preparation",
     "space": "checkpoints preparation runs",
-    "recorder": "guards runs preparation",
+    "trackers": "config runs",
+    "recorder": "guards runs preparation progress trackers",
     "imports": "folders config devices encoders evaluation metrics model preparation rows runs",
     "interference": "batches preparation",
-    "training": "batches checkpoints config devices evaluation folders guards interference locks model optim preparation recorder runs "
-    "space tasks odd",
+    "gradients": "preparation tasks",
+    "training": "checkpoints config devices evaluation folders gradients guards interference locks model odd optim parallel preparation "
+    "recorder runs space trackers",
+    "launch": "config encoders guards locks odd parallel rows runs training",
     "paper": "",
     "baseline": "rows",
     "compare": "config runfiles metrics registry rows runs sources",
@@ -106,12 +110,12 @@ ALLOWED = {
     "explorer.panels": "asking compare differences edits explorer.html explorer.state favourites folders locks marks registry rows runs "
     "salience tables takeaway",
     "explorer.widgets": "compare explorer.html explorer.panels explorer.state favourites lookup marks runs",
-    "__init__": "asking exports config imports predictor preparation registry runs training",
+    "__init__": "asking config exports imports predictor preparation registry runs training",
 }
 ONLY = {
     "ipywidgets": {"explorer.panels", "explorer.widgets"},
     "matplotlib": {"plots", "study_plots", "answer_plots"},
-    "IPython": {"plots", "study_plots"},
+    "IPython": {"plots", "progress", "study_plots"},
     "papermill": {"worker", "page"},
     "nbconvert": {"page"},
     "ray": {"engines"},

@@ -115,6 +115,7 @@ EFFECTS = {
     "interference_every": (2, lambda c: len(train(c).interference())),
     "log_every": (1, log_times),
     "checkpoint_every": (2, lambda c: len(checkpoints(train(c)))),
+    "log_with": ("tensorboard", lambda c: (train(c).path / "trackers").exists()),
     "precision": ("bf16", first_losses),
     "device": ("cuda", outcome),
     "threads": (2, lambda c: train(c).manifest["threads"]),

@@ -39,6 +39,8 @@ NOT_RUN = {
     "make lab": "serves until it is stopped: test_make_lab starts it",
     ".venv/bin/papermill notebooks/02_train.ipynb base.ipynb -f parameters/bert-base.yaml -p run_dir runs/base": "needs the hub and a GPU",
     "make study STUDY=parameters/ablations/table-2.yaml": "needs the hub and a GPU; its parameters are checked in test_studies",
+    "accelerate launch --multi_gpu --num_processes 2 -m mtdnn_kit.launch parameters/minilm.yaml --set run_dir=runs/two": "needs the "
+    "hub and two GPUs; test_parallel gives the same command a small file",
 }
 
 

@@ -260,9 +260,3 @@ def test_a_task_name_that_torch_uses_is_refused_before_anything_is_written(confi
     with pytest.raises(ValueError, match=f"^define: '{name}' cannot be a task's name"):
         train(config(tasks=[name], define={name: row}, qa_weight=1.0))
     assert not (tmp_path / "run").exists()
-
-
-def test_several_processes_are_refused(config, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="WORLD_SIZE: training runs on one device"):
-        train(config())

@@ -1,0 +1,126 @@
+"""How far a training or a study is, as a terminal, a log file, a notebook and papermill's log show it."""
+
+import fcntl
+import io
+import logging
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+import nbformat
+import papermill
+import pytest
+from conftest import ROOT
+
+from mtdnn_kit.progress import Bars, Progress, TrainingBar
+
+MOVES = """
+from mtdnn_kit.progress import TrainingBar
+bar = TrainingBar(40, 0)
+for step in range(1, 41):
+    bar.move(step, f"squad {step}.000")
+bar.close()
+"""
+
+
+def in_a_terminal(code: str) -> str:
+    """What a process writes to a terminal of 100 columns."""
+    here, there = pty.openpty()
+    fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    # tqdm draws at most ten times a second; here each time
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=there, cwd=ROOT, env={**os.environ, "TQDM_MININTERVAL": "0"})
+    os.close(there)
+    written = b""
+    while True:
+        try:
+            part = os.read(here, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        written += part
+    assert process.wait() == 0
+    os.close(here)
+    return written.decode()
+
+
+def test_in_a_terminal_one_line_is_redrawn_and_goes_in_the_end():
+    written = in_a_terminal(MOVES)
+    drawn = written.split("\r")
+    assert "\n" not in written and len(drawn) > 10
+    assert any("training: " in line and "20/40" in line and "squad 20.000" in line for line in drawn)
+    assert drawn[-1] == "" and drawn[-2].strip() == "", "nothing is left of it"
+
+
+def test_in_a_log_file_a_line_is_added_for_each_tenth(capsys):
+    bar = TrainingBar(1000, 300)
+    for step in range(310, 1001, 10):
+        bar.move(step, "squad 1.500, 1,234 tokens/s")
+    bar.close()
+    lines = capsys.readouterr().err.split("\n")
+    assert lines[-1] == "" and "\r" not in "".join(lines)
+    assert [line.partition(", squad 1.500, 1,234 tokens/s")[0] for line in lines[:-1]] == [
+        f"training: step {n} of 1,000" for n in ("400", "500", "600", "700", "800", "900", "1,000")
+    ]
+    assert lines[0].endswith(" left") and lines[-2].endswith("tokens/s")
+
+
+def test_a_notebook_has_one_output_updated_in_place_and_papermills_log_no_debris(tmp_path, caplog):
+    """What JupyterLab shows is the output of that one display; nbconvert and papermill keep its last state."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(MOVES)])
+    nbformat.write(notebook, tmp_path / "moves.ipynb")
+    log = io.StringIO()
+    handler = logging.StreamHandler(log)
+    logging.getLogger("papermill").addHandler(handler)
+    with caplog.at_level(logging.INFO, "papermill"):
+        papermill.execute_notebook(
+            str(tmp_path / "moves.ipynb"), str(tmp_path / "out.ipynb"), kernel_name="python3", log_output=True, progress_bar=False
+        )
+    logging.getLogger("papermill").removeHandler(handler)
+    (cell,) = nbformat.read(tmp_path / "out.ipynb", 4).cells
+    (output,) = cell.outputs
+    assert output.output_type == "display_data" and output.data == {"text/plain": "training: step 40 of 40, squad 40.000"}
+    assert "\r" not in log.getvalue() and "█" not in log.getvalue() and log.getvalue().count("training") <= 41
+
+
+@pytest.fixture
+def study() -> Progress:
+    progress = Progress(["QA", "QA+SC"])
+    for state in progress.states:
+        state.total = 20
+    return progress
+
+
+def acted(progress: Progress, bars: Bars) -> None:
+    """Both runs go through their steps; the second fails."""
+    for state, end in zip(progress.states, ("done", "failed"), strict=True):
+        state.status = "running"
+        for state.steps in range(0, 21, 5):
+            bars(progress)
+        state.status, state.error = end, "" if end == "done" else "cell 10: out of memory"
+        bars(progress)
+
+
+def test_a_study_in_a_log_file_has_a_line_when_a_run_begins_or_ends(study, capsys):
+    acted(study, Bars())
+    written = capsys.readouterr().err
+    lines = [line.partition(" left")[0].rpartition(", 0:0")[0] or line for line in written.splitlines()]
+    assert "\r" not in written and lines == [
+        "0 of 2 done, 1 running, 1 waiting",
+        "QA: done, 20 steps",
+        "1 of 2 done, 1 waiting",
+        "1 of 2 done, 1 running",
+        "QA+SC: failed: cell 10: out of memory",
+        "1 of 2 done, 1 failed",
+    ]
+
+
+def test_a_study_in_a_terminal_has_bars(study, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    acted(study, Bars())
+    written = capsys.readouterr().err
+    assert "QA: done, 20 steps\n" in written and "QA+SC: failed: cell 10: out of memory\n" in written
+    assert written.count("\r") > 5 and "1 of 2 done, 1 failed |" in written
