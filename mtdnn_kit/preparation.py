@@ -27,7 +27,7 @@ from mtdnn_kit.sampler import Schedule, draw, weights
 from mtdnn_kit.sources import Rows, load
 from mtdnn_kit.tasks import TYPES
 
-CODE = ("tasks", "spans", "rowlist", "columns", "jsons", "values")  # what makes features of rows
+CODE = ("tasks", "spans", "rowlist", "columns", "fields", "golds", "definitions", "jsons", "values")  # what makes features of rows
 PACKAGES = ("tokenizers", "transformers", "numpy")
 
 

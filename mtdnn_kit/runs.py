@@ -192,10 +192,13 @@ def claim(config: Config) -> Run:
     """
     if config.run_dir is None:
         return _next_run(resolve(os.environ.get("MTDNN_RUNS", "runs")))
-    run = Run(config.run_dir)
-    own(run.path)
+    try:
+        run = Run(config.run_dir)
+    except ConfigError as error:  # a folder that no system can have
+        raise ConfigError(f"run_dir: {error}") from None
     if run.path.is_file() or run.path in (project_root(), *project_root().parents):
         raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for the run alone.")
+    own(run.path)
     if config.resume and not (run.path / "manifest.json").exists():
         raise ConfigError(f"resume: there is no run in {run.path} to go on with; correct run_dir, or set resume: false to start one there.")
     check_claim(run, config)

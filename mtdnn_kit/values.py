@@ -116,6 +116,6 @@ def _remedy(value: Any, hint: Any) -> str:
         return " It has more than 64 bits."
     if isinstance(value, str) and get_origin(hint) is list:
         return " A list given by papermill's -p arrives as text: put it into a parameter file."
-    if isinstance(value, str) and str in (hint, *get_args(hint)):
+    if (isinstance(value, str) and str in (hint, *get_args(hint))) or (isinstance(value, list) and all(isinstance(x, str) for x in value)):
         return " Remove its NUL or half surrogate pair."
     return ""

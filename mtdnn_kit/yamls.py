@@ -1,4 +1,5 @@
-"""YAML from anywhere as plain values: text, numbers, true and false, null, lists, and mappings whose keys are text.
+"""YAML from anywhere as plain values: text, numbers, true and false, null, lists, and mappings whose keys are text (deeper inside, numbers
+too).
 
 PyYAML's safe loader still takes a key that is there twice (the last one wins), keys of any kind, dates, aliases that unfold to more than a
 machine holds ("billion laughs"), and lists that hold themselves. Here each of them is an error that says in which line. Knows no parameter.
@@ -12,6 +13,7 @@ import yaml
 MOST = 100_000  # characters of a file
 SIZE = 50_000  # values in it, aliases unfolded
 DEPTH = 40  # lists and mappings inside each other
+LABELS = 3  # levels above which a key may be a number or true: what a column holds, as in define: {NAME: {labels: {1: yes}}}
 DIGITS = 19  # of a whole number: no parameter takes one beyond 64 bits
 TAG = "tag:yaml.org,2002:"
 KINDS = {"str", "int", "float", "bool", "null", "seq", "map"}
@@ -69,7 +71,7 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         if not alias:
             self.sizes[id(node)] = self._size(node, line)
-            _check_scalar(node, line) if isinstance(node, yaml.ScalarNode) else _check_collection(node, line)
+            _check_scalar(node, line) if isinstance(node, yaml.ScalarNode) else _check_collection(node, line, self.depth)
         elif id(node) not in self.sizes:
             raise YamlError(f"line {line}: what holds itself cannot be meant: write it out")
         return node
@@ -94,15 +96,15 @@ def _check_scalar(node: yaml.ScalarNode, line: int) -> None:
         raise YamlError(f"line {line}: {node.value[:40]!r} has a NUL or half a surrogate pair, which nothing here can be called: remove it")
 
 
-def _check_collection(node: yaml.CollectionNode, line: int) -> None:
+def _check_collection(node: yaml.CollectionNode, line: int, depth: int) -> None:
     if node.tag.removeprefix(TAG) not in KINDS:
         raise YamlError(f"line {line}: {node.tag[:40]!r} is no kind of value that a parameter has: leave out the tag")
     if not isinstance(node, yaml.MappingNode):
         return
-    seen = set()
+    seen, kinds = set(), ("str", "merge", *(("int", "bool") if depth >= LABELS else ()))
     for key, _ in node.value:
         where = f"line {key.start_mark.line + 1}"
-        if not isinstance(key, yaml.ScalarNode) or key.tag not in (f"{TAG}str", f"{TAG}merge"):
+        if not isinstance(key, yaml.ScalarNode) or key.tag.removeprefix(TAG) not in kinds:
             said = repr(key.value[:40]) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
             raise YamlError(f'{where}: the key {said} is no text; a key must be text (write "0.8" in quotes)')
         if key.value in seen:

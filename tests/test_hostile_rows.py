@@ -8,7 +8,7 @@ from conftest import ROOT
 from hostile import cases, each, ends, refused
 from hostile_data import lines_of, packed
 
-from mtdnn_kit import Run, cache, columns, odd, overview, prepare, sources, train
+from mtdnn_kit import Run, cache, columns, odd, overview, prepare, readers, sources, train
 from mtdnn_kit.registry import DATASETS
 from mtdnn_kit.rows import DataError
 from mtdnn_kit.sources import load
@@ -101,7 +101,7 @@ def test_what_has_hurt_readers_before_is_refused_shortly(tmp_path, raw, message)
 
 def test_a_row_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     """A few kilobytes of gzip hold a gigabyte."""
-    monkeypatch.setattr(sources, "LONGEST", 100_000)
+    monkeypatch.setattr(readers, "LONGEST", 100_000)
     (tmp_path / "cola").mkdir()
     bomb = GOOD.encode() + b"\n" + b" " * 1_000_000
     (tmp_path / "cola" / "train.jsonl.gz").write_bytes(gzip.compress(bomb))

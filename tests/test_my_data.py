@@ -403,7 +403,7 @@ def test_a_definition_that_cannot_be_meant_is_refused_with_its_key(change, messa
         ({"type": ["qa"]}, r"type is \['qa'\]; it must be one of qa, sc, mcc"),
         ({"type": "qa", "metrics": ["accuracy"]}, "metrics is .*this type has its own scores: leave it out"),
         ({"type": "qa", "labels": ["a", "b"]}, "labels: rows of type qa have no labels"),
-        ({"type": "qa", "template": {"context": "{a}"}}, "template is .*must map question to"),
+        ({"type": "qa", "template": {"context": "{a}"}}, "template is .*it maps question to"),
         ({"type": "mcc", "columns": {"context": "q", "choices": "o"}}, "columns lacks 'label': name either"),
         ({"type": "mcc", "columns": {"context": "q", "choices": "o", "label": "y", "answer": "z"}}, "columns lacks 'label': name either"),
         ({"type": "mcc", "columns": {"context": "q", "choices": ["o"], "label": "y"}}, "columns.choices is"),

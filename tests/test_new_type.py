@@ -18,7 +18,8 @@ from mtdnn_kit import Config, ConfigError, Run, overview, prepare, registry, row
 from mtdnn_kit.columns import gathered
 from mtdnn_kit.compare import named
 from mtdnn_kit.explorer.state import shared_tasks
-from mtdnn_kit.model import export, load_model
+from mtdnn_kit.exports import write_task
+from mtdnn_kit.model import load_model
 from mtdnn_kit.rowlist import RowList, parts
 
 LABELS = ["other", "colour", "number"]
@@ -60,7 +61,7 @@ def test_it_is_trained_scored_kept_and_exported_like_the_others(config, tags, tm
 
     model, tokenizer = load_model(run.path / "model")
     (tmp_path / "exported").mkdir()
-    export(model, tokenizer, "tags", tmp_path / "exported")
+    write_task(model, tokenizer, "tags", tmp_path / "exported")
     alone = AutoModelForTokenClassification.from_pretrained(tmp_path / "exported").eval()
     inputs = tokenizer("seven red boxes", return_tensors="pt")
     with torch.inference_mode():

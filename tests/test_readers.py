@@ -111,7 +111,7 @@ BROKEN = [
         r"row 1: column 'y' is 'maybe': it must be a whole number from 0 to 1 \(0 no, 1 yes\), or one of",
     ),
     ("train.csv", b"one,two,y\na,b,\n", "row 1: column 'y' is '': it must be"),
-    ("train.csv", b"one,two,y\na,b,-1\n", "row 1: column 'y' is -1, which marks an unlabelled row"),
+    ("train.csv", b"one,two,y\na,b,-1\n", "row 1: column 'y' is -1: an unlabelled row"),
     ("train.csv", b"one,two,y\na,b,1.0\n", "row 1: column 'y' is '1.0': it must be a whole number"),
     ("train.parquet", b"one,two,y\na,b,0\n", "not Parquet, or damaged"),
     ("train.parquet", parquet([{"one": "a", "two": "b", "y": 0}])[:-9], "not Parquet, or damaged"),

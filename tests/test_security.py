@@ -180,13 +180,13 @@ def test_yaml_makes_no_objects(tmp_path, trap, copied, tag):
     attack = f"{tag} [{str(trap)!r}]" if "name" not in tag else f"{tag} ''"
     file = tmp_path / "attack.yaml"
     file.write_text(f"seed: {attack}\n")
-    with pytest.raises(ConfigError, match=re.escape(tag.removeprefix("!!"))):
+    with pytest.raises(ConfigError, match=re.escape(tag.removeprefix("!!")[:18])):
         from_file(file)
     file.write_text(f"# A question?\nbase: parameters/demo.yaml\nvariants: {{a: {{seed: {attack}}}}}\n")
-    with pytest.raises(StudyError, match=re.escape(tag.removeprefix("!!"))):
+    with pytest.raises(StudyError, match=re.escape(tag.removeprefix("!!")[:18])):
         read_study(file)
     (copied.path / "config.yaml").write_text(f"seed: {attack}\n")
-    with pytest.raises((RunError, yaml.YAMLError), match=re.escape(tag.removeprefix("!!"))):
+    with pytest.raises((RunError, yaml.YAMLError), match=re.escape(tag.removeprefix("!!")[:18])):
         _ = copied.config
 
 
@@ -225,15 +225,15 @@ def test_a_tokenizers_own_code_is_not_run(tiny, tmp_path, trap):
 @pytest.mark.parametrize("name", OUTWARD)
 def test_a_tasks_name_is_no_path(name):
     row = {"type": "sc", "columns": {"first": "a", "label": "b"}, "labels": ["x", "y"]}
-    with pytest.raises(ConfigError, match="define"):
+    with pytest.raises(ConfigError, match="define|tasks: .*NUL"):
         Config(tasks=["squad", name], define={name: row})
 
 
 @pytest.mark.parametrize("name", OUTWARD)
 def test_a_studys_runs_stay_in_its_folder(tmp_path, name):
     (tmp_path / "study.yaml").write_text(study_text({"base": "parameters/demo.yaml", "variants": {f"{name}A": {}, "B": {"seed": 3}}}))
-    if len(name) > 200:
-        with pytest.raises(StudyError, match="has a name of 5001 characters"):
+    if len(name) > 200 or "\0" in name:
+        with pytest.raises(StudyError, match="a run's name has at most 150 characters|has a NUL"):
             read_study(tmp_path / "study.yaml")
         return
     for config in read_study(tmp_path / "study.yaml").configs(tmp_path / "runs").values():
@@ -249,7 +249,7 @@ def test_a_studys_variant_sets_no_folder(tmp_path, variant):
 
 @pytest.mark.parametrize("name", ["nul\0nul", "x" * 5000, f"{'y' * 300}/run"])
 def test_a_folder_that_no_system_can_have_is_said(config, tmp_path, name):
-    with pytest.raises(ConfigError, match="run_dir: .* cannot be a folder"):
+    with pytest.raises(ConfigError, match="run_dir: .*(NUL|no path can be so)"):
         train(config(run_dir=str(tmp_path / name)))
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtdnn_kit import Run
-from mtdnn_kit.runs import write_json
+from mtdnn_kit.folders import write_json
 from mtdnn_kit.sampler import draw, weights
 from mtdnn_kit.shown import MOST, duration
 from mtdnn_kit.studies import read_study
