@@ -4,13 +4,14 @@ Everything comes from the run's folder and the encoder's own card; no text of a 
 """
 
 import re
+from typing import Any
 
 import yaml
 
 from mtdnn_kit.calls import use
 from mtdnn_kit.config import Config, resolve
 from mtdnn_kit.encoders import licence
-from mtdnn_kit.registry import DATASETS, REST
+from mtdnn_kit.registry import DATASETS, REST, Dataset
 from mtdnn_kit.runs import Run
 
 TAGS = {"qa": "question-answering", "sc": "text-classification", "mcc": "multiple-choice"}
@@ -81,7 +82,9 @@ def _results(run: Run, task: str) -> list:
     dataset, source = _dataset(run, task), run.manifest.get("data", {}).get(f"{task}/{_dataset(run, task).score}", {})
     if not source.get("origin", "").startswith("hub "):
         return []
-    shared = dict(task_type=TAGS[dataset.type], dataset_type=dataset.hub, dataset_name=task, dataset_config=dataset.hub_config)
+    shared: dict[str, Any] = dict(
+        task_type=TAGS[dataset.type], dataset_type=dataset.hub, dataset_name=task, dataset_config=dataset.hub_config
+    )
     scores = run.metrics.get(task, {})
     return [
         EvalResult(**shared, dataset_split=dataset.score, dataset_args={"n": scores["n"]}, metric_type=theirs, metric_value=scores[ours])
@@ -90,7 +93,7 @@ def _results(run: Run, task: str) -> list:
     ]
 
 
-def _dataset(run: Run, task: str):
+def _dataset(run: Run, task: str) -> Dataset:
     return Config(**{**run.config, "resume": False}).datasets[task]
 
 
@@ -119,7 +122,7 @@ def _scores(run: Run, task: str) -> str:
     return "\n".join(lines).strip()
 
 
-def _number(value) -> str:
+def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
 
 

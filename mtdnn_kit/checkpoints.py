@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors.torch import load_file, save_file
 
@@ -37,7 +37,7 @@ class Point(NamedTuple):
     logs: Mapping[str, int] = MappingProxyType({})
 
 
-def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer, seconds: float) -> None:
+def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer: Any, seconds: float) -> None:
     """What a run needs to go on after `done` steps, whose logs are written; only the last KEEP checkpoints stay."""
     logs = {name: _sum(run.path / name) for name in LOGS if (run.path / name).exists()}
 
@@ -51,7 +51,7 @@ def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer, seconds: f
     prune_checkpoints(run, KEEP)
 
 
-def restore(run: Run, model: MultiTask, optimizer) -> Point:
+def restore(run: Run, model: MultiTask, optimizer: Any) -> Point:
     """Puts the newest good checkpoint into model and optimizer, and says where it stands; `Point()` where the run had none yet.
 
     One that is damaged is set aside as step-N.damaged, with a CheckpointWarning. Raises RunError where there are only damaged ones.
@@ -129,7 +129,7 @@ def _set_aside(folder: Path, why: str, done: int) -> None:
     warnings.warn(said, CheckpointWarning, stacklevel=4)
 
 
-def _load(folder: Path, model: MultiTask, optimizer) -> Point:
+def _load(folder: Path, model: MultiTask, optimizer: Any) -> Point:
     load_weights(model, load_file(folder / FILES[0]), folder)
     load_state_tensors(optimizer, model, load_file(folder / FILES[1]))
     state = json.loads((folder / STATE).read_text())

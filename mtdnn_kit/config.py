@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import yaml
 
@@ -18,7 +18,8 @@ from mtdnn_kit.values import ConfigError, nearest, short, some, typed
 from mtdnn_kit.yamls import YamlError, read_yaml, text_of
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-SAMPLERS = ("weighted", "proportional", "temperature", "annealed", "round_robin", "sequential")
+Sampler = Literal["weighted", "proportional", "temperature", "annealed", "round_robin", "sequential"]
+SAMPLERS = get_args(Sampler)
 SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and what it may be
     "qa_weight": (("weighted",), "a probability"),
     "sharing": (("weighted",), "'dataset' or 'group'"),
@@ -48,7 +49,7 @@ class Config:
     define: dict[str, dict] = field(default_factory=dict)  # further datasets: name → registry row
     qa_weight: float | None = 0.8  # probability of the main task at each step
     sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
-    sampler: Literal[SAMPLERS] = "weighted"
+    sampler: Sampler = "weighted"
     temperature: float | None = None  # T of p ∝ size^(1/T): 1 is proportional, the higher the more alike
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     epochs: float = 3.0  # passes of the main task; may be fractional
@@ -84,7 +85,7 @@ class Config:
     init_from: str | None = None  # a finished run whose model this one starts from
     resume: bool = False  # go on from the last checkpoint of run_dir
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         hints = get_type_hints(Config)
         for key in fields(self):
             object.__setattr__(self, key.name, typed(key.name, getattr(self, key.name), hints[key.name]))
@@ -127,7 +128,7 @@ def only(namespace: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
     return named
 
 
-def from_file(path: str | Path, **changes) -> Config:
+def from_file(path: str | Path, **changes: Any) -> Config:
     """Config from a YAML parameter file, with `changes` on top. A relative path starts at the project (see `project_root`).
 
     Raises ConfigError: no such file, not a parameter file, or a parameter that cannot be meant.
@@ -215,7 +216,7 @@ def _check_sampler(c: Config) -> None:
             _require(getattr(c, key) is None, key, f"sampler {c.sampler!r} does not use it: set it to null")
     _require(c.temperature is None or c.temperature > 0, "temperature", f"{c.temperature} must be above 0")
     _require(c.sampler != "annealed" or c.epochs > 1, "epochs", "sampler 'annealed' changes from epoch to epoch: it needs more than 1")
-    if c.sampler == "weighted":
+    if c.sampler == "weighted" and c.qa_weight is not None:  # as required above
         _require(0 < c.qa_weight <= 1, "qa_weight", f"{c.qa_weight} must be a probability above 0")
         alone = len(c.tasks) == 1 and c.qa_weight < 1
         _require(not alone, "qa_weight", f"{c.qa_weight} leaves {1 - c.qa_weight:.3g} to other tasks, but there are none: set it to 1.0")

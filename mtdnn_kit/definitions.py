@@ -8,7 +8,7 @@ from dataclasses import fields
 from importlib.metadata import entry_points
 from string import Formatter
 
-from mtdnn_kit.registry import CUTS, DATASETS, KINDS, Dataset
+from mtdnn_kit.registry import CUTS, DATASETS, KINDS, Dataset, Kind
 from mtdnn_kit.values import nearest, short, some
 
 KEYS = [f.name for f in fields(Dataset) if f.name != "values"]  # `values` are the keys of `labels`
@@ -67,7 +67,7 @@ def template_parts(text: str) -> list[tuple[str, str | None]]:
     return parts
 
 
-def _check_texts(at: str, row: dict, kind) -> None:
+def _check_texts(at: str, row: dict, kind: Kind) -> None:
     for key in ("folder", "hub", "hub_config", "train", "score", "group"):
         if not isinstance(row.get(key), str | None) or (key in row and key != "score" and row[key] in ("", None)):
             raise ValueError(f"{at}.{key} is {short(row[key])}; it must be text")
@@ -80,7 +80,7 @@ def _check_texts(at: str, row: dict, kind) -> None:
         raise ValueError(f"{at}.unanswerable: only questions can be unanswerable; leave it out")
 
 
-def _check_columns(at: str, row: dict, kind) -> None:
+def _check_columns(at: str, row: dict, kind: Kind) -> None:
     columns, given = row.get("columns"), row.get("template") or {}
     if not isinstance(columns, dict):
         raise ValueError(f"{at}.columns must map {', '.join(kind.roles)} to column names, not {short(columns)}")
@@ -102,7 +102,7 @@ def _check_columns(at: str, row: dict, kind) -> None:
         )
 
 
-def _check_template(at: str, row: dict, kind) -> None:
+def _check_template(at: str, row: dict, kind: Kind) -> None:
     template = row.get("template", {})
     if not isinstance(template, dict) or not set(template) <= set(kind.texts):
         raise ValueError(f"{at}.template is {short(template)}; it maps {' or '.join(kind.texts) or 'nothing'} to a text with {{column}}s")
@@ -117,7 +117,7 @@ def _check_template(at: str, row: dict, kind) -> None:
             raise ValueError(f"{at}.template.{role} is {short(text)}; it must be a text with the name of a column in braces")
 
 
-def _check_labels(at: str, row: dict, kind) -> None:
+def _check_labels(at: str, row: dict, kind: Kind) -> None:
     labels, choices = row.get("labels", []), (row.get("columns") or {}).get("choices")
     names = list(labels.values()) if isinstance(labels, dict) else labels
     if not isinstance(names, list | tuple) or not all(isinstance(x, str) and x for x in names):
@@ -137,7 +137,7 @@ def _check_labels(at: str, row: dict, kind) -> None:
         raise ValueError(f"{at}.labels names {len(names)} labels, but there are {len(choices)} choices")
 
 
-def _check_metrics(at: str, row: dict, kind) -> None:
+def _check_metrics(at: str, row: dict, kind: Kind) -> None:
     values = row.get("metrics", [])
     if (
         not isinstance(values, list | tuple)
@@ -153,7 +153,7 @@ def _check_metrics(at: str, row: dict, kind) -> None:
         raise ValueError(f"{at}.metrics: f1 is that of label 1 of two; this task has other labels. There is macro_f1, too")
 
 
-def _check_files(at: str, row: dict, kind) -> None:
+def _check_files(at: str, row: dict, kind: Kind) -> None:
     files = row.get("files", {})
     wanted = [split for split in dict.fromkeys((row.get("train", "train"), _scored(row))) if split]
     if not isinstance(files, dict) or not all(isinstance(x, str) and x for x in (*files, *files.values())):
@@ -182,7 +182,7 @@ def _scored(row: dict) -> str | None:
     return None if "validation_ratio" in row else row.get("score", "validation")
 
 
-def _check_split(at: str, row: dict, kind) -> None:
+def _check_split(at: str, row: dict, kind: Kind) -> None:
     ratio, score = row.get("validation_ratio"), row.get("score", "validation")
     if "validation_ratio" not in row:
         if "group" in row:

@@ -114,10 +114,10 @@ def _locate(name: str) -> tuple[str, Path]:
 def _at_hand(name: str) -> tuple[str, Path] | None:
     """Where the encoder lies, without the hub; None: not here."""
     shelf = os.environ.get("MTDNN_ENCODERS")
-    for folder in filter(None, (resolve(name), shelf and Path(shelf).expanduser() / name)):
+    for folder in (resolve(name), *([Path(shelf).expanduser() / name] if shelf else [])):
         if folder.is_dir():
             return "folder", folder
-    if name in WHEELS and (spec := importlib.util.find_spec(WHEELS[name])):
+    if name in WHEELS and (spec := importlib.util.find_spec(WHEELS[name])) and spec.submodule_search_locations:
         return "wheel", Path(spec.submodule_search_locations[0]) / "model"
     return None
 

@@ -5,6 +5,7 @@ A model card goes with it (`cards`). Nothing is uploaded from here: that is one 
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,7 +40,7 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
     return folder
 
 
-def write_task(model: MultiTask, tokenizer, task: str, folder: Path, max_length: int | None = None) -> None:
+def write_task(model: MultiTask, tokenizer: Any, task: str, folder: Path, max_length: int | None = None) -> None:
     """Weights, configuration and tokenizer of one task, into a folder; `max_length`: where the tokenizer is to cut when told to cut.
 
     The tokenizer gives token types exactly where the encoder takes them: ALBERT's would leave them out, BERT's hand them to DistilBERT.

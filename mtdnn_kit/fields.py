@@ -59,7 +59,7 @@ def value(found: Any, kind: type, what: str) -> Any:
     """`found` if it is of that kind and, being text, can be encoded. Raises DataError."""
     if not isinstance(found, kind) or isinstance(found, bool):
         raise DataError(f"{what} is {short.repr(found)}: it must be {KINDS[kind]}")
-    if kind is str and not found.isascii():
+    if isinstance(found, str) and not found.isascii():
         try:
             found.encode()
         except UnicodeEncodeError as error:
@@ -177,10 +177,9 @@ def from_text(dataset: Dataset, record: dict[str, str]) -> dict:
     """A record of a table that holds nothing but text, its numbers as numbers: those of labels that are no names, and of `starts`."""
     known = {*dataset.values, *(() if dataset.values else dataset.labels)}
     truth = {str(x).lower(): x for x in known if isinstance(x, bool)}
-    found = dict(record)
+    found: dict[str, Any] = dict(record)
     for column in (dataset.columns.get("label"), dataset.columns.get("starts")):
-        text = record.get(column)
-        if text is None or text in known:
+        if column is None or (text := record.get(column)) is None or text in known:
             continue
         if text.lower() in truth:
             found[column] = truth[text.lower()]
@@ -191,7 +190,7 @@ def from_text(dataset: Dataset, record: dict[str, str]) -> dict:
 
 def group(dataset: Dataset, record: dict) -> str:
     """What a row's group is called. Raises DataError where it has none."""
-    found = lookup(record, dataset.group)
+    found = lookup(record, dataset.group or "")
     if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
         raise DataError(f"column {dataset.group!r} is {short.repr(found)}: each row needs its group, a text or a whole number")
     return found if isinstance(found, str) else written(found, f"column {dataset.group!r}")

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # a file system that cannot sync folders says one of these
 
@@ -40,12 +41,12 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
         sync(path.parent)
 
 
-def write_json(path: Path, value) -> None:
+def write_json(path: Path, value: Any) -> None:
     """Writes `json_text`, whole or not at all."""
     write_whole(path, json_text(value))
 
 
-def json_text(value) -> str:
+def json_text(value: Any) -> str:
     """Indented JSON. Raises ValueError on NaN and infinity, which JSON has not."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

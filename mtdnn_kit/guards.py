@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,8 +49,10 @@ class Stop:
     terminal and from a launcher of several processes.
     """
 
-    def __init__(self, copies: bool = False):
-        self.taken, self.before, self.waits, self.grace, self.since = [], {}, False, COPIES if copies else 0.0, 0.0
+    def __init__(self, copies: bool = False) -> None:
+        self.taken: list[int] = []
+        self.before: dict[int, Any] = {}
+        self.waits, self.grace, self.since = False, COPIES if copies else 0.0, 0.0
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
@@ -58,7 +61,7 @@ class Stop:
                     self.before[number] = signal.signal(number, self._take)
         return self
 
-    def __exit__(self, _, error: BaseException | None, __) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._give_back()
         if isinstance(error, Interrupted):
             if error.number == signal.SIGINT:
@@ -69,7 +72,7 @@ class Stop:
         if error is None and self.taken:  # it came when all was done
             signal.raise_signal(self.number)
 
-    def _take(self, number: int, _) -> None:
+    def _take(self, number: int, _: object) -> None:
         if number in self.taken:
             if time.monotonic() - self.since < self.grace:
                 return
@@ -150,7 +153,7 @@ def last_checkpoint(run: Run) -> str:
     return f"the last checkpoint is of step {found[-1][0]}" if found else "there is no checkpoint"
 
 
-def row_ids(features, items: np.ndarray) -> str:
+def row_ids(features: Any, items: np.ndarray) -> str:
     """The ids of the rows that some items are of, as a message names them."""
     rows = features.table[items, 0] if hasattr(features, "table") else items
     ids = [str(features.rows[int(row)].id) for row in dict.fromkeys(rows.tolist())]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mtdnn_kit.registry import Dataset
 from mtdnn_kit.rows import DataError
@@ -64,8 +65,8 @@ def patience() -> Iterator[Reach]:
 
     reach, plain = Reach(), _http._GLOBAL_CLIENT_FACTORY
 
-    def client():
-        made = plain()
+    def client() -> Any:
+        made: Any = plain()
         made.send = _patient(made.send, reach)
         return made
 
@@ -80,7 +81,7 @@ def _patient(ordinary: Callable, reach: Reach) -> Callable:
     """A client's `send` that keeps to what `patience` says."""
     from huggingface_hub import constants
 
-    def send(request, **options):
+    def send(request: Any, **options: Any) -> Any:
         key, seconds = (request.method, str(request.url), request.headers.get("range")), constants.HF_HUB_DOWNLOAD_TIMEOUT
         if reach.why or reach.tries[key] >= TRIES:
             reach.give_up(f"no answer within {seconds} seconds, {TRIES} times; HF_HUB_DOWNLOAD_TIMEOUT sets the seconds")
@@ -99,7 +100,7 @@ def _patient(ordinary: Callable, reach: Reach) -> Callable:
     return send
 
 
-def from_hub(task: str, dataset: Dataset, split: str):
+def from_hub(task: str, dataset: Dataset, split: str) -> Any:
     """The rows of a split (a `datasets.Dataset`) from the hub, or from its client's cache where the hub is out of reach.
 
     Raises DataError, within seconds: out of reach and not cached, no such dataset, configuration or split, or a damaged file.

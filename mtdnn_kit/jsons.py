@@ -6,6 +6,7 @@ be is for those who ask to say. Knows no file.
 
 import json
 from collections.abc import Iterator
+from io import BufferedIOBase
 from typing import Any, BinaryIO
 
 LONGEST = 64_000_000  # bytes of a line: a few kilobytes of gzip unpack to as much as they like
@@ -25,7 +26,7 @@ def read_json(text: str | bytes) -> Any:
     return value
 
 
-def lines_of(opened: BinaryIO) -> Iterator[bytes]:
+def lines_of(opened: BinaryIO | BufferedIOBase) -> Iterator[bytes]:
     """The lines of an open file. Raises ValueError for one that no machine should hold."""
     while line := opened.readline(LONGEST + 1):
         if len(line) > LONGEST:
@@ -38,8 +39,10 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise ValueError(f"{twice[:60]!r} is there twice")
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"{key[:60]!r} is there twice")
+            seen.add(key)
     return found
 
 

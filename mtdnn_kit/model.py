@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -59,7 +60,7 @@ class MultiTask(nn.Module):
         return {name: p.detach().contiguous() for name, p in self.named_parameters()}
 
 
-def load_tokenizer(path: Path):
+def load_tokenizer(path: Path) -> Any:
     """The encoder's fast tokenizer. Raises EncoderError: none there; a slow one, which gives no character offsets; one without the special
     tokens that a batch or a pair needs; or one with more tokens than the encoder knows."""
     try:
@@ -84,7 +85,7 @@ def load_tokenizer(path: Path):
     return tokenizer
 
 
-def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()):
+def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) -> Any:
     """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: a decoder, fewer
     positions than `max_length`, or no head of such a type for its family in transformers."""
     config = _config(path)
@@ -104,7 +105,7 @@ def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()):
     return config
 
 
-def _config(path: Path):
+def _config(path: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(path, **OURS)
     except (OSError, ValueError, KeyError) as error:
@@ -120,7 +121,7 @@ def _check_head(named: str, kind: type, of: str) -> None:
         raise EncoderError(f"{named} cannot serve tasks of type {of}: transformers has no {auto.__name__} of its family; {remedy}")
 
 
-def _positions(config) -> int | None:
+def _positions(config: Any) -> int | None:
     """Tokens that the encoder can tell the place of; None: any number (DeBERTa, where places are relative)."""
     if not getattr(config, "position_biased_input", True):
         return None
@@ -128,12 +129,12 @@ def _positions(config) -> int | None:
     return positions - config.pad_token_id - 1 if config.model_type in COUNT_FROM_PAD else positions
 
 
-def takes_token_types(config) -> bool:
+def takes_token_types(config: Any) -> bool:
     """Whether the encoder tells segments apart (BERT); DistilBERT, RoBERTa and ModernBERT do not."""
     return getattr(config, "type_vocab_size", 0) > 1
 
 
-def takes_whole_masks(config) -> bool:
+def takes_whole_masks(config: Any) -> bool:
     """Whether the encoder's attention is torch's own and looks at every token: then it takes a mask of four dimensions as it is."""
     local = any(getattr(config, name, None) for name in ("sliding_window", "local_attention"))
     return getattr(config, "_attn_implementation", None) in ("sdpa", dropout.NAME) and not local
@@ -172,7 +173,7 @@ def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head
     return model
 
 
-def _pretrained(path: Path, config, seed: str) -> nn.Module:
+def _pretrained(path: Path, config: Any, seed: str) -> nn.Module:
     """The encoder with its weights; a pooler that they lack (of a masked language model) is drawn from `seed`."""
     transformers.utils.logging.disable_progress_bar()  # a bar of 0.02 s is only debris in a notebook
     options = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **OURS)
@@ -210,7 +211,7 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
     return model
 
 
-def save_model(model: MultiTask, tokenizer, folder: Path) -> None:
+def save_model(model: MultiTask, tokenizer: Any, folder: Path) -> None:
     """Weights (safetensors), the encoder's configuration, the tasks and the tokenizer, in an existing folder."""
     save_file({name: x.cpu() for name, x in model.tensors().items()}, folder / "model.safetensors", metadata={"format": "pt"})
     model.encoder.config.save_pretrained(folder)

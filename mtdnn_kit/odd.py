@@ -7,6 +7,7 @@ by `rows` and `sources`. Nothing here changes a row, a fingerprint or a feature.
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -38,10 +39,10 @@ ODDITIES = (
 )
 CODE = ("odd", "metrics", "spans", "tasks", "rowlist", "columns")  # what decides which rows are odd
 SETTINGS = ("max_length", "max_question", "max_answer")
-Found = dict[str, Sequence[int]]  # oddity → numbers of such rows
+Found = dict[str, Sequence[int] | np.ndarray]  # oddity → numbers of such rows
 
 
-def splits(setup: Setup, task: str) -> dict[str, object]:
+def splits(setup: Setup, task: str) -> dict[str, Any]:
     """{"train" | "held out" | "scored": features} of a task; a part that it has not is left out."""
     parts = {"train": setup.train, "held out": setup.held_out, "scored": setup.scored}
     return {name: part[task] for name, part in parts.items() if task in part}
@@ -53,7 +54,7 @@ def texts_of(row: QARow | SCRow | MCCRow) -> list[str]:
     return [text for part in parts for text in ([part] if isinstance(part, str) else part or [])]
 
 
-def odd_rows(parts: dict[str, object], config: Config) -> dict[str, dict[str, list]]:
+def odd_rows(parts: dict[str, Any], config: Config) -> dict[str, dict[str, list]]:
     """{part of a task: {oddity: ids of such rows}}, those that occur; parts: what `splits` gives."""
     texts = {name: [tuple(texts_of(row)) for row in features.rows] for name, features in parts.items()}
     seen, found = Counter(one for some in texts.values() for one in some), {}
@@ -75,10 +76,10 @@ def _odd_texts(texts: Sequence[tuple[str, ...]], seen: Counter) -> Found:
     }
 
 
-def _shared(features, texts: Sequence[tuple], parts: dict[str, object], trained_texts: Sequence[tuple]) -> Found:
+def _shared(features: Any, texts: Sequence[tuple], parts: dict[str, Any], trained_texts: Sequence[tuple]) -> Found:
     """Of the scored rows, those of which something is trained, too."""
     trained = set(trained_texts)
-    found = {"scored and trained": [i for i, some in enumerate(texts) if some in trained]}
+    found: Found = {"scored and trained": [i for i, some in enumerate(texts) if some in trained]}
     if isinstance(features, Features):
         passages, ids = {some[0] for some in trained}, {id_ for name in parts if name != "scored" for id_ in column(parts[name].rows, "id")}
         found["passage scored and trained"] = [i for i, some in enumerate(texts) if some[0] in passages]
@@ -96,7 +97,7 @@ def _odd_questions(features: Features, config: Config) -> Found:
     spans, words, answers = answer_spans(features), features.questions.sizes, column(features.rows, "answers")
     length = np.where(spans[:, 0] >= 0, spans[:, 1] - spans[:, 0] + 1, 0)
     texts = [[text for _, text in some] for some in answers]
-    found = {
+    found: dict[str, Any] = {
         "question cut to max_question": words >= config.max_question,
         "answer over max_answer": length > config.max_answer,
         "answer longer than a window": length > context_room(config.max_length, words, features.frame),
@@ -134,7 +135,7 @@ def odd_counts(setup: Setup) -> dict[str, dict[str, int]]:
     return counted
 
 
-def _counts(parts: dict[str, object], config: Config, train: str, score: str | None) -> Parts:
+def _counts(parts: dict[str, Any], config: Config, train: str, score: str | None) -> Parts:
     """Two columns of rows an oddity; one file may be both splits, and its rows count once."""
     found = odd_rows(parts, config)
 
@@ -145,7 +146,7 @@ def _counts(parts: dict[str, object], config: Config, train: str, score: str | N
     yield {"trained": count("train", "held out", *(["scored"] if train == score else [])), "scored": count("scored")}
 
 
-def _key(setup: Setup, parts: dict[str, object], names: tuple) -> str | None:
+def _key(setup: Setup, parts: dict[str, Any], names: tuple) -> str | None:
     if not all(isinstance(features.rows, RowList) for features in parts.values()):
         return None
     rows = {name: features.rows.digest for name, features in parts.items()}

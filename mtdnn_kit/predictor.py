@@ -7,7 +7,7 @@ what the run wrote down. Knows no gold and no file of rows.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mtdnn_kit.asking import opened, settings_of, threshold_of
 from mtdnn_kit.compare import KINDS
@@ -51,7 +51,7 @@ class Chosen(NamedTuple):
     """The chosen ending, its place among the choices (from 0), its probability, and that of every choice."""
 
     choice: str
-    index: int
+    index: int  # type: ignore[assignment] # a tuple's method has that name
     probability: float
     probabilities: list[float]
 
@@ -108,7 +108,7 @@ class Predictor:
             remedy = "is a task of single texts; leave it out" if second is not None else "is a task of pairs; give the second text, too"
             raise DataError(f"second: {task} {remedy}")
         items, single = _items(first=first) if second is None else _items(first=first, second=second)
-        found = self._read(task, [SCRow(i, *texts, *[None] * (second is None), 0) for i, texts in enumerate(items)])
+        found = self._read(task, [SCRow(i, texts[0], None if second is None else texts[1], 0) for i, texts in enumerate(items)])
         names = self.net.specs[task]["names"]
         said = [Classified(names[x.label], max(x.probabilities), dict(zip(names, x.probabilities, strict=True))) for x in found]
         return said[0] if single else said
@@ -126,7 +126,7 @@ class Predictor:
         endings, alike = _endings(choices)
         items, single = _items(context=context, start=start, **({} if alike else {"choices": [""] * len(endings)}))
         endings = endings * len(items) if alike else endings
-        rows = [MCCRow(i, *texts[:2], some, 0) for i, (texts, some) in enumerate(zip(items, endings, strict=True))]
+        rows = [MCCRow(i, texts[0], texts[1], some, 0) for i, (texts, some) in enumerate(zip(items, endings, strict=True))]
         found: dict = {}
         for count in {len(row.choices) for row in rows}:
             found |= {choice.id: choice for choice in self._read(task, [row for row in rows if len(row.choices) == count])}
@@ -160,7 +160,7 @@ def _answered(said: Answer, context: str, threshold: float) -> Answered:
     return Answered(text, start, end, probability, nothing, said.diff, threshold, best)
 
 
-def _items(**given) -> tuple[list[tuple[str, ...]], bool]:
+def _items(**given: Any) -> tuple[list[tuple[str, ...]], bool]:
     """The arguments item by item, and whether a single one was given: texts, or lists of them, all of one length."""
     lists = {name: value for name, value in given.items() if not isinstance(value, str)}
     for name, value in lists.items():
@@ -174,7 +174,7 @@ def _items(**given) -> tuple[list[tuple[str, ...]], bool]:
     return list(zip(*columns, strict=True)), not lists
 
 
-def _endings(choices) -> tuple[list[tuple[str, ...]], bool]:
+def _endings(choices: Any) -> tuple[list[tuple[str, ...]], bool]:
     """The choices of each item, and whether there is one list for all of them."""
     _check_list("choices", choices)
     alike = all(isinstance(x, str) for x in choices)
@@ -188,14 +188,14 @@ def _endings(choices) -> tuple[list[tuple[str, ...]], bool]:
     return [tuple(some) for some in ([choices] if alike else choices)], alike
 
 
-def _check_list(name: str, value) -> None:
+def _check_list(name: str, value: Any) -> None:
     if isinstance(value, str | bytes | dict) or not isinstance(value, Sequence):
         raise DataError(f"{name} is {short.repr(value)}: it must be text or a list of texts")
     if not value:
         raise DataError(f"{name} is an empty list: there is nothing to read")
 
 
-def _text(name: str, value, item: int) -> str:
+def _text(name: str, value: Any, item: int) -> str:
     if not isinstance(value, str):
         raise DataError(f"{name}: item {item} is {short.repr(value)}: it must be text")
     try:

@@ -24,7 +24,7 @@ from mtdnn_kit.values import some
 
 LONGEST = 64_000_000  # bytes of a line: a few kilobytes unpack to as much as they like, and what is longer is no row
 BATCH = 256  # rows of Parquet in memory at once
-OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+OPENERS: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -56,7 +56,7 @@ def read(file: Path, where: str, quoted: bool = True) -> Iterator[dict | bytes]:
 
 
 @contextmanager
-def opened(file: Path, where: str) -> Iterator[BinaryIO]:
+def opened(file: Path, where: str) -> Iterator[io.BufferedReader]:
     """The file's bytes as they are. Raises DataError for one that cannot be opened or read."""
     packed = suffix_of(file.name)[1].removeprefix(".")
     try:
@@ -95,7 +95,7 @@ def _table(delimiter: str) -> Callable[[BinaryIO, str, bool], Iterator[dict]]:
 
     def reader(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
         csv.field_size_limit(LONGEST)
-        quoting = dict(strict=True, quoting=csv.QUOTE_MINIMAL) if quoted else dict(quoting=csv.QUOTE_NONE)
+        quoting: dict[str, Any] = dict(strict=True, quoting=csv.QUOTE_MINIMAL) if quoted else dict(quoting=csv.QUOTE_NONE)
         rows = csv.reader(_text(content, where), delimiter=delimiter, **quoting)
         number, header = 0, None
         try:
@@ -199,4 +199,6 @@ def _inside(part: Any, key: str, kind: type, at: str) -> Any:
     return part[key]
 
 
-READERS = {".jsonl": _lines, ".csv": _table(","), ".tsv": _table("\t"), ".parquet": _parquet, ".json": _json}
+READERS: dict[str, Callable[..., Iterator]] = {
+    ".jsonl": _lines, ".csv": _table(","), ".tsv": _table("\t"), ".parquet": _parquet, ".json": _json,
+}  # fmt: skip

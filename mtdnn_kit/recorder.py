@@ -6,6 +6,7 @@ Knows what a step was called and what it cost, nothing of how it was made.
 import math
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -25,6 +26,7 @@ class Recorder:
 
     def __init__(self, run: Run, setup: Setup, done: int, sizes: Mapping[str, int], watch: Callable | None, trackers: Trackers):
         self.run, self.setup, self.watch, self.trackers = run, setup, watch, trackers
+        self.log: Any  # a `Log`: steps are always written
         self.log, self.pull = (Log(run.path / name, sizes.get(name, 0)) if self._writes(name) else None for name in LOGS)
         self.pending: list[tuple[dict, torch.Tensor]] = []
         self.smooth: dict[str, float] = {}
@@ -50,7 +52,7 @@ class Recorder:
         values = torch.stack([figures for _, figures in self.pending]).tolist()
         now, tokens = time.perf_counter(), sum(record["tokens"] for record, _ in self.pending)
         speed = round(tokens / (now - self.since), 1)
-        records = []
+        records: list[dict] = []
         for (record, _), (loss, norm) in zip(self.pending, values, strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 self.log.append(records)  # the good ones before it

@@ -16,7 +16,7 @@ from mtdnn_kit.columns import Parts, Texts, ends_of, text_parts, texts
 from mtdnn_kit.rows import MCCRow, QARow, SCRow
 
 BLOCK = 2048  # rows that become columns in one go
-ROWS = {"qa": QARow, "sc": SCRow, "mcc": MCCRow}
+ROWS: dict[str, Any] = {"qa": QARow, "sc": SCRow, "mcc": MCCRow}  # each a NamedTuple class
 
 
 class Shared(Sequence[str]):
@@ -128,11 +128,11 @@ class _Values(Sequence):
     def __len__(self) -> int:
         return len(self.lines)
 
-    def __getitem__(self, i: int):
+    def __getitem__(self, i: int) -> Any:
         return _frozen(json.loads(self.lines[i])[self.place])
 
 
-def _frozen(value):
+def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 

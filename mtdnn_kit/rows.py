@@ -5,7 +5,8 @@ records are from is `sources`' business.
 """
 
 import json
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from mtdnn_kit import fields, golds
 from mtdnn_kit.fields import DataError, short
@@ -96,4 +97,4 @@ def _mcc(dataset: Dataset, record: dict, number: int) -> MCCRow:
     return MCCRow(number, fields.text(dataset, record, "context"), start, choices, fields.right_choice(dataset, record, choices))
 
 
-PARSERS = {"qa": _qa, "sc": _sc, "mcc": _mcc}
+PARSERS: dict[str, Callable[[Dataset, dict, int], Any]] = {"qa": _qa, "sc": _sc, "mcc": _mcc}

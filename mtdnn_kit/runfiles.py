@@ -4,7 +4,7 @@ A number that is NaN, a count below 0 or a text where a number stands would othe
 More keys than are known here are left alone. Knows no path.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -31,7 +31,7 @@ def _of(value: Any, kind: str) -> bool:
     return is_number(value) if kind == NUMBER else type(value) is int and 0 <= value < 2**63
 
 
-def _first(problems) -> Problem:
+def _first(problems: Iterable[Problem]) -> Problem:
     return next((problem for problem in problems if problem), None)
 
 

@@ -11,6 +11,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mtdnn_kit import runfiles
 from mtdnn_kit.config import Config, ConfigError, project_root, resolve
@@ -163,7 +164,7 @@ class Run:
         """What a file holds, `wrong` being one of `runfiles`. Raises RunError."""
         return self._checked(name, self._text(name), read_yaml if name.endswith(".yaml") else read_json, wrong)
 
-    def _checked(self, where: str, text: str | bytes, read: Callable, wrong: Callable = lambda value: None):
+    def _checked(self, where: str, text: str | bytes, read: Callable, wrong: Callable = lambda value: None) -> Any:
         try:
             value = read(text)
         except ValueError as error:

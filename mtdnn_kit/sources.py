@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from mtdnn_kit.values import some
 CODE = (  # what makes columns of a file
     "sources", "hub", "readers", "rowlist", "rows", "fields", "golds", "definitions", "registry", "splitting", "columns", "jsons", "values",
 )  # fmt: skip
-SAMPLE = files("mtdnn_kit") / "sample"
+SAMPLE = Path(str(files("mtdnn_kit"))) / "sample"
 CS224N_TITLES = (
     "Normans",
     "Computational_complexity_theory",
@@ -82,7 +83,7 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
     else:
         where, origin, file = _named_file(dataset, stored) if dataset.files else _from_folder(dataset, stored, data)
         arrays = _read(dataset, file, where)
-    rows = RowList(dataset.type, arrays)
+    rows: Any = RowList(dataset.type, arrays)
     if ratio:
         rows = pick(rows, sides(arrays["unit"], ratio, where)[int(split == dataset.score)])
         origin += f" ({ratio:g} of it)" if split == dataset.score else f" (without {ratio:g} of it)"
@@ -127,7 +128,7 @@ def _read(dataset: Dataset, file: Path, where: str) -> dict[str, np.ndarray]:
 
 
 def _records(dataset: Dataset, file: Path, where: str) -> Iterator[dict | bytes]:
-    records = readers.read(file, where, dataset.quoted)
+    records: Iterator[Any] = readers.read(file, where, dataset.quoted)
     return (fields.from_text(dataset, record) for record in records) if readers.holds_text_alone(file.name) else records
 
 
@@ -139,14 +140,14 @@ def _arrays(dataset: Dataset, records: Iterable, where: str) -> Parts:
         yield {"unit": np.array(units, np.uint64)}
 
 
-def _key(dataset: Dataset, **content) -> str:
+def _key(dataset: Dataset, **content: Any) -> str:
     """Whatever the columns depend on: a file's content, not its place; the code that reads it, and the parser of a type of one's own."""
     parser = Path(inspect.getfile(PARSERS[dataset.type])).read_bytes()
     what = {key: value for key, value in asdict(dataset).items() if key != "files"}
     return key_of("rows", dataset=what, code=code_of(*CODE), parser=hashlib.sha256(parser).hexdigest(), **content)
 
 
-def _key_of_hub(dataset: Dataset, split: str, records) -> str | None:
+def _key_of_hub(dataset: Dataset, split: str, records: Any) -> str | None:
     """From the bytes of the files that the hub's client keeps; None where it keeps none."""
     digests = []
     for file in records.cache_files:
@@ -182,7 +183,7 @@ def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Pat
         raise DataError(f"{name}: neither {split}.jsonl.gz nor {split}.jsonl is there, but {some(there) or 'nothing'}. {remedy}")
     if len(found) > 1:
         raise DataError(f"{name}: both {found[0]} and {found[1]} are there, and it is not clear which is meant: remove one")
-    if dataset.validation_ratio and (other := [file for file in readers.named(dataset.score) if file in there]):
+    if dataset.validation_ratio and dataset.score and (other := [file for file in readers.named(dataset.score) if file in there]):
         raise DataError(
             f"{name}: {other[0]} is there, yet validation_ratio cuts the scored rows from {found[0]}: leave validation_ratio out"
         )
@@ -192,12 +193,13 @@ def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Pat
 
 def _checked(dataset: Dataset, records: Iterable, where: str, units: list[int] | None) -> Iterator:
     """The rows of `records` (dicts, or lines of JSON), each checked. Raises DataError. units: takes each row's unit, where it is a list."""
-    seen, number, choices = {}, 0, None
+    seen: dict[str, int] = {}
+    number, choices = 0, None
     for number, line in enumerate(records, 1):
         record = line
         try:
             record = from_line(line) if isinstance(line, bytes) else line
-            row = from_record(dataset, record, number - 1)
+            row: Any = from_record(dataset, record, number - 1)
             if dataset.type == "qa" and seen.setdefault(row.id, number) != number:
                 raise DataError(f"id {short.repr(row.id)} is already that of row {seen[row.id]}: give each question an id of its own")
             if dataset.type == "mcc" and len(row.choices) != (choices := choices or len(row.choices)):

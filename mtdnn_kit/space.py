@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from mtdnn_kit.checkpoints import KEEP
 from mtdnn_kit.preparation import Setup
@@ -12,7 +13,7 @@ HEADER = 800  # bytes that say which tensors of a weight are where
 LINE, SPAN, LABEL, WORD = 300, 90, 200, 120  # bytes of a log's line, an answer in the n-best list, a row's labels, a vocabulary's entry
 
 
-def disk_bytes(model, setup: Setup) -> dict[str, int]:
+def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
     """Bytes that a run's folder takes at most, by what they are for.
 
     Weights and two moments for each make a checkpoint; one more than is kept is there while it is written (and one, if a signal stops the

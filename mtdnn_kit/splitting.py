@@ -5,6 +5,7 @@ ordered by their hash, and the first of them are scored: with more rows of the s
 """
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from mtdnn_kit.fields import DataError, group
 from mtdnn_kit.registry import Dataset
 
 
-def unit_of(dataset: Dataset, record: dict, row) -> int:
+def unit_of(dataset: Dataset, record: dict, row: Any) -> int:
     """The hash, 64 bits, of what a row may not be parted from. Raises DataError where the group's column holds none."""
     if dataset.group:
         said: object = group(dataset, record)

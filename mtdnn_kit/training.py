@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -80,7 +81,7 @@ def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable | None, sto
         with guards.memory(setup, doing="the model on the device"):
             joined, optimizer = _prepared(accelerator, model, optimizer)
         done, seconds, sizes = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
-        log = Recorder(run, setup, done, sizes, watch, Trackers(accelerator, config, done)) if world.first else None
+        log: Any = Recorder(run, setup, done, sizes, watch, Trackers(accelerator, config, done)) if world.first else None
 
         joined.train()
         parameters, total, fixed, started = list(model.parameters()), len(setup.schedule), fixed_batches(setup), time.perf_counter()
@@ -123,7 +124,9 @@ def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable | None, sto
     return run
 
 
-def _finish(run: Run, setup: Setup, model: MultiTask, optimizer, precision: str, manifest: dict, seconds: float, stop: guards.Stop) -> dict:
+def _finish(
+    run: Run, setup: Setup, model: MultiTask, optimizer: Any, precision: str, manifest: dict, seconds: float, stop: guards.Stop
+) -> dict:
     """Writes the model, the predictions, the scores, which it returns, and last that the run is finished."""
     total = len(setup.schedule)
     with guards.accounted(run, manifest):
@@ -198,7 +201,7 @@ def _accelerator(config: Config, run: Run, world: World, kept_precision: str | N
     return Accelerator(mixed_precision=mixed, cpu=device.type == "cpu", kwargs_handlers=[ddp], **more), precision
 
 
-def _prepared(accelerator: Accelerator, model: MultiTask, optimizer) -> tuple:
+def _prepared(accelerator: Accelerator, model: MultiTask, optimizer: Any) -> tuple:
     """Model and optimizer on the device; of several processes DDP around the model."""
     with warnings.catch_warnings():  # torch has a new name for it, which accelerate does not know yet
         warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)

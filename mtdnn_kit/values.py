@@ -17,7 +17,7 @@ WIDEST = 2**63  # no whole number is this large
 class _Short(reprlib.Repr):
     """`repr` of any value, but never long, and of any whole number (beyond 4,300 digits Python writes none)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.maxlevel, self.maxstring, self.maxother = 3, 60, 60
 

@@ -1,11 +1,12 @@
-"""YAML from anywhere as plain values: text, numbers, true and false, null, lists, mappings whose keys are text (deep
-inside, numbers, too).
+"""YAML from anywhere as plain values: text, numbers, true and false, null, lists, and mappings whose keys are text (deeper inside, numbers
+too).
 
 PyYAML's safe loader still takes a key that is there twice (the last one wins), keys of any kind, dates, aliases that unfold to more than a
 machine holds ("billion laughs"), and lists that hold themselves. Here each of them is an error that says in which line. Knows no parameter.
 """
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,7 +25,7 @@ class YamlError(ValueError):
     """YAML that cannot be read, or that cannot be meant; says where."""
 
 
-def read_yaml(text: str) -> object:
+def read_yaml(text: str) -> Any:
     """The one document of `text`; None where it is empty. Raises YamlError."""
     if len(text) > MOST:
         raise YamlError(f"it has more than {MOST:,} characters: no file of parameters is that long")
@@ -57,9 +58,10 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str):
         super().__init__(text)
-        self.depth, self.sizes = 0, {}
+        self.depth = 0
+        self.sizes: dict[int, tuple[int, int]] = {}
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """A node that is neither too deep nor too large, with keys and values that can be meant."""
         self.depth += 1
         if self.depth > DEPTH:
@@ -74,7 +76,7 @@ class _Loader(yaml.SafeLoader):
             raise YamlError(f"line {line}: what holds itself cannot be meant: write it out")
         return node
 
-    def _size(self, node, line: int) -> tuple[int, int]:
+    def _size(self, node: yaml.Node, line: int) -> tuple[int, int]:
         parts = node.value if isinstance(node, yaml.SequenceNode) else []
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else parts
         sizes = [self.sizes[id(part)] for part in parts]

@@ -15,11 +15,12 @@ registered: see `register`, and docs/task-types.md.
 """
 
 from types import ModuleType
+from typing import Any
 
 from mtdnn_kit import registry, rowlist, rows
 from mtdnn_kit.tasks import mcc, qa, sc
 
-TYPES = {"qa": qa, "sc": sc, "mcc": mcc}
+TYPES: dict[str, Any] = {"qa": qa, "sc": sc, "mcc": mcc}
 NEEDED = ("HEAD", "KIND", "SETTINGS", "Reader", "Row", "encode", "features", "loss", "parse", "scores")
 
 

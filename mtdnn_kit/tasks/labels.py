@@ -5,6 +5,7 @@ The loss, the reading of logits and the scores; what an item looks like is in `s
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ class Choice:
     probabilities: list[float]
 
 
-def loss(logits: torch.Tensor, targets: torch.Tensor, config) -> torch.Tensor:
+def loss(logits: torch.Tensor, targets: torch.Tensor, config: Any) -> torch.Tensor:
     """Cross entropy over the labels; logits [B, L], targets [B]; a scalar, the mean over the batch."""
     return cross_entropy(logits, targets)
 
@@ -48,7 +49,7 @@ class Choices(Sequence):
 class Reader:
     """Collects logits [B, L] batch by batch, in any order, into one Choice a row."""
 
-    def __init__(self, features, config):
+    def __init__(self, features: Any, config: Any):
         self.rows, self.found = features.rows, np.zeros((len(features.rows), 0))
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:

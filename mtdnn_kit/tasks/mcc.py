@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,13 +49,15 @@ class Features:
         return Batch(shaped, torch.tensor([self.rows[i].label for i in items]), sum(map(len, ids)))
 
 
-def features(rows: Sequence[MCCRow], dataset, tokenizer, config, types: bool = True, columns: dict | None = None) -> Features:
+def features(
+    rows: Sequence[MCCRow], dataset: Any, tokenizer: Any, config: Any, types: bool = True, columns: dict | None = None
+) -> Features:
     """`[CLS] context [SEP] start ending [SEP]` for each choice, at most `max_length` tokens. columns: what `encode` gave."""
     made = columns or gathered(encode(rows, tokenizer, config.max_length))
     return Features(rows, ragged("ids", made), ragged("types", made), tokenizer.pad_token_id, types)
 
 
-def encode(rows: Sequence[MCCRow], tokenizer, max_length: int) -> Parts:
+def encode(rows: Sequence[MCCRow], tokenizer: Any, max_length: int) -> Parts:
     """The columns of `Features`, part after part."""
     told = zip(*(column(rows, name) for name in ("context", "start", "choices")), strict=True)
     pairs = ((context, f"{start} {choice}".strip()) for context, start, choices in told for choice in choices)

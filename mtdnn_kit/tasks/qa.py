@@ -6,6 +6,7 @@ An item is a window. Windows of one question share its row; the null score of a 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,7 +118,7 @@ class Features:
         return Batch(inputs, torch.from_numpy(self.table[items, 3:5].astype(np.int64)), int(lengths.sum()))
 
 
-def features(rows: Sequence[QARow], dataset, tokenizer, config, types: bool = True, columns: dict | None = None) -> Features:
+def features(rows: Sequence[QARow], dataset: Any, tokenizer: Any, config: Any, types: bool = True, columns: dict | None = None) -> Features:
     """Windows of `rows`, of at most `max_length` tokens; a question is cut to `max_question` first (paper, "Settings").
 
     A row with several answers is labelled with the first. columns: what `encode` gave, where it was called before. Raises ValueError that
@@ -129,7 +130,7 @@ def features(rows: Sequence[QARow], dataset, tokenizer, config, types: bool = Tr
     return Features(rows, ragged("question", made), contexts, made["table"], pair_frame(tokenizer), tokenizer.pad_token_id, types)
 
 
-def encode(rows: Sequence[QARow], tokenizer, max_length: int, max_question: int, overlap: int) -> Parts:
+def encode(rows: Sequence[QARow], tokenizer: Any, max_length: int, max_question: int, overlap: int) -> Parts:
     """The columns of `Features`, part after part: tokens of contexts and questions, and the windows."""
     frame = pair_frame(tokenizer)
     check_lengths(max_length, max_question, overlap, frame)
@@ -147,12 +148,12 @@ def encode(rows: Sequence[QARow], tokenizer, max_length: int, max_question: int,
     yield {SIZE.format("context"): sizes, "context_of": numbers}
     questions = column(rows, "question")
     for first in range(0, len(rows), ROWS):
-        some = slice(first, first + ROWS)
-        ids = [found[:max_question] for found in token_ids(tokenizer, questions[some])]
+        these = slice(first, first + ROWS)
+        ids = [found[:max_question] for found in token_ids(tokenizer, questions[these])]
         words = np.array([len(found) for found in ids], np.int64)
-        owner, *window = windows(sizes[numbers[some]], context_room(max_length, words, frame), overlap).T
+        owner, *window = windows(sizes[numbers[these]], context_room(max_length, words, frame), overlap).T
         firsts = (words + len(frame.prefix) + len(frame.middle))[owner]
-        labels = window_labels(spans[some][owner], np.stack(window, axis=1), firsts)
+        labels = window_labels(spans[these][owner], np.stack(window, axis=1), firsts)
         yield {**ragged_parts("question", ids, np.int32), "table": np.column_stack([owner + first, *window, labels]).astype(np.int32)}
 
 
@@ -162,13 +163,13 @@ def answer_characters(rows: Sequence[QARow]) -> np.ndarray:
     return np.fromiter(((start, start + len(text)) for start, text in firsts), np.dtype((np.int32, 2)), len(rows))
 
 
-def logits(out, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+def logits(out: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Scores of start and end [B, T, 2], −inf at padding, of what transformers' model gives."""
     both = torch.stack([out.start_logits, out.end_logits], dim=-1)
     return both.masked_fill(inputs["attention_mask"][..., None] == 0, -torch.inf)
 
 
-def loss(logits: torch.Tensor, targets: torch.Tensor, config) -> torch.Tensor:
+def loss(logits: torch.Tensor, targets: torch.Tensor, config: Any) -> torch.Tensor:
     """Cross entropy of the start plus that of the end over the tokens (paper, "Model"); `loss: mean` halves it, as transformers does.
 
     logits [B, T, 2] with padding at −inf, targets [B, 2]; a scalar, the mean over the batch.
@@ -180,11 +181,13 @@ def loss(logits: torch.Tensor, targets: torch.Tensor, config) -> torch.Tensor:
 class Reader:
     """Collects the logits of windows, batch by batch in any order, into the answers. Keeps the n-best and the null score of a window."""
 
-    def __init__(self, features: Features, config):
+    def __init__(self, features: Features, config: Any):
         self.features, self.config, count = features, config, len(features.table)
         self.best, self.null = no_spans(count, config.n_best), np.full(count, np.nan, np.float32)
         tokens, numbers = features.contexts.tokens, features.contexts.numbers
         self.offsets = tokens.ends[:-1][numbers]  # where the context of a row begins in …
+        self.starts: np.ndarray
+        self.ends: np.ndarray
         self.starts, self.ends = tokens.flat[1:] if len(tokens.flat.ids) else np.zeros((2, 1), np.int32)
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
@@ -201,7 +204,7 @@ class Reader:
             raise ValueError(f"question {self.features.rows[row[bad][0]].id}: the model's scores are not numbers (NaN or infinite)")
         ends = np.where(held, self.ends[token], 0)  # 0 … 0, no characters, where the window has no such token
         found = best_spans(
-            *np.moveaxis(scores, 2, 0), np.where(held, self.starts[token], 0), ends, self.config.n_best, self.config.max_answer
+            scores[..., 0], scores[..., 1], np.where(held, self.starts[token], 0), ends, self.config.n_best, self.config.max_answer
         )
         self.null[items] = null
         for part, values in zip(self.best, found, strict=True):

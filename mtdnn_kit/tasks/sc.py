@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,18 +43,18 @@ class Features:
         return Batch(inputs, torch.tensor([self.rows[i].label for i in items]), sum(map(len, ids)))
 
 
-def features(rows: Sequence[SCRow], dataset, tokenizer, config, types: bool = True, columns: dict | None = None) -> Features:
+def features(rows: Sequence[SCRow], dataset: Any, tokenizer: Any, config: Any, types: bool = True, columns: dict | None = None) -> Features:
     """Sequences of at most `max_length` tokens; of a pair that is longer, the longer part is cut. columns: what `encode` gave."""
     made = columns or gathered(encode(rows, tokenizer, config.max_length))
     return Features(rows, ragged("ids", made), ragged("types", made), tokenizer.pad_token_id, types)
 
 
-def encode(rows: Sequence[SCRow], tokenizer, max_length: int) -> Parts:
+def encode(rows: Sequence[SCRow], tokenizer: Any, max_length: int) -> Parts:
     """The columns of `Features`, part after part."""
     return encode_pairs(tokenizer, zip(column(rows, "first"), column(rows, "second"), strict=True), max_length)
 
 
-def encode_pairs(tokenizer, pairs: Iterable[tuple[str, str | None]], max_length: int) -> Parts:
+def encode_pairs(tokenizer: Any, pairs: Iterable[tuple[str, str | None]], max_length: int) -> Parts:
     """Token ids and token types of sentences (second None) or pairs, all of the one kind, special tokens included."""
     pairs = iter(pairs)
     while block := list(islice(pairs, BLOCK)):
