@@ -107,7 +107,7 @@ def _check_collection(node: yaml.CollectionNode, line: int, depth: int) -> None:
         if not isinstance(key, yaml.ScalarNode) or key.tag.removeprefix(TAG) not in kinds:
             said = repr(key.value[:40]) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
             raise YamlError(f'{where}: the key {said} is no text; a key must be text (write "0.8" in quotes)')
-        read = key.value if key.tag == TAG + "str" else yaml.safe_load(key.value)
+        read = yaml.safe_load(key.value) if key.tag in (TAG + "int", TAG + "bool") else key.value
         if key.value in seen or read in seen:  # 1, 0x1 and true are one key
             raise YamlError(
                 f"{where}: {key.value[:60]!r} is there twice{'' if key.value in seen else f' (it equals {read!r})'}: leave out one"

@@ -1,14 +1,18 @@
 """Files of every format and definitions of datasets that were damaged: an error of ours, or what a plain reading gives."""
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
-from hostile import cases, each, refused
+from hostile import cases, each, ends, refused
 from hostile_data import value_of
-from hostile_formats import OFFICIAL, ROWS, UNPACK, WRITE, files, table
+from hostile_formats import OFFICIAL, PACK, ROWS, UNPACK, WRITE, files, table
 from hostile_readings import records_of, rows_of
 from hypothesis import strategies as st
 
-from mtdnn_kit import Config, columns, sources
+from mtdnn_kit import Config, columns, readers, sources
+from mtdnn_kit.definitions import dataset_from
 from mtdnn_kit.readers import suffix_of
+from mtdnn_kit.rows import DataError
 from mtdnn_kit.sources import load
 
 
@@ -16,6 +20,7 @@ from mtdnn_kit.sources import load
 def uncached(monkeypatch):
     """Rows are read each time."""
     monkeypatch.setattr(sources, "kept", lambda key, make: columns.gathered(make()))
+    monkeypatch.setattr(sources, "_key", lambda *of, **content: "")  # reads the kit's code each time
 
 
 def loaded(row: dict) -> list[list]:
@@ -97,3 +102,58 @@ def test_a_definition_is_followed_as_it_stands_or_refused(tmp_path, cases):
             same(row, tmp_path / file.rpartition("/")[2], splits)
 
     each(cases, check, st.sampled_from(list(whole)).flatmap(lambda name: value_of(whole[name])))
+
+
+def flawed(**columns) -> bytes:
+    """Parquet of two right rows and a column more."""
+    table = pa.table({"message": ["a", "b"], "topic": ["BILL", "SHIP"], **columns})
+    out = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table, out)
+    return out.getvalue().to_pybytes()
+
+
+def twice() -> bytes:
+    out = pa.BufferOutputStream()
+    columns = [pa.array(["a"]), pa.array(["BILL"]), pa.array(["SHIP"])]
+    pyarrow.parquet.write_table(pa.Table.from_arrays(columns, names=["message", "topic", "topic"]), out)
+    return out.getvalue().to_pybytes()
+
+
+NO_TEXT = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a", b"\xff"], pa.binary()).buffers())
+FOUND = [
+    ("parquet", twice(), "a column's name 'topic' comes twice: name the columns, each differently"),
+    ("parquet", flawed(x=NO_TEXT), r"a value of column 'x', string, in rows 1 to 2 cannot be read .*save it as text or whole numbers"),
+    ("parquet", flawed(x=pa.array([2**62] * 2, pa.timestamp("us"))), "a value of column 'x', timestamp.us., in rows 1 to 2 cannot be read"),
+    ("parquet", flawed().replace(b"BILL", b"\xff\xff\xff\xff"), "a value of column 'topic', string, in rows 1 to 2 cannot be read"),
+    ("parquet", b"PAR1" + b"\xff" * 80 + b"\x50\0\0\0PAR1", "not Parquet, or damaged .*: copy it again"),
+    ("parquet", b"", "not Parquet, or damaged .*: copy it again"),
+    ("csv", b"message,topic\ra,BILL\rb,SHIP\r", "row 1 .line 1.: a carriage return in a field without quotation marks: save the file with"),
+    ("csv", ",".join(f"c{i}" for i in range(300_000)).encode() + b"\n", "no rows in it"),
+    ("csv", b'message,topic\n"a,BILL\n' + b"b,SHIP\n" * 9, r"row 1 .line 11.: unexpected end of data.*set `quoted: false`"),
+]
+
+
+@pytest.mark.parametrize(("end", "raw", "message"), FOUND, ids=range(len(FOUND)))
+def test_what_was_found_stays_refused(tmp_path, end, raw, message):
+    file = tmp_path / f"rows.{end}"
+    file.write_bytes(raw)
+    with ends(), pytest.raises(DataError, match=rf"rows\.{end}[,:] {message}") as error:
+        loaded(ROWS["text labels"][0] | {"files": {"train": str(file)}})
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("end", ["json.gz", "json.bz2", "parquet.xz", "json"])
+def test_a_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch, end):
+    """A few kilobytes hold a gigabyte, and these formats are read as a whole."""
+    monkeypatch.setattr(readers, "WHOLE", 3_000_000)
+    file = tmp_path / f"rows.{end}"
+    file.write_bytes(PACK[suffix_of(file.name)[1]](b" " * 4_000_000))
+    with pytest.raises(DataError, match=rf"rows\.{end}: it has more than 3,000,000 bytes, unpacked: save it as JSON lines"):
+        loaded(ROWS["text labels"][0] | {"files": {"train": str(file)}})
+
+
+def test_a_file_that_cannot_be_looked_for_is_said(tmp_path):
+    dataset = dataset_from("x", ROWS["text labels"][0] | {"files": {"train": f"{tmp_path}/{'x' * 5000}.csv"}})
+    with pytest.raises(DataError, match="cannot be looked for .File name too long.: correct `files`") as error:
+        load("x", dataset, "train", "sample")
+    assert len(str(error.value)) < 1500
