@@ -4,10 +4,11 @@ import bz2
 import gzip
 import io
 import lzma
+from copy import deepcopy
 
 import pyarrow as pa
 import pyarrow.parquet
-from hostile_data import as_json, bytes_of, value_of
+from hostile_data import as_json, bytes_of, places, value_of
 from hypothesis import strategies as st
 
 PASSAGE = 'Cork is the bark of an "oak", cut\nevery nine years; ñ and 😀 stay.'
@@ -159,11 +160,33 @@ WRITE = {
 }
 
 
+TEXTS = st.text(max_size=12) | st.sampled_from(
+    ["", " ", "\ufeff", '"', '""x"', "a,b", "[1]", '{"text": []}', "true", "01", "-1", "\u2028", "\x85", "\0"]
+)
+
+
+@st.composite
+def other_texts(draw, value):
+    """`value` with one to three of its texts another: most of them are no fault."""
+    value = deepcopy(value)
+    leaves = [path for path in places(value) if isinstance(inside(value, path), str) and path[-1] not in ("context", "answers", "right")]
+    for path in draw(st.lists(st.sampled_from(leaves), min_size=1, max_size=3)):
+        inside(value, path[:-1])[path[-1]] = draw(TEXTS)
+    return value
+
+
+def inside(value, path: tuple):
+    """What stands at a place, as `places` gives it."""
+    for key in path:
+        value = value[key]
+    return value
+
+
 @st.composite
 def files(draw, end: str, records, write=None) -> tuple[str, bytes]:
     """(the end of its name, content) of a file in which something is wrong: in its values, its bytes, or its packing."""
     write = write or WRITE[end]
-    ways = [value_of(records).map(write), value_of(records).map(write), bytes_of(write(records))]
+    ways = [value_of(records).map(write), other_texts(records).map(write), bytes_of(write(records))]
     ways += [other_columns(records)] if end == ".parquet" else []
     raw = draw(st.one_of(ways))
     pack = draw(st.sampled_from([""] * 6 + [".gz", ".bz2", ".xz"]))
