@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 from hostile import cases, each, ends, refused
 from hostile_data import lines_of, packed
+from hostile_readings import rows_of
 
 from mtdnn_kit import Run, cache, columns, odd, overview, prepare, readers, sources, train
 from mtdnn_kit.registry import DATASETS
@@ -33,18 +34,8 @@ def plain(task: str, raw: bytes) -> list[tuple]:
     lines = raw.split(b"\n")
     while lines and not lines[-1].strip():
         lines.pop()
-    names, found = DATASETS[task].columns, []
-    for number, line in enumerate(lines):
-        record = json.loads(line.decode("utf-8-sig"))
-        if task == "squad":
-            texts, starts = record["answers"]["text"], record["answers"]["answer_start"]
-            row = (record["id"], record.get("title", ""), record["context"], record["question"], tuple(zip(starts, texts, strict=True)))
-        elif task == "swag":
-            row = (number, record["sent1"], record["sent2"], tuple(record[name] for name in names["choices"]), record["label"])
-        else:
-            row = (number, record[names["first"]], record[names["second"]] if "second" in names else None, record["label"])
-        found.append(row)
-    return found
+    records, dataset = [json.loads(line.decode("utf-8-sig")) for line in lines], DATASETS[task]
+    return rows_of({"type": dataset.type, "columns": dataset.columns, "labels": list(dataset.labels)}, records, False)
 
 
 @cases(25)
