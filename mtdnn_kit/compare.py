@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mtdnn_kit import runfiles
-from mtdnn_kit.config import resolve
+from mtdnn_kit.config import ConfigError, resolve
 from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.registry import REST
-from mtdnn_kit.rows import QARow, gold_texts
+from mtdnn_kit.rows import DataError, QARow, gold_texts
 from mtdnn_kit.runs import Run
 from mtdnn_kit.sources import load
 
@@ -131,13 +131,19 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
         raise CompareError("runs: name at least one run folder")
     for name, run in runs.items():
         _check_scored(name, run, task, types)
-    config = next(iter(runs.values())).parameters
+    name, run = next(iter(runs.items()))
     base = task.removesuffix(REST)
-    dataset = config.datasets[base] if data is None else replace(config.datasets[base], files={})  # a folder that is named stands for them
-    data = data or config.data
+    dataset = run.parameters.datasets[base]
+    dataset = dataset if data is None else replace(dataset, files={})  # a folder that is named stands for them
     if dataset.score is None:
         raise CompareError(f"{base} is trained, not scored: it has no rows to compare runs on")
-    rows = load(base, dataset, dataset.score, data if data in ("sample", "hub") else str(resolve(data)), rest=task != base)
+    try:
+        where = data or run.parameters.data
+        rows = load(base, dataset, dataset.score, where if where in ("sample", "hub") else str(resolve(where)), rest=task != base)
+    except (ConfigError, DataError) as error:
+        if data is not None:
+            raise
+        raise DataError(f"{name}: the rows that config.yaml of {run.name} names: {error}") from None
     for name, run in runs.items():
         before = run.manifest.get("data", {}).get(f"{task}/{dataset.score}", {})
         if before.get("fingerprint") != rows.fingerprint:

@@ -96,10 +96,7 @@ class Config:
         """Registry rows of this run's tasks, in order; the files that they name as absolute paths."""
         known = {**DATASETS, **{name: dataset_from(name, row) for name, row in self.define.items()}}
         found = {task: known[task] for task in self.tasks}
-        return {
-            task: replace(d, files={split: str(resolve(file)) for split, file in d.files.items()}) if d.files else d
-            for task, d in found.items()
-        }
+        return {task: replace(d, files=_placed(task, d.files)) if d.files else d for task, d in found.items()}
 
     def to_yaml(self) -> str:
         """The parameters as a parameter file."""
@@ -162,6 +159,16 @@ def resolve(path: str) -> Path:
         raise ConfigError(f"{short(path)}: there is no such user; write the whole path") from None
     if "\0" in path or len(os.fsencode(found)) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
         raise ConfigError(f"{short(path)}: no path can be so: names have up to {LONGEST_NAME} bytes and no NUL; shorten it")
+    return found
+
+
+def _placed(task: str, files: dict[str, str]) -> dict[str, str]:
+    found = {}
+    for split, file in files.items():
+        try:
+            found[split] = str(resolve(file))
+        except ConfigError as error:
+            raise ConfigError(f"define.{task}.files.{split}: {error}") from None
     return found
 
 

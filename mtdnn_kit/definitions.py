@@ -9,8 +9,9 @@ from importlib.metadata import entry_points
 from string import Formatter
 
 from mtdnn_kit.registry import CUTS, DATASETS, KINDS, Dataset, Kind
-from mtdnn_kit.values import nearest, short, some
+from mtdnn_kit.values import nearest, short, some, unfit
 
+LONGEST = 1000  # characters of a name, as a message writes it
 KEYS = [f.name for f in fields(Dataset) if f.name != "values"]  # `values` are the keys of `labels`
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")  # formats, those of `readers.READERS`
 PLUGINS = "mtdnn_kit.tasks"  # the entry points of packages that bring a task type
@@ -23,6 +24,7 @@ def dataset_from(name: str, row: dict) -> Dataset:
     `labels` is a list of names, or a mapping of what the column holds to names. Question answering may leave `columns` out: they are
     SQuAD's then. Raises ValueError that names the dataset, the key at fault and the keys there are.
     """
+    _check_letters(f"define.{name}", row)
     for key in row:
         if key not in KEYS:
             raise ValueError(f"define.{name}.{some([key])}: no such key.{nearest(str(key), KEYS)} There are {', '.join(KEYS)}")
@@ -67,6 +69,23 @@ def template_parts(text: str) -> list[tuple[str, str | None]]:
     return parts
 
 
+def _check_letters(at: str, value: object) -> None:
+    """Texts that can be printed, names that are not long (a template and a file's path may be)."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_letters(at, key)
+            _check_letters(f"{at}.{some([key])}", inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            if isinstance(inner, str):
+                _check_letters(at, inner)
+    elif isinstance(value, str):
+        if unfit(value):
+            raise ValueError(f"{at}: {short(value)} has a NUL or half a surrogate pair, which nothing here can be called: remove it")
+        if len(repr(value)) > LONGEST and at.split(".")[2:3] not in (["template"], ["files"]):
+            raise ValueError(f"{at}: {short(value)} has more than {LONGEST:,} characters: no name is that long")
+
+
 def _check_texts(at: str, row: dict, kind: Kind) -> None:
     for key in ("folder", "hub", "hub_config", "train", "score", "group"):
         if not isinstance(row.get(key), str | None) or (key in row and key != "score" and row[key] in ("", None)):
@@ -81,7 +100,8 @@ def _check_texts(at: str, row: dict, kind: Kind) -> None:
 
 
 def _check_columns(at: str, row: dict, kind: Kind) -> None:
-    columns, given = row.get("columns"), row.get("template") or {}
+    columns, template = row.get("columns"), row.get("template")
+    given = template if isinstance(template, dict) else {}
     if not isinstance(columns, dict):
         raise ValueError(f"{at}.columns must map {', '.join(kind.roles)} to column names, not {short(columns)}")
     for role, column in columns.items():

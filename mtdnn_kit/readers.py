@@ -12,6 +12,7 @@ import io
 import json
 import lzma
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +24,7 @@ from mtdnn_kit.jsons import once
 from mtdnn_kit.values import some
 
 LONGEST = 64_000_000  # bytes of a line: a few kilobytes unpack to as much as they like, and what is longer is no row
+WHOLE = 1_000_000_000  # bytes of a file that is read as a whole
 BATCH = 256  # rows of Parquet in memory at once
 OPENERS: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
@@ -101,19 +103,29 @@ def _table(delimiter: str) -> Callable[[BinaryIO, str, bool], Iterator[dict]]:
         try:
             for cells in rows:
                 if header is None:
-                    header = _header(cells, where, delimiter)
+                    _check_names(
+                        cells, f"{where}: a column's name in the first row", "the first row must name the columns, each differently"
+                    )
+                    header = cells
                 elif cells:
                     number += 1
                     yield _row(header, cells, f"{where}, row {number} (line {rows.line_num})", delimiter)
         except UnicodeDecodeError as error:
             raise DataError(f"{where}, row {number + 1}: not UTF-8 ({error.reason}): save the file as UTF-8") from None
         except csv.Error as error:
-            raise DataError(
-                f"{where}, row {number + 1} (line {rows.line_num}): {error}: a field that begins with a quotation mark ends with one, and "
-                "those in it are doubled; where the file's quotation marks are plain characters, set `quoted: false`"
-            ) from None
+            raise DataError(f"{where}, row {number + 1} (line {rows.line_num}): {_broken(str(error))}") from None
 
     return reader
+
+
+def _broken(error: str) -> str:
+    """What to do where the standard library reads no table."""
+    if error.startswith("new-line"):
+        return "a carriage return in a field without quotation marks: save the file with line feeds, or quote the field"
+    return (
+        f"{error}: a field that begins with a quotation mark ends with one, and those in it are doubled; where the file's quotation marks "
+        "are plain characters, set `quoted: false`"
+    )
 
 
 def _text(content: BinaryIO, where: str) -> Iterator[str]:
@@ -122,12 +134,11 @@ def _text(content: BinaryIO, where: str) -> Iterator[str]:
         yield line.decode("utf-8" if number else "utf-8-sig")
 
 
-def _header(cells: list[str], where: str, delimiter: str) -> list[str]:
-    wrong = [name for name in cells if not name or cells.count(name) > 1]
-    if not cells or wrong:
-        what = "is empty" if not cells or not wrong[0] else f"{short.repr(wrong[0])} comes twice"
-        raise DataError(f"{where}: a column's name in the first row {what}: the first row must name the columns, each differently")
-    return cells
+def _check_names(names: list[str], where: str, remedy: str) -> None:
+    """Raises DataError for a name that is empty or comes twice: of two columns, one would be lost."""
+    wrong = next((name for name, count in Counter(names).items() if not name or count > 1), None)
+    if wrong is not None or not names:
+        raise DataError(f"{where} {f'{short.repr(wrong)} comes twice' if wrong else 'is empty'}: {remedy}")
 
 
 def _row(header: list[str], cells: list[str], where: str, delimiter: str) -> dict[str, str]:
@@ -144,18 +155,52 @@ def _parquet(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
     import pyarrow
     import pyarrow.parquet
 
-    source = content if isinstance(content, io.BufferedReader) else io.BytesIO(content.read())
+    source = content if isinstance(content, io.BufferedReader) else io.BytesIO(_whole(content, where))
     try:
+        number = 0
         for batch in pyarrow.parquet.ParquetFile(source).iter_batches(BATCH):
-            yield from batch.to_pylist()
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{where}: not Parquet, or damaged ({str(error).splitlines()[0]}): copy it again, or correct its name") from None
+            yield from _records(batch, where, number)
+            number += len(batch)
+    except DataError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:  # of damaged bytes pyarrow raises any of them
+        raise DataError(f"{where}: not Parquet, or damaged ({_line(error)}): copy it again, or correct its name") from None
+
+
+def _records(batch: Any, where: str, number: int) -> Iterator[dict]:
+    """The rows of a batch, the first of which has that number, from 0."""
+    names, columns = batch.schema.names, []
+    _check_names(names, f"{where}: a column's name", "name the columns, each differently")
+    for name, column in zip(names, batch.columns, strict=True):
+        try:
+            columns.append(column.to_pylist())
+        except (ArithmeticError, ImportError, LookupError, TypeError, ValueError) as error:  # bytes that are no text, a year beyond 9999
+            rows = f"in rows {number + 1} to {number + len(batch)}"
+            what = f"a value of column {short.repr(name)}, {some([column.type])}, {rows} cannot be read ({_line(error)})"
+            raise DataError(f"{where}: {what}: save it as text or whole numbers, or leave the column out") from None
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error's text."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:300]
+
+
+def _whole(content: BinaryIO, where: str) -> bytes:
+    """All of a file's bytes. Raises DataError for one that no machine should hold, or that unpacks to as much."""
+    found, size = [], 0
+    while part := content.read(2**20):
+        size += len(part)
+        if size > WHOLE:
+            raise DataError(f"{where}: it has more than {WHOLE:,} bytes, unpacked: save it as JSON lines, which are read one at a time")
+        found.append(part)
+    return b"".join(found)
 
 
 def _json(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
     """Records of one JSON value: SQuAD's official form, or an array of objects."""
     try:
-        whole = json.loads(content.read().decode("utf-8-sig"), object_pairs_hook=once)
+        whole = json.loads(_whole(content, where).decode("utf-8-sig"), object_pairs_hook=once)
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 (byte {error.start + 1}): save the file as UTF-8") from None
     except (ValueError, RecursionError) as error:

@@ -159,7 +159,11 @@ def _key_of_hub(dataset: Dataset, split: str, records: Any) -> str | None:
 def _named_file(dataset: Dataset, split: str) -> tuple[str, str, Path]:
     """As `_from_folder`, of a dataset that names its files."""
     file = Path(dataset.files[split])
-    if not file.is_file():
+    try:
+        there = file.is_file()
+    except OSError as error:  # too long a name, a folder that may not be entered
+        raise DataError(f"{str(file)[:1000]}: cannot be looked for ({error.strerror}): correct `files`") from None
+    if not there:
         raise DataError(f"{file}: there is no such file. Correct `files` (a relative path starts at the project's folder).")
     return str(file), f"file {file.parent.name}/{file.name}", file
 
@@ -171,10 +175,10 @@ def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Pat
         f'Set `data:` to a folder that holds {dataset.folder}/{split}.jsonl.gz (or .jsonl, .csv, .tsv, .parquet, .json), to "hub" or to '
         '"sample".'
     )
-    for folder, name in ((root, data), (root / dataset.folder, f"{data}/{dataset.folder}")):
-        if not folder.is_dir():
-            raise DataError(f"{name}: there is no such folder. {remedy}")
     try:
+        for folder, name in ((root, data), (root / dataset.folder, f"{data}/{dataset.folder}")):
+            if not folder.is_dir():
+                raise DataError(f"{name}: there is no such folder. {remedy}")
         there = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
     except OSError as error:
         raise DataError(f"{name}: the folder cannot be read ({error.strerror}). {remedy}") from None

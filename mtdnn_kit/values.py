@@ -80,11 +80,11 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < WIDEST
     if hint is str:
-        return isinstance(value, str) and not _broken(value)
+        return isinstance(value, str) and not unfit(value)
     return isinstance(value, hint)
 
 
-def _broken(text: str) -> bool:
+def unfit(text: str) -> bool:
     """Whether a text has NUL or half a surrogate pair: no file can be called so, and nothing prints it."""
     return not text.isprintable() and any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
 

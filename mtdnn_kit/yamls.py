@@ -101,12 +101,15 @@ def _check_collection(node: yaml.CollectionNode, line: int, depth: int) -> None:
         raise YamlError(f"line {line}: {node.tag[:40]!r} is no kind of value that a parameter has: leave out the tag")
     if not isinstance(node, yaml.MappingNode):
         return
-    seen, kinds = set(), ("str", "merge", *(("int", "bool") if depth >= LABELS else ()))
+    seen, kinds = set[Any](), ("str", "merge", *(("int", "bool") if depth >= LABELS else ()))
     for key, _ in node.value:
         where = f"line {key.start_mark.line + 1}"
         if not isinstance(key, yaml.ScalarNode) or key.tag.removeprefix(TAG) not in kinds:
             said = repr(key.value[:40]) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
             raise YamlError(f'{where}: the key {said} is no text; a key must be text (write "0.8" in quotes)')
-        if key.value in seen:
-            raise YamlError(f"{where}: {key.value[:60]!r} is there twice: leave out one")
-        seen.add(key.value)
+        read = yaml.safe_load(key.value) if key.tag in (TAG + "int", TAG + "bool") else key.value
+        if key.value in seen or read in seen:  # 1, 0x1 and true are one key
+            raise YamlError(
+                f"{where}: {key.value[:60]!r} is there twice{'' if key.value in seen else f' (it equals {read!r})'}: leave out one"
+            )
+        seen |= {key.value, read}

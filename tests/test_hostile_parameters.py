@@ -93,6 +93,9 @@ def test_a_study_file_is_read_as_it_stands_or_refused(tmp_path, cases):
         ("\n".join(["a0: &a0 []", *(f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 60))]), "or 40 levels"),
         ("a: 1\nb: 2\na: 3", "line 3: 'a' is there twice"),
         ("a: {c: 1, c: 1}", "'c' is there twice"),
+        ("d: {x: {labels: {1: a, true: b}}}", r"line 1: 'true' is there twice .it equals True."),
+        ("d: {x: {labels: {no: a, 0: b}}}", r"line 1: '0' is there twice .it equals 0."),
+        ("d: {x: {labels: {1: a, 0x1: b}}}", r"line 1: '0x1' is there twice .it equals 1."),
         ("a: 1\n0.8: 2", "line 2: the key '0.8' is no text; a key must be text"),
         ("{[1]: 2}", "the key a list or mapping is no text"),
         ("on: 1", "the key 'on' is no text"),
@@ -140,6 +143,16 @@ def test_yaml_that_can_be_meant_is_what_pyyaml_reads():
         ({"define": {"rte": {**RTE, 3: 4}}}, "^define.rte.3: no such key"),
         ({"define": {"rte": {**RTE, "type": ["sc"]}}}, r"^define.rte.type is \['sc'\]"),
         ({"define": {"rte": {**RTE, "labels": [["a"] * 999] * 999}}}, "^define.rte.labels is"),
+        ({"define": {"rte": {**RTE, "template": True}}}, "^define.rte.template is True; it maps"),
+        ({"define": {"rte": {**RTE, "\ud800": "sc"}}}, r"^define.rte: '\\ud800' has a NUL or half a surrogate pair"),
+        (
+            {"define": {"rte": {**RTE, "columns": {"first": "x" * 6000, "label": "y"}}}},
+            "^define.rte.columns.first: .* than 1,000 characters",
+        ),
+        (
+            {"tasks": ["rte"], "qa_weight": 1.0, "define": {"rte": {**RTE, "files": {"train": "x" * 999 + ".csv"}, "score": None}}},
+            "^define.rte.files.train: .*no path can be so",
+        ),
         ({"x" * 9000: 1}, "^xxx.* … xxx.*: no such parameter"),
     ],
 )

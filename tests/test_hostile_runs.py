@@ -16,7 +16,7 @@ from mtdnn_kit import Run, choices, compare, favourites, imports, jsons, sources
 from mtdnn_kit.explorer import state
 from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.nbest import NBestFile
-from mtdnn_kit.rows import gold_texts
+from mtdnn_kit.rows import DataError, gold_texts
 from mtdnn_kit.runs import RunError
 
 KEPT = ROOT / "results" / "sample" / "qa-mcc-sc"
@@ -213,6 +213,18 @@ def test_a_line_that_unpacks_without_end_is_refused(folder, monkeypatch):
     for read in (lambda: list(Run(folder).nbest()), lambda: NBestFile(Run(folder))):
         with pytest.raises(RunError, match=r"squad_nbest\.jsonl\.gz: cannot be read .a line of more than 100,000 bytes.; copy it again"):
             read()
+
+
+@pytest.mark.parametrize(("data", "message"), [("rample", "rample: there is no such folder"), ("9" * 5000, "no path can be so")])
+def test_rows_that_a_runs_parameters_do_not_lead_to_are_said_with_the_run(folder, data, message):
+    """Found at 900 cases: an error that named a folder nobody had asked for, and no run."""
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("data: sample", f"data: '{data}'"))
+    for read in (compare.pair, lambda runs: choices.pair(runs, task="mnli")):
+        with pytest.raises(DataError, match=f"QA: the rows that config.yaml of damaged names: .*{message}"):
+            read({"QA": Run(folder)})
+    with pytest.raises(DataError, match=r"^\S*/nowhere: there is no such folder"):
+        compare.pair({"QA": Run(folder)}, data="nowhere")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"code": 3}', '{"code": [1]}', "[" * 5000, '{"code": {}, "code": {}}'])

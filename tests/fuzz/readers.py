@@ -3,8 +3,9 @@
     python tests/fuzz/readers.py [SECONDS]
 
 atheris (libFuzzer) changes bytes, sees which lines of the readers they reach, and keeps what reaches new ones. The first byte chooses the
-reader; the rest is its file. An error that is none of ours, one that is long or does not name the file, a row that cannot be right, and
-what takes over 20 s end it, with the bytes that did it in build/fuzz. What it finds becomes a case in tests/test_hostile_*.py.
+reader (and a format with its packing), the second the dataset that is read so; the rest is its file. An error that is none of ours, one
+that is long or does not name the file, a row that cannot be right, and what takes over 20 s end it, with the bytes that did it in
+build/fuzz. What it finds becomes a case in tests/test_hostile_*.py.
 Needs `pip install -e '.[fuzz]'`.
 """
 
@@ -17,18 +18,22 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["mtdnn_kit", "json.decoder", "yaml"]):
-    from mtdnn_kit import columns, config, imports, nbest, registry, rowlist, rows, runfiles, runs, sources, studies, values, yamls  # noqa: F401
+    from mtdnn_kit import columns, config, definitions, nbest, registry, runfiles, runs, sources, studies, yamls
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from hostile import refused
+from hostile_formats import OFFICIAL, PACK, ROWS, WRITE, as_json
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "fuzz"
 TASKS = ("squad", "cola", "mnli", "swag")
 FILES = ("config.yaml", "manifest.json", "metrics.json", "log.jsonl", "predictions/squad_nbest.jsonl.gz", "predictions/mnli.jsonl")
+ENDS = (".csv", ".tsv", ".parquet", ".json")
+MINE = [*ROWS.items(), ("official", ({"type": "qa", "validation_ratio": 0.5}, None))]
 KEPT = ROOT / "results" / "sample" / "qa-mcc-sc"
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
 sources.kept = lambda key, make: columns.gathered(make())  # what is kept would be read instead
+sources._key = lambda *of, **content: ""
 
 
 def read_rows(number: int, data: bytes) -> None:
@@ -42,6 +47,22 @@ def read_rows(number: int, data: bytes) -> None:
     for row in found.rows if found else ():
         assert task != "squad" or all(row.context.startswith(text, start) and text for start, text in row.answers)
         assert task == "squad" or 0 <= row.label < max(len(dataset.labels), 4)
+
+
+def read_formats(number: int, data: bytes) -> None:
+    """A file of one's own in any format, packed before it is read or as it stands."""
+    end, pack = ENDS[number % 4], list(PACK)[number // 4 % 4]
+    which, packed = divmod(data[0] if data else 0, 16)
+    name, (row, _) = MINE[which % len(MINE)]
+    file = FOLDER / f"mine{end}{pack}"
+    file.write_bytes(PACK[pack](data[1:]) if packed % 2 else data[1:])
+    row = row | {"files": {"train": str(file)}, "quoted": number // 16 % 2 == 0}
+    dataset = definitions.dataset_from("x", row)
+    splits = ("train", "validation") if dataset.validation_ratio else ("train",)
+    found, _ = refused(lambda: [row for split in splits for row in sources.load("x", dataset, split, "sample").rows], file.name)
+    for row in found or ():
+        assert dataset.type != "qa" or all(row.context.startswith(text, start) and text for start, text in row.answers), name
+        assert dataset.type == "qa" or 0 <= row.label < max(len(dataset.labels), len(getattr(row, "choices", ()))), name
 
 
 def read_parameters(number: int, data: bytes) -> None:
@@ -77,23 +98,30 @@ def one(data: bytes) -> None:
     """One execution."""
     if not data:
         return
-    readers = (read_rows, read_rows, read_parameters, read_run)
-    readers[data[0] % 4](data[0] >> 2, data[1:])
+    readers = (read_rows, read_formats, read_formats, read_formats, read_parameters, read_run, read_formats, read_rows)
+    readers[data[0] % 8](data[0] >> 3, data[1:])
 
 
 def seeds(folder: Path) -> None:
     """What it begins with: right files of each kind."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(64):
-        kind, rest = number % 4, number >> 2
-        if kind < 2:
-            dataset = registry.DATASETS[TASKS[rest // 2 % len(TASKS)]]
-            raw = b"\n".join((ROOT / "mtdnn_kit" / "sample" / dataset.folder / "train.jsonl").read_bytes().split(b"\n")[:2])
-        elif kind == 2:
-            raw = (ROOT / "parameters" / ("ablations/demo.yaml" if rest % 2 else "demo.yaml")).read_bytes()
-        else:
-            raw = (KEPT / FILES[rest % len(FILES)]).read_bytes()[:3000]
-        (folder / f"seed-{number}").write_bytes(bytes([number]) + raw)
+    for number in range(256):
+        for k, raw in enumerate(right(number % 8, number >> 3)):
+            (folder / f"seed-{number}-{k}").write_bytes(bytes([number]) + raw)
+
+
+def right(kind: int, rest: int) -> list[bytes]:
+    """Right files for a reader, as `one` chooses it."""
+    if kind in (0, 7):
+        dataset = registry.DATASETS[TASKS[rest // 2 % len(TASKS)]]
+        return [b"\n".join((ROOT / "mtdnn_kit" / "sample" / dataset.folder / "train.jsonl").read_bytes().split(b"\n")[:2])]
+    if kind == 4:
+        return [(ROOT / "parameters" / ("ablations/demo.yaml" if rest % 2 else "demo.yaml")).read_bytes()]
+    if kind == 5:
+        return [(KEPT / FILES[rest % len(FILES)]).read_bytes()[:3000]]
+    write, found = WRITE[ENDS[rest % 4]], [(which, records) for which, (_, (_, records)) in enumerate(MINE) if records]
+    whole = [bytes([which * 16 + 1]) + write(records) for which, records in found]
+    return whole + [bytes([16 * len(found) + 1]) + as_json(OFFICIAL)] * (ENDS[rest % 4] == ".json")
 
 
 def main() -> None:
