@@ -143,7 +143,7 @@ def test_yaml_that_can_be_meant_is_what_pyyaml_reads():
         ({"define": {"rte": {**RTE, 3: 4}}}, "^define.rte.3: no such key"),
         ({"define": {"rte": {**RTE, "type": ["sc"]}}}, r"^define.rte.type is \['sc'\]"),
         ({"define": {"rte": {**RTE, "labels": [["a"] * 999] * 999}}}, "^define.rte.labels is"),
-        ({"define": {"rte": {**RTE, "template": True}}}, "^define.rte.template is True; it maps"),
+        ({"define": {"rte": {**RTE, "columns": {"label": "label"}, "template": True}}}, "^define.rte.columns lacks 'first'"),
         ({"define": {"rte": {**RTE, "\ud800": "sc"}}}, r"^define.rte: '\\ud800' has a NUL or half a surrogate pair"),
         (
             {"define": {"rte": {**RTE, "columns": {"first": "x" * 6000, "label": "y"}}}},
