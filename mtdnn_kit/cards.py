@@ -107,7 +107,7 @@ def _intro(run: Run, task: str) -> str:
 
 
 def _call(run: Run, task: str) -> str:
-    threshold, pairs = run.metrics.get(task, {}).get("threshold", 0.0), "second" in _dataset(run, task).columns
+    threshold, pairs = run.metrics.get(task, {}).get("threshold", 0.0), "second" in _dataset(run, task).given
     return f"## Use\n\n{use(run.types[task], pairs, threshold, run.config.get('max_answer', 30))}"
 
 

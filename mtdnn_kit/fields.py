@@ -14,6 +14,7 @@ from mtdnn_kit.values import WIDEST, short, some
 
 KINDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
 NOTHING = object()
+TRUTH = ("yes", "no", "on", "off")  # what YAML takes for true and false
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -107,7 +108,9 @@ def label(dataset: Dataset, record: dict, count: int) -> int:
             return i
     if dataset.values:
         wanted = some(f"{v!r} ({n})" for v, n in zip(dataset.values, dataset.labels, strict=True))
-        raise DataError(f"column {column!r} is {short.repr(found)}: it must be one of {wanted}; correct it, or `labels`")
+        truth = isinstance(found, str) and found.lower() in TRUTH and any(isinstance(known_value, bool) for known_value in dataset.values)
+        quotes = " (YAML reads yes, no, on and off as true and false: put them in quotes there)" * truth
+        raise DataError(f"column {column!r} is {short.repr(found)}: it must be one of {wanted}; correct it, or `labels`{quotes}")
     if not isinstance(found, int) or isinstance(found, bool):
         wanted = f"a whole number from 0 to {count - 1}{names}{_remedy(dataset, found, count)}"
         raise DataError(f"column {column!r} is {short.repr(found)}: it must be {wanted}")

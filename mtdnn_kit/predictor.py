@@ -104,7 +104,7 @@ class Predictor:
     ) -> Classified | list[Classified]:
         """The label of a text, or of a pair where the task is one of pairs."""
         task = self._task("sc", task)
-        if ("second" in self.config.datasets[task].columns) != (second is not None):
+        if ("second" in self.config.datasets[task].given) != (second is not None):
             remedy = "is a task of single texts; leave it out" if second is not None else "is a task of pairs; give the second text, too"
             raise DataError(f"second: {task} {remedy}")
         items, single = _items(first=first) if second is None else _items(first=first, second=second)

@@ -64,6 +64,11 @@ class Dataset:
     quoted: bool = True
     unanswerable: bool = True
 
+    @property
+    def given(self) -> set[str]:
+        """The roles that rows have, from columns or templates."""
+        return {*self.columns, *self.template}
+
 
 _QA = {"id": "id", "title": "title", "context": "context", "question": "question", "answers": "answers"}
 _SWAG = {"context": "sent1", "start": "sent2", "choices": ("ending0", "ending1", "ending2", "ending3"), "label": "label"}

@@ -87,12 +87,12 @@ def _id(record: dict, column: str) -> str:
 
 def _sc(dataset: Dataset, record: dict, number: int) -> SCRow:
     first = fields.text(dataset, record, "first")
-    second = fields.text(dataset, record, "second") if "second" in {*dataset.columns, *dataset.template} else None
+    second = fields.text(dataset, record, "second") if "second" in dataset.given else None
     return SCRow(number, first, second, fields.label(dataset, record, len(dataset.labels)))
 
 
 def _mcc(dataset: Dataset, record: dict, number: int) -> MCCRow:
-    start = fields.text(dataset, record, "start") if "start" in {*dataset.columns, *dataset.template} else ""
+    start = fields.text(dataset, record, "start") if "start" in dataset.given else ""
     choices = fields.choices(dataset, record)
     return MCCRow(number, fields.text(dataset, record, "context"), start, choices, fields.right_choice(dataset, record, choices))
 

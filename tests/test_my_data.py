@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from mtdnn_kit import Config, ConfigError, from_file, metrics, prepare, train
+from mtdnn_kit import Config, ConfigError, export, from_file, load, metrics, prepare, train
 from mtdnn_kit.compare import pair
 from mtdnn_kit.preparation import read_rows
 from mtdnn_kit.rows import DataError
@@ -210,6 +210,7 @@ def read(tmp_path, records: list[dict], **row) -> list:
     [
         (["no", "yes"], ["yes", 0, "no", 1], "Yes", "'Yes': it must be a whole number from 0 to 1 .*or one of these names"),
         ({False: "no", True: "yes"}, [True, False, False, True], 1, r"1: it must be one of False \(no\), True \(yes\); correct it"),
+        ({False: "no", True: "yes"}, [True, False, False, True], "no", r"'no': it must be one of False .* put them in quotes there"),
         ({5: "no", 9: "yes"}, [9, 5, 5, 9], 0, r"0: it must be one of 5 \(no\), 9 \(yes\)"),
         ({"-": "no", "+": "yes"}, ["+", "-", "-", "+"], "no", "'no': it must be one of"),
         (["no", "yes"], [1, 0, 0, 1], True, "True: it must be a whole number .* write `labels: {false: NAME, true: NAME}`"),
@@ -426,6 +427,20 @@ def split_of(tmp_path, records: list[dict], ratio: float, **row) -> tuple[list, 
     kind = {} if "type" in row else SC
     given = {**kind, "files": {"train": lines(tmp_path / "x.jsonl", records)}, "validation_ratio": ratio, **row}
     return rows_of(Config(tasks=["x"], qa_weight=1.0, define={"x": given}))["x"]
+
+
+def test_a_pair_whose_second_text_is_a_template_is_classified_and_exported_as_a_pair(own, tmp_path):
+    records = [{"t": f"claim {i}", "place": f"p{i}", "y": i % 2} for i in range(24)]
+    row = {"type": "sc", "columns": {"first": "t", "label": "y"}, "template": {"second": "in {place}"}, "labels": ["no", "yes"]}
+    row |= {"files": {"train": lines(tmp_path / "pairs.jsonl", records)}, "validation_ratio": 0.25}
+    run = train(changed(own("exam"), tasks=["claims"], define={"claims": row}, qa_weight=1.0))
+    found = json.loads((run.path / "predictions" / "claims.jsonl").read_text().splitlines()[0])
+    scored = next(row for row in rows_of(Config(**run.config))["claims"][1] if row.id == found["id"])
+    said = load(run).classify(scored.first, scored.second).probabilities
+    assert [said["no"], said["yes"]] == pytest.approx(found["probabilities"], abs=1e-4)
+    with pytest.raises(DataError, match="second: claims is a task of pairs; give the second text, too"):
+        load(run).classify("claim 1")
+    assert "text_pair" in (export(run, "claims") / "README.md").read_text()
 
 
 def test_a_ratio_cuts_by_what_rows_say_not_by_their_order(tmp_path):
