@@ -19,6 +19,7 @@ from mtdnn_kit.devices import resolve_device
 from mtdnn_kit.encoders import DamagedError
 from mtdnn_kit.evaluation import read
 from mtdnn_kit.model import MultiTask, load_model, takes_token_types
+from mtdnn_kit.registry import ALWAYS
 from mtdnn_kit.rows import QARow
 from mtdnn_kit.runs import Run, RunError
 from mtdnn_kit.spans import NULL
@@ -90,7 +91,9 @@ def settings_of(run: Run) -> Config:
 
 
 def threshold_of(run: Run, task: str) -> float:
-    """The tuned threshold of a qa task; 0 where none was tuned."""
+    """The tuned threshold of a qa task; 0 where none was tuned, `ALWAYS` where every question has an answer (`unanswerable: false`)."""
+    if not run.parameters.datasets[task].unanswerable:
+        return ALWAYS
     return run.metrics.get(task, {}).get("threshold", 0.0)
 
 

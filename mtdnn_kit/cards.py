@@ -11,7 +11,7 @@ import yaml
 from mtdnn_kit.calls import use
 from mtdnn_kit.config import Config, resolve
 from mtdnn_kit.encoders import licence
-from mtdnn_kit.registry import DATASETS, REST, Dataset
+from mtdnn_kit.registry import ALWAYS, DATASETS, REST, Dataset
 from mtdnn_kit.runs import Run
 
 TAGS = {"qa": "question-answering", "sc": "text-classification", "mcc": "multiple-choice"}
@@ -107,7 +107,8 @@ def _intro(run: Run, task: str) -> str:
 
 
 def _call(run: Run, task: str) -> str:
-    threshold, pairs = run.metrics.get(task, {}).get("threshold", 0.0), "second" in _dataset(run, task).given
+    dataset = _dataset(run, task)
+    threshold, pairs = run.metrics.get(task, {}).get("threshold", 0.0) if dataset.unanswerable else ALWAYS, "second" in dataset.given
     return f"## Use\n\n{use(run.types[task], pairs, threshold, run.config.get('max_answer', 30))}"
 
 

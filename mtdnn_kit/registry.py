@@ -7,6 +7,7 @@ parameter file adds a dataset is in `definitions`, how rows are read in `sources
 
 from dataclasses import dataclass, field
 
+ALWAYS = 1e300  # the threshold of questions that all have an answer: nothing is then said only where no span is possible
 METRICS = ("accuracy", "matthews", "f1", "macro_f1")  # names in `metrics.SCORES`
 CUTS = ("cs224n",)  # names in `sources.CUTS`
 REST = "_rest"  # ends the name under which the part of a scored split that its cut leaves is scored, untouched by any choice

@@ -56,7 +56,7 @@ ALLOWED = {
     "parallel": "batches config",
     "preparation": "cache config parallel registry rowlist runs encoders sources tasks batches sampler model",
     "evaluation": "folders config registry runs rows tasks model",
-    "asking": "encoders compare config devices evaluation model rows runs spans tasks",
+    "asking": "encoders registry compare config devices evaluation model rows runs spans tasks",
     "salience": "asking spans tasks",
     "predictor": "asking compare config evaluation model rows runs tasks",
     "calls": "",

@@ -20,6 +20,7 @@ from sklearn.metrics import f1_score
 from mtdnn_kit import Config, ConfigError, export, from_file, load, metrics, prepare, train
 from mtdnn_kit.compare import pair
 from mtdnn_kit.preparation import read_rows
+from mtdnn_kit.registry import ALWAYS
 from mtdnn_kit.rows import DataError
 from mtdnn_kit.splitting import sides
 
@@ -170,6 +171,15 @@ def test_questions_that_all_have_an_answer_are_all_answered(own):
     assert scores["threshold"] == max(entry["null"] - entry["nbest"][0][2] for entry in entries)
     assert min(entry["windows"] for entry in entries) > 60
     assert [question.replies["QA"].text for question in pair({"QA": run}, task="manuals")] == list(run.answers("manuals").values())
+
+
+def test_a_question_of_ones_own_is_answered_too(own):
+    run = train(own("manuals"))
+    model = load(run)
+    for question in ("Who?", "<script>alert(1)</script>", "What is it that nobody ever asked about the lamp?"):
+        said = model.answer(question, "The lamp stands by the door.")
+        assert said.text and said.threshold == ALWAYS
+    assert "1e+300" in (export(run, "manuals") / "README.md").read_text()
 
 
 def test_a_run_is_compared_where_its_files_are_now(own, tmp_path):
