@@ -1,0 +1,71 @@
+"""Runs by their scores on the threshold articles: all questions of these, by the second scorer too, and nothing else."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from scorer import score
+
+from mtdnn_kit import heldout, train
+from mtdnn_kit.evaluation import predict
+from mtdnn_kit.preparation import prepare
+from mtdnn_kit.rows import DataError
+from mtdnn_kit.runs import RunError
+
+ARTICLES = ["Sugar", "Flamingo"]
+
+
+@pytest.fixture
+def run(config):
+    return train(config(tasks=["squad"], qa_weight=1.0, threshold_articles=ARTICLES))
+
+
+def test_every_question_of_the_articles_is_scored_whatever_the_runs_limit(run, config):
+    text = (ROOT / "mtdnn_kit/sample/squad/train.jsonl").read_text(encoding="utf-8")
+    records = [row for row in map(json.loads, text.splitlines()) if row["title"] in ARTICLES]
+    found = heldout.held_out(run)["squad"]
+    assert found["n"] == len(records) > 6 == run.parameters.eval_limit
+    assert found["always_nothing"] == pytest.approx(score(records, {row["id"]: "" for row in records})["f1"])
+
+    whole = prepare(config(tasks=["squad"], qa_weight=1.0, threshold_articles=ARTICLES, eval_limit=None))
+    answers = predict(heldout.opened(run)[0], "squad", whole.held_out["squad"], whole.config, "fp32")
+    said = {}
+    for row, answer in zip(whole.held_out["squad"].rows, answers, strict=True):
+        start, end = answer.spans[0][:2] if answer.spans else (0, 0)
+        said[row.id] = row.context[start:end]
+    able = [row for row in records if row["answers"]["text"]]
+    again = score(able, said)
+    assert (found["span_em"], found["span_f1"]) == (pytest.approx(again["em"]), pytest.approx(again["f1"]))
+
+
+def test_the_command_prints_a_row_a_run_and_writes_nothing(run):
+    before = sorted(run.path.rglob("*"))
+    done = command(run.path)
+    found = heldout.held_out(run)["squad"]
+    head, _, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines())
+    cells = dict(zip(head, row, strict=True))
+    assert (cells["span F1"], cells["always nothing"]) == (f"{found['span_f1']:.1f}", f"{found['always_nothing']:.1f}")
+    assert (cells["learning_rate"], cells["epochs"], cells["questions"]) == ("0.0003", "3", f"{found['n']:,}")
+    assert sorted(run.path.rglob("*")) == before
+
+
+def test_what_cannot_be_scored_is_said(trained, tmp_path):
+    with pytest.raises(RunError, match="no threshold_articles"):
+        heldout.held_out(trained("distilbert"))
+    done = command(tmp_path / "none")
+    assert done.returncode == 1 and "none" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_rows_that_the_run_did_not_have_are_refused(run):
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    manifest["data"]["squad/train"]["fingerprint"] = "0" * 64
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="not those that .* had"):
+        heldout.held_out(run)
+
+
+def command(path: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "mtdnn_kit.heldout", str(path)], capture_output=True, text=True, cwd=ROOT)
