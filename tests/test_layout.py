@@ -81,7 +81,7 @@ ALLOWED = {
     "seeds": "",
     "differences": "compare metrics outcomes rows seeds significance slices thresholds",
     "keeping": "compare config folders runs variants",
-    "heldout": "asking config encoders evaluation model preparation rows runs tables",
+    "heldout": "asking config encoders evaluation folders model preparation rows runs tables tasks",
     "report": "compare config differences keeping outcomes paper rows runs seeds studies tables",
     "tables": "folders baseline compare differences metrics paper registry rows runs",
     "overview": "metrics preparation rows slices spans tasks odd",
