@@ -42,7 +42,7 @@ def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.nd
     """What a run's score is made of: outcomes [N] or [N, 2], numbers of the passages [N], and the statistic (None: the mean).
 
     Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on, and whether the
-    question is unanswerable. None where the run has no such score, or no question has.
+    question is unanswerable. None where the run has no such score, or no question has, as none has this one where all are of one kind.
     """
     whose, of = SCORES[score]
     some = [q for q in questions if whose(q.row)]
@@ -54,7 +54,9 @@ def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.nd
     if score != "no-answer AP":
         return 100 * np.array(values), groups, None
     empty = np.array([not q.row.answers for q in some])
-    return (np.column_stack([np.unique(values, return_inverse=True)[1], empty]), groups, _precision) if empty.any() else None
+    if empty.all() or not empty.any():  # of one kind there is nothing to tell apart
+        return None
+    return np.column_stack([np.unique(values, return_inverse=True)[1], empty]), groups, _precision
 
 
 def _precision(values: np.ndarray, weights: np.ndarray) -> float:
@@ -175,8 +177,9 @@ def primary_table(questions: Sequence[Question], settings: dict[str, dict[int, s
 
 
 def setting_slices(questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str = "F1") -> list[dict]:
-    """`slice_table` of two settings, each {seed: run}: means over the seeds, differences that speak for the settings."""
-    rows = []
+    """`slice_table` of two settings, each {seed: run}: means over the seeds, differences that speak for the settings; slices of those
+    questions alone that the score is about."""
+    rows, questions = [], [q for q in questions if SCORES[score][0](q.row)]
     for facet, name, places in _parts(questions):
         some = [questions[i] for i in places]
         before, after = (_mean(some, runs, score) for runs in (a, b))

@@ -83,6 +83,8 @@ def test_a_score_that_a_run_has_not_is_left_out():
     assert differences.value(bare, "B", "no-answer AP") is None and differences.interval(bare, "B", "span F1") == (None, None)
     able = [q for q in QUESTIONS if q.row.answers]
     assert differences.outcomes(able, "A", "no-answer AP") is None and differences.outcomes(able, "A", "no-answer accuracy") is None
+    unable = [q for q in QUESTIONS if not q.row.answers]
+    assert differences.outcomes(unable, "A", "no-answer AP") is None and differences.value(unable, "A", "no-answer accuracy") is not None
 
 
 def test_one_passage_has_a_value_and_no_interval():
