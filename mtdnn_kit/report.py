@@ -41,6 +41,7 @@ def report(folder: Path, data: str | None) -> Iterator[str]:
     first, *others = settings
     yield _section("Scores", score_table(questions, settings, study.paper))
     yield _section(f"Judged by {' and '.join(study.scores)}", primary_table(questions, settings, study.scores))
+    yield _section("Thresholds, %", threshold_table(runs, questions, settings))
     yield _section("The other tasks", auxiliary_table(runs, settings))
     yield _section("Bounds of best spans, % of answerable questions", bounds_table(questions, settings))
     yield _section("Wrong bounds", primary_table(questions, settings, ["wrong bounds"]))
@@ -75,6 +76,18 @@ def auxiliary_table(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -
                 found = [one[task][score] for one in metrics if task in one]
                 row[f"{task} {score}"] = float(np.mean(found)) if found else None
         rows.append(row)
+    return rows
+
+
+def threshold_table(runs: dict[str, Run], questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> list[dict]:
+    """A row a setting, means over its seeds, in percent: how often nothing was answered at the tuned threshold, F1 on questions with an
+    answer and accuracy on those without; F1 at threshold 0, and at the best for these very questions, which is no result but a bound."""
+    kept = {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0", "best F1 here": "best_f1"}
+    rows = []
+    for setting, own in settings.items():
+        nothing = [100 * float(np.mean([not q.replies[run].text for q in questions])) for run in own.values()]
+        means = {name: float(np.mean([runs[run].metrics["squad"][key] for run in own.values()])) for name, key in kept.items()}
+        rows.append({"setting": setting, "nothing answered": float(np.mean(nothing)), **means})
     return rows
 
 

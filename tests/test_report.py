@@ -117,6 +117,17 @@ def test_kinds_of_spans_add_up_and_wrong_bounds_are_three_of_them(kept, question
     assert differences.value(questions, "A seed 0", "wrong bounds") == pytest.approx(sum(row[kind] for kind in differences.BOUNDS))
 
 
+def test_thresholds_tell_how_often_nothing_was_answered_and_what_the_best_would_give(runs, questions):
+    settings = {"A": {0: "A seed 0", 1: "A seed 1"}}
+    (row,) = report.threshold_table(runs, questions, settings)
+    own = [runs[name] for name in settings["A"].values()]
+    nothing = [entry["null"] - entry["nbest"][0][2] > run.metrics["squad"]["threshold"] for run in own for entry in run.nbest()]
+    assert row["nothing answered"] == pytest.approx(100 * sum(nothing) / len(nothing)) and len(nothing) == 2 * 132
+    for name, key in {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0"}.items():
+        assert row[name] == pytest.approx(sum(run.metrics["squad"][key] for run in own) / 2)
+    assert row["best F1 here"] >= sum(run.metrics["squad"]["f1"] for run in own) / 2
+
+
 def test_slices_of_settings_are_those_of_runs_where_each_has_one_seed(questions):
     one = {(row["facet"], row["slice"]): row for row in differences.slice_table(questions, "A seed 0", "B seed 0", "span F1")}
     rows = differences.setting_slices(questions, {0: "A seed 0"}, {0: "B seed 0"}, "span F1")
