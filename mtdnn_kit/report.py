@@ -2,10 +2,12 @@
 
     python -m mtdnn_kit.report keep STUDY_FILE RUNS_FOLDER results/NAME --data FOLDER --whole "QA seed 0"
     python -m mtdnn_kit.report tables results/NAME --data FOLDER
+    python -m mtdnn_kit.report write results/NAME --data FOLDER
 
 The first copies what is worth keeping of finished runs (`keeping`), the second joins it with the rows and prints: scores in the paper's
 form; the differences that the study declared it is judged by; what the other tasks learn; how best spans are bounded; slices; the spread of
-seeds and what it would take to see gains as large as the paper's; its three examples. No text of the data is printed.
+seeds and what it would take to see gains as large as the paper's; its three examples. The third writes these, the tables as numbers
+and figures into the folder. No text of the data is printed or written.
 """
 
 import argparse
@@ -16,17 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
-from mtdnn_kit import paper
+from mtdnn_kit import paper, tables
 from mtdnn_kit.compare import CompareError, Question, find, pair
 from mtdnn_kit.config import ConfigError, resolve
-from mtdnn_kit.differences import SCORES, primary_table, sentences, setting_difference, setting_slices, value
+from mtdnn_kit.differences import SCORES, difference, primary_table, sentences, setting_difference, setting_slices, setting_table, value
+from mtdnn_kit.folders import write_whole
 from mtdnn_kit.keeping import keep_study, open_study
 from mtdnn_kit.outcomes import KINDS, span_kind
 from mtdnn_kit.rows import DataError, QARow
 from mtdnn_kit.runs import Run, RunError
 from mtdnn_kit.seeds import SettingDifference, needed
 from mtdnn_kit.studies import Study, StudyError, read_study
-from mtdnn_kit.tables import markdown, score_table
+from mtdnn_kit.study_plots import points_figure, settings_figure
+from mtdnn_kit.tables import markdown, points, score_table
+from mtdnn_kit.variants import slug
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
 AUXILIARY = {"swag": ("accuracy",), "cola": ("matthews",), "mrpc": ("f1", "accuracy"), "mnli": ("accuracy",)}
@@ -34,10 +39,33 @@ AUXILIARY = {"swag": ("accuracy",), "cola": ("matthews",), "mrpc": ("f1", "accur
 
 def report(folder: Path, data: str | None) -> Iterator[str]:
     """The sections of a kept study, each a heading and a table, or lines."""
+    return _sections(*_opened(folder, data))
+
+
+def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list[Question], dict[str, dict[int, str]]]:
+    """The study, its kept runs, the questions with their replies, and the settings of which runs were kept."""
     study = read_study(folder / "study.yaml")
     runs, questions = open_study(folder, data)
     settings = {name: {seed: run for seed, run in own.items() if run in runs} for name, own in study.settings.items()}
-    settings = {name: own for name, own in settings.items() if own}
+    return study, runs, questions, {name: own for name, own in settings.items() if own}
+
+
+def write(folder: Path, data: str | None) -> None:
+    """Into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`); and its
+    figures: the differences in what the study is judged by, and the paper's figure of the same settings."""
+    study, runs, questions, settings = _opened(folder, data)
+    write_whole(folder / "tables.md", "\n".join(_sections(study, runs, questions, settings)))
+    rows = score_table(questions, settings, study.paper)
+    tables.write(folder, rows, runs, settings)
+    for score in study.scores:
+        figure = settings_figure(setting_table(questions, settings, score), score)
+        figure.savefig(folder / f"{slug(score)}.png", dpi=150)
+    if study.paper:
+        theirs = paper.TABLES[study.paper]
+        points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
+
+
+def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> Iterator[str]:
     first, *others = settings
     yield _section("Scores", score_table(questions, settings, study.paper))
     yield _section(f"Judged by {' and '.join(study.scores)}", primary_table(questions, settings, study.scores))
@@ -51,6 +79,7 @@ def report(folder: Path, data: str | None) -> Iterator[str]:
             named = [{first if k == "a" else name if k == "b" else k: v for k, v in row.items()} for row in rows]
             yield _section(f"Slices: {score}, {name} − {first}", named)
     yield _section("Spread over seeds (standard deviation)", spread_table(questions, settings))
+    yield _section("Two seeds of the same setting", seed_table(questions, settings))
     for score in study.scores:
         yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in sentences(questions, settings, score)) + "\n")
     if study.paper:
@@ -119,6 +148,22 @@ def spread_table(questions: Sequence[Question], settings: dict[str, dict[int, st
     return rows
 
 
+def seed_table(questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> list[dict]:
+    """A row a setting with several seeds: its second seed's run minus its first's, with interval and p by passages as for any two models:
+    what one run a setting would have been taken for."""
+    rows = []
+    for setting, own in settings.items():
+        if len(own) > 1:
+            (one, a), (two, b), *_ = own.items()
+            row: dict = {"setting": setting, "seeds": f"{two} − {one}"}
+            for score in ("EM", "F1", "span F1", "no-answer AP"):
+                if found := difference(questions, a, b, score):
+                    row |= {f"Δ {score}": found.difference, f"Δ {score} low": found.low, f"Δ {score} high": found.high}
+                    row |= {f"{score} p": found.p}
+            rows.append(row)
+    return rows
+
+
 def example_table(questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> list[dict]:
     """A row an example of the paper and setting: in how many seeds the answer is right, nothing, or of another kind."""
     rows = []
@@ -161,9 +206,11 @@ def _arguments() -> argparse.Namespace:
     keep.add_argument("runs", help="the folder of its runs")
     keep.add_argument("into", help="the folder to be made, e.g. results/NAME")
     keep.add_argument("--whole", action="append", default=[], metavar="RUN", help="a run whose n-best is kept, too")
-    tables = verbs.add_parser("tables", help="prints a kept study as Markdown")
-    tables.add_argument("folder", help="e.g. results/NAME")
-    for verb in (keep, tables):
+    printing = verbs.add_parser("tables", help="prints a kept study as Markdown")
+    writing = verbs.add_parser("write", help="writes that, the tables as numbers and the figures into the kept study's folder")
+    for verb in (printing, writing):
+        verb.add_argument("folder", help="e.g. results/NAME")
+    for verb in (keep, printing, writing):
         verb.add_argument("--data", help="where the rows are: a folder, or hub; where the runs had them otherwise")
     return parser.parse_args()
 
@@ -179,6 +226,9 @@ def main() -> None:
     try:
         if given.verb == "tables":
             print("\n".join(report(resolve(given.folder), given.data)))
+            return
+        if given.verb == "write":
+            write(resolve(given.folder), given.data)
             return
         runs = _finished(read_study(given.study), resolve(given.runs))
         keep_study(resolve(given.study), runs, pair(runs, given.data, nbest=1), resolve(given.into), given.whole)

@@ -82,7 +82,7 @@ ALLOWED = {
     "differences": "compare metrics outcomes rows seeds significance slices thresholds",
     "keeping": "compare config folders runs variants",
     "heldout": "asking config encoders evaluation folders model preparation rows runs tables tasks",
-    "report": "compare config differences keeping outcomes paper rows runs seeds studies tables",
+    "report": "compare config differences folders keeping outcomes paper rows runs seeds studies study_plots tables variants",
     "tables": "folders baseline compare differences metrics paper registry rows runs",
     "overview": "metrics preparation rows slices spans tasks odd",
     "odd": "cache columns config metrics preparation rowlist rows spans tasks",

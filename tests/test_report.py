@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from scorer import score
 
-from mtdnn_kit import compare, differences, keeping, report
+from mtdnn_kit import compare, differences, keeping, report, study_plots
 from mtdnn_kit.compare import CompareError
 from mtdnn_kit.runs import Run
 
@@ -167,6 +167,33 @@ def test_a_run_that_is_none_is_named_before_anything_is_written(tmp_path, runs, 
     with pytest.raises(CompareError, match="whole: there is no run 'C'"):
         keeping.keep_study(tmp_path / "study.yaml", runs, questions, tmp_path / "into", ["C"])
     assert not list(tmp_path.iterdir())
+
+
+def test_two_seeds_of_a_setting_are_compared_as_any_two_models(questions):
+    (row,) = report.seed_table(questions, {"A": {0: "A seed 0", 1: "A seed 1"}, "B": {3: "B seed 0"}})
+    for wanted in ("EM", "F1", "span F1", "no-answer AP"):
+        found = differences.difference(questions, "A seed 0", "A seed 1", wanted)
+        assert (row[f"Δ {wanted}"], row[f"Δ {wanted} low"], row[f"{wanted} p"]) == (found.difference, found.low, found.p)
+    assert (row["setting"], row["seeds"]) == ("A", "1 − 0")
+
+
+def test_what_is_written_is_what_is_printed_and_figures_have_the_settings(copy, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        report, "settings_figure", lambda rows, score: shown.append((rows, score)) or study_plots.settings_figure(rows, score)
+    )
+    report.write(copy, None)
+    assert (copy / "tables.md").read_text(encoding="utf-8") == "\n".join(report.report(copy, None))
+    assert {"tables.md", "table.csv", "scores.csv", "span-f1.png", "no-answer-ap.png", "paper.png"} <= {
+        file.name for file in copy.iterdir()
+    }
+    assert [(score, [row["setting"] for row in rows]) for rows, score in shown] == [
+        ("span F1", ["A", "B"]),
+        ("no-answer AP", ["A", "B"]),
+    ]
+    with open(copy / "scores.csv", newline="") as file:
+        kept = {(row["run"], row["task"], row["score"]): float(row["value"]) for row in csv.DictReader(file)}
+    assert kept["B seed 1", "squad", "f1"] == pytest.approx(Run(SAMPLE / "qa-mcc-sc").metrics["squad"]["f1"])
 
 
 def test_the_commands(kept, tmp_path):
