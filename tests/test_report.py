@@ -15,6 +15,7 @@ from scorer import score
 from mtdnn_kit import compare, differences, keeping, report, study_plots
 from mtdnn_kit.compare import CompareError
 from mtdnn_kit.runs import Run
+from mtdnn_kit.tables import markdown
 
 SAMPLE = ROOT / "results" / "sample"
 RUNS = {"A seed 0": "qa", "A seed 1": "qa-mcc", "B seed 0": "qa-sc", "B seed 1": "qa-mcc-sc"}
@@ -106,6 +107,8 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
     mnli = (Run(SAMPLE / "qa-sc").metrics["mnli"]["accuracy"] + Run(SAMPLE / "qa-mcc-sc").metrics["mnli"]["accuracy"]) / 2
     assert next(line for line in sections["The other tasks"].split("\n") if line.startswith("| B")).endswith(f" {mnli:.1f} |")
     assert "Spread over seeds (standard deviation)" in sections
+    alone = differences.primary_table(questions, {"A": {0: "A seed 0"}, "B": {0: "B seed 0"}}, ["F1", "span F1", "no-answer AP"])
+    assert sections["The first seed alone, as if there were no other"].endswith("\n\n" + markdown(alone))
     text = "\n".join(sections.values())
     assert not [q.row.question for q in questions if q.row.question in text]
 
