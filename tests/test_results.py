@@ -12,7 +12,7 @@ from conftest import ROOT
 from scorer import score
 from sklearn.metrics import average_precision_score
 
-from mtdnn_kit import report
+from mtdnn_kit import compare, differences, report
 
 RESULTS = ROOT / "results"
 MIXTURES, SEARCH = RESULTS / "minilm-mixtures", RESULTS / "minilm-search"
@@ -87,6 +87,8 @@ def test_every_table_of_the_report_is_what_the_command_prints(mixtures, real_dat
     for title, table in said.items():
         if title in whole:
             assert all(row in whole[title] for row in table), title
+    lists = [line for line in (RESULTS / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
+    assert lists and set(lists) <= set(printed.splitlines())
     assert {"Scores", "The other tasks", "Wrong bounds", "The paper's examples"} <= said.keys() & whole.keys()
 
 
@@ -113,3 +115,13 @@ def best_f1(records: dict[str, dict], lines: list[tuple[str, str, str, float]]) 
         if place + 1 == len(ordered) or ordered[place + 1][3] > diff:
             most = max(most, f1)
     return max(most, sum(score([records[key]], {key: ""})["f1"] for key, *_ in lines)) / len(lines)
+
+
+def test_four_mixtures_open_beside_each_other_on_real_answers(real_data):
+    folders = [MIXTURES / "runs" / f"{name}-seed-0" for name in ("qa", "qa-mcc", "qa-sc", "qa-mcc-sc")]
+    runs = compare.named([str(folder) for folder in folders])
+    questions = compare.pair(runs, str(real_data))
+    assert len(questions) == 6078 and sum(file.stat().st_size for file in MIXTURES.rglob("squad_nbest.jsonl.gz")) < 2_000_000
+    for name, run in runs.items():
+        assert differences.value(questions, name, "F1") == pytest.approx(run.metrics["squad"]["f1"])
+        assert differences.value(questions, name, "span F1") == pytest.approx(run.metrics["squad"]["span_f1"])
