@@ -1,39 +1,43 @@
 """Training steps on a GPU: bert-base and bert-large shapes, batch 16 and 64; tokens/s beside the tuned Trainer's and the products alone.
 
-    .venv/bin/python benchmarks/gpu.py [--data FOLDER] [--steps 100] [--shapes bert-base,bert-large] [--sizes 16,64] [--quick]
+    .venv/bin/python benchmarks/gpu.py [--data FOLDER] [--steps 100] [--repeats 3] [--shapes bert-base,bert-large] [--sizes 16,64] [--quick]
 
 Random weights serve; lengths are those of real windows. `kit`: a step as the kit makes it (bf16 autocast, dropout 0.1, Adamax, clipping,
-nothing waited for). `buckets`: the same of a model that is torch's alone, padded to multiples of 64 tokens and compiled once for each of
-those shapes (`torch.compile` with CUDA graphs), which the kit does not do by itself. `tuned`: transformers' Trainer (`peers`). Each sees
-the same windows after a warm-up.
-The limit is what a layer's own products (forward and both of the backward) reach alone at a batch's tokens; beside it the share of the
-card's peak. Tables 1 + 2 of the paper (7 different runs, 2 epochs of 130,319 questions) are extrapolated from bert-base at batch 16.
-UNMEASURED so far: no GPU was at hand when this was written. Without one it says so and ends; `--device cpu --shapes tiny` walks through it.
+nothing waited for). `graphs`: the same with `cuda_graphs: true`. `tuned`: transformers' Trainer (`peers`) on the same windows. Each repeat
+takes the sides one after the other on fresh models, in the other order in every second one; medians. Warm-up and recording come before the
+clock. The limit is what a layer's own products (forward and both of the backward) reach alone at a batch's tokens; beside it the share of
+the card's peak, and the kinds of kernel that the kit's step spends the GPU's time on. Tables 1 + 2 of the paper (7 different runs, 2 epochs
+of 130,319 questions) are extrapolated from batch 16. `--device cpu --shapes tiny` walks through it where there is no GPU.
 """
 
 import argparse
+import gc
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import peers
 import torch
 import transformers
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from machine import heading
 from products import alone, synchronize, weights
-from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch import Tensor
 
-from mtdnn_kit import Config, dropout, prepare
+from mtdnn_kit import Config, dropout, norms, prepare
 from mtdnn_kit.config import DEFAULT_ENCODER
 from mtdnn_kit.devices import resolve_precision
+from mtdnn_kit.gradients import backward
+from mtdnn_kit.graphs import BUCKET, Graphs
 from mtdnn_kit.model import MultiTask
 from mtdnn_kit.optim import clip_gradients, make_optimizer
 from mtdnn_kit.preparation import Setup
-from mtdnn_kit.tasks import qa
 
 SHAPES = {
     "bert-base": dict(),
@@ -42,113 +46,133 @@ SHAPES = {
 }
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}  # bf16 operations a second, dense, by the maker
 QUESTIONS = 2 * 130_319 * 7 / 0.8  # of tables 1 + 2: seven runs of two epochs, QA with probability 0.8, other tasks' steps taken as long
-BUCKET = 64  # tokens
 WARM = 5  # steps before the clock runs
+KERNELS = {  # kinds of kernel, by words in their names; the first that fits
+    "products": ("gemm", "nvjet", "cutlass_80_tensorop", "cutlass_tensorop", "splitk", "addmm", "::mm", "::bmm"),
+    "attention": ("fmha", "flash", "attention", "softmax"),
+    "optimizer and clipping": ("multi_tensor", "foreach"),
+    "dropout": ("dropout",),
+    "layer norm": ("layer_norm", "layernorm", "gammabeta"),
+    "gelu": ("gelu",),
+    "embedding": ("embedding", "index"),
+    "copies and casts": ("copy", "memcpy", "memset"),
+    "sums": ("reduce",),
+    "other elementwise": ("elementwise",),
+}
 
 
-def build(shape: str, device: torch.device) -> MultiTask:
-    """A question-answering model of random weights."""
+def build(shape: str) -> MultiTask:
+    """A question-answering model of random weights, as the kit's own are set up."""
     head = transformers.BertForQuestionAnswering(transformers.BertConfig(**SHAPES[shape]))
     model = MultiTask(head.bert, {"squad": head}, {"squad": {"type": "qa", "labels": 2}})
     dropout.install(model, model.encoder)
-    return model.to(device).train()
+    norms.install(model)
+    return model.train()
 
 
-def moved(x: Tensor, device: torch.device) -> Tensor:
-    """As `training` moves it: from pinned memory, not waited for."""
-    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x
+def stepper(model: MultiTask, setup: Setup, device: torch.device, recorded: bool) -> Callable[[np.ndarray], Tensor]:
+    """A function that makes a step of a batch as `training` does and gives its loss, not waited for."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    bf16 = resolve_precision("auto", device) == "bf16"
+    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=device.type == "cpu")
+    joined, optimizer = accelerator.prepare(model, make_optimizer("adamax", model, 3e-5, 0.01))
+    record = None if device.type == "cuda" else (lambda step: step)  # on a processor nothing is recorded
+    gradients = Graphs(accelerator, joined, setup, record).backward if recorded else partial(backward, accelerator, joined, setup)
+    parameters = list(model.parameters())
 
-
-def bucketed(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Inputs padded to the next multiple of BUCKET tokens; what is added is masked."""
-    return {name: pad(x, (0, -x.shape[1] % BUCKET)) for name, x in inputs.items()}
-
-
-def steps(model: MultiTask, setup: Setup, device: torch.device, compile_: Callable | None) -> float:
-    """Seconds of a pass over full batches, after WARM steps (compiled: after one of each bucket, too)."""
-    optimizer, parameters = make_optimizer("adamax", model, 3e-5, 0.01), list(model.parameters())
-    called, collate = compile_(model) if compile_ else model, setup.train["squad"].collate
-
-    def step(items: np.ndarray) -> None:
-        batch = collate(items)
-        inputs = {name: moved(x, device) for name, x in (bucketed(batch.inputs) if compile_ else batch.inputs).items()}
-        if compile_:
-            torch.compiler.cudagraph_mark_step_begin()
-        with torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision("auto", device) == "bf16"):
-            logits = called("squad", inputs)
-        qa.loss(logits.float(), moved(batch.targets, device), setup.config).backward()
+    def step(items: np.ndarray) -> Tensor:
+        loss, _ = gradients("squad", items)
         clip_gradients(parameters, 1.0, each=False)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        return loss
 
-    batches = [setup.batch(i)[1] for i in range(setup.config.max_steps)]
+    return step
+
+
+def ours(model: MultiTask, setup: Setup, device: torch.device, recorded: bool) -> tuple[float, list[float]]:
+    """Seconds and losses of a pass over full batches, after a step of each shape and WARM more."""
+    step, batches = stepper(model, setup, device, recorded), [setup.batch(i)[1] for i in range(setup.config.max_steps)]
     for items in [*shapes_of(batches, setup.train["squad"].lengths), *batches[:WARM]]:
         step(items)
     synchronize(device)
     began = time.perf_counter()
-    for items in batches:
-        step(items)
+    losses = [step(items) for items in batches]
     synchronize(device)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, torch.stack(losses).tolist()
 
 
 def shapes_of(batches: list[np.ndarray], lengths: np.ndarray) -> list[np.ndarray]:
-    """One batch of each bucket, three times: CUDA graphs are recorded after a run without them."""
-    one = {-(-int(lengths[items].max()) // BUCKET): items for items in batches}
-    return [items for items in one.values() for _ in range(3)]
+    """One batch of each length that graphs tell apart."""
+    return list({-(-int(lengths[items].max()) // BUCKET): items for items in batches}.values())
 
 
 def setup_of(given: argparse.Namespace, size: int) -> Setup:
     """A pass of full batches, `--steps` of them where there are as many windows."""
     lengths = dict(max_length=peers.LONGEST, overlap=128, batch_size=size, epochs=1.0)
-    rows = dict(data=given.data, encoder=given.encoder, tasks=["squad"], qa_weight=1.0, eval_limit=1, device=given.device)
+    rows = dict(data=given.data, encoder=given.encoder, tasks=["squad"], qa_weight=1.0, eval_limit=1, loss="mean", device=given.device)
     whole = len(prepare(Config(train_limit=given.steps * size, max_steps=1, **rows, **lengths)).train["squad"].lengths) // size
     return prepare(Config(train_limit=given.steps * size, max_steps=min(given.steps, whole), **rows, **lengths))
 
 
 def sides(given: argparse.Namespace, setup: Setup, shape: str, device: torch.device) -> dict[str, float]:
-    """Real tokens a second of each side, each on a fresh model, with its peak memory printed."""
-    size, tokens, found = setup.config.batch_size, 0, {}
-    compiled = None if given.backend == "none" else compiler(given.backend)
-    options = dict(dataloader_drop_last=True, logging_steps=10, logging_nan_inf_filter=False, warm=WARM)
-    runs = {
-        "kit": lambda: steps(build(shape, device), setup, device, None),
-        "buckets": lambda: steps(peers.plain(build(shape, device)), setup, device, compiled),
-        "tuned": lambda: peers.answering(peers.plain(build(shape, device)), setup, "tuned", **options)[0],
-    }
+    """Real tokens a second of each side, median over the repeats; prints each, with its peak memory."""
+    size, found = setup.config.batch_size, {side: [] for side in ("kit", "graphs", "tuned")}
+    options = dict(dataloader_drop_last=True, logging_steps=min(10, setup.config.max_steps), logging_nan_inf_filter=False, warm=WARM)
     tokens = sum(int(setup.train["squad"].lengths[setup.batch(i)[1]].sum()) for i in range(setup.config.max_steps))
-    for side, run in runs.items():
-        if side == "buckets" and compiled is None:
-            continue
-        if device.type == "cuda":
-            torch.cuda.empty_cache(), torch.cuda.reset_peak_memory_stats()
-        found[side] = tokens / run()
-        peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if device.type == "cuda" else "no GPU's memory"
-        print(f"{shape}, batch {size}, {side}: {found[side]:,.0f} tokens/s, at most {peak}", flush=True)
-    return found
-
-
-def compiler(backend: str) -> Callable[[nn.Module], Callable]:
-    """torch.compile for fixed shapes; with inductor in CUDA graphs."""
-    options = dict(mode="reduce-overhead") if backend == "inductor" else dict(backend=backend)
-    return lambda model: torch.compile(model, dynamic=False, **options)
+    for number in range(given.repeats):
+        for side in list(found)[:: -1 if number % 2 else 1]:
+            gc.collect()
+            if device.type == "cuda":
+                torch.cuda.empty_cache(), torch.cuda.reset_peak_memory_stats()
+            torch.manual_seed(number)
+            model = build(shape)
+            if side == "tuned":
+                seconds, losses = peers.answering(peers.plain(model), setup, "tuned", **options)
+            else:
+                seconds, losses = ours(model.to(device), setup, device, side == "graphs")
+            found[side].append(tokens / seconds)
+            peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if device.type == "cuda" else "no GPU's memory"
+            last = np.mean(losses[2 * len(losses) // 3 :])
+            said = f"{tokens / seconds:,.0f} tokens/s, at most {peak}, loss of the last third {last:.3f}"
+            print(f"{shape}, batch {size}, repeat {number}, {side}: {said}", flush=True)
+    return {side: statistics.median(values) for side, values in found.items()}
 
 
 def report(given: argparse.Namespace, setup: Setup, shape: str, device: torch.device) -> None:
-    """Prints the sides, their ratios to the tuned Trainer and to the limit; for bert-base at batch 16 the tables' extrapolation."""
+    """Prints the sides, their ratios to the tuned Trainer and to the limit; at batch 16 the tables' extrapolation."""
     found, size = sides(given, setup, shape, device), setup.config.batch_size
-    best = max(found["kit"], found.get("buckets", 0.0))
     lengths = setup.train["squad"].lengths
     config = transformers.BertConfig(**SHAPES[shape])
     rate, need = alone(config, int(lengths.mean() * size), device, torch.bfloat16), 6 * weights(config)  # operations a second, a token
     peak = next((value for name, value in PEAKS.items() if device.type == "cuda" and name in torch.cuda.get_device_name()), None)
-    of_peak = f"{need * best / peak:.0%} of the card's peak (alone {rate / peak:.0%})" if peak else "share of the peak unknown"
-    against = ", ".join(f"{side} / tuned {found[side] / found['tuned']:.2f}" for side in found if side != "tuned")
-    print(f"{shape}, batch {size}: {against}; {need * best / rate:.0%} of its products alone; {of_peak}", flush=True)
-    if size == 16:
-        windows = QUESTIONS * len(lengths) / len(setup.train["squad"].rows)
-        minutes = windows * lengths.mean() / best / 60
-        print(f"tables 1 + 2 at {shape}, batch 16: about {minutes:,.0f} minutes of training", flush=True)
+    for side, speed in found.items():
+        of_peak = f"{need * speed / peak:.0%} of the card's peak (alone {rate / peak:.0%})" if peak else "share of the peak unknown"
+        ratio = f"{speed:,.0f} tokens/s, {speed / found['tuned']:.2f} × tuned"
+        print(f"{shape}, batch {size}, {side}: {ratio}; {need * speed / rate:.0%} of its products alone; {of_peak}", flush=True)
+        if size == 16:
+            minutes = QUESTIONS * len(lengths) / len(setup.train["squad"].rows) * lengths.mean() / speed / 60
+            print(f"  tables 1 + 2 at {shape}, batch 16, by {side}: about {minutes:,.0f} minutes of training", flush=True)
+    print(f"{shape}, batch {size}, where the GPU's time goes: {where(setup, shape, device)}", flush=True)
+
+
+def where(setup: Setup, shape: str, device: torch.device, steps: int = 10) -> str:
+    """Milliseconds a step of each kind of kernel, of the kit's plain steps."""
+    batches = [setup.batch(i)[1] for i in range(min(steps, setup.config.max_steps))]
+    step = stepper(build(shape).to(device), setup, device, False)
+    for items in batches[:WARM]:
+        step(items)
+    synchronize(device)
+    kind = torch.profiler.ProfilerActivity.CUDA if device.type == "cuda" else torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[kind]) as profile:
+        for items in batches:
+            step(items)
+        synchronize(device)
+    shares: dict[str, float] = {}
+    for event in profile.key_averages():
+        name = next((name for name, words in KERNELS.items() if any(word in event.key.lower() for word in words)), "other")
+        shares[name] = shares.get(name, 0.0) + (event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total)
+    return ", ".join(f"{name} {us / 1000 / len(batches):.2f} ms" for name, us in sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def arguments() -> argparse.Namespace:
@@ -159,11 +183,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--shapes", default="bert-base,bert-large")
     parser.add_argument("--sizes", default="16,64")
-    parser.add_argument("--backend", default="inductor", help="of torch.compile; none leaves that side out")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: only to see that it runs")
-    parser.add_argument("--quick", action="store_true", help="10 steps")
+    parser.add_argument("--quick", action="store_true", help="10 steps, once")
     given = parser.parse_args()
-    given.steps = min(given.steps, 10) if given.quick else given.steps
+    if given.quick:
+        given.steps, given.repeats = min(given.steps, 10), 1
     return given
 
 

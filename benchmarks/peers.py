@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import Trainer, TrainingArguments
 
-from mtdnn_kit import Config
+from mtdnn_kit import Config, norms
 from mtdnn_kit.devices import resolve_precision
 from mtdnn_kit.model import MultiTask
 from mtdnn_kit.preparation import Setup
@@ -65,7 +65,7 @@ class Mixture(nn.Module):
 
 
 def plain(model: MultiTask) -> MultiTask:
-    """The model without the kit's dropout, attention and hooks, which is changed for it."""
+    """The model without the kit's dropout, attention, LayerNorm and hooks, which is changed for it."""
     model.encoder.set_attn_implementation("sdpa")
     model.encoder._forward_pre_hooks.clear(), model.encoder._forward_pre_hooks_with_kwargs.clear()
     for module in list(model.modules()):
@@ -73,6 +73,8 @@ def plain(model: MultiTask) -> MultiTask:
         for name, part in module.named_children():
             if isinstance(part, nn.Dropout):
                 setattr(module, name, nn.Dropout(part.p).train(part.training))
+            if isinstance(part, nn.LayerNorm):
+                setattr(module, name, norms.replaced(part, nn.LayerNorm))
     return model
 
 

@@ -1,6 +1,6 @@
 """What batches of like length cost in scores: the same training with the kit's batches and with fully shuffled ones, several seeds.
 
-    .venv/bin/python benchmarks/pooling.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--quick]
+    .venv/bin/python benchmarks/pooling.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--device cuda] [--quick]
 
 The kit sorts pools of 50 batches by length (`batches.POOL`); a pool of one batch is a plain shuffle. That switch exists only here.
 """
@@ -18,9 +18,9 @@ SIDES = {"pooled": POOL, "shuffled": 1}
 def main() -> None:
     """Prints a line a training, and the differences."""
     given, found = arguments(__doc__), {side: [] for side in SIDES}
-    precision = resolve_precision("auto", torch.device("cpu"))
+    precision = resolve_precision(given.precision, torch.device(given.device))
     print(f"{heading()}; {precision}", flush=True)
-    for seed in range(given.seeds):
+    for seed in range(given.first, given.first + given.seeds):
         for side, pool in SIDES.items():
             made = training(given, seed, precision, pool)
             found[side].append(made)

@@ -1,6 +1,6 @@
 """What bf16 costs in accuracy: the same training in bf16 and in fp32, several seeds; last losses and span F1 of real questions.
 
-.venv/bin/python benchmarks/precision.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--quick]
+.venv/bin/python benchmarks/precision.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--device cuda] [--quick]
 """
 
 from machine import heading
@@ -13,7 +13,7 @@ def main() -> None:
     """Prints a line a training, and the differences."""
     given, found = arguments(__doc__), {side: [] for side in SIDES}
     print(heading(), flush=True)
-    for seed in range(given.seeds):
+    for seed in range(given.first, given.first + given.seeds):
         for side in SIDES:
             made = training(given, seed, precision=side)
             found[side].append(made)

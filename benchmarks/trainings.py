@@ -29,7 +29,10 @@ def arguments(doc: str) -> argparse.Namespace:
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     for name, value in dict(seeds=3, rows=2400, eval=800).items():
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--first", type=int, default=0, help="seed; the others follow it")
     parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--precision", default="auto", help="of both sides of pooling")
     parser.add_argument("--kept", type=Path, default=KEPT, help="file of the trainings that were made")
     parser.add_argument("--at-most", type=int, help="new trainings, then end")
     parser.add_argument("--quick", action="store_true", help="two seeds, 60 rows, one epoch")
@@ -46,7 +49,7 @@ def training(given: argparse.Namespace, seed: int, precision: str = "auto", pool
     """
     data = dict(data=given.data, encoder=given.encoder, train_limit=given.rows, eval_limit=given.eval, tasks=["squad"], qa_weight=1.0)
     steps = dict(max_length=384, overlap=128, batch_size=16, epochs=given.epochs, learning_rate=3e-4, log_every=1000)
-    same = {**data, **steps, "precision": precision, "device": "cpu", "seed": seed}
+    same = {**data, **steps, "precision": precision, "device": given.device, "seed": seed}
     name = json.dumps({**same, "data": Path(given.data).name, "encoder": Path(given.encoder).name, "pool": pool, "code": code_hash()})
     kept = [json.loads(line) for line in given.kept.read_text().splitlines()] if given.kept.exists() else []
     found = next((record for record in kept if record["name"] == name), None)

@@ -31,6 +31,7 @@ def arguments() -> argparse.Namespace:
         "--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters"
     )
     parser.add_argument("--no-page", action="store_true", help="do not execute notebook 03 at the end")
+    parser.add_argument("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     local = parser.add_argument_group("engine local")
     local.add_argument("--workers", type=int, help="runs at a time, which share the cores out among them; 1 otherwise")
@@ -81,9 +82,9 @@ def main() -> None:
         print(f"{study.name}: {study.question}", flush=True)
         if given.dry_run:
             return dry_run(study, folder, changes, given.workers or 1)
-        for run in run_study(study, folder, changes, Bars(), given.engine, given.if_changed, **engine_options(given)).values():
+        for run in run_study(study, folder, changes, Bars(), given.engine, given.if_changed, given.plain, **engine_options(given)).values():
             print(run)
-        if not given.no_page:
+        if not (given.no_page or given.plain):
             from mtdnn_kit.page import write_page
 
             print(f"page: {write_page(given.study, folder, changes)}")

@@ -80,6 +80,7 @@ class Config:
     log_with: str | list[str] | None = None  # experiment trackers, by accelerate's names: "tensorboard", "wandb" …
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    cuda_graphs: bool = False  # on a GPU, record each shape of step once and replay it (`graphs`)
     threads: int | None = None  # processor threads; None: as many as torch takes
     seed: int = 0
     init_from: str | None = None  # a finished run whose model this one starts from
@@ -187,6 +188,7 @@ def _check(c: Config) -> None:
     for key in ("warmup", "head_dropout", "encoder_dropout"):
         _require(0 <= getattr(c, key) < 1, key, f"{getattr(c, key)} must be at least 0 and below 1")
     _require(c.grad_accumulation <= c.batch_size, "grad_accumulation", f"cuts a batch of {c.batch_size} into at most that many pieces")
+    _require(not c.cuda_graphs or c.grad_accumulation == 1, "cuda_graphs", "records whole batches: set it, or grad_accumulation, back")
     _require(c.eval_every is None or bool(c.threshold_articles), "eval_every", "scores the threshold_articles, and none are named")
     _require(not c.resume or c.run_dir is not None, "resume", "goes on in run_dir, and none is named")
     for task, factor in c.loss_weights.items():

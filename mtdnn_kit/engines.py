@@ -19,7 +19,7 @@ from typing import IO, Any
 from mtdnn_kit.config import Config, ConfigError
 from mtdnn_kit.runs import Run
 
-KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, papermill's own words
+KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, what its process says
 WORKER = (sys.executable, "-m", "mtdnn_kit.worker")
 BEAT = 0.5  # seconds between looks
 STOPPED = 75  # seconds that a worker may take to end, with its kernel's checkpoint (`worker.GRACE`)
@@ -30,7 +30,8 @@ RETRIES = 3  # times that Ray starts a job again whose worker died
 class Job:
     """A run to be executed: `notebook` with `config`, from the project's folder `root`. One that was begun goes on.
 
-    `record`: what is noted of it in its folder (study, variant, seed, and the code it is to be made with).
+    `plain`: `train` is called without the notebook. `record`: what is noted of it in its folder (study, variant, seed, and the code it is
+    to be made with).
     """
 
     name: str
@@ -38,6 +39,7 @@ class Job:
     notebook: str
     root: str
     record: dict
+    plain: bool = False
 
     @property
     def run(self) -> Run:
@@ -125,7 +127,7 @@ def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Po
     run.path.mkdir(parents=True, exist_ok=True)
     begun = (run.path / "manifest.json").exists()
     threads = job.config.threads or (run.manifest["threads"] if begun else threads)
-    given = {"notebook": job.notebook, "made": str(run.path / MADE), "record": job.record}
+    given = {"notebook": job.notebook, "made": str(run.path / MADE), "record": job.record, "plain": job.plain}
     given["parameters"] = asdict(replace(job.config, resume=begun))
     with open(run.path / SAID, "w") as said:
         child = subprocess.Popen(
@@ -186,4 +188,4 @@ def _why(folder: Path, code: int) -> str:
         name = signal.Signals(-code).name
         return f"its process was ended by {name}; the same command goes on from the last checkpoint (see {folder / SAID})"
     last = (folder / SAID).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-    return f"papermill ended with {code}: {last[0]} (see {folder / SAID})"
+    return f"its process ended with {code}: {last[0]} (see {folder / SAID})"

@@ -34,13 +34,15 @@ def backward(
 def loss_of(accelerator: Accelerator, model: nn.Module, setup: Setup, task: str, items: np.ndarray) -> tuple[torch.Tensor, int]:
     """Mean loss of some items, and their tokens."""
     batch = setup.train[task].collate(items)
-    inputs, targets = (
-        {name: _moved(x, accelerator.device) for name, x in batch.inputs.items()},
-        _moved(batch.targets, accelerator.device),
-    )
-    return TYPES[setup.config.datasets[task].type].loss(model(task, inputs), targets, setup.config), batch.tokens
+    inputs = {name: moved(x, accelerator.device) for name, x in batch.inputs.items()}
+    return loss_of_batch(model, setup, task, inputs, moved(batch.targets, accelerator.device)), batch.tokens
 
 
-def _moved(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+def loss_of_batch(model: nn.Module, setup: Setup, task: str, inputs: dict[str, torch.Tensor], targets: torch.Tensor) -> torch.Tensor:
+    """Mean loss of a batch that is on the device, as `collate` made it."""
+    return TYPES[setup.config.datasets[task].type].loss(model(task, inputs), targets, setup.config)
+
+
+def moved(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     """`x` on the device; to a GPU from pinned memory, so that nothing is waited for."""
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x

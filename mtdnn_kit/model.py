@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from mtdnn_kit import dropout
+from mtdnn_kit import dropout, norms
 from mtdnn_kit.encoders import EncoderError, read_weights
 from mtdnn_kit.spans import pair_frame
 from mtdnn_kit.tasks import TYPES
@@ -150,8 +150,9 @@ def _whole_mask(encoder: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, d
 
 
 def _autocast(embedding: nn.Embedding, args: tuple, out: Tensor) -> Tensor:
-    """What is looked up, in bf16 under a processor's autocast: else all that is added to it is fp32, and cast again before each product."""
-    return out.to(torch.get_autocast_dtype("cpu")) if out.device.type == "cpu" and torch.is_autocast_enabled("cpu") else out
+    """What is looked up, in bf16 under autocast: else all that is added to it is fp32, and cast again before each product (`norms`)."""
+    kind = out.device.type
+    return out.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else out
 
 
 def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head_dropout: float, max_length: int, seed: int) -> MultiTask:
@@ -168,6 +169,7 @@ def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head
     encoder = AutoModel.from_config(config, dtype=torch.float32) if of_a_run else _pretrained(path, config, f"{seed} encoder")
     model = MultiTask(encoder, {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}, specs)
     dropout.install(model, encoder)
+    norms.install(model)
     if of_a_run:
         load_weights(model, read_weights(path / "model.safetensors"), path, missing_heads=True)
     return model

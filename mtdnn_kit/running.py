@@ -1,6 +1,7 @@
 """Runs a study: what is done is not run again, what was interrupted goes on, a run that fails stops no other.
 
-Each run is notebook 02 under papermill in a process of its own (`worker`), its executed notebook kept in its folder. Where they are
+Each run is notebook 02 under papermill in a process of its own (`worker`), its executed notebook kept in its folder; or, plain, `train`
+alone, which needs no Jupyter. Where they are
 executed is `engines`' business, whether one may be skipped is `standing`'s. What the runs then say is read elsewhere (`compare`, `plots`).
 
     python -m mtdnn_kit parameters/ablations/demo.yaml --workers 2
@@ -32,6 +33,7 @@ def run_study(
     watch: Callable[[Progress], None] | None = None,
     engine: str = "local",
     if_changed: IfChanged = "refuse",
+    plain: bool = False,
     **options: Any,
 ) -> dict[str, Run]:
     """Runs what is not done yet; {name: finished run}.
@@ -39,7 +41,7 @@ def run_study(
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
     whose parameters, code or data are no longer those of today: "refuse", "redo" (delete it and run it again) or "keep" (take it as it
-    is, or go on with it; never where a parameter has changed).
+    is, or go on with it; never where a parameter has changed). plain: call `train` without the notebook.
 
     Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run, or no notebook to
     run), LockedError (the study is at work already). At the end: StudyError with the error and the cell of each run that failed; the
@@ -50,7 +52,7 @@ def run_study(
     project_notebook(NOTEBOOK)
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder / ".lock", f"the study {study.name} is at work"):
-        jobs, progress = _jobs(study, configs, if_changed), Progress(list(configs))
+        jobs, progress = _jobs(study, configs, if_changed, plain), Progress(list(configs))
         _follow(progress, {name: run_of(config) for name, config in configs.items()}, start, jobs, watch or (lambda _: None))
     failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
     if failed:
@@ -72,7 +74,7 @@ def _engine(name: str, options: dict) -> Callable:
     return lambda jobs: ENGINES[name](jobs, **options)
 
 
-def _jobs(study: Study, configs: dict[str, Config], if_changed: str) -> list[Job]:
+def _jobs(study: Study, configs: dict[str, Config], if_changed: str, plain: bool) -> list[Job]:
     """What is to be executed; folders that begin anew are cleared."""
     notebook = project_notebook(NOTEBOOK)
     now = code(notebook)
@@ -88,7 +90,7 @@ def _jobs(study: Study, configs: dict[str, Config], if_changed: str) -> list[Job
         own(run_of(config).path)
         (run_of(config).path / SAID).unlink(missing_ok=True)
         record = {"study": study.name, "run": name, "variant": planned[name].variant, "seed": config.seed, "code": now}
-        jobs.append(Job(name, config, str(notebook), str(project_root()), record))
+        jobs.append(Job(name, config, str(notebook), str(project_root()), record, plain))
     return jobs
 
 

@@ -27,6 +27,7 @@ from mtdnn_kit.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.evaluation import evaluate, held_out_scores
 from mtdnn_kit.folders import write_folder, write_json, write_whole
 from mtdnn_kit.gradients import backward, loss_of
+from mtdnn_kit.graphs import Graphs
 from mtdnn_kit.interference import fixed_batches, measure
 from mtdnn_kit.locks import held
 from mtdnn_kit.model import MultiTask, build_model, save_model
@@ -84,6 +85,7 @@ def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable | None, sto
         log: Any = Recorder(run, setup, done, sizes, watch, Trackers(accelerator, config, done)) if world.first else None
 
         joined.train()
+        gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
         parameters, total, fixed, started = list(model.parameters()), len(setup.schedule), fixed_batches(setup), time.perf_counter()
         stop.wait()
         for step in range(done, total):
@@ -93,7 +95,7 @@ def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable | None, sto
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with guards.memory(setup, step):
-                loss, tokens = backward(accelerator, joined, setup, task, *world.share(items))
+                loss, tokens = gradients(task, *world.share(items))
                 norm = clip_gradients(parameters, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
@@ -154,6 +156,8 @@ def _check(config: Config, setup: Setup, world: World) -> None:
     for what, mine in {"parameters": config, "code": code_hash(), "data": setup.sources}.items():
         if not world.alike(mine):
             raise ConfigError(f"{what}: the {world.size} processes have not all the same; start them with one command, from one folder.")
+    if config.cuda_graphs and (resolve_device(config.device).type != "cuda" or world.size > 1):
+        raise ConfigError("cuda_graphs: steps are recorded on one GPU alone; set it to false on a processor, or with several processes.")
     check_trackers(config)
 
 

@@ -118,6 +118,7 @@ EFFECTS = {
     "log_with": ("tensorboard", lambda c: (train(c).path / "trackers").exists()),
     "precision": ("bf16", first_losses),
     "device": ("cuda", outcome),
+    "cuda_graphs": (True, outcome),
     "threads": (2, lambda c: train(c).manifest["threads"]),
     "seed": (1, first_losses),
     "init_from": ("a run", weights),
