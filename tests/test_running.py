@@ -71,6 +71,26 @@ def test_one_command_runs_a_study_and_leaves_runs_notebooks_and_a_page(finished)
     )
 
 
+def test_a_plain_study_needs_no_jupyter_and_trains_the_same_models(finished, tmp_path):
+    file, folder, _ = finished
+    for name in ("papermill", "nbclient", "nbformat", "IPython", "ipykernel", "ipywidgets", "traitlets"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('Jupyter is not here')")
+    command = [*COMMAND, str(file), "--folder", str(tmp_path / "runs"), "--plain", "--workers", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "page:" not in done.stdout and "2 of 2 done" in done.stderr
+    for name, tasks in (("qa", ("squad",)), ("qa-sc", ("squad", "cola"))):
+        assert_same(Run(tmp_path / "runs" / name), Run(folder / name), tasks)
+        assert not list((tmp_path / "runs" / name).glob("*.ipynb"))
+    assert {s.status for s in standings(read_study(file).configs(tmp_path / "runs"), code(ROOT / running.NOTEBOOK)).values()} == {"done"}
+
+
+def test_a_plain_run_that_fails_says_why(tmp_path, tiny):
+    file = write_study(tmp_path / "study", tiny, {"QA": {"tasks": ["squad"], "qa_weight": 1.0}}, fixed={"cuda_graphs": True})
+    with pytest.raises(StudyError, match=r"QA: its process ended with 1: .*ConfigError: cuda_graphs: steps are recorded on one GPU"):
+        run_study(read_study(file), tmp_path / "runs", plain=True)
+
+
 def test_what_is_done_is_not_run_again(finished):
     file, folder, _ = finished
     ends = {name: Run(folder / name).manifest["end"] for name in ("qa", "qa-sc")}
@@ -438,6 +458,7 @@ def test_a_run_is_not_begun_with_code_that_changed_while_the_study_was_at_work(t
         "notebook": str(ROOT / "notebooks" / "02_train.ipynb"),
         "made": str(tmp_path / "partial.ipynb"),
         "record": record,
+        "plain": False,
         "parameters": {},
     }
     worker = subprocess.Popen(engines.WORKER, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
