@@ -32,7 +32,7 @@ class Recording:
     targets: Tensor
     loss: Tensor
     used: list[nn.Parameter] = field(default_factory=list)
-    replay: Callable[[], None] = lambda: None
+    replay: Callable[[], None] = field(init=False)
 
 
 class Graphs:

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from scorer import score
 
-from mtdnn_kit import compare, differences, keeping, report, study_plots
+from mtdnn_kit import compare, differences, keeping, report, report_tables, study_plots
 from mtdnn_kit.compare import CompareError
 from mtdnn_kit.runs import Run
 from mtdnn_kit.tables import markdown
@@ -115,14 +115,14 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
 
 def test_kinds_of_spans_add_up_and_wrong_bounds_are_three_of_them(kept, questions):
     settings = {"A": {0: "A seed 0"}}
-    (row,) = report.bounds_table(questions, settings)
-    assert sum(row[kind] for kind in report.SPAN_KINDS) == pytest.approx(100)
+    (row,) = report_tables.bounds_table(questions, settings)
+    assert sum(row[kind] for kind in report_tables.SPAN_KINDS) == pytest.approx(100)
     assert differences.value(questions, "A seed 0", "wrong bounds") == pytest.approx(sum(row[kind] for kind in differences.BOUNDS))
 
 
 def test_thresholds_tell_how_often_nothing_was_answered_and_what_the_best_would_give(runs, questions):
     settings = {"A": {0: "A seed 0", 1: "A seed 1"}}
-    (row,) = report.threshold_table(runs, questions, settings)
+    (row,) = report_tables.threshold_table(runs, questions, settings)
     own = [runs[name] for name in settings["A"].values()]
     nothing = [entry["null"] - entry["nbest"][0][2] > run.metrics["squad"]["threshold"] for run in own for entry in run.nbest()]
     assert row["nothing answered"] == pytest.approx(100 * sum(nothing) / len(nothing)) and len(nothing) == 2 * 132
@@ -173,7 +173,7 @@ def test_a_run_that_is_none_is_named_before_anything_is_written(tmp_path, runs, 
 
 
 def test_two_seeds_of_a_setting_are_compared_as_any_two_models(questions):
-    (row,) = report.seed_table(questions, {"A": {0: "A seed 0", 1: "A seed 1"}, "B": {3: "B seed 0"}})
+    (row,) = report_tables.seed_table(questions, {"A": {0: "A seed 0", 1: "A seed 1"}, "B": {3: "B seed 0"}})
     for wanted in ("EM", "F1", "span F1", "no-answer AP"):
         found = differences.difference(questions, "A seed 0", "A seed 1", wanted)
         assert (row[f"Δ {wanted}"], row[f"Δ {wanted} low"], row[f"{wanted} p"]) == (found.difference, found.low, found.p)
