@@ -53,6 +53,7 @@ TESTS = {  # file → tests that must notice
     "training": "training",
     "parallel": "parallel",
     "gradients": "parallel",
+    "graphs": "graphs",
     "trackers": "trackers",
     "progress": "progress",
     "checkpoints": "checkpoints",
