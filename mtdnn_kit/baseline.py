@@ -6,7 +6,7 @@ by how rare they are, then the words in it that stand nearest to the shared ones
 
 import re
 from collections.abc import Sequence
-from math import log
+from math import fsum, log
 
 from mtdnn_kit.rows import QARow
 
@@ -35,7 +35,7 @@ def _answer(row: QARow, rarity: dict[str, float], common: set[str]) -> str:
     sentences = [_words(m.group(), m.start()) for m in re.finditer(r".+?(?:[.!?](?=\s|$)|$)", row.context, re.DOTALL)]
     if not any(sentences):
         return ""
-    best = max(sentences, key=lambda words: sum(rarity[w] for w in {w for w, *_ in words} & asked))
+    best = max(sentences, key=lambda words: fsum(rarity[w] for w in {w for w, *_ in words} & asked))  # in whatever order
     spans = [span for run in _runs(best, asked) for span in _spans(run, common)]
     if not spans:
         return ""
