@@ -74,7 +74,7 @@ def _engine(name: str, options: dict) -> Callable:
     return lambda jobs: ENGINES[name](jobs, **options)
 
 
-def _jobs(study: Study, configs: dict[str, Config], if_changed: str, plain: bool) -> list[Job]:
+def _jobs(study: Study, configs: dict[str, Config], if_changed: str, plain: bool = False) -> list[Job]:
     """What is to be executed; folders that begin anew are cleared."""
     notebook = project_notebook(NOTEBOOK)
     now = code(notebook)
