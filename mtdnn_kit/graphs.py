@@ -71,6 +71,7 @@ class Graphs:
         one = Recording({k: x.to(device) for k, x in inputs.items()}, targets.to(device), torch.zeros((), device=device))
 
         def step() -> None:
+            """What is recorded: forward pass, loss and gradients of whatever the inputs hold."""
             loss = loss_of_batch(self.model, self.setup, task, one.inputs, one.targets)
             self.accelerator.backward(loss * self.setup.config.loss_weights.get(task, 1.0))
             one.loss.copy_(loss.detach())
