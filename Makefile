@@ -59,7 +59,7 @@ test: env ## style, types, tests (those in a browser where Chromium is), then ev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak"
 	rm -rf build/runs
-	MTDNN_RUNS=build/runs $(BIN)/python -m pytest --nbval notebooks
+	MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 2 --dist loadscope --nbval notebooks
 	rm -rf build/runs
 
 soak: env ## tests for as long as asked: make soak MTDNN_KILLS=50 MTDNN_CASES=10000

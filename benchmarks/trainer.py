@@ -1,17 +1,19 @@
 """Training: the kit against transformers' Trainer, as its question-answering example sets it up and as a careful user would (`peers`).
 
-    .venv/bin/python benchmarks/trainer.py [--data FOLDER] [--repeats 3] [--seed 0] [--rows 1200] [--quick] [--compile] [--sides a,b]
+    python benchmarks/trainer.py [--data FOLDER [--swapped]] [--repeats 3] [--seed 0] [--rows 1200] [--quick] [--compile] [--sides a,b]
 
 Same rows, encoder, batch of 16, dropout 0.1 in layers and attention, AdamW without decay, linear schedule, gradients clipped to 1, mean of
 start and end loss; a repeat is a seed, and from repeat to repeat the sides change their order. On squad: `kit`; `tuned`; `example`, whose
 batches are all alike, for four steps, only timed; with --compile `compiled`, tuned with torch_compile (it needs a C++ compiler), after the
 same pass untimed. `kit` and `tuned` see each window once (the Trainer's grouping puts long ones first, so a part of a pass would be
 unfair to it). On the five tasks `mixture` and `tuned mixture`, on the same batches in the same order.
+With --swapped the validation rows are trained on instead of the training rows: the same comparison on rows of other articles.
 Windows (or rows) a second of the whole loop, ratios within a repeat, medians; losses go into benchmarks/loss.png.
 """
 
 import argparse
 import os
+import shutil
 import statistics
 import tempfile
 from pathlib import Path
@@ -21,7 +23,7 @@ import peers
 from machine import heading, ratio
 from transformers.utils import logging
 
-from mtdnn_kit import Config, prepare, train
+from mtdnn_kit import DATASETS, Config, prepare, train
 from mtdnn_kit.config import DEFAULT_ENCODER
 from mtdnn_kit.model import build_model
 from mtdnn_kit.preparation import Setup
@@ -65,6 +67,17 @@ def measured(side: str, given: argparse.Namespace, seed: int, steps: int) -> tup
     return rows / seconds, losses
 
 
+def swapped(data: str, folder: str) -> str:
+    """`folder`, filled with the rows of the data folder, what trains and what is scored changed round."""
+    for task in TASKS:
+        kind = DATASETS[task]
+        place, *splits = Path(folder, kind.folder), kind.train, kind.score
+        place.mkdir()
+        for new, old in zip(splits, splits[::-1], strict=True):
+            shutil.copyfile(Path(data, kind.folder, f"{old}.jsonl.gz"), place / f"{new}.jsonl.gz")
+    return folder
+
+
 def last_third(losses: list[float]) -> float:
     """Mean loss of a training's last third."""
     return float(np.mean(losses[-(-len(losses) // 3) :]))
@@ -98,6 +111,7 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--quick", action="store_true", help="190 rows, once, no figure")
     parser.add_argument("--compile", action="store_true", help="the tuned Trainer compiled, too (needs a C++ compiler)")
+    parser.add_argument("--swapped", action="store_true", help="train on the validation rows of a data folder instead")
     parser.add_argument("--sides", help="only these, e.g. kit,compiled")
     parser.add_argument("--figure", type=Path, default=Path(__file__).with_name("loss.png"))
     given = parser.parse_args()
@@ -112,8 +126,16 @@ def main() -> None:
     """Prints a line a repeat, ratios, medians and losses."""
     given = arguments()
     logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory() as folder:
+        given.data = swapped(given.data, folder) if given.swapped else given.data
+        compare(given)
+
+
+def compare(given: argparse.Namespace) -> None:
+    """All sides, repeat by repeat."""
     steps = len(prepare(settings(given, given.seed, 1)).train["squad"].lengths) // -16 * -1
-    print(f"{'sample' if given.data == 'sample' else 'real data'}, {steps} steps; {heading()}; seeds from {given.seed}", flush=True)
+    kind = "sample" if given.data == "sample" else "validation rows" if given.swapped else "real data"
+    print(f"{kind}, {steps} steps; {heading()}; seeds from {given.seed}", flush=True)
     speeds: dict[str, list[float]] = {side: [] for side in given.sides}
     losses: dict[str, list[list[float]]] = {side: [] for side in given.sides}
     for repeat in range(given.repeats):

@@ -54,9 +54,9 @@ class Config:
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     epochs: float = 3.0  # passes of the main task; may be fractional
     max_steps: int | None = None  # ends the schedule early
-    batch_size: int = 8
+    batch_size: int = 16
     grad_accumulation: int = 1  # pieces that a batch is cut into to save memory; the batch stays batch_size
-    learning_rate: float = 3e-4
+    learning_rate: float = 6e-4
     warmup: float = 0.1
     weight_decay: float = 0.01
     optimizer: Literal["adamax", "adamax_mtdnn", "adamw"] = "adamax"

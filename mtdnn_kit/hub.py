@@ -82,6 +82,7 @@ def _patient(ordinary: Callable, reach: Reach) -> Callable:
     from huggingface_hub import constants
 
     def send(request: Any, **options: Any) -> Any:
+        """`ordinary`, each wait of it limited; asked again or given up where there is no answer."""
         key, seconds = (request.method, str(request.url), request.headers.get("range")), constants.HF_HUB_DOWNLOAD_TIMEOUT
         if reach.why or reach.tries[key] >= TRIES:
             reach.give_up(f"no answer within {seconds} seconds, {TRIES} times; HF_HUB_DOWNLOAD_TIMEOUT sets the seconds")

@@ -82,6 +82,7 @@ def read_predictions(file: Path) -> dict[str, str]:
     """{id: text} of a file in the official format. Raises RunError: not there, no such JSON, or an id that comes twice."""
 
     def once(pairs: list[tuple]) -> dict:
+        """An object of the file, each key once."""
         found: dict = {}
         for key, value in pairs:
             if key in found:

@@ -38,6 +38,7 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
             raise CompareError(f"whole: there is no run {name!r}; there are {', '.join(runs)}")
 
     def fill(partial: Path) -> None:
+        """Writes what is kept of all runs."""
         for name, run in runs.items():
             to = partial / RUNS / slug(name)
             to.mkdir(parents=True)

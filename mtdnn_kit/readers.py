@@ -96,6 +96,7 @@ def _table(delimiter: str) -> Callable[[BinaryIO, str, bool], Iterator[dict]]:
     """The reader of tables with a header row; a field that holds the delimiter, a line break or a quote is quoted, quotes in it doubled."""
 
     def reader(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
+        """The rows of a file: {column: text}, each as long as the header."""
         csv.field_size_limit(LONGEST)
         quoting: dict[str, Any] = dict(strict=True, quoting=csv.QUOTE_MINIMAL) if quoted else dict(quoting=csv.QUOTE_NONE)
         rows = csv.reader(_text(content, where), delimiter=delimiter, **quoting)

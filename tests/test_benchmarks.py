@@ -72,6 +72,19 @@ def test_sides_change_their_order_from_repeat_to_repeat(bench, monkeypatch, tmp_
     assert order == [("kit", 5), ("tuned", 5), ("tuned", 6), ("kit", 6)]
 
 
+def test_swapped_rows_are_those_that_are_scored_otherwise(bench, tmp_path):
+    trainer, rows = bench("trainer"), tmp_path / "rows"
+    for task in TASKS:
+        (rows / task).mkdir(parents=True)
+        for split in ("train", "validation_matched" if task == "mnli" else "validation"):
+            (rows / task / f"{split}.jsonl.gz").write_text(f"{task} {split}")
+    (tmp_path / "made").mkdir()
+    made = Path(trainer.swapped(str(rows), str(tmp_path / "made")))
+    assert (made / "squad" / "train.jsonl.gz").read_text() == "squad validation"
+    assert (made / "mnli" / "validation_matched.jsonl.gz").read_text() == "mnli train"
+    assert {path.name for path in made.iterdir()} == set(TASKS)
+
+
 @pytest.fixture
 def five(config):
     """The five tasks' setup and a model without dropout, as the kit has it."""

@@ -52,7 +52,7 @@ def test_the_command_prints_a_row_a_run_and_writes_nothing(run):
     head, _, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines())
     cells = dict(zip(head, row, strict=True))
     assert (cells["span F1"], cells["always nothing"]) == (f"{found['span_f1']:.1f}", f"{found['always_nothing']:.1f}")
-    assert (cells["learning_rate"], cells["epochs"], cells["questions"]) == ("0.0003", "3", f"{found['n']:,}")
+    assert (cells["learning_rate"], cells["epochs"], cells["questions"]) == ("0.0006", "3", f"{found['n']:,}")
     assert sorted(run.path.rglob("*")) == before
 
 

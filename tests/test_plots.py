@@ -26,7 +26,7 @@ def test_the_schedule_is_drawn_before_training(config):
     marks = {line.get_ydata()[0]: len(line.get_xdata()) for line in draws.lines if line.get_marker() == "|" and len(line.get_xdata())}
     assert marks == {i: n for i, n in enumerate(setup.schedule.draws().values()) if n}
     assert [label.get_text() for label in draws.get_yticklabels()] == list(setup.train)
-    assert max(rate.lines[0].get_ydata()) == pytest.approx(3e-4) and len(rate.lines[0].get_xdata()) == len(setup.schedule)
+    assert max(rate.lines[0].get_ydata()) == pytest.approx(6e-4) and len(rate.lines[0].get_xdata()) == len(setup.schedule)
     assert [text.get_text() for text in shares.texts] == [str(n) for n in setup.schedule.draws().values()]
 
 

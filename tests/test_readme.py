@@ -46,7 +46,7 @@ NOT_RUN = {
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """The project as git has it, with this environment, and a demo of two steps a run."""
+    """The project as git has it, with this environment, and a demo of two runs of two steps."""
     folder = tmp_path_factory.mktemp("clone") / "project"
     names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     if not (ROOT / ".venv" / "ready").exists():
@@ -59,7 +59,11 @@ def copy(tmp_path_factory) -> Path:
     (folder / ".venv").symlink_to(ROOT / ".venv")
     demo = folder / "parameters" / "demo.yaml"
     demo.write_text(demo.read_text() + "max_steps: 2\neval_limit: 12\n")
-    os.utime(demo, (0, 0))
+    study = folder / "parameters" / "ablations" / "demo.yaml"
+    study.write_text("".join(line for line in study.read_text().splitlines(True) if not line.startswith(("  QA+MCC:", "  QA+SC:"))))
+    assert list(read_study(study).variants) == ["QA", "QA+MCC+SC"]
+    for file in (demo, study):
+        os.utime(file, (0, 0))
     return folder
 
 

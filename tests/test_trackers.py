@@ -44,7 +44,7 @@ def test_tensorboard_has_what_the_run_folder_says(config):
     run = train(config(**WATCHED, log_with=["tensorboard"]))
     assert_told_all(run)
     (parameters,) = (run.path / "trackers").rglob("hparams.yml")
-    assert "learning_rate: 0.0003" in parameters.read_text() and "tasks: '[''squad'', ''cola'']'" in parameters.read_text()
+    assert "learning_rate: 0.0006" in parameters.read_text() and "tasks: '[''squad'', ''cola'']'" in parameters.read_text()
 
 
 def test_a_run_that_goes_on_tells_no_step_twice(config, monkeypatch):
