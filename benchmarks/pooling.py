@@ -1,6 +1,7 @@
 """What batches of like length cost in scores: the same training with the kit's batches and with fully shuffled ones, several seeds.
 
-    .venv/bin/python benchmarks/pooling.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--device cuda] [--quick]
+    .venv/bin/python benchmarks/pooling.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--rate 3e-4]
+        [--device cuda] [--quick]
 
 The kit sorts pools of 50 batches by length (`batches.POOL`); a pool of one batch is a plain shuffle. That switch exists only here.
 """

@@ -1,6 +1,7 @@
 """What bf16 costs in accuracy: the same training in bf16 and in fp32, several seeds; last losses and span F1 of real questions.
 
-.venv/bin/python benchmarks/precision.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--device cuda] [--quick]
+.venv/bin/python benchmarks/precision.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--rate 3e-4]
+        [--device cuda] [--quick]
 """
 
 from machine import heading

@@ -31,6 +31,7 @@ def arguments(doc: str) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--first", type=int, default=0, help="seed; the others follow it")
     parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--rate", type=float, default=3e-4, help="learning rate at its peak")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="auto", help="of both sides of pooling")
     parser.add_argument("--kept", type=Path, default=KEPT, help="file of the trainings that were made")
@@ -48,7 +49,7 @@ def training(given: argparse.Namespace, seed: int, precision: str = "auto", pool
     pool: batches that are sorted by length together. Raises SystemExit where `at most` new ones were made already.
     """
     data = dict(data=given.data, encoder=given.encoder, train_limit=given.rows, eval_limit=given.eval, tasks=["squad"], qa_weight=1.0)
-    steps = dict(max_length=384, overlap=128, batch_size=16, epochs=given.epochs, learning_rate=3e-4, log_every=1000)
+    steps = dict(max_length=384, overlap=128, batch_size=16, epochs=given.epochs, learning_rate=given.rate, log_every=1000)
     same = {**data, **steps, "precision": precision, "device": given.device, "seed": seed}
     name = json.dumps({**same, "data": Path(given.data).name, "encoder": Path(given.encoder).name, "pool": pool, "code": code_hash()})
     kept = [json.loads(line) for line in given.kept.read_text().splitlines()] if given.kept.exists() else []

@@ -127,7 +127,7 @@ def test_the_examples_batches_are_as_wide_as_can_be_and_the_tuned_ones_as_their_
 @pytest.fixture
 def given(tiny, tmp_path):
     """A command line of `trainings`."""
-    few = dict(data="sample", encoder=tiny, rows=60, eval=6, epochs=0.5, at_most=None, device="cpu")
+    few = dict(data="sample", encoder=tiny, rows=60, eval=6, epochs=0.5, rate=1e-3, at_most=None, device="cpu")
     return argparse.Namespace(kept=tmp_path / "kept" / "trainings.jsonl", **few)
 
 
