@@ -34,7 +34,7 @@ RUN = {  # command → what is put behind it
     '.venv/bin/papermill notebooks/04_answers.ipynb answers.ipynb -y "runs: [runs/demo/qa, runs/demo/qa-mcc-sc]"': "",
 }
 NOT_RUN = {
-    "make demo": "takes four minutes; its parts are the notebooks (nbval), `make study` and papermill, which run here",
+    "make demo": "takes minutes; its parts are the notebooks (nbval), `make study` and papermill, which run here",
     "make test": "is what runs this",
     "make lab": "serves until it is stopped: test_make_lab starts it",
     ".venv/bin/papermill notebooks/02_train.ipynb base.ipynb -f parameters/bert-base.yaml -p run_dir runs/base": "needs the hub and a GPU",
