@@ -1,6 +1,7 @@
 """Training: the kit against transformers' Trainer, as its question-answering example sets it up and as a careful user would (`peers`).
 
-    python benchmarks/trainer.py [--data FOLDER [--swapped]] [--repeats 3] [--seed 0] [--rows 1200] [--quick] [--compile] [--sides a,b]
+    .venv/bin/python benchmarks/trainer.py [--data FOLDER [--swapped]] [--repeats 3] [--seed 0] [--rows 1200] [--quick] [--compile]
+        [--sides a,b]
 
 Same rows, encoder, batch of 16, dropout 0.1 in layers and attention, AdamW without decay, linear schedule, gradients clipped to 1, mean of
 start and end loss; a repeat is a seed, and from repeat to repeat the sides change their order. On squad: `kit`; `tuned`; `example`, whose
@@ -115,6 +116,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sides", help="only these, e.g. kit,compiled")
     parser.add_argument("--figure", type=Path, default=Path(__file__).with_name("loss.png"))
     given = parser.parse_args()
+    if given.swapped and not Path(given.data, "squad", "validation.jsonl.gz").is_file():
+        parser.error(f"--swapped: {given.data} is no folder of TASK/SPLIT.jsonl.gz, whose rows could change places; name one with --data")
     if given.quick:
         given.rows, given.repeats = min(given.rows, 190), 1
     everything = ["kit", "tuned", *(["compiled"] if given.compile else []), "example", "mixture", "tuned mixture"]

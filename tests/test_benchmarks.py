@@ -83,6 +83,8 @@ def test_swapped_rows_are_those_that_are_scored_otherwise(bench, tmp_path):
     assert (made / "squad" / "train.jsonl.gz").read_text() == "squad validation"
     assert (made / "mnli" / "validation_matched.jsonl.gz").read_text() == "mnli train"
     assert {path.name for path in made.iterdir()} == set(TASKS)
+    with pytest.raises(SystemExit, match="2"):  # said as a wrong argument, before anything is trained
+        bench("trainer", "--data", "sample", "--swapped")
 
 
 @pytest.fixture

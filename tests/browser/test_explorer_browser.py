@@ -182,6 +182,10 @@ def test_a_question_of_ones_own_is_asked_and_edited(open_notebook, trained):
 def test_what_is_shown_is_taken_along_and_a_favourite_is_there_after_a_reload(open_notebook, lab):
     notebook = open_notebook()
     view = notebook.output("explore(")
+    listed = view.get_by_label("rows").locator("option")
+    order = listed.all_text_contents()
+    choose(view, "order", "largest gap first")
+    expect(listed).not_to_have_text(order)
     first = view.locator("b[dir=auto]").first
     before = first.inner_text()
     choose(view, "outcome", "all answer the same")  # none of those that were listed, whose answers differ
