@@ -51,13 +51,13 @@ quick: env ## style, types and the module's own tests: no browser, no notebook, 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not soak" --ignore tests/browser $(SLOW:%=--ignore tests/test_%.py)
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not soak" --ignore tests/browser $(SLOW:%=--ignore tests/test_%.py)
 
 test: env ## style, types, tests (those in a browser where Chromium is), then every notebook under nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not soak"
 	rm -rf build/runs
 	MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 2 --dist loadscope --nbval notebooks
 	rm -rf build/runs

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import tempfile
 from dataclasses import asdict
 from functools import cache
@@ -15,6 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
+from warm import kernels, serving
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.encoders import find_encoder
@@ -52,6 +54,32 @@ settings.register_profile("ci", derandomize=True)  # the same examples each time
 CACHE = tempfile.TemporaryDirectory(prefix="mtdnn-cache-")  # not the user's own; goes with the process
 os.environ["MTDNN_CACHE"] = CACHE.name
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Which tests stay together on one worker (`--dist loadgroup`): those of a file, and all that share a browser and its server."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("browser" if item.path.parent.name == "browser" else item.path.stem))
+
+
+@pytest.fixture(scope="session")
+def python():
+    """The beginning of a command line that starts Python, with the libraries imported already where the system can do it (`warm`)."""
+    if not hasattr(os, "pidfd_open"):
+        yield [sys.executable]
+    else:
+        with serving() as start:
+            yield start
+
+
+@pytest.fixture(scope="module")
+def warm_kernels(python):
+    """Notebooks' kernels have the libraries imported already."""
+    if python == [sys.executable]:
+        yield
+    else:
+        with kernels(python):
+            yield
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 import warnings
 
@@ -203,8 +202,8 @@ print(hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in made)).
 """
 
 
-def test_15_processes_that_prepare_the_same_at_once_get_the_same(tiny, folder):
-    at_once = [subprocess.Popen([sys.executable, "-c", MADE, tiny], stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(3)]
+def test_15_processes_that_prepare_the_same_at_once_get_the_same(tiny, folder, python):
+    at_once = [subprocess.Popen([*python, "-c", MADE, tiny], stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(3)]
     said = [process.communicate()[0] for process in at_once]
     assert [process.returncode for process in at_once] == [0, 0, 0] and len(set(said)) == 1 and len(said[0]) == 65
     assert len(list(folder.glob("*"))) == 8 and not list(folder.glob("*.partial"))

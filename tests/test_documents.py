@@ -7,7 +7,6 @@ names a file of the project (`# tests/…`) is taken from there instead: it must
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def split(some: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=names)
-def test_the_python_runs(path, tmp_path):
+def test_the_python_runs(path, tmp_path, python):
     run, taken = split(blocks(path, "python"))
     for block, file in taken.items():
         assert block.partition("\n")[2].strip() in (ROOT / file).read_text(), f"this no longer stands in {file}:\n{block}"
@@ -54,7 +53,7 @@ def test_the_python_runs(path, tmp_path):
     for name in ("parameters", "results/sample"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    done = subprocess.run([sys.executable, "-c", "\n".join(run)], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([*python, "-c", "\n".join(run)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +54,7 @@ assert sys.modules["mtdnn_kit"] is None
 
 
 @pytest.fixture(scope="module")
-def exported(trained, tmp_path_factory) -> dict[tuple[str, str], dict]:
+def exported(trained, tmp_path_factory, python) -> dict[tuple[str, str], dict]:
     """(family, task) → what the kit reads and says of a row, and what a process without the kit makes of the exported folder."""
     cases, folder = {}, tmp_path_factory.mktemp("exported")
     for family in FAMILIES:
@@ -66,7 +65,7 @@ def exported(trained, tmp_path_factory) -> dict[tuple[str, str], dict]:
             row = row._replace(context=row.context[:80], answers=()) if task == "squad" else row  # one window in each family
             cases[family, task] = case(model, task, row) | {"folder": str(export(trained(family), task, folder / family / task))}
     (folder / "cases.json").write_text(json.dumps(list(cases.values())))
-    command = [sys.executable, "-c", ALONE, folder / "cases.json", folder / "told.json"]
+    command = [*python, "-c", ALONE, folder / "cases.json", folder / "told.json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return {key: ours | {"theirs": x} for (key, ours), x in zip(cases.items(), json.loads((folder / "told.json").read_text()), strict=True)}

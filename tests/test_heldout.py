@@ -4,7 +4,6 @@ import csv
 import gzip
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -45,9 +44,9 @@ def test_every_question_of_the_articles_is_scored_whatever_the_runs_limit(run, t
     assert (found["em"], found["f1"]) == (pytest.approx(again["em"]), pytest.approx(again["f1"]))
 
 
-def test_the_command_prints_a_row_a_run_and_writes_nothing(run):
+def test_the_command_prints_a_row_a_run_and_writes_nothing(run, python):
     before = sorted(run.path.rglob("*"))
-    done = command(run.path)
+    done = command(python, run.path)
     found = heldout.held_out(run)[0].scores()
     head, _, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines())
     cells = dict(zip(head, row, strict=True))
@@ -56,10 +55,10 @@ def test_the_command_prints_a_row_a_run_and_writes_nothing(run):
     assert sorted(run.path.rglob("*")) == before
 
 
-def test_what_cannot_be_scored_is_said(trained, tmp_path):
+def test_what_cannot_be_scored_is_said(trained, tmp_path, python):
     with pytest.raises(RunError, match="no threshold_articles"):
         heldout.held_out(trained("distilbert"))
-    done = command(tmp_path / "none")
+    done = command(python, tmp_path / "none")
     assert done.returncode == 1 and "none" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -71,5 +70,5 @@ def test_rows_that_the_run_did_not_have_are_refused(run):
         heldout.held_out(run)
 
 
-def command(path: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "mtdnn_kit.heldout", str(path)], capture_output=True, text=True, cwd=ROOT)
+def command(python: list[str], path: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([*python, "-m", "mtdnn_kit.heldout", str(path)], capture_output=True, text=True, cwd=ROOT)

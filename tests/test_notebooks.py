@@ -14,6 +14,7 @@ from conftest import ROOT
 
 from mtdnn_kit import Config, Run, train
 
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TRAIN = ROOT / "notebooks" / "02_train.ipynb"
 SMALL = dict(max_steps=4, batch_size=4, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1, eval_limit=4, log_every=2)

@@ -68,7 +68,7 @@ def test_in_a_log_file_a_line_is_added_for_each_tenth(capsys):
     assert lines[0].endswith(" left") and lines[-2].endswith("tokens/s")
 
 
-def test_a_notebook_has_one_output_updated_in_place_and_papermills_log_no_debris(tmp_path, caplog):
+def test_a_notebook_has_one_output_updated_in_place_and_papermills_log_no_debris(tmp_path, caplog, warm_kernels):
     """What JupyterLab shows is the output of that one display; nbconvert and papermill keep its last state."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(MOVES)])
     nbformat.write(notebook, tmp_path / "moves.ipynb")

@@ -14,6 +14,7 @@ from mtdnn_kit import Run, train
 from mtdnn_kit.studies import read_study
 
 pytest.importorskip("ray")
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 
 
 def parent(pid: int) -> int:

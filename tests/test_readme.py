@@ -21,6 +21,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.studies import read_study
 from mtdnn_kit.tables import shown
 
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 COMMANDS = [line.split("  #")[0].strip() for kind, block in BLOCKS if not kind for line in block.splitlines() if line.strip()]

@@ -5,7 +5,6 @@ import gzip
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -199,9 +198,9 @@ def test_what_is_written_is_what_is_printed_and_figures_have_the_settings(copy, 
     assert kept["B seed 1", "squad", "f1"] == pytest.approx(Run(SAMPLE / "qa-mcc-sc").metrics["squad"]["f1"])
 
 
-def test_the_commands(kept, tmp_path):
+def test_the_commands(kept, tmp_path, python):
     def command(*words: str):
-        return subprocess.run([sys.executable, "-m", "mtdnn_kit.report", *words], capture_output=True, text=True, cwd=ROOT)
+        return subprocess.run([*python, "-m", "mtdnn_kit.report", *words], capture_output=True, text=True, cwd=ROOT)
 
     done = command("tables", str(kept), "--data", "sample")
     assert done.returncode == 0 and done.stdout == "\n".join(report.report(kept, "sample")) + "\n"

@@ -26,6 +26,7 @@ from mtdnn_kit.studies import StudyError, read_study
 SMALL = dict(max_steps=12, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1, eval_limit=3, log_every=1)
 TWO = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+SC": {"tasks": ["squad", "cola"], "qa_weight": 0.5}}
 COMMAND = [sys.executable, "-m", "mtdnn_kit"]
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 
 
 def write_study(folder: Path, tiny: str, variants: dict, **more) -> Path:
@@ -44,11 +45,11 @@ def copied(finished: Path, to: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, tiny):
+def finished(tmp_path_factory, tiny, python, warm_kernels):
     """The study of two runs from the one command, two at a time: its file, its folder, what the command said."""
     folder = tmp_path_factory.mktemp("finished")
     file = write_study(folder / "study", tiny, TWO)
-    command = [*COMMAND, str(file), "--folder", str(folder / "runs"), "--workers", "2"]
+    command = [*python, "-m", "mtdnn_kit", str(file), "--folder", str(folder / "runs"), "--workers", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return file, folder / "runs", done
@@ -188,8 +189,8 @@ def test_data_that_cannot_be_read_are_said(finished, tmp_path):
 def test_killed_in_the_middle_it_redoes_nothing_and_ends_as_if_it_never_was(finished, tmp_path, tiny):
     """SIGKILL to the whole process group, once one run is done and the next one has a checkpoint; then the same command again."""
     _, reference, _ = finished
-    slow = {"QA": TWO["QA"], "QA+SC": TWO["QA+SC"]}
-    file, folder = write_study(tmp_path / "study", tiny, slow), tmp_path / "runs"
+    file, folder = write_study(tmp_path / "study", tiny, TWO), copied(reference, tmp_path / "runs")
+    shutil.rmtree(folder / "qa-sc")
     command = [*COMMAND, str(file), "--folder", str(folder), "--no-page"]
     study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     until(lambda: list((folder / "qa-sc" / "checkpoints").glob("step-*[0-9]")), study=study)

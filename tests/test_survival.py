@@ -23,19 +23,19 @@ WATCHED = dict(checkpoint_every=4, eval_every=12, interference_every=9, threshol
 KILLS = int(os.environ.get("MTDNN_KILLS", "0"))
 
 
-def carried_out(folder: Path, config: dict, **plan) -> list[dict]:
+def carried_out(python: list[str], folder: Path, config: dict, **plan) -> list[dict]:
     """What tests/killing.py says of a plan."""
     (folder / "plan.json").write_text(json.dumps({"folder": str(folder), "config": config, **plan}))
-    command, single = [sys.executable, str(ROOT / "tests" / "killing.py"), str(folder / "plan.json")], {"OMP_NUM_THREADS": "1"}
+    command, single = [*python, str(ROOT / "tests" / "killing.py"), str(folder / "plan.json")], {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **single}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def killed_and_gone_on(folder: Path, tiny: str, kills: int, seed: int) -> list[dict]:
+def killed_and_gone_on(python: list[str], folder: Path, tiny: str, kills: int, seed: int) -> list[dict]:
     tasks = ["squad", "swag", "cola"]
     config = {**SMALL, **WATCHED, "encoder": tiny, "tasks": tasks, "max_steps": 36, "log_every": 5}
-    found = carried_out(folder, config, kills=kills, seed=seed)
+    found = carried_out(python, folder, config, kills=kills, seed=seed)
     ends = [life for life in found if "differs" in life]
     assert ends and [life for life in ends if (life["code"], life["differs"]) != (0, [])] == []
     killed = [life for life in found if life.get("code") == -signal.SIGKILL]
@@ -43,14 +43,14 @@ def killed_and_gone_on(folder: Path, tiny: str, kills: int, seed: int) -> list[d
     return killed
 
 
-def test_10_killed_at_random_moments_a_run_ends_as_if_it_never_was(tiny, tmp_path):
-    killed_and_gone_on(tmp_path, tiny, kills=KILLS or 5, seed=0)
+def test_10_killed_at_random_moments_a_run_ends_as_if_it_never_was(tiny, tmp_path, python):
+    killed_and_gone_on(python, tmp_path, tiny, kills=KILLS or 5, seed=0)
 
 
 @pytest.mark.soak
-def test_10_killed_at_many_moments_of_every_kind(tiny, tmp_path):
+def test_10_killed_at_many_moments_of_every_kind(tiny, tmp_path, python):
     """Within a checkpoint, between checkpoints, within the model or the predictions, after the scores."""
-    killed = killed_and_gone_on(tmp_path, tiny, kills=KILLS or 50, seed=1)
+    killed = killed_and_gone_on(python, tmp_path, tiny, kills=KILLS or 50, seed=1)
     print(json.dumps(killed, indent=1))
     partial = {name.split("-")[0].split(".")[0] for life in killed for name in life["partial"]}
     assert {"step"} <= partial and any("model" in life["end"] for life in killed) and any(not life["partial"] for life in killed)
@@ -155,10 +155,10 @@ def test_a_training_in_another_thread_or_with_ignored_signals_leaves_them_alone(
     assert Run(tmp_path / "ignored").finished
 
 
-def test_a_preempted_process_writes_its_checkpoint_and_ends_by_sigterm(tiny, tmp_path):
+def test_a_preempted_process_writes_its_checkpoint_and_ends_by_sigterm(tiny, tmp_path, python):
     config = {**SMALL, "encoder": tiny, "tasks": ["squad", "cola"], "max_steps": 12, "log_every": 1}
     once, more = ({"name": "run", "signals": [[step, "SIGTERM"]] * n} for step, n in ((4, 1), (9, 2)))
-    first, stopped, twice, last = carried_out(tmp_path, config, lives=[{"name": "reference"}, once, more, {"name": "run"}])
+    first, stopped, twice, last = carried_out(python, tmp_path, config, lives=[{"name": "reference"}, once, more, {"name": "run"}])
     assert (first["code"], last["code"]) == (0, 0) and same(tmp_path / "reference", tmp_path / "run") == []
     assert (stopped["code"], stopped["checkpoint"]) == (-signal.SIGTERM, 4)
     assert (twice["code"], twice["checkpoint"]) == (-signal.SIGTERM, 4), "at once: without another checkpoint"
@@ -166,7 +166,7 @@ def test_a_preempted_process_writes_its_checkpoint_and_ends_by_sigterm(tiny, tmp
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
-def test_a_kernel_that_is_killed_or_interrupted_under_papermill_is_named_and_its_run_goes_on(tiny, tmp_path, monkeypatch):
+def test_a_kernel_that_is_killed_or_interrupted_under_papermill_is_named_and_its_run_goes_on(tiny, tmp_path, monkeypatch, warm_kernels):
     """A study's worker, its papermill and its kernel are the real ones: killed, then stopped with the study, then left in peace."""
     monkeypatch.setattr(engines, "BEAT", 0.02)
     notebook, many = ROOT / "notebooks" / "02_train.ipynb", dict(tasks=["cola"], max_steps=80, log_every=1, eval_limit=6)
@@ -180,7 +180,8 @@ def test_a_kernel_that_is_killed_or_interrupted_under_papermill_is_named_and_its
     for ended in engines.local([job]):
         why |= ended
         if not children and steps() >= 7:
-            children = [child for worker in below(os.getpid()) for child in below(worker)]
+            workers = [pid for pid in below(os.getpid()) if b"mtdnn_kit.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            children = below(workers[0])
             os.kill(children[0], signal.SIGKILL)
     assert "its kernel died" in why["mine"] and "the last checkpoint" in why["mine"]
     assert run.manifest["status"] == "running" and checkpoints(run)

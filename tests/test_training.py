@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections import Counter
 from importlib.metadata import version
 
@@ -137,7 +136,7 @@ def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_15_the_same_seed_gives_the_same_run_in_any_process(config, tmp_path, precision):
+def test_15_the_same_seed_gives_the_same_run_in_any_process(config, tmp_path, precision, python):
     """Once here, after other use of the random generators, and once in a process of its own."""
     one = config(run_dir=str(tmp_path / "one"), qa_weight=0.5, precision=precision)
     torch.manual_seed(1), torch.rand(3), np.random.seed(1)
@@ -145,7 +144,7 @@ def test_15_the_same_seed_gives_the_same_run_in_any_process(config, tmp_path, pr
     other = changed(one, run_dir=str(tmp_path / "two"))
     (tmp_path / "two.yaml").write_text(other.to_yaml())
     code = f"from mtdnn_kit import from_file, train; train(from_file({str(tmp_path / 'two.yaml')!r}))"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+    subprocess.run([*python, "-c", code], check=True, capture_output=True, cwd=ROOT)
     assert_same(first, Run(other.run_dir))
 
 

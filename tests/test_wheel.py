@@ -91,13 +91,13 @@ def test_the_archive_holds_what_is_needed_to_build(built):
     assert not [name for name in names if name.split("/")[0] in ("notebooks", "results", "tests", "benchmarks", "parameters")]
 
 
-def test_the_wheel_trains_where_no_source_is(built, tiny, tmp_path):
+def test_the_wheel_trains_where_no_source_is(built, tiny, tmp_path, python):
     packages, work = tmp_path / "packages", tmp_path / "work"
     work.mkdir()
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "-q", "--no-index", "--no-deps", "--target", packages]
     subprocess.run([*pip, built["whl"]], check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(packages), "MTDNN_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-c", USE, tiny, packages]
+    command = [*python, "-c", USE, tiny, packages]
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,157 @@
+"""Starts Python programs warm: forked from a process that has imported torch, transformers and Jupyter, which take seconds each time.
+
+    with serving() as start:                            # that process; it ends with the block
+        subprocess.run([*start, "-m", "mtdnn_kit", …])  # as [sys.executable, "-m", "mtdnn_kit", …], but seconds faster
+
+What is started so is a small program in the caller's place: it has a program forked with the caller's environment, folder and streams,
+passes signals on to it and ends as it ends. If it is killed, or its own parent is gone, the forked one is killed. The kit is not imported
+beforehand: each program imports it from wherever it stands. Tests of who ends with whom start their processes cold.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LIBRARIES = ("torch", "accelerate", "pandas", "scipy.stats", "ipykernel.kernelapp", "papermill", "transformers.integrations.sdpa_attention")
+LIBRARIES += tuple(f"transformers.models.{name}" for name in ("auto.modeling_auto", "bert.modeling_bert", "bert.tokenization_bert"))
+PASSED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
+
+@contextmanager
+def serving() -> Iterator[list[str]]:
+    """The beginning of a command line, in place of [sys.executable], as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/socket")
+        listener.listen(64)  # who asks before the imports are done waits
+        here, there = os.pipe()
+        command = [sys.executable, __file__, "--serve", str(listener.fileno()), str(here)]
+        # A process that forks has one thread; and a kernel need not look for its parent: that is another one, and watches it.
+        alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JPY_PARENT_PID": "1"}
+        server = subprocess.Popen(command, pass_fds=(listener.fileno(), here), env=alone, start_new_session=True)
+        os.close(here)
+        try:
+            yield [sys.executable, "-S", "-E", __file__, f"{folder}/socket"]
+        finally:
+            os.close(there)
+            server.wait()
+
+
+@contextmanager
+def kernels(start: list[str]) -> Iterator[None]:
+    """Jupyter's kernel "python3" is started warm, by this process and by those that it starts."""
+    with tempfile.TemporaryDirectory(prefix="kernels-") as folder:
+        spec = Path(folder, "kernels", "python3", "kernel.json")
+        spec.parent.mkdir(parents=True)
+        argv = [*start, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
+        os.environ["JUPYTER_PATH"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["JUPYTER_PATH"]
+
+
+def ask(path: str, argv: list[str]) -> None:
+    """In the caller's place: has the program forked, and ends as it ends."""
+    parent, server = os.getppid(), socket.socket(socket.AF_UNIX)
+    server.connect(path)
+    ignored = [number for number in PASSED if signal.getsignal(number) == signal.SIG_IGN]
+    for number in PASSED:
+        signal.signal(number, lambda number, _: server.send(bytes([number])))
+    given = json.dumps({"argv": argv, "cwd": os.getcwd(), "environment": dict(os.environ), "ignored": ignored}).encode()
+    socket.send_fds(server, [struct.pack("I", len(given))], [0, 1, 2])
+    server.sendall(given)
+    while not select.select([server], [], [], 0.5)[0]:
+        if os.getppid() != parent:
+            os._exit(1)
+    code = struct.unpack("i", server.recv(4) or struct.pack("i", 1))[0]
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def serve(listener: socket.socket, owner: int) -> dict:
+    """Forks a program for each that asks, until `owner` is closed. Returns in the forked programs alone: what each was given."""
+    import gc
+    import importlib
+
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    gc.freeze()  # what all share is left alone
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that watch
+    while owner not in select.select([listener, owner], [], [])[0]:
+        asker = listener.accept()[0]
+        if not os.fork():
+            listener.close()
+            return watched(asker, owner)
+        asker.close()
+    os._exit(0)
+
+
+def watched(asker: socket.socket, owner: int) -> dict:
+    """Forks a program and watches it; returns in that program what it was given."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    size, streams, *_ = socket.recv_fds(asker, 4, 3)
+    given = b""
+    while len(given) < struct.unpack("I", size)[0]:
+        given += asker.recv(1 << 20)
+    child = os.fork()
+    if not child:
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        for file in (*streams, asker.fileno(), owner):
+            os.close(file)
+        return json.loads(given)
+    for stream in streams:
+        os.close(stream)
+    end, told = os.pidfd_open(child), b"-"
+    while told and end not in (ready := select.select([asker, owner, end], [], [])[0]):
+        told = asker.recv(1) if owner not in ready else b""
+        os.kill(child, told[0] if told else signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with suppress(OSError):
+        asker.sendall(struct.pack("i", code))
+    os._exit(0)
+
+
+def become(argv: list[str], cwd: str, environment: dict[str, str], ignored: list[int]) -> None:
+    """Is from now on the program that was asked for: "-m MODULE …", "-c CODE …" or "FILE …"."""
+    import runpy
+
+    import torch
+
+    for number, usual in PASSED.items():
+        signal.signal(number, signal.SIG_IGN if number in ignored else usual)
+    os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    if threads := environment.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads))
+    what, rest = (argv[0], argv[1:]) if argv[0] in ("-m", "-c") else ("", argv)
+    sys.argv = rest if what != "-c" else ["-c", *rest[1:]]
+    sys.path[0] = str(Path(rest[0]).resolve().parent) if not what else ""
+    sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    if what == "-c":
+        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
+    elif what == "-m":
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(rest[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--serve":
+        become(**serve(socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3])))
+    else:
+        ask(sys.argv[1], sys.argv[2:])
