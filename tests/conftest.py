@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import tempfile
 from dataclasses import asdict
 from functools import cache
@@ -64,22 +63,16 @@ def pytest_collection_modifyitems(items) -> None:
 
 @pytest.fixture(scope="session")
 def python():
-    """The beginning of a command line that starts Python, with the libraries imported already where the system can do it (`warm`)."""
-    if not hasattr(os, "pidfd_open"):
-        yield [sys.executable]
-    else:
-        with serving() as start:
-            yield start
+    """The beginning of a command line that starts Python with the libraries imported already (tests/warm.py)."""
+    with serving() as start:
+        yield start
 
 
 @pytest.fixture(scope="module")
 def warm_kernels(python):
     """Notebooks' kernels have the libraries imported already."""
-    if python == [sys.executable]:
+    with kernels(python):
         yield
-    else:
-        with kernels(python):
-            yield
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,9 @@ PASSED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_
 @contextmanager
 def serving() -> Iterator[list[str]]:
     """The beginning of a command line, in place of [sys.executable], as long as the block lasts."""
+    if not hasattr(os, "pidfd_open"):  # no Linux: cold
+        yield [sys.executable]
+        return
     with tempfile.TemporaryDirectory(prefix="warm-") as folder, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/socket")
         listener.listen(64)  # who asks before the imports are done waits
@@ -47,7 +50,7 @@ def serving() -> Iterator[list[str]]:
 
 @contextmanager
 def kernels(start: list[str]) -> Iterator[None]:
-    """Jupyter's kernel "python3" is started warm, by this process and by those that it starts."""
+    """Jupyter's kernel "python3" is started so, by this process and by those that it starts."""
     with tempfile.TemporaryDirectory(prefix="kernels-") as folder:
         spec = Path(folder, "kernels", "python3", "kernel.json")
         spec.parent.mkdir(parents=True)

@@ -1,15 +1,16 @@
-"""Fixtures of the browser tests: one JupyterLab and one Chromium a file of tests, and notebooks opened in them."""
+"""Fixtures of the browser tests: one JupyterLab and one Chromium for all of them, and notebooks opened in them."""
 
 import pytest
+import warm
 from playwright.sync_api import expect, sync_playwright
 
 from browser import lab as jupyter
 from browser import looks
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser():
-    """Chromium. For one file of tests: while playwright runs, its event loop stands in the way of other tests' own."""
+    """Chromium. For this folder's tests alone: while playwright runs, its event loop stands in the way of other tests' own."""
     jupyter.find_chromium()
     expect.set_options(timeout=jupyter.PATIENCE)
     with sync_playwright() as playwright:
@@ -18,20 +19,28 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="module")
-def lab(browser, tmp_path_factory):
-    """A JupyterLab on a copy of the notebooks and the kept runs."""
-    with jupyter.serve(tmp_path_factory.mktemp("lab")) as server:
+@pytest.fixture(scope="package")
+def lab(browser, python, tmp_path_factory):
+    """A JupyterLab on a copy of the notebooks and the kept runs, whose kernels start warm."""
+    with warm.kernels(python), jupyter.serve(tmp_path_factory.mktemp("lab")) as server:
         yield server
 
 
-@pytest.fixture
-def page(browser):
-    """An empty page in a profile of its own, 1400 × 1000."""
+@pytest.fixture(scope="package")
+def profile(browser):
+    """What pages share: JupyterLab's scripts are loaded and compiled once. What they show comes from the server."""
     context = browser.new_context(viewport=jupyter.SIZE)
     context.set_default_timeout(jupyter.PATIENCE)
-    yield context.new_page()
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(profile):
+    """An empty page, 1400 × 1000."""
+    opened = profile.new_page()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

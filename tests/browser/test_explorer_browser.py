@@ -18,6 +18,8 @@ from mtdnn_kit.registry import DATASETS
 from mtdnn_kit.sources import load
 
 NOTEBOOK = ROOT / "notebooks" / "04_answers.ipynb"
+RUNS = {"QA": "qa", "QA+MCC": "qa-mcc", "QA+SC": "qa-sc", "QA+MCC+SC": "qa-mcc-sc"}  # the kept ones, below results/sample
+ALONE = ["from mtdnn_kit.explorer.widgets import explore", f"explore({[f'results/sample/{name}' for name in RUNS.values()]})"]
 THEMES = ("light", "dark")
 PANELS = ("thresholds", "look inside", "ask", "why they differ", "take along")
 EVIL = '<script>window.pwned=1</script><img src=x onerror="window.pwned=1">'
@@ -48,8 +50,7 @@ questions = [asked(name, text) for name, text in odd.items()]"""
 @pytest.fixture(scope="module")
 def kept() -> dict[str, dict]:
     """What the kept runs hold of the sample's questions: {run: {"nbest": entries, "metrics": …}}, read without the explorer's code."""
-    folders = {"QA": "qa", "QA+MCC": "qa-mcc", "QA+SC": "qa-sc", "QA+MCC+SC": "qa-mcc-sc"}
-    runs = {name: Run(ROOT / "results/sample" / folder) for name, folder in folders.items()}
+    runs = {name: Run(ROOT / "results/sample" / folder) for name, folder in RUNS.items()}
     return {name: {"nbest": list(run.nbest()), "metrics": run.metrics["squad"]} for name, run in runs.items()}
 
 
@@ -120,7 +121,7 @@ def test_notebook_04_shows_what_the_run_folders_hold(open_notebook, kept, sample
 
 
 def test_a_threshold_is_moved(open_notebook, kept, sample):
-    view = open_notebook().output("explore(")
+    view = open_notebook(ALONE).output("explore(")
     view.get_by_role("button", name="thresholds").click()
     field = view.get_by_label("D QA+MCC+SC")
     assert float(field.input_value()) == pytest.approx(kept["QA+MCC+SC"]["metrics"]["threshold"], abs=1e-3)
@@ -138,7 +139,7 @@ def test_a_threshold_is_moved(open_notebook, kept, sample):
 
 
 def test_why_two_runs_differ_leads_to_the_questions(open_notebook, kept):
-    view = open_notebook().output("explore(")
+    view = open_notebook(ALONE).output("explore(")
     view.get_by_role("button", name="why they differ").click()
     view.get_by_role("button", name="compute").click()
     scores = [kept[name]["metrics"]["f1"] for name in ("QA", "QA+MCC+SC")]
@@ -180,7 +181,7 @@ def test_a_question_of_ones_own_is_asked_and_edited(open_notebook, trained):
 
 
 def test_what_is_shown_is_taken_along_and_a_favourite_is_there_after_a_reload(open_notebook, lab):
-    notebook = open_notebook()
+    notebook = open_notebook(ALONE)
     view = notebook.output("explore(")
     listed = view.get_by_label("rows").locator("option")
     order = listed.all_text_contents()
@@ -214,7 +215,7 @@ def test_what_is_shown_is_taken_along_and_a_favourite_is_there_after_a_reload(op
 
 
 def test_the_keyboard_alone_is_enough(open_notebook):
-    view = open_notebook().output("explore(")
+    view = open_notebook(ALONE).output("explore(")
     keyboard, question = view.page.keyboard, view.locator("b[dir=auto]").first
     outcome = view.get_by_label("outcome")
     tab_to(outcome)
@@ -243,7 +244,7 @@ def test_the_keyboard_alone_is_enough(open_notebook):
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing_grave(open_notebook, theme):
-    view = open_notebook(theme=theme).output("explore(")
+    view = open_notebook(ALONE, theme).output("explore(")
     shot(view, f"explorer-{theme}")
     for name in PANELS:
         view.get_by_role("button", name=name, exact=True).click()
