@@ -1,6 +1,6 @@
 """The tables of a kept study by a second reckoning, which shares no code with the kit: from the rows, the kept spans and metrics.json.
 
-Scores by `scorer`, average precision by scikit-learn, tests by plain loops over whole passages. Slow and plain on purpose.
+Scores by `scorer`, average precision held to scikit-learn's, tests by plain loops over whole passages. Plain on purpose.
 """
 
 import csv
@@ -35,6 +35,12 @@ def worth(said: str, golds: list[str]) -> tuple[float, float]:
     return float(words in accepted), max(overlap(words, gold) for gold in accepted)
 
 
+def in_order(right: np.ndarray, values: np.ndarray) -> float:
+    """Average precision, in percent, of what is ordered by its values, the largest first: equal values are one step."""
+    last, found = np.append(values[1:] != values[:-1], True), np.cumsum(right)
+    return float(100 * np.sum((found / np.arange(1, len(right) + 1))[last] * np.diff(found[last], prepend=0)) / found[-1])
+
+
 class Answers:
     """What one run says to the questions, in percent: arrays over all of them."""
 
@@ -66,7 +72,7 @@ class Answers:
 
     @cached_property
     def best_f1(self) -> float:
-        return max(self.f1_at(threshold) for threshold in [-np.inf, *self.diff])
+        return max(self.f1_at(threshold) for threshold in [-np.inf, *np.unique(self.diff)])
 
     def of(self, score: str) -> tuple[np.ndarray, np.ndarray]:
         """What a score is the mean of, [N], and the passages."""
@@ -77,8 +83,15 @@ class Answers:
 
     def precision(self, but: int | None = None) -> float:
         """Average precision of answering nothing; but: without one passage."""
-        some = self.passages != but if but is not None else np.ones_like(self.able)
-        return 100 * average_precision_score(~self.able[some], self.diff[some])
+        order = self.order if but is None else self.order[self.passages[self.order] != but]
+        return in_order(~self.able[order], self.diff[order])
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The questions, those of the largest null − best first; that of all questions is scikit-learn's."""
+        order = np.argsort(-self.diff, kind="stable")
+        assert np.isclose(in_order(~self.able[order], self.diff[order]), 100 * average_precision_score(~self.able, self.diff))
+        return order
 
     def score(self, name: str) -> float:
         return self.precision() if name == "no-answer AP" else float(self.of(name)[0].mean())
@@ -97,6 +110,12 @@ class Answers:
         values, passages = self.of(score)
         groups = [values[passages == passage] for passage in np.unique(passages)]
         return np.array([values.mean() + len(groups) / len(values) * (own - values.mean()).sum() for own in groups])
+
+
+@cache
+def kept_study(folder: Path, records: Path) -> "Kept":
+    """A kept study on the rows of a file, once."""
+    return Kept(folder, rows(records))
 
 
 class Kept:
@@ -160,12 +179,13 @@ def sign_flips(a: Answers, b: Answers, score: str, draws: int) -> float:
         for _ in range(draws):
             swap = rng.integers(0, 2, a.passages.max() + 1).astype(bool)[a.passages]
             x, y = np.where(swap, two, one), np.where(swap, one, two)
-            gap = 100 * (average_precision_score(~a.able, y) - average_precision_score(~a.able, x))
+            after, before = (in_order(~a.able[order], ranks[order]) for ranks in (y, x) for order in [np.argsort(-ranks)])
+            gap = after - before
             as_large += abs(gap) >= seen - 1e-9
         return (1 + as_large) / (1 + draws)
     (x, passages), (y, _) = a.of(score), b.of(score)
     sums = np.array([(y - x)[passages == passage].sum() for passage in np.unique(passages)])
-    flips = rng.choice([-1.0, 1.0], (draws, len(sums))) @ sums
+    flips = (1 - 2 * rng.integers(0, 2, (draws, len(sums)), np.int8)).astype(np.float32) @ sums
     return float((1 + (np.abs(flips) >= abs(sums.sum()) - 1e-6).sum()) / (1 + draws))
 
 

@@ -4,10 +4,12 @@ records: the dataset's rows as dicts with `id` and `answers: {"text": [...]}`; p
 """
 
 import re
+from functools import cache
 
 ASCII_PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
+@cache
 def words_of(text: str) -> list[str]:
     kept = "".join(letter for letter in text.lower() if letter not in ASCII_PUNCTUATION)
     return re.sub(r"\b(?:an?|the)\b", " ", kept).split()

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from conftest import ROOT
-from recomputed import BOUNDS, DIFF, Kept, holm, lines_of, power, rows, sign_flips, worth
+from recomputed import BOUNDS, DIFF, Kept, holm, kept_study, lines_of, power, rows, sign_flips, worth
 from scorer import score
 from sklearn.metrics import average_precision_score
 
@@ -52,7 +52,7 @@ def near_p(cell: str, p: float) -> None:
 def study(request, real_data) -> tuple[Kept, dict[str, list[dict]]]:
     """A kept study by the second reckoning, and its tables as they were printed."""
     folder = RESULTS / request.param
-    kept = Kept(folder, rows(real_data / "squad/validation.jsonl.gz"))
+    kept = kept_study(folder, real_data / "squad/validation.jsonl.gz")
     assert len(next(iter(kept.runs.values())).asked) == 6078
     return kept, sections((folder / "tables.md").read_text(encoding="utf-8"))
 
@@ -150,7 +150,7 @@ def test_the_tables_of_single_seeds(study):
 
 
 def test_the_paper_would_have_needed_as_many_seeds(real_data):
-    kept = Kept(MIXTURES, rows(real_data / "squad/validation.jsonl.gz"))
+    kept = kept_study(MIXTURES, real_data / "squad/validation.jsonl.gz")
     lines = [line for line in README.splitlines() if re.match(r"- QA\S+, (EM|F1) \+", line)]
     assert len(lines) >= 6
     for line in lines:
@@ -224,7 +224,7 @@ def test_four_mixtures_open_beside_each_other_on_real_answers(real_data):
 
 
 def test_the_papers_examples_are_answered_as_the_table_says(real_data):
-    kept = Kept(MIXTURES, rows(real_data / "squad/validation.jsonl.gz"))
+    kept = kept_study(MIXTURES, real_data / "squad/validation.jsonl.gz")
     asked = next(iter(kept.runs.values())).asked
     for row in sections((MIXTURES / "tables.md").read_text(encoding="utf-8"))["The paper's examples"]:
         example = next(e for e in paper.EXAMPLES if e.gold == row["example"])
