@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Standing:
-    """`status`: new, begun (there is a checkpoint) or done; what is no longer as it was, in words: `parameters`, `rest` (code, encoder, data)."""
+    """`status`: new, begun (there is a checkpoint) or done; what has changed, in words: `parameters`, `rest` (code, encoder, data)."""
 
     status: str
     parameters: list[str] = field(default_factory=list)

@@ -1,5 +1,6 @@
 """Rows: from where, checked how, and what is said of those that cannot be right."""
 
+import dataclasses
 import gzip
 import json
 
@@ -124,6 +125,37 @@ def test_a_fingerprint_is_that_of_the_rows_wherever_they_are(tmp_path):
     other = load("squad", DATASETS["squad"], "validation", put(tmp_path, "squad", changed(QA, question="Where ?"), split="validation"))
     assert other.fingerprint != first.fingerprint
     assert str(tmp_path.parent) not in first.origin and first.origin.endswith("squad/train.jsonl")
+
+
+TWICE = changed(QA, context="In the Alps, it rises in the Alps.", answers={"text": ["the Alps"], "answer_start": [3]})
+OTHERS = [
+    ("squad", TWICE, changed(TWICE, answers={"text": ["the Alps"], "answer_start": [25]})),  # the same text at another place
+    ("squad", TWICE, changed(TWICE, answers={"text": ["Alps"], "answer_start": [7]})),
+    ("squad", TWICE, changed(TWICE, answers={"text": ["the Alps"] * 2, "answer_start": [3, 25]})),
+    ("squad", TWICE, changed(TWICE, answers={"text": [], "answer_start": []})),
+    ("squad", TWICE, changed(TWICE, title="Rhone")),
+    ("cola", SC, changed(SC, label=0)),
+    ("mrpc", {"sentence1": "a", "sentence2": "b", "label": 1, "idx": 0}, {"sentence1": "a", "sentence2": "b", "label": 0, "idx": 0}),
+    ("swag", MCC, changed(MCC, label=0)),
+]
+
+
+@pytest.mark.parametrize(("task", "one", "other"), OTHERS)
+def test_a_changed_answer_and_a_changed_label_change_the_fingerprint(tmp_path, task, one, other):
+    """Of all rows, and of the side of a cut that has it, whose other side stays as it was."""
+    texts = {"squad": ("id", "context"), "cola": ("sentence",), "mrpc": ("sentence1",), "swag": ("sent1",)}[task]
+    fill = [{**one, **{name: f"{one[name]} {i}" for name in texts}} for i in range(9)]
+    cut = dataclasses.replace(DATASETS[task], validation_ratio=0.5, score="validation")
+
+    def fingerprints(record: dict) -> tuple[str, ...]:
+        folder = put(tmp_path, task, *fill[:4], record, *fill[4:])
+        whole, *sides = load(task, DATASETS[task], "train", folder), load(task, cut, "train", folder), load(task, cut, "validation", folder)
+        assert len(whole) == 10 == sum(map(len, sides)) and all(map(len, sides))
+        return whole.fingerprint, *(side.fingerprint for side in sides)
+
+    before, after = fingerprints(one), fingerprints(other)
+    assert fingerprints(one) == before and before[0] != after[0]
+    assert [a != b for a, b in zip(before[1:], after[1:], strict=True)].count(True) == 1
 
 
 @pytest.mark.parametrize(("task", "least"), [("squad", 650), ("swag", 150), ("cola", 300), ("mrpc", 160), ("mnli", 200)])

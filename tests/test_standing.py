@@ -26,7 +26,11 @@ def here(monkeypatch):
 @pytest.fixture
 def run(tiny, tmp_path) -> Config:
     """The parameters of a run on copies of the sample, whose folder says that it is finished: what a training of them would record."""
-    for folder, splits in {"squad": ("train", "validation"), "mnli": ("train", "validation_matched"), "own": ("train", "validation")}.items():
+    for folder, splits in {
+        "squad": ("train", "validation"),
+        "mnli": ("train", "validation_matched"),
+        "own": ("train", "validation"),
+    }.items():
         (tmp_path / folder).mkdir()
         for split in splits:
             shutil.copyfile(SAMPLE / ("cola" if folder == "own" else folder) / f"{split}.jsonl", tmp_path / folder / f"{split}.jsonl")
