@@ -3,10 +3,12 @@
 import dataclasses
 import gzip
 import json
+import typing
 
 import pytest
 from conftest import ROOT
 
+from mtdnn_kit import sources
 from mtdnn_kit.config import from_file
 from mtdnn_kit.registry import DATASETS, Dataset
 from mtdnn_kit.rows import DataError, QARow
@@ -223,6 +225,23 @@ def official(monkeypatch, others: int = 5795) -> None:
     rows[100:100] = [changed(QA, id=f"o{i}") for i in range(others)]
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *a, **k: None)
     monkeypatch.setattr("datasets.load_dataset", lambda name, config, split: datasets.Dataset.from_list(rows))
+
+
+def test_rows_of_the_hub_are_those_of_its_files_as_they_are_now(monkeypatch, tmp_path):
+    """Not what was kept of files that it has replaced since."""
+
+    class Records(list):
+        cache_files: typing.ClassVar = [{"filename": str(tmp_path / "data.arrow")}]  # as the hub's client names them
+
+    def loaded(label: int):
+        records = Records(changed(SC, label=label if i == 2 else 1) for i in range(4))
+        (tmp_path / "data.arrow").write_text(repr(list(records)))
+        monkeypatch.setattr(sources, "from_hub", lambda *of: records)
+        return load("cola", DATASETS["cola"], "train", "hub")
+
+    one, other = loaded(1), loaded(0)
+    assert [[row.label for row in found.rows] for found in (one, other)] == [[1, 1, 1, 1], [1, 1, 0, 1]]
+    assert one.fingerprint != other.fingerprint and loaded(1).fingerprint == one.fingerprint
 
 
 def test_the_hubs_dev_set_is_cut_in_two(monkeypatch):
