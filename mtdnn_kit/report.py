@@ -82,7 +82,8 @@ def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question],
     yield _section("Spread over seeds (standard deviation)", spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
         alone = {name: dict([min(own.items())]) for name, own in settings.items()}
-        yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, ["F1", *study.scores]))
+        scores = list(dict.fromkeys(["F1", *study.scores]))  # each is tested once
+        yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, scores))
     yield _section("Two seeds of the same setting", seed_table(questions, settings))
     for score in study.scores:
         yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in sentences(questions, settings, score)) + "\n")

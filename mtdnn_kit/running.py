@@ -40,7 +40,7 @@ def run_study(
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
-    whose parameters, code or data are no longer those of today: "refuse", "redo" (delete it and run it again) or "keep" (take it as it
+    whose parameters, code, encoder or data are others now: "refuse", "redo" (delete it and run it again) or "keep" (take it as it
     is, or go on with it; never where a parameter has changed). plain: call `train` without the notebook.
 
     Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run, or no notebook to

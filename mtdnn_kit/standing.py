@@ -1,4 +1,4 @@
-"""Where a planned run stands: nothing in its folder, done, begun; and what has changed since: a parameter, the code, the data.
+"""Where a planned run stands: nothing in its folder, done, begun; and what has changed since: a parameter, code, encoder, data.
 
 A run is only what it seems while all three are as they were, so a study neither skips nor goes on with one where something has changed
 unless it is told to. What a run was made with is in its `config.yaml`, `manifest.json` and, for the code file by file, `study.json`.
@@ -6,14 +6,17 @@ unless it is told to. What a run was made with is in its `config.yaml`, `manifes
 
 import hashlib
 import json
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from mtdnn_kit.config import Config, ConfigError, resolve
+from mtdnn_kit.encoders import EncoderError, find_encoder
 from mtdnn_kit.jsons import read_json
-from mtdnn_kit.registry import Dataset
+from mtdnn_kit.registry import REST, Dataset
 from mtdnn_kit.runs import RESUME_MAY_CHANGE, Run, checkpoints, code_hash
 from mtdnn_kit.sources import DataError, load
 
@@ -23,7 +26,7 @@ PACKAGE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Standing:
-    """`status`: new, begun (there is a checkpoint) or done; what is no longer as it was, in words: `parameters`, `rest` (code, data)."""
+    """`status`: new, begun (there is a checkpoint) or done; what has changed, in words: `parameters`, `rest` (code, encoder, data)."""
 
     status: str
     parameters: list[str] = field(default_factory=list)
@@ -56,14 +59,16 @@ def run_of(config: Config) -> Run:
 
 
 def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str, Standing]:
-    """Where each run stands. Reads the rows that finished and begun runs were made with, in a process of its own."""
+    """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, in a process of its own."""
     runs = {name: run_of(config) for name, config in configs.items()}
     there = {name: run for name, run in runs.items() if (run.path / "manifest.json").exists()}
-    rows = _fingerprints([source for name in there for source in _sources(configs[name])])
+    rows = _of_each(_fingerprint, [source for name in there for source in _sources(configs[name])])
+    weights = _of_each(_weights, [_encoder(configs[name]) for name in there])
     found = {name: Standing("new") for name in configs}
     for name, run in there.items():
         status = "done" if run.finished else "begun" if checkpoints(run) else "new"
-        found[name] = Standing(status, _parameters(run, configs[name]), [*_code(run, code_now), *_data(run, configs[name], rows)])
+        rest = [*_code(run, code_now), *_begun_from(run, configs[name], weights), *_data(run, configs[name], rows)]
+        found[name] = Standing(status, _parameters(run, configs[name]), rest)
     return found
 
 
@@ -88,6 +93,26 @@ def _code(run: Run, now: dict[str, str]) -> list[str]:
     return [f"code: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"] if names else []
 
 
+def _encoder(config: Config) -> str:
+    """The name of the encoder that a run begins with: that of another run's model where `init_from` names one."""
+    return config.encoder if config.init_from is None else str(resolve(config.init_from) / "model")
+
+
+def _weights(name: str) -> str:
+    """The sha256 of an encoder's weights, or why they cannot be had."""
+    try:
+        return find_encoder(name).sha256
+    except (EncoderError, OSError) as error:
+        return f"cannot be had: {error}"
+
+
+def _begun_from(run: Run, config: Config, weights: dict[str, str]) -> list[str]:
+    """The encoder, where its weights are others now; a run that kept none of them has none to compare."""
+    kept, now = run.manifest.get("encoder"), weights[_encoder(config)]
+    before = kept.get("sha256") if isinstance(kept, dict) else None
+    return [] if before in (None, now) else [f"encoder: {config.encoder}" + (f" ({now})" if " " in now else "")]
+
+
 def _data(run: Run, config: Config, rows: dict[tuple, str]) -> list[str]:
     before = {name: source.get("fingerprint") for name, source in run.manifest.get("data", {}).items()}
     return [
@@ -98,28 +123,30 @@ def _data(run: Run, config: Config, rows: dict[tuple, str]) -> list[str]:
 
 
 def _sources(config: Config) -> list[tuple]:
-    """Task, split, data and registry row of all rows that a run reads; hashable."""
+    """Task, split, data and registry row of all rows that a run reads, as `preparation.read_rows` names them; hashable."""
     data = config.data if config.data in ("sample", "hub") else str(resolve(config.data))
-    return [
-        (task, split, data, json.dumps(asdict(d)))
-        for task, d in config.datasets.items()
-        for split in dict.fromkeys((d.train, d.score))
-        if split
-    ]
+    found = []
+    for task, d in config.datasets.items():
+        wanted = [(task, split) for split in dict.fromkeys((d.train, d.score)) if split]
+        wanted += [(task + REST, d.score)] if data == "hub" and d.cut and d.score else []
+        found += [(name, split, data, json.dumps(asdict(d))) for name, split in wanted]
+    return found
 
 
-def _fingerprints(sources: list[tuple]) -> dict[tuple, str]:
-    """Fingerprint of the rows of each, or why they cannot be read."""
-    wanted = list(dict.fromkeys(sources))
+def _of_each(what: Callable[[Any], str], of: list) -> dict[Any, str]:
+    """`what` of each, in a process of its own: the rows' memory goes with it."""
+    wanted = list(dict.fromkeys(of))
     if not wanted:
         return {}
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # the rows' memory goes with it
-        return dict(zip(wanted, pool.map(_fingerprint, wanted), strict=True))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return dict(zip(wanted, pool.map(what, wanted), strict=True))
 
 
 def _fingerprint(source: tuple) -> str:
-    task, split, data, row = source
+    """Fingerprint of rows, or why they cannot be read."""
+    name, split, data, row = source
+    task = name.removesuffix(REST)
     try:
-        return load(task, Dataset(**json.loads(row)), split, data).fingerprint
+        return load(task, Dataset(**json.loads(row)), split, data, rest=name != task).fingerprint
     except DataError as error:
         return f"cannot be read: {error}"

@@ -13,7 +13,7 @@ from conftest import TEXTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtdnn_kit import Config, Run, RunError, ask, compare, train
+from mtdnn_kit import Config, Run, RunError, ask, compare, evaluation, train
 from mtdnn_kit.asking import Model, answer, heat, load
 from mtdnn_kit.asking import ask as reply_of
 from mtdnn_kit.metrics import exact
@@ -158,6 +158,17 @@ def test_a_passage_of_25000_characters_is_read_in_few_batches(run):
     assert sum(calls) > 70 and len(calls) == -(-sum(calls) // (8192 // 96))
     said = reply_of(model, QUESTION, passage[:25_000], threshold=1e9)
     assert said.text and said.start in found.starts and said.end in found.ends
+
+
+@pytest.mark.parametrize("tokens", [1, 200])
+def test_windows_are_told_apart_in_whatever_batches_they_are_read(run, monkeypatch, tokens):
+    passage, model = f"{PASSAGE} {PASSAGE[::-1]} {PASSAGE}", load(run)
+    said, found = answer(model, QUESTION, passage), heat(model, QUESTION, passage)
+    monkeypatch.setattr(evaluation, "TOKENS", tokens)
+    again, warmth = answer(model, QUESTION, passage), heat(model, QUESTION, passage)
+    assert again.null == pytest.approx(said.null, abs=1e-4)
+    assert [span.score for span in again.spans] == pytest.approx([span.score for span in said.spans], abs=1e-4)
+    assert warmth.p_start == pytest.approx(found.p_start, abs=1e-5) and warmth.p_end == pytest.approx(found.p_end, abs=1e-5)
 
 
 @pytest.mark.parametrize("passage", ["", " ", "\n\t", "\u200b", ".", "👩‍🚀", "x" * 300])

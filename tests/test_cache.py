@@ -121,6 +121,38 @@ def test_a_key_changes_with_each_parameter_that_matters_and_with_no_other(config
     assert keys(changed(base, **others), tokenizer, monkeypatch) == known
 
 
+def test_another_answer_or_label_is_what_is_trained_on(config, tokenizer, monkeypatch, tmp_path):
+    """Not what was kept of the rows before: the keys change, and so do the targets of that row alone."""
+    changes = {
+        "squad": lambda row: {**row, "answers": {"text": [row["context"][:3]], "answer_start": [0]}},
+        "cola": lambda row: {**row, "label": 1 - row["label"]},
+        "swag": lambda row: {**row, "label": (row["label"] + 1) % 4},
+    }
+    given = config(tasks=list(changes), data=str(tmp_path))
+
+    def trained(changed: bool) -> dict[str, list]:
+        for task, change in changes.items():
+            for split in ("train", "validation"):
+                file = tmp_path / task / f"{split}.jsonl"
+                file.parent.mkdir(exist_ok=True)
+                records = [json.loads(line) for line in (ROOT / "mtdnn_kit" / "sample" / task / file.name).read_text().splitlines()[:8]]
+                lines = [json.dumps(change(record) if changed and i == 5 else record) for i, record in enumerate(records)]
+                file.write_text("\n".join(lines) + "\n")
+        made = prepare(given)
+        assert made.sources.keys() == {f"{task}/{split}" for task in changes for split in ("train", "validation")}
+        found = {task: some.collate(np.arange(len(some.lengths))).targets.tolist() for task, some in made.train.items()}
+        return {**found, "rows": made.train["squad"].table[:, 0].tolist()}
+
+    before, after = trained(False), trained(True)
+    for task in changes:
+        rows = before["rows"] if task == "squad" else range(8)
+        assert {row for row, a, b in zip(rows, before[task], after[task], strict=True) if a != b} == {5}, task
+    assert trained(False) == before
+    keys_before = keys(given, tokenizer, monkeypatch)
+    trained(True)
+    assert not set(keys_before.values()) & set(keys(given, tokenizer, monkeypatch).values())
+
+
 def test_a_key_changes_with_tokenizer_code_and_versions(config, tokenizer, monkeypatch):
     base = config(tasks=["squad", "cola"])
     known = keys(base, tokenizer, monkeypatch)

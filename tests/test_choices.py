@@ -44,6 +44,18 @@ def test_two_runs_do_differ_somewhere(runs):
     assert len({item.differ for task in TASKS[1:] for item in choices.pair(runs, task=task)}) == 2
 
 
+@pytest.mark.parametrize("task", ["mnli", "cola", "swag"])
+def test_choices_are_paired_by_their_ids_whatever_the_order_of_a_file(runs, tmp_path, task):
+    turned = edited(runs["two"], tmp_path / "turned", lambda lines: lines[::-1], task=task)
+    some = (
+        edited(runs["two"], tmp_path / "some", lambda lines: lines[::3], task=task),
+        edited(runs["one"], tmp_path / "others", lambda lines: lines[::3][::-1], task=task),
+    )
+    wanted = choices.pair(runs, task=task)
+    assert choices.pair({"one": runs["one"], "two": turned}, task=task) == wanted
+    assert choices.pair({"one": some[1], "two": some[0]}, task=task) == wanted[::3]
+
+
 def edited(run: Run, folder, edit, n: int | None = None, task: str = "mnli") -> Run:
     """A copy of a run whose lines of `task` went through `edit`, and whose metrics say `n`."""
     shutil.copytree(run.path, folder)

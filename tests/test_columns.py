@@ -114,6 +114,23 @@ def test_a_digest_is_of_the_rows_and_of_which_are_picked(rows, data):
     assert len(digests | {pick(made, np.array([0, 0])).digest}) == 4
 
 
+@pytest.mark.parametrize(
+    ("kind", "row", "other"),
+    [
+        ("qa", QARow("a", "Cork", "Cork is bark.", "What?", ((0, "Cork"),)), QARow("b", "Oak", "Oak is wood.", "Who?", ((8, "bark"),))),
+        ("qa", QARow("a", "Cork", "Cork is bark.", "What?", ((0, "Cork"),)), QARow("b", "Oak", "Oak is wood.", "Who?", ())),
+        ("sc", SCRow(0, "a", "b", 1), SCRow(7, "x", "y", 0)),
+        ("mcc", MCCRow(0, "a", "b", ("c", "d"), 1), MCCRow(7, "x", "y", ("d", "c"), 0)),
+    ],
+)
+def test_a_digest_changes_with_each_field_of_a_row_answers_and_labels_too(kind, row, other):
+    def digest(changed) -> str:
+        return RowList(kind, gathered(parts(kind, [row, changed, row]))).digest
+
+    found = {name: digest(row._replace(**{name: getattr(other, name)})) for name in row._fields}
+    assert len({digest(row), *found.values()}) == 1 + len(row._fields)
+
+
 def test_equal_passages_are_kept_once():
     rows = [QARow(str(i), "Cork", "Cork is the bark of an oak." * 10, "?", ()) for i in range(5_000)]
     made = gathered(parts("qa", rows))

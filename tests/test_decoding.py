@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtdnn_kit import decoding
 from mtdnn_kit.columns import Ragged
 from mtdnn_kit.config import Config
 from mtdnn_kit.decoding import NBest, Span, best_spans, merge_windows, no_spans, probabilities
@@ -72,6 +73,20 @@ def test_9_n_best_is_what_brute_force_gives(seed, tokens, n, max_answer, kind, l
     questions = merge_windows(found, owners, 3)
     assert questions.spans(0) == merged([wanted[0], wanted[2], wanted[3]], n)
     assert (questions.spans(1), questions.spans(2)) == ([], wanted[1])
+
+
+@pytest.mark.parametrize("candidates", [1, 200, 700])
+def test_windows_looked_at_in_chunks_are_those_looked_at_together(monkeypatch, candidates):
+    """Among them some whose tokens share characters, which are done one by one."""
+    rng = np.random.default_rng(7)
+    logits = logits_of(rng, "tied", (2, 9, 12))
+    starts, ends = (np.concatenate(x) for x in zip(characters(rng, "gaps", 6, 12), characters(rng, "shared", 3, 12), strict=True))
+    order = rng.permutation(9)
+    starts, ends = starts[order], ends[order]
+    wanted = [brute_force(logits[0, w], logits[1, w], starts[w], ends[w], 5, 4) for w in range(9)]
+    monkeypatch.setattr(decoding, "CANDIDATES", candidates)
+    found = best_spans(*logits, starts, ends, 5, 4)
+    assert [found.spans(w) for w in range(9)] == wanted and all(wanted)
 
 
 def test_9_order_of_equal_scores_is_that_of_the_characters():

@@ -160,6 +160,33 @@ def test_holm_counts_the_comparisons_of_a_study():
     assert [row["p (Holm)"] for row in rows[1:]] == significance.holm([row["p"] for row in rows[1:]]) and rows[0]["p (Holm)"] is None
 
 
+def test_holm_counts_all_differences_that_a_study_is_judged_by_whatever_their_score():
+    """Three settings by two scores are four tests, not twice two."""
+    scores = ["EM", "F1"]
+    rows = differences.primary_table(QUESTIONS, {name: {0: name} for name in "ABC"}, scores)
+    assert [(row["score"], row["setting"]) for row in rows] == [(score, name) for score in scores for name in "BC"]
+    ps = [differences.difference(QUESTIONS, "A", row["setting"], row["score"]).p for row in rows]
+    assert [row["p"] for row in rows] == ps
+    order, adjusted, least = sorted(range(4), key=ps.__getitem__), {}, 0.0
+    for place, i in enumerate(order):  # Holm 1979 by hand: the least of 4 times 4, the next times 3 …
+        adjusted[i] = least = max(least, min(1.0, ps[i] * (4 - place)))
+    assert [row["p (Holm)"] for row in rows] == pytest.approx([adjusted[i] for i in range(4)])
+    alone = [row["p (Holm)"] for score in scores for row in differences.primary_table(QUESTIONS, {n: {0: n} for n in "ABC"}, [score])]
+    assert all(one <= all_ for one, all_ in zip(alone, [row["p (Holm)"] for row in rows], strict=True)) and alone != [
+        row["p (Holm)"] for row in rows
+    ]
+
+
+def test_holm_passes_over_what_was_not_tested():
+    rows = [{"p": p, "p (Holm)": None} for p in (0.01, None, 0.04, 0.02)]
+    assert [row["p (Holm)"] for row in differences.corrected(rows)] == pytest.approx([0.03, None, 0.04, 0.04])
+
+
+def test_slices_of_settings_count_all_slices():
+    rows = differences.setting_slices(QUESTIONS, {0: "A"}, {0: "B"})
+    assert [row["p (Holm)"] for row in rows] == significance.holm([row["p"] for row in rows]) and len(rows) > 5
+
+
 def test_sentences_say_what_is_claimed_and_what_it_would_take():
     single, lone = differences.sentences(QUESTIONS, {"x": {0: "A"}, "y": {0: "B"}, "z": {0: "C", 1: "D"}})
     found = differences.difference(QUESTIONS, "A", "B", "F1")

@@ -93,6 +93,23 @@ def test_the_threshold_is_tuned_on_the_held_out_articles_alone(trained):
     assert run.metrics["squad"]["threshold"] == qa.tune(held.rows, answers)
 
 
+def test_each_qa_task_has_a_threshold_of_its_own_answers(config):
+    again = {"again": {"type": "qa", "folder": "squad", "score": "validation", "columns": dict(DATASETS["squad"].columns)}}
+    both = dict(tasks=["squad", "again"], define=again, threshold_articles=["Glacier", "Cork"], max_steps=4, qa_weight=0.5)
+    run, setup = train(config(**both)), prepare(config(**both))
+    model, _ = load_model(run.path / "model")
+    found = {}
+    for task in ("squad", "again"):
+        held = setup.held_out[task]
+        answers = predict(model, task, held, setup.config, "fp32")
+        found[task] = qa.tune(held.rows, answers)
+        assert run.metrics[task]["threshold"] == found[task]
+        scored = predict(model, task, setup.scored[task], setup.config, "fp32")
+        wanted = {row.id: answer.text(row.context, found[task]) for row, answer in zip(setup.scored[task].rows, scored, strict=True)}
+        assert run.answers(task) == wanted
+    assert found["squad"] != found["again"]
+
+
 def test_threshold_articles_are_held_out_of_every_qa_task(config):
     again = {"again": {"type": "qa", "folder": "squad", "score": None, "columns": dict(DATASETS["squad"].columns)}}
     setup = prepare(config(tasks=["squad", "again"], define=again, threshold_articles=["Cork"]))

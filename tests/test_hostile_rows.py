@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, changed
 from hostile import cases, each, ends, refused
 from hostile_data import lines_of, packed
 from hostile_readings import rows_of
@@ -197,6 +197,27 @@ def test_the_manifest_and_the_notebook_count_the_same(config, oddities):
             key = name.partition("/")[0], oddity
             summed[key] = summed.get(key, 0) + n
     assert table == summed
+
+
+def test_odd_rows_are_counted_anew_where_rows_or_lengths_are_others(config, tmp_path):
+    """Not those that were kept of the rows before."""
+    record = {"sentence": "It is.", "label": 1}
+    base = config(data=str(tmp_path), tasks=["cola"], qa_weight=1.0)
+
+    def counted(sentences: list[str], **changes) -> dict:
+        (tmp_path / "cola").mkdir(exist_ok=True)
+        for split, some in {"train": sentences, "validation": ["Is it?", "Why?"]}.items():
+            lines = [json.dumps({**record, "sentence": text}) for text in some]
+            (tmp_path / "cola" / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+        return odd.odd_counts(prepare(changed(base, **changes)))["cola/train"]
+
+    assert counted(["One.", "Two.", "Three."]) == {}
+    assert counted(["One.", "", "Three."]) == {"an empty text": 1}
+    assert counted(["One.", "", ""]) == {"an empty text": 2, "texts of another row": 2}
+    assert counted(["One.", "Two.", "Three."]) == {}
+    long = ["One.", "word " * 50, "Three."]
+    found = [counted(long, max_length=n).get("cut to max_length") for n in (96, 40, 96)]
+    assert found == [None, 1, None]
 
 
 def test_odd_rows_change_no_fingerprint_and_are_counted_once(config, oddities, monkeypatch):

@@ -94,7 +94,7 @@ ALLOWED = {
     "answer_plots": "compare metrics plots slices thresholds",
     "variants": "values",
     "studies": "config paper values variants yamls runs shown",
-    "standing": "config registry runs sources jsons",
+    "standing": "config encoders jsons registry runs sources",
     "worker": "config folders locks runs standing training",
     "engines": "config runs",
     "progress": "runs shown",

@@ -151,6 +151,24 @@ def test_a_heads_first_weights_depend_on_seed_and_task_alone(tiny):
     assert torch.equal(head(one), head(same)) and not torch.equal(head(one), head(other))
 
 
+def test_two_tasks_of_a_type_begin_with_weights_of_their_own(tiny):
+    """And each with the same ones whatever other tasks there are, and in whatever order."""
+    pairs = {"type": "sc", "labels": 2, "names": ["no", "yes"]}
+    specs = {"squad": SPECS["squad"], "again": SPECS["squad"], "cola": pairs, "mrpc": pairs, "swag": SPECS["swag"], "codah": SPECS["swag"]}
+
+    def heads(specs: dict) -> dict[str, torch.Tensor]:
+        model = build_model(Path(tiny), specs, 0.1, 0.3, max_length=64, seed=3)
+        weights = {task: dict(model.heads[task].named_parameters()) for task in specs}
+        return {task: own["qa_outputs.weight" if "qa_outputs.weight" in own else "classifier.weight"] for task, own in weights.items()}
+
+    found = heads(specs)
+    for one, two in (("squad", "again"), ("cola", "mrpc"), ("swag", "codah")):
+        assert found[one].shape == found[two].shape and not torch.equal(found[one], found[two])
+    for task in specs:
+        assert torch.equal(heads({task: specs[task]})[task], found[task])
+    assert all(torch.equal(x, found[task]) for task, x in heads(dict(reversed(specs.items()))).items())
+
+
 def test_dropouts_are_where_they_belong(tiny):
     model, _ = model_of(tiny, encoder_dropout=0.25, head_dropout=0.5)
     rates = {m.p for m in model.encoder.modules() if isinstance(m, torch.nn.Dropout)}

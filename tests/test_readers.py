@@ -16,6 +16,7 @@ from conftest import TEXTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtdnn_kit import readers
 from mtdnn_kit.definitions import PACKED, SUFFIXES
 from mtdnn_kit.readers import READERS, read, suffix_of
 from mtdnn_kit.registry import DATASETS, Dataset
@@ -138,6 +139,23 @@ def test_a_truncated_archive_and_what_is_none_are_said(tmp_path, packed, cut):
     whole.write_bytes(whole.read_bytes()[:-90] if cut else b"one,two,y\na,b,0\n")
     with pytest.raises(DataError, match=rf"train.csv{packed}.*truncated or not (gzip|bz2|xz) .*: copy it again, or drop {packed} from"):
         load("pairs", PAIRS, "train", str(tmp_path))
+
+
+@pytest.mark.parametrize(("place", "rows"), [(0, "1 to 2"), (1, "1 to 2"), (2, "3 to 4"), (5, "5 to 6"), (6, "7 to 7")])
+def test_a_value_that_cannot_be_read_is_said_with_the_rows_of_its_batch(tmp_path, monkeypatch, place, rows):
+    """Parquet comes in batches; rows are counted from the first of the file."""
+    monkeypatch.setattr(readers, "BATCH", 2)
+    dates = pa.array([2**62 if i == place else 0 for i in range(7)], pa.timestamp("us"))  # a year that Python has not
+    pyarrow.parquet.write_table(pa.table({"sentence": list("abcdefg"), "date": dates}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=rf"x: a value of column 'date', timestamp.us., in rows {rows} cannot be read"):
+        list(readers.read(tmp_path / "x.parquet", "x"))
+
+
+def test_rows_of_several_batches_of_parquet_are_the_files_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "BATCH", 3)
+    records = [{"sentence": letter, "label": i} for i, letter in enumerate("abcdefgh")]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(records), tmp_path / "x.parquet")
+    assert list(readers.read(tmp_path / "x.parquet", "x")) == records
 
 
 def test_csv_of_a_spreadsheet_has_a_byte_order_mark_and_other_line_ends(tmp_path):

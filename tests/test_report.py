@@ -4,15 +4,19 @@ import csv
 import gzip
 import json
 import shutil
+import statistics
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
 from scorer import score
+from test_differences import QUESTIONS
 
-from mtdnn_kit import compare, differences, keeping, report, report_tables, study_plots
+from mtdnn_kit import compare, differences, keeping, paper, report, report_tables, seeds, significance, study_plots, thresholds
 from mtdnn_kit.compare import CompareError
+from mtdnn_kit.rows import QARow
 from mtdnn_kit.runs import Run
 from mtdnn_kit.tables import markdown
 
@@ -102,7 +106,7 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
         found = differences.setting_difference(questions, settings["A"], settings["B"], row["score"])
         assert (row["Δ"], row["Δ low"], row["p"]) == (found.difference, found.low, found.p)
         assert f"{row['Δ']:+.1f} [{row['Δ low']:+.1f}, {row['Δ high']:+.1f}]" in sections["Judged by span F1 and no-answer AP"]
-    assert max(row["p"] for row in judged) <= max(row["p (Holm)"] for row in judged)
+    assert [row["p (Holm)"] for row in judged] == significance.holm([row["p"] for row in judged])
     mnli = (Run(SAMPLE / "qa-sc").metrics["mnli"]["accuracy"] + Run(SAMPLE / "qa-mcc-sc").metrics["mnli"]["accuracy"]) / 2
     assert next(line for line in sections["The other tasks"].split("\n") if line.startswith("| B")).endswith(f" {mnli:.1f} |")
     assert "Spread over seeds (standard deviation)" in sections
@@ -125,9 +129,68 @@ def test_thresholds_tell_how_often_nothing_was_answered_and_what_the_best_would_
     own = [runs[name] for name in settings["A"].values()]
     nothing = [entry["null"] - entry["nbest"][0][2] > run.metrics["squad"]["threshold"] for run in own for entry in run.nbest()]
     assert row["nothing answered"] == pytest.approx(100 * sum(nothing) / len(nothing)) and len(nothing) == 2 * 132
-    for name, key in {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0"}.items():
+    kept = {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0", "best F1 here": "best_f1"}
+    for name, key in kept.items():
         assert row[name] == pytest.approx(sum(run.metrics["squad"][key] for run in own) / 2)
-    assert row["best F1 here"] >= sum(run.metrics["squad"]["f1"] for run in own) / 2
+    best = [thresholds.best_threshold(*columns(questions, name))[1] for name in settings["A"].values()]
+    assert row["best F1 here"] == pytest.approx(sum(best) / 2)
+
+
+def columns(questions, name: str) -> tuple[list, list, list]:
+    """F1 of a run's best spans and of nothing, and null − best, question by question."""
+    replies = [q.replies[name] for q in questions]
+    return [r.span_f1 for r in replies], [float(not q.row.answers) for q in questions], [r.diff for r in replies]
+
+
+def test_a_score_that_a_study_is_judged_by_is_tested_once_where_each_setting_has_its_first_seed(tmp_path, runs, questions):
+    """F1 is always among these tests, and is what a study is judged by where it says nothing: not two tests of one difference."""
+    (tmp_path / "study.yaml").write_text(STUDY.replace("scores: [span F1, no-answer AP]\n", ""))
+    keeping.keep_study(tmp_path / "study.yaml", runs, questions, tmp_path / "kept")
+    sections = {part.split("\n")[0].removeprefix("## "): part for part in report.report(tmp_path / "kept", None)}
+    alone = differences.primary_table(questions, {"A": {0: "A seed 0"}, "B": {0: "B seed 0"}}, ["F1"])
+    assert len(alone) == 1 and alone[0]["p (Holm)"] == alone[0]["p"]
+    assert sections["The first seed alone, as if there were no other"].endswith("\n\n" + markdown(alone))
+
+
+def test_other_tasks_scores_are_means_over_all_seeds():
+    mnli, swag = {"accuracy": 50.0}, {"accuracy": 30.0}
+    metrics = {"a": {"mnli": mnli}, "b": {"mnli": {"accuracy": 62.0}}, "c": {"mnli": {"accuracy": 71.0}, "swag": swag}, "d": {}}
+    runs = {name: SimpleNamespace(metrics=one) for name, one in metrics.items()}
+    rows = report_tables.auxiliary_table(runs, {"A": {0: "a", 1: "b", 2: "c"}, "B": {0: "b", 1: "c"}, "C": {0: "d"}})
+    assert [row["mnli accuracy"] for row in rows] == [61.0, 66.5, None]
+    assert [row["swag accuracy"] for row in rows] == [30.0, 30.0, None] and {row["cola matthews"] for row in rows} == {None}
+
+
+def test_the_spread_is_the_standard_deviation_of_seeds_drawn_from_more():
+    settings = {"A": {0: "A", 1: "C", 2: "E"}, "B": {0: "B", 1: "D"}, "one": {0: "F"}}
+    rows = report_tables.spread_table(QUESTIONS, settings)
+    assert [(row["setting"], row["seeds"]) for row in rows] == [("A", 3), ("B", 2)]
+    for row in rows:
+        for wanted in ("EM", "F1", "span F1", "no-answer AP"):
+            values = [differences.value(QUESTIONS, run, wanted) for run in settings[row["setting"]].values()]
+            assert row[f"{wanted} (sd)"] == pytest.approx(statistics.stdev(values)) and statistics.stdev(values) > 0
+
+
+def test_seeds_needed_are_those_for_the_papers_gain_in_that_score():
+    settings = {"QA": {0: "A", 1: "C", 2: "E"}, "QA+SC": {0: "B", 1: "D", 2: "F"}, "mine": {0: "B", 1: "A"}}
+    table, wanted = {"QA": (70.0, 80.0), "QA+SC": (100.0, 60.0)}, []
+    for name, gain in (("EM", 30.0), ("F1", -20.0)):
+        n = seeds.needed(differences.setting_difference(QUESTIONS, settings["QA"], settings["QA+SC"], name), abs(gain)).seeds
+        wanted.append(f"QA+SC, {name} {gain:+.2f}: {n:,}")
+    assert report_tables.paper_needs(QUESTIONS, settings, table) == wanted
+
+
+def test_the_papers_examples_are_counted_over_all_seeds_of_each_setting():
+    example = paper.EXAMPLES[0]
+    context = f"By then {example.gold} had the ruined city and Roussel."
+    start = context.index(example.gold)
+    row = QARow("x", example.title, context, " ".join(example.words) + "?", ((start, example.gold),))
+    right = compare.reply(row, [(start, start + len(example.gold), 0.9)], -1.0, 0.0, 0.1)
+    silent, wrong = compare.reply(row, [(0, 2, 0.2)], 1.0, 0.0, 0.8), compare.reply(row, [(0, 2, 0.9)], -1.0, 0.0, 0.1)
+    asked = [compare.Question(row, {"a0": right, "a1": silent, "a2": right, "b0": wrong, "b1": wrong})]
+    one, two = report_tables.example_table(asked, {"A": {0: "a0", 1: "a1", 2: "a2"}, "B": {0: "b0", 1: "b1"}})
+    assert (one["example"], one["setting"], one["answers"], one["best span F1"]) == (example.gold, "A", "2 × right, 1 × nothing", 100)
+    assert (two["setting"], two["answers"], two["best span F1"], two["the paper"]) == ("B", "2 × elsewhere", 0, example.says)
 
 
 def test_slices_of_settings_are_those_of_runs_where_each_has_one_seed(questions):
@@ -145,6 +208,7 @@ def test_slices_of_settings_are_those_of_runs_where_each_has_one_seed(questions)
         (lambda folder: (folder / "spans.csv.gz").write_bytes(b"no gzip"), "no study is kept there"),
         (lambda folder: (folder / "runs.json").write_text("[]"), "no study is kept there"),
         (lambda folder: (folder / "runs.json").write_text('{"A seed 0": "runs/a-seed-0"}'), "columns are not those of the runs"),
+        (lambda folder: (folder / "runs.json").write_text(turned(folder)), "columns are not those of the runs"),
         (lambda folder: rewrite(folder, lambda lines: lines[:-1]), "131 questions where metrics.json says .132"),
         (lambda folder: rewrite(folder, lambda lines: [*lines, lines[-1]]), "133 questions where"),
         (
@@ -158,6 +222,11 @@ def test_damage_is_named(copy, damage, said):
     damage(copy)
     with pytest.raises(CompareError, match=said):
         keeping.open_study(copy)
+
+
+def turned(folder: Path) -> str:
+    """runs.json with its runs in another order: each would be given the next one's spans."""
+    return json.dumps(dict(reversed(json.loads((folder / "runs.json").read_text()).items())))
 
 
 def rewrite(folder: Path, change) -> None:

@@ -36,6 +36,13 @@ def test_weights_share_the_rest_by_dataset_or_by_group():
     assert weights("weighted", [10], ["qa"], 1.0, "dataset") == pytest.approx([1.0])
 
 
+def test_the_main_tasks_own_type_is_no_group_among_the_others():
+    """Of the rest of the weight, each type of the other tasks has the same, whatever type the main task has."""
+    assert weights("weighted", [9] * 4, ["qa", "qa", "sc", "mcc"], 0.7, "group") == pytest.approx([0.7, 0.1, 0.1, 0.1])
+    assert weights("weighted", [9] * 4, ["sc", "sc", "sc", "mcc"], 0.4, "group") == pytest.approx([0.4, 0.15, 0.15, 0.3])
+    assert weights("weighted", [9] * 3, ["mcc", "mcc", "mcc"], 0.5, "group") == pytest.approx([0.5, 0.25, 0.25])
+
+
 @pytest.mark.parametrize("sharing", ["dataset", "group"])
 def test_12_draws_fit_their_weights(sharing):
     """χ² on a stream of fixed length, drawn before the stopping rule cuts it."""

@@ -237,6 +237,14 @@ def test_what_is_needed_by_cohens_tables():
     assert needed(nothing, 0.1) == type(needed(nothing, 0.1))(2, 2)
 
 
+@pytest.mark.parametrize("n_seeds", [(3, 9), (9, 3)])
+def test_passages_needed_are_reckoned_with_the_smaller_number_of_seeds(n_seeds):
+    """What the settings with few seeds leave open, no seed of the other can say."""
+    uneven = dataclasses.replace(ESTIMATED, paired=False, n_seeds=n_seeds)
+    few, many = (needed(dataclasses.replace(uneven, n_seeds=(n, n)), 2.0) for n in (3, 9))
+    assert needed(uneven, 2.0) == few and few.seeds == many.seeds and few.passages > many.passages
+
+
 def test_where_the_other_source_is_too_much_no_number_is_enough():
     """0.3 points: passages alone leave a standard error of √(20 / 300) = 0.26; 6 seeds alone √(0.5 / 6) = 0.29."""
     assert needed(ESTIMATED, 0.3) == type(needed(ESTIMATED, 0.3))(None, None)

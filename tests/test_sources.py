@@ -1,11 +1,14 @@
 """Rows: from where, checked how, and what is said of those that cannot be right."""
 
+import dataclasses
 import gzip
 import json
+import typing
 
 import pytest
 from conftest import ROOT
 
+from mtdnn_kit import sources
 from mtdnn_kit.config import from_file
 from mtdnn_kit.registry import DATASETS, Dataset
 from mtdnn_kit.rows import DataError, QARow
@@ -126,6 +129,37 @@ def test_a_fingerprint_is_that_of_the_rows_wherever_they_are(tmp_path):
     assert str(tmp_path.parent) not in first.origin and first.origin.endswith("squad/train.jsonl")
 
 
+TWICE = changed(QA, context="In the Alps, it rises in the Alps.", answers={"text": ["the Alps"], "answer_start": [3]})
+OTHERS = [
+    ("squad", TWICE, changed(TWICE, answers={"text": ["the Alps"], "answer_start": [25]})),  # the same text at another place
+    ("squad", TWICE, changed(TWICE, answers={"text": ["Alps"], "answer_start": [7]})),
+    ("squad", TWICE, changed(TWICE, answers={"text": ["the Alps"] * 2, "answer_start": [3, 25]})),
+    ("squad", TWICE, changed(TWICE, answers={"text": [], "answer_start": []})),
+    ("squad", TWICE, changed(TWICE, title="Rhone")),
+    ("cola", SC, changed(SC, label=0)),
+    ("mrpc", {"sentence1": "a", "sentence2": "b", "label": 1, "idx": 0}, {"sentence1": "a", "sentence2": "b", "label": 0, "idx": 0}),
+    ("swag", MCC, changed(MCC, label=0)),
+]
+
+
+@pytest.mark.parametrize(("task", "one", "other"), OTHERS)
+def test_a_changed_answer_and_a_changed_label_change_the_fingerprint(tmp_path, task, one, other):
+    """Of all rows, and of the side of a cut that has it, whose other side stays as it was."""
+    texts = {"squad": ("id", "context"), "cola": ("sentence",), "mrpc": ("sentence1",), "swag": ("sent1",)}[task]
+    fill = [{**one, **{name: f"{one[name]} {i}" for name in texts}} for i in range(9)]
+    cut = dataclasses.replace(DATASETS[task], validation_ratio=0.5, score="validation")
+
+    def fingerprints(record: dict) -> tuple[str, ...]:
+        folder = put(tmp_path, task, *fill[:4], record, *fill[4:])
+        whole, *sides = load(task, DATASETS[task], "train", folder), load(task, cut, "train", folder), load(task, cut, "validation", folder)
+        assert len(whole) == 10 == sum(map(len, sides)) and all(map(len, sides))
+        return whole.fingerprint, *(side.fingerprint for side in sides)
+
+    before, after = fingerprints(one), fingerprints(other)
+    assert fingerprints(one) == before and before[0] != after[0]
+    assert [a != b for a, b in zip(before[1:], after[1:], strict=True)].count(True) == 1
+
+
 @pytest.mark.parametrize(("task", "least"), [("squad", 650), ("swag", 150), ("cola", 300), ("mrpc", 160), ("mnli", 200)])
 def test_the_sample_is_there_for_the_papers_five(task, least):
     dataset = DATASETS[task]
@@ -191,6 +225,23 @@ def official(monkeypatch, others: int = 5795) -> None:
     rows[100:100] = [changed(QA, id=f"o{i}") for i in range(others)]
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *a, **k: None)
     monkeypatch.setattr("datasets.load_dataset", lambda name, config, split: datasets.Dataset.from_list(rows))
+
+
+def test_rows_of_the_hub_are_those_of_its_files_as_they_are_now(monkeypatch, tmp_path):
+    """Not what was kept of files that it has replaced since."""
+
+    class Records(list):
+        cache_files: typing.ClassVar = [{"filename": str(tmp_path / "data.arrow")}]  # as the hub's client names them
+
+    def loaded(label: int):
+        records = Records(changed(SC, label=label if i == 2 else 1) for i in range(4))
+        (tmp_path / "data.arrow").write_text(repr(list(records)))
+        monkeypatch.setattr(sources, "from_hub", lambda *of: records)
+        return load("cola", DATASETS["cola"], "train", "hub")
+
+    one, other = loaded(1), loaded(0)
+    assert [[row.label for row in found.rows] for found in (one, other)] == [[1, 1, 1, 1], [1, 1, 0, 1]]
+    assert one.fingerprint != other.fingerprint and loaded(1).fingerprint == one.fingerprint
 
 
 def test_the_hubs_dev_set_is_cut_in_two(monkeypatch):

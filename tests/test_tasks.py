@@ -5,14 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import plain_token_span, plain_windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from mtdnn_kit.config import Config
+from mtdnn_kit.decoding import no_spans
 from mtdnn_kit.registry import DATASETS
 from mtdnn_kit.rows import MCCRow, QARow, SCRow
-from mtdnn_kit.spans import NULL
+from mtdnn_kit.spans import NULL, tokenize
 from mtdnn_kit.tasks import labels, mcc, qa, sc
 from mtdnn_kit.tasks.answers import Answers
 
@@ -55,6 +57,56 @@ def test_1_windows_that_hold_the_whole_answer_are_labelled_with_it_and_the_other
     for i in set(positions) - set(held):
         starts = made.window(i).starts
         assert made.table[i, 0] == 1 or not (starts == second).any()
+
+
+PASSAGES = (CONTEXT, CONTEXT[40:], "Bees dance.", CONTEXT[:150])
+ASKED = [  # passage, question, answer
+    (0, "Who?", "Karl von Frisch"), (2, "Who dances, then?", "Bees"), (1, "When?", "1973"), (0, "What?", ""), (3, "Why is it so?", ""),
+    (2, "Bees do what?", "dance"), (1, "Which prize was it?", "Nobel Prize"), (0, "Since when?", "1940s"), (3, "Of?", "the bees"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("questions", "passages"), [(1, 1), (2, 1), (2, 3), (4, 2), (8192, 256)])
+def test_1_questions_and_passages_read_in_blocks_are_those_read_one_by_one(tokenizer, monkeypatch, questions, passages):
+    """Windows belong to their own question, and answers are labelled, in whatever block they are: by a plain reading of each question."""
+    monkeypatch.setattr(qa, "ROWS", questions)
+    monkeypatch.setattr(qa, "TEXTS", passages)
+    rows = [
+        row(PASSAGES[which], asked, [(PASSAGES[which].rindex(text), text)] if text else [], f"q{i}")
+        for i, (which, asked, text) in enumerate(ASKED)
+    ]
+    made, wanted = features(tokenizer, *rows), []
+    for number, one in enumerate(rows):
+        tokens, words = tokenize(tokenizer, [one.context])[0], tokenizer(one.question, add_special_tokens=False)["input_ids"]
+        span = plain_token_span(tokens, one.answers[0][0], one.answers[0][0] + len(one.answers[0][1])) if one.answers else None
+        for a, b in plain_windows(len(tokens.ids), 48 - 3 - len(words), 10):
+            inside, first = span is not None and a <= span[0] and span[1] < b, 2 + len(words)
+            wanted.append([number, a, b, *([span[0] - a + first, span[1] - a + first] if inside else [NULL, NULL])])
+        assert made.questions[number].tolist() == words
+    assert made.table.tolist() == wanted and len(wanted) == 14 and sum(line[3:] != [NULL, NULL] for line in wanted) == 7
+    ids = made.collate(np.arange(len(wanted))).inputs["input_ids"]
+    for item, (number, a, b, *_) in enumerate(wanted):
+        tokens = tokenize(tokenizer, [rows[number].context])[0].ids[a:b].tolist()
+        assert ids[item, : made.lengths[item]].tolist() == [101, *made.questions[number].tolist(), 102, *tokens, 102]
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 4096])
+def test_sequences_made_in_blocks_are_those_made_one_by_one(tokenizer, monkeypatch, block):
+    monkeypatch.setattr(sc, "BLOCK", block)
+    texts = ["Bees dance.", "He won a prize in 1973.", "", "Why?", "The dance of the bees", "It is so.", "1940s"]
+    for rows in ([SCRow(i, a, None, 0) for i, a in enumerate(texts)], [SCRow(i, a, texts[-i], 0) for i, a in enumerate(texts)]):
+        made = sc.features(rows, DATASETS["cola"], tokenizer, Config(**SMALL))
+        own = [tokenizer([one.first], None if one.second is None else [one.second]) for one in rows]
+        assert [ids.tolist() for ids in made.ids] == [one["input_ids"][0] for one in own]
+        assert [types.tolist() for types in made.type_ids] == [one["token_type_ids"][0] for one in own]
+    rows = [MCCRow(i, texts[0], "It", (texts[i], texts[-i - 1], "x"), i % 3) for i in range(5)]
+    made = mcc.features(rows, DATASETS["swag"], tokenizer, Config(**SMALL))
+    own = [[tokenizer(one.context, f"It {choice}".strip())["input_ids"] for choice in one.choices] for one in rows]
+    assert [ids.tolist() for ids in made.ids] == [ids for some in own for ids in some]
+    batch = made.collate(np.array([3, 1])).inputs
+    for place, number in enumerate((3, 1)):
+        for c, ids in enumerate(own[number]):
+            assert batch["input_ids"][place, c].tolist()[: len(ids)] == ids and batch["attention_mask"][place, c].sum() == len(ids)
 
 
 def test_a_batch_is_what_the_tokenizer_would_make(tokenizer):
@@ -135,6 +187,23 @@ def test_8_the_denominator_is_questions_not_windows(tokenizer):
     assert len(made.lengths) > 2
     answers = read(made, lambda i: np.zeros((made.lengths[i], 2)))
     assert qa.scores(rows, answers, 0.0)["n"] == len(answers) == 2
+
+
+def test_6_the_threshold_is_tuned_for_f1_and_not_for_em():
+    """Two answers that are half right are worth nothing to EM, so it would rather not give them."""
+    said = [("Karl von Frisch", -2.0, True), ("Karl", -1.0, False), ("von Frisch", 0.0, True), ("von Frisch", 0.5, True)]
+    said.append(("in", 1.0, False))
+    rows = [row(answers=[(0, "Karl von Frisch")] if answerable else [], name=str(i)) for i, (_, _, answerable) in enumerate(said)]
+    best, diffs = no_spans(len(said), 1), [diff for _, diff, _ in said]
+    best.start[:, 0] = [CONTEXT.index(text) for text, *_ in said]
+    best.end[:, 0], best.score[:, 0] = [CONTEXT.index(text) + len(text) for text, *_ in said], 0
+    answers = Answers([one.id for one in rows], np.array(diffs, np.float32), best, np.ones(len(said), int))
+    found = {level: qa.scores(rows, answers, level) for level in diffs}
+    assert {level: (scores["em"], scores["f1"]) for level, scores in found.items()} == {
+        -2.0: (60, 60), -1.0: (40, 40), 0.0: (40, pytest.approx(56)), 0.5: (40, pytest.approx(72)), 1.0: (20, pytest.approx(52)),
+    }  # fmt: skip
+    assert qa.tune(rows, answers) == 0.5 == max(diffs, key=lambda level: found[level]["f1"])
+    assert (found[0.5]["best_f1_threshold"], found[0.5]["best_em_threshold"]) == (0.5, -2.0)
 
 
 def test_scores_that_are_no_numbers_are_refused_with_the_question(tokenizer):

@@ -135,6 +135,21 @@ def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
         train(Config(**{**finished.config, "resume": True, "encoder_dropout": 0.2}))
 
 
+def test_a_run_goes_on_with_the_rows_of_no_other_file(config):
+    """Of each split that it began with, those that it scores, too."""
+    small = config(tasks=["squad", "cola"], max_steps=2, checkpoint_every=1)
+    run = train(small)
+    kept = {**run.manifest, "status": "running"}
+    for name in ("squad/train", "squad/validation", "cola/train", "cola/validation"):
+        data = {**kept["data"], name: {**kept["data"][name], "fingerprint": "0"}}
+        (run.path / "manifest.json").write_text(json.dumps({**kept, "data": data}))
+        with pytest.raises(ConfigError, match=f"data: the rows of {name} are not those that the run in .* began with"):
+            train(changed(small, resume=True))
+    assert kept["data"].keys() == {f"{task}/{split}" for task in ("squad", "cola") for split in ("train", "validation")}
+    (run.path / "manifest.json").write_text(json.dumps(kept))
+    assert train(changed(small, resume=True)).finished
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_15_the_same_seed_gives_the_same_run_in_any_process(config, tmp_path, precision, python):
     """Once here, after other use of the random generators, and once in a process of its own."""
