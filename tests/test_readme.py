@@ -93,30 +93,29 @@ def test_the_commands(copy):
     assert (copy / "runs" / "demo" / "qa" / "02_train.ipynb").exists()
 
 
-def python(copy: Path, code: str) -> str:
+def printed(start: list[str], copy: Path, code: str) -> str:
     """Runs a block of Python, its last line printed; what it printed."""
     lines = code.splitlines()
     program = "\n".join([*lines[:-1], f"print({lines[-1]})"])
-    command = [".venv/bin/python", "-c", program]
-    return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=True).stdout
+    return subprocess.run([*start, "-c", program], cwd=copy, capture_output=True, text=True, check=True).stdout
 
 
-def test_the_python(copy):
+def test_the_python(copy, python):
     training, differing, exploring, importing, leaving = (block for kind, block in BLOCKS if kind == "python")
     assert 'run_dir="runs/other")' in training
-    python(copy, training.replace('run_dir="runs/other")', 'run_dir="runs/other", train_limit=40)'))
-    assert "nothing is claimed beyond these two models" in python(copy, differing)
-    static = python(copy, exploring.replace("runs/demo/", "results/sample/"))  # no front end: the first disagreements as HTML
+    printed(python, copy, training.replace('run_dir="runs/other")', 'run_dir="runs/other", train_limit=40)'))
+    assert "nothing is claimed beyond these two models" in printed(python, copy, differing)
+    static = printed(python, copy, exploring.replace("runs/demo/", "results/sample/"))  # no front end: the first disagreements as HTML
     assert static.count("<table") == 6 and "QA+MCC+SC" in static
     code, hub = importing.strip().rsplit("\n", 1)
     assert hub.startswith('import_run("deepset/'), "needs the hub: an exported model stands in for it in test_imports"
     rows = map(json.loads, (copy / "mtdnn_kit/sample/squad/validation.jsonl").read_text().splitlines())
     (copy / "theirs").mkdir()
     (copy / "theirs" / "predictions.json").write_text(json.dumps({row["id"]: "" for row in rows}))
-    assert "finished" in python(copy, code.replace('data="my/folder"', 'data="sample"'))
+    assert "finished" in printed(python, copy, code.replace('data="my/folder"', 'data="sample"'))
     shutil.rmtree(copy / "runs" / "theirs")
     leaving = leaving.strip().replace("runs/demo/qa-mcc-sc", "runs/other")
-    assert python(copy, leaving).strip() == str(copy / "runs" / "other" / "export" / "squad")
+    assert printed(python, copy, leaving).strip() == str(copy / "runs" / "other" / "export" / "squad")
 
 
 def test_the_parameter_files(tmp_path):

@@ -169,7 +169,7 @@ def test_a_preempted_process_writes_its_checkpoint_and_ends_by_sigterm(tiny, tmp
 def test_a_kernel_that_is_killed_or_interrupted_under_papermill_is_named_and_its_run_goes_on(tiny, tmp_path, monkeypatch, warm_kernels):
     """A study's worker, its papermill and its kernel are the real ones: killed, then stopped with the study, then left in peace."""
     monkeypatch.setattr(engines, "BEAT", 0.02)
-    notebook, many = ROOT / "notebooks" / "02_train.ipynb", dict(tasks=["cola"], max_steps=80, log_every=1, eval_limit=6)
+    notebook, many = ROOT / "notebooks" / "02_train.ipynb", dict(tasks=["cola"], max_steps=40, log_every=1, eval_limit=6)
     config = Config(**{**SMALL, "qa_weight": 1.0, "encoder": tiny, **many, "checkpoint_every": 5, "run_dir": str(tmp_path / "run")})
     job = engines.Job("mine", config, str(notebook), str(ROOT), {"code": code(notebook)})
     run, children, why = Run(config.run_dir), [], {}

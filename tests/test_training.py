@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections import Counter
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -91,13 +92,24 @@ def test_the_loss_falls(config):
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tiny, tmp_path_factory):
+    """undisturbed(optimizer, precision): a run of 12 steps to compare with, made once; dropout is on."""
+
+    @cache
+    def make(optimizer: str, precision: str) -> Run:
+        small = dict(encoder=tiny, batch_size=4, max_steps=12, max_length=96, overlap=10, device="cpu", threads=1, eval_limit=6)
+        more = dict(log_every=3, qa_weight=0.5, checkpoint_every=4, optimizer=optimizer, precision=precision)
+        return train(Config(run_dir=str(tmp_path_factory.mktemp("undisturbed") / "run"), **small, **more))
+
+    return make
+
+
 @pytest.mark.parametrize("stop", [1, 5, 8, 11])
 @pytest.mark.parametrize(("optimizer", "precision"), [("adamax", "fp32"), ("adamw", "fp32"), ("adamax", "bf16")])
-def test_10_stop_at_any_step_and_resume_bit_for_bit(config, tmp_path, monkeypatch, stop, optimizer, precision):
-    """Killed after any step, checkpoint or none: the same batches, rates, losses and weights. Dropout is on."""
-    changes = dict(optimizer=optimizer, precision=precision, max_steps=12, qa_weight=0.5, checkpoint_every=4)
-    whole = config(run_dir=str(tmp_path / "whole"), **changes)
-    reference = train(whole)
+def test_10_stop_at_any_step_and_resume_bit_for_bit(undisturbed, tmp_path, monkeypatch, stop, optimizer, precision):
+    """Killed after any step, checkpoint or none: the same batches, rates, losses and weights."""
+    reference = undisturbed(optimizer, precision)
     add = Recorder.add
 
     def until(self, step, *figures):
@@ -105,7 +117,7 @@ def test_10_stop_at_any_step_and_resume_bit_for_bit(config, tmp_path, monkeypatc
         if step + 1 == stop:
             raise Stopped
 
-    broken = changed(whole, run_dir=str(tmp_path / "broken"))
+    broken = Config(**{**reference.config, "run_dir": str(tmp_path / "broken")})
     with monkeypatch.context() as patched, pytest.raises(Stopped):
         patched.setattr(Recorder, "add", until)
         train(broken)
