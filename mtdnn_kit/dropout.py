@@ -1,10 +1,11 @@
-"""Dropout on a processor, in the layers and in the attention, at a small part of what torch's own costs there.
+"""Dropout on a processor, in the layers and in the attention, and the attention of a training in bf16, cheaper than torch's own.
 
 Torch draws a number for every element, one after the other, and turns it into a mask in several slow passes; with dropout in the attention
 (12 heads × T × T numbers a window) most of a training step went into that (benchmarks/README.md). Here one random word of 64 bits serves
 four elements, whole-number operations make the mask of it, and windows go through the attention a few at a time, so that their scores stay
-in the cache. On a GPU everything is torch's own. Nothing here knows models, tasks or steps: numbers come from torch's generator, which
-whoever trains has seeded.
+in the cache. The same attention serves a training in bf16 without dropout, where the gradient of torch's own takes five times as long
+as its value; in fp32 torch's own is the faster one. On a GPU everything is torch's own. Nothing here knows models, tasks or steps:
+numbers come from torch's generator, which whoever trains has seeded.
 """
 
 import math
@@ -50,12 +51,13 @@ def attention(
 ) -> tuple[Tensor, None]:
     """transformers' interface: query, key, value [B, heads, T, D], mask bool or added, [B or 1, 1, 1 or T, T] → [B, T, heads, D], None.
 
-    With dropout on a processor softmax(QKᵀ · scaling) V with `keep`; everything else goes to torch (`sdpa`).
+    On a processor, with dropout or in a training in bf16, softmax(QKᵀ · scaling) V with `keep`; everything else goes to torch (`sdpa`).
     """
+    ours = dropout or (query.requires_grad and query.dtype == torch.bfloat16)
     causal = options.get("is_causal")
     causal = attention_mask is None and (getattr(module, "is_causal", True) if causal is None else causal)  # as transformers takes it
     plain = key.shape[1] == query.shape[1] and options.get("position_bias") is None and not causal
-    if not dropout or query.device.type != "cpu" or not plain:
+    if not ours or query.device.type != "cpu" or not plain:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, **options)
     scaling = options.get("scaling") or query.shape[-1] ** -0.5
     windows = max(1, CACHE // (query[0, ..., 0].numel() * key.shape[2] * query.element_size()))
@@ -75,6 +77,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, dro
     """Attention of some windows, query already scaled: [B, heads, T, D]."""
     scores = query @ key.transpose(2, 3)
     weights = torch.softmax(scores if added is None else scores.add_(added), dim=-1)
+    if not dropout:
+        return weights @ value
     mask, factor = keep(weights.shape, dropout, weights.dtype)
     return (weights * mask) @ (value * factor)
 

@@ -17,6 +17,7 @@ from mtdnn_kit.runs import Run
 from mtdnn_kit.shown import duration
 
 POINTS = 400  # of a curve, at most
+LAST = 5  # losses of which the mean is told
 
 
 @dataclass
@@ -34,6 +35,7 @@ class State:
     error: str = ""
     losses: list[tuple[float, float]] = field(default_factory=list)
     main: str = ""  # the main task
+    seconds: float = 0.0  # that the steps since `before` took, without what came before the first
     place: tuple[int, int] = (0, 0)  # the log's file and how far it was read
 
     def look(self, run: Run) -> None:
@@ -46,6 +48,8 @@ class State:
             self.main, self.total = next(iter(draws)), run.manifest["steps"]
         with open(log, "rb") as file:
             number, size = log.stat().st_ino, log.stat().st_size
+            took = log.stat().st_mtime - manifest.stat().st_mtime  # the manifest is written before the first step, and again at the end
+            self.seconds = took if took > 0 else self.seconds
             if self.place[0] != number or size < self.place[1]:  # a run that goes on writes its log anew
                 self.losses, self.place = [], (number, 0)
             file.seek(self.place[1])
@@ -57,6 +61,14 @@ class State:
         while len(self.losses) > POINTS:
             pairs = zip(self.losses[::2], self.losses[1::2], strict=False)
             self.losses = [((a + b) / 2, (c + d) / 2) for (a, c), (b, d) in pairs]
+
+    def __str__(self) -> str:
+        made = self.steps - self.before
+        if self.total is None or made <= 0:
+            return "preparing"
+        loss = f", {self.main} loss {sum(x for _, x in self.losses[-LAST:]) / len(self.losses[-LAST:]):.3f}" if self.losses else ""
+        left = self.seconds / made * (self.total - self.steps)
+        return f"step {self.steps:,} of {self.total:,}{loss}, {f'{duration(left)} left' if self.steps < self.total else 'scoring'}"
 
 
 class Progress:
@@ -130,9 +142,10 @@ def _notebook_output() -> Any:
 
 
 class Bars:
-    """The runs of a study, for `run_study(…, watch=…)`: a line for each that has ended, and one when a run has begun or ended.
+    """The runs of a study, for `run_study(…, watch=…)`: where each that is at work is, and a line for each that has ended.
 
-    In a terminal a bar of all runs, and one of each that is at work.
+    In a terminal a bar of all runs, and one of each that is at work. In a log file a line when a run begins, with its first steps, then
+    with each tenth of the way; and one of all runs when one has begun or ended.
     """
 
     def __init__(self) -> None:
@@ -140,14 +153,15 @@ class Bars:
         self.all: Any = None  # the bar of all runs, once there is one
         self.bars: dict[str, tqdm] = {}
         self.told: set[str] = set()
+        self.tenths: dict[str, int] = {}  # how far a run was when its last line was written; -1: before its first steps
         self.shown: list[str] = []
 
     def __call__(self, progress: Progress) -> None:
         if self.terminal and self.all is None:
             self.all = tqdm(total=len(progress.states), unit="run", bar_format="{desc} |{bar:20}|")
         for state in progress.states:
-            if state.status == "running" and self.terminal:
-                self._move(state)
+            if state.status == "running":
+                (self._move if self.terminal else self._log)(state)
             elif state.status in ("done", "failed") and state.name not in self.told:
                 self.told.add(state.name)
                 if state.name in self.bars:
@@ -161,6 +175,12 @@ class Bars:
         else:
             print(line, file=sys.stderr, flush=True)
 
+    def _log(self, state: State) -> None:
+        tenth = 10 * state.steps // state.total if state.total and state.steps > state.before else -1
+        if self.tenths.get(state.name) != tenth:
+            self.tenths[state.name] = tenth
+            self._say(f"{state.name}: {state}")
+
     def _summarize(self, progress: Progress) -> None:
         now, before = [state.status for state in progress.states], self.shown
         self.shown = now
@@ -173,8 +193,7 @@ class Bars:
 
     def _move(self, state: State) -> None:
         if state.name not in self.bars:
-            self.bars[state.name] = tqdm(desc=state.name, unit="step", leave=False)
+            self.bars[state.name] = tqdm(leave=False, bar_format="{desc} |{bar:20}|")
         bar = self.bars[state.name]
-        if (bar.n, bar.total) != (state.steps, state.total):
-            bar.n, bar.total = state.steps, state.total
-            bar.refresh()
+        bar.n, bar.total = state.steps, state.total or 1
+        bar.set_description_str(f"{state.name}: {state}")

@@ -71,6 +71,27 @@ def test_attention_with_a_rate_that_rounds_to_nothing_is_torchs(mask):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_training_in_bf16_without_dropout_has_attention_in_pieces_and_its_right_gradients(padded, monkeypatch):
+    """Against torch's own in fp32, within what eight bits tell. Torch's own serves fp32, and where nothing trains."""
+    length = int((CACHE / 2 / 2 / 2) ** 0.5)  # two windows a piece
+    exact = [x.detach().bfloat16().float().requires_grad_() for x in parts(3, length)]
+    rounded = [x.detach().bfloat16().requires_grad_() for x in exact]
+    mask = (torch.arange(length)[None] < torch.tensor([length, 40, 7])[:, None])[:, None, None] if padded else None
+    wanted = nn.functional.scaled_dot_product_attention(*exact, mask, scale=0.3).transpose(1, 2)
+    asked = []
+    monkeypatch.setattr("mtdnn_kit.dropout.sdpa_attention_forward", lambda *_, **__: asked.append(1) or (wanted, None))
+    mine = attention(ENCODER, *rounded, mask, scaling=0.3)[0]
+    assert mine.dtype == torch.bfloat16 and not asked
+    torch.testing.assert_close(mine.float(), wanted, rtol=0.02, atol=0.02)
+    gradients = (torch.autograd.grad(out.float().square().sum(), given) for out, given in ((mine, rounded), (wanted, exact)))
+    for a, b in zip(*gradients, strict=True):
+        assert (a.float() - b).norm() < 0.02 * b.norm()
+    attention(ENCODER, *exact, mask, scaling=0.3)
+    attention(ENCODER, *(x.detach() for x in rounded), mask, scaling=0.3)
+    assert len(asked) == 2
+
+
 def test_attention_drops_weights_and_keeps_their_mean():
     q, k, v = (x.detach() for x in parts(1, 16))
     torch.manual_seed(1)

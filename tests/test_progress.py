@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import json
 import logging
 import os
 import pty
@@ -15,7 +16,8 @@ import papermill
 import pytest
 from conftest import ROOT
 
-from mtdnn_kit.progress import Bars, Progress, TrainingBar
+from mtdnn_kit import Run
+from mtdnn_kit.progress import Bars, Progress, State, TrainingBar
 
 MOVES = """
 from mtdnn_kit.progress import TrainingBar
@@ -95,27 +97,92 @@ def study() -> Progress:
 
 
 def acted(progress: Progress, bars: Bars) -> None:
-    """Both runs go through their steps; the second fails."""
+    """Both runs go through their steps, two seconds each; the second fails."""
     for state, end in zip(progress.states, ("done", "failed"), strict=True):
-        state.status = "running"
-        for state.steps in range(0, 21, 5):
+        state.status, state.main = "running", "squad"
+        for state.steps in range(0, 21):
+            state.seconds, state.losses = 2.0 * state.steps, [(n, 6 - n / 10) for n in range(1, state.steps + 1)]
             bars(progress)
         state.status, state.error = end, "" if end == "done" else "cell 10: out of memory"
         bars(progress)
 
 
-def test_a_study_in_a_log_file_has_a_line_when_a_run_begins_or_ends(study, capsys):
+def test_a_study_in_a_log_file_says_where_each_run_is_from_its_first_steps_on(study, capsys):
+    """Preparing, the first steps, then each tenth of the way; the loss is the mean of the last five."""
     acted(study, Bars())
     written = capsys.readouterr().err
-    lines = [line.partition(" left")[0].rpartition(", 0:0")[0] or line for line in written.splitlines()]
+    lines = [line.partition(", 0:0")[0] if " of 2 done" in line else line for line in written.splitlines()]
+    steps = ["1", *map(str, range(2, 21, 2))]
+    losses = ["5.900", "5.850", "5.750", *(f"{6.2 - n / 10:.3f}" for n in range(6, 21, 2))]
+    left = ["0:38 left", *(f"0:{40 - 2 * n:02} left" for n in range(2, 20, 2)), "scoring"]
+    told = [f"step {n} of 20, squad loss {x}, {rest}" for n, x, rest in zip(steps, losses, left, strict=True)]
     assert "\r" not in written and lines == [
+        "QA: preparing",
         "0 of 2 done, 1 running, 1 waiting",
+        *(f"QA: {line}" for line in told),
         "QA: done, 20 steps",
         "1 of 2 done, 1 waiting",
+        "QA+SC: preparing",
         "1 of 2 done, 1 running",
+        *(f"QA+SC: {line}" for line in told),
         "QA+SC: failed: cell 10: out of memory",
         "1 of 2 done, 1 failed",
     ]
+
+
+def test_a_long_run_has_some_ten_lines_in_a_log_file(capsys):
+    bars, progress = Bars(), Progress(["QA"])
+    (state,) = progress.states
+    state.status, state.total = "running", 100_000
+    for state.steps in range(0, 100_001, 10):
+        bars(progress)
+    assert len(capsys.readouterr().err.splitlines()) == 13, "all runs, preparing, the first steps, each tenth"
+
+
+ACTED = """
+import sys
+sys.path.insert(0, "tests")
+from test_progress import acted
+from mtdnn_kit.progress import Bars, Progress
+progress = Progress(["QA", "QA+SC"])
+for state in progress.states:
+    state.total = 20
+acted(progress, Bars())
+"""
+
+
+def test_a_study_in_a_terminal_has_a_bar_with_step_loss_and_time_left_for_each_run_at_work():
+    written = in_a_terminal(ACTED)
+    for name in ("QA", "QA+SC"):
+        assert f"{name}: preparing |" in written
+        assert f"{name}: step 1 of 20, squad loss 5.900, 0:38 left |" in written
+        assert f"{name}: step 10 of 20, squad loss 5.200, 0:20 left |██████████          |" in written
+
+
+def logged(folder, steps: range, of: int, began: float, now: float, status: str = "running") -> Run:
+    """A run's folder as `train` leaves it on the way."""
+    (folder / "manifest.json").write_text(json.dumps({"status": status, "draws": {"squad": of}, "steps": of}))
+    os.utime(folder / "manifest.json", (began, began))
+    records = [json.dumps({"step": n, "task": "squad", "loss": 2.0}) + "\n" for n in steps]
+    (folder / "log.jsonl").write_text("".join(records))
+    os.utime(folder / "log.jsonl", (now, now))
+    return Run(folder)
+
+
+def test_the_time_left_is_reckoned_with_the_steps_alone_and_of_a_run_that_goes_on_with_those_of_today(tmp_path):
+    state = State("QA", "running")
+    assert str(state) == "preparing"
+    state.look(logged(tmp_path, range(1, 11), 40, 1000, 1005))
+    assert str(state) == "step 10 of 40, squad loss 2.000, 0:15 left", "half a second a step"
+    state.look(logged(tmp_path, range(1, 41), 40, 1030, 1020, "finished"))
+    assert str(state) == "step 40 of 40, squad loss 2.000, scoring", "the manifest is younger than the log"
+    gone = State("QA", "running")
+    gone.look(logged(tmp_path, range(1, 11), 40, 1000, 1005))
+    gone.before = gone.steps
+    gone.look(logged(tmp_path, range(1, 11), 40, 9000, 1005))
+    assert str(gone) == "preparing"
+    gone.look(logged(tmp_path, range(1, 21), 40, 9000, 9040))
+    assert str(gone) == "step 20 of 40, squad loss 2.000, 1:20 left", "four seconds a step today"
 
 
 def test_a_study_in_a_terminal_has_bars(study, capsys, monkeypatch):

@@ -2,9 +2,12 @@
 
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 
+import platforms
 import pytest
 import yaml
 from conftest import ROOT
@@ -33,7 +36,7 @@ def pins() -> dict[str, str]:
 def test_every_dependency_is_pinned_within_its_range_and_installed_so(requirement):
     pin = pins()[canonical(requirement.name)]
     assert requirement.specifier.contains(pin)
-    assert version(requirement.name).partition("+")[0] == pin, "the environment is another than constraints.txt: run `make env`"
+    assert version(requirement.name).partition("+")[0] == pin, "the environment is another than constraints.txt: run `make env-test`"
 
 
 def test_no_pin_is_of_one_machine():
@@ -67,3 +70,81 @@ def test_the_encoders_wheel_brings_nothing_along():
 def test_ci_runs_the_tests():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")
+
+
+INSTALLER = """#!{shell}
+if [ "$1" = -c ]; then exec {python} "$@"; fi
+if [ "$2" = venv ]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python && exit; fi
+if [ "$2" = compileall ]; then exit 1; fi
+echo "$*" >> installed.txt
+echo "WARNING: noise"; echo "WARNING: more noise" >&2
+case "$*" in *{fails}*) echo "ERROR: no such version" >&2; exit 1;; esac
+"""
+
+
+def installed(folder, target: str, fails: str = "nothing") -> subprocess.CompletedProcess:
+    """`make TARGET` in a folder with a Python that installs nothing and notes what it was asked for; it fails for one thing."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (folder / name).write_text((ROOT / name).read_text())
+    fake = folder / "python"
+    fake.write_text(INSTALLER.format(shell="/bin/sh", python=sys.executable, fails=fails))
+    fake.chmod(0o755)
+    command = ["make", "--no-print-directory", f"PYTHON={fake}", target]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_the_demos_environment_has_no_test_tool_and_installing_is_quiet(tmp_path):
+    done = installed(tmp_path, "env")
+    assert (done.returncode, done.stderr) == (0, "") and "WARNING" not in done.stdout and len(done.stdout.splitlines()) == 1
+    asked = (tmp_path / "installed.txt").read_text().splitlines()
+    assert [line.rpartition("--no-compile ")[2] for line in asked] == [
+        "--upgrade pip setuptools",
+        "--no-build-isolation -e .",
+        "--no-deps --group encoder",
+    ]
+    assert all("install -q -c constraints.txt" in line for line in asked)
+    assert (tmp_path / ".venv" / "ready").exists() and not (tmp_path / ".venv" / "test-ready").exists()
+    done = installed(tmp_path, "env-test")
+    assert done.returncode == 0 and "WARNING" not in done.stdout + done.stderr and (tmp_path / ".venv" / "test-ready").exists()
+    assert "-c constraints.txt --no-compile --no-build-isolation -e .[test]" in (tmp_path / "installed.txt").read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize("fails", ["setuptools", "-e", "encoder"])
+def test_an_installation_that_fails_says_why_and_leaves_no_stamp(tmp_path, fails):
+    done = installed(tmp_path, "env", fails)
+    assert done.returncode == 2 and "ERROR: no such version" in done.stderr and not (tmp_path / ".venv" / "ready").exists()
+
+
+def test_targets_make_what_they_need_and_no_more():
+    """{target: its environment}, from the Makefile."""
+    needs = dict(re.findall(r"^([a-z-]+): (env(?:-test)?) ##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {target for target, environment in needs.items() if environment == "env"} == {"demo", "study", "lab", "notebooks"}
+    assert {target for target, environment in needs.items() if environment == "env-test"} >= {"test", "quick", "soak", "faults", "bench"}
+
+
+FAKE_UV = """#!/bin/sh
+case "$*" in *"--python-version 3.14"*windows*) echo "torch==2.13.0 has no wheels" >&2; exit 1;; esac
+case "$*" in *"--only-binary :all:"*"--extra test pyproject.toml --constraints constraints.txt"*) exit 0;; esac
+exit 3
+"""
+
+
+def test_a_pin_that_is_missing_elsewhere_is_said_and_fails(tmp_path, monkeypatch, capsys):
+    (tmp_path / "uv").write_text(FAKE_UV)
+    (tmp_path / "uv").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "argv", ["platforms.py"])
+    with pytest.raises(SystemExit, match="1"):
+        platforms.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(platforms.PYTHONS) * len(platforms.PLATFORMS) and lines[0] == "resolved  Python 3.11, Linux x86-64"
+    assert lines.pop() == "MISSING   Python 3.14, Windows: torch==2.13.0 has no wheels"
+    assert all(line.startswith("resolved") for line in lines)
+
+
+def test_the_pythons_and_platforms_that_are_checked_are_those_that_the_readme_names():
+    assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(platforms.PYTHONS[0])
+    assert PROJECT["project"]["requires-python"] == f">={platforms.PYTHONS[0]}"
+    *some, last = platforms.PLATFORMS
+    said = f"Python {platforms.PYTHONS[0]} to {platforms.PYTHONS[-1]} on {', '.join(some)} and {last}"
+    assert said in " ".join((ROOT / "README.md").read_text().split())
