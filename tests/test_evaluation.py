@@ -84,6 +84,7 @@ def test_no_text_but_the_answers_leaves_the_data(trained):
 
 
 def test_the_threshold_is_tuned_on_the_held_out_articles_alone(trained):
+    """Bit for bit: answered again in the same batches, by the same process."""
     run, setup = trained
     held = setup.held_out["squad"]
     assert {row.title for row in held.rows} == {"Glacier", "Cork"} and len(held.rows) == 12
