@@ -57,24 +57,39 @@ os.environ["MTDNN_CACHE"] = CACHE.name
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
+# Files whose tests are given an encoder and hold nothing that it computes, or only that a run is the same bit for bit in another process,
+# killed, under Jupyter or Ray: test_training, test_checkpoints and test_guards hold that of every way of summing.
+UNSCORED = ("cache", "encoders", "explorer_browser", "hostile_rows", "notebooks", "overview", "planning", "plots", "ray", "running")
+UNSCORED += ("security", "survival", "wheel")
+
+
+def given_an_encoder(item: pytest.Item) -> bool:
+    return "tiny" in item.fixturenames
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks each test that is given an encoder, to train or to load, as one that depends on scores: see `scores_are_marked`."""
+    """Marks with `scores` each test that is given an encoder, to train or to load, but for those of the files named above."""
     for item in items:
-        if "tiny" in item.fixturenames:
+        if given_an_encoder(item) and item.path.stem.removeprefix("test_") not in UNSCORED:
             item.add_marker("scores")
 
 
 @pytest.fixture(autouse=True)
 def scores_are_marked(request):
-    """A test without the mark `scores` runs no model in this process: `make processors` leaves it out."""
+    """A test that is given no encoder and runs one all the same fails without the mark: `make processors` would leave it out."""
     ran = []
-    if request.node.get_closest_marker("scores"):
+    if given_an_encoder(request.node) or request.node.get_closest_marker("scores"):
         yield
-    else:
-        hook = torch.nn.modules.module.register_module_forward_pre_hook(lambda module, _: ran.append(type(module).__name__))
-        yield
-        hook.remove()
+        return
+
+    def note(module, _) -> None:
+        if isinstance(module, transformers.PreTrainedModel):
+            ran.append(type(module).__name__)
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    yield
+    hook.remove()
     assert not ran, f"it runs a model ({ran[0]}): mark it, @pytest.mark.scores"
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import yaml
-from conftest import ROOT, changed
+from conftest import ROOT, THREADS, changed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score

@@ -157,8 +157,9 @@ def log_of(run: Run, *without: str) -> list[dict]:
 
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_two_ranks_with_half_a_batch_each_are_one_rank_with_the_whole(config, tmp_path, pieces):
-    """Without dropout, for all task types, whose last batches have but one row; in pieces, too."""
-    whole = config(**MIX, **STILL, batch_size=4, grad_accumulation=pieces)
+    """Without dropout, for all task types, whose last batches have but one row; in pieces, too. Adamax goes as far where a gradient is
+    rounding alone as elsewhere: with a small rate that does not show in the scores, whatever the order of summing."""
+    whole = config(**MIX, **STILL, batch_size=4, grad_accumulation=pieces, learning_rate=6e-5)
     setup = prepare(whole)
     sizes = {(task, len(items)) for task, items in map(setup.batch, range(len(setup.schedule)))}
     assert sizes >= {(task, n) for task in MIX["tasks"] for n in (1, 4)}, "some batches have fewer rows than there are ranks"
