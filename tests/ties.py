@@ -69,11 +69,12 @@ def plain_spans(model, tokenizer, record: dict, max_length: int, overlap: int, m
         start, end, part = out.start_logits[w].tolist(), out.end_logits[w].tolist(), coded.sequence_ids(w)
         tokens, places = tokenizer.convert_ids_to_tokens(coded["input_ids"][w].tolist()), coded["offset_mapping"][w].tolist()
         able = [p == 1 and t != "▁" and bool(record["context"][a:b].strip()) for p, t, (a, b) in zip(part, tokens, places, strict=True)]
+        places = [trimmed(record["context"], a, b) for a, b in places]
         nulls.append(start[0] + end[0])
         for i in range(len(start)):
             for j in range(i, min(i + max_answer, len(start))):
                 if able[i] and able[j]:
-                    span = trimmed(record["context"], places[i][0], places[j][1])
+                    span = places[i][0], places[j][1]
                     found[span] = max(start[i] + end[j], found.get(span, -math.inf))
     return Scored(min(nulls), found)
 
