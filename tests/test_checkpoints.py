@@ -1,4 +1,7 @@
-"""Checkpoints: what was written is what is loaded, or it is not loaded; and a disk that is large enough for them."""
+"""Checkpoints: what was written is what is loaded, or it is not loaded; and a disk that is large enough for them.
+
+The same run is the same bit for bit, both made by this process.
+"""
 
 import os
 import shutil

@@ -36,7 +36,7 @@ def log_of(run: Run) -> list[dict]:
 
 
 def assert_same(one: Run, two: Run, tasks=("squad", "cola")) -> None:
-    """Bit for bit: weights, log, scores and predictions."""
+    """Bit for bit, both made on this machine with as many threads: weights, log, scores and predictions."""
     a, b = weights_of(one), weights_of(two)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     assert log_of(one) == log_of(two)
