@@ -19,7 +19,7 @@ TRAININGS = $(CALLED) -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEM
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env env-test demo study quick test soak fuzz faults bench lab notebooks lock platforms clean clean-cache
+.PHONY: help env env-test demo study quick test processors soak fuzz faults bench lab notebooks lock platforms clean clean-cache
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -79,6 +79,11 @@ test: env-test ## style, types, tests (those in a browser where Chromium is), th
 	rm -rf build/runs
 	MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 2 --dist loadscope --nbval notebooks
 	rm -rf build/runs
+
+processors: env-test ## tests that depend on what a model computes, under other ways of summing than this processor's own
+	@for way in "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2" "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1"; do \
+		echo "$$way"; env MKL_CBWR=COMPATIBLE OMP_WAIT_POLICY=passive $$way $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadgroup-reorder -m "scores and not soak" || exit 1; \
+	done
 
 soak: env-test ## tests for as long as asked: make soak MTDNN_KILLS=50 MTDNN_CASES=10000
 	$(BIN)/python -m pytest -m soak

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 import yaml
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
@@ -48,17 +48,54 @@ LETTERS = st.one_of(
 )
 TEXTS = st.lists(LETTERS, min_size=1, max_size=60).map("".join)  # of every kind of character that a tokenizer must bear
 DIMENSIONS = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, max_position_embeddings=514)
-torch.set_num_threads(1)
-settings.register_profile("ci", derandomize=True)  # the same examples each time; at a desk they are new ones
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or 1)  # of every training and every reply in these tests
+torch.set_num_threads(THREADS)
+ANY_SPEED = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no example fails because a machine is slow
+settings.register_profile("desk", **ANY_SPEED)
+settings.register_profile("ci", **ANY_SPEED, derandomize=True)  # the same examples each time; at a desk they are new ones
 CACHE = tempfile.TemporaryDirectory(prefix="mtdnn-cache-")  # not the user's own; goes with the process
 os.environ["MTDNN_CACHE"] = CACHE.name
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
-def pytest_collection_modifyitems(items) -> None:
-    """Which tests stay together on one worker (`--dist loadgroup`): those of a file, and all that share a browser and its server."""
+# Files whose tests are given an encoder and hold nothing that it computes, or only that a run is the same bit for bit in another process,
+# killed, under Jupyter or Ray: test_training, test_checkpoints and test_guards hold that of every way of summing.
+UNSCORED = ("cache", "encoders", "explorer_browser", "hostile_rows", "notebooks", "overview", "planning", "plots", "ray", "running")
+UNSCORED += ("security", "survival", "wheel")
+
+
+def given_an_encoder(item: pytest.Item) -> bool:
+    return "tiny" in item.fixturenames
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks with `scores` each test that is given an encoder, to train or to load, but for those of the files named above.
+
+    And says which tests stay on one worker (`--dist loadgroup`): those of a file, and all that share a browser and its server.
+    """
     for item in items:
         item.add_marker(pytest.mark.xdist_group("browser" if item.path.parent.name == "browser" else item.path.stem))
+        if given_an_encoder(item) and item.path.stem.removeprefix("test_") not in UNSCORED:
+            item.add_marker("scores")
+
+
+@pytest.fixture(autouse=True)
+def scores_are_marked(request):
+    """A test that is given no encoder and runs one all the same fails without the mark: `make processors` would leave it out."""
+    ran = []
+    if given_an_encoder(request.node) or request.node.get_closest_marker("scores"):
+        yield
+        return
+
+    def note(module, _) -> None:
+        if isinstance(module, transformers.PreTrainedModel):
+            ran.append(type(module).__name__)
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    yield
+    hook.remove()
+    assert not ran, f"it runs a model ({ran[0]}): mark it, @pytest.mark.scores"
 
 
 @pytest.fixture(scope="session")
@@ -188,7 +225,7 @@ def trained(families, tmp_path_factory):
     @cache
     def make(family: str):
         settings = dict(sampler="round_robin", qa_weight=None, sharing=None, max_steps=8, batch_size=4, max_length=96, overlap=10)
-        limits = dict(train_limit=40, eval_limit=6, precision="fp32", device="cpu", threads=1, log_every=4)
+        limits = dict(train_limit=40, eval_limit=6, precision="fp32", device="cpu", threads=THREADS, log_every=4)
         folder = str(tmp_path_factory.mktemp("trained") / family)
         return train(Config(run_dir=folder, encoder=families[family], tasks=["squad", "swag", "cola", "mrpc"], **settings, **limits))
 
@@ -201,7 +238,7 @@ def config(tiny, tmp_path):
 
     def make(**changes) -> Config:
         small = dict(run_dir=str(tmp_path / "run"), encoder=tiny, batch_size=4, max_steps=6, max_length=96, overlap=10, precision="fp32")
-        return Config(**{**small, "device": "cpu", "threads": 1, "eval_limit": 6, "log_every": 3, **changes})
+        return Config(**{**small, "device": "cpu", "threads": THREADS, "eval_limit": 6, "log_every": 3, **changes})
 
     return make
 
@@ -217,40 +254,6 @@ def real_data() -> Path:
 def changed(config: Config, **changes) -> Config:
     """`config` with changes."""
     return Config(**{**asdict(config), **changes})
-
-
-def plain_answers(model, tokenizer, records: list[dict], threshold: float, max_length: int, overlap: int, max_answer: int = 30) -> dict:
-    """{id: answer} of a transformers model, by its own tokenizer's windows and a double loop over all spans of each; slow and plain."""
-    found = {}
-    for record in records:
-        coded = tokenizer(
-            record["question"],
-            record["context"],
-            truncation="only_second",
-            max_length=max_length,
-            stride=overlap,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-            padding=True,
-            return_tensors="pt",
-        )
-        inputs = {name: x for name, x in coded.items() if name in tokenizer.model_input_names}
-        with torch.inference_mode():
-            out = model(**inputs)
-        nulls, best = [], None
-        for w in range(len(coded["input_ids"])):
-            start, end, part = out.start_logits[w].tolist(), out.end_logits[w].tolist(), coded.sequence_ids(w)
-            tokens, places = tokenizer.convert_ids_to_tokens(coded["input_ids"][w].tolist()), coded["offset_mapping"][w].tolist()
-            able = [p == 1 and t != "▁" and bool(record["context"][a:b].strip()) for p, t, (a, b) in zip(part, tokens, places, strict=True)]
-            nulls.append(start[0] + end[0])
-            for i in range(len(start)):
-                for j in range(i, min(i + max_answer, len(start))):
-                    if able[i] and able[j]:
-                        span = (-(start[i] + end[j]), places[i][0], places[j][1])
-                        best = span if best is None else min(best, span)
-        score, a, b = best
-        found[record["id"]] = record["context"][a:b].strip() if min(nulls) + score <= threshold else ""
-    return found
 
 
 def study_text(content: dict) -> str:

@@ -17,10 +17,10 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
-def launch(size: int, function: Callable, *arguments, limit: float = 120.0) -> list:
+def launch(size: int, function: Callable, *arguments, limit: float = 900.0) -> list:
     """function(*arguments) in `size` processes, on processors: by rank what each returned, or the error that it ended with.
 
-    Whoever is still at work after `limit` seconds is killed: its place holds a TimeoutError.
+    Whoever is still at work after `limit` seconds hangs, and is killed: its place holds a TimeoutError.
     """
     port, pipes, processes = free_port(), [], []
     for rank in range(size):
@@ -52,7 +52,7 @@ def _rank(pipe, environment: dict, function: Callable, arguments: tuple) -> None
     import torch
 
     os.environ.update(environment)
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     try:
         pipe.send(function(*arguments))
     except BaseException as error:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TEXTS
+from conftest import TEXTS, THREADS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ties import Scored, of_entry
 
 from mtdnn_kit import Config, Run, RunError, ask, compare, evaluation, train
 from mtdnn_kit.asking import Model, answer, heat, load
@@ -26,7 +27,7 @@ QUESTION = "Where do farmers strip cork?"
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory) -> Run:
     """A run of the tiny encoder, its threshold tuned, some passages in several windows."""
-    small = dict(encoder=tiny, max_steps=30, batch_size=4, precision="fp32", device="cpu", threads=1, max_length=96, overlap=10)
+    small = dict(encoder=tiny, max_steps=30, batch_size=4, precision="fp32", device="cpu", threads=THREADS, max_length=96, overlap=10)
     folder = str(tmp_path_factory.mktemp("asking") / "run")
     return train(Config(**small, tasks=["squad", "cola"], qa_weight=0.9, threshold_articles=["Cork"], run_dir=folder))
 
@@ -66,17 +67,24 @@ def plain_windows(model: Model, question: str, context: str) -> list[list[tuple]
 
 
 def test_a_question_of_the_data_is_answered_as_the_run_answered_it(run):
-    model, questions = load(run), compare.pair({"it": run})
-    assert len({(q.replies["it"].start is None, (q.windows or 0) > 1) for q in questions}) > 2
+    """Alone here and in a batch there: the same scores but for rounding, at any threshold the same answers but for what ties."""
+    model, questions, entries = load(run), compare.pair({"it": run}), {entry["id"]: entry for entry in run.nbest()}
+    assert {q.windows > 1 for q in questions} == {False, True}
     for q in questions[::5]:
-        said, wrote = reply_of(model, q.row.question, q.row.context), q.replies["it"]
-        assert (said.start, said.end, said.text) == (wrote.start, wrote.end, wrote.text)
-        assert said.diff == pytest.approx(wrote.diff, abs=1e-4) and said.nothing == pytest.approx(wrote.nothing, abs=1e-5)
-        assert said.probability == pytest.approx(wrote.probability, abs=1e-5) and len(said.best) == len(wrote.best)
-        assert said.em is said.f1 is said.span_em is None
+        asked, wrote, entry = (q.row.question, q.row.context), q.replies["it"], of_entry(entries[q.row.id])
+        found = answer(model, *asked)
+        assert Scored(found.null, {span[:2]: span.score for span in found.spans}).like(entry)
+        for threshold in (model.threshold, wrote.diff - 0.01, wrote.diff + 0.01):
+            said = reply_of(model, *asked, threshold)
+            assert entry.says(None if said.start is None else (said.start, said.end), threshold)
+            assert said.text == ("" if said.start is None else q.row.context[said.start : said.end])
+            assert said.diff == pytest.approx(wrote.diff, abs=1e-4) and said.nothing == pytest.approx(wrote.nothing, abs=1e-5)
+            assert said.probability == pytest.approx(said.nothing if said.start is None else wrote.best[0][2], abs=1e-5)
+            assert len(said.best) == len(wrote.best) and said.em is said.f1 is said.span_em is None
 
 
 def test_the_threshold_decides_and_the_runs_own_is_the_default(run):
+    """The same computation again and again, in one process: bit for bit."""
     model = load(run)
     assert model.threshold == run.metrics["squad"]["threshold"] != 0
     diff, said = answer(model, QUESTION, PASSAGE).diff, reply_of(model, QUESTION, PASSAGE)

@@ -1,11 +1,14 @@
-"""Checkpoints: what was written is what is loaded, or it is not loaded; and a disk that is large enough for them."""
+"""Checkpoints: what was written is what is loaded, or it is not loaded; and a disk that is large enough for them.
+
+The same run is the same bit for bit, both made by this process.
+"""
 
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from conftest import changed
+from conftest import THREADS, changed
 from hypothesis import given
 from hypothesis import strategies as st
 from killing import same
@@ -24,7 +27,7 @@ def runs(tiny, tmp_path_factory):
     """A finished run of 12 steps, and its like, stopped after step 10, with checkpoints of steps 4 and 8."""
     folder = tmp_path_factory.mktemp("runs")
     small = dict(tasks=["squad", "cola"], qa_weight=0.5, batch_size=4, max_steps=12, max_length=96, overlap=10, eval_limit=6, log_every=3)
-    settled = dict(precision="fp32", device="cpu", threads=1, checkpoint_every=4, interference_every=3, encoder=tiny)
+    settled = dict(precision="fp32", device="cpu", threads=THREADS, checkpoint_every=4, interference_every=3, encoder=tiny)
     whole = train(Config(run_dir=str(folder / "whole"), **small, **settled))
     broken = Config(run_dir=str(folder / "broken"), **small, **settled)
     add = Recorder.add

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from conftest import THREADS
 
 from mtdnn_kit import Config, Run, RunError, choices, compare, train
 from mtdnn_kit.registry import DATASETS
@@ -16,7 +17,7 @@ TASKS = ["squad", "swag", "cola", "mnli"]
 def runs(tiny, tmp_path_factory) -> dict[str, Run]:
     """Two runs of the tiny encoder on all task types of the sample."""
     folder = tmp_path_factory.mktemp("runs")
-    small = dict(encoder=tiny, max_steps=8, batch_size=4, precision="fp32", device="cpu", threads=1, qa_weight=0.25, tasks=TASKS)
+    small = dict(encoder=tiny, max_steps=8, batch_size=4, precision="fp32", device="cpu", threads=THREADS, qa_weight=0.25, tasks=TASKS)
     return {name: train(Config(**small, run_dir=str(folder / name), seed=seed)) for seed, name in enumerate(["one", "two"])}
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from conftest import THREADS
 
 from mtdnn_kit import Run, RunError, compare, train
 from mtdnn_kit.baseline import lexical_answers
@@ -21,7 +22,7 @@ def runs(tiny, tmp_path_factory) -> dict[str, Run]:
     from mtdnn_kit import Config
 
     folder, made = tmp_path_factory.mktemp("runs"), []
-    small = dict(encoder=tiny, max_steps=3, batch_size=4, precision="fp32", device="cpu", threads=1, threshold_articles=["Cork"])
+    small = dict(encoder=tiny, max_steps=3, batch_size=4, precision="fp32", device="cpu", threads=THREADS, threshold_articles=["Cork"])
     for name, tasks in (("one", ["squad"]), ("two", ["squad", "cola"])):
         weight = 1.0 if name == "one" else 0.5
         made.append(train(Config(**small, tasks=tasks, qa_weight=weight, run_dir=str(folder / name), seed=len(made))))

@@ -12,6 +12,7 @@ from torch import nn
 from mtdnn_kit.dropout import CACHE, LEVELS, NAME, Dropout, attention, keep
 from mtdnn_kit.model import build_model, takes_whole_masks
 
+pytestmark = pytest.mark.scores
 ENCODER = SimpleNamespace(is_causal=False)
 
 

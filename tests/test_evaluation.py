@@ -10,7 +10,6 @@ import torch
 from conftest import ROOT
 
 from mtdnn_kit import DATASETS, ConfigError, RunError, ask, evaluation, prepare, train
-from mtdnn_kit.devices import resolve_device, resolve_precision
 from mtdnn_kit.evaluation import predict
 from mtdnn_kit.folders import write_json
 from mtdnn_kit.model import load_model
@@ -84,6 +83,7 @@ def test_no_text_but_the_answers_leaves_the_data(trained):
 
 
 def test_the_threshold_is_tuned_on_the_held_out_articles_alone(trained):
+    """Bit for bit: answered again in the same batches, by the same process."""
     run, setup = trained
     held = setup.held_out["squad"]
     assert {row.title for row in held.rows} == {"Glacier", "Cork"} and len(held.rows) == 12
@@ -169,12 +169,3 @@ def test_a_run_without_a_qa_task_cannot_be_asked(config):
     run = train(config(tasks=["cola"], qa_weight=1.0, max_steps=1))
     with pytest.raises(RunError, match=r"cannot be asked: no task answers questions; its tasks are {'cola': 'sc'}"):
         ask(run, "What?", "Cork.")
-
-
-def test_precision_follows_what_the_device_can_do():
-    cpu = resolve_device("cpu")
-    assert resolve_precision("fp32", cpu) == "fp32" and resolve_precision("auto", cpu) in ("fp32", "bf16")
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device: 'cuda' was asked for, and torch sees no GPU"):
-            resolve_device("cuda")
-        assert resolve_device("auto").type == "cpu"

@@ -76,7 +76,7 @@ def start(parameters: dict, folder: Path, cwd: Path, **environment: str) -> subp
 
 def ended(process: subprocess.Popen) -> None:
     """Waits for a run to end well."""
-    errors = process.communicate(timeout=300)[1]
+    errors = process.communicate(timeout=900)[1]
     assert process.returncode == 0, errors
 
 
@@ -105,7 +105,7 @@ def both(parameters, turkish, tmp_path_factory) -> tuple[dict, dict]:
     changed, kept = {**parameters, "data": str(data), "encoder": str(encoder)}, {"MTDNN_CACHE": str(home / "cache")}
     first = start(parameters, folder, ROOT, PYTHONHASHSEED="0", TZ="UTC", LC_ALL="C", **kept)
     second = start(changed, other, home, **turkish, PYTHONHASHSEED="4711", TZ="Asia/Kathmandu", **kept)
-    told = [process.communicate(timeout=300)[1] for process in (first, second)]
+    told = [process.communicate(timeout=900)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), told
     return content(folder), content(other)
 

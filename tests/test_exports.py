@@ -1,5 +1,6 @@
 """Exported models are transformers' own: a process that cannot import this kit loads them, with the same inputs and logits; their cards."""
 
+import ast
 import json
 import re
 import subprocess
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import FAMILIES, ROOT
+from conftest import FAMILIES, ROOT, THREADS
 from huggingface_hub import ModelCard
+from ties import most, of_entry, of_reply
 
 from mtdnn_kit import Run, RunError, export, exports, import_run, load
 from mtdnn_kit.cards import card
@@ -26,7 +28,7 @@ sys.modules["mtdnn_kit"] = None  # importing it fails
 import torch, transformers
 
 transformers.utils.logging.disable_progress_bar()
-torch.set_num_threads(1)
+torch.set_num_threads(int(sys.argv[3]))
 told = []
 for case in json.load(open(sys.argv[1])):
     model, info = getattr(transformers, case["auto"]).from_pretrained(case["folder"], output_loading_info=True)
@@ -65,7 +67,7 @@ def exported(trained, tmp_path_factory, python) -> dict[tuple[str, str], dict]:
             row = row._replace(context=row.context[:80], answers=()) if task == "squad" else row  # one window in each family
             cases[family, task] = case(model, task, row) | {"folder": str(export(trained(family), task, folder / family / task))}
     (folder / "cases.json").write_text(json.dumps(list(cases.values())))
-    command = [*python, "-c", ALONE, folder / "cases.json", folder / "told.json"]
+    command = [*python, "-c", ALONE, folder / "cases.json", folder / "told.json", str(THREADS)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return {key: ours | {"theirs": x} for (key, ours), x in zip(cases.items(), json.loads((folder / "told.json").read_text()), strict=True)}
@@ -104,16 +106,28 @@ def test_a_pipeline_classifies_with_the_labels_names_and_the_kits_probabilities(
     assert {x["label"]: x["score"] for x in exported[family, task]["theirs"]["labels"]} == pytest.approx(said.probabilities, abs=1e-5)
 
 
+def may_be(said, passage: str, threshold: float) -> set[str]:
+    """The texts that another process may give in place of an answer: its own, and what ties with it."""
+    scored = of_reply(said)
+    return {"" if span is None else passage[slice(*span)] for span in (None, *scored.spans) if scored.says(span, threshold)}
+
+
 @pytest.mark.parametrize("family", ["bert", "albert", "roberta"])
 def test_the_call_that_the_card_shows_says_what_the_kit_says(exported, trained, family):
     model = load(trained(family), "cpu")
     printed = {task: exported[family, task]["theirs"]["printed"] for task in ("squad", "swag", "cola", "mrpc")}
-    assert printed["squad"].strip() == repr(model.answer("What gives cork?", "Cork is the bark of an oak.").text)
+    passage = "Cork is the bark of an oak."
+    said = model.answer("What gives cork?", passage)
+    assert ast.literal_eval(printed["squad"]) in may_be(said, passage, said.threshold)
     endings = ["fries them in butter.", "flies to the moon.", "is an onion."]
-    assert printed["swag"].startswith(model.choose("The cook cuts the onions.", "Then she", endings).choice)
+    shares = model.choose("The cook cuts the onions.", "Then she", endings).probabilities
+    assert printed["swag"].startswith(tuple(endings[i] for i in most(shares)))
     for task, second in (("cola", None), ("mrpc", "There was a tree.")):
         said = model.classify("The oak stood alone in the field.", second, task=task)
-        assert f"'label': '{said.label}'" in printed[task] and f"{said.probability:.3f}"[:4] in printed[task]
+        found = ast.literal_eval(printed[task])
+        found = found[0] if isinstance(found, list) else found  # of a single text, and of a pair
+        assert found["score"] == pytest.approx(said.probabilities[found["label"]], abs=1e-5)
+        assert found["score"] == pytest.approx(said.probability, abs=1e-5), "the likeliest"
 
 
 def test_the_answer_of_the_shown_call_is_the_best_span_too(trained, tmp_path, monkeypatch, capsys):
@@ -123,8 +137,9 @@ def test_the_answer_of_the_shown_call_is_the_best_span_too(trained, tmp_path, mo
     assert '".", 0.0, 30' in code
     monkeypatch.chdir(folder)
     exec(code.replace('".", 0.0, 30', '".", 1e9, 30'), {})
-    said = load(trained("deberta-v2"), "cpu").answer("What gives cork?", "Cork is the bark of an oak.", threshold=1e9).text
-    assert said and capsys.readouterr().out.strip() == repr(said)
+    passage = "Cork is the bark of an oak."
+    said = load(trained("deberta-v2"), "cpu").answer("What gives cork?", passage, threshold=1e9)
+    assert said.text and ast.literal_eval(capsys.readouterr().out) in may_be(said, passage, 1e9)
 
 
 def test_a_card_passes_the_hubs_own_reading_and_tells_what_the_run_was(trained):
@@ -207,6 +222,7 @@ def test_what_cannot_be_exported_says_what_to_do(trained, tmp_path):
 
 
 def test_exporting_changes_nothing_of_the_shared_model(trained, tmp_path):
+    """Bit for bit: asked before and after, in one process."""
     model = load(trained("distilbert"), "cpu")
     before = model.classify("A cat sat.", task="cola"), list(model.tokenizer.model_input_names), model.tokenizer.model_max_length
     export(trained("distilbert"), "cola", tmp_path / "it")
@@ -218,7 +234,8 @@ def test_an_imported_model_can_be_exported_and_says_that_it_was_imported(trained
     theirs = import_run(folder, tmp_path / "run", eval_limit=4, max_length=96, overlap=10, device="cpu", precision="fp32")
     text = (export(theirs, "squad") / "README.md").read_text()
     assert "imported into mtdnn-kit and not trained by it" in text and ModelCard(text).data.pipeline_tag == "question-answering"
-    assert theirs.answers() == {key: text for key, text in trained("electra").answers().items() if key in theirs.answers()}
+    ours = {entry["id"]: of_entry(entry) for entry in trained("electra").nbest()}
+    assert len(theirs.answers()) == 4 and all(of_entry(entry).like(ours[entry["id"]]) for entry in theirs.nbest())
 
 
 def test_an_encoders_licence_is_what_its_own_card_says(tmp_path, monkeypatch):

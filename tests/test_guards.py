@@ -1,4 +1,7 @@
-"""Faults that are really made: a full disk, a folder that cannot be written, no memory left, a loss that is no number, a second run."""
+"""Faults that are really made: a full disk, a folder that cannot be written, no memory left, a loss that is no number, a second run.
+
+A run that goes on is the undisturbed one bit for bit, both made by this process.
+"""
 
 import resource
 import shutil

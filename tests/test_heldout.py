@@ -3,11 +3,12 @@
 import csv
 import gzip
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, THREADS
 from scorer import score
 
 from mtdnn_kit import heldout, train
@@ -71,4 +72,6 @@ def test_rows_that_the_run_did_not_have_are_refused(run):
 
 
 def command(python: list[str], path: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([*python, "-m", "mtdnn_kit.heldout", str(path)], capture_output=True, text=True, cwd=ROOT)
+    """It sums with as many threads as this process, so that it finds the same bits."""
+    settled = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+    return subprocess.run([*python, "-m", "mtdnn_kit.heldout", str(path)], capture_output=True, text=True, cwd=ROOT, env=settled)

@@ -68,7 +68,7 @@ def told(tmp_path_factory) -> dict:
         seconds = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
         settled = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "MTDNN_CACHE": str(home / "cache"), **seconds}
         command = [sys.executable, "-W", "ignore", "-c", CLIENT, json.dumps(names)]
-        done = subprocess.run(command, cwd=ROOT, env=settled, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=ROOT, env=settled, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         found = list(zip(names, json.loads(done.stdout.splitlines()[-1])))
         return {**dict(found), "all": found, "asked": list(hub.asked), "home": home}

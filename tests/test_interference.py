@@ -16,6 +16,7 @@ SMALL = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=9, checkp
 
 
 def test_it_changes_no_weight_no_moment_and_no_number_of_the_training(config, tmp_path):
+    """Bit for bit: two trainings of one process."""
     without = train(config(**SMALL, run_dir=str(tmp_path / "without")))
     with_it = train(config(**SMALL, run_dir=str(tmp_path / "with"), interference_every=2))
     assert_same(without, with_it)

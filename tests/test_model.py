@@ -114,7 +114,8 @@ def test_11_a_step_changes_the_encoder_and_its_own_head_and_nothing_else(tiny, t
         mine = name.startswith(("encoder.", f"heads.{task}."))
         mine = mine and not (task == "squad" and "pooler" in name)  # reads every token, leaves the pooler alone
         assert (p.grad is not None) == mine, name
-        assert torch.equal(p, before[name]) != mine, name
+        if not name.endswith("key.bias"):  # a softmax does not feel it: whether its gradient is 0 is rounding alone
+            assert torch.equal(p, before[name]) != mine, name
         assert all(torch.equal(torch.as_tensor(update.state[p][k]), v) for k, v in moments[name].items()) != mine, name
 
 
@@ -131,6 +132,7 @@ def test_one_encoder_is_shared_and_saved_once(tiny, tmp_path):
 
 
 def test_a_saved_model_comes_back(family, tmp_path):
+    """Bit for bit: the same batch, one after the other in one process."""
     model, tokenizer = model_of(family)
     save_model(model, tokenizer, tmp_path)
     again, tokenizer = load_model(tmp_path)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import yaml
-from conftest import ROOT, changed
+from conftest import ROOT, THREADS, changed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
@@ -141,7 +141,7 @@ def own(tmp_path, tiny):
         define = {name: OWN[name](tmp_path / name) for name in names}
         small = dict(run_dir=str(tmp_path / "run"), encoder=tiny, batch_size=8, max_steps=6, max_length=128, overlap=30, precision="fp32")
         weight = 1.0 if len(names) == 1 else 0.4
-        params = {**small, "device": "cpu", "threads": 1, "tasks": list(names), "define": define, "qa_weight": weight, **changes}
+        params = {**small, "device": "cpu", "threads": THREADS, "tasks": list(names), "define": define, "qa_weight": weight, **changes}
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(params, allow_unicode=True, sort_keys=False))
         return from_file(tmp_path / "mine.yaml")
 

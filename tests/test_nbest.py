@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from conftest import THREADS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from mtdnn_kit.nbest import NBestFile
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory) -> Run:
     """A run of the tiny encoder, the whole sample scored."""
-    small = dict(encoder=tiny, max_steps=1, batch_size=4, precision="fp32", device="cpu", threads=1, tasks=["squad"], qa_weight=1.0)
+    small = dict(encoder=tiny, max_steps=1, batch_size=4, precision="fp32", device="cpu", threads=THREADS, tasks=["squad"], qa_weight=1.0)
     return train(Config(**small, run_dir=str(tmp_path_factory.mktemp("nbest") / "run")))
 
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from mtdnn_kit import optim
 
+pytestmark = pytest.mark.scores
+
 
 def two_layers() -> nn.Module:
     torch.manual_seed(0)

@@ -121,7 +121,7 @@ def failing(where: str, who: int) -> None:
 
 @pytest.mark.parametrize(("where", "who"), [("alone", 0), ("in_turn", 0), ("in_turn", 1), ("a step", 1), ("a step", 0)])
 def test_an_error_on_one_rank_ends_the_others_with_its_message(where, who):
-    found = launch(2, failing, where, who, limit=30)
+    found = launch(2, failing, where, who)
     assert type(found[who]) is ConfigError and str(found[who]) == "tasks: names no task."
     other = found[1 - who]
     assert type(other) is OtherRankError and f"rank {who}" in str(other) and "tasks: names no task." in str(other)
@@ -135,7 +135,7 @@ def killed() -> None:
 
 
 def test_a_rank_that_is_killed_ends_the_others():
-    zero, one = launch(2, killed, limit=30)
+    zero, one = launch(2, killed)
     assert type(one) is EOFError and type(zero) is OtherRankError
     assert str(zero) == "rank 0 of 2 cannot go on: another one has ended; its own message says why"
 
@@ -157,8 +157,9 @@ def log_of(run: Run, *without: str) -> list[dict]:
 
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_two_ranks_with_half_a_batch_each_are_one_rank_with_the_whole(config, tmp_path, pieces):
-    """Without dropout, for all task types, whose last batches have but one row; in pieces, too."""
-    whole = config(**MIX, **STILL, batch_size=4, grad_accumulation=pieces)
+    """Without dropout, for all task types, whose last batches have but one row; in pieces, too. Adamax goes as far where a gradient is
+    rounding alone as elsewhere: with a small rate that does not show in the scores, whatever the order of summing."""
+    whole = config(**MIX, **STILL, batch_size=4, grad_accumulation=pieces, learning_rate=6e-5)
     setup = prepare(whole)
     sizes = {(task, len(items)) for task, items in map(setup.batch, range(len(setup.schedule)))}
     assert sizes >= {(task, n) for task in MIX["tasks"] for n in (1, 4)}, "some batches have fewer rows than there are ranks"
@@ -223,7 +224,7 @@ def broken(config: Config) -> Run:
 
 
 def test_an_error_on_one_rank_ends_the_training_of_all(config):
-    zero, one = launch(2, broken, config(tasks=["squad"], qa_weight=1.0), limit=60)
+    zero, one = launch(2, broken, config(tasks=["squad"], qa_weight=1.0))
     assert type(one) is ValueError and type(zero) is OtherRankError
     assert "rank 1: ValueError: row 7 of cola: unheard of" in str(zero)
     assert Run(config().run_dir).manifest["status"].startswith("failed: OtherRankError")

@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
-from conftest import changed
+from conftest import THREADS, changed
 from safetensors.torch import load_file
 
 from mtdnn_kit import Config, ConfigError, prepare, train
@@ -119,7 +119,7 @@ EFFECTS = {
     "precision": ("bf16", first_losses),
     "device": ("cuda", outcome),
     "cuda_graphs": (True, outcome),
-    "threads": (2, lambda c: train(c).manifest["threads"]),
+    "threads": (THREADS + 1, lambda c: train(c).manifest["threads"]),
     "seed": (1, first_losses),
     "init_from": ("a run", weights),
     "resume": (True, second_time),
@@ -151,7 +151,7 @@ def test_16_it_has_an_effect(key, config, tmp_path, tmp_path_factory, tokenizer,
         value = str(train(changed(base, run_dir=str(tmp_path / "first"), seed=5)).path)
     before = look(base)
     after = look(changed(base, **{"run_dir": str(tmp_path / "changed"), key: value}, **more))
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     if key == "grad_accumulation":  # the same batch in pieces: other dropout masks, the loss all but the same
         assert before != after and np.allclose(before, after, rtol=0.3)
     else:

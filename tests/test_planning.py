@@ -69,4 +69,4 @@ def test_a_probe_takes_a_few_steps_and_leaves_nothing(config, tmp_path, monkeypa
     ran = []
     monkeypatch.setattr(planning, "train", lambda config, watch: ran.append(config) or train(config, watch=watch))
     pace = planning.probe(replace(config(max_steps=500, checkpoint_every=1), run_dir=str(tmp_path / "never")))
-    assert 0 < pace < 60 and ran[0].max_steps == 6 and not Run(ran[0].run_dir).path.exists() and not (tmp_path / "never").exists()
+    assert pace > 0 and ran[0].max_steps == 6 and not Run(ran[0].run_dir).path.exists() and not (tmp_path / "never").exists()

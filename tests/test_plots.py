@@ -1,6 +1,7 @@
 """Figures: what is on them. How they look is looked at, not tested."""
 
 import itertools
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -75,11 +76,14 @@ def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
         def update(self, figure):
             shown.append(figure.axes[0].get_title(loc="left"))
 
+    now = [100.0]
+    monkeypatch.setattr(plots, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     monkeypatch.setattr("IPython.display.display", lambda figure, display_id: Output())
     live = plots.LiveLoss(Schedule(("squad",), *[np.zeros(4, int)] * 4))
     for record in records(4):
         live([record])
-    assert shown[1].startswith("step 2 of 4 · squad 8.50 · 1,234 tokens/s · 0:0") and shown[-1] == ""
+        now[0] += 31
+    assert shown[1] == "step 2 of 4 · squad 8.50 · 1,234 tokens/s · 1:02 left" and shown[-1] == ""
 
 
 def test_the_progress_bar_shows_task_and_smoothed_loss(config, capfd, monkeypatch):
@@ -142,7 +146,10 @@ def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monke
     monkeypatch.setattr(
         "IPython.display.display", lambda figure, display_id: type("Output", (), {"update": lambda _, f: shown.append(f)})()
     )
+    now = [100.0]
+    monkeypatch.setattr("mtdnn_kit.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
     progress = Progress(["QA", "QA+SC", "QA+MCC"])
+    now[0] += 40
     for state, (status, steps, total, curve) in zip(
         progress.states, [("done", 6, 6, losses), ("waiting", 0, None, []), ("running", 3, 9, losses[:3])], strict=True
     ):
@@ -153,7 +160,7 @@ def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monke
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["QA", "QA+MCC"]
     assert [line.get_color() for line in axes.lines] == [plots.COLOURS[0], plots.COLOURS[2]]
     assert [len(line.get_xdata()) for line in axes.lines] == [6, 3] and axes.get_xlim() == (0, 9)
-    assert axes.get_title(loc="left").startswith("1 of 3 done, 1 running, 1 waiting, 0:0")
+    assert axes.get_title(loc="left") == "1 of 3 done, 1 running, 1 waiting, 1:00 left"
     live(progress)
     assert len(shown) == 1, "nothing has moved"
 

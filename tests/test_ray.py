@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from test_running import COMMAND, TWO, alive, until, write_study
+from test_running import COMMAND, HANGS, TWO, alive, until, write_study
 from test_training import assert_same
 
 from mtdnn_kit import Run, train
@@ -37,7 +37,7 @@ def test_a_dead_workers_run_is_tried_again_from_its_checkpoint(tmp_path, tiny):
     victim = worker_of(folder / "qa")
     assert "ray::" in Path(f"/proc/{parent(victim)}/cmdline").read_text()
     os.kill(parent(victim), signal.SIGKILL)
-    said = study.communicate(timeout=240)[0]
+    said = study.communicate(timeout=HANGS)[0]
     assert study.returncode == 0, said[-3000:]
     assert not alive(victim) and worker_of(folder / "qa") != victim, "another process ended the run"
     assert_same(other, Run(folder / "qa"), ["squad"])

@@ -27,6 +27,7 @@ SMALL = dict(max_steps=12, batch_size=2, max_length=96, overlap=10, precision="f
 TWO = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+SC": {"tasks": ["squad", "cola"], "qa_weight": 0.5}}
 COMMAND = [sys.executable, "-m", "mtdnn_kit"]
 pytestmark = pytest.mark.usefixtures("warm_kernels")
+HANGS = 900  # seconds after which nothing is waited for any more; no test that passes waits so long, however slow the machine
 
 
 def write_study(folder: Path, tiny: str, variants: dict, **more) -> Path:
@@ -237,8 +238,8 @@ def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_wri
     until(lambda: all((folder / name / "log.jsonl").exists() for name in ("qa", "qa-sc")), study=study)
     began = below(study.pid)
     study.send_signal(how)
-    said = study.communicate(timeout=90)[1]
-    until(lambda: not any(map(alive, began)), 30)
+    said = study.communicate(timeout=HANGS)[1]
+    until(lambda: not any(map(alive, began)))
     assert len(began) >= 4, "two workers and their kernels"
     if how == signal.SIGINT:
         assert study.returncode == 1 and "Stopped; the same command goes on where it was." in said and "Traceback" not in said
@@ -248,9 +249,9 @@ def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_wri
     assert all({file.name for file in step.iterdir()} == kept for step in folder.glob("*/checkpoints/step-*[0-9]"))
 
 
-def until(holds, seconds: float = 240, study: subprocess.Popen | None = None) -> None:
+def until(holds, study: subprocess.Popen | None = None) -> None:
     """Waits for something to hold, as long as the study is at work that is to bring it about."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + HANGS
     while not holds():
         ended = study is not None and study.poll() is not None
         if ended or time.monotonic() > deadline:
@@ -335,11 +336,11 @@ from mtdnn_kit import running, engines
 from mtdnn_kit.studies import read_study
 import resource
 engines.WORKER, engines.BEAT = [sys.executable, "-S", "-c", open(sys.argv[1]).read()], 0.2
-before = resource.getrusage(resource.RUSAGE_SELF)
-runs = running.run_study(read_study(sys.argv[2]), sys.argv[3], watch=str, workers=16)
-after = resource.getrusage(resource.RUSAGE_SELF)
-seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-print(len(runs), seconds, after.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+looks, beats = [], []
+sys.addaudithook(lambda event, given: looks.append(1) if event == "open" and str(given[0]).endswith("log.jsonl") else None)
+runs = running.run_study(read_study(sys.argv[2]), sys.argv[3], watch=beats.append, workers=16)
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(len(runs), len(looks), len(beats), memory * (1 if sys.platform == "darwin" else 1024))
 """
 WORKER = """
 import json, os, sys
@@ -355,7 +356,7 @@ os.rename(folder + "/manifest.partial", folder + "/manifest.json")  # whole or n
 
 
 def test_200_runs_cost_their_driver_little(tmp_path, tiny):
-    """A stub in place of the worker; a bound on the driver's own processor seconds and memory, not on anybody's time.
+    """A stub in place of the worker. At each beat the driver reads the logs of at most 16 runs at work, and once that of each that ended.
 
     A shell is between: the peak of a process counts from its fork, and this one has torch loaded.
     """
@@ -372,8 +373,8 @@ def test_200_runs_cost_their_driver_little(tmp_path, tiny):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    runs, seconds, memory = map(float, done.stdout.split())
-    assert runs == 200 and seconds / runs < 0.1 and memory < 300e6, done.stdout
+    runs, looks, beats, memory = map(int, done.stdout.split())
+    assert runs == 200 and 200 <= looks <= 16 * beats + 200 and memory < 300e6, done.stdout
 
 
 def test_progress_reads_only_what_is_new_and_keeps_a_thinned_curve(tmp_path):

@@ -338,7 +338,7 @@ def test_a_run_asks_no_network(tmp_path):
     )
     settled = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "TRANSFORMERS_")) and "TRACK" not in key}
     command = [sys.executable, "-W", "ignore", "-c", QUIET, json.dumps({**small, "device": "cpu"})]
-    done = subprocess.run(command, cwd=ROOT, env=settled, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=settled, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"finished": True, "asked": []}
 

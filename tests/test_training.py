@@ -9,7 +9,7 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, changed
+from conftest import ROOT, THREADS, changed
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -36,7 +36,7 @@ def log_of(run: Run) -> list[dict]:
 
 
 def assert_same(one: Run, two: Run, tasks=("squad", "cola")) -> None:
-    """Bit for bit: weights, log, scores and predictions."""
+    """Bit for bit, both made on this machine with as many threads: weights, log, scores and predictions."""
     a, b = weights_of(one), weights_of(two)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     assert log_of(one) == log_of(two)
@@ -48,7 +48,7 @@ def assert_same(one: Run, two: Run, tasks=("squad", "cola")) -> None:
 def finished(tiny, tmp_path_factory) -> Run:
     """One run of all five tasks, 12 steps."""
     small = dict(
-        batch_size=4, max_steps=12, max_length=96, overlap=10, qa_weight=0.4, precision="fp32", device="cpu", threads=1, log_every=5
+        batch_size=4, max_steps=12, max_length=96, overlap=10, qa_weight=0.4, precision="fp32", device="cpu", threads=THREADS, log_every=5
     )
     watched = dict(checkpoint_every=4, eval_every=6, threshold_articles=["Glacier", "Cork"])
     return train(Config(run_dir=str(tmp_path_factory.mktemp("finished") / "run"), encoder=tiny, **small, **watched))
@@ -67,7 +67,7 @@ def test_the_manifest_says_what_the_run_was(finished):
     manifest = finished.manifest
     assert manifest["status"] == "finished" and manifest["steps"] == 12 == sum(manifest["draws"].values())
     assert manifest["packages"]["torch"] == version("torch") and len(manifest["code"]) == 64
-    assert (manifest["device"], manifest["precision"], manifest["threads"], manifest["seed"]) == ("cpu", "fp32", 1, 0)
+    assert (manifest["device"], manifest["precision"], manifest["threads"], manifest["seed"]) == ("cpu", "fp32", THREADS, 0)
     assert manifest["encoder"]["origin"] == "folder" and len(manifest["encoder"]["sha256"]) == 64
     assert set(manifest["data"]) == {f"{t}/{s}" for t in ("squad", "swag", "cola", "mrpc") for s in ("train", "validation")} | {
         "mnli/train", "mnli/validation_matched",

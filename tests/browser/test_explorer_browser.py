@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from playwright.sync_api import Locator, expect
 from scorer import score, words_of
+from ties import Scored
 
 from browser.looks import audit, cut_off, overflow, shot, tab_to
 from mtdnn_kit import Config, Run, ask, train
@@ -159,8 +160,12 @@ def test_a_question_of_ones_own_is_asked_and_edited(open_notebook, trained):
     view.get_by_role("button", name="ask all runs").click()
     expect(view.get_by_role("columnheader", name="null − best")).to_have_count(2)
     for row, run in zip(table(view, "null − best")[1:], trained, strict=True):
-        text, answer = ask(run, question, passage)
-        assert row[2] == (text or "nothing") and row[-1] == f"{answer.diff:+.2f}"
+        _, answer = ask(run, question, passage)
+        scored = Scored(answer.null, {(start, end): score for start, end, score in answer.spans})
+        threshold = run.metrics["squad"]["threshold"]
+        may_be = {passage[slice(*span)] if span else "nothing" for span in (None, *scored.spans) if scored.says(span, threshold)}
+        assert row[2] in may_be and float(row[-1]) == pytest.approx(answer.diff, abs=0.00501), "the kernel may sum in another order"
+    choose(view, "outcome", "all (")
     view.get_by_role("button", name="take the open row").click()
     expect(view.get_by_label("passage")).not_to_have_value(passage)
     before = view.get_by_label("question").last.input_value()
