@@ -12,10 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from warm import serving
 
 ROOT = Path(__file__).parents[1]
 TESTS = {  # file → tests that must notice
@@ -45,6 +48,7 @@ TESTS = {  # file → tests that must notice
     "sources": "sources",
     "hub": "hub",
     "encoders": "encoders hub security",
+    "devices": "devices",
     "links": "security",
     "page": "security",
     "readers": "readers hostile_formats",
@@ -104,8 +108,8 @@ class Fault(NamedTuple):
 FAULTS = [Fault(file, *one.values()) for file, some in yaml.safe_load((ROOT / "tests" / "faults.yaml").read_text()).items() for one in some]
 
 
-def noticed(fault: Fault) -> bool:
-    """Whether the tests of the fault's file fail once it is planted."""
+def noticed(fault: Fault, start: list[str]) -> bool:
+    """Whether the tests of the fault's file fail once it is planted. start: the beginning of a command line, as [sys.executable]."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
         leave = shutil.ignore_patterns(".git", ".venv", "runs", "build", "__pycache__", ".hypothesis", "*.egg-info")
@@ -113,7 +117,7 @@ def noticed(fault: Fault) -> bool:
         file = copy / "mtdnn_kit" / f"{fault.file}.py"
         file.write_text(file.read_text().replace(fault.old, fault.new))
         tests = [f"tests/test_{name}.py" for name in TESTS[fault.file].split()]
-        command, settled = [sys.executable, "-m", "pytest", "-x", "-q", *tests], {**os.environ, "CI": "true"}  # examples as in CI, no luck
+        command, settled = [*start, "-m", "pytest", "-x", "-q", *tests], {**os.environ, "CI": "true"}  # examples as in CI, no luck
         done = subprocess.run(command, cwd=copy, env=settled, capture_output=True, text=True)
         if done.returncode not in (0, 1):
             raise RuntimeError(f"{fault.name}: the tests did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -125,10 +129,10 @@ def main() -> None:
     words = sys.argv[1:]
     chosen = [fault for fault in FAULTS if not words or any(word in f"{fault.file} {fault.name}" for word in words)]
     missed = []
-    for fault in chosen:
-        seen = noticed(fault)
-        missed += [] if seen else [fault]
-        print(f"{'noticed' if seen else 'MISSED '}  {fault.file}: {fault.name}", flush=True)
+    with serving() as start, ThreadPoolExecutor(os.cpu_count()) as workers:
+        for fault, seen in zip(chosen, workers.map(noticed, chosen, repeat(start)), strict=True):
+            missed += [] if seen else [fault]
+            print(f"{'noticed' if seen else 'MISSED '}  {fault.file}: {fault.name}", flush=True)
     print(f"{len(chosen) - len(missed)} of {len(chosen)} faults noticed")
     sys.exit(1 if missed or not chosen else 0)
 
