@@ -69,13 +69,13 @@ quick: env-test ## style, types and the module's own tests: no browser, no noteb
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not soak" --ignore tests/browser $(SLOW:%=--ignore tests/test_%.py)
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not soak" --ignore tests/browser $(SLOW:%=--ignore tests/test_%.py)
 
 test: env-test ## style, types, tests (those in a browser where Chromium is), then every notebook under nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not soak" --durations 10
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak" --durations 10
 	rm -rf build/runs build/nbval
 	mkdir -p build/runs build/nbval
 	cp -r results/sample build/runs/demo # notebook 03 opens the kept runs; that it trains is tested with small ones (tests/test_notebooks.py)
@@ -85,7 +85,7 @@ test: env-test ## style, types, tests (those in a browser where Chromium is), th
 
 processors: env-test ## tests that depend on what a model computes, under other ways of summing than this processor's own
 	@for way in "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2" "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1"; do \
-		echo "$$way"; env MKL_CBWR=COMPATIBLE OMP_WAIT_POLICY=passive $$way $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "scores and not soak" || exit 1; \
+		echo "$$way"; env MKL_CBWR=COMPATIBLE OMP_WAIT_POLICY=passive $$way $(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "scores and not soak" || exit 1; \
 	done
 
 soak: env-test ## tests for as long as asked: make soak MTDNN_KILLS=50 MTDNN_CASES=10000

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
 from warm import kernels, serving
+from xdist.scheduler import LoadScopeScheduling
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.encoders import find_encoder
@@ -68,14 +69,36 @@ def given_an_encoder(item: pytest.Item) -> bool:
     return "tiny" in item.fixturenames
 
 
+LONG = (
+    "test_running",
+    "test_readme",
+    "test_notebooks",
+    "test_ray",
+    "test_survival",
+    "test_everywhere",
+)  # half a minute and more
+
+
+class Together(LoadScopeScheduling):
+    """Which tests stay on one of several workers: those of a file, and all that share a browser and its server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "browser" if nodeid.startswith("tests/browser/") else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return Together(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks with `scores` each test that is given an encoder, to train or to load, but for those of the files named above.
 
-    And says which tests stay on one worker (`--dist loadgroup`): those of a file, and all that share a browser and its server.
+    The long files come first, lest one worker is still at work when the others have ended.
     """
+    items.sort(key=lambda item: item.path.stem not in LONG)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("browser" if item.path.parent.name == "browser" else item.path.stem))
         if given_an_encoder(item) and item.path.stem.removeprefix("test_") not in UNSCORED:
             item.add_marker("scores")
 
