@@ -6,12 +6,11 @@ unless it is told to. What a run was made with is in its `config.yaml`, `manifes
 
 import hashlib
 import json
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+import os
+import subprocess
+import sys
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from mtdnn_kit.config import Config, ConfigError, resolve
 from mtdnn_kit.encoders import EncoderError, find_encoder
@@ -62,8 +61,8 @@ def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str,
     """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, in a process of its own."""
     runs = {name: run_of(config) for name, config in configs.items()}
     there = {name: run for name, run in runs.items() if (run.path / "manifest.json").exists()}
-    rows = _of_each(_fingerprint, [source for name in there for source in _sources(configs[name])])
-    weights = _of_each(_weights, [_encoder(configs[name]) for name in there])
+    sources = [source for name in there for source in _sources(configs[name])]
+    rows, weights = _looked_up(sources, [_encoder(configs[name]) for name in there])
     found = {name: Standing("new") for name in configs}
     for name, run in there.items():
         status = "done" if run.finished else "begun" if checkpoints(run) else "new"
@@ -133,13 +132,19 @@ def _sources(config: Config) -> list[tuple]:
     return found
 
 
-def _of_each(what: Callable[[Any], str], of: list) -> dict[Any, str]:
-    """`what` of each, in a process of its own: the rows' memory goes with it."""
-    wanted = list(dict.fromkeys(of))
-    if not wanted:
-        return {}
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return dict(zip(wanted, pool.map(what, wanted), strict=True))
+def _looked_up(sources: list[tuple], encoders: list[str]) -> tuple[dict[tuple, str], dict[str, str]]:
+    """Fingerprint of each of the rows and of the weights, by a process of its own: the rows' memory goes with it.
+
+    Without multiprocessing: the process that this leaves behind keeps a notebook's kernel from ending for half a minute.
+    """
+    wanted = list(dict.fromkeys(sources)), list(dict.fromkeys(encoders))
+    if not any(wanted):
+        return {}, {}
+    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
+    command, settled = [sys.executable, "-m", __name__], {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, input=json.dumps(wanted), env=settled, stdout=subprocess.PIPE, check=True, encoding="utf-8")
+    rows, weights = json.loads(done.stdout.splitlines()[-1])
+    return dict(zip(wanted[0], rows, strict=True)), dict(zip(wanted[1], weights, strict=True))
 
 
 def _fingerprint(source: tuple) -> str:
@@ -150,3 +155,13 @@ def _fingerprint(source: tuple) -> str:
         return load(task, Dataset(**json.loads(row)), split, data, rest=name != task).fingerprint
     except DataError as error:
         return f"cannot be read: {error}"
+
+
+def main() -> None:
+    """Looks up what standard input names, [rows, encoders], and prints [fingerprints of rows, fingerprints of weights]."""
+    sources, encoders = json.load(sys.stdin)
+    print(json.dumps([[_fingerprint(tuple(source)) for source in sources], [_weights(name) for name in encoders]]))
+
+
+if __name__ == "__main__":
+    main()

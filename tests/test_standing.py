@@ -20,7 +20,11 @@ OWN = {"type": "sc", "columns": {"first": "sentence", "label": "label"}, "labels
 @pytest.fixture(autouse=True)
 def here(monkeypatch):
     """Rows and weights are read in this process."""
-    monkeypatch.setattr(standing, "_of_each", lambda what, of: {one: what(one) for one in of})
+
+    def looked_up(sources, encoders):
+        return {source: standing._fingerprint(source) for source in sources}, {name: standing._weights(name) for name in encoders}
+
+    monkeypatch.setattr(standing, "_looked_up", looked_up)
 
 
 @pytest.fixture
