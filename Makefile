@@ -6,7 +6,7 @@ READY := .venv/ready
 TOOLS := .venv/test-ready
 DEMO := runs/demo
 , := ,
-SLOW := notebooks ray readme running wheel # what `make quick` leaves out, beside the browser
+SLOW := benchmarks documents everywhere hub notebooks parallel ray readme running survival wheel # what `make quick` leaves out, beside the browser
 # What a command says is kept in a file, and shown where it fails: $(call quietly,COMMAND,FILE)
 quietly = { $(1); } > $(2) 2>&1 || { cat $(2) >&2; exit 1; }
 # Byte code is made of what is imported, once, also where the environment says otherwise: of all that is installed it takes longer than installing.
