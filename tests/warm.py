@@ -29,7 +29,9 @@ PASSED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_
 @contextmanager
 def serving() -> Iterator[list[str]]:
     """The beginning of a command line, in place of [sys.executable], as long as the block lasts."""
-    if not hasattr(os, "pidfd_open"):  # no Linux: cold
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):  # not Linux, or an old one: cold
         yield [sys.executable]
         return
     with tempfile.TemporaryDirectory(prefix="warm-") as folder, socket.socket(socket.AF_UNIX) as listener:
