@@ -75,12 +75,12 @@ test: env-test ## style, types, tests (those in a browser where Chromium is), th
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak" --durations 10
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak"
 	rm -rf build/runs build/nbval
 	mkdir -p build/runs build/nbval
 	cp -r results/sample build/runs/demo # notebook 03 opens the kept runs; that it trains is tested with small ones (tests/test_notebooks.py)
 	$(BIN)/papermill --prepare-only --log-level ERROR notebooks/03_ablations.ipynb build/nbval/03_ablations.ipynb -p folder build/runs/demo -p if_changed keep
-	MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 2 --dist loadscope --durations 10 --nbval $(filter-out %/03_ablations.ipynb,$(wildcard notebooks/*.ipynb)) build/nbval
+	MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 2 --dist loadscope --nbval $(filter-out %/03_ablations.ipynb,$(wildcard notebooks/*.ipynb)) build/nbval
 	rm -rf build/runs build/nbval
 
 processors: env-test ## tests that depend on what a model computes, under other ways of summing than this processor's own

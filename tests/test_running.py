@@ -229,7 +229,9 @@ def test_a_run_that_fails_is_named_and_stops_no_other_and_a_second_command_is_re
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_written(tmp_path, tiny, how):
+def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_written(tmp_path, tiny, how, monkeypatch):
+    """The processes are those that a person would have: none starts warm."""
+    monkeypatch.delenv("JUPYTER_PATH")
     endless = {name: {**changes, "max_steps": 100_000, "epochs": 1000.0} for name, changes in TWO.items()}
     file, folder = write_study(tmp_path / "study", tiny, endless), tmp_path / "runs"
     command = [*COMMAND, str(file), "--folder", str(folder), "--workers", "2"]

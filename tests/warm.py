@@ -5,7 +5,7 @@
 
 What is started so is a small program in the caller's place: it has a program forked with the caller's environment, folder and streams,
 passes signals on to it and ends as it ends. If it is killed, or its own parent is gone, the forked one is killed. The kit is not imported
-beforehand: each program imports it from wherever it stands. Tests of who ends with whom start their processes cold.
+beforehand: each program imports it from wherever it stands. The test of who ends with whom (`test_running`) starts its processes cold.
 """
 
 import json
