@@ -6,7 +6,8 @@ READY := .venv/ready
 TOOLS := .venv/test-ready
 DEMO := runs/demo
 , := ,
-SLOW := benchmarks documents everywhere hub notebooks parallel ray readme running survival wheel # what `make quick` leaves out, beside the browser
+# What `make quick` leaves out, beside the browser: what starts processes or trains many models
+SLOW := benchmarks documents everywhere exports families hub notebooks parallel ray readme report running security survival wheel
 # What a command says is kept in a file, and shown where it fails: $(call quietly,COMMAND,FILE)
 quietly = { $(1); } > $(2) 2>&1 || { cat $(2) >&2; exit 1; }
 # Byte code is made of what is imported, once, also where the environment says otherwise: of all that is installed it takes longer than installing.
