@@ -119,9 +119,8 @@ def noticed(fault: Fault, start: list[str]) -> bool:
         file.write_text(file.read_text().replace(fault.old, fault.new))
         tests = [f"tests/test_{name}.py" for name in TESTS[fault.file].split()]
         command = [*start, "-m", "pytest", "-x", "-q", "-W", "ignore:Module already imported", *tests]  # warm: some are
-        done = subprocess.run(
-            command, cwd=copy, env={**os.environ, "CI": "true"}, capture_output=True, text=True
-        )  # examples as in CI, no luck
+        settled = {**os.environ, "CI": "true"}  # examples as in CI, no luck
+        done = subprocess.run(command, cwd=copy, env=settled, capture_output=True, text=True)
         if done.returncode not in (0, 1) or not re.search(r"^\d+ (passed|failed)", done.stdout.rstrip().rpartition("\n")[2]):
             raise RuntimeError(f"{fault.name}: the tests did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.returncode == 1
