@@ -183,6 +183,22 @@ def test_a_loss_that_is_no_number_is_named_with_its_rows_and_no_checkpoint_is_wr
         assert not checkpoints(run) and run.manifest["status"].startswith(f"failed: TrainingError: step {bad}")
 
 
+@pytest.mark.parametrize(("loss", "norm"), [("nan", "1"), ("inf", "1"), ("-inf", "1"), ("1", "nan"), ("1", "inf")])
+def test_a_loss_or_a_norm_alone_that_is_no_number_ends_the_run_whatever_the_other_is(config, monkeypatch, loss, norm):
+    """The third step's; the two before it are in the log."""
+    add = Recorder.add
+
+    def odd(self, step, task, rate, *figures):
+        found = (torch.tensor(float(loss)), torch.tensor(float(norm)), figures[2]) if step == 2 else figures
+        add(self, step, task, rate, *found)
+
+    monkeypatch.setattr(Recorder, "add", odd)
+    one = config(tasks=["squad"], qa_weight=1.0, max_steps=4, log_every=4)
+    with pytest.raises(TrainingError, match="^step 3, task squad: loss "):
+        train(one)
+    assert [record["step"] for record in Run(one.run_dir).log()] == [1, 2]
+
+
 def test_two_processes_in_one_folder_the_second_is_refused(eight, monkeypatch):
     one, whole = eight
     monkeypatch.setattr("mtdnn_kit.training.GONE", 0.0)
