@@ -187,6 +187,27 @@ def test_data_that_cannot_be_read_are_said(finished, tmp_path):
     assert "data: squad/train (cannot be read: " in stands.rest[0] and "there is no such folder" in stands.rest[0]
 
 
+LOOK = """
+import os
+from pathlib import Path
+from mtdnn_kit.standing import code, standings
+from mtdnn_kit.studies import read_study
+
+found = standings(read_study({file!r}).configs(Path({folder!r})), code(Path({notebook!r})))
+print([stands.status for stands in found.values()], open(f"/proc/self/task/{{os.getpid()}}/children").read().split())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
+def test_a_script_without_a_main_guard_looks_at_a_study_and_no_process_stays_behind(finished, tmp_path, python):
+    """A notebook's kernel waits half a minute for a child that does not end by itself."""
+    file, folder, _ = finished
+    script = LOOK.format(file=str(file), folder=str(folder), notebook=str(ROOT / "notebooks" / "02_train.ipynb"))
+    (tmp_path / "look.py").write_text(script)
+    done = subprocess.run([*python, str(tmp_path / "look.py")], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "['done', 'done'] []\n", done.stderr[-2000:]
+
+
 def test_killed_in_the_middle_it_redoes_nothing_and_ends_as_if_it_never_was(finished, tmp_path, tiny):
     """SIGKILL to the whole process group, once one run is done and the next one has a checkpoint; then the same command again."""
     _, reference, _ = finished
