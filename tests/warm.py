@@ -107,9 +107,12 @@ def watched(asker: socket.socket, owner: int) -> dict:
     """Forks a program and watches it; returns in that program what it was given."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     size, streams, *_ = socket.recv_fds(asker, 4, 3)
-    given = b""
-    while len(given) < struct.unpack("I", size)[0]:
-        given += asker.recv(1 << 20)
+    given, part = b"", size
+    while part and len(given) < struct.unpack("I", size)[0]:
+        part = asker.recv(1 << 20)
+        given += part
+    if not part:
+        os._exit(1)  # who asked is gone
     child = os.fork()
     if not child:
         for number, stream in enumerate(streams):
