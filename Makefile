@@ -14,7 +14,7 @@ quietly = { $(1); } > $(2) 2>&1 || { cat $(2) >&2; exit 1; }
 INSTALL := $(PIP) install -q -c constraints.txt --no-compile
 CALLED := PYTHONDONTWRITEBYTECODE= $(BIN)/python
 # NOTEBOOK MADE "PARAMETERS as YAML"; its kernel is reached through a folder, as a study's are: of TCP kernels warn
-NOTEBOOK := $(CALLED) -c 'import sys; from pathlib import Path; from mtdnn_kit.worker import execute; from mtdnn_kit.yamls import read_yaml; \
+NOTEBOOK := $(CALLED) -c 'import sys; from pathlib import Path; from mtdnn_kit.studies.worker import execute; from mtdnn_kit.files.yaml_files import read_yaml; \
 	execute(Path(sys.argv[1]), Path(sys.argv[2]), read_yaml(sys.argv[3]))'
 TRAININGS = $(CALLED) -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) --workers 2
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
@@ -79,7 +79,7 @@ test: env-test ## style, types, tests (those in a browser where Chromium is), th
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak"
 	rm -rf build/runs build/nbval
 	mkdir -p build/runs build/nbval
-	cp -r results/sample build/runs/demo # notebook 03 opens the kept runs; that it trains is tested with small ones (tests/test_notebooks.py)
+	cp -r results/sample build/runs/demo # notebook 03 opens the kept runs; that it trains is tested with small ones (tests/project/test_notebooks.py)
 	$(BIN)/papermill --prepare-only --log-level ERROR notebooks/03_ablations.ipynb build/nbval/03_ablations.ipynb -p folder build/runs/demo -p if_changed keep
 	MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 2 --dist loadscope --nbval $(filter-out %/03_ablations.ipynb,$(wildcard notebooks/*.ipynb)) build/nbval
 	rm -rf build/runs build/nbval

@@ -17,12 +17,12 @@ import tracemalloc
 
 import numpy as np
 
-from mtdnn_kit.columns import Ragged
 from mtdnn_kit.config import DEFAULT_ENCODER, Config
-from mtdnn_kit.encoders import find_encoder
-from mtdnn_kit.model import load_tokenizer
-from mtdnn_kit.registry import DATASETS
-from mtdnn_kit.sources import load
+from mtdnn_kit.data.arrays import Ragged
+from mtdnn_kit.data.registry import DATASETS
+from mtdnn_kit.data.sources import load
+from mtdnn_kit.model.encoders import find_encoder
+from mtdnn_kit.model.multitask import load_tokenizer
 from mtdnn_kit.tasks import qa
 
 CONFIG = Config(max_length=384, overlap=128)

@@ -14,8 +14,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from mtdnn_kit import running
-from mtdnn_kit.studies import read_study
+from mtdnn_kit.studies import running
+from mtdnn_kit.studies.study import read_study
 
 STUB = """
 import json

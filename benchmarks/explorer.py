@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from mtdnn_kit.compare import named
+from mtdnn_kit.compare.pairing import named
+from mtdnn_kit.data.registry import DATASETS
+from mtdnn_kit.data.sources import load
 from mtdnn_kit.explorer.state import of_runs
 from mtdnn_kit.explorer.widgets import Explorer
-from mtdnn_kit.registry import DATASETS
-from mtdnn_kit.sources import load
 
 
 def write_run(folder: Path, rows, number: int, data: str) -> None:

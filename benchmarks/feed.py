@@ -44,9 +44,9 @@ import sys, time
 from pathlib import Path
 import torch
 from mtdnn_kit import Config, prepare
-from mtdnn_kit.devices import resolve_device, resolve_precision
-from mtdnn_kit.evaluation import evaluate
-from mtdnn_kit.model import build_model
+from mtdnn_kit.model.devices import resolve_device, resolve_precision
+from mtdnn_kit.model.evaluation import evaluate
+from mtdnn_kit.model.multitask import build_model
 
 config = Config(data=sys.argv[1], tasks=["squad"], qa_weight=1.0, max_length=384, overlap=128, train_limit=64)
 setup, spent = prepare(config), []
@@ -60,7 +60,7 @@ print(time.perf_counter() - began, sum(spent))
 SCHEDULE = """
 import time
 from mtdnn_kit.config import Config
-from mtdnn_kit.preparation import schedule_of
+from mtdnn_kit.training.setup import schedule_of
 config = Config(tasks=["squad", "swag", "cola", "mrpc", "mnli"], batch_size=16, epochs=3.0)
 sizes = {"squad": 8800, "swag": 4597, "cola": 535, "mrpc": 230, "mnli": 24544}
 began = time.perf_counter()
@@ -116,7 +116,7 @@ def peer(data: Path) -> list[float]:
     from transformers import AutoTokenizer
 
     from mtdnn_kit.config import DEFAULT_ENCODER
-    from mtdnn_kit.encoders import find_encoder
+    from mtdnn_kit.model.encoders import find_encoder
 
     datasets.disable_progress_bars()
     tokenizer = AutoTokenizer.from_pretrained(find_encoder(DEFAULT_ENCODER).path)

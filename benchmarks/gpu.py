@@ -30,14 +30,15 @@ from machine import heading
 from products import alone, synchronize, weights
 from torch import Tensor
 
-from mtdnn_kit import Config, dropout, norms, prepare
+from mtdnn_kit import Config, prepare
 from mtdnn_kit.config import DEFAULT_ENCODER
-from mtdnn_kit.devices import resolve_precision
-from mtdnn_kit.gradients import backward
-from mtdnn_kit.graphs import BUCKET, Graphs
-from mtdnn_kit.model import MultiTask
-from mtdnn_kit.optim import clip_gradients, make_optimizer
-from mtdnn_kit.preparation import Setup
+from mtdnn_kit.model import dropout, layer_norm
+from mtdnn_kit.model.devices import resolve_precision
+from mtdnn_kit.model.multitask import MultiTask
+from mtdnn_kit.training.cuda_graphs import BUCKET, Graphs
+from mtdnn_kit.training.gradients import backward
+from mtdnn_kit.training.optim import clip_gradients, make_optimizer
+from mtdnn_kit.training.setup import Setup
 
 SHAPES = {
     "bert-base": dict(),
@@ -66,12 +67,12 @@ def build(shape: str) -> MultiTask:
     head = transformers.BertForQuestionAnswering(transformers.BertConfig(**SHAPES[shape]))
     model = MultiTask(head.bert, {"squad": head}, {"squad": {"type": "qa", "labels": 2}})
     dropout.install(model, model.encoder)
-    norms.install(model)
+    layer_norm.install(model)
     return model.train()
 
 
 def stepper(model: MultiTask, setup: Setup, device: torch.device, recorded: bool) -> Callable[[np.ndarray], Tensor]:
-    """A function that makes a step of a batch as `training` does and gives its loss, not waited for."""
+    """A function that makes a step of a batch as `training.trainer` does and gives its loss, not waited for."""
     AcceleratorState._reset_state(reset_partial_state=True)
     bf16 = resolve_precision("auto", device) == "bf16"
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=device.type == "cpu")

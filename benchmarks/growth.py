@@ -19,8 +19,9 @@ import repeated
 CHILD = """
 import json, re, sys, threading, time
 from pathlib import Path
-from mtdnn_kit import Config, evaluation, prepare
-from mtdnn_kit.model import build_model
+from mtdnn_kit import Config, prepare
+from mtdnn_kit.model import evaluation
+from mtdnn_kit.model.multitask import build_model
 
 peak, done = [0], threading.Event()
 
@@ -49,7 +50,7 @@ def small_encoder(folder: Path) -> None:
     import transformers
 
     from mtdnn_kit.config import DEFAULT_ENCODER
-    from mtdnn_kit.encoders import find_encoder
+    from mtdnn_kit.model.encoders import find_encoder
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(find_encoder(DEFAULT_ENCODER).path)
     sizes = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)

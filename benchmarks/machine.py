@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import torch
 
-from mtdnn_kit.devices import describe
+from mtdnn_kit.model.devices import describe
 
 
 def heading() -> str:

@@ -18,8 +18,8 @@ import time
 import tracemalloc
 from pathlib import Path
 
-from mtdnn_kit.nbest import NBestFile
-from mtdnn_kit.runs import Run
+from mtdnn_kit.runs.predictions import NBestFile
+from mtdnn_kit.runs.run import Run
 
 
 def write(folder: Path, questions: int, spans: int) -> tuple[Run, int]:

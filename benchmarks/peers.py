@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import Trainer, TrainingArguments
 
-from mtdnn_kit import Config, norms
-from mtdnn_kit.devices import resolve_precision
-from mtdnn_kit.model import MultiTask
-from mtdnn_kit.preparation import Setup
+from mtdnn_kit import Config
+from mtdnn_kit.model import layer_norm
+from mtdnn_kit.model.devices import resolve_precision
+from mtdnn_kit.model.multitask import MultiTask
+from mtdnn_kit.training.setup import Setup
 
 LONGEST = 384
 SIDES = {"example": dict(), "tuned": dict(bf16=True, train_sampling_strategy="group_by_length")}
@@ -74,7 +75,7 @@ def plain(model: MultiTask) -> MultiTask:
             if isinstance(part, nn.Dropout):
                 setattr(module, name, nn.Dropout(part.p).train(part.training))
             if isinstance(part, nn.LayerNorm):
-                setattr(module, name, norms.replaced(part, nn.LayerNorm))
+                setattr(module, name, layer_norm.replaced(part, nn.LayerNorm))
     return model
 
 

@@ -3,15 +3,15 @@
     .venv/bin/python benchmarks/pooling.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--rate 3e-4]
         [--device cuda] [--quick]
 
-The kit sorts pools of 50 batches by length (`batches.POOL`); a pool of one batch is a plain shuffle. That switch exists only here.
+The kit sorts pools of 50 batches by length (`sampler.POOL`); a pool of one batch is a plain shuffle. That switch exists only here.
 """
 
 import torch
 from machine import heading
 from trainings import arguments, compare, training
 
-from mtdnn_kit.batches import POOL
-from mtdnn_kit.devices import resolve_precision
+from mtdnn_kit.model.devices import resolve_precision
+from mtdnn_kit.sampler import POOL
 
 SIDES = {"pooled": POOL, "shuffled": 1}
 

@@ -20,7 +20,7 @@ from transformers import AutoConfig
 
 from mtdnn_kit import Config, prepare, train
 from mtdnn_kit.config import DEFAULT_ENCODER
-from mtdnn_kit.encoders import find_encoder
+from mtdnn_kit.model.encoders import find_encoder
 
 OTHER = "Python, autograd, data, other"
 KINDS = {  # operators of torch → kind of work; the first that fits

@@ -26,8 +26,8 @@ from transformers.utils import logging
 
 from mtdnn_kit import DATASETS, Config, prepare, train
 from mtdnn_kit.config import DEFAULT_ENCODER
-from mtdnn_kit.model import build_model
-from mtdnn_kit.preparation import Setup
+from mtdnn_kit.model.multitask import build_model
+from mtdnn_kit.training.setup import Setup
 
 TASKS = ["squad", "swag", "cola", "mrpc", "mnli"]
 PAIRS = {"tuned": "kit", "compiled": "kit", "example": "kit", "tuned mixture": "mixture"}  # peer → the kit's side of the same task

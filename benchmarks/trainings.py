@@ -14,9 +14,9 @@ from unittest import mock
 
 import numpy as np
 
-from mtdnn_kit import Config, batches, prepare, train
+from mtdnn_kit import Config, prepare, sampler, train
 from mtdnn_kit.config import DEFAULT_ENCODER
-from mtdnn_kit.runs import code_hash
+from mtdnn_kit.runs.run import code_hash
 
 KEPT = Path(__file__).parents[1] / "build" / "trainings.jsonl"
 SCORES = {"loss": "loss of the last third", "span_f1": "span F1", "f1": "F1"}
@@ -43,7 +43,7 @@ def arguments(doc: str) -> argparse.Namespace:
     return given
 
 
-def training(given: argparse.Namespace, seed: int, precision: str = "auto", pool: int = batches.POOL) -> dict:
+def training(given: argparse.Namespace, seed: int, precision: str = "auto", pool: int = sampler.POOL) -> dict:
     """Loss of the last third (mean), span F1 and F1 of the scored rows, and the batches' padding (a share) of one training.
 
     pool: batches that are sorted by length together. Raises SystemExit where `at most` new ones were made already.
@@ -66,7 +66,7 @@ def training(given: argparse.Namespace, seed: int, precision: str = "auto", pool
 
 
 def _trained(parameters: dict, pool: int) -> dict:
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(batches, "POOL", pool):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(sampler, "POOL", pool):
         config = Config(run_dir=f"{folder}/run", **parameters)
         setup = prepare(config)
         run = train(config, setup, watch=lambda records: None)

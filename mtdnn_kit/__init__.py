@@ -13,10 +13,10 @@ The verbs, in the order in which a notebook uses them:
 
 DATASETS holds the datasets that are known by name; `define` in a parameter file adds others (Dataset).
 
-Where to go on: mtdnn_kit.compare and differences (several runs, and what their difference is worth), studies and running (many runs
-from one file), plots and tables, explorer.widgets (`explore(runs)` in JupyterLab). Each module
-opens by saying what it does; `python -m mtdnn_kit --help` is the command line. Errors that are yours to mend are ConfigError,
-RunError and their like: each says what is wrong, where, and what to do.
+Where to go on, room by room (each says in its first line what it is for): config, sampler, metrics; data, tasks, model, training, runs,
+inference, compare, views, studies, explorer, files. `from mtdnn_kit import compare, differences, studies, running, plots, tables` is what a
+notebook needs beside the verbs, explorer.widgets `explore(runs)` for JupyterLab; `python -m mtdnn_kit --help` is the command line. Errors
+that are yours to mend are ConfigError, RunError and their like: each says what is wrong, where, and what to do.
 """
 
 import os
@@ -29,17 +29,19 @@ os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # datasets
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # ray
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
-from mtdnn_kit.config import Config, ConfigError, from_file, from_params
-from mtdnn_kit.registry import DATASETS, Dataset
-from mtdnn_kit.runs import Run, RunError
+from mtdnn_kit.config import Config, from_file, from_params
+from mtdnn_kit.data.registry import DATASETS, Dataset
+from mtdnn_kit.errors import ConfigError, RunError
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.views import reprs as _reprs  # noqa: F401 (gives Run and Schedule what a notebook shows of them)
 
 if TYPE_CHECKING:  # what a type checker sees of the names below
-    from mtdnn_kit.asking import ask_run as ask
-    from mtdnn_kit.exports import export
-    from mtdnn_kit.imports import import_run
-    from mtdnn_kit.predictor import load
-    from mtdnn_kit.preparation import prepare
-    from mtdnn_kit.training import train
+    from mtdnn_kit.inference.asking import ask_run as ask
+    from mtdnn_kit.inference.exporting import export
+    from mtdnn_kit.inference.importing import import_run
+    from mtdnn_kit.inference.predictor import load
+    from mtdnn_kit.training.setup import prepare
+    from mtdnn_kit.training.trainer import train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -60,15 +62,38 @@ __all__ = [
 ]
 
 
+VERBS = {  # what brings torch and transformers along, and is imported when first used
+    "ask": "inference.asking.ask_run",
+    "export": "inference.exporting.export",
+    "import_run": "inference.importing.import_run",
+    "load": "inference.predictor.load",
+    "prepare": "training.setup.prepare",
+    "train": "training.trainer.train",
+}
+MODULES = {  # what a notebook imports by one word
+    "answer_plots": "views.answer_plots",
+    "differences": "compare.differences",
+    "marks": "views.marks",
+    "overview": "views.overview",
+    "paper": "compare.paper",
+    "plots": "views.plots",
+    "running": "studies.running",
+    "study_plots": "views.study_plots",
+    "tables": "views.tables",
+}
+ROOMS = ("compare", "data", "explorer", "files", "inference", "model", "runs", "studies", "tasks", "training", "views")
+
+
 def __getattr__(name: str) -> Any:
-    """What brings torch and transformers along (`train`, `prepare`, `ask`, `load`, `export`, `import_run`) is imported when first used."""
+    """The verbs, the rooms, and modules by one word (`MODULES`), imported when first used."""
     from importlib import import_module
 
-    homes = {"train": "training", "prepare": "preparation", "ask": "asking", "import_run": "imports"}
-    homes |= {"export": "exports", "load": "predictor"}
-    if name not in homes:
-        raise AttributeError(f"mtdnn_kit has no {name!r}")
-    return getattr(import_module(f"mtdnn_kit.{homes[name]}"), "ask_run" if name == "ask" else name)
+    if name in VERBS:
+        module, _, verb = VERBS[name].rpartition(".")
+        return getattr(import_module(f"mtdnn_kit.{module}"), verb)
+    if name in MODULES or name in ROOMS:
+        return import_module(f"mtdnn_kit.{MODULES.get(name, name)}")
+    raise AttributeError(f"mtdnn_kit has no {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -9,15 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-from mtdnn_kit.config import ConfigError, resolve
-from mtdnn_kit.encoders import EncoderError
-from mtdnn_kit.locks import LockedError
-from mtdnn_kit.progress import Bars
-from mtdnn_kit.rows import DataError
-from mtdnn_kit.running import NOTEBOOK, run_study
-from mtdnn_kit.standing import code, standings
-from mtdnn_kit.studies import Study, StudyError, default_folder, project_notebook, read_study
-from mtdnn_kit.yamls import YamlError, read_yaml
+from mtdnn_kit.errors import ConfigError, DataError, EncoderError, LockedError, StudyError, YamlError
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.yaml_files import read_yaml
+from mtdnn_kit.studies.progress import Bars
+from mtdnn_kit.studies.running import NOTEBOOK, run_study
+from mtdnn_kit.studies.status import code, standings
+from mtdnn_kit.studies.study import Study, default_folder, project_notebook, read_study
 
 
 def arguments() -> argparse.Namespace:
@@ -60,7 +58,7 @@ def settings(pairs: list[str]) -> dict:
 
 def dry_run(study: Study, folder: Path, changes: dict, workers: int) -> None:
     """Prints what the study would do."""
-    from mtdnn_kit.planning import as_text, plan
+    from mtdnn_kit.studies.plan import as_text, plan
 
     configs = study.configs(folder, changes)
     found = standings(configs, code(project_notebook(NOTEBOOK)))
@@ -85,7 +83,7 @@ def main() -> None:
         for run in run_study(study, folder, changes, Bars(), given.engine, given.if_changed, given.plain, **engine_options(given)).values():
             print(run)
         if not (given.no_page or given.plain):
-            from mtdnn_kit.page import write_page
+            from mtdnn_kit.studies.page import write_page
 
             print(f"page: {write_page(given.study, folder, changes)}")
     except (StudyError, ConfigError, DataError, EncoderError, LockedError) as error:

@@ -4,7 +4,6 @@ An unknown key, a wrong type or a contradiction is an error that names the key a
 would only warn. What a value means for the rows, the model or the device is checked where it is used.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -12,10 +11,13 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import yaml
 
-from mtdnn_kit.definitions import dataset_from
-from mtdnn_kit.registry import DATASETS, REST, Dataset
-from mtdnn_kit.values import ConfigError, nearest, short, some, typed
-from mtdnn_kit.yamls import YamlError, read_yaml, text_of
+from mtdnn_kit.data.definitions import dataset_from
+from mtdnn_kit.data.registry import DATASETS, REST, Dataset
+from mtdnn_kit.errors import ConfigError, YamlError
+from mtdnn_kit.files.checks import typed
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.wording import nearest, short, some
+from mtdnn_kit.files.yaml_files import read_yaml, text_of
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 Sampler = Literal["weighted", "proportional", "temperature", "annealed", "round_robin", "sequential"]
@@ -31,7 +33,6 @@ AT_LEAST = dict(batch_size=1, grad_accumulation=1, max_answer=1, n_best=1, log_e
     "weight_decay": 0,
 }
 AT_MOST = dict(batch_size=10**6, max_length=10**6, max_question=10**6, overlap=10**6, max_answer=10**6, n_best=10_000, threads=4096)
-LONGEST_NAME, LONGEST_PATH = 200, 2000  # bytes: what every file system takes, with room for .partial and files below
 IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
@@ -74,13 +75,13 @@ class Config:
     train_limit: int | None = None  # at most so many training rows a task
     eval_limit: int | None = None  # at most so many scored rows a task
     eval_every: int | None = None  # steps between scorings of the threshold articles during training
-    interference_every: int | None = None  # steps between measurements of the tasks' gradients against each other (`interference`)
+    interference_every: int | None = None  # steps between measurements of the tasks' gradients against each other (`training.interference`)
     log_every: int = 10  # steps between writes of the log; the device is waited for only then
     checkpoint_every: int | None = None
     log_with: str | list[str] | None = None  # experiment trackers, by accelerate's names: "tensorboard", "wandb" …
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    cuda_graphs: bool = False  # on a GPU, record each shape of step once and replay it (`graphs`)
+    cuda_graphs: bool = False  # on a GPU, record each shape of step once and replay it (`training.cuda_graphs`)
     threads: int | None = None  # processor threads; None: as many as torch takes
     seed: int = 0
     init_from: str | None = None  # a finished run whose model this one starts from
@@ -144,23 +145,6 @@ def from_file(path: str | Path, **changes: Any) -> Config:
         if key not in known:
             raise ConfigError(f"{some([key])}: no such parameter.{nearest(key, known)} All are: {', '.join(known)}.")
     return Config(**given)
-
-
-def project_root(start: Path | None = None) -> Path:
-    """The folder that relative paths resolve against: the nearest one upwards that holds pyproject.toml, else the current one."""
-    start = Path(start or os.getcwd()).resolve()
-    return next((folder for folder in (start, *start.parents) if (folder / "pyproject.toml").is_file()), start)
-
-
-def resolve(path: str) -> Path:
-    """A path of a parameter file as an absolute path (see `project_root`). Raises ConfigError for one that cannot exist."""
-    try:
-        found = Path(os.path.abspath(project_root() / Path(path).expanduser()))
-    except RuntimeError:
-        raise ConfigError(f"{short(path)}: there is no such user; write the whole path") from None
-    if "\0" in path or len(os.fsencode(found)) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
-        raise ConfigError(f"{short(path)}: no path can be so: names have up to {LONGEST_NAME} bytes and no NUL; shorten it")
-    return found
 
 
 def _placed(task: str, files: dict[str, str]) -> dict[str, str]:

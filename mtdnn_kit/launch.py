@@ -10,14 +10,10 @@ import sys
 import torch.distributed as dist
 import yaml
 
-from mtdnn_kit.config import ConfigError, from_file
-from mtdnn_kit.encoders import EncoderError
-from mtdnn_kit.guards import TrainingError
-from mtdnn_kit.locks import LockedError
-from mtdnn_kit.parallel import OtherRankError, launched
-from mtdnn_kit.rows import DataError
-from mtdnn_kit.runs import RunError
-from mtdnn_kit.training import train
+from mtdnn_kit.config import from_file
+from mtdnn_kit.errors import ConfigError, DataError, EncoderError, LockedError, OtherRankError, RunError, TrainingError
+from mtdnn_kit.training.distributed import launched
+from mtdnn_kit.training.trainer import train
 
 FORESEEN = (ConfigError, DataError, EncoderError, LockedError, OtherRankError, RunError, TrainingError)
 

@@ -1,23 +1,51 @@
-"""The schedule: which task's batch is drawn at which step (paper, Algorithm 1: weighted stochastic batch selection).
+"""Weighted stochastic batch selection (paper, Algorithm 1): the batches of a pass, and which task's batch is drawn at which step.
 
 The whole run is drawn from the seed before its first step, so the number of steps, the warm-up, the time left and a resume at step k
 are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task.
 Samplers differ in the weights, which stay the same within an epoch, and in whether a task is drawn by them at random or comes by order:
 in turn with equal weights (round robin), or alone until it is used up (sequential). In both the main task comes last.
-The module knows how many batches a task has, not what is in them.
+
+The batches of a pass are a pure function of seed, task and number of the pass. Items of like length share one, so that little is padded,
+yet batches stay random: the order is shuffled, cut into pools of many batches, sorted by length within a pool, cut, and shuffled again.
+Here a batch is a list of item numbers: what an item is, the module does not know.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
-from mtdnn_kit.batches import generator
-from mtdnn_kit.shown import schedule_html
-
+POOL = 50  # batches that are sorted by length together: the more, the less padding and the less random
 BLOCK = 1024  # draws made at once
 MOST = 1e8  # steps that a schedule may be expected to have: it is held in memory
+
+
+def generator(seed: int, *purpose: str | int) -> np.random.Generator:
+    """A random generator of its own for each purpose, so that one never shifts another's numbers."""
+    return np.random.default_rng([seed, *(crc32(p.encode()) if isinstance(p, str) else p for p in purpose)])
+
+
+def batch_count(n_items: int, batch_size: int) -> int:
+    """Batches of a pass."""
+    return -(-n_items // batch_size)
+
+
+def batches(seed: int, task: str, pass_: int, lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Item numbers of each batch of a pass, in order.
+
+    lengths [N] in tokens. Every item comes exactly once; only the last batch may be smaller, and what it holds is random.
+    """
+    rng = generator(seed, "batches", task, pass_)
+    order = rng.permutation(len(lengths))
+    whole = len(order) - len(order) % batch_size
+    full = []
+    for pool in np.split(order[:whole], range(POOL * batch_size, whole, POOL * batch_size)):
+        by_length = pool[np.argsort(lengths[pool], kind="stable")]
+        full += list(by_length.reshape(-1, batch_size))
+    shuffled = [full[i] for i in rng.permutation(len(full))]
+    return shuffled + ([order[whole:]] if whole < len(order) else [])
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,9 +75,6 @@ class Schedule:
 
     def __repr__(self) -> str:
         return f"Schedule({len(self):,} steps: {', '.join(f'{name} {count:,}' for name, count in self.draws().items())})"
-
-    def _repr_html_(self) -> str:
-        return schedule_html(self)
 
 
 def weights(

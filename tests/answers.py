@@ -1,8 +1,8 @@
 """A few questions with two models' answers, for the tests of what shows them."""
 
-from mtdnn_kit.compare import Question, Reply
+from mtdnn_kit.compare.pairing import Question, Reply
+from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact, f1
-from mtdnn_kit.rows import QARow, gold_texts
 
 TEXT = "The cat <b>sat</b> & slept."
 

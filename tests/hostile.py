@@ -9,11 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from mtdnn_kit.compare import CompareError
-from mtdnn_kit.config import ConfigError
-from mtdnn_kit.rows import DataError
-from mtdnn_kit.runs import RunError
-from mtdnn_kit.studies import StudyError
+from mtdnn_kit.errors import CompareError, ConfigError, DataError, RunError, StudyError
 
 OURS = (ConfigError, DataError, RunError, StudyError, CompareError)
 LONGEST = 3000  # characters of a message: a person reads it

@@ -49,7 +49,7 @@ class Lives:
     def __init__(self, config: dict, folder: Path):
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         from mtdnn_kit import Config, prepare
-        from mtdnn_kit.training import train
+        from mtdnn_kit.training.trainer import train
 
         self.train, self.folder = train, folder
         self.config = Config(**{**config, "run_dir": str(folder / "reference")})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multiprocessing import get_context
 
 CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(["mtdnn_kit.training", "tensorboard", "pytest", "hypothesis"])
+CONTEXT.set_forkserver_preload(["mtdnn_kit.training.trainer", "tensorboard", "pytest", "hypothesis"])
 
 
 def free_port() -> str:

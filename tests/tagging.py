@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from mtdnn_kit import fields, metrics, registry, tasks
-from mtdnn_kit.columns import Parts, Ragged, gathered, ragged, ragged_parts
-from mtdnn_kit.fields import DataError
-from mtdnn_kit.rowlist import column
+from mtdnn_kit import metrics, tasks
+from mtdnn_kit.data import fields, registry
+from mtdnn_kit.data.arrays import Parts, Ragged, gathered, ragged, ragged_parts
+from mtdnn_kit.data.table import column
+from mtdnn_kit.errors import DataError
 from mtdnn_kit.tasks.padding import Batch, pad
 
 KIND = registry.Kind(roles=("words", "tags"), labelled=True, metrics=("accuracy", "macro_f1"))

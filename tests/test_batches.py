@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtdnn_kit.batches import batches, count, generator
+from mtdnn_kit.sampler import batch_count, batches, generator
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=2000).map(np.array)
 
@@ -14,7 +14,7 @@ LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=2000).map(np.array)
 def test_every_item_comes_once_and_only_the_last_batch_is_partial(lengths, size, seed, pass_):
     found = batches(seed, "squad", pass_, lengths, size)
     assert sorted(np.concatenate(found).tolist()) == list(range(len(lengths)))
-    assert len(found) == count(len(lengths), size)
+    assert len(found) == batch_count(len(lengths), size)
     assert all(len(batch) == size for batch in found[:-1])
 
 

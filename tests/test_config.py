@@ -4,9 +4,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from mtdnn_kit import metrics, sources
-from mtdnn_kit.config import Config, ConfigError, from_file, from_params, project_root, resolve
-from mtdnn_kit.registry import CUTS, DATASETS, METRICS
+from mtdnn_kit import metrics
+from mtdnn_kit.config import Config, from_file, from_params
+from mtdnn_kit.data import sources
+from mtdnn_kit.data.registry import CUTS, DATASETS, METRICS
+from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.files.paths import project_root, resolve
 
 UNWEIGHTED = {"qa_weight": None, "sharing": None}
 

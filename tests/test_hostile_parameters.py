@@ -10,9 +10,10 @@ from hostile_data import BOMB, bytes_of, plain_yaml, text_of, value_of
 from hypothesis import strategies as st
 
 from mtdnn_kit.config import Config, from_file
-from mtdnn_kit.studies import read_study
-from mtdnn_kit.variants import slug
-from mtdnn_kit.yamls import YamlError, read_yaml
+from mtdnn_kit.errors import YamlError
+from mtdnn_kit.files.yaml_files import read_yaml
+from mtdnn_kit.studies.study import read_study
+from mtdnn_kit.studies.variants import slug
 
 RTE = {"type": "sc", "columns": {"first": "premise", "second": "hypothesis", "label": "label"}, "labels": ["no", "yes"], "metrics": ["f1"]}
 FULL = Config(tasks=["squad", "swag", "rte"], define={"rte": RTE}, loss_weights={"rte": 0.5}, threshold_articles=["Cork"]).to_yaml()
@@ -158,7 +159,8 @@ def test_yaml_that_can_be_meant_is_what_pyyaml_reads():
 )
 def test_a_value_that_cannot_be_meant_is_named_shortly(params, message):
     """An earlier parameter file got a message of 5,499 characters."""
-    from mtdnn_kit.config import ConfigError, from_params
+    from mtdnn_kit.config import from_params
+    from mtdnn_kit.errors import ConfigError
 
     with pytest.raises(ConfigError, match=message) as error:
         from_params(params)
@@ -167,7 +169,8 @@ def test_a_value_that_cannot_be_meant_is_named_shortly(params, message):
 
 @pytest.mark.parametrize("path", ["a" * 300, "a/" * 2000, "a\0b", "~nobody-is-called-so/x"])
 def test_a_path_that_cannot_exist_is_refused(path):
-    from mtdnn_kit.config import ConfigError, resolve
+    from mtdnn_kit.errors import ConfigError
+    from mtdnn_kit.files.paths import resolve
 
     with pytest.raises(ConfigError, match="no path can be so|no such user"):
         resolve(path)
@@ -193,7 +196,7 @@ def test_a_path_that_cannot_exist_is_refused(path):
     ],
 )
 def test_a_study_that_no_machine_could_run_is_refused_by_key(tmp_path, text, message):
-    from mtdnn_kit.studies import StudyError
+    from mtdnn_kit.errors import StudyError
 
     (tmp_path / "mine.yaml").write_text(text)
     with ends(), pytest.raises(StudyError, match=rf"mine\.yaml: .*{message}"):

@@ -9,7 +9,7 @@ from conftest import THREADS, changed
 from safetensors.torch import load_file
 
 from mtdnn_kit import Config, ConfigError, prepare, train
-from mtdnn_kit.runs import checkpoints
+from mtdnn_kit.runs.run import checkpoints
 
 BASE = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=5)
 
@@ -169,7 +169,7 @@ def own_data(folder) -> str:
     """The sample's files, each without its first row."""
     from conftest import ROOT
 
-    for file in (ROOT / "mtdnn_kit" / "sample").rglob("*.jsonl"):
+    for file in (ROOT / "mtdnn_kit" / "data" / "sample").rglob("*.jsonl"):
         copy = folder / "data" / file.parent.name / file.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text("".join(file.read_text().splitlines(keepends=True)[1:]))

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtdnn_kit import Config
-from mtdnn_kit.preparation import schedule_of
 from mtdnn_kit.sampler import BLOCK, _epoch, draw, weights
+from mtdnn_kit.training.setup import schedule_of
 
 TYPES = ["qa", "mcc", "sc", "sc", "sc"]
 SIZES = {"squad": 100, "swag": 9, "cola": 20, "mrpc": 7, "mnli": 40}

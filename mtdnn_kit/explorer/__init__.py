@@ -1,1 +1,1 @@
-"""Reading answers: `state` is what is shown, `html` how it looks, `widgets` the controls of it in a notebook."""
+"""The answers explorer: what is shown (`state`, `html`), and the widgets of JupyterLab around it (`widgets`, `panels`)."""

@@ -8,15 +8,15 @@ from html import escape
 
 import numpy as np
 
-from mtdnn_kit.choices import Choice, Item
-from mtdnn_kit.compare import Question, Reply, find
-from mtdnn_kit.curves import Curve, curves_svg
+from mtdnn_kit.compare.choices import Choice, Item
+from mtdnn_kit.compare.outcomes import span_kind
+from mtdnn_kit.compare.pairing import Question, Reply, find
+from mtdnn_kit.compare.paper import Example
 from mtdnn_kit.explorer.state import State
-from mtdnn_kit.marks import BREAK, GOLD, Html, key_html, passage_html
 from mtdnn_kit.metrics import exact
-from mtdnn_kit.outcomes import span_kind
-from mtdnn_kit.paper import Example
-from mtdnn_kit.shown import table_html
+from mtdnn_kit.views.marks import BREAK, GOLD, Html, key_html, passage_html
+from mtdnn_kit.views.reprs import table_html
+from mtdnn_kit.views.threshold_svg import Curve, curves_svg
 
 LONG = f"display:inline-block;min-width:7em;{BREAK}"  # a cell of any text
 NOTHING = "<i>nothing</i>"

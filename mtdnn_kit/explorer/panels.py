@@ -13,15 +13,18 @@ from typing import Any
 
 import ipywidgets as w
 
-from mtdnn_kit import asking, differences, edits, favourites, salience, tables, takeaway
-from mtdnn_kit.compare import Question
+from mtdnn_kit.compare import differences
+from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.rows import QARow
+from mtdnn_kit.errors import LockedError
+from mtdnn_kit.explorer import edits, export_row, favourites
 from mtdnn_kit.explorer.html import asked_html, differences_html, page_html, threshold_html
 from mtdnn_kit.explorer.state import ALL
-from mtdnn_kit.folders import write_whole
-from mtdnn_kit.locks import LockedError
-from mtdnn_kit.marks import changes_html, heat_html, key_html, letter, salience_html
-from mtdnn_kit.registry import REST
-from mtdnn_kit.rows import QARow
+from mtdnn_kit.files.atomic import write_whole
+from mtdnn_kit.inference import asking, salience
+from mtdnn_kit.views import tables
+from mtdnn_kit.views.marks import changes_html, heat_html, key_html, letter, salience_html
 
 TROUBLE = (ValueError, OSError, LockedError)  # what a control says instead of failing
 SCORES = ("EM", "F1", "span F1")
@@ -271,9 +274,9 @@ class TakeAlong(Panel):
         self.keep = button("keep as a favourite", lambda: self.say(lambda: self._keep(self.note.value)))
         self.forget = button("no favourite", lambda: self.say(lambda: self._keep(None)))
         makers: dict[str, tuple[str, Callable]] = {
-            "Markdown": ("md", takeaway.as_markdown),
+            "Markdown": ("md", export_row.as_markdown),
             "HTML": ("html", page_html),
-            "CSV": ("csv", takeaway.as_csv),
+            "CSV": ("csv", export_row.as_csv),
         }
         files = [button(f"as {name}", partial(self.say, partial(self._write, *made))) for name, made in makers.items()]
         super().__init__(explorer, [*files, self.note, self.keep, self.forget])

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from mtdnn_kit import choices
-from mtdnn_kit.choices import Item
-from mtdnn_kit.compare import KINDS as TYPES
-from mtdnn_kit.compare import CompareError, Question, pair
-from mtdnn_kit.lookup import WHERE, Lookup
-from mtdnn_kit.nbest import NBestFile
-from mtdnn_kit.outcomes import KINDS, Columns, Outcomes, of_items, of_questions, reply_at
-from mtdnn_kit.registry import REST
-from mtdnn_kit.runs import Run
+from mtdnn_kit.compare import choices
+from mtdnn_kit.compare.choices import Item
+from mtdnn_kit.compare.outcomes import KINDS, Columns, Outcomes, of_items, of_questions, reply_at
+from mtdnn_kit.compare.pairing import KINDS as TYPES
+from mtdnn_kit.compare.pairing import Question, pair
+from mtdnn_kit.data.registry import REST
+from mtdnn_kit.errors import CompareError
+from mtdnn_kit.explorer.search import WHERE, Lookup
+from mtdnn_kit.runs.predictions import NBestFile
+from mtdnn_kit.runs.run import Run
 
 ALL, FAVOURITES = "all", "favourites"
 ORDERS = ("as in the data", "most disagreement first", "least sure first", "surest first", "largest gap first")

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 
 import ipywidgets as w
 
-from mtdnn_kit import favourites
-from mtdnn_kit.compare import CompareError, named
+from mtdnn_kit.compare.pairing import named
+from mtdnn_kit.errors import CompareError
+from mtdnn_kit.explorer import favourites
 from mtdnn_kit.explorer.html import item_html, side_by_side
 from mtdnn_kit.explorer.panels import LINE, WIDE, Ask, Inside, TakeAlong, Thresholds, Why, attempt, button, dropdown
+from mtdnn_kit.explorer.search import WHERE
 from mtdnn_kit.explorer.state import ALL, ORDERS, State, of_runs, shared_tasks
-from mtdnn_kit.lookup import WHERE
-from mtdnn_kit.marks import Html, letter
-from mtdnn_kit.runs import Run
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.views.marks import Html, letter
 
 FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
 MOST, PAGE = 6, 100  # runs; rows of the list at a time

@@ -17,7 +17,7 @@ registered: see `register`, and docs/task-types.md.
 from types import ModuleType
 from typing import Any
 
-from mtdnn_kit import registry, rowlist, rows
+from mtdnn_kit.data import registry, rows, table
 from mtdnn_kit.tasks import mcc, qa, sc
 
 TYPES: dict[str, Any] = {"qa": qa, "sc": sc, "mcc": mcc}
@@ -36,4 +36,4 @@ def register(name: str, module: ModuleType) -> None:
     lacking = [part for part in NEEDED if not hasattr(module, part)]
     if lacking or module.Row._fields[0] != "id":
         raise ValueError(f"task type {name!r}: {module.__name__} has no {lacking[0] if lacking else 'row that begins with its id'}")
-    registry.KINDS[name], rows.PARSERS[name], rowlist.ROWS[name], TYPES[name] = module.KIND, module.parse, module.Row, module
+    registry.KINDS[name], rows.PARSERS[name], table.ROWS[name], TYPES[name] = module.KIND, module.parse, module.Row, module

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtdnn_kit.decoding import NBest, Span, probabilities
+from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact_f1_nothing
-from mtdnn_kit.rows import QARow, gold_texts
-from mtdnn_kit.thresholds import best_threshold, qa_threshold_scores
+from mtdnn_kit.tasks.decoding import NBest, Span, probabilities
+from mtdnn_kit.tasks.thresholds import best_threshold, qa_threshold_scores
 
 BLOCK = 1024  # questions whose probabilities are made in one go
 
@@ -90,3 +90,9 @@ def _scored(rows: Sequence[QARow], answers: Answers) -> dict[str, np.ndarray]:
         found[i] = *exact_f1_nothing(row.context[start:end], gold_texts(row)), bool(row.answers)
     em, f1, nothing, answerable = found.T
     return {"em": em, "f1": f1, "nothing": nothing, "answerable": answerable.astype(bool), "diff": answers.diff}
+
+
+def never_nothing(answers: Answers) -> float:
+    """The least threshold at which nothing is never answered where a span is possible; for questions that all have an answer."""
+    finite = answers.diff[np.isfinite(answers.diff)]
+    return float(finite.max()) if len(finite) else 0.0

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from mtdnn_kit.data.table import column
 from mtdnn_kit.metrics import SCORES
-from mtdnn_kit.rowlist import column
 
 
 @dataclass(frozen=True)

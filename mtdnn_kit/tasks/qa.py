@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from mtdnn_kit.columns import SIZE, Parts, Ragged, gathered, ragged, ragged_parts
-from mtdnn_kit.decoding import NBest, best_spans, merge_windows, no_spans
-from mtdnn_kit.rowlist import column, shared
-from mtdnn_kit.rows import QARow
-from mtdnn_kit.spans import (
+from mtdnn_kit.data.arrays import SIZE, Parts, Ragged, gathered, ragged, ragged_parts
+from mtdnn_kit.data.rows import QARow
+from mtdnn_kit.data.table import column, shared
+from mtdnn_kit.tasks.answers import Answers, scores, tune
+from mtdnn_kit.tasks.decoding import NBest, best_spans, merge_windows, no_spans
+from mtdnn_kit.tasks.padding import Batch
+from mtdnn_kit.tasks.spans import (
     NULL,
     Frame,
     TokenList,
@@ -30,8 +32,6 @@ from mtdnn_kit.spans import (
     window_labels,
     windows,
 )
-from mtdnn_kit.tasks.answers import Answers, scores, tune
-from mtdnn_kit.tasks.padding import Batch
 
 HEAD = "AutoModelForQuestionAnswering"
 OUTPUTS = 2  # a token: start and end

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtdnn_kit.columns import Parts, Ragged, gathered, ragged, ragged_parts
-from mtdnn_kit.rowlist import column
-from mtdnn_kit.rows import SCRow
+from mtdnn_kit.data.arrays import Parts, Ragged, gathered, ragged, ragged_parts
+from mtdnn_kit.data.rows import SCRow
+from mtdnn_kit.data.table import column
 from mtdnn_kit.tasks.labels import Reader, loss, scores
 from mtdnn_kit.tasks.padding import Batch, pad
 

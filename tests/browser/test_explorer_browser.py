@@ -15,8 +15,8 @@ from ties import Scored
 
 from browser.looks import audit, cut_off, overflow, shot, tab_to
 from mtdnn_kit import Config, Run, ask, train
-from mtdnn_kit.registry import DATASETS
-from mtdnn_kit.sources import load
+from mtdnn_kit.data.registry import DATASETS
+from mtdnn_kit.data.sources import load
 
 NOTEBOOK = ROOT / "notebooks" / "04_answers.ipynb"
 RUNS = {"QA": "qa", "QA+MCC": "qa-mcc", "QA+SC": "qa-sc", "QA+MCC+SC": "qa-mcc-sc"}  # the kept ones, below results/sample
@@ -33,11 +33,11 @@ ODD = {  # what a passage may be
 }
 HOSTILE = f"""
 from IPython.display import HTML
-from mtdnn_kit.compare import Question, Reply
+from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.explorer.html import side_by_side
 from mtdnn_kit.explorer.state import State
 from mtdnn_kit.explorer.widgets import Explorer
-from mtdnn_kit.rows import QARow
+from mtdnn_kit.data.rows import QARow
 
 evil, odd = {EVIL!r}, {ODD!r}
 def asked(name, text):

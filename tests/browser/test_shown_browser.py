@@ -7,7 +7,7 @@ from conftest import ROOT
 from browser.looks import audit, cut_off, overflow, shot
 from mtdnn_kit import Run
 from mtdnn_kit.sampler import draw, weights
-from mtdnn_kit.studies import read_study
+from mtdnn_kit.studies.study import read_study
 
 
 @pytest.fixture

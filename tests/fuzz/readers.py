@@ -18,7 +18,11 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["mtdnn_kit", "json.decoder", "yaml"]):
-    from mtdnn_kit import columns, config, definitions, nbest, registry, runfiles, runs, sources, studies, yamls
+    from mtdnn_kit import Run, config
+    from mtdnn_kit.data import arrays, definitions, registry, sources
+    from mtdnn_kit.files import yaml_files
+    from mtdnn_kit.runs import predictions, schema
+    from mtdnn_kit.studies import study
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from hostile import refused
@@ -32,7 +36,7 @@ ENDS = (".csv", ".tsv", ".parquet", ".json")
 MINE = [*ROWS.items(), ("official", ({"type": "qa", "validation_ratio": 0.5}, None))]
 KEPT = ROOT / "results" / "sample" / "qa-mcc-sc"
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
-sources.kept = lambda key, make: columns.gathered(make())  # what is kept would be read instead
+sources.kept = lambda key, make: arrays.gathered(make())  # what is kept would be read instead
 sources._key = lambda *of, **content: ""
 
 
@@ -70,10 +74,10 @@ def read_parameters(number: int, data: bytes) -> None:
     file = FOLDER / "mine.yaml"
     file.write_bytes(data)
     if number % 2:
-        refused(lambda: studies.read_study(file), "mine.yaml")
+        refused(lambda: study.read_study(file), "mine.yaml")
     else:
         found, _ = refused(lambda: config.from_file(file), "mine.yaml", ":")
-        assert found is None or yamls.read_yaml(found.to_yaml())["tasks"] == found.tasks
+        assert found is None or yaml_files.read_yaml(found.to_yaml())["tasks"] == found.tasks
 
 
 def read_run(number: int, data: bytes) -> None:
@@ -82,14 +86,14 @@ def read_run(number: int, data: bytes) -> None:
     file = FOLDER / "run" / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(gzip.compress(data, 1) if name.endswith(".gz") and number & 64 else data)
-    run = runs.Run(FOLDER / "run")
+    run = Run(FOLDER / "run")
     whole = {
         "config.yaml": lambda: run.types,
         "manifest.json": lambda: run.manifest,
         "metrics.json": lambda: run.metrics,
         "log.jsonl": run.log,
         "predictions/mnli.jsonl": lambda: list(run.choices("mnli")),
-    }.get(name, lambda: (list(nbest.NBestFile(run)), [runfiles.of_nbest(entry) for entry in run.nbest()]))
+    }.get(name, lambda: (list(predictions.NBestFile(run)), [schema.of_nbest(entry) for entry in run.nbest()]))
     refused(whole, Path(name).name)
     file.unlink()
 
@@ -114,7 +118,7 @@ def right(kind: int, rest: int) -> list[bytes]:
     """Right files for a reader, as `one` chooses it."""
     if kind in (0, 7):
         dataset = registry.DATASETS[TASKS[rest // 2 % len(TASKS)]]
-        return [b"\n".join((ROOT / "mtdnn_kit" / "sample" / dataset.folder / "train.jsonl").read_bytes().split(b"\n")[:2])]
+        return [b"\n".join((ROOT / "mtdnn_kit" / "data" / "sample" / dataset.folder / "train.jsonl").read_bytes().split(b"\n")[:2])]
     if kind == 4:
         return [(ROOT / "parameters" / ("ablations/demo.yaml" if rest % 2 else "demo.yaml")).read_bytes()]
     if kind == 5:

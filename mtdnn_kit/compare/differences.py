@@ -1,0 +1,263 @@
+"""What a difference between runs is worth: by score, by slice of the questions, and between settings of which several seeds were trained.
+
+Intervals and tests go by passages, since questions of one passage are not independent (`significance`). One seed of a setting speaks for
+two models only, several for the settings (`seeds`). Scores are in percent, differences in points; a table is a list of rows.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtdnn_kit.compare import seeds, significance
+from mtdnn_kit.compare.outcomes import span_kind
+from mtdnn_kit.compare.pairing import Question, Reply
+from mtdnn_kit.compare.slices import slices
+from mtdnn_kit.data.rows import QARow
+from mtdnn_kit.metrics import exact
+from mtdnn_kit.tasks.thresholds import average_precision
+
+BOUNDS = ("too long", "cut off", "overlapping")  # kinds of spans that share characters with an accepted answer and are none
+
+
+def _wrong_bounds(row: QARow, reply: Reply) -> float | None:
+    if reply.diff is None:  # no n-best: the best span is not known where nothing was answered
+        return None
+    span = reply.best[0][:2] if reply.best else (None, None)
+    return float(span_kind(row, span, reply.span_em or 0.0) in BOUNDS)
+
+
+SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → whose questions, what of a reply
+    "EM": (lambda row: True, lambda row, reply: reply.em),
+    "F1": (lambda row: True, lambda row, reply: reply.f1),
+    "span F1": (lambda row: bool(row.answers), lambda row, reply: reply.span_f1),
+    "wrong bounds": (lambda row: bool(row.answers), _wrong_bounds),
+    "has-answer F1": (lambda row: bool(row.answers), lambda row, reply: reply.f1),
+    "no-answer accuracy": (lambda row: not row.answers, lambda row, reply: reply.em),
+    "no-answer AP": (lambda row: True, lambda row, reply: reply.diff),
+}
+
+
+def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.ndarray, np.ndarray, Callable | None] | None:
+    """What a run's score is made of: outcomes [N] or [N, 2], numbers of the passages [N], and the statistic (None: the mean).
+
+    Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on, and whether the
+    question is unanswerable. None where the run has no such score, or no question has, as none has this one where all are of one kind.
+    """
+    whose, of = SCORES[score]
+    some = [q for q in questions if whose(q.row)]
+    values = [x for q in some if (x := of(q.row, q.replies[run])) is not None]
+    if not some or len(values) < len(some):
+        return None
+    passages = {context: i for i, context in enumerate(dict.fromkeys(q.row.context for q in questions))}
+    groups = np.array([passages[q.row.context] for q in some])
+    if score != "no-answer AP":
+        return 100 * np.array(values), groups, None
+    empty = np.array([not q.row.answers for q in some])
+    if empty.all() or not empty.any():  # of one kind there is nothing to tell apart
+        return None
+    return np.column_stack([np.unique(values, return_inverse=True)[1], empty]), groups, _precision
+
+
+def _precision(values: np.ndarray, weights: np.ndarray) -> float:
+    return average_precision(values[:, 0], values[:, 1] > 0, weights) or 0.0
+
+
+def value(questions: Sequence[Question], run: str, score: str) -> float | None:
+    """A run's score; None where it has none."""
+    found = outcomes(questions, run, score)
+    if found is None:
+        return None
+    values, _, statistic = found
+    return statistic(values, np.ones(len(values))) if statistic else float(values.mean())
+
+
+def interval(questions: Sequence[Question], run: str, score: str) -> tuple[float, float] | tuple[None, None]:
+    """The ends of the 95 % interval of a run's score over passages; None where it has no such score, or no two passages."""
+    found = outcomes(questions, run, score)
+    if found is None or len(np.unique(found[1])) < 2:
+        return None, None
+    values, groups, statistic = found
+    made = significance.interval(values, groups, statistic)
+    return made.low, made.high
+
+
+def _count(questions: Sequence[Question], run: str, score: str) -> int:
+    """Of how many questions a score that the run has is made."""
+    found = outcomes(questions, run, score)
+    return 0 if found is None else len(found[0])
+
+
+def difference(questions: Sequence[Question], a: str, b: str, score: str) -> significance.Difference | None:
+    """Run b minus run a in points, with interval and sign-flip test by passages; None where one has no such score, or no two passages."""
+    one, two = (outcomes(questions, run, score) for run in (a, b))
+    if one is None or two is None or len(np.unique(one[1])) < 2:
+        return None
+    first, groups, statistic = one
+    return significance.difference(first, two[0], groups, statistic)
+
+
+def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(SCORES)) -> list[dict]:
+    """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider passages make the interval, and McNemar's p of EM."""
+    rows = []
+    for score in scores:
+        found = difference(questions, a, b, score)
+        if found:
+            values = {name: value(questions, name, score) for name in (a, b)}
+            row = {"score": score, **values, **ends(found), "p": found.p, "widening": found.widening}
+            row |= {"questions": found.n_items, "passages": found.n_passages}
+            em: list[list[Any]] = [[q.replies[name].em for q in questions] for name in (a, b)]
+            rows.append({**row, "McNemar p": significance.mcnemar(*em)[2] if score == "EM" else None})
+    return rows
+
+
+def ends(found: significance.Difference | seeds.SettingDifference | None) -> dict[str, float | None]:
+    """A difference and the ends of its interval; None of None."""
+    return {key: None if found is None else getattr(found, key) for key in ("difference", "low", "high")}
+
+
+def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1") -> list[dict]:
+    """A row a slice: its questions, both scores, b − a with interval, p and Holm's p over all slices, the largest difference first.
+
+    Largest by what it adds to the difference over all questions, `points`: the slice's difference times its share of the questions. Slices
+    of one passage have no interval, and a facet with a single slice tells nothing. `places` are those of the slice in `questions`.
+    """
+    rows: list[dict[str, Any]] = []
+    for facet, name, places in _parts(questions):
+        some = [questions[i] for i in places]
+        found, before, after = difference(some, a, b, score), value(some, a, score), value(some, b, score)
+        if before is not None and after is not None:
+            n, row = _count(some, a, score), dict[str, Any](facet=facet, slice=name)
+            gap = {**ends(found), "difference": after - before, "p": found and found.p, "p (Holm)": None}
+            points = (after - before) * n / _count(questions, a, score)
+            rows.append({**row, "questions": n, a: before, b: after, **gap, "points": points, "places": places})
+    return sorted(corrected(rows), key=lambda row: -abs(row["points"]))
+
+
+def behind(questions: Sequence[Question], row: dict, a: str, b: str) -> list[Question]:
+    """The questions of a slice (a row of `slice_table`) that the two runs answer differently, those with the largest gap in F1 first."""
+    some = [questions[i] for i in row["places"]]
+    differing = [q for q in some if exact(q.replies[a].text, [q.replies[b].text]) < 1]
+    return sorted(differing, key=lambda q: -abs((q.replies[b].f1 or 0.0) - (q.replies[a].f1 or 0.0)))
+
+
+def setting_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], score: str = "F1") -> list[dict]:
+    """A row a setting: its seeds, mean score with interval, and the difference to the first setting with interval, p and Holm's p.
+
+    settings: name → {seed: the run's name in the replies}. Several seeds of both speak for the settings (for further seeds and passages);
+    one seed of each, for the two models only; one of one and several of the other, for nothing: there is no interval then.
+    """
+    first, rows = next(iter(settings)), list[dict[str, Any]]()
+    for name, runs in settings.items():
+        own = [found for run in runs.values() if (found := value(questions, run, score)) is not None]
+        low, high = _setting_interval(questions, runs, score)
+        row = {"setting": name, "seeds": len(runs), score: sum(own) / len(own) if len(own) == len(runs) else None}
+        gap = setting_difference(questions, settings[first], runs, score) if name != first else None
+        speaks = "" if gap is None else "these two models" if isinstance(gap, significance.Difference) else "the settings"
+        row |= {"low": low, "high": high, "Δ": gap and gap.difference, "Δ low": gap and gap.low, "Δ high": gap and gap.high}
+        rows.append({**row, "p": gap and gap.p, "p (Holm)": None, "speaks for": speaks})
+    return corrected(rows)
+
+
+def primary_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], scores: Sequence[str]) -> list[dict]:
+    """The differences that a study is judged by: a row a score and setting but the first, with Holm's p over all of these rows."""
+    rows = []
+    for score in scores:
+        first, *others = setting_table(questions, settings, score)
+        for row in others:
+            found = {
+                "score": score,
+                "setting": row["setting"],
+                "seeds": row["seeds"],
+                first["setting"]: first[score],
+                "with it": row[score],
+            }
+            rows.append({**found, **{key: row[key] for key in ("Δ", "Δ low", "Δ high", "p")}, "p (Holm)": None})
+    return corrected(rows)
+
+
+def setting_slices(questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str = "F1") -> list[dict]:
+    """`slice_table` of two settings, each {seed: run}: means over the seeds, differences that speak for the settings; slices of those
+    questions alone that the score is about."""
+    rows, questions = [], [q for q in questions if SCORES[score][0](q.row)]
+    for facet, name, places in _parts(questions):
+        some = [questions[i] for i in places]
+        before, after = (_mean(some, runs, score) for runs in (a, b))
+        if before is None or after is None:
+            continue
+        found = setting_difference(some, a, b, score)
+        row = {"facet": facet, "slice": name, "questions": _count(some, next(iter(a.values())), score), "a": before, "b": after}
+        rows.append({**row, **ends(found), "difference": after - before, "p": found and found.p, "p (Holm)": None})
+    return corrected(rows)
+
+
+def _mean(questions: Sequence[Question], runs: dict[int, str], score: str) -> float | None:
+    """A setting's score, the mean over its seeds; None where one has none."""
+    own = [found for run in runs.values() if (found := value(questions, run, score)) is not None]
+    return float(np.mean(own)) if len(own) == len(runs) else None
+
+
+def corrected(rows: list[dict]) -> list[dict]:
+    """Rows with Holm's p over all that have a p."""
+    tested = [row for row in rows if row["p"] is not None]
+    for row, p in zip(tested, significance.holm([row["p"] for row in tested]), strict=True):
+        row["p (Holm)"] = p
+    return rows
+
+
+def _parts(questions: Sequence[Question]) -> list[tuple[str, str, list[int]]]:
+    """(facet, slice, its places) of every facet with more than one slice."""
+    windows = [q.windows for q in questions if q.windows is not None]
+    facets = slices([q.row for q in questions], windows if len(windows) == len(questions) else None)
+    return [(facet, name, places) for facet, parts in facets.items() if len(parts) > 1 for name, places in parts.items()]
+
+
+def setting_difference(
+    questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str
+) -> significance.Difference | seeds.SettingDifference | None:
+    """Setting b minus setting a, each {seed: run}; paired by seed where the seeds are the same and at least three, since two pairs tell too
+    little of how seeds vary (`seeds`: 91 % covered). None: see `setting_table`."""
+    if len(a) == len(b) == 1:
+        return difference(questions, next(iter(a.values())), next(iter(b.values())), score)
+    one, two = (_contributions(questions, runs, score) for runs in (a, b))
+    if min(len(a), len(b)) < 2 or one is None or two is None:
+        return None
+    return seeds.compare_settings(one, two, paired=sorted(a) == sorted(b) and len(a) > 2)
+
+
+def sentences(questions: Sequence[Question], settings: dict[str, dict[int, str]], score: str = "F1", detect: float = 1.0) -> list[str]:
+    """What may be claimed of each setting's difference to the first, and what it would take to see one of `detect` points 8 times in 10."""
+    (first, base), *others = settings.items()
+    return [_sentence(questions, first, base, name, runs, score, detect) for name, runs in others]
+
+
+def _sentence(questions: Sequence[Question], first: str, base: dict, name: str, runs: dict, score: str, detect: float) -> str:
+    found = setting_difference(questions, base, runs, score)
+    if found is None:
+        return f"{name} − {first}: no claim; one of them has a single seed, a score that is missing, or a single passage."
+    said = f"{found.sentence(first, name)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
+    each = len(questions) / found.n_passages
+    if isinstance(found, significance.Difference):
+        return f"{said} {significance.passages_needed(found, detect) * each:,.0f} such questions for these two models."
+    need = seeds.needed(found, detect)
+    few = f"{need.seeds:,} seeds of each" if need.seeds else "no number of seeds on these passages"
+    many = f"{need.passages * each:,.0f} such questions with these seeds" if need.passages else "no number of questions with these seeds"
+    return f"{said} {few}, or {many}."
+
+
+def _contributions(questions: Sequence[Question], runs: dict[int, str], score: str) -> np.ndarray | None:
+    """[S, G], in the order of the seeds; None without such a score, or two passages."""
+    found = [one for seed in sorted(runs) if (one := outcomes(questions, runs[seed], score)) is not None]
+    if len(found) < len(runs) or len(np.unique(found[0][1])) < 2:
+        return None
+    return np.array([seeds.contributions(*one) for one in found])
+
+
+def _setting_interval(questions: Sequence[Question], runs: dict[int, str], score: str) -> tuple[float, float] | tuple[None, None]:
+    if len(runs) == 1:
+        return interval(questions, next(iter(runs.values())), score)
+    made = _contributions(questions, runs, score)
+    if made is None:
+        return None, None
+    found = seeds.compare_settings(np.zeros_like(made), made, paired=True)  # its difference to nothing
+    return found.low, found.high

@@ -1,0 +1,226 @@
+"""Answers of several runs to the same questions, side by side.
+
+An answer is read from a run's n-best at its tuned threshold: offsets, joined here with the text of the rows. Runs are compared only on
+the very same rows: the fingerprint in each manifest must be that of the rows, and every run must have answered the same ones, each once.
+Scores and what a difference is worth are in `tables`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.rows import QARow, gold_texts
+from mtdnn_kit.data.sources import load
+from mtdnn_kit.errors import CompareError, ConfigError, DataError
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.metrics import exact, f1
+from mtdnn_kit.runs import schema
+from mtdnn_kit.runs.run import Run
+
+KINDS = {"qa": "question answering", "sc": "sequence classification", "mcc": "multiple choice"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One run's answer to a question: characters [start, end) of the context, both None for nothing; scores from 0 to 1.
+
+    `span_em`, `span_f1`: of the best span, nothing not being allowed; `diff`: null − best, and `threshold`: what decided on it; `best`: the
+    n-best as (start, end, probability); `nothing`: the probability of nothing among them. Imported answers without n-best have None or
+    nothing there, and no place where the passage does not hold their text. `em` and `f1` are None where no gold is known (`asking`).
+    """
+
+    start: int | None
+    end: int | None
+    text: str
+    probability: float | None
+    em: float | None
+    f1: float | None
+    nothing: float | None
+    best: list[tuple[int, int, float]]
+    span_em: float | None = None
+    span_f1: float | None = None
+    diff: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """A scored row and what each run replies, by the run's name; in how many windows the first run read it, where that is known."""
+
+    row: QARow
+    replies: dict[str, Reply]
+    windows: int | None = None
+
+    @property
+    def golds(self) -> list[str]:
+        """Accepted answers, each once; "" alone where there is none."""
+        return list(dict.fromkeys(text for _, text in self.row.answers)) or [""]
+
+    @property
+    def differ(self) -> bool:
+        """Whether two runs give other answers (as EM compares them)."""
+        first, *others = [reply.text for reply in self.replies.values()]
+        return any(exact(text, [first]) < 1 for text in others)
+
+
+def named(runs: Iterable[str | Run]) -> dict[str, Run]:
+    """Runs by a short name: their task types in the paper's order (QA+MCC+SC), or the folder's name where two would share one.
+
+    Raises CompareError where a run is named twice.
+    """
+    if isinstance(runs, str) or not isinstance(runs, Iterable):
+        kind = "text" if isinstance(runs, str) else type(runs).__name__
+        raise CompareError(f"runs: {runs!r} is {kind}; it must be a list of run folders (papermill: -y 'runs: [a, b]')")
+    found = [run if isinstance(run, Run) else Run(run) for run in runs]
+    names = ["+".join(kind.upper() for kind in _in_order(run.types.values())) for run in found]
+    if len(set(names)) < len(names):
+        names = [run.path.name for run in found]
+    names = names if len(set(names)) == len(names) else [run.name for run in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise CompareError(f"runs: {name} is named twice; a run is compared with others")
+    return dict(zip(names, found, strict=True))
+
+
+def _in_order(types: Iterable[str]) -> list[str]:
+    """Task types, each once: the paper's in its order, then others."""
+    there = dict.fromkeys(types)
+    return [*(kind for kind in ("qa", "mcc", "sc") if kind in there), *(kind for kind in there if kind not in KINDS)]
+
+
+def two(runs: dict[str, Run], names: Sequence[str] | None = None) -> tuple[str, str]:
+    """The two runs that are set against each other: those named, else the first and the last. Raises CompareError."""
+    names = [next(iter(runs)), list(runs)[-1]] if names is None else list(names)
+    for name in names:
+        if name not in runs:
+            raise CompareError(f"pair: there is no run {name!r}; there are {', '.join(runs)}")
+    if len(names) != 2:
+        raise CompareError(f"pair: {names} must name two runs, the second is set against the first")
+    return names[0], names[1]
+
+
+def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbest: int | None = None) -> list[Question]:
+    """The questions that all runs were scored on, with every run's reply, in the order of the rows.
+
+    data: where the rows are now ("sample", "hub", a folder); None: where the first run had them. task: with `_rest`, the rest of a cut
+    split. nbest: how many of each reply's n-best are kept, None for all (a study of many runs needs none).
+    Raises CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or whose answers
+    are not one to each question; DataError where the rows cannot be read.
+    """
+    rows, replies = scored_rows(runs, data, task, "qa"), {}
+    windows: dict[str, int] = {}
+    known = {row.id: row for row in rows}
+    for name, run in runs.items():
+        replies[name], counts = _replies(name, run, task, known, nbest)
+        windows = windows or counts
+    same_rows(replies, "question")
+    asked = [row for row in rows if row.id in replies[name]]
+    return [Question(row, {name: replies[name][row.id] for name in runs}, windows.get(row.id)) for row in asked]
+
+
+def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) -> Sequence[Any]:
+    """The rows of a task of one of `types` that every run was scored on, read where the first run had them or in `data`.
+
+    Raises CompareError: no run, one that is not finished or lacks the task, or one that was scored on rows of another fingerprint.
+    """
+    if not runs:
+        raise CompareError("runs: name at least one run folder")
+    for name, run in runs.items():
+        _check_scored(name, run, task, types)
+    name, run = next(iter(runs.items()))
+    base = task.removesuffix(REST)
+    dataset = run.parameters.datasets[base]
+    dataset = dataset if data is None else replace(dataset, files={})  # a folder that is named stands for them
+    if dataset.score is None:
+        raise CompareError(f"{base} is trained, not scored: it has no rows to compare runs on")
+    try:
+        where = data or run.parameters.data
+        rows = load(base, dataset, dataset.score, where if where in ("sample", "hub") else str(resolve(where)), rest=task != base)
+    except (ConfigError, DataError) as error:
+        if data is not None:
+            raise
+        raise DataError(f"{name}: the rows that config.yaml of {run.name} names: {error}") from None
+    for name, run in runs.items():
+        before = run.manifest.get("data", {}).get(f"{task}/{dataset.score}", {})
+        if before.get("fingerprint") != rows.fingerprint:
+            raise CompareError(
+                f"{name}: {run.name} was scored on other rows ({before.get('origin')}, fingerprint {before.get('fingerprint')}) than those "
+                f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or run it again on these."
+            )
+    return rows.rows
+
+
+def _check_scored(name: str, run: Run, task: str, types: tuple[str, ...]) -> None:
+    if not run.finished:
+        raise CompareError(f"{name}: there is no finished run in {run.path}")
+    if run.types.get(task.removesuffix(REST)) not in types or task not in run.metrics:
+        kind = " or ".join(KINDS[kind] for kind in types)
+        raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
+
+
+def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int | None) -> tuple[dict[str, Reply], dict[str, int]]:
+    """Replies and numbers of windows by id. Raises CompareError, naming the id: unknown, answered twice, or not at all."""
+    replies: dict[str, Reply] = {}
+    windows: dict[str, int] = {}
+    threshold = run.metrics[task].get("threshold", 0.0)
+    entries = run.nbest(task) if run.has_nbest(task) else ({"id": key, "text": text} for key, text in run.answers(task).items())
+    for number, entry in enumerate(entries, 1):
+        if not (isinstance(entry, dict) and "text" in entry) and (wrong := schema.of_nbest(entry)):
+            line = f"{name}: {run.name}, n-best of {task}, line {number}"
+            raise CompareError(f"{line}: not an id with finite scores and spans, {wrong}: {entry!r:.80}")
+        key = entry["id"]
+        if key not in rows or key in replies:
+            raise CompareError(
+                f"{name}: {run.name} answers question {key!r:.80} {'twice' if key in replies else 'which is none of the rows'}"
+            )
+        replies[key] = _placed(rows[key], entry["text"]) if "text" in entry else _reply(rows[key], entry, threshold, nbest)
+        windows |= {key: entry["windows"]} if "windows" in entry else {}
+    if len(replies) != run.metrics[task]["n"]:
+        raise CompareError(f"{name}: {run.name} has {len(replies):,} answers to {task}, but metrics.json scores {run.metrics[task]['n']:,}")
+    return replies, windows
+
+
+def same_rows(replies: dict[str, dict], what: str) -> None:
+    """Raises CompareError, naming one, where the runs' replies, {run: {id: reply}}, are not to the same rows; what: "question" or "row"."""
+    first, *others = replies
+    for name in others:
+        lone = sorted(replies[first].keys() ^ replies[name].keys())
+        if lone:
+            has, lacks = (first, name) if lone[0] in replies[first] else (name, first)
+            raise CompareError(
+                f"{what} {lone[0]!r} is answered by {has}, not by {lacks} ({len(lone):,} such): runs are compared on the same {what}s "
+                "only; run both with the same `eval_limit`"
+            )
+
+
+def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) -> Reply:
+    best = [(start, end, probability) for start, end, _, probability in entry["nbest"]]
+    if not all(0 <= start < end <= len(row.context) for start, end, _ in best):
+        raise CompareError(f"question {row.id!r}: an n-best span lies outside its passage of {len(row.context):,} characters")
+    diff = entry["null"] - entry["nbest"][0][2] if best else float("inf")
+    return reply(row, best, diff, threshold, entry["nothing"], nbest)
+
+
+def reply(
+    row: QARow, best: list[tuple[int, int, float]], diff: float, threshold: float, nothing: float | None, nbest: int | None = None
+) -> Reply:
+    """The scored reply of an n-best of character spans: its best one, or nothing where null − best is above the threshold."""
+    golds, span = gold_texts(row), row.context[best[0][0] : best[0][1]] if best else ""
+    start, end, probability = best[0] if best and diff <= threshold else (None, None, nothing)
+    text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))
+    em, score = scores if text else (exact("", golds), f1("", golds))
+    return Reply(start, end, text, probability, em, score, nothing, best[:nbest], *scores, diff, threshold)
+
+
+def _placed(row: QARow, text: str) -> Reply:
+    """The reply of a text without n-best, at its first place in the passage; no span score where it is nothing."""
+    found, golds = row.context.find(text) if text else -1, gold_texts(row)
+    start, end = (found, found + len(text)) if found >= 0 else (None, None)
+    return Reply(start, end, text, None, exact(text, golds), f1(text, golds), None, [])
+
+
+def find(questions: Sequence[Question], title: str, words: Sequence[str]) -> Question | None:
+    """The first answerable question under a title whose text has all these words."""
+    fit = (q for q in questions if q.row.title == title and q.row.answers and all(word in q.row.question for word in words))
+    return next(fit, None)

@@ -1,0 +1,130 @@
+"""What is costly to make and depends on nothing but its key: a folder of .npy files a key, below $MTDNN_CACHE or ~/.cache/mtdnn-kit.
+
+An entry is there whole or not at all, its files are checked against their hashes whenever it is opened, and a damaged one is made again,
+with a warning. Several processes may make the same entry at once: the first one's stays. What was not used the longest is deleted when all
+entries together are larger than LIMIT. What a key must hold is the business of those who ask. Nothing is pickled.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mtdnn_kit.data.arrays import Parts, gathered, read, write
+from mtdnn_kit.errors import DamagedEntryError
+
+LIMIT = 20e9  # bytes of all entries
+ABANDONED = 86_400  # seconds after which what a process did not finish is nobody's
+PACKAGE = Path(__file__).parents[1]
+SUMS = "sums.json"  # the key, and the sha256 of each file
+
+
+def root() -> Path:
+    """The folder of all entries."""
+    return Path(os.environ.get("MTDNN_CACHE") or "~/.cache/mtdnn-kit").expanduser()
+
+
+def key_of(kind: str, **what: object) -> str:
+    """A key that changes with each value of `what`; kind: a word that begins it, for people who look into the folder."""
+    return f"{kind}-{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]}"
+
+
+def code_of(*modules: str) -> str:
+    """sha256 of the code of some of the kit's rooms or modules, e.g. "tasks", "training/odd_rows"."""
+    here, digest = PACKAGE, hashlib.sha256()
+    for module in sorted(modules):
+        for file in sorted((here / module).glob("*.py")) or [here / f"{module}.py"]:
+            digest.update(f"{file.relative_to(here).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
+    """The columns that `make` yields the parts of, mapped from the entry `key`, which is made if it is not there; None: kept nowhere.
+
+    Warns where an entry is damaged, and where none can be written. What `make` raises comes through, and nothing is kept then.
+    """
+    if key is None:
+        return gathered(make())
+    entry = root() / key
+    try:
+        return _opened(entry)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, DamagedEntryError) as error:
+        warnings.warn(f"the cache's entry {entry} is damaged ({error}) and is made again", stacklevel=2)
+        shutil.rmtree(entry, ignore_errors=True)
+    try:
+        _written(entry, make())
+        prune(entry)
+        return _opened(entry)
+    except (OSError, DamagedEntryError) as error:
+        warnings.warn(f"nothing can be kept in {root()} ({error}); MTDNN_CACHE names another folder", stacklevel=2)
+    with tempfile.TemporaryDirectory() as folder:  # mapped files stay as long as they are mapped
+        write(Path(folder), make())
+        return read(Path(folder))
+
+
+def _opened(entry: Path) -> dict[str, np.ndarray]:
+    """An entry's columns. Raises FileNotFoundError where there is none, DamagedEntryError for one that is not what was written."""
+    entry.stat()
+    try:
+        sums = json.loads((entry / SUMS).read_bytes())
+        whole = sums["key"] == entry.name and sums["files"] == _sums(entry)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedEntryError(f"{type(error).__name__}: {error}") from None
+    if not whole:
+        raise DamagedEntryError("its files are not those that were written")
+    if os.access(entry / SUMS, os.W_OK):
+        os.utime(entry / SUMS)  # used now
+    return read(entry)
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.glob("*.npy")):
+        with open(path, "rb") as file:
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _written(entry: Path, parts: Parts) -> None:
+    """Writes an entry beside its place and puts it there, unless another process was faster."""
+    root().mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".partial", dir=root()))
+    try:
+        write(partial, parts)
+        (partial / SUMS).write_text(json.dumps({"key": entry.name, "files": _sums(partial)}))
+        partial.chmod(0o755)
+        try:
+            partial.rename(entry)
+        except OSError:
+            if not (entry / SUMS).exists():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def prune(used: Path | None = None) -> None:
+    """Deletes what was not used the longest until all entries (but `used`) fit into LIMIT, and what nobody is writing any more."""
+    entries, total = [], 0
+    for folder in root().iterdir():
+        try:
+            if folder.name.endswith(".partial") and time.time() - folder.stat().st_mtime > ABANDONED:
+                shutil.rmtree(folder, ignore_errors=True)
+            elif (folder / SUMS).exists():
+                size = sum(file.stat().st_size for file in folder.iterdir())
+                entries.append(((folder / SUMS).stat().st_mtime, size, folder))
+                total += size
+        except FileNotFoundError:  # another process was at it, too
+            continue
+    for _, size, folder in sorted(entries):
+        if total > LIMIT and folder != used:
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= size

@@ -1,0 +1,197 @@
+"""What a record (a dict in a dataset's columns) holds for a role: a text, a filled template, a label's number: each checked.
+
+Knows one record at a time and nothing of files. Errors say what the column holds and what to do; who asks adds file and row.
+"""
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from mtdnn_kit.data.definitions import template_parts
+from mtdnn_kit.data.registry import DATASETS, Dataset
+from mtdnn_kit.errors import DataError
+from mtdnn_kit.files.checks import WIDEST
+from mtdnn_kit.files.json_files import once
+from mtdnn_kit.files.wording import short, some
+
+KINDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
+NOTHING = object()
+TRUTH = ("yes", "no", "on", "off")  # what YAML takes for true and false
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def lookup(record: dict, column: str) -> Any:
+    """What stands in a column; `a.b` is b of the object in column a, unless a column is called just that. Raises DataError."""
+    found = _found(record, column)
+    if found is NOTHING:
+        raise DataError(f"column {column!r} is missing")
+    return found
+
+
+def _found(record: dict, column: str) -> Any:
+    if column in record:
+        return record[column]
+    found: Any = record
+    for key in column.split("."):
+        found = found.get(key, NOTHING) if isinstance(found, dict) else NOTHING
+    return found
+
+
+def check_columns(dataset: Dataset, record: dict) -> None:
+    """Raises DataError where a column that the dataset names is not there."""
+    missing = [column for column in columns_of(dataset) if _found(record, column) is NOTHING]
+    if missing:
+        like = [name for name, other in DATASETS.items() if all(column in record for column in columns_of(other))]
+        hint = f" It looks like a row of {' or '.join(like)}." if like else ""
+        found = some(map(short.repr, record)) or "none"
+        raise DataError(f"column {missing[0]!r} is missing; the columns are {found}.{hint} Rename the column, or correct `columns`.")
+
+
+def columns_of(dataset: Dataset) -> list[str]:
+    """Columns that every row must have."""
+    named = [name for role, name in dataset.columns.items() if role != "title"] + [dataset.group] * bool(dataset.group)
+    inside = [column for text in dataset.template.values() for _, column in _parts(text) if column]
+    return [column for name in named for column in ([name] if isinstance(name, str) else name)] + inside
+
+
+def value(found: Any, kind: type, what: str) -> Any:
+    """`found` if it is of that kind and, being text, can be encoded. Raises DataError."""
+    if not isinstance(found, kind) or isinstance(found, bool):
+        raise DataError(f"{what} is {short.repr(found)}: it must be {KINDS[kind]}")
+    if isinstance(found, str) and not found.isascii():
+        try:
+            found.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{what} has half a surrogate pair at character {error.start}, which no tokenizer reads: remove it") from None
+    return found
+
+
+def text(dataset: Dataset, record: dict, role: str) -> str:
+    """The text of a role: of its column, or of its template, where numbers are written as they are. Raises DataError."""
+    if role in dataset.template:
+        return "".join(before + _filled(record, column) for before, column in _parts(dataset.template[role]))
+    column = dataset.columns[role]
+    return value(lookup(record, column), str, f"column {column!r}")
+
+
+def written(found: int | float, what: str) -> str:
+    """A number as text. Raises DataError for one that no file means."""
+    if isinstance(found, int) and abs(found) >= WIDEST:
+        raise DataError(f"{what} is {short(found)}: too large a number; write it as text")
+    return str(found)
+
+
+_parts = lru_cache(template_parts)
+
+
+def _filled(record: dict, column: str | None) -> str:
+    if column is None:
+        return ""
+    found = lookup(record, column)
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return written(found, f"column {column!r}")
+    return value(found, str, f"column {column!r}, which a template takes,")
+
+
+def label(dataset: Dataset, record: dict, count: int) -> int:
+    """The number, from 0, of a label of `count`: what the column holds, or its place among the dataset's `values` or names.
+
+    Raises DataError: neither a number in that range nor one of them.
+    """
+    column = dataset.columns["label"]
+    found, names = lookup(record, column), _names(dataset)
+    known = dataset.values or (dataset.labels if isinstance(found, str) else ())
+    for i, known_value in enumerate(known):
+        if type(known_value) is type(found) and known_value == found:
+            return i
+    if dataset.values:
+        wanted = some(f"{v!r} ({n})" for v, n in zip(dataset.values, dataset.labels, strict=True))
+        truth = isinstance(found, str) and found.lower() in TRUTH and any(isinstance(known_value, bool) for known_value in dataset.values)
+        quotes = " (YAML reads yes, no, on and off as true and false: put them in quotes there)" * truth
+        raise DataError(f"column {column!r} is {short.repr(found)}: it must be one of {wanted}; correct it, or `labels`{quotes}")
+    if not isinstance(found, int) or isinstance(found, bool):
+        wanted = f"a whole number from 0 to {count - 1}{names}{_remedy(dataset, found, count)}"
+        raise DataError(f"column {column!r} is {short.repr(found)}: it must be {wanted}")
+    if found < 0:
+        raise DataError(f"column {column!r} is {short(found)}: an unlabelled row (of a test split); choose a split that has labels")
+    if found >= count:
+        raise DataError(f"column {column!r} is {short(found)}: it must be from 0 to {count - 1}{names}; correct it, or `labels`")
+    return found
+
+
+def _names(dataset: Dataset) -> str:
+    return f" ({some(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
+
+
+def _remedy(dataset: Dataset, found: Any, count: int) -> str:
+    """What to do about a label that is neither a number nor a name."""
+    if isinstance(found, bool):
+        return "; where the column holds true and false, write `labels: {false: NAME, true: NAME}`"
+    if dataset.labels:
+        return ", or one of these names; where the column holds other values, map them to the names: `labels: {VALUE: NAME, …}`"
+    letters = ", ".join(LETTERS[:count])
+    return f"; where it holds letters, write `labels: [{letters}]`, where it holds the right choice's text, call it `answer` in `columns`"
+
+
+def choices(dataset: Dataset, record: dict) -> tuple[str, ...]:
+    """The texts of a row's choices: several columns, or one that holds a list (or JSON of one). Raises DataError."""
+    columns = dataset.columns["choices"]
+    if isinstance(columns, str):
+        found, what = value(listed(lookup(record, columns)), list, f"column {columns!r}"), f"a choice in column {columns!r}"
+        pairs = [(what, one) for one in found]
+    else:
+        pairs = [(f"column {column!r}", lookup(record, column)) for column in columns]
+    if len(pairs) < 2:
+        raise DataError(
+            f"multiple choice needs at least 2 choices, not {short.repr([x for _, x in pairs])}: name where they are in `choices`"
+        )
+    return tuple(value(one, str, what) for what, one in pairs)
+
+
+def right_choice(dataset: Dataset, record: dict, texts: tuple[str, ...]) -> int:
+    """The number of the right one of a row's choices, by its label or its text. Raises DataError: none, or not clear which."""
+    if "answer" not in dataset.columns:
+        if dataset.labels and len(dataset.labels) != len(texts):
+            raise DataError(f"there are {len(texts)} choices, but `labels` names {len(dataset.labels)}: each row must have as many")
+        return label(dataset, record, len(texts))
+    column = dataset.columns["answer"]
+    found = value(lookup(record, column), str, f"column {column!r}")
+    if texts.count(found) != 1:
+        many = "more than one" if found in texts else "none"
+        raise DataError(
+            f"column {column!r} is {short.repr(found)}, which is {many} of the choices {short.repr(list(texts))}: it must be one"
+        )
+    return texts.index(found)
+
+
+def listed(found: Any) -> Any:
+    """A list or an object that stands in a table as JSON, else what was given."""
+    if not isinstance(found, str) or not found.lstrip().startswith(("[", "{")):
+        return found
+    try:
+        return json.loads(found, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        return found
+
+
+def from_text(dataset: Dataset, record: dict[str, str]) -> dict:
+    """A record of a table that holds nothing but text, its numbers as numbers: those of labels that are no names, and of `starts`."""
+    known = {*dataset.values, *(() if dataset.values else dataset.labels)}
+    truth = {str(x).lower(): x for x in known if isinstance(x, bool)}
+    found: dict[str, Any] = dict(record)
+    for column in (dataset.columns.get("label"), dataset.columns.get("starts")):
+        if column is None or (text := record.get(column)) is None or text in known:
+            continue
+        if text.lower() in truth:
+            found[column] = truth[text.lower()]
+        elif text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 20:
+            found[column] = int(text)
+    return found
+
+
+def group(dataset: Dataset, record: dict) -> str:
+    """What a row's group is called. Raises DataError where it has none."""
+    found = lookup(record, dataset.group or "")
+    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        raise DataError(f"column {dataset.group!r} is {short.repr(found)}: each row needs its group, a text or a whole number")
+    return found if isinstance(found, str) else written(found, f"column {dataset.group!r}")

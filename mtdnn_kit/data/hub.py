@@ -1,0 +1,166 @@
+"""The Hugging Face hub with an end to its waiting, and with its files' hashes checked: who does not answer is asked twice, and no more.
+
+By itself the hub's client waits for some requests without end, asks again up to six times, sleeps for as long as a busy server says, and
+takes a file of the right size for the right one. `datasets` is imported here only, and only to reach the hub. No code of the hub is run.
+"""
+
+import hashlib
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mtdnn_kit.data.registry import Dataset
+from mtdnn_kit.errors import DataError
+
+TRIES = 2  # of the same request
+PROBE_SECONDS = 5  # how long the hub may take to answer for a dataset
+BUSY = (408, 429)  # "later", as all from 500 on
+
+
+@dataclass
+class Reach:
+    """What came of the requests: `why` the hub counts as out of reach ("": it does not); `tries` of requests that were not answered in
+    full; `hashes`: sha256 of the large files that were asked for, as the hub says."""
+
+    why: str = ""
+    tries: Counter = field(default_factory=Counter)
+    hashes: set[str] = field(default_factory=set)
+
+    def give_up(self, why: str) -> None:
+        """From now on nothing is asked any more. Raises what the hub's client takes for being offline: it then uses what it has."""
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        self.why = self.why or why
+        raise OfflineModeIsEnabled(f"the hub is out of reach: {self.why}")
+
+    def damaged(self) -> list[Path]:
+        """Files of the hub's cache, among those that were asked for, that are not what the hub says."""
+        from huggingface_hub import constants
+
+        cache = Path(constants.HF_HUB_CACHE)
+        files = [file for name in sorted(self.hashes) for pattern in ("*/blobs", "blobs/**") for file in cache.glob(f"{pattern}/{name}")]
+        return [file for file in files if file.is_file() and not is_named_right(file)]
+
+
+def is_named_right(file: Path) -> bool:
+    """Whether a file that is called by a sha256, as large ones are in the hub's cache, has it; True for other names."""
+    if not re.fullmatch("[0-9a-f]{64}", file.name):
+        return True
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest() == file.name
+
+
+@contextmanager
+def patience() -> Iterator[Reach]:
+    """Within it no request waits for more than HF_HUB_DOWNLOAD_TIMEOUT seconds (10 unless set) for the next bytes, nor is made a third
+    time where it brought nothing; after that none is made at all, nor after "come later". The hub's client then takes what it has cached,
+    or raises."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils import _http
+
+    reach, plain = Reach(), _http._GLOBAL_CLIENT_FACTORY
+
+    def client() -> Any:
+        made: Any = plain()
+        made.send = _patient(made.send, reach)
+        return made
+
+    set_client_factory(client)
+    try:
+        yield reach
+    finally:
+        set_client_factory(plain)
+
+
+def _patient(ordinary: Callable, reach: Reach) -> Callable:
+    """A client's `send` that keeps to what `patience` says."""
+    from huggingface_hub import constants
+
+    def send(request: Any, **options: Any) -> Any:
+        """`ordinary`, each wait of it limited; asked again or given up where there is no answer."""
+        key, seconds = (request.method, str(request.url), request.headers.get("range")), constants.HF_HUB_DOWNLOAD_TIMEOUT
+        if reach.why or reach.tries[key] >= TRIES:
+            reach.give_up(f"no answer within {seconds} seconds, {TRIES} times; HF_HUB_DOWNLOAD_TIMEOUT sets the seconds")
+        reach.tries[key] += 1
+        limits = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {kind: min(limits.get(kind) or seconds, seconds) for kind in ("connect", "read", "write", "pool")}
+        reply = ordinary(request, **options)
+        if reply.status_code in BUSY or reply.status_code >= 500:
+            reply.close()
+            reach.give_up(f"it answers {reply.status_code} {reply.reason_phrase}")
+        if not options.get("stream"):
+            del reach.tries[key]  # answered in full; of a stream, more may be wanted
+        reach.hashes |= set(re.findall("[0-9a-f]{64}", reply.headers.get("x-linked-etag") or reply.headers.get("etag") or ""))
+        return reply
+
+    return send
+
+
+def from_hub(task: str, dataset: Dataset, split: str) -> Any:
+    """The rows of a split (a `datasets.Dataset`) from the hub, or from its client's cache where the hub is out of reach.
+
+    Raises DataError, within seconds: out of reach and not cached, no such dataset, configuration or split, or a damaged file.
+    """
+    local = f"set `data:` to a folder that holds {dataset.folder}/{split}.jsonl.gz"
+    if dataset.hub is None:
+        raise DataError(f"{task}: not on the hub in these columns, so only a local folder will do: {local}")
+    import datasets
+    from huggingface_hub import HfApi, constants
+
+    constants.HF_HUB_DISABLE_TELEMETRY, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = True, False
+    answered, offline = False, datasets.config.HF_HUB_OFFLINE
+    with patience() as reach:
+        try:
+            HfApi().dataset_info(dataset.hub, timeout=PROBE_SECONDS)
+            answered = True
+            found = datasets.load_dataset(dataset.hub, dataset.hub_config, split=split)
+            _refuse_damaged(dataset, reach, [Path(file["filename"]).parent for file in found.cache_files])
+            return found
+        except DataError:
+            raise
+        except Exception as error:  # the hub's client raises several unrelated families
+            _refuse_damaged(dataset, reach)
+            problem, answered = error, answered and not reach.why and "httpx" not in type(error).__module__
+        try:
+            datasets.config.HF_HUB_OFFLINE = True
+            return datasets.load_dataset(dataset.hub, dataset.hub_config, split=split)
+        except Exception as error:
+            raise DataError(_message(dataset, split, reach.why or problem, error, answered, local)) from None
+        finally:
+            datasets.config.HF_HUB_OFFLINE = offline
+
+
+def _refuse_damaged(dataset: Dataset, reach: Reach, made: Sequence[Path] = ()) -> None:
+    """Raises DataError where files are not what the hub says; they are deleted then, and the folders that were made of them."""
+    damaged = reach.damaged()
+    if not damaged:
+        return
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in damaged:
+        file.unlink()
+    raise DataError(
+        f"hub {dataset.hub}: {len(damaged)} of its files have another sha256 than the hub says, the first {damaged[0]}: damaged on the way "
+        "or since. They are deleted from the cache: start again, and they are fetched again."
+    )
+
+
+def _message(dataset: Dataset, split: str, problem: Exception | str, error: Exception, answered: bool, local: str) -> str:
+    """`problem`: what the hub did not give, or why it counts as out of reach; `error`: why the cache gave nothing, either."""
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    if isinstance(problem, (HFValidationError, RepositoryNotFoundError)):
+        return f"hub {dataset.hub}: the hub has no such dataset, or it is private: correct its name in `hub:`, or {local}"
+    if isinstance(error, ConnectionError) and not answered:
+        return (
+            f"hub {dataset.hub}: the Hugging Face hub can't be reached ({problem}) and no copy is cached. "
+            f'Either {local}, or to "sample", or go online once so that the dataset is cached.'
+        )
+    config = f"configuration {dataset.hub_config!r} and " if dataset.hub_config else ""
+    said = problem if answered else error
+    return f"hub {dataset.hub}: {config}split {split!r} can't be loaded ({said}): correct what is wrong there, or {local}"

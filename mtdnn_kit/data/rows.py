@@ -1,0 +1,101 @@
+"""Rows of the three task types, each checked on its own when it is made from a record (a dict in a dataset's columns).
+
+Merely odd rows pass: empty questions, sentences and choices (355 of CODAH have an empty `sent1`), white space at the ends. Where
+records are from is `sources`' business.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mtdnn_kit.data import fields, gold_answers
+from mtdnn_kit.data.registry import Dataset
+from mtdnn_kit.errors import DataError
+from mtdnn_kit.files.json_files import once
+from mtdnn_kit.files.wording import short
+
+
+class QARow(NamedTuple):
+    """A question; `answers` are (character offset in the context, text), each checked to stand there, none = unanswerable."""
+
+    id: str
+    title: str  # "" where the column is not there
+    context: str
+    question: str
+    answers: tuple[tuple[int, str], ...]
+
+
+class SCRow(NamedTuple):
+    """A sentence (`second` None) or a pair to classify; `id` is the row's number in its file, from 0."""
+
+    id: int
+    first: str
+    second: str | None
+    label: int
+
+
+class MCCRow(NamedTuple):
+    """A text and its possible endings: `start` begins each of `choices`; `id` is the row's number in its file, from 0."""
+
+    id: int
+    context: str
+    start: str
+    choices: tuple[str, ...]
+    label: int
+
+
+def gold_texts(row: QARow) -> list[str]:
+    """The answers that the official scorer accepts: "" alone for an unanswerable question."""
+    return [text for _, text in row.answers] or [""]
+
+
+def from_record(dataset: Dataset, record: dict, number: int) -> QARow | SCRow | MCCRow:
+    """The row of a record; number: its place in the file, from 0. Raises DataError: a column missing, a value that cannot be right."""
+    fields.check_columns(dataset, record)
+    return PARSERS[dataset.type](dataset, record, number)
+
+
+def from_line(line: bytes) -> dict:
+    """The record on a line of JSON. Raises DataError."""
+    remedy = 'each line must be one JSON object, {"column": value, …}'
+    try:
+        record = json.loads(line.decode("utf-8-sig"), object_pairs_hook=once)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8; if it is compressed, name it .gz"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not JSON ({error}): {remedy}") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{short.repr(record)} is no object: {remedy}")
+    return record
+
+
+def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
+    columns = dataset.columns
+    title = fields.text(dataset, record, "title") if columns.get("title") in record else ""
+    row_id = _id(record, columns["id"]) if "id" in columns else str(number)
+    context, question = (fields.text(dataset, record, role) for role in ("context", "question"))
+    if not context.strip():
+        raise DataError(f"column {columns['context']!r} is empty: a question needs a text to be answered from; remove the row")
+    return QARow(row_id, title, context, question, gold_answers.answers(dataset, record, context))
+
+
+def _id(record: dict, column: str) -> str:
+    found = fields.lookup(record, column)
+    return fields.written(found, f"column {column!r}") if type(found) is int else fields.value(found, str, f"column {column!r}")
+
+
+def _sc(dataset: Dataset, record: dict, number: int) -> SCRow:
+    first = fields.text(dataset, record, "first")
+    second = fields.text(dataset, record, "second") if "second" in dataset.given else None
+    return SCRow(number, first, second, fields.label(dataset, record, len(dataset.labels)))
+
+
+def _mcc(dataset: Dataset, record: dict, number: int) -> MCCRow:
+    start = fields.text(dataset, record, "start") if "start" in dataset.given else ""
+    choices = fields.choices(dataset, record)
+    return MCCRow(number, fields.text(dataset, record, "context"), start, choices, fields.right_choice(dataset, record, choices))
+
+
+PARSERS: dict[str, Callable[[Dataset, dict, int], Any]] = {"qa": _qa, "sc": _sc, "mcc": _mcc}

@@ -1,0 +1,63 @@
+"""Every error that a person can mend. A message says what is wrong, where, and what to do; what is raised for what is said with each."""
+
+from pathlib import Path
+
+
+class ConfigError(ValueError):
+    """A parameter that cannot be meant: the message starts with its key."""
+
+
+class YamlError(ValueError):
+    """YAML that cannot be read, or that cannot be meant; says where."""
+
+
+class WriteError(OSError):
+    """A file or folder that cannot be written; says which, and why. Nothing is left of it, and what was in its place is."""
+
+    def __init__(self, path: Path, error: OSError):
+        super().__init__(f"{path} cannot be written: {error.strerror or error}")
+        self.errno = error.errno
+
+
+class LockedError(RuntimeError):
+    """Another process is at work in a folder; says which."""
+
+
+class DataError(ValueError):
+    """A problem with data: the message says in which file and row, what is wrong and what to do."""
+
+
+class EncoderError(ValueError):
+    """An encoder that cannot be had or cannot serve; says why and what to do."""
+
+
+class DamagedWeightsError(EncoderError):
+    """A file of weights that is none, or not whole."""
+
+
+class RunError(ValueError):
+    """A run folder that is not what it should be; says which file, and what to do."""
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; says step, task and what to change."""
+
+
+class OtherRankError(RuntimeError):
+    """Another process of the training has failed or ended, so this one cannot go on; says which and why, if the other could."""
+
+
+class CompareError(ValueError):
+    """Runs that cannot be compared; says which, and why."""
+
+
+class StudyError(ValueError):
+    """A study that cannot be run, or whose runs failed; says which run, where and why."""
+
+
+class DamagedEntryError(ValueError):
+    """An entry of the cache whose files are not those that were written; it is made again."""
+
+
+class NoClaim(ValueError):
+    """A setting with one seed: nothing can be said about settings."""

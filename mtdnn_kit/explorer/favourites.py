@@ -1,0 +1,53 @@
+"""Rows that a person wants to find again, each with a note: one small file beside the runs, `favourites.json`.
+
+It holds ids and what the person wrote, {task: {id: note}}; no text of the data. Two notebooks may write it in turn: each change is made to
+the file as it is then.
+"""
+
+from collections.abc import Sequence
+from os.path import commonpath
+from pathlib import Path
+
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.files.locks import held
+from mtdnn_kit.runs.run import Run
+
+NAME = "favourites.json"
+
+
+def beside(runs: Sequence[Run]) -> Path:
+    """The folder that holds the runs: that of a single one, or the nearest above them all."""
+    return Path(commonpath([run.path.parent for run in runs]))
+
+
+def read(folder: Path) -> dict[str, dict[str, str]]:
+    """{task: {id: note}}; {} where there is no file. Raises RunError for a file that is none of ours."""
+    file = folder / NAME
+    try:
+        found = read_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} cannot be read ({error}): correct it or move it away") from None
+    if not isinstance(found, dict) or not all(_notes(notes) for notes in found.values()):
+        raise RunError(f'{file} is no list of favourites, {{"task": {{"id": "note"}}}}: correct it or move it away')
+    return found
+
+
+def _notes(notes: object) -> bool:
+    return isinstance(notes, dict) and all(isinstance(note, str) for note in notes.values())
+
+
+def keep(folder: Path, task: str, row_id: str, note: str | None) -> dict[str, str]:
+    """Notes a row of a task as a favourite (None: no longer); returns the task's favourites. Raises RunError where it cannot be written."""
+    try:
+        with held(folder / ".favourites.lock", "a note is being written", 5.0):
+            found = read(folder)
+            notes = {key: value for key, value in found.get(task, {}).items() if key != row_id}
+            notes |= {} if note is None else {row_id: note}
+            write_json(folder / NAME, {**found, task: notes})
+    except OSError as error:
+        raise RunError(f"{folder / NAME} cannot be written ({error.strerror}); the note is not kept") from None
+    return notes

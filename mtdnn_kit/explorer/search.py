@@ -1,0 +1,76 @@
+"""What rows can be found by: their titles, their slices, and a text in question, passage or answers. Columns, made once; knows no filter.
+
+Shapes: N rows, of question answering (`compare.Question`) or of SC and MCC (`choices.Item`).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mtdnn_kit.compare.choices import Item
+from mtdnn_kit.compare.outcomes import Outcomes
+from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.compare.slices import slices
+from mtdnn_kit.data.rows import MCCRow
+
+WHERE = ("anywhere", "question", "passage", "answers")
+
+
+class Lookup:
+    """titles, slices: name → which rows have it, bool [N]; a slice's name is "facet: slice", of SC and MCC "right: label" (or number)."""
+
+    def __init__(self, rows: Sequence[Question | Item]):
+        self.rows: Sequence[Any] = rows
+        self.qa = not rows or isinstance(rows[0], Question)
+        titles = np.array([getattr(item.row, "title", "") for item in rows], object)
+        self.titles = {name: titles == name for name in dict.fromkeys(titles) if name}
+        places = {f"{facet}: {name}": some for facet, parts in self._facets().items() for name, some in parts.items()}
+        self.slices = {name: _mask(some, len(rows)) for name, some in places.items()}
+        self._texts = {part: _distinct([self.read(item)[k] for item in rows]) for k, part in enumerate(WHERE[1:3])}
+
+    def find(self, text: str, where: str, now: Outcomes) -> np.ndarray:
+        """Rows that hold a text in any case, bool [N]; where: one of WHERE; now: decides which answers are given."""
+        text, found = text.casefold(), np.zeros(len(self.rows), bool)
+        for part, (texts, of) in self._texts.items():
+            if where in ("anywhere", part):
+                found |= np.array([text in one for one in texts], bool)[of]
+        if where in ("anywhere", "answers"):
+            found |= np.array([any(text in said.casefold() for said in self._said(i, now)) for i in range(len(self.rows))], bool)
+        return found
+
+    def _facets(self) -> dict[str, dict[str, list[int]]]:
+        if self.qa:
+            windows = [q.windows for q in self.rows]
+            return slices([q.row for q in self.rows], None if None in windows else windows)
+        found: dict[str, list[int]] = {}
+        for i, item in enumerate(self.rows):
+            found.setdefault(str(item.gold + 1) if isinstance(item.row, MCCRow) else item.names[item.gold], []).append(i)
+        return {"right": dict(sorted(found.items()))}
+
+    def read(self, item: Any) -> tuple[str, str]:
+        """What counts as question and as passage of a row; of SC and MCC: its first text, and the others."""
+        return (item.row.question, item.row.context) if self.qa else (" ".join(item.texts[:1]), "\n".join(item.texts[1:]))
+
+    def _said(self, i: int, now: Outcomes) -> list[str]:
+        """The accepted answers to a row, and what the runs say."""
+        item = self.rows[i]
+        if not self.qa:
+            return [item.names[k] for k in (item.gold, *(reply.label for reply in item.replies.values()))]
+        said = [text for _, text in item.row.answers]
+        for given, reply in zip(now.given[:, i], item.replies.values(), strict=True):
+            if given:
+                said.append(item.row.context[slice(*reply.best[0][:2])] if reply.best else reply.text)
+        return said
+
+
+def _mask(places: Sequence[int], count: int) -> np.ndarray:
+    mask = np.zeros(count, bool)
+    mask[places] = True
+    return mask
+
+
+def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The texts, each once, case folded; and which of them each row has [N]."""
+    known = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    return [text.casefold() for text in known], np.array([known[text] for text in texts], int)

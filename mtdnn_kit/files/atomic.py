@@ -1,0 +1,85 @@
+"""Files and folders that are there whole or not at all: written beside their place, synced, renamed. Knows nothing of what is in them.
+
+What a rename puts into its place is synced with its folder, so that it is there after the machine stops, too.
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mtdnn_kit.errors import WriteError
+
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # a file system that cannot sync folders says one of these
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Writes a file so that it is there whole or not at all, even if the machine stops. Raises WriteError."""
+    write_parts(path, [data.encode() if isinstance(data, str) else data])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """`write_whole` of what comes in parts."""
+    partial = path.with_name(path.name + ".partial")
+    with _or_nothing(path, partial):
+        partial.unlink(missing_ok=True)
+        with open(partial, "xb") as file:  # a new file, never what a link points to
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        sync(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `json_text`, whole or not at all."""
+    write_whole(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Indented JSON. Raises ValueError on NaN and infinity, which JSON has not."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Makes a folder that is there whole or not at all: `fill` writes into it under another name. Raises WriteError."""
+    partial = path.with_name(path.name + ".partial")
+    with _or_nothing(path, partial):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        fill(partial)
+        for written in (*partial.rglob("*"), partial):
+            sync(written)
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(partial, path)
+        sync(path.parent)
+        sync(path.parent.parent)  # the first checkpoint makes the folder of all
+
+
+def sync(path: Path) -> None:
+    """Has the system put a file, or the names in a folder, onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if not path.is_dir() or error.errno not in NO_SYNC:
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _or_nothing(path: Path, partial: Path) -> Iterator[None]:
+    """Removes `partial` where the block does not come to its end: what is short is often room. An OSError becomes a WriteError."""
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, WriteError):
+            raise WriteError(path, error) from None
+        raise

@@ -1,0 +1,61 @@
+"""One task of a run as transformers itself would have saved it: `AutoModelFor….from_pretrained(folder)` gives the same logits without us.
+
+A model card goes with it (`model_card`). Nothing is uploaded from here: that is one line of huggingface_hub, and the card shows it.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.files.atomic import write_folder, write_whole
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.inference.asking import opened
+from mtdnn_kit.inference.model_card import card
+from mtdnn_kit.model.multitask import MultiTask, takes_token_types
+from mtdnn_kit.runs.run import Run
+
+
+def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -> Path:
+    """Writes the model of one task of a finished run into a new folder (None: `RUN/export/TASK`), whole or not at all; returns the folder.
+
+    It holds the weights (safetensors), config.json with the labels' names, the tokenizer and README.md, the model card, in the layout that
+    transformers and the Hugging Face hub know. Raises RunError: no such task, no model, or a folder that is there already.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    model, tokenizer = opened(run, "cpu")
+    if task not in model.specs:
+        raise RunError(f"task: {task!r} is no task of {run.name}; there are {', '.join(model.specs)}")
+    folder = resolve(str(folder)) if folder is not None else run.path / "export" / task
+    if folder.exists():
+        raise RunError(f"folder: {folder} is there already; delete it, or name another one")
+    text = card(run, task)
+
+    def fill(partial: Path) -> None:
+        write_task(model, tokenizer, task, partial, run.config.get("max_length"))
+        write_whole(partial / "README.md", text)
+
+    write_folder(folder, fill)
+    return folder
+
+
+def write_task(model: MultiTask, tokenizer: Any, task: str, folder: Path, max_length: int | None = None) -> None:
+    """Weights, configuration and tokenizer of one task, into a folder; `max_length`: where the tokenizer is to cut when told to cut.
+
+    The tokenizer gives token types exactly where the encoder takes them: ALBERT's would leave them out, BERT's hand them to DistilBERT.
+    """
+    head = model.heads[task]
+    with torch.device("meta"):
+        expected = set(type(head)(head.config).state_dict())
+    state = {name: x.cpu().contiguous() for name, x in head.state_dict().items() if name in expected}
+    head.save_pretrained(folder, state_dict=state)
+    own = copy.deepcopy(tokenizer)
+    own.backend_tokenizer.no_truncation()
+    own.backend_tokenizer.no_padding()
+    types = ["token_type_ids"] if takes_token_types(model.encoder.config) else []
+    own.model_input_names = own.init_kwargs["model_input_names"] = ["input_ids", *types, "attention_mask"]
+    if max_length is not None:
+        own.model_max_length = own.init_kwargs["model_max_length"] = max_length
+    own.save_pretrained(folder)

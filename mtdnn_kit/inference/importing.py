@@ -1,0 +1,156 @@
+"""Other people's answers and models as run folders, to be scored, compared and explored beside one's own.
+
+`import_run` takes a predictions file in the official format of SQuAD, `{id: text}`, or a question-answering model in transformers' layout:
+a folder, or a name on the Hugging Face hub. Weights come from safetensors only, and no code that comes with a model is run.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import transformers
+import yaml
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.data.rows import QARow, gold_texts
+from mtdnn_kit.errors import EncoderError, RunError
+from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.metrics import matched, qa_scores
+from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
+from mtdnn_kit.model.encoders import Encoder, find_encoder
+from mtdnn_kit.model.evaluation import evaluate
+from mtdnn_kit.model.multitask import OURS, MultiTask, build_model, load_encoder_config, load_tokenizer, save_model, takes_token_types
+from mtdnn_kit.runs.claim import claim
+from mtdnn_kit.runs.code import code_hash
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.training.setup import make_features, read_rows
+
+ANSWERS = ("eval_limit", "define")  # the settings that a predictions file can have
+
+
+def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", task: str = "squad", **settings: Any) -> Run:
+    """A finished run folder made of `source`: a predictions file (.json), or else a question-answering model.
+
+    data: whose scored rows are answered ("sample", "hub", a folder); settings: parameters of evaluation (`max_length`, `overlap`,
+    `max_answer`, `n_best`, `threshold_articles`, `device`, `precision`, …); a predictions file has `eval_limit` and `define` alone. Without
+    threshold articles a model is scored at threshold 0. Answers of a file have no n-best, hence no span scores and no probabilities.
+    Raises RunError, EncoderError, ConfigError or DataError, saying what is wrong and where, before the folder is written.
+    """
+    config = Config(**{"run_dir": str(run_dir), "data": data, "tasks": [task], "qa_weight": 1.0, **settings})
+    if config.datasets[task].type != "qa" or not config.datasets[task].score:
+        raise RunError(f"task: {task!r} has no scored questions; name a question answering task that is scored")
+    if str(source).endswith(".json"):
+        return _import_answers(resolve(str(source)), config, settings)
+    return _import_model(str(source), config)
+
+
+def _import_answers(file: Path, config: Config, settings: dict) -> Run:
+    for key in settings:
+        if key not in ANSWERS:
+            raise RunError(f"{key}: a predictions file is scored as it is; {key} is a setting of models")
+    (_, _, scored), sources = read_rows(config, training=False)
+    task, predictions = config.tasks[0], read_predictions(file)
+    parts = {name: rows for name, rows in scored.items() if name == task or any(row.id in predictions for row in rows)}
+    try:
+        matched({row.id: gold_texts(row) for rows in parts.values() for row in rows}, predictions)
+    except ValueError as error:
+        raise RunError(f"{file.name}: {error}") from None
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    record = {"imported": {"kind": "predictions", "name": file.name, "sha256": digest}, "data": sources}
+    given = {key: value for key, value in asdict(config).items() if key in ("run_dir", "data", "tasks", "qa_weight", *ANSWERS)}
+
+    def fill(folder: Path) -> None:
+        for name, rows in parts.items():
+            write_json(folder / f"{name}.json", {row.id: predictions[row.id] for row in rows})
+
+    metrics = {name: _scores(rows, predictions) for name, rows in parts.items()}
+    return _write(claim(config), yaml.safe_dump(given, sort_keys=False), metrics, record, fill)
+
+
+def _scores(rows: list[QARow], predictions: dict[str, str]) -> dict[str, float | None]:
+    """What of a run's scores can be had from answers alone, under the same names."""
+
+    def of(some: list[QARow]) -> dict:
+        return qa_scores([predictions[row.id] for row in some], [gold_texts(row) for row in some]) if some else {"em": None, "f1": None}
+
+    able, unable = of([row for row in rows if row.answers]), of([row for row in rows if not row.answers])
+    return {**of(rows), "has_answer_em": able["em"], "has_answer_f1": able["f1"], "no_answer_accuracy": unable["em"]}
+
+
+def read_predictions(file: Path) -> dict[str, str]:
+    """{id: text} of a file in the official format. Raises RunError: not there, no such JSON, or an id that comes twice."""
+
+    def once(pairs: list[tuple]) -> dict:
+        """An object of the file, each key once."""
+        found: dict = {}
+        for key, value in pairs:
+            if key in found:
+                raise RunError(f"{file.name}: id {key!r} has two predictions; which one is meant?")
+            found[key] = value
+        return found
+
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=once)
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read ({error.strerror})") from None
+    except RunError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{file.name}: not JSON ({error}); a predictions file holds {{id: text}}") from None
+    if not isinstance(found, dict):
+        raise RunError(f"{file.name}: a predictions file holds {{id: text}}, one JSON object; this is a {type(found).__name__}")
+    return found
+
+
+def _import_model(source: str, given: Config) -> Run:
+    config = Config(**{**asdict(given), "encoder": source})
+    encoder, task = find_encoder(source), config.tasks[0]
+    model, tokenizer = load_answering(encoder, task, config.max_length), load_tokenizer(encoder.path)
+    (_, held_out, scored), sources = read_rows(config, training=bool(config.threshold_articles))
+    device, segments = resolve_device(config.device), takes_token_types(model.encoder.config)
+    precision = resolve_precision(config.precision, device)
+    held_out, scored = (make_features(config, rows, tokenizer, segments) for rows in (held_out, scored))
+    run, metrics = claim(config), {}
+
+    def fill(folder: Path) -> None:
+        metrics.update(evaluate(model.to(device), scored, held_out, config, precision, folder))
+
+    record = {"imported": {"kind": "model", **encoder.record()}, "data": sources, "precision": precision, "machine": describe(device)}
+    return _write(run, config.to_yaml(), metrics, record, fill, lambda folder: save_model(model, tokenizer, folder))
+
+
+def load_answering(encoder: Encoder, task: str, max_length: int) -> MultiTask:
+    """The kit's model around a question-answering model in transformers' layout. Raises EncoderError where it has no such head."""
+    kind = load_encoder_config(encoder.path, max_length)
+    if not any(name.endswith("ForQuestionAnswering") for name in kind.architectures or ()):
+        raise EncoderError(f"{encoder.name!r} is no question-answering model: its config.json names {kind.architectures}")
+    model = build_model(encoder.path, {task: {"type": "qa", "labels": 2}}, 0.0, 0.0, max_length, seed=0)
+    own, info = transformers.AutoModelForQuestionAnswering.from_pretrained(
+        encoder.path, use_safetensors=True, output_loading_info=True, **OURS
+    )
+    lacking, unknown = model.heads[task].load_state_dict(own.state_dict(), strict=False)
+    lacking = [name for name in [*info["missing_keys"], *lacking, *unknown] if "pooler" not in name]
+    if lacking:
+        raise EncoderError(f"{encoder.name!r}: its weights are not those of its config.json, e.g. {lacking[0]}")
+    return model.eval()
+
+
+def _write(run: Run, config: str, metrics: dict, record: dict, fill: Callable, save: Callable | None = None) -> Run:
+    """The run folder; its manifest, which says "finished", comes last."""
+    began = _now()
+    write_folder(run.path / "predictions", fill)
+    if save:
+        write_folder(run.path / "model", save)
+    write_whole(run.path / "config.yaml", config)
+    write_json(run.path / "metrics.json", metrics)
+    write_json(run.path / "manifest.json", {"status": "finished", "code": code_hash(), **record, "start": began, "end": _now()})
+    return run
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

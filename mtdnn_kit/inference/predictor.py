@@ -1,0 +1,207 @@
+"""A run's whole model, loaded with one call: questions answered, texts classified, endings chosen, one at a time or many.
+
+What is read and how is the run's own, as in `asking`: its windows, its precision, its threshold; so what it replies to a data set's rows is
+what the run wrote down. Knows no gold and no file of rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mtdnn_kit.compare.pairing import KINDS
+from mtdnn_kit.config import Config
+from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
+from mtdnn_kit.errors import ConfigError, DataError, RunError
+from mtdnn_kit.files.wording import short
+from mtdnn_kit.inference.asking import opened, settings_of, threshold_of
+from mtdnn_kit.model.evaluation import predict
+from mtdnn_kit.model.multitask import MultiTask, takes_token_types
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.tasks import TYPES
+from mtdnn_kit.tasks.answers import Answer
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class Answered(NamedTuple):
+    """An answer: `text`, the characters [start, end) of the context ("", None and None for nothing), and its probability.
+
+    nothing: the probability of nothing; diff: null − best, and threshold: nothing is answered above it; best: the n-best as (start, end,
+    probability). Probabilities are a softmax over the n-best and nothing.
+    """
+
+    text: str
+    start: int | None
+    end: int | None
+    probability: float
+    nothing: float
+    diff: float
+    threshold: float
+    best: list[tuple[int, int, float]]
+
+
+class Classified(NamedTuple):
+    """The label of a text or a pair, its probability, and that of every label."""
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+class Chosen(NamedTuple):
+    """The chosen ending, its place among the choices (from 0), its probability, and that of every choice."""
+
+    choice: str
+    index: int  # type: ignore[assignment] # a tuple's method has that name
+    probability: float
+    probabilities: list[float]
+
+
+def load(run: Run | str | Path, device: str = "auto") -> "Predictor":
+    """The model of a finished run with all its tasks: `load("runs/demo/qa-mcc-sc").answer("What gives cork?", "Cork is …")`.
+
+    device: "auto" (the GPU if there is one), "cpu" or "cuda". Raises RunError where the run has no model, ConfigError for another device.
+    """
+    if device not in DEVICES:
+        raise ConfigError(f"device: {device!r} is none of {', '.join(DEVICES)}")
+    run = run if isinstance(run, Run) else Run(run)
+    net, tokenizer = opened(run, device)
+    thresholds = {task: threshold_of(run, task) for task, spec in net.specs.items() if spec["type"] == "qa"}
+    return Predictor(run.name, net, tokenizer, settings_of(run), run.manifest["precision"], thresholds)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictor:
+    """A run's model, ready to `answer`, `classify` and `choose`. Each takes one item and returns one result, or lists and returns a list.
+
+    Beside a list, a single text stands for every item (several questions to one context). `task` may be left out where the run has one task
+    of that type. All raise DataError, naming the argument and the item, for what is no text or does not fit together, and RunError for a
+    task that is not there or could be several.
+    """
+
+    name: str
+    net: MultiTask
+    tokenizer: object
+    config: Config
+    precision: str
+    thresholds: dict[str, float]
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.name}: {self._tasks()})"
+
+    def answer(
+        self, question: str | Sequence[str], context: str | Sequence[str], task: str | None = None, threshold: float | None = None
+    ) -> Answered | list[Answered]:
+        """The answer to a question about a context of any length, or nothing; `threshold` None: the run's own, tuned one."""
+        task = self._task("qa", task)
+        items, single = _items(question=question, context=context)
+        found = self._read(task, [QARow(str(i), "", text, asked, ()) for i, (asked, text) in enumerate(items)])
+        threshold = self.thresholds[task] if threshold is None else threshold
+        said = [_answered(answer, text, threshold) for answer, (_, text) in zip(found, items, strict=True)]
+        return said[0] if single else said
+
+    def classify(
+        self, first: str | Sequence[str], second: str | Sequence[str] | None = None, task: str | None = None
+    ) -> Classified | list[Classified]:
+        """The label of a text, or of a pair where the task is one of pairs."""
+        task = self._task("sc", task)
+        if ("second" in self.config.datasets[task].given) != (second is not None):
+            remedy = "is a task of single texts; leave it out" if second is not None else "is a task of pairs; give the second text, too"
+            raise DataError(f"second: {task} {remedy}")
+        items, single = _items(first=first) if second is None else _items(first=first, second=second)
+        found = self._read(task, [SCRow(i, texts[0], None if second is None else texts[1], 0) for i, texts in enumerate(items)])
+        names = self.net.specs[task]["names"]
+        said = [Classified(names[x.label], max(x.probabilities), dict(zip(names, x.probabilities, strict=True))) for x in found]
+        return said[0] if single else said
+
+    def choose(
+        self,
+        context: str | Sequence[str],
+        start: str | Sequence[str],
+        choices: Sequence[str] | Sequence[Sequence[str]],
+        task: str | None = None,
+    ) -> Chosen | list[Chosen]:
+        """Which of `choices` goes on from a context; `start` begins each of them ("" for none). For many items: a list of lists of choices
+        (they may differ in number), or one list for all."""
+        task = self._task("mcc", task)
+        endings, alike = _endings(choices)
+        items, single = _items(context=context, start=start, **({} if alike else {"choices": [""] * len(endings)}))
+        endings = endings * len(items) if alike else endings
+        rows = [MCCRow(i, texts[0], texts[1], some, 0) for i, (texts, some) in enumerate(zip(items, endings, strict=True))]
+        found: dict = {}
+        for count in {len(row.choices) for row in rows}:
+            found |= {choice.id: choice for choice in self._read(task, [row for row in rows if len(row.choices) == count])}
+        chosen = [(found[row.id], row.choices) for row in rows]
+        said = [Chosen(some[x.label], x.label, max(x.probabilities), x.probabilities) for x, some in chosen]
+        return said[0] if single else said
+
+    def _read(self, task: str, rows: list) -> Sequence:
+        """What the model says of rows, in their order."""
+        kind, types = TYPES[self.net.specs[task]["type"]], takes_token_types(self.net.encoder.config)
+        features = kind.features(rows, self.config.datasets[task], self.tokenizer, self.config, types)
+        return predict(self.net, task, features, self.config, self.precision)
+
+    def _task(self, kind: str, task: str | None) -> str:
+        able = [name for name, spec in self.net.specs.items() if spec["type"] == kind]
+        if task in able or (task is None and len(able) == 1):
+            return task or able[0]
+        if task is None and able:
+            raise RunError(f"task: {self.name} has several for {KINDS[kind]}; name one of {', '.join(able)}")
+        what = f"no task for {KINDS[kind]}" if task is None else f"no task {task!r} for {KINDS[kind]}"
+        raise RunError(f"task: {self.name} has {what}; there are {self._tasks()}")
+
+    def _tasks(self) -> str:
+        return ", ".join(f"{task} ({spec['type']})" for task, spec in self.net.specs.items())
+
+
+def _answered(said: Answer, context: str, threshold: float) -> Answered:
+    best = [(span.start, span.end, p) for span, p in zip(said.spans, said.probabilities, strict=False)]
+    nothing, text = said.probabilities[-1], said.text(context, threshold)
+    start, end, probability = best[0] if text else (None, None, nothing)
+    return Answered(text, start, end, probability, nothing, said.diff, threshold, best)
+
+
+def _items(**given: Any) -> tuple[list[tuple[str, ...]], bool]:
+    """The arguments item by item, and whether a single one was given: texts, or lists of them, all of one length."""
+    lists = {name: value for name, value in given.items() if not isinstance(value, str)}
+    for name, value in lists.items():
+        _check_list(name, value)
+    sizes = {name: len(value) for name, value in lists.items()}
+    if len(set(sizes.values())) > 1:
+        told = " and ".join(f"{size} of {name}" for name, size in sizes.items())
+        raise DataError(f"there are {told}: give as many of each, or one text for all")
+    count = next(iter(sizes.values()), 1)
+    columns = [[_text(name, x, i) for i, x in enumerate(lists.get(name, [value] * count))] for name, value in given.items()]
+    return list(zip(*columns, strict=True)), not lists
+
+
+def _endings(choices: Any) -> tuple[list[tuple[str, ...]], bool]:
+    """The choices of each item, and whether there is one list for all of them."""
+    _check_list("choices", choices)
+    alike = all(isinstance(x, str) for x in choices)
+    for i, some in enumerate([choices] if alike else choices):
+        where = "choices" if alike else f"choices: item {i}"
+        _check_list(where, some)
+        for number, choice in enumerate(some):
+            _text(where, choice, number)
+        if len(some) < 2:
+            raise DataError(f"{where} has one choice alone: there is nothing to choose; give at least two")
+    return [tuple(some) for some in ([choices] if alike else choices)], alike
+
+
+def _check_list(name: str, value: Any) -> None:
+    if isinstance(value, str | bytes | dict) or not isinstance(value, Sequence):
+        raise DataError(f"{name} is {short.repr(value)}: it must be text or a list of texts")
+    if not value:
+        raise DataError(f"{name} is an empty list: there is nothing to read")
+
+
+def _text(name: str, value: Any, item: int) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{name}: item {item} is {short.repr(value)}: it must be text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{name}: item {item} has half a surrogate pair at character {error.start}, which no tokenizer reads") from None
+    return value

@@ -1,0 +1,109 @@
+"""From a model and rows to answers and scores: at the end of a run and during training; one's own questions are `asking`'s business.
+
+The threshold is tuned on articles held out of training, never on the rows that are reported (paper.md, "threshold").
+"""
+
+import ctypes
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.data.registry import REST
+from mtdnn_kit.files.atomic import write_parts
+from mtdnn_kit.model.multitask import MultiTask
+from mtdnn_kit.runs.predictions import write_answers
+from mtdnn_kit.tasks import TYPES, qa
+from mtdnn_kit.tasks.answers import never_nothing
+
+TOKENS = 8192  # of a batch in evaluation, padding included
+TRIM = 100  # batches after which memory that they left is given back
+
+
+def predict(model: MultiTask, task: str, features: Any, config: Config, precision: str) -> Any:
+    """The predictions of one task's features, in the order of their rows: `Answers` (qa), `labels.Choices` (sc, mcc)."""
+    reader = TYPES[model.specs[task]["type"]].Reader(features, config)
+    read(model, task, features, precision, reader.add)
+    return reader.predictions()
+
+
+def read(model: MultiTask, task: str, features: Any, precision: str, add: Callable[[np.ndarray, np.ndarray], None]) -> None:
+    """Hands `add` the items and their logits, fp32, a batch at a time: each item once, long ones first.
+
+    Batches hold items of like length, about `TOKENS` tokens each. The model is left in the mode it was in.
+    """
+    device, training = next(model.parameters()).device, model.training
+    model.eval()
+    with torch.inference_mode(), _autocast(device, precision):
+        for number, items in enumerate(_by_length(features.lengths, getattr(features, "choices", 1)), 1):
+            inputs = {name: x.to(device) for name, x in features.collate(items).inputs.items()}
+            add(items, model(task, inputs).float().cpu().numpy())
+            if number % TRIM == 0:
+                _trim()
+    model.train(training)
+
+
+def _trim() -> None:
+    """Gives memory that is free but kept back to the system: batches of many shapes leave ever more of it (glibc; nothing elsewhere)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def _by_length(lengths: np.ndarray, choices: int) -> list[np.ndarray]:
+    """Items, longest first, in batches of at most TOKENS tokens."""
+    order, groups = np.argsort(-lengths, kind="stable"), []
+    while len(order):
+        size = max(1, TOKENS // int(lengths[order[0]] * choices))
+        groups.append(order[:size])
+        order = order[size:]
+    return groups
+
+
+def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision: str) -> dict[str, dict]:
+    """Scores of the threshold articles at the threshold that is best for them: {task: scores}; for watching a training."""
+    found = {}
+    for task, features in held_out.items():
+        answers = predict(model, task, features, config, precision)
+        found[task] = qa.scores(features.rows, answers, qa.tune(features.rows, answers))
+    return found
+
+
+def evaluate(model: MultiTask, scored: dict, held_out: dict, config: Config, precision: str, folder: Path) -> dict[str, dict]:
+    """Scores every task that has scored rows and writes its predictions into `folder`; returns {task: scores}.
+
+    scored, held_out: task → features (`training.setup.Setup`). A qa task without threshold articles is scored at threshold 0; one all of
+    whose questions have an answer (`unanswerable: false`) at one above all null − best. The rest of a cut split (`registry.REST`) is scored
+    as its task is, at the same threshold.
+    """
+    folder.mkdir(exist_ok=True)
+    metrics, thresholds = {}, {}
+    for name, features in scored.items():
+        task = name.removesuffix(REST)
+        found = predict(model, task, features, config, precision)
+        if model.specs[task]["type"] == "qa":
+            if not config.datasets[task].unanswerable:
+                thresholds[task] = never_nothing(found)
+            elif task not in thresholds:
+                thresholds[task] = _tuned(model, task, held_out, config, precision)
+            metrics[name] = qa.scores(features.rows, found, thresholds[task])
+            write_answers(folder, name, features.rows, found, thresholds[task])
+        else:
+            metrics[name] = TYPES[model.specs[task]["type"]].scores(features.rows, found, config.datasets[task].metrics)
+            write_parts(folder / f"{name}.jsonl", ((json.dumps(vars(choice)) + "\n").encode() for choice in found))
+    return metrics
+
+
+def _tuned(model: MultiTask, task: str, held_out: dict, config: Config, precision: str) -> float:
+    """The threshold that is best for the threshold articles; 0 without any."""
+    if task not in held_out:
+        return 0.0
+    return qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))

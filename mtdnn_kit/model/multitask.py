@@ -1,0 +1,244 @@
+"""One shared encoder with transformers' own heads around it (paper, "Model").
+
+Each task wraps the same base model in the class that transformers builds for its family (`AutoModelFor…`), so its logits are those of
+that class by construction, and an exported model loads without this kit. The model knows task names and head classes; it knows
+nothing of rows, losses or batches.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from mtdnn_kit.errors import EncoderError
+from mtdnn_kit.model import dropout, layer_norm
+from mtdnn_kit.model.encoders import read_weights
+from mtdnn_kit.tasks import TYPES
+from mtdnn_kit.tasks.spans import pair_frame
+
+DROPOUTS = (  # what the encoder families call the dropout of their layers
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout", "mlp_dropout",
+)  # fmt: skip
+OURS = {"local_files_only": True, "trust_remote_code": False}  # of what transformers loads: nothing is fetched, no code of a model is run
+COUNT_FROM_PAD = (  # their positions begin after the pad id
+    "camembert", "data2vec-text", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+)  # fmt: skip
+
+
+class MultiTask(nn.Module):
+    """`encoder`: the shared base model. `heads`: task → transformers' model for it, all holding that one encoder.
+
+    `specs`: task → {"type": a task type, "labels": number of outputs, "names": the labels' names (sc)}.
+    """
+
+    def __init__(self, encoder: nn.Module, heads: dict[str, nn.Module], specs: dict[str, dict]):
+        super().__init__()
+        for task in heads:
+            if hasattr(nn.ModuleDict(), task):
+                raise ValueError(f"define: {task!r} cannot be a task's name, since torch's modules use it; choose another one")
+        self.encoder, self.heads, self.specs = encoder, nn.ModuleDict(heads), specs
+        if takes_whole_masks(encoder.config):
+            encoder.register_forward_pre_hook(_whole_mask, with_kwargs=True)
+        for module in encoder.modules():
+            if isinstance(module, nn.Embedding):
+                module.register_forward_hook(_autocast)
+
+    def forward(self, task: str, inputs: dict[str, Tensor]) -> Tensor:
+        """Logits: qa [B, T, 2] (start, end; −inf at padding), sc [B, L], mcc [B, C]."""
+        out, kind = self.heads[task](**inputs), TYPES[self.specs[task]["type"]]
+        return kind.logits(out, inputs) if hasattr(kind, "logits") else out.logits
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every weight once: `encoder.…` and `heads.TASK.…`."""
+        return {name: p.detach().contiguous() for name, p in self.named_parameters()}
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The encoder's fast tokenizer. Raises EncoderError: none there; a slow one, which gives no character offsets; one without the special
+    tokens that a batch or a pair needs; or one with more tokens than the encoder knows."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **OURS)
+    except (OSError, ValueError, KeyError) as error:
+        raise EncoderError(f"encoder {path.name!r}: its tokenizer does not load ({error}); tokenizer.json is needed") from None
+    if not tokenizer.is_fast:
+        raise EncoderError(f"encoder {path.name!r} has a slow tokenizer, which gives no character offsets; tokenizer.json is needed")
+    if tokenizer.pad_token_id is None:
+        raise EncoderError(f"encoder {path.name!r}: its tokenizer has no pad token; name one in tokenizer_config.json (pad_token)")
+    try:
+        lacks = None if pair_frame(tokenizer).middle else "this tokenizer puts no separator between the two texts of a pair"
+    except ValueError as error:
+        lacks = str(error)
+    if lacks:
+        raise EncoderError(f"encoder {path.name!r}: {lacks}; tokenizer.json needs a post-processor like BERT's, [CLS] A [SEP] B [SEP]")
+    highest, known = max(tokenizer.get_vocab().values()), getattr(_config(path), "vocab_size", None)
+    if known is not None and highest >= known:
+        raise EncoderError(
+            f"encoder {path.name!r}: its tokenizer has ids up to {highest}, its config.json a vocab_size of {known}: not a pair"
+        )
+    return tokenizer
+
+
+def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) -> Any:
+    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: a decoder, fewer
+    positions than `max_length`, or no head of such a type for its family in transformers."""
+    config = _config(path)
+    named, kind = f"encoder {path.name!r} ({config.model_type})", type(config)
+    backwards = kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    if config.is_encoder_decoder:
+        raise EncoderError(f"{named} is no encoder but an encoder with a decoder: its family's heads read the decoder; take one like BERT")
+    if getattr(config, "is_decoder", False) or backwards:
+        raise EncoderError(f"{named} is no encoder but a decoder: a token sees only those before it; take one like BERT")
+    if kind not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
+        raise EncoderError(f"{named} is no encoder with a question-answering head in transformers")
+    for name in dict.fromkeys(types):
+        _check_head(named, kind, name)
+    positions = _positions(config)
+    if positions is not None and max_length > positions:
+        raise EncoderError(f"max_length: {max_length} is more than the {positions} positions of encoder {path.name!r}")
+    return config
+
+
+def _config(path: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(path, **OURS)
+    except (OSError, ValueError, KeyError) as error:
+        why = f"its config.json is of no model that transformers knows; code is not run ({error})"
+        raise EncoderError(f"encoder {path.name!r}: {why}") from None
+
+
+def _check_head(named: str, kind: type, of: str) -> None:
+    """Raises EncoderError where transformers has no head of task type `of` for the family."""
+    auto = getattr(transformers, TYPES[of].HEAD)
+    if kind not in auto._model_mapping:
+        remedy = f"leave the {of} tasks out of `tasks`, or take an encoder of another family"
+        raise EncoderError(f"{named} cannot serve tasks of type {of}: transformers has no {auto.__name__} of its family; {remedy}")
+
+
+def _positions(config: Any) -> int | None:
+    """Tokens that the encoder can tell the place of; None: any number (DeBERTa, where places are relative)."""
+    if not getattr(config, "position_biased_input", True):
+        return None
+    positions = getattr(config, "max_position_embeddings", None)
+    return positions - config.pad_token_id - 1 if config.model_type in COUNT_FROM_PAD else positions
+
+
+def takes_token_types(config: Any) -> bool:
+    """Whether the encoder tells segments apart (BERT); DistilBERT, RoBERTa and ModernBERT do not."""
+    return getattr(config, "type_vocab_size", 0) > 1
+
+
+def takes_whole_masks(config: Any) -> bool:
+    """Whether the encoder's attention is torch's own and looks at every token: then it takes a mask of four dimensions as it is."""
+    local = any(getattr(config, name, None) for name in ("sliding_window", "local_attention"))
+    return getattr(config, "_attn_implementation", None) in ("sdpa", dropout.NAME) and not local
+
+
+def _whole_mask(encoder: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """Gives the encoder its mask as bool [B, 1, 1, T]. Of two dimensions, transformers asks at every step whether anything is masked
+    at all, and for that the processor has to wait for the device."""
+    mask = kwargs.get("attention_mask")
+    if mask is not None and mask.ndim == 2:
+        kwargs = {**kwargs, "attention_mask": mask[:, None, None, :].bool()}
+    return args, kwargs
+
+
+def _autocast(embedding: nn.Embedding, args: tuple, out: Tensor) -> Tensor:
+    """What is looked up, in bf16 under autocast: else all that is added to it is fp32, and cast again before each product."""
+    kind = out.device.type
+    return out.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else out
+
+
+def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head_dropout: float, max_length: int, seed: int) -> MultiTask:
+    """A pretrained encoder with a fresh head for each of `specs`; a head's weights depend on seed and task name alone.
+
+    Where `path` is what `save_model` left, its encoder, and its heads for the tasks of the same name. `head_dropout` is before the sc and
+    mcc heads (paper, "Settings"); qa heads have none (DistilBERT's own would).
+    """
+    config = load_encoder_config(path, max_length)
+    for name in DROPOUTS:
+        if hasattr(config, name):
+            setattr(config, name, encoder_dropout)
+    of_a_run = (path / "tasks.json").is_file()
+    encoder = AutoModel.from_config(config, dtype=torch.float32) if of_a_run else _pretrained(path, config, f"{seed} encoder")
+    model = MultiTask(encoder, {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}, specs)
+    dropout.install(model, encoder)
+    layer_norm.install(model)
+    if of_a_run:
+        load_weights(model, read_weights(path / "model.safetensors"), path, missing_heads=True)
+    return model
+
+
+def _pretrained(path: Path, config: Any, seed: str) -> nn.Module:
+    """The encoder with its weights; a pooler that they lack (of a masked language model) is drawn from `seed`."""
+    transformers.utils.logging.disable_progress_bar()  # a bar of 0.02 s is only debris in a notebook
+    options = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **OURS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(seed.encode()))
+        encoder, info = AutoModel.from_pretrained(path, **options)
+    lacking = sorted(key for key in info["missing_keys"] if "pooler" not in key) + sorted(map(str, info["mismatched_keys"]))
+    if lacking:
+        raise EncoderError(
+            f"encoder {path.name!r}: its weights are not those of its config.json: {len(lacking)} lack, the first {lacking[0]}"
+        )
+    return encoder
+
+
+def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Module:
+    """transformers' model of a task type around `encoder`, its own layers freshly drawn by transformers' own rule."""
+    shared = {k: v for k, v in encoder.config.to_dict().items() if k not in ("id2label", "label2id", "architectures")}
+    config = type(encoder.config)(**shared, num_labels=spec["labels"])
+    if "names" in spec:
+        config.id2label, config.label2id = dict(enumerate(spec["names"])), {name: i for i, name in enumerate(spec["names"])}
+    with torch.device("meta"):  # its own encoder is dropped again: never make it
+        model = getattr(transformers, TYPES[spec["type"]].HEAD).from_config(config)
+    if type(getattr(model, model.base_model_prefix)) is not type(encoder):
+        raise EncoderError(
+            f"{type(model).__name__} stands on another base model than {type(encoder).__name__}: it cannot share the encoder"
+        )
+    setattr(model, model.base_model_prefix, encoder)
+    own = [module for name, module in model.named_children() if name != model.base_model_prefix]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(seed.encode()))
+        for module in own:
+            module.to_empty(device="cpu").apply(model._init_weights)
+    for dropped in (m for module in own for m in module.modules() if isinstance(m, nn.Dropout)):
+        dropped.p = dropout if spec["type"] != "qa" else 0.0
+    return model
+
+
+def save_model(model: MultiTask, tokenizer: Any, folder: Path) -> None:
+    """Weights (safetensors), the encoder's configuration, the tasks and the tokenizer, in an existing folder."""
+    save_file({name: x.cpu() for name, x in model.tensors().items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    model.encoder.config.save_pretrained(folder)
+    tokenizer.backend_tokenizer.no_truncation()  # where it last cut is no part of it: with a warm cache it has cut nothing
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
+    (folder / "tasks.json").write_text(json.dumps(model.specs, indent=1) + "\n")
+
+
+def load_model(folder: Path) -> tuple[MultiTask, object]:
+    """The model and the tokenizer that `save_model` left. Raises EncoderError where weights are missing or of another shape."""
+    config, specs = AutoConfig.from_pretrained(folder, **OURS), json.loads((folder / "tasks.json").read_text())
+    encoder = AutoModel.from_config(config, dtype=torch.float32)
+    model = MultiTask(encoder, {task: _head(encoder, spec, 0.0, task) for task, spec in specs.items()}, specs)
+    load_weights(model, read_weights(folder / "model.safetensors"), folder)
+    return model.eval(), load_tokenizer(folder)
+
+
+def load_weights(model: MultiTask, tensors: dict[str, Tensor], source: Path, missing_heads: bool = False) -> None:
+    """Copies `tensors` into the model; tasks that only one side has are left alone if `missing_heads`."""
+    for name, p in model.named_parameters():
+        if name not in tensors and missing_heads and name.startswith("heads."):
+            continue
+        if name not in tensors or tensors[name].shape != p.shape:
+            found = tuple(tensors[name].shape) if name in tensors else "nothing"
+            raise EncoderError(f"{source.name}: weight {name} should have shape {tuple(p.shape)}; there is {found}")
+        p.data.copy_(tensors[name])

@@ -1,0 +1,201 @@
+"""The run folder: what a run leaves behind, and reading it back. Files and their names; no model, no torch.
+
+Each file is whole or absent (`files.atomic`). A run counts as finished when its manifest says so, and that is written last.
+"""
+
+import gzip
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.data.registry import REST
+from mtdnn_kit.errors import ConfigError, RunError, WriteError
+from mtdnn_kit.files.atomic import write_folder, write_whole
+from mtdnn_kit.files.json_files import lines_of, read_json
+from mtdnn_kit.files.paths import project_root, resolve
+from mtdnn_kit.files.yaml_files import read_yaml, text_of
+from mtdnn_kit.runs import schema
+
+COPY = "copy it again from where the run was made"
+LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
+
+
+class Run:
+    """A run folder, read when asked."""
+
+    def __init__(self, path: str | Path):
+        self.path = resolve(str(path))
+
+    def __repr__(self) -> str:
+        try:
+            return f"Run({self.name}: {self.manifest.get('status', 'unfinished')}, {', '.join(self.config['tasks'])})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"Run({self.name}: cannot be read)"
+
+    @property
+    def name(self) -> str:
+        """Its path within the project, or the folder's name."""
+        root = project_root()
+        return str(self.path.relative_to(root)) if self.path.is_relative_to(root) else self.path.name
+
+    @property
+    def config(self) -> dict:
+        """The parameters it was made with, resolved."""
+        return self._read("config.yaml", schema.of_config)
+
+    @property
+    def parameters(self) -> Config:
+        """The same as parameters of today, to be read with, not resumed. Raises RunError where they are none."""
+        try:
+            return Config(**{**self.config, "resume": False})
+        except (ConfigError, TypeError) as error:
+            raise RunError(f"{self.path}/config.yaml: not the parameters of a run ({str(error)[:600]}); {COPY}") from None
+
+    @property
+    def types(self) -> dict[str, str]:
+        """{task: task type}, in order."""
+        return {task: dataset.type for task, dataset in self.parameters.datasets.items()}
+
+    @property
+    def manifest(self) -> dict:
+        """Status, versions, seed, device, data fingerprints, steps, times (design, "Run folder")."""
+        return self._read("manifest.json", schema.of_manifest)
+
+    @property
+    def metrics(self) -> dict:
+        """{task: {score: percent, "n": rows}}."""
+        return self._read("metrics.json", schema.of_metrics)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run ended and everything it writes is there."""
+        return (self.path / "manifest.json").is_file() and self.manifest.get("status") == "finished"
+
+    def log(self) -> list[dict]:
+        """One record a step: step, epoch, task, loss, lr, grad_norm, tokens_per_second."""
+        return [record for record in self._log() if "loss" in record]
+
+    def scorings(self) -> list[dict]:
+        """Scores of the threshold articles during training (`eval_every`): step, task and scores."""
+        return [record for record in self._log() if "scores" in record]
+
+    def interference(self) -> list[dict]:
+        """What `interference_every` measured, a record a step and task: step, task, norm, cosine; [] where nothing was measured."""
+        return self._log("interference.jsonl") if self.config.get("interference_every") else []
+
+    def _log(self, name: str = "log.jsonl") -> list[dict]:
+        lines = self._text(name).split("\n")[:-1]  # without a line that is being written
+        return [self._checked(f"{name}, line {number}", line, read_json, schema.of_record) for number, line in enumerate(lines, 1)]
+
+    def answers(self, task: str = "squad") -> dict[str, str]:
+        """{question id: answer} at the tuned threshold, the official format."""
+        return self._read(f"predictions/{task}.json", schema.of_answers)
+
+    def has_nbest(self, task: str = "squad") -> bool:
+        """Whether the run keeps its n-best; one that `import_run` made of a predictions file has none."""
+        return (self.path / f"predictions/{task}_nbest.jsonl.gz").is_file()
+
+    def keeps(self, task: str = "squad") -> bool:
+        """Whether the run keeps its answers to a task: n-best, texts or labels."""
+        folder, names = self.path / "predictions", (f"{task}_nbest.jsonl.gz", f"{task}.json", f"{task}.jsonl")
+        return any((folder / name).is_file() for name in names)
+
+    def nbest(self, task: str = "squad") -> Iterator[dict]:
+        """Per question: id, null score, and n-best as [start, end, score, probability], character offsets. Raises RunError: unreadable."""
+        file = self.path / f"predictions/{task}_nbest.jsonl.gz"
+        try:
+            with gzip.open(file) as lines:
+                yield from map(read_json, lines_of(lines))
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise RunError(f"{file}: cannot be read ({error}); {COPY}") from None
+
+    def choices(self, task: str) -> Iterator[dict]:
+        """Per row of an sc or mcc task: id, label, probabilities. Raises RunError: no such file, or a line that is no JSON."""
+        file = self.path / f"predictions/{task}.jsonl"
+        if not file.is_file():
+            raise RunError(f"{self.path} has no predictions/{task}.jsonl: copy it, or keep the run again, from where the run was made")
+        with open(file, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield self._checked(f"predictions/{task}.jsonl, line {number}", line, read_json)
+
+    def keep(self, folder: Path) -> None:
+        """Copies what comparing needs (parameters, manifest, log, scores, n-best, labels) into `folder`: neither model nor anybody's text.
+
+        Raises RunError for a run without n-best: its answers are text.
+        """
+        known = {name for task in self.types for name in (task, task + REST)}  # the names in metrics.json are a file's
+        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores and task in known]
+        if not nbest and "qa" in self.types.values():
+            raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
+
+        labels = [f"predictions/{task}.jsonl" for task in self.metrics if self.types.get(task, "qa") != "qa"]
+
+        def fill(partial: Path) -> None:
+            (partial / "predictions").mkdir()
+            for name in [*nbest, *labels, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
+                if name != "log.jsonl" or (self.path / name).exists():
+                    shutil.copyfile(self.path / name, partial / name)
+
+        write_folder(folder, fill)
+
+    def _read(self, name: str, wrong: Callable) -> dict:
+        """What a file holds, `wrong` being one of `schema`. Raises RunError."""
+        return self._checked(name, self._text(name), read_yaml if name.endswith(".yaml") else read_json, wrong)
+
+    def _checked(self, where: str, text: str | bytes, read: Callable, wrong: Callable = lambda value: None) -> Any:
+        try:
+            value = read(text)
+        except ValueError as error:
+            raise RunError(f"{self.path}/{where}: cannot be read ({str(error)[:600]}); {COPY}") from None
+        if problem := wrong(value):
+            raise RunError(f"{self.path}/{where}: {problem}; {COPY}")
+        return value
+
+    def _text(self, name: str) -> str:
+        file = self.path / name
+        try:
+            return text_of(file) if name == "config.yaml" else file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RunError(f"{self.path} has no {name}: not a run folder, or the run has not come that far") from None
+        except OSError as error:
+            raise RunError(f"{file}: cannot be read ({error.strerror}); it must be a file that you may read") from None
+        except ValueError as error:
+            raise RunError(f"{file}: cannot be read ({error}); {COPY}") from None
+
+
+class Log:
+    """A log of a run at work: lines are appended when flushed; a run that goes on keeps the first `size` bytes, its checkpoint's."""
+
+    def __init__(self, path: Path, size: int):
+        self.path = path
+        write_whole(path, path.read_bytes()[:size] if size else b"")
+
+    def append(self, records: list[dict]) -> None:
+        """Appends records, one JSON line each, and syncs. Raises WriteError."""
+        try:
+            with open(self.path, "a") as file:
+                file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise WriteError(self.path, error) from None
+
+
+def checkpoints(run: Run) -> list[tuple[int, Path]]:
+    """(steps done, folder) of the checkpoints, oldest first."""
+    found = (run.path / "checkpoints").glob("step-*[0-9]")
+    return sorted((int(folder.name.removeprefix("step-")), folder) for folder in found)
+
+
+def prune_checkpoints(run: Run, keep: int) -> None:
+    """Deletes all checkpoints but the last `keep`, and what a kill left of one; never is there half of one under its name."""
+    old = checkpoints(run)
+    for _, folder in old[: max(len(old) - keep, 0)]:
+        os.replace(folder, folder.with_name(folder.name + ".partial"))
+    for partial in (run.path / "checkpoints").glob("*.partial"):
+        shutil.rmtree(partial)

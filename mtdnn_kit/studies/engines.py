@@ -1,0 +1,192 @@
+"""Where a study's runs are executed: processes of this machine, or a Ray cluster. An engine starts jobs and says which have ended.
+
+Each is a generator: it yields {name: ""} of jobs that are done, {name: why} of those that failed, {} about twice a second in between, and
+stops what is at work when it is closed. Ray schedules its jobs by itself. Neither knows what a study is.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.runs.run import Run
+
+KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, what its process says
+WORKER = (sys.executable, "-m", "mtdnn_kit.studies.worker")
+BEAT = 0.5  # seconds between looks
+STOPPED = 75  # seconds that a worker may take to end, with its kernel's checkpoint (`worker.GRACE`)
+RETRIES = 3  # times that Ray starts a job again whose worker died
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be executed: `notebook` with `config`, from the project's folder `root`. One that was begun goes on.
+
+    `plain`: `train` is called without the notebook. `record`: what is noted of it in its folder (study, variant, seed, and the code it is
+    to be made with).
+    """
+
+    name: str
+    config: Config
+    notebook: str
+    root: str
+    record: dict
+    plain: bool = False
+
+    @property
+    def run(self) -> Run:
+        """Its folder."""
+        return Run(str(Path(self.root, str(self.config.run_dir))))
+
+
+def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ()) -> Generator[dict[str, str]]:
+    """`workers` processes at a time, which share the cores out among them, and one of `gpus` each: 4 workers, 2 GPUs are 2 runs a GPU.
+
+    A job with `threads` keeps to them; one that goes on has as many as it began with, so that it stays the same bit for bit.
+    """
+    waiting, free = deque(jobs), list(range(workers))
+    running: dict[int, tuple[Job, subprocess.Popen]] = {}
+    try:
+        while waiting or running:
+            while waiting and free:
+                slot, job = free.pop(0), waiting.popleft()
+                more = {"CUDA_VISIBLE_DEVICES": str(gpus[slot % len(gpus)])} if gpus else {}
+                running[slot] = job, _begin(job, max(cores() // workers, 1), more)
+            ended = {slot: _end(job, child) for slot, (job, child) in running.items() if child.poll() is not None}
+            yield {running[slot][0].name: error for slot, error in ended.items()}
+            for slot in ended:
+                free.append(slot)
+                del running[slot]
+            time.sleep(0 if ended else BEAT)
+    finally:
+        _stop([child for _, child in running.values()])
+
+
+def ray(jobs: Sequence[Job], address: str | None = None, cores: int = 1, gpus: float = 0.0) -> Generator[dict[str, str]]:
+    """One Ray task a job, on the cluster at `address` ("auto": this machine's; None: a Ray of this machine alone, started for it).
+
+    A task takes the job's `threads` (or `cores`) and `gpus` (0.5: two runs a GPU) of Ray's resources. A job whose worker dies is started
+    again, up to `RETRIES` times, and goes on from its checkpoint. All machines need the same environment and see the same project folder.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise ModuleNotFoundError("engine ray: Ray is not installed; pip install 'mtdnn-kit[ray]'") from None
+    alone = {"include_dashboard": False, "object_store_memory": 100_000_000} if address is None else {}  # jobs are small
+    ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **alone)
+    task, tasks = ray.remote(max_retries=RETRIES)(execute), {}
+    try:
+        for job in jobs:
+            threads = job.config.threads or cores
+            if address is None and threads > ray.cluster_resources().get("CPU", 0):
+                raise ConfigError(f"threads: run {job.name} takes {threads} cores, more than this machine has; set it, or --cores, lower")
+            tasks[task.options(num_cpus=threads, num_gpus=gpus, name=job.name).remote(job, threads)] = job
+        while tasks:
+            ready, _ = ray.wait(list(tasks), num_returns=len(tasks), timeout=BEAT)
+            yield {tasks.pop(one).name: _result(ray, one) for one in ready}
+    finally:  # a task that is cancelled by force takes its worker along, and that the run
+        for one in tasks:
+            ray.cancel(one, force=True)
+        ray.shutdown()
+
+
+ENGINES: dict[str, Callable] = {"local": local, "ray": ray}
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def execute(job: Job, threads: int) -> str:
+    """Executes a job to its end; "" or why it failed."""
+    child = _begin(job, threads, {})
+    child.wait()
+    return _end(job, child)
+
+
+def _result(ray: Any, task: Any) -> str:
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayError as error:
+        return f"its Ray worker died more than {RETRIES} times: {str(error).splitlines()[0]}"
+
+
+def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Popen:
+    """The job's worker, at work."""
+    run = job.run
+    run.path.mkdir(parents=True, exist_ok=True)
+    begun = (run.path / "manifest.json").exists()
+    threads = job.config.threads or (run.manifest["threads"] if begun else threads)
+    given = {"notebook": job.notebook, "made": str(run.path / MADE), "record": job.record, "plain": job.plain}
+    given["parameters"] = asdict(replace(job.config, resume=begun))
+    with open(run.path / SAID, "w") as said:
+        child = subprocess.Popen(
+            WORKER,
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+            cwd=job.root,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), **environment},
+            start_new_session=True,
+        )
+    _pipe(child).write(json.dumps(given).encode() + b"\n")
+    _pipe(child).flush()
+    return child
+
+
+def _pipe(child: subprocess.Popen) -> IO[bytes]:
+    """What a worker waits on."""
+    assert child.stdin is not None, "_begin gives it one"
+    return child.stdin
+
+
+def _stop(children: Sequence[subprocess.Popen]) -> None:
+    """Closes what children wait on, so that each interrupts papermill and ends; with force after a while."""
+    for child in children:
+        _pipe(child).close()
+    for child in children:
+        try:
+            child.wait(timeout=STOPPED)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _end(job: Job, child: subprocess.Popen) -> str:
+    """Keeps the executed notebook of a child that has ended; "" or why it failed."""
+    _pipe(child).close()
+    run = job.run
+    error = _why(run.path, child.returncode) if child.returncode or not run.finished else ""
+    if (run.path / MADE).exists():
+        os.replace(run.path / MADE, run.path / KEPT)
+    if not error:
+        (run.path / SAID).unlink()
+    return error
+
+
+def _why(folder: Path, code: int) -> str:
+    """The error of the cell that failed, or papermill's last words; and where to read on."""
+    try:
+        cells = json.loads((folder / MADE).read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError):  # not there, or cut off
+        cells = []
+    for number, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), 1):
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "error":
+                return f"code cell {number}: {output['ename']}: {output['evalue']} (see {folder / KEPT})"
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was ended by {name}; the same command goes on from the last checkpoint (see {folder / SAID})"
+    last = (folder / SAID).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+    return f"its process ended with {code}: {last[0]} (see {folder / SAID})"

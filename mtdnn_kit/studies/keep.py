@@ -1,0 +1,127 @@
+"""What is kept of a study with a project: enough to compute every table again wherever the rows are, and nobody's text.
+
+A folder a run (config, manifest, metrics, log), the study file, and spans.csv.gz: the id of every scored question and, for every run, the
+characters [start, end) of its best span and null − best. With the thresholds of metrics.json these decide every score of question
+answering. Of some runs the n-best are kept, too, cut short, so that notebook 04 opens them. Trains nothing, draws nothing.
+"""
+
+import csv
+import gzip
+import io
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mtdnn_kit.compare.pairing import Question, reply, scored_rows
+from mtdnn_kit.errors import CompareError
+from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.studies.variants import slug
+
+SPANS, RUNS = "spans.csv.gz", "runs"
+FILES = ("manifest.json", "metrics.json", "log.jsonl")
+ENTRIES = 3  # of an n-best that is kept
+
+
+def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question], folder: Path, whole: Iterable[str] = ()) -> None:
+    """Writes the folder, whole or not at all: `study`, the study's file; runs by name, and the questions that all of them answered
+    (`compare.pair`). whole: names of runs whose n-best are kept, too.
+
+    Raises CompareError for a run without n-best, or a name in `whole` that is no run's.
+    """
+    for name in whole:
+        if name not in runs:
+            raise CompareError(f"whole: there is no run {name!r}; there are {', '.join(runs)}")
+
+    def fill(partial: Path) -> None:
+        """Writes what is kept of all runs."""
+        for name, run in runs.items():
+            to = partial / RUNS / slug(name)
+            to.mkdir(parents=True)
+            for file in FILES:
+                shutil.copyfile(run.path / file, to / file)
+            write_whole(to / "config.yaml", _anywhere(run))
+            if name in whole:
+                (to / "predictions").mkdir()
+                write_whole(to / "predictions" / "squad_nbest.jsonl.gz", _short(run))
+        shutil.copyfile(study, partial / "study.yaml")
+        write_json(partial / "runs.json", {name: f"{RUNS}/{slug(name)}" for name in runs})
+        write_whole(partial / SPANS, _packed(_spans(questions, list(runs))))
+
+    write_folder(folder, fill)
+
+
+def open_study(folder: Path, data: str | None = None) -> tuple[dict[str, Run], list[Question]]:
+    """The kept runs by name, and the questions with every run's reply, joined with the rows in `data` ("hub", a folder).
+
+    Raises CompareError: no kept study, rows of another fingerprint, or spans that are not one to each row of every run.
+    """
+    try:
+        runs = {name: Run(folder / path) for name, path in json.loads((folder / "runs.json").read_text(encoding="utf-8")).items()}
+        with gzip.open(folder / SPANS, "rt", encoding="utf-8", newline="") as file:
+            header, *lines = csv.reader(file)
+    except (OSError, EOFError, ValueError, AttributeError) as error:
+        raise CompareError(f"{folder}: no study is kept there ({error}); `mtdnn report keep` makes such a folder") from None
+    if header != _header(list(runs)):
+        raise CompareError(f"{folder / SPANS}: its columns are not those of the runs in runs.json: keep the study again")
+    rows = {row.id: row for row in scored_rows(runs, data, "squad", "qa")}
+    thresholds = [run.metrics["squad"]["threshold"] for run in runs.values()]
+    questions = [_question(rows, line, list(runs), thresholds) for line in lines]
+    counts = {run.metrics["squad"]["n"] for run in runs.values()}
+    if counts != {len({q.row.id for q in questions})} or len(questions) not in counts:
+        raise CompareError(f"{folder / SPANS}: {len(questions):,} questions where metrics.json says {counts}: keep the study again")
+    return runs, questions
+
+
+def _question(rows: dict, line: list[str], names: list[str], thresholds: list[float]) -> Question:
+    key, *cells = line
+    if key not in rows or len(cells) != 3 * len(names):
+        raise CompareError(f"{SPANS}: {key!r} is none of the rows, or its line has not three cells a run: keep the study again")
+    replies = {}
+    for name, threshold, start, end, diff in zip(names, thresholds, cells[::3], cells[1::3], cells[2::3], strict=True):
+        best: list[tuple[int, int, Any]] = [(int(start), int(end), None)] if start else []
+        if best and not 0 <= best[0][0] < best[0][1] <= len(rows[key].context):
+            raise CompareError(f"{SPANS}: question {key!r}: a span of {name} lies outside its passage: keep the study again")
+        replies[name] = reply(rows[key], best, float(diff), threshold, None)
+    return Question(rows[key], replies)
+
+
+def _header(names: list[str]) -> list[str]:
+    return ["id", *(f"{name}: {what}" for name in names for what in ("start", "end", "null − best"))]
+
+
+def _spans(questions: Sequence[Question], names: list[str]) -> Iterable[list]:
+    yield _header(names)
+    for question in questions:
+        cells = []
+        for name in names:
+            own = question.replies[name]
+            if own.diff is None:
+                raise CompareError(f"{name} has no n-best, only answers' texts, which are not to be kept with a project")
+            cells += [*(own.best[0][:2] if own.best else ("", "")), own.diff]
+        yield [question.row.id, *cells]
+
+
+def _packed(lines: Iterable[list]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return gzip.compress(text.getvalue().encode(), mtime=0)
+
+
+def _short(run: Run) -> bytes:
+    """The run's n-best with its first entries only."""
+    entries = ({**entry, "nbest": entry["nbest"][:ENTRIES]} for entry in run.nbest())
+    return gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode(), mtime=0)
+
+
+def _anywhere(run: Run) -> str:
+    """The run's parameters without this machine's paths: of the data folder the name, the run's folder left out."""
+    config = {**run.config, "run_dir": None, "resume": False}
+    if config["data"] not in ("sample", "hub"):
+        config["data"] = resolve(config["data"]).name
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,158 @@
+"""How far a training is, and where the runs of a study are; how a terminal, a notebook or a log file shows it. Starts nothing.
+
+A terminal has bars that are redrawn, a notebook an output that is updated in place, and a log file (CI, a cluster's) a whole line now and
+then. A run may have a hundred thousand steps and a study hundreds of runs: of each log only what is new is read, a thinned curve is kept.
+"""
+
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from mtdnn_kit.files.wording import duration
+from mtdnn_kit.runs.run import Run
+
+POINTS = 400  # of a curve, at most
+LAST = 5  # losses of which the mean is told
+
+
+@dataclass
+class State:
+    """A run: `status` waiting, running, done or failed; `steps` of `total`, `before` of them not now; why it failed; its curve.
+
+    `losses`: (step, loss) of the main task, each the mean of neighbouring batches once there are many.
+    """
+
+    name: str
+    status: str = "waiting"
+    steps: int = 0
+    total: int | None = None
+    before: int = 0
+    error: str = ""
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    main: str = ""  # the main task
+    seconds: float = 0.0  # that the steps since `before` took, without what came before the first
+    place: tuple[int, int] = (0, 0)  # the log's file and how far it was read
+
+    def look(self, run: Run) -> None:
+        """Takes what is new in the run's log."""
+        log, manifest = run.path / "log.jsonl", run.path / "manifest.json"
+        if not (log.exists() and manifest.exists()):
+            return
+        if self.total is None:
+            draws = run.manifest["draws"]
+            self.main, self.total = next(iter(draws)), run.manifest["steps"]
+        with open(log, "rb") as file:
+            number, size = log.stat().st_ino, log.stat().st_size
+            took = log.stat().st_mtime - manifest.stat().st_mtime  # the manifest is written before the first step, and again at the end
+            self.seconds = took if took > 0 else self.seconds
+            if self.place[0] != number or size < self.place[1]:  # a run that goes on writes its log anew
+                self.losses, self.place = [], (number, 0)
+            file.seek(self.place[1])
+            whole = file.read(size - self.place[1]).rpartition(b"\n")[0]
+        self.place = number, self.place[1] + len(whole) + bool(whole)
+        records = [record for record in map(json.loads, whole.splitlines()) if "loss" in record]
+        self.steps = records[-1]["step"] if records else self.steps
+        self.losses += [(record["step"], record["loss"]) for record in records if record["task"] == self.main]
+        while len(self.losses) > POINTS:
+            pairs = zip(self.losses[::2], self.losses[1::2], strict=False)
+            self.losses = [((a + b) / 2, (c + d) / 2) for (a, c), (b, d) in pairs]
+
+    def __str__(self) -> str:
+        made = self.steps - self.before
+        if self.total is None or made <= 0:
+            return "preparing"
+        loss = f", {self.main} loss {sum(x for _, x in self.losses[-LAST:]) / len(self.losses[-LAST:]):.3f}" if self.losses else ""
+        left = self.seconds / made * (self.total - self.steps)
+        return f"step {self.steps:,} of {self.total:,}{loss}, {f'{duration(left)} left' if self.steps < self.total else 'scoring'}"
+
+
+class Progress:
+    """All runs of a study at work: `states` in order."""
+
+    def __init__(self, names: list[str]):
+        self.states, self.began = [State(name) for name in names], time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        """Whether no run is left."""
+        return all(state.status in ("done", "failed") for state in self.states)
+
+    def seconds_left(self) -> float | None:
+        """At the pace so far; None as long as there is none. A run that has not begun counts as long as the mean of those that have."""
+        totals = [state.total for state in self.states if state.total]
+        made = sum(state.steps - state.before for state in self.states)
+        if made <= 0 or not totals:
+            return None
+        mean = sum(totals) / len(totals)
+        left = sum((state.total or mean) - state.steps for state in self.states if state.status in ("waiting", "running"))
+        return (time.monotonic() - self.began) / made * left
+
+    def __str__(self) -> str:
+        counts = Counter(state.status for state in self.states)
+        parts = [f"{counts['done']} of {len(self.states)} done"]
+        parts += [f"{counts[status]} {status}" for status in ("running", "failed", "waiting") if counts[status]]
+        left = self.seconds_left()
+        return ", ".join(parts) + (f", {duration(left)} left" if left is not None and not self.over else "")
+
+
+class Bars:
+    """The runs of a study, for `run_study(…, watch=…)`: where each that is at work is, and a line for each that has ended.
+
+    In a terminal a bar of all runs, and one of each that is at work. In a log file a line when a run begins, with its first steps, then
+    with each tenth of the way; and one of all runs when one has begun or ended.
+    """
+
+    def __init__(self) -> None:
+        self.terminal = sys.stderr.isatty()
+        self.all: Any = None  # the bar of all runs, once there is one
+        self.bars: dict[str, tqdm] = {}
+        self.told: set[str] = set()
+        self.tenths: dict[str, int] = {}  # how far a run was when its last line was written; -1: before its first steps
+        self.shown: list[str] = []
+
+    def __call__(self, progress: Progress) -> None:
+        if self.terminal and self.all is None:
+            self.all = tqdm(total=len(progress.states), unit="run", bar_format="{desc} |{bar:20}|")
+        for state in progress.states:
+            if state.status == "running":
+                (self._move if self.terminal else self._log)(state)
+            elif state.status in ("done", "failed") and state.name not in self.told:
+                self.told.add(state.name)
+                if state.name in self.bars:
+                    self.bars.pop(state.name).close()
+                self._say(f"{state.name}: {state.error and 'failed: '}{state.error or f'done, {state.steps} steps'}")
+        self._summarize(progress)
+
+    def _say(self, line: str) -> None:
+        if self.terminal:
+            tqdm.write(line, file=self.all.fp)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _log(self, state: State) -> None:
+        tenth = 10 * state.steps // state.total if state.total and state.steps > state.before else -1
+        if self.tenths.get(state.name) != tenth:
+            self.tenths[state.name] = tenth
+            self._say(f"{state.name}: {state}")
+
+    def _summarize(self, progress: Progress) -> None:
+        now, before = [state.status for state in progress.states], self.shown
+        self.shown = now
+        if not self.terminal:
+            return self._say(str(progress)) if now != before else None
+        self.all.n = len(self.told)
+        self.all.set_description_str(str(progress))
+        if progress.over:
+            self.all.close()
+
+    def _move(self, state: State) -> None:
+        if state.name not in self.bars:
+            self.bars[state.name] = tqdm(leave=False, bar_format="{desc} |{bar:20}|")
+        bar = self.bars[state.name]
+        bar.n, bar.total = state.steps, state.total or 1
+        bar.set_description_str(f"{state.name}: {state}")

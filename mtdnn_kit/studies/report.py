@@ -1,0 +1,145 @@
+"""A kept study as the tables of a report, in Markdown: every figure of results/README.md is printed by one of these commands.
+
+    python -m mtdnn_kit.studies.report keep STUDY_FILE RUNS_FOLDER results/NAME --data FOLDER --whole "QA seed 0"
+    python -m mtdnn_kit.studies.report tables results/NAME --data FOLDER
+    python -m mtdnn_kit.studies.report write results/NAME --data FOLDER
+
+The first copies what is worth keeping of finished runs (`keep`), the second joins it with the rows and prints: scores in the paper's
+form; the differences that the study declared it is judged by; what the other tasks learn; how best spans are bounded; slices; the spread of
+seeds and what it would take to see gains as large as the paper's; its three examples. The third writes these, the tables as numbers
+and figures into the folder. No text of the data is printed or written.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mtdnn_kit.compare import paper
+from mtdnn_kit.compare.differences import primary_table, sentences, setting_slices, setting_table
+from mtdnn_kit.compare.pairing import Question, pair
+from mtdnn_kit.compare.study_tables import (
+    auxiliary_table,
+    bounds_table,
+    example_table,
+    paper_needs,
+    seed_table,
+    spread_table,
+    threshold_table,
+)
+from mtdnn_kit.errors import CompareError, ConfigError, DataError, RunError, StudyError
+from mtdnn_kit.files.atomic import write_whole
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.studies.keep import keep_study, open_study
+from mtdnn_kit.studies.study import Study, read_study
+from mtdnn_kit.studies.variants import slug
+from mtdnn_kit.views import tables
+from mtdnn_kit.views.study_plots import points_figure, settings_figure
+from mtdnn_kit.views.tables import markdown, points, score_table
+
+
+def report(folder: Path, data: str | None) -> Iterator[str]:
+    """The sections of a kept study, each a heading and a table, or lines."""
+    return _sections(*_opened(folder, data))
+
+
+def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list[Question], dict[str, dict[int, str]]]:
+    """The study, its kept runs, the questions with their replies, and the settings of which runs were kept."""
+    study = read_study(folder / "study.yaml")
+    runs, questions = open_study(folder, data)
+    settings = {name: {seed: run for seed, run in own.items() if run in runs} for name, own in study.settings.items()}
+    return study, runs, questions, {name: own for name, own in settings.items() if own}
+
+
+def write(folder: Path, data: str | None) -> None:
+    """Into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`); and its
+    figures: the differences in what the study is judged by, and the paper's figure of the same settings."""
+    study, runs, questions, settings = _opened(folder, data)
+    write_whole(folder / "tables.md", "\n".join(_sections(study, runs, questions, settings)))
+    rows = score_table(questions, settings, study.paper)
+    tables.write(folder, rows, runs, settings)
+    for score in study.scores:
+        figure = settings_figure(setting_table(questions, settings, score), score)
+        figure.savefig(folder / f"{slug(score)}.png", dpi=150)
+    if study.paper:
+        theirs = paper.TABLES[study.paper]
+        points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
+
+
+def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> Iterator[str]:
+    first, *others = settings
+    yield _section("Scores", score_table(questions, settings, study.paper))
+    yield _section(f"Judged by {' and '.join(study.scores)}", primary_table(questions, settings, study.scores))
+    yield _section("Thresholds, %", threshold_table(runs, questions, settings))
+    yield _section("The other tasks", auxiliary_table(runs, settings))
+    yield _section("Bounds of best spans, % of answerable questions", bounds_table(questions, settings))
+    yield _section("Wrong bounds", primary_table(questions, settings, ["wrong bounds"]))
+    for score in study.scores:
+        for name in others:
+            rows = [row for row in setting_slices(questions, settings[first], settings[name], score) if row["p"] is not None]
+            named = [{first if k == "a" else name if k == "b" else k: v for k, v in row.items()} for row in rows]
+            yield _section(f"Slices: {score}, {name} − {first}", named)
+    yield _section("Spread over seeds (standard deviation)", spread_table(questions, settings))
+    if any(len(own) > 1 for own in settings.values()):
+        alone = {name: dict([min(own.items())]) for name, own in settings.items()}
+        scores = list(dict.fromkeys(["F1", *study.scores]))  # each is tested once
+        yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, scores))
+    yield _section("Two seeds of the same setting", seed_table(questions, settings))
+    for score in study.scores:
+        yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in sentences(questions, settings, score)) + "\n")
+    if study.paper:
+        lines = paper_needs(questions, settings, paper.TABLES[study.paper])
+        yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))
+    yield _section("The paper's examples", example_table(questions, settings))
+
+
+def _section(title: str, body: str | list[dict]) -> str:
+    """A heading, and a table or text; "none" where there is nothing."""
+    body = markdown(body) if isinstance(body, list) and body else body or "none\n"
+    return f"## {title}\n\n{body}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m mtdnn_kit.studies.report", description="Keeps a finished study, or prints a kept one as tables."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    keep = verbs.add_parser("keep", help="copies what is worth keeping of a study's finished runs: no text, no model")
+    keep.add_argument("study", help="the study's file")
+    keep.add_argument("runs", help="the folder of its runs")
+    keep.add_argument("into", help="the folder to be made, e.g. results/NAME")
+    keep.add_argument("--whole", action="append", default=[], metavar="RUN", help="a run whose n-best is kept, too")
+    printing = verbs.add_parser("tables", help="prints a kept study as Markdown")
+    writing = verbs.add_parser("write", help="writes that, the tables as numbers and the figures into the kept study's folder")
+    for verb in (printing, writing):
+        verb.add_argument("folder", help="e.g. results/NAME")
+    for verb in (keep, printing, writing):
+        verb.add_argument("--data", help="where the rows are: a folder, or hub; where the runs had them otherwise")
+    return parser.parse_args()
+
+
+def _finished(study: Study, folder: Path) -> dict[str, Run]:
+    runs = {name: Run(str(config.run_dir)) for name, config in study.configs(folder).items()}
+    return {name: run for name, run in runs.items() if (run.path / "manifest.json").is_file() and run.finished}
+
+
+def main() -> None:
+    """Keeps or prints, or says in a line why not."""
+    given = _arguments()
+    try:
+        if given.verb == "tables":
+            print("\n".join(report(resolve(given.folder), given.data)))
+            return
+        if given.verb == "write":
+            write(resolve(given.folder), given.data)
+            return
+        runs = _finished(read_study(given.study), resolve(given.runs))
+        keep_study(resolve(given.study), runs, pair(runs, given.data, nbest=1), resolve(given.into), given.whole)
+        print(f"{given.into}: {len(runs)} finished runs kept: {', '.join(runs)}")
+    except (CompareError, ConfigError, DataError, RunError, StudyError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

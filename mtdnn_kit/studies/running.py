@@ -1,0 +1,141 @@
+"""Runs a study: what is done is not run again, what was interrupted goes on, a run that fails stops no other.
+
+Each run is notebook 02 under papermill in a process of its own (`worker`), its executed notebook kept in its folder; or, plain, `train`
+alone, which needs no Jupyter. Where they are
+executed is `engines`' business, whether one may be skipped is `status`'. What the runs then say is read elsewhere (`compare`, `plots`).
+
+    python -m mtdnn_kit parameters/ablations/demo.yaml --workers 2
+"""
+
+import inspect
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.errors import ConfigError, StudyError
+from mtdnn_kit.files.locks import held
+from mtdnn_kit.files.paths import own, project_root, resolve
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.studies.engines import ENGINES, SAID, Job
+from mtdnn_kit.studies.progress import Progress, State
+from mtdnn_kit.studies.status import Standing, code, run_of, standings
+from mtdnn_kit.studies.study import Study, default_folder, project_notebook
+
+NOTEBOOK = "notebooks/02_train.ipynb"
+IfChanged = Literal["refuse", "redo", "keep"]
+
+
+def run_study(
+    study: Study,
+    folder: str | Path | None = None,
+    changes: dict | None = None,
+    watch: Callable[[Progress], None] | None = None,
+    engine: str = "local",
+    if_changed: IfChanged = "refuse",
+    plain: bool = False,
+    **options: Any,
+) -> dict[str, Run]:
+    """Runs what is not done yet; {name: finished run}.
+
+    folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
+    engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
+    whose parameters, code, encoder or data are others now: "refuse", "redo" (delete it and run it again) or "keep" (take it as it
+    is, or go on with it; never where a parameter has changed). plain: call `train` without the notebook.
+
+    Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run, or no notebook to
+    run), LockedError (the study is at work already). At the end: StudyError with the error and the cell of each run that failed; the
+    others are done then.
+    """
+    folder = resolve(str(folder)) if folder else default_folder(study)
+    configs, start = study.configs(folder, changes), _engine(engine, options)
+    project_notebook(NOTEBOOK)
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / ".lock", f"the study {study.name} is at work"):
+        jobs, progress = _jobs(study, configs, if_changed, plain), Progress(list(configs))
+        _follow(progress, {name: run_of(config) for name, config in configs.items()}, start, jobs, watch or (lambda _: None))
+    failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
+    if failed:
+        raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
+    return {name: run_of(config) for name, config in configs.items()}
+
+
+def _engine(name: str, options: dict) -> Callable:
+    """The engine with its options. Raises ConfigError where there is none, or it has no such option."""
+    if name not in ENGINES:
+        raise ConfigError(f"engine: {name!r} is none; there are {', '.join(ENGINES)}")
+    known = list(inspect.signature(ENGINES[name]).parameters)[1:]
+    for key in options:
+        if key not in known:
+            raise ConfigError(f"{key}: engine {name} has no such option; it has {', '.join(known)}")
+    workers = options.get("workers", 1)
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise ConfigError(f"workers: {workers!r} must be a whole number, at least 1")
+    return lambda jobs: ENGINES[name](jobs, **options)
+
+
+def _jobs(study: Study, configs: dict[str, Config], if_changed: str, plain: bool = False) -> list[Job]:
+    """What is to be executed; folders that begin anew are cleared."""
+    notebook = project_notebook(NOTEBOOK)
+    now = code(notebook)
+    found = standings(configs, now)
+    _check_changed(study, found, if_changed)
+    jobs, planned = [], study.runs
+    for name, stands in found.items():
+        config = configs[name]
+        if stands.changed and (stands.status == "new" or if_changed == "redo"):
+            shutil.rmtree(run_of(config).path)
+        elif stands.status == "done":
+            continue
+        own(run_of(config).path)
+        (run_of(config).path / SAID).unlink(missing_ok=True)
+        record = {"study": study.name, "run": name, "variant": planned[name].variant, "seed": config.seed, "code": now}
+        jobs.append(Job(name, config, str(notebook), str(project_root()), record, plain))
+    return jobs
+
+
+def _check_changed(study: Study, found: dict[str, Standing], if_changed: str) -> None:
+    """Raises StudyError where a run of before may not be taken for one of today."""
+    if if_changed not in get_args(IfChanged):
+        raise ConfigError(f"if_changed: {if_changed!r} must be one of {', '.join(get_args(IfChanged))}")
+    mixed = {n: s.parameters if if_changed == "keep" else s.changed for n, s in found.items() if s.status != "new" and if_changed != "redo"}
+    said = [f"{name} ({found[name].status}): {'; '.join(changed)}" for name, changed in mixed.items() if changed]
+    if said:
+        raise StudyError(
+            f"{study.name}: {len(said)} of {len(found)} runs are not what they would be today, and they are not mixed with new ones:\n"
+            + "\n".join(said)
+            + "\nName another folder; or say if_changed: redo (they are deleted and run again) or keep (they are taken as they are; "
+            "not where a parameter changed). On the command line: --if-changed redo"
+        )
+
+
+def _follow(progress: Progress, runs: dict[str, Run], start: Callable, jobs: list[Job], tell: Callable[[Progress], None]) -> None:
+    """Executes the jobs and keeps the states of all runs up to date."""
+    waiting = {job.name for job in jobs}
+    for state in progress.states:
+        state.look(runs[state.name])
+        state.before = state.steps
+        state.status = "waiting" if state.name in waiting else "done"
+    if not jobs:
+        return tell(progress)
+    engine = start(jobs)
+    try:
+        for ended in engine:
+            for state in progress.states:
+                _update(state, runs[state.name], ended)
+            tell(progress)
+    finally:
+        engine.close()
+
+
+def _update(state: State, run: Run, ended: dict[str, str]) -> None:
+    if state.status in ("done", "failed"):
+        return
+    if state.name in ended:
+        state.error = ended[state.name]
+        state.status = "failed" if state.error else "done"
+    elif (run.path / SAID).exists():
+        state.status = "running"
+    if state.status != "waiting":
+        state.look(run)

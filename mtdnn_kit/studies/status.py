@@ -1,0 +1,169 @@
+"""Where a planned run stands: nothing in its folder, done, begun; and what has changed since: a parameter, code, encoder, data.
+
+A run is only what it seems while all three are as they were, so a study neither skips nor goes on with one where something has changed
+unless it is told to. What a run was made with is in its `config.yaml`, `manifest.json` and, for the code file by file, `study.json`.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.data.registry import REST, Dataset
+from mtdnn_kit.data.sources import load
+from mtdnn_kit.errors import ConfigError, DataError, EncoderError
+from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.model.encoders import find_encoder
+from mtdnn_kit.runs.claim import RESUME_MAY_CHANGE
+from mtdnn_kit.runs.code import PACKAGE, code_files, code_hash
+from mtdnn_kit.runs.run import Run, checkpoints
+
+RECORD = "study.json"  # in the run folder: study, variant, seed, code
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`status`: new, begun (there is a checkpoint) or done; what has changed, in words: `parameters`, `rest` (code, encoder, data)."""
+
+    status: str
+    parameters: list[str] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> list[str]:
+        """All that is no longer as it was."""
+        return self.parameters + self.rest
+
+
+def code(notebook: Path) -> dict[str, str]:
+    """{file: hash} of the kit's modules that can change a run, and of a notebook's code cells (its outputs and prose may change)."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    source = "\0".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return {**code_files(), notebook.name: hashlib.sha256(source.encode()).hexdigest()[:16]}
+
+
+def differing(one: dict[str, str], two: dict[str, str]) -> list[str]:
+    """Names that only one of them has, or that have another hash there."""
+    return sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
+
+
+def run_of(config: Config) -> Run:
+    """The folder of a planned run. Raises ConfigError where its parameters name none."""
+    if config.run_dir is None:
+        raise ConfigError("run_dir: a run of a study needs a folder of its own")
+    return Run(config.run_dir)
+
+
+def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str, Standing]:
+    """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, in a process of its own."""
+    runs = {name: run_of(config) for name, config in configs.items()}
+    there = {name: run for name, run in runs.items() if (run.path / "manifest.json").exists()}
+    sources = [source for name in there for source in _sources(configs[name])]
+    rows, weights = _looked_up(sources, [_encoder(configs[name]) for name in there])
+    found = {name: Standing("new") for name in configs}
+    for name, run in there.items():
+        status = "done" if run.finished else "begun" if checkpoints(run) else "new"
+        rest = [*_code(run, code_now), *_begun_from(run, configs[name], weights), *_data(run, configs[name], rows)]
+        found[name] = Standing(status, _parameters(run, configs[name]), rest)
+    return found
+
+
+def _parameters(run: Run, config: Config) -> list[str]:
+    """Parameters that are others now; one that a run's file does not know yet had its default."""
+    try:
+        before = asdict(Config(**{**run.config, "resume": False}))
+    except (ConfigError, TypeError):
+        before = run.config
+    now = asdict(config)
+    return [f"{k}: {before.get(k)!r}, now {now[k]!r}" for k in now if k not in RESUME_MAY_CHANGE and before.get(k) != now[k]]
+
+
+def _code(run: Run, now: dict[str, str]) -> list[str]:
+    record = run.path / RECORD
+    if not record.exists():
+        return [] if run.manifest.get("code") == code_hash() else ["code: the kit's modules"]
+    try:
+        names = differing(dict(read_json(record.read_bytes())["code"]), now)
+    except (OSError, ValueError, LookupError, TypeError):
+        return [f"code: {RECORD}, which says what it was, cannot be read"]
+    return [f"code: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"] if names else []
+
+
+def _encoder(config: Config) -> str:
+    """The name of the encoder that a run begins with: that of another run's model where `init_from` names one."""
+    return config.encoder if config.init_from is None else str(resolve(config.init_from) / "model")
+
+
+def _weights(name: str) -> str:
+    """The sha256 of an encoder's weights, or why they cannot be had."""
+    try:
+        return find_encoder(name).sha256
+    except (EncoderError, OSError) as error:
+        return f"cannot be had: {error}"
+
+
+def _begun_from(run: Run, config: Config, weights: dict[str, str]) -> list[str]:
+    """The encoder, where its weights are others now; a run that kept none of them has none to compare."""
+    kept, now = run.manifest.get("encoder"), weights[_encoder(config)]
+    before = kept.get("sha256") if isinstance(kept, dict) else None
+    return [] if before in (None, now) else [f"encoder: {config.encoder}" + (f" ({now})" if " " in now else "")]
+
+
+def _data(run: Run, config: Config, rows: dict[tuple, str]) -> list[str]:
+    before = {name: source.get("fingerprint") for name, source in run.manifest.get("data", {}).items()}
+    return [
+        f"data: {source[0]}/{source[1]}" + (f" ({rows[source]})" if " " in rows[source] else "")
+        for source in _sources(config)
+        if before.get(f"{source[0]}/{source[1]}") != rows[source]
+    ]
+
+
+def _sources(config: Config) -> list[tuple]:
+    """Task, split, data and registry row of all rows that a run reads, as `training.setup.read_rows` names them; hashable."""
+    data = config.data if config.data in ("sample", "hub") else str(resolve(config.data))
+    found = []
+    for task, d in config.datasets.items():
+        wanted = [(task, split) for split in dict.fromkeys((d.train, d.score)) if split]
+        wanted += [(task + REST, d.score)] if data == "hub" and d.cut and d.score else []
+        found += [(name, split, data, json.dumps(asdict(d))) for name, split in wanted]
+    return found
+
+
+def _looked_up(sources: list[tuple], encoders: list[str]) -> tuple[dict[tuple, str], dict[str, str]]:
+    """Fingerprint of each of the rows and of the weights, by a process of its own: the rows' memory goes with it.
+
+    Without multiprocessing: the process that this leaves behind keeps a notebook's kernel from ending for half a minute.
+    """
+    wanted = list(dict.fromkeys(sources)), list(dict.fromkeys(encoders))
+    if not any(wanted):
+        return {}, {}
+    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
+    command, settled = [sys.executable, "-m", __name__], {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, input=json.dumps(wanted), env=settled, stdout=subprocess.PIPE, check=True, encoding="utf-8")
+    rows, weights = json.loads(done.stdout.splitlines()[-1])
+    return dict(zip(wanted[0], rows, strict=True)), dict(zip(wanted[1], weights, strict=True))
+
+
+def _fingerprint(source: tuple) -> str:
+    """Fingerprint of rows, or why they cannot be read."""
+    name, split, data, row = source
+    task = name.removesuffix(REST)
+    try:
+        return load(task, Dataset(**json.loads(row)), split, data, rest=name != task).fingerprint
+    except DataError as error:
+        return f"cannot be read: {error}"
+
+
+def main() -> None:
+    """Looks up what standard input names, [rows, encoders], and prints [fingerprints of rows, fingerprints of weights]."""
+    sources, encoders = json.load(sys.stdin)
+    print(json.dumps([[_fingerprint(tuple(source)) for source in sources], [_weights(name) for name in encoders]]))
+
+
+if __name__ == "__main__":
+    main()

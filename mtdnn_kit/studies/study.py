@@ -1,0 +1,187 @@
+"""A study file → named runs with full parameters. Runs nothing, and reads no run folder but to show, in a notebook, what is finished.
+
+A study varies parameters around a base file to answer one question, which the file's first comment asks:
+
+    # Does the weight matter more than the mixture?
+    base: parameters/demo.yaml              # a parameter file
+    fixed: {epochs: 2}                      # changed in every run
+    variants: {QA: {…}, QA+SC: {…}}         # named, each with what it changes
+    vary: {learning_rate: [1.0e-4, 3.0e-4]} # every combination of these, and of these with every variant
+    seeds: [0, 1, 2]                        # each variant with each seed
+    compare: {baseline: QA, others: [QA+SC]} # which comparison answers the question; the first variant with all others otherwise
+    scores: [span F1, no-answer AP]         # what is judged by, declared before a run is made; F1 otherwise
+    paper: table 2                          # the paper's table with the same variants
+
+One of `variants` and `vary` is needed. Without `seeds` a run has its variant's name, with them "QA+SC seed 1".
+"""
+
+import itertools
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mtdnn_kit.compare.paper import TABLES
+from mtdnn_kit.config import Config, from_file
+from mtdnn_kit.errors import ConfigError, StudyError, YamlError
+from mtdnn_kit.files.paths import project_root, resolve
+from mtdnn_kit.files.wording import nearest, short, some
+from mtdnn_kit.files.yaml_files import read_yaml, text_of
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.studies.variants import NAME, OURS, RUNS, compared, expand, parameters, score_list, seed_list, slug
+from mtdnn_kit.views.reprs import study_html
+
+KEYS = ("base", "fixed", "variants", "vary", "seeds", "compare", "scores", "paper")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of a study: its variant, its seed (None: that of its parameters), and what it changes in the base file."""
+
+    name: str
+    variant: str
+    seed: int | None
+    changes: dict
+
+
+@dataclass(frozen=True)
+class Study:
+    """A family of runs: `variants` maps each one's name to the parameters that it changes, on top of `fixed`, on top of the file `base`.
+
+    `baseline` and `others`: the variants whose comparison answers the question, `scores` what it is judged by. `paper`: a key of
+    `paper.TABLES`.
+    """
+
+    name: str
+    question: str
+    base: str
+    variants: dict[str, dict]
+    baseline: str
+    others: list[str]
+    fixed: dict = field(default_factory=dict)
+    seeds: list[int] | None = None
+    paper: str | None = None
+    scores: tuple[str, ...] = ("F1",)
+
+    @property
+    def runs(self) -> dict[str, Planned]:
+        """The study's runs by name, variant by variant, and within it seed by seed."""
+        made = {}
+        for variant, changes in self.variants.items():
+            for seed in [*(self.seeds or ())] or [None]:
+                name = variant if seed is None else f"{variant} seed {seed}"
+                made[name] = Planned(name, variant, seed, {**self.fixed, **changes, **({} if seed is None else {"seed": seed})})
+        return made
+
+    @property
+    def settings(self) -> dict[str, dict[int, str]]:
+        """{variant: {seed: run's name}} for tables of differences: the baseline first, then what is compared with it, then the rest."""
+        ordered = dict.fromkeys([self.baseline, *self.others, *self.variants])
+        return {variant: {run.seed or 0: name for name, run in self.runs.items() if run.variant == variant} for variant in ordered}
+
+    def configs(self, folder: Path, changes: dict | None = None) -> dict[str, Config]:
+        """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all.
+
+        Raises ConfigError, naming the run: a parameter that cannot be meant, or two runs with the same ones.
+        """
+        self._check_changes(changes or {})
+        made, root = {}, project_root()
+        for name, run in self.runs.items():
+            path = folder / slug(name)
+            run_dir = path.relative_to(root) if path.is_relative_to(root) else path  # no machine's path in config.yaml
+            try:
+                made[name] = from_file(self.base, **{**run.changes, **(changes or {}), "run_dir": str(run_dir)})
+            except ConfigError as error:
+                raise ConfigError(f"{self.name}, run {name}: {error}") from None
+        seen: dict[str, str] = {}
+        for name, config in made.items():
+            same = seen.setdefault(str({**asdict(config), "run_dir": None}), name)
+            if same != name:
+                raise ConfigError(f"{self.name}: runs {same} and {name} have the same parameters; leave one out")
+        return made
+
+    def _repr_html_(self) -> str:
+        folder = default_folder(self)
+        return study_html(self, {name: _status(Run(folder / slug(name))) for name in self.runs}, Run(folder).name)
+
+    def _check_changes(self, changes: dict) -> None:
+        if not isinstance(changes, dict):
+            raise ConfigError(
+                f"changes: {short(changes)} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1"
+            )
+        for key in changes:
+            if key in OURS or (key == "seed" and self.seeds):
+                raise ConfigError(f"changes: {key} is set by the study {self.name} itself; leave it out")
+
+
+def _status(run: Run) -> str:
+    try:
+        return "finished" if run.finished else "begun" if (run.path / "manifest.json").exists() else "not begun"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "cannot be read"
+
+
+def default_folder(study: Study) -> Path:
+    """Where a study's runs go if nothing else is said: below $MTDNN_RUNS or runs/, in a folder of the study's name."""
+    return resolve(os.environ.get("MTDNN_RUNS", "runs")) / study.name
+
+
+def project_notebook(name: str) -> Path:
+    """A notebook of the project, e.g. "notebooks/02_train.ipynb". Raises StudyError where there is none, as beside an installed package."""
+    path = resolve(name)
+    if not path.is_file():
+        raise StudyError(
+            f"{name} is not in {project_root()}: a study executes the notebooks, which no installed package holds. Run it in the project's "
+            "folder (a clone), or copy its notebooks/ to where you are; `train` needs none of them"
+        )
+    return path
+
+
+def read_study(path: str | Path) -> Study:
+    """The study in a file. Raises StudyError, naming file and key: what cannot be read or meant, or runs that would share a folder."""
+    try:
+        text = text_of(resolve(str(path)))
+        content = read_yaml(text)
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); looked for {resolve(str(path))}") from None
+    except YamlError as error:
+        raise StudyError(f"{path}: not a YAML study file ({error})") from None
+    comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    question = " ".join(line.lstrip("# ").strip() for line in comment)
+    try:
+        return _study(Path(path).stem, question, content)
+    except ValueError as error:
+        raise StudyError(f"{path}: {error}") from None
+
+
+def _study(name: str, question: str, content: dict) -> Study:
+    if not isinstance(content, dict) or not isinstance(content.get("base"), str) or not {"variants", "vary"} & set(content):
+        raise ValueError(
+            "a study file has `base:`, a parameter file, and `variants:`, each with a name and what it changes, or `vary:`, lists of values"
+        )
+    for key in content:
+        if key not in KEYS:
+            raise ValueError(f"{some([key])}: no such key.{nearest(str(key), list(KEYS))} All are: {', '.join(KEYS)}")
+    if content.get("paper") not in (None, *TABLES):
+        raise ValueError(f"paper is {short(content['paper'])}; the paper has {', '.join(TABLES)}")
+    seeds, fixed = seed_list(content.get("seeds")), parameters("fixed", content.get("fixed", {}), content.get("seeds"))
+    variants = expand(content.get("variants"), content.get("vary", {}), seeds)
+    study = Study(
+        name,
+        question,
+        content["base"],
+        variants,
+        *compared(content.get("compare"), variants),
+        fixed,
+        seeds,
+        content.get("paper"),
+        score_list(content.get("scores", ["F1"])),
+    )
+    if len(variants) * len(seeds or [None]) > RUNS:
+        raise ValueError(f"seeds: there would be {len(variants) * len(seeds or [None]):,} runs; a study has at most {RUNS:,}")
+    folders: dict[str, str] = {}
+    for run in study.runs:
+        if len(run) > NAME:
+            raise ValueError(f"{short(run)}: a run's name has at most {NAME} characters, for its folder is called so; name it shorter")
+        if folders.setdefault(slug(run), run) != run:
+            raise ValueError(f"{folders[slug(run)]!r} and {run!r} would share the folder {slug(run)}; rename one")
+    return study

@@ -1,0 +1,176 @@
+"""Windows and answers: from characters to tokens and back. Pure functions on text and integers; no model, no score, no task, no file.
+
+A question–context pair reads `[CLS] question [SEP] context [SEP]` (paper, "Model"). A context that does not fit is cut into windows that
+share `overlap` tokens. `[CLS]`, position 0, carries the null answer. Question and context are tokenised apart and put together here, so
+that no length of the question can upset the tokenizer, and each context is tokenised once however many questions it has.
+Shapes: T tokens, N texts, R answers, W windows.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from mtdnn_kit.data.arrays import ends_of
+
+NULL = 0  # the position of [CLS]
+MOST = 1 << 20  # tokens that are looked at in one go
+SPACES = np.array([i for i in range(0x3001) if chr(i).isspace()], np.uint32)  # there are none beyond
+Count = TypeVar("Count", int, np.ndarray)
+
+
+class Frame(NamedTuple):
+    """The special tokens of a pair, and the token types of its five parts (all 0 where the tokenizer has one type)."""
+
+    prefix: list[int]
+    middle: list[int]
+    suffix: list[int]
+    types: tuple[int, int, int, int, int]
+
+    @property
+    def size(self) -> int:
+        """Number of special tokens."""
+        return len(self.prefix) + len(self.middle) + len(self.suffix)
+
+
+class Tokens(NamedTuple):
+    """A text's tokens: ids [T], and the characters [start, end) of each, white space trimmed; start == end for a token of no character."""
+
+    ids: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+def pair_frame(tokenizer: Any) -> Frame:
+    """How `tokenizer` puts a pair together, read off an example. Raises ValueError where `[CLS]` would not come first."""
+    pair = tokenizer("a", "b", return_token_type_ids=True)
+    ids, part, types = pair["input_ids"], pair.sequence_ids(0), pair["token_type_ids"]
+    first, second = ([i for i, p in enumerate(part) if p == which] for which in (0, 1))
+    prefix, middle, suffix = ids[: first[0]], ids[first[-1] + 1 : second[0]], ids[second[-1] + 1 :]
+    if not prefix:
+        raise ValueError("this tokenizer puts no special token first, and the null answer needs one")
+    at = (0, first[0], max(second[0] - 1, 0), second[0], len(ids) - 1)
+    return Frame(prefix, middle, suffix, tuple(types[i] for i in at))
+
+
+class TokenList(Sequence[Tokens]):
+    """The tokens of N texts as flat arrays; item i is text i's `Tokens`, no copy. ends [N + 1]: where each begins, and the last ends."""
+
+    def __init__(self, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray, sizes: np.ndarray):
+        self.flat, self.ends = Tokens(ids, starts, ends), ends_of(sizes)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, i: int) -> Tokens:
+        i = range(len(self))[i]
+        return Tokens(*(part[self.ends[i] : self.ends[i + 1]] for part in self.flat))
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str]) -> TokenList:
+    """Tokens of each text, without special tokens, however long it is."""
+    made = _backend(tokenizer).encode_batch(list(texts), add_special_tokens=False)
+    sizes = np.array([len(encoding) for encoding in made], np.int64)
+    ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in made), np.int32, sizes.sum())
+    pairs = chain.from_iterable(encoding.offsets for encoding in made)
+    offsets = np.fromiter(chain.from_iterable(pairs), np.int32, 2 * sizes.sum()).reshape(-1, 2)
+    if (mark := _space_mark(tokenizer)) is not None:
+        offsets[ids == mark, 1] = offsets[ids == mark, 0]
+    return TokenList(ids, *_trimmed(texts, offsets, sizes), sizes)
+
+
+def _space_mark(tokenizer: Any) -> int | None:
+    """The id of sentencepiece's ▁ where it stands for a space: alone before a word, it claims the word's first letter, which it lacks."""
+    backend = tokenizer.backend_tokenizer
+    mark = backend.token_to_id("▁")
+    return mark if mark is not None and not backend.decode([mark]).strip() else None
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The ids alone, which is faster."""
+    return [encoding.ids for encoding in _backend(tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)]
+
+
+def _backend(tokenizer: Any) -> Any:
+    """The tokenizer that does the work, not cutting and not padding, whatever it was last told."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _trimmed(texts: Sequence[str], offsets: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last character of tokens without the white space at their ends; offsets [T, 2] within each text; sizes [N]: its tokens."""
+    letters = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+    lengths = np.array([len(text) for text in texts], np.int64)
+    before = np.repeat(ends_of(lengths)[:-1], sizes)  # characters of the texts before a token's own
+    starts, ends = offsets[:, 0] + before, offsets[:, 1] + before
+    place, space = np.arange(len(letters) + 1), np.append(np.isin(letters, SPACES), False)
+    ahead = np.minimum.accumulate(np.where(space, len(letters), place)[::-1])[::-1]  # the next character that is none, from each on
+    behind = np.append(0, np.maximum.accumulate(np.where(space, 0, place + 1))[:-1])  # the end of the last one before each
+    starts = np.minimum(ahead[starts], ends)
+    ends = np.maximum(behind[ends], starts)
+    return (starts - before).astype(np.int32), (ends - before).astype(np.int32)
+
+
+def context_room(max_length: int, question_tokens: Count, frame: Frame) -> Count:
+    """Context tokens that fit beside a question of so many tokens, or beside each of several [N]."""
+    return max_length - question_tokens - frame.size
+
+
+def check_lengths(max_length: int, max_question: int, overlap: int, frame: Frame) -> None:
+    """Raises ValueError, naming the parameter, unless every question leaves room for the context and `overlap` is at most half of it."""
+    room = context_room(max_length, max_question, frame)
+    if room < 1:
+        raise ValueError(f"max_question: {max_question} leaves no room for the context within max_length {max_length}")
+    if not 0 <= overlap <= room // 2:
+        raise ValueError(
+            f"overlap: {overlap} must lie between 0 and {room // 2}, half of the {room} tokens that max_length {max_length} "
+            f"leaves to the context beside a question of max_question {max_question}"
+        )
+
+
+def windows(n_tokens: np.ndarray, room: np.ndarray, overlap: int) -> np.ndarray:
+    """Token ranges of texts of so many tokens [N], as int64 [W, 3]: text, first and end token.
+
+    A range has at most `room` [N] tokens; neighbours share `overlap`; together they hold every token (at least one range a text).
+    """
+    step, last = room - overlap, np.maximum(n_tokens - room, 0)
+    count = 1 + -(-last // step)
+    owner = np.repeat(np.arange(len(count)), count)
+    first = (np.arange(len(owner)) - ends_of(count)[:-1][owner]) * step[owner]
+    return np.stack([owner, first, np.minimum(first + room[owner], n_tokens[owner])], axis=1)
+
+
+def token_spans(tokens: TokenList, owners: np.ndarray, characters: np.ndarray) -> np.ndarray:
+    """First and last token (both included) of the smallest token span that covers characters [start, end): int32 [R, 2], −1 if none does.
+
+    characters [R, 2]: each in the text that `owners` [R] names; −1 and −1 for none.
+    """
+    sizes, found = np.diff(tokens.ends)[owners], np.empty((len(owners), 2), np.int32)
+    group = np.cumsum(sizes) // MOST
+    for some in np.split(np.arange(len(owners)), np.flatnonzero(np.diff(group)) + 1):
+        found[some] = _token_spans(tokens, owners[some], sizes[some], *characters[some].T)
+    return found
+
+
+def _token_spans(tokens: TokenList, owners: np.ndarray, sizes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    found = np.full((len(owners), 2), -1, np.int32)
+    row = np.repeat(np.arange(len(owners)), sizes)
+    place = np.arange(len(row)) - ends_of(sizes)[row]  # of each token in its text
+    at = tokens.ends[owners][row] + place
+    token_starts, token_ends = tokens.flat.starts[at], tokens.flat.ends[at]
+    inside = np.flatnonzero((token_ends > starts[row]) & (token_starts < ends[row]) & (token_ends > token_starts))
+    found[row[inside[::-1]], 0] = place[inside[::-1]]  # of several values for one place, the last one stays
+    found[row[inside], 1] = place[inside]
+    return found
+
+
+def window_labels(spans: np.ndarray, windows: np.ndarray, firsts: np.ndarray) -> np.ndarray:
+    """Start and end label [W, 2] in windows whose context begins at position `firsts` [W]; NULL unless a window holds the whole answer.
+
+    spans [W, 2]: first and last token of the answer, −1 without one; windows [W, 2]: first and end token.
+    """
+    held = (spans[:, 0] >= windows[:, 0]) & (spans[:, 1] < windows[:, 1])
+    return np.where(held[:, None], firsts[:, None] + spans - windows[:, :1], NULL)

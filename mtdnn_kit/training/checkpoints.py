@@ -1,0 +1,137 @@
+"""Checkpoints of a run: weights, optimizer state, and how far its logs were written, as safetensors and JSON, never pickled.
+
+state.json holds size and sha256 of the other files and of the logs so far, and its own seal; a checkpoint that is not what was written is
+never loaded. No random state is kept: that of a step depends on seed and step alone (`trainer`).
+"""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from safetensors.torch import load_file, save_file
+
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.files.atomic import json_text, write_folder, write_whole
+from mtdnn_kit.model.multitask import MultiTask, load_weights
+from mtdnn_kit.runs.run import LOGS, Run, checkpoints, prune_checkpoints
+from mtdnn_kit.training.optim import load_state_tensors, state_tensors
+
+KEEP = 2  # the last ones
+FILES = ("model.safetensors", "optimizer.safetensors")
+STATE = "state.json"
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint that cannot be used; says which and why, and from where the run goes on instead."""
+
+
+class Point(NamedTuple):
+    """Where a run goes on: steps done, training seconds, and bytes of each log that belong to them."""
+
+    step: int = 0
+    seconds: float = 0.0
+    logs: Mapping[str, int] = MappingProxyType({})
+
+
+def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer: Any, seconds: float) -> None:
+    """What a run needs to go on after `done` steps, whose logs are written; only the last KEEP checkpoints stay."""
+    logs = {name: _sum(run.path / name) for name in LOGS if (run.path / name).exists()}
+
+    def fill(folder: Path) -> None:
+        save_file(model.tensors(), folder / FILES[0])
+        save_file(state_tensors(optimizer, model), folder / FILES[1])
+        state = {"step": done, "train_seconds": seconds, "files": {name: _sum(folder / name) for name in FILES}, "logs": logs}
+        write_whole(folder / STATE, _sealed(state))
+
+    write_folder(run.path / "checkpoints" / f"step-{done:07d}", fill)
+    prune_checkpoints(run, KEEP)
+
+
+def restore(run: Run, model: MultiTask, optimizer: Any) -> Point:
+    """Puts the newest good checkpoint into model and optimizer, and says where it stands; `Point()` where the run had none yet.
+
+    One that is damaged is set aside as step-N.damaged, with a CheckpointWarning. Raises RunError where there are only damaged ones.
+    """
+    damaged: dict[Path, str] = {}
+    for done, folder in reversed(checkpoints(run)):
+        if not (why := damage(run, done, folder)):
+            for other, fault in damaged.items():
+                _set_aside(other, fault, done)
+            return _load(folder, model, optimizer)
+        damaged[folder] = why
+    if damaged:
+        said = "; ".join(f"{folder.name}: {why}" for folder, why in damaged.items())
+        raise RunError(
+            f"{run.path}: no checkpoint of this run can be used. {said}. To begin again at the first step, delete its folder checkpoints "
+            "and set resume: true; or name another run_dir."
+        )
+    return Point()
+
+
+def damage(run: Run, done: int, folder: Path) -> str:
+    """Why a checkpoint cannot be used, "" where every file is what was written. Reads all of it once."""
+    try:
+        text = (folder / STATE).read_bytes()
+        state = json.loads(text)
+        del state["seal"]
+        whole = text == _sealed(state).encode() and state["step"] == done
+        wanted = [(folder / name, state["files"][name]) for name in FILES]
+        logs = [(run.path / name, state["logs"][name]) for name in LOGS if name in state["logs"]]
+    except FileNotFoundError:
+        return f"{STATE} is missing"
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        whole = False
+    if not whole:
+        return f"{STATE} is not what was written"
+    found = [_differs(*pair, cut=False) for pair in wanted] + [_differs(*pair, cut=True) for pair in logs]
+    return next(filter(None, found), "")
+
+
+def _differs(file: Path, sums: dict, cut: bool) -> str:
+    """Why a file is not what it was, or "". cut: only its beginning counts; a log goes on."""
+    try:
+        size = file.stat().st_size
+        if size < sums["bytes"] or (size > sums["bytes"] and not cut):
+            return f"{file.name} has {size} bytes instead of {sums['bytes']}"
+        return "" if _sum(file, sums["bytes"]) == sums else f"{file.name} is not what was written: its sha256 is another"
+    except FileNotFoundError:
+        return f"{file.name} is missing"
+    except OSError as error:
+        return f"{file.name} cannot be read: {error.strerror}"
+
+
+def _sum(file: Path, size: int | None = None) -> dict:
+    """Bytes and sha256 of a file, or of its first `size` bytes."""
+    digest, left = hashlib.sha256(), file.stat().st_size if size is None else size
+    found = {"bytes": left}
+    with open(file, "rb") as source:
+        while left > 0 and (part := source.read(min(left, 2**22))):
+            digest.update(part)
+            left -= len(part)
+    return {**found, "sha256": digest.hexdigest()}
+
+
+def _sealed(state: dict) -> str:
+    """The text of state.json: with the sha256 of itself without it."""
+    return json_text({**state, "seal": hashlib.sha256(json_text(state).encode()).hexdigest()})
+
+
+def _set_aside(folder: Path, why: str, done: int) -> None:
+    """Renames a damaged checkpoint, so that nothing takes it for one and somebody can look into it."""
+    names = (folder.with_name(f"{folder.name}.damaged{more}") for more in ("", *(f"-{n}" for n in range(2, 10_000))))
+    aside = next(name for name in names if not name.exists())
+    os.replace(folder, aside)
+    said = f"{folder}: {why}. The run goes on from step {done} instead; the damaged checkpoint is kept as {aside.name}."
+    warnings.warn(said, CheckpointWarning, stacklevel=4)
+
+
+def _load(folder: Path, model: MultiTask, optimizer: Any) -> Point:
+    load_weights(model, load_file(folder / FILES[0]), folder)
+    load_state_tensors(optimizer, model, load_file(folder / FILES[1]))
+    state = json.loads((folder / STATE).read_text())
+    return Point(state["step"], state["train_seconds"], {name: sums["bytes"] for name, sums in state["logs"].items()})

@@ -1,0 +1,109 @@
+"""What may befall a training, and what is then done and said: signals, memory or a disk that is full, a loss that is no number.
+
+The errors name the step, its task, rows and length, and what to change; what was written before stays as it is. Knows nothing of models.
+"""
+
+import errno
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from mtdnn_kit.errors import RunError, TrainingError, WriteError
+from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.runs.run import Run, checkpoints
+from mtdnn_kit.training.interruptions import Interrupted
+from mtdnn_kit.training.setup import Setup
+
+NAMED = 32  # row ids that a message names
+FULL, CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+NO_MEMORY = (  # what the libraries say where no error of its own says it
+    "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "alloc_failed", "could not create a memory object",
+)  # fmt: skip
+
+
+@contextmanager
+def accounted(run: Run, manifest: dict) -> Iterator[None]:
+    """Notes in the manifest how a run ended that did not finish, where the disk lets it; the error goes on."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, Interrupted) as error:
+        why = signal.Signals(error.number).name if isinstance(error, Interrupted) else type(error).__name__
+        status = f"failed: {why}: {error}"[:500] if isinstance(error, Exception) else f"stopped: {why}"
+        with suppress(OSError):
+            write_json(run.path / "manifest.json", {**manifest, "status": status})
+        raise
+
+
+@contextmanager
+def on_disk(where: str) -> Iterator[None]:
+    """Raises RunError, with what to do, where the run folder `where` cannot be written or read."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        number = getattr(error, "errno", None)
+        if not (isinstance(error, WriteError | SafetensorError) or number in (*FULL, *CLOSED)):
+            raise
+        full = number in FULL or "os error 28" in str(error)
+        todo = "Free some space there" if full else "See that it can be written, or name another run_dir"
+        whole = "No finished file was changed, and none is half written"
+        raise RunError(f"run_dir: {where}: {error}. {todo}. {whole}; resume: true goes on from the last checkpoint.") from None
+
+
+def last_checkpoint(run: Run) -> str:
+    """The newest checkpoint in words."""
+    found = checkpoints(run)
+    return f"the last checkpoint is of step {found[-1][0]}" if found else "there is no checkpoint"
+
+
+def row_ids(features: Any, items: np.ndarray) -> str:
+    """The ids of the rows that some items are of, as a message names them."""
+    rows = features.table[items, 0] if hasattr(features, "table") else items
+    ids = [str(features.rows[int(row)].id) for row in dict.fromkeys(rows.tolist())]
+    return ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
+
+
+def diverged(run: Run, setup: Setup, record: dict, loss: float, norm: float) -> TrainingError:
+    """The error of a step, by its log record, whose loss or gradient is no finite number."""
+    task, items = setup.batch(record["step"] - 1)
+    ids = row_ids(setup.train[task], items)
+    return TrainingError(
+        f"step {record['step']}, task {task}: loss {loss}, gradient norm {norm}, the first that is no number, in the batch of rows {ids}. "
+        "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32, in a run_dir of its own (a resumed run "
+        f"keeps its parameters). No checkpoint was written since; {last_checkpoint(run)}."
+    )
+
+
+@contextmanager
+def memory(setup: Setup, step: int | None = None, doing: str = "scoring") -> Iterator[None]:
+    """Raises TrainingError where memory is used up, with the batch of `step` (from 0), or what was done, and what to change."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error).lower() for words in NO_MEMORY)):
+            raise
+        said = " ".join(str(error).split("\n")[0].split())[:200] or type(error).__name__
+        what, change = _of_step(setup, step) if step is not None else (doing, "Lower max_length")
+        raise TrainingError(
+            f"{what}: out of memory ({said}). {change}, take a smaller encoder or device: cpu; in a run_dir of its own, for a resumed run "
+            "keeps its parameters. If somebody else took the memory, resume: true goes on."
+        ) from None
+
+
+def _of_step(setup: Setup, step: int) -> tuple[str, str]:
+    """A step in words: its task, its batch; and what would make it smaller."""
+    (task, items), config = setup.batch(step), setup.config
+    features = setup.train[task]
+    pieces, choices = min(config.grad_accumulation, len(items)), getattr(features, "choices", 1)
+    rows = f"{len(items)} rows" + (f" of {choices} sequences" if choices > 1 else "") + (f" in {pieces} pieces" if pieces > 1 else "")
+    what = f"step {step + 1}, task {task}, {rows}, padded to {int(features.lengths[items].max())} tokens ({row_ids(features, items)})"
+    more = (
+        f"Raise grad_accumulation to {min(2 * pieces, len(items))} (smaller pieces, the same batch), or lower"
+        if pieces < len(items)
+        else "Lower"
+    )
+    return what, f"{more} batch_size ({config.batch_size}) or max_length ({config.max_length}), set precision: bf16"

@@ -1,0 +1,155 @@
+"""Rows that are right but odd, found and counted, not mended: training takes them as they are.
+
+One definition for the run's manifest and for notebook 01. What cannot be right (an id twice in a file, a label that is none) is refused
+by `rows` and `sources`. Nothing here changes a row, a fingerprint or a feature.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.data.arrays import Parts
+from mtdnn_kit.data.cache import code_of, kept, key_of
+from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
+from mtdnn_kit.data.table import RowList, column
+from mtdnn_kit.metrics import normalize
+from mtdnn_kit.tasks.qa import Features, answer_characters
+from mtdnn_kit.tasks.spans import context_room, token_spans
+from mtdnn_kit.training.setup import Setup, tokenizer_digest
+
+ODDITIES = (
+    "an empty text",  # e.g. an empty question; an empty passage is an error
+    "white space at an end",
+    "texts of another row",  # the same question on the same passage, the same pair …
+    "scored and trained",
+    "cut to max_length",  # never of questions: their passages are cut into windows
+    "several different answers",
+    "an answer given twice",  # at the same place
+    "question cut to max_question",
+    "answer over max_answer",
+    "answer longer than a window",
+    "answer not on token boundaries",
+    "answer that normalises to nothing",
+    "id in another split",
+    "passage scored and trained",
+)
+CODE = ("training/odd_rows", "metrics", "tasks", "data", "files")  # what decides which rows are odd
+SETTINGS = ("max_length", "max_question", "max_answer")
+Found = dict[str, Sequence[int] | np.ndarray]  # oddity → numbers of such rows
+
+
+def splits(setup: Setup, task: str) -> dict[str, Any]:
+    """{"train" | "held out" | "scored": features} of a task; a part that it has not is left out."""
+    parts = {"train": setup.train, "held out": setup.held_out, "scored": setup.scored}
+    return {name: part[task] for name, part in parts.items() if task in part}
+
+
+def texts_of(row: QARow | SCRow | MCCRow) -> list[str]:
+    """All texts of a row that a model reads; of a question the passage, then the question."""
+    parts = row[2:4] if isinstance(row, QARow) else row[1:-1]
+    return [text for part in parts for text in ([part] if isinstance(part, str) else part or [])]
+
+
+def odd_rows(parts: dict[str, Any], config: Config) -> dict[str, dict[str, list]]:
+    """{part of a task: {oddity: ids of such rows}}, those that occur; parts: what `splits` gives."""
+    texts = {name: [tuple(texts_of(row)) for row in features.rows] for name, features in parts.items()}
+    seen, found = Counter(one for some in texts.values() for one in some), {}
+    for name, features in parts.items():
+        places = {**_odd_texts(texts[name], seen), "cut to max_length": np.flatnonzero(features.lengths >= config.max_length)}
+        if isinstance(features, Features):
+            places |= {"cut to max_length": (), **_odd_questions(features, config)}
+        if name == "scored":
+            places |= _shared(features, texts[name], parts, texts["train"])
+        found[name] = {oddity: [features.rows[i].id for i in places[oddity]] for oddity in ODDITIES if len(places.get(oddity, ()))}
+    return found
+
+
+def _odd_texts(texts: Sequence[tuple[str, ...]], seen: Counter) -> Found:
+    return {
+        "an empty text": [i for i, some in enumerate(texts) if not all(text.strip() for text in some)],
+        "white space at an end": [i for i, some in enumerate(texts) if any(text.strip() != text for text in some if text.strip())],
+        "texts of another row": [i for i, some in enumerate(texts) if seen[some] > 1],
+    }
+
+
+def _shared(features: Any, texts: Sequence[tuple], parts: dict[str, Any], trained_texts: Sequence[tuple]) -> Found:
+    """Of the scored rows, those of which something is trained, too."""
+    trained = set(trained_texts)
+    found: Found = {"scored and trained": [i for i, some in enumerate(texts) if some in trained]}
+    if isinstance(features, Features):
+        passages, ids = {some[0] for some in trained}, {id_ for name in parts if name != "scored" for id_ in column(parts[name].rows, "id")}
+        found["passage scored and trained"] = [i for i, some in enumerate(texts) if some[0] in passages]
+        found["id in another split"] = [i for i, id_ in enumerate(column(features.rows, "id")) if id_ in ids]
+    return found
+
+
+def answer_spans(features: Features) -> np.ndarray:
+    """First and last context token of each row's first answer [Q, 2], −1 and −1 without one."""
+    return token_spans(features.contexts.tokens, features.contexts.numbers, answer_characters(features.rows))
+
+
+def _odd_questions(features: Features, config: Config) -> Found:
+    """What is odd of questions and answers; of several answers, it is the first that is trained, and looked at."""
+    spans, words, answers = answer_spans(features), features.questions.sizes, column(features.rows, "answers")
+    length = np.where(spans[:, 0] >= 0, spans[:, 1] - spans[:, 0] + 1, 0)
+    texts = [[text for _, text in some] for some in answers]
+    found: dict[str, Any] = {
+        "question cut to max_question": words >= config.max_question,
+        "answer over max_answer": length > config.max_answer,
+        "answer longer than a window": length > context_room(config.max_length, words, features.frame),
+        "answer not on token boundaries": _off_boundaries(features, spans),
+        "several different answers": [len(some) > 1 and len({normalize(text) for text in some}) > 1 for some in texts],
+        "an answer given twice": [len(set(some)) < len(some) for some in answers],
+        "answer that normalises to nothing": [bool(some) and not normalize(some[0]) for some in texts],
+    }
+    return {oddity: np.flatnonzero(mask) for oddity, mask in found.items()}
+
+
+def _off_boundaries(features: Features, spans: np.ndarray) -> np.ndarray:
+    """Whether a row has an answer whose ends are no ends of tokens, bool [Q]."""
+    characters, tokens = answer_characters(features.rows), features.contexts.tokens
+    off = characters[:, 0] >= 0
+    some = np.flatnonzero(spans[:, 0] >= 0)
+    first, last = tokens.ends[features.contexts.numbers[some]][:, None].T + spans[some].T
+    off[some] = (tokens.flat.starts[first] != characters[some, 0]) | (tokens.flat.ends[last] != characters[some, 1])
+    return off
+
+
+def odd_counts(setup: Setup) -> dict[str, dict[str, int]]:
+    """{"TASK/SPLIT": {oddity: rows}} of the rows that a run trains on, tunes its threshold on or scores, those that occur.
+
+    Counted once for the same rows, tokenizer and lengths, and kept (`cache`).
+    """
+    counted = {}
+    for task, dataset in setup.config.datasets.items():
+        parts = splits(setup, task)
+        key = _key(setup, parts, (dataset.train, dataset.score))
+        made = kept(key, partial(_counts, parts, setup.config, dataset.train, dataset.score))
+        for split in dict.fromkeys(filter(None, (dataset.train, dataset.score))):
+            numbers = made["trained" if split == dataset.train else "scored"].tolist()
+            counted[f"{task}/{split}"] = {oddity: n for oddity, n in zip(ODDITIES, numbers, strict=True) if n}
+    return counted
+
+
+def _counts(parts: dict[str, Any], config: Config, train: str, score: str | None) -> Parts:
+    """Two columns of rows an oddity; one file may be both splits, and its rows count once."""
+    found = odd_rows(parts, config)
+
+    def count(*names: str) -> np.ndarray:
+        ids = [{id_ for name in names for id_ in found.get(name, {}).get(oddity, ())} for oddity in ODDITIES]
+        return np.array([len(some) for some in ids], np.int64)
+
+    yield {"trained": count("train", "held out", *(["scored"] if train == score else [])), "scored": count("scored")}
+
+
+def _key(setup: Setup, parts: dict[str, Any], names: tuple) -> str | None:
+    if not all(isinstance(features.rows, RowList) for features in parts.values()):
+        return None
+    rows = {name: features.rows.digest for name, features in parts.items()}
+    settings = {name: getattr(setup.config, name) for name in SETTINGS}
+    known = {"tokenizer": tokenizer_digest(setup.tokenizer), "code": code_of(*CODE), "splits": names}
+    return key_of("features", of="odd rows", rows=rows, settings=settings, **known)

@@ -1,0 +1,230 @@
+"""Everything that a run does before its first step: rows, features, tokenizer, schedule. No model weights, no device.
+
+Notebook 02 looks at what this returns before it trains; `trainer` takes it as it is.
+"""
+
+import difflib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.data.cache import code_of, kept, key_of
+from mtdnn_kit.data.registry import REST, Dataset
+from mtdnn_kit.data.sources import Rows, load
+from mtdnn_kit.data.table import RowList, column, pick
+from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.model.encoders import Encoder, find_encoder
+from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes_token_types
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, weights
+from mtdnn_kit.tasks import TYPES
+from mtdnn_kit.training.distributed import launched
+
+CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
+PACKAGES = ("tokenizers", "transformers", "numpy")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run before its first step. `train`, `held_out`, `scored`: task → features; `held_out` are the threshold articles' questions.
+
+    `scored` may also hold the rest of a split that was cut, as TASK_rest (`registry.REST`).
+    """
+
+    config: Config
+    encoder: Encoder
+    tokenizer: Any
+    train: dict[str, Any]
+    held_out: dict[str, Any]
+    scored: dict[str, Any]
+    schedule: Schedule
+    probabilities: dict[str, float]
+    sources: dict[str, dict]
+    processes: int = 1  # that train together: a batch has `batch_size` items for each of them
+    passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
+
+    @property
+    def specs(self) -> dict[str, dict]:
+        """What the model needs to know of each task: its type, and its outputs a token (qa), a row (sc) or a choice (mcc)."""
+        found = {}
+        for task, d in self.config.datasets.items():
+            outputs = getattr(TYPES[d.type], "OUTPUTS", None)
+            found[task] = {"type": d.type, **({"labels": outputs} if outputs else {"labels": len(d.labels), "names": list(d.labels)})}
+        return found
+
+    @property
+    def batch_size(self) -> int:
+        """Items of a whole batch, that of all processes together."""
+        return self.config.batch_size * self.processes
+
+    def batch(self, step: int) -> tuple[str, np.ndarray]:
+        """The task of a step (from 0) and the items of its batch, those of all processes together."""
+        task, pass_, number = self.schedule.at(step)
+        if self.passes.get(task, (None,))[0] != pass_:
+            self.passes[task] = pass_, self._batches(task, pass_)
+        return task, self.passes[task][1][number]
+
+    def table(self) -> list[dict]:
+        """A row a task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass, probability."""
+        return [self._table_row(task) for task in self.train]
+
+    def _batches(self, task: str, pass_: int) -> list[np.ndarray]:
+        return batches(self.config.seed, task, pass_, self.train[task].lengths, self.batch_size)
+
+    def _table_row(self, task: str) -> dict:
+        features, lengths = self.train[task], self.train[task].lengths
+        padded = sum(len(batch) * lengths[batch].max() for batch in self._batches(task, 0))
+        return {
+            "task": task,
+            "type": self.config.datasets[task].type,
+            "rows": len(features.rows),
+            "windows": len(lengths),
+            "mean tokens": round(float(lengths.mean()), 1),
+            "longest": int(lengths.max()),
+            "padding": f"{1 - lengths.sum() / padded:.1%}",
+            "batches": batch_count(len(lengths), self.batch_size),
+            "probability": round(self.probabilities[task], 4),
+            "held out": len(self.held_out[task].rows) if task in self.held_out else 0,
+            "scored": len(self.scored[task].rows) if task in self.scored else 0,
+        }
+
+
+def prepare(config: Config) -> Setup:
+    """Reads and checks all rows, makes the features and draws the schedule, for as many processes as a launcher started.
+
+    Raises DataError, EncoderError, ConfigError or another ValueError, each saying what to change, before anything is trained or written.
+    """
+    _, processes = launched()
+    encoder = _encoder(config)
+    types = [dataset.type for dataset in config.datasets.values()]
+    segments = takes_token_types(load_encoder_config(encoder.path, config.max_length, types))
+    tokenizer = load_tokenizer(encoder.path)
+    rows, sources = read_rows(config)
+    train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
+    sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
+    schedule, probabilities = schedule_of(config, sizes)
+    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes)
+
+
+def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
+    """The schedule, and the probability of each task (mean over the steps, where it changes). sizes: task → batches a pass.
+
+    Raises ValueError where it would be too long.
+    """
+    types = [d.type for d in config.datasets.values()]
+
+    def p(epoch: int) -> np.ndarray:
+        shared = config.qa_weight, config.sharing, config.temperature
+        return weights(config.sampler, list(sizes.values()), types, *shared, epoch, config.epochs)
+
+    schedule = draw(config.seed, sizes, p, config.exhausted, config.epochs, config.max_steps, config.sampler)
+    epochs, steps = np.unique(schedule.epoch, return_counts=True)
+    mean = np.average([p(int(epoch)) for epoch in epochs], axis=0, weights=steps)
+    return schedule, dict(zip(sizes, mean.tolist(), strict=True))
+
+
+def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], dict[str, dict]]:
+    """Rows by task: to train on, held out to tune the threshold, to score; and where each split is from, with its fingerprint.
+
+    training: False reads the scored rows alone. Raises DataError, and ConfigError for threshold articles that are not there.
+    """
+    datasets = config.datasets
+    wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
+    tables = {(t, s): _load(t, d, s, config.data) for t, d, s in wanted}
+    if config.data == "hub":  # what the cut of a scored split leaves is scored, too
+        cut = [(task, d, d.score) for task, d in datasets.items() if d.score and d.cut]
+        tables |= {(task + REST, split): load(task, d, split, "hub", rest=True) for task, d, split in cut}
+    train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
+    held_out, train = _hold_out(train, datasets, config.threshold_articles) if training else ({}, {})
+    named = {name: d.score for task, d in datasets.items() if d.score for name in (task, task + REST)}
+    scored = {name: tables[name, split].rows for name, split in named.items() if (name, split) in tables}
+    sources = {f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint} for (t, s), r in tables.items()}
+    limits = (config.train_limit, config.eval_limit, config.eval_limit)
+    parts = zip((train, held_out, scored), limits, strict=True)
+    return tuple({task: _subset(some, limit) for task, some in part.items()} for part, limit in parts), sources
+
+
+def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, segments: bool) -> dict[str, Any]:
+    """Features of rows by task; `segments`: whether the encoder takes token types. What is costly of them is kept (`cache`)."""
+    datasets, made, known = {name: config.datasets[name.removesuffix(REST)] for name in rows}, {}, tokenizer_digest(tokenizer)
+    for name, d in datasets.items():
+        some, kind = rows[name], TYPES[d.type]
+        settings = {key: getattr(config, key) for key in kind.SETTINGS}
+        columns = kept(_key(d.type, some, known, settings), partial(kind.encode, some, tokenizer, **settings))
+        made[name] = kind.features(some, d, tokenizer, config, segments, columns)
+    _forget(tokenizer)  # it is saved with the model, the same whether rows were cut now or long ago
+    return made
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """sha256 of all that a tokenizer does; its own state, which says where it last cut, is no part of it."""
+    _forget(tokenizer)
+    text = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.backend_tokenizer.to_str()}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _forget(tokenizer: Any) -> None:
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+
+
+def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | None:
+    """The cache's key of features: whatever they depend on; None where the rows are no file's."""
+    if not isinstance(rows, RowList):
+        return None
+    versions = {name: version(name) for name in PACKAGES}
+    code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type's file is not ours
+    return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions)
+
+
+def _load(task: str, dataset: Dataset, split: str, data: str) -> Rows:
+    return load(task, dataset, split, data if data in ("sample", "hub") else str(resolve(data)))
+
+
+def _encoder(config: Config) -> Encoder:
+    """The encoder's files; those of the run's model where `init_from` names one."""
+    if config.init_from is None:
+        return find_encoder(config.encoder)
+    run = Run(config.init_from)
+    if not run.finished:
+        raise ConfigError(f"init_from: {run.path} is no finished run")
+    if run.config["encoder"] != config.encoder:
+        raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
+    return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run")
+
+
+def _hold_out(rows: dict[str, Sequence], datasets: dict, titles: list[str]) -> tuple[dict[str, Sequence], dict[str, Sequence]]:
+    """The threshold articles' questions of the tasks that are scored, and the rows without them (taken out of every qa task)."""
+    qa = [task for task in rows if datasets[task].type == "qa"]
+    known = {title for task in qa if datasets[task].score for title in column(rows[task], "title")} if titles else set()
+    for title in titles:
+        if title not in known:
+            near = difflib.get_close_matches(title, known, n=3) or sorted(known)[:5]
+            raise ConfigError(
+                f"threshold_articles: no training question of a scored task has the title {title!r}. There are, e.g., {', '.join(near)}. "
+                "(Notebook 02's own titles are those of the sample; [] is for none.)"
+            )
+    if not titles:
+        return {}, rows
+    inside = {task: np.array([title in titles for title in column(rows[task], "title")], bool) for task in qa}
+    held = {task: pick(rows[task], np.flatnonzero(inside[task])) for task in qa if datasets[task].score}
+    left = {task: pick(some, np.flatnonzero(~inside[task])) if task in qa else some for task, some in rows.items()}
+    for task, some in left.items():
+        if not len(some):
+            raise ConfigError(f"threshold_articles: nothing of task {task!r} is left to train on; hold out fewer articles")
+    return {task: some for task, some in held.items() if len(some)}, left
+
+
+def _subset(rows: Sequence, limit: int | None) -> Sequence:
+    """At most `limit` rows, spread over the file, the same for every seed; their order is kept."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return pick(rows, np.sort(generator(0, "subset").permutation(len(rows))[:limit]))

@@ -1,0 +1,170 @@
+"""What the data of a run look like: sizes, labels, questions and answers, what windows cost, and which rows are odd.
+
+Plain tables for notebook 01, made from what `prepare` returned. Which rows are odd is `odd_rows`' business.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mtdnn_kit.compare.slices import QUESTION_WORDS, question_word
+from mtdnn_kit.tasks.qa import Features
+from mtdnn_kit.tasks.spans import check_lengths, context_room, windows
+from mtdnn_kit.training import odd_rows as odd
+from mtdnn_kit.training.odd_rows import answer_spans, splits, texts_of
+from mtdnn_kit.training.setup import Setup
+
+LABELLED = ("sc", "mcc")  # the types whose rows have one label each
+MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
+
+
+def _rows(setup: Setup, task: str) -> list:
+    return [row for features in splits(setup, task).values() for row in features.rows]
+
+
+def datasets_table(setup: Setup) -> list[dict]:
+    """A row a task: its type, rows of each split, mean words of a row's texts, and its labels."""
+    table = []
+    for task, dataset in setup.config.datasets.items():
+        sizes = {name: len(part_rows(setup, task, name)) for name in ("train", "held out", "scored")}
+        words = np.mean([sum(len(text.split()) for text in texts_of(row)) for row in _rows(setup, task)])
+        labels = {"qa": "a span, or nothing" if dataset.unanswerable else "a span", "mcc": "one of the choices"}.get(
+            dataset.type, ", ".join(dataset.labels)
+        )
+        table.append({"task": task, "type": dataset.type, **sizes, "words a row": round(float(words), 1), "answer": labels})
+    return table
+
+
+def examples(setup: Setup, task: str, count: int = 3) -> list[dict]:
+    """The first training rows of a classification or choice task, with the name of the label; of another type, as they are."""
+    labels = setup.config.datasets[task].labels
+    rows = [row._asdict() for row in setup.train[task].rows[:count]]
+    for row in rows:
+        row |= {f"choice {i}": text for i, text in enumerate(row.pop("choices", ()))}
+        if setup.specs[task]["type"] in LABELLED:
+            row["label"] = labels[row["label"]] if labels else f"choice {row['label']}"
+    return [{key: value for key, value in row.items() if value is not None} for row in rows]
+
+
+def answers_counts(setup: Setup, task: str) -> dict[str, dict[str, int]]:
+    """Of a qa task's questions, over all splits: answerable or not, question words, and types of (first) answers."""
+    rows = _rows(setup, task)
+    nothing = sum(not row.answers for row in rows)
+    asked, kinds = Counter(map(question_word, rows)), Counter(answer_type(row.answers[0][1]) for row in rows if row.answers)
+    return {
+        "answer": {"in the passage": len(rows) - nothing, "nothing": nothing},
+        "question word": {word: asked[word] for word in (*QUESTION_WORDS, "other") if asked[word]},
+        "type of answer": dict(kinds.most_common()),
+    }
+
+
+def label_counts(setup: Setup) -> dict[str, dict[str, int]]:
+    """task → {label: rows}, over all splits, of the classification and choice tasks."""
+    counts = {}
+    for task, dataset in setup.config.datasets.items():
+        if dataset.type in LABELLED:
+            found = Counter(row.label for row in _rows(setup, task))
+            names = dataset.labels or [f"choice {i}" for i in range(max(found) + 1)]
+            counts[task] = {name: found[i] for i, name in enumerate(names)}
+    return counts
+
+
+def answer_type(text: str) -> str:
+    """A rough type of an answer, by its form: year or date, number, name (capitals), clause (over five words) or phrase."""
+    words = text.split()
+    if re.search(r"\b1\d{3}\b|\b20\d\d\b|\bBC\b", text) or ({w.lower().strip(",.") for w in words} & set(MONTHS) and len(words) < 4):
+        return "year or date"
+    if re.search(r"\d", text):
+        return "number"
+    inner = [word for word in words if len(word) > 3]
+    if inner and all(word[0].isupper() for word in inner):
+        return "name"
+    return "clause" if len(words) > 5 else "phrase"
+
+
+def windows_table(features: Features, lengths: Sequence[int], max_question: int, overlap: float = 0.25) -> list[dict]:
+    """What a sequence length costs: for each of `lengths`, windows a question, questions that need several, and answers lost.
+
+    overlap: of neighbouring windows, as a share of the context's least room (at most 0.5). `lost if cut` is the share of answers beyond
+    the first window, which plain truncation loses; `in no window` those that no window holds whole.
+    """
+    contexts, answers, table = features.contexts, answer_spans(features), []
+    sizes, able = np.diff(contexts.tokens.ends)[contexts.numbers], answers[:, 0] >= 0
+    for length in lengths:
+        shared = int(overlap * max(context_room(length, max_question, features.frame), 0))
+        check_lengths(length, max_question, shared, features.frame)
+        room = context_room(length, features.questions.sizes, features.frame)
+        row, first, end = windows(sizes, room, shared).T
+        counts, held = np.bincount(row), np.bincount(row, (first <= answers[row, 0]) & (answers[row, 1] < end))
+        table.append(
+            {
+                "max_length": length,
+                "overlap": shared,
+                "windows a question": round(float(counts.mean()), 2),
+                "several windows": f"{(counts > 1).mean():.1%}",
+                "lost if cut": f"{(answers[:, 1] >= room)[able].sum() / max(able.sum(), 1):.1%}",
+                "in no window": f"{(held == 0)[able].sum() / max(able.sum(), 1):.1%}",
+            }
+        )
+    return table
+
+
+def odd_rows(setup: Setup) -> list[dict]:
+    """Rows that are right but odd (`odd_rows`), counted: a row a task and oddity, those that occur; `e.g.` is the first such row's id."""
+    table = []
+    for task in setup.train:
+        found = odd.odd_rows(splits(setup, task), setup.config).values()
+        ids = {oddity: [id_ for part in found for id_ in part.get(oddity, ())] for oddity in odd.ODDITIES}
+        table += [{"task": task, "oddity": oddity, "rows": len(some), "e.g.": some[0]} for oddity, some in ids.items() if some]
+    return table
+
+
+def part_rows(setup: Setup, task: str, name: str) -> list:
+    """Rows of one of `splits`; none where the task has not that part."""
+    part = splits(setup, task).get(name)
+    return part.rows if part else []
+
+
+def tokens(setup: Setup, task: str, number: int = 0) -> list[tuple[str, str]]:
+    """The first window or sequence of a training row (for a choice, the right one) as (token, role), a role of `html.ROLES`."""
+    ids, target = _sequence(setup, task, number)
+    special, separators, roles = set(setup.tokenizer.all_special_ids), 0, []
+    for token in ids:
+        roles.append("special" if token in special else ("first", "second")[min(separators, 1)])
+        separators += token == setup.tokenizer.sep_token_id
+    if setup.specs[task]["type"] == "qa" and target[0]:
+        start, end = target
+        roles[start : end + 1] = ["answer"] * (end - start + 1)
+    return list(zip(setup.tokenizer.convert_ids_to_tokens(ids), roles, strict=True))
+
+
+def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
+    """What the tokens of `tokens` give back: text and label; of a question, the characters that the labelled tokens stand for."""
+    features, (ids, target) = setup.train[task], _sequence(setup, task, number)
+    found = {"tokens say": setup.tokenizer.decode(ids)}
+    if isinstance(features, Features):
+        row, item = features.rows[number], _item(features, number)
+        held, (start, end) = features.window(item), [position - features.first(item) for position in target]
+        found["label says"] = row.context[held.starts[start] : held.ends[end]] if target[0] else "(nothing)"
+        found["row says"] = row.answers[0][1] if row.answers else "(nothing)"
+    elif setup.specs[task]["type"] in LABELLED:
+        labels = setup.config.datasets[task].labels
+        found["label says"] = labels[target] if labels else f"choice {target}"
+    return found
+
+
+def _item(features: Any, number: int) -> int:
+    return int(np.flatnonzero(features.table[:, 0] == number)[0]) if isinstance(features, Features) else number
+
+
+def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], Any]:
+    """Token ids without padding, and the target."""
+    features = setup.train[task]
+    batch = features.collate(np.array([_item(features, number)]))
+    ids, real = (batch.inputs[name][0] for name in ("input_ids", "attention_mask"))
+    if ids.ndim == 2:  # the right choice
+        ids, real = ids[features.rows[number].label], real[features.rows[number].label]
+    return ids[real.bool()].tolist(), batch.targets[0].tolist()

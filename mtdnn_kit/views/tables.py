@@ -1,0 +1,170 @@
+"""What runs score, as tables: each figure with its interval, beside what the paper reports and what can be had without training.
+
+A table is a list of rows; scores are in percent, differences in points. What a difference is worth is `differences`' business.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtdnn_kit.compare.baseline import lexical_answers
+from mtdnn_kit.compare.differences import setting_table, value
+from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.compare.paper import TABLES
+from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.rows import QARow, gold_texts
+from mtdnn_kit.errors import CompareError
+from mtdnn_kit.files.atomic import write_whole
+from mtdnn_kit.metrics import qa_scores
+from mtdnn_kit.runs.run import Run
+
+_ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # what Markdown makes something of, within a cell
+
+
+def score_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], table: str | None = None) -> list[dict]:
+    """A row a setting: EM and F1 at the tuned threshold with the ends of their 95 % intervals, span F1, average precision of answering
+    nothing, and F1 minus that of the first setting, with interval and p; beside them what the paper reports for the setting of that name
+    (`table`, a key of `paper.TABLES`).
+
+    settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Two rows more: always answering
+    nothing, and the lexical-overlap baseline (which always answers).
+    """
+    paper, first, rows = TABLES.get(table or "", {}), next(iter(settings)), []
+    for em, f1 in zip(setting_table(questions, settings, "EM"), setting_table(questions, settings, "F1"), strict=True):
+        name, row = em["setting"], {"run": em["setting"], "seeds": em["seeds"]}
+        for score, found in (("EM", em), ("F1", f1)):
+            row |= {score: found[score], f"{score} low": found["low"], f"{score} high": found["high"]}
+        row |= {score: _mean(questions, settings[name], score) for score in ("span F1", "no-answer AP")}
+        row |= {f"{key.replace('Δ', 'ΔF1')}": f1[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
+        if paper:
+            said = paper.get(name, (None, None))
+            row |= {"paper EM": said[0], "paper F1": said[1]}
+            gap = name != first and name in paper and first in paper
+            row["paper ΔF1"] = paper[name][1] - paper[first][1] if gap else None
+        rows.append(row)
+    return [*rows, *floors([q.row for q in questions])]
+
+
+def _mean(questions: Sequence[Question], runs: dict[int, str], score: str) -> float | None:
+    own = [value(questions, run, score) for run in runs.values()]
+    known = [x for x in own if x is not None]
+    return sum(known) / len(known) if len(known) == len(own) else None
+
+
+def alone(runs: dict[str, Run]) -> dict[str, dict[int, str]]:
+    """Runs as settings of one seed each, for `score_table`."""
+    return {name: {run.config.get("seed", 0): name} for name, run in runs.items()}
+
+
+def floors(rows: Sequence[QARow]) -> list[dict]:
+    """What can be had without training, as rows of `score_table`: always nothing, and the lexical-overlap baseline."""
+    golds = [gold_texts(row) for row in rows]
+    able = [row for row in rows if row.answers]
+    nothing, lexical = qa_scores([""] * len(rows), golds), qa_scores(lexical_answers(rows), golds)
+    spans = qa_scores(lexical_answers(able), [gold_texts(row) for row in able])["f1"] if able else None
+    return [
+        {"run": "always nothing", "EM": nothing["em"], "F1": nothing["f1"]},
+        {"run": "lexical overlap", "EM": lexical["em"], "F1": lexical["f1"], "span F1": spans},
+    ]
+
+
+def shown(rows: Sequence[dict]) -> list[dict[str, str]]:
+    """Rows as a person reads them: a figure and the ends of its interval in one cell, "57.6 [49.2, 65.9]"; p with two digits."""
+    return [
+        {key: _cell(row, key) for key in row if not key.endswith((" low", " high")) and key not in ("low", "high", "places")}
+        for row in rows
+    ]
+
+
+def _cell(row: dict, key: str) -> str:
+    found, stem = row[key], "" if key == "difference" else f"{key} "
+    if found is None or isinstance(found, str):
+        return found or ""
+    if isinstance(found, int):
+        return f"{found:,}"
+    if key == "p" or key.startswith("p ") or key.endswith(" p"):
+        return f"{found:.2g}" if found >= 1e-4 else "< 0.0001"
+    sign = "+" if key in ("difference", "points") or "Δ" in key else ""
+    low, high = row.get(f"{stem}low"), row.get(f"{stem}high")
+    return f"{found:{sign}.1f}" + (f" [{low:{sign}.1f}, {high:{sign}.1f}]" if low is not None and high is not None else "")
+
+
+def markdown(rows: Sequence[dict]) -> str:
+    """Rows, as `reprs` shows them, as a table in Markdown."""
+    cells = shown(rows)
+    keys = list(dict.fromkeys(key for row in cells for key in row))
+    lines = [keys, ["---"] * len(keys), *([row.get(key, "") for key in keys] for row in cells)]
+    return "".join("| " + " | ".join(_ACTIVE.sub(r"\\\g<0>", visible(text)) for text in line) + " |\n" for line in lines)
+
+
+def visible(text: str) -> str:
+    """`text` on one line: what has no look of its own (controls, U+202E, which turns what follows it around) as \\x1b, \\u202e."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode() for c in text)
+
+
+def latex(rows: Sequence[dict]) -> str:
+    """The same as a LaTeX tabular (it takes the package booktabs)."""
+    import pandas as pd
+
+    cells = [{visible(key): visible(text) for key, text in row.items()} for row in shown(rows)]
+    made = pd.DataFrame(cells).fillna("").to_latex(index=False, escape=True)
+    for letter, name in {"Δ": r"$\Delta$", "−": "$-$", "–": "--", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}.items():
+        made = made.replace(letter, name)
+    return made
+
+
+def tidy(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> list[dict]:
+    """Every score of every run, a row each: setting, seed, run, folder, task, score, value, and the number of rows n that it is over."""
+    places = {run: (setting, seed) for setting, some in settings.items() for seed, run in some.items()}
+    rows = []
+    for name, run in runs.items():
+        setting, seed = places[name]
+        head = {"setting": setting, "seed": run.config.get("seed", seed), "run": name, "folder": run.name}
+        for task, scores in run.metrics.items():
+            kept = {score: found for score, found in scores.items() if score != "n" and found is not None}
+            rows += [{**head, "task": task, "score": score, "value": found, "n": scores["n"]} for score, found in kept.items()]
+    return rows
+
+
+def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> None:
+    """What a study leaves: the table as numbers (table.csv), as Markdown and as LaTeX, and every score of every run (scores.csv, tidy)."""
+    import pandas as pd
+
+    write_whole(folder / "table.csv", pd.DataFrame(rows).round(3).to_csv(index=False))
+    write_whole(folder / "scores.csv", pd.DataFrame(tidy(runs, settings)).to_csv(index=False))
+    write_whole(folder / "table.md", markdown(rows))
+    write_whole(folder / "table.tex", latex(rows))
+
+
+def points(table: Sequence[dict]) -> dict[str, dict]:
+    """Scores of each setting and the ends of their intervals, for `study_plots.points_figure`, from the rows of `score_table`."""
+    keys = {f"{name}{end}": f"{name.upper()}{end.replace('_', ' ')}" for name in ("em", "f1") for end in ("", "_low", "_high")}
+    return {row["run"]: {key: row[column] for key, column in keys.items()} for row in table if "EM low" in row}
+
+
+def by_weight(runs: dict[str, Run], found: dict[str, dict]) -> dict[str, dict]:
+    """`points` by the weight of question answering, as in the paper's figure 3: runs of the largest mixture, and of the main task alone.
+
+    runs: a run of each setting.
+    """
+    sizes = {name: len(run.config["tasks"]) for name, run in runs.items()}
+    return {str(run.config["qa_weight"]): found[name] for name, run in runs.items() if sizes[name] in (1, max(sizes.values()))}
+
+
+def choice_table(runs: dict[str, Run], task: str = "squad", score: str = "f1") -> list[dict]:
+    """Choose on one set, report on both: a row a run with its score on the scored questions and on the rest of the official dev set, and
+    which run would be chosen on which. [] where the runs have not scored the rest (it takes the hub's data).
+
+    What is chosen on a set is flattered on it by the choice; its score on the other set is not.
+    """
+    if not all(task + REST in run.metrics for run in runs.values()):
+        return []
+    scores = {part: {name: run.metrics[part][score] for name, run in runs.items()} for part in (task, task + REST)}
+    if any(value is None for part in scores.values() for value in part.values()):
+        raise CompareError(f"{score}: not every run has it; choose by em or f1")
+    best = {part: max(found, key=found.__getitem__) for part, found in scores.items()}
+    rows = []
+    for name in runs:
+        chosen = [part for part in scores if best[part] == name]
+        rows.append({"run": name, **{part: found[name] for part, found in scores.items()}, "chosen on": ", ".join(chosen)})
+    return rows

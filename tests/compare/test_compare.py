@@ -1,0 +1,219 @@
+"""Answers of several runs side by side, and the table beside the paper's figures: exact, on rows that are the same."""
+
+import gzip
+import json
+import shutil
+
+import pytest
+
+from mtdnn_kit import Run, RunError
+from mtdnn_kit.compare import pairing
+from mtdnn_kit.compare.baseline import lexical_answers
+from mtdnn_kit.compare.paper import EXAMPLES, TABLES
+from mtdnn_kit.data.registry import DATASETS
+from mtdnn_kit.data.rows import QARow
+from mtdnn_kit.data.sources import load
+from mtdnn_kit.errors import CompareError
+from mtdnn_kit.metrics import qa_scores
+
+
+def test_runs_are_named_by_their_task_types_or_their_folders(runs):
+    assert list(runs) == ["QA", "QA+SC"]
+    assert list(pairing.named([runs["QA"], runs["QA"].path.parent / "two"])) == ["QA", "QA+SC"]
+    with pytest.raises(CompareError, match="is named twice"):
+        pairing.named([runs["QA"], runs["QA"].path])
+    with pytest.raises(CompareError, match="is text; it must be a list"):
+        pairing.named("runs/demo/qa")
+    copy = runs["QA"].path.parent / "copy"
+    shutil.copytree(runs["QA"].path, copy, dirs_exist_ok=True)
+    assert list(pairing.named([runs["QA"], copy])) == ["one", "copy"]
+
+
+def test_replies_are_the_runs_own_answers_and_scores(runs):
+    questions = pairing.pair(runs)
+    assert [q.row for q in questions] == load("squad", DATASETS["squad"], "validation", "sample").rows
+    for name, run in runs.items():
+        assert {q.row.id: q.replies[name].text for q in questions} == run.answers()
+        for key in ("em", "f1"):
+            mean = 100 * sum(getattr(q.replies[name], key) for q in questions) / len(questions)
+            assert mean == pytest.approx(run.metrics["squad"][key])
+    for q in questions:
+        for reply in q.replies.values():
+            assert reply.text == (q.row.context[reply.start : reply.end] if reply.start is not None else "")
+            assert sum(p for *_, p in reply.best) + reply.nothing == pytest.approx(1, abs=1e-4)
+
+
+def test_nothing_is_answered_only_above_the_threshold():
+    row = QARow("1", "", "The cat sat.", "Who sat?", ((4, "cat"),))
+    entry = {"id": "1", "null": 2.5, "nothing": 0.4, "nbest": [[4, 7, 1.0, 0.6]]}
+    at, below = (pairing._reply(row, entry, threshold) for threshold in (1.5, 1.25))
+    assert (at.text, at.f1, at.start) == ("cat", 1, 4) and (below.text, below.f1, below.start) == ("", 0, None)
+    assert at.diff == below.diff == 1.5 and at.span_f1 == below.span_f1 == 1 and (at.probability, below.probability) == (0.6, 0.4)
+
+
+def test_answers_differ_as_em_compares_them():
+    row = QARow("1", "", "The cat sat.", "Who sat?", ((0, "The cat"),))
+
+    def question(*texts):
+        replies = {str(i): pairing.Reply(0, len(t), t, 0.5, 1.0, 1.0, 0.1, []) for i, t in enumerate(texts)}
+        return pairing.Question(row, replies)
+
+    assert not question("The cat", "cat").differ and question("cat", "sat").differ and question("cat", "").differ
+    assert not question("cat").differ
+
+
+def test_only_the_same_rows_are_compared(runs, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(runs["QA"].path, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["data"]["squad/validation"]["fingerprint"] = "0"
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CompareError, match=r"other: .* was scored on other rows \(sample, fingerprint 0\)"):
+        pairing.pair({"QA": runs["QA"], "other": Run(other)})
+    manifest["status"] = "running"
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CompareError, match="other: there is no finished run"):
+        pairing.pair({"QA": runs["QA"], "other": Run(other)})
+    with pytest.raises(CompareError, match="was not scored on question answering task 'cola'"):
+        pairing.pair(runs, task="cola")
+    with pytest.raises(CompareError, match="at least one"):
+        pairing.pair({})
+
+
+def edited(run: Run, folder, edit, n: int | None = None) -> Run:
+    """A copy of a run whose n-best entries went through `edit`, and whose metrics say `n`."""
+    shutil.copytree(run.path, folder)
+    lines = edit(list(run.nbest()))
+    (folder / "predictions" / "squad_nbest.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(x) + "\n" for x in lines).encode()))
+    metrics = run.metrics
+    metrics["squad"]["n"] = n or len(lines)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return Run(folder)
+
+
+@pytest.mark.parametrize(
+    ("edit", "n", "message"),
+    [
+        (lambda lines: lines[:7], 132, "other: other has 7 answers to squad, but metrics.json scores 132"),
+        (lambda lines: lines[:-1], None, r"question 'windmill-6' is answered by QA, not by other \(1 such\)"),
+        (lambda lines: [*lines, lines[5]], 132, "other answers question 'compass-6' twice"),
+        (lambda lines: [{**lines[0], "id": "nobody"}, *lines[1:]], None, "other answers question 'nobody' which is none of the rows"),
+        (
+            lambda lines: [{**lines[0], "nbest": [[0, 9999, 1.0, 0.5]]}, *lines[1:]],
+            None,
+            "question 'compass-1': an n-best span lies outside",
+        ),
+    ],
+)
+def test_answers_that_are_not_one_to_each_question_are_refused_by_id(runs, tmp_path, edit, n, message):
+    """Never a silently different denominator."""
+    with pytest.raises(CompareError, match=message):
+        pairing.pair({"QA": runs["QA"], "other": edited(runs["QA"], tmp_path / "other", edit, n)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"null": float("nan")},
+        {"null": "x"},
+        {"nothing": None},
+        {"id": 3},
+        {"nbest": [[0.5, 3, 1.0, 0.1]]},
+        {"nbest": [[0, 3, 1.0]]},
+        {"nbest": {}},
+    ],
+)
+def test_an_entry_that_is_not_whole_is_refused_by_its_line(runs, tmp_path, change):
+    with pytest.raises(CompareError, match=r"other, n-best of squad, line 3: not an id with finite scores"):
+        pairing.pair({"other": edited(runs["QA"], tmp_path / "other", lambda lines: [*lines[:2], {**lines[2], **change}, *lines[3:]])})
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:500], lambda raw: b"text", lambda raw: gzip.compress(b"{"), lambda raw: gzip.compress(b"\xff")]
+)
+def test_a_damaged_n_best_file_is_named(runs, tmp_path, damage):
+    other = edited(runs["QA"], tmp_path / "other", lambda lines: lines)
+    file = other.path / "predictions" / "squad_nbest.jsonl.gz"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(RunError, match=r"squad_nbest.jsonl.gz: cannot be read"):
+        pairing.pair({"other": other})
+
+
+def test_span_scores_and_null_minus_best_are_the_runs_own(runs):
+    for name, run in runs.items():
+        replies = [q.replies[name] for q in pairing.pair(runs) if q.row.answers]
+        for key in ("em", "f1"):
+            assert 100 * sum(getattr(r, f"span_{key}") for r in replies) / len(replies) == pytest.approx(
+                run.metrics["squad"][f"span_{key}"]
+            )
+            assert 100 * sum(getattr(r, key) for r in replies) / len(replies) == pytest.approx(run.metrics["squad"][f"has_answer_{key}"])
+        assert all((r.diff > run.metrics["squad"]["threshold"]) == (r.text == "") for r in replies)
+
+
+def test_answers_are_paired_by_their_ids_whatever_the_order_of_a_file(runs, tmp_path):
+    turned = edited(runs["QA+SC"], tmp_path / "turned", lambda lines: lines[::-1])
+    wanted = pairing.pair(runs)
+    assert pairing.pair({"QA": runs["QA"], "QA+SC": turned}) == wanted
+    assert pairing.pair({"QA+SC": turned, "QA": runs["QA"]}) == [
+        pairing.Question(q.row, {"QA+SC": q.replies["QA+SC"], "QA": q.replies["QA"]}, q.windows) for q in wanted
+    ]
+    assert len({q.replies["QA+SC"].diff for q in wanted}) > 100, "answers that could be told apart"
+
+
+def test_a_questions_windows_are_those_of_the_first_run_that_says_them(runs, tmp_path):
+    more = edited(runs["QA"], tmp_path / "more", lambda lines: [{**line, "windows": line["windows"] + 3} for line in lines])
+    silent = edited(runs["QA"], tmp_path / "silent", lambda lines: [{k: v for k, v in line.items() if k != "windows"} for line in lines])
+    own = {entry["id"]: entry["windows"] for entry in runs["QA"].nbest()}
+    assert {q.row.id: q.windows for q in pairing.pair({"QA": runs["QA"], "more": more})} == own
+    assert {q.row.id: q.windows for q in pairing.pair({"more": more, "QA": runs["QA"]})} == {key: n + 3 for key, n in own.items()}
+    assert {q.row.id: q.windows for q in pairing.pair({"silent": silent, "QA": runs["QA"], "more": more})} == own
+    assert {q.windows for q in pairing.pair({"silent": silent})} == {None}
+
+
+def test_two_runs_are_set_against_each_other(runs):
+    assert pairing.two(runs) == ("QA", "QA+SC") and pairing.two(runs, ["QA+SC", "QA"]) == ("QA+SC", "QA")
+    with pytest.raises(CompareError, match=r"pair: there is no run 'QA\+MCC'; there are QA, QA\+SC"):
+        pairing.two(runs, ["QA", "QA+MCC"])
+    with pytest.raises(CompareError, match="must name two runs"):
+        pairing.two(runs, ["QA"])
+
+
+def test_what_is_kept_of_a_run_compares_as_the_run_and_holds_no_text(runs, tmp_path):
+    kept = {name: tmp_path / "kept" / name for name in runs}
+    for name, run in runs.items():
+        run.keep(kept[name])
+    again = pairing.pair({name: Run(path) for name, path in kept.items()})
+    assert again == pairing.pair(runs)
+    files = {file.relative_to(kept["QA"]).as_posix() for file in kept["QA"].rglob("*") if file.is_file()}
+    assert files == {"config.yaml", "manifest.json", "metrics.json", "log.jsonl", "predictions/squad_nbest.jsonl.gz"}
+
+
+def test_the_lexical_baseline_takes_the_words_nearest_to_the_shared_ones():
+    context = "Cork is the bark of an oak. In Portugal farmers strip it every nine years, with axes."
+    rows = [QARow("1", "", context, question, ()) for question in ("Where do farmers strip it?", "What is the bark of an oak?")]
+    filler = [QARow(str(i), "", text, "?", ()) for i, text in enumerate(["In a town it is the rule.", "Of an age.", "It is with the sea."])]
+    assert lexical_answers([*rows, *filler])[:2] == ["Portugal", "Cork"]
+    assert lexical_answers([QARow("1", "", "", "Who?", ()), QARow("2", "", "who who", "Who?", ())]) == ["", ""]
+
+
+def test_the_lexical_baseline_is_far_above_nothing_on_the_sample():
+    rows = [row for row in load("squad", DATASETS["squad"], "validation", "sample").rows if row.answers]
+    answers = lexical_answers(rows)
+    assert all(answer in row.context for answer, row in zip(answers, rows, strict=True))
+    scores = qa_scores(answers, [[text for _, text in row.answers] for row in rows])
+    assert (scores["em"], scores["f1"]) == pytest.approx((21.5909, 32.8680), abs=1e-4)
+
+
+def test_the_papers_examples_are_found_in_the_real_data(real_data):
+    rows = load("squad", DATASETS["squad"], "validation", str(real_data)).rows
+    questions = [pairing.Question(row, {}) for row in rows]
+    for example in EXAMPLES:
+        found = pairing.find(questions, example.title, example.words)
+        assert found is not None and example.gold in found.golds
+
+
+def test_the_papers_tables_are_scores_of_6078_questions():
+    for name, table in TABLES.items():
+        for em, f1 in table.values():
+            off = abs(em / 100 * 6078 - round(em / 100 * 6078))
+            assert em < f1 and (off < 0.35 or (name, em) == ("table 3", 77.902)), (em, off)

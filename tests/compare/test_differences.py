@@ -1,0 +1,201 @@
+"""Differences of runs: each table's figures against the scores they are made of, and what may be claimed from how many seeds."""
+
+import numpy as np
+import pytest
+
+from mtdnn_kit.compare import differences, seeds, significance
+from mtdnn_kit.compare.pairing import Question, Reply
+from mtdnn_kit.data.rows import QARow, gold_texts
+from mtdnn_kit.metrics import exact, f1
+from mtdnn_kit.tasks.thresholds import average_precision
+
+RUNS = ("A", "B", "C", "D", "E", "F")
+
+
+def made(passages: int = 12, each: int = 4, skill: tuple = (0.5, 0.7) * 3) -> list[Question]:
+    """Questions on passages, two in three answerable; a run is right with its `skill`, and more often in some passages than in others."""
+    rng, questions = np.random.default_rng(0), []
+    for p in range(passages):
+        context, luck = f"The cat {p} sat on mat {p} with a hat of felt.", rng.normal(0, 0.2)
+        for k in range(each):
+            answers = ((4, f"cat {p}"),) if k % 3 else ()
+            row = QARow(f"{p}-{k}", "", context, ("What", "Who", "How")[k % 3] + " sat?", answers)
+            replies = {name: reply(row, rng.random() < skill[i] + luck, rng) for i, name in enumerate(RUNS)}
+            questions.append(Question(row, replies, 1 + (p > 9)))
+    return questions
+
+
+def reply(row: QARow, right: bool, rng) -> Reply:
+    span, golds = (4, 9) if right else (4, 13), gold_texts(row)
+    nothing = right != bool(row.answers)
+    text = "" if nothing else row.context[slice(*span)]
+    best = row.context[slice(*span)]
+    place = (None, None) if nothing else span
+    scores = (exact(text, golds), f1(text, golds), 0.3, [], exact(best, golds), f1(best, golds))
+    return Reply(*place, text, 0.6, *scores, float(rng.normal(1.5 * (not row.answers), 1)))
+
+
+QUESTIONS = made()
+PASSAGES = np.repeat(np.arange(12), 4)
+
+
+def values(run: str, of, keep=lambda row: True) -> np.ndarray:
+    return np.array([100 * of(q.replies[run]) for q in QUESTIONS if keep(q.row)])
+
+
+def test_a_table_of_differences_is_made_of_the_runs_scores():
+    table = {row["score"]: row for row in differences.difference_table(QUESTIONS, "A", "B")}
+    assert list(table) == list(differences.SCORES)
+    parts = {
+        "EM": (lambda r: r.em, lambda row: True),
+        "F1": (lambda r: r.f1, lambda row: True),
+        "span F1": (lambda r: r.span_f1, lambda row: bool(row.answers)),
+        "has-answer F1": (lambda r: r.f1, lambda row: bool(row.answers)),
+        "no-answer accuracy": (lambda r: r.em, lambda row: not row.answers),
+    }
+    for score, (of, keep) in parts.items():
+        a, b = (values(run, of, keep) for run in "AB")
+        groups = np.array([int(q.row.id.split("-")[0]) for q in QUESTIONS if keep(q.row)])
+        wanted, row = significance.difference(a, b, groups), table[score]
+        assert (row["A"], row["B"], row["questions"], row["passages"]) == (pytest.approx(a.mean()), pytest.approx(b.mean()), len(a), 12)
+        assert (row["difference"], row["low"], row["high"], row["p"]) == (wanted.difference, wanted.low, wanted.high, wanted.p)
+    only = [sum(q.replies[x].em > q.replies[y].em for q in QUESTIONS) for x, y in ("AB", "BA")]
+    assert table["EM"]["McNemar p"] == significance.mcnemar(*(values(run, lambda r: r.em) / 100 for run in "AB"))[2]
+    assert min(only) > 0 and table["F1"]["McNemar p"] is None
+
+
+def test_average_precision_is_compared_by_ranks_each_runs_own():
+    empty = np.array([not q.row.answers for q in QUESTIONS])
+    own = {run: average_precision([q.replies[run].diff for q in QUESTIONS], empty) for run in "AB"}
+    row = differences.difference_table(QUESTIONS, "A", "B")[-1]
+    assert (row["A"], row["B"], row["difference"]) == (own["A"], own["B"], pytest.approx(own["B"] - own["A"]))
+    other = [Question(q.row, {**q.replies, "B": shifted(q.replies["B"], lambda x: np.exp(x) - 5)}) for q in QUESTIONS]
+    assert differences.difference(other, "A", "B", "no-answer AP") == differences.difference(QUESTIONS, "A", "B", "no-answer AP")
+
+
+def shifted(found: Reply, how) -> Reply:
+    return Reply(**{**vars(found), "diff": float(how(found.diff))})
+
+
+def test_a_score_that_a_run_has_not_is_left_out():
+    bare = [Question(q.row, {**q.replies, "B": Reply(**{**vars(q.replies["B"]), "span_f1": None, "diff": None})}) for q in QUESTIONS]
+    assert [row["score"] for row in differences.difference_table(bare, "A", "B")] == ["EM", "F1", "has-answer F1", "no-answer accuracy"]
+    assert differences.value(bare, "B", "no-answer AP") is None and differences.interval(bare, "B", "span F1") == (None, None)
+    able = [q for q in QUESTIONS if q.row.answers]
+    assert differences.outcomes(able, "A", "no-answer AP") is None and differences.outcomes(able, "A", "no-answer accuracy") is None
+    unable = [q for q in QUESTIONS if not q.row.answers]
+    assert differences.outcomes(unable, "A", "no-answer AP") is None and differences.value(unable, "A", "no-answer accuracy") is not None
+
+
+def test_one_passage_has_a_value_and_no_interval():
+    some = QUESTIONS[:4]
+    assert differences.interval(some, "A", "F1") == (None, None) and differences.difference(some, "A", "B", "F1") is None
+    assert differences.value(some, "A", "F1") == pytest.approx(np.mean([100 * q.replies["A"].f1 for q in some]))
+
+
+def test_slices_add_up_to_the_difference_and_the_largest_comes_first():
+    rows = differences.slice_table(QUESTIONS, "A", "B")
+    whole = differences.difference(QUESTIONS, "A", "B", "F1").difference
+    assert "passage length" not in {row["facet"] for row in rows}, "all of one length"
+    for facet in ("answerable", "question word", "windows"):
+        assert sum(row["points"] for row in rows if row["facet"] == facet) == pytest.approx(whole)
+    assert [abs(row["points"]) for row in rows] == sorted((abs(row["points"]) for row in rows), reverse=True)
+    for row in rows:
+        some = [QUESTIONS[i] for i in row["places"]]
+        assert row["questions"] == len(some) and row["A"] == differences.value(some, "A", "F1")
+        assert row["difference"] == pytest.approx(row["B"] - row["A"])
+        assert row["p"] == differences.difference(some, "A", "B", "F1").p
+    assert [row["p (Holm)"] for row in rows] == significance.holm([row["p"] for row in rows])
+
+
+def test_behind_a_slice_are_its_differing_answers_the_largest_gap_first():
+    row = differences.slice_table(QUESTIONS, "A", "B")[0]
+    found = differences.behind(QUESTIONS, row, "A", "B")
+    gaps = [abs(q.replies["A"].f1 - q.replies["B"].f1) for q in found]
+    assert gaps == sorted(gaps, reverse=True) and found
+    assert {q.row.id for q in found} == {
+        QUESTIONS[i].row.id for i in row["places"] if QUESTIONS[i].replies["A"].text != QUESTIONS[i].replies["B"].text
+    }
+
+
+def test_behind_a_slice_a_wide_gap_comes_before_a_narrow_one():
+    row = QARow("q", "", "The cat sat.", "Who sat?", ((4, "cat"),))
+    pairs = {"narrow": ("The cat sat", "cat sat"), "wide": ("cat", ""), "none": ("cat", "the cat")}
+    some = [
+        Question(
+            row._replace(id=name), {run: Reply(0, 1, text, 1, 0, f1(text, ["cat"]), 0, []) for run, text in zip("AB", texts, strict=True)}
+        )
+        for name, texts in pairs.items()
+    ]
+    assert [q.row.id for q in differences.behind(some, {"places": [0, 1, 2]}, "A", "B")] == ["wide"], "“The cat sat” is “cat sat” to EM"
+    some[0] = Question(some[0].row, {**some[0].replies, "B": Reply(0, 1, "cat", 1, 1, 1.0, 0, [])})
+    assert [q.row.id for q in differences.behind(some, {"places": [0, 1, 2]}, "A", "B")] == ["wide", "narrow"]
+
+
+def test_one_seed_each_speaks_for_two_models_several_for_the_settings():
+    single = differences.setting_table(QUESTIONS, {"x": {0: "A"}, "y": {0: "B"}})
+    assert single[1]["speaks for"] == "these two models" and single[0]["Δ"] is None and single[0]["speaks for"] == ""
+    assert single[1]["Δ"] == differences.difference(QUESTIONS, "A", "B", "F1").difference
+    assert (single[0]["low"], single[0]["high"]) == differences.interval(QUESTIONS, "A", "F1")
+    several = differences.setting_table(QUESTIONS, {"x": {0: "A", 1: "C", 2: "E"}, "y": {0: "B", 1: "D", 2: "F"}})
+    u = {run: seeds.contributions(values(run, lambda r: r.f1), PASSAGES) for run in RUNS}
+    wanted = seeds.compare_settings([u[run] for run in "ACE"], [u[run] for run in "BDF"], paired=True)
+    assert several[1]["speaks for"] == "the settings" and several[1]["seeds"] == 3
+    assert (several[1]["Δ"], several[1]["Δ low"], several[1]["p"]) == pytest.approx((wanted.difference, wanted.low, wanted.p))
+    assert several[0]["F1"] == pytest.approx(np.mean([u[run].mean() for run in "ACE"]))
+    assert several[0]["low"] < several[0]["F1"] < several[0]["high"]
+
+
+def test_seeds_are_paired_by_number_where_there_are_three_and_not_otherwise():
+    same = differences.setting_difference(QUESTIONS, {0: "A", 1: "C", 5: "E"}, {1: "D", 0: "B", 5: "F"}, "F1")
+    assert same.paired and same == differences.setting_difference(QUESTIONS, {5: "E", 0: "A", 1: "C"}, {0: "B", 1: "D", 5: "F"}, "F1")
+    assert not differences.setting_difference(QUESTIONS, {0: "A", 1: "C", 5: "E"}, {0: "B", 1: "D", 6: "F"}, "F1").paired
+    assert not differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {0: "B", 1: "D"}, "F1").paired, "two pairs are too few"
+    lone = differences.setting_table(QUESTIONS, {"x": {0: "A", 1: "C"}, "y": {0: "B"}})
+    assert lone[1]["Δ"] is None and lone[1]["speaks for"] == "", "one seed against two: no claim"
+
+
+def test_holm_counts_the_comparisons_of_a_study():
+    rows = differences.setting_table(QUESTIONS, {name: {0: name} for name in RUNS})
+    assert [row["p (Holm)"] for row in rows[1:]] == significance.holm([row["p"] for row in rows[1:]]) and rows[0]["p (Holm)"] is None
+
+
+def test_holm_counts_all_differences_that_a_study_is_judged_by_whatever_their_score():
+    """Three settings by two scores are four tests, not twice two."""
+    scores = ["EM", "F1"]
+    rows = differences.primary_table(QUESTIONS, {name: {0: name} for name in "ABC"}, scores)
+    assert [(row["score"], row["setting"]) for row in rows] == [(score, name) for score in scores for name in "BC"]
+    ps = [differences.difference(QUESTIONS, "A", row["setting"], row["score"]).p for row in rows]
+    assert [row["p"] for row in rows] == ps
+    order, adjusted, least = sorted(range(4), key=ps.__getitem__), {}, 0.0
+    for place, i in enumerate(order):  # Holm 1979 by hand: the least of 4 times 4, the next times 3 …
+        adjusted[i] = least = max(least, min(1.0, ps[i] * (4 - place)))
+    assert [row["p (Holm)"] for row in rows] == pytest.approx([adjusted[i] for i in range(4)])
+    alone = [row["p (Holm)"] for score in scores for row in differences.primary_table(QUESTIONS, {n: {0: n} for n in "ABC"}, [score])]
+    assert all(one <= all_ for one, all_ in zip(alone, [row["p (Holm)"] for row in rows], strict=True)) and alone != [
+        row["p (Holm)"] for row in rows
+    ]
+
+
+def test_holm_passes_over_what_was_not_tested():
+    rows = [{"p": p, "p (Holm)": None} for p in (0.01, None, 0.04, 0.02)]
+    assert [row["p (Holm)"] for row in differences.corrected(rows)] == pytest.approx([0.03, None, 0.04, 0.04])
+
+
+def test_slices_of_settings_count_all_slices():
+    rows = differences.setting_slices(QUESTIONS, {0: "A"}, {0: "B"})
+    assert [row["p (Holm)"] for row in rows] == significance.holm([row["p"] for row in rows]) and len(rows) > 5
+
+
+def test_sentences_say_what_is_claimed_and_what_it_would_take():
+    single, lone = differences.sentences(QUESTIONS, {"x": {0: "A"}, "y": {0: "B"}, "z": {0: "C", 1: "D"}})
+    found = differences.difference(QUESTIONS, "A", "B", "F1")
+    assert single.startswith(found.sentence("x", "y")) and "nothing is claimed beyond these two models" in single
+    assert single.endswith(f"it would take {4 * significance.passages_needed(found, 1.0):,} such questions for these two models.")
+    assert lone == "z − x: no claim; one of them has a single seed, a score that is missing, or a single passage."
+    (several,) = differences.sentences(QUESTIONS, {"x": {0: "A", 1: "C"}, "y": {0: "B", 1: "D"}}, detect=2)
+    found = differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {0: "B", 1: "D"}, "F1")
+    need = seeds.needed(found, 2)
+    assert several.startswith(found.sentence("x", "y")) and "To see 2 points (power 0.8)" in several
+    assert (f"{need.seeds:,} seeds of each" if need.seeds else "no number of seeds on these passages") in several
+    assert (f"{4 * need.passages:,} such" if need.passages else "no number of questions with these seeds") in several

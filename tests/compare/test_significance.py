@@ -1,0 +1,352 @@
+"""Intervals and tests of a pair of models: against brute force, by hand, and by simulating data sets whose truth is known."""
+
+import dataclasses
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from mtdnn_kit.compare import significance
+from mtdnn_kit.compare.significance import difference, holm, interval, mcnemar, sign_flip
+
+
+def simulate(rng, g, fractional, shift=0.15):
+    """Outcomes of two models on the questions of g passages of unequal size, alike within a passage: 0/1, or F1-like with many zeros."""
+    sizes = 1 + rng.poisson(rng.gamma(2.0, 2.0, g))
+    groups = np.repeat(np.arange(g), sizes)
+    both = rng.normal(0, 1.2, g)[groups] + rng.normal(0, 1, len(groups)) + 0.3
+    latent = [both + s + rng.normal(0, 1, g)[groups] + rng.normal(0, 0.7, len(groups)) for s in (0, shift)]
+    a, b = (np.where(z > 0, np.minimum(1, np.round(2 * z) / 4) if fractional else 1.0, 0.0) for z in latent)
+    return a, b, groups
+
+
+def mean(outcomes, weights):
+    return (outcomes * weights).sum() / weights.sum()
+
+
+def f1_of_label_1(outcomes, weights):
+    """outcomes [N, 2]: gold and given label."""
+    gold, said = outcomes.T
+    either = weights @ (gold + said)
+    return 200 * (weights @ (gold * said)) / either if either else 0.0
+
+
+@pytest.mark.parametrize(("g", "fractional"), [(30, False), (30, True), (120, True), (200, False)])
+def test_a_nominal_95_covers_93_to_97_and_items_taken_as_independent_do_not(g, fractional):
+    rng = np.random.default_rng(g)
+    a, b, _ = simulate(rng, 500_000, fractional)
+    truth, b_alone = (b - a).mean(), b.mean()
+    hits, n = np.zeros(3), 2000
+    for i in range(n):
+        a, b, groups = simulate(rng, g, fractional)
+        found, single = difference(a, b, groups, draws=600, seed=i), interval(b, groups, draws=600, seed=i)
+        naive = abs(found.difference - truth) <= 1.96 * found.se_independent
+        hits += found.low <= truth <= found.high, single.low <= b_alone <= single.high, naive
+    covered, covered_alone, naive = hits / n
+    assert 0.93 <= covered <= 0.97 and 0.93 <= covered_alone <= 0.97, hits / n
+    assert naive < 0.85, hits / n
+
+
+def test_the_interval_of_a_statistic_covers_too():
+    rng = np.random.default_rng(2)
+
+    def labels(g):
+        a, b, groups = simulate(rng, g, False, shift=0.3)
+        return np.stack([a, b], axis=1), groups
+
+    rows, _ = labels(400_000)
+    truth, hits, n = f1_of_label_1(rows, np.ones(len(rows))), 0, 700
+    for i in range(n):
+        rows, groups = labels(40)
+        found = interval(rows, groups, f1_of_label_1, draws=250, seed=i)
+        hits += found.low <= truth <= found.high
+    assert 0.93 <= hits / n <= 0.97, hits / n
+
+
+def test_p_is_uniform_when_models_are_alike_and_flipping_items_is_not():
+    rng = np.random.default_rng(6)
+    passages, items = [], []
+    for i in range(500):
+        _, _, groups = simulate(rng, 25, False)
+        a, b = (rng.normal(0, 1, 25)[groups] + rng.normal(0, 0.7, len(groups)) for _ in range(2))
+        passages.append(sign_flip(a, b, groups, draws=400, seed=i))
+        items.append(sign_flip(a, b, range(len(groups)), draws=400, seed=i))
+    assert stats.kstest(passages, "uniform").pvalue > 0.01
+    assert stats.kstest(items, "uniform").pvalue < 1e-6
+
+
+TENTHS = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10), st.integers(0, 5)), min_size=2, max_size=12).filter(
+    lambda rows: len({g for *_, g in rows}) > 1
+)
+
+
+@given(TENTHS)
+@settings(max_examples=150, deadline=None)
+def test_few_passages_are_enumerated_as_by_brute_force_in_exact_numbers(rows):
+    sums = {}
+    for a, b, g in rows:
+        sums[g] = sums.get(g, 0) + b - a
+    observed = abs(sum(sums.values()))
+    swapped = [abs(sum(s * d for s, d in zip(signs, sums.values(), strict=True))) for signs in product((1, -1), repeat=len(sums))]
+    expected = Fraction(sum(s >= observed for s in swapped), len(swapped))
+    a, b, groups = (np.array(column) for column in zip(*rows, strict=True))
+    assert sign_flip(a / 10, b / 10, groups) == float(expected)
+    assert sign_flip(a / 10, b / 10, groups, mean) == float(expected)
+
+
+def test_p_of_random_flips_has_the_added_one_and_both_sides():
+    """20 passages, B better by one in each: 2 of 2^20 swaps are as large, so no random one is."""
+    a, b = np.zeros(20), np.ones(20)
+    assert sign_flip(a, b, range(20), draws=199) == sign_flip(b, a, range(20), draws=199) == 1 / 200
+    assert sign_flip(a, b, range(20), mean, draws=199) == 1 / 200
+    d = np.random.default_rng(1).normal(0.2, 1, 40)
+    exact = np.abs((1 - 2 * np.random.default_rng(2).integers(0, 2, (200_000, 40))) @ d) >= abs(d.sum())
+    assert sign_flip(np.zeros(40), d, range(40)) == pytest.approx(exact.mean(), abs=0.02)
+
+
+def test_differences_equal_but_for_rounding_count_as_equal_in_random_flips_too():
+    d = np.tile([0.1, 0.2, -0.3, 0.7], 5)  # in tenths: sums that often tie with the observed 3.5
+    whole = np.round(10 * d).astype(int)
+    flips = np.random.default_rng(0).integers(0, 2, (10_000, 20))
+    as_large = np.abs(whole.sum() - 2 * flips @ whole) >= whole.sum()
+    assert sign_flip(np.zeros(20), d, [f"{i:02}" for i in range(20)]) == pytest.approx(as_large.mean(), abs=0.01)
+    assert sign_flip(np.full(26, 0.3), np.tile([0.1 + 0.2, 0.3], 13), range(26)) > 0.9  # nothing but rounding
+
+
+@pytest.mark.parametrize("statistic", [None, mean])
+def test_where_no_outcome_differs_nothing_is_found(statistic):
+    a = np.tile([0.1, 0.0, 1.0], 20)
+    found = difference(a, a, range(60), statistic, draws=100)
+    assert (found.difference, found.low, found.high, found.p, found.se, found.widening) == (0, 0, 0, 1, 0, 1)
+
+
+def test_a_difference_that_is_the_same_everywhere():
+    found = difference(np.zeros(20), np.full(20, 0.1), np.repeat(range(5), 4))
+    assert (found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.1)) and found.p == 2 / 32
+    assert found.se == found.se_independent == 0 and found.widening == 1
+
+
+def test_standard_errors_by_hand():
+    """Passages of 1, 2 and 3 items with differences 1 | 0, 1 | 0, 0, −1: mean 1/6, residuals 5/6, 4/6, −9/6."""
+    found = difference([0, 0, 0, 0, 0, 1], [1, 0, 1, 0, 0, 0], list("xyyzzz"))
+    assert found.difference == pytest.approx(1 / 6)
+    assert found.se == pytest.approx(np.sqrt(3 / 2 * (25 + 16 + 81) / 36) / 6)
+    assert found.se_independent == pytest.approx(np.std([1, 0, 1, 0, 0, -1], ddof=1) / np.sqrt(6))
+    assert (found.n_items, found.n_passages) == (6, 3) and found.widening == pytest.approx(found.se / found.se_independent)
+
+
+def test_a_mean_given_as_a_statistic_has_the_same_interval_and_nearly_the_same_errors():
+    a, b, groups = simulate(np.random.default_rng(4), 80, True)
+    plain, general = (difference(a, b, groups, statistic, draws=4000, seed=9) for statistic in (None, mean))
+    assert (general.difference, general.low, general.high) == pytest.approx((plain.difference, plain.low, plain.high), abs=1e-12)
+    assert general.se == pytest.approx(plain.se, rel=0.05) and general.se_independent == pytest.approx(plain.se_independent, rel=0.05)
+    assert general.p == pytest.approx(plain.p, abs=0.04) and plain.widening > 1.3
+    alone = interval(b - a, groups, draws=4000, seed=9)
+    assert (alone.score, alone.low, alone.high, alone.se) == pytest.approx((plain.difference, plain.low, plain.high, plain.se), abs=1e-12)
+    single = difference(a, b, range(len(a)), mean, draws=200)
+    assert single.widening == 1
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_with_few_even_passages_the_interval_is_as_wide_as_students(level):
+    rng = np.random.default_rng(8)
+    widths = []
+    for seed in range(20):
+        values = rng.normal(0, 1, 12).repeat(3)
+        found = interval(values, np.arange(12).repeat(3), level=level, seed=seed)
+        widths.append((found.high - found.low) / 2 / found.se)
+    assert np.mean(widths) == pytest.approx(stats.t.isf((1 - level) / 2, 11), rel=0.03)
+
+
+def test_uneven_passages_count_as_fewer():
+    """One passage of 40 items and ten of 1: Kish's number is 50² / 1610 = 1.55."""
+    values, groups = np.r_[np.zeros(40), np.arange(10.0)], np.r_[np.zeros(40), np.arange(1.0, 11)]
+    tail = stats.norm.cdf(np.sqrt(1 / (1 - 1610 / 2500)) * stats.t.ppf(0.25, 2500 / 1610 - 1))
+    assert significance._percentiles(np.array([40] + [1] * 10), 0.5) == pytest.approx((tail, 1 - tail))
+    assert interval(values, groups).high <= 9  # at 95 %: as far as the resamples go
+
+
+def test_a_statistic_sees_multiplicities_and_whole_outcomes():
+    """A statistic of weights is what it is of repeated rows; swaps leave the gold labels, which both models share, alone."""
+    rng = np.random.default_rng(3)
+    gold = rng.integers(0, 2, 60)
+    a, b = (np.stack([gold, np.where(rng.random(60) < right, gold, 1 - gold)], axis=1) for right in (0.6, 0.9))
+    seen = []
+
+    def statistic(outcomes, weights):
+        seen.append((outcomes, weights))
+        assert f1_of_label_1(outcomes, weights) == pytest.approx(
+            f1_of_label_1(np.repeat(outcomes, weights, axis=0), np.ones(weights.sum()))
+        )
+        return f1_of_label_1(outcomes, weights)
+
+    found = difference(a, b, np.arange(60) // 3, statistic, draws=100)
+    assert found.difference == pytest.approx(f1_of_label_1(b, np.ones(60)) - f1_of_label_1(a, np.ones(60)))
+    assert found.low < found.difference < found.high and found.p < 0.05
+    assert all(sorted(outcomes[:, 0]) == sorted(gold) for outcomes, _ in seen)
+    assert max(weights.max() for _, weights in seen) > 2 and any(weights.min() == 0 for _, weights in seen)
+    with pytest.raises(ValueError, match="is no number"):
+        difference(a, b, np.arange(60) // 3, lambda outcomes, weights: np.nan, draws=100)
+
+
+ROWS = st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 1 / 3, 0.7, 1.0])] * 2, st.integers(0, 15)), min_size=2, max_size=30).filter(
+    lambda rows: len({g for *_, g in rows}) > 1
+)
+STATISTICS = st.sampled_from([None, mean])
+
+
+@given(ROWS, STATISTICS, st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_items_changes_nothing(rows, statistic, random):
+    mixed = random.sample(rows, len(rows))
+    before, after = (difference(*zip(*order, strict=True), statistic, draws=100) for order in (rows, mixed))
+    assert before == after
+
+
+@given(ROWS, STATISTICS)
+@settings(max_examples=60, deadline=None)
+def test_swapping_the_models_mirrors_everything(rows, statistic):
+    a, b, groups = zip(*rows, strict=True)
+    one, other = difference(a, b, groups, statistic, draws=100), difference(b, a, groups, statistic, draws=100)
+    assert (other.difference, other.low, other.high) == pytest.approx((-one.difference, -one.high, -one.low), abs=1e-12)
+    assert (other.p, other.se) == pytest.approx((one.p, one.se), abs=1e-12)
+
+
+@given(ROWS, st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_labels_of_passages_matter_only_by_their_order(rows, random):
+    """Passages are drawn in the order of their labels: other labels in the same order give the same result, in another nearly the same."""
+    a, b, groups = zip(*rows, strict=True)
+    labels = sorted(map(str, range(16)))
+    names = dict(zip(sorted(range(16), key=repr), labels, strict=True))
+    one = difference(a, b, groups, draws=100)
+    assert one == difference(a, b, [names[g] + "!" for g in groups], draws=100)
+    assert one == difference(a, b, [(names[g],) for g in groups], draws=100) == difference(a, b, np.array(groups), draws=100)
+    mixed = dict(zip(range(16), random.sample(labels, 16), strict=True))
+    other = difference(a, b, [mixed[g] for g in groups], draws=100)
+    assert (one.difference, one.se, one.se_independent) == pytest.approx((other.difference, other.se, other.se_independent), abs=1e-12)
+    if len(set(groups)) <= 12:
+        assert one.p == other.p
+
+
+@given(ROWS, st.floats(-3, 3))
+@settings(max_examples=60, deadline=None)
+def test_a_constant_shifts_what_it_is_added_to(rows, constant):
+    a, b, groups = (np.array(column) for column in zip(*rows, strict=True))
+    one, both = difference(a, b, groups, draws=100), difference(a + constant, b + constant, groups, draws=100)
+    assert dataclasses.astuple(both) == pytest.approx(dataclasses.astuple(one), abs=1e-9)
+    more = difference(a, b + constant, groups, draws=100)
+    assert (more.difference, more.low, more.high, more.se) == pytest.approx(
+        (one.difference + constant, one.low + constant, one.high + constant, one.se), abs=1e-9
+    )
+
+
+def test_results_hang_on_the_seed_alone_and_not_on_the_global_one():
+    a, b, groups = simulate(np.random.default_rng(5), 40, True)
+    np.random.seed(1)
+    one = difference(a, b, groups)
+    np.random.seed(2)
+    assert one == difference(a, b, groups, seed=0)
+    other = difference(a, b, groups, seed=1)
+    assert (one.low, one.p) != (other.low, other.p)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.1 * one.se) and one.p == pytest.approx(other.p, abs=0.02)
+
+
+def test_blocks_of_resamples_are_one_stream(monkeypatch):
+    a, b, groups = simulate(np.random.default_rng(5), 40, True)
+    one = difference(a, b, groups, draws=500)
+    monkeypatch.setattr(significance, "_BLOCK", 40 * 7)
+    assert difference(a, b, groups, draws=500) == one
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "groups", "options", "message"),
+    [
+        ([1, 0], [1, 0, 1], [1, 2], {}, "same items"),
+        ([1, 0], [1, 0], [1, 2, 3], {}, "same items"),
+        ([], [], [], {}, "0 items in 0 passages"),
+        ([1, 0], [1, np.nan], [1, 2], {}, "NaN"),
+        ([1, np.inf], [1, 0], [1, 2], {}, "infinite"),
+        ([1, 0], [1, 0], ["x", "x"], {}, "two passages"),
+        ([[1], [0]], [[1], [0]], [1, 2], {}, "name a statistic"),
+        ([1, 0], [1, 0], [1, 2], {"level": 1.0}, "level"),
+        ([1, 0], [1, 0], [1, 2], {"level": 95}, "level"),
+        ([1, 0], [1, 0], [1, 2], {"draws": 99}, "100 at least"),
+        ([1, 0], [1, 0], [1, 2], {"draws": 400, "level": 0.99}, "500 at least"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_in_words(a, b, groups, options, message):
+    with pytest.raises(ValueError, match=message):
+        difference(a, b, groups, **options)
+    if np.shape(a) == np.shape(b):
+        with pytest.raises(ValueError, match=message):
+            interval(b if np.isfinite(a).all() else a, groups, **options)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_mcnemar_is_the_binomial_test_of_the_items_that_differ(pairs):
+    a, b = zip(*pairs, strict=True)
+    only_a, only_b, p = mcnemar(a, b)
+    assert (only_a, only_b) == (pairs.count((1, 0)), pairs.count((0, 1)))
+    assert p == pytest.approx(stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1)
+
+
+def test_mcnemar_rejects_no_more_than_it_says_on_independent_items_and_takes_0_and_1_alone():
+    rng, n = np.random.default_rng(7), 4000
+    ps = np.array([mcnemar(*(rng.random((2, 80)) < 0.6).astype(int))[2] for _ in range(n)])
+    for level in (0.01, 0.05, 0.1, 0.3):
+        assert (ps <= level).mean() <= level + 3 * np.sqrt(level * (1 - level) / n)
+    assert (ps <= 0.3).mean() > 0.15
+    for a, b in (([0.5, 1], [0, 1]), ([1, 0], [1]), ([], [])):
+        with pytest.raises(ValueError, match="0 or 1"):
+            mcnemar(a, b)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.02, 0.04, 0.3, 1.0]), max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_holm_is_the_least_level_at_which_the_steps_reject(ps):
+    adjusted = holm(ps)
+    for i, p in enumerate(ps):
+        steps = [min(1, (len(ps) - sum(q < other for q in ps)) * other) for other in ps if other <= p]
+        assert adjusted[i] == pytest.approx(max(steps))
+
+
+def test_holm_by_hand():
+    assert holm([0.03, 0.005, 0.04, 0.01]) == pytest.approx([0.06, 0.02, 0.06, 0.03]) and holm([]) == [] and holm([0.6, 0.7]) == [1, 1]
+    for ps in ([0.1, np.nan], [-0.1], [1.1]):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            holm(ps)
+
+
+def test_the_sentence_says_what_was_found_and_claims_no_more():
+    found = significance.Difference(0.0138, -0.0015, 0.029, 0.0789, 0.95, 0.0078, 0.0075, 5935, 1200)
+    assert found.sentence("QA", "mix", scale=100) == (
+        "mix − QA = +1.38 (95 % interval -0.15 to +2.9, p = 0.079; 5,935 items in 1,200 passages), no more than what the choice "
+        "of passages explains; nothing is claimed beyond these two models: a claim about the settings that trained them takes several "
+        "seeds of each."
+    )
+    clear = dataclasses.replace(found, low=0.001, p=0.01)
+    assert ", more than what" in clear.sentence() and "+0.0138" in clear.sentence()
+    for edge in (dataclasses.replace(found, p=0.04), dataclasses.replace(found, low=0.001)):
+        assert "at the edge of what" in edge.sentence()
+
+
+def test_as_many_passages_as_are_needed_show_the_difference_as_often_as_said():
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(60), 5)
+    a, b = rng.normal(size=(2, 300)) + rng.normal(size=(60, 1)).repeat(5, axis=1).reshape(1, 300)
+    found = significance.difference(a, b, groups)
+    needed = significance.passages_needed(found, 0.25)
+    assert needed == pytest.approx(60 * ((1.959964 + 0.841621) * found.se / 0.25) ** 2, abs=1)
+    sigma = found.se * np.sqrt(60)  # of one passage's contribution
+    seen = np.abs(rng.normal(0.25, sigma / np.sqrt(needed), 4000)) > 1.959964 * sigma / np.sqrt(needed)
+    assert 0.78 < seen.mean() < 0.82
+    assert significance.passages_needed(found, -0.25) == needed and significance.passages_needed(found, 1e6) == 2
+    for wanted, power in ((0, 0.8), (np.nan, 0.8), (1, 1.0)):
+        with pytest.raises(ValueError, match="must not be 0"):
+            significance.passages_needed(found, wanted, power=power)

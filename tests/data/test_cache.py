@@ -1,0 +1,332 @@
+"""What is kept between runs: the same bits as what is made, refused when damaged, found under a key that holds all it depends on."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import time
+import warnings
+
+import numpy as np
+import pytest
+from conftest import ROOT, byte_level, changed
+from structure import imports, modules
+
+from mtdnn_kit import prepare
+from mtdnn_kit.config import Config
+from mtdnn_kit.data import arrays, cache, sources
+from mtdnn_kit.data.cache import SUMS, kept, key_of
+from mtdnn_kit.data.registry import DATASETS
+from mtdnn_kit.data.sources import load
+from mtdnn_kit.data.table import RowList
+from mtdnn_kit.errors import DataError
+from mtdnn_kit.tasks import TYPES
+from mtdnn_kit.training import setup
+
+ALL = ["squad", "swag", "cola", "mrpc", "mnli"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A cache of the test's own."""
+    monkeypatch.setenv("MTDNN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def whole(setup) -> list:
+    """All that a training or an evaluation takes of the data."""
+    parts = [part[task] for part in (setup.train, setup.held_out, setup.scored) for task in part]
+    batches = [part.collate(np.arange(len(part.lengths))[::3]) for part in parts]
+    return [
+        [list(part.rows) for part in parts],
+        [part.lengths.tolist() for part in parts],
+        [{name: (x.dtype, x.tolist()) for name, x in [*batch.inputs.items(), ("", batch.targets)]} for batch in batches],
+        [getattr(part, "table", np.zeros(0)).tolist() for part in parts],
+        setup.schedule.task.tolist(),
+        {name: {k: v for k, v in source.items() if k != "origin"} for name, source in setup.sources.items()},
+    ]
+
+
+def test_15_a_hit_and_a_miss_give_the_same_bits(config, folder, monkeypatch):
+    given = config(tasks=ALL, threshold_articles=["Cork"], train_limit=50)
+    missed = whole(prepare(given))
+    entries = {entry.name: entry.stat().st_mtime_ns for entry in folder.iterdir()}
+    assert len(entries) == 21, "rows of five tasks, two splits each, and features of what is trained, held out and scored"
+    with monkeypatch.context() as patch:
+        for kind in TYPES.values():
+            patch.setattr(kind, "encode", lambda *_, **__: pytest.fail("made again"))
+        patch.setattr(sources, "_checked", None)
+        assert whole(prepare(given)) == missed
+    assert {entry.name: entry.stat().st_mtime_ns for entry in folder.iterdir()} == entries
+    monkeypatch.setattr(setup, "kept", lambda key, make: arrays.gathered(make()))
+    monkeypatch.setattr(sources, "kept", lambda key, make: arrays.gathered(make()))
+    assert whole(prepare(given)) == missed, "kept nowhere"
+
+
+def flip(file) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "a bit": flip,
+    "the end": lambda file: file.write_bytes(file.read_bytes()[:-3]),
+    "more": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
+    "all": lambda file: file.write_bytes(b""),
+    "gone": lambda file: file.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["context.npy", "table.npy", "digest.npy", SUMS])
+def test_a_damaged_entry_is_noticed_and_made_again(config, folder, name, damage):
+    given = config(tasks=["squad"], qa_weight=1.0)
+    before = whole(prepare(given))
+    file = sorted(folder.glob(f"*/{name}"))[0]
+    DAMAGES[damage](file)
+    with pytest.warns(UserWarning, match="is damaged .* and is made again"):
+        assert whole(prepare(given)) == before
+    with warnings.catch_warnings(action="error"):
+        assert whole(prepare(given)) == before
+
+
+def test_an_entry_under_anothers_name_is_not_taken_for_it(folder):
+    kept("one", lambda: iter([{"x": np.arange(3)}]))
+    (folder / "one").rename(folder / "two")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert kept("two", lambda: iter([{"x": np.arange(4)}]))["x"].tolist() == [0, 1, 2, 3]
+
+
+def keys(config: Config, tokenizer, monkeypatch) -> dict[str, str]:
+    """The key of each task's features."""
+    found = []
+    monkeypatch.setattr(setup, "kept", lambda key, make: found.append(key) or arrays.gathered(make()))
+    rows = setup.read_rows(config)[0][0]
+    setup.make_features(config, rows, tokenizer, True)
+    return dict(zip(rows, found, strict=True))
+
+
+def test_a_key_changes_with_each_parameter_that_matters_and_with_no_other(config, tokenizer, monkeypatch):
+    base = config(tasks=["squad", "swag", "cola"])
+    known = keys(base, tokenizer, monkeypatch)
+    assert all(known.values()) and keys(base, tokenizer, monkeypatch) == known
+    changes = {"max_length": 90, "max_question": 50, "overlap": 9, "train_limit": 30}
+    for name, value in changes.items():
+        found = keys(changed(base, **{name: value}), tokenizer, monkeypatch)
+        alike = {task for task in known if found[task] == known[task]}
+        assert alike == ({"swag", "cola"} if name in ("max_question", "overlap") else set()), name
+    held = keys(changed(base, threshold_articles=["Cork"]), tokenizer, monkeypatch)
+    assert {task for task in known if held[task] != known[task]} == {"squad"}
+    others = dict(batch_size=7, seed=3, n_best=3, max_answer=4, epochs=9.0, learning_rate=1e-5, eval_limit=3, loss="mean", run_dir="x")
+    assert keys(changed(base, **others), tokenizer, monkeypatch) == known
+
+
+def test_another_answer_or_label_is_what_is_trained_on(config, tokenizer, monkeypatch, tmp_path):
+    """Not what was kept of the rows before: the keys change, and so do the targets of that row alone."""
+    changes = {
+        "squad": lambda row: {**row, "answers": {"text": [row["context"][:3]], "answer_start": [0]}},
+        "cola": lambda row: {**row, "label": 1 - row["label"]},
+        "swag": lambda row: {**row, "label": (row["label"] + 1) % 4},
+    }
+    given = config(tasks=list(changes), data=str(tmp_path))
+
+    def trained(changed: bool) -> dict[str, list]:
+        for task, change in changes.items():
+            for split in ("train", "validation"):
+                file = tmp_path / task / f"{split}.jsonl"
+                file.parent.mkdir(exist_ok=True)
+                lines = (ROOT / "mtdnn_kit" / "data" / "sample" / task / file.name).read_text().splitlines()
+                records = [json.loads(line) for line in lines[:8]]
+                lines = [json.dumps(change(record) if changed and i == 5 else record) for i, record in enumerate(records)]
+                file.write_text("\n".join(lines) + "\n")
+        made = prepare(given)
+        assert made.sources.keys() == {f"{task}/{split}" for task in changes for split in ("train", "validation")}
+        found = {task: some.collate(np.arange(len(some.lengths))).targets.tolist() for task, some in made.train.items()}
+        return {**found, "rows": made.train["squad"].table[:, 0].tolist()}
+
+    before, after = trained(False), trained(True)
+    for task in changes:
+        rows = before["rows"] if task == "squad" else range(8)
+        assert {row for row, a, b in zip(rows, before[task], after[task], strict=True) if a != b} == {5}, task
+    assert trained(False) == before
+    keys_before = keys(given, tokenizer, monkeypatch)
+    trained(True)
+    assert not set(keys_before.values()) & set(keys(given, tokenizer, monkeypatch).values())
+
+
+def test_a_key_changes_with_tokenizer_code_and_versions(config, tokenizer, monkeypatch):
+    base = config(tasks=["squad", "cola"])
+    known = keys(base, tokenizer, monkeypatch)
+    other = byte_level(("<s>", "</s>", "<pad>", "<unk>"))
+    assert not set(keys(base, other, monkeypatch).values()) & set(known.values())
+    tokenizer("Where?", truncation=True, max_length=3, padding="max_length")  # what it was last told is no part of it
+    assert keys(base, tokenizer, monkeypatch) == known
+    for name in ("code_of", "version"):
+        with monkeypatch.context() as patch:
+            patch.setattr(setup, name, lambda *_: "another")
+            assert not set(keys(base, tokenizer, monkeypatch).values()) & set(known.values())
+
+
+def test_an_added_word_or_another_normalisation_changes_the_tokenizers_hash(tokenizer):
+    import copy
+
+    from tokenizers import normalizers
+
+    known, found = setup.tokenizer_digest(tokenizer), []
+    for change in (lambda t: t.add_tokens(["Ethiopia"]), lambda t: setattr(t.backend_tokenizer, "normalizer", normalizers.NFC())):
+        other = copy.deepcopy(tokenizer)
+        change(other)
+        found.append(setup.tokenizer_digest(other))
+    assert len({known, *found}) == 3 and setup.tokenizer_digest(copy.deepcopy(tokenizer)) == known
+
+
+def test_the_rows_key_is_of_the_bytes_the_columns_and_the_code(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(sources, "kept", lambda key, make: found.append(key) or arrays.gathered(make()))
+
+    def key_for(text: str, dataset=DATASETS["cola"], name="cola") -> str:
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "train.jsonl").write_text(text)
+        load("cola", dataset, "train", str(tmp_path))
+        return found[-1]
+
+    text, cola = '{"sentence": "A cork.", "label": 0}\n', DATASETS["cola"]
+    known = key_for(text)
+    assert key_for(text, name="cola") == known != key_for(text.replace("A", "The"))
+    assert key_for(text, dataclasses.replace(cola, labels=("no", "yes"))) != known
+    monkeypatch.setattr(sources, "code_of", lambda *_: "another")
+    assert key_for(text) != known
+
+
+def test_the_code_of_a_key_is_all_that_is_imported_to_make_it():
+    """Whatever of ours the makers import, and what that imports, is in a room that the key covers."""
+    trees = modules()
+    for code, makers in ((sources.CODE, ["data.sources"]), (setup.CODE, ["tasks.qa", "tasks.sc", "tasks.mcc"])):
+        seen, left = set(), list(makers)
+        while left:
+            name = left.pop()
+            seen.add(name)
+            ours = {i.removeprefix("mtdnn_kit.") for i in imports(trees[name]) if i.startswith("mtdnn_kit.")}
+            left += [i for i in ours if i in trees and i not in seen]
+        assert {name.split(".")[0] for name in seen} <= {*code, "errors"}, seen
+
+
+def test_code_of_changes_with_the_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "PACKAGE", tmp_path)
+    (tmp_path / "tasks").mkdir()
+    files = [tmp_path / "spans.py", tmp_path / "tasks" / "qa.py"]
+    for file in files:
+        file.write_text("x = 1")
+    found = [cache.code_of("spans", "tasks")]
+    for file in files:
+        file.write_text("x = 2")
+        found.append(cache.code_of("spans", "tasks"))
+    assert len(set(found)) == 3
+
+
+MADE = """
+import hashlib, sys
+import numpy as np
+from mtdnn_kit import Config, prepare
+setup = prepare(Config(tasks=["squad", "cola"], encoder=sys.argv[1]))
+made = [setup.train["squad"].table, setup.train["squad"].contexts.tokens.flat.ids, setup.train["cola"].ids.values]
+print(hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in made)).hexdigest())
+"""
+
+
+def test_15_processes_that_prepare_the_same_at_once_get_the_same(tiny, folder, python):
+    at_once = [subprocess.Popen([*python, "-c", MADE, tiny], stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(3)]
+    said = [process.communicate()[0] for process in at_once]
+    assert [process.returncode for process in at_once] == [0, 0, 0] and len(set(said)) == 1 and len(said[0]) == 65
+    assert len(list(folder.glob("*"))) == 8 and not list(folder.glob("*.partial"))
+
+
+def test_of_two_makers_the_first_ones_entry_stays_and_both_are_served(folder):
+    def slow():
+        kept("entry", lambda: iter([{"x": np.array([1])}]))  # another process was faster
+        yield {"x": np.array([1])}
+
+    assert kept("entry", slow)["x"].tolist() == [1]
+    assert [path.name for path in folder.iterdir()] == ["entry"]
+
+
+def test_where_nothing_can_be_kept_it_is_said_and_everything_works(config, tmp_path, monkeypatch):
+    given = config(tasks=["squad", "cola"])
+    before = whole(prepare(given))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MTDNN_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="nothing can be kept in .*file/cache .*MTDNN_CACHE names another folder"):
+        assert whole(prepare(given)) == before
+
+
+def test_rows_at_fault_leave_nothing_behind(tmp_path, folder):
+    (tmp_path / "cola").mkdir()
+    (tmp_path / "cola" / "train.jsonl").write_text('{"sentence": "A cork.", "label": 0}\n' * 3000 + '{"sentence": "A cork."}\n')
+    for _ in range(2):
+        with pytest.raises(DataError, match="row 3001: column 'label' is missing"):
+            load("cola", DATASETS["cola"], "train", str(tmp_path))
+    assert list(folder.iterdir()) == []
+
+
+def entry(name: str, size: int) -> None:
+    kept(name, lambda: iter([{"x": np.zeros(size, np.uint8)}]))
+
+
+def test_what_was_not_used_the_longest_goes_when_the_cache_is_full(folder, monkeypatch):
+    monkeypatch.setattr(cache, "LIMIT", 3500)
+    for age, name in enumerate(("a", "b", "c")):
+        entry(name, 800)
+        os.utime(folder / name / SUMS, (1e9 + age, 1e9 + age))
+    entry("a", 800)  # used again
+    entry("d", 800)
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "c", "d"]
+    entry("large", 9000)
+    assert sorted(path.name for path in folder.iterdir()) == ["large"], "what is asked for now stays, however large it is"
+
+
+def test_what_a_killed_process_left_is_swept_away_a_day_later(folder):
+    for name, age in (("old", 90_000), ("young", 60)):
+        (folder / f"{name}.x.partial").mkdir(parents=True)
+        os.utime(folder / f"{name}.x.partial", (time.time() - age,) * 2)
+    entry("a", 1)
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "young.x.partial"]
+
+
+def test_a_deleted_entry_stays_readable_to_those_who_have_it_open(config, folder):
+    setup = prepare(config(tasks=["squad"], qa_weight=1.0))
+    before = whole(setup)
+    cache.LIMIT, limit = 0, cache.LIMIT
+    try:
+        cache.prune()
+    finally:
+        cache.LIMIT = limit
+    assert list(folder.iterdir()) == [] and whole(setup) == before
+
+
+def test_nothing_is_pickled(config, folder):
+    prepare(config(tasks=ALL))
+    assert {path.suffix for path in folder.glob("*/*")} == {".npy", ".json"}
+    for file in folder.glob("*/*.npy"):
+        assert np.load(file, allow_pickle=False).dtype.kind in "iu"
+    bad = folder / "bad"
+    bad.mkdir()
+    np.save(bad / "x.npy", np.array([{}]), allow_pickle=True)
+    digest = hashlib.sha256((bad / "x.npy").read_bytes()).hexdigest()
+    (bad / SUMS).write_text(json.dumps({"key": "bad", "files": {"x.npy": digest}}))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        kept("bad", lambda: iter([]))
+
+
+def test_rows_and_features_are_mapped_and_cannot_be_changed(config):
+    features = prepare(config(tasks=["squad"], qa_weight=1.0)).train["squad"]
+    assert isinstance(features.rows, RowList)
+    for array in (features.table, features.contexts.tokens.flat.ids, features.questions.values):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+def test_keys_are_short_names_of_all_they_hold():
+    assert key_of("rows", a=1, b=[2]) == key_of("rows", b=[2], a=1) != key_of("rows", a=1, b=[3])
+    assert key_of("rows", a=1).startswith("rows-") and len(key_of("rows", a=1)) == 37

@@ -1,0 +1,122 @@
+"""The hub as it fails: silence, a download that stops halfway, a connection that is cut, a busy server, a wrong file.
+
+One process with the hub's real client and `datasets`, HF_ENDPOINT set to a hub on this machine (`fakehub`), goes through all of it; the
+seconds that a request may take are set to one. What it says of each repository, and how often each file was asked for, is looked at here.
+"""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pyarrow
+import pytest
+from conftest import ROOT
+from fakehub import FakeHub
+from pyarrow import parquet
+from safetensors.numpy import save
+
+OWNERS = ("good", "silent", "stalls", "resets", "busy", "wrong")
+CLIENT = """
+import json, sys
+from mtdnn_kit.model.encoders import EncoderError, find_encoder
+from mtdnn_kit.data.registry import Dataset
+from mtdnn_kit.data.rows import DataError
+from mtdnn_kit.data.sources import load
+
+def said(name):
+    try:
+        if name.endswith("/model"):
+            return find_encoder(name).record()
+        dataset = Dataset("sc", {"first": "sentence", "label": "label"}, "mine", name, labels=("a", "b"))
+        return [list(row) for row in load("mine", dataset, "train", "hub").rows]
+    except (EncoderError, DataError) as error:
+        return f"{type(error).__name__}: {error}"
+
+print(json.dumps([said(name) for name in json.loads(sys.argv[1])]))
+"""
+ROWS = {"sentence": [f"It is {i} {'x' * (i % 7)}" for i in range(500)], "label": [i % 2 for i in range(500)]}
+
+
+def table() -> bytes:
+    """The rows as an uncompressed parquet file: a flipped bit is another letter."""
+    made = io.BytesIO()
+    parquet.write_table(pyarrow.table(ROWS), made, compression="none", use_dictionary=False)
+    return made.getvalue()
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory) -> dict:
+    """{repository: what was said of it}, and under "asked" the hub's requests."""
+    weights = save({"weight": np.random.default_rng(0).random((300, 200))})
+    model = {"config.json": b"{}", "tokenizer.json": b"{ }", "model.safetensors": weights}
+    made = {f"models/{owner}/model": model for owner in OWNERS}
+    made |= {f"datasets/{owner}/rows": {"README.md": b"#", "data/train-00000-of-00001.parquet": table()} for owner in OWNERS}
+    names = [f"{owner}/{kind}" for owner in OWNERS for kind in ("model", "rows")] + [
+        "wrong/rows",
+        "good/scripted",
+        "nobody/model",
+        "nobody/rows",
+    ]
+    home = tmp_path_factory.mktemp("home")
+    made["datasets/good/scripted"] = {"README.md": b"#", "scripted.py": f"open({str(home / 'TRAP')!r}, 'w')".encode()}
+    with FakeHub(made) as hub:
+        seconds = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
+        settled = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "MTDNN_CACHE": str(home / "cache"), **seconds}
+        command = [sys.executable, "-W", "ignore", "-c", CLIENT, json.dumps(names)]
+        done = subprocess.run(command, cwd=ROOT, env=settled, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stderr
+        found = list(zip(names, json.loads(done.stdout.splitlines()[-1])))
+        return {**dict(found), "all": found, "asked": list(hub.asked), "home": home}
+
+
+def test_a_hub_that_answers_gives_files_and_rows(told):
+    assert told["good/model"] == {"name": "good/model", "origin": "hub", "sha256": told["good/model"]["sha256"]}
+    assert [row[1] for row in told["good/rows"]] == ROWS["sentence"]
+
+
+@pytest.mark.parametrize("owner", ["silent", "stalls", "resets", "busy"])
+def test_one_that_does_not_is_said_with_what_to_do(told, owner):
+    why = {
+        "silent": "LocalEntryNotFoundError|timed out",
+        "stalls": "no answer within 1 seconds, 2 times; HF_HUB_DOWNLOAD_TIMEOUT sets the seconds",
+        "resets": "ReadError|Connection reset by peer",
+        "busy": "it answers 429 Too Many Requests",
+    }[owner]
+    model, rows = told[f"{owner}/model"], told[f"{owner}/rows"]
+    assert re.match(rf"EncoderError: encoder '{owner}/model' could not be fetched .*({why})\)\. Give a folder that holds", model)
+    assert re.match(
+        rf"DataError: hub {owner}/rows: the Hugging Face hub can't be reached \(.*({why})\) and no copy is cached. Either", rows
+    )
+
+
+def test_nothing_is_asked_for_a_third_time(told):
+    """A server that says "in an hour again" is not waited for: else the fixture's process would not have ended."""
+    often = Counter(line for line in told["asked"] if "silent" in line or "stalls" in line or "busy" in line)
+    assert max(often.values()) == 2 and {line for line, n in often.items() if n == 2} == {
+        f"GET /stalls/model/resolve/{'c' * 40}/model.safetensors",
+        f"GET /datasets/stalls/rows/resolve/{'c' * 40}/data/train-00000-of-00001.parquet",
+    }
+
+
+def test_a_file_of_another_hash_is_neither_used_nor_kept(told):
+    assert "model.safetensors has another sha256 than the hub says, damaged on the way or since: delete " in told["wrong/model"]
+    first, second = (said for name, said in told["all"] if name == "wrong/rows")
+    for said in (first, second):  # what was made of it is not there the second time, either
+        assert said.startswith("DataError: hub wrong/rows: 1 of its files have another sha256 than the hub says")
+    parquet_file = f"GET /datasets/wrong/rows/resolve/{'c' * 40}/data/train-00000-of-00001.parquet"
+    assert told["asked"].count(parquet_file) == 2
+
+
+def test_code_of_the_hub_is_not_run(told):
+    assert "Dataset scripts are no longer supported" in told["good/scripted"]
+    assert not (told["home"] / "TRAP").exists()
+
+
+def test_a_name_that_the_hub_has_not_is_said(told):
+    assert "is neither a folder nor a model on the Hugging Face hub" in told["nobody/model"]
+    assert "the hub has no such dataset" in told["nobody/rows"]

@@ -1,0 +1,231 @@
+"""Files of every format: what was written is what is read, and what cannot be read is said with its place and the remedy."""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from conftest import TEXTS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtdnn_kit.data import readers
+from mtdnn_kit.data.definitions import PACKED, SUFFIXES
+from mtdnn_kit.data.readers import READERS, read, suffix_of
+from mtdnn_kit.data.registry import DATASETS, Dataset
+from mtdnn_kit.data.rows import from_line
+from mtdnn_kit.data.sources import load
+from mtdnn_kit.errors import DataError
+
+PACK = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+PAIRS = Dataset("sc", {"first": "one", "second": "two", "label": "y"}, "pairs", labels=("no", "yes"), score=None)
+
+
+def table(records: list[dict], delimiter: str) -> bytes:
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(records[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue().encode()
+
+
+def parquet(records: list[dict]) -> bytes:
+    out = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(pa.Table.from_pylist(records), out)
+    return out.getvalue().to_pybytes()
+
+
+WRITE = {
+    ".jsonl": lambda records: "".join(json.dumps(record) + "\n" for record in records).encode(),
+    ".csv": lambda records: table(records, ","),
+    ".tsv": lambda records: table(records, "\t"),
+    ".parquet": parquet,
+    ".json": lambda records: json.dumps(records).encode(),
+}
+
+
+def put(folder, name: str, content: bytes) -> Path:
+    file = Path(folder, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(PACK[suffix_of(name)[1]](content))
+    return file
+
+
+def test_every_format_is_there_packed_or_not():
+    assert set(READERS) == set(SUFFIXES) == set(WRITE) and set(PACKED) == set(PACK)
+    assert suffix_of("a.b.CSV.gz") == (".csv", ".gz") and suffix_of("a.gz") == ("", ".gz") and suffix_of("a.json") == (".json", "")
+
+
+@given(st.lists(st.fixed_dictionaries({"a": st.one_of(st.just(""), TEXTS), "b c": TEXTS}), min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_what_was_written_is_what_is_read(records):
+    """By the standard library's and pyarrow's own writers; texts with quotes, delimiters, line breaks and NULs among them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for end, write in WRITE.items():
+            found = list(read(put(folder, f"x{end}", write(records)), "x"))
+            assert [from_line(x) if isinstance(x, bytes) else x for x in found] == records, end
+
+
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("end", SUFFIXES)
+def test_the_same_rows_have_the_same_fingerprint_in_every_format(tmp_path, end, packed):
+    records = [{"one": f'He said "{i}",\n\tand left.', "two": f"ñ{i}", "y": i % 2} for i in range(600)]
+    put(tmp_path, f"pairs/train{end}{packed}", WRITE[end](records))
+    found = load("pairs", PAIRS, "train", str(tmp_path))
+    assert found.rows[599] == (599, 'He said "599",\n\tand left.', "ñ599", 1) and found.origin.endswith(f"/pairs/train{end}{packed}")
+    put(tmp_path, "plain/pairs/train.jsonl", WRITE[".jsonl"](records))
+    assert found.fingerprint == load("pairs", PAIRS, "train", str(tmp_path / "plain")).fingerprint
+
+
+def test_two_files_of_one_split_are_not_guessed_at(tmp_path):
+    for name in ("train.csv", "train.parquet"):
+        put(tmp_path, f"pairs/{name}", b"")
+    with pytest.raises(DataError, match="both train.csv and train.parquet are there"):
+        load("pairs", PAIRS, "train", str(tmp_path))
+
+
+BROKEN = [
+    ("train.csv", b"", "no rows in it"),
+    ("train.csv", b"one,two,y\n", "no rows in it"),
+    ("train.csv", b"one,two,one\na,b,0\n", "'one' comes twice: the first row must name the columns"),
+    ("train.csv", b"one,,y\na,b,0\n", "a column's name in the first row is empty"),
+    (
+        "train.csv",
+        b"one,two,y\na,b,0\nc,d, e,1\n",
+        r"row 2 \(line 3\): 4 fields, where the first row names 3 columns .*holds a comma in quot",
+    ),
+    ("train.csv", b'one,two,y\n"a\nb",b,0\nc,1\n', r"row 2 \(line 4\): 2 fields"),
+    ("train.tsv", b"one\ttwo\ty\na\tb\n", r"row 1 \(line 2\): 2 fields.*holds a tab in quotation marks"),
+    ("train.csv", b'one,two,y\n"a,b,0\n', r"row 1 .*unexpected end of data.*set `quoted: false`"),
+    ("train.tsv", b'one\ttwo\ty\n"a" b\tc\t0\n', "row 1 .*set `quoted: false`"),
+    ("train.csv", b"one,two,y\n\xff,b,0\n", "row 1: not UTF-8"),
+    ("train.csv", b"one,two\na,b\n", "row 1: column 'y' is missing; the columns are 'one', 'two'"),
+    (
+        "train.csv",
+        b"one,two,y\na,b,maybe\n",
+        r"row 1: column 'y' is 'maybe': it must be a whole number from 0 to 1 \(0 no, 1 yes\), or one of",
+    ),
+    ("train.csv", b"one,two,y\na,b,\n", "row 1: column 'y' is '': it must be"),
+    ("train.csv", b"one,two,y\na,b,-1\n", "row 1: column 'y' is -1: an unlabelled row"),
+    ("train.csv", b"one,two,y\na,b,1.0\n", "row 1: column 'y' is '1.0': it must be a whole number"),
+    ("train.parquet", b"one,two,y\na,b,0\n", "not Parquet, or damaged"),
+    ("train.parquet", parquet([{"one": "a", "two": "b", "y": 0}])[:-9], "not Parquet, or damaged"),
+    ("train.parquet", parquet([{"one": "a", "two": None, "y": 0}]), "row 1: column 'two' is None: it must be text"),
+    ("train.json", b'{"one": "a"}\n{"one": "b"}\n', "not JSON .*a file of one JSON object a line is called .jsonl"),
+    ("train.json", b'{"rows": []}', "neither an array of objects nor SQuAD's official form"),
+    ("train.json", b"[1]", "row 1: 1 is no object"),
+    ("train.json", b'["\xff"]', "not UTF-8"),
+    ("train.json", b"[]", "no rows in it"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BROKEN)
+def test_a_file_that_cannot_be_read_says_where_and_what_to_do(tmp_path, name, content, message):
+    put(tmp_path, f"pairs/{name}", content)
+    with pytest.raises(DataError, match=f"pairs/{name}.*{message}"):
+        load("pairs", PAIRS, "train", str(tmp_path))
+
+
+@pytest.mark.parametrize("packed", [".gz", ".bz2", ".xz"])
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_truncated_archive_and_what_is_none_are_said(tmp_path, packed, cut):
+    whole = put(tmp_path, f"pairs/train.csv{packed}", table([{"one": str(i), "two": "b", "y": 0} for i in range(3000)], ","))
+    whole.write_bytes(whole.read_bytes()[:-90] if cut else b"one,two,y\na,b,0\n")
+    with pytest.raises(DataError, match=rf"train.csv{packed}.*truncated or not (gzip|bz2|xz) .*: copy it again, or drop {packed} from"):
+        load("pairs", PAIRS, "train", str(tmp_path))
+
+
+@pytest.mark.parametrize(("place", "rows"), [(0, "1 to 2"), (1, "1 to 2"), (2, "3 to 4"), (5, "5 to 6"), (6, "7 to 7")])
+def test_a_value_that_cannot_be_read_is_said_with_the_rows_of_its_batch(tmp_path, monkeypatch, place, rows):
+    """Parquet comes in batches; rows are counted from the first of the file."""
+    monkeypatch.setattr(readers, "BATCH", 2)
+    dates = pa.array([2**62 if i == place else 0 for i in range(7)], pa.timestamp("us"))  # a year that Python has not
+    pyarrow.parquet.write_table(pa.table({"sentence": list("abcdefg"), "date": dates}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=rf"x: a value of column 'date', timestamp.us., in rows {rows} cannot be read"):
+        list(readers.read(tmp_path / "x.parquet", "x"))
+
+
+def test_rows_of_several_batches_of_parquet_are_the_files_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "BATCH", 3)
+    records = [{"sentence": letter, "label": i} for i, letter in enumerate("abcdefgh")]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(records), tmp_path / "x.parquet")
+    assert list(readers.read(tmp_path / "x.parquet", "x")) == records
+
+
+def test_csv_of_a_spreadsheet_has_a_byte_order_mark_and_other_line_ends(tmp_path):
+    put(tmp_path, "pairs/train.csv", b'\xef\xbb\xbfone,two,y\r\n"a ""b"", c",d,yes\r\n\r\ne,f,0\r\n')
+    assert list(load("pairs", PAIRS, "train", str(tmp_path)).rows) == [(0, 'a "b", c', "d", 1), (1, "e", "f", 0)]
+
+
+def test_quotation_marks_are_characters_where_a_dataset_says_so(tmp_path):
+    put(tmp_path, "pairs/train.tsv", b'one\ttwo\ty\n"a" b\t"\tno\nc d\t"e"\tyes\n')
+    plain = Dataset(**{**vars(PAIRS), "quoted": False})
+    assert list(load("pairs", plain, "train", str(tmp_path)).rows) == [(0, '"a" b', '"', 0), (1, "c d", '"e"', 1)]
+
+
+def test_a_field_may_be_longer_than_the_standard_librarys_limit(tmp_path):
+    put(tmp_path, "pairs/train.csv", b"one,two,y\n" + b"a" * 200_000 + b",b,0\n")
+    assert len(load("pairs", PAIRS, "train", str(tmp_path)).rows[0].first) == 200_000
+
+
+def official(*asked: dict, context="It rises in the Alps.", **more) -> bytes:
+    return json.dumps(
+        {"version": "2.0", "data": [{"title": "Rhine", "paragraphs": [{"context": context, "qas": list(asked)}], **more}]}
+    ).encode()
+
+
+ASKED = {"id": "a", "question": "Where?", "answers": [{"text": "the Alps", "answer_start": 12}, {"text": "Alps", "answer_start": 16}]}
+NOTHING = {
+    "id": "b",
+    "question": "When?",
+    "answers": [],
+    "is_impossible": True,
+    "plausible_answers": [{"text": "Alps", "answer_start": 16}],
+}
+
+
+def test_squads_official_form_is_read_as_the_hubs_rows_are(tmp_path):
+    put(tmp_path, "squad/train.json.gz", official(ASKED, NOTHING))
+    found = load("squad", DATASETS["squad"], "train", str(tmp_path))
+    first, second = found.rows
+    assert first == ("a", "Rhine", "It rises in the Alps.", "Where?", ((12, "the Alps"), (16, "Alps"))) and second.answers == ()
+    hub = [
+        {"id": "a", "answers": {"text": ["the Alps", "Alps"], "answer_start": [12, 16]}},
+        {"id": "b", "answers": {"text": [], "answer_start": []}},
+    ]
+    both = [
+        {"title": "Rhine", "context": first.context, "question": row.question, **more} for row, more in zip(found.rows, hub, strict=True)
+    ]
+    put(tmp_path, "hub/squad/train.jsonl", WRITE[".jsonl"](both))
+    assert load("squad", DATASETS["squad"], "train", str(tmp_path / "hub")).fingerprint == found.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            official({**ASKED, "is_impossible": True}),
+            r"article 1, paragraph 1, question 1 \(id 'a'\): is_impossible is true, but there are 2 answers",
+        ),
+        (official({**NOTHING, "is_impossible": False}), r"question 1 \(id 'b'\): is_impossible is false, but there is no answer"),
+        (official({**NOTHING, "is_impossible": "no"}), "is_impossible is 'no': it must be true or false"),
+        (official({"id": "a", "question": "?"}), "article 1, paragraph 1, question 1: no 'answers' in it"),
+        (official(ASKED, context=3), "article 1, paragraph 1: no 'context' in it"),
+        (official(paragraphs=3), "article 1: no 'paragraphs' in it"),
+        (official(ASKED, {**ASKED}), r"row 2 \(id 'a'\): id 'a' is already that of row 1"),
+        (official({**ASKED, "answers": [{"text": "Alps", "answer_start": 15}]}), r"row 1 \(id 'a'\): .*the text stands at character 16"),
+        (official({key: value for key, value in ASKED.items() if key != "id"}), "row 1: column 'id' is missing"),
+        (official({**ASKED, "answers": [{"text": "Alps"}]}), r"row 1 \(id 'a'\): column 'answers' is"),
+    ],
+)
+def test_what_is_wrong_in_squads_form_is_said_with_its_place(tmp_path, content, message):
+    put(tmp_path, "squad/train.json", content)
+    with pytest.raises(DataError, match=f"squad/train.json, .*{message}"):
+        load("squad", DATASETS["squad"], "train", str(tmp_path))

@@ -1,0 +1,223 @@
+"""Edits of questions and passages: what each rule makes of a sentence, and that changes put both texts together again."""
+
+import pytest
+from conftest import TEXTS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtdnn_kit.explorer.edits import names, negate, sentences, shorten, swap, word_changes
+
+PASSAGE = (
+    'Dr. Smith went to the U.S. in 1999. He paid 3.5 dollars! "Why?" asked his wife. He loved the U.S. The King said no (i.e. never). '
+    "J. R. Jones Jr. left… Nobody knew"
+)
+PARTS = [
+    "Dr. Smith went to the U.S. in 1999.",
+    "He paid 3.5 dollars!",
+    '"Why?" asked his wife.',
+    "He loved the U.S.",
+    "The King said no (i.e. never).",
+    "J. R. Jones Jr. left…",
+    "Nobody knew",
+]
+WORDS = "Who What When Is did was not never n't isn't cannot king the a Ada he built write , ?"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (PASSAGE, PARTS),
+        ("", []),
+        (" \n ", []),
+        (" no stop at all\t", ["no stop at all"]),
+        ("One\n\nTwo", ["One", "Two"]),
+        ("東京は首都です。人口は多い。", ["東京は首都です。", "人口は多い。"]),
+        ("Vitamin C. It is sour.", ["Vitamin C.", "It is sour."]),
+        ("He and I. Then she.", ["He and I.", "Then she."]),
+        ("Really?! Yes.", ["Really?!", "Yes."]),
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(text, parts):
+    assert [text[a:b] for a, b in sentences(text)] == parts
+
+
+@given(TEXTS)
+def test_sentences_are_all_that_is_no_white_space(text):
+    found = sentences(text)
+    assert [x for pair in found for x in pair] == sorted(x for pair in found for x in pair)
+    assert "".join("".join(text[a:b].split()) for a, b in found) == "".join(text.split())
+
+
+def test_shortening_leaves_the_sentences_of_what_is_kept():
+    at = PASSAGE.index("3.5")
+    assert shorten(PASSAGE, (at, at + 3)) == PARTS[1]
+    both = shorten(PASSAGE, (at, PASSAGE.index("Why") + 3))
+    assert both == f"{PARTS[1]} {PARTS[2]}" and both in PASSAGE
+    assert shorten("One only", (0, 3)) == "One only" and shorten("A b. ", (20, 30)) == "A b. "
+
+
+def test_without_anything_to_keep_the_last_sentence_goes_until_one_is_left():
+    text, left = PASSAGE, []
+    while (shorter := shorten(text)) != text:
+        text = shorter
+        left.append(text)
+    assert left[0] == PASSAGE.removesuffix(" Nobody knew") and left[-1] == PARTS[0] and len(left) == len(PARTS) - 1
+
+
+@given(TEXTS, st.data())
+def test_what_is_kept_stays_whole(text, data):
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    shorter = shorten(text, (start, end))
+    assert shorter in text and "".join(text[start:end].split()) in "".join(shorter.split())
+
+
+@pytest.mark.parametrize(
+    ("question", "denied"),
+    [
+        ("When did Ada Lovelace write the notes?", "When did Ada Lovelace not write the notes?"),
+        ("When did Ada die?", "When did Ada not die?"),
+        ("When did the last king die?", "When didn't the last king die?"),
+        ("When did Roman soldiers march?", "When didn't Roman soldiers march?"),
+        ("When did Norman law change the country?", "When didn't Norman law change the country?"),
+        ("Who was the duke?", "Who wasn't the duke?"),
+        ("What is the capital of France?", "What isn't the capital of France?"),
+        ("Who was crowned king?", "Who was not crowned king?"),
+        ("In what country is Normandy located?", "In what country isn't Normandy located?"),
+        ("Is it true?", "Is it not true?"),
+        ("Will it rain?", "Will it not rain?"),
+        ("Will Smith was born when?", "Will Smith wasn't born when?"),
+        ("Will Germany win?", "Won't Germany win?"),
+        ("Can plants see?", "Can't plants see?"),
+        ("Who may vote?", "Who may not vote?"),
+        ("What has been built?", "What hasn't been built?"),
+        ("Who had a son?", "Who never had a son?"),
+        ("Who built the castle?", "Who never built the castle?"),
+        ("What city hosted the games?", "What city never hosted the games?"),
+        ("What causes the rain?", "What never causes the rain?"),
+        ("What town, in Gaul,  hosted the games?", "What town, in Gaul,  never hosted the games?"),
+    ],
+)
+def test_a_question_is_denied_and_affirmed_again(question, denied):
+    assert negate(question) == denied and negate(denied) == question
+
+
+@pytest.mark.parametrize(
+    ("question", "affirmed"),
+    [
+        ("Who did not build it?", "Who did build it?"),
+        ("Who cannot vote?", "Who can vote?"),
+        ("Didn’t he go?", "Did he go?"),
+        ("Won't he go?", "Will he go?"),
+        ("Is it not true: was he king?", "Is it true: was he king?"),
+    ],
+)
+def test_a_denied_question_is_affirmed(question, affirmed):
+    assert negate(question) == affirmed
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "",
+        "?",
+        "Why?",
+        "Which river flows through Rome?",
+        "What force leads to a used unit?",
+        "Who first saw it?",
+        "Why is it not only red?",
+    ],
+)
+def test_where_no_rule_is_sure_the_question_stays(question):
+    assert negate(question) == question
+
+
+@given(st.lists(st.sampled_from(WORDS.split()), max_size=8).map(" ".join))
+def test_denying_twice_gives_a_positive_question_again(question):
+    denied = negate(question)
+    if not any(word in question for word in ("not", "never", "n't")):
+        assert negate(denied) == question
+    assert len(denied) != len(question) or denied == question
+
+
+@given(TEXTS)
+def test_any_text_can_be_edited(text):
+    assert isinstance(negate(text), str) and all(name in text for name in names(text))
+    assert swap(text, "Rhine", "") == text
+
+
+def test_names_are_the_capitals_that_a_sentence_does_not_give():
+    text = (
+        "The Rhine rises in the Alps. Farmers like the Rhine; farmers would. Ludwig van Beethoven's house is in Bonn. In Portugal, "
+        "Jean-Paul O'Brien met the U.S. envoy. Portugal and Beethoven are the Bank of England's. Cork floats."
+    )
+    assert names(text) == [
+        "Rhine",
+        "Portugal",
+        "Alps",
+        "Ludwig van Beethoven",
+        "Bonn",
+        "Jean-Paul O'Brien",
+        "U.S.",
+        "Beethoven",
+        "Bank of England",
+    ]
+    assert names("") == names("no capital, 3 of them, 京都") == []
+
+
+def test_a_name_is_swapped_in_both_directions_as_a_whole_word():
+    text = "Paris, Parisian; Rome's Paris. rome"
+    assert swap(text, "Paris", "Rome") == "Rome, Parisian; Paris's Rome. rome"
+    assert swap("New York is not York.", "York", "New York") == "York is not New York."
+    assert swap("the U.S. and C++", "U.S.", "C++") == "the C++ and U.S."
+    assert swap(text, "", "Rome") == swap(text, "Rome", "Rome") == text
+
+
+@given(st.lists(st.sampled_from(["Paris", "Rome", "Parisian", " ", ".", "x"])).map("".join))
+def test_swapping_twice_changes_nothing(text):
+    assert swap(swap(text, "Paris", "Rome"), "Paris", "Rome") == text
+
+
+def whole(changes) -> tuple[str, str]:
+    return tuple("".join(text for kind, text in changes if kind != other) for other in ("added", "cut"))
+
+
+@given(TEXTS, TEXTS, TEXTS, TEXTS)
+def test_changes_put_both_texts_together_again(a, b, c, d):
+    for before, after in ((a, b), (a + b + c, a + d + c), (a + b + c, a + c), (f"{a}. {b}. {c}", f"{a}. {d}. {b} {c}")):
+        changes = word_changes(before, after)
+        assert whole(changes) == (before, after) and all(text for _, text in changes)
+        assert all(x[0] != y[0] for x, y in zip(changes, changes[1:]))
+        assert before != after or {kind for kind, _ in changes} <= {"same"}
+
+
+def test_changes_are_by_words():
+    assert word_changes("The Rhine rises. It is long.", "The Rhone rises. It is so long.") == [
+        ("same", "The "),
+        ("cut", "Rhine"),
+        ("added", "Rhone"),
+        ("same", " rises. It is "),
+        ("added", "so "),
+        ("same", "long."),
+    ]
+    assert word_changes("One here. Two. Three.", "One here. Three.") == [("same", "One here. "), ("cut", "Two. "), ("same", "Three.")]
+    assert word_changes("", "") == [] and word_changes("", "a") == [("added", "a")]
+
+
+def test_changes_of_a_long_passage_are_still_by_words_and_of_one_without_sentences_still_true():
+    """Sentences that come again and again would take minutes word by word."""
+    passage = ("Cork is the bark of an oak. In Portugal farmers strip it every nine years, with axes. " * 300)[:25_000]
+    changes = word_changes(passage, swap(passage, "Portugal", "Cork"))
+    swapped = passage.count("Portugal") + passage.count("Cork")
+    assert {text for kind, text in changes if kind != "same"} == {"Portugal", "Cork"} and whole(changes)[0] == passage
+    assert sum(kind == "cut" for kind, _ in changes) == swapped > 500
+    before, after = "b a " * 6000 + "x", "a " * 6000 + "b"
+    assert whole(word_changes(before, after)) == (before, after)
+
+
+def test_a_sentence_that_stays_is_the_same_whatever_goes_around_it():
+    before = "A compass points along the lines of the field. Sailors used a needle by the twelfth century. The needle errs."
+    kept = "Sailors used a needle by the twelfth century."
+    assert word_changes(before, kept) == [
+        ("cut", "A compass points along the lines of the field. "), ("same", kept), ("cut", " The needle errs."),
+    ]  # fmt: skip

@@ -1,0 +1,58 @@
+"""Favourites: kept beside the runs, found again, none lost, and no file of somebody else's overwritten."""
+
+import json
+import os
+from multiprocessing import get_context
+
+import pytest
+
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.explorer.favourites import NAME, beside, keep, read
+from mtdnn_kit.runs.run import Run
+
+
+def test_a_note_is_kept_changed_and_forgotten(tmp_path):
+    assert read(tmp_path) == {}
+    assert keep(tmp_path, "squad", "a", "odd") == {"a": "odd"}
+    assert keep(tmp_path, "squad", "b", "") == {"a": "odd", "b": ""}
+    keep(tmp_path, "mnli", "7", "<b>")
+    assert keep(tmp_path, "squad", "a", "no: right") == {"b": "", "a": "no: right"}
+    assert keep(tmp_path, "squad", "b", None) == {"a": "no: right"}
+    assert read(tmp_path) == {"squad": {"a": "no: right"}, "mnli": {"7": "<b>"}}
+
+
+def test_they_lie_beside_the_runs(tmp_path):
+    runs = [Run(tmp_path / "study" / name) for name in ("a", "b")]
+    assert beside(runs) == tmp_path / "study" and beside(runs[:1]) == tmp_path / "study"
+    assert beside([*runs, Run(tmp_path / "other" / "c")]) == tmp_path
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"squad": ["a"]}', '{"squad": {"a": 1}}'])
+def test_a_file_that_is_none_of_ours_is_left_alone(tmp_path, content):
+    (tmp_path / NAME).write_text(content)
+    for call in (lambda: read(tmp_path), lambda: keep(tmp_path, "squad", "a", "x")):
+        with pytest.raises(RunError, match="correct it or move it away"):
+            call()
+    assert (tmp_path / NAME).read_text() == content
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders without permissions")
+def test_where_nothing_can_be_written_it_is_said(tmp_path):
+    folder = tmp_path / "gone"
+    with pytest.raises(RunError, match="cannot be written .No such file or directory.; the note is not kept"):
+        keep(folder, "squad", "a", "x")
+
+
+def note(folder, number: int) -> None:
+    for i in range(5):
+        keep(folder, "squad", f"{number}-{i}", "x")
+
+
+def test_two_notebooks_lose_nothing(tmp_path):
+    context = get_context("spawn")
+    processes = [context.Process(target=note, args=(tmp_path, number)) for number in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert len(json.loads((tmp_path / NAME).read_text())["squad"]) == 10

@@ -1,0 +1,177 @@
+"""Other people's predictions and models as run folders: scored as the official definition says, refused by id where they do not fit."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import scorer
+import torch
+import transformers
+from conftest import ROOT
+from ties import TIE, of_entry, plain_spans
+
+from mtdnn_kit import Config, ConfigError, Run, RunError, ask, import_run, train
+from mtdnn_kit.compare.pairing import named, pair
+from mtdnn_kit.errors import CompareError, EncoderError
+from mtdnn_kit.inference.exporting import write_task
+from mtdnn_kit.model.multitask import load_model
+
+SMALL = dict(max_length=96, overlap=10, device="cpu", precision="fp32")
+
+
+def records(split: str = "validation") -> list[dict]:
+    return [json.loads(line) for line in (ROOT / "mtdnn_kit" / "data" / "sample" / "squad" / f"{split}.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def answers() -> dict[str, str]:
+    """An answer to every scored question of the sample: right, wrong, nothing, and words that the passage does not hold."""
+    kinds = (lambda r: (r["answers"]["text"] or [""])[0], lambda r: r["context"][4:19], lambda r: "", lambda r: "no such words")
+    return {r["id"]: kinds[i % 4](r) for i, r in enumerate(records())}
+
+
+def put(folder: Path, content) -> Path:
+    file = folder / "theirs.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return file
+
+
+def test_a_predictions_file_becomes_a_run_that_is_scored_compared_and_read(tmp_path, answers, config):
+    run = import_run(put(tmp_path, answers), tmp_path / "theirs")
+    found = run.metrics["squad"]
+    wanted = scorer.score(records(), answers)
+    assert {key: found[key] for key in wanted} == pytest.approx(wanted)
+    able, unable = ([r for r in records() if bool(r["answers"]["text"]) == kind] for kind in (True, False))
+    assert found["has_answer_f1"] == pytest.approx(scorer.score(able, answers)["f1"])
+    assert found["no_answer_accuracy"] == pytest.approx(scorer.score(unable, answers)["em"])
+    assert "span_f1" not in found and "threshold" not in found, "what answers alone do not tell is not there"
+    assert run.finished and run.answers() == answers and run.manifest["imported"]["name"] == "theirs.json"
+    mine = train(config(tasks=["squad"], qa_weight=1.0, max_steps=1, eval_limit=None))
+    questions = pair({"mine": mine, "theirs": run})
+    for question in questions:
+        reply = question.replies["theirs"]
+        assert reply.text == answers[question.row.id] and (reply.start is None) == (
+            reply.text not in question.row.context or not reply.text
+        )
+    assert sum(q.replies["theirs"].em for q in questions) == pytest.approx(found["em"] * len(questions) / 100)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda a: {**a, "q0": "x"}, r"theirs.json: id 'q0' is that of no question here \(1 such of 133\)"),
+        (lambda a: {k: v for k, v in a.items() if k != "compass-3"}, "theirs.json: id 'compass-3' has no prediction"),
+        (lambda a: {**a, "compass-3": None}, "theirs.json: id 'compass-3': the answer is None; it must be text"),
+        (lambda a: json.dumps(a)[:-1] + ', "compass-3": "again"}', "theirs.json: id 'compass-3' has two predictions"),
+        (lambda a: list(a), r"theirs.json: a predictions file holds \{id: text\}, one JSON object; this is a list"),
+        (lambda a: "{", "theirs.json: not JSON"),
+        (lambda a: "[" * 100_000, "theirs.json: not JSON"),
+    ],
+)
+def test_predictions_that_do_not_fit_are_refused_by_id_and_leave_nothing(tmp_path, answers, edit, message):
+    with pytest.raises(RunError, match=message):
+        import_run(put(tmp_path, edit(answers)), tmp_path / "theirs")
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_what_cannot_be_meant_is_said(tmp_path, answers):
+    file = put(tmp_path, answers)
+    with pytest.raises(RunError, match=r"none\.json: cannot be read"):
+        import_run(tmp_path / "none.json", tmp_path / "theirs")
+    with pytest.raises(RunError, match="max_length: a predictions file is scored as it is"):
+        import_run(file, tmp_path / "theirs", max_length=96)
+    with pytest.raises(RunError, match="task: 'cola' has no scored questions"):
+        import_run(file, tmp_path / "theirs", task="cola")
+    import_run(file, tmp_path / "theirs")
+    with pytest.raises(ConfigError, match="run_dir: .* holds a finished run"):
+        import_run(file, tmp_path / "theirs")
+    with pytest.raises(RunError, match="only answers' texts, which are not to be kept"):
+        Run(tmp_path / "theirs").keep(tmp_path / "kept")
+    (tmp_path / "theirs" / "predictions" / "squad.json").write_text(json.dumps({**answers, "q0": ""}))
+    with pytest.raises(CompareError, match="answers question 'q0' which is none of the rows"):
+        pair(named([tmp_path / "theirs"]))
+
+
+@pytest.fixture
+def exported(tmp_path, config) -> tuple[Run, Path]:
+    """A run and its question-answering model as transformers itself would have written it."""
+    run = train(config(tasks=["squad"], qa_weight=1.0, eval_limit=None, threshold_articles=["Cork", "Tea"], run_dir=str(tmp_path / "mine")))
+    write_task(*load_model(run.path / "model"), "squad", tmp_path / "model")
+    return run, tmp_path / "model"
+
+
+def test_7_and_13_a_model_of_transformers_answers_as_the_run_it_came_from_and_as_a_plain_decoder(tmp_path, exported):
+    """The plain decoder: transformers' own model and windows, a double loop over all spans, the best of all windows. Scores are the same
+    but for rounding, answers but for ties."""
+    run, folder = exported
+    theirs = import_run(folder, tmp_path / "theirs", threshold_articles=["Cork", "Tea"], **SMALL)
+    for mine, other in zip(run.nbest(), theirs.nbest(), strict=True):
+        assert mine["id"] == other["id"] and of_entry(mine).like(of_entry(other))
+    model, tokenizer = (
+        transformers.AutoModelForQuestionAnswering.from_pretrained(folder),
+        transformers.AutoTokenizer.from_pretrained(folder),
+    )
+    plain = {r["id"]: plain_spans(model.eval(), tokenizer, r, max_length=96, overlap=10) for r in records()[:40]}
+    for made in (run, theirs):
+        threshold = made.metrics["squad"]["threshold"]
+        replies = {q.row.id: q.replies["it"] for q in pair({"it": made})}
+        for key, scored in plain.items():
+            said = replies[key]
+            assert said.diff == pytest.approx(scored.null - max(scored.spans.values()), abs=TIE)
+            assert said.text == made.answers()[key] and scored.says(None if said.start is None else (said.start, said.end), threshold)
+    assert ask(theirs, "What gives cork?", "Cork is the bark of an oak.")[1].spans
+
+
+def test_models_that_cannot_answer_are_refused(tmp_path, exported, tiny):
+    _, folder = exported
+    with pytest.raises(EncoderError, match=r"is no question-answering model: its config.json names \['BertModel'\]"):
+        import_run(tiny, tmp_path / "theirs", **SMALL)
+    config = json.loads((folder / "config.json").read_text())
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    with pytest.raises(EncoderError, match="its weights are not those of its config.json"):
+        import_run(other, tmp_path / "theirs", **SMALL)
+    torch.save({}, other / "pytorch_model.bin")
+    (other / "model.safetensors").unlink()
+    with pytest.raises(EncoderError, match=r"needs config.json and \*.safetensors"):
+        import_run(other, tmp_path / "theirs", **SMALL)
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_without_threshold_articles_no_training_rows_are_needed(tmp_path, exported):
+    _, folder = exported
+    data = tmp_path / "data" / "squad"
+    data.mkdir(parents=True)
+    shutil.copy(ROOT / "mtdnn_kit" / "data" / "sample" / "squad" / "validation.jsonl", data)
+    run = import_run(folder, tmp_path / "theirs", data=str(tmp_path / "data"), eval_limit=5, **SMALL)
+    assert run.metrics["squad"]["n"] == 5 and run.metrics["squad"]["threshold"] == 0
+    assert list(run.manifest["data"]) == ["squad/validation"]
+
+
+def test_an_official_file_for_the_whole_dev_set_scores_both_of_its_parts(tmp_path, monkeypatch):
+    """Of the hub's dev set the 6,078 questions of the CS224N split and, beside them, the 5,795 others."""
+    from official import official
+
+    official(monkeypatch)
+    whole = {**{f"q{i}": "the Alps" if i % 2 else "" for i in range(6078)}, **{f"o{i}": "Alps" for i in range(5795)}}
+    run = import_run(put(tmp_path, whole), tmp_path / "whole", data="hub")
+    assert (run.metrics["squad"]["n"], run.metrics["squad_rest"]["n"], run.metrics["squad_rest"]["em"]) == (6078, 5795, 100)
+    assert [len(pair({"r": run}, task=task)) for task in ("squad", "squad_rest")] == [6078, 5795]
+    part = import_run(put(tmp_path, {key: text for key, text in whole.items() if key[0] == "q"}), tmp_path / "part", data="hub")
+    assert list(part.metrics) == ["squad"] and part.metrics["squad"] == run.metrics["squad"]
+    with pytest.raises(RunError, match="id 'o7' has no prediction"):
+        import_run(put(tmp_path, {key: text for key, text in whole.items() if key != "o7"}), tmp_path / "hole", data="hub")
+
+
+def test_a_run_on_the_hubs_data_scores_both_parts_at_one_threshold(tmp_path, monkeypatch, config):
+    from official import official
+
+    official(monkeypatch)
+    made = train(
+        config(data="hub", tasks=["squad"], qa_weight=1.0, train_limit=8, max_steps=1, eval_limit=12, threshold_articles=["Rhine"])
+    )
+    assert {name: scores["n"] for name, scores in made.metrics.items()} == {"squad": 12, "squad_rest": 12}
+    assert made.metrics["squad"]["threshold"] == made.metrics["squad_rest"]["threshold"]
+    assert {"squad/validation", "squad_rest/validation"} <= set(made.manifest["data"])
+    assert len(pair({"r": made}, task="squad_rest")) == 12 and Config(**made.config).tasks == ["squad"]

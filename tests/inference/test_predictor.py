@@ -1,0 +1,152 @@
+"""A run's whole model with one call: its replies are those that the run wrote down; one at a time or many; what it cannot do it says."""
+
+import json
+import pydoc
+from dataclasses import replace
+
+import pytest
+from ties import most, of_reply
+
+from mtdnn_kit import Run, RunError, load
+from mtdnn_kit.errors import ConfigError, DataError
+from mtdnn_kit.inference.predictor import Predictor
+from mtdnn_kit.training.setup import read_rows
+
+PASSAGE = "Cork is the bark of an oak. In Portugal farmers strip it every nine years, with axes; it is light, and floats."
+
+
+@pytest.fixture(params=["bert", "deberta-v2", "modernbert"])
+def run(request, trained) -> Run:
+    return trained(request.param)
+
+
+@pytest.fixture
+def model(trained) -> Predictor:
+    return load(trained("bert"))
+
+
+def lines(run: Run, task: str) -> list[dict]:
+    return [json.loads(line) for line in (run.path / "predictions" / f"{task}.jsonl").read_text().splitlines()]
+
+
+def test_replies_to_a_data_sets_rows_are_those_that_the_run_wrote_down(run):
+    """Bit for bit: the same rows in the same batches, on the machine and with the threads that the run was made with."""
+    model = load(str(run.path), device="cpu")
+    (_, _, scored), _ = read_rows(model.config, training=False)
+    rows = scored["squad"]
+    said, wrote = model.answer([row.question for row in rows], [row.context for row in rows]), list(run.nbest())
+    assert {row.id: x.text for row, x in zip(rows, said, strict=True)} == run.answers() and len(said) == 6
+    for x, entry in zip(said, wrote, strict=True):
+        assert [span[:2] for span in x.best] == [tuple(span[:2]) for span in entry["nbest"]]
+        assert x.diff == entry["null"] - entry["nbest"][0][2] and x.nothing == pytest.approx(entry["nothing"], abs=1e-6)
+        assert x.threshold == run.metrics["squad"]["threshold"]
+    cola, mrpc, swag = (scored[task] for task in ("cola", "mrpc", "swag"))
+    for task, found in (
+        ("cola", model.classify([row.first for row in cola], task="cola")),
+        ("mrpc", model.classify([row.first for row in mrpc], [row.second for row in mrpc], task="mrpc")),
+    ):
+        names = model.net.specs[task]["names"]
+        assert [(names.index(x.label), list(x.probabilities.values())) for x in found] == [
+            (line["label"], line["probabilities"]) for line in lines(run, task)
+        ]
+    found = model.choose([row.context for row in swag], [row.start for row in swag], [list(row.choices) for row in swag])
+    assert [(x.index, x.probabilities) for x in found] == [(line["label"], line["probabilities"]) for line in lines(run, "swag")]
+    assert all(x.choice == row.choices[x.index] and x.probability == max(x.probabilities) for x, row in zip(found, swag, strict=True))
+
+
+def test_a_single_item_is_answered_as_among_many(model):
+    questions = ["What gives cork?", "Where do farmers strip cork?", "Why?"]
+    many = model.answer(questions, PASSAGE, threshold=1e9)
+    for question, x in zip(questions, many, strict=True):
+        one = model.answer(question, PASSAGE, threshold=1e9)
+        assert of_reply(one).like(of_reply(x)) and of_reply(x).says((one.start, one.end), 1e9)
+        assert one.diff == pytest.approx(x.diff, abs=1e-5)
+        assert one.text == PASSAGE[one.start : one.end] and one.probability == pytest.approx(one.best[0][2])
+        assert sum(p for *_, p in one.best) + one.nothing == pytest.approx(1)
+    many = model.classify(["A cat sat.", "Sat cat a the on."], task="cola")
+    assert model.classify("A cat sat.", task="cola").probabilities == pytest.approx(many[0].probabilities, abs=1e-5)
+    assert set(many[0].probabilities) == {"unacceptable", "acceptable"} and many[0].probability == many[0].probabilities[many[0].label]
+    pair = model.classify("A cat sat.", "The cat sat down.", task="mrpc")
+    assert [pair] == model.classify(["A cat sat."], ["The cat sat down."], task="mrpc"), "the same batch"
+
+
+def test_nothing_is_answered_above_the_threshold_and_it_is_the_runs_own_by_default(model):
+    """The same computation again and again, in one process: bit for bit."""
+    diff = model.answer("What gives cork?", PASSAGE).diff
+    nothing, said = (model.answer("What gives cork?", PASSAGE, threshold=x) for x in (diff - 1e-6, diff + 1e-6))
+    assert (nothing.text, nothing.start, nothing.end, nothing.probability) == ("", None, None, nothing.nothing) and said.text
+    own = Predictor("it", model.net, model.tokenizer, model.config, model.precision, {"squad": diff - 1e-6})
+    assert own.answer("What gives cork?", PASSAGE)._replace(diff=0) == nothing._replace(diff=0)
+
+
+def test_choices_may_differ_in_number_and_one_list_may_serve_all(model):
+    sets = [["fries them.", "flies away."], ["a.", "b.", "c."], ["goes home.", "sings."]]
+    found = model.choose(["The cook cuts onions."] * 3, "She", sets)
+    assert [len(x.probabilities) for x in found] == [2, 3, 2]
+    for some, x in zip(sets, found, strict=True):
+        one = model.choose("The cook cuts onions.", "She", some)
+        assert one.probabilities == pytest.approx(x.probabilities, abs=1e-5)
+        assert one.index in most(x.probabilities) and one.choice == some[one.index] and x.choice == some[x.index]
+    alike = model.choose(["The cook cuts onions.", "It rains."], ["She", ""], sets[0])
+    assert [x.choice in sets[0] for x in alike] == [True, True]
+    assert len(model.choose("The cook cuts onions.", "She", [sets[0]])) == 1
+
+
+def test_a_text_of_many_windows_is_read_to_its_end(model):
+    """Every token is asked for as an answer by itself."""
+    text = " ".join(f"Sentence {i} is about place {i}." for i in range(100))
+    every = replace(model.config, n_best=10_000, max_answer=1)
+    found = {span[:2] for span in replace(model, config=every).answer("Where is 7?", text, threshold=1e9).best}
+    starts, ends = zip(*[(a, b) for a, b in model.tokenizer(text, return_offsets_mapping=True)["offset_mapping"] if a < b], strict=True)
+    assert found == set(zip(starts, ends, strict=True)) and max(ends) == len(text) > 2000
+
+
+WRONG = {
+    "question is 5: it must be text or a list of texts": lambda m: m.answer(5, "x"),
+    "context is None: it must be text or a list": lambda m: m.answer("x", None),
+    "context: item 1 is 5: it must be text": lambda m: m.answer(["a", "b"], ["x", 5]),
+    "question is an empty list: there is nothing to read": lambda m: m.answer([], []),
+    "there are 2 of question and 3 of context: give as many of each, or one text for all": lambda m: m.answer(["a"] * 2, ["x"] * 3),
+    "question: item 0 has half a surrogate pair at character 1": lambda m: m.answer("a\ud83d", "x"),
+    "second: cola is a task of single texts; leave it out": lambda m: m.classify("a", "b", task="cola"),
+    "second: mrpc is a task of pairs; give the second text, too": lambda m: m.classify("a", task="mrpc"),
+    "choices is 'ab': it must be text or a list of texts": lambda m: m.choose("a", "b", "ab"),
+    "choices has one choice alone": lambda m: m.choose("a", "b", ["c"]),
+    "choices: item 1 is an empty list": lambda m: m.choose("a", "b", [["c", "d"], []]),
+    "choices: item 1: item 0 is 3: it must be text": lambda m: m.choose("a", "b", [["c", "d"], [3, "e"]]),
+    "there are 3 of context and 2 of choices": lambda m: m.choose(["a"] * 3, "b", [["c", "d"]] * 2),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_arguments_that_cannot_be_meant_are_named(model, message):
+    with pytest.raises(DataError) as told:
+        WRONG[message](model)
+    assert str(told.value).startswith(message)
+
+
+def test_a_task_that_is_not_there_or_could_be_several_is_named(model, trained, config):
+    with pytest.raises(RunError, match="several for sequence classification; name one of cola, mrpc"):
+        model.classify("a")
+    with pytest.raises(RunError, match=r"no task 'swag' for question answering; there are squad \(qa\), swag \(mcc\)"):
+        model.answer("a", "b", task="swag")
+    alone = Predictor("it", model.net, model.tokenizer, model.config, model.precision, {})
+    object.__setattr__(alone, "net", type("Net", (), {"specs": {"squad": {"type": "qa"}}})())
+    with pytest.raises(RunError, match=r"it has no task for multiple choice; there are squad \(qa\)"):
+        alone.choose("a", "b", ["c", "d"])
+
+
+def test_what_cannot_be_loaded_says_what_to_do(trained, tmp_path):
+    with pytest.raises(RunError, match="the run is not finished"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="device: 'tpu' is none of auto, cpu, cuda"):
+        load(trained("bert"), device="tpu")
+    trained("bert").keep(tmp_path / "kept")
+    with pytest.raises(RunError, match="kept has no model/"):
+        load(tmp_path / "kept")
+
+
+def test_help_and_repr_tell_what_there_is(model, trained):
+    assert repr(model) == f"Predictor({trained('bert').name}: squad (qa), swag (mcc), cola (sc), mrpc (sc))"
+    told = pydoc.plain(pydoc.render_doc(Predictor))
+    assert all(f" {name}(" in told for name in ("answer", "choose", "classify")) and "returns a list" in told

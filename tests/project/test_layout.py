@@ -1,0 +1,131 @@
+"""The layout and the import rule (design, "The way through the house"), read from the files."""
+
+import ast
+import sys
+
+import pytest
+from conftest import ROOT
+from structure import PACKAGE, imports, modules
+
+# The floors of the house: a room, or a file at the door, imports from the floors below it.
+FLOORS = [
+    "errors metrics sampler",
+    "files",
+    "data",
+    "tasks config",
+    "runs",
+    "model compare",
+    "training",
+    "inference views",
+    "studies explorer",
+    "__init__ launch __main__",
+]
+HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
+MOST_AT_THE_TOP, MOST_IN_A_ROOM = 20, 16
+ONLY = {
+    "ipywidgets": {"explorer.panels", "explorer.widgets"},
+    "matplotlib": {"views.plots", "views.study_plots", "views.answer_plots"},
+    "IPython": {"views.plots", "training.log", "views.study_plots"},
+    "papermill": {"studies.worker", "studies.page"},
+    "nbconvert": {"studies.page"},
+    "ray": {"studies.engines"},
+    "datasets": {"data.sources", "data.hub"},
+    "pyarrow": {"data.readers"},
+}
+
+
+def arrows() -> dict[str, set[str]]:
+    """{file: our files that it imports}, each as "room.file"; a room's __init__ is the room."""
+    found = {}
+    for name, tree in modules().items():
+        ours = {i.removeprefix("mtdnn_kit.") for i in imports(tree) if i.startswith("mtdnn_kit.")}
+        used = {i for i in ours if i in modules()} - {name}
+        found[name] = {
+            i for i in used if not any(other.startswith(f"{i}.") for other in used)
+        }  # `from mtdnn_kit.runs import schema`: the file
+    return found
+
+
+def test_imports_between_rooms_go_one_way():
+    """Run with -s it prints the floors, and what each room imports."""
+    rooms: dict[str, set[str]] = {}
+    for name, used in arrows().items():
+        rooms.setdefault(name.split(".")[0], set()).update(one.split(".")[0] for one in used)
+    assert set(rooms) == set(HEIGHT), "a new room gets its floor"
+    for floor, names in reversed(list(enumerate(FLOORS))):
+        for name in names.split():
+            below = sorted(rooms[name] - {name}, key=lambda room: -HEIGHT[room])
+            print(f"floor {floor}  {name:<10} ▸ {', '.join(below) or 'nothing of ours'}")
+            assert all(HEIGHT[room] < floor for room in below), f"{name} imports upwards: {below}"
+
+
+def test_no_two_files_import_each_other():
+    left = {name: used - {name} for name, used in arrows().items() if name != "__init__"}
+    while left:
+        free = [name for name, needs in left.items() if not needs & left.keys()]
+        assert free, f"a cycle among {sorted(left)}"
+        left = {name: needs for name, needs in left.items() if name not in free}
+
+
+def test_a_room_can_be_taken_in_at_a_glance():
+    top = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(top) <= MOST_AT_THE_TOP, sorted(top)
+    for room in (path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"):
+        files = sorted(path.name for path in room.glob("*.py"))
+        assert "__init__.py" in files and len(files) <= MOST_IN_A_ROOM, f"{room.name}: {files}"
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_a_library_is_imported_where_it_belongs(library):
+    users = {name for name, tree in modules().items() if any(i.split(".")[0] == library for i in imports(tree))}
+    assert users <= ONLY[library]
+
+
+def test_datasets_is_imported_only_to_reach_the_hub():
+    tree = modules()["data.hub"]
+    assert not any(i.split(".")[0] == "datasets" for node in tree.body for i in imports(node) if not isinstance(node, ast.FunctionDef))
+
+
+def test_pyarrow_is_imported_only_to_read_parquet():
+    tree = modules()["data.readers"]
+    users = {node.name for node in tree.body if "pyarrow" in imports(node) and isinstance(node, ast.FunctionDef)}
+    assert users == {"_parquet"}
+    assert not any("pyarrow" in imports(node) for node in tree.body if not isinstance(node, ast.FunctionDef))
+
+
+def test_importing_the_kit_is_light():
+    """The first cell of a notebook checks parameters: it needs no torch, and no widget or figure."""
+    import subprocess
+
+    heavy = ("torch", "transformers", "datasets", "pyarrow", "matplotlib", "ipywidgets")
+    code = f"import sys, mtdnn_kit; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_a_file_says_what_it_does(name):
+    tree = modules()[name]
+    assert ast.get_docstring(tree)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
+            methods = (
+                [m for m in node.body if isinstance(m, ast.FunctionDef) and not m.name.startswith("_")]
+                if isinstance(node, ast.ClassDef)
+                else []
+            )
+            assert all(ast.get_docstring(m) for m in methods), node.name
+
+
+def test_the_top_level_is_as_designed():
+    wanted = ["README.md", "Makefile", "pyproject.toml", "environment.yml", "constraints.txt", "LICENSE", ".ci/run"]
+    wanted += [
+        "mtdnn_kit/data/sample",
+        *(f"notebooks/{name}.ipynb" for name in ("01_data", "02_train", "03_ablations", "04_answers")),
+        *(f"parameters/ablations/{name}.yaml" for name in ("demo", "table-1", "table-2", "table-3")),
+        "parameters/minilm.yaml",
+        "parameters/bert-base.yaml",
+        "parameters/bert-large.yaml",
+    ]
+    assert [path for path in wanted if not (ROOT / path).exists()] == []

@@ -1,0 +1,262 @@
+"""Run folders that somebody or something damaged: an error of ours, or what a plain reading of the files gives."""
+
+import gzip
+import json
+import re
+import shutil
+from functools import cache
+
+import pytest
+from conftest import ROOT
+from hostile import cases, each, refused
+from hostile_data import bytes_of, json_of, lines_of, nan_free, packed, plain_yaml, text_of, value_of
+from hypothesis import strategies as st
+from yaml import safe_load
+
+from mtdnn_kit import Run
+from mtdnn_kit.compare import choices, pairing
+from mtdnn_kit.data import sources
+from mtdnn_kit.data.rows import gold_texts
+from mtdnn_kit.errors import CompareError, DataError, RunError
+from mtdnn_kit.explorer import favourites, state
+from mtdnn_kit.files import json_files
+from mtdnn_kit.inference import importing
+from mtdnn_kit.metrics import exact, f1
+from mtdnn_kit.runs.predictions import NBestFile
+from mtdnn_kit.studies import status
+from mtdnn_kit.views import tables
+
+KEPT = ROOT / "results" / "sample" / "qa-mcc-sc"
+NBEST = "predictions/squad_nbest.jsonl.gz"
+FILES = ("config.yaml", "manifest.json", "metrics.json", "log.jsonl", NBEST, "predictions/mnli.jsonl", "predictions/swag.jsonl")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A run folder to be damaged. The rows are read once."""
+    known: dict = {}
+
+    def load(task, dataset, split, data, rest=False):
+        key = task, str(dataset), split, data, rest
+        if key not in known:
+            known[key] = sources.load(task, dataset, split, data, rest)
+        return known[key]
+
+    monkeypatch.setattr(pairing, "load", load)
+    shutil.copytree(KEPT, tmp_path / "damaged")
+    return tmp_path / "damaged"
+
+
+@cache
+def raw(name: str) -> bytes:
+    return gzip.decompress((KEPT / name).read_bytes()) if name.endswith(".gz") else (KEPT / name).read_bytes()
+
+
+def damaged(name: str) -> st.SearchStrategy[bytes | None]:
+    """A file of the run with something wrong in it; None: it is not there."""
+    if name == "config.yaml":
+        made = text_of(raw(name).decode()).map(lambda text: text.encode("utf-8", "surrogatepass"))
+        made = made | value_of(safe_load(raw(name))).map(lambda value: plain_yaml(value).encode()) | bytes_of(raw(name))
+    elif name.endswith(".json"):
+        made = json_of(json.loads(raw(name)))
+    else:
+        lines = [json.loads(line) for line in raw(name).splitlines()]
+        made = lines_of(lines) if not name.endswith(".gz") else lines_of(lines) | st.just(raw(name))
+    made = packed(made) if name.endswith(".gz") else made
+    return st.integers(0, 30).flatmap(lambda n: st.none() if n == 0 else made)
+
+
+def opened(folder) -> dict:
+    """Everything that reads a run does with it."""
+    run = Run(folder)
+    found = {"run": run, "repr": repr(run), "finished": run.finished, "log": run.log(), "scorings": run.scorings()}
+    found |= {"interference": run.interference(), "metrics": run.metrics, "types": run.types}
+    runs = pairing.named([run, ROOT / "results" / "sample" / "qa"])
+    name = next(iter(runs))
+    found["shared"] = state.shared_tasks({name: run})
+    found["questions"] = pairing.pair({name: run})
+    found["items"] = {task: choices.pair({name: run}, task=task) for task in ("mnli", "swag")}
+    found["table"] = tables.score_table(found["questions"][:20], tables.alone({name: run}))
+    found["tidy"] = tables.tidy({name: run}, tables.alone({name: run}))
+    for task in ("squad", "mnli"):
+        shown = state.of_runs({name: run}, task)
+        found[task] = shown.item, shown.outcomes.table(0)
+    found["nbest"] = list(NBestFile(run))
+    return found
+
+
+def cut(content: bytes) -> list[bytes]:
+    """Lines end at line feeds: a carriage return is white space of JSON."""
+    return [line for line in content.split(b"\n") if line.strip()]
+
+
+def same_as_plain(folder, found: dict) -> None:
+    """The answers and scores of a run that could be read are those of a plain reading of its files."""
+    metrics = json.loads((folder / "metrics.json").read_bytes())
+    assert {(row["task"], row["score"]): row["value"] for row in found["tidy"]} == {
+        (task, score): value for task, scores in metrics.items() for score, value in scores.items() if score != "n" and value is not None
+    }
+    entries = {e["id"]: e for e in map(json.loads, cut(gzip.decompress((folder / NBEST).read_bytes())))}
+    threshold = metrics["squad"].get("threshold", 0.0)
+    assert {q.row.id for q in found["questions"]} == set(entries) and len(entries) == metrics["squad"]["n"]
+    for question in found["questions"]:
+        entry, (reply,) = entries[question.row.id], question.replies.values()
+        best = max(entry["nbest"], key=lambda span: span[2], default=None)
+        nothing = best is None or entry["null"] - best[2] > threshold
+        text, golds = "" if nothing else question.row.context[best[0] : best[1]], gold_texts(question.row)
+        assert (reply.text, reply.em, reply.f1) == (text, exact(text, golds), f1(text, golds))
+        assert reply.probability == (entry["nothing"] if nothing else best[3])
+    for task, items in found["items"].items():
+        said = {e["id"]: e for e in map(json.loads, cut((folder / f"predictions/{task}.jsonl").read_bytes()))}
+        assert {item.row.id: (r.label, list(r.probabilities)) for item in items for r in item.replies.values()} == {
+            key: (entry["label"], entry["probabilities"]) for key, entry in said.items()
+        }
+
+
+@cases(14 * len(FILES))
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_run_is_refused_or_read_as_it_stands(folder, name, cases):
+    whole = (folder / name).read_bytes()
+
+    def check(content: bytes | None):
+        (folder / name).unlink(missing_ok=True)
+        if content is not None:
+            (folder / name).write_bytes(content)
+        try:
+            found, message = refused(lambda: opened(folder), "damaged", name, "question '", "QA+MCC+SC")
+            if message is None:
+                same_as_plain(folder, found)
+        finally:
+            (folder / name).write_bytes(whole)
+
+    each(-(-cases // len(FILES)), check, damaged(name))
+
+
+@cases(20)
+def test_a_damaged_nbest_file_is_refused_or_read_as_it_stands(folder, cases):
+    lines = [json.loads(line) for line in raw(NBEST).splitlines()[:3]]
+
+    def check(content: bytes):
+        (folder / NBEST).write_bytes(content)
+        found, message = refused(lambda: NBestFile(Run(folder)), "squad_nbest.jsonl.gz")
+        if message is None:
+            entries = [json.loads(line) for line in cut(gzip.decompress(content))]
+            assert list(found) == [entry["id"] for entry in entries] and len(found) == len(entries)
+            assert nan_free([found[entry["id"]] for entry in entries]) == nan_free(entries)
+            found.close()
+
+    each(cases, check, packed(lines_of(lines)))
+
+
+@cases(30)
+def test_a_damaged_predictions_file_is_refused_or_read_as_it_stands(tmp_path, cases):
+    file = tmp_path / "theirs.json"
+
+    def check(content: bytes):
+        file.write_bytes(content)
+        found, message = refused(lambda: importing.read_predictions(file), "theirs.json")
+        if message is None:
+            assert nan_free(found) == nan_free(json.loads(content))
+
+    each(cases, check, json_of({"q1": "the Alps", "q2": "", "q3": "a \u2028 b", "q4": "é"}))
+
+
+@pytest.mark.parametrize("name", [*FILES, "predictions"])
+def test_what_is_no_file_or_not_there_is_said(folder, name):
+    path = folder / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert refused(lambda: opened(folder), "damaged", "no task to which QA+MCC+SC keep their answers")[1]
+    path.write_text("") if name == "predictions" else path.mkdir()
+    assert refused(lambda: opened(folder), "damaged", "no task to which QA+MCC+SC keep their answers")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("metrics.json", '"n": 132', '"n": 132, "n": 7', "'n' is there twice"),
+        ("metrics.json", '"n": 132', '"n": 132.5', "not scores with `n`, the number of rows"),
+        ("metrics.json", r'"f1": \d+', '"f1": 7000', "'squad', 'f1' is 7000.*, not a score"),
+        ("metrics.json", r'"threshold": [-0-9.]+', '"threshold": null', "'squad': threshold is None, not a number"),
+        ("metrics.json", r'"threshold": [-0-9.]+', '"threshold": 1e999', "'squad': threshold is inf, not a number"),
+        ("metrics.json", r'"threshold": [-0-9.]+', '"threshold": NaN', "'squad': threshold is nan, not a number"),
+        ("manifest.json", '"status": "finished"', '"status": "finished", "status": "running"', "'status' is there twice"),
+        ("manifest.json", '"status": "finished"', '"status": 3', "status is 3, not text"),
+        ("manifest.json", r'"steps": \d+', '"steps": -1', "steps is -1, not a whole number"),
+        ("config.yaml", "seed: 0", "seed: 0\nseed: 1", "'seed' is there twice"),
+        ("config.yaml", "seed: 0", "seed: zero", "not the parameters of a run .seed: 'zero' is text"),
+        ("config.yaml", "seed: 0", "sead: 0", "not the parameters of a run"),
+        ("config.yaml", "- squad", "- [squad]", r"tasks is \[\['squad'\]"),
+        ("log.jsonl", '"step": 1,', '"step": "1",', r"line 1: it is .*, not a step of a task"),
+        ("log.jsonl", r'"lr": \d\.', '"lr": "1.', r"line 1: cannot be read"),
+        ("predictions/mnli.jsonl", '{"id": 0,', '{"id": 0, "id": 1,', "line 1: cannot be read .'id' is there twice"),
+    ],
+)
+def test_a_number_that_cannot_be_right_is_named_with_its_file(folder, name, old, new, message):
+    text, count = re.subn(old, lambda _: new, (folder / name).read_text(), count=1)
+    assert count == 1
+    (folder / name).write_text(text)
+    with pytest.raises(RunError, match=rf"{name}.*{message}"):
+        opened(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda entry: entry["nbest"].reverse(), "its spans are not in order, the best first"),
+        (lambda entry: entry["nbest"].append(entry["nbest"][-1]), "each once"),
+        (lambda entry: entry.update(nothing=1.5), "a probability of it is not between 0 and 1"),
+        (lambda entry: entry.update(null=10**400), "a score or probability of it is no number"),
+        (lambda entry: entry.update(null=True), "a score or probability of it is no number"),
+        (lambda entry: entry.update(windows="two"), "windows is 'two', not a count"),
+        (lambda entry: entry["nbest"][0].__setitem__(1, entry["nbest"][0][0]), "a span of it ends before it begins"),
+    ],
+)
+def test_an_nbest_that_would_give_another_answer_is_refused(folder, change, message):
+    entries = [json.loads(line) for line in raw(NBEST).splitlines()]
+    change(entries[2])
+    (folder / NBEST).write_bytes(gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode()))
+    with pytest.raises(CompareError, match=f"n-best of squad, line 3: not an id with finite scores and spans, .*{message}"):
+        pairing.pair({"QA": Run(folder)})
+
+
+def test_a_line_that_unpacks_without_end_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(json_files, "LONGEST", 100_000)
+    (folder / NBEST).write_bytes(gzip.compress(raw(NBEST) + b" " * 1_000_000))
+    for read in (lambda: list(Run(folder).nbest()), lambda: NBestFile(Run(folder))):
+        with pytest.raises(RunError, match=r"squad_nbest\.jsonl\.gz: cannot be read .a line of more than 100,000 bytes.; copy it again"):
+            read()
+
+
+def test_a_carriage_return_within_a_line_is_white_space(folder):
+    """Found at 3,000 cases, in this file's own reading."""
+    content = raw(NBEST).replace(b'{"id"', b'{\r"id"')
+    (folder / NBEST).write_bytes(gzip.compress(content))
+    assert len(cut(content)) == len(NBestFile(Run(folder))) == len(raw(NBEST).splitlines())
+    same_as_plain(folder, opened(folder))
+
+
+@pytest.mark.parametrize(("data", "message"), [("rample", "rample: there is no such folder"), ("9" * 5000, "no path can be so")])
+def test_rows_that_a_runs_parameters_do_not_lead_to_are_said_with_the_run(folder, data, message):
+    """Found at 900 cases: an error that named a folder nobody had asked for, and no run."""
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("data: sample", f"data: '{data}'"))
+    for read in (pairing.pair, lambda runs: choices.pair(runs, task="mnli")):
+        with pytest.raises(DataError, match=f"QA: the rows that config.yaml of damaged names: .*{message}"):
+            read({"QA": Run(folder)})
+    with pytest.raises(DataError, match=r"^\S*/nowhere: there is no such folder"):
+        pairing.pair({"QA": Run(folder)}, data="nowhere")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"code": 3}', '{"code": [1]}', "[" * 5000, '{"code": {}, "code": {}}'])
+def test_a_damaged_record_of_the_code_counts_as_a_change(folder, content):
+    """Never as the same code; never as an error far from its file."""
+    (folder / status.RECORD).write_text(content)
+    found = status._code(Run(folder), {"config.py": "0"})
+    assert len(found) == 1 and found[0].startswith("code: ")
+
+
+@pytest.mark.parametrize("content", ["[" * 5000, '{"squad": {"a": "x", "a": "y"}}', '{"squad": {"a": "\\ud800"}}', "\ud800"])
+def test_damaged_favourites_are_refused(tmp_path, content):
+    (tmp_path / favourites.NAME).write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(RunError, match="favourites.json cannot be read .*: correct it or move it away"):
+        favourites.read(tmp_path)

@@ -1,0 +1,77 @@
+"""Runs by their scores on the threshold articles: all questions of these, by the second scorer too, and nothing else."""
+
+import csv
+import gzip
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, THREADS
+from scorer import score
+
+from mtdnn_kit import train
+from mtdnn_kit.errors import DataError, RunError
+from mtdnn_kit.studies import heldout
+
+ARTICLES = ["Sugar", "Flamingo"]
+
+
+@pytest.fixture
+def run(config):
+    return train(config(tasks=["squad"], qa_weight=1.0, threshold_articles=ARTICLES))
+
+
+def test_every_question_of_the_articles_is_scored_whatever_the_runs_limit(run, tmp_path):
+    text = (ROOT / "mtdnn_kit/data/sample/squad/train.jsonl").read_text(encoding="utf-8")
+    records = [row for row in map(json.loads, text.splitlines()) if row["title"] in ARTICLES]
+    (one,) = heldout.held_out(run)
+    found = one.scores()
+    assert found["n"] == len(records) > 6 == run.parameters.eval_limit
+    assert found["always_nothing"] == pytest.approx(score(records, {row["id"]: "" for row in records})["f1"])
+
+    heldout.write_spans(tmp_path / "spans.csv.gz", [one])
+    with gzip.open(tmp_path / "spans.csv.gz", "rt", encoding="utf-8") as file:
+        lines = {line["id"]: line for line in csv.DictReader(file)}
+    contexts = {row["id"]: row["context"] for row in records}
+    assert lines.keys() == contexts.keys()
+    said = {key: contexts[key][int(line["start"]) : int(line["end"])] for key, line in lines.items()}
+    able = [row for row in records if row["answers"]["text"]]
+    again = score(able, said)
+    assert (found["span_em"], found["span_f1"]) == (pytest.approx(again["em"]), pytest.approx(again["f1"]))
+    answered = {key: said[key] if float(line["null − best"]) <= found["threshold"] else "" for key, line in lines.items()}
+    again = score(records, answered)
+    assert (found["em"], found["f1"]) == (pytest.approx(again["em"]), pytest.approx(again["f1"]))
+
+
+def test_the_command_prints_a_row_a_run_and_writes_nothing(run, python):
+    before = sorted(run.path.rglob("*"))
+    done = command(python, run.path)
+    found = heldout.held_out(run)[0].scores()
+    head, _, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines())
+    cells = dict(zip(head, row, strict=True))
+    assert (cells["span F1"], cells["always nothing"]) == (f"{found['span_f1']:.1f}", f"{found['always_nothing']:.1f}")
+    assert (cells["learning_rate"], cells["epochs"], cells["questions"]) == ("0.0006", "3", f"{found['n']:,}")
+    assert sorted(run.path.rglob("*")) == before
+
+
+def test_what_cannot_be_scored_is_said(trained, tmp_path, python):
+    with pytest.raises(RunError, match="no threshold_articles"):
+        heldout.held_out(trained("distilbert"))
+    done = command(python, tmp_path / "none")
+    assert done.returncode == 1 and "none" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_rows_that_the_run_did_not_have_are_refused(run):
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    manifest["data"]["squad/train"]["fingerprint"] = "0" * 64
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="not those that .* had"):
+        heldout.held_out(run)
+
+
+def command(python: list[str], path: Path) -> subprocess.CompletedProcess:
+    """It sums with as many threads as this process, so that it finds the same bits."""
+    settled = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+    return subprocess.run([*python, "-m", "mtdnn_kit.studies.heldout", str(path)], capture_output=True, text=True, cwd=ROOT, env=settled)

@@ -1,0 +1,44 @@
+"""A study on a real Ray of this machine: two workers, one killed in the middle of its run."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from test_running import COMMAND, HANGS, TWO, alive, until, write_study
+from test_training import assert_same
+
+from mtdnn_kit import Run, train
+from mtdnn_kit.studies.study import read_study
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.usefixtures("warm_kernels")
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def worker_of(run: Path) -> int:
+    """The process that executes a run, as its lock says."""
+    return int((run / ".papermill").read_text().split()[1])
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks at processes through /proc")
+def test_a_dead_workers_run_is_tried_again_from_its_checkpoint(tmp_path, tiny):
+    """Both runs at the same time; SIGKILL to a Ray worker whose run has a checkpoint. In the end all is as without Ray."""
+    file = write_study(tmp_path / "study", tiny, {name: {**changes, "max_steps": 30} for name, changes in TWO.items()})
+    folder, other = tmp_path / "runs", train(read_study(file).configs(tmp_path / "other")["QA"])
+    command = [*COMMAND, str(file), "--folder", str(folder), "--engine", "ray", "--cores", "1", "--no-page"]
+    study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until(lambda: list((folder / "qa" / "checkpoints").glob("step-*[0-9]")), study=study)
+    victim = worker_of(folder / "qa")
+    assert "ray::" in Path(f"/proc/{parent(victim)}/cmdline").read_text()
+    os.kill(parent(victim), signal.SIGKILL)
+    said = study.communicate(timeout=HANGS)[0]
+    assert study.returncode == 0, said[-3000:]
+    assert not alive(victim) and worker_of(folder / "qa") != victim, "another process ended the run"
+    assert_same(other, Run(folder / "qa"), ["squad"])
+    assert Run(folder / "qa-sc").finished

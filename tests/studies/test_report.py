@@ -1,0 +1,280 @@
+"""What is kept of a study, and its report: the same scores as the runs have, by the second scorer too; no text; damage is named."""
+
+import csv
+import gzip
+import json
+import shutil
+import statistics
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import ROOT
+from scorer import score
+from test_differences import QUESTIONS
+
+from mtdnn_kit.compare import differences, pairing, paper, seeds, significance, study_tables
+from mtdnn_kit.data.rows import QARow
+from mtdnn_kit.errors import CompareError
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.studies import keep, report
+from mtdnn_kit.tasks import thresholds
+from mtdnn_kit.views import study_plots
+from mtdnn_kit.views.tables import markdown
+
+SAMPLE = ROOT / "results" / "sample"
+RUNS = {"A seed 0": "qa", "A seed 1": "qa-mcc", "B seed 0": "qa-sc", "B seed 1": "qa-mcc-sc"}
+STUDY = """# Is B better than A?
+base: parameters/demo.yaml
+variants: {A: {tasks: [squad], qa_weight: 1.0}, B: {}}
+seeds: [0, 1]
+scores: [span F1, no-answer AP]
+paper: table 2
+"""
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Run]:
+    return {name: Run(SAMPLE / folder) for name, folder in RUNS.items()}
+
+
+@pytest.fixture(scope="module")
+def questions(runs):
+    return pairing.pair(runs)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, runs, questions) -> Path:
+    folder = tmp_path_factory.mktemp("kept")
+    (folder / "study.yaml").write_text(STUDY)
+    keep.keep_study(folder / "study.yaml", runs, questions, folder / "study", ["A seed 0"])
+    return folder / "study"
+
+
+@pytest.fixture
+def copy(kept, tmp_path) -> Path:
+    return Path(shutil.copytree(kept, tmp_path / "copy"))
+
+
+def test_every_score_of_every_run_is_the_runs_own(kept, runs, questions):
+    found, again = keep.open_study(kept)
+    assert list(found) == list(runs) and [q.row for q in again] == [q.row for q in questions]
+    for name in runs:
+        for wanted in differences.SCORES:
+            assert differences.value(again, name, wanted) == differences.value(questions, name, wanted) is not None
+        replies = [(q.replies[name], p.replies[name]) for q, p in zip(questions, again, strict=True)]
+        assert all((a.start, a.end, a.text, a.diff, a.em, a.f1) == (b.start, b.end, b.text, b.diff, b.em, b.f1) for a, b in replies)
+
+
+def test_the_second_scorer_finds_the_same_from_the_files_alone(kept, runs):
+    text = (ROOT / "mtdnn_kit/data/sample/squad/validation.jsonl").read_text(encoding="utf-8")
+    rows = {row["id"]: row for row in map(json.loads, text.splitlines())}
+    with gzip.open(kept / "spans.csv.gz", "rt", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    for name, path in json.loads((kept / "runs.json").read_text()).items():
+        metrics = json.loads((kept / path / "metrics.json").read_text())["squad"]
+        said = {}
+        for line in lines:
+            start, end, diff = (line[f"{name}: {what}"] for what in ("start", "end", "null − best"))
+            given = start and float(diff) <= metrics["threshold"]
+            said[line["id"]] = rows[line["id"]]["context"][int(start) : int(end)] if given else ""
+        again = score([rows[key] for key in said], said)
+        assert (again["em"], again["f1"], again["n"]) == (pytest.approx(metrics["em"]), pytest.approx(metrics["f1"]), metrics["n"])
+
+
+def test_no_text_and_no_path_is_kept(kept, questions):
+    files = [file for file in kept.rglob("*") if file.is_file()]
+    words = {q.row.question for q in questions} | {reply.text for q in questions for reply in q.replies.values() if len(reply.text) > 12}
+    for file in files:
+        text = (gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()).decode()
+        assert not [word for word in words if word in text] and str(ROOT) not in text
+    assert {file.name for file in files} == {
+        *("study.yaml", "runs.json", "spans.csv.gz", "config.yaml", "manifest.json", "metrics.json", "log.jsonl", "squad_nbest.jsonl.gz")
+    }
+    assert [len(entry["nbest"]) <= keep.ENTRIES for entry in Run(kept / "runs" / "a-seed-0").nbest()].count(False) == 0
+
+
+def test_a_run_that_is_kept_whole_opens_beside_others(kept):
+    pair = pairing.pair({"kept": Run(kept / "runs" / "a-seed-0"), "theirs": Run(SAMPLE / "qa")}, data="sample")
+    assert all((q.replies["kept"].text, q.replies["kept"].diff) == (q.replies["theirs"].text, q.replies["theirs"].diff) for q in pair)
+
+
+def test_the_report_holds_the_tables_and_no_text(kept, questions):
+    settings = {"A": {0: "A seed 0", 1: "A seed 1"}, "B": {0: "B seed 0", 1: "B seed 1"}}
+    sections = {part.split("\n")[0].removeprefix("## "): part for part in report.report(kept, None)}
+    judged = differences.primary_table(questions, settings, ["span F1", "no-answer AP"])
+    assert [row["score"] for row in judged] == ["span F1", "no-answer AP"]
+    for row in judged:
+        found = differences.setting_difference(questions, settings["A"], settings["B"], row["score"])
+        assert (row["Δ"], row["Δ low"], row["p"]) == (found.difference, found.low, found.p)
+        assert f"{row['Δ']:+.1f} [{row['Δ low']:+.1f}, {row['Δ high']:+.1f}]" in sections["Judged by span F1 and no-answer AP"]
+    assert [row["p (Holm)"] for row in judged] == significance.holm([row["p"] for row in judged])
+    mnli = (Run(SAMPLE / "qa-sc").metrics["mnli"]["accuracy"] + Run(SAMPLE / "qa-mcc-sc").metrics["mnli"]["accuracy"]) / 2
+    assert next(line for line in sections["The other tasks"].split("\n") if line.startswith("| B")).endswith(f" {mnli:.1f} |")
+    assert "Spread over seeds (standard deviation)" in sections
+    alone = differences.primary_table(questions, {"A": {0: "A seed 0"}, "B": {0: "B seed 0"}}, ["F1", "span F1", "no-answer AP"])
+    assert sections["The first seed alone, as if there were no other"].endswith("\n\n" + markdown(alone))
+    text = "\n".join(sections.values())
+    assert not [q.row.question for q in questions if q.row.question in text]
+
+
+def test_kinds_of_spans_add_up_and_wrong_bounds_are_three_of_them(kept, questions):
+    settings = {"A": {0: "A seed 0"}}
+    (row,) = study_tables.bounds_table(questions, settings)
+    assert sum(row[kind] for kind in study_tables.SPAN_KINDS) == pytest.approx(100)
+    assert differences.value(questions, "A seed 0", "wrong bounds") == pytest.approx(sum(row[kind] for kind in differences.BOUNDS))
+
+
+def test_thresholds_tell_how_often_nothing_was_answered_and_what_the_best_would_give(runs, questions):
+    settings = {"A": {0: "A seed 0", 1: "A seed 1"}}
+    (row,) = study_tables.threshold_table(runs, questions, settings)
+    own = [runs[name] for name in settings["A"].values()]
+    nothing = [entry["null"] - entry["nbest"][0][2] > run.metrics["squad"]["threshold"] for run in own for entry in run.nbest()]
+    assert row["nothing answered"] == pytest.approx(100 * sum(nothing) / len(nothing)) and len(nothing) == 2 * 132
+    kept = {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0", "best F1 here": "best_f1"}
+    for name, key in kept.items():
+        assert row[name] == pytest.approx(sum(run.metrics["squad"][key] for run in own) / 2)
+    best = [thresholds.best_threshold(*columns(questions, name))[1] for name in settings["A"].values()]
+    assert row["best F1 here"] == pytest.approx(sum(best) / 2)
+
+
+def columns(questions, name: str) -> tuple[list, list, list]:
+    """F1 of a run's best spans and of nothing, and null − best, question by question."""
+    replies = [q.replies[name] for q in questions]
+    return [r.span_f1 for r in replies], [float(not q.row.answers) for q in questions], [r.diff for r in replies]
+
+
+def test_a_score_that_a_study_is_judged_by_is_tested_once_where_each_setting_has_its_first_seed(tmp_path, runs, questions):
+    """F1 is always among these tests, and is what a study is judged by where it says nothing: not two tests of one difference."""
+    (tmp_path / "study.yaml").write_text(STUDY.replace("scores: [span F1, no-answer AP]\n", ""))
+    keep.keep_study(tmp_path / "study.yaml", runs, questions, tmp_path / "kept")
+    sections = {part.split("\n")[0].removeprefix("## "): part for part in report.report(tmp_path / "kept", None)}
+    alone = differences.primary_table(questions, {"A": {0: "A seed 0"}, "B": {0: "B seed 0"}}, ["F1"])
+    assert len(alone) == 1 and alone[0]["p (Holm)"] == alone[0]["p"]
+    assert sections["The first seed alone, as if there were no other"].endswith("\n\n" + markdown(alone))
+
+
+def test_other_tasks_scores_are_means_over_all_seeds():
+    mnli, swag = {"accuracy": 50.0}, {"accuracy": 30.0}
+    metrics = {"a": {"mnli": mnli}, "b": {"mnli": {"accuracy": 62.0}}, "c": {"mnli": {"accuracy": 71.0}, "swag": swag}, "d": {}}
+    runs = {name: SimpleNamespace(metrics=one) for name, one in metrics.items()}
+    rows = study_tables.auxiliary_table(runs, {"A": {0: "a", 1: "b", 2: "c"}, "B": {0: "b", 1: "c"}, "C": {0: "d"}})
+    assert [row["mnli accuracy"] for row in rows] == [61.0, 66.5, None]
+    assert [row["swag accuracy"] for row in rows] == [30.0, 30.0, None] and {row["cola matthews"] for row in rows} == {None}
+
+
+def test_the_spread_is_the_standard_deviation_of_seeds_drawn_from_more():
+    settings = {"A": {0: "A", 1: "C", 2: "E"}, "B": {0: "B", 1: "D"}, "one": {0: "F"}}
+    rows = study_tables.spread_table(QUESTIONS, settings)
+    assert [(row["setting"], row["seeds"]) for row in rows] == [("A", 3), ("B", 2)]
+    for row in rows:
+        for wanted in ("EM", "F1", "span F1", "no-answer AP"):
+            values = [differences.value(QUESTIONS, run, wanted) for run in settings[row["setting"]].values()]
+            assert row[f"{wanted} (sd)"] == pytest.approx(statistics.stdev(values)) and statistics.stdev(values) > 0
+
+
+def test_seeds_needed_are_those_for_the_papers_gain_in_that_score():
+    settings = {"QA": {0: "A", 1: "C", 2: "E"}, "QA+SC": {0: "B", 1: "D", 2: "F"}, "mine": {0: "B", 1: "A"}}
+    table, wanted = {"QA": (70.0, 80.0), "QA+SC": (100.0, 60.0)}, []
+    for name, gain in (("EM", 30.0), ("F1", -20.0)):
+        n = seeds.needed(differences.setting_difference(QUESTIONS, settings["QA"], settings["QA+SC"], name), abs(gain)).seeds
+        wanted.append(f"QA+SC, {name} {gain:+.2f}: {n:,}")
+    assert study_tables.paper_needs(QUESTIONS, settings, table) == wanted
+
+
+def test_the_papers_examples_are_counted_over_all_seeds_of_each_setting():
+    example = paper.EXAMPLES[0]
+    context = f"By then {example.gold} had the ruined city and Roussel."
+    start = context.index(example.gold)
+    row = QARow("x", example.title, context, " ".join(example.words) + "?", ((start, example.gold),))
+    right = pairing.reply(row, [(start, start + len(example.gold), 0.9)], -1.0, 0.0, 0.1)
+    silent, wrong = pairing.reply(row, [(0, 2, 0.2)], 1.0, 0.0, 0.8), pairing.reply(row, [(0, 2, 0.9)], -1.0, 0.0, 0.1)
+    asked = [pairing.Question(row, {"a0": right, "a1": silent, "a2": right, "b0": wrong, "b1": wrong})]
+    one, two = study_tables.example_table(asked, {"A": {0: "a0", 1: "a1", 2: "a2"}, "B": {0: "b0", 1: "b1"}})
+    assert (one["example"], one["setting"], one["answers"], one["best span F1"]) == (example.gold, "A", "2 × right, 1 × nothing", 100)
+    assert (two["setting"], two["answers"], two["best span F1"], two["the paper"]) == ("B", "2 × elsewhere", 0, example.says)
+
+
+def test_slices_of_settings_are_those_of_runs_where_each_has_one_seed(questions):
+    one = {(row["facet"], row["slice"]): row for row in differences.slice_table(questions, "A seed 0", "B seed 0", "span F1")}
+    rows = differences.setting_slices(questions, {0: "A seed 0"}, {0: "B seed 0"}, "span F1")
+    assert {(row["facet"], row["slice"]) for row in rows} == set(one) - {("answerable", "answerable")}  # all that have one
+    for row in rows:
+        wanted = one[row["facet"], row["slice"]]
+        assert (row["difference"], row["p"], row["questions"]) == (pytest.approx(wanted["difference"]), wanted["p"], wanted["questions"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "spans.csv.gz").write_bytes(b"no gzip"), "no study is kept there"),
+        (lambda folder: (folder / "runs.json").write_text("[]"), "no study is kept there"),
+        (lambda folder: (folder / "runs.json").write_text('{"A seed 0": "runs/a-seed-0"}'), "columns are not those of the runs"),
+        (lambda folder: (folder / "runs.json").write_text(turned(folder)), "columns are not those of the runs"),
+        (lambda folder: rewrite(folder, lambda lines: lines[:-1]), "131 questions where metrics.json says .132"),
+        (lambda folder: rewrite(folder, lambda lines: [*lines, lines[-1]]), "133 questions where"),
+        (
+            lambda folder: rewrite(folder, lambda lines: [lines[0], "none" + lines[1][lines[1].index(",") :], *lines[2:]]),
+            "'none' is none of",
+        ),
+        (lambda folder: rewrite(folder, lambda lines: [lines[0], lines[1].replace(",", ",99999", 2), *lines[2:]]), "outside its passage"),
+    ],
+)
+def test_damage_is_named(copy, damage, said):
+    damage(copy)
+    with pytest.raises(CompareError, match=said):
+        keep.open_study(copy)
+
+
+def turned(folder: Path) -> str:
+    """runs.json with its runs in another order: each would be given the next one's spans."""
+    return json.dumps(dict(reversed(json.loads((folder / "runs.json").read_text()).items())))
+
+
+def rewrite(folder: Path, change) -> None:
+    lines = gzip.decompress((folder / "spans.csv.gz").read_bytes()).decode().splitlines()
+    (folder / "spans.csv.gz").write_bytes(gzip.compress("".join(f"{line}\n" for line in change(lines)).encode()))
+
+
+def test_a_run_that_is_none_is_named_before_anything_is_written(tmp_path, runs, questions):
+    with pytest.raises(CompareError, match="whole: there is no run 'C'"):
+        keep.keep_study(tmp_path / "study.yaml", runs, questions, tmp_path / "into", ["C"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_seeds_of_a_setting_are_compared_as_any_two_models(questions):
+    (row,) = study_tables.seed_table(questions, {"A": {0: "A seed 0", 1: "A seed 1"}, "B": {3: "B seed 0"}})
+    for wanted in ("EM", "F1", "span F1", "no-answer AP"):
+        found = differences.difference(questions, "A seed 0", "A seed 1", wanted)
+        assert (row[f"Δ {wanted}"], row[f"Δ {wanted} low"], row[f"{wanted} p"]) == (found.difference, found.low, found.p)
+    assert (row["setting"], row["seeds"]) == ("A", "1 − 0")
+
+
+def test_what_is_written_is_what_is_printed_and_figures_have_the_settings(copy, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        report, "settings_figure", lambda rows, score: shown.append((rows, score)) or study_plots.settings_figure(rows, score)
+    )
+    report.write(copy, None)
+    assert (copy / "tables.md").read_text(encoding="utf-8") == "\n".join(report.report(copy, None))
+    assert {"tables.md", "table.csv", "scores.csv", "span-f1.png", "no-answer-ap.png", "paper.png"} <= {
+        file.name for file in copy.iterdir()
+    }
+    assert [(score, [row["setting"] for row in rows]) for rows, score in shown] == [
+        ("span F1", ["A", "B"]),
+        ("no-answer AP", ["A", "B"]),
+    ]
+    with open(copy / "scores.csv", newline="") as file:
+        kept = {(row["run"], row["task"], row["score"]): float(row["value"]) for row in csv.DictReader(file)}
+    assert kept["B seed 1", "squad", "f1"] == pytest.approx(Run(SAMPLE / "qa-mcc-sc").metrics["squad"]["f1"])
+
+
+def test_the_commands(kept, tmp_path, python):
+    def command(*words: str):
+        return subprocess.run([*python, "-m", "mtdnn_kit.studies.report", *words], capture_output=True, text=True, cwd=ROOT)
+
+    done = command("tables", str(kept), "--data", "sample")
+    assert done.returncode == 0 and done.stdout == "\n".join(report.report(kept, "sample")) + "\n"
+    failed = command("keep", "parameters/ablations/demo.yaml", str(tmp_path), str(tmp_path / "into"))
+    assert failed.returncode == 1 and "name at least one run folder" in failed.stderr and "Traceback" not in failed.stderr

@@ -1,0 +1,250 @@
+"""The report of the studies: its tables again from the kept files and the rows, by a second reckoning and by what the commands print."""
+
+import json
+import re
+
+import pytest
+from conftest import ROOT
+from recomputed import BOUNDS, DIFF, Kept, holm, kept_study, lines_of, power, rows, sign_flips, worth
+from scorer import score
+from sklearn.metrics import average_precision_score
+
+from mtdnn_kit.compare import differences, pairing, paper
+from mtdnn_kit.studies import report
+
+RESULTS = ROOT / "results"
+README = (RESULTS / "README.md").read_text(encoding="utf-8")
+MIXTURES = RESULTS / "minilm-mixtures"
+STUDIES = ("minilm-mixtures", "minilm-mixtures-1-epoch", "minilm-leave-one-out")
+MAIN_ALONE = [pytest.param(name, marks=() if name == MIXTURES.name else pytest.mark.soak) for name in STUDIES]  # kept files do not change
+SEARCHES = {"minilm-search": "H200", "minilm-search-cpu": "Xeon"}  # the machine of each, as the table names it
+
+
+def sections(text: str) -> dict[str, list[dict]]:
+    """The tables of a text in Markdown by the heading before them, each a list of rows {column: cell}."""
+    found, title = {}, ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            title = line.lstrip("# ")
+        elif line.startswith("|"):
+            found.setdefault(title, []).append([re.sub(r"\\(.)", r"\1", cell.strip()) for cell in line.strip("|").split("|")])
+    return {title: [dict(zip(cells[0], row, strict=True)) for row in cells[2:]] for title, cells in found.items()}
+
+
+def numbers(cell: str) -> list[float]:
+    """The numbers of a cell: a value, or a value with the ends of its interval."""
+    return [float(x.replace(",", "")) for x in re.findall(r"[+-]?[0-9][0-9,]*(?:\.[0-9]+)?", cell)]
+
+
+def near(cell: str, *values: float, off: float = 0.0501) -> None:
+    """A cell shows these values: to its one decimal, or within `off`."""
+    assert numbers(cell) == [pytest.approx(x, abs=off) for x in values], (cell, values)
+
+
+def near_p(cell: str, p: float) -> None:
+    """A cell shows this p to its two digits; "< 0.0001" what is less."""
+    if cell.startswith("<"):
+        assert p < 1e-4
+    else:
+        assert float(cell) == pytest.approx(p, rel=0.06), (cell, p)
+
+
+@pytest.fixture(scope="module", params=MAIN_ALONE)
+def study(request, real_data) -> tuple[Kept, dict[str, list[dict]]]:
+    """A kept study by the second reckoning, and its tables as they were printed."""
+    folder = RESULTS / request.param
+    kept = kept_study(folder, real_data / "squad/validation.jsonl.gz")
+    assert len(next(iter(kept.runs.values())).asked) == 6078
+    return kept, sections((folder / "tables.md").read_text(encoding="utf-8"))
+
+
+def test_every_runs_scores_are_those_of_its_kept_answers(study):
+    kept, _ = study
+    for name, run in kept.runs.items():
+        said = {"em": "EM", "f1": "F1", "span_f1": "span F1", "no_answer_ap": "no-answer AP", "has_answer_f1": "has-answer F1"}
+        said["no_answer_accuracy"] = "no-answer accuracy"
+        own = kept.metrics[name]["squad"]
+        assert {key: own[key] for key in said} == {key: pytest.approx(run.score(named)) for key, named in said.items()}, name
+        assert own["f1_at_0"] == pytest.approx(run.f1_at(0.0)) and own["best_f1"] == pytest.approx(run.best_f1), name
+
+
+def test_the_table_of_scores(study):
+    kept, tables = study
+    trained = {row["run"]: row for row in tables["Scores"] if row["seeds"]}
+    assert list(trained) == list(kept.settings)
+    first = next(iter(trained))
+    for name, row in trained.items():
+        assert row["seeds"] == str(len(kept.settings[name]))
+        for key in ("span F1", "no-answer AP"):
+            near(row[key], kept.mean(name, key))
+        assert [numbers(row[key])[0] for key in ("EM", "F1")] == [pytest.approx(kept.mean(name, key), abs=0.0501) for key in ("EM", "F1")]
+        if name != first and min(len(kept.settings[first]), len(kept.settings[name])) > 1:
+            gap, low, high, p, _ = kept.difference(first, name, "F1")
+            near(row["ΔF1"], gap, low, high)
+            near_p(row["p"], p)
+    nothing = next(row for row in tables["Scores"] if row["run"] == "always nothing")
+    some = next(iter(kept.runs.values()))
+    near(nothing["F1"], 100 * (~some.able).mean())
+
+
+@pytest.mark.parametrize("title", ["Judged by span F1 and no-answer AP", "Wrong bounds"])
+def test_the_tables_of_differences(study, title):
+    kept, tables = study
+    first, tested = next(iter(kept.settings)), []
+    for row in tables[title]:
+        near(row[first], kept.mean(first, row["score"]))
+        near(row["with it"], kept.mean(row["setting"], row["score"]))
+        if min(len(kept.settings[first]), len(kept.settings[row["setting"]])) < 2:
+            assert row["Δ"] == row["p"] == "", "one seed of a setting is no claim"
+            continue
+        gap, low, high, p, _ = kept.difference(first, row["setting"], row["score"])
+        near(row["Δ"], gap, low, high)
+        near_p(row["p"], p)
+        tested.append((row, p))
+    for (row, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
+        near_p(row["p (Holm)"], p)
+
+
+def test_the_tables_of_thresholds_bounds_and_other_tasks(study):
+    kept, tables = study
+    for row in tables["Thresholds, %"]:
+        own = kept.of(row["setting"])
+        near(row["nothing answered"], 100 * sum((~run.given).mean() for run in own) / len(own))
+        near(row["has-answer F1"], kept.mean(row["setting"], "has-answer F1"))
+        near(row["no-answer accuracy"], kept.mean(row["setting"], "no-answer accuracy"))
+        near(row["F1 at 0"], sum(run.f1_at(0.0) for run in own) / len(own))
+        near(row["best F1 here"], sum(run.best_f1 for run in own) / len(own))
+    for row in tables["Bounds of best spans, % of answerable questions"]:
+        own = kept.of(row["setting"])
+        for kind in ("right", *BOUNDS, "elsewhere"):
+            counts = [sum(k == kind for k, able in zip(run.kinds, run.able, strict=True) if able) / run.able.sum() for run in own]
+            near(row[kind], 100 * sum(counts) / len(own))
+    for row in tables["The other tasks"]:
+        for cell, value in list(row.items())[1:]:
+            task, name = cell.split()
+            found = [m[task][name] for m in map(kept.metrics.get, kept.settings[row["setting"]].values()) if task in m]
+            assert bool(value) == bool(found)
+            if found:
+                near(value, sum(found) / len(found))
+
+
+def test_the_tables_of_single_seeds(study):
+    """Their p by other random flips than the kit's; their intervals by linearised standard errors instead of resamples."""
+    kept, tables = study
+    pairs = [(row, *list(kept.settings[row["setting"]].values())[:2], "") for row in tables.get("Two seeds of the same setting", [])]
+    first = next(iter(kept.settings))
+    for row in tables.get("The first seed alone, as if there were no other", []):
+        a, b = (kept.settings[name][min(kept.settings[name])] for name in (first, row["setting"]))
+        pairs.append((row, a, b, row["score"]))
+    assert pairs
+    for row, a, b, only in pairs:
+        one, two = kept.runs[a], kept.runs[b]
+        for name in [only] if only else ("EM", "F1", "span F1", "no-answer AP"):
+            cell, p = (row["Δ"], row["p"]) if only else (row[f"Δ {name}"], row[f"{name} p"])
+            parts, gap = two.contributions(name) - one.contributions(name), two.score(name) - one.score(name)
+            far = 1.97 * parts.std(ddof=1) / len(parts) ** 0.5
+            assert numbers(cell)[0] == pytest.approx(gap, abs=0.0501)
+            near(cell, gap, gap - far, gap + far, off=0.35)
+            draws = 200 if name == "no-answer AP" else 20_000
+            again, said = sign_flips(one, two, name, draws), 0.0 if p.startswith("<") else float(p)
+            assert abs(again - said) < 5 * (max(again, 1 / draws) / draws) ** 0.5 + 0.002, (a, b, name, p, again)
+
+
+def test_the_paper_would_have_needed_as_many_seeds(real_data):
+    kept = kept_study(MIXTURES, real_data / "squad/validation.jsonl.gz")
+    lines = [line for line in README.splitlines() if re.match(r"- QA\S+, (EM|F1) \+", line)]
+    assert len(lines) >= 6
+    for line in lines:
+        setting, name, gain, count = re.fullmatch(r"- (\S+), (EM|F1) \+([0-9.]+): ([0-9,]+)", line).groups()
+        place = ("EM", "F1").index(name)
+        table = paper.TABLES["table 2"]
+        true = table[setting][place] - table["QA"][place]
+        assert f"{true:.2f}" == gain
+        parts, n = kept.difference("QA", setting, name)[4], int(count.replace(",", ""))
+        assert power(parts, true, n) >= 0.8 > power(parts, true, n - 1), line
+
+
+def test_every_table_of_the_report_is_a_printed_one():
+    said, shared = sections(README), 0
+    printed = {name: sections((RESULTS / name / "tables.md").read_text(encoding="utf-8")) for name in STUDIES}
+    left_out = {"Leave one out": [row for table in printed["minilm-leave-one-out"].values() for row in table]}
+    for title, table in said.items():
+        if known := left_out.get(title) or printed["minilm-mixtures"].get(title):
+            shared += 1
+            assert all(row in known for row in table), title
+    assert shared >= 5
+    lists = [line for line in README.splitlines() if line.startswith("- ")]
+    assert lists and set(lists) <= set((MIXTURES / "tables.md").read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_command_prints_what_is_kept(real_data, name):
+    """Resamples take from half a minute to three; `make test` reckons what was printed a second time instead."""
+    folder = RESULTS / name
+    assert "\n".join(report.report(folder, str(real_data))) == (folder / "tables.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "machine"), SEARCHES.items())
+def test_the_search_is_decided_by_its_kept_answers(real_data, name, machine):
+    records, lines = rows(real_data / "squad/train.jsonl.gz"), lines_of(RESULTS / name / "held-out.csv.gz")
+    table = [row for row in sections(README)["The search"] if row["machine"] == machine]
+    assert [row["run"] for row in table] == list(dict.fromkeys(line["run"] for line in lines))
+    held_out = {key for key, row in records.items() if row["title"] in ("Rhine", "Geology", "Oxygen", "Private_school")}
+    for row in table:
+        own = [line for line in lines if line["run"] == row["run"]]
+        assert {line["id"] for line in own} == held_out and len(own) == 1514
+        best = {line["id"]: records[line["id"]]["context"][int(line["start"] or 0) : int(line["end"] or 0)] for line in own}
+        spans = score([records[key] for key in best if records[key]["answers"]["text"]], best)
+        empty = [not records[line["id"]]["answers"]["text"] for line in own]
+        precision = 100 * average_precision_score(empty, [float(line[DIFF]) for line in own])
+        assert (row["span EM"], row["span F1"]) == (f"{spans['em']:.1f}", f"{spans['f1']:.1f}")
+        assert row["no-answer AP"] == f"{precision:.1f}" and row["F1"] == f"{best_f1(records, own, best):.1f}"
+
+
+def best_f1(records: dict[str, dict], lines: list[dict], best: dict[str, str]) -> float:
+    """The largest F1 that any threshold gives: questions answered one after the other, those of the least null − best first."""
+    nothing = {line["id"]: worth("", records[line["id"]]["answers"]["text"])[1] for line in lines}
+    f1 = most = sum(nothing.values())
+    ordered = sorted((float(line[DIFF]), line["id"]) for line in lines)
+    for place, (diff, key) in enumerate(ordered):
+        f1 += worth(best[key], records[key]["answers"]["text"])[1] - nothing[key]
+        if place + 1 == len(ordered) or ordered[place + 1][0] > diff:
+            most = max(most, f1)
+    return 100 * most / len(lines)
+
+
+def test_four_mixtures_open_beside_each_other_on_real_answers(real_data):
+    folders = [MIXTURES / "runs" / f"{name}-seed-0" for name in ("qa", "qa-mcc", "qa-sc", "qa-mcc-sc")]
+    runs = pairing.named([str(folder) for folder in folders])
+    questions = pairing.pair(runs, str(real_data))
+    assert len(questions) == 6078 and sum(file.stat().st_size for file in RESULTS.rglob("minilm*/**/squad_nbest.jsonl.gz")) < 2_000_000
+    for name, run in runs.items():
+        assert differences.value(questions, name, "F1") == pytest.approx(run.metrics["squad"]["f1"])
+        assert differences.value(questions, name, "span F1") == pytest.approx(run.metrics["squad"]["span_f1"])
+
+
+def test_the_papers_examples_are_answered_as_the_table_says(real_data):
+    kept = kept_study(MIXTURES, real_data / "squad/validation.jsonl.gz")
+    asked = next(iter(kept.runs.values())).asked
+    for row in sections((MIXTURES / "tables.md").read_text(encoding="utf-8"))["The paper's examples"]:
+        example = next(e for e in paper.EXAMPLES if e.gold == row["example"])
+        found = [i for i, r in enumerate(asked) if r["title"] == example.title and all(words in r["question"] for words in example.words)]
+        counts: dict[str, int] = {}
+        for run in kept.of(row["setting"]):
+            said = run.kinds[found[0]] if run.given[found[0]] else "nothing"
+            counts[said] = counts.get(said, 0) + 1
+        assert (
+            len(found) == 1
+            and row["answers"]
+            and dict(sorted(counts.items()))
+            == dict(sorted((kind, int(n)) for n, kind in (part.split(" × ") for part in row["answers"].split(", "))))
+        )
+        near(row["best span F1"], kept.of(row["setting"])[0].span_f1[found[0]])
+
+
+def test_kept_runs_name_no_machines_folder():
+    for file in RESULTS.rglob("config.yaml"):
+        assert "/tmp" not in file.read_text() and "/work" not in file.read_text(), file
+    for file in RESULTS.rglob("runs.json"):
+        assert all((file.parent / place / "metrics.json").is_file() for place in json.loads(file.read_text()).values())

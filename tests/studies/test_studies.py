@@ -1,0 +1,194 @@
+"""Study files: expanded into named runs, or refused by key before anything runs; and those that ship."""
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, study_text
+
+from mtdnn_kit import ConfigError
+from mtdnn_kit.__main__ import main
+from mtdnn_kit.compare import differences
+from mtdnn_kit.compare.paper import TABLES
+from mtdnn_kit.errors import StudyError
+from mtdnn_kit.studies import page, running
+from mtdnn_kit.studies.study import project_notebook, read_study
+from mtdnn_kit.studies.variants import SCORES, slug
+
+ABLATIONS = sorted((ROOT / "parameters" / "ablations").glob("*.yaml"))
+
+
+@pytest.fixture
+def read(tmp_path):
+    """read(**content): the study of a file with this content; its base file leaves everything to the defaults."""
+
+    def reading(text: str | None = None, **content):
+        (tmp_path / "base.yaml").write_text("data: sample\n")
+        (tmp_path / "mine.yaml").write_text(text or study_text({"base": str(tmp_path / "base.yaml"), **content}))
+        return read_study(tmp_path / "mine.yaml")
+
+    return reading
+
+
+def test_a_study_file_becomes_named_runs_with_full_parameters(read, tmp_path):
+    alone = {"tasks": ["squad"], "qa_weight": 1.0}
+    study = read(variants={"QA": alone, "QA+SC": {"tasks": ["squad", "cola"], "seed": 5}}, fixed={"seed": 3, "epochs": 1.5})
+    assert (study.name, study.question) == ("mine", "Is a test a study?")
+    made = study.configs(tmp_path / "runs", {"head_dropout": 0.2})
+    assert {name: (c.tasks, c.seed, c.epochs, c.head_dropout) for name, c in made.items()} == {
+        "QA": (["squad"], 3, 1.5, 0.2),
+        "QA+SC": (["squad", "cola"], 5, 1.5, 0.2),
+    }
+    assert [Path(c.run_dir).name for c in made.values()] == ["qa", "qa-sc"]
+    assert (study.baseline, study.others) == ("QA", ["QA+SC"]), "the first one with all others, if nothing is said"
+
+
+def test_lists_are_crossed_with_each_other_with_the_variants_and_with_the_seeds(read, tmp_path):
+    study = read(vary={"qa_weight": [0.5, 0.8], "sharing": ["group", "dataset"]})
+    assert list(study.runs) == [
+        "qa_weight=0.5 sharing=group", "qa_weight=0.5 sharing=dataset", "qa_weight=0.8 sharing=group", "qa_weight=0.8 sharing=dataset",
+    ]  # fmt: skip
+    assert [(c.qa_weight, c.sharing) for c in study.configs(tmp_path).values()] == [
+        (w, s) for w in (0.5, 0.8) for s in ("group", "dataset")
+    ]
+    both = read(variants={"few": {"epochs": 1}, "many": {"epochs": 2}}, vary={"learning_rate": [1e-4, 3e-4]}, seeds=[4, 7])
+    assert len(both.runs) == 8 and both.runs["many learning_rate=0.0003 seed 7"].variant == "many learning_rate=0.0003"
+    made = both.configs(tmp_path)["many learning_rate=0.0003 seed 7"]
+    assert (made.epochs, made.learning_rate, made.seed) == (2, 3e-4, 7)
+    assert Path(made.run_dir).name == "many-learning-rate-0.0003-seed-7"
+
+
+def test_variant_and_seed_of_each_run_can_be_asked(read):
+    study = read(variants={"a": {}, "b": {"epochs": 2}}, seeds=[0, 1, 2], compare={"baseline": "b", "others": ["a"]})
+    assert [(run.name, run.variant, run.seed) for run in study.runs.values()] == [
+        (f"{variant} seed {seed}", variant, seed) for variant in "ab" for seed in (0, 1, 2)
+    ]
+    assert (study.baseline, study.others) == ("b", ["a"])
+    assert [(r.variant, r.seed) for r in read(variants={"a": {"seed": 9}}).runs.values()] == [("a", None)], "that of its parameters"
+
+
+A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("variants: {a: {}}", "a study file has `base:`"),
+        ("base: x.yaml\nvariants: [a]", "a study file has `base:`"),
+        ("base: x.yaml\nfixed: {}", "a study file has `base:`"),
+        ("base: [", "not a YAML study file"),
+        ("- a", "a study file has `base:`"),
+        (A + "variant: 1", "variant: no such key. Did you mean variants?"),
+        ("base: x.yaml\nvariants: {}", "variants names no run"),
+        ("base: x.yaml\nvariants: {a: 3}", "variants: a is 3; it must map parameters"),
+        ("base: x.yaml\nvariants: {a: {}, a: {epochs: 2}}", "'a' is there twice"),
+        (A + "fixed: [1]", "fixed is [1]"),
+        ("base: x.yaml\nvariants: {0.5: {}}", 'write "0.8" in quotes'),
+        ("base: x.yaml\nvariants: {QA+SC: {}, qa-sc: {}}", "'QA+SC' and 'qa-sc' would share the folder qa-sc"),
+        (
+            "base: x.yaml\nvariants: {a seed 1: {}, a: {}}\nseeds: [1, '1']",
+            "seeds is [1, '1']; it must be a list of different whole numbers",
+        ),
+        (A + "paper: table 9", "the paper has table 1, table 2, table 3"),
+        (A + "seeds: 3", "seeds is 3; it must be a list"),
+        (A + "seeds: [1, 1]", "seeds is [1, 1]"),
+        (A + "seeds: [-1]", "seeds is [-1]"),
+        (A + "seeds: [1]\nfixed: {seed: 3}", "fixed: seed is set by the study itself (seeds)"),
+        ("base: x.yaml\nvariants: {a: {run_dir: x}}", "variants: a: run_dir is set by the study itself"),
+        ("base: x.yaml\nvary: {}", "vary lists no parameter"),
+        (A + "vary: [1]", "vary is [1]; it must map parameters to lists"),
+        (A + "vary: {qa_weight: 0.5}", "vary: qa_weight is 0.5; it must be a list of values"),
+        (A + "vary: {qa_weight: [0.5, 0.5]}", "vary: qa_weight lists a value twice"),
+        (A + "vary: {seed: [0, 1]}", "list seeds under `seeds:`"),
+        (A + "vary: {epochs: [1, 2]}", "vary: epochs is changed by the variant b as well"),
+        (A + "compare: c", "compare: there is no variant 'c'"),
+        (A + "compare: {baseline: a, others: [a]}", "compare: a would be compared with itself"),
+        (A + "compare: {base: a}", "compare is {'base': 'a'}; it must be a variant's name, or"),
+        (A + "compare: [a]", "compare is ['a']"),
+        (A + "scores: span F1", "scores is 'span F1'; it must be a list of different scores"),
+        (A + "scores: [F1, F1]", "scores is ['F1', 'F1']"),
+        (A + "scores: []", "scores is []"),
+        (A + "scores: [span_f1]", "scores: there is no score 'span_f1'. Did you mean span F1?"),
+        (A + "scores: [[F1]]", "scores: there is no score ['F1']"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused_by_key(read, content, message):
+    with pytest.raises(StudyError) as error:
+        read(content)
+    assert message in str(error.value) and "mine.yaml" in str(error.value)
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path):
+    with pytest.raises(StudyError, match="cannot be read .*looked for"):
+        read_study(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "message"),
+    [
+        ({"variants": {"good": {}, "bad": {"qa_wait": 0.5}}}, {}, "mine, run bad: qa_wait: no such parameter. Did you mean qa_weight"),
+        ({"vary": {"epochs": [1, "2"]}}, {}, "mine, run epochs=2: epochs: '2' is text; it must be a number"),
+        ({"variants": {"a": {}, "b": {"qa_weight": 0.8}}}, {}, "mine: runs a and b have the same parameters"),
+        ({"vary": {"qa_weight": [0.5, 0.6]}}, {"qa_weight": 0.7}, "runs qa_weight=0.5 and qa_weight=0.6 have the same parameters"),
+        ({"variants": {"a": {}}}, "seed", "changes: 'seed' must map parameters to values"),
+        ({"variants": {"a": {}}}, {"run_dir": "x"}, "changes: run_dir is set by the study mine itself"),
+        ({"variants": {"a": {}}, "seeds": [1]}, {"seed": 2}, "changes: seed is set by the study mine itself"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_run_and_key(read, tmp_path, content, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        read(**content).configs(tmp_path, changes)
+
+
+def test_scores_are_f1_or_what_the_file_says_and_each_is_one_of_differences(read):
+    assert read(variants={"a": {}}).scores == ("F1",)
+    assert read(variants={"a": {}}, scores=["span F1", "no-answer AP"]).scores == ("span F1", "no-answer AP")
+    assert tuple(differences.SCORES) == SCORES
+
+
+@pytest.mark.parametrize(("name", "folder"), [("QA+MCC+SC", "qa-mcc-sc"), ("0.8", "0.8"), ("../up", "up"), ("a b/c", "a-b-c")])
+def test_a_runs_name_never_leads_out_of_the_studys_folder(name, folder):
+    assert slug(name) == folder
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_a_study_that_ships_asks_one_question_and_expands(path):
+    study = read_study(path)
+    assert study.question.count("?") == 1 and len(study.question) > 80, "the question, and why it is asked"
+    configs = study.configs(Path("runs"))
+    assert len(configs) >= 2 and all(config.tasks[0] == "squad" for config in configs.values())
+
+
+@pytest.mark.parametrize("path", [path for path in ABLATIONS if read_study(path).paper], ids=lambda path: path.stem)
+def test_the_papers_tables_have_the_papers_settings(path):
+    study = read_study(path)
+    theirs = list(TABLES[study.paper])
+    assert list(study.variants)[: len(theirs)] == theirs  # controls may follow
+    for run, config in study.configs(Path("runs")).items():
+        name, kinds = study.runs[run].variant, {dataset.type for dataset in config.datasets.values()}
+        if name not in theirs:
+            continue
+        assert kinds == ({"qa"} if name in ("QA", "1.0") else {"qa", *name.lower().split("+")} if "QA" in name else {"qa", "mcc", "sc"})
+        assert config.qa_weight == (float(name) if study.paper == "table 1" else 1.0 if name == "QA" else 0.8)
+
+
+def test_settings_for_tables_have_the_baseline_first_and_a_run_a_seed(read):
+    variants = {"QA": {}, "A": {"qa_weight": 0.5}, "B": {"qa_weight": 0.6}}
+    study = read(variants=variants, seeds=[3, 5], compare={"baseline": "B", "others": ["A"]})
+    assert list(study.settings.items()) == [(name, {seed: f"{name} seed {seed}" for seed in (3, 5)}) for name in ("B", "A", "QA")]
+    assert list(read(variants=variants).settings.items()) == [("QA", {0: "QA"}), ("A", {0: "A"}), ("B", {0: "B"})]
+
+
+def test_where_there_are_no_notebooks_a_study_says_so_before_anything_runs(tmp_path, monkeypatch):
+    """As beside an installed package: runs and page need the clone's notebooks."""
+    monkeypatch.chdir(tmp_path)
+    for name in (running.NOTEBOOK, page.NOTEBOOK):
+        with pytest.raises(StudyError, match=rf"{name} is not in {tmp_path}: .* Run it in the project's folder"):
+            project_notebook(name)
+    (tmp_path / "base.yaml").write_text("max_steps: 2\n")
+    (tmp_path / "one.yaml").write_text("base: base.yaml\nvariants: {a: {}}\n")
+    with pytest.raises(StudyError, match=r"02_train\.ipynb is not in"):
+        running.run_study(read_study("one.yaml"))
+    monkeypatch.setattr("sys.argv", ["mtdnn_kit", "one.yaml", "--dry-run"])
+    with pytest.raises(SystemExit, match=r"02_train\.ipynb is not in"):
+        main()
+    assert not (tmp_path / "runs").exists()

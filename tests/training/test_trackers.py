@@ -1,0 +1,82 @@
+"""Experiment trackers: what TensorBoard has is what the run folder says (issue 9, "Trackers and logs")."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import changed
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mtdnn_kit import Run, train
+from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.training import trackers
+from mtdnn_kit.training.log import Recorder
+
+WATCHED = dict(tasks=["squad", "cola"], qa_weight=0.5, max_steps=6, log_every=2, eval_every=4, threshold_articles=["Cork"])
+
+
+class Stopped(BaseException):
+    """As a kill would, at a place that the test chooses."""
+
+
+def scalars(run: Run) -> dict[str, dict[int, float]]:
+    """{name: {step: value}} of the event files in a run folder."""
+    read = EventAccumulator(str(run.path / "trackers" / "mtdnn-kit")).Reload()
+    return {name: {event.step: event.value for event in read.Scalars(name)} for name in read.Tags()["scalars"]}
+
+
+def assert_told_all(run: Run) -> None:
+    """Losses, rates, norms and speeds of every step, the scorings between and the scores at the end, each as a 32-bit number."""
+    wanted: dict[str, dict[int, float]] = {}
+    for record in run.log():
+        for key, name in {"loss": f"loss/{record['task']}", **{name: name for name in trackers.FIGURES}}.items():
+            wanted.setdefault(name, {})[record["step"]] = record[key]
+    for record in run.scorings():
+        wanted |= {f"held_out/{record['task']}/{k}": {record["step"]: v} for k, v in record["scores"].items() if v is not None}
+    for task, scores in run.metrics.items():
+        wanted |= {f"{task}/{name}": {run.manifest["steps"]: value} for name, value in scores.items() if value is not None}
+    found = scalars(run)
+    assert found.keys() == wanted.keys()
+    for name, values in wanted.items():
+        assert found[name] == {step: np.float32(value) for step, value in values.items()}, name
+
+
+def test_tensorboard_has_what_the_run_folder_says(config):
+    run = train(config(**WATCHED, log_with=["tensorboard"]))
+    assert_told_all(run)
+    (parameters,) = (run.path / "trackers").rglob("hparams.yml")
+    assert "learning_rate: 0.0006" in parameters.read_text() and "tasks: '[''squad'', ''cola'']'" in parameters.read_text()
+
+
+def test_a_run_that_goes_on_tells_no_step_twice(config, monkeypatch):
+    """Stopped after step 5, gone on from step 2: what was told of steps 3 and 4 is void."""
+    add = Recorder.add
+
+    def until(self, step, *figures):
+        add(self, step, *figures)
+        if step == 4:
+            raise Stopped
+
+    settings = config(**{**WATCHED, "eval_every": None, "learning_rate": 1e-2}, checkpoint_every=2, log_with="tensorboard")
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(Recorder, "add", until)
+        train(settings)
+    assert_told_all(train(changed(settings, resume=True, log_with=["tensorboard"])))
+
+
+def test_without_any_nothing_is_kept(config):
+    assert not (train(config(max_steps=1)).path / "trackers").exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("wandb", r"log_with: 'wandb' is not installed. Installed: tensorboard.*\. Install it \(pip install wandb\)"),
+        (["tensorboard", "comet_ml"], r"log_with: 'comet_ml' is not installed.* \(pip install comet-ml\)"),
+        ("tensorbord", r"log_with: 'tensorbord' is no tracker that accelerate knows: aim, comet_ml, .*Installed: tensorboard"),
+    ],
+)
+def test_a_tracker_that_is_not_there_is_named_before_the_first_step(config, named, said):
+    with pytest.raises(ConfigError, match=said):
+        train(config(log_with=named))
+    assert not Path(config().run_dir).exists()

@@ -1,0 +1,286 @@
+"""Training on the packaged sample with a tiny encoder (design, statements 10 and 15; "Run folder")."""
+
+import json
+import subprocess
+from collections import Counter
+from functools import cache
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, THREADS, changed
+from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mtdnn_kit import Config, Run, prepare, train
+from mtdnn_kit.errors import ConfigError, RunError, TrainingError
+from mtdnn_kit.training.log import Recorder
+
+TIMING = {"tokens_per_second"}
+PREDICTIONS = {"squad": ("squad.json", "squad_nbest.jsonl.gz"), "cola": ("cola.jsonl",)}
+
+
+class Stopped(BaseException):
+    """As a kill would, at a place that the test chooses."""
+
+
+def weights_of(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.path / "model" / "model.safetensors")
+
+
+def log_of(run: Run) -> list[dict]:
+    return [{key: value for key, value in record.items() if key not in TIMING} for record in run.log()]
+
+
+def assert_same(one: Run, two: Run, tasks=("squad", "cola")) -> None:
+    """Bit for bit, both made on this machine with as many threads: weights, log, scores and predictions."""
+    a, b = weights_of(one), weights_of(two)
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    assert log_of(one) == log_of(two)
+    for name in ("metrics.json", *(f"predictions/{name}" for task in tasks for name in PREDICTIONS[task])):
+        assert (one.path / name).read_bytes() == (two.path / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory) -> Run:
+    """One run of all five tasks, 12 steps."""
+    small = dict(
+        batch_size=4, max_steps=12, max_length=96, overlap=10, qa_weight=0.4, precision="fp32", device="cpu", threads=THREADS, log_every=5
+    )
+    watched = dict(checkpoint_every=4, eval_every=6, threshold_articles=["Glacier", "Cork"])
+    return train(Config(run_dir=str(tmp_path_factory.mktemp("finished") / "run"), encoder=tiny, **small, **watched))
+
+
+def test_a_run_leaves_all_of_its_folder(finished):
+    names = {path.relative_to(finished.path).as_posix() for path in finished.path.rglob("*") if path.is_file()}
+    wanted = {"config.yaml", "manifest.json", "log.jsonl", "metrics.json", "predictions/squad.json", "predictions/squad_nbest.jsonl.gz"}
+    wanted |= {f"predictions/{task}.jsonl" for task in ("swag", "cola", "mrpc", "mnli")}
+    wanted |= {f"model/{name}" for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "tasks.json")}
+    assert wanted <= names and not any("partial" in name or name.endswith((".bin", ".pt", ".pkl")) for name in names)
+    assert finished.finished and {path.name for path in (finished.path / "checkpoints").iterdir()} == {"step-0000004", "step-0000008"}
+
+
+def test_the_manifest_says_what_the_run_was(finished):
+    manifest = finished.manifest
+    assert manifest["status"] == "finished" and manifest["steps"] == 12 == sum(manifest["draws"].values())
+    assert manifest["packages"]["torch"] == version("torch") and len(manifest["code"]) == 64
+    assert (manifest["device"], manifest["precision"], manifest["threads"], manifest["seed"]) == ("cpu", "fp32", THREADS, 0)
+    assert manifest["encoder"]["origin"] == "folder" and len(manifest["encoder"]["sha256"]) == 64
+    assert set(manifest["data"]) == {f"{t}/{s}" for t in ("squad", "swag", "cola", "mrpc") for s in ("train", "validation")} | {
+        "mnli/train", "mnli/validation_matched",
+    }  # fmt: skip
+    assert manifest["train_seconds"] > 0 and manifest["start"] <= manifest["end"] and manifest["passes"]["squad"] == 1
+    text = (finished.path / "manifest.json").read_text()
+    assert str(ROOT.parent) not in text and str(finished.path) not in text, "no machine paths"
+
+
+def test_the_log_has_a_line_a_step_and_the_scorings_between(finished):
+    log = finished.log()
+    assert [record["step"] for record in log] == list(range(1, 13))
+    assert set(log[0]) == {"step", "epoch", "task", "lr", "tokens", "loss", "grad_norm", "tokens_per_second"}
+    assert Counter(record["task"] for record in log) == Counter({k: v for k, v in finished.manifest["draws"].items() if v})
+    scorings = finished.scorings()
+    assert [(record["step"], record["task"]) for record in scorings] == [(6, "squad")] and scorings[0]["scores"]["n"] == 12
+
+
+def test_the_loss_falls(config):
+    run = train(config(tasks=["squad"], qa_weight=1.0, max_steps=40, epochs=20.0, train_limit=12, learning_rate=3e-3))
+    losses = [record["loss"] for record in run.log()]
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny, tmp_path_factory):
+    """undisturbed(optimizer, precision): a run of 12 steps to compare with, made once; dropout is on."""
+
+    @cache
+    def make(optimizer: str, precision: str) -> Run:
+        small = dict(encoder=tiny, batch_size=4, max_steps=12, max_length=96, overlap=10, device="cpu", threads=1, eval_limit=6)
+        more = dict(log_every=3, qa_weight=0.5, checkpoint_every=4, optimizer=optimizer, precision=precision)
+        return train(Config(run_dir=str(tmp_path_factory.mktemp("undisturbed") / "run"), **small, **more))
+
+    return make
+
+
+@pytest.mark.parametrize("stop", [1, 5, 8, 11])
+@pytest.mark.parametrize(("optimizer", "precision"), [("adamax", "fp32"), ("adamw", "fp32"), ("adamax", "bf16")])
+def test_10_stop_at_any_step_and_resume_bit_for_bit(undisturbed, tmp_path, monkeypatch, stop, optimizer, precision):
+    """Killed after any step, checkpoint or none: the same batches, rates, losses and weights."""
+    reference = undisturbed(optimizer, precision)
+    add = Recorder.add
+
+    def until(self, step, *figures):
+        add(self, step, *figures)
+        if step + 1 == stop:
+            raise Stopped
+
+    broken = Config(**{**reference.config, "run_dir": str(tmp_path / "broken")})
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(Recorder, "add", until)
+        train(broken)
+    assert Run(broken.run_dir).manifest["status"] == "running"
+    with open(tmp_path / "broken" / "log.jsonl", "a") as log:
+        log.write('{"step": 12, "lo')  # what a kill may leave of a line
+    torch.manual_seed(99)
+    seen: list[dict] = []
+    resumed = train(changed(broken, resume=True), watch=seen.extend)
+    assert [record["step"] for record in seen] == list(range(1, 13))
+    assert resumed.finished
+    assert_same(reference, resumed)
+
+
+def test_10_a_run_resumes_at_the_end_too(finished):
+    before = (finished.path / "manifest.json").read_bytes()
+    seen: list[dict] = []
+    again = train(Config(**{**finished.config, "resume": True}), watch=seen.extend)
+    assert seen == finished.log(), "curves are drawn of what was done before"
+    assert (again.path / "manifest.json").read_bytes() == before, "finished: nothing is done again"
+
+
+def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
+    with pytest.raises(ConfigError, match="run_dir: .* holds a finished run. Name another folder, delete it, or set resume: true"):
+        train(config(run_dir=str(finished.path)))
+    with pytest.raises(ConfigError, match=r"^encoder_dropout: the run in .* has 0.1, not 0.2; a resumed run keeps its parameters"):
+        train(Config(**{**finished.config, "resume": True, "encoder_dropout": 0.2}))
+
+
+def test_a_run_goes_on_with_the_rows_of_no_other_file(config):
+    """Of each split that it began with, those that it scores, too."""
+    small = config(tasks=["squad", "cola"], max_steps=2, checkpoint_every=1)
+    run = train(small)
+    kept = {**run.manifest, "status": "running"}
+    for name in ("squad/train", "squad/validation", "cola/train", "cola/validation"):
+        data = {**kept["data"], name: {**kept["data"][name], "fingerprint": "0"}}
+        (run.path / "manifest.json").write_text(json.dumps({**kept, "data": data}))
+        with pytest.raises(ConfigError, match=f"data: the rows of {name} are not those that the run in .* began with"):
+            train(changed(small, resume=True))
+    assert kept["data"].keys() == {f"{task}/{split}" for task in ("squad", "cola") for split in ("train", "validation")}
+    (run.path / "manifest.json").write_text(json.dumps(kept))
+    assert train(changed(small, resume=True)).finished
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_15_the_same_seed_gives_the_same_run_in_any_process(config, tmp_path, precision, python):
+    """Once here, after other use of the random generators, and once in a process of its own."""
+    one = config(run_dir=str(tmp_path / "one"), qa_weight=0.5, precision=precision)
+    torch.manual_seed(1), torch.rand(3), np.random.seed(1)
+    first = train(one)
+    other = changed(one, run_dir=str(tmp_path / "two"))
+    (tmp_path / "two.yaml").write_text(other.to_yaml())
+    code = f"from mtdnn_kit import from_file, train; train(from_file({str(tmp_path / 'two.yaml')!r}))"
+    subprocess.run([*python, "-c", code], check=True, capture_output=True, cwd=ROOT)
+    assert_same(first, Run(other.run_dir))
+
+
+def test_15_looking_at_a_run_before_it_changes_nothing(config, tmp_path):
+    one, two = (config(run_dir=str(tmp_path / name), qa_weight=0.5) for name in ("one", "two"))
+    setup = prepare(two)
+    setup.table(), [setup.batch(step) for step in (5, 0, 3)]
+    assert_same(train(one), train(two, setup))
+
+
+def test_a_setup_for_other_parameters_is_refused(config):
+    setup = prepare(config())
+    with pytest.raises(ConfigError, match="^setup: it was prepared for other parameters"):
+        train(config(seed=3), setup)
+
+
+def test_the_device_is_waited_for_only_when_the_log_is_written(config, monkeypatch):
+    """No value of a tensor is read within a step: on a GPU each would wait for all that is queued."""
+    reads = Counter()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            reads[str(func)] += "local_scalar" in str(func) or "nonzero" in str(func)
+            return func(*args, **(kwargs or {}))
+
+    steps = []
+    backward = torch.Tensor.backward
+    monkeypatch.setattr(torch.Tensor, "backward", lambda self, *a, **k: (steps.append(1), backward(self, *a, **k))[1])
+    add = Recorder.add
+
+    def counted(self, step, *figures):
+        add(self, step, *figures)
+        if step == 5:
+            assert sum(reads.values()) == 0, reads
+            raise Stopped
+
+    monkeypatch.setattr(Recorder, "add", counted)
+    setup = prepare(config(qa_weight=0.4, log_every=100, max_steps=12))
+    with pytest.raises(Stopped), Watch():
+        train(setup.config, setup)
+    assert len(steps) == 6 and len({setup.batch(k)[0] for k in range(6)}) > 2
+
+
+def test_a_training_that_diverges_says_where_and_what_to_change(config):
+    with pytest.raises(TrainingError, match=r"step \d+, task \w+: loss .* lower learning_rate"):
+        train(config(learning_rate=1e30, max_steps=8, warmup=0.0))
+
+
+def test_init_from_starts_from_another_runs_model(config, tmp_path, finished):
+    changes = dict(encoder=finished.config["encoder"], init_from=str(finished.path), max_steps=1, learning_rate=1e-30, weight_decay=0.0)
+    run = train(config(run_dir=str(tmp_path / "next"), **changes))
+    assert run.manifest["encoder"]["origin"] == "run" and run.manifest["encoder"]["name"] == finished.manifest["encoder"]["name"]
+    a, b = weights_of(finished), weights_of(run)
+    assert all(torch.allclose(a[name], b[name], atol=1e-12) for name in a)
+    fresh = train(config(run_dir=str(tmp_path / "fresh"), tasks=["squad", "codah_like"], define=LIKE_CODAH, **changes))
+    assert any(name.startswith("heads.codah_like") for name in weights_of(fresh)), "a task that the run had not gets a new head"
+    with pytest.raises(ConfigError, match="init_from: .* is no finished run"):
+        train(config(init_from=str(tmp_path / "nowhere")))
+
+
+COLUMNS = {"context": "sent1", "choices": ["ending0", "ending1", "ending2", "ending3"], "label": "label"}
+LIKE_CODAH = {"codah_like": {"type": "mcc", "folder": "swag", "score": None, "columns": COLUMNS}}
+
+
+def test_unnamed_runs_are_numbered(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "runs"))
+    small = dict(run_dir=None, tasks=["cola"], qa_weight=1.0, max_steps=1)
+    assert [train(config(**small)).path.name for _ in range(2)] == ["001", "002"]
+
+
+def test_what_is_no_run_folder_is_said(tmp_path):
+    with pytest.raises(RunError, match="has no metrics.json: not a run folder"):
+        _ = Run(tmp_path).metrics
+
+
+def test_bad_data_stop_before_anything_is_written(config, tmp_path):
+    (tmp_path / "data" / "cola").mkdir(parents=True)
+    (tmp_path / "data" / "cola" / "train.jsonl").write_text(json.dumps({"sentence": "x", "label": 2}))
+    with pytest.raises(ValueError, match="row 1: column 'label' is 2"):
+        train(config(tasks=["cola"], qa_weight=1.0, data=str(tmp_path / "data")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_write_over_the_project_or_a_file(config, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place in (".", "..", str(tmp_path / "file")):
+        with pytest.raises(ConfigError, match="^run_dir: .* name a folder for the run alone"):
+            train(config(run_dir=place, tasks=["cola"], qa_weight=1.0))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_resume_where_there_is_no_run_is_refused(config, tmp_path):
+    with pytest.raises(ConfigError, match="^resume: there is no run in .*typo to go on with"):
+        train(config(run_dir=str(tmp_path / "typo"), resume=True, tasks=["cola"], qa_weight=1.0))
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(config, tmp_path, finished):
+    changes = {"columns": {"first": "sentence", "label": "label"}, "type": "sc", "folder": "cola", "labels": ["a", "b", "c"]}
+    other = {"again": {**changes, "labels": ["a", "b"]}}
+    first = train(config(run_dir=str(tmp_path / "first"), tasks=["again"], define=other, qa_weight=1.0, max_steps=1))
+    with pytest.raises(ValueError, match=r"weight heads.again.classifier.weight should have shape \(3, 32\)"):
+        train(
+            config(run_dir=str(tmp_path / "second"), tasks=["again"], define={"again": changes}, qa_weight=1.0, init_from=str(first.path))
+        )
+    assert not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize("name", ["type", "apply", "state_dict"])
+def test_a_task_name_that_torch_uses_is_refused_before_anything_is_written(config, tmp_path, name):
+    row = {"type": "sc", "folder": "cola", "columns": {"first": "sentence", "label": "label"}, "labels": ["a", "b"]}
+    with pytest.raises(ValueError, match=f"^define: '{name}' cannot be a task's name"):
+        train(config(tasks=[name], define={name: row}, qa_weight=1.0))
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,202 @@
+"""Figures: what is on them. How they look is looked at, not tested."""
+
+import itertools
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pytest
+from tqdm import tqdm
+
+from mtdnn_kit import prepare, train
+from mtdnn_kit.compare.pairing import Question, Reply
+from mtdnn_kit.data.rows import QARow
+from mtdnn_kit.sampler import Schedule
+from mtdnn_kit.studies.progress import Progress
+from mtdnn_kit.views import answer_plots, plots, study_plots, style
+
+matplotlib.use("Agg")
+
+
+def records(steps: int, task: str = "squad") -> list[dict]:
+    return [{"step": k + 1, "task": task, "loss": 9.0 - k, "tokens_per_second": 1234.5} for k in range(steps)]
+
+
+def test_the_schedule_is_drawn_before_training(config):
+    setup = prepare(config(max_steps=None, qa_weight=0.5))
+    draws, shares, rate = plots.schedule_figure(setup).axes
+    marks = {line.get_ydata()[0]: len(line.get_xdata()) for line in draws.lines if line.get_marker() == "|" and len(line.get_xdata())}
+    assert marks == {i: n for i, n in enumerate(setup.schedule.draws().values()) if n}
+    assert [label.get_text() for label in draws.get_yticklabels()] == list(setup.train)
+    assert max(rate.lines[0].get_ydata()) == pytest.approx(6e-4) and len(rate.lines[0].get_xdata()) == len(setup.schedule)
+    assert [text.get_text() for text in shares.texts] == [str(n) for n in setup.schedule.draws().values()]
+
+
+def test_losses_are_drawn_task_by_task():
+    axes = plots.loss_figure(records(6) + records(3, "cola"), total=20).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["squad (6)", "cola (3)"]
+    assert axes.get_xlim() == (0, 20)
+
+
+def test_a_task_keeps_its_colour_when_others_have_not_come_yet():
+    def colour(seen):
+        return plots.loss_figure(seen, tasks=("squad", "swag", "cola")).axes[0].lines[-1].get_color()
+
+    assert colour(records(3, "cola")) == colour(records(3) + records(3, "swag") + records(3, "cola")) != colour(records(3, "swag"))
+
+
+def test_a_running_mean():
+    assert plots.running_mean([1.0, 3.0, 5.0]) == [1.0, 2.0, 3.0]
+    assert plots.running_mean([1.0] * 5 + [6.0])[-1] == 2.0
+
+
+def test_scores_that_are_none_or_negative_have_a_place():
+    figure = plots.scores_figure(
+        {
+            "squad": {"em": 1.0, "f1": 2.0, "best_em_threshold": -11.0, "span_em": None, "span_f1": 3.0, "n": 3},
+            "cola": {"matthews": -12.0, "n": 4},
+        }
+    )
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "squad em",
+        "squad f1",
+        "squad span_f1",
+        "cola matthews",
+    ] and axes.get_xlim()[0] == -12
+
+
+def test_a_run_that_scores_nothing_has_an_empty_figure():
+    assert plots.scores_figure({}).axes[0].get_yticks().tolist() == []
+
+
+def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
+    shown = []
+
+    class Output:
+        def update(self, figure):
+            shown.append(figure.axes[0].get_title(loc="left"))
+
+    now = [100.0]
+    monkeypatch.setattr(plots, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("IPython.display.display", lambda figure, display_id: Output())
+    live = plots.LiveLoss(Schedule(("squad",), *[np.zeros(4, int)] * 4))
+    for record in records(4):
+        live([record])
+        now[0] += 31
+    assert shown[1] == "step 2 of 4 · squad 8.50 · 1,234 tokens/s · 1:02 left" and shown[-1] == ""
+
+
+def test_the_progress_bar_shows_task_and_smoothed_loss(config, capfd, monkeypatch):
+    monkeypatch.setattr("mtdnn_kit.studies.progress.tqdm", lambda **options: tqdm(**options, mininterval=0))  # each step, however fast
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    losses = [record["loss"] for record in train(config(tasks=["squad"], qa_weight=1.0, max_steps=2, log_every=1)).log()]
+    assert f"squad {0.9 * losses[0] + 0.1 * losses[1]:.3f}" in capfd.readouterr().err.replace("\r", "\n")
+
+
+def test_figures_3_and_4_have_the_papers_points_and_ours_with_their_intervals():
+    ours = {"b": {"em": 50.0, "em_low": 48.0, "em_high": 53.0, "f1": 60.0, "f1_low": 57.0, "f1_high": 63.0}}
+    paper, here = study_plots.points_figure(ours, {"a": (70.0, 75.0), "b": (71.0, 76.0)}, ["a", "b"], "x").axes
+    assert [line.get_ydata().tolist() for line in paper.lines] == [[75.0, 76.0], [70.0, 71.0]], "F1, then EM"
+    assert not paper.containers, "the paper gives no intervals"
+    bars = [container[2][0].get_segments()[0] for container in here.containers]
+    assert [bar[:, 1].tolist() for bar in bars] == [[57.0, 63.0], [48.0, 53.0]]
+    assert bars[0][0, 0] < 1 < bars[1][0, 0], "side by side"
+    assert np.ptp(paper.get_ylim()) == pytest.approx(np.ptp(here.get_ylim())), "one scale"
+    none = study_plots.points_figure({}, {"a": (70.0, 75.0)}, ["a"], "x").axes[1]
+    assert [text.get_text() for text in none.texts] == ["none of these was run"]
+
+
+def test_a_running_mean_has_the_standard_error_of_its_values():
+    values = [1.0, 3.0, 2.0, 6.0, 8.0, 4.0]
+    assert plots.running_mean(values)[-1] == pytest.approx(np.mean(values[1:])), "the last five"
+    assert plots.running_error(values)[0] == 0 and plots.running_error(values)[-1] == pytest.approx(
+        1.96 * np.std(values[1:], ddof=1) / 5**0.5
+    )
+
+
+def test_slices_are_drawn_facet_by_facet_with_their_intervals():
+    rows = [
+        {"facet": "question word", "slice": "who", "questions": 9, "difference": 2.0, "low": -1.0, "high": 5.0},
+        {"facet": "answerable", "slice": "unanswerable", "questions": 3, "difference": -4.0, "low": None, "high": None},
+        {"facet": "answerable", "slice": "answerable", "questions": 1200, "difference": 1.0, "low": 0.5, "high": 1.5},
+    ]
+    axes = answer_plots.slices_figure(rows, "QA", "QA+SC").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["answerable (1,200)", "unanswerable (3)", "who (9)"]
+    assert [text.get_text() for text in axes.texts] == ["answerable", "question word"]
+    assert [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2][:-1] == [[0.5, 1.5], [-1.0, 5.0]]
+    assert "QA+SC minus QA" in axes.get_xlabel()
+
+
+def test_the_curves_of_answering_nothing_are_those_of_the_scores():
+    rows = [QARow(str(i), "", "x", "?", ((0, "x"),) if i < 2 else ()) for i in range(4)]
+    diffs, right = (-1.0, 2.0, 1.0, 3.0), (1.0, 0.0, 0.0, 1.0)
+    replies = [Reply(0, 1, "x", 0.25 + i / 4, right[i], 0, 0.1, [], 0, 0, diff) for i, diff in enumerate(diffs)]
+    bare = Reply(None, None, "", None, 0, 0, None, [])
+    figure = answer_plots.nothing_figure([Question(row, {"A": reply, "B": bare}) for row, reply in zip(rows, replies, strict=True)])
+    curve, bins = figure.axes
+    assert curve.lines[0].get_xdata().tolist() == [50, 50, 100, 100]
+    assert curve.lines[0].get_ydata().tolist() == pytest.approx([100, 50, 200 / 3, 50])
+    assert bins.lines[0].get_ydata().tolist() == list(right)
+    assert [text.get_text() for text in curve.get_legend().get_texts()] == ["A (AP 83.3)"], "B has no n-best"
+    assert [text.get_text() for text in bins.get_legend().get_texts()] == ["A (error 0.50)"]
+
+
+def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monkeypatch):
+    losses, shown = [(k, 9.0 - k) for k in range(6)], []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda figure, display_id: type("Output", (), {"update": lambda _, f: shown.append(f)})()
+    )
+    now = [100.0]
+    monkeypatch.setattr("mtdnn_kit.studies.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    progress = Progress(["QA", "QA+SC", "QA+MCC"])
+    now[0] += 40
+    for state, (status, steps, total, curve) in zip(
+        progress.states, [("done", 6, 6, losses), ("waiting", 0, None, []), ("running", 3, 9, losses[:3])], strict=True
+    ):
+        state.status, state.steps, state.total, state.losses = status, steps, total, curve
+    live = study_plots.LiveStudy(every=0)
+    live(progress)
+    axes = shown[0].axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["QA", "QA+MCC"]
+    assert [line.get_color() for line in axes.lines] == [style.COLOURS[0], plots.COLOURS[2]]
+    assert [len(line.get_xdata()) for line in axes.lines] == [6, 3] and axes.get_xlim() == (0, 9)
+    assert axes.get_title(loc="left") == "1 of 3 done, 1 running, 1 waiting, 1:00 left"
+    live(progress)
+    assert len(shown) == 1, "nothing has moved"
+
+
+def test_settings_are_drawn_hollow_for_one_seed_and_full_for_several():
+    none = {"Δ": None, "Δ low": None, "Δ high": None}
+    rows = [{"setting": f"setting {i}", "seeds": 1 + i % 2, "F1": 70.0 + i, "low": 68.0, "high": 73.0 + i, **none} for i in range(20)]
+    rows[1] |= {"Δ": 1.0, "Δ low": -1.0, "Δ high": 3.0}
+    scores, gaps = study_plots.settings_figure(rows).axes
+    assert [label.get_text() for label in scores.get_yticklabels()][:2] == ["setting 0", "setting 1 (2 seeds)"]
+    assert [line.get_markerfacecolor() for line in scores.lines[1:4:2]] == ["white", style.COLOURS[0]]
+    assert list(gaps.lines[0].get_xdata()) == [-1.0, 3.0] and gaps.get_xlabel() == "F1 minus that of setting 0, points"
+    figure = study_plots.settings_figure(rows)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes)), "twenty labels do not overlap"
+
+
+def test_lengths_and_shares_say_how_many():
+    panels = plots.lengths_figure({"squad": np.array([5, 9, 9]), "cola": np.array([3])}, max_length=10).axes
+    assert [int(sum(patch.get_height() for patch in axes.patches)) for axes in panels] == [3, 1]
+    bars = plots.shares_figure({"answer": {"yes": 3, "no": 1}}).axes[0]
+    assert [patch.get_width() for patch in bars.patches] == [3, 1]
+    assert [text.get_text().strip() for text in bars.texts] == ["3 (75%)", "1 (25%)"]
+
+
+def test_interference_is_drawn_over_the_steps_and_by_layer_group():
+    def record(step, task, cosine=None):
+        norm = {"embeddings": 2.0 if task == "squad" else 6.0, "pooler": 0.0 if task == "squad" else 1.0, "encoder": 4.0}
+        cosines = {"embeddings": cosine, "pooler": None, "encoder": cosine}
+        return {"step": step, "task": task, "norm": norm, **({"cosine": cosines} if cosine is not None else {})}
+
+    found = [r for step, c in ((5, 0.2), (10, -0.4)) for r in (record(step, "squad"), record(step, "cola", c))]
+    over, where, size = study_plots.interference_figure(found, "mine").axes
+    assert over.lines[0].get_xydata().tolist() == [[5, 0.2], [10, -0.4]] and over.get_title() == "mine, whole encoder"
+    assert where.lines[0].get_xdata() == pytest.approx([-0.1, np.nan, -0.1], nan_ok=True)
+    assert size.lines[0].get_xdata() == pytest.approx([3.0, np.nan, 1.0], nan_ok=True)
+    assert [label.get_text() for label in where.get_yticklabels()] == ["embeddings", "pooler", "encoder"]

@@ -1,0 +1,110 @@
+"""Tables of scores: a run's own figures, with intervals, beside the paper's and the floors."""
+
+import pandas as pd
+import pytest
+
+from mtdnn_kit.compare import differences, pairing
+from mtdnn_kit.compare.paper import TABLES
+from mtdnn_kit.errors import CompareError
+from mtdnn_kit.views import tables
+
+
+def test_the_table_sets_intervals_the_papers_figures_and_the_floors_beside(runs):
+    questions = pairing.pair(runs)
+    table = {row["run"]: row for row in tables.score_table(questions, tables.alone(runs), "table 2")}
+    assert list(table) == ["QA", "QA+SC", "always nothing", "lexical overlap"]
+    for name, run in runs.items():
+        own = run.metrics["squad"]
+        for column, key in {"EM": "em", "F1": "f1", "span F1": "span_f1", "no-answer AP": "no_answer_ap"}.items():
+            assert table[name][column] == pytest.approx(own[key])
+        assert (table[name]["F1 low"], table[name]["F1 high"]) == differences.interval(questions, name, "F1")
+    wanted = differences.difference(questions, "QA", "QA+SC", "F1")
+    row = table["QA+SC"]
+    assert (row["ΔF1"], row["ΔF1 low"], row["ΔF1 high"], row["p"]) == (wanted.difference, wanted.low, wanted.high, wanted.p)
+    assert table["QA"]["ΔF1"] is None and row["speaks for"] == "these two models"
+    assert (row["paper EM"], row["paper F1"]) == TABLES["table 2"]["QA+SC"] and row["paper ΔF1"] == pytest.approx(76.435 - 76.18)
+    nothing = 100 * sum(not q.row.answers for q in questions) / len(questions)
+    assert table["always nothing"]["EM"] == table["always nothing"]["F1"] == pytest.approx(nothing)
+    assert "paper EM" not in tables.score_table(questions, tables.alone(runs))[0]
+
+
+def test_points_of_the_figures(runs):
+    table = tables.score_table(pairing.pair(runs), tables.alone(runs))
+    found = tables.points(table)
+    assert list(found) == ["QA", "QA+SC"] and found["QA"]["em"] == table[0]["EM"] and found["QA"]["f1_high"] == table[0]["F1 high"]
+    assert tables.by_weight(runs, found) == {"1.0": found["QA"], "0.5": found["QA+SC"]}
+
+
+def test_rows_as_a_person_reads_them():
+    row = {"run": "a", "EM": 57.576, "EM low": 49.24, "EM high": 65.87, "ΔF1": -1.25, "ΔF1 low": None, "ΔF1 high": None, "p": 0.0312}
+    assert tables.shown([row]) == [{"run": "a", "EM": "57.6 [49.2, 65.9]", "ΔF1": "-1.2", "p": "0.031"}]
+    row = {
+        "difference": 2.5,
+        "low": -1.0,
+        "high": 6.0,
+        "p": 0.00002,
+        "McNemar p": 1.0,
+        "questions": 6078,
+        "places": [1],
+        "points": 0.5,
+        "x": None,
+    }
+    assert tables.shown([row]) == [
+        {"difference": "+2.5 [-1.0, +6.0]", "p": "< 0.0001", "McNemar p": "1", "questions": "6,078", "points": "+0.5", "x": ""}
+    ]
+
+
+class Scored:
+    """A run's metrics, as far as `choice_table` reads them."""
+
+    def __init__(self, **metrics):
+        self.metrics = {task: {"f1": f1, "em": None} for task, f1 in metrics.items()}
+
+
+def test_what_is_chosen_on_one_set_is_reported_on_both():
+    found = tables.choice_table(
+        {"a": Scored(squad=70.0, squad_rest=61.0), "b": Scored(squad=69.0, squad_rest=63.0), "c": Scored(squad=1.0, squad_rest=2.0)}
+    )
+    assert found == [
+        {"run": "a", "squad": 70.0, "squad_rest": 61.0, "chosen on": "squad"},
+        {"run": "b", "squad": 69.0, "squad_rest": 63.0, "chosen on": "squad_rest"},
+        {"run": "c", "squad": 1.0, "squad_rest": 2.0, "chosen on": ""},
+    ]
+    assert tables.choice_table({"a": Scored(squad=70.0)}) == []
+    with pytest.raises(CompareError, match="em: not every run has it"):
+        tables.choice_table({"a": Scored(squad=70.0, squad_rest=61.0)}, score="em")
+
+
+def test_a_studys_table_as_markdown_and_latex():
+    row = {"run": "QA|SC_1", "ΔF1": -1.25, "ΔF1 low": -3.0, "ΔF1 high": 0.5, "p": 0.2}
+    assert (
+        tables.markdown([row, {"run": "x"}])
+        == "| run | ΔF1 | p |\n| --- | --- | --- |\n| QA\\|SC_1 | -1.2 [-3.0, +0.5] | 0.2 |\n| x |  |  |\n"
+    )
+    made = tables.latex([row, {"run": "x"}])
+    assert r"QA$|$SC\_1 & -1.2 [-3.0, +0.5] & 0.2" in made and r"$\Delta$F1" in made and "\\toprule" in made
+    assert made.isascii()
+
+
+def test_what_a_study_leaves_is_written_and_tidy(runs, tmp_path):
+    settings = tables.alone(runs)
+    rows = tables.score_table(pairing.pair(runs), settings)
+    tables.write(tmp_path, rows, runs, settings)
+    left = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert left["table.md"] == tables.markdown(rows) and left["table.tex"] == tables.latex(rows)
+    table = pd.read_csv(tmp_path / "table.csv", index_col="run")
+    assert table.loc["QA", "F1 low"] == pytest.approx(rows[0]["F1 low"], abs=1e-3)
+    tidy = pd.read_csv(tmp_path / "scores.csv")
+    assert list(tidy.columns) == ["setting", "seed", "run", "folder", "task", "score", "value", "n"]
+    own = tidy[(tidy.run == "QA+SC") & (tidy.task == "cola")].set_index("score")
+    assert {score: own.value[score] for score in own.index} == pytest.approx(
+        {k: v for k, v in runs["QA+SC"].metrics["cola"].items() if k != "n"}
+    )
+    assert set(tidy.seed) == {0, 1} and (own.n == runs["QA+SC"].metrics["cola"]["n"]).all()
+
+
+def test_replies_without_n_best_give_the_same_tables(runs):
+    few, all_ = (pairing.pair(runs, nbest=n) for n in (1, None))
+    assert {len(q.replies["QA"].best) for q in few} == {1} and len(all_[0].replies["QA"].best) == 20
+    settings = tables.alone(runs)
+    assert tables.score_table(few, settings) == tables.score_table(all_, settings)
