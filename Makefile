@@ -7,7 +7,7 @@ TOOLS := .venv/test-ready
 DEMO := runs/demo
 , := ,
 # What `make quick` leaves out, beside the browser: what starts processes or trains many models
-SLOW := benchmarks documents everywhere exports families hub notebooks parallel ray readme report running security survival wheel
+SLOW := benchmarks documents everywhere exporting families hub notebooks distributed ray readme report running security survival wheel
 # What a command says is kept in a file, and shown where it fails: $(call quietly,COMMAND,FILE)
 quietly = { $(1); } > $(2) 2>&1 || { cat $(2) >&2; exit 1; }
 # Byte code is made of what is imported, once, also where the environment says otherwise: of all that is installed it takes longer than installing.
@@ -70,7 +70,7 @@ quick: env-test ## style, types and the module's own tests: no browser, no noteb
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not soak" --ignore tests/browser $(SLOW:%=--ignore tests/test_%.py)
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not soak" --ignore tests/browser $(SLOW:%=--ignore-glob "*/test_%.py")
 
 test: env-test ## style, types, tests (those in a browser where Chromium is), then every notebook under nbval
 	$(BIN)/ruff check .

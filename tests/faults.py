@@ -116,7 +116,7 @@ def noticed(fault: Fault, start: list[str]) -> bool:
         shutil.copytree(ROOT, copy, ignore=leave)
         file = copy / "mtdnn_kit" / f"{fault.file}.py"
         file.write_text(file.read_text().replace(fault.old, fault.new))
-        tests = [f"tests/test_{name}.py" for name in TESTS[fault.file].split()]
+        tests = [str(Path("tests", name).with_name(f"test_{Path(name).name}.py")) for name in TESTS[fault.file].split()]
         command = [*start, "-m", "pytest", "-x", "-q", "-W", "ignore:Module already imported", *tests]  # warm: some are
         settled = {**os.environ, "CI": "true"}  # examples as in CI, no luck
         done = subprocess.run(command, cwd=copy, env=settled, capture_output=True, text=True)
