@@ -22,7 +22,7 @@ from mtdnn_kit.studies.progress import Bars, Progress, State
 from mtdnn_kit.training.log import TrainingBar
 
 MOVES = """
-from mtdnn_kit.studies.progress import TrainingBar
+from mtdnn_kit.training.log import TrainingBar
 bar = TrainingBar(40, 0)
 for step in range(1, 41):
     bar.move(step, f"squad {step}.000")
