@@ -143,7 +143,7 @@ def test_a_long_run_has_some_ten_lines_in_a_log_file(capsys):
 
 ACTED = """
 import sys
-sys.path.insert(0, "tests")
+sys.path[:0] = ["tests", "tests/studies"]
 from test_progress import acted
 from mtdnn_kit.studies.progress import Bars, Progress
 progress = Progress(["QA", "QA+SC"])
