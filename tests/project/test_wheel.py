@@ -70,7 +70,8 @@ def tracked(*under: str) -> set[str]:
 def test_the_wheel_holds_the_module_and_its_sample_and_nothing_else(built):
     names = {name for name in zipfile.ZipFile(built["whl"]).namelist() if ".dist-info/" not in name}
     assert names == {name for name in tracked("mtdnn_kit") if (ROOT / name).is_file()}
-    assert {"mtdnn_kit/py.typed", "mtdnn_kit/data/sample/squad/train.jsonl", "mtdnn_kit/explorer/widgets.py"} <= names
+    wanted = ("py.typed", "data/sample/squad/train.jsonl", "inference/model_card.md", "explorer/widgets.py")
+    assert {f"mtdnn_kit/{name}" for name in wanted} <= names
 
 
 def test_the_wheel_says_what_it_is(built):
