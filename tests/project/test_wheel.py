@@ -37,7 +37,7 @@ try:
     run_study(read_study("study.yaml"))
 except StudyError as error:
     refused = str(error)
-ours = [m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "mtdnn_kit"]
+ours = [m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "mtdnn_kit" and hasattr(m, "__file__")]
 print(json.dumps({
     "version": mtdnn_kit.__version__, "steps": steps, "logged": len(again.log()), "finished": again.finished, "path": str(again.path),
     "metrics": again.metrics, "shown": again._repr_html_(), "answers": len(answer), "refused": refused,
