@@ -14,6 +14,7 @@ from mtdnn_kit.compare.choices import Item
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact, f1, normalize, percent
+from mtdnn_kit.tasks.thresholds import no_answer
 
 KINDS = ("right", "false nothing", "false answer", "too long", "cut off", "overlapping", "elsewhere", "wrong label")
 
@@ -41,7 +42,7 @@ class Columns:
 
     def at(self, thresholds: Sequence[float] | np.ndarray | None = None) -> "Outcomes":
         """Every run's answers at its threshold [R] (None: the tuned ones)."""
-        given = self.diff <= np.nan_to_num(self.tuned if thresholds is None else np.asarray(thresholds, np.float64))[:, None]
+        given = ~no_answer(self.diff, np.nan_to_num(self.tuned if thresholds is None else np.asarray(thresholds, np.float64))[:, None])
         left = np.where(self.nothing > 0, 0, KINDS.index("false nothing"))
         return Outcomes(
             given=given,
@@ -150,7 +151,7 @@ def reply_at(row: QARow, reply: Reply, threshold: float) -> Reply:
         return reply
     golds = gold_texts(row)
     said: dict = {"threshold": threshold}
-    if not reply.best or reply.diff > threshold:
+    if not reply.best or no_answer(reply.diff, threshold):
         said |= dict(start=None, end=None, text="", probability=reply.nothing, em=exact("", golds), f1=f1("", golds))
     else:
         start, end, p = reply.best[0]

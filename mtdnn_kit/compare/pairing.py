@@ -17,6 +17,7 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.runs import schema
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.tasks.thresholds import no_answer
 
 KINDS = {"qa": "question answering", "sc": "sequence classification", "mcc": "multiple choice"}
 
@@ -205,9 +206,9 @@ def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) 
 def reply(
     row: QARow, best: list[tuple[int, int, float]], diff: float, threshold: float, nothing: float | None, nbest: int | None = None
 ) -> Reply:
-    """The scored reply of an n-best of character spans: its best one, or nothing where null − best is above the threshold."""
+    """The scored reply of an n-best of character spans: its best one, or nothing (`thresholds.no_answer`)."""
     golds, span = gold_texts(row), row.context[best[0][0] : best[0][1]] if best else ""
-    start, end, probability = best[0] if best and diff <= threshold else (None, None, nothing)
+    start, end, probability = best[0] if best and not no_answer(diff, threshold) else (None, None, nothing)
     text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))
     em, score = scores if text else (exact("", golds), f1("", golds))
     return Reply(start, end, text, probability, em, score, nothing, best[:nbest], *scores, diff, threshold)

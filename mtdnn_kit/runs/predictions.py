@@ -20,6 +20,7 @@ from mtdnn_kit.files.atomic import write_parts
 from mtdnn_kit.files.json_files import lines_of, read_json
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.tasks.answers import Answers
+from mtdnn_kit.tasks.thresholds import no_answer
 
 
 class NBestFile:
@@ -96,9 +97,9 @@ def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Answe
 
 def _texts(rows: Sequence[QARow], answers: Answers, threshold: float) -> Iterator[bytes]:
     """{id: text} as `files.atomic.write_json` writes it, an answer at a time."""
-    before, said = "{\n ", answers.diff <= threshold
-    for row, start, end, some in zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], said, strict=True):
-        text = row.context[start:end] if some else ""
+    before, empty = "{\n ", no_answer(answers.diff, threshold)
+    for row, start, end, nothing in zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], empty, strict=True):
+        text = "" if nothing else row.context[start:end]
         yield f"{before}{json.dumps(row.id, ensure_ascii=False)}: {json.dumps(text, ensure_ascii=False)}".encode()
         before = ",\n "
     yield b"\n}\n"
