@@ -65,9 +65,8 @@ def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question],
     yield _section("Wrong bounds", primary_table(questions, settings, ["wrong bounds"]))
     for score in study.scores:
         for name in others:
-            rows = [row for row in setting_slices(questions, settings[first], settings[name], score) if row["p"] is not None]
-            named = [{first if k == "a" else name if k == "b" else k: v for k, v in row.items()} for row in rows]
-            yield _section(f"Slices: {score}, {name} − {first}", named)
+            rows = setting_slices(questions, settings[first], settings[name], score, (first, name))
+            yield _section(f"Slices: {score}, {name} − {first}", [row for row in rows if row["p"] is not None])
     yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
         alone = {name: dict([min(own.items())]) for name, own in settings.items()}
