@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtdnn_kit.compare import seeds, significance
-from mtdnn_kit.compare.outcomes import span_kind
+from mtdnn_kit.compare.outcomes import best_kind
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.compare.slices import slices
 from mtdnn_kit.data.rows import QARow
@@ -21,10 +21,8 @@ BOUNDS = ("too long", "cut off", "overlapping")  # kinds of spans that share cha
 
 
 def _wrong_bounds(row: QARow, reply: Reply) -> float | None:
-    if reply.diff is None:  # no n-best: the best span is not known where nothing was answered
-        return None
-    span = reply.best[0][:2] if reply.best else (None, None)
-    return float(span_kind(row, span, reply.span_em or 0.0) in BOUNDS)
+    # without n-best the best span is not known where nothing was answered
+    return None if reply.diff is None else float(best_kind(row, reply) in BOUNDS)
 
 
 SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → whose questions, what of a reply
@@ -44,9 +42,8 @@ def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.nd
     Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on, and whether the
     question is unanswerable. None where the run has no such score, or no question has, as none has this one where all are of one kind.
     """
-    whose, of = SCORES[score]
-    some = [q for q in questions if whose(q.row)]
-    values = [x for q in some if (x := of(q.row, q.replies[run])) is not None]
+    some = _asked(questions, score)
+    values = [x for q in some if (x := SCORES[score][1](q.row, q.replies[run])) is not None]
     if not some or len(values) < len(some):
         return None
     passages = {context: i for i, context in enumerate(dict.fromkeys(q.row.context for q in questions))}
@@ -82,10 +79,9 @@ def interval(questions: Sequence[Question], run: str, score: str) -> tuple[float
     return made.low, made.high
 
 
-def _count(questions: Sequence[Question], run: str, score: str) -> int:
-    """Of how many questions a score that the run has is made."""
-    found = outcomes(questions, run, score)
-    return 0 if found is None else len(found[0])
+def _asked(questions: Sequence[Question], score: str) -> list[Question]:
+    """The questions that a score is made of."""
+    return [q for q in questions if SCORES[score][0](q.row)]
 
 
 def difference(questions: Sequence[Question], a: str, b: str, score: str) -> significance.Difference | None:
@@ -123,7 +119,7 @@ def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1"
     Largest by what it adds to the difference over all questions, `points`: the slice's difference times its share of the questions. Slices
     of one passage have no interval, and a facet with a single slice tells nothing. `places` are those of the slice in `questions`.
     """
-    rows, whole = _slices(questions, {0: a}, {0: b}, score, (a, b)), _count(questions, a, score)
+    rows, whole = _slices(questions, {0: a}, {0: b}, score, (a, b)), len(_asked(questions, score))
     for row in rows:
         row["points"] = row["difference"] * row["questions"] / whole
     return sorted(corrected(rows), key=lambda row: -abs(row["points"]))
@@ -134,7 +130,7 @@ def setting_slices(
 ) -> list[dict]:
     """`slice_table` of two settings by their `names`, each {seed: run}: means over the seeds, differences that speak for the settings;
     slices, and their `places`, are of those questions alone that the score is about."""
-    return corrected(_slices([q for q in questions if SCORES[score][0](q.row)], a, b, score, names))
+    return corrected(_slices(_asked(questions, score), a, b, score, names))
 
 
 def _slices(
@@ -147,7 +143,7 @@ def _slices(
         some = [questions[i] for i in places]
         before, after = (mean(some, runs, score) for runs in (a, b))
         if before is not None and after is not None:
-            found, n = setting_difference(some, a, b, score), _count(some, next(iter(a.values())), score)
+            found, n = setting_difference(some, a, b, score), len(_asked(some, score))
             row = {"facet": facet, "slice": name, "questions": n, names[0]: before, names[1]: after, **ends(found)}
             rows.append({**row, "difference": after - before, "p": found and found.p, "p (Holm)": None, "places": places})
     return rows

@@ -127,6 +127,11 @@ def span_kind(row: QARow, span: tuple[int | None, int | None], em: float | None)
     return "overlapping" if any(a < end and start < b for a, b in golds) else "elsewhere"
 
 
+def best_kind(row: QARow, said: Reply) -> str:
+    """What kind of answer a reply's best span is, whether it is given or not: `span_kind`."""
+    return span_kind(row, said.best[0][:2] if said.best else (None, None), said.span_em)
+
+
 def reply_at(row: QARow, said: Reply, threshold: float) -> Reply:
     """The reply that a run gives at another threshold: its best span, or nothing. One without n-best stays as it is."""
     return said if said.diff is None else reply(row, said.best, said.diff, threshold, said.nothing)

@@ -122,10 +122,14 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
     """
     if not runs:
         raise CompareError("runs: name at least one run folder")
-    for name, run in runs.items():
-        _check_scored(name, run, task, types)
-    name, run = next(iter(runs.items()))
     base = task.removesuffix(REST)
+    for name, run in runs.items():
+        if not run.finished:
+            raise CompareError(f"{name}: there is no finished run in {run.path}")
+        if run.types.get(base) not in types or task not in run.metrics:
+            kind = " or ".join(KINDS[kind] for kind in types)
+            raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
+    name, run = next(iter(runs.items()))
     dataset = run.parameters.datasets[base]
     dataset = dataset if data is None else replace(dataset, files={})  # a folder that is named stands for them
     if dataset.score is None:
@@ -145,14 +149,6 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
                 f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or run it again on these."
             )
     return rows.rows
-
-
-def _check_scored(name: str, run: Run, task: str, types: tuple[str, ...]) -> None:
-    if not run.finished:
-        raise CompareError(f"{name}: there is no finished run in {run.path}")
-    if run.types.get(task.removesuffix(REST)) not in types or task not in run.metrics:
-        kind = " or ".join(KINDS[kind] for kind in types)
-        raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
 
 
 def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int | None) -> tuple[dict[str, Reply], dict[str, int]]:

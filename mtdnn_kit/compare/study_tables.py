@@ -10,7 +10,7 @@ import numpy as np
 
 from mtdnn_kit.compare import paper
 from mtdnn_kit.compare.differences import SCORES, difference, ends, setting_difference, value
-from mtdnn_kit.compare.outcomes import KINDS, span_kind
+from mtdnn_kit.compare.outcomes import KINDS, best_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
 from mtdnn_kit.runs.run import Run
@@ -47,14 +47,9 @@ def bounds_table(questions: Sequence[Question], settings: Settings) -> list[dict
     """A row a setting: of best spans on answerable questions, the share of each kind (`outcomes.span_kind`), in percent."""
     rows = []
     for setting, own in settings.items():
-        kinds = [_kind(q, run) for run in own.values() for q in questions if q.row.answers]
+        kinds = [best_kind(q.row, q.replies[run]) for run in own.values() for q in questions if q.row.answers]
         rows.append({"setting": setting, **{kind: 100 * kinds.count(kind) / len(kinds) for kind in SPAN_KINDS}})
     return rows
-
-
-def _kind(question: Question, run: str) -> str:
-    reply = question.replies[run]
-    return span_kind(question.row, reply.best[0][:2] if reply.best else (None, None), reply.span_em or 0.0)
 
 
 def spread_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
@@ -91,7 +86,8 @@ def example_table(questions: Sequence[Question], settings: Settings) -> list[dic
     rows = []
     there = [(example, q) for example in paper.EXAMPLES if (q := find(questions, example.title, example.words))]
     for (example, question), (setting, own) in itertools.product(there, settings.items()):
-        said = [_kind(question, run) if question.replies[run].text else "nothing" for run in own.values()]
+        replies = [question.replies[run] for run in own.values()]
+        said = [best_kind(question.row, reply) if reply.text else "nothing" for reply in replies]
         answers = ", ".join(f"{said.count(kind)} × {kind}" for kind in (*KINDS, "nothing") if kind in said)
         row = {"example": example.gold, "setting": setting, "answers": answers}
         rows.append({**row, "best span F1": value([question], next(iter(own.values())), "span F1"), "the paper": example.says})

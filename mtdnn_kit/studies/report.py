@@ -48,8 +48,7 @@ def write(folder: Path, data: str | None) -> None:
     rows = score_table(questions, settings, study.paper)
     tables.write(folder, rows, runs, settings)
     for score in study.scores:
-        figure = settings_figure(setting_table(questions, settings, score), score)
-        figure.savefig(folder / f"{slug(score)}.png", dpi=150)
+        settings_figure(setting_table(questions, settings, score), score).savefig(folder / f"{slug(score)}.png", dpi=150)
     if study.paper:
         theirs = paper.TABLES[study.paper]
         points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)

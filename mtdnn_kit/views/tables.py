@@ -98,10 +98,8 @@ def latex(rows: Sequence[dict]) -> str:
     import pandas as pd
 
     cells = [{visible(key): visible(text) for key, text in row.items()} for row in shown(rows)]
-    made = pd.DataFrame(cells).fillna("").to_latex(index=False, escape=True)
-    for letter, name in {"Δ": r"$\Delta$", "−": "$-$", "–": "--", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}.items():
-        made = made.replace(letter, name)
-    return made
+    names = {"Δ": r"$\Delta$", "−": "$-$", "–": "--", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}
+    return pd.DataFrame(cells).fillna("").to_latex(index=False, escape=True).translate(str.maketrans(names))
 
 
 def tidy(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> list[dict]:
