@@ -60,11 +60,12 @@ class Panel:
 
     def say(self, call: Callable[[], str], first: Callable[[], str] = lambda: "working …") -> None:
         """Shows what a call makes, or why it could not; before, what `first` makes at once."""
-        made: list[str] = []
-        said = attempt(lambda: made.append(first()))
-        self.out.value = said or f'<div role="status">{made[0]}</div>'
-        if not said:
-            self.out.value = attempt(lambda: made.append(call())) or made[1]
+
+        def made() -> str:
+            self.out.value = f'<div role="status">{first()}</div>'
+            return call()
+
+        self.out.value = attempt(made)
 
 
 class Thresholds(Panel):
@@ -149,15 +150,14 @@ class Ask(Panel):
         self.old, self.new = (w.Combobox(description=name, style=WIDE) for name in ("swap", "with"))
         self.buttons = {name: button(name, partial(self.say, call)) for name, call in self._moves().items()}
         self.before: Question | None = None
-        take, short, negate, swap, ask = self.buttons.values()
-        super().__init__(explorer, [self.passage, self.question, take, short, negate, self.old, self.new, swap, ask])
+        take, short, swap, ask = self.buttons.values()
+        super().__init__(explorer, [self.passage, self.question, take, short, self.old, self.new, swap, ask])
 
     def _moves(self) -> dict[str, Callable[[], str]]:
         """Buttons and what they do; each returns what is shown below."""
         return {
             "take the open row": self._take,
-            "shorten the passage": lambda: self._edit(self.passage, edits.shorten(self.passage.value, self._kept())),
-            "negate the question": lambda: self._edit(self.question, edits.negate(self.question.value)),
+            "shorten the passage": self._shorten,
             "swap the names": self._swap,
             "ask all runs": self._ask,
         }
@@ -185,10 +185,11 @@ class Ask(Panel):
         at = next(((self.passage.value.find(text), text) for text in texts if text and text in self.passage.value), None)
         return at and (at[0], at[0] + len(at[1]))
 
-    def _edit(self, field: w.Widget, text: str) -> str:
-        if text == field.value:
-            raise ValueError(f"there is nothing to change in this {field.description} by rule; edit it by hand")
-        field.value = text
+    def _shorten(self) -> str:
+        shorter = edits.shorten(self.passage.value, self._kept())
+        if shorter == self.passage.value:
+            raise ValueError("there is nothing to change in this passage by rule; edit it by hand")
+        self.passage.value = shorter
         return self._changes()
 
     def _swap(self) -> str:
@@ -201,9 +202,9 @@ class Ask(Panel):
 
     def _changes(self) -> str:
         """The edited texts with what was changed marked; "" where nothing was taken or changed."""
-        pairs = (
-            [] if self.before is None else [(self.before.row.question, self.question.value), (self.before.row.context, self.passage.value)]
-        )
+        if self.before is None:
+            return ""
+        pairs = (self.before.row.question, self.question.value), (self.before.row.context, self.passage.value)
         return "".join(changes_html(edits.word_changes(*pair)) for pair in pairs if pair[0] != pair[1])
 
     def _ask(self) -> str:
@@ -340,13 +341,12 @@ def weighed(explorer: Any, asked: tuple[str, str], name: str) -> str:
     return f"<p>{escape(name)}: {said}</p>{salience_html([(token.text, token.value) for token in tokens])}"
 
 
-def attempt(call: Callable[[], None]) -> str:
-    """Calls something; "" or, where that cannot be done, why, as HTML."""
+def attempt(call: Callable[[], str | None]) -> str:
+    """Calls something; what that shows ("" for None) or, where it cannot be done, why, as HTML."""
     try:
-        call()
+        return call() or ""
     except TROUBLE as error:
         return f'<div role="alert"><b>Not done:</b> {escape(str(error))}</div>'
-    return ""
 
 
 def safe_name(text: str) -> str:
