@@ -88,7 +88,7 @@ def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
 
 
 def test_the_progress_bar_shows_task_and_smoothed_loss(config, capfd, monkeypatch):
-    monkeypatch.setattr("mtdnn_kit.studies.progress.tqdm", lambda **options: tqdm(**options, mininterval=0))  # each step, however fast
+    monkeypatch.setattr("mtdnn_kit.training.log.tqdm", lambda **options: tqdm(**options, mininterval=0))  # each step, however fast
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     losses = [record["loss"] for record in train(config(tasks=["squad"], qa_weight=1.0, max_steps=2, log_every=1)).log()]
     assert f"squad {0.9 * losses[0] + 0.1 * losses[1]:.3f}" in capfd.readouterr().err.replace("\r", "\n")
@@ -159,7 +159,7 @@ def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monke
     live(progress)
     axes = shown[0].axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["QA", "QA+MCC"]
-    assert [line.get_color() for line in axes.lines] == [style.COLOURS[0], plots.COLOURS[2]]
+    assert [line.get_color() for line in axes.lines] == [style.COLOURS[0], style.COLOURS[2]]
     assert [len(line.get_xdata()) for line in axes.lines] == [6, 3] and axes.get_xlim() == (0, 9)
     assert axes.get_title(loc="left") == "1 of 3 done, 1 running, 1 waiting, 1:00 left"
     live(progress)
