@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, study_text
-from processes import alive, below, until
+from processes import HANGS, alive, below, until
 from test_training import assert_same
 
 from mtdnn_kit import ConfigError, Run, train
@@ -29,7 +29,6 @@ SMALL = dict(max_steps=12, batch_size=2, max_length=96, overlap=10, precision="f
 TWO = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+SC": {"tasks": ["squad", "cola"], "qa_weight": 0.5}}
 COMMAND = [sys.executable, "-m", "mtdnn_kit"]
 pytestmark = pytest.mark.usefixtures("warm_kernels")
-HANGS = 900  # seconds after which nothing is waited for any more; no test that passes waits so long, however slow the machine
 
 
 def write_study(folder: Path, tiny: str, variants: dict, **more) -> Path:
