@@ -3,6 +3,7 @@
 English alone, by rules that a reader can follow: where none is sure to leave a readable sentence, the text comes back as it was.
 """
 
+import itertools
 import re
 from collections import Counter
 from difflib import SequenceMatcher
@@ -38,13 +39,9 @@ def sentences(text: str) -> list[tuple[int, int]]:
     A sentence ends at . ! ? … and closing marks before white space, at 。！？, or at an empty line; not before a small letter, within a
     number, or after an abbreviation ("Dr."), nor after an initial ("U.S.", "J.") unless a common word begins the next.
     """
-    found, start = [], 0
-    for stop in STOP.finditer(text):
-        if stop.group(1) is None or _ends(text, stop):
-            found.append((start, stop.end()))
-            start = stop.end()
-    trimmed = [(a + len(text[a:b]) - len(text[a:b].lstrip()), a + len(text[a:b].rstrip())) for a, b in [*found, (start, len(text))]]
-    return [(a, b) for a, b in trimmed if a < b]
+    ends = [stop.end() for stop in STOP.finditer(text) if stop.group(1) is None or _ends(text, stop)]
+    whole = [(a, b) for a, b in itertools.pairwise([0, *ends, len(text)]) if text[a:b].strip()]
+    return [(b - len(text[a:b].lstrip()), a + len(text[a:b].rstrip())) for a, b in whole]
 
 
 def _ends(text: str, stop: re.Match) -> bool:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 from math import isfinite, isnan
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 
 from mtdnn_kit.compare import differences
+from mtdnn_kit.compare.choices import Item
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import QARow
@@ -87,9 +89,8 @@ class Thresholds(Panel):
 
     def _field(self, i: int, name: str) -> w.FloatText:
         state, tuned = self.explorer.state, float(self.explorer.state.columns.tuned[i])
-        field = w.FloatText(
-            0.0 if isnan(tuned) else round(tuned, 3), step=0.25, disabled=isnan(tuned), style=WIDE, layout=w.Layout(width="16em")
-        )
+        value = 0.0 if isnan(tuned) else round(tuned, 3)
+        field = w.FloatText(value, step=0.25, disabled=isnan(tuned), style=WIDE, layout=w.Layout(width="16em"))
         field.description = f"{letter(i)} {name}"
         self.explorer.on(field, lambda value: state.move(name, value if isfinite(value) else None))
         return field
@@ -274,12 +275,8 @@ class TakeAlong(Panel):
         self.note = w.Text(description="note", layout=w.Layout(width="36em"))
         self.keep = button("keep as a favourite", lambda: self.say(lambda: self._keep(self.note.value)))
         self.forget = button("no favourite", lambda: self.say(lambda: self._keep(None)))
-        makers: dict[str, tuple[str, Callable]] = {
-            "Markdown": ("md", export_row.as_markdown),
-            "HTML": ("html", page_html),
-            "CSV": ("csv", export_row.as_csv),
-        }
-        files = [button(f"as {name}", partial(self.say, partial(self._write, *made))) for name, made in makers.items()]
+        makers = ("Markdown", "md", export_row.as_markdown), ("HTML", "html", page_html), ("CSV", "csv", export_row.as_csv)
+        files = [button(f"as {name}", partial(self.say, partial(self._write, end, make))) for name, end, make in makers]
         super().__init__(explorer, [*files, self.note, self.keep, self.forget])
 
     def refresh(self) -> None:
@@ -288,21 +285,24 @@ class TakeAlong(Panel):
         self.note.value = self.explorer.state.notes.get(str(item.row.id), "") if item else ""
         self.out.value = ""
 
+    def _place(self, what: str) -> tuple[Question | Item, Path]:
+        """The open row, and the folder beside the runs."""
+        item, folder = self.explorer.state.item, self.explorer.folder
+        if item is None or folder is None:
+            raise ValueError("no row is open" if item is None else f"there is no run folder {what}")
+        return item, folder
+
     def _write(self, ending: str, make: Callable) -> str:
-        explorer, item = self.explorer, self.explorer.state.item
-        if item is None or explorer.folder is None:
-            raise ValueError("no row is open" if item is None else "there is no run folder to write beside")
-        folder = explorer.folder / "exports"
+        item, beside = self._place("to write beside")
+        folder = beside / "exports"
         folder.mkdir(exist_ok=True)
-        file = folder / f"{explorer.name}-{safe_name(str(item.row.id))}.{ending}"
+        file = folder / f"{self.explorer.name}-{safe_name(str(item.row.id))}.{ending}"
         write_whole(file, make(item))
         return f'<div role="status">Written: {escape(str(file))}</div>'
 
     def _keep(self, note: str | None) -> str:
-        explorer, item = self.explorer, self.explorer.state.item
-        if item is None or explorer.folder is None:
-            raise ValueError("no row is open" if item is None else "there is no run folder to keep favourites beside")
-        explorer.state.notes = favourites.keep(explorer.folder, explorer.name, str(item.row.id), note)
+        explorer, (item, folder) = self.explorer, self._place("to keep favourites beside")
+        explorer.state.notes = favourites.keep(folder, explorer.name, str(item.row.id), note)
         explorer.refresh()
         return f'<div role="status">{"Kept" if note is not None else "No favourite now"}; {len(explorer.state.notes)} in all.</div>'
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.files.paths import resolve
@@ -22,8 +21,7 @@ from mtdnn_kit.training.setup import prepare, schedule_of
 
 SHAPE = ("encoder", "max_length", "batch_size", "grad_accumulation", "device", "precision", "threads")  # what decides how long a step takes
 CUT = ("encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap", "threshold_articles", "train_limit")  # …batches
-
-
+ALONE: dict = dict(sampler="proportional", qa_weight=None, sharing=None, temperature=None, exhausted="cycle")  # whatever the tasks
 Earlier = tuple[Config, str, float]  # an earlier run: parameters, machine, seconds a step
 
 
@@ -69,21 +67,19 @@ def _time(seconds: float | None) -> str:
 
 def _steps(configs: dict[str, Config]) -> dict[str, int]:
     """Steps of each run. Rows that several runs share are cut once."""
-    sizes: dict[tuple, dict[str, int]] = {}
+    alike: dict[tuple, list[Config]] = {}
     for config in configs.values():
-        sizes.setdefault(_key(config, CUT), {}).update(dict.fromkeys(config.tasks, 0))
-    for key, tasks in sizes.items():
-        first = next(config for config in configs.values() if _key(config, CUT) == key)
-        alone: dict[str, Any] = dict(
-            sampler="proportional", qa_weight=None, sharing=None, temperature=None, exhausted="cycle", loss_weights={}, epochs=1.0
-        )
-        setup = prepare(replace(first, tasks=list(tasks), eval_limit=1, **alone))
-        tasks.update({task: batch_count(len(features.lengths), first.batch_size) for task, features in setup.train.items()})
-    found = {}
-    for name, config in configs.items():
-        known = sizes[_key(config, CUT)]
-        found[name] = len(schedule_of(config, {task: known[task] for task in config.tasks})[0])
-    return found
+        alike.setdefault(_key(config, CUT), []).append(config)
+    sizes = {key: _batches(some) for key, some in alike.items()}
+    known = {name: {task: sizes[_key(config, CUT)][task] for task in config.tasks} for name, config in configs.items()}
+    return {name: len(schedule_of(config, known[name])[0]) for name, config in configs.items()}
+
+
+def _batches(some: list[Config]) -> dict[str, int]:
+    """Batches of a pass of each task of runs that cut their rows alike."""
+    first, tasks = some[0], dict.fromkeys(task for config in some for task in config.tasks)
+    setup = prepare(replace(first, tasks=list(tasks), eval_limit=1, epochs=1.0, loss_weights={}, **ALONE))
+    return {task: batch_count(len(features.lengths), first.batch_size) for task, features in setup.train.items()}
 
 
 def _key(config: Config, names: Iterable[str]) -> tuple:
