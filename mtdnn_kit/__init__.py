@@ -15,7 +15,7 @@ DATASETS holds the datasets that are known by name; `define` in a parameter file
 
 Where to go on, room by room (each says in its first line what it is for): config, sampler, metrics; data, tasks, model, training, runs,
 inference, compare, views, studies, explorer, files. `from mtdnn_kit import compare, differences, studies, running, plots, tables` is what a
-notebook needs beside the verbs, explorer.widgets `explore(runs)` for JupyterLab; `python -m mtdnn_kit --help` is the command line. Errors
+notebook needs beside the verbs, explorer.widgets `explore(runs)` for JupyterLab; `mtdnn --help` is the command line. Errors
 that are yours to mend are ConfigError, RunError and their like: each says what is wrong, where, and what to do.
 """
 

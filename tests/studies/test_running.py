@@ -27,7 +27,7 @@ from mtdnn_kit.studies.study import read_study
 
 SMALL = dict(max_steps=12, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1, eval_limit=3, log_every=1)
 TWO = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+SC": {"tasks": ["squad", "cola"], "qa_weight": 0.5}}
-COMMAND = [sys.executable, "-m", "mtdnn_kit"]
+COMMAND = [sys.executable, "-m", "mtdnn_kit", "study"]
 pytestmark = pytest.mark.usefixtures("warm_kernels")
 
 
@@ -51,7 +51,7 @@ def finished(tmp_path_factory, tiny, python, warm_kernels):
     """The study of two runs from the one command, two at a time: its file, its folder, what the command said."""
     folder = tmp_path_factory.mktemp("finished")
     file = write_study(folder / "study", tiny, TWO)
-    command = [*python, "-m", "mtdnn_kit", str(file), "--folder", str(folder / "runs"), "--workers", "2"]
+    command = [*python, "-m", "mtdnn_kit", "study", str(file), "--folder", str(folder / "runs"), "--workers", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return file, folder / "runs", done
