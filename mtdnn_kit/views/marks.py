@@ -11,19 +11,19 @@ from html import escape
 from string import ascii_uppercase
 
 from mtdnn_kit.views.reprs import BREAK
-from mtdnn_kit.views.style import BORDERS, colour, rgba
+from mtdnn_kit.views.style import ADDED, BORDERS, CUT, RIGHT, colour, rgba
 
-GOLD = "background:#ffe28a;color:#000;border-radius:2px"
+GOLD = f"background:{RIGHT};color:#000;border-radius:2px"
 FOLD, EDGE = 1200, 300  # a stretch without marks of more characters is folded, but for so many at its ends
 ROLES = {  # of a token: background, and what the legend says
     "special": ("rgba(128,128,128,.25)", "special"),
     "first": (rgba(5, ".30"), "first part"),
     "second": (rgba(2, ".22"), "second part"),
-    "answer": ("#ffe28a", "answer"),
+    "answer": (RIGHT, "answer"),
 }
 CHANGES = {  # of words: tag, and how it looks
-    "cut": ("del", "background:#ffd3cc;color:#000"),
-    "added": ("ins", "background:#c9f0d2;color:#000;text-decoration:underline"),
+    "cut": ("del", f"background:{CUT};color:#000"),
+    "added": ("ins", f"background:{ADDED};color:#000;text-decoration:underline"),
 }
 
 

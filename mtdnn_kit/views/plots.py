@@ -48,9 +48,7 @@ def schedule_figure(setup: Any) -> Figure:
 
     schedule, config = setup.schedule, setup.config
     steps, names = np.arange(1, len(schedule) + 1), schedule.tasks
-    figure, (draws, shares, rate) = plt.subplots(
-        1, 3, figsize=(12, 3.2), width_ratios=(3, 1.4, 1.6), layout="constrained"
-    )  # fmt: skip
+    figure, (draws, shares, rate) = plt.subplots(1, 3, figsize=(12, 3.2), width_ratios=(3, 1.4, 1.6), layout="constrained")
     for i in range(len(names)):
         draws.plot(steps[schedule.task == i], np.full((schedule.task == i).sum(), i), "|", color=colour(i), ms=14, alpha=0.7)
     draws.set(yticks=range(len(names)), yticklabels=names, xlabel="step", title="one mark a batch", ylim=(len(names) - 0.5, -0.5))
