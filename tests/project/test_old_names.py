@@ -24,7 +24,7 @@ USED = {  # what was used of the modules that are imported whole
     "plots": ["LiveLoss", "lengths_figure", "loss_figure", "schedule_figure", "scores_figure", "shares_figure"],
     "paper": ["EXAMPLES", "TABLES"],
     "running": ["run_study"],
-    "studies": ["read_study", "default_folder", "StudyError"],
+    "studies": ["read_study", "default_folder", "resolve", "StudyError"],
     "tables": ["markdown", "points", "score_table", "write"],
 }
 
