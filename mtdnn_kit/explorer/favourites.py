@@ -43,7 +43,6 @@ def _notes(notes: object) -> bool:
 def keep(folder: Path, task: str, row_id: str, note: str | None) -> dict[str, str]:
     """Notes a row of a task as a favourite (None: no longer); returns the task's favourites. Raises RunError where it cannot be written."""
     try:
-        folder.stat()  # the lock would make one that is gone
         with held(folder / ".favourites.lock", "a note is being written", 5.0):
             found = read(folder)
             notes = {key: value for key, value in found.get(task, {}).items() if key != row_id}
