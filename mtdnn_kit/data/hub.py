@@ -4,7 +4,6 @@ By itself the hub's client waits for some requests without end, asks again up to
 takes a file of the right size for the right one. `datasets` is imported here only, and only to reach the hub. No code of the hub is run.
 """
 
-import hashlib
 import re
 import shutil
 from collections import Counter
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mtdnn_kit.data.cache import sha256_of
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.errors import DataError
 
@@ -84,10 +84,7 @@ def is_named_right(file: Path) -> bool:
     """
     names = (file.name, file.readlink().name if file.is_symlink() else "")
     named = next((name for name in names if re.fullmatch("[0-9a-f]{64}", name)), None)
-    if named is None:
-        return True
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() == named
+    return named is None or sha256_of(file) == named
 
 
 def from_hub(task: str, dataset: Dataset, split: str) -> Any:
