@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import changed
 from safetensors.torch import load_file
-from test_training import Stopped, assert_same
+from sameness import Stopped, assert_same
 
 from mtdnn_kit import Run, prepare, train
 from mtdnn_kit.errors import ConfigError
