@@ -13,7 +13,6 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.wording import short, some
 
 CODE = ("data", "files")  # what makes columns of a file
-SAMPLE = Path(str(files("mtdnn_kit.data"))) / "sample"
+SAMPLE = Path(__file__).with_name("sample")
 CS224N_TITLES = (
     "Normans", "Computational_complexity_theory", "Huguenot", "Steam_engine", "1973_oil_crisis", "European_Union_law", "Packet_switching",
     "Harvard_University", "Yuan_dynasty", "Immune_system", "Scottish_Parliament", "Islamism", "Imperialism", "Warsaw",

@@ -40,7 +40,7 @@ class Encoder:
 
 def find_encoder(name: str) -> Encoder:
     """The files of the encoder `name`. Raises EncoderError: not found, no safetensors, damaged, or not what the name means."""
-    origin, path = _locate(name)
+    origin, path = _at_hand(name) or ("hub", _from_hub(name))
     weights = sorted(path.glob("*.safetensors"))
     if not (path / "config.json").is_file() or not weights:
         raise EncoderError(f"encoder {name!r}: {path} needs config.json and *.safetensors (pickled weights are not read)")
@@ -94,10 +94,6 @@ def read_weights(file: Path) -> dict:
 
     read_header(file)
     return load_file(file)
-
-
-def _locate(name: str) -> tuple[str, Path]:
-    return _at_hand(name) or ("hub", _from_hub(name))
 
 
 def _at_hand(name: str) -> tuple[str, Path] | None:
