@@ -22,7 +22,7 @@ from mtdnn_kit.__main__ import main
 from mtdnn_kit.errors import ConfigError, OtherRankError
 from mtdnn_kit.model.multitask import build_model
 from mtdnn_kit.runs.run import checkpoints
-from mtdnn_kit.training import loop, trainer
+from mtdnn_kit.training import loop
 from mtdnn_kit.training.distributed import World, join, launched
 
 LAUNCHED = dict(RANK="1", LOCAL_RANK="1", WORLD_SIZE="2", MASTER_ADDR="localhost", MASTER_PORT="29500")
