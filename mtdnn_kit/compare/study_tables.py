@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtdnn_kit.compare import paper
-from mtdnn_kit.compare.differences import SCORES, difference, setting_difference, value
+from mtdnn_kit.compare.differences import RUN_SCORES, difference, setting_difference, value
 from mtdnn_kit.compare.outcomes import KINDS, span_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
@@ -66,7 +66,7 @@ def spread_table(questions: Sequence[Question], settings: dict[str, dict[int, st
     rows = []
     for setting, own in settings.items():
         if len(own) > 1:
-            found = {score: [value(questions, run, score) for run in own.values()] for score in SCORES}
+            found = {score: [value(questions, run, score) for run in own.values()] for score in RUN_SCORES}
             spread = {
                 f"{score} (sd)": float(np.std(np.array(values, float), ddof=1)) for score, values in found.items() if None not in values
             }

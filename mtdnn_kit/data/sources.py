@@ -87,7 +87,7 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
         rows = pick(rows, sides(arrays["unit"], ratio, where)[int(split == dataset.score)])
         origin += f" ({ratio:g} of it)" if split == dataset.score else f" (without {ratio:g} of it)"
     if hub and split == dataset.score and dataset.cut:
-        rows, origin = CUTS[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
+        rows, origin = CUT_RULES[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
     return Rows(task, split, origin, rows, _fingerprint(rows))
 
 
@@ -109,7 +109,7 @@ def cs224n(records: Sequence[QARow]) -> tuple[Sequence[QARow], Sequence[QARow]]:
     return ours, rest
 
 
-CUTS = {"cs224n": cs224n}
+CUT_RULES = {"cs224n": cs224n}
 
 
 def _fingerprint(rows: RowList) -> str:

@@ -27,7 +27,7 @@ from mtdnn_kit.views import tables
 from mtdnn_kit.views.marks import changes_html, heat_html, key_html, letter, salience_html
 
 TROUBLE = (ValueError, OSError, LockedError)  # what a control says instead of failing
-SCORES = ("EM", "F1", "span F1")
+PANEL_SCORES = ("EM", "F1", "span F1")
 OF = ("the open row", "what is asked")
 WIDE = {"description_width": "initial"}
 LINE = {"flex_flow": "row wrap", "align_items": "center"}  # of a layout; a widget made here would be in every notebook that imports this
@@ -251,7 +251,7 @@ class Why(Panel):
     def _made(self) -> str:
         state, (a, b) = self.explorer.state, self.explorer.state.pair
         questions = [state.moved(i) for i in range(len(state.rows))]
-        rows = differences.difference_table(questions, a, b, SCORES)
+        rows = differences.difference_table(questions, a, b, PANEL_SCORES)
         found, parts = differences.difference(questions, a, b, "F1"), differences.slice_table(questions, a, b)
         self.slices.children = [self._slice(row, shown) for row, shown in zip(parts, tables.shown(parts), strict=True)]
         said = found.sentence(a, b) if found else "There are fewer than two passages: no interval."

@@ -12,7 +12,7 @@ from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.errors import StudyError
 from mtdnn_kit.studies import page, running
 from mtdnn_kit.studies.study import project_notebook, read_study
-from mtdnn_kit.studies.variants import SCORES, slug
+from mtdnn_kit.studies.variants import STUDY_SCORES, slug
 
 ABLATIONS = sorted((ROOT / "parameters" / "ablations").glob("*.yaml"))
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_meant_is_refused_by_run_and_key(read, tmp_path, content,
 def test_scores_are_f1_or_what_the_file_says_and_each_is_one_of_differences(read):
     assert read(variants={"a": {}}).scores == ("F1",)
     assert read(variants={"a": {}}, scores=["span F1", "no-answer AP"]).scores == ("span F1", "no-answer AP")
-    assert tuple(differences.SCORES) == SCORES
+    assert tuple(differences.RUN_SCORES) == STUDY_SCORES
 
 
 @pytest.mark.parametrize(("name", "folder"), [("QA+MCC+SC", "qa-mcc-sc"), ("0.8", "0.8"), ("../up", "up"), ("a b/c", "a-b-c")])
