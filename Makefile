@@ -16,7 +16,7 @@ CALLED := PYTHONDONTWRITEBYTECODE= $(BIN)/python
 # NOTEBOOK MADE "PARAMETERS as YAML"; its kernel is reached through a folder, as a study's are: of TCP kernels warn
 NOTEBOOK := $(CALLED) -c 'import sys; from pathlib import Path; from mtdnn_kit.studies.worker import execute; from mtdnn_kit.files.yaml_files import read_yaml; \
 	execute(Path(sys.argv[1]), Path(sys.argv[2]), read_yaml(sys.argv[3]))'
-TRAININGS = $(CALLED) -m mtdnn_kit parameters/ablations/demo.yaml --folder $(DEMO) --workers 2
+TRAININGS = $(CALLED) -m mtdnn_kit study parameters/ablations/demo.yaml --folder $(DEMO) --workers 2
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
@@ -64,7 +64,7 @@ demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; tabl
 
 study: env ## runs a study and writes its page: make study STUDY=parameters/ablations/demo.yaml ARGS="--workers 2"
 	@$(if $(STUDY),,echo "Name a study: make study STUDY=parameters/ablations/demo.yaml" >&2; exit 1)
-	@$(CALLED) -m mtdnn_kit $(STUDY) $(ARGS)
+	@$(CALLED) -m mtdnn_kit study $(STUDY) $(ARGS)
 
 quick: env-test ## style, types and the module's own tests: no browser, no notebook, no study, nothing that is built
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ from mtdnn_kit.model import dropout, layer_norm
 from mtdnn_kit.model.devices import resolve_precision
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.training.cuda_graphs import BUCKET, Graphs
-from mtdnn_kit.training.gradients import backward
+from mtdnn_kit.training.loop import backward
 from mtdnn_kit.training.optim import clip_gradients, make_optimizer
 from mtdnn_kit.training.setup import Setup
 

@@ -15,11 +15,13 @@ DATASETS holds the datasets that are known by name; `define` in a parameter file
 
 Where to go on, room by room (each says in its first line what it is for): config, sampler, metrics; data, tasks, model, training, runs,
 inference, compare, views, studies, explorer, files. `from mtdnn_kit import compare, differences, studies, running, plots, tables` is what a
-notebook needs beside the verbs, explorer.widgets `explore(runs)` for JupyterLab; `python -m mtdnn_kit --help` is the command line. Errors
+notebook needs beside the verbs, explorer.widgets `explore(runs)` for JupyterLab; `mtdnn --help` is the command line. Errors
 that are yours to mend are ConfigError, RunError and their like: each says what is wrong, where, and what to do.
 """
 
 import os
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 # Read by libraries when they are imported: nothing is reported to anybody; the hub's files come by plain HTTP, which `hub` can end.
@@ -70,7 +72,7 @@ VERBS = {  # what brings torch and transformers along, and is imported when firs
     "prepare": "training.setup.prepare",
     "train": "training.trainer.train",
 }
-MODULES = {  # what a notebook imports by one word
+MODULES = {  # what a notebook imports by one word; before 0.2.0 they lay here
     "answer_plots": "views.answer_plots",
     "differences": "compare.differences",
     "marks": "views.marks",
@@ -99,3 +101,15 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names, those that are imported when first used included."""
     return sorted({*globals(), *__all__})
+
+
+class _Forwarded(ModuleType):
+    """A module under the name that it had before 0.2.0: `from mtdnn_kit.marks import tokens_html` finds it in `views.marks`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # whoever looks through all modules imports none by that
+            raise AttributeError(name)
+        return getattr(__getattr__(self.__name__.rpartition(".")[2]), name)
+
+
+sys.modules.update({f"mtdnn_kit.{name}": _Forwarded(f"mtdnn_kit.{name}") for name in MODULES})

@@ -1,44 +1,169 @@
-"""The command line: runs a study, or says what it would do.
+"""The command line: `mtdnn`, or `python -m mtdnn_kit`; a verb for each thing that is done from files.
 
-python -m mtdnn_kit parameters/ablations/demo.yaml --workers 2
-python -m mtdnn_kit parameters/ablations/demo.yaml --dry-run
+    mtdnn train parameters/minilm.yaml --set run_dir=runs/one
+    mtdnn study parameters/ablations/demo.yaml --workers 2
+    mtdnn report write results/NAME --data FOLDER
+
+It ends with 0; with 1 where something failed, said in a line; with 2 where the command itself is wrong; with 130 where it was stopped.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
-from mtdnn_kit.errors import ConfigError, DataError, EncoderError, LockedError, StudyError, YamlError
+from mtdnn_kit.errors import (
+    CompareError,
+    ConfigError,
+    DataError,
+    EncoderError,
+    LockedError,
+    OtherRankError,
+    RunError,
+    StudyError,
+    TrainingError,
+    YamlError,
+)
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.yaml_files import read_yaml
-from mtdnn_kit.studies.progress import Bars
-from mtdnn_kit.studies.running import NOTEBOOK, run_study
-from mtdnn_kit.studies.status import code, standings
-from mtdnn_kit.studies.study import Study, default_folder, project_notebook, read_study
+
+FORESEEN = (CompareError, ConfigError, DataError, EncoderError, LockedError, OtherRankError, RunError, StudyError, TrainingError)
+FAILED, STOPPED = 1, 130
 
 
-def arguments() -> argparse.Namespace:
-    """What the command was given."""
-    parser = argparse.ArgumentParser(prog="python -m mtdnn_kit", description="Runs a study; what is done is not run again.")
-    parser.add_argument("study", help="a study file, e.g. parameters/ablations/demo.yaml")
-    parser.add_argument("--dry-run", action="store_true", help="only say which runs there are, their steps, their time, and what is done")
-    parser.add_argument("--folder", help="for the run folders; runs/NAME otherwise")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter on top of every run's (YAML)")
-    parser.add_argument(
+def setting(text: str) -> tuple[str, Any]:
+    """Key and value of a `--set KEY=VALUE`; the value is YAML. Raises ArgumentTypeError."""
+    key, equals, value = text.partition("=")
+    if not (key.strip() and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE; write, e.g., --set max_steps=40")
+    try:
+        return key.strip(), read_yaml(value)
+    except YamlError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: the value is no YAML ({error}); quote it, e.g. --set 'tasks=[squad, cola]'") from None
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs and their options."""
+    said = "Trains one encoder on several tasks, runs studies of many such runs, and reports them. `mtdnn VERB --help` says more."
+    whole = argparse.ArgumentParser(prog="mtdnn", description=said)
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _add_train(verbs)
+    _add_study(verbs)
+    _add_report(verbs)
+    _add_heldout(verbs)
+    _add_export(verbs)
+    return whole
+
+
+def _verb(verbs: Any, name: str, call: Any, said: str) -> argparse.ArgumentParser:
+    made = verbs.add_parser(name, help=said, description=f"{said[0].upper()}{said[1:]}.")
+    made.set_defaults(call=call, usage_error=made.error)
+    return made
+
+
+def _add_set(verb: argparse.ArgumentParser, said: str) -> None:
+    verb.add_argument("--set", type=setting, action="append", default=[], metavar="KEY=VALUE", help=f"{said} (YAML); may be repeated")
+
+
+def _add_data(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--data", help="where the rows are: a folder, or hub; where the runs had them otherwise")
+
+
+def _add_train(verbs: Any) -> None:
+    verb = _verb(verbs, "train", train, "trains one model, on one device or, under accelerate launch or torchrun, on several")
+    verb.add_argument("parameters", metavar="FILE", help="a parameter file, e.g. parameters/minilm.yaml")
+    _add_set(verb, "a parameter on top of the file's")
+
+
+def _add_study(verbs: Any) -> None:
+    verb = _verb(verbs, "study", study, "runs a study and writes its page; what is done is not run again")
+    verb.add_argument("study", metavar="FILE", help="a study file, e.g. parameters/ablations/demo.yaml")
+    verb.add_argument("--dry-run", action="store_true", help="only say which runs there are, their steps, their time, and what is done")
+    verb.add_argument("--folder", help="for the run folders; runs/NAME otherwise")
+    _add_set(verb, "a parameter on top of every run's")
+    verb.add_argument(
         "--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters"
     )
-    parser.add_argument("--no-page", action="store_true", help="do not execute notebook 03 at the end")
-    parser.add_argument("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
-    parser.add_argument("--engine", choices=("local", "ray"), default="local")
-    local = parser.add_argument_group("engine local")
+    verb.add_argument("--no-page", action="store_true", help="do not execute notebook 03 at the end")
+    verb.add_argument("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
+    verb.add_argument("--engine", choices=("local", "ray"), default="local")
+    local = verb.add_argument_group("engine local")
     local.add_argument("--workers", type=int, help="runs at a time, which share the cores out among them; 1 otherwise")
     local.add_argument("--gpus", help="GPUs that they share out, e.g. 0,1; with --workers 4 two runs each")
-    ray = parser.add_argument_group("engine ray")
+    ray = verb.add_argument_group("engine ray")
     ray.add_argument("--address", help='of a Ray cluster ("auto": this machine\'s); a Ray of this machine alone is started otherwise')
     ray.add_argument("--cores", type=int, help="cores that a run takes, where it has no `threads`; 1 otherwise")
     ray.add_argument("--gpus-per-run", type=float, help="0.5: two runs a GPU; none otherwise")
-    return parser.parse_args()
+
+
+def _add_report(verbs: Any) -> None:
+    what = verbs.add_parser("report", help="keeps a finished study, or tells a kept one as tables and figures").add_subparsers(
+        dest="what", required=True, metavar="WHAT"
+    )
+    keep = _verb(what, "keep", report_keep, "copies what is worth keeping of a study's finished runs: no text, no model")
+    keep.add_argument("study", metavar="FILE", help="the study's file")
+    keep.add_argument("runs", metavar="RUNS", help="the folder of its runs")
+    keep.add_argument("into", metavar="INTO", help="the folder to be made, e.g. results/NAME")
+    keep.add_argument("--whole", action="append", default=[], metavar="RUN", help="a run whose n-best is kept, too")
+    tables = _verb(what, "tables", report_tables, "prints a kept study as Markdown")
+    write = _verb(what, "write", report_write, "writes that, the tables as numbers and the figures into the kept study's folder")
+    for verb in (tables, write):
+        verb.add_argument("folder", metavar="FOLDER", help="e.g. results/NAME")
+    for verb in (keep, tables, write):
+        _add_data(verb)
+
+
+def _add_heldout(verbs: Any) -> None:
+    verb = _verb(verbs, "heldout", heldout, "scores finished runs' models on the threshold articles; prints a table")
+    verb.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
+    _add_data(verb)
+    verb.add_argument("--spans", metavar="FILE", help="a .csv.gz that is to hold each best span as character offsets, and null − best")
+
+
+def _add_export(verbs: Any) -> None:
+    verb = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' own layout, with a model card")
+    verb.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
+    verb.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
+    verb.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; RUN/export/TASK otherwise")
+
+
+def train(given: argparse.Namespace) -> None:
+    """Trains one model, and says where the run is. Of several processes the first says it."""
+    import torch.distributed as dist
+
+    from mtdnn_kit.config import from_file
+    from mtdnn_kit.training.distributed import launched
+    from mtdnn_kit.training.trainer import train as train_run
+
+    rank, _ = launched()
+    run = train_run(from_file(given.parameters, **dict(given.set)))
+    if rank == 0:
+        print(run)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def study(given: argparse.Namespace) -> None:
+    """Runs a study and writes its page, or says what it would do."""
+    from mtdnn_kit.studies.progress import Bars
+    from mtdnn_kit.studies.running import run_study
+    from mtdnn_kit.studies.study import default_folder, read_study
+
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        given.usage_error("WORLD_SIZE: a study starts its own processes, without a launcher; one run on several devices is `mtdnn train`")
+    changes, made = dict(given.set), read_study(given.study)
+    folder = resolve(given.folder) if given.folder else default_folder(made)
+    print(f"{made.name}: {made.question}", flush=True)
+    if given.dry_run:
+        return _dry_run(made, folder, changes, given.workers or 1)
+    for run in run_study(made, folder, changes, Bars(), given.engine, given.if_changed, given.plain, **engine_options(given)).values():
+        print(run)
+    if not (given.no_page or given.plain):
+        from mtdnn_kit.studies.page import write_page
+
+        print(f"page: {write_page(given.study, folder, changes)}")
 
 
 def engine_options(given: argparse.Namespace) -> dict:
@@ -48,19 +173,14 @@ def engine_options(given: argparse.Namespace) -> dict:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def settings(pairs: list[str]) -> dict:
-    """The parameters of `--set KEY=VALUE`. Raises ConfigError."""
-    try:
-        return read_yaml("\n".join(pair.replace("=", ": ", 1) for pair in pairs)) or {}
-    except YamlError as error:
-        raise ConfigError(f"--set: {error}") from None
-
-
-def dry_run(study: Study, folder: Path, changes: dict, workers: int) -> None:
-    """Prints what the study would do."""
+def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
+    """Prints what a study would do."""
     from mtdnn_kit.studies.plan import as_text, plan
+    from mtdnn_kit.studies.running import NOTEBOOK
+    from mtdnn_kit.studies.status import code, standings
+    from mtdnn_kit.studies.study import project_notebook
 
-    configs = study.configs(folder, changes)
+    configs = made.configs(folder, changes)
     found = standings(configs, code(project_notebook(NOTEBOOK)))
     print(as_text(plan(configs, found, folder), workers))
     for name, stands in found.items():
@@ -68,28 +188,63 @@ def dry_run(study: Study, folder: Path, changes: dict, workers: int) -> None:
             print(f"{name} is not what it would be today: {'; '.join(stands.changed)} (see --if-changed)")
 
 
-def main() -> None:
-    """Runs a study and writes its page, or says in a few lines why not."""
-    given = arguments()
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        sys.exit("WORLD_SIZE: a study starts its own processes, without a launcher; for one run on several devices: mtdnn_kit.launch")
-    try:
-        changes = settings(given.set)
-        study = read_study(given.study)
-        folder = resolve(given.folder) if given.folder else default_folder(study)
-        print(f"{study.name}: {study.question}", flush=True)
-        if given.dry_run:
-            return dry_run(study, folder, changes, given.workers or 1)
-        for run in run_study(study, folder, changes, Bars(), given.engine, given.if_changed, given.plain, **engine_options(given)).values():
-            print(run)
-        if not (given.no_page or given.plain):
-            from mtdnn_kit.studies.page import write_page
+def report_keep(given: argparse.Namespace) -> None:
+    """Keeps a study's finished runs."""
+    from mtdnn_kit.studies.report import keep_finished
 
-            print(f"page: {write_page(given.study, folder, changes)}")
-    except (StudyError, ConfigError, DataError, EncoderError, LockedError) as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("Stopped; the same command goes on where it was.")
+    print(keep_finished(given.study, resolve(given.runs), resolve(given.into), given.data, given.whole))
+
+
+def report_tables(given: argparse.Namespace) -> None:
+    """Prints a kept study."""
+    from mtdnn_kit.studies.report import report
+
+    print("\n".join(report(resolve(given.folder), given.data)))
+
+
+def report_write(given: argparse.Namespace) -> None:
+    """Writes a kept study's tables and figures into its folder."""
+    from mtdnn_kit.studies.report import write
+
+    write(resolve(given.folder), given.data)
+
+
+def heldout(given: argparse.Namespace) -> None:
+    """Prints the scores of runs on their threshold articles."""
+    from mtdnn_kit.runs.run import Run
+    from mtdnn_kit.studies.heldout import held_out, table, write_spans
+    from mtdnn_kit.views.tables import markdown
+
+    found = [one for path in given.runs for one in held_out(Run(resolve(path)), given.data)]
+    if given.spans:
+        write_spans(resolve(given.spans), found)
+    print(markdown(table(found)), end="")
+
+
+def export(given: argparse.Namespace) -> None:
+    """Exports a task's model, and says where it is."""
+    from mtdnn_kit.inference.exporting import export as export_task
+
+    print(export_task(given.run, given.task, given.folder))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Does what the command says (`words`; None: the process's own), or says in a line why not. Raises SystemExit."""
+    words = list(sys.argv[1:] if words is None else words)
+    if words and words[0].endswith((".yaml", ".yml")):  # as it was before 0.2.0: python -m mtdnn_kit STUDY
+        words.insert(0, "study")
+    given = parser().parse_args(words)
+    try:
+        given.call(given)
+    except FORESEEN as error:
+        _end(str(error), FAILED)
+    except KeyboardInterrupt as error:
+        _end(str(error) or "Stopped; the same command goes on where it was.", STOPPED)
+
+
+def _end(said: str, code: int) -> NoReturn:
+    print(said, file=sys.stderr)
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

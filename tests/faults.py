@@ -26,7 +26,7 @@ TESTS = {  # file → tests that must notice
     "tasks/spans": "tasks/spans tasks/tasks",
     "tasks/decoding": "tasks/decoding",
     "tasks/qa": "tasks/decoding tasks/tasks tasks/spans model/model",
-    "tasks/answers": "tasks/tasks tasks/decoding model/evaluation",
+    "tasks/answers": "tasks/tasks tasks/decoding model/evaluation data/my_data",
     "tasks/sc": "tasks/tasks",
     "sampler": "sampler batches",
     "studies/status": "studies/status",
@@ -34,7 +34,7 @@ TESTS = {  # file → tests that must notice
     "studies/report": "studies/report",
     "studies/keep": "studies/report",
     "tasks/labels": "tasks/tasks",
-    "runs/predictions": "runs/predictions",
+    "runs/predictions": "runs/predictions model/evaluation",
     "training/interference": "training/interference",
     "compare/baseline": "compare/compare",
     "studies/heldout": "studies/heldout",
@@ -67,15 +67,15 @@ TESTS = {  # file → tests that must notice
     "training/optim": "training/optim",
     "training/trainer": "training/training",
     "training/distributed": "training/distributed",
-    "training/gradients": "training/distributed",
+    "training/loop": "training/training training/distributed",
+    "training/bookkeeping": "training/training training/distributed",
     "training/cuda_graphs": "training/cuda_graphs",
     "training/trackers": "training/trackers",
-    "studies/progress": "studies/progress",
     "training/checkpoints": "training/checkpoints",
     "files/atomic": "training/checkpoints training/failures",
-    "training/failures": "training/failures training/survival",
-    "training/space": "training/checkpoints",
-    "training/log": "training/failures",
+    "training/interruptions": "training/failures training/survival",
+    "training/failures": "training/failures training/survival training/checkpoints",
+    "training/log": "training/failures studies/progress",
     "compare/significance": "compare/significance",
     "compare/seeds": "compare/seeds",
     "compare/outcomes": "compare/outcomes",
@@ -108,6 +108,11 @@ class Fault(NamedTuple):
 FAULTS = [Fault(file, *one.values()) for file, some in yaml.safe_load((ROOT / "tests" / "faults.yaml").read_text()).items() for one in some]
 
 
+def file_of(name: str) -> Path:
+    """The file of tests that TESTS names: tests/tasks/test_spans.py of "tasks/spans"."""
+    return ROOT / "tests" / Path(name).with_name(f"test_{Path(name).name}.py")
+
+
 def noticed(fault: Fault, start: list[str]) -> bool:
     """Whether the tests of the fault's file fail once it is planted. start: the beginning of a command line, as [sys.executable]."""
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +121,7 @@ def noticed(fault: Fault, start: list[str]) -> bool:
         shutil.copytree(ROOT, copy, ignore=leave)
         file = copy / "mtdnn_kit" / f"{fault.file}.py"
         file.write_text(file.read_text().replace(fault.old, fault.new))
-        tests = [str(Path("tests", name).with_name(f"test_{Path(name).name}.py")) for name in TESTS[fault.file].split()]
+        tests = [str(file_of(name).relative_to(ROOT)) for name in TESTS[fault.file].split()]
         command = [*start, "-m", "pytest", "-x", "-q", "-W", "ignore:Module already imported", *tests]  # warm: some are
         settled = {**os.environ, "CI": "true"}  # examples as in CI, no luck
         done = subprocess.run(command, cwd=copy, env=settled, capture_output=True, text=True)

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import HANGS
+
+HANGS = 900  # seconds after which nothing is waited for any more; no test that passes waits so long, however slow the machine
 
 
 def until(holds, study: subprocess.Popen | None = None) -> None:

@@ -1,26 +1,23 @@
 """Finished runs by their models' scores on the threshold articles, which no training and no report sees: what nuisance parameters
 (learning rate, epochs) are chosen by.
 
-    python -m mtdnn_kit.studies.heldout RUN [RUN …] [--data FOLDER] [--spans FILE.csv.gz]
+    mtdnn heldout RUN [RUN …] [--data FOLDER] [--spans FILE.csv.gz]
 
 prints a table in Markdown, a row a run. A training with `eval_every` logs the same scores on its way (`Run.scorings`); this asks the model
 that it ended with, on all questions of the articles, whatever `eval_limit` was.
 """
 
-import argparse
 import csv
 import gzip
 import io
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mtdnn_kit.data.rows import QARow
-from mtdnn_kit.errors import ConfigError, DataError, EncoderError, RunError
+from mtdnn_kit.errors import DataError, RunError
 from mtdnn_kit.files.atomic import write_whole
-from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.inference.asking import opened, settings_of
 from mtdnn_kit.model.evaluation import predict
 from mtdnn_kit.model.multitask import takes_token_types
@@ -28,7 +25,6 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.tasks import qa
 from mtdnn_kit.tasks.answers import Answers
 from mtdnn_kit.training.setup import make_features, read_rows
-from mtdnn_kit.views.tables import markdown
 
 COLUMNS = ("run", "task", "id", "start", "end", "null − best")
 SAID = ("learning_rate", "epochs", "seed")  # of a run's parameters
@@ -93,25 +89,3 @@ def write_spans(path: Path, found: Sequence[HeldOut]) -> None:
         for row, answer, diff in zip(one.rows, one.answers, one.answers.diff.tolist(), strict=True):
             writer.writerow([one.run.name, one.task, row.id, *(answer.spans[0][:2] if answer.spans else ("", "")), diff])
     write_whole(path, gzip.compress(text.getvalue().encode(), mtime=0))
-
-
-def main() -> None:
-    """Prints the table, or says in a line why not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m mtdnn_kit.studies.heldout", description="Scores finished runs' models on the threshold articles; prints a table."
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
-    parser.add_argument("--data", help="where the rows are: a folder, or hub; where the runs had them otherwise")
-    parser.add_argument("--spans", metavar="FILE", help="a .csv.gz that is to hold each best span as character offsets, and null − best")
-    given = parser.parse_args()
-    try:
-        found = [one for path in given.runs for one in held_out(Run(resolve(path)), given.data)]
-        if given.spans:
-            write_spans(resolve(given.spans), found)
-        print(markdown(table(found)), end="")
-    except (ConfigError, DataError, EncoderError, RunError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,8 @@
 """A kept study as the tables of a report, in Markdown: every figure of results/README.md is printed by one of these commands.
 
-    python -m mtdnn_kit.studies.report keep STUDY_FILE RUNS_FOLDER results/NAME --data FOLDER --whole "QA seed 0"
-    python -m mtdnn_kit.studies.report tables results/NAME --data FOLDER
-    python -m mtdnn_kit.studies.report write results/NAME --data FOLDER
+    mtdnn report keep STUDY_FILE RUNS_FOLDER results/NAME --data FOLDER --whole "QA seed 0"
+    mtdnn report tables results/NAME --data FOLDER
+    mtdnn report write results/NAME --data FOLDER
 
 The first copies what is worth keeping of finished runs (`keep`), the second joins it with the rows and prints: scores in the paper's
 form; the differences that the study declared it is judged by; what the other tasks learn; how best spans are bounded; slices; the spread of
@@ -10,8 +10,6 @@ seeds and what it would take to see gains as large as the paper's; its three exa
 and figures into the folder. No text of the data is printed or written.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,7 +25,6 @@ from mtdnn_kit.compare.study_tables import (
     spread_table,
     threshold_table,
 )
-from mtdnn_kit.errors import CompareError, ConfigError, DataError, RunError, StudyError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.run import Run
@@ -100,46 +97,10 @@ def _section(title: str, body: str | list[dict]) -> str:
     return f"## {title}\n\n{body}"
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m mtdnn_kit.studies.report", description="Keeps a finished study, or prints a kept one as tables."
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    keep = verbs.add_parser("keep", help="copies what is worth keeping of a study's finished runs: no text, no model")
-    keep.add_argument("study", help="the study's file")
-    keep.add_argument("runs", help="the folder of its runs")
-    keep.add_argument("into", help="the folder to be made, e.g. results/NAME")
-    keep.add_argument("--whole", action="append", default=[], metavar="RUN", help="a run whose n-best is kept, too")
-    printing = verbs.add_parser("tables", help="prints a kept study as Markdown")
-    writing = verbs.add_parser("write", help="writes that, the tables as numbers and the figures into the kept study's folder")
-    for verb in (printing, writing):
-        verb.add_argument("folder", help="e.g. results/NAME")
-    for verb in (keep, printing, writing):
-        verb.add_argument("--data", help="where the rows are: a folder, or hub; where the runs had them otherwise")
-    return parser.parse_args()
-
-
-def _finished(study: Study, folder: Path) -> dict[str, Run]:
+def keep_finished(study_file: str, folder: Path, into: Path, data: str | None, whole: Sequence[str]) -> str:
+    """Keeps the finished runs of a study in `into` (`keep_study`), and says which. whole: runs whose n-best is kept, too."""
+    study = read_study(study_file)
     runs = {name: Run(str(config.run_dir)) for name, config in study.configs(folder).items()}
-    return {name: run for name, run in runs.items() if (run.path / "manifest.json").is_file() and run.finished}
-
-
-def main() -> None:
-    """Keeps or prints, or says in a line why not."""
-    given = _arguments()
-    try:
-        if given.verb == "tables":
-            print("\n".join(report(resolve(given.folder), given.data)))
-            return
-        if given.verb == "write":
-            write(resolve(given.folder), given.data)
-            return
-        runs = _finished(read_study(given.study), resolve(given.runs))
-        keep_study(resolve(given.study), runs, pair(runs, given.data, nbest=1), resolve(given.into), given.whole)
-        print(f"{given.into}: {len(runs)} finished runs kept: {', '.join(runs)}")
-    except (CompareError, ConfigError, DataError, RunError, StudyError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()
+    runs = {name: run for name, run in runs.items() if (run.path / "manifest.json").is_file() and run.finished}
+    keep_study(resolve(study_file), runs, pair(runs, data, nbest=1), into, whole)
+    return f"{into}: {len(runs)} finished runs kept: {', '.join(runs)}"

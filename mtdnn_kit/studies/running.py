@@ -4,7 +4,7 @@ Each run is notebook 02 under papermill in a process of its own (`worker`), its 
 alone, which needs no Jupyter. Where they are
 executed is `engines`' business, whether one may be skipped is `status`'. What the runs then say is read elsewhere (`compare`, `plots`).
 
-    python -m mtdnn_kit parameters/ablations/demo.yaml --workers 2
+    mtdnn study parameters/ablations/demo.yaml --workers 2
 """
 
 import inspect

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from mtdnn_kit.errors import ConfigError
-from mtdnn_kit.training.gradients import backward, loss_of_batch, moved
+from mtdnn_kit.training.loop import backward, loss_of_batch, moved
 from mtdnn_kit.training.setup import Setup
 
 BUCKET = 64  # tokens: lengths are rounded up to a multiple of it
@@ -36,7 +36,7 @@ class Recording:
 
 
 class Graphs:
-    """`gradients.backward` of one process by recordings, each made when its task and shape first come.
+    """`loop.backward` of one process by recordings, each made when its task and shape first come.
 
     record: what makes a replay of a step; CUDA's own graphs if nothing else is given.
     """
@@ -47,7 +47,7 @@ class Graphs:
         self.recordings: dict[tuple, Recording] = {}
 
     def backward(self, task: str, items: np.ndarray, weight: float = 1.0) -> tuple[Tensor, int]:
-        """Gradients, loss and tokens of a batch, as `gradients.backward` has them; the model's gradients must be None before.
+        """Gradients, loss and tokens of a batch, as `loop.backward` has them; the model's gradients must be None before.
 
         Raises ConfigError where the model's step cannot be recorded.
         """

@@ -1,12 +1,10 @@
-"""train(config) → run folder: the paper's Algorithm 1 as one loop on accelerate.
+"""train(config) → run folder: what comes before the steps (`loop`) and after them, on accelerate.
 
-Which batch comes at which step was drawn before (`sampler`), and the random state of a step depends on seed and step alone, so a run that
-is stopped at any step and resumed goes on bit for bit. The device is waited for only when the log is written. Several processes, each with
-a device, make the same steps on a share of each batch; rank 0 alone writes. Needs no Jupyter.
+The folder is claimed and locked, model and optimizer are put on the device, a checkpoint is restored where the run goes on; at the end the
+model is written and scored. Several processes, each with a device, make the same steps on a share of each batch; rank 0 alone writes.
 """
 
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -25,23 +23,23 @@ from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
-from mtdnn_kit.model.evaluation import evaluate, held_out_scores
+from mtdnn_kit.model.evaluation import evaluate
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
 from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code import code_hash
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.training import failures
+from mtdnn_kit.training.bookkeeping import Bookkeeper
 from mtdnn_kit.training.checkpoints import Point, restore, save_checkpoint
 from mtdnn_kit.training.cuda_graphs import Graphs
 from mtdnn_kit.training.distributed import World, join
-from mtdnn_kit.training.gradients import backward, loss_of
-from mtdnn_kit.training.interference import fixed_batches, measure
+from mtdnn_kit.training.failures import check_space, disk_bytes
 from mtdnn_kit.training.interruptions import Interrupted, Stop
 from mtdnn_kit.training.log import Recorder
+from mtdnn_kit.training.loop import backward, loss_of, train_steps
 from mtdnn_kit.training.odd_rows import odd_counts
-from mtdnn_kit.training.optim import clip_gradients, learning_rate, make_optimizer
+from mtdnn_kit.training.optim import make_optimizer
 from mtdnn_kit.training.setup import Setup, prepare
-from mtdnn_kit.training.space import check_space, disk_bytes
 from mtdnn_kit.training.trackers import Trackers
 from mtdnn_kit.training.trackers import check as check_trackers
 from mtdnn_kit.training.trackers import options as tracker_options
@@ -61,71 +59,50 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     another process trains in that folder; later TrainingError where the loss is no number or the memory is used up, RunError where the
     folder cannot be written or no checkpoint be read.
     """
-    with join(resolve_device(config.device)) as world:
+    device = resolve_device(config.device)
+    with join(device) as world:
         setup = setup or world.in_turn(partial(prepare, config))
-        _check(config, setup, world)
+        _check(config, setup, device, world)
         model = build_model(setup.encoder.path, setup.specs, config.encoder_dropout, config.head_dropout, config.max_length, config.seed)
         with Stop(copies=world.size > 1) as stop, failures.on_disk(config.run_dir or "a new one"):
             run = world.alone(partial(claim, config))
             with held(run.path / ".lock", "a training is at work", GONE) if world.first else nullcontext():
                 if not world.alone(partial(_is_done, run, config)):
-                    return _train(run, setup, model, watch, stop, world)
+                    return _train(run, setup, model, device, watch, stop, world)
     if watch and world.first:
         watch(run.log())
     return run
 
 
-def _train(run: Run, setup: Setup, model: MultiTask, watch: Callable | None, stop: Stop, world: World) -> Run:
-    """The loop, and what comes after it; the run's folder is ours alone, and of our processes rank 0's."""
+def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch: Callable | None, stop: Stop, world: World) -> Run:
+    """The steps, and what comes before and after them; the run's folder is ours alone, and of our processes rank 0's."""
     config, need = setup.config, disk_bytes(model, setup)
-    before = world.alone(partial(_manifest_of, run, setup, need))
-    accelerator, precision = _accelerator(config, run, world, before.get("precision"))
-    run_manifest = world.alone(partial(_start, run, setup, accelerator.device, precision, before.get("start"), need))
-    with failures.accounted(run, run_manifest) if world.first else nullcontext(), world:
+    begun = world.alone(partial(_manifest_of, run, setup, need))
+    accelerator, precision = _accelerator(setup, run, device, world, begun.get("precision"))
+    manifest = world.alone(partial(_start, run, setup, device, precision, begun.get("start"), need))
+    with failures.accounted(run, manifest) if world.first else nullcontext(), world:
         optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
         with failures.memory(setup, doing="the model on the device"):
             joined, optimizer = _prepared(accelerator, model, optimizer)
-        done, seconds, sizes = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
-        log: Any = Recorder(run, setup, done, sizes, watch, Trackers(accelerator, config, done)) if world.first else None
-
-        joined.train()
+        point = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
+        log = Recorder(run, setup, point.step, point.logs, watch, Trackers(accelerator, config, point.step)) if world.first else None
+        loss = partial(loss_of, accelerator, model, setup)
+        books = Bookkeeper(run, setup, model, optimizer, log, stop, world, precision, loss, point.seconds)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
-        parameters, total, fixed, started = list(model.parameters()), len(setup.schedule), fixed_batches(setup), time.perf_counter()
         stop.wait()
-        for step in range(done, total):
-            task, items = setup.batch(step)
-            torch.manual_seed(world.seed(config.seed, step))
-            rate = learning_rate(step, total, config.warmup, config.learning_rate)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with failures.memory(setup, step):
-                loss, tokens = gradients(task, *world.share(items))
-                norm = clip_gradients(parameters, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            loss, (tokens,) = world.mean(loss), world.sums(tokens)
-            if world.first:
-                log.add(step, task, rate, loss, norm, tokens)
-                if _due(step, config.eval_every, total):
-                    with failures.memory(setup):
-                        log.scores(step, held_out_scores(model, setup.held_out, config, precision))
-                if config.interference_every and (step + 1) % config.interference_every == 0:
-                    with failures.memory(setup, doing="measuring interference"):
-                        log.pulls(step, measure(model, fixed, partial(loss_of, accelerator, model, setup), config.grad_accumulation))
-            stopping = any(stop.agreed(world.sums(*stop.seen())))  # here the others wait for rank 0
-            if _due(step, config.checkpoint_every, total) or stopping:
-                if world.first:
-                    log.flush()
-                    save_checkpoint(run, step + 1, model, optimizer, seconds + time.perf_counter() - started)
-                    log.restart_clock()
-                world.wait()
-            if stopping:
-                stop.end(run, step + 1, total)
-        if world.first:
-            log.flush()
-        seconds += time.perf_counter() - started
-    found = world.alone(partial(_finish, run, setup, model, optimizer, precision, run_manifest, seconds, stop))
-    if world.first:
+        train_steps(
+            setup,
+            joined,
+            optimizer,
+            point.step,
+            seed=partial(world.seed, config.seed),
+            gradient=lambda task, items: gradients(task, *world.share(items)),
+            within=partial(failures.memory, setup),
+            after=books.after,
+        )
+        seconds = books.close()
+    found = world.alone(partial(_finish, run, setup, model, optimizer, precision, manifest, seconds, stop))
+    if log:
         log.close(found)
     return run
 
@@ -149,7 +126,7 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, precision:
     return metrics
 
 
-def _check(config: Config, setup: Setup, world: World) -> None:
+def _check(config: Config, setup: Setup, device: torch.device, world: World) -> None:
     """Raises ConfigError for what would stop the training later, before a folder is made."""
     if setup.config != config:
         raise ConfigError("setup: it was prepared for other parameters; call prepare(config) again.")
@@ -158,7 +135,7 @@ def _check(config: Config, setup: Setup, world: World) -> None:
     for what, mine in {"parameters": config, "code": code_hash(), "data": setup.sources}.items():
         if not world.alike(mine):
             raise ConfigError(f"{what}: the {world.size} processes have not all the same; start them with one command, from one folder.")
-    if config.cuda_graphs and (resolve_device(config.device).type != "cuda" or world.size > 1):
+    if config.cuda_graphs and (device.type != "cuda" or world.size > 1):
         raise ConfigError("cuda_graphs: steps are recorded on one GPU alone; set it to false on a processor, or with several processes.")
     check_trackers(config)
 
@@ -166,11 +143,6 @@ def _check(config: Config, setup: Setup, world: World) -> None:
 def _is_done(run: Run, config: Config) -> bool:
     check_claim(run, config)
     return run.finished
-
-
-def _due(step: int, every: int | None, total: int) -> bool:
-    """Whether something is to be done after a step (from 0); after the last one, the end of the run does it."""
-    return every is not None and (step + 1) % every == 0 and step + 1 < total
 
 
 def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
@@ -192,12 +164,12 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     return manifest
 
 
-def _accelerator(config: Config, run: Run, world: World, kept_precision: str | None) -> tuple[Accelerator, str]:
-    """accelerate on the resolved device, and the resolved precision; a run that goes on keeps its own.
+def _accelerator(setup: Setup, run: Run, device: torch.device, world: World, kept_precision: str | None) -> tuple[Accelerator, str]:
+    """accelerate on the device, and the resolved precision; a run that goes on keeps its own.
 
     accelerate's state is one a process: a second run must start afresh.
     """
-    device = resolve_device(config.device)
+    config = setup.config
     precision = kept_precision or world.alone(partial(resolve_precision, config.precision, device))
     torch.set_num_threads(config.threads or world.threads(THREADS))
     AcceleratorState._reset_state(reset_partial_state=True)

@@ -22,7 +22,7 @@ from mtdnn_kit.studies.study import KEYS, read_study
 DOCUMENTS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*DOCUMENTS, ROOT / "README.md", ROOT / "CHANGELOG.md"]
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-TWO = "-m mtdnn_kit.launch parameters/minilm.yaml --set run_dir=runs/two"
+TWO = "-m mtdnn_kit train parameters/minilm.yaml --set run_dir=runs/two"
 NOT_RUN = {
     f"accelerate launch --multi_gpu --num_processes 2 {TWO}": "needs two GPUs; tests/training/test_distributed.py launches two processes",
     f"torchrun --nproc_per_node 2 {TWO}": "needs the hub; tests/training/test_distributed.py launches two processes",

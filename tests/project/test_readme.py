@@ -30,7 +30,7 @@ RUN = {  # command → what is put behind it
     ".venv/bin/papermill notebooks/01_data.ipynb data.ipynb -f parameters/demo.yaml": "--log-level ERROR",
     ".venv/bin/papermill notebooks/02_train.ipynb train.ipynb -f parameters/demo.yaml -p run_dir runs/mine": SHORT,
     'make study STUDY=parameters/ablations/demo.yaml ARGS="--workers 2"': "",
-    ".venv/bin/python -m mtdnn_kit parameters/ablations/demo.yaml --dry-run": "",
+    ".venv/bin/mtdnn study parameters/ablations/demo.yaml --dry-run": "",
     ".venv/bin/papermill notebooks/03_ablations.ipynb study.ipynb -p study parameters/ablations/demo.yaml": "",
     '.venv/bin/papermill notebooks/04_answers.ipynb answers.ipynb -y "runs: [runs/demo/qa, runs/demo/qa-mcc-sc]"': "",
 }
@@ -40,8 +40,8 @@ NOT_RUN = {
     "make lab": "serves until it is stopped: test_make_lab starts it",
     ".venv/bin/papermill notebooks/02_train.ipynb base.ipynb -f parameters/bert-base.yaml -p run_dir runs/base": "needs the hub and a GPU",
     "make study STUDY=parameters/ablations/table-2.yaml": "needs the hub and a GPU; its parameters are checked in test_studies",
-    "accelerate launch --multi_gpu --num_processes 2 -m mtdnn_kit.launch parameters/minilm.yaml --set run_dir=runs/two": "needs the "
-    "hub and two GPUs; test_parallel gives the same command a small file",
+    "accelerate launch --multi_gpu --num_processes 2 -m mtdnn_kit train parameters/minilm.yaml --set run_dir=runs/two": "needs the "
+    "hub and two GPUs; test_distributed gives the same command a small file",
 }
 
 

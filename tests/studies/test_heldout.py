@@ -74,4 +74,4 @@ def test_rows_that_the_run_did_not_have_are_refused(run):
 def command(python: list[str], path: Path) -> subprocess.CompletedProcess:
     """It sums with as many threads as this process, so that it finds the same bits."""
     settled = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
-    return subprocess.run([*python, "-m", "mtdnn_kit.studies.heldout", str(path)], capture_output=True, text=True, cwd=ROOT, env=settled)
+    return subprocess.run([*python, "-m", "mtdnn_kit", "heldout", str(path)], capture_output=True, text=True, cwd=ROOT, env=settled)

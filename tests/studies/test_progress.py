@@ -22,7 +22,7 @@ from mtdnn_kit.studies.progress import Bars, Progress, State
 from mtdnn_kit.training.log import TrainingBar
 
 MOVES = """
-from mtdnn_kit.studies.progress import TrainingBar
+from mtdnn_kit.training.log import TrainingBar
 bar = TrainingBar(40, 0)
 for step in range(1, 41):
     bar.move(step, f"squad {step}.000")
@@ -143,7 +143,7 @@ def test_a_long_run_has_some_ten_lines_in_a_log_file(capsys):
 
 ACTED = """
 import sys
-sys.path.insert(0, "tests")
+sys.path[:0] = ["tests", "tests/studies"]
 from test_progress import acted
 from mtdnn_kit.studies.progress import Bars, Progress
 progress = Progress(["QA", "QA+SC"])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from test_running import COMMAND, HANGS, TWO, alive, until, write_study
+from processes import HANGS, alive, until
+from test_running import COMMAND, TWO, write_study
 from test_training import assert_same
 
 from mtdnn_kit import Run, train

@@ -272,7 +272,7 @@ def test_what_is_written_is_what_is_printed_and_figures_have_the_settings(copy, 
 
 def test_the_commands(kept, tmp_path, python):
     def command(*words: str):
-        return subprocess.run([*python, "-m", "mtdnn_kit.studies.report", *words], capture_output=True, text=True, cwd=ROOT)
+        return subprocess.run([*python, "-m", "mtdnn_kit", "report", *words], capture_output=True, text=True, cwd=ROOT)
 
     done = command("tables", str(kept), "--data", "sample")
     assert done.returncode == 0 and done.stdout == "\n".join(report.report(kept, "sample")) + "\n"

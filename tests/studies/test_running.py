@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, study_text
-from processes import alive, below, until
+from processes import HANGS, alive, below, until
 from test_training import assert_same
 
 from mtdnn_kit import ConfigError, Run, train
@@ -27,9 +27,8 @@ from mtdnn_kit.studies.study import read_study
 
 SMALL = dict(max_steps=12, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1, eval_limit=3, log_every=1)
 TWO = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+SC": {"tasks": ["squad", "cola"], "qa_weight": 0.5}}
-COMMAND = [sys.executable, "-m", "mtdnn_kit"]
+COMMAND = [sys.executable, "-m", "mtdnn_kit", "study"]
 pytestmark = pytest.mark.usefixtures("warm_kernels")
-HANGS = 900  # seconds after which nothing is waited for any more; no test that passes waits so long, however slow the machine
 
 
 def write_study(folder: Path, tiny: str, variants: dict, **more) -> Path:
@@ -52,7 +51,7 @@ def finished(tmp_path_factory, tiny, python, warm_kernels):
     """The study of two runs from the one command, two at a time: its file, its folder, what the command said."""
     folder = tmp_path_factory.mktemp("finished")
     file = write_study(folder / "study", tiny, TWO)
-    command = [*python, "-m", "mtdnn_kit", str(file), "--folder", str(folder / "runs"), "--workers", "2"]
+    command = [*python, "-m", "mtdnn_kit", "study", str(file), "--folder", str(folder / "runs"), "--workers", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return file, folder / "runs", done

@@ -178,7 +178,7 @@ def test_settings_for_tables_have_the_baseline_first_and_a_run_a_seed(read):
     assert list(read(variants=variants).settings.items()) == [("QA", {0: "QA"}), ("A", {0: "A"}), ("B", {0: "B"})]
 
 
-def test_where_there_are_no_notebooks_a_study_says_so_before_anything_runs(tmp_path, monkeypatch):
+def test_where_there_are_no_notebooks_a_study_says_so_before_anything_runs(tmp_path, monkeypatch, capsys):
     """As beside an installed package: runs and page need the clone's notebooks."""
     monkeypatch.chdir(tmp_path)
     for name in (running.NOTEBOOK, page.NOTEBOOK):
@@ -188,7 +188,7 @@ def test_where_there_are_no_notebooks_a_study_says_so_before_anything_runs(tmp_p
     (tmp_path / "one.yaml").write_text("base: base.yaml\nvariants: {a: {}}\n")
     with pytest.raises(StudyError, match=r"02_train\.ipynb is not in"):
         running.run_study(read_study("one.yaml"))
-    monkeypatch.setattr("sys.argv", ["mtdnn_kit", "one.yaml", "--dry-run"])
-    with pytest.raises(SystemExit, match=r"02_train\.ipynb is not in"):
-        main()
+    with pytest.raises(SystemExit, match="^1$"):
+        main(["study", "one.yaml", "--dry-run"])
+    assert "02_train.ipynb is not in" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

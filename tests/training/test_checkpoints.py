@@ -18,8 +18,8 @@ from mtdnn_kit import Config, ConfigError, Run, RunError, train
 from mtdnn_kit.files.atomic import write_folder, write_whole
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.training.checkpoints import FILES, KEEP, STATE, CheckpointWarning, damage
+from mtdnn_kit.training.failures import check_space
 from mtdnn_kit.training.log import Recorder
-from mtdnn_kit.training.space import check_space
 
 
 @pytest.fixture(scope="module")

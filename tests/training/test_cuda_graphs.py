@@ -16,7 +16,8 @@ from mtdnn_kit.model.multitask import build_model
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.training import cuda_graphs, trainer
 from mtdnn_kit.training.cuda_graphs import BUCKET, Graphs, widened
-from mtdnn_kit.training.gradients import backward
+from mtdnn_kit.training.distributed import World
+from mtdnn_kit.training.loop import backward
 from mtdnn_kit.training.trainer import _accelerator
 
 MIXED = dict(tasks=["squad", "swag", "cola"], sampler="round_robin", qa_weight=None, sharing=None)
@@ -30,12 +31,12 @@ def anew(step):
 
 @pytest.fixture
 def plain_and_graphs(config):
-    """The model, `gradients.backward` and `Graphs.backward` for a prepared run on the processor, without dropout."""
+    """The model, `loop.backward` and `Graphs.backward` for a prepared run on the processor, without dropout."""
 
     def make(**changes):
         setup = prepare(config(encoder_dropout=0.0, head_dropout=0.0, **{**MIXED, **changes}))
         model = build_model(setup.encoder.path, setup.specs, 0.0, 0.0, setup.config.max_length, 0)
-        accelerator, _ = _accelerator(setup.config, Run(setup.config.run_dir), trainer.World(), None)
+        accelerator, _ = _accelerator(setup, Run(setup.config.run_dir), torch.device("cpu"), World(), None)
         recorded = Graphs(accelerator, accelerator.prepare(model), setup, anew)
         return setup, model, partial(backward, accelerator, model, setup), recorded
 

@@ -18,9 +18,8 @@ from ranks import free_port, launch
 from safetensors.torch import load_file
 
 from mtdnn_kit import Config, Run, prepare, train
-from mtdnn_kit.__main__ import main as study_main
+from mtdnn_kit.__main__ import main
 from mtdnn_kit.errors import ConfigError, OtherRankError
-from mtdnn_kit.launch import main
 from mtdnn_kit.model.multitask import build_model
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.training import trainer
@@ -275,22 +274,21 @@ def test_accelerate_launch(config, tmp_path):
     """The command of docs/several-gpus.md; where there is no GPU, the processes take the processor."""
     (tmp_path / "small.yaml").write_text(config(tasks=["squad"], qa_weight=1.0, max_steps=2).to_yaml())
     start = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", free_port()]
-    command = [*start, "-m", "mtdnn_kit.launch", str(tmp_path / "small.yaml"), "--set", f"run_dir={tmp_path / 'made'}"]
+    command = [*start, "-m", "mtdnn_kit", "train", str(tmp_path / "small.yaml"), "--set", f"run_dir={tmp_path / 'made'}"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     run = Run(tmp_path / "made")
     assert done.returncode == 0, done.stderr[-3000:]
     assert run.finished and run.manifest["processes"] == 2 and run.manifest["device"] == "cpu" and done.stdout.count("finished") == 1
 
 
-def test_a_command_without_a_launcher_says_what_is_wrong_in_a_line(config, tmp_path, monkeypatch, capsys):
+def test_a_command_without_a_launcher_says_what_is_wrong_in_a_line(config, tmp_path, capsys):
     (tmp_path / "small.yaml").write_text(config(tasks=["squad"], qa_weight=1.0, max_steps=1).to_yaml())
-    command = ["mtdnn_kit.launch", str(tmp_path / "small.yaml"), "--set", f"run_dir={tmp_path / 'made'}"]
-    monkeypatch.setattr("sys.argv", command)
-    main()
+    command = ["train", str(tmp_path / "small.yaml"), "--set", f"run_dir={tmp_path / 'made'}"]
+    main(command)
     assert "made: finished, squad" in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", [*command, "--set", "batch_size=0"])
-    with pytest.raises(SystemExit, match="^batch_size: 0 is too small: at least 1"):
-        main()
+    with pytest.raises(SystemExit, match="^1$"):
+        main([*command, "--set", "batch_size=0"])
+    assert capsys.readouterr().err.startswith("batch_size: 0 is too small: at least 1")
 
 
 def test_a_setup_for_another_number_of_processes_is_refused(config, monkeypatch):
@@ -310,8 +308,8 @@ def test_ranks_with_different_parameters_are_refused(config):
     assert not os.path.exists(config().run_dir)
 
 
-def test_a_study_is_no_business_of_a_launcher(monkeypatch):
+def test_a_study_is_no_business_of_a_launcher(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr("sys.argv", ["mtdnn_kit", "parameters/ablations/demo.yaml"])
-    with pytest.raises(SystemExit, match="^WORLD_SIZE: a study starts its own processes"):
-        study_main()
+    with pytest.raises(SystemExit, match="^2$"):
+        main(["study", "parameters/ablations/demo.yaml"])
+    assert "WORLD_SIZE: a study starts its own processes" in capsys.readouterr().err

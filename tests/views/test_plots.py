@@ -88,7 +88,7 @@ def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
 
 
 def test_the_progress_bar_shows_task_and_smoothed_loss(config, capfd, monkeypatch):
-    monkeypatch.setattr("mtdnn_kit.studies.progress.tqdm", lambda **options: tqdm(**options, mininterval=0))  # each step, however fast
+    monkeypatch.setattr("mtdnn_kit.training.log.tqdm", lambda **options: tqdm(**options, mininterval=0))  # each step, however fast
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     losses = [record["loss"] for record in train(config(tasks=["squad"], qa_weight=1.0, max_steps=2, log_every=1)).log()]
     assert f"squad {0.9 * losses[0] + 0.1 * losses[1]:.3f}" in capfd.readouterr().err.replace("\r", "\n")

@@ -1,0 +1,75 @@
+"""What follows each step of a training: its figures are logged, the threshold articles scored, interference measured, checkpoints written,
+signals obeyed. Rank 0 alone writes; the others wait where it does. Knows nothing of how a step is made.
+"""
+
+import time
+from collections.abc import Callable
+
+from mtdnn_kit.model.evaluation import held_out_scores
+from mtdnn_kit.model.multitask import MultiTask
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.training.checkpoints import save_checkpoint
+from mtdnn_kit.training.distributed import World
+from mtdnn_kit.training.failures import memory
+from mtdnn_kit.training.interference import fixed_batches, measure
+from mtdnn_kit.training.interruptions import Stop
+from mtdnn_kit.training.log import Recorder
+from mtdnn_kit.training.loop import Step
+from mtdnn_kit.training.setup import Setup
+
+
+class Bookkeeper:
+    """`after(step)` for `loop.train_steps`. log: None on all ranks but the first; loss(task, items): the mean loss of some items.
+
+    `seconds`: training time so far, `before` of them spent by the run that this one goes on with.
+    """
+
+    def __init__(
+        self, run: Run, setup: Setup, model: MultiTask, optimizer: object, log: Recorder | None, stop: Stop, world: World,
+        precision: str, loss: Callable, before: float,
+    ) -> None:  # fmt: skip
+        self.run, self.setup, self.model, self.optimizer, self.log = run, setup, model, optimizer, log
+        self.stop, self.world, self.precision, self.loss = stop, world, precision, loss
+        self.fixed, self.before, self.started = fixed_batches(setup), before, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, those before a resumption included."""
+        return self.before + time.perf_counter() - self.started
+
+    def after(self, step: Step) -> None:
+        """Writes what is due after a step. Raises Interrupted where a signal has come, once the checkpoint is written."""
+        loss, (tokens,) = self.world.mean(step.loss), self.world.sums(step.tokens)
+        if self.log:
+            self.log.add(step.number, step.task, step.rate, loss, step.norm, tokens)
+            self._measure(self.log, step.number)
+        # here the others wait for rank 0
+        stopping = any(self.stop.agreed(self.world.sums(*self.stop.seen())))
+        if stopping or self._due(step.number, self.setup.config.checkpoint_every):
+            if self.log:
+                self.log.flush()
+                save_checkpoint(self.run, step.number + 1, self.model, self.optimizer, self.seconds)
+                self.log.restart_clock()
+            self.world.wait()
+        if stopping:
+            self.stop.end(self.run, step.number + 1, len(self.setup.schedule))
+
+    def close(self) -> float:
+        """Writes what is pending after the last step; returns the seconds of training."""
+        if self.log:
+            self.log.flush()
+        return self.seconds
+
+    def _measure(self, log: Recorder, step: int) -> None:
+        """Scores of the threshold articles, and the tasks' gradients against each other, where they are due."""
+        config = self.setup.config
+        if self._due(step, config.eval_every):
+            with memory(self.setup):
+                log.scores(step, held_out_scores(self.model, self.setup.held_out, config, self.precision))
+        if config.interference_every and (step + 1) % config.interference_every == 0:
+            with memory(self.setup, doing="measuring interference"):
+                log.pulls(step, measure(self.model, self.fixed, self.loss, config.grad_accumulation))
+
+    def _due(self, step: int, every: int | None) -> bool:
+        """Whether something is to be done after a step (from 0); after the last one, the end of the run does it."""
+        return every is not None and (step + 1) % every == 0 and step + 1 < len(self.setup.schedule)

@@ -1,0 +1,130 @@
+"""The command line: verbs, one parser of --set, exit codes, and what it says where something is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+
+import mtdnn_kit.__main__ as command_line
+from mtdnn_kit.errors import RunError
+
+VERBS = ("train", "study", "report keep", "report tables", "report write", "heldout", "export")
+
+
+def ended(capsys, *words: str) -> tuple[int, str, str]:
+    """Exit code, and what was written to both streams."""
+    try:
+        command_line.main(words)
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_explains_itself(verb, capsys):
+    code, out, err = ended(capsys, *verb.split(), "--help")
+    assert code == 0 and out.startswith(f"usage: mtdnn {verb} ") and not err
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("tarin", "x.yaml"), ("train",), ("report",), ("study", "x.yaml", "--if-changed", "no"), ("export", "runs/x")]
+)
+def test_a_wrong_command_is_2(words, capsys):
+    code, out, err = ended(capsys, *words)
+    assert code == 2 and "usage: mtdnn" in err and not out
+
+
+@pytest.mark.parametrize("verb", ["train", "study"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_steps", "'max_steps' is not KEY=VALUE; write, e.g., --set max_steps=40"),
+        ("=3", "'=3' is not KEY=VALUE"),
+        ("tasks=[squad, cola", "'tasks=[squad, cola': the value is no YAML"),
+        ("define={a: *x}", "the value is no YAML"),
+    ],
+)
+def test_a_malformed_set_is_2_whatever_the_verb(verb, text, said, capsys):
+    code, _, err = ended(capsys, verb, "parameters/demo.yaml", "--set", text)
+    assert code == 2 and f"mtdnn {verb}: error: argument --set: " in err and said in err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a=3", 3),
+        ("a = b=c", "b=c"),
+        ("a=[x, y]", ["x", "y"]),
+        ("a=", None),
+        ("a=C:\\x", "C:\\x"),
+        ("a=été/x y", "été/x y"),
+        ("a='1'", "1"),
+    ],
+)
+def test_a_set_is_a_key_and_yaml(text, value):
+    assert command_line.setting(text) == ("a", value)
+
+
+def test_what_fails_is_1_in_a_line(tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"max_steps": 1}))
+    code, out, err = ended(capsys, "train", str(file), "--set", "qa_wieght=1")
+    assert (code, out) == (1, "") and err.startswith("qa_wieght: no such parameter. Did you mean qa_weight?") and err.count("\n") == 1
+    code, _, err = ended(capsys, "train", str(tmp_path / "none.yaml"))
+    assert code == 1 and "cannot be read" in err
+    for words in (
+        ("study", str(file)),
+        ("report", "tables", str(tmp_path)),
+        ("heldout", str(tmp_path)),
+        ("export", str(tmp_path), "squad"),
+    ):
+        code, _, err = ended(capsys, *words)
+        assert code == 1 and str(tmp_path) in err and "Traceback" not in err, words
+
+
+def test_what_is_stopped_is_130(monkeypatch, capsys):
+    def stop(given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "train", stop)
+    assert ended(capsys, "train", "parameters/demo.yaml") == (130, "", "Stopped; the same command goes on where it was.\n")
+
+
+def test_what_nobody_foresaw_comes_through(monkeypatch):
+    """An error of the kit's own is not made a line: whoever mends it needs where it was."""
+    monkeypatch.setattr(command_line, "train", lambda given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        command_line.main(["train", "parameters/demo.yaml"])
+
+
+def test_export_says_where_the_model_is(monkeypatch, capsys):
+    import mtdnn_kit.inference.exporting as exporting
+
+    def export(run, task, folder):
+        if task == "mnli":
+            raise RunError("task: 'mnli' is no task of it")
+        return f"{run}/export/{task}" if folder is None else folder
+
+    monkeypatch.setattr(exporting, "export", export)
+    assert ended(capsys, "export", "runs/x", "squad") == (0, "runs/x/export/squad\n", "")
+    assert ended(capsys, "export", "runs/x", "squad", "there") == (0, "there\n", "")
+    assert ended(capsys, "export", "runs/x", "mnli") == (1, "", "task: 'mnli' is no task of it\n")
+
+
+def test_names_of_before_still_work(monkeypatch, capsys):
+    """python -m mtdnn_kit STUDY, and a launcher's -m mtdnn_kit.launch FILE."""
+    asked = []
+    monkeypatch.setattr(command_line, "study", lambda given: asked.append((given.study, dict(given.set))))
+    assert ended(capsys, "parameters/ablations/demo.yaml", "--set", "max_steps=2")[0] == 0
+    assert asked == [("parameters/ablations/demo.yaml", {"max_steps": 2})]
+    done = subprocess.run([sys.executable, "-m", "mtdnn_kit.launch", "none.yaml"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("none.yaml: cannot be read")
+
+
+def test_help_is_quick():
+    """It imports neither torch nor what brings it."""
+    code = "import sys, mtdnn_kit.__main__ as m; m.parser(); print('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
