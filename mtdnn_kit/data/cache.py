@@ -19,6 +19,7 @@ import numpy as np
 
 from mtdnn_kit.data.arrays import Parts, gathered, read, write
 from mtdnn_kit.errors import DamagedEntryError
+from mtdnn_kit.files.json_files import read_json
 
 LIMIT = 20e9  # bytes of all entries
 ABANDONED = 86_400  # seconds after which what a process did not finish is nobody's
@@ -75,7 +76,7 @@ def _opened(entry: Path) -> dict[str, np.ndarray]:
     """An entry's columns. Raises FileNotFoundError where there is none, DamagedEntryError for one that is not what was written."""
     entry.stat()
     try:
-        sums = json.loads((entry / SUMS).read_bytes())
+        sums = read_json((entry / SUMS).read_bytes())
         whole = sums["key"] == entry.name and sums["files"] == _sums(entry)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedEntryError(f"{type(error).__name__}: {error}") from None

@@ -3,7 +3,6 @@
 Knows one record at a time and nothing of files. Errors say what the column holds and what to do; who asks adds file and row.
 """
 
-import json
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +10,7 @@ from mtdnn_kit.data.definitions import template_parts
 from mtdnn_kit.data.registry import DATASETS, Dataset
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.checks import WIDEST
-from mtdnn_kit.files.json_files import once
+from mtdnn_kit.files.json_files import parse_json
 from mtdnn_kit.files.wording import short, some
 
 KINDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
@@ -169,8 +168,8 @@ def listed(found: Any) -> Any:
     if not isinstance(found, str) or not found.lstrip().startswith(("[", "{")):
         return found
     try:
-        return json.loads(found, object_pairs_hook=once)
-    except (ValueError, RecursionError):
+        return parse_json(found)
+    except ValueError:
         return found
 
 

@@ -9,7 +9,6 @@ import bz2
 import csv
 import gzip
 import io
-import json
 import lzma
 import zlib
 from collections import Counter
@@ -20,10 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mtdnn_kit.errors import DataError
-from mtdnn_kit.files.json_files import once
+from mtdnn_kit.files.json_files import LONGEST_LINE, parse_json
 from mtdnn_kit.files.wording import short, some
 
-LONGEST = 64_000_000  # bytes of a line: a few kilobytes unpack to as much as they like, and what is longer is no row
 WHOLE = 1_000_000_000  # bytes of a file that is read as a whole
 BATCH = 256  # rows of Parquet in memory at once
 OPENERS: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -86,9 +84,9 @@ def _lines(content: BinaryIO, where: str, quoted: bool) -> Iterator[bytes]:
 
 
 def _bounded(content: BinaryIO, where: str) -> Iterator[bytes]:
-    for number, line in enumerate(iter(partial(content.readline, LONGEST + 1), b""), 1):
-        if len(line) > LONGEST:
-            raise DataError(f"{where}, row {number}: it has more than {LONGEST:,} bytes: is each row on a line of its own?")
+    for number, line in enumerate(iter(partial(content.readline, LONGEST_LINE + 1), b""), 1):
+        if len(line) > LONGEST_LINE:
+            raise DataError(f"{where}, row {number}: it has more than {LONGEST_LINE:,} bytes: is each row on a line of its own?")
         yield line
 
 
@@ -97,7 +95,7 @@ def _table(delimiter: str) -> Callable[[BinaryIO, str, bool], Iterator[dict]]:
 
     def reader(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
         """The rows of a file: {column: text}, each as long as the header."""
-        csv.field_size_limit(LONGEST)
+        csv.field_size_limit(LONGEST_LINE)
         quoting: dict[str, Any] = dict(strict=True, quoting=csv.QUOTE_MINIMAL) if quoted else dict(quoting=csv.QUOTE_NONE)
         rows = csv.reader(_text(content, where), delimiter=delimiter, **quoting)
         number, header = 0, None
@@ -201,10 +199,10 @@ def _whole(content: BinaryIO, where: str) -> bytes:
 def _json(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
     """Records of one JSON value: SQuAD's official form, or an array of objects."""
     try:
-        whole = json.loads(_whole(content, where).decode("utf-8-sig"), object_pairs_hook=once)
+        whole = parse_json(_whole(content, where))
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 (byte {error.start + 1}): save the file as UTF-8") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{where}: not JSON ({error}): a file of one JSON object a line is called .jsonl") from None
     if isinstance(whole, dict) and isinstance(whole.get("data"), list):
         return _squad(whole["data"], where)

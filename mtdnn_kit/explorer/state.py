@@ -18,7 +18,7 @@ from mtdnn_kit.compare.pairing import Question, pair
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.explorer.search import WHERE, Lookup
-from mtdnn_kit.runs.predictions import NBestFile
+from mtdnn_kit.runs.predictions import NBestFile, spans_of
 from mtdnn_kit.runs.run import Run
 
 ALL, FAVOURITES = "all", "favourites"
@@ -217,4 +217,4 @@ def of_runs(runs: dict[str, Run], task: str, data: str | None = None) -> State:
         return State(choices.pair(runs, data, task))
     rows = pair(runs, data, task, nbest=1)
     files = {name: NBestFile(run, task) for name, run in runs.items() if run.has_nbest(task)}
-    return State(rows, lambda name, key: [(start, end, p) for start, end, _, p in files[name][key]["nbest"]])
+    return State(rows, lambda name, key: spans_of(files[name][key]))

@@ -9,32 +9,38 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 from typing import Any, BinaryIO
 
-LONGEST = 64_000_000  # bytes of a line: a few kilobytes of gzip unpack to as much as they like
+LONGEST_LINE = 64_000_000  # bytes of a line: a few kilobytes unpack to as much as they like, and what is longer is no row
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text, bytes being UTF-8. Raises ValueError, in few words (UnicodeDecodeError: no UTF-8)."""
+    try:
+        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("lists or objects too deep inside each other") from None
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value of a JSON text, bytes being UTF-8. Raises ValueError that says what is wrong, in few words."""
+    """`parse_json` of what is to be shown or written again: without half a surrogate pair. Raises ValueError."""
     try:
-        text = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(text, object_pairs_hook=once)
+        value = parse_json(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None
-    except RecursionError:
-        raise ValueError("lists or objects too deep inside each other") from None
-    if "\\u" in text and (half := _half(value)):
+    escaped = "\\u" if isinstance(text, str) else b"\\u"
+    if escaped in text and (half := _half(value)):  # type: ignore[operator]
         raise ValueError(f"half a surrogate pair in {half[:60]!r}")
     return value
 
 
 def lines_of(opened: BinaryIO | BufferedIOBase) -> Iterator[bytes]:
     """The lines of an open file. Raises ValueError for one that no machine should hold."""
-    while line := opened.readline(LONGEST + 1):
-        if len(line) > LONGEST:
-            raise ValueError(f"a line of more than {LONGEST:,} bytes")
+    while line := opened.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise ValueError(f"a line of more than {LONGEST_LINE:,} bytes")
         yield line
 
 
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of its keys and values. Raises ValueError for a key that is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):

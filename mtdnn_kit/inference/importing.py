@@ -5,7 +5,6 @@ a folder, or a name on the Hugging Face hub. Weights come from safetensors only,
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.errors import EncoderError, RunError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
+from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.metrics import matched, qa_scores
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
@@ -85,23 +85,12 @@ def _scores(rows: list[QARow], predictions: dict[str, str]) -> dict[str, float |
 def read_predictions(file: Path) -> dict[str, str]:
     """{id: text} of a file in the official format. Raises RunError: not there, no such JSON, or an id that comes twice."""
 
-    def once(pairs: list[tuple]) -> dict:
-        """An object of the file, each key once."""
-        found: dict = {}
-        for key, value in pairs:
-            if key in found:
-                raise RunError(f"{file.name}: id {key!r} has two predictions; which one is meant?")
-            found[key] = value
-        return found
-
     try:
-        found = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=once)
+        found = read_json(file.read_bytes())
     except OSError as error:
         raise RunError(f"{file}: cannot be read ({error.strerror})") from None
-    except RunError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{file.name}: not JSON ({error}); a predictions file holds {{id: text}}") from None
+    except ValueError as error:
+        raise RunError(f"{file.name}: not JSON ({error}); a predictions file holds {{id: text}}, each id once") from None
     if not isinstance(found, dict):
         raise RunError(f"{file.name}: a predictions file holds {{id: text}}, one JSON object; this is a {type(found).__name__}")
     return found

@@ -1,6 +1,10 @@
-"""One question's n-best at a time: a run's n-best file opened once, its lines read by their offsets, so that memory holds no spans.
+"""What a run says of each question: written, read back and checked. The home of the n-best format.
 
-What a line holds is `runs`' business (`Run.nbest`), what it means `compare`'s. Shapes: Q questions.
+TASK.json is the official format, {id: text}. A line of TASK_nbest.jsonl.gz is an entry, which holds no text:
+
+    {"id": …, "null": score of [CLS], "nothing": its probability, "windows": how many, "nbest": [[start, end, score, probability], …]}
+
+The best span stands first. Entries are read one at a time (`NBestFile`), so that memory holds no spans. Shapes: Q questions.
 """
 
 import gzip
@@ -10,16 +14,60 @@ import tempfile
 import weakref
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import RunError
-from mtdnn_kit.files.atomic import write_parts
+from mtdnn_kit.files.atomic import write_json, write_parts
 from mtdnn_kit.files.json_files import lines_of, read_json
+from mtdnn_kit.files.wording import short
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.tasks.answers import Answers
+from mtdnn_kit.runs.schema import is_number
+
+
+def entry_of(answer: Any, windows: int) -> dict:
+    """The entry of one of `tasks.answers.Answers`; probabilities are rounded, scores are not: order, ties and answers stay the same."""
+    *probabilities, nothing = (round(p, 6) for p in answer.probabilities)
+    best = [[*span, p] for span, p in zip(answer.spans, probabilities, strict=True)]
+    return {"id": answer.id, "null": answer.null, "nothing": nothing, "windows": int(windows), "nbest": best}
+
+
+def spans_of(entry: dict) -> list[tuple[int, int, float]]:
+    """(start, end, probability) of an entry's spans, the best first."""
+    return [(start, end, probability) for start, end, _, probability in entry["nbest"]]
+
+
+def diff_of(entry: dict) -> float:
+    """null − best of an entry; infinite where no span is possible."""
+    return entry["null"] - entry["nbest"][0][2] if entry["nbest"] else float("inf")
+
+
+def first_of(entry: dict, most: int) -> dict:
+    """The entry with its first spans alone."""
+    return {**entry, "nbest": entry["nbest"][:most]}
+
+
+def wrong_entry(value: Any) -> str | None:
+    """What is wrong with an entry, in words: no id, no numbers, spans that are none, in another order or twice. None where nothing is."""
+    if not isinstance(value, dict) or not isinstance(value.get("id"), str) or not isinstance(value.get("nbest"), list):
+        return "it is no entry with an id and its n-best"
+    spans = value["nbest"]
+    if not all(isinstance(span, list) and len(span) == 4 and type(span[0]) is type(span[1]) is int for span in spans):
+        return "a span of it is not [start, end, score, probability]"
+    if not all(map(is_number, [value.get("null"), value.get("nothing"), *(x for span in spans for x in span[2:])])):
+        return "a score or probability of it is no number"
+    if not all(0 <= start < end < 2**31 for start, end, *_ in spans):
+        return "a span of it ends before it begins"
+    if not all(0 <= p <= 1 for p in [value["nothing"], *(span[3] for span in spans)]):
+        return "a probability of it is not between 0 and 1"
+    if any(one[2] < two[2] for one, two in pairwise(spans)) or len({(a, b) for a, b, *_ in spans}) < len(spans):
+        return "its spans are not in order, the best first, each once"
+    windows = value.get("windows", 1)
+    return None if type(windows) is int and 0 < windows < 2**31 else f"windows is {short(windows)}, not a count"
 
 
 class NBestFile:
@@ -85,31 +133,12 @@ class NBestFile:
         self._file.close()
 
 
-def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Answers, threshold: float) -> None:
-    """TASK.json in the official format {id: text}, and TASK_nbest.jsonl.gz: character offsets, scores and probabilities, no text.
-
-    Scores are written unrounded, so that what is read back has the same order, ties and answers.
-    """
-    write_parts(folder / f"{task}.json", _texts(rows, answers, threshold))
-    write_parts(folder / f"{task}_nbest.jsonl.gz", _packed(_lines(answers)))
-
-
-def _texts(rows: Sequence[QARow], answers: Answers, threshold: float) -> Iterator[bytes]:
-    """{id: text} as `files.atomic.write_json` writes it, an answer at a time."""
-    before, said = "{\n ", answers.diff <= threshold
-    for row, start, end, some in zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], said, strict=True):
-        text = row.context[start:end] if some else ""
-        yield f"{before}{json.dumps(row.id, ensure_ascii=False)}: {json.dumps(text, ensure_ascii=False)}".encode()
-        before = ",\n "
-    yield b"\n}\n"
-
-
-def _lines(answers: Answers) -> Iterator[bytes]:
-    for answer, windows in zip(answers, answers.windows, strict=True):
-        probabilities = [round(p, 6) for p in answer.probabilities]
-        best = [[*span, p] for span, p in zip(answer.spans, probabilities, strict=False)]
-        entry = {"id": answer.id, "null": answer.null, "nothing": probabilities[-1], "windows": int(windows), "nbest": best}
-        yield (json.dumps(entry) + "\n").encode()
+def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Any, threshold: float) -> None:
+    """The answers of `tasks.answers.Answers` to the rows, as TASK.json at this threshold and as n-best."""
+    said = zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], answers.diff <= threshold, strict=True)
+    write_json(folder / f"{task}.json", {row.id: row.context[start:end] if some else "" for row, start, end, some in said})
+    lines = (json.dumps(entry_of(answer, n)) + "\n" for answer, n in zip(answers, answers.windows, strict=True))
+    write_parts(folder / f"{task}_nbest.jsonl.gz", _packed(line.encode() for line in lines))
 
 
 def _packed(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -46,7 +46,7 @@ class Run:
     @property
     def config(self) -> dict:
         """The parameters it was made with, resolved."""
-        return self._read("config.yaml", schema.of_config)
+        return self._read("config.yaml", schema.CONFIG)
 
     @property
     def parameters(self) -> Config:
@@ -64,12 +64,12 @@ class Run:
     @property
     def manifest(self) -> dict:
         """Status, versions, seed, device, data fingerprints, steps, times (design, "Run folder")."""
-        return self._read("manifest.json", schema.of_manifest)
+        return self._read("manifest.json", schema.MANIFEST)
 
     @property
     def metrics(self) -> dict:
         """{task: {score: percent, "n": rows}}."""
-        return self._read("metrics.json", schema.of_metrics)
+        return self._read("metrics.json", schema.METRICS)
 
     @property
     def finished(self) -> bool:
@@ -90,11 +90,11 @@ class Run:
 
     def _log(self, name: str = "log.jsonl") -> list[dict]:
         lines = self._text(name).split("\n")[:-1]  # without a line that is being written
-        return [self._checked(f"{name}, line {number}", line, read_json, schema.of_record) for number, line in enumerate(lines, 1)]
+        return [self._checked(f"{name}, line {number}", line, read_json, schema.RECORD) for number, line in enumerate(lines, 1)]
 
     def answers(self, task: str = "squad") -> dict[str, str]:
         """{question id: answer} at the tuned threshold, the official format."""
-        return self._read(f"predictions/{task}.json", schema.of_answers)
+        return self._read(f"predictions/{task}.json", schema.ANSWERS)
 
     def has_nbest(self, task: str = "squad") -> bool:
         """Whether the run keeps its n-best; one that `import_run` made of a predictions file has none."""
@@ -143,17 +143,17 @@ class Run:
 
         write_folder(folder, fill)
 
-    def _read(self, name: str, wrong: Callable) -> dict:
-        """What a file holds, `wrong` being one of `schema`. Raises RunError."""
-        return self._checked(name, self._text(name), read_yaml if name.endswith(".yaml") else read_json, wrong)
+    def _read(self, name: str, form: schema.Form) -> dict:
+        """What a file holds, which is of that form. Raises RunError."""
+        return self._checked(name, self._text(name), read_yaml if name.endswith(".yaml") else read_json, form)
 
-    def _checked(self, where: str, text: str | bytes, read: Callable, wrong: Callable = lambda value: None) -> Any:
+    def _checked(self, where: str, text: str | bytes, read: Callable, form: schema.Form | None = None) -> Any:
         try:
             value = read(text)
         except ValueError as error:
             raise RunError(f"{self.path}/{where}: cannot be read ({str(error)[:600]}); {COPY}") from None
-        if problem := wrong(value):
-            raise RunError(f"{self.path}/{where}: {problem}; {COPY}")
+        if form and (wrong := schema.problem(value, form)):
+            raise RunError(f"{self.path}/{where}: {wrong}; {COPY}")
         return value
 
     def _text(self, name: str) -> str:

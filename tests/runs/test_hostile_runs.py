@@ -220,7 +220,7 @@ def test_an_nbest_that_would_give_another_answer_is_refused(folder, change, mess
 
 
 def test_a_line_that_unpacks_without_end_is_refused(folder, monkeypatch):
-    monkeypatch.setattr(json_files, "LONGEST", 100_000)
+    monkeypatch.setattr(json_files, "LONGEST_LINE", 100_000)
     (folder / NBEST).write_bytes(gzip.compress(raw(NBEST) + b" " * 1_000_000))
     for read in (lambda: list(Run(folder).nbest()), lambda: NBestFile(Run(folder))):
         with pytest.raises(RunError, match=r"squad_nbest\.jsonl\.gz: cannot be read .a line of more than 100,000 bytes.; copy it again"):
