@@ -49,6 +49,7 @@ def exact_f1_nothing(answer: str, golds: Sequence[str]) -> tuple[float, float, f
 def _f1_of_words(answer: list[str], gold: list[str]) -> float:
     if not answer or not gold or answer == gold:
         return float(answer == gold)
+    # words that both have, as often as both have them
     shared = sum((Counter(answer) & Counter(gold)).values())
     if not shared:
         return 0.0
@@ -87,6 +88,7 @@ def accuracy(gold: Labels, said: Labels) -> float:
 def matthews(gold: Labels, said: Labels) -> float:
     """Matthews' correlation of two labels or more (Gorodkin's R_K), −100 to 100; 0 where either side has one label only (CoLA)."""
     right, labels = _labels(gold), _labels(said)
+    # confusion table [L, L]: gold by said
     table = np.zeros((max(right.max(), labels.max()) + 1,) * 2)
     np.add.at(table, (right, labels), 1)
     by_gold, by_said, n = table.sum(axis=1), table.sum(axis=0), len(right)

@@ -37,11 +37,13 @@ def batches(seed: int, task: str, pass_: int, lengths: np.ndarray, batch_size: i
 
     lengths [N] in tokens. Every item comes exactly once; only the last batch may be smaller, and what it holds is random.
     """
+    # the partial batch is cut off first, so that what it holds is random
     rng = generator(seed, "batches", task, pass_)
     order = rng.permutation(len(lengths))
     whole = len(order) - len(order) % batch_size
     full = []
     for pool in np.split(order[:whole], range(POOL * batch_size, whole, POOL * batch_size)):
+        # [POOL · B] → batches of like length [POOL, B]
         by_length = pool[np.argsort(lengths[pool], kind="stable")]
         full += list(by_length.reshape(-1, batch_size))
     shuffled = [full[i] for i in rng.permutation(len(full))]
@@ -166,6 +168,7 @@ def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray) -> np.ndar
     """Tasks drawn until the main task's batches are used up; left: batches that each task still has."""
     p, left, drawn = p.copy(), left.copy(), []
     while left[0]:
+        # draws [BLOCK] by the cumulated weights, cut where a task comes to its end: then the weights change
         block = np.searchsorted(np.cumsum(p) / p.sum(), rng.random(BLOCK), side="right")
         ends = [hits[n - 1] + 1 for hits, n in ((np.flatnonzero(block == t), left[t]) for t in np.flatnonzero(p)) if n <= len(hits)]
         block = block[: min(ends, default=BLOCK)]

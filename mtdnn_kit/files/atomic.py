@@ -61,12 +61,18 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
 
 
 def sync(path: Path) -> None:
-    """Has the system put a file, or the names in a folder, onto the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """Has the system put a file, or the names in a folder, onto the disk. Windows opens no folder, and has nothing to sync there."""
+    folder = path.is_dir()
+    try:
+        handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    except PermissionError:
+        if folder:
+            return
+        raise
     try:
         os.fsync(handle)
     except OSError as error:
-        if not path.is_dir() or error.errno not in NO_SYNC:
+        if not folder or error.errno not in NO_SYNC:
             raise
     finally:
         os.close(handle)

@@ -1,51 +1,51 @@
-"""One process at a time: a lock on a folder that ends with the process that holds it, however it ends. Knows nothing of runs or studies."""
+"""One process at a time: a lock on a folder that ends with the process that holds it, however it ends (filelock). Knows nothing of runs."""
 
 import errno
-import fcntl
 import os
 import socket
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from mtdnn_kit.errors import LockedError
+from mtdnn_kit.files.atomic import write_whole
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # what a file system without locks says
 
 
 @contextmanager
 def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
-    """Holds the lock `file` (flock) while the block runs; `what` is done there, for the message.
+    """Holds the lock `file` while the block runs; `what` is done there, for the message. Who holds it stands beside it, in FILE.holder.
 
-    Raises LockedError where another process, or another thread of this one, has it for more than `wait` seconds. A file system without
-    locks (some clusters') lets everybody through.
+    Raises LockedError where another process, or another thread of this one, has it for more than `wait` seconds, or where a symbolic link
+    is in its place. A file system without locks (some clusters') lets everybody through, with a warning.
     """
-    until = time.monotonic() + wait
-    with _opened(file) as lock:
-        while not _taken(lock):
-            if time.monotonic() >= until:
-                lock.seek(0)
-                raise LockedError(f"{file.parent}: {what} already, by {lock.read().strip() or 'another process'}. Wait for it, or end it.")
-            time.sleep(0.2)
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        lock.flush()
+    if file.is_symlink():
+        raise LockedError(f"{file} is a symbolic link, and nothing is written through one: remove it.")
+    lock, holder = FileLock(file, timeout=wait), file.with_name(f"{file.name}.holder")
+    try:
+        lock.acquire(poll_interval=0.2)
+    except Timeout:
+        raise LockedError(f"{file.parent}: {what} already, by {_holder(holder)}. Wait for it, or end it.") from None
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise
+        warnings.warn(f"{file.parent}: its file system has no locks, so see that nothing else writes there ({error})", stacklevel=3)
+    with suppress(OSError):  # it is only for the message
+        write_whole(holder, f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+    try:
         yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 
-def _opened(file: Path) -> TextIO:
-    """The lock's file, made if it is not there; never what a link points to, which would be emptied."""
-    try:
-        return open(file, "a+", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666))
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise LockedError(f"{file} is a symbolic link, and nothing is written through one: remove it.") from None
-        raise
-
-
-def _taken(lock: TextIO) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EAGAIN, errno.EACCES)
-    return True
+def _holder(file: Path) -> str:
+    """Who holds the lock, in words."""
+    with suppress(OSError, ValueError):
+        return file.read_text(encoding="utf-8").strip()[:200] or "another process"
+    return "another process"

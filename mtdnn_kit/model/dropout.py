@@ -29,9 +29,11 @@ def keep(shape: tuple[int, ...], p: float, dtype: torch.dtype) -> tuple[Tensor, 
     p is rounded to a multiple of 1 / 2¹⁵, in mask and factor alike. The numbers are of torch's generator, one of 64 bits for four elements.
     """
     dropped, count = min(round(p * LEVELS), LEVELS - 1), math.prod(shape)
+    # four whole numbers of 16 bits, their sign cut off, from each word of 64
     drawn = torch.empty(-(-count // 4), dtype=torch.int64).random_().view(torch.int16)[:count].view(shape)
-    drawn.bitwise_and_(LEVELS - 1).sub_(dropped)  # below 0: dropped
-    drawn.bitwise_right_shift_(15).bitwise_not_().bitwise_and_(ONE)  # −1 and 0; 0 and −1; 0 and the bits of 1.0
+    drawn.bitwise_and_(LEVELS - 1).sub_(dropped)
+    # below 0 is dropped: its sign, spread over all bits, becomes 0, and that of the others the bits of 1.0 in bf16
+    drawn.bitwise_right_shift_(15).bitwise_not_().bitwise_and_(ONE)
     return drawn.view(torch.bfloat16).to(dtype), LEVELS / (LEVELS - dropped)
 
 
@@ -53,12 +55,14 @@ def attention(
 
     On a processor, with dropout or in a training in bf16, softmax(QKᵀ · scaling) V with `keep`; everything else goes to torch (`sdpa`).
     """
+    # with a mask that is added, all positions may be looked at: nothing of torch's causal or relative attention is ours
     ours = dropout or (query.requires_grad and query.dtype == torch.bfloat16)
     causal = options.get("is_causal")
     causal = attention_mask is None and (getattr(module, "is_causal", True) if causal is None else causal)  # as transformers takes it
     plain = key.shape[1] == query.shape[1] and options.get("position_bias") is None and not causal
     if not ours or query.device.type != "cpu" or not plain:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, **options)
+    # a few windows at a time, so that their scores [windows, heads, T, T] stay in the cache
     scaling = options.get("scaling") or query.shape[-1] ** -0.5
     windows = max(1, CACHE // (query[0, ..., 0].numel() * key.shape[2] * query.element_size()))
     masks = [None] * len(query) if attention_mask is None else _added(attention_mask, query).split(windows)
@@ -75,6 +79,7 @@ def _added(mask: Tensor, query: Tensor) -> Tensor:
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, dropout: float) -> Tensor:
     """Attention of some windows, query already scaled: [B, heads, T, D]."""
+    # [B, heads, T, T]
     scores = query @ key.transpose(2, 3)
     weights = torch.softmax(scores if added is None else scores.add_(added), dim=-1)
     if not dropout:

@@ -39,6 +39,7 @@ def read(model: MultiTask, task: str, features: Any, precision: str, add: Callab
     """
     device, training = next(model.parameters()).device, model.training
     model.eval()
+    # logits of a batch [B, T, 2], [B, L] or [B, C], as fp32 on the processor: scores are compared and written there
     with torch.inference_mode(), _autocast(device, precision):
         for number, items in enumerate(_by_length(features.lengths, getattr(features, "choices", 1)), 1):
             inputs = {name: x.to(device) for name, x in features.collate(items).inputs.items()}

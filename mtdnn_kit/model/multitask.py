@@ -45,6 +45,7 @@ class MultiTask(nn.Module):
         for task in heads:
             if hasattr(nn.ModuleDict(), task):
                 raise ValueError(f"define: {task!r} cannot be a task's name, since torch's modules use it; choose another one")
+        # every head holds the same encoder: it is one module under several names, and its weights are counted once
         self.encoder, self.heads, self.specs = encoder, nn.ModuleDict(heads), specs
         if takes_whole_masks(encoder.config):
             encoder.register_forward_pre_hook(_whole_mask, with_kwargs=True)
@@ -54,6 +55,7 @@ class MultiTask(nn.Module):
 
     def forward(self, task: str, inputs: dict[str, Tensor]) -> Tensor:
         """Logits: qa [B, T, 2] (start, end; −inf at padding), sc [B, L], mcc [B, C]."""
+        # inputs [B, T], mcc [B, C, T] → encoder [B, T, H] → the task's own head
         out, kind = self.heads[task](**inputs), TYPES[self.specs[task]["type"]]
         return kind.logits(out, inputs) if hasattr(kind, "logits") else out.logits
 
@@ -146,6 +148,7 @@ def _whole_mask(encoder: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, d
     """Gives the encoder its mask as bool [B, 1, 1, T]. Of two dimensions, transformers asks at every step whether anything is masked
     at all, and for that the processor has to wait for the device."""
     mask = kwargs.get("attention_mask")
+    # [B, T] → [B, 1, 1, T]: one row for all heads and all positions that look
     if mask is not None and mask.ndim == 2:
         kwargs = {**kwargs, "attention_mask": mask[:, None, None, :].bool()}
     return args, kwargs
@@ -167,6 +170,7 @@ def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head
     for name in DROPOUTS:
         if hasattr(config, name):
             setattr(config, name, encoder_dropout)
+    # what `save_model` left has tasks.json; all else is as transformers publishes it
     of_a_run = (path / "tasks.json").is_file()
     encoder = AutoModel.from_config(config, dtype=torch.float32) if of_a_run else _pretrained(path, config, f"{seed} encoder")
     model = MultiTask(encoder, {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}, specs)
@@ -181,6 +185,7 @@ def _pretrained(path: Path, config: Any, seed: str) -> nn.Module:
     """The encoder with its weights; a pooler that they lack (of a masked language model) is drawn from `seed`."""
     transformers.utils.logging.disable_progress_bar()  # a bar of 0.02 s is only debris in a notebook
     options = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **OURS)
+    # numbers of its own: what is drawn here shifts nobody else's
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(seed.encode()))
         encoder, info = AutoModel.from_pretrained(path, **options)
@@ -198,18 +203,21 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
     config = type(encoder.config)(**shared, num_labels=spec["labels"])
     if "names" in spec:
         config.id2label, config.label2id = dict(enumerate(spec["names"])), {name: i for i, name in enumerate(spec["names"])}
-    with torch.device("meta"):  # its own encoder is dropped again: never make it
+    # transformers makes an encoder of its own with it, which is dropped again: on "meta" it takes no memory
+    with torch.device("meta"):
         model = getattr(transformers, TYPES[spec["type"]].HEAD).from_config(config)
     if type(getattr(model, model.base_model_prefix)) is not type(encoder):
         raise EncoderError(
             f"{type(model).__name__} stands on another base model than {type(encoder).__name__}: it cannot share the encoder"
         )
+    # the shared encoder in its place; the head's own layers are drawn from seed and task name alone
     setattr(model, model.base_model_prefix, encoder)
     own = [module for name, module in model.named_children() if name != model.base_model_prefix]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(seed.encode()))
         for module in own:
             module.to_empty(device="cpu").apply(model._init_weights)
+    # the paper's 0.3 is before the sc and mcc heads; question answering reads the encoder as it is
     for dropped in (m for module in own for m in module.modules() if isinstance(m, nn.Dropout)):
         dropped.p = dropout if spec["type"] != "qa" else 0.0
     return model

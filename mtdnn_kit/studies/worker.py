@@ -51,7 +51,8 @@ def execute(notebook: Path, made: Path, parameters: dict) -> None:
 
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
         patient = {"shutdown_wait_time": 2 * GRACE}  # half of it from the interrupt to SIGTERM
-        sockets = traitlets.config.Config(KernelManager={"transport": "ipc", "connection_file": f"{folder}/kernel.json", **patient})
+        transport = "tcp" if os.name == "nt" else "ipc"  # Windows has none of the other kind
+        sockets = traitlets.config.Config(KernelManager={"transport": transport, "connection_file": f"{folder}/kernel.json", **patient})
         try:
             papermill.execute_notebook(str(notebook), str(made), parameters, kernel_name="python3", progress_bar=False, config=sockets)
         except DeadKernelError:

@@ -84,7 +84,8 @@ def scores(rows: Sequence[QARow], answers: Answers, threshold: float) -> dict:
 
 
 def _scored(rows: Sequence[QARow], answers: Answers) -> dict[str, np.ndarray]:
-    starts, ends = answers.best.start[:, 0], answers.best.end[:, 0]  # 0 and 0, no text, where there is no span
+    # [Q, 4]: EM, F1, the score of no answer, whether there is an answer; characters 0 and 0, no text, where there is no span
+    starts, ends = answers.best.start[:, 0], answers.best.end[:, 0]
     found = np.empty((len(answers), 4))
     for i, (row, start, end) in enumerate(zip(rows, starts, ends, strict=True)):
         found[i] = *exact_f1_nothing(row.context[start:end], gold_texts(row)), bool(row.answers)

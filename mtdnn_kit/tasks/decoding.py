@@ -48,8 +48,10 @@ def best_spans(start: np.ndarray, end: np.ndarray, starts: np.ndarray, ends: np.
     found, tokens = no_spans(len(start), n), start.shape[1]
     if not tokens:
         return found
+    # [W, M]: a token of no character is no end of an answer
     usable = ends > starts
     first, last = (np.where(usable, x.astype(np.float32), LOW) for x in (start, end))
+    # [W]: where tokens have characters of their own, two token spans never are the same character span
     apart = _apart(starts, usable) & _apart(ends, usable)
     width, some = min(max_answer, tokens), np.flatnonzero(apart)
     chunk = max(1, CANDIDATES // (min(n, tokens) * width))
@@ -73,12 +75,15 @@ def _best_token_spans(first: np.ndarray, last: np.ndarray, n: int, width: int) -
     Only the n tokens whose best span scores most (of equals, the first ones) can begin one of the n best: each of them has a span that
     comes before every span of the other tokens.
     """
+    # [W, M + K − 1]: beyond the last token there is no end
     rows, tokens = first.shape
     last = np.pad(last, ((0, 0), (0, width - 1)), constant_values=LOW)
+    # [W, n]: the first tokens whose best span scores most
     begin, _ = _largest(first + _largest_ahead(last, width)[:, :tokens], np.arange(tokens), n)
-    begin = begin[:, :, None]  # [W, n, 1]
+    # [W, n, K]: all spans that begin there
+    begin = begin[:, :, None]
     at = np.arange(rows)[:, None, None]
-    scores = first[at, begin] + last[at, begin + np.arange(width)]  # [W, n, K]
+    scores = first[at, begin] + last[at, begin + np.arange(width)]
     number, score = _largest(scores.reshape(rows, -1), (begin * width + np.arange(width)).reshape(rows, -1), n)
     return number // width, number // width + number % width, score
 
@@ -99,7 +104,9 @@ def _largest(scores: np.ndarray, numbers: np.ndarray, n: int) -> tuple[np.ndarra
     Score and number make one integer a candidate, ordered as they are: fp32 bits are ordered like the numbers they stand for once those of
     negative ones are turned around.
     """
-    bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)  # + 0: −0 becomes 0, which it equals
+    # + 0: −0 becomes 0, which it equals
+    bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)
+    # high 32 bits: the score; low 32: the number, upside down, so that of equal scores the lowest number is the largest key
     keys = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits) << 32 | 0xFFFFFFFF - numbers
     if n < keys.shape[1]:
         keys = np.partition(keys, keys.shape[1] - n, axis=1)[:, -n:]
@@ -120,6 +127,7 @@ def _fill(
 
 def _fill_shared(found: NBest, row: int, first: np.ndarray, last: np.ndarray, starts: np.ndarray, ends: np.ndarray, width: int) -> None:
     """The same for a window some of whose tokens share characters (bytes of an emoji, say), so that spans do: all of them, one by one."""
+    # every pair of a first token i and a last token j
     i, more = (x.ravel() for x in np.indices((len(first), min(width, len(first)))))
     j = i + more
     i, j = i[j < len(first)], j[j < len(first)]
@@ -130,10 +138,12 @@ def _fill_shared(found: NBest, row: int, first: np.ndarray, last: np.ndarray, st
 
 def merge_into(found: NBest, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, scores: np.ndarray) -> None:
     """Fills rows of `found` with the n best of these spans [S], each of the row that `rows` [S] names; one entry a character span."""
+    # by row and characters, the best first: of spans with the same characters that one is kept
     order = np.lexsort((-scores, ends, starts, rows))
     rows, starts, ends, scores = (x[order] for x in (rows, starts, ends, scores))
     new = np.ones(len(rows), bool)
     new[1:] = (rows[1:] != rows[:-1]) | (starts[1:] != starts[:-1]) | (ends[1:] != ends[:-1])
+    # what is left by (−score, start, end) within a row; the first n have a place
     order = np.flatnonzero(new)[np.lexsort((ends[new], starts[new], -scores[new], rows[new]))]
     rows, starts, ends, scores = (x[order] for x in (rows, starts, ends, scores))
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
@@ -144,6 +154,7 @@ def merge_into(found: NBest, rows: np.ndarray, starts: np.ndarray, ends: np.ndar
 
 def merge_windows(windows: NBest, owners: np.ndarray, questions: int) -> NBest:
     """The n best of each question [Q, n] from those of its windows [W, n], whose questions `owners` [W] names."""
+    # a question of one window has that window's n-best
     n, count = windows.score.shape[1], np.bincount(owners, minlength=questions)
     found, alone = no_spans(questions, n), count[owners] == 1
     for part, values in zip(found, windows, strict=True):

@@ -54,6 +54,7 @@ class Reader:
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
         """Raises ValueError, with the row's id, on NaN."""
+        # softmax over the labels [B, L], in float64: the largest is taken off first, so nothing overflows
         weights = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         shares = weights / weights.sum(axis=1, keepdims=True)
         for item in items[np.isnan(shares).any(axis=1)]:

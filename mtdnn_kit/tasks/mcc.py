@@ -42,6 +42,7 @@ class Features:
 
     def collate(self, items: np.ndarray) -> Batch:
         """inputs [B, C, T], targets int64 [B]; a batch of 16 is 16 questions, 16 · C sequences (paper.md)."""
+        # B · C sequences → [B · C, T] → [B, C, T]
         flat = [i * self.choices + c for i in items for c in range(self.choices)]
         ids = [self.ids[i] for i in flat]
         inputs = pad(ids, [self.type_ids[i] for i in flat] if self.types else None, self.pad_id)

@@ -16,6 +16,7 @@ class Batch(NamedTuple):
 
 def pad(ids: list[np.ndarray], types: list[np.ndarray] | None, pad_id: int) -> dict[str, torch.Tensor]:
     """input_ids, attention_mask and, where `types` is given, token_type_ids, each int64 [B, T], T the longest sequence."""
+    # real [B, T]: whether a position holds a token
     lengths = np.array([len(x) for x in ids])
     width = int(lengths.max())
     real = np.arange(width) < lengths[:, None]

@@ -97,11 +97,14 @@ class Features:
 
     def collate(self, items: np.ndarray) -> Batch:
         """inputs [B, T], targets int64 [B, 2]."""
+        # of each window [B]: its question, its first context token, and the positions at which its parts begin
         frame, (row, a) = self.frame, self.table[items, :2].T.astype(np.int64)
         firsts, lengths, question = self.firsts[items], self.lengths[items], len(self.frame.prefix)
         middle, suffix = firsts - len(frame.middle), lengths - len(frame.suffix)
+        # which part a position is of [B, T]: 0 [CLS], 1 question, 2 [SEP], 3 context, 4 [SEP], 5 padding
         place = np.arange(int(lengths.max()))
-        part = sum((place >= begin[:, None]).astype(np.int8) for begin in (middle, firsts, suffix, lengths)) + (place >= question)  # 0 … 5
+        part = sum((place >= begin[:, None]).astype(np.int8) for begin in (middle, firsts, suffix, lengths)) + (place >= question)
+        # [B, T]: the special tokens, then question and context from where all tokens of all rows lie in one array
         ids = np.full(part.shape, self.pad_id, np.int64)
         for number, tokens, begin in ((0, frame.prefix, 0), (2, frame.middle, middle[:, None]), (4, frame.suffix, suffix[:, None])):
             at = part == number
@@ -112,6 +115,7 @@ class Features:
         ):
             at = part == number
             ids[at] = flat[(begin[:, None] + place)[at]]
+        # int64 [B, T] each; targets [B, 2]: start and end position, NULL for no answer
         inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy((part < 5).astype(np.int64))}
         if self.types:
             inputs["token_type_ids"] = torch.from_numpy(np.array([*frame.types, 0])[part])
@@ -136,8 +140,9 @@ def encode(rows: Sequence[QARow], tokenizer: Any, max_length: int, max_question:
     check_lengths(max_length, max_question, overlap, frame)
     numbers, texts = shared(rows, "context")
     sizes, spans, answers = np.zeros(len(texts), np.int32), np.full((len(rows), 2), -1, np.int32), answer_characters(rows)
+    # rows with an answer, in the order of their contexts: a block of contexts takes those from begin[block] to begin[block + 1]
     answered = np.flatnonzero(answers[:, 0] >= 0)
-    answered = answered[np.argsort(numbers[answered], kind="stable")]  # by context
+    answered = answered[np.argsort(numbers[answered], kind="stable")]
     begin = np.searchsorted(numbers[answered], np.arange(0, len(texts) + TEXTS, TEXTS))
     for block, first in enumerate(range(0, len(texts), TEXTS)):
         tokens = tokenize(tokenizer, texts[first : first + TEXTS])
@@ -149,8 +154,10 @@ def encode(rows: Sequence[QARow], tokenizer: Any, max_length: int, max_question:
     questions = column(rows, "question")
     for first in range(0, len(rows), ROWS):
         these = slice(first, first + ROWS)
+        # the question is cut before it is paired (paper, "Settings"): a long one neither fails nor starves the context
         ids = [found[:max_question] for found in token_ids(tokenizer, questions[these])]
         words = np.array([len(found) for found in ids], np.int64)
+        # of each window [W]: its row, first and end context token; the position at which its context begins; its two labels
         owner, *window = windows(sizes[numbers[these]], context_room(max_length, words, frame), overlap).T
         firsts = (words + len(frame.prefix) + len(frame.middle))[owner]
         labels = window_labels(spans[these][owner], np.stack(window, axis=1), firsts)
@@ -165,6 +172,7 @@ def answer_characters(rows: Sequence[QARow]) -> np.ndarray:
 
 def logits(out: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Scores of start and end [B, T, 2], −inf at padding, of what transformers' model gives."""
+    # [B, T] twice → [B, T, 2]; padding can be no answer
     both = torch.stack([out.start_logits, out.end_logits], dim=-1)
     return both.masked_fill(inputs["attention_mask"][..., None] == 0, -torch.inf)
 
@@ -174,6 +182,7 @@ def loss(logits: torch.Tensor, targets: torch.Tensor, config: Any) -> torch.Tens
 
     logits [B, T, 2] with padding at −inf, targets [B, 2]; a scalar, the mean over the batch.
     """
+    # [B, T] against [B]: a softmax over the tokens, start and end apart
     total = cross_entropy(logits[..., 0], targets[:, 0]) + cross_entropy(logits[..., 1], targets[:, 1])
     return total if config.loss == "sum" else total / 2
 
@@ -184,8 +193,9 @@ class Reader:
     def __init__(self, features: Features, config: Any):
         self.features, self.config, count = features, config, len(features.table)
         self.best, self.null = no_spans(count, config.n_best), np.full(count, np.nan, np.float32)
+        # offsets [Q]: where a row's context begins in starts and ends, the characters of all contexts' tokens
         tokens, numbers = features.contexts.tokens, features.contexts.numbers
-        self.offsets = tokens.ends[:-1][numbers]  # where the context of a row begins in …
+        self.offsets = tokens.ends[:-1][numbers]
         self.starts: np.ndarray
         self.ends: np.ndarray
         self.starts, self.ends = tokens.flat[1:] if len(tokens.flat.ids) else np.zeros((2, 1), np.int32)
@@ -193,16 +203,20 @@ class Reader:
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
         """logits [B, T, 2] of the windows `items` [B], fp32. Raises ValueError, with the question's id, where they are no numbers."""
         row, a, b = self.features.table[items, :3].T.astype(np.int64)
+        # [B, M], M the most context tokens of a window: whether it has such a token, at which position, and the token's place among all
         place = np.arange(max(int((b - a).max()), 1))
-        held = place < (b - a)[:, None]  # [B, M]
+        held = place < (b - a)[:, None]
         here = np.where(held, self.features.firsts[items][:, None] + place, NULL)
         token = np.where(held, (self.offsets[row] + a)[:, None] + place, 0)
+        # [B, M, 2]: logits of context tokens alone, so that question, special and pad tokens are never part of an answer
         scores = np.where(held[..., None], logits[np.arange(len(items))[:, None], here], -np.inf).astype(np.float32)
+        # [B]: the null score of a window, start[CLS] + end[CLS]
         null = logits[:, NULL].sum(axis=1, dtype=np.float32)
         bad = ~np.isfinite(null) | (np.isnan(scores) | (scores == np.inf)).any(axis=(1, 2))
         if bad.any():
             raise ValueError(f"question {self.features.rows[row[bad][0]].id}: the model's scores are not numbers (NaN or infinite)")
-        ends = np.where(held, self.ends[token], 0)  # 0 … 0, no characters, where the window has no such token
+        # characters 0 … 0, none, where the window has no such token
+        ends = np.where(held, self.ends[token], 0)
         found = best_spans(
             scores[..., 0], scores[..., 1], np.where(held, self.starts[token], 0), ends, self.config.n_best, self.config.max_answer
         )
@@ -220,6 +234,7 @@ class Reader:
         lacking = np.concatenate([np.flatnonzero(count == 0), owners[np.isnan(self.null)]])
         if len(lacking):
             raise ValueError(f"question {rows[lacking[0]].id}: none of its windows was scored, or not all, so it has no answer")
+        # [Q]: the null score of a question is the least over its windows
         null = np.full(len(rows), np.inf, np.float32)
         np.minimum.at(null, owners, self.null)
         ends = np.cumsum(count)

@@ -38,6 +38,7 @@ class Features:
 
     def collate(self, items: np.ndarray) -> Batch:
         """inputs [B, T], targets int64 [B]."""
+        # B sequences of different lengths → [B, T]
         ids = [self.ids[i] for i in items]
         inputs = pad(ids, [self.type_ids[i] for i in items] if self.types else None, self.pad_id)
         return Batch(inputs, torch.tensor([self.rows[i].label for i in items]), sum(map(len, ids)))
@@ -56,6 +57,7 @@ def encode(rows: Sequence[SCRow], tokenizer: Any, max_length: int) -> Parts:
 
 def encode_pairs(tokenizer: Any, pairs: Iterable[tuple[str, str | None]], max_length: int) -> Parts:
     """Token ids and token types of sentences (second None) or pairs, all of the one kind, special tokens included."""
+    # a block at a time: what the tokenizer makes of all rows at once would not fit into memory
     pairs = iter(pairs)
     while block := list(islice(pairs, BLOCK)):
         firsts, seconds = map(list, zip(*block, strict=True))

@@ -71,10 +71,12 @@ class TokenList(Sequence[Tokens]):
 def tokenize(tokenizer: Any, texts: Sequence[str]) -> TokenList:
     """Tokens of each text, without special tokens, however long it is."""
     made = _backend(tokenizer).encode_batch(list(texts), add_special_tokens=False)
+    # sizes [N]; all texts' tokens one after another: ids [T], offsets [T, 2]
     sizes = np.array([len(encoding) for encoding in made], np.int64)
     ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in made), np.int32, sizes.sum())
     pairs = chain.from_iterable(encoding.offsets for encoding in made)
     offsets = np.fromiter(chain.from_iterable(pairs), np.int32, 2 * sizes.sum()).reshape(-1, 2)
+    # a token that stands for a space alone has no character of its own
     if (mark := _space_mark(tokenizer)) is not None:
         offsets[ids == mark, 1] = offsets[ids == mark, 0]
     return TokenList(ids, *_trimmed(texts, offsets, sizes), sizes)
@@ -102,13 +104,15 @@ def _backend(tokenizer: Any) -> Any:
 
 def _trimmed(texts: Sequence[str], offsets: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and last character of tokens without the white space at their ends; offsets [T, 2] within each text; sizes [N]: its tokens."""
+    # the texts as one array of code points, and where in it each token begins and ends
     letters = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
     lengths = np.array([len(text) for text in texts], np.int64)
-    before = np.repeat(ends_of(lengths)[:-1], sizes)  # characters of the texts before a token's own
+    before = np.repeat(ends_of(lengths)[:-1], sizes)
     starts, ends = offsets[:, 0] + before, offsets[:, 1] + before
     place, space = np.arange(len(letters) + 1), np.append(np.isin(letters, SPACES), False)
-    ahead = np.minimum.accumulate(np.where(space, len(letters), place)[::-1])[::-1]  # the next character that is none, from each on
-    behind = np.append(0, np.maximum.accumulate(np.where(space, 0, place + 1))[:-1])  # the end of the last one before each
+    # of each place: the next character that is no space, and the end of the last one before it
+    ahead = np.minimum.accumulate(np.where(space, len(letters), place)[::-1])[::-1]
+    behind = np.append(0, np.maximum.accumulate(np.where(space, 0, place + 1))[:-1])
     starts = np.minimum(ahead[starts], ends)
     ends = np.maximum(behind[ends], starts)
     return (starts - before).astype(np.int32), (ends - before).astype(np.int32)
@@ -136,8 +140,10 @@ def windows(n_tokens: np.ndarray, room: np.ndarray, overlap: int) -> np.ndarray:
 
     A range has at most `room` [N] tokens; neighbours share `overlap`; together they hold every token (at least one range a text).
     """
+    # windows advance by what they do not share; the last one begins where the text's end still fits [N]
     step, last = room - overlap, np.maximum(n_tokens - room, 0)
     count = 1 + -(-last // step)
+    # of each window [W]: its text, and its first token, step by step
     owner = np.repeat(np.arange(len(count)), count)
     first = (np.arange(len(owner)) - ends_of(count)[:-1][owner]) * step[owner]
     return np.stack([owner, first, np.minimum(first + room[owner], n_tokens[owner])], axis=1)
@@ -148,6 +154,7 @@ def token_spans(tokens: TokenList, owners: np.ndarray, characters: np.ndarray) -
 
     characters [R, 2]: each in the text that `owners` [R] names; −1 and −1 for none.
     """
+    # in groups of answers whose texts have about MOST tokens together
     sizes, found = np.diff(tokens.ends)[owners], np.empty((len(owners), 2), np.int32)
     group = np.cumsum(sizes) // MOST
     for some in np.split(np.arange(len(owners)), np.flatnonzero(np.diff(group)) + 1):
@@ -157,12 +164,14 @@ def token_spans(tokens: TokenList, owners: np.ndarray, characters: np.ndarray) -
 
 def _token_spans(tokens: TokenList, owners: np.ndarray, sizes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     found = np.full((len(owners), 2), -1, np.int32)
+    # every token of every answer's text: which answer it is looked at for, and its place in the text
     row = np.repeat(np.arange(len(owners)), sizes)
-    place = np.arange(len(row)) - ends_of(sizes)[row]  # of each token in its text
+    place = np.arange(len(row)) - ends_of(sizes)[row]
     at = tokens.ends[owners][row] + place
     token_starts, token_ends = tokens.flat.starts[at], tokens.flat.ends[at]
+    # tokens that overlap their answer; assigned backwards the first one stays, forwards the last
     inside = np.flatnonzero((token_ends > starts[row]) & (token_starts < ends[row]) & (token_ends > token_starts))
-    found[row[inside[::-1]], 0] = place[inside[::-1]]  # of several values for one place, the last one stays
+    found[row[inside[::-1]], 0] = place[inside[::-1]]
     found[row[inside], 1] = place[inside]
     return found
 
@@ -172,5 +181,6 @@ def window_labels(spans: np.ndarray, windows: np.ndarray, firsts: np.ndarray) ->
 
     spans [W, 2]: first and last token of the answer, −1 without one; windows [W, 2]: first and end token.
     """
+    # a window that lacks any part of the answer is labelled with no answer
     held = (spans[:, 0] >= windows[:, 0]) & (spans[:, 1] < windows[:, 1])
     return np.where(held[:, None], firsts[:, None] + spans - windows[:, :1], NULL)

@@ -27,12 +27,14 @@ def best_threshold(span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> t
     span, nothing, diff = (np.asarray(x, np.float64) for x in (span, nothing, diff))
     if not len(diff) or np.isnan(span + nothing).any() or np.isnan(diff).any():
         raise ValueError("a threshold needs at least one question, and no score may be NaN")
+    # [L]: what is gained by answering the questions of a level, summed from the lowest level on
     levels, group = np.unique(diff, return_inverse=True)
     gains = np.bincount(group, span - nothing, len(levels))
     finite = levels[np.isfinite(levels)]
     lowest = float(np.nextafter(finite[0], -np.inf)) if len(finite) else 0.0
     totals = np.concatenate([[0.0], np.cumsum(gains)])[: len(finite) + 1]
-    best = int(np.argmax(totals > totals.max() - 1e-9))  # within rounding, which depends on the order of the questions
+    # the least of equally good levels, within rounding, which depends on the order of the questions
+    best = int(np.argmax(totals > totals.max() - 1e-9))
     threshold = float(finite[best - 1]) if best else lowest
     return threshold, score_at(threshold, span, nothing, diff)
 
@@ -44,6 +46,7 @@ def no_answer_curve(diff: np.ndarray, unanswerable: np.ndarray, weights: np.ndar
     Recall is NaN where no question is unanswerable.
     """
     weights = np.ones(len(diff)) if weights is None else np.asarray(weights, np.float64)
+    # [L], from the highest level down: how many questions get no answer, and how many of them rightly
     levels, group = np.unique(-np.asarray(diff, np.float64), return_inverse=True)
     said = np.cumsum(np.bincount(group, weights, len(levels)))
     right = np.cumsum(np.bincount(group, weights * np.asarray(unanswerable, bool), len(levels)))

@@ -77,17 +77,17 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
 def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch: Callable | None, stop: Stop, world: World) -> Run:
     """The steps, and what comes before and after them; the run's folder is ours alone, and of our processes rank 0's."""
     config, need = setup.config, disk_bytes(model, setup)
-    begun = world.alone(partial(_manifest_of, run, setup, need))
-    accelerator, precision = _accelerator(setup, run, device, world, begun.get("precision"))
-    manifest = world.alone(partial(_start, run, setup, device, precision, begun.get("start"), need))
+    torch.set_num_threads(config.threads or world.threads(THREADS))
+    manifest = world.alone(partial(_begin, run, setup, device, need))
     with failures.accounted(run, manifest) if world.first else nullcontext(), world:
+        accelerator = _accelerator(setup, run, device, world, manifest["precision"])
         optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
         with failures.memory(setup, doing="the model on the device"):
             joined, optimizer = _prepared(accelerator, model, optimizer)
         point = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
         log = Recorder(run, setup, point.step, point.logs, watch, Trackers(accelerator, config, point.step)) if world.first else None
         loss = partial(loss_of, accelerator, model, setup)
-        books = Bookkeeper(run, setup, model, optimizer, log, stop, world, precision, loss, point.seconds)
+        books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point.seconds)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
         stop.wait()
         train_steps(
@@ -101,13 +101,13 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
             after=books.after,
         )
         seconds = books.close()
-    found = world.alone(partial(_finish, run, setup, model, optimizer, precision, manifest, seconds, stop))
+    found = world.alone(partial(_finish, run, setup, model, optimizer, manifest, seconds, stop))
     if log:
         log.close(found)
     return run
 
 
-def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, precision: str, manifest: dict, seconds: float, stop: Stop) -> dict:
+def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: dict, seconds: float, stop: Stop) -> dict:
     """Writes the model, the predictions, the scores, which it returns, and last that the run is finished."""
     total = len(setup.schedule)
     with failures.accounted(run, manifest):
@@ -115,7 +115,7 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, precision:
             stop.hurry()
             write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
             with failures.memory(setup):
-                metrics = evaluate(model, setup.scored, setup.held_out, setup.config, precision, run.path / "predictions")
+                metrics = evaluate(model, setup.scored, setup.held_out, setup.config, manifest["precision"], run.path / "predictions")
             write_json(run.path / "metrics.json", metrics)
         except Interrupted:
             stop.wait()
@@ -164,19 +164,13 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     return manifest
 
 
-def _accelerator(setup: Setup, run: Run, device: torch.device, world: World, kept_precision: str | None) -> tuple[Accelerator, str]:
-    """accelerate on the device, and the resolved precision; a run that goes on keeps its own.
-
-    accelerate's state is one a process: a second run must start afresh.
-    """
-    config = setup.config
-    precision = kept_precision or world.alone(partial(resolve_precision, config.precision, device))
-    torch.set_num_threads(config.threads or world.threads(THREADS))
+def _accelerator(setup: Setup, run: Run, device: torch.device, world: World, precision: str) -> Accelerator:
+    """accelerate on the device. Its state is one a process: a second run must start afresh."""
     AcceleratorState._reset_state(reset_partial_state=True)
     ddp = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)  # a step uses one head of several
-    more = tracker_options(config, run) if world.first else {}
+    more = tracker_options(setup.config, run) if world.first else {}
     mixed = "bf16" if precision == "bf16" else "no"
-    return Accelerator(mixed_precision=mixed, cpu=device.type == "cpu", kwargs_handlers=[ddp], **more), precision
+    return Accelerator(mixed_precision=mixed, cpu=device.type == "cpu", kwargs_handlers=[ddp], **more)
 
 
 def _prepared(accelerator: Accelerator, model: MultiTask, optimizer: Any) -> tuple:
@@ -186,8 +180,12 @@ def _prepared(accelerator: Accelerator, model: MultiTask, optimizer: Any) -> tup
         return accelerator.prepare(model, optimizer)
 
 
-def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: str | None, need: dict[str, int]) -> dict:
-    """Writes config.yaml and a manifest that says "running"; returns the manifest."""
+def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -> dict:
+    """Writes config.yaml and a manifest that says "running", which it returns; a run that goes on keeps its precision and its start.
+
+    Raises as `_manifest_of` does.
+    """
+    begun = _manifest_of(run, setup, need)
     odd = {name: {"odd": counts} for name, counts in odd_counts(setup).items()}  # the rest of a cut split is not counted
     manifest = {
         "status": "running",
@@ -199,14 +197,14 @@ def _start(run: Run, setup: Setup, device: torch.device, precision: str, began: 
         "processes": setup.processes,
         "machine": describe(device),
         "threads": torch.get_num_threads(),
-        "precision": precision,
+        "precision": begun.get("precision") or resolve_precision(setup.config.precision, device),
         "encoder": setup.encoder.record(),
         "data": {name: {**source, **odd.get(name, {})} for name, source in setup.sources.items()},
         "steps": len(setup.schedule),
         "draws": setup.schedule.draws(),
         "passes": setup.schedule.passes(),
         "disk_bytes": need,
-        "start": began or _now(),
+        "start": begun.get("start") or _now(),
     }
     write_whole(run.path / "config.yaml", setup.config.to_yaml())
     write_json(run.path / "manifest.json", manifest)

@@ -18,7 +18,8 @@ FLOORS = [
     "training",
     "inference views",
     "studies explorer",
-    "__init__ launch __main__",
+    "__init__ __main__",
+    "launch",
 ]
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 MOST_AT_THE_TOP, MOST_IN_A_ROOM = 20, 16

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from processes import HANGS, alive, until
+from sameness import assert_same
 from test_running import COMMAND, TWO, write_study
-from test_training import assert_same
 
 from mtdnn_kit import Run, train
 from mtdnn_kit.studies.study import read_study

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
+from questions import QUESTIONS
 from scorer import score
-from test_differences import QUESTIONS
 
 from mtdnn_kit.compare import differences, pairing, paper, seeds, significance, study_tables
 from mtdnn_kit.data.rows import QARow

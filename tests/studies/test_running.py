@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import ROOT, study_text
 from processes import HANGS, alive, below, until
-from test_training import assert_same
+from sameness import assert_same
 
 from mtdnn_kit import ConfigError, Run, train
 from mtdnn_kit.errors import LockedError, StudyError
@@ -271,23 +271,6 @@ def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_wri
     assert whole and all(json.loads(file.read_text()) for file in whole)
     kept = {"model.safetensors", "optimizer.safetensors", "state.json"}
     assert all({file.name for file in step.iterdir()} == kept for step in folder.glob("*/checkpoints/step-*[0-9]"))
-
-
-def test_a_lock_is_free_again_when_its_holder_is_gone(tmp_path):
-    with held(tmp_path / "x", "work is done"), pytest.raises(LockedError, match=r"work is done already, by process \d+ on .* since"):
-        held(tmp_path / "x", "work is done").__enter__()
-    with held(tmp_path / "x", "work is done"):
-        pass
-    program = "from mtdnn_kit.files.locks import *; c = held(Path(input()), 'w'); c.__enter__(); print('held', flush=True); input()"
-    holder = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
-    holder.stdin.write(f"{tmp_path / 'x'}\n")
-    holder.stdin.flush()
-    holder.stdout.readline()
-    with pytest.raises(LockedError):
-        held(tmp_path / "x", "work is done").__enter__()
-    holder.kill()
-    with held(tmp_path / "x", "work is done", wait=10):
-        holder.communicate()
 
 
 def test_a_missing_study_or_option_is_said_in_a_line(tmp_path):

@@ -12,7 +12,7 @@ from conftest import THREADS, changed
 from hypothesis import given
 from hypothesis import strategies as st
 from killing import same
-from test_training import Stopped
+from sameness import Stopped
 
 from mtdnn_kit import Config, ConfigError, Run, RunError, train
 from mtdnn_kit.files.atomic import write_folder, write_whole

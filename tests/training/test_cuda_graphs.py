@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import changed
 from safetensors.torch import load_file
-from test_training import Stopped, assert_same
+from sameness import Stopped, assert_same
 
 from mtdnn_kit import Run, prepare, train
 from mtdnn_kit.errors import ConfigError
@@ -36,7 +36,7 @@ def plain_and_graphs(config):
     def make(**changes):
         setup = prepare(config(encoder_dropout=0.0, head_dropout=0.0, **{**MIXED, **changes}))
         model = build_model(setup.encoder.path, setup.specs, 0.0, 0.0, setup.config.max_length, 0)
-        accelerator, _ = _accelerator(setup, Run(setup.config.run_dir), torch.device("cpu"), World(), None)
+        accelerator = _accelerator(setup, Run(setup.config.run_dir), torch.device("cpu"), World(), "fp32")
         recorded = Graphs(accelerator, accelerator.prepare(model), setup, anew)
         return setup, model, partial(backward, accelerator, model, setup), recorded
 

@@ -22,7 +22,7 @@ from mtdnn_kit.__main__ import main
 from mtdnn_kit.errors import ConfigError, OtherRankError
 from mtdnn_kit.model.multitask import build_model
 from mtdnn_kit.runs.run import checkpoints
-from mtdnn_kit.training import trainer
+from mtdnn_kit.training import loop
 from mtdnn_kit.training.distributed import World, join, launched
 
 LAUNCHED = dict(RANK="1", LOCAL_RANK="1", WORLD_SIZE="2", MASTER_ADDR="localhost", MASTER_PORT="29500")
@@ -183,14 +183,14 @@ def test_two_ranks_with_half_a_batch_each_are_one_rank_with_the_whole(config, tm
 
 def at_step(step: int, rank: int, do) -> None:
     """Has `do` called on a rank when it comes to a step (from 0)."""
-    real = trainer.learning_rate
+    real = loop.learning_rate
 
     def learning_rate(number: int, *more) -> float:
         if number == step and int(os.environ["RANK"]) == rank:
             do()
         return real(number, *more)
 
-    trainer.learning_rate = learning_rate
+    loop.learning_rate = learning_rate
 
 
 def signalled(config: Config) -> Run:

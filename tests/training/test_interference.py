@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import changed
-from test_training import Stopped, assert_same
+from sameness import Stopped, assert_same
 
 from mtdnn_kit import prepare, train
 from mtdnn_kit.training.interference import WHOLE, fixed_batches, group_of, measure
