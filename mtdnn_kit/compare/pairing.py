@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.registry import REST, TYPE_WORDS
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.errors import CompareError, ConfigError, DataError
@@ -17,8 +17,6 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.runs.predictions import diff_of, spans_of, wrong_entry
 from mtdnn_kit.runs.run import Run
-
-KINDS = {"qa": "question answering", "sc": "sequence classification", "mcc": "multiple choice"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
 def _in_order(types: Iterable[str]) -> list[str]:
     """Task types, each once: the paper's in its order, then others."""
     there = dict.fromkeys(types)
-    return [*(kind for kind in ("qa", "mcc", "sc") if kind in there), *(kind for kind in there if kind not in KINDS)]
+    return [*(kind for kind in ("qa", "mcc", "sc") if kind in there), *(kind for kind in there if kind not in TYPE_WORDS)]
 
 
 def two(runs: dict[str, Run], names: Sequence[str] | None = None) -> tuple[str, str]:
@@ -155,7 +153,7 @@ def _check_scored(name: str, run: Run, task: str, types: tuple[str, ...]) -> Non
     if not run.finished:
         raise CompareError(f"{name}: there is no finished run in {run.path}")
     if run.types.get(task.removesuffix(REST)) not in types or task not in run.metrics:
-        kind = " or ".join(KINDS[kind] for kind in types)
+        kind = " or ".join(TYPE_WORDS[kind] for kind in types)
         raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
 
 

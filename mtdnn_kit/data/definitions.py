@@ -125,8 +125,8 @@ def _check_labels(at: str, row: dict, kind: Kind) -> None:
     if not isinstance(names, list | tuple) or not all(isinstance(x, str) and x for x in names):
         quote = " YAML reads no, yes, on, off and numbers as something else: put them in quotes." if isinstance(names, list) else ""
         raise ConfigError(f"{at}.labels is {short(labels)}; it must be a list of names, or map what the column holds to names.{quote}")
-    for label in names:
-        require(names.count(label) == 1, f"{at}.labels names {short(label)} twice")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{at}.labels names {short(next(x for x in names if names.count(x) > 1))} twice")
     plain = all(isinstance(x, str | int) for x in labels)
     require(plain, f"{at}.labels maps {short(list(labels))}; a column's value is text, a whole number, true or false")
     require(len(names) > 1 or not kind.labelled, f"{at}.labels must name at least two labels, in order of their numbers")

@@ -31,6 +31,7 @@ class Kind:
     metrics: tuple[str, ...] = ()
 
 
+TYPE_WORDS = {"qa": "question answering", "sc": "sequence classification", "mcc": "multiple choice"}
 KINDS = {  # question answering, sequence classification, multiple choice (paper, "Model"); `tasks.register` adds others
     "qa": Kind(("id", "title", "context", "question", "answers", "starts"), ("id", "title", "starts"), ("question",)),
     "sc": Kind(("first", "second", "label"), ("second",), ("first", "second"), labelled=True, metrics=METRICS),

@@ -114,7 +114,7 @@ def answer_html(reply: Reply) -> str:
 
 
 def kind(question: Question, reply: Reply) -> str:
-    """What kind of answer a reply is (`outcomes.KINDS`); "" where nobody knows the right one."""
+    """What kind of answer a reply is (`outcomes.ANSWER_KINDS`); "" where nobody knows the right one."""
     if reply.em is None:
         return ""
     if reply.em or reply.text:

@@ -12,10 +12,9 @@ import numpy as np
 
 from mtdnn_kit.compare import choices
 from mtdnn_kit.compare.choices import Item
-from mtdnn_kit.compare.outcomes import KINDS, Columns, Outcomes, of_items, of_questions, reply_at
-from mtdnn_kit.compare.pairing import KINDS as TYPES
+from mtdnn_kit.compare.outcomes import ANSWER_KINDS, Columns, Outcomes, of_items, of_questions, reply_at
 from mtdnn_kit.compare.pairing import Question, pair
-from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.registry import REST, TYPE_WORDS
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.explorer.search import WHERE, Lookup
 from mtdnn_kit.runs.predictions import NBestFile, spans_of
@@ -162,7 +161,7 @@ class State:
         if i != j:
             masks |= {f"{a} right, {b} wrong": right[i] & ~right[j], f"{b} right, {a} wrong": right[j] & ~right[i]}
         for name in dict.fromkeys((a, b)):
-            masks |= {f"{name}: {kind}": now.is_kind(self.names.index(name), kind) for kind in KINDS[1:]}
+            masks |= {f"{name}: {kind}": now.is_kind(self.names.index(name), kind) for kind in ANSWER_KINDS[1:]}
         return masks | {FAVOURITES: np.array([str(self._id(i)) in self.notes for i in range(len(self.rows))], bool)}
 
     def _id(self, i: int) -> str | int:
@@ -204,7 +203,7 @@ class State:
 
 def shared_tasks(runs: dict[str, Run]) -> list[str]:
     """Tasks to which every run keeps its answers, question answering first. Raises CompareError where there is none."""
-    types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPES} if runs else {}
+    types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPE_WORDS} if runs else {}
     kept = [name for name in types for name in (name, name + REST) if all(run.keeps(name) for run in runs.values())]
     if not kept:
         raise CompareError(f"runs: there is no task to which {', '.join(runs) or 'a run'} keep their answers")

@@ -14,7 +14,7 @@ from mtdnn_kit.errors import YamlError
 
 LONGEST_YAML = 100_000  # characters of a file
 UNFOLDED = 50_000  # values in it, aliases unfolded
-DEPTH = 40  # lists and mappings inside each other
+DEEPEST = 40  # lists and mappings inside each other
 LABEL_LEVEL = 3  # from here down a key may be a number or true: what a column holds, as in define: {NAME: {labels: {1: yes}}}
 DIGITS = 19  # of a whole number: no parameter takes one beyond 64 bits
 TAG = "tag:yaml.org,2002:"
@@ -38,7 +38,7 @@ def read_yaml(text: str) -> Any:
     except YamlError:
         raise
     except RecursionError:
-        raise YamlError(f"line {loader.get_mark().line + 1}: more than {DEPTH} lists and mappings inside each other") from None
+        raise YamlError(f"line {loader.get_mark().line + 1}: more than {DEEPEST} lists and mappings inside each other") from None
     except NO_YAML as error:
         raise YamlError(f"{str(error)[:600]}: correct it; text with special characters stands in quotes") from None
 
@@ -60,8 +60,8 @@ def _check(node: yaml.Node, outer: list[yaml.Node], seen: list[yaml.Node]) -> No
     seen.append(node)
     if any(node is one for one in outer):
         raise YamlError(f"{line}: what holds itself cannot be meant: write it out")
-    if len(outer) >= DEPTH:
-        raise YamlError(f"{line}: more than {DEPTH} lists and mappings inside each other, or {DEPTH} levels of aliases")
+    if len(outer) >= DEEPEST:
+        raise YamlError(f"{line}: more than {DEEPEST} lists and mappings inside each other, or {DEEPEST} levels of aliases")
     if len(seen) > UNFOLDED:
         raise YamlError(f"{line}: its aliases unfold to more than {UNFOLDED:,} values: write out what is meant")
     if isinstance(node, yaml.ScalarNode):

@@ -9,14 +9,13 @@ from typing import Any
 import yaml
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.data.registry import ALWAYS, DATASETS, REST, Dataset
+from mtdnn_kit.data.registry import ALWAYS, DATASETS, REST, TYPE_WORDS, Dataset
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.inference.card_code import use
 from mtdnn_kit.model.encoders import licence
 from mtdnn_kit.runs.run import Run
 
 TAGS = {"qa": "question-answering", "sc": "text-classification", "mcc": "multiple-choice"}
-KINDS = {"qa": "question answering", "sc": "sequence classification", "mcc": "multiple choice"}
 RESEARCH = "its authors' terms, for research"
 LICENCES = {
     "squad": "CC BY-SA 4.0",
@@ -99,7 +98,7 @@ def _dataset(run: Run, task: str) -> Dataset:
 
 
 def _intro(run: Run, task: str) -> str:
-    kind, others = KINDS[run.types[task]], [name for name in run.config["tasks"] if name != task]
+    kind, others = TYPE_WORDS[run.types[task]], [name for name in run.config["tasks"] if name != task]
     beside = f", trained together with {', '.join(others)} around one encoder (multi-task fine-tuning)" if others else ""
     base = f"`{_encoder(run)}`"
     if "imported" in run.manifest:

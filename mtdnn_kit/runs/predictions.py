@@ -7,7 +7,6 @@ TASK.json is the official format, {id: text}. A line of TASK_nbest.jsonl.gz is a
 The best span stands first. Entries are read one at a time (`NBestFile`), so that memory holds no spans. Shapes: Q questions.
 """
 
-import gzip
 import json
 import os
 import tempfile
@@ -23,7 +22,7 @@ import numpy as np
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import RunError
 from mtdnn_kit.files.atomic import write_json, write_parts
-from mtdnn_kit.files.json_files import lines_of, read_json
+from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import is_number
@@ -83,31 +82,22 @@ class NBestFile:
         if not run.has_nbest(task):
             raise RunError(f"{run.path} has no n-best of {task}: {self.path.name} is not there; copy it from where the run was made")
         self._file, self._rows, ends = tempfile.TemporaryFile(), {}, [0]  # noqa: SIM115 (read as long as this object is)
-        try:
-            with gzip.open(self.path) as lines:
-                for number, line in enumerate(lines_of(lines), 1):
-                    self._rows[self._id(number, line)] = number - 1
-                    ends.append(ends[-1] + len(line))
-                    self._file.write(line)
-            self._file.flush()
-        except (OSError, EOFError, ValueError, zlib.error) as error:
-            self._file.close()
-            raise error if isinstance(error, RunError) else self._damaged(error) from None
-        self._offsets = np.array(ends, np.int64)
         weakref.finalize(self, self._file.close)
+        for number, (line, entry) in enumerate(run.nbest_lines(task), 1):
+            self._rows[self._id(number, line, entry)] = number - 1
+            ends.append(ends[-1] + len(line))
+            self._file.write(line)
+        self._file.flush()
+        self._offsets = np.array(ends, np.int64)
 
-    def _id(self, number: int, line: bytes) -> str:
-        """The id of a line, which is read whole: what is damaged is said now, not at the question that it belongs to."""
-        entry = read_json(line)
+    def _id(self, number: int, line: bytes, entry: Any) -> str:
+        """The id of an entry; each line is read whole: what is damaged is said now, not at the question that it belongs to."""
         key = entry.get("id") if isinstance(entry, dict) else None
         if not isinstance(key, str):
             raise RunError(f"{self.path}, line {number}: no entry with an id: {line!r:.80}")
         if key in self._rows:
             raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
         return key
-
-    def _damaged(self, error: Exception) -> RunError:
-        return RunError(f"{self.path}: cannot be read ({error}); copy it again from where the run was made")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -119,14 +109,10 @@ class NBestFile:
         return key in self._rows
 
     def __getitem__(self, key: str) -> dict:
-        """One line. Raises KeyError for a question that the file has not, RunError where the line is damaged."""
+        """One entry. Raises KeyError for a question that the file has not."""
         row = self._rows[key]
         start, end = self._offsets[row : row + 2].tolist()
-        line = os.pread(self._file.fileno(), end - start, start)
-        try:
-            return read_json(line)
-        except ValueError as error:
-            raise self._damaged(error) from None
+        return read_json(os.pread(self._file.fileno(), end - start, start))
 
     def close(self) -> None:
         """Gives the disk space back now, not when the object goes."""

@@ -106,11 +106,15 @@ class Run:
         return any((folder / name).is_file() for name in names)
 
     def nbest(self, task: str = "squad") -> Iterator[dict]:
-        """Per question: id, null score, and n-best as [start, end, score, probability], character offsets. Raises RunError: unreadable."""
+        """Each question's entry (`runs.predictions`). Raises RunError: unreadable."""
+        return (entry for _, entry in self.nbest_lines(task))
+
+    def nbest_lines(self, task: str) -> Iterator[tuple[bytes, Any]]:
+        """Each line of a task's n-best, and what it holds. Raises RunError: unreadable."""
         file = self.path / f"predictions/{task}_nbest.jsonl.gz"
         try:
             with gzip.open(file) as lines:
-                yield from map(read_json, lines_of(lines))
+                yield from ((line, read_json(line)) for line in lines_of(lines))
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise RunError(f"{file}: cannot be read ({error}); {COPY}") from None
 

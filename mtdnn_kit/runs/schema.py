@@ -55,7 +55,7 @@ def _each(form: Form, **others: Form) -> Form:
 
 
 TEXT = Form("text", lambda value: isinstance(value, str))
-WHOLE = Form("a whole number", is_count)
+WHOLE_NUMBER = Form("a whole number", is_count)
 NUMBER = Form("a number", is_number)
 MAYBE_NUMBER = Form("a number", lambda value: value is None or is_number(value))
 PERCENT = Form("a score", lambda value: value is None or (is_number(value) and abs(value) <= 100.000001))
@@ -63,7 +63,7 @@ TASKS = Form("a list of names", lambda value: isinstance(value, list) and bool(v
 COUNTED = Form("scores with `n`, the number of rows", lambda value: _is_object(value) and is_count(value.get("n")))
 THRESHOLDS = {"threshold": NUMBER, "best_em_threshold": MAYBE_NUMBER, "best_f1_threshold": MAYBE_NUMBER}
 STEP = Form("a step of a task", lambda value: _is_object(value) and is_count(value.get("step")) and isinstance(value.get("task"), str))
-FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens")  # of a step, in the log
+STEP_FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens")  # of a step, in the log
 
 # The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
 CONFIG = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
@@ -72,11 +72,11 @@ MANIFEST = Form(
     _is_object,
     {
         **dict.fromkeys(("status", "code", "precision", "start", "end"), TEXT),
-        **{"steps": WHOLE, "threads": WHOLE, "seed": WHOLE, "train_seconds": NUMBER},
-        "data": _each(Form("an object", _is_object, {"fingerprint": TEXT, "origin": TEXT, "rows": WHOLE})),
-        "draws": _each(WHOLE),
+        **{"steps": WHOLE_NUMBER, "threads": WHOLE_NUMBER, "seed": WHOLE_NUMBER, "train_seconds": NUMBER},
+        "data": _each(Form("an object", _is_object, {"fingerprint": TEXT, "origin": TEXT, "rows": WHOLE_NUMBER})),
+        "draws": _each(WHOLE_NUMBER),
     },
 )
-METRICS = _each(replace(COUNTED, parts={"n": WHOLE, **THRESHOLDS, ANY: PERCENT}))
+METRICS = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))
 ANSWERS = _each(TEXT)
-RECORD = replace(STEP, parts={**dict.fromkeys(FIGURES, NUMBER), **dict.fromkeys(("scores", "norm", "cosine"), _each(MAYBE_NUMBER))})
+RECORD = replace(STEP, parts={**dict.fromkeys(STEP_FIGURES, NUMBER), **dict.fromkeys(("scores", "norm", "cosine"), _each(MAYBE_NUMBER))})

@@ -17,10 +17,10 @@ from mtdnn_kit.data.registry import REST, Dataset
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.errors import ConfigError, DataError, EncoderError
 from mtdnn_kit.files.json_files import parse_json, read_json
-from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.paths import PACKAGE, resolve
 from mtdnn_kit.model.encoders import find_encoder
 from mtdnn_kit.runs.claim import RESUME_MAY_CHANGE
-from mtdnn_kit.runs.code import PACKAGE, code_files, code_hash
+from mtdnn_kit.runs.code import code_files, code_hash
 from mtdnn_kit.runs.run import Run, checkpoints
 
 RECORD = "study.json"  # in the run folder: study, variant, seed, code

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from mtdnn_kit.compare.paper import TABLES
+from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.checks import require, typed
 from mtdnn_kit.files.wording import nearest, short, some
 
@@ -121,8 +122,8 @@ def compared(value: str | dict | None, variants: dict[str, dict]) -> tuple[str, 
     baseline = value.get("baseline", next(iter(variants)))
     others = value.get("others", [name for name in variants if name != baseline])
     for name in (baseline, *others):
-        near = nearest(str(name), list(variants))
-        known = isinstance(name, str) and name in variants
-        require(known, f"compare: there is no variant {short(name)}.{near} All are: {some(variants)}")
+        if not isinstance(name, str) or name not in variants:
+            near = nearest(str(name), list(variants))
+            raise ConfigError(f"compare: there is no variant {short(name)}.{near} All are: {some(variants)}")
     require(baseline not in others, f"compare: {some([baseline])} would be compared with itself")
     return baseline, others
