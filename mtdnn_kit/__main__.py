@@ -14,22 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mtdnn_kit.errors import (
-    CompareError,
-    ConfigError,
-    DataError,
-    EncoderError,
-    LockedError,
-    OtherRankError,
-    RunError,
-    StudyError,
-    TrainingError,
-    YamlError,
-)
+from mtdnn_kit.errors import KitError, YamlError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.yaml_files import read_yaml
 
-FORESEEN = (CompareError, ConfigError, DataError, EncoderError, LockedError, OtherRankError, RunError, StudyError, TrainingError)
 FAILED, STOPPED = 1, 130
 
 
@@ -236,7 +224,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser().parse_args(words)
     try:
         given.call(given)
-    except FORESEEN as error:
+    except KitError as error:
         _end(str(error), FAILED)
     except KeyboardInterrupt as error:
         _end(str(error) or "Stopped; the same command goes on where it was.", STOPPED)

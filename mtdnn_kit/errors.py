@@ -1,17 +1,21 @@
-"""Every error that a person can mend. A message says what is wrong, where, and what to do; what is raised for what is said with each."""
+"""Every error that a person can mend. A message says what is wrong, where, and what to do; each class says what it is raised for."""
 
 from pathlib import Path
 
 
-class ConfigError(ValueError):
+class KitError(Exception):
+    """Any of the errors below: `except KitError` takes all that the kit foresaw, and lets its own mistakes through."""
+
+
+class ConfigError(KitError, ValueError):
     """A parameter that cannot be meant: the message starts with its key."""
 
 
-class YamlError(ValueError):
+class YamlError(KitError, ValueError):
     """YAML that cannot be read, or that cannot be meant; says where."""
 
 
-class WriteError(OSError):
+class WriteError(KitError, OSError):
     """A file or folder that cannot be written; says which, and why. Nothing is left of it, and what was in its place is."""
 
     def __init__(self, path: Path, error: OSError):
@@ -19,15 +23,15 @@ class WriteError(OSError):
         self.errno = error.errno
 
 
-class LockedError(RuntimeError):
+class LockedError(KitError, RuntimeError):
     """Another process is at work in a folder; says which."""
 
 
-class DataError(ValueError):
+class DataError(KitError, ValueError):
     """A problem with data: the message says in which file and row, what is wrong and what to do."""
 
 
-class EncoderError(ValueError):
+class EncoderError(KitError, ValueError):
     """An encoder that cannot be had or cannot serve; says why and what to do."""
 
 
@@ -35,29 +39,29 @@ class DamagedWeightsError(EncoderError):
     """A file of weights that is none, or not whole."""
 
 
-class RunError(ValueError):
+class RunError(KitError, ValueError):
     """A run folder that is not what it should be; says which file, and what to do."""
 
 
-class TrainingError(RuntimeError):
+class TrainingError(KitError, RuntimeError):
     """A training that cannot go on; says step, task and what to change."""
 
 
-class OtherRankError(RuntimeError):
+class OtherRankError(KitError, RuntimeError):
     """Another process of the training has failed or ended, so this one cannot go on; says which and why, if the other could."""
 
 
-class CompareError(ValueError):
+class CompareError(KitError, ValueError):
     """Runs that cannot be compared; says which, and why."""
 
 
-class StudyError(ValueError):
+class StudyError(KitError, ValueError):
     """A study that cannot be run, or whose runs failed; says which run, where and why."""
 
 
-class DamagedEntryError(ValueError):
+class DamagedEntryError(KitError, ValueError):
     """An entry of the cache whose files are not those that were written; it is made again."""
 
 
-class NoClaim(ValueError):
+class NoClaim(KitError, ValueError):
     """A setting with one seed: nothing can be said about settings."""

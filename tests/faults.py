@@ -87,6 +87,7 @@ TESTS = {  # file → tests that must notice
     "compare/choices": "compare/choices",
     "inference/salience": "inference/salience",
     "inference/asking": "inference/asking",
+    "inference/loading": "inference/asking data/my_data",
     "explorer/edits": "explorer/edits",
     "training/odd_rows": "data/hostile_rows",
     "files/json_files": "data/hostile_rows",

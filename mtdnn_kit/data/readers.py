@@ -22,7 +22,7 @@ from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.json_files import LONGEST_LINE, parse_json
 from mtdnn_kit.files.wording import short, some
 
-WHOLE = 1_000_000_000  # bytes of a file that is read as a whole
+LARGEST_WHOLE = 1_000_000_000  # bytes of a file that is read as a whole
 BATCH = 256  # rows of Parquet in memory at once
 OPENERS: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
@@ -190,8 +190,10 @@ def _whole(content: BinaryIO, where: str) -> bytes:
     found, size = [], 0
     while part := content.read(2**20):
         size += len(part)
-        if size > WHOLE:
-            raise DataError(f"{where}: it has more than {WHOLE:,} bytes, unpacked: save it as JSON lines, which are read one at a time")
+        if size > LARGEST_WHOLE:
+            raise DataError(
+                f"{where}: it has more than {LARGEST_WHOLE:,} bytes, unpacked: save it as JSON lines, which are read one at a time"
+            )
         found.append(part)
     return b"".join(found)
 

@@ -30,7 +30,7 @@ from mtdnn_kit.data.table import RowList, column, parts, pick
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.wording import short, some
 
-CODE = ("data", "files")  # what makes columns of a file
+COLUMNS_CODE = ("data", "files")  # what makes columns of a file
 SAMPLE = Path(str(files("mtdnn_kit.data"))) / "sample"
 CS224N_TITLES = (
     "Normans",
@@ -143,7 +143,7 @@ def _key(dataset: Dataset, **content: Any) -> str:
     """Whatever the columns depend on: a file's content, not its place; the code that reads it, and the parser of a type of one's own."""
     parser = Path(inspect.getfile(PARSERS[dataset.type])).read_bytes()
     what = {key: value for key, value in asdict(dataset).items() if key != "files"}
-    return key_of("rows", dataset=what, code=code_of(*CODE), parser=hashlib.sha256(parser).hexdigest(), **content)
+    return key_of("rows", dataset=what, code=code_of(*COLUMNS_CODE), parser=hashlib.sha256(parser).hexdigest(), **content)
 
 
 def _key_of_hub(dataset: Dataset, split: str, records: Any) -> str | None:

@@ -30,7 +30,10 @@ TROUBLE = (ValueError, OSError, LockedError)  # what a control says instead of f
 PANEL_SCORES = ("EM", "F1", "span F1")
 OF = ("the open row", "what is asked")
 WIDE = {"description_width": "initial"}
-LINE = {"flex_flow": "row wrap", "align_items": "center"}  # of a layout; a widget made here would be in every notebook that imports this
+WRAPPED_LINE = {
+    "flex_flow": "row wrap",
+    "align_items": "center",
+}  # of a layout; a widget made here would be in every notebook that imports this
 
 
 class Panel:
@@ -41,7 +44,7 @@ class Panel:
     def __init__(self, explorer: Any, controls: Sequence[w.Widget]):
         self.explorer, self.out = explorer, w.HTML()
         self.switch = w.ToggleButton(description=self.title, layout=w.Layout(width="auto"))
-        self.box = w.VBox([w.HBox(list(controls), layout=LINE), self.out])
+        self.box = w.VBox([w.HBox(list(controls), layout=WRAPPED_LINE), self.out])
         self.box.layout = w.Layout(display="none", border_top="1px solid rgba(128,128,128,.5)", padding="6px 0 10px 0", margin="6px 0 0 0")
         self.switch.observe(lambda change: self._show(), "value")
 

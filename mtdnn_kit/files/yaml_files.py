@@ -18,7 +18,7 @@ DEEPEST = 40  # lists and mappings inside each other
 LABEL_LEVEL = 3  # from here down a key may be a number or true: what a column holds, as in define: {NAME: {labels: {1: yes}}}
 DIGITS = 19  # of a whole number: no parameter takes one beyond 64 bits
 TAG = "tag:yaml.org,2002:"
-TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}
+PLAIN_TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}
 OTHER_TAGS = {"timestamp": "a date", "binary": "bytes"}
 TOO_LONG = f"it has more than {LONGEST_YAML:,} characters: no file of parameters is that long"
 NO_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError)  # what PyYAML raises for bad values
@@ -66,7 +66,7 @@ def _check(node: yaml.Node, outer: list[yaml.Node], seen: list[yaml.Node]) -> No
         raise YamlError(f"{line}: its aliases unfold to more than {UNFOLDED:,} values: write out what is meant")
     if isinstance(node, yaml.ScalarNode):
         return _check_scalar(node, line)
-    if node.tag.removeprefix(TAG) not in TAGS:
+    if node.tag.removeprefix(TAG) not in PLAIN_TAGS:
         raise YamlError(f"{line}: {node.tag[:40]!r} is no kind of value that a parameter has: leave out the tag")
     if isinstance(node, yaml.MappingNode):
         _check_keys(node, ("str", "merge", "int", "bool") if len(outer) >= LABEL_LEVEL else ("str", "merge"))

@@ -1,45 +1,38 @@
 """A run's model asked questions of one's own: its reply, and where in the passage it sees a start and an end.
 
-A model is loaded when it is first asked and kept until six others have been. What is read and how is the run's own: its windows, its
-precision, its threshold. Knows no gold answer, no widget and no HTML. Shapes: M tokens of the passage, T positions of a window.
+What is read and how is the run's own: its windows, its precision, its threshold. Knows no gold answer, no widget and no HTML. Shapes: M
+tokens of the passage, T positions of a window.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
 from scipy.special import softmax
 
 from mtdnn_kit.compare.pairing import Reply
-from mtdnn_kit.config import Config
-from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.data.rows import QARow
-from mtdnn_kit.errors import DamagedWeightsError, RunError
-from mtdnn_kit.model.devices import resolve_device
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.inference import loading
+from mtdnn_kit.inference.loading import Loaded, check_readable
+from mtdnn_kit.inference.predictor import answered
 from mtdnn_kit.model.evaluation import read
-from mtdnn_kit.model.multitask import MultiTask, load_model, takes_token_types
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.tasks import qa
 from mtdnn_kit.tasks.answers import Answer
 from mtdnn_kit.tasks.spans import NULL
 
-HELD = 6  # models at a time
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(Loaded):
+    """A run's model of which one qa task, `task`, is asked."""
 
-@dataclass(frozen=True)
-class Model:
-    """A run's model, ready to be asked: its qa task, the run's settings, the tuned threshold, and the precision that the run had."""
-
-    name: str
-    net: MultiTask
-    tokenizer: Any
-    config: Config
     task: str
-    threshold: float
-    precision: str
+
+    @property
+    def threshold(self) -> float:
+        """The tuned threshold of that task."""
+        return self.thresholds[self.task]
 
 
 class Heat(NamedTuple):
@@ -55,58 +48,15 @@ class Heat(NamedTuple):
 
 
 def load(run: Run, task: str | None = None) -> Model:
-    """The model of a finished run, on the GPU if there is one; at once where it was among the last HELD and its file is still the same.
+    """The model of a finished run, on the GPU if there is one; `task`: which of its qa tasks is asked, None: the first.
 
-    task: which of its qa tasks answers; None: the first. Raises RunError where there is no such task, or as `opened` does.
+    Raises RunError where there is no such task, or as `loading.load` does.
     """
-    _check_finished(run)
+    loading.check_finished(run)
     able = [name for name, kind in run.types.items() if kind == "qa"]
     if not able or (task or able[0]) not in able:
         raise RunError(f"{run.name} cannot be asked: {task or 'no task'} answers questions; its tasks are {run.types}")
-    net, tokenizer = opened(run)
-    task = task or able[0]
-    return Model(run.name, net, tokenizer, settings_of(run), task, threshold_of(run, task), run.manifest["precision"])
-
-
-def opened(run: Run, device: str = "auto") -> tuple[MultiTask, object]:
-    """Net and tokenizer of a finished run, shared by all that open it: not to be changed. Raises RunError where there is no model or a
-    damaged one; EncoderError where weights are not those of its config.json; ConfigError for a device that is not there."""
-    _check_finished(run)
-    weights = run.path / "model" / "model.safetensors"
-    if not weights.is_file():
-        raise RunError(
-            f"{run.name} has no model/ to ask: what is kept of a run has none, nor have imported predictions; "
-            "copy the folder model/ from where the run was made, or train it again"
-        )
-    state = weights.stat()
-    try:
-        return _loaded(weights.parent, state.st_mtime_ns, state.st_size, resolve_device(device).type)
-    except (OSError, SafetensorError, DamagedWeightsError) as error:
-        raise RunError(f"{run.name}: its model cannot be loaded ({error}); copy model/ again from where the run was made") from None
-
-
-def settings_of(run: Run) -> Config:
-    """The run's own parameters."""
-    return Config(**{**run.config, "resume": False})
-
-
-def threshold_of(run: Run, task: str) -> float:
-    """The tuned threshold of a qa task; 0 where none was tuned, `ALWAYS` where every question has an answer (`unanswerable: false`)."""
-    if not run.parameters.datasets[task].unanswerable:
-        return ALWAYS
-    return run.metrics.get(task, {}).get("threshold", 0.0)
-
-
-def _check_finished(run: Run) -> None:
-    if not run.finished:
-        raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
-
-
-@lru_cache(maxsize=HELD)
-def _loaded(folder: Path, changed: int, size: int, device: str) -> tuple[MultiTask, object]:
-    """`changed` and `size` tell a file from another one of its name."""
-    net, tokenizer = load_model(folder)
-    return net.to(device), tokenizer
+    return Model(**vars(loading.load(run)), task=task or able[0])
 
 
 def answer(model: Model, question: str, context: str) -> Answer:
@@ -125,14 +75,8 @@ def decoded(model: Model, windows: qa.Features, logits: list[np.ndarray]) -> Ans
 
 def ask(model: Model, question: str, context: str, threshold: float | None = None) -> Reply:
     """The model's reply at a threshold, None for the run's tuned one; as those of `compare.pair`, but without scores: no gold is known."""
-    said = answer(model, question, context)
-    best = [(span.start, span.end, p) for span, p in zip(said.spans, said.probabilities, strict=False)]
-    nothing = said.probabilities[-1]
-    threshold = model.threshold if threshold is None else threshold
-    if not said.text(context, threshold):
-        return Reply(None, None, "", nothing, None, None, nothing, best, diff=said.diff, threshold=threshold)
-    start, end, probability = best[0]
-    return Reply(start, end, context[start:end], probability, None, None, nothing, best, diff=said.diff, threshold=threshold)
+    said = answered(answer(model, question, context), context, model.threshold if threshold is None else threshold)
+    return Reply(em=None, f1=None, **said._asdict())
 
 
 def ask_run(run: Run, question: str, context: str, task: str | None = None) -> tuple[str, Answer]:
@@ -164,13 +108,9 @@ def heat(model: Model, question: str, context: str) -> Heat:
 
 def features(model: Model, question: str, context: str) -> qa.Features:
     """The windows of the one question, as the run would read it. Raises ValueError on half a surrogate pair in a text."""
-    for what, text in (("question", question), ("passage", context)):
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"the {what} has half a surrogate pair at character {error.start}, which no tokenizer reads") from None
-    row = QARow("asked", "", context, question, ())
-    return qa.features([row], None, model.tokenizer, model.config, takes_token_types(model.net.encoder.config))
+    check_readable("the question", question)
+    check_readable("the passage", context)
+    return model.features(model.task, [QARow("asked", "", context, question, ())])
 
 
 def window_logits(model: Model, windows: qa.Features) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ import torch
 from mtdnn_kit.errors import RunError
 from mtdnn_kit.files.atomic import write_folder, write_whole
 from mtdnn_kit.files.paths import resolve
-from mtdnn_kit.inference.asking import opened
+from mtdnn_kit.inference.loading import load
 from mtdnn_kit.inference.model_card import card
 from mtdnn_kit.model.multitask import MultiTask, takes_token_types
 from mtdnn_kit.runs.run import Run
@@ -25,16 +25,16 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
     transformers and the Hugging Face hub know. Raises RunError: no such task, no model, or a folder that is there already.
     """
     run = run if isinstance(run, Run) else Run(run)
-    model, tokenizer = opened(run, "cpu")
-    if task not in model.specs:
-        raise RunError(f"task: {task!r} is no task of {run.name}; there are {', '.join(model.specs)}")
+    model = load(run, "cpu")
+    if task not in model.net.specs:
+        raise RunError(f"task: {task!r} is no task of {run.name}; there are {', '.join(model.net.specs)}")
     folder = resolve(str(folder)) if folder is not None else run.path / "export" / task
     if folder.exists():
         raise RunError(f"folder: {folder} is there already; delete it, or name another one")
     text = card(run, task)
 
     def fill(partial: Path) -> None:
-        write_task(model, tokenizer, task, partial, run.config.get("max_length"))
+        write_task(model.net, model.tokenizer, task, partial, model.config.max_length)
         write_whole(partial / "README.md", text)
 
     write_folder(folder, fill)

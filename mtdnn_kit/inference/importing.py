@@ -5,7 +5,6 @@ a folder, or a name on the Hugging Face hub. Weights come from safetensors only,
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,22 +53,22 @@ def _import_answers(file: Path, config: Config, settings: dict) -> Run:
         if key not in ANSWERS:
             raise RunError(f"{key}: a predictions file is scored as it is; {key} is a setting of models")
     (_, _, scored), sources = read_rows(config, training=False)
-    task, predictions = config.tasks[0], read_predictions(file)
+    task, predictions, start = config.tasks[0], read_predictions(file), _now()
     parts = {name: rows for name, rows in scored.items() if name == task or any(row.id in predictions for row in rows)}
     try:
         matched({row.id: gold_texts(row) for rows in parts.values() for row in rows}, predictions)
     except ValueError as error:
         raise RunError(f"{file.name}: {error}") from None
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    record = {"imported": {"kind": "predictions", "name": file.name, "sha256": digest}, "data": sources}
-    given = {key: value for key, value in asdict(config).items() if key in ("run_dir", "data", "tasks", "qa_weight", *ANSWERS)}
 
     def fill(folder: Path) -> None:
         for name, rows in parts.items():
             write_json(folder / f"{name}.json", {row.id: predictions[row.id] for row in rows})
 
-    metrics = {name: _scores(rows, predictions) for name, rows in parts.items()}
-    return _write(claim(config), yaml.safe_dump(given, sort_keys=False), metrics, record, fill)
+    run, metrics = claim(config), {name: _scores(rows, predictions) for name, rows in parts.items()}
+    write_folder(run.path / "predictions", fill)
+    given = {key: getattr(config, key) for key in ("run_dir", "data", "tasks", "qa_weight", *ANSWERS)}
+    imported = {"kind": "predictions", "name": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    return _finish(run, yaml.safe_dump(given, sort_keys=False), metrics, {"imported": imported, "data": sources, "start": start})
 
 
 def _scores(rows: list[QARow], predictions: dict[str, str]) -> dict[str, float | None]:
@@ -84,13 +83,12 @@ def _scores(rows: list[QARow], predictions: dict[str, str]) -> dict[str, float |
 
 def read_predictions(file: Path) -> dict[str, str]:
     """{id: text} of a file in the official format. Raises RunError: not there, no such JSON, or an id that comes twice."""
-
     try:
         found = read_json(file.read_bytes())
     except OSError as error:
         raise RunError(f"{file}: cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise RunError(f"{file.name}: not JSON ({error}); a predictions file holds {{id: text}}, each id once") from None
+        raise RunError(f"{file.name}: cannot be read ({error}); a predictions file is JSON, {{id: text}}, each id once") from None
     if not isinstance(found, dict):
         raise RunError(f"{file.name}: a predictions file holds {{id: text}}, one JSON object; this is a {type(found).__name__}")
     return found
@@ -104,13 +102,14 @@ def _import_model(source: str, given: Config) -> Run:
     device, segments = resolve_device(config.device), takes_token_types(model.encoder.config)
     precision = resolve_precision(config.precision, device)
     held_out, scored = (make_features(config, rows, tokenizer, segments) for rows in (held_out, scored))
-    run, metrics = claim(config), {}
-
-    def fill(folder: Path) -> None:
-        metrics.update(evaluate(model.to(device), scored, held_out, config, precision, folder))
-
+    run, metrics, start = claim(config), dict[str, dict](), _now()
+    write_folder(
+        run.path / "predictions",
+        lambda folder: metrics.update(evaluate(model.to(device), scored, held_out, config, precision, folder)),
+    )
+    write_folder(run.path / "model", lambda folder: save_model(model, tokenizer, folder))
     record = {"imported": {"kind": "model", **encoder.record()}, "data": sources, "precision": precision, "machine": describe(device)}
-    return _write(run, config.to_yaml(), metrics, record, fill, lambda folder: save_model(model, tokenizer, folder))
+    return _finish(run, config.to_yaml(), metrics, {**record, "start": start})
 
 
 def load_answering(encoder: Encoder, task: str, max_length: int) -> MultiTask:
@@ -129,15 +128,11 @@ def load_answering(encoder: Encoder, task: str, max_length: int) -> MultiTask:
     return model.eval()
 
 
-def _write(run: Run, config: str, metrics: dict, record: dict, fill: Callable, save: Callable | None = None) -> Run:
-    """The run folder; its manifest, which says "finished", comes last."""
-    began = _now()
-    write_folder(run.path / "predictions", fill)
-    if save:
-        write_folder(run.path / "model", save)
+def _finish(run: Run, config: str, metrics: dict, record: dict) -> Run:
+    """Parameters, scores and the manifest, which says "finished" and comes last."""
     write_whole(run.path / "config.yaml", config)
     write_json(run.path / "metrics.json", metrics)
-    write_json(run.path / "manifest.json", {"status": "finished", "code": code_hash(), **record, "start": began, "end": _now()})
+    write_json(run.path / "manifest.json", {"status": "finished", "code": code_hash(), **record, "end": _now()})
     return run
 
 

@@ -5,20 +5,16 @@ what the run wrote down. Knows no gold and no file of rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import TYPE_WORDS
 from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
 from mtdnn_kit.errors import ConfigError, DataError, RunError
 from mtdnn_kit.files.wording import short
-from mtdnn_kit.inference.asking import opened, settings_of, threshold_of
-from mtdnn_kit.model.evaluation import predict
-from mtdnn_kit.model.multitask import MultiTask, takes_token_types
+from mtdnn_kit.inference import loading
+from mtdnn_kit.inference.loading import check_readable
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.tasks.answers import Answer
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -65,27 +61,16 @@ def load(run: Run | str | Path, device: str = "auto") -> "Predictor":
     """
     if device not in DEVICES:
         raise ConfigError(f"device: {device!r} is none of {', '.join(DEVICES)}")
-    run = run if isinstance(run, Run) else Run(run)
-    net, tokenizer = opened(run, device)
-    thresholds = {task: threshold_of(run, task) for task, spec in net.specs.items() if spec["type"] == "qa"}
-    return Predictor(run.name, net, tokenizer, settings_of(run), run.manifest["precision"], thresholds)
+    return Predictor(**vars(loading.load(run if isinstance(run, Run) else Run(run), device)))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Predictor:
+class Predictor(loading.Loaded):
     """A run's model, ready to `answer`, `classify` and `choose`. Each takes one item and returns one result, or lists and returns a list.
 
     Beside a list, a single text stands for every item (several questions to one context). `task` may be left out where the run has one task
     of that type. All raise DataError, naming the argument and the item, for what is no text or does not fit together, and RunError for a
     task that is not there or could be several.
     """
-
-    name: str
-    net: MultiTask
-    tokenizer: object
-    config: Config
-    precision: str
-    thresholds: dict[str, float]
 
     def __repr__(self) -> str:
         return f"Predictor({self.name}: {self._tasks()})"
@@ -96,9 +81,9 @@ class Predictor:
         """The answer to a question about a context of any length, or nothing; `threshold` None: the run's own, tuned one."""
         task = self._task("qa", task)
         items, single = _items(question=question, context=context)
-        found = self._read(task, [QARow(str(i), "", text, asked, ()) for i, (asked, text) in enumerate(items)])
+        found = self.predict(task, [QARow(str(i), "", text, asked, ()) for i, (asked, text) in enumerate(items)])
         threshold = self.thresholds[task] if threshold is None else threshold
-        said = [_answered(answer, text, threshold) for answer, (_, text) in zip(found, items, strict=True)]
+        said = [answered(answer, text, threshold) for answer, (_, text) in zip(found, items, strict=True)]
         return said[0] if single else said
 
     def classify(
@@ -110,7 +95,7 @@ class Predictor:
             remedy = "is a task of single texts; leave it out" if second is not None else "is a task of pairs; give the second text, too"
             raise DataError(f"second: {task} {remedy}")
         items, single = _items(first=first) if second is None else _items(first=first, second=second)
-        found = self._read(task, [SCRow(i, texts[0], None if second is None else texts[1], 0) for i, texts in enumerate(items)])
+        found = self.predict(task, [SCRow(i, texts[0], None if second is None else texts[1], 0) for i, texts in enumerate(items)])
         names = self.net.specs[task]["names"]
         said = [Classified(names[x.label], max(x.probabilities), dict(zip(names, x.probabilities, strict=True))) for x in found]
         return said[0] if single else said
@@ -131,16 +116,10 @@ class Predictor:
         rows = [MCCRow(i, texts[0], texts[1], some, 0) for i, (texts, some) in enumerate(zip(items, endings, strict=True))]
         found: dict = {}
         for count in {len(row.choices) for row in rows}:
-            found |= {choice.id: choice for choice in self._read(task, [row for row in rows if len(row.choices) == count])}
+            found |= {choice.id: choice for choice in self.predict(task, [row for row in rows if len(row.choices) == count])}
         chosen = [(found[row.id], row.choices) for row in rows]
         said = [Chosen(some[x.label], x.label, max(x.probabilities), x.probabilities) for x, some in chosen]
         return said[0] if single else said
-
-    def _read(self, task: str, rows: list) -> Sequence:
-        """What the model says of rows, in their order."""
-        kind, types = TYPES[self.net.specs[task]["type"]], takes_token_types(self.net.encoder.config)
-        features = kind.features(rows, self.config.datasets[task], self.tokenizer, self.config, types)
-        return predict(self.net, task, features, self.config, self.precision)
 
     def _task(self, kind: str, task: str | None) -> str:
         able = [name for name, spec in self.net.specs.items() if spec["type"] == kind]
@@ -155,7 +134,8 @@ class Predictor:
         return ", ".join(f"{task} ({spec['type']})" for task, spec in self.net.specs.items())
 
 
-def _answered(said: Answer, context: str, threshold: float) -> Answered:
+def answered(said: Answer, context: str, threshold: float) -> Answered:
+    """What of a model's n-best is answered at a threshold, and its probability."""
     best = [(span.start, span.end, p) for span, p in zip(said.spans, said.probabilities, strict=False)]
     nothing, text = said.probabilities[-1], said.text(context, threshold)
     start, end, probability = best[0] if text else (None, None, nothing)
@@ -200,8 +180,5 @@ def _check_list(name: str, value: Any) -> None:
 def _text(name: str, value: Any, item: int) -> str:
     if not isinstance(value, str):
         raise DataError(f"{name}: item {item} is {short.repr(value)}: it must be text")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{name}: item {item} has half a surrogate pair at character {error.start}, which no tokenizer reads") from None
+    check_readable(f"{name}: item {item}", value)
     return value

@@ -46,7 +46,7 @@ class Run:
     @property
     def config(self) -> dict:
         """The parameters it was made with, resolved."""
-        return self._read("config.yaml", schema.CONFIG)
+        return self._read("config.yaml", schema.CONFIG_FORM)
 
     @property
     def parameters(self) -> Config:
@@ -64,12 +64,12 @@ class Run:
     @property
     def manifest(self) -> dict:
         """Status, versions, seed, device, data fingerprints, steps, times (design, "Run folder")."""
-        return self._read("manifest.json", schema.MANIFEST)
+        return self._read("manifest.json", schema.MANIFEST_FORM)
 
     @property
     def metrics(self) -> dict:
         """{task: {score: percent, "n": rows}}."""
-        return self._read("metrics.json", schema.METRICS)
+        return self._read("metrics.json", schema.METRICS_FORM)
 
     @property
     def finished(self) -> bool:
@@ -90,11 +90,11 @@ class Run:
 
     def _log(self, name: str = "log.jsonl") -> list[dict]:
         lines = self._text(name).split("\n")[:-1]  # without a line that is being written
-        return [self._checked(f"{name}, line {number}", line, read_json, schema.RECORD) for number, line in enumerate(lines, 1)]
+        return [self._checked(f"{name}, line {number}", line, read_json, schema.RECORD_FORM) for number, line in enumerate(lines, 1)]
 
     def answers(self, task: str = "squad") -> dict[str, str]:
         """{question id: answer} at the tuned threshold, the official format."""
-        return self._read(f"predictions/{task}.json", schema.ANSWERS)
+        return self._read(f"predictions/{task}.json", schema.ANSWERS_FORM)
 
     def has_nbest(self, task: str = "squad") -> bool:
         """Whether the run keeps its n-best; one that `import_run` made of a predictions file has none."""

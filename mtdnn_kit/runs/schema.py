@@ -66,8 +66,8 @@ STEP = Form("a step of a task", lambda value: _is_object(value) and is_count(val
 STEP_FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens")  # of a step, in the log
 
 # The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
-CONFIG = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
-MANIFEST = Form(
+CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
+MANIFEST_FORM = Form(
     "an object",
     _is_object,
     {
@@ -77,6 +77,8 @@ MANIFEST = Form(
         "draws": _each(WHOLE_NUMBER),
     },
 )
-METRICS = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))
-ANSWERS = _each(TEXT)
-RECORD = replace(STEP, parts={**dict.fromkeys(STEP_FIGURES, NUMBER), **dict.fromkeys(("scores", "norm", "cosine"), _each(MAYBE_NUMBER))})
+METRICS_FORM = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))
+ANSWERS_FORM = _each(TEXT)
+RECORD_FORM = replace(
+    STEP, parts={**dict.fromkeys(STEP_FIGURES, NUMBER), **dict.fromkeys(("scores", "norm", "cosine"), _each(MAYBE_NUMBER))}
+)

@@ -18,7 +18,7 @@ from typing import Any
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import DataError, RunError
 from mtdnn_kit.files.atomic import write_whole
-from mtdnn_kit.inference.asking import opened, settings_of
+from mtdnn_kit.inference.loading import load
 from mtdnn_kit.model.evaluation import predict
 from mtdnn_kit.model.multitask import takes_token_types
 from mtdnn_kit.runs.run import Run
@@ -27,7 +27,7 @@ from mtdnn_kit.tasks.answers import Answers
 from mtdnn_kit.training.setup import make_features, read_rows
 
 COLUMNS = ("run", "task", "id", "start", "end", "null − best")
-SAID = ("learning_rate", "epochs", "seed")  # of a run's parameters
+CHOSEN = ("learning_rate", "epochs", "seed")  # of a run's parameters
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,16 @@ def held_out(run: Run, data: str | None = None) -> list[HeldOut]:
     data: where the rows are, "hub" or a folder; None: where the run had them. Raises RunError where the run has no model or held nothing
     out; DataError where the rows are not there or not those that it trained on.
     """
-    net, tokenizer = opened(run)
-    settings = settings_of(run)
-    if not settings.threshold_articles:
+    model = load(run)
+    if not model.config.threshold_articles:
         raise RunError(f"{run.name}: its parameters name no threshold_articles, so nothing was held out")
-    config = replace(settings, eval_limit=None, data=data or settings.data)
+    config = replace(model.config, eval_limit=None, data=data or model.config.data)
     (_, rows, _), sources = read_rows(config)
     for name, source in sources.items():
         if run.manifest["data"].get(name, {}).get("fingerprint") not in (None, source["fingerprint"]):
             raise DataError(f"{name}: the rows in {config.data} are not those that {run.name} had; name their folder with --data")
-    features = make_features(config, rows, tokenizer, takes_token_types(net.encoder.config))
-    precision = run.manifest["precision"]
-    return [HeldOut(run, task, some.rows, predict(net, task, some, config, precision)) for task, some in features.items()]
+    features = make_features(config, rows, model.tokenizer, takes_token_types(model.net.encoder.config))
+    return [HeldOut(run, task, some.rows, predict(model.net, task, some, config, model.precision)) for task, some in features.items()]
 
 
 def table(found: Sequence[HeldOut]) -> list[dict]:
@@ -72,7 +70,12 @@ def table(found: Sequence[HeldOut]) -> list[dict]:
     rows = []
     for one in found:
         run, scores = one.run, one.scores()
-        row = {"run": run.name, **{key: f"{run.config[key]:g}" for key in SAID}, "task": one.task, "steps": f"{run.manifest['steps']:,}"}
+        row = {
+            "run": run.name,
+            **{key: f"{run.config[key]:g}" for key in CHOSEN},
+            "task": one.task,
+            "steps": f"{run.manifest['steps']:,}",
+        }
         row |= {"span EM": scores["span_em"], "span F1": scores["span_f1"], "no-answer AP": scores["no_answer_ap"]}
         row |= {"EM": scores["em"], "F1": scores["f1"], "always nothing": scores["always_nothing"], "questions": scores["n"]}
         rows.append(row)

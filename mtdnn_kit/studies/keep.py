@@ -26,7 +26,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.variants import slug
 
 SPANS, RUNS = "spans.csv.gz", "runs"
-FILES = ("manifest.json", "metrics.json", "log.jsonl")
+KEPT_FILES = ("manifest.json", "metrics.json", "log.jsonl")
 ENTRIES = 3  # of an n-best that is kept
 
 
@@ -45,7 +45,7 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
         for name, run in runs.items():
             to = partial / RUNS / slug(name)
             to.mkdir(parents=True)
-            for file in FILES:
+            for file in KEPT_FILES:
                 shutil.copyfile(run.path / file, to / file)
             write_whole(to / "config.yaml", _anywhere(run))
             if name in whole:

@@ -13,18 +13,9 @@ and figures into the folder. No text of the data is printed or written.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mtdnn_kit.compare import paper
+from mtdnn_kit.compare import paper, study_tables
 from mtdnn_kit.compare.differences import primary_table, sentences, setting_slices, setting_table
 from mtdnn_kit.compare.pairing import Question, pair
-from mtdnn_kit.compare.study_tables import (
-    auxiliary_table,
-    bounds_table,
-    example_table,
-    paper_needs,
-    seed_table,
-    spread_table,
-    threshold_table,
-)
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.run import Run
@@ -68,27 +59,27 @@ def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question],
     first, *others = settings
     yield _section("Scores", score_table(questions, settings, study.paper))
     yield _section(f"Judged by {' and '.join(study.scores)}", primary_table(questions, settings, study.scores))
-    yield _section("Thresholds, %", threshold_table(runs, questions, settings))
-    yield _section("The other tasks", auxiliary_table(runs, settings))
-    yield _section("Bounds of best spans, % of answerable questions", bounds_table(questions, settings))
+    yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))
+    yield _section("The other tasks", study_tables.auxiliary_table(runs, settings))
+    yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(questions, settings))
     yield _section("Wrong bounds", primary_table(questions, settings, ["wrong bounds"]))
     for score in study.scores:
         for name in others:
             rows = [row for row in setting_slices(questions, settings[first], settings[name], score) if row["p"] is not None]
             named = [{first if k == "a" else name if k == "b" else k: v for k, v in row.items()} for row in rows]
             yield _section(f"Slices: {score}, {name} − {first}", named)
-    yield _section("Spread over seeds (standard deviation)", spread_table(questions, settings))
+    yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
         alone = {name: dict([min(own.items())]) for name, own in settings.items()}
         scores = list(dict.fromkeys(["F1", *study.scores]))  # each is tested once
         yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, scores))
-    yield _section("Two seeds of the same setting", seed_table(questions, settings))
+    yield _section("Two seeds of the same setting", study_tables.seed_table(questions, settings))
     for score in study.scores:
         yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in sentences(questions, settings, score)) + "\n")
     if study.paper:
-        lines = paper_needs(questions, settings, paper.TABLES[study.paper])
+        lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])
         yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))
-    yield _section("The paper's examples", example_table(questions, settings))
+    yield _section("The paper's examples", study_tables.example_table(questions, settings))
 
 
 def _section(title: str, body: str | list[dict]) -> str:

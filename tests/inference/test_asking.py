@@ -38,7 +38,7 @@ def model_of(path: str, **settings) -> Model:
     """A model of an encoder family with a fresh head, in windows of 64 tokens."""
     config = Config(max_length=64, max_question=20, overlap=10, **settings)
     net = build_model(Path(path), {"squad": {"type": "qa", "labels": 2}}, 0.0, 0.0, 64, seed=3).eval()
-    return Model("family", net, load_tokenizer(Path(path)), config, "squad", 0.0, "fp32")
+    return Model("family", net, load_tokenizer(Path(path)), config, "fp32", {"squad": 0.0}, "squad")
 
 
 @pytest.fixture(params=["bert", "distilbert", "roberta", "modernbert"])

@@ -195,6 +195,21 @@ def test_a_card_of_a_run_on_the_hubs_data_lists_them_with_the_scores(tmp_path):
     assert "| cola/train | 240 | hub nyu-mll/glue cola train | `3e5ff87d454d67e8` | its authors' terms, for research |" in text
 
 
+def test_what_a_run_says_is_shown_and_never_read_as_a_template(tmp_path):
+    """The kit's own template is filled in once: text of a run that looks like one, or like a header, stays text."""
+    manifest, odd = KIT.manifest, "{{ 7 * 7 }} {% include '/etc/passwd' %}"
+    manifest["encoder"]["name"] = manifest["machine"] = odd
+    manifest["data"]["squad/train"]["origin"] = f"{odd}\n---\nlicense: mit"
+    for name, text in {"manifest.json": json.dumps(manifest), "metrics.json": json.dumps(KIT.metrics)}.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(KIT.config))
+    read = ModelCard(card(Run(tmp_path), "squad"))
+    for said in (f"on `{odd}`", f"- machine: {odd}", f"| squad/train | 534 | {odd} --- license: mit | `a6b3d3c59aa4ac12` |"):
+        assert said in read.text
+    header = ModelCard(card(KIT, "squad")).data.to_dict()
+    assert read.data.to_dict() == {key: value for key, value in header.items() if key != "base_model"}
+
+
 def test_a_folder_that_is_there_is_left_alone_and_a_failure_leaves_none(trained, tmp_path, monkeypatch):
     run = trained("bert")
     (tmp_path / "mine").mkdir()

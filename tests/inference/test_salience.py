@@ -80,7 +80,7 @@ def test_every_token_of_the_window_is_named(model):
 
 def test_without_a_span_it_is_that_of_what_the_model_answers(model):
     spanned = ask(model, QUESTION, PASSAGE, threshold=1e9)
-    answers, silent = replace(model, threshold=1e9), replace(model, threshold=-1e9)
+    answers, silent = replace(model, thresholds={"squad": 1e9}), replace(model, thresholds={"squad": -1e9})
     assert salience(answers, QUESTION, PASSAGE) == salience(model, QUESTION, PASSAGE, (spanned.start, spanned.end))
     assert salience(silent, QUESTION, PASSAGE) == salience(model, QUESTION, PASSAGE, (0, 0))
     assert salience(silent, QUESTION, PASSAGE) != salience(answers, QUESTION, PASSAGE)

@@ -44,7 +44,7 @@ from mtdnn_kit.views.study_plots import points_figure
 
 OUTWARD = ["../../outside", "/tmp/outside", "a/b", "a\\b", "nul\0nul", ".", "..", "", "x" * 5000]
 MARKUP = "<script>alert(1)</script> | a_b_ _c_ *d* `e` $f$ \\g & [h](javascript:i) \n# ~~j~~ \u202ekcab"
-HOME = Path(__file__).parents[1] / "mtdnn_kit" / "data" / "sample"
+HOME = ROOT / "mtdnn_kit" / "data" / "sample"
 
 
 @pytest.fixture

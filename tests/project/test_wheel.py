@@ -37,7 +37,7 @@ try:
     run_study(read_study("study.yaml"))
 except StudyError as error:
     refused = str(error)
-ours = [m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "mtdnn_kit"]
+ours = [m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "mtdnn_kit" and hasattr(m, "__file__")]
 print(json.dumps({
     "version": mtdnn_kit.__version__, "steps": steps, "logged": len(again.log()), "finished": again.finished, "path": str(again.path),
     "metrics": again.metrics, "shown": again._repr_html_(), "answers": len(answer), "refused": refused,
@@ -70,7 +70,8 @@ def tracked(*under: str) -> set[str]:
 def test_the_wheel_holds_the_module_and_its_sample_and_nothing_else(built):
     names = {name for name in zipfile.ZipFile(built["whl"]).namelist() if ".dist-info/" not in name}
     assert names == {name for name in tracked("mtdnn_kit") if (ROOT / name).is_file()}
-    assert {"mtdnn_kit/py.typed", "mtdnn_kit/data/sample/squad/train.jsonl", "mtdnn_kit/explorer/widgets.py"} <= names
+    wanted = ("py.typed", "data/sample/squad/train.jsonl", "inference/model_card.md", "explorer/widgets.py")
+    assert {f"mtdnn_kit/{name}" for name in wanted} <= names
 
 
 def test_the_wheel_says_what_it_is(built):

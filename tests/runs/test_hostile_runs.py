@@ -257,6 +257,6 @@ def test_a_damaged_record_of_the_code_counts_as_a_change(folder, content):
 
 @pytest.mark.parametrize("content", ["[" * 5000, '{"squad": {"a": "x", "a": "y"}}', '{"squad": {"a": "\\ud800"}}', "\ud800"])
 def test_damaged_favourites_are_refused(tmp_path, content):
-    (tmp_path / favourites.NAME).write_bytes(content.encode("utf-8", "surrogatepass"))
+    (tmp_path / favourites.FAVOURITES_FILE).write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(RunError, match="favourites.json cannot be read .*: correct it or move it away"):
         favourites.read(tmp_path)

@@ -181,7 +181,7 @@ def test_settings_for_tables_have_the_baseline_first_and_a_run_a_seed(read):
 def test_where_there_are_no_notebooks_a_study_says_so_before_anything_runs(tmp_path, monkeypatch, capsys):
     """As beside an installed package: runs and page need the clone's notebooks."""
     monkeypatch.chdir(tmp_path)
-    for name in (running.NOTEBOOK, page.NOTEBOOK):
+    for name in (running.NOTEBOOK, page.PAGE_NOTEBOOK):
         with pytest.raises(StudyError, match=rf"{name} is not in {tmp_path}: .* Run it in the project's folder"):
             project_notebook(name)
     (tmp_path / "base.yaml").write_text("max_steps: 2\n")
