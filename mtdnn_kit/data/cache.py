@@ -46,6 +46,12 @@ def code_of(*modules: str) -> str:
     return digest.hexdigest()
 
 
+def sha256_of(file: Path) -> str:
+    """The hash of a file's content."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
     """The columns that `make` yields the parts of, mapped from the entry `key`, which is made if it is not there; None: kept nowhere.
 
@@ -88,11 +94,7 @@ def _opened(entry: Path) -> dict[str, np.ndarray]:
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    found = {}
-    for path in sorted(folder.glob("*.npy")):
-        with open(path, "rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {file.name: sha256_of(file) for file in sorted(folder.glob("*.npy"))}
 
 
 def _written(entry: Path, parts: Parts) -> None:

@@ -4,19 +4,19 @@ Knows one record at a time and nothing of files. Errors say what the column hold
 """
 
 from functools import lru_cache
+from string import ascii_uppercase
 from typing import Any
 
 from mtdnn_kit.data.definitions import template_parts
 from mtdnn_kit.data.registry import DATASETS, Dataset
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.checks import WIDEST
-from mtdnn_kit.files.json_files import parse_json
+from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short, some
 
 JSON_WORDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
 NOTHING = object()
 TRUTH = ("yes", "no", "on", "off")  # what YAML takes for true and false
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def lookup(record: dict, column: str) -> Any:
@@ -128,7 +128,7 @@ def _remedy(dataset: Dataset, found: Any, count: int) -> str:
         return "; where the column holds true and false, write `labels: {false: NAME, true: NAME}`"
     if dataset.labels:
         return ", or one of these names; where the column holds other values, map them to the names: `labels: {VALUE: NAME, …}`"
-    letters = ", ".join(LETTERS[:count])
+    letters = ", ".join(ascii_uppercase[:count])
     return f"; where it holds letters, write `labels: [{letters}]`, where it holds the right choice's text, call it `answer` in `columns`"
 
 
@@ -168,7 +168,7 @@ def listed(found: Any) -> Any:
     if not isinstance(found, str) or not found.lstrip().startswith(("[", "{")):
         return found
     try:
-        return parse_json(found)
+        return parsed(found)
     except ValueError:
         return found
 

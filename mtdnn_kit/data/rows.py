@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mtdnn_kit.data import fields, gold_answers
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.errors import DataError
-from mtdnn_kit.files.json_files import parse_json
+from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short
 
 
@@ -58,7 +58,7 @@ def from_line(line: bytes) -> dict:
     """The record on a line of JSON. Raises DataError."""
     remedy = 'each line must be one JSON object, {"column": value, …}'
     try:
-        record = parse_json(line)
+        record = parsed(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(
             f"not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8; if it is compressed, name it .gz"
