@@ -12,7 +12,7 @@ from math import fsum, log
 
 from mtdnn_kit.data.rows import QARow
 
-LONGEST = 5  # words of an answer
+LONGEST_ANSWER = 5  # words of an answer
 Word = tuple[str, int, int]  # lower case, first character, end
 
 
@@ -43,10 +43,10 @@ def _answer(row: QARow, rarity: dict[str, float], common: set[str]) -> str:
 
 
 def _spans(words: list[Word], left_out: set[str]) -> list[tuple[int, int]]:
-    """Stretches of a sentence without a word of `left_out`, as spans (first, last place) of at most LONGEST words; between two spans of one
-    stretch a word is left out, too."""
+    """Stretches of a sentence without a word of `left_out`, as spans (first, last place) of at most LONGEST_ANSWER words; between two spans
+    of one stretch a word is left out, too."""
     stretches = [list(some) for inside, some in groupby(range(len(words)), lambda i: words[i][0] not in left_out) if inside]
-    return [(some[i], some[i : i + LONGEST][-1]) for some in stretches for i in range(0, len(some), LONGEST + 1)]
+    return [(some[i], some[i : i + LONGEST_ANSWER][-1]) for some in stretches for i in range(0, len(some), LONGEST_ANSWER + 1)]
 
 
 def _distance(span: tuple[int, int], shared: list[tuple[int, float]]) -> float:

@@ -25,7 +25,7 @@ def _wrong_bounds(row: QARow, reply: Reply) -> float | None:
     return None if reply.diff is None else float(best_kind(row, reply) in BOUNDS)
 
 
-SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → whose questions, what of a reply
+RUN_SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → whose questions, what of a reply
     "EM": (lambda row: True, lambda row, reply: reply.em),
     "F1": (lambda row: True, lambda row, reply: reply.f1),
     "span F1": (lambda row: bool(row.answers), lambda row, reply: reply.span_f1),
@@ -43,7 +43,7 @@ def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.nd
     question is unanswerable. None where the run has no such score, or no question has, as none has this one where all are of one kind.
     """
     some = _asked(questions, score)
-    values = [x for q in some if (x := SCORES[score][1](q.row, q.replies[run])) is not None]
+    values = [x for q in some if (x := RUN_SCORES[score][1](q.row, q.replies[run])) is not None]
     if not some or len(values) < len(some):
         return None
     passages = {context: i for i, context in enumerate(dict.fromkeys(q.row.context for q in questions))}
@@ -81,7 +81,7 @@ def interval(questions: Sequence[Question], run: str, score: str) -> tuple[float
 
 def _asked(questions: Sequence[Question], score: str) -> list[Question]:
     """The questions that a score is made of."""
-    return [q for q in questions if SCORES[score][0](q.row)]
+    return [q for q in questions if RUN_SCORES[score][0](q.row)]
 
 
 def difference(questions: Sequence[Question], a: str, b: str, score: str) -> significance.Difference | None:
@@ -93,7 +93,7 @@ def difference(questions: Sequence[Question], a: str, b: str, score: str) -> sig
     return significance.difference(first, two[0], groups, statistic)
 
 
-def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(SCORES)) -> list[dict]:
+def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(RUN_SCORES)) -> list[dict]:
     """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider passages make the interval, and McNemar's p of EM."""
     rows = []
     for score in scores:

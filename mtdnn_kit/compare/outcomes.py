@@ -17,7 +17,7 @@ from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact, normalize, percent
 from mtdnn_kit.tasks.thresholds import no_answer
 
-KINDS = ("right", "false nothing", "false answer", "too long", "cut off", "overlapping", "elsewhere", "wrong label")
+ANSWER_KINDS = ("right", "false nothing", "false answer", "too long", "cut off", "overlapping", "elsewhere", "wrong label")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Columns:
 
     names: of the runs; tuned [R]: their thresholds, NaN where none can move; answerable [N]; nothing [N]: EM (and F1) of answering nothing;
     diff: null − best, −inf where a run always answers and inf where it cannot; em, f1, text, kind: of the best span; text: a number, the
-    same for what EM takes as the same, 0 for nothing; kind: a place in KINDS; probability, of_nothing: NaN where unknown.
+    same for what EM takes as the same, 0 for nothing; kind: a place in ANSWER_KINDS; probability, of_nothing: NaN where unknown.
     """
 
     names: tuple[str, ...]
@@ -44,7 +44,7 @@ class Columns:
     def at(self, thresholds: Sequence[float] | np.ndarray | None = None) -> "Outcomes":
         """Every run's answers at its threshold [R] (None: the tuned ones)."""
         given = ~no_answer(self.diff, np.nan_to_num(self.tuned if thresholds is None else np.asarray(thresholds, np.float64))[:, None])
-        kind = np.where(self.nothing > 0, KINDS.index("right"), KINDS.index("false nothing"))
+        kind = np.where(self.nothing > 0, ANSWER_KINDS.index("right"), ANSWER_KINDS.index("false nothing"))
         left: dict[str, ArrayLike] = {"em": self.nothing, "f1": self.nothing, "text": 0, "kind": kind, "probability": self.of_nothing}
         return Outcomes(given, **{name: np.where(given, getattr(self, name), empty) for name, empty in left.items()})
 
@@ -69,7 +69,7 @@ class Outcomes:
 
     def is_kind(self, run: int, kind: str) -> np.ndarray:
         """Whether a run's answer is of a kind, [N]."""
-        return self.kind[run] == KINDS.index(kind)
+        return self.kind[run] == ANSWER_KINDS.index(kind)
 
     @property
     def differ(self) -> np.ndarray:
@@ -103,12 +103,12 @@ def _parts(row: QARow, said: Reply, codes: dict[str, int]) -> tuple:
     else:
         start, end, probability = said.best[0] if said.best else (0, 0, 0.0)
         diff, span, text, em, score = said.diff, (start, end), row.context[start:end], said.span_em, said.span_f1
-    number, kind = codes.setdefault(normalize(text), len(codes)), KINDS.index(span_kind(row, span, em))
+    number, kind = codes.setdefault(normalize(text), len(codes)), ANSWER_KINDS.index(span_kind(row, span, em))
     return diff, em or 0.0, score or 0.0, number, kind, probability, np.nan if said.nothing is None else said.nothing
 
 
 def span_kind(row: QARow, span: tuple[int | None, int | None], em: float | None) -> str:
-    """What kind of answer characters [start, end) of the context are: one of KINDS.
+    """What kind of answer characters [start, end) of the context are: one of ANSWER_KINDS.
 
     "too long" holds an accepted answer whole, with more around it; "cut off" lies within one; "overlapping" shares characters with one.
     """
@@ -146,7 +146,7 @@ def of_items(items: Sequence[Item]) -> Columns:
         return np.array([[of(item, item.replies[name]) for item in items] for name in names], float).reshape(shape)
 
     right, label = each(lambda item, said: said.label == item.gold), each(lambda item, said: said.label + 1).astype(int)
-    kind = np.where(right > 0, KINDS.index("right"), KINDS.index("wrong label"))
+    kind = np.where(right > 0, ANSWER_KINDS.index("right"), ANSWER_KINDS.index("wrong label"))
     p_right, p_said = each(lambda item, said: said.probabilities[item.gold]), each(lambda item, said: said.probability)
     always, unknown = np.full(shape, -np.inf), np.full(shape, np.nan)
     tuned, answerable, nothing = np.full(len(names), np.nan), np.ones(len(items), bool), np.zeros(len(items))

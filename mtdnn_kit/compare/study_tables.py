@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtdnn_kit.compare import paper
-from mtdnn_kit.compare.differences import SCORES, difference, ends, setting_difference, value
-from mtdnn_kit.compare.outcomes import KINDS, best_kind
+from mtdnn_kit.compare.differences import RUN_SCORES, difference, ends, setting_difference, value
+from mtdnn_kit.compare.outcomes import ANSWER_KINDS, best_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
 from mtdnn_kit.runs.run import Run
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
-AUXILIARY = (("swag", "accuracy"), ("cola", "matthews"), ("mrpc", "f1"), ("mrpc", "accuracy"), ("mnli", "accuracy"))  # task, score
+AUXILIARY_SCORES = (("swag", "accuracy"), ("cola", "matthews"), ("mrpc", "f1"), ("mrpc", "accuracy"), ("mnli", "accuracy"))  # task, score
 
 Settings = dict[str, dict[int, str]]  # name → {seed: the run's name}
 
@@ -26,7 +26,7 @@ def auxiliary_table(runs: dict[str, Run], settings: Settings) -> list[dict]:
     rows = []
     for setting, own in settings.items():
         metrics = [runs[name].metrics for name in own.values()]
-        found = {f"{task} {score}": [one[task][score] for one in metrics if task in one] for task, score in AUXILIARY}
+        found = {f"{task} {score}": [one[task][score] for one in metrics if task in one] for task, score in AUXILIARY_SCORES}
         rows.append({"setting": setting, **{name: float(np.mean(values)) if values else None for name, values in found.items()}})
     return rows
 
@@ -56,7 +56,7 @@ def spread_table(questions: Sequence[Question], settings: Settings) -> list[dict
     """A row a setting with several seeds: the standard deviation of each score over its seeds, in points."""
     rows = []
     for setting, own in _several(settings).items():
-        found = {score: [value(questions, run, score) for run in own.values()] for score in SCORES}
+        found = {score: [value(questions, run, score) for run in own.values()] for score in RUN_SCORES}
         spread = {f"{score} (sd)": float(np.std(np.array(some, float), ddof=1)) for score, some in found.items() if None not in some}
         rows.append({"setting": setting, "seeds": len(own), **spread})
     return rows
@@ -88,7 +88,7 @@ def example_table(questions: Sequence[Question], settings: Settings) -> list[dic
     for (example, question), (setting, own) in itertools.product(there, settings.items()):
         replies = [question.replies[run] for run in own.values()]
         said = [best_kind(question.row, reply) if reply.text else "nothing" for reply in replies]
-        answers = ", ".join(f"{said.count(kind)} × {kind}" for kind in (*KINDS, "nothing") if kind in said)
+        answers = ", ".join(f"{said.count(kind)} × {kind}" for kind in (*ANSWER_KINDS, "nothing") if kind in said)
         row = {"example": example.gold, "setting": setting, "answers": answers}
         rows.append({**row, "best span F1": value([question], next(iter(own.values())), "span F1"), "the paper": example.says})
     return rows
