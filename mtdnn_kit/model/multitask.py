@@ -101,7 +101,10 @@ def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) 
     if kind not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
         raise EncoderError(f"{named} is no encoder with a question-answering head in transformers")
     for name in dict.fromkeys(types):
-        _check_head(named, kind, name)
+        auto = getattr(transformers, TYPES[name].HEAD)
+        if kind not in auto._model_mapping:
+            remedy = f"leave the {name} tasks out of `tasks`, or take an encoder of another family"
+            raise EncoderError(f"{named} cannot serve tasks of type {name}: transformers has no {auto.__name__} of its family; {remedy}")
     positions = _positions(config)
     if positions is not None and max_length > positions:
         raise EncoderError(f"max_length: {max_length} is more than the {positions} positions of encoder {path.name!r}")
@@ -114,14 +117,6 @@ def _config(path: Path) -> Any:
     except (OSError, ValueError, KeyError) as error:
         why = f"its config.json is of no model that transformers knows; code is not run ({error})"
         raise EncoderError(f"encoder {path.name!r}: {why}") from None
-
-
-def _check_head(named: str, kind: type, of: str) -> None:
-    """Raises EncoderError where transformers has no head of task type `of` for the family."""
-    auto = getattr(transformers, TYPES[of].HEAD)
-    if kind not in auto._model_mapping:
-        remedy = f"leave the {of} tasks out of `tasks`, or take an encoder of another family"
-        raise EncoderError(f"{named} cannot serve tasks of type {of}: transformers has no {auto.__name__} of its family; {remedy}")
 
 
 def _positions(config: Any) -> int | None:
