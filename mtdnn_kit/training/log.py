@@ -25,7 +25,6 @@ from mtdnn_kit.training.failures import diverged
 from mtdnn_kit.training.setup import Setup
 
 PROJECT, FOLDER = "mtdnn-kit", "trackers"  # the trackers' name for all runs; where they keep files, in the run folder
-PACKAGES = {"comet_ml": "comet-ml"}  # what pip calls trackers, where that is another name
 FIGURES = ("lr", "grad_norm", "tokens_per_second")  # of a log record that trackers are told beside the loss
 
 
@@ -44,7 +43,7 @@ def check_trackers(config: Config) -> None:
         if name not in known:
             raise ConfigError(f"log_with: {name!r} is no tracker that accelerate knows: {', '.join(known)}. {there}")
         if name not in installed:
-            raise ConfigError(f"log_with: {name!r} is not installed. {there} Install it (pip install {PACKAGES.get(name, name)}).")
+            raise ConfigError(f"log_with: {name!r} is not installed. {there} Install it (pip install {name.replace('_', '-')}).")
 
 
 class Recorder:

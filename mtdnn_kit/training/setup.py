@@ -141,8 +141,7 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     data = config.data if config.data in ("sample", "hub") else str(resolve(config.data))
     tables = {(t, s): load(t, d, s, data) for t, d, s in wanted}
     if data == "hub":  # what the cut of a scored split leaves is scored, too
-        cut = [(task, d, d.score) for task, d in datasets.items() if d.score and d.cut]
-        tables |= {(task + REST, split): load(task, d, split, "hub", rest=True) for task, d, split in cut}
+        tables |= {(t + REST, d.score): load(t, d, d.score, data, rest=True) for t, d in datasets.items() if d.score and d.cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
     held_out, train = _hold_out(train, datasets, config.threshold_articles if training else [])
     named = {name: d.score for task, d in datasets.items() if d.score for name in (task, task + REST)}
