@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
     from mtdnn_kit.training.setup import prepare
     from mtdnn_kit.training.trainer import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError"]
 __all__ += ["ask", "export", "from_file", "from_params", "import_run", "load", "prepare", "train"]
 VERBS = {  # what brings torch and transformers along, and is imported when first used

@@ -4,11 +4,11 @@ A *column* is an array; what is too long for the memory comes as an iterator of 
 Knows no row, no token and no cache. Shapes: N items.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, overload
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,18 +21,30 @@ def ends_of(sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
 
 
-class Ragged(Sequence[np.ndarray]):
+class Made(Sequence):
+    """N items, each made of its place, 0 to N − 1, when it is asked for."""
+
+    def __init__(self, length: int, make: Callable[[int], Any]):
+        self.length, self.make = length, make
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, i: int | slice) -> Any:
+        if isinstance(i, slice):
+            return [self.make(j) for j in range(self.length)[i]]
+        return self.make(range(self.length)[i])
+
+    def __iter__(self) -> Iterator:
+        return map(self.make, range(self.length))
+
+
+class Ragged(Made):
     """N lists of numbers as one flat array; item i is values[ends[i] : ends[i + 1]], no copy."""
 
     def __init__(self, values: np.ndarray, sizes: np.ndarray):
-        self.values, self.ends = values, ends_of(sizes)
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        i = range(len(self))[i]
-        return self.values[self.ends[i] : self.ends[i + 1]]
+        self.values, self.ends = values, (ends := ends_of(sizes))
+        super().__init__(len(sizes), lambda i: values[ends[i] : ends[i + 1]])
 
     @property
     def sizes(self) -> np.ndarray:
@@ -40,34 +52,15 @@ class Ragged(Sequence[np.ndarray]):
         return np.diff(self.ends)
 
 
-class Texts(Sequence[str]):
-    """N texts as one array of UTF-8; a text is made when it is asked for."""
-
-    def __init__(self, values: np.ndarray, sizes: np.ndarray):
-        self.bytes, self.ends = np.ascontiguousarray(values).data, ends_of(sizes)
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    @overload
-    def __getitem__(self, i: int) -> str: ...
-    @overload
-    def __getitem__(self, i: slice) -> list[str]: ...
-    def __getitem__(self, i: int | slice) -> str | list[str]:
-        if isinstance(i, slice):
-            return [self[j] for j in range(len(self))[i]]
-        i = range(len(self))[i]
-        return str(self.bytes[self.ends[i] : self.ends[i + 1]], "utf-8")
-
-
 def ragged(name: str, arrays: dict[str, np.ndarray]) -> Ragged:
     """The lists of column `name`, as `ragged_parts` gave them."""
     return Ragged(arrays[name], arrays[SIZE.format(name)])
 
 
-def texts(name: str, arrays: dict[str, np.ndarray]) -> Texts:
-    """The texts of column `name`, as `text_parts` gave them."""
-    return Texts(arrays[name], arrays[SIZE.format(name)])
+def texts(name: str, arrays: dict[str, np.ndarray]) -> Made:
+    """The texts of column `name`, as `text_parts` gave them: UTF-8, and a text is made when it is asked for."""
+    coded, ends = np.ascontiguousarray(arrays[name]).data, ends_of(arrays[SIZE.format(name)])
+    return Made(len(ends) - 1, lambda i: str(coded[ends[i] : ends[i + 1]], "utf-8"))
 
 
 def ragged_parts(name: str, items: Sequence[Sequence | np.ndarray], kind: type) -> dict[str, np.ndarray]:
@@ -94,14 +87,14 @@ def gathered(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def write(folder: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
     """NAME.npy for each column, in an existing folder, part after part: only one part is in memory at a time."""
     files: dict[str, BinaryIO] = {}
-    counts: dict[str, int] = {}
     shapes: dict[str, tuple[np.dtype, tuple]] = {}
+    counts: Counter[str] = Counter()
     with ExitStack() as opened:
         for part in parts:
             for name, values in part.items():
                 if name not in files:
                     files[name] = opened.enter_context(open(folder / f"{name}.npy", "wb"))
-                    counts[name], shapes[name] = 0, (values.dtype, values.shape[1:])
+                    shapes[name] = values.dtype, values.shape[1:]
                     _head(files[name], 0, *shapes[name])
                 counts[name] += len(values)
                 files[name].write(np.ascontiguousarray(values, shapes[name][0]).tobytes())

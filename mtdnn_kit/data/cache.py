@@ -19,6 +19,7 @@ import numpy as np
 
 from mtdnn_kit.data.arrays import Parts, gathered, read, write
 from mtdnn_kit.errors import DamagedEntryError
+from mtdnn_kit.files.json_files import read_json
 
 LIMIT = 20e9  # bytes of all entries
 ABANDONED = 86_400  # seconds after which what a process did not finish is nobody's
@@ -43,6 +44,12 @@ def code_of(*modules: str) -> str:
         for file in sorted((here / module).glob("*.py")) or [here / f"{module}.py"]:
             digest.update(f"{file.relative_to(here).as_posix()}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def sha256_of(file: Path) -> str:
+    """The hash of a file's content."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
@@ -75,7 +82,7 @@ def _opened(entry: Path) -> dict[str, np.ndarray]:
     """An entry's columns. Raises FileNotFoundError where there is none, DamagedEntryError for one that is not what was written."""
     entry.stat()
     try:
-        sums = json.loads((entry / SUMS).read_bytes())
+        sums = read_json((entry / SUMS).read_bytes())
         whole = sums["key"] == entry.name and sums["files"] == _sums(entry)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedEntryError(f"{type(error).__name__}: {error}") from None
@@ -87,11 +94,7 @@ def _opened(entry: Path) -> dict[str, np.ndarray]:
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    found = {}
-    for path in sorted(folder.glob("*.npy")):
-        with open(path, "rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {file.name: sha256_of(file) for file in sorted(folder.glob("*.npy"))}
 
 
 def _written(entry: Path, parts: Parts) -> None:

@@ -3,21 +3,20 @@
 Knows one record at a time and nothing of files. Errors say what the column holds and what to do; who asks adds file and row.
 """
 
-import json
 from functools import lru_cache
+from string import ascii_uppercase
 from typing import Any
 
 from mtdnn_kit.data.definitions import template_parts
 from mtdnn_kit.data.registry import DATASETS, Dataset
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.checks import WIDEST
-from mtdnn_kit.files.json_files import once
+from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short, some
 
-KINDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
+NAMES = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
 NOTHING = object()
 TRUTH = ("yes", "no", "on", "off")  # what YAML takes for true and false
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def lookup(record: dict, column: str) -> Any:
@@ -57,7 +56,7 @@ def columns_of(dataset: Dataset) -> list[str]:
 def value(found: Any, kind: type, what: str) -> Any:
     """`found` if it is of that kind and, being text, can be encoded. Raises DataError."""
     if not isinstance(found, kind) or isinstance(found, bool):
-        raise DataError(f"{what} is {short.repr(found)}: it must be {KINDS[kind]}")
+        raise DataError(f"{what} is {short.repr(found)}: it must be {NAMES[kind]}")
     if isinstance(found, str) and not found.isascii():
         try:
             found.encode()
@@ -129,7 +128,7 @@ def _remedy(dataset: Dataset, found: Any, count: int) -> str:
         return "; where the column holds true and false, write `labels: {false: NAME, true: NAME}`"
     if dataset.labels:
         return ", or one of these names; where the column holds other values, map them to the names: `labels: {VALUE: NAME, …}`"
-    letters = ", ".join(LETTERS[:count])
+    letters = ", ".join(ascii_uppercase[:count])
     return f"; where it holds letters, write `labels: [{letters}]`, where it holds the right choice's text, call it `answer` in `columns`"
 
 
@@ -169,8 +168,8 @@ def listed(found: Any) -> Any:
     if not isinstance(found, str) or not found.lstrip().startswith(("[", "{")):
         return found
     try:
-        return json.loads(found, object_pairs_hook=once)
-    except (ValueError, RecursionError):
+        return parsed(found)
+    except ValueError:
         return found
 
 

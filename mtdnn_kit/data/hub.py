@@ -4,16 +4,17 @@ By itself the hub's client waits for some requests without end, asks again up to
 takes a file of the right size for the right one. `datasets` is imported here only, and only to reach the hub. No code of the hub is run.
 """
 
-import hashlib
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mtdnn_kit.data.cache import sha256_of
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.errors import DataError
 
@@ -24,12 +25,28 @@ BUSY = (408, 429)  # "later", as all from 500 on
 
 @dataclass
 class Reach:
-    """What came of the requests: `why` the hub counts as out of reach ("": it does not); `tries` of requests that were not answered in
-    full; `hashes`: sha256 of the large files that were asked for, as the hub says."""
+    """What came of the requests: `why` the hub counts as out of reach ("": it does not); `tries` of those not answered in full."""
 
     why: str = ""
     tries: Counter = field(default_factory=Counter)
-    hashes: set[str] = field(default_factory=set)
+
+    def asked(self, request: Any) -> None:
+        """Before a request: gives up where it was made too often, and limits each of its waits."""
+        from huggingface_hub import constants
+
+        key, seconds = _key(request), constants.HF_HUB_DOWNLOAD_TIMEOUT
+        if self.why or self.tries[key] >= TRIES:
+            self.give_up(f"no answer within {seconds} seconds, {TRIES} times; HF_HUB_DOWNLOAD_TIMEOUT sets the seconds")
+        self.tries[key] += 1
+        limits = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {kind: min(limits.get(kind) or seconds, seconds) for kind in ("connect", "read", "write", "pool")}
+
+    def answered(self, reply: Any) -> None:
+        """After the first lines of an answer: gives up where they say "later"."""
+        if reply.status_code in BUSY or reply.status_code >= 500:
+            self.give_up(f"it answers {reply.status_code} {reply.reason_phrase}")
+        if reply.request.method != "GET" or "/resolve/" not in reply.request.url.path:  # else a file, of which more may be wanted
+            del self.tries[_key(reply.request)]
 
     def give_up(self, why: str) -> None:
         """From now on nothing is asked any more. Raises what the hub's client takes for being offline: it then uses what it has."""
@@ -38,67 +55,36 @@ class Reach:
         self.why = self.why or why
         raise OfflineModeIsEnabled(f"the hub is out of reach: {self.why}")
 
-    def damaged(self) -> list[Path]:
-        """Files of the hub's cache, among those that were asked for, that are not what the hub says."""
-        from huggingface_hub import constants
 
-        cache = Path(constants.HF_HUB_CACHE)
-        files = [file for name in sorted(self.hashes) for pattern in ("*/blobs", "blobs/**") for file in cache.glob(f"{pattern}/{name}")]
-        return [file for file in files if file.is_file() and not is_named_right(file)]
-
-
-def is_named_right(file: Path) -> bool:
-    """Whether a file that is called by a sha256, as large ones are in the hub's cache, has it; True for other names."""
-    if not re.fullmatch("[0-9a-f]{64}", file.name):
-        return True
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() == file.name
+def _key(request: Any) -> tuple:
+    return request.method, str(request.url), request.headers.get("range")
 
 
 @contextmanager
 def patience() -> Iterator[Reach]:
     """Within it no request waits for more than HF_HUB_DOWNLOAD_TIMEOUT seconds (10 unless set) for the next bytes, nor is made a third
     time where it brought nothing; after that none is made at all, nor after "come later". The hub's client then takes what it has cached,
-    or raises."""
-    from huggingface_hub import set_client_factory
-    from huggingface_hub.utils import _http
+    or raises. A proxy and certificates are those of the environment (HTTPS_PROXY, SSL_CERT_FILE)."""
+    from huggingface_hub import get_session, set_client_factory
 
-    reach, plain = Reach(), _http._GLOBAL_CLIENT_FACTORY
-
-    def client() -> Any:
-        made: Any = plain()
-        made.send = _patient(made.send, reach)
-        return made
-
-    set_client_factory(client)
+    reach, plain = Reach(), get_session()
+    client, hooks = partial(type(plain), follow_redirects=True, timeout=plain.timeout), plain.event_hooks
+    patient: Any = {"request": [*hooks["request"], reach.asked], "response": [*hooks["response"], reach.answered]}
+    set_client_factory(lambda: client(event_hooks=patient))
     try:
         yield reach
     finally:
-        set_client_factory(plain)
+        set_client_factory(lambda: client(event_hooks=hooks))
 
 
-def _patient(ordinary: Callable, reach: Reach) -> Callable:
-    """A client's `send` that keeps to what `patience` says."""
-    from huggingface_hub import constants
+def is_named_right(file: Path) -> bool:
+    """Whether a file that is called by a sha256, as large ones are in the hub's cache, or a link to such a name, has it; True for others.
 
-    def send(request: Any, **options: Any) -> Any:
-        """`ordinary`, each wait of it limited; asked again or given up where there is no answer."""
-        key, seconds = (request.method, str(request.url), request.headers.get("range")), constants.HF_HUB_DOWNLOAD_TIMEOUT
-        if reach.why or reach.tries[key] >= TRIES:
-            reach.give_up(f"no answer within {seconds} seconds, {TRIES} times; HF_HUB_DOWNLOAD_TIMEOUT sets the seconds")
-        reach.tries[key] += 1
-        limits = request.extensions.get("timeout", {})
-        request.extensions["timeout"] = {kind: min(limits.get(kind) or seconds, seconds) for kind in ("connect", "read", "write", "pool")}
-        reply = ordinary(request, **options)
-        if reply.status_code in BUSY or reply.status_code >= 500:
-            reply.close()
-            reach.give_up(f"it answers {reply.status_code} {reply.reason_phrase}")
-        if not options.get("stream"):
-            del reach.tries[key]  # answered in full; of a stream, more may be wanted
-        reach.hashes |= set(re.findall("[0-9a-f]{64}", reply.headers.get("x-linked-etag") or reply.headers.get("etag") or ""))
-        return reply
-
-    return send
+    What is behind that name may be called by another hash, Xet's, which is not looked at.
+    """
+    names = (file.name, file.readlink().name if file.is_symlink() else "")
+    named = next((name for name in names if re.fullmatch("[0-9a-f]{64}", name)), None)
+    return named is None or sha256_of(file) == named
 
 
 def from_hub(task: str, dataset: Dataset, split: str) -> Any:
@@ -113,39 +99,44 @@ def from_hub(task: str, dataset: Dataset, split: str) -> Any:
     from huggingface_hub import HfApi, constants
 
     constants.HF_HUB_DISABLE_TELEMETRY, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = True, False
+    fetch = partial(datasets.load_dataset, dataset.hub, dataset.hub_config, split=split)
     answered, offline = False, datasets.config.HF_HUB_OFFLINE
     with patience() as reach:
         try:
             HfApi().dataset_info(dataset.hub, timeout=PROBE_SECONDS)
             answered = True
-            found = datasets.load_dataset(dataset.hub, dataset.hub_config, split=split)
-            _refuse_damaged(dataset, reach, [Path(file["filename"]).parent for file in found.cache_files])
+            found = fetch()
+            _refuse_damaged(dataset.hub, [Path(file["filename"]).parent for file in found.cache_files])
             return found
         except DataError:
             raise
         except Exception as error:  # the hub's client raises several unrelated families
-            _refuse_damaged(dataset, reach)
             problem, answered = error, answered and not reach.why and "httpx" not in type(error).__module__
+        if answered:  # what it gave may be what is wrong
+            _refuse_damaged(dataset.hub)
         try:
             datasets.config.HF_HUB_OFFLINE = True
-            return datasets.load_dataset(dataset.hub, dataset.hub_config, split=split)
+            return fetch()
         except Exception as error:
             raise DataError(_message(dataset, split, reach.why or problem, error, answered, local)) from None
         finally:
             datasets.config.HF_HUB_OFFLINE = offline
 
 
-def _refuse_damaged(dataset: Dataset, reach: Reach, made: Sequence[Path] = ()) -> None:
-    """Raises DataError where files are not what the hub says; they are deleted then, and the folders that were made of them."""
-    damaged = reach.damaged()
+def _refuse_damaged(name: str, made: Sequence[Path] = ()) -> None:
+    """Raises DataError where files in the hub's cache are not what the hub says; they are deleted then, and the folders made of them."""
+    from huggingface_hub import constants
+
+    blobs = Path(constants.HF_HUB_CACHE, f"datasets--{name.replace('/', '--')}", "blobs")
+    damaged = [file for file in sorted(blobs.glob("*")) if not is_named_right(file)]
     if not damaged:
         return
     for folder in made:
         shutil.rmtree(folder, ignore_errors=True)
-    for file in damaged:
-        file.unlink()
+    for file in (*damaged, *(file.resolve() for file in damaged)):
+        file.unlink(missing_ok=True)
     raise DataError(
-        f"hub {dataset.hub}: {len(damaged)} of its files have another sha256 than the hub says, the first {damaged[0]}: damaged on the way "
+        f"hub {name}: {len(damaged)} of its files have another sha256 than the hub says, the first {damaged[0]}: damaged on the way "
         "or since. They are deleted from the cache: start again, and they are fetched again."
     )
 

@@ -9,25 +9,24 @@ import bz2
 import csv
 import gzip
 import io
-import json
 import lzma
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mtdnn_kit.errors import DataError
-from mtdnn_kit.files.json_files import once
+from mtdnn_kit.files import json_files
 from mtdnn_kit.files.wording import short, some
 
-LONGEST = 64_000_000  # bytes of a line: a few kilobytes unpack to as much as they like, and what is longer is no row
 WHOLE = 1_000_000_000  # bytes of a file that is read as a whole
 BATCH = 256  # rows of Parquet in memory at once
 OPENERS: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
+KINDS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz"}
 
 
 def suffix_of(name: str) -> tuple[str, str]:
@@ -60,18 +59,15 @@ def read(file: Path, where: str, quoted: bool = True) -> Iterator[dict | bytes]:
 @contextmanager
 def opened(file: Path, where: str) -> Iterator[io.BufferedReader]:
     """The file's bytes as they are. Raises DataError for one that cannot be opened or read."""
-    packed = suffix_of(file.name)[1].removeprefix(".")
+    packed = suffix_of(file.name)[1]
     try:
         with file.open("rb") as stream:
             yield stream
-    except BROKEN as error:
-        kind = {"gz": "gzip"}.get(packed, packed)
-        remedy = f"copy it again, or drop .{packed} from its name if it is plain text"
-        raise DataError(f"{where}: truncated or not {kind} ({error}): {remedy}") from None
-    except OSError as error:
-        if packed and error.strerror is None:  # bz2 says so of what is no bz2
-            raise DataError(f"{where}: truncated or not {packed} ({error}): copy it again, or drop .{packed} from its name") from None
-        raise DataError(f"{where}: cannot be read ({error.strerror}): it must be a file that you may read") from None
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        if not packed or getattr(error, "strerror", None):  # bytes that cannot be unpacked are no error of the system's
+            raise DataError(f"{where}: cannot be read ({getattr(error, 'strerror', error)}): it must be a file that you may read") from None
+        remedy = f"copy it again, or drop {packed} from its name if it is plain text"
+        raise DataError(f"{where}: truncated or not {KINDS[packed]} ({error}): {remedy}") from None
 
 
 def _lines(content: BinaryIO, where: str, quoted: bool) -> Iterator[bytes]:
@@ -86,37 +82,33 @@ def _lines(content: BinaryIO, where: str, quoted: bool) -> Iterator[bytes]:
 
 
 def _bounded(content: BinaryIO, where: str) -> Iterator[bytes]:
-    for number, line in enumerate(iter(partial(content.readline, LONGEST + 1), b""), 1):
-        if len(line) > LONGEST:
-            raise DataError(f"{where}, row {number}: it has more than {LONGEST:,} bytes: is each row on a line of its own?")
-        yield line
+    number = 1
+    try:
+        for line in json_files.lines_of(content):
+            yield line
+            number += 1
+    except ValueError:
+        longest = f"{json_files.LONGEST:,} bytes"
+        raise DataError(f"{where}, row {number}: it has more than {longest}: is each row on a line of its own?") from None
 
 
-def _table(delimiter: str) -> Callable[[BinaryIO, str, bool], Iterator[dict]]:
-    """The reader of tables with a header row; a field that holds the delimiter, a line break or a quote is quoted, quotes in it doubled."""
+def _table(content: BinaryIO, where: str, quoted: bool, delimiter: str) -> Iterator[dict]:
+    """The rows of a table with a header row: {column: text}, each as long as the header.
 
-    def reader(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
-        """The rows of a file: {column: text}, each as long as the header."""
-        csv.field_size_limit(LONGEST)
-        quoting: dict[str, Any] = dict(strict=True, quoting=csv.QUOTE_MINIMAL) if quoted else dict(quoting=csv.QUOTE_NONE)
-        rows = csv.reader(_text(content, where), delimiter=delimiter, **quoting)
-        number, header = 0, None
-        try:
-            for cells in rows:
-                if header is None:
-                    _check_names(
-                        cells, f"{where}: a column's name in the first row", "the first row must name the columns, each differently"
-                    )
-                    header = cells
-                elif cells:
-                    number += 1
-                    yield _row(header, cells, f"{where}, row {number} (line {rows.line_num})", delimiter)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{where}, row {number + 1}: not UTF-8 ({error.reason}): save the file as UTF-8") from None
-        except csv.Error as error:
-            raise DataError(f"{where}, row {number + 1} (line {rows.line_num}): {_broken(str(error))}") from None
-
-    return reader
+    A field that holds the delimiter, a line break or a quote is quoted, quotes in it doubled.
+    """
+    csv.field_size_limit(json_files.LONGEST)
+    quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    rows, number = csv.reader(_text(content, where), delimiter=delimiter, strict=quoted, quoting=quoting), 0
+    try:
+        for header in islice(rows, 1):  # none in an empty file
+            _check_names(header, f"{where}: a column's name in the first row", "the first row must name the columns, each differently")
+        for number, cells in enumerate(filter(None, rows), 1):
+            yield _row(header, cells, f"{where}, row {number} (line {rows.line_num})", delimiter)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}, row {number + 1}: not UTF-8 ({error.reason}): save the file as UTF-8") from None
+    except csv.Error as error:
+        raise DataError(f"{where}, row {number + 1} (line {rows.line_num}): {_broken(str(error))}") from None
 
 
 def _broken(error: str) -> str:
@@ -189,22 +181,19 @@ def _line(error: Exception) -> str:
 
 def _whole(content: BinaryIO, where: str) -> bytes:
     """All of a file's bytes. Raises DataError for one that no machine should hold, or that unpacks to as much."""
-    found, size = [], 0
-    while part := content.read(2**20):
-        size += len(part)
-        if size > WHOLE:
-            raise DataError(f"{where}: it has more than {WHOLE:,} bytes, unpacked: save it as JSON lines, which are read one at a time")
-        found.append(part)
-    return b"".join(found)
+    found = b"".join(islice(iter(partial(content.read, 2**20), b""), WHOLE // 2**20 + 1))
+    if len(found) > WHOLE:
+        raise DataError(f"{where}: it has more than {WHOLE:,} bytes, unpacked: save it as JSON lines, which are read one at a time")
+    return found
 
 
 def _json(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
     """Records of one JSON value: SQuAD's official form, or an array of objects."""
     try:
-        whole = json.loads(_whole(content, where).decode("utf-8-sig"), object_pairs_hook=once)
+        whole = json_files.parsed(_whole(content, where).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 (byte {error.start + 1}): save the file as UTF-8") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{where}: not JSON ({error}): a file of one JSON object a line is called .jsonl") from None
     if isinstance(whole, dict) and isinstance(whole.get("data"), list):
         return _squad(whole["data"], where)
@@ -246,5 +235,5 @@ def _inside(part: Any, key: str, kind: type, at: str) -> Any:
 
 
 READERS: dict[str, Callable[..., Iterator]] = {
-    ".jsonl": _lines, ".csv": _table(","), ".tsv": _table("\t"), ".parquet": _parquet, ".json": _json,
+    ".jsonl": _lines, ".csv": partial(_table, delimiter=","), ".tsv": partial(_table, delimiter="\t"), ".parquet": _parquet, ".json": _json,
 }  # fmt: skip

@@ -4,14 +4,13 @@ Merely odd rows pass: empty questions, sentences and choices (355 of CODAH have 
 records are from is `sources`' business.
 """
 
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mtdnn_kit.data import fields, gold_answers
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.errors import DataError
-from mtdnn_kit.files.json_files import once
+from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short
 
 
@@ -59,12 +58,12 @@ def from_line(line: bytes) -> dict:
     """The record on a line of JSON. Raises DataError."""
     remedy = 'each line must be one JSON object, {"column": value, …}'
     try:
-        record = json.loads(line.decode("utf-8-sig"), object_pairs_hook=once)
+        record = parsed(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(
             f"not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8; if it is compressed, name it .gz"
         ) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"not JSON ({error}): {remedy}") from None
     if not isinstance(record, dict):
         raise DataError(f"{short.repr(record)} is no object: {remedy}")

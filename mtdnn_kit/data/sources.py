@@ -13,7 +13,6 @@ import inspect
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from mtdnn_kit.data import fields, readers
 from mtdnn_kit.data.arrays import Parts
-from mtdnn_kit.data.cache import code_of, kept, key_of
+from mtdnn_kit.data.cache import code_of, kept, key_of, sha256_of
 from mtdnn_kit.data.hub import from_hub
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.data.rows import PARSERS, QARow, from_line, from_record
@@ -31,25 +30,12 @@ from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.wording import short, some
 
 CODE = ("data", "files")  # what makes columns of a file
-SAMPLE = Path(str(files("mtdnn_kit.data"))) / "sample"
+SAMPLE = Path(__file__).with_name("sample")
 CS224N_TITLES = (
-    "Normans",
-    "Computational_complexity_theory",
-    "Huguenot",
-    "Steam_engine",
-    "1973_oil_crisis",
-    "European_Union_law",
-    "Packet_switching",
-    "Harvard_University",
-    "Yuan_dynasty",
-    "Immune_system",
-    "Scottish_Parliament",
-    "Islamism",
-    "Imperialism",
-    "Warsaw",
-    "French_and_Indian_War",
-    "Force",
-)
+    "Normans", "Computational_complexity_theory", "Huguenot", "Steam_engine", "1973_oil_crisis", "European_Union_law", "Packet_switching",
+    "Harvard_University", "Yuan_dynasty", "Immune_system", "Scottish_Parliament", "Islamism", "Imperialism", "Warsaw",
+    "French_and_Indian_War", "Force",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,17 +127,14 @@ def _arrays(dataset: Dataset, records: Iterable, where: str) -> Parts:
 
 def _key(dataset: Dataset, **content: Any) -> str:
     """Whatever the columns depend on: a file's content, not its place; the code that reads it, and the parser of a type of one's own."""
-    parser = Path(inspect.getfile(PARSERS[dataset.type])).read_bytes()
     what = {key: value for key, value in asdict(dataset).items() if key != "files"}
-    return key_of("rows", dataset=what, code=code_of(*CODE), parser=hashlib.sha256(parser).hexdigest(), **content)
+    parser = sha256_of(Path(inspect.getfile(PARSERS[dataset.type])))
+    return key_of("rows", dataset=what, code=code_of(*CODE), parser=parser, **content)
 
 
 def _key_of_hub(dataset: Dataset, split: str, records: Any) -> str | None:
     """From the bytes of the files that the hub's client keeps; None where it keeps none."""
-    digests = []
-    for file in records.cache_files:
-        with open(file["filename"], "rb") as opened:
-            digests.append(hashlib.file_digest(opened, "sha256").hexdigest())
+    digests = [sha256_of(Path(file["filename"])) for file in records.cache_files]
     return _key(dataset, split=split, files=digests, rows=len(records)) if digests else None
 
 

@@ -7,85 +7,28 @@ below it serve plain lists of rows as well. Knows no file and no token.
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from mtdnn_kit.data.arrays import Parts, Texts, ends_of, text_parts, texts
+from mtdnn_kit.data.arrays import Made, Parts, ends_of, text_parts, texts
 from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
 
 BLOCK = 2048  # rows that become columns in one go
 ROWS: dict[str, Any] = {"qa": QARow, "sc": SCRow, "mcc": MCCRow}  # each a NamedTuple class
 
 
-class Shared(Sequence[str]):
-    """Texts of which many are equal: each different one once, and its number [N]."""
-
-    def __init__(self, texts: Texts, numbers: np.ndarray):
-        self.texts, self.numbers = texts, numbers
-        self.last = (-1, "")
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, i: int) -> str:
-        number, (before, text) = self.numbers[i], self.last
-        if number != before:  # neighbours mostly have the same one: it stays one string
-            text = self.texts[number]
-            self.last = number, text
-        return text
-
-
-class _Numbers(Sequence[int]):
-    def __init__(self, values: np.ndarray):
-        self.values = values
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, i: int) -> int:
-        return int(self.values[i])
-
-
-class _Answers(Sequence[tuple[tuple[int, str], ...]]):
-    def __init__(self, sizes: np.ndarray, starts: np.ndarray, texts: Texts):
-        self.ends, self.starts, self.texts = ends_of(sizes), starts, texts
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    def __getitem__(self, i: int) -> tuple[tuple[int, str], ...]:
-        return tuple((int(self.starts[j]), self.texts[j]) for j in range(self.ends[i], self.ends[i + 1]))
-
-
-class _Choices(Sequence[tuple[str, ...]]):
-    def __init__(self, texts: Texts, each: int):
-        self.texts, self.each = texts, each
-
-    def __len__(self) -> int:
-        return len(self.texts) // self.each
-
-    def __getitem__(self, i: int) -> tuple[str, ...]:
-        i = range(len(self))[i]
-        return tuple(self.texts[i * self.each : (i + 1) * self.each])
-
-
-class RowList(Sequence):
+class RowList(Made):
     """Rows of a task type, made when asked for. `picks`: the numbers of those that are in the list, None for all."""
 
     def __init__(self, kind: str, arrays: dict[str, np.ndarray], picks: np.ndarray | None = None):
         self.kind, self.arrays, self.picks = kind, arrays, picks
-        self.fields = FIELDS[kind](arrays) if kind in FIELDS else _other_fields(kind, arrays)
-
-    def __len__(self) -> int:
-        return len(self.fields["id"]) if self.picks is None else len(self.picks)
-
-    def __getitem__(self, i: int | slice) -> Any:
-        if isinstance(i, slice):
-            return [self[j] for j in range(len(self))[i]]
-        i = range(len(self))[i]
-        return ROWS[self.kind](*(field[i if self.picks is None else self.picks[i]] for field in self.fields.values()))
+        fields = FIELDS[kind](arrays) if kind in FIELDS else _other_fields(kind, arrays)
+        self.fields = fields if picks is None else {name: picked(field, picks) for name, field in fields.items()}
+        row, makers = ROWS[kind], [field.make for field in self.fields.values()]
+        super().__init__(len(self.fields["id"]), lambda i: row(*[make(i) for make in makers]))
 
     def __eq__(self, other: Any) -> bool:
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
@@ -102,43 +45,57 @@ class RowList(Sequence):
         return (self.arrays["digest"].tobytes() + picked).hex()
 
 
-def _qa_fields(a: dict[str, np.ndarray]) -> dict[str, Sequence]:
-    shared = {name: Shared(texts(name, a), a[f"{name}_of"]) for name in ("title", "context")}
-    answers = _Answers(a["answers"], a["answer_start"], texts("answer", a))
-    return {"id": texts("id", a), **shared, "question": texts("question", a), "answers": answers}
+def picked(items: Sequence, picks: np.ndarray) -> Made:
+    """Some of a sequence's items, by their numbers."""
+    return Made(len(picks), lambda i: items[picks[i]])
 
 
-def _sc_fields(a: dict[str, np.ndarray]) -> dict[str, Sequence]:
-    second = texts("second", a) if "second" in a else [None] * len(a["id"])
-    return {"id": _Numbers(a["id"]), "first": texts("first", a), "second": second, "label": _Numbers(a["label"])}
+def _numbers(values: np.ndarray) -> Made:
+    return Made(len(values), lambda i: int(values[i]))
 
 
-def _mcc_fields(a: dict[str, np.ndarray]) -> dict[str, Sequence]:
-    choices = _Choices(texts("choice", a), len(a["choice_sizes"]) // max(len(a["id"]), 1))
-    named = {name: texts(name, a) for name in ("context", "start")}
-    return {"id": _Numbers(a["id"]), **named, "choices": choices, "label": _Numbers(a["label"])}
+def _shared(name: str, a: dict[str, np.ndarray]) -> Made:
+    """Texts of which many are equal: each different one is kept once; neighbours, which mostly have the same one, have the same string."""
+    numbers, text = a[f"{name}_of"], lru_cache(1)(texts(name, a).make)
+    return Made(len(numbers), lambda i: text(int(numbers[i])))
 
 
-class _Values(Sequence):
-    """One field of rows that are kept as JSON, as a row of another type is; what was a tuple is one."""
+def _qa_fields(a: dict[str, np.ndarray]) -> dict[str, Made]:
+    ends, starts, answers = ends_of(a["answers"]), a["answer_start"], texts("answer", a)
+    each = Made(len(ends) - 1, lambda i: tuple((int(starts[j]), answers[j]) for j in range(ends[i], ends[i + 1])))
+    names = {name: _shared(name, a) for name in ("title", "context")}
+    return {"id": texts("id", a), **names, "question": texts("question", a), "answers": each}
 
-    def __init__(self, lines: Texts, place: int):
-        self.lines, self.place = lines, place
 
-    def __len__(self) -> int:
-        return len(self.lines)
+def _sc_fields(a: dict[str, np.ndarray]) -> dict[str, Made]:
+    second = texts("second", a) if "second" in a else Made(len(a["id"]), lambda i: None)
+    return {"id": _numbers(a["id"]), "first": texts("first", a), "second": second, "label": _numbers(a["label"])}
 
-    def __getitem__(self, i: int) -> Any:
-        return _frozen(json.loads(self.lines[i])[self.place])
+
+def _mcc_fields(a: dict[str, np.ndarray]) -> dict[str, Made]:
+    count, choice = len(a["id"]), texts("choice", a)
+    n = len(choice) // max(count, 1)  # choices of a row
+    choices = Made(count, lambda i: tuple(choice[i * n : (i + 1) * n]))
+    return {
+        "id": _numbers(a["id"]),
+        **{name: texts(name, a) for name in ("context", "start")},
+        "choices": choices,
+        "label": _numbers(a["label"]),
+    }
+
+
+def _other_fields(kind: str, a: dict[str, np.ndarray]) -> dict[str, Made]:
+    """The fields of a registered type's rows (`tasks.register`), which are kept as JSON; what was a tuple is one."""
+    lines = texts("row", a)
+
+    def field(place: int) -> Made:
+        return Made(len(lines), lambda i: _frozen(json.loads(lines[i])[place]))
+
+    return {name: field(place) for place, name in enumerate(ROWS[kind]._fields)}
 
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-def _other_fields(kind: str, a: dict[str, np.ndarray]) -> dict[str, Sequence]:
-    """The fields of a registered type's rows (`tasks.register`)."""
-    return {name: _Values(texts("row", a), place) for place, name in enumerate(ROWS[kind]._fields)}
 
 
 FIELDS = {"qa": _qa_fields, "sc": _sc_fields, "mcc": _mcc_fields}
@@ -184,9 +141,7 @@ def _label_parts(kind: str, rows: list) -> dict[str, np.ndarray]:
 
 def column(rows: Sequence, name: str) -> Sequence:
     """One field of each row."""
-    if not isinstance(rows, RowList):
-        return [getattr(row, name) for row in rows]
-    return rows.fields[name] if rows.picks is None else Picked(rows.fields[name], rows.picks)
+    return rows.fields[name] if isinstance(rows, RowList) else [getattr(row, name) for row in rows]
 
 
 def pick(rows: Sequence, places: np.ndarray) -> Sequence:
@@ -203,25 +158,9 @@ def shared(rows: Sequence, name: str) -> tuple[np.ndarray, Sequence[str]]:
         known: dict[str, int] = {}
         each = [known.setdefault(text, len(known)) for text in column(rows, name)]
         return np.array(each, np.int32), list(known)
-    field: Any = rows.fields[name]  # Shared
-    numbers = field.numbers if rows.picks is None else field.numbers[rows.picks]
-    used, first, of = np.unique(numbers, return_index=True, return_inverse=True)
+    numbers = rows.arrays[f"{name}_of"]
+    used, first, of = np.unique(numbers if rows.picks is None else numbers[rows.picks], return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty(len(used), np.int32)
     place[order] = np.arange(len(used))
-    return place[of], Picked(field.texts, used[order])
-
-
-class Picked(Sequence):
-    """Some of a sequence's items, by their numbers."""
-
-    def __init__(self, items: Sequence, picks: np.ndarray):
-        self.items, self.picks = items, picks
-
-    def __len__(self) -> int:
-        return len(self.picks)
-
-    def __getitem__(self, i: int | slice) -> Any:
-        if isinstance(i, slice):
-            return [self.items[j] for j in self.picks[i]]
-        return self.items[self.picks[i]]
+    return place[of], picked(texts(name, rows.arrays), used[order])

@@ -3,6 +3,7 @@
 English alone, by rules that a reader can follow: where none is sure to leave a readable sentence, the text comes back as it was.
 """
 
+import itertools
 import re
 from collections import Counter
 from difflib import SequenceMatcher
@@ -31,15 +32,6 @@ NAME_WORD = re.compile(r"(?:[A-Z]\.){2,}|\w+(?:['’-]\w+)*?(?=['’]s\b|\b(?!['
 PIECES = tuple(map(re.compile, (r"\s+|[^\s.!?。][^.!?。\n]*[.!?。]*|[.!?。]+", r"\s+|\w+|[^\w\s]")))  # sentences, roughly; words and signs
 WORK = 100_000  # pairs of equal pieces that are looked at: a fraction of a second; with more, all that is between equal ends is changed
 
-HAVE, DO = _words("has have had"), _words("do does did")
-IRREGULAR = {"can't": "can", "won't": "will", "shan't": "shall"}
-NEGATED = {"can": "can't", "will": "won't", "shall": "shan't", "may": "may not", "am": "am not"}
-AUXILIARY = HAVE | DO | _words("am is are was were can could may might must shall should will would")
-PRONOUNS = _words("i you he she it we they there")
-DETERMINERS = _words("a an the his her their its our my your this that these those it them him")
-PAST = re.compile(r"(?!hundred)[a-z]{2,}ed|made|built|became|began|came|found|gave|held|led|lost|ran|said|sent|took|told|went|won|wrote")
-NEGATION = re.compile(r"\b([a-z]+)n['’]t\b|\b(can)not\b|\s(?:not|never)\b", re.IGNORECASE)
-
 
 def sentences(text: str) -> list[tuple[int, int]]:
     """Characters [start, end) of each sentence, white space trimmed, in order; a text without any full stop is one sentence.
@@ -47,13 +39,9 @@ def sentences(text: str) -> list[tuple[int, int]]:
     A sentence ends at . ! ? … and closing marks before white space, at 。！？, or at an empty line; not before a small letter, within a
     number, or after an abbreviation ("Dr."), nor after an initial ("U.S.", "J.") unless a common word begins the next.
     """
-    found, start = [], 0
-    for stop in STOP.finditer(text):
-        if stop.group(1) is None or _ends(text, stop):
-            found.append((start, stop.end()))
-            start = stop.end()
-    trimmed = [(a + len(text[a:b]) - len(text[a:b].lstrip()), a + len(text[a:b].rstrip())) for a, b in [*found, (start, len(text))]]
-    return [(a, b) for a, b in trimmed if a < b]
+    ends = [stop.end() for stop in STOP.finditer(text) if stop.group(1) is None or _ends(text, stop)]
+    whole = [(a, b) for a, b in itertools.pairwise([0, *ends, len(text)]) if text[a:b].strip()]
+    return [(b - len(text[a:b].lstrip()), a + len(text[a:b].rstrip())) for a, b in whole]
 
 
 def _ends(text: str, stop: re.Match) -> bool:
@@ -78,79 +66,6 @@ def shorten(context: str, keep: tuple[int, int] | None = None) -> str:
         return context[: parts[-2][1]] if len(parts) > 1 else context
     held = [(a, b) for a, b in parts if a < keep[1] and keep[0] < b]
     return context[held[0][0] : held[-1][1]] if 0 < len(held) < len(parts) else context
-
-
-def negate(question: str) -> str:
-    """The question denied, or affirmed where it was denied; as it was where no rule is sure. Twice gives the first question again.
-
-    The auxiliary takes -n't, which is right wherever its subject stands ("When didn't the last king build it?"); "not" goes after a
-    pronoun, or a name before what must be the verb ("When did Ada not write the notes?"), and before a participle ("Who was not
-    crowned?"). Without an auxiliary the verb takes "never" ("Who never built it?"), which needs no other form of the verb.
-    """
-    denied = NEGATION.search(question)
-    if re.search(r"\bnot only\b", question):
-        return question
-    if denied:
-        return question[: denied.start()] + _affirmed(denied) + question[denied.end() :]
-    words = list(re.finditer(r"\w+(?:['’-]\w+)*", question))
-    texts = [word.group() for word in words]
-    at = _auxiliary(texts)
-    if at is None or (texts[at] in HAVE and _next(texts, at) in DETERMINERS):
-        verb = _verb(texts) if at is None else at
-        return question if not verb else f"{question[: words[verb].start()]}never {question[words[verb].start() :]}"
-    after = _subject_end(texts, at)
-    if after is not None:
-        return question[: words[after].end()] + " not" + question[words[after].end() :]
-    denial = NEGATED.get(texts[at].lower(), texts[at].lower() + "n't")
-    return question[: words[at].start()] + texts[at][0] + denial[1:] + question[words[at].end() :]
-
-
-def _affirmed(denied: re.Match) -> str:
-    """What stands in the place of a negation once it is taken back: "didn't" → "did", "cannot" → "can", " not" → ""."""
-    if denied.group(2):
-        return denied.group(2)
-    if not denied.group(1):
-        return ""
-    word = denied.group(1) + "n't"
-    return word[0] + IRREGULAR[word.lower()][1:] if word.lower() in IRREGULAR else denied.group(1)
-
-
-def _next(words: list[str], at: int, by: int = 1) -> str:
-    return words[at + by] if at + by < len(words) else ""
-
-
-def _auxiliary(words: list[str]) -> int | None:
-    """The first auxiliary; one that begins the question with a capital may be a name ("Will Smith was …") where another follows."""
-    found = [i for i, word in enumerate(words) if (word if i else word.lower()) in AUXILIARY]
-    named = len(found) > 1 and words[found[0]] in ("Will", "May")
-    return found[int(named)] if found else None
-
-
-def _subject_end(words: list[str], at: int) -> int | None:
-    """The word that "not" goes after: a pronoun or a sure name that follows the auxiliary, or the auxiliary before a participle."""
-    after = _next(words, at)
-    if after.lower() in PRONOUNS:
-        return at + 1
-    if re.fullmatch(r"[a-z]+(?:ed|ing)", after) and at and words[at] not in DO:
-        return at
-    end = at
-    while _next(words, end)[:1].isupper():
-        end += 1
-    verb, then = _next(words, end), _next(words, end, 2)
-    sure = end > at and words[at].lower() in DO and verb and not re.search(r"[^s]s$", verb) and verb not in COMMON
-    return end if sure and (not then or then in DETERMINERS) else None
-
-
-def _verb(words: list[str]) -> int | None:
-    """The verb of a question about its own subject that has no auxiliary; None where it might be another word."""
-    first, after = words[0].lower() if words else "", _next(words, 0)
-    if first == "who" and after.islower() and after not in COMMON and not after.endswith("ly"):
-        return 1
-    if first in ("what", "which"):
-        if after.endswith("s") and _next(words, 0, 2) in DETERMINERS:
-            return 1
-        return next((i for i, word in enumerate(words) if i and PAST.fullmatch(word) and _next(words, i) in DETERMINERS), None)
-    return None
 
 
 def names(context: str) -> list[str]:

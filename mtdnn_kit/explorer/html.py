@@ -5,6 +5,7 @@ Knows what is shown (`state`), no widget. Every text is escaped.
 
 from collections.abc import Sequence
 from html import escape
+from itertools import zip_longest
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from mtdnn_kit.compare.paper import Example
 from mtdnn_kit.explorer.state import State
 from mtdnn_kit.metrics import exact
 from mtdnn_kit.views.marks import BREAK, GOLD, Html, key_html, passage_html
-from mtdnn_kit.views.reprs import table_html
+from mtdnn_kit.views.reprs import bar_html, table_html
 from mtdnn_kit.views.threshold_svg import Curve, curves_svg
 
 LONG = f"display:inline-block;min-width:7em;{BREAK}"  # a cell of any text
@@ -56,8 +57,7 @@ def choice_html(item: Item) -> Html:
 def _share(reply: Choice, label: int) -> str:
     """A probability as a bar and a figure; the chosen label's is bold and has an arrow."""
     p = reply.probabilities[label]
-    bar = f"display:inline-block;width:{5 * p:.2f}em;height:.7em;background:rgba(128,128,128,.6);margin-right:.4em"
-    return f'<span style="{bar}"></span>{f"<b>{p:.2f} ◂</b>" if reply.label == label else f"{p:.2f}"}'
+    return bar_html(5 * p) + (f"<b>{p:.2f} ◂</b>" if reply.label == label else f"{p:.2f}")
 
 
 def _head(title: str, row_id: str | int) -> str:
@@ -117,9 +117,7 @@ def kind(question: Question, reply: Reply) -> str:
     """What kind of answer a reply is (`outcomes.KINDS`); "" where nobody knows the right one."""
     if reply.em is None:
         return ""
-    if reply.em or reply.text:
-        return span_kind(question.row, (reply.start, reply.end), reply.em)
-    return "false nothing"
+    return span_kind(question.row, (reply.start, reply.end), reply.em) if reply.em or reply.text else "false nothing"
 
 
 def _two(value: float | None, sign: str = "", digits: int = 2) -> str:
@@ -136,9 +134,8 @@ def _nbest(question: Question, depth: int) -> str:
             columns.append((f"{key_html(i)} {name_html(name)}", [f"{p:.3f} {text}" for p, text in found]))
     if not columns:
         return ""
-    longest = max(len(column) for _, column in columns)
-    rows = [[column[k] if k < len(column) else "" for _, column in columns] for k in range(longest)]
-    table = table_html([name for name, _ in columns], rows)
+    rows = zip_longest(*(column for _, column in columns), fillvalue="")
+    table = table_html([name for name, _ in columns], list(rows))
     return f'<details><summary style="cursor:pointer">n-best</summary>{table}</details>'
 
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 from math import isfinite, isnan
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 
 from mtdnn_kit.compare import differences
+from mtdnn_kit.compare.choices import Item
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import QARow
@@ -60,11 +62,12 @@ class Panel:
 
     def say(self, call: Callable[[], str], first: Callable[[], str] = lambda: "working …") -> None:
         """Shows what a call makes, or why it could not; before, what `first` makes at once."""
-        made: list[str] = []
-        said = attempt(lambda: made.append(first()))
-        self.out.value = said or f'<div role="status">{made[0]}</div>'
-        if not said:
-            self.out.value = attempt(lambda: made.append(call())) or made[1]
+
+        def made() -> str:
+            self.out.value = f'<div role="status">{first()}</div>'
+            return call()
+
+        self.out.value = attempt(made)
 
 
 class Thresholds(Panel):
@@ -86,9 +89,8 @@ class Thresholds(Panel):
 
     def _field(self, i: int, name: str) -> w.FloatText:
         state, tuned = self.explorer.state, float(self.explorer.state.columns.tuned[i])
-        field = w.FloatText(
-            0.0 if isnan(tuned) else round(tuned, 3), step=0.25, disabled=isnan(tuned), style=WIDE, layout=w.Layout(width="16em")
-        )
+        value = 0.0 if isnan(tuned) else round(tuned, 3)
+        field = w.FloatText(value, step=0.25, disabled=isnan(tuned), style=WIDE, layout=w.Layout(width="16em"))
         field.description = f"{letter(i)} {name}"
         self.explorer.on(field, lambda value: state.move(name, value if isfinite(value) else None))
         return field
@@ -149,15 +151,14 @@ class Ask(Panel):
         self.old, self.new = (w.Combobox(description=name, style=WIDE) for name in ("swap", "with"))
         self.buttons = {name: button(name, partial(self.say, call)) for name, call in self._moves().items()}
         self.before: Question | None = None
-        take, short, negate, swap, ask = self.buttons.values()
-        super().__init__(explorer, [self.passage, self.question, take, short, negate, self.old, self.new, swap, ask])
+        take, short, swap, ask = self.buttons.values()
+        super().__init__(explorer, [self.passage, self.question, take, short, self.old, self.new, swap, ask])
 
     def _moves(self) -> dict[str, Callable[[], str]]:
         """Buttons and what they do; each returns what is shown below."""
         return {
             "take the open row": self._take,
-            "shorten the passage": lambda: self._edit(self.passage, edits.shorten(self.passage.value, self._kept())),
-            "negate the question": lambda: self._edit(self.question, edits.negate(self.question.value)),
+            "shorten the passage": self._shorten,
             "swap the names": self._swap,
             "ask all runs": self._ask,
         }
@@ -185,10 +186,11 @@ class Ask(Panel):
         at = next(((self.passage.value.find(text), text) for text in texts if text and text in self.passage.value), None)
         return at and (at[0], at[0] + len(at[1]))
 
-    def _edit(self, field: w.Widget, text: str) -> str:
-        if text == field.value:
-            raise ValueError(f"there is nothing to change in this {field.description} by rule; edit it by hand")
-        field.value = text
+    def _shorten(self) -> str:
+        shorter = edits.shorten(self.passage.value, self._kept())
+        if shorter == self.passage.value:
+            raise ValueError("there is nothing to change in this passage by rule; edit it by hand")
+        self.passage.value = shorter
         return self._changes()
 
     def _swap(self) -> str:
@@ -201,9 +203,9 @@ class Ask(Panel):
 
     def _changes(self) -> str:
         """The edited texts with what was changed marked; "" where nothing was taken or changed."""
-        pairs = (
-            [] if self.before is None else [(self.before.row.question, self.question.value), (self.before.row.context, self.passage.value)]
-        )
+        if self.before is None:
+            return ""
+        pairs = (self.before.row.question, self.question.value), (self.before.row.context, self.passage.value)
         return "".join(changes_html(edits.word_changes(*pair)) for pair in pairs if pair[0] != pair[1])
 
     def _ask(self) -> str:
@@ -273,12 +275,8 @@ class TakeAlong(Panel):
         self.note = w.Text(description="note", layout=w.Layout(width="36em"))
         self.keep = button("keep as a favourite", lambda: self.say(lambda: self._keep(self.note.value)))
         self.forget = button("no favourite", lambda: self.say(lambda: self._keep(None)))
-        makers: dict[str, tuple[str, Callable]] = {
-            "Markdown": ("md", export_row.as_markdown),
-            "HTML": ("html", page_html),
-            "CSV": ("csv", export_row.as_csv),
-        }
-        files = [button(f"as {name}", partial(self.say, partial(self._write, *made))) for name, made in makers.items()]
+        makers = ("Markdown", "md", export_row.as_markdown), ("HTML", "html", page_html), ("CSV", "csv", export_row.as_csv)
+        files = [button(f"as {name}", partial(self.say, partial(self._write, end, make))) for name, end, make in makers]
         super().__init__(explorer, [*files, self.note, self.keep, self.forget])
 
     def refresh(self) -> None:
@@ -287,21 +285,24 @@ class TakeAlong(Panel):
         self.note.value = self.explorer.state.notes.get(str(item.row.id), "") if item else ""
         self.out.value = ""
 
+    def _place(self, what: str) -> tuple[Question | Item, Path]:
+        """The open row, and the folder beside the runs."""
+        item, folder = self.explorer.state.item, self.explorer.folder
+        if item is None or folder is None:
+            raise ValueError("no row is open" if item is None else f"there is no run folder {what}")
+        return item, folder
+
     def _write(self, ending: str, make: Callable) -> str:
-        explorer, item = self.explorer, self.explorer.state.item
-        if item is None or explorer.folder is None:
-            raise ValueError("no row is open" if item is None else "there is no run folder to write beside")
-        folder = explorer.folder / "exports"
+        item, beside = self._place("to write beside")
+        folder = beside / "exports"
         folder.mkdir(exist_ok=True)
-        file = folder / f"{explorer.name}-{safe_name(str(item.row.id))}.{ending}"
+        file = folder / f"{self.explorer.name}-{safe_name(str(item.row.id))}.{ending}"
         write_whole(file, make(item))
         return f'<div role="status">Written: {escape(str(file))}</div>'
 
     def _keep(self, note: str | None) -> str:
-        explorer, item = self.explorer, self.explorer.state.item
-        if item is None or explorer.folder is None:
-            raise ValueError("no row is open" if item is None else "there is no run folder to keep favourites beside")
-        explorer.state.notes = favourites.keep(explorer.folder, explorer.name, str(item.row.id), note)
+        explorer, (item, folder) = self.explorer, self._place("to keep favourites beside")
+        explorer.state.notes = favourites.keep(folder, explorer.name, str(item.row.id), note)
         explorer.refresh()
         return f'<div role="status">{"Kept" if note is not None else "No favourite now"}; {len(explorer.state.notes)} in all.</div>'
 
@@ -340,13 +341,12 @@ def weighed(explorer: Any, asked: tuple[str, str], name: str) -> str:
     return f"<p>{escape(name)}: {said}</p>{salience_html([(token.text, token.value) for token in tokens])}"
 
 
-def attempt(call: Callable[[], None]) -> str:
-    """Calls something; "" or, where that cannot be done, why, as HTML."""
+def attempt(call: Callable[[], str | None]) -> str:
+    """Calls something; what that shows ("" for None) or, where it cannot be done, why, as HTML."""
     try:
-        call()
+        return call() or ""
     except TROUBLE as error:
         return f'<div role="alert"><b>Not done:</b> {escape(str(error))}</div>'
-    return ""
 
 
 def safe_name(text: str) -> str:

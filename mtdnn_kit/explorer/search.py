@@ -26,7 +26,7 @@ class Lookup:
         titles = np.array([getattr(item.row, "title", "") for item in rows], object)
         self.titles = {name: titles == name for name in dict.fromkeys(titles) if name}
         places = {f"{facet}: {name}": some for facet, parts in self._facets().items() for name, some in parts.items()}
-        self.slices = {name: _mask(some, len(rows)) for name, some in places.items()}
+        self.slices = {name: np.isin(np.arange(len(rows)), some) for name, some in places.items()}
         self._texts = {part: _distinct([self.read(item)[k] for item in rows]) for k, part in enumerate(WHERE[1:3])}
 
     def find(self, text: str, where: str, now: Outcomes) -> np.ndarray:
@@ -62,12 +62,6 @@ class Lookup:
             if given:
                 said.append(item.row.context[slice(*reply.best[0][:2])] if reply.best else reply.text)
         return said
-
-
-def _mask(places: Sequence[int], count: int) -> np.ndarray:
-    mask = np.zeros(count, bool)
-    mask[places] = True
-    return mask
 
 
 def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:

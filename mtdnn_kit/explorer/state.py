@@ -5,7 +5,7 @@ a change of filter, order or threshold costs a few comparisons of arrays.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from mtdnn_kit.runs.predictions import NBestFile
 from mtdnn_kit.runs.run import Run
 
 ALL, FAVOURITES = "all", "favourites"
+FIELDS = {"title", "slice", "outcome"}  # of Filter: what is chosen from a list
 ORDERS = ("as in the data", "most disagreement first", "least sure first", "surest first", "largest gap first")
 Best = Callable[[str, str], list[tuple[int, int, float]]]  # (run, id) → the whole n-best
 
@@ -45,8 +46,7 @@ class State:
     """
 
     def __init__(self, rows: Sequence[Any], best: Best | None = None, seed: int = 0):
-        self.rows = rows
-        self.best = best
+        self.rows, self.best = rows, best
         self.notes: dict[str, str] = {}
         self.qa = not rows or isinstance(rows[0], Question)
         self.columns: Columns = of_questions(self.rows) if self.qa else of_items(self.rows)
@@ -58,7 +58,7 @@ class State:
         self.shown, self.hits, self.at = np.arange(0), np.arange(0), -1
         self.opened: int | None = None
         self.history: list[int] = []
-        self._update()
+        self.choose()
         if len(self.names) > 1 and self.outcome_masks()["answers differ"].any():
             self.choose(outcome="answers differ")
         self.history, self.at = self.history[-1:], len(self.history[-1:]) - 1
@@ -66,9 +66,8 @@ class State:
     def choose(self, **changes: str) -> None:
         """Changes filters (fields of Filter); the open row stays open where it passes, else the first is opened."""
         self.filter = replace(self.filter, **changes)
-        for field in fields(Filter)[2:]:  # a value that there no longer is (another pair's outcome) filters nothing
-            if getattr(self.filter, field.name) not in (ALL, *self.masks(field.name)):
-                self.filter = replace(self.filter, **{field.name: ALL})
+        gone = [field for field in FIELDS if getattr(self.filter, field) not in (ALL, *self.masks(field))]
+        self.filter = replace(self.filter, **dict.fromkeys(gone, ALL))  # (another pair's outcome) filters nothing
         self._update()
 
     def sort(self, order: str) -> None:
@@ -136,45 +135,36 @@ class State:
 
     def counts(self, field: str) -> dict[str, int]:
         """Value of a filter → how many rows it would leave, the other filters being as they are; "all" first, empty ones left out."""
-        others = self._passing({name for name in ("title", "slice", "outcome") if name != field})
+        others = self._passing(FIELDS - {field})
         found = {name: int((mask & others).sum()) for name, mask in self.masks(field).items()}
         chosen = getattr(self.filter, field)
         return {ALL: int(others.sum()), **{name: n for name, n in found.items() if n or name == chosen}}
 
     def masks(self, field: str) -> dict[str, np.ndarray]:
         """Value of a filter → which rows pass, bool [N]."""
-        return {"title": self.lookup.titles, "slice": self.lookup.slices}[field] if field != "outcome" else self.outcome_masks()
+        return self.outcome_masks() if field == "outcome" else {"title": self.lookup.titles, "slice": self.lookup.slices}[field]
 
     def outcome_masks(self) -> dict[str, np.ndarray]:
         """Outcome → which rows have it, bool [N], at the present thresholds."""
         if not self.names:
             return {}
         now, right = self.outcomes, self.outcomes.em > 0
-        several = len(self.names) > 1
-        masks = {"answers differ": now.differ, "all answer the same": ~now.differ} if several else {}
-        masks |= (
-            {"all right": np.all(right, axis=0), "all wrong": ~np.any(right, axis=0)}
-            if several
-            else {"right": right[0], "wrong": ~right[0]}
-        )
-        a, b = self.pair
-        i, j = self.names.index(a), self.names.index(b)
+        masks = {"right": right[0], "wrong": ~right[0]}
+        if len(self.names) > 1:
+            masks = {"answers differ": now.differ, "all answer the same": ~now.differ}
+            masks |= {"all right": right.all(axis=0), "all wrong": ~right.any(axis=0)}
+        (a, i), (b, j) = places = [(name, self.names.index(name)) for name in self.pair]
         if i != j:
             masks |= {f"{a} right, {b} wrong": right[i] & ~right[j], f"{b} right, {a} wrong": right[j] & ~right[i]}
-        for name in dict.fromkeys((a, b)):
-            masks |= {f"{name}: {kind}": now.is_kind(self.names.index(name), kind) for kind in KINDS[1:]}
-        return masks | {FAVOURITES: np.array([str(self._id(i)) in self.notes for i in range(len(self.rows))], bool)}
-
-    def _id(self, i: int) -> str | int:
-        return self.rows[i].row.id
+        masks |= {f"{name}: {kind}": now.is_kind(k, kind) for name, k in places for kind in KINDS[1:]}
+        return masks | {FAVOURITES: np.array([str(item.row.id) in self.notes for item in self.rows], bool)}
 
     def _update(self, stay: bool = False) -> None:
         """What is shown, anew; without `stay` the first row is opened where the open one does not pass."""
         text, where, everything = self.filter.text, self.filter.where, np.ones(len(self.rows), bool)
         self.hits = self.lookup.find(text, where, self.outcomes) if text else everything
-        passing = self._passing({"title", "slice", "outcome"})
         order = self._order()
-        self.shown = order[passing[order]]
+        self.shown = order[self._passing(FIELDS)[order]]
         if self.place is None and not (stay and self.opened is not None):
             self.opened = None
             if len(self.shown):
@@ -184,8 +174,8 @@ class State:
         """Rows that pass the text filter and the named ones, bool [N]."""
         mask = self.hits
         for field in named:
-            value = getattr(self.filter, field)
-            mask = mask & self.masks(field)[value] if value != ALL else mask
+            if (value := getattr(self.filter, field)) != ALL:
+                mask = mask & self.masks(field)[value]
         return mask
 
     def _order(self) -> np.ndarray:

@@ -7,6 +7,7 @@ plain HTML: a widget in a saved notebook would be an error message.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import ipywidgets as w
 
@@ -69,7 +70,7 @@ class Explorer:
         self.order, self.a, self.b = dropdown("order", ORDERS), dropdown("first run"), dropdown("second run")
         self.rows = w.Select(description="rows", rows=7, layout=w.Layout(width="62em", max_width="100%"))
         self.number = w.BoundedIntText(description="row number", min=1, max=1, layout=w.Layout(width="12em"), style=WIDE)
-        self.buttons = {name: button(name, call) for name, call in self._moves().items()}
+        self.buttons = {name: button(name, partial(self.do, call)) for name, call in self._moves().items()}
         self.status, self.view = w.HTML(), w.HTML()
         self.panels = {p.title: p for p in (Thresholds(self), Inside(self), Ask(self), Why(self), TakeAlong(self))}
         self.box = self._laid_out()
@@ -79,12 +80,12 @@ class Explorer:
     def _moves(self) -> dict[str, Callable[[], None]]:
         """Buttons and what they do."""
         return {
-            "◂ previous": lambda: self.do(lambda: self.state.step(-1)),
-            "next ▸": lambda: self.do(lambda: self.state.step(1)),
-            "back": lambda: self.do(lambda: self.state.travel(-1)),
-            "forward": lambda: self.do(lambda: self.state.travel(1)),
-            "surprise me": lambda: self.do(self.state.surprise),
-            "clear filters": lambda: self.do(lambda: self.state.choose(text="", title=ALL, slice=ALL, outcome=ALL)),
+            "◂ previous": lambda: self.state.step(-1),
+            "next ▸": lambda: self.state.step(1),
+            "back": lambda: self.state.travel(-1),
+            "forward": lambda: self.state.travel(1),
+            "surprise me": lambda: self.state.surprise(),
+            "clear filters": lambda: self.state.choose(text="", title=ALL, slice=ALL, outcome=ALL),
         }
 
     def _laid_out(self) -> w.VBox:
@@ -152,9 +153,7 @@ class Explorer:
         where = f"list: {start + 1:,} to {min(start + PAGE, n):,}" if n else "nothing to list"
         lost = "" if place is not None or state.opened is None else "; the open row is not among them"
         self.status.value = f'<div role="status">{n:,} of {len(state.rows):,} rows pass ({where}){lost}</div>'
-        shown: list[str] = []
-        said = attempt(lambda: shown.append(item_html(state.item) if state.item else NONE))
-        self.view.value = said or shown[0]
+        self.view.value = attempt(lambda: item_html(state.item) if state.item else NONE)
         for panel in self.panels.values():
             panel.refresh()
 

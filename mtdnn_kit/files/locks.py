@@ -22,10 +22,12 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
     """Holds the lock `file` while the block runs; `what` is done there, for the message. Who holds it stands beside it, in FILE.holder.
 
     Raises LockedError where another process, or another thread of this one, has it for more than `wait` seconds, or where a symbolic link
-    is in its place. A file system without locks (some clusters') lets everybody through, with a warning.
+    is in its place; FileNotFoundError for a folder that is gone. A file system without locks (some clusters') lets everybody through, with
+    a warning.
     """
     if file.is_symlink():
         raise LockedError(f"{file} is a symbolic link, and nothing is written through one: remove it.")
+    file.parent.stat()  # filelock would make a folder that is gone
     lock, holder = FileLock(file, timeout=wait), file.with_name(f"{file.name}.holder")
     try:
         lock.acquire(poll_interval=0.2)

@@ -8,7 +8,6 @@ read, never a pickle, and no code that comes with a model is run. What the files
 import hashlib
 import importlib.util
 import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,14 +40,14 @@ class Encoder:
 
 def find_encoder(name: str) -> Encoder:
     """The files of the encoder `name`. Raises EncoderError: not found, no safetensors, damaged, or not what the name means."""
-    origin, path = _locate(name)
+    origin, path = _at_hand(name) or ("hub", _from_hub(name))
     weights = sorted(path.glob("*.safetensors"))
     if not (path / "config.json").is_file() or not weights:
         raise EncoderError(f"encoder {name!r}: {path} needs config.json and *.safetensors (pickled weights are not read)")
     digest = hashlib.sha256()
     for file in weights:
         read_header(file)
-        if not is_named_right(file.resolve()):  # a large file of the hub's cache
+        if not is_named_right(file):  # a large file of the hub's cache
             raise EncoderError(
                 f"encoder {name!r}: {file.name} has another sha256 than the hub says, damaged on the way or since: "
                 f"delete {file.resolve()}, and it is fetched again."
@@ -66,20 +65,16 @@ def find_encoder(name: str) -> Encoder:
 
 def licence(name: str) -> str | None:
     """What the encoder's own model card says of its licence, e.g. apache-2.0; None: nothing, or no card is at hand. Asks no hub."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import metadata_load, try_to_load_from_cache
 
-    found, card = _at_hand(name), None
-    with suppress(ValueError):  # no name that the hub could have
+    try:  # ValueError: no name that the hub could have, no UTF-8, or another header than a mapping
+        found = _at_hand(name)
         card = found[1] / "README.md" if found else try_to_load_from_cache(name, "README.md")
-    if not isinstance(card, str | Path) or not Path(card).is_file():
+        said = metadata_load(card) if isinstance(card, str | Path) and Path(card).is_file() else None
+    except (ValueError, yaml.YAMLError):
         return None
-    before, _, rest = Path(card).read_text(encoding="utf-8", errors="replace").partition("---\n")
-    try:
-        header = None if before.strip() else yaml.safe_load(rest.partition("\n---")[0])
-    except yaml.YAMLError:
-        return None
-    said = header.get("license") if isinstance(header, dict) else None
-    return said if isinstance(said, str) else None
+    found_licence = (said or {}).get("license")
+    return found_licence if isinstance(found_licence, str) else None
 
 
 def read_header(file: Path) -> None:
@@ -99,10 +94,6 @@ def read_weights(file: Path) -> dict:
 
     read_header(file)
     return load_file(file)
-
-
-def _locate(name: str) -> tuple[str, Path]:
-    return _at_hand(name) or ("hub", _from_hub(name))
 
 
 def _at_hand(name: str) -> tuple[str, Path] | None:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError
@@ -130,31 +130,19 @@ def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Po
     threads = job.config.threads or (run.manifest["threads"] if begun else threads)
     given = {"notebook": job.notebook, "made": str(run.path / MADE), "record": job.record, "plain": job.plain}
     given["parameters"] = asdict(replace(job.config, resume=begun))
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **environment}
     with open(run.path / SAID, "w") as said:
         child = subprocess.Popen(
-            WORKER,
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=said,
-            cwd=job.root,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), **environment},
-            start_new_session=True,
+            WORKER, stdin=subprocess.PIPE, encoding="utf-8", stdout=said, stderr=said, cwd=job.root, env=environment, start_new_session=True
         )
-    _pipe(child).write(json.dumps(given).encode() + b"\n")
-    _pipe(child).flush()
+    print(json.dumps(given), file=child.stdin, flush=True)
     return child
-
-
-def _pipe(child: subprocess.Popen) -> IO[bytes]:
-    """What a worker waits on."""
-    assert child.stdin is not None, "_begin gives it one"
-    return child.stdin
 
 
 def _stop(children: Sequence[subprocess.Popen]) -> None:
     """Closes what children wait on, so that each interrupts papermill and ends; with force after a while."""
     for child in children:
-        _pipe(child).close()
+        child.stdin.close()  # type: ignore[union-attr]  # it has one
     for child in children:
         try:
             child.wait(timeout=STOPPED)
@@ -165,7 +153,7 @@ def _stop(children: Sequence[subprocess.Popen]) -> None:
 
 def _end(job: Job, child: subprocess.Popen) -> str:
     """Keeps the executed notebook of a child that has ended; "" or why it failed."""
-    _pipe(child).close()
+    child.communicate()  # closes what it waited on
     run = job.run
     error = _why(run.path, child.returncode) if child.returncode or not run.finished else ""
     if (run.path / MADE).exists():

@@ -18,6 +18,7 @@ from mtdnn_kit.runs.run import Run
 
 POINTS = 400  # of a curve, at most
 LAST = 5  # losses of which the mean is told
+ALL, FORMAT = "", "{desc} |{bar:20}|"  # the bar of all runs, among theirs; how a bar looks
 
 
 @dataclass
@@ -109,50 +110,35 @@ class Bars:
 
     def __init__(self) -> None:
         self.terminal = sys.stderr.isatty()
-        self.all: Any = None  # the bar of all runs, once there is one
-        self.bars: dict[str, tqdm] = {}
-        self.told: set[str] = set()
-        self.tenths: dict[str, int] = {}  # how far a run was when its last line was written; -1: before its first steps
-        self.shown: list[str] = []
+        self.bars: dict[str, tqdm] = {}  # of all runs, and of each that is at work
+        self.told: dict[str, Any] = {}  # where each was when its last line was written
 
     def __call__(self, progress: Progress) -> None:
-        if self.terminal and self.all is None:
-            self.all = tqdm(total=len(progress.states), unit="run", bar_format="{desc} |{bar:20}|")
+        if self.terminal and ALL not in self.bars:
+            self.bars[ALL] = tqdm(total=len(progress.states), bar_format=FORMAT)
         for state in progress.states:
             if state.status == "running":
-                (self._move if self.terminal else self._log)(state)
-            elif state.status in ("done", "failed") and state.name not in self.told:
-                self.told.add(state.name)
+                tenth = 10 * state.steps // state.total if state.total and state.steps > state.before else -1  # before its first steps
+                self._show(state.name, f"{state.name}: {state}", tenth, state.steps, state.total or 1)
+            elif state.status in ("done", "failed") and self.told.get(state.name) != state.status:
+                self.told[state.name] = state.status
                 if state.name in self.bars:
                     self.bars.pop(state.name).close()
                 self._say(f"{state.name}: {state.error and 'failed: '}{state.error or f'done, {state.steps} steps'}")
-        self._summarize(progress)
+        statuses = [state.status for state in progress.states]
+        self._show(ALL, str(progress), statuses, statuses.count("done") + statuses.count("failed"), len(statuses))
+        if self.terminal and progress.over:
+            self.bars[ALL].close()
+
+    def _show(self, name: str, line: str, place: Any, done: int, total: int) -> None:
+        """Moves a bar; or writes the line, where what it is about is in another place than when the last one was written."""
+        if self.terminal:
+            bar = self.bars[name] = self.bars.get(name) or tqdm(leave=False, bar_format=FORMAT)
+            bar.n, bar.total = done, total
+            bar.set_description_str(line)
+        elif self.told.get(name) != place:
+            self.told[name] = place
+            self._say(line)
 
     def _say(self, line: str) -> None:
-        if self.terminal:
-            tqdm.write(line, file=self.all.fp)
-        else:
-            print(line, file=sys.stderr, flush=True)
-
-    def _log(self, state: State) -> None:
-        tenth = 10 * state.steps // state.total if state.total and state.steps > state.before else -1
-        if self.tenths.get(state.name) != tenth:
-            self.tenths[state.name] = tenth
-            self._say(f"{state.name}: {state}")
-
-    def _summarize(self, progress: Progress) -> None:
-        now, before = [state.status for state in progress.states], self.shown
-        self.shown = now
-        if not self.terminal:
-            return self._say(str(progress)) if now != before else None
-        self.all.n = len(self.told)
-        self.all.set_description_str(str(progress))
-        if progress.over:
-            self.all.close()
-
-    def _move(self, state: State) -> None:
-        if state.name not in self.bars:
-            self.bars[state.name] = tqdm(leave=False, bar_format="{desc} |{bar:20}|")
-        bar = self.bars[state.name]
-        bar.n, bar.total = state.steps, state.total or 1
-        bar.set_description_str(f"{state.name}: {state}")
+        tqdm.write(line, file=sys.stderr)

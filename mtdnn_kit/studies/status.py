@@ -15,7 +15,7 @@ from pathlib import Path
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import REST, Dataset
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.errors import ConfigError, DataError, EncoderError
+from mtdnn_kit.errors import ConfigError, DataError, EncoderError, RunError
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model.encoders import find_encoder
@@ -76,8 +76,8 @@ def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str,
 def _parameters(run: Run, config: Config) -> list[str]:
     """Parameters that are others now; one that a run's file does not know yet had its default."""
     try:
-        before = asdict(Config(**{**run.config, "resume": False}))
-    except (ConfigError, TypeError):
+        before = asdict(run.parameters)
+    except RunError:
         before = run.config
     now = asdict(config)
     return [f"{k}: {before.get(k)!r}, now {now[k]!r}" for k in now if k not in RESUME_MAY_CHANGE and before.get(k) != now[k]]

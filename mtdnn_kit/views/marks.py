@@ -10,21 +10,20 @@ from collections.abc import Sequence
 from html import escape
 from string import ascii_uppercase
 
-from mtdnn_kit.views.style import COLOURS
+from mtdnn_kit.views.reprs import BREAK
+from mtdnn_kit.views.style import ADDED, BORDERS, CUT, RIGHT, colour, rgba
 
-CSS_LINES = ("3px solid", "3px dashed", "3px dotted", "4px double", "1px solid", "1px dashed", "1px dotted")
-GOLD = "background:#ffe28a;color:#000;border-radius:2px"
-BREAK = "overflow-wrap:anywhere"  # a very long word is broken, not cut off
+GOLD = f"background:{RIGHT};color:#000;border-radius:2px"
 FOLD, EDGE = 1200, 300  # a stretch without marks of more characters is folded, but for so many at its ends
 ROLES = {  # of a token: background, and what the legend says
     "special": ("rgba(128,128,128,.25)", "special"),
-    "first": ("rgba(86,180,233,.30)", "first part"),
-    "second": ("rgba(0,158,115,.22)", "second part"),
-    "answer": ("#ffe28a", "answer"),
+    "first": (rgba(5, ".30"), "first part"),
+    "second": (rgba(2, ".22"), "second part"),
+    "answer": (RIGHT, "answer"),
 }
 CHANGES = {  # of words: tag, and how it looks
-    "cut": ("del", "background:#ffd3cc;color:#000"),
-    "added": ("ins", "background:#c9f0d2;color:#000;text-decoration:underline"),
+    "cut": ("del", f"background:{CUT};color:#000"),
+    "added": ("ins", f"background:{ADDED};color:#000;text-decoration:underline"),
 }
 
 
@@ -45,7 +44,7 @@ def letter(model: int) -> str:
 
 def line(model: int) -> str:
     """The style of a model's underline."""
-    return f"border-bottom:{CSS_LINES[model % 7]} {COLOURS[model % 7]}"
+    return f"border-bottom:{BORDERS[model % 7]} {colour(model)}"
 
 
 def key_html(model: int) -> str:
@@ -105,8 +104,8 @@ def salience_html(tokens: Sequence[tuple[str, float]]) -> Html:
 
     def draw(text: str, value: float) -> str:
         share = abs(value) / most
-        colour, kind = ("230,159,0", "solid") if value > 0 else ("86,180,233", "dotted")
-        style = f"background:rgba({colour},{0.5 * share:.2f});border-bottom:2px {kind} rgba({colour},{share:.2f})"
+        number, kind = (4, "solid") if value > 0 else (5, "dotted")  # warm, cold
+        style = f"background:{rgba(number, f'{0.5 * share:.2f}')};border-bottom:2px {kind} {rgba(number, f'{share:.2f}')}"
         return f'<span style="{chip};{style}" title="{value:+.3g}">{escape(text)}</span>'
 
     return Html(f'<div style="max-width:60em;line-height:1.8">{" ".join(draw(*token) for token in tokens)}</div>')
@@ -131,8 +130,7 @@ def heat_html(model: int, context: str, tokens: Sequence[tuple[int, int, float, 
 
 def _bars(model: int, start: float, end: float) -> str:
     """The two bars below a token, the upper for the start, the more opaque the likelier."""
-    red, green, blue = (int(COLOURS[model % 7][k : k + 2], 16) for k in (1, 3, 5))
-    paint = [f"linear-gradient(rgba({red},{green},{blue},{p:.2f}) 0 0)" for p in (start, end)]
+    paint = [f"linear-gradient({rgba(model, f'{p:.2f}')} 0 0)" for p in (start, end)]
     return (
         f"padding-bottom:13px;background:{paint[0]} 0 calc(100% - 6px)/100% 5px no-repeat,{paint[1]} 0 100%/100% 5px no-repeat;"
         "outline-offset:-1px"

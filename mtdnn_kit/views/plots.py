@@ -1,6 +1,6 @@
 """Rows → matplotlib figures: the schedule before a training, the losses during and after it. Computes nothing that is reported.
 
-Colours are Okabe and Ito's, which colour-blind people can tell apart; each task has a line style of its own beside them.
+Each task has a colour and a line of its own (`style`).
 """
 
 import time
@@ -9,89 +9,107 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtdnn_kit.views.style import COLOURS, LINES, STYLE
+from mtdnn_kit.files.wording import duration
+from mtdnn_kit.views.style import STYLE, colour, look
+
+styled = plt.rc_context(STYLE)  # of a function that draws
 
 
+def detached(figure: Figure) -> Figure:
+    """The figure, closed to pyplot: a notebook shows it once, and nothing piles up."""
+    plt.close(figure)
+    return figure
+
+
+def horizontal_bars(axes: Axes, values: dict, texts: Sequence[tuple[float, str]], colours: Any, alpha: float = 0.8, **style: Any) -> None:
+    """A bar a name, the first on top, each with a text at a place along it."""
+    axes.barh(range(len(values)), list(values.values()), color=colours, alpha=alpha)
+    for y, (x, text) in enumerate(texts):
+        axes.text(x, y, text, va="center", **style)
+    axes.set(yticks=range(len(values)), yticklabels=list(values))
+    axes.invert_yaxis()
+
+
+def interval(axes: Axes, y: float, value: float, low: float | None, high: float | None, full: bool) -> None:
+    """A value as a disc, full or hollow, on the line of its interval where it has one."""
+    if low is not None and high is not None:
+        axes.plot([low, high], [y, y], color=colour(0), lw=2)
+    axes.plot(value, y, "o", color=colour(0), ms=6, mfc=colour(0) if full else "white")
+
+
+@styled
 def schedule_figure(setup: Any) -> Figure:
     """Which task is drawn when, how often against its probability, and the learning rate. setup: what `prepare` returned."""
     from mtdnn_kit.training.optim import learning_rate
 
     schedule, config = setup.schedule, setup.config
     steps, names = np.arange(1, len(schedule) + 1), schedule.tasks
-    with plt.rc_context(STYLE):
-        figure, (draws, shares, rate) = plt.subplots(
-            1, 3, figsize=(12, 3.2), width_ratios=(3, 1.4, 1.6), layout="constrained"
-        )  # fmt: skip
-        for i in range(len(names)):
-            draws.plot(steps[schedule.task == i], np.full((schedule.task == i).sum(), i), "|", color=COLOURS[i % 7], ms=14, alpha=0.7)
-        draws.set(yticks=range(len(names)), yticklabels=names, xlabel="step", title="one mark a batch", ylim=(len(names) - 0.5, -0.5))
-        for end in np.flatnonzero(np.diff(schedule.epoch)) + 1.5:
-            draws.axvline(end, color="0.3", lw=1, ls=":")
-        _bars(shares, names, schedule, setup.probabilities)
-        rates = [learning_rate(k, len(schedule), config.warmup, config.learning_rate) for k in range(len(schedule))]
-        rate.plot(steps, rates, color=COLOURS[0])
-        rate.set(xlabel="step", title="learning rate", ylim=(0, None))
-        rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    figure, (draws, shares, rate) = plt.subplots(1, 3, figsize=(12, 3.2), width_ratios=(3, 1.4, 1.6), layout="constrained")
+    for i in range(len(names)):
+        draws.plot(steps[schedule.task == i], np.full((schedule.task == i).sum(), i), "|", color=colour(i), ms=14, alpha=0.7)
+    draws.set(yticks=range(len(names)), yticklabels=names, xlabel="step", title="one mark a batch", ylim=(len(names) - 0.5, -0.5))
+    for end in np.flatnonzero(np.diff(schedule.epoch)) + 1.5:
+        draws.axvline(end, color="0.3", lw=1, ls=":")
+    _shares(shares, names, schedule, setup.probabilities)
+    rates = [learning_rate(k, len(schedule), config.warmup, config.learning_rate) for k in range(len(schedule))]
+    rate.plot(steps, rates, color=colour(0))
+    rate.set(xlabel="step", title="learning rate", ylim=(0, None))
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     return detached(figure)
 
 
-def _bars(axes: Axes, names: tuple[str, ...], schedule: Any, probabilities: dict[str, float]) -> None:
+def _shares(axes: Axes, names: tuple[str, ...], schedule: Any, probabilities: dict[str, float]) -> None:
     """Drawn share of each task as a bar, its probability as a mark."""
     drawn = schedule.draws()
-    axes.barh(range(len(names)), [drawn[n] / len(schedule) for n in names], color=[COLOURS[i % 7] for i in range(len(names))], alpha=0.7)
+    shares = {name: drawn[name] / len(schedule) for name in names}
+    texts = [(max(shares[name], probabilities[name]) + 0.05, f"{drawn[name]}") for name in names]
+    horizontal_bars(axes, shares, texts, [colour(i) for i in range(len(names))], 0.7)
     axes.plot([probabilities[n] for n in names], range(len(names)), "D", color="black", ms=5, label="probability")
-    for i, name in enumerate(names):
-        axes.text(max(drawn[name] / len(schedule), probabilities[name]) + 0.05, i, f"{drawn[name]}", va="center")
-    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1.2), xticks=(0, 0.5, 1), title="share (and number) of steps")
-    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.2), xticks=(0, 0.5, 1), title="share (and number) of steps")
     axes.legend(loc="lower right", frameon=False, fontsize=8)
 
 
+@styled
 def loss_figure(records: list[dict], total: int | None = None, tasks: Sequence[str] = ()) -> Figure:
     """Loss of each task over the steps: single batches faint, their running mean strong.
 
     records: `Run.log()`; total: steps in all; tasks: all tasks of the run, in order, so that each keeps its colour.
     """
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
-        for i, task in enumerate(dict.fromkeys([*tasks, *(record["task"] for record in records)])):
-            mine = [record for record in records if record["task"] == task]
-            if not mine:
-                continue
-            steps, losses = [r["step"] for r in mine], [r["loss"] for r in mine]
-            axes.plot(steps, losses, ".", color=COLOURS[i % 7], ms=5, alpha=0.4)
-            axes.plot(steps, running_mean(losses), color=COLOURS[i % 7], ls=LINES[i % 7], lw=2, label=f"{task} ({len(mine)})")
-        axes.set(xlabel="step", ylabel="loss of a batch", ylim=(0, None), xlim=(0, total or max((r["step"] for r in records), default=1)))
-        if records:
-            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="task (batches)")
+    figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    for i, task in enumerate(dict.fromkeys([*tasks, *(record["task"] for record in records)])):
+        mine = [record for record in records if record["task"] == task]
+        if not mine:
+            continue
+        steps, losses = [r["step"] for r in mine], [r["loss"] for r in mine]
+        axes.plot(steps, losses, ".", color=colour(i), ms=5, alpha=0.4)
+        axes.plot(steps, running_mean(losses), **look(i), lw=2, label=f"{task} ({len(mine)})")
+    axes.set(xlabel="step", ylabel="loss of a batch", ylim=(0, None), xlim=(0, total or max((r["step"] for r in records), default=1)))
+    if records:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="task (batches)")
     return detached(figure)
 
 
 def running_mean(values: Sequence[float], share: float = 0.05) -> list[float]:
     """Mean over the last `share` of all values (at least 5)."""
-    count, sums, _ = _running(values, share)
-    return (sums / count).tolist()
+    return _last(values, share).mean().tolist()
 
 
 def running_error(values: Sequence[float], share: float = 0.05) -> list[float]:
     """1.96 standard errors of `running_mean`, the values being taken as independent; 0 for a single value."""
-    count, sums, squares = _running(values, share)
-    variance = np.maximum(squares - sums**2 / count, 0) / np.maximum(count - 1, 1)
-    return (1.96 * np.sqrt(variance / count)).tolist()
+    last = _last(values, share)
+    return (1.96 * last.std() / last.count() ** 0.5).fillna(0.0).tolist()
 
 
-def _running(values: Sequence[float], share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each value: how many are in its window, their sum, and the sum of their squares."""
-    given, width = np.asarray(values, np.float64), max(5, int(len(values) * share))
-    high = np.arange(1, len(given) + 1)
-    low = np.maximum(high - width, 0)
-    sums = (np.concatenate([[0.0], np.cumsum(given**power)]) for power in (1, 2))
-    return high - low, *(total[high] - total[low] for total in sums)
+def _last(values: Sequence[float], share: float) -> Any:
+    """For each value: the window that ends with it."""
+    return pd.Series(values, dtype=float).rolling(max(5, int(len(values) * share)), min_periods=1)
 
 
+@styled
 def scores_figure(metrics: dict[str, dict]) -> Figure:
     """What a run scores, task by task, in percent; for question answering the tuned threshold's EM and F1 and the spans alone."""
     honest = ("em", "f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap")
@@ -101,15 +119,10 @@ def scores_figure(metrics: dict[str, dict]) -> Figure:
         for name, value in scores.items()
         if value is not None and name != "n" and ("span_f1" not in scores or name in honest)
     ]
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7, 0.6 + 0.32 * len(bars)), layout="constrained")
-        axes.barh(range(len(bars)), [v for _, v, _ in bars], color=[COLOURS[i % 7] for _, _, i in bars], alpha=0.8)
-        for y, (_, value, _) in enumerate(bars):
-            axes.text(max(value, 0) + 1, y, f"{value:.1f}", va="center")
-        axes.set(
-            yticks=range(len(bars)), yticklabels=[b[0] for b in bars], xlim=(min([0, *(v for _, v, _ in bars)]), 108), xlabel="percent"
-        )
-        axes.invert_yaxis()
+    figure, axes = plt.subplots(figsize=(7, 0.6 + 0.32 * len(bars)), layout="constrained")
+    texts = [(max(value, 0) + 1, f"{value:.1f}") for _, value, _ in bars]
+    horizontal_bars(axes, {name: value for name, value, _ in bars}, texts, [colour(i) for *_, i in bars])
+    axes.set(xlim=(min([0, *(value for _, value, _ in bars)]), 108), xlabel="percent")
     return detached(figure)
 
 
@@ -147,39 +160,30 @@ class LiveLoss:
             f"{last['tokens_per_second']:,.0f} tokens/s",
         ]
         if last["step"] > step:
-            left = int((time.perf_counter() - began) / (last["step"] - step) * (self.total - last["step"]))
-            parts.append(f"{left // 60}:{left % 60:02} left")
+            left = (time.perf_counter() - began) / (last["step"] - step) * (self.total - last["step"])
+            parts.append(f"{duration(left)} left")
         return " · ".join(parts)
 
 
-def detached(figure: Figure) -> Figure:
-    """The figure, closed to pyplot: a notebook shows it once, and nothing piles up."""
-    plt.close(figure)
-    return figure
-
-
+@styled
 def lengths_figure(lengths: dict[str, np.ndarray], max_length: int) -> Figure:
     """How many tokens the items of each task have. lengths: task → tokens of each window or sequence."""
-    with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, len(lengths), figsize=(12, 2.6), layout="constrained", squeeze=False)
-        for i, (axes, (task, tokens)) in enumerate(zip(panels[0], lengths.items(), strict=True)):
-            axes.hist(tokens, bins=np.linspace(0, max(max_length, tokens.max()), 25), color=COLOURS[i % 7], alpha=0.8)
-            axes.axvline(max_length, color="0.3", ls=":", lw=1)
-            axes.set(title=task, xlabel="tokens", xlim=(0, None))
-        panels[0, 0].set_ylabel("items")
+    figure, panels = plt.subplots(1, len(lengths), figsize=(12, 2.6), layout="constrained", squeeze=False)
+    for i, (axes, (task, tokens)) in enumerate(zip(panels[0], lengths.items(), strict=True)):
+        axes.hist(tokens, bins=np.linspace(0, max(max_length, tokens.max()), 25), color=colour(i), alpha=0.8)
+        axes.axvline(max_length, color="0.3", ls=":", lw=1)
+        axes.set(title=task, xlabel="tokens", xlim=(0, None))
+    panels[0, 0].set_ylabel("items")
     return detached(figure)
 
 
+@styled
 def shares_figure(shares: dict[str, dict[str, int]]) -> Figure:
     """One panel of bars each: title → {name: number}."""
-    with plt.rc_context(STYLE):
-        rows = max(map(len, shares.values()))
-        figure, panels = plt.subplots(1, len(shares), figsize=(12, 0.9 + 0.28 * rows), layout="constrained", squeeze=False)
-        for i, (axes, (title, counts)) in enumerate(zip(panels[0], shares.items(), strict=True)):
-            total, names = sum(counts.values()) or 1, list(counts)
-            axes.barh(range(len(names)), [counts[name] for name in names], color=COLOURS[i % 7], alpha=0.8)
-            for y, name in enumerate(names):
-                axes.text(counts[name], y, f" {counts[name]} ({counts[name] / total:.0%})", va="center", fontsize=8)
-            axes.set(yticks=range(len(names)), yticklabels=names, title=title, xlim=(0, 1.5 * max(counts.values(), default=1)))
-            axes.invert_yaxis()
+    rows = max(map(len, shares.values()))
+    figure, panels = plt.subplots(1, len(shares), figsize=(12, 0.9 + 0.28 * rows), layout="constrained", squeeze=False)
+    for i, (axes, (title, counts)) in enumerate(zip(panels[0], shares.items(), strict=True)):
+        total = sum(counts.values()) or 1
+        horizontal_bars(axes, counts, [(n, f" {n} ({n / total:.0%})") for n in counts.values()], colour(i), fontsize=8)
+        axes.set(title=title, xlim=(0, 1.5 * max(counts.values(), default=1)))
     return detached(figure)

@@ -27,6 +27,11 @@ def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<table style="border-collapse:collapse;line-height:1.5"><tr>{top}</tr>{body}</table>'
 
 
+def bar_html(width: float) -> str:
+    """A bar, so many em wide."""
+    return f'<span style="display:inline-block;width:{width:.2f}em;height:.7em;background:rgba(128,128,128,.6);margin-right:.4em"></span>'
+
+
 def run_html(run: Any) -> str:
     """A run folder (`runs.Run`): its name, status, steps and time; a task's steps, passes and main scores. Else why it cannot be read."""
     try:
@@ -83,9 +88,7 @@ def schedule_html(schedule: Any) -> str:
 
 def _bar(count: int, total: int) -> str:
     """A number behind a bar as long as its share of a total."""
-    width = 6 * count / max(total, 1)
-    bar = f"display:inline-block;width:{width:.2f}em;height:.7em;background:rgba(128,128,128,.6);margin-right:.4em"
-    return f'<span style="{bar}"></span>{count:,}'
+    return f"{bar_html(6 * count / max(total, 1))}{count:,}"
 
 
 def _box(name: str, facts: Sequence[str], body: str) -> str:

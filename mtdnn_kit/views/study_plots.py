@@ -1,6 +1,6 @@
 """Rows → figures of a study: its runs while they train, its settings with their intervals, the paper's figures again, interference.
 
-Computes nothing that is reported; colours, lines and marks are those of `plots`. They differ in grey, too.
+Computes nothing that is reported; colours, lines and marks are those of `style`. They differ in grey, too.
 """
 
 import time
@@ -12,27 +12,27 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtdnn_kit.views.plots import detached, running_error, running_mean
-from mtdnn_kit.views.style import COLOURS, LINES, MARKERS, STYLE
+from mtdnn_kit.views.plots import detached, interval, running_error, running_mean, styled
+from mtdnn_kit.views.style import MARKERS, STYLE, colour, look
 
 
+@styled
 def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], settings: Sequence[str], xlabel: str) -> Figure:
     """Figures 3 and 4 of the paper, redrawn: EM and F1 over the settings, what the paper reports (left) beside what was run here (right).
 
     ours: setting → {"em", "em_low", "em_high", "f1", …}, the ends of the 95 % intervals; a setting that was not run is left out. Both
     panels span as many points. The paper gives no intervals.
     """
-    with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
-        theirs = {name: {"em": em, "f1": f1} for name, (em, f1) in paper.items()}
-        for axes, scores, title in zip(panels, (theirs, ours), ("the paper (one run a point)", "run here (95 % intervals)"), strict=True):
-            _points(axes, scores, settings)
-            axes.set(title=title, xlabel=xlabel, ylabel="percent")
-        span = max(np.ptp(axes.get_ylim()) for axes in panels)
-        for axes in panels:
-            middle = np.mean(axes.get_ylim())
-            axes.set_ylim(middle - span / 2, middle + span / 2)
-        panels[0].legend(loc="lower right", frameon=False)
+    figure, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    theirs = {name: {"em": em, "f1": f1} for name, (em, f1) in paper.items()}
+    for axes, scores, title in zip(panels, (theirs, ours), ("the paper (one run a point)", "run here (95 % intervals)"), strict=True):
+        _points(axes, scores, settings)
+        axes.set(title=title, xlabel=xlabel, ylabel="percent")
+    span = max(np.ptp(axes.get_ylim()) for axes in panels)
+    for axes in panels:
+        middle = np.mean(axes.get_ylim())
+        axes.set_ylim(middle - span / 2, middle + span / 2)
+    panels[0].legend(loc="lower right", frameon=False)
     return detached(figure)
 
 
@@ -41,11 +41,11 @@ def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> Non
         at = [k for k, name in enumerate(settings) if name in scores]
         values = [scores[settings[k]][key] for k in at]
         ends = [[scores[settings[k]].get(f"{key}_{end}") for k in at] for end in ("low", "high")]
-        style: dict[str, Any] = dict(color=COLOURS[i], ls=LINES[i], marker="os"[i], ms=6)
+        style = look(i, marker=MARKERS[i], ms=6)
         beside = np.array(at) + 0.06 * (2 * i - 1)  # so that the intervals of EM and F1 do not hide each other
         axes.plot(beside, values, label=key.upper(), **style)
         if at and None not in ends[0]:
-            axes.errorbar(beside, values, np.abs(np.array(ends) - values), fmt="none", ecolor=COLOURS[i], capsize=3)
+            axes.errorbar(beside, values, np.abs(np.array(ends) - values), fmt="none", ecolor=colour(i), capsize=3)
         for k, value in zip(beside, values, strict=True):
             box = dict(facecolor="white", edgecolor="none", alpha=0.7, pad=0.5)
             axes.annotate(f"{value:.1f}", (k, value), (7, 5), textcoords="offset points", fontsize=8, bbox=box)
@@ -54,46 +54,43 @@ def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> Non
         axes.text(0.5, 0.5, "none of these was run", transform=axes.transAxes, ha="center", color="0.4")
 
 
+@plt.rc_context({**STYLE, "axes.grid.axis": "x"})
 def settings_figure(rows: Sequence[dict], score: str = "F1") -> Figure:
     """A line a setting, as many as there are: left its score, right its difference to the first, both with 95 % intervals.
 
     rows: of `differences.setting_table`. A setting whose difference speaks for these two models only is hollow, one of several seeds full.
     """
-    with plt.rc_context({**STYLE, "axes.grid.axis": "x"}):
-        figure, panels = plt.subplots(1, 2, figsize=(11, 1.1 + 0.32 * len(rows)), sharey=True, layout="constrained")
-        for y, row in enumerate(rows):
-            for axes, key, low, high in zip(panels, (score, "Δ"), ("low", "Δ low"), ("high", "Δ high"), strict=True):
-                if row[key] is None:
-                    continue
-                if row[low] is not None:
-                    axes.plot([row[low], row[high]], [y, y], color=COLOURS[0], lw=2)
-                axes.plot(row[key], y, "o", color=COLOURS[0], ms=6, mfc=COLOURS[0] if row["seeds"] > 1 else "white")
-        names = [f"{row['setting']} ({row['seeds']} seeds)" if row["seeds"] > 1 else row["setting"] for row in rows]
-        panels[0].set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel=f"{score}, percent")
-        panels[1].axvline(0, color="0.3", lw=1)
-        panels[1].set(xlabel=f"{score} minus that of {rows[0]['setting']}, points" if rows else "")
+    figure, panels = plt.subplots(1, 2, figsize=(11, 1.1 + 0.32 * len(rows)), sharey=True, layout="constrained")
+    for y, row in enumerate(rows):
+        for axes, key, low, high in zip(panels, (score, "Δ"), ("low", "Δ low"), ("high", "Δ high"), strict=True):
+            if row[key] is not None:
+                interval(axes, y, row[key], row[low], row[high], full=row["seeds"] > 1)
+    names = [f"{row['setting']} ({row['seeds']} seeds)" if row["seeds"] > 1 else row["setting"] for row in rows]
+    panels[0].set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel=f"{score}, percent")
+    panels[1].axvline(0, color="0.3", lw=1)
+    panels[1].set(xlabel=f"{score} minus that of {rows[0]['setting']}, points" if rows else "")
     return detached(figure)
 
 
+@styled
 def study_figure(states: Sequence) -> Figure:
     """Running mean of the main task's loss with a band of 1.96 standard errors of that mean over the batches, one line a run of a study.
 
     states: `progress.Progress.states`.
     """
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
-        for i, state in enumerate(states):
-            if state.losses:
-                steps, losses = (list(column) for column in zip(*state.losses, strict=True))
-                middle, spread = running_mean(losses), running_error(losses)
-                axes.plot(steps, middle, label=state.name, color=COLOURS[i % 7], ls=LINES[i % 7], lw=2)
-                axes.fill_between(steps, np.subtract(middle, spread), np.add(middle, spread), color=COLOURS[i % 7], alpha=0.12, lw=0)
-        longest = max((state.total or 0 for state in states), default=0) or 1
-        axes.set(xlabel="step", ylabel="main task: running mean of the loss", ylim=(0, None), xlim=(0, longest))
-        named = sum(bool(state.losses) for state in states)
-        if named:
-            columns = dict(ncols=-(-named // 12), fontsize=10 if named <= 12 else 8)
-            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="run", **columns)
+    figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    for i, state in enumerate(states):
+        if state.losses:
+            steps, losses = (list(column) for column in zip(*state.losses, strict=True))
+            middle, spread = running_mean(losses), running_error(losses)
+            axes.plot(steps, middle, label=state.name, **look(i), lw=2)
+            axes.fill_between(steps, np.subtract(middle, spread), np.add(middle, spread), color=colour(i), alpha=0.12, lw=0)
+    longest = max((state.total or 0 for state in states), default=0) or 1
+    axes.set(xlabel="step", ylabel="main task: running mean of the loss", ylim=(0, None), xlim=(0, longest))
+    named = sum(bool(state.losses) for state in states)
+    if named:
+        columns = dict(ncols=-(-named // 12), fontsize=10 if named <= 12 else 8)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="run", **columns)
     return detached(figure)
 
 
@@ -121,6 +118,7 @@ class LiveStudy:
             self.every = max(self.every, 20 * (time.perf_counter() - self.drawn))  # many runs take long to draw
 
 
+@styled
 def interference_figure(records: list[dict], title: str = "") -> Figure:
     """Where the other tasks help the main one and where they pull against it. records: `Run.interference()`.
 
@@ -129,32 +127,25 @@ def interference_figure(records: list[dict], title: str = "") -> Figure:
     """
     main, groups = records[0]["task"], list(records[0]["norm"])
     tasks = [task for task in dict.fromkeys(r["task"] for r in records) if task != main]
-    with plt.rc_context(STYLE):
-        figure, (over, where, size) = plt.subplots(
-            1, 3, figsize=(12, 1.6 + 0.24 * len(groups)), width_ratios=(1.4, 1, 1), layout="constrained"
-        )
-        for i, task in enumerate(tasks, 1):
-            mine = [r for r in records if r["task"] == task]
-            style = dict(color=COLOURS[i % 7], ls=LINES[i % 7], marker=MARKERS[i % 7], ms=5, label=task)
-            over.plot([r["step"] for r in mine], [_number(r["cosine"][groups[-1]]) for r in mine], **style)
-            where.plot([_mean(r["cosine"][g] for r in mine) for g in groups], range(len(groups)), **style)
-            ratios = [_ratio(mine, [r for r in records if r["task"] == main], g) for g in groups]
-            size.plot(ratios, range(len(groups)), **style)
-        over.set(xlabel="step", ylabel=f"cosine with {main}", title=f"{title}, whole encoder" if title else "whole encoder")
-        for axes, name in ((where, f"cosine with {main}, mean"), (size, f"size of the gradient, {main} = 1")):
-            axes.set(yticks=range(len(groups)), yticklabels=groups, xlabel=name, ylim=(len(groups) - 0.5, -0.5))
-        where.locator_params(axis="x", nbins=5)
-        over.axhline(0, color="0.3", lw=1)
-        where.axvline(0, color="0.3", lw=1)
-        size.axvline(1, color="0.3", lw=1)
-        size.set_xscale("log")
-        if tasks:
-            over.legend(frameon=False)
+    figure, (over, where, size) = plt.subplots(1, 3, figsize=(12, 1.6 + 0.24 * len(groups)), width_ratios=(1.4, 1, 1), layout="constrained")
+    for i, task in enumerate(tasks, 1):
+        mine = [r for r in records if r["task"] == task]
+        style = look(i, marker=MARKERS[i % 7], ms=5, label=task)
+        over.plot([r["step"] for r in mine], np.array([r["cosine"][groups[-1]] for r in mine], float), **style)
+        where.plot([_mean(r["cosine"][g] for r in mine) for g in groups], range(len(groups)), **style)
+        ratios = [_ratio(mine, [r for r in records if r["task"] == main], g) for g in groups]
+        size.plot(ratios, range(len(groups)), **style)
+    over.set(xlabel="step", ylabel=f"cosine with {main}", title=f"{title}, whole encoder" if title else "whole encoder")
+    for axes, name in ((where, f"cosine with {main}, mean"), (size, f"size of the gradient, {main} = 1")):
+        axes.set(yticks=range(len(groups)), yticklabels=groups, xlabel=name, ylim=(len(groups) - 0.5, -0.5))
+    where.locator_params(axis="x", nbins=5)
+    over.axhline(0, color="0.3", lw=1)
+    where.axvline(0, color="0.3", lw=1)
+    size.axvline(1, color="0.3", lw=1)
+    size.set_xscale("log")
+    if tasks:
+        over.legend(frameon=False)
     return detached(figure)
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
 
 
 def _mean(values: Iterable[float | None]) -> float:

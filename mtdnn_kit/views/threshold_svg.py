@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mtdnn_kit.views.marks import letter
-from mtdnn_kit.views.style import COLOURS
+from mtdnn_kit.views.style import DASHES, colour
 
 Scale = Callable[[Any], Any]  # a value, or an array of them, to places
 
-DASHES = ("", "8 4", "2 3", "8 3 2 3", "14 4", "4 2")
 WIDTH, HEIGHT = 620, 240  # in the drawing's own units
 LEFT, TOP, RIGHT, BOTTOM = 45, 20, 15, 45  # margins
 INK = 'fill="currentColor"'
@@ -56,9 +55,9 @@ def _scale(values: np.ndarray, first: float, last: float) -> Scale:
 
 def _line(number: int, curve: Curve, grid: np.ndarray, x: Scale, y: Scale) -> str:
     points = " ".join(f"{x(t):.1f},{y(v):.1f}" for t, v in zip(grid, curve.at(grid), strict=True))
-    style = f'stroke="{COLOURS[number % 7]}" stroke-width="2"'
-    parts = [f'<polyline points="{points}" {style} stroke-dasharray="{DASHES[number % 6]}" fill="none"/>']
-    for t, fill in ((curve.ring, "none"), (curve.disc, COLOURS[number % 7])):
+    style = f'stroke="{colour(number)}" stroke-width="2"'
+    parts = [f'<polyline points="{points}" {style} stroke-dasharray="{DASHES[number % 7]}" fill="none"/>']
+    for t, fill in ((curve.ring, "none"), (curve.disc, colour(number))):
         parts.append(f'<circle cx="{x(t):.1f}" cy="{y(curve.at(np.array(t))):.1f}" r="5" {style} fill="{fill}"/>')
     above = y(curve.at(np.array(curve.disc))) - 9
     return (

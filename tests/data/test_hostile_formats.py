@@ -132,7 +132,7 @@ def twice() -> bytes:
 
 NO_TEXT = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a", b"\xff"], pa.binary()).buffers())
 FOUND = [
-    ("parquet", twice(), "a column's name 'topic' comes twice: name the arrays, each differently"),
+    ("parquet", twice(), "a column's name 'topic' comes twice: name the columns, each differently"),
     ("parquet", flawed(x=NO_TEXT), r"a value of column 'x', string, in rows 1 to 2 cannot be read .*save it as text or whole numbers"),
     ("parquet", flawed(x=pa.array([2**62] * 2, pa.timestamp("us"))), "a value of column 'x', timestamp.us., in rows 1 to 2 cannot be read"),
     ("parquet", flawed().replace(b"BILL", b"\xff\xff\xff\xff"), "a value of column 'topic', string, in rows 1 to 2 cannot be read"),

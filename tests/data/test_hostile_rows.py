@@ -12,10 +12,11 @@ from hostile_readings import rows_of
 
 from mtdnn_kit import Run, prepare, train
 from mtdnn_kit.compare.pairing import pair
-from mtdnn_kit.data import arrays, cache, readers, sources
+from mtdnn_kit.data import arrays, cache, sources
 from mtdnn_kit.data.registry import DATASETS
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.errors import DataError
+from mtdnn_kit.files import json_files
 from mtdnn_kit.training import odd_rows
 from mtdnn_kit.views import overview
 
@@ -98,7 +99,7 @@ def test_what_has_hurt_readers_before_is_refused_shortly(tmp_path, raw, message)
 
 def test_a_row_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     """A few kilobytes of gzip hold a gigabyte."""
-    monkeypatch.setattr(readers, "LONGEST", 100_000)
+    monkeypatch.setattr(json_files, "LONGEST", 100_000)
     (tmp_path / "cola").mkdir()
     bomb = GOOD.encode() + b"\n" + b" " * 1_000_000
     (tmp_path / "cola" / "train.jsonl.gz").write_bytes(gzip.compress(bomb))

@@ -4,6 +4,7 @@ One process with the hub's real client and `datasets`, HF_ENDPOINT set to a hub 
 seconds that a request may take are set to one. What it says of each repository, and how often each file was asked for, is looked at here.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -17,8 +18,11 @@ import pyarrow
 import pytest
 from conftest import ROOT
 from fakehub import FakeHub
+from huggingface_hub import get_session
 from pyarrow import parquet
 from safetensors.numpy import save
+
+from mtdnn_kit.data.hub import is_named_right, patience
 
 OWNERS = ("good", "silent", "stalls", "resets", "busy", "wrong")
 CLIENT = """
@@ -120,3 +124,25 @@ def test_code_of_the_hub_is_not_run(told):
 def test_a_name_that_the_hub_has_not_is_said(told):
     assert "is neither a folder nor a model on the Hugging Face hub" in told["nobody/model"]
     assert "the hub has no such dataset" in told["nobody/rows"]
+
+
+def test_afterwards_the_hubs_client_waits_and_counts_as_it_did():
+    before = get_session()
+    with patience() as reach:
+        patient = get_session()
+        assert patient.event_hooks["request"] == [*before.event_hooks["request"], reach.asked] and type(patient) is type(before)
+    assert get_session().event_hooks == before.event_hooks and get_session().timeout == before.timeout
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_file_that_two_repositories_share_is_looked_at_by_its_sha256(tmp_path, right):
+    """The client keeps it once for all, under Xet's hash; the repository's sha256 is a link to it, and the snapshot's name one to that."""
+    content = b"weights"
+    store, blob = tmp_path / "blobs" / "ab" / f"ab{'0' * 62}", tmp_path / "repo" / "blobs" / hashlib.sha256(content).hexdigest()
+    snapshot = tmp_path / "repo" / "snapshots" / "c" / "model.safetensors"
+    for file in (store, blob, snapshot):
+        file.parent.mkdir(parents=True)
+    store.write_bytes(content if right else content[1:])
+    blob.symlink_to(os.path.relpath(store, blob.parent))
+    snapshot.symlink_to(os.path.relpath(blob, snapshot.parent))
+    assert is_named_right(snapshot) is is_named_right(blob) is right

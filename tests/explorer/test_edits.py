@@ -5,7 +5,7 @@ from conftest import TEXTS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtdnn_kit.explorer.edits import names, negate, sentences, shorten, swap, word_changes
+from mtdnn_kit.explorer.edits import names, sentences, shorten, swap, word_changes
 
 PASSAGE = (
     'Dr. Smith went to the U.S. in 1999. He paid 3.5 dollars! "Why?" asked his wife. He loved the U.S. The King said no (i.e. never). '
@@ -20,7 +20,6 @@ PARTS = [
     "J. R. Jones Jr. left…",
     "Nobody knew",
 ]
-WORDS = "Who What When Is did was not never n't isn't cannot king the a Ada he built write , ?"
 
 
 @pytest.mark.parametrize(
@@ -72,77 +71,9 @@ def test_what_is_kept_stays_whole(text, data):
     assert shorter in text and "".join(text[start:end].split()) in "".join(shorter.split())
 
 
-@pytest.mark.parametrize(
-    ("question", "denied"),
-    [
-        ("When did Ada Lovelace write the notes?", "When did Ada Lovelace not write the notes?"),
-        ("When did Ada die?", "When did Ada not die?"),
-        ("When did the last king die?", "When didn't the last king die?"),
-        ("When did Roman soldiers march?", "When didn't Roman soldiers march?"),
-        ("When did Norman law change the country?", "When didn't Norman law change the country?"),
-        ("Who was the duke?", "Who wasn't the duke?"),
-        ("What is the capital of France?", "What isn't the capital of France?"),
-        ("Who was crowned king?", "Who was not crowned king?"),
-        ("In what country is Normandy located?", "In what country isn't Normandy located?"),
-        ("Is it true?", "Is it not true?"),
-        ("Will it rain?", "Will it not rain?"),
-        ("Will Smith was born when?", "Will Smith wasn't born when?"),
-        ("Will Germany win?", "Won't Germany win?"),
-        ("Can plants see?", "Can't plants see?"),
-        ("Who may vote?", "Who may not vote?"),
-        ("What has been built?", "What hasn't been built?"),
-        ("Who had a son?", "Who never had a son?"),
-        ("Who built the castle?", "Who never built the castle?"),
-        ("What city hosted the games?", "What city never hosted the games?"),
-        ("What causes the rain?", "What never causes the rain?"),
-        ("What town, in Gaul,  hosted the games?", "What town, in Gaul,  never hosted the games?"),
-    ],
-)
-def test_a_question_is_denied_and_affirmed_again(question, denied):
-    assert negate(question) == denied and negate(denied) == question
-
-
-@pytest.mark.parametrize(
-    ("question", "affirmed"),
-    [
-        ("Who did not build it?", "Who did build it?"),
-        ("Who cannot vote?", "Who can vote?"),
-        ("Didn’t he go?", "Did he go?"),
-        ("Won't he go?", "Will he go?"),
-        ("Is it not true: was he king?", "Is it true: was he king?"),
-    ],
-)
-def test_a_denied_question_is_affirmed(question, affirmed):
-    assert negate(question) == affirmed
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        "",
-        "?",
-        "Why?",
-        "Which river flows through Rome?",
-        "What force leads to a used unit?",
-        "Who first saw it?",
-        "Why is it not only red?",
-    ],
-)
-def test_where_no_rule_is_sure_the_question_stays(question):
-    assert negate(question) == question
-
-
-@given(st.lists(st.sampled_from(WORDS.split()), max_size=8).map(" ".join))
-def test_denying_twice_gives_a_positive_question_again(question):
-    denied = negate(question)
-    if not any(word in question for word in ("not", "never", "n't")):
-        assert negate(denied) == question
-    assert len(denied) != len(question) or denied == question
-
-
 @given(TEXTS)
 def test_any_text_can_be_edited(text):
-    assert isinstance(negate(text), str) and all(name in text for name in names(text))
+    assert all(name in text for name in names(text))
     assert swap(text, "Rhine", "") == text
 
 

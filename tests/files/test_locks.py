@@ -96,3 +96,9 @@ def test_nothing_is_written_through_a_link(tmp_path):
         taken(tmp_path / "x")
     taken(tmp_path / "y")
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_folder_that_is_gone_stays_gone(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        taken(tmp_path / "gone" / "x")
+    assert not (tmp_path / "gone").exists()

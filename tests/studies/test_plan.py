@@ -1,11 +1,12 @@
-"""The dry run: steps as they will be, time from earlier runs or a probe, what is done."""
+"""The dry run: steps as they will be, time from earlier runs or unknown, what is done."""
 
-from dataclasses import replace
+import json
+import shutil
 
 import pytest
 from conftest import changed
 
-from mtdnn_kit import Config, Run, prepare, train
+from mtdnn_kit import Config, prepare, train
 from mtdnn_kit.studies import plan as planning
 from mtdnn_kit.studies.plan import as_text, plan
 from mtdnn_kit.studies.status import Standing
@@ -35,16 +36,15 @@ def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
         "other batches": changed(base, batch_size=8, threshold_articles=["Cork"]),
         "fewer rows": changed(base, train_limit=40),
     }
-    monkeypatch.setattr(planning, "probe", lambda config: 2.0)
     cut = []
     monkeypatch.setattr(planning, "prepare", lambda config: cut.append(config) or prepare(config))
     rows = plan(configs, dict.fromkeys(configs, NEW), empty)
     assert {row["run"]: row["steps"] for row in rows} == {name: len(prepare(c).schedule) for name, c in configs.items()}
-    assert len(cut) == 3 and all(row["seconds"] == 2 * row["steps"] and row["from"] == "6 steps tried" for row in rows)
+    assert len(cut) == 3 and all(row["seconds"] is None and row["from"] == "no earlier run of like shape" for row in rows)
+    assert "9 of 9 to run: training time unknown" in as_text(rows) and not list(empty.parent.glob("*/*")), "nothing is trained"
 
 
-def test_the_time_is_that_of_earlier_runs_of_like_shape(config, empty, monkeypatch):
-    monkeypatch.setattr(planning, "probe", lambda config: 99.0)
+def test_the_time_is_that_of_earlier_runs_of_like_shape(config, empty):
     earlier = train(config(run_dir=str(empty / "before"), checkpoint_every=4))
     pace = earlier.manifest["train_seconds"] / 6
     configs = {
@@ -57,17 +57,35 @@ def test_the_time_is_that_of_earlier_runs_of_like_shape(config, empty, monkeypat
     found = {**dict.fromkeys(configs, NEW), "before": Standing("done"), "begun": Standing("begun")}
     done, longer, alone, larger, begun = plan(configs, found, empty)
     assert (done["status"], done["steps"], done["seconds"]) == ("done", 6, earlier.manifest["train_seconds"])
-    assert longer["seconds"] == pytest.approx(12 * pace) and longer["from"] == "1 finished run like it"
-    assert alone["seconds"] == pytest.approx(6 * pace) and alone["from"] == "1 finished run with other tasks"
-    assert larger["seconds"] == 99 * 6
-    assert begun["seconds"] == pytest.approx(2 * pace) and begun["from"] == "1 finished run like it, from step 4", "of 6 steps"
+    assert longer["seconds"] == pytest.approx(12 * pace) and longer["from"] == "1 earlier run like it"
+    assert alone["seconds"] == pytest.approx(6 * pace) and alone["from"] == "1 earlier run with other tasks"
+    assert larger["seconds"] is None
+    assert begun["seconds"] == pytest.approx(2 * pace) and begun["from"] == "1 earlier run like it, from step 4", "of 6 steps"
     text = as_text([done, {**longer, "seconds": 100.0}, {**alone, "seconds": 60.0}], workers=2)
     assert text.splitlines()[-1] == "2 of 3 to run, 2 at a time: about 1:20 of training, and the scoring after each"
     assert "before  done" in text and "1:40" in text
+    text = as_text([{**longer, "seconds": 100.0}, larger])
+    assert (
+        text.splitlines()[-1] == ("2 of 2 to run: about 1:40 of training for 1 of them, of the others unknown, and the scoring after each")
+        and "unknown  (no earlier run of like shape)" in text
+    )
 
 
-def test_a_probe_takes_a_few_steps_and_leaves_nothing(config, tmp_path, monkeypatch):
-    ran = []
-    monkeypatch.setattr(planning, "train", lambda config, watch: ran.append(config) or train(config, watch=watch))
-    pace = planning.probe(replace(config(max_steps=500, checkpoint_every=1), run_dir=str(tmp_path / "never")))
-    assert pace > 0 and ran[0].max_steps == 6 and not Run(ran[0].run_dir).path.exists() and not (tmp_path / "never").exists()
+def test_the_time_is_that_of_begun_runs_too_and_of_this_machine_before_others(config, empty):
+    """A begun run's log says how long its steps took; one of another machine counts where none was made here, and is named."""
+    run = train(config(run_dir=str(empty / "before"), log_every=2))
+    manifest, wanted = run.manifest, {"new": config(max_steps=12)}
+
+    def said(**changes) -> tuple[float | None, str]:
+        (run.path / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+        (row,) = plan(wanted, {"new": NEW}, empty)
+        return row["seconds"], row["from"]
+
+    pace = sum(record["tokens"] / record["tokens_per_second"] for record in run.log()) / 6
+    assert said(status="running") == (pytest.approx(12 * pace), "1 earlier run like it")
+    assert said(machine="Abacus") == (pytest.approx(12 * manifest["train_seconds"] / 6), "1 earlier run like it, on Abacus")
+    here = train(config(run_dir=str(empty / "here"), tasks=["squad"], qa_weight=1.0)).manifest
+    assert said(machine="Abacus") == (pytest.approx(12 * here["train_seconds"] / 6), "1 earlier run with other tasks")
+    (run.path / "log.jsonl").write_text("")
+    shutil.rmtree(empty / "here")
+    assert said(status="running") == (None, "no earlier run of like shape"), "before its first steps"

@@ -159,7 +159,7 @@ def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monke
     live(progress)
     axes = shown[0].axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["QA", "QA+MCC"]
-    assert [line.get_color() for line in axes.lines] == [style.COLOURS[0], plots.COLOURS[2]]
+    assert [line.get_color() for line in axes.lines] == [style.COLOURS[0], style.COLOURS[2]]
     assert [len(line.get_xdata()) for line in axes.lines] == [6, 3] and axes.get_xlim() == (0, 9)
     assert axes.get_title(loc="left") == "1 of 3 done, 1 running, 1 waiting, 1:00 left"
     live(progress)
