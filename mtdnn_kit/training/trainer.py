@@ -33,7 +33,6 @@ from mtdnn_kit.training.bookkeeping import Bookkeeper
 from mtdnn_kit.training.checkpoints import Point, restore, save_checkpoint
 from mtdnn_kit.training.cuda_graphs import Graphs
 from mtdnn_kit.training.distributed import World, join
-from mtdnn_kit.training.failures import check_space, disk_bytes
 from mtdnn_kit.training.interruptions import Interrupted, Stop
 from mtdnn_kit.training.log import FOLDER, Recorder, check_trackers, trackers_of
 from mtdnn_kit.training.loop import backward, loss_of, train_steps
@@ -73,7 +72,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
 
 def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch: Callable | None, stop: Stop, world: World) -> Run:
     """The steps, and what comes before and after them; the run's folder is ours alone, and of our processes rank 0's."""
-    config, need = setup.config, disk_bytes(model, setup)
+    config, need = setup.config, failures.disk_bytes(model, setup)
     torch.set_num_threads(config.threads or world.threads(THREADS))
     manifest = world.alone(partial(_begin, run, setup, device, need))
     with failures.accounted(run, manifest) if world.first else nullcontext(), world:
@@ -141,7 +140,7 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
 
     Raises RunError where the disk is too small; ConfigError where the data or the number of processes are no longer the same.
     """
-    check_space(run, need)
+    failures.check_space(run, need)
     if not (run.path / "manifest.json").exists():
         return {}
     manifest = run.manifest
