@@ -43,6 +43,10 @@ class RunError(KitError, ValueError):
     """A run folder that is not what it should be; says which file, and what to do."""
 
 
+class ScoreError(KitError, ValueError):
+    """A model's scores of a row that are no numbers, or a row that was not scored; says which."""
+
+
 class TrainingError(KitError, RuntimeError):
     """A training that cannot go on; says step, task and what to change."""
 

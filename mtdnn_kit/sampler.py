@@ -17,6 +17,8 @@ from zlib import crc32
 
 import numpy as np
 
+from mtdnn_kit.errors import ConfigError
+
 POOL = 50  # batches that are sorted by length together: the more, the less padding and the less random
 DRAWN_AT_ONCE = 1024  # draws made at once
 MOST_STEPS = 1e8  # steps that a schedule may be expected to have: it is held in memory
@@ -126,7 +128,7 @@ def draw(
 
     sizes: task → batches a pass, main task first; p: epoch (from 1) → `weights`; exhausted: `cycle` (another reshuffled pass of that
     task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: sequential, one pass of each. A fraction of an
-    epoch ends after that share of the main task's batches. Raises ValueError, naming the parameter, for more than `MOST` steps.
+    epoch ends after that share of the main task's batches. Raises ConfigError for more than `MOST` steps.
     """
     rng, names, full = generator(seed, "schedule"), tuple(sizes), np.array(list(sizes.values()))
     _check_steps(names[0], full[0], p(1)[0], epochs, max_steps)
@@ -146,7 +148,7 @@ def draw(
 def _check_steps(name: str, n: int, weight: float, epochs: float, max_steps: int | None) -> None:
     if n * min(epochs, max(max_steps or math.inf, 1)) / weight > MOST_STEPS:
         drawn = f"{epochs} of {n} batches of {name}, drawn with probability {weight:.2g}"
-        raise ValueError(f"epochs: {drawn}, are about {n * epochs / weight:.2g} steps: too many")
+        raise ConfigError(f"epochs: {drawn}, are about {n * epochs / weight:.2g} steps: too many")
 
 
 def _batches_left(full: np.ndarray, share: float, exhausted: str | None) -> np.ndarray:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from mtdnn_kit.errors import EncoderError
+from mtdnn_kit.errors import ConfigError, EncoderError
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.model import dropout, layer_norm
 from mtdnn_kit.model.encoders import read_weights
@@ -44,7 +44,7 @@ class MultiTask(nn.Module):
         super().__init__()
         for task in heads:
             if hasattr(nn.ModuleDict(), task):
-                raise ValueError(f"define: {task!r} cannot be a task's name, since torch's modules use it; choose another one")
+                raise ConfigError(f"define: {task!r} cannot be a task's name, since torch's modules use it; choose another one")
         # every head holds the same encoder: it is one module under several names, and its weights are counted once
         self.encoder, self.heads, self.specs = encoder, nn.ModuleDict(heads), specs
         if takes_whole_masks(encoder.config):

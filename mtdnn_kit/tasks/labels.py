@@ -12,6 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mtdnn_kit.data.table import column
+from mtdnn_kit.errors import ScoreError
 from mtdnn_kit.metrics import SCORES
 
 
@@ -53,20 +54,20 @@ class Reader:
         self.rows, self.found = features.rows, np.zeros((len(features.rows), 0))
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
-        """Raises ValueError, with the row's id, on NaN."""
+        """Raises ScoreError, with the row's id, on NaN."""
         # softmax over the labels [B, L], in float64: the largest is taken off first, so nothing overflows
         weights = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         shares = weights / weights.sum(axis=1, keepdims=True)
         for item in items[np.isnan(shares).any(axis=1)]:
-            raise ValueError(f"row {self.rows[item].id}: the model's scores are not numbers (NaN)")
+            raise ScoreError(f"row {self.rows[item].id}: the model's scores are not numbers (NaN)")
         if not self.found.shape[1]:
             self.found = np.full((len(self.rows), shares.shape[1]), np.nan)
         self.found[items] = shares
 
     def predictions(self) -> Choices:
-        """One LabelPrediction a row, in the order of the rows. Raises ValueError, with its id, for a row without logits."""
+        """One LabelPrediction a row, in the order of the rows. Raises ScoreError, with its id, for a row without logits."""
         for item in np.flatnonzero(np.isnan(self.found).any(axis=1)):
-            raise ValueError(f"row {self.rows[item].id}: it was not scored, so it has no label")
+            raise ScoreError(f"row {self.rows[item].id}: it was not scored, so it has no label")
         return Choices(column(self.rows, "id"), self.found)
 
 

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from mtdnn_kit.data.arrays import SIZE, Parts, Ragged, gathered, ragged, ragged_parts
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.data.table import column, shared
+from mtdnn_kit.errors import ScoreError
 from mtdnn_kit.tasks.answers import Answers, scores, tune
 from mtdnn_kit.tasks.decoding import NBest, best_spans, merge_windows, no_spans
 from mtdnn_kit.tasks.padding import Batch
@@ -125,7 +126,7 @@ class Features:
 def features(rows: Sequence[QARow], dataset: Any, tokenizer: Any, config: Any, types: bool = True, columns: dict | None = None) -> Features:
     """Windows of `rows`, of at most `max_length` tokens; a question is cut to `max_question` first (paper, "Settings").
 
-    A row with several answers is labelled with the first. columns: what `encode` gave, where it was called before. Raises ValueError that
+    A row with several answers is labelled with the first. columns: what `encode` gave, where it was called before. Raises ConfigError that
     names the parameter where lengths do not fit.
     """
     made = columns or gathered(encode(rows, tokenizer, **{name: getattr(config, name) for name in SETTINGS}))
@@ -201,7 +202,7 @@ class Reader:
         self.starts, self.ends = tokens.flat[1:] if len(tokens.flat.ids) else np.zeros((2, 1), np.int32)
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
-        """logits [B, T, 2] of the windows `items` [B], fp32. Raises ValueError, with the question's id, where they are no numbers."""
+        """logits [B, T, 2] of the windows `items` [B], fp32. Raises ScoreError, with the question's id, where they are no numbers."""
         row, a, b = self.features.table[items, :3].T.astype(np.int64)
         # [B, M], M the most context tokens of a window: whether it has such a token, at which position, and the token's place among all
         place = np.arange(max(int((b - a).max()), 1))
@@ -214,7 +215,7 @@ class Reader:
         null = logits[:, NULL].sum(axis=1, dtype=np.float32)
         bad = ~np.isfinite(null) | (np.isnan(scores) | (scores == np.inf)).any(axis=(1, 2))
         if bad.any():
-            raise ValueError(f"question {self.features.rows[row[bad][0]].id}: the model's scores are not numbers (NaN or infinite)")
+            raise ScoreError(f"question {self.features.rows[row[bad][0]].id}: the model's scores are not numbers (NaN or infinite)")
         # characters 0 … 0, none, where the window has no such token
         ends = np.where(held, self.ends[token], 0)
         found = best_spans(
@@ -225,7 +226,7 @@ class Reader:
             part[items] = values
 
     def predictions(self) -> Answers:
-        """The answers, in the order of the rows; the reader is used up. Raises ValueError, with its id, for a question without a score.
+        """The answers, in the order of the rows; the reader is used up. Raises ScoreError, with its id, for a question without a score.
 
         Windows come in the order of their questions, so a question's n-best can take the place of its windows', which is half the memory.
         """
@@ -233,7 +234,7 @@ class Reader:
         count = np.bincount(owners, minlength=len(rows))
         lacking = np.concatenate([np.flatnonzero(count == 0), owners[np.isnan(self.null)]])
         if len(lacking):
-            raise ValueError(f"question {rows[lacking[0]].id}: none of its windows was scored, or not all, so it has no answer")
+            raise ScoreError(f"question {rows[lacking[0]].id}: none of its windows was scored, or not all, so it has no answer")
         # [Q]: the null score of a question is the least over its windows
         null = np.full(len(rows), np.inf, np.float32)
         np.minimum.at(null, owners, self.null)

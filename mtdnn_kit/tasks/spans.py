@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from mtdnn_kit.data.arrays import ends_of
+from mtdnn_kit.errors import ConfigError
 
 NULL = 0  # the position of [CLS]
 TOKENS_AT_ONCE = 1 << 20  # tokens that are looked at in one go
@@ -124,12 +125,12 @@ def context_room(max_length: int, question_tokens: Count, frame: Frame) -> Count
 
 
 def check_lengths(max_length: int, max_question: int, overlap: int, frame: Frame) -> None:
-    """Raises ValueError, naming the parameter, unless every question leaves room for the context and `overlap` is at most half of it."""
+    """Raises ConfigError unless every question leaves room for the context and `overlap` is at most half of it."""
     room = context_room(max_length, max_question, frame)
     if room < 1:
-        raise ValueError(f"max_question: {max_question} leaves no room for the context within max_length {max_length}")
+        raise ConfigError(f"max_question: {max_question} leaves no room for the context within max_length {max_length}")
     if not 0 <= overlap <= room // 2:
-        raise ValueError(
+        raise ConfigError(
             f"overlap: {overlap} must lie between 0 and {room // 2}, half of the {room} tokens that max_length {max_length} "
             f"leaves to the context beside a question of max_question {max_question}"
         )

@@ -9,8 +9,8 @@ from structure import PACKAGE, imports, modules
 
 # The floors of the house: a room, or a file at the door, imports from the floors below it.
 FLOORS = [
-    "errors metrics sampler",
-    "files",
+    "errors",
+    "metrics sampler files",
     "data",
     "tasks config",
     "runs",
