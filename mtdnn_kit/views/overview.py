@@ -29,11 +29,11 @@ def datasets_table(setup: Setup) -> list[dict]:
     """A row a task: its type, rows of each split, mean words of a row's texts, and its labels."""
     table = []
     for task, dataset in setup.config.datasets.items():
-        sizes = {name: len(part_rows(setup, task, name)) for name in ("train", "held out", "scored")}
+        parts = splits(setup, task)
+        sizes = {name: len(parts[name].rows) if name in parts else 0 for name in ("train", "held out", "scored")}
         words = np.mean([sum(len(text.split()) for text in texts_of(row)) for row in _rows(setup, task)])
-        labels = {"qa": "a span, or nothing" if dataset.unanswerable else "a span", "mcc": "one of the choices"}.get(
-            dataset.type, ", ".join(dataset.labels)
-        )
+        said = {"qa": "a span, or nothing" if dataset.unanswerable else "a span", "mcc": "one of the choices"}
+        labels = said.get(dataset.type, ", ".join(dataset.labels))
         table.append({"task": task, "type": dataset.type, **sizes, "words a row": round(float(words), 1), "answer": labels})
     return table
 
@@ -91,7 +91,7 @@ def windows_table(features: Features, lengths: Sequence[int], max_question: int,
     overlap: of neighbouring windows, as a share of the context's least room (at most 0.5). `lost if cut` is the share of answers beyond
     the first window, which plain truncation loses; `in no window` those that no window holds whole.
     """
-    contexts, answers, table = features.contexts, answer_spans(features), []
+    contexts, answers, table = features.contexts, answer_spans(features), list[dict]()
     sizes, able = np.diff(contexts.tokens.ends)[contexts.numbers], answers[:, 0] >= 0
     for length in lengths:
         shared = int(overlap * max(context_room(length, max_question, features.frame), 0))
@@ -99,16 +99,10 @@ def windows_table(features: Features, lengths: Sequence[int], max_question: int,
         room = context_room(length, features.questions.sizes, features.frame)
         row, first, end = windows(sizes, room, shared).T
         counts, held = np.bincount(row), np.bincount(row, (first <= answers[row, 0]) & (answers[row, 1] < end))
-        table.append(
-            {
-                "max_length": length,
-                "overlap": shared,
-                "windows a question": round(float(counts.mean()), 2),
-                "several windows": f"{(counts > 1).mean():.1%}",
-                "lost if cut": f"{(answers[:, 1] >= room)[able].sum() / max(able.sum(), 1):.1%}",
-                "in no window": f"{(held == 0)[able].sum() / max(able.sum(), 1):.1%}",
-            }
-        )
+        lost = {"lost if cut": answers[:, 1] >= room, "in no window": held == 0}
+        shares = {name: f"{gone[able].sum() / max(able.sum(), 1):.1%}" for name, gone in lost.items()}
+        shares = {"several windows": f"{(counts > 1).mean():.1%}", **shares}
+        table.append({"max_length": length, "overlap": shared, "windows a question": round(float(counts.mean()), 2), **shares})
     return table
 
 
@@ -120,12 +114,6 @@ def odd_rows(setup: Setup) -> list[dict]:
         ids = {oddity: [id_ for part in found for id_ in part.get(oddity, ())] for oddity in odd.ODDITIES}
         table += [{"task": task, "oddity": oddity, "rows": len(some), "e.g.": some[0]} for oddity, some in ids.items() if some]
     return table
-
-
-def part_rows(setup: Setup, task: str, name: str) -> list:
-    """Rows of one of `splits`; none where the task has not that part."""
-    part = splits(setup, task).get(name)
-    return part.rows if part else []
 
 
 def tokens(setup: Setup, task: str, number: int = 0) -> list[tuple[str, str]]:
