@@ -34,7 +34,7 @@ TESTS = {  # file → tests that must notice
     "studies/report": "studies/report",
     "studies/keep": "studies/report",
     "tasks/labels": "tasks/tasks",
-    "runs/predictions": "runs/predictions model/evaluation",
+    "runs/predictions": "runs/predictions runs/hostile_runs model/evaluation",
     "training/interference": "training/interference",
     "compare/baseline": "compare/compare",
     "studies/heldout": "studies/heldout",

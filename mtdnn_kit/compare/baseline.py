@@ -10,7 +10,7 @@ from math import fsum, log
 
 from mtdnn_kit.data.rows import QARow
 
-LONGEST = 5  # words of an answer
+LONGEST_ANSWER = 5  # words of an answer
 Word = tuple[str, int, int]  # lower case, first character, end
 
 
@@ -56,11 +56,11 @@ def _runs(words: list[Word], asked: set[str]) -> list[list[tuple[int, str]]]:
 
 
 def _spans(run: list[tuple[int, str]], common: set[str]) -> list[tuple[int, int]]:
-    """The run cut at function words into spans (first, last place) of at most LONGEST words."""
+    """The run cut at function words into spans (first, last place) of at most LONGEST_ANSWER words."""
     spans: list[tuple[int, int]] = []
     current: list[int] = []
     for i, word in [*run, (-1, "")]:
-        if i >= 0 and word not in common and len(current) < LONGEST:
+        if i >= 0 and word not in common and len(current) < LONGEST_ANSWER:
             current.append(i)
         elif current:
             spans.append((current[0], current[-1]))

@@ -27,7 +27,7 @@ def _wrong_bounds(row: QARow, reply: Reply) -> float | None:
     return float(span_kind(row, span, reply.span_em or 0.0) in BOUNDS)
 
 
-SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → whose questions, what of a reply
+RUN_SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → whose questions, what of a reply
     "EM": (lambda row: True, lambda row, reply: reply.em),
     "F1": (lambda row: True, lambda row, reply: reply.f1),
     "span F1": (lambda row: bool(row.answers), lambda row, reply: reply.span_f1),
@@ -44,7 +44,7 @@ def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.nd
     Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on, and whether the
     question is unanswerable. None where the run has no such score, or no question has, as none has this one where all are of one kind.
     """
-    whose, of = SCORES[score]
+    whose, of = RUN_SCORES[score]
     some = [q for q in questions if whose(q.row)]
     values = [x for q in some if (x := of(q.row, q.replies[run])) is not None]
     if not some or len(values) < len(some):
@@ -97,7 +97,7 @@ def difference(questions: Sequence[Question], a: str, b: str, score: str) -> sig
     return significance.difference(first, two[0], groups, statistic)
 
 
-def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(SCORES)) -> list[dict]:
+def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(RUN_SCORES)) -> list[dict]:
     """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider passages make the interval, and McNemar's p of EM."""
     rows = []
     for score in scores:
@@ -179,7 +179,7 @@ def primary_table(questions: Sequence[Question], settings: dict[str, dict[int, s
 def setting_slices(questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str = "F1") -> list[dict]:
     """`slice_table` of two settings, each {seed: run}: means over the seeds, differences that speak for the settings; slices of those
     questions alone that the score is about."""
-    rows, questions = [], [q for q in questions if SCORES[score][0](q.row)]
+    rows, questions = [], [q for q in questions if RUN_SCORES[score][0](q.row)]
     for facet, name, places in _parts(questions):
         some = [questions[i] for i in places]
         before, after = (_mean(some, runs, score) for runs in (a, b))

@@ -15,7 +15,7 @@ from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact, f1, normalize, percent
 
-KINDS = ("right", "false nothing", "false answer", "too long", "cut off", "overlapping", "elsewhere", "wrong label")
+ANSWER_KINDS = ("right", "false nothing", "false answer", "too long", "cut off", "overlapping", "elsewhere", "wrong label")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Columns:
 
     names: of the runs; tuned [R]: their thresholds, NaN where none can move; answerable [N]; nothing [N]: EM (and F1) of answering nothing;
     diff: null − best, −inf where a run always answers and inf where it cannot; em, f1, text, kind: of the best span; text: a number, the
-    same for what EM takes as the same, 0 for nothing; kind: a place in KINDS; probability, of_nothing: NaN where unknown.
+    same for what EM takes as the same, 0 for nothing; kind: a place in ANSWER_KINDS; probability, of_nothing: NaN where unknown.
     """
 
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Columns:
     def at(self, thresholds: Sequence[float] | np.ndarray | None = None) -> "Outcomes":
         """Every run's answers at its threshold [R] (None: the tuned ones)."""
         given = self.diff <= np.nan_to_num(self.tuned if thresholds is None else np.asarray(thresholds, np.float64))[:, None]
-        left = np.where(self.nothing > 0, 0, KINDS.index("false nothing"))
+        left = np.where(self.nothing > 0, 0, ANSWER_KINDS.index("false nothing"))
         return Outcomes(
             given=given,
             em=np.where(given, self.em, self.nothing),
@@ -73,7 +73,7 @@ class Outcomes:
 
     def is_kind(self, run: int, kind: str) -> np.ndarray:
         """Whether a run's answer is of a kind, [N]."""
-        return self.kind[run] == KINDS.index(kind)
+        return self.kind[run] == ANSWER_KINDS.index(kind)
 
     @property
     def differ(self) -> np.ndarray:
@@ -121,11 +121,11 @@ def _parts(row: QARow, reply: Reply, codes: dict[str, int]) -> tuple:
         a, b, probability = reply.best[0] if reply.best else (0, 0, 0.0)
         diff, span, text, em, score = reply.diff, (a, b), row.context[a:b], reply.span_em or 0.0, reply.span_f1 or 0.0
     plain = normalize(text)
-    return diff, em, score, codes.setdefault(plain, len(codes)), KINDS.index(span_kind(row, span, em)), probability, of_nothing
+    return diff, em, score, codes.setdefault(plain, len(codes)), ANSWER_KINDS.index(span_kind(row, span, em)), probability, of_nothing
 
 
 def span_kind(row: QARow, span: tuple[int | None, int | None], em: float | None) -> str:
-    """What kind of answer characters [start, end) of the context are: one of KINDS.
+    """What kind of answer characters [start, end) of the context are: one of ANSWER_KINDS.
 
     "too long" holds an accepted answer whole, with more around it; "cut off" lies within one; "overlapping" shares characters with one.
     """
@@ -177,7 +177,7 @@ def of_items(items: Sequence[Item]) -> Columns:
         right,
         p(lambda item, name: item.gold),
         said + 1,
-        np.where(right > 0, 0, KINDS.index("wrong label")),
+        np.where(right > 0, 0, ANSWER_KINDS.index("wrong label")),
         p(lambda item, name: item.replies[name].label),
         np.full(said.shape, np.nan),
     )

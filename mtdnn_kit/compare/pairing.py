@@ -9,16 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.registry import REST, TYPE_WORDS
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.errors import CompareError, ConfigError, DataError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.metrics import exact, f1
-from mtdnn_kit.runs import schema
+from mtdnn_kit.runs.predictions import diff_of, spans_of, wrong_entry
 from mtdnn_kit.runs.run import Run
-
-KINDS = {"qa": "question answering", "sc": "sequence classification", "mcc": "multiple choice"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
 def _in_order(types: Iterable[str]) -> list[str]:
     """Task types, each once: the paper's in its order, then others."""
     there = dict.fromkeys(types)
-    return [*(kind for kind in ("qa", "mcc", "sc") if kind in there), *(kind for kind in there if kind not in KINDS)]
+    return [*(kind for kind in ("qa", "mcc", "sc") if kind in there), *(kind for kind in there if kind not in TYPE_WORDS)]
 
 
 def two(runs: dict[str, Run], names: Sequence[str] | None = None) -> tuple[str, str]:
@@ -155,7 +153,7 @@ def _check_scored(name: str, run: Run, task: str, types: tuple[str, ...]) -> Non
     if not run.finished:
         raise CompareError(f"{name}: there is no finished run in {run.path}")
     if run.types.get(task.removesuffix(REST)) not in types or task not in run.metrics:
-        kind = " or ".join(KINDS[kind] for kind in types)
+        kind = " or ".join(TYPE_WORDS[kind] for kind in types)
         raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
 
 
@@ -166,7 +164,7 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int 
     threshold = run.metrics[task].get("threshold", 0.0)
     entries = run.nbest(task) if run.has_nbest(task) else ({"id": key, "text": text} for key, text in run.answers(task).items())
     for number, entry in enumerate(entries, 1):
-        if not (isinstance(entry, dict) and "text" in entry) and (wrong := schema.of_nbest(entry)):
+        if not (isinstance(entry, dict) and "text" in entry) and (wrong := wrong_entry(entry)):
             line = f"{name}: {run.name}, n-best of {task}, line {number}"
             raise CompareError(f"{line}: not an id with finite scores and spans, {wrong}: {entry!r:.80}")
         key = entry["id"]
@@ -195,11 +193,10 @@ def same_rows(replies: dict[str, dict], what: str) -> None:
 
 
 def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) -> Reply:
-    best = [(start, end, probability) for start, end, _, probability in entry["nbest"]]
+    best = spans_of(entry)
     if not all(0 <= start < end <= len(row.context) for start, end, _ in best):
         raise CompareError(f"question {row.id!r}: an n-best span lies outside its passage of {len(row.context):,} characters")
-    diff = entry["null"] - entry["nbest"][0][2] if best else float("inf")
-    return reply(row, best, diff, threshold, entry["nothing"], nbest)
+    return reply(row, best, diff_of(entry), threshold, entry["nothing"], nbest)
 
 
 def reply(

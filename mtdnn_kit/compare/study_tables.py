@@ -9,15 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtdnn_kit.compare import paper
-from mtdnn_kit.compare.differences import SCORES, difference, setting_difference, value
-from mtdnn_kit.compare.outcomes import KINDS, span_kind
+from mtdnn_kit.compare.differences import RUN_SCORES, difference, setting_difference, value
+from mtdnn_kit.compare.outcomes import ANSWER_KINDS, span_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.runs.run import Run
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
-AUXILIARY = {"swag": ("accuracy",), "cola": ("matthews",), "mrpc": ("f1", "accuracy"), "mnli": ("accuracy",)}
+AUXILIARY_SCORES = {"swag": ("accuracy",), "cola": ("matthews",), "mrpc": ("f1", "accuracy"), "mnli": ("accuracy",)}
 
 
 def auxiliary_table(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> list[dict]:
@@ -26,7 +26,7 @@ def auxiliary_table(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -
     for setting, own in settings.items():
         metrics = [runs[name].metrics for name in own.values()]
         row: dict = {"setting": setting}
-        for task, scores in AUXILIARY.items():
+        for task, scores in AUXILIARY_SCORES.items():
             for score in scores:
                 found = [one[task][score] for one in metrics if task in one]
                 row[f"{task} {score}"] = float(np.mean(found)) if found else None
@@ -66,7 +66,7 @@ def spread_table(questions: Sequence[Question], settings: dict[str, dict[int, st
     rows = []
     for setting, own in settings.items():
         if len(own) > 1:
-            found = {score: [value(questions, run, score) for run in own.values()] for score in SCORES}
+            found = {score: [value(questions, run, score) for run in own.values()] for score in RUN_SCORES}
             spread = {
                 f"{score} (sd)": float(np.std(np.array(values, float), ddof=1)) for score, values in found.items() if None not in values
             }
@@ -99,7 +99,7 @@ def example_table(questions: Sequence[Question], settings: dict[str, dict[int, s
             continue
         for setting, own in settings.items():
             said = [_said(question, run) for run in own.values()]
-            counts = {kind: said.count(kind) for kind in (*KINDS, "nothing") if kind in said}
+            counts = {kind: said.count(kind) for kind in (*ANSWER_KINDS, "nothing") if kind in said}
             row = {"example": example.gold, "setting": setting, "answers": ", ".join(f"{n} × {kind}" for kind, n in counts.items())}
             rows.append({**row, "best span F1": value([question], next(iter(own.values())), "span F1"), "the paper": example.says})
     return rows

@@ -27,7 +27,7 @@ from mtdnn_kit.tasks.answers import Answers
 from mtdnn_kit.training.setup import make_features, read_rows
 
 COLUMNS = ("run", "task", "id", "start", "end", "null − best")
-SAID = ("learning_rate", "epochs", "seed")  # of a run's parameters
+CHOSEN = ("learning_rate", "epochs", "seed")  # of a run's parameters
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,12 @@ def table(found: Sequence[HeldOut]) -> list[dict]:
     rows = []
     for one in found:
         run, scores = one.run, one.scores()
-        row = {"run": run.name, **{key: f"{run.config[key]:g}" for key in SAID}, "task": one.task, "steps": f"{run.manifest['steps']:,}"}
+        row = {
+            "run": run.name,
+            **{key: f"{run.config[key]:g}" for key in CHOSEN},
+            "task": one.task,
+            "steps": f"{run.manifest['steps']:,}",
+        }
         row |= {"span EM": scores["span_em"], "span F1": scores["span_f1"], "no-answer AP": scores["no_answer_ap"]}
         row |= {"EM": scores["em"], "F1": scores["f1"], "always nothing": scores["always_nothing"], "questions": scores["n"]}
         rows.append(row)

@@ -16,11 +16,11 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import REST, Dataset
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.errors import ConfigError, DataError, EncoderError, RunError
-from mtdnn_kit.files.json_files import read_json
-from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.json_files import parsed, read_json
+from mtdnn_kit.files.paths import PACKAGE, resolve
 from mtdnn_kit.model.encoders import find_encoder
 from mtdnn_kit.runs.claim import RESUME_MAY_CHANGE
-from mtdnn_kit.runs.code import PACKAGE, code_files, code_hash
+from mtdnn_kit.runs.code import code_files, code_hash
 from mtdnn_kit.runs.run import Run, checkpoints
 
 RECORD = "study.json"  # in the run folder: study, variant, seed, code
@@ -42,7 +42,7 @@ class Standing:
 
 def code(notebook: Path) -> dict[str, str]:
     """{file: hash} of the kit's modules that can change a run, and of a notebook's code cells (its outputs and prose may change)."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    cells = parsed(notebook.read_text(encoding="utf-8"))["cells"]
     source = "\0".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     return {**code_files(), notebook.name: hashlib.sha256(source.encode()).hexdigest()[:16]}
 

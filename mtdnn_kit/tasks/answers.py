@@ -13,7 +13,7 @@ from mtdnn_kit.metrics import exact_f1_nothing
 from mtdnn_kit.tasks.decoding import NBest, Span, probabilities
 from mtdnn_kit.tasks.thresholds import best_threshold, qa_threshold_scores
 
-BLOCK = 1024  # questions whose probabilities are made in one go
+AT_ONCE = 1024  # questions whose probabilities are made in one go
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Answers(Sequence):
         return next(self._block(i, i + 1))
 
     def __iter__(self) -> Iterator[Answer]:
-        return (answer for first in range(0, len(self), BLOCK) for answer in self._block(first, min(first + BLOCK, len(self))))
+        return (answer for first in range(0, len(self), AT_ONCE) for answer in self._block(first, min(first + AT_ONCE, len(self))))
 
     def _block(self, first: int, end: int) -> Iterator[Answer]:
         shares = probabilities(NBest(*(part[first:end] for part in self.best)), self.null[first:end])

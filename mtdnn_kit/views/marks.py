@@ -107,12 +107,11 @@ def heat_html(model: int, context: str, tokens: Sequence[tuple[int, int, float, 
     """
     near = [i for i, (*_, p, q) in enumerate(tokens) if max(p, q) >= least]
     shown = sorted({k for i in near for k in range(max(i - around, 0), min(i + around + 1, len(tokens)))})
-    parts, before = [], -1
-    for i in shown:
+    parts = []
+    for before, i in itertools.pairwise([-1, *shown]):
         a, b, p, q = tokens[i]
         gap = (escape(context[tokens[before][1] : a]) if before >= 0 else "") if i == before + 1 else " ⋯ "
         parts.append(f'{gap}<span style="{_bars(model, p, q)}" title="start {p:.2f}, end {q:.2f}">{escape(context[a:b])}</span>')
-        before = i
     strip = "".join(parts) + (" ⋯" if shown and shown[-1] + 1 < len(tokens) else "") or "<i>no token is likely</i>"
     return Html(f'<div dir="auto" style="max-width:60em;line-height:2.2;{BREAK}">{strip}</div>')
 

@@ -118,23 +118,20 @@ def odd_rows(setup: Setup) -> list[dict]:
 
 def tokens(setup: Setup, task: str, number: int = 0) -> list[tuple[str, str]]:
     """The first window or sequence of a training row (for a choice, the right one) as (token, role), a role of `html.ROLES`."""
-    ids, target = _sequence(setup, task, number)
-    special, separators, roles = set(setup.tokenizer.all_special_ids), 0, []
-    for token in ids:
-        roles.append("special" if token in special else ("first", "second")[min(separators, 1)])
-        separators += token == setup.tokenizer.sep_token_id
+    ids, target, _ = _sequence(setup, task, number)
+    parts = np.where(np.cumsum(np.equal(ids, setup.tokenizer.sep_token_id)), "second", "first")
+    roles = np.where(np.isin(ids, setup.tokenizer.all_special_ids), "special", parts)
     if setup.specs[task]["type"] == "qa" and target[0]:
-        start, end = target
-        roles[start : end + 1] = ["answer"] * (end - start + 1)
-    return list(zip(setup.tokenizer.convert_ids_to_tokens(ids), roles, strict=True))
+        roles[target[0] : target[1] + 1] = "answer"
+    return list(zip(setup.tokenizer.convert_ids_to_tokens(ids), roles.tolist(), strict=True))
 
 
 def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
     """What the tokens of `tokens` give back: text and label; of a question, the characters that the labelled tokens stand for."""
-    features, (ids, target) = setup.train[task], _sequence(setup, task, number)
+    features, (ids, target, item) = setup.train[task], _sequence(setup, task, number)
     found = {"tokens say": setup.tokenizer.decode(ids)}
     if isinstance(features, Features):
-        row, item = features.rows[number], _item(features, number)
+        row = features.rows[number]
         held, (start, end) = features.window(item), [position - features.first(item) for position in target]
         found["label says"] = row.context[held.starts[start] : held.ends[end]] if target[0] else "(nothing)"
         found["row says"] = row.answers[0][1] if row.answers else "(nothing)"
@@ -144,15 +141,12 @@ def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
     return found
 
 
-def _item(features: Any, number: int) -> int:
-    return int(np.flatnonzero(features.table[:, 0] == number)[0]) if isinstance(features, Features) else number
-
-
-def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], Any]:
-    """Token ids without padding, and the target."""
+def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], Any, int]:
+    """Token ids of a row's first item without padding, the target, and the item's number."""
     features = setup.train[task]
-    batch = features.collate(np.array([_item(features, number)]))
+    item = int(np.flatnonzero(features.table[:, 0] == number)[0]) if isinstance(features, Features) else number
+    batch = features.collate(np.array([item]))
     ids, real = (batch.inputs[name][0] for name in ("input_ids", "attention_mask"))
     if ids.ndim == 2:  # the right choice
         ids, real = ids[features.rows[number].label], real[features.rows[number].label]
-    return ids[real.bool()].tolist(), batch.targets[0].tolist()
+    return ids[real.bool()].tolist(), batch.targets[0].tolist(), item
