@@ -174,16 +174,11 @@ class Ask(Panel):
             field.options, field.value = names, name
         return asked_html(self.before, None)
 
-    def _kept(self) -> tuple[int, int] | None:
-        """The characters of the passage that must stay: the first accepted answer, or the first run's."""
-        if self.before is None:
-            return None
-        texts = [*self.before.golds, *(reply.text for reply in self.before.replies.values())]
-        at = next(((self.passage.value.find(text), text) for text in texts if text and text in self.passage.value), None)
-        return at and (at[0], at[0] + len(at[1]))
-
     def _shorten(self) -> str:
-        shorter = edits.shorten(self.passage.value, self._kept())
+        """The passage around the first accepted answer that stands in it, or the first run's."""
+        texts = [*self.before.golds, *(reply.text for reply in self.before.replies.values())] if self.before else []
+        places = [(self.passage.value.find(text), len(text)) for text in texts if text]
+        shorter = edits.shorten(self.passage.value, next(((at, at + size) for at, size in places if at >= 0), None))
         return self._edited(shorter, self.question.value, "there is nothing to change in this passage by rule; edit it by hand")
 
     def _swap(self) -> str:
@@ -225,7 +220,7 @@ class Why(Panel):
     title = "why they differ"
 
     def __init__(self, explorer: Any):
-        self.compute, self.slices = button("compute", self._compute), w.VBox()
+        self.compute, self.slices = button("compute", lambda: self.say(self._made, self._so_far)), w.VBox()
         super().__init__(explorer, [self.compute])
         self.box.children = [*self.box.children, self.slices]
 
@@ -234,12 +229,9 @@ class Why(Panel):
         super().opened()
         self.slices.children = ()
 
-    def _compute(self) -> None:
-        self.slices.children = ()
-        self.say(self._made, self._so_far)
-
     def _so_far(self) -> str:
         """What is known before any interval is."""
+        self.slices.children = ()
         state, (a, b) = self.explorer.state, self.explorer.state.pair
         if a == b:
             raise ValueError("choose two different runs above: first run, second run")

@@ -138,11 +138,9 @@ class State:
         return {ALL: int(others.sum()), **{name: n for name, n in found.items() if n or name == chosen}}
 
     def masks(self, field: str) -> dict[str, np.ndarray]:
-        """Value of a filter → which rows pass, bool [N]."""
-        return self.outcome_masks() if field == "outcome" else {"title": self.lookup.titles, "slice": self.lookup.slices}[field]
-
-    def outcome_masks(self) -> dict[str, np.ndarray]:
-        """Outcome → which rows have it, bool [N], at the present thresholds."""
+        """Value of a filter → which rows pass, bool [N]; outcomes are those at the present thresholds."""
+        if field != "outcome":
+            return {"title": self.lookup.titles, "slice": self.lookup.slices}[field]
         if not self.names:
             return {}
         now, right = self.outcomes, self.outcomes.em > 0
