@@ -34,10 +34,8 @@ def question_html(question: Question, fold: bool = True, depth: int = DEPTH) -> 
     row = question.row
     spans = [(i, r.start, r.end) for i, r in enumerate(question.replies.values()) if r.start is not None and r.end is not None]
     golds = [(start, start + len(text)) for start, text in row.answers]
-    return Html(
-        f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head(row.title, row.id)}<b dir="auto" style="{BREAK}">{escape(row.question)}</b>'
-        f"{passage_html(row.context, golds, spans, fold)}{_replies(question)}{_nbest(question, depth)}</div>"
-    )
+    asked = f'<b dir="auto" style="{BREAK}">{escape(row.question)}</b>{passage_html(row.context, golds, spans, fold)}'
+    return _row(row.title, row.id, f"{asked}{_replies(question)}{_nbest(question, depth)}")
 
 
 def choice_html(item: Item) -> Html:
@@ -48,7 +46,7 @@ def choice_html(item: Item) -> Html:
     for label, name in enumerate(item.names):
         first = f'<mark style="{GOLD}">{escape(name)}</mark>' if label == item.gold else escape(name)
         rows.append([f'<span dir="auto" style="{LONG}">{first}</span>', *(_share(reply, label) for reply in item.replies.values())])
-    return Html(f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head("", item.row.id)}{texts}{table_html(head, rows)}</div>')
+    return _row("", item.row.id, f"{texts}{table_html(head, rows)}")
 
 
 def _share(reply: Choice, label: int) -> str:
@@ -57,8 +55,10 @@ def _share(reply: Choice, label: int) -> str:
     return bar_html(5 * p) + (f"<b>{p:.2f} ◂</b>" if reply.label == label else f"{p:.2f}")
 
 
-def _head(title: str, row_id: str | int) -> str:
-    return f'<div style="font-size:.85em">{f"{escape(title.replace(chr(95), chr(32)))} · " if title else ""}{escape(str(row_id))}</div>'
+def _row(title: str, row_id: str | int, body: str) -> Html:
+    """What is shown of a row, below its title, where it has one, and its id."""
+    head = f'<div style="font-size:.85em">{escape(title.replace("_", " "))}{" · " if title else ""}{escape(str(row_id))}</div>'
+    return Html(f'<div style="max-width:62em;margin:0 0 1.5em 0">{head}{body}</div>')
 
 
 def side_by_side(items: Sequence[Question | Item]) -> Html:

@@ -86,7 +86,7 @@ class Thresholds(Panel):
 
     def __init__(self, explorer: Any):
         self.fields: dict[str, w.FloatText] = {}
-        self.tuned = button("all tuned", self._reset)
+        self.tuned = button("all tuned", lambda: explorer.do(self._reset))
         super().__init__(explorer, [])
 
     def opened(self) -> None:
@@ -110,7 +110,6 @@ class Thresholds(Panel):
                 if not field.disabled:
                     state.move(name, None)
                     field.value = round(state.thresholds[i], 3)
-        self.explorer.refresh()
 
     def refresh(self) -> None:
         """Scores and curve at the present thresholds."""

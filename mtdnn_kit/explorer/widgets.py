@@ -119,11 +119,9 @@ class Explorer:
 
     def _opened(self) -> None:
         """Another task's rows: its favourites, its runs, its panels."""
-        notes = attempt(self._read_notes)
         for panel in self.panels.values():
             panel.opened()
-        self.refresh()
-        self.status.value = notes or self.status.value
+        self.do(self._read_notes)
 
     def _read_notes(self) -> None:
         self.state.notes = favourites.read(self.folder).get(self.name, {}) if self.folder else {}
