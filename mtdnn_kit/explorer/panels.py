@@ -282,8 +282,7 @@ class TakeAlong(Panel):
 
     def _write(self, ending: str, make: Callable) -> str:
         item, beside = self._place("to write beside")
-        name = re.sub(r"[^A-Za-z0-9_-]", "-", str(item.row.id))[:60] or "row"  # it leads out of no folder
-        file = beside / "exports" / f"{self.explorer.name}-{name}.{ending}"
+        file = beside / "exports" / f"{self.explorer.name}-{safe_name(str(item.row.id))}.{ending}"
         file.parent.mkdir(exist_ok=True)
         write_whole(file, make(item))
         return f'<div role="status">Written: {escape(str(file))}</div>'
@@ -335,6 +334,11 @@ def attempt(call: Callable[[], str | None]) -> str:
         return call() or ""
     except TROUBLE as error:
         return f'<div role="alert"><b>Not done:</b> {escape(str(error))}</div>'
+
+
+def safe_name(text: str) -> str:
+    """`text` as part of a file's name: letters and digits of ASCII, - and _; others become -; at most 60."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:60] or "row"
 
 
 def _notes(said: Sequence[str]) -> str:
