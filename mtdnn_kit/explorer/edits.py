@@ -7,25 +7,24 @@ import itertools
 import re
 from collections import Counter
 from difflib import SequenceMatcher
+from operator import itemgetter
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ABBREVIATIONS = _words(
-    "Mr Mrs Ms Dr Prof Rev Hon Gen Col Maj Capt Lt Sgt Gov Sen Rep Pres St Mt Ft Jr Sr No Nos vs etc cf al ca approx Inc Ltd Co Corp "
-    "Univ Dept Fig Vol Ed Eds pp Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec"
-)  # a full stop after one of these ends no sentence
-COMMON = _words(
-    "a an the this that these those it its he his him she her they their them we our us you your i my and or but nor so yet if as at by "
-    "for from in into of off on onto to with without within after before during since until when while where who whom whose which what "
-    "why how there here then than not no all any both each few many more most much one other others some such same several two three four "
-    "five first second third last another because although though however thus therefore hence also even still only just once between "
-    "among against under over above below about around through throughout despite unlike like per is are was were be been being has have "
-    "had do does did can could may might must shall should will would according today now later often sometimes usually instead "
-    "meanwhile moreover furthermore nevertheless indeed finally"
-)  # no names, though a sentence may begin with them
+# A full stop after one of these ends no sentence.
+ABBREVIATIONS = _words("""Mr Mrs Ms Dr Prof Rev Hon Gen Col Maj Capt Lt Sgt Gov Sen Rep Pres St Mt Ft Jr Sr No Nos vs etc cf al ca
+    approx Inc Ltd Co Corp Univ Dept Fig Vol Ed Eds pp Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec""")
+# No names, though a sentence may begin with them.
+COMMON = _words("""a an the this that these those it its he his him she her they their them we our us you your i my and or but nor so
+    yet if as at by for from in into of off on onto to with without within after before during since until when while where who whom
+    whose which what why how there here then than not no all any both each few many more most much one other others some such same
+    several two three four five first second third last another because although though however thus therefore hence also even still
+    only just once between among against under over above below about around through throughout despite unlike like per is are was were
+    be been being has have had do does did can could may might must shall should will would according today now later often sometimes
+    usually instead meanwhile moreover furthermore nevertheless indeed finally""")
 LINKS = r"(?: (?:of|the|de|la|von|van|der|den|du|da|di|el)){0,2} "  # within a name: Bank of England, Ludwig van Beethoven
 STOP = re.compile(r"""([.!?…]+["'”’)\]]*)\s+|[。！？]+\s*|\n\s*\n""")
 NAME_WORD = re.compile(r"(?:[A-Z]\.){2,}|\w+(?:['’-]\w+)*?(?=['’]s\b|\b(?!['’-]\w))")
@@ -98,12 +97,8 @@ def word_changes(before: str, after: str) -> list[tuple[str, str]]:
 
     Sentences are set against each other first, then words within those that changed, so that long passages take no time.
     """
-    found: list[tuple[str, str]] = []
-    for kind, text in _changes(before, after, *PIECES):
-        if found and found[-1][0] == kind:
-            text = found.pop()[1] + text
-        found += [(kind, text)] if text else []
-    return found
+    changes = itertools.groupby(filter(itemgetter(1), _changes(before, after, *PIECES)), itemgetter(0))
+    return [(kind, "".join(text for _, text in some)) for kind, some in changes]
 
 
 def _changes(before: str, after: str, pieces: re.Pattern, *finer: re.Pattern) -> list[tuple[str, str]]:

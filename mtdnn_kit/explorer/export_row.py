@@ -1,8 +1,8 @@
 """One row with every run's answer, to take along as text: Markdown to paste, CSV to count with. (As a page: `explorer.html`.)"""
 
-import csv
-import io
 import re
+
+import pandas as pd
 
 from mtdnn_kit.compare.choices import Item
 from mtdnn_kit.compare.pairing import Question
@@ -34,12 +34,8 @@ def _cell(value: object) -> str:
 
 def as_csv(item: Question | Item) -> str:
     """A line a run, all that `records` has, figures unrounded; text stands as it is, so let a spreadsheet read its columns as text."""
-    made, rows = io.StringIO(), records(item)
-    if rows:
-        writer = csv.DictWriter(made, list(rows[0]))  # lines end in \r\n (RFC 4180), so that either within a text is quoted
-        writer.writeheader()
-        writer.writerows(rows)
-    return made.getvalue()
+    rows = pd.DataFrame(records(item), dtype=object)  # lines end in \r\n (RFC 4180), so that either within a text is quoted
+    return rows.to_csv(index=False, lineterminator="\r\n") if len(rows) else ""
 
 
 def records(item: Question | Item) -> list[dict]:

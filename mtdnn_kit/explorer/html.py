@@ -32,26 +32,21 @@ def item_html(item: Question | Item, depth: int = DEPTH) -> Html:
 def question_html(question: Question, fold: bool = True, depth: int = DEPTH) -> Html:
     """A question with its marked passage, and a table of the replies: answer, its kind, probabilities, null − best, EM, F1, n-best."""
     row = question.row
-    places = [(i, reply.start, reply.end) for i, reply in enumerate(question.replies.values())]
-    spans = [(i, start, end) for i, start, end in places if start is not None and end is not None]
+    spans = [(i, r.start, r.end) for i, r in enumerate(question.replies.values()) if r.start is not None and r.end is not None]
     golds = [(start, start + len(text)) for start, text in row.answers]
-    return Html(
-        f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head(row.title, row.id)}<b dir="auto" style="{BREAK}">{escape(row.question)}</b>'
-        f"{passage_html(row.context, golds, spans, fold)}{_replies(question)}{_nbest(question, depth)}</div>"
-    )
+    asked = f'<b dir="auto" style="{BREAK}">{escape(row.question)}</b>{passage_html(row.context, golds, spans, fold)}'
+    return _row(row.title, row.id, f"{asked}{_replies(question)}{_nbest(question, depth)}")
 
 
 def choice_html(item: Item) -> Html:
     """A sentence, a pair or a text with its endings; a table of the labels (endings) with every run's probability of each."""
     texts = "".join(f'<p dir="auto" style="margin:.3em 0;{BREAK};white-space:pre-wrap">{escape(text)}</p>' for text in item.texts)
-    names = list(item.replies)
-    head = ["", *(f"{key_html(i)} {name_html(name)}" for i, name in enumerate(names))]
+    head = ["", *(f"{key_html(i)} {name_html(name)}" for i, name in enumerate(item.replies))]
     rows = []
     for label, name in enumerate(item.names):
-        gold = label == item.gold
-        first = f'<mark style="{GOLD}">{escape(name)}</mark>' if gold else escape(name)
+        first = f'<mark style="{GOLD}">{escape(name)}</mark>' if label == item.gold else escape(name)
         rows.append([f'<span dir="auto" style="{LONG}">{first}</span>', *(_share(reply, label) for reply in item.replies.values())])
-    return Html(f'<div style="max-width:62em;margin:0 0 1.5em 0">{_head("", item.row.id)}{texts}{table_html(head, rows)}</div>')
+    return _row("", item.row.id, f"{texts}{table_html(head, rows)}")
 
 
 def _share(reply: Choice, label: int) -> str:
@@ -60,8 +55,10 @@ def _share(reply: Choice, label: int) -> str:
     return bar_html(5 * p) + (f"<b>{p:.2f} ◂</b>" if reply.label == label else f"{p:.2f}")
 
 
-def _head(title: str, row_id: str | int) -> str:
-    return f'<div style="font-size:.85em">{f"{escape(title.replace(chr(95), chr(32)))} · " if title else ""}{escape(str(row_id))}</div>'
+def _row(title: str, row_id: str | int, body: str) -> Html:
+    """What is shown of a row, below its title, where it has one, and its id."""
+    head = f'<div style="font-size:.85em">{escape(title.replace("_", " "))}{" · " if title else ""}{escape(str(row_id))}</div>'
+    return Html(f'<div style="max-width:62em;margin:0 0 1.5em 0">{head}{body}</div>')
 
 
 def side_by_side(items: Sequence[Question | Item]) -> Html:
@@ -126,16 +123,16 @@ def _two(value: float | None, sign: str = "", digits: int = 2) -> str:
 
 def _nbest(question: Question, depth: int) -> str:
     """Every run's n-best with probabilities, nothing among them, behind a line that opens it."""
-    columns = []
+    head, columns = [], []
     for i, (name, reply) in enumerate(question.replies.items()):
         if reply.best:
             found = [(p, f'<span dir="auto" style="{BREAK}">{escape(question.row.context[a:b])}</span>') for a, b, p in reply.best]
             found = sorted([*found, (reply.nothing or 0.0, NOTHING_HTML)], key=lambda pair: -pair[0])[:depth]
-            columns.append((f"{key_html(i)} {name_html(name)}", [f"{p:.3f} {text}" for p, text in found]))
+            head.append(f"{key_html(i)} {name_html(name)}")
+            columns.append([f"{p:.3f} {text}" for p, text in found])
     if not columns:
         return ""
-    rows = zip_longest(*(column for _, column in columns), fillvalue="")
-    table = table_html([name for name, _ in columns], list(rows))
+    table = table_html(head, list(zip_longest(*columns, fillvalue="")))
     return f'<details><summary style="cursor:pointer">n-best</summary>{table}</details>'
 
 
@@ -160,12 +157,9 @@ def _change(by: float) -> str:
 
 def _curves(state: State) -> str:
     """F1 over the threshold, a line a run; a ring at the tuned threshold, a disc with the run's letter at the present one."""
-    columns = state.columns
-    curves = {
-        i: Curve(*columns.curve(i, columns.f1), 100 * columns.nothing.mean(), columns.tuned[i], state.thresholds[i])
-        for i in range(len(state.names))
-        if not np.isnan(columns.tuned[i])
-    }
+    columns, before = state.columns, 100 * state.columns.nothing.mean()
+    movable = np.flatnonzero(~np.isnan(columns.tuned)).tolist()
+    curves = {i: Curve(*columns.curve(i, columns.f1), before, columns.tuned[i], state.thresholds[i]) for i in movable}
     names = "F1 of all questions, percent, over the threshold on null − best (ring: tuned; disc: now)"
     return curves_svg(curves, names) if curves else "<p>These runs keep no n-best: no threshold can be moved.</p>"
 

@@ -63,6 +63,12 @@ class Panel:
     def refresh(self) -> None:
         """Another row, filter or threshold."""
 
+    def open_item(self) -> Any:
+        """The open row with its replies. Raises ValueError where none is open."""
+        if self.explorer.state.item is None:
+            raise ValueError("no row is open")
+        return self.explorer.state.item
+
     def say(self, call: Callable[[], str], first: Callable[[], str] = lambda: "working …") -> None:
         """Shows what a call makes, or why it could not; before, what `first` makes at once."""
 
@@ -80,21 +86,20 @@ class Thresholds(Panel):
 
     def __init__(self, explorer: Any):
         self.fields: dict[str, w.FloatText] = {}
-        self.tuned = button("all tuned", self._reset)
+        self.tuned = button("all tuned", lambda: explorer.do(self._reset))
         super().__init__(explorer, [])
 
     def opened(self) -> None:
         """Another task's runs."""
         super().opened()
-        state = self.explorer.state
-        self.fields = {name: self._field(i, name) for i, name in enumerate(state.names)}
+        self.fields = {name: self._field(i, name) for i, name in enumerate(self.explorer.state.names)}
         self.box.children[0].children = [*self.fields.values(), self.tuned]
 
     def _field(self, i: int, name: str) -> w.FloatText:
         state, tuned = self.explorer.state, float(self.explorer.state.columns.tuned[i])
         value = 0.0 if isnan(tuned) else round(tuned, 3)
-        field = w.FloatText(value, step=0.25, disabled=isnan(tuned), style=WIDE, layout=w.Layout(width="16em"))
-        field.description = f"{letter(i)} {name}"
+        looks = dict(description=f"{letter(i)} {name}", style=WIDE, layout=w.Layout(width="16em"))
+        field = w.FloatText(value, step=0.25, disabled=isnan(tuned), **looks)
         self.explorer.on(field, lambda value: state.move(name, value if isfinite(value) else None))
         return field
 
@@ -105,7 +110,6 @@ class Thresholds(Panel):
                 if not field.disabled:
                     state.move(name, None)
                     field.value = round(state.thresholds[i], 3)
-        self.explorer.refresh()
 
     def refresh(self) -> None:
         """Scores and curve at the present thresholds."""
@@ -127,8 +131,7 @@ class Inside(Panel):
     def opened(self) -> None:
         """Another task's runs."""
         super().opened()
-        self.run.options = self.explorer.state.names
-        self.run.value = next(iter(self.explorer.state.names), None)
+        self.run.options, self.run.index = self.explorer.state.names, 0
 
     def refresh(self) -> None:
         """What was said of another row goes."""
@@ -138,9 +141,8 @@ class Inside(Panel):
         """Question and passage that are looked into."""
         if self.of.value == OF[1]:
             return self.explorer.panels["ask"].question.value, self.explorer.panels["ask"].passage.value
-        if self.explorer.state.item is None:
-            raise ValueError("no row is open")
-        return self.explorer.state.item.row.question, self.explorer.state.item.row.context
+        row = self.open_item().row
+        return row.question, row.context
 
 
 class Ask(Panel):
@@ -152,19 +154,11 @@ class Ask(Panel):
         self.passage = w.Textarea(description="passage", layout=w.Layout(width="62em", max_width="100%", height="9em"))
         self.question = w.Text(description="question", layout=w.Layout(width="62em", max_width="100%"))
         self.old, self.new = (w.Combobox(description=name, style=WIDE) for name in ("swap", "with"))
-        self.buttons = {name: button(name, partial(self.say, call)) for name, call in self._moves().items()}
+        moves = ("take the open row", self._take), ("shorten the passage", self._shorten), ("swap the names", self._swap)
+        self.buttons = {name: button(name, partial(self.say, call)) for name, call in (*moves, ("ask all runs", self._ask))}
         self.before: Question | None = None
         take, short, swap, ask = self.buttons.values()
         super().__init__(explorer, [self.passage, self.question, take, short, self.old, self.new, swap, ask])
-
-    def _moves(self) -> dict[str, Callable[[], str]]:
-        """Buttons and what they do; each returns what is shown below."""
-        return {
-            "take the open row": self._take,
-            "shorten the passage": self._shorten,
-            "swap the names": self._swap,
-            "ask all runs": self._ask,
-        }
 
     def opened(self) -> None:
         """Another task's runs."""
@@ -172,36 +166,30 @@ class Ask(Panel):
         self.before = None
 
     def _take(self) -> str:
-        self.before = self.explorer.state.item
-        if self.before is None:
-            raise ValueError("no row is open")
+        self.before = self.open_item()
         self.passage.value, self.question.value = self.before.row.context, self.before.row.question
         names = edits.names(self.before.row.context)
         for field, name in zip((self.old, self.new), (*names[:2], "", ""), strict=False):
             field.options, field.value = names, name
         return asked_html(self.before, None)
 
-    def _kept(self) -> tuple[int, int] | None:
-        """The characters of the passage that must stay: the first accepted answer, or the first run's."""
-        if self.before is None:
-            return None
-        texts = [*self.before.golds, *(reply.text for reply in self.before.replies.values())]
-        at = next(((self.passage.value.find(text), text) for text in texts if text and text in self.passage.value), None)
-        return at and (at[0], at[0] + len(at[1]))
-
     def _shorten(self) -> str:
-        shorter = edits.shorten(self.passage.value, self._kept())
-        if shorter == self.passage.value:
-            raise ValueError("there is nothing to change in this passage by rule; edit it by hand")
-        self.passage.value = shorter
-        return self._changes()
+        """The passage around the first accepted answer that stands in it, or the first run's."""
+        texts = [*self.before.golds, *(reply.text for reply in self.before.replies.values())] if self.before else []
+        places = [(self.passage.value.find(text), len(text)) for text in texts if text]
+        shorter = edits.shorten(self.passage.value, next(((at, at + size) for at, size in places if at >= 0), None))
+        return self._edited(shorter, self.question.value, "there is nothing to change in this passage by rule; edit it by hand")
 
     def _swap(self) -> str:
         old, new = self.old.value, self.new.value
-        changed = edits.swap(self.passage.value, old, new), edits.swap(self.question.value, old, new)
-        if not old or not new or changed == (self.passage.value, self.question.value):
-            raise ValueError(f"neither {old!r} nor {new!r} stands in passage or question")
-        self.passage.value, self.question.value = changed
+        passage, question = (edits.swap(text, old, new) for text in (self.passage.value, self.question.value))
+        return self._edited(passage, question, f"neither {old!r} nor {new!r} stands in passage or question")
+
+    def _edited(self, passage: str, question: str, unchanged: str) -> str:
+        """What an edit changed. Raises ValueError, saying `unchanged`, where that is nothing."""
+        if (passage, question) == (self.passage.value, self.question.value):
+            raise ValueError(unchanged)
+        self.passage.value, self.question.value = passage, question
         return self._changes()
 
     def _changes(self) -> str:
@@ -231,7 +219,7 @@ class Why(Panel):
     title = "why they differ"
 
     def __init__(self, explorer: Any):
-        self.compute, self.slices = button("compute", self._compute), w.VBox()
+        self.compute, self.slices = button("compute", lambda: self.say(self._made, self._so_far)), w.VBox()
         super().__init__(explorer, [self.compute])
         self.box.children = [*self.box.children, self.slices]
 
@@ -240,12 +228,9 @@ class Why(Panel):
         super().opened()
         self.slices.children = ()
 
-    def _compute(self) -> None:
-        self.slices.children = ()
-        self.say(self._made, self._so_far)
-
     def _so_far(self) -> str:
         """What is known before any interval is."""
+        self.slices.children = ()
         state, (a, b) = self.explorer.state, self.explorer.state.pair
         if a == b:
             raise ValueError("choose two different runs above: first run, second run")
@@ -290,16 +275,15 @@ class TakeAlong(Panel):
 
     def _place(self, what: str) -> tuple[Question | Item, Path]:
         """The open row, and the folder beside the runs."""
-        item, folder = self.explorer.state.item, self.explorer.folder
-        if item is None or folder is None:
-            raise ValueError("no row is open" if item is None else f"there is no run folder {what}")
-        return item, folder
+        item = self.open_item()
+        if self.explorer.folder is None:
+            raise ValueError(f"there is no run folder {what}")
+        return item, self.explorer.folder
 
     def _write(self, ending: str, make: Callable) -> str:
         item, beside = self._place("to write beside")
-        folder = beside / "exports"
-        folder.mkdir(exist_ok=True)
-        file = folder / f"{self.explorer.name}-{safe_name(str(item.row.id))}.{ending}"
+        file = beside / "exports" / f"{self.explorer.name}-{safe_name(str(item.row.id))}.{ending}"
+        file.parent.mkdir(exist_ok=True)
         write_whole(file, make(item))
         return f'<div role="status">Written: {escape(str(file))}</div>'
 
@@ -361,11 +345,9 @@ def _notes(said: Sequence[str]) -> str:
     return f"<p>{'<br>'.join(map(escape, said))}</p>" if said else ""
 
 
-def dropdown(name: str, options: Sequence = (), value: object = None) -> w.Dropdown:
+def dropdown(name: str, options: Sequence = (), **more: Any) -> w.Dropdown:
     """A choice with its name before it."""
-    made = w.Dropdown(description=name, options=options, style=WIDE, layout=w.Layout(width="auto", max_width="26em"))
-    made.value = value if value is not None else made.value
-    return made
+    return w.Dropdown(description=name, options=options, style=WIDE, layout=w.Layout(width="auto", max_width="26em"), **more)
 
 
 def button(name: str, call: Callable[[], None], width: str = "auto") -> w.Button:

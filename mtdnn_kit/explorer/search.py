@@ -3,10 +3,11 @@
 Shapes: N rows, of question answering (`compare.Question`) or of SC and MCC (`choices.Item`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mtdnn_kit.compare.choices import Item
 from mtdnn_kit.compare.outcomes import Outcomes
@@ -25,28 +26,28 @@ class Lookup:
         self.qa = not rows or isinstance(rows[0], Question)
         titles = np.array([getattr(item.row, "title", "") for item in rows], object)
         self.titles = {name: titles == name for name in dict.fromkeys(titles) if name}
-        places = {f"{facet}: {name}": some for facet, parts in self._facets().items() for name, some in parts.items()}
-        self.slices = {name: np.isin(np.arange(len(rows)), some) for name, some in places.items()}
-        self._texts = {part: _distinct([self.read(item)[k] for item in rows]) for k, part in enumerate(WHERE[1:3])}
+        self.slices = dict(self._slices())
+        texts = {part: [self.read(item)[k].casefold() for item in rows] for k, part in enumerate(WHERE[1:3])}
+        self._texts = {part: pd.factorize(np.array(some, object)) for part, some in texts.items()}  # each once, and which a row has
 
     def find(self, text: str, where: str, now: Outcomes) -> np.ndarray:
         """Rows that hold a text in any case, bool [N]; where: one of WHERE; now: decides which answers are given."""
         text, found = text.casefold(), np.zeros(len(self.rows), bool)
-        for part, (texts, of) in self._texts.items():
+        for part, (of, texts) in self._texts.items():
             if where in ("anywhere", part):
                 found |= np.array([text in one for one in texts], bool)[of]
         if where in ("anywhere", "answers"):
             found |= np.array([any(text in said.casefold() for said in self._said(i, now)) for i in range(len(self.rows))], bool)
         return found
 
-    def _facets(self) -> dict[str, dict[str, list[int]]]:
+    def _slices(self) -> Iterator[tuple[str, np.ndarray]]:
         if self.qa:
             windows = [q.windows for q in self.rows]
-            return slices([q.row for q in self.rows], None if None in windows else windows)
-        found: dict[str, list[int]] = {}
-        for i, item in enumerate(self.rows):
-            found.setdefault(str(item.gold + 1) if isinstance(item.row, MCCRow) else item.names[item.gold], []).append(i)
-        return {"right": dict(sorted(found.items()))}
+            for facet, parts in slices([q.row for q in self.rows], None if None in windows else windows).items():
+                yield from ((f"{facet}: {name}", np.isin(np.arange(len(self.rows)), some)) for name, some in parts.items())
+        else:
+            right = [str(item.gold + 1) if isinstance(item.row, MCCRow) else item.names[item.gold] for item in self.rows]
+            yield from ((f"right: {name}", np.array(right, object) == name) for name in sorted(set(right)))
 
     def read(self, item: Any) -> tuple[str, str]:
         """What counts as question and as passage of a row; of SC and MCC: its first text, and the others."""
@@ -62,9 +63,3 @@ class Lookup:
             if given:
                 said.append(item.row.context[slice(*reply.best[0][:2])] if reply.best else reply.text)
         return said
-
-
-def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """The texts, each once, case folded; and which of them each row has [N]."""
-    known = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    return [text.casefold() for text in known], np.array([known[text] for text in texts], int)

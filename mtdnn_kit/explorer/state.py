@@ -53,14 +53,12 @@ class State:
         self.pair = (self.names[0], self.names[-1]) if self.names else ("", "")
         self.outcomes: Outcomes = self.columns.at(self.thresholds)
         self.lookup = Lookup(rows)
-        self.filter, self.order, self.rng = Filter(), ORDERS[0], np.random.default_rng(seed)
+        self.filter = Filter(outcome="answers differ" if self.outcomes.differ.any() else ALL)
+        self.order, self.rng = ORDERS[0], np.random.default_rng(seed)
         self.shown, self.hits, self.at = np.arange(0), np.arange(0), -1
         self.opened: int | None = None
         self.history: list[int] = []
         self.choose()
-        if len(self.names) > 1 and self.outcome_masks()["answers differ"].any():
-            self.choose(outcome="answers differ")
-        self.history, self.at = self.history[-1:], len(self.history[-1:]) - 1
 
     def choose(self, **changes: str) -> None:
         """Changes filters (fields of Filter); the open row stays open where it passes, else the first is opened."""
@@ -86,10 +84,10 @@ class State:
         self.outcomes = self.columns.at(self.thresholds)
         self._update(stay=True)
 
-    def open(self, row: int, remember: bool = True) -> None:
-        """Opens a row (its place in `rows`), and puts it into the history."""
+    def open(self, row: int) -> None:
+        """Opens a row (its place in `rows`), and puts it into the history, where it is not the present one there."""
         self.opened = int(row)
-        if remember and (self.at < 0 or self.history[self.at] != self.opened):
+        if self.at < 0 or self.history[self.at] != self.opened:
             self.history = [*self.history[: self.at + 1], self.opened]
             self.at = len(self.history) - 1
 
@@ -102,7 +100,7 @@ class State:
         """Back (−1) and forward (1) among the rows that were open."""
         if 0 <= self.at + by < len(self.history):
             self.at += by
-            self.open(self.history[self.at], remember=False)
+            self.open(self.history[self.at])
 
     def surprise(self) -> None:
         """Opens a shown row at random, another than the open one where there is one; the seed decides which."""
@@ -140,11 +138,9 @@ class State:
         return {ALL: int(others.sum()), **{name: n for name, n in found.items() if n or name == chosen}}
 
     def masks(self, field: str) -> dict[str, np.ndarray]:
-        """Value of a filter → which rows pass, bool [N]."""
-        return self.outcome_masks() if field == "outcome" else {"title": self.lookup.titles, "slice": self.lookup.slices}[field]
-
-    def outcome_masks(self) -> dict[str, np.ndarray]:
-        """Outcome → which rows have it, bool [N], at the present thresholds."""
+        """Value of a filter → which rows pass, bool [N]; outcomes are those at the present thresholds."""
+        if field != "outcome":
+            return {"title": self.lookup.titles, "slice": self.lookup.slices}[field]
         if not self.names:
             return {}
         now, right = self.outcomes, self.outcomes.em > 0
@@ -160,8 +156,8 @@ class State:
 
     def _update(self, stay: bool = False) -> None:
         """What is shown, anew; without `stay` the first row is opened where the open one does not pass."""
-        text, where, everything = self.filter.text, self.filter.where, np.ones(len(self.rows), bool)
-        self.hits = self.lookup.find(text, where, self.outcomes) if text else everything
+        text, where = self.filter.text, self.filter.where
+        self.hits = self.lookup.find(text, where, self.outcomes) if text else np.ones(len(self.rows), bool)
         order = self._order()
         self.shown = order[self._passing(FIELDS)[order]]
         if self.place is None and not (stay and self.opened is not None):
@@ -171,24 +167,18 @@ class State:
 
     def _passing(self, named: set[str]) -> np.ndarray:
         """Rows that pass the text filter and the named ones, bool [N]."""
-        mask = self.hits
-        for field in named:
-            if (value := getattr(self.filter, field)) != ALL:
-                mask = mask & self.masks(field)[value]
-        return mask
+        chosen = {field: getattr(self.filter, field) for field in named}
+        return np.logical_and.reduce([self.hits, *(self.masks(field)[value] for field, value in chosen.items() if value != ALL)])
 
     def _order(self) -> np.ndarray:
         """All rows in the present order."""
         if not self.names:
             return np.arange(0)
         now, (i, j) = self.outcomes, (self.names.index(name) for name in self.pair)
-        if self.order == ORDERS[1]:
-            texts = np.sort(now.text, axis=0)
-            keys: tuple[np.ndarray, ...] = (np.ptp(now.f1, axis=0), (texts[1:] != texts[:-1]).sum(axis=0))
-        else:
-            sure = np.nan_to_num(now.probability[j], nan=0.5)
-            keys = {ORDERS[2]: (-sure,), ORDERS[3]: (sure,), ORDERS[4]: (abs(now.f1[j] - now.f1[i]),)}.get(self.order, ())
-        return np.lexsort([-key for key in keys]) if keys else np.arange(len(self.rows))
+        texts, sure = np.sort(now.text, axis=0), np.nan_to_num(now.probability[j], nan=0.5)
+        keys: dict[str, tuple] = {ORDERS[1]: (np.ptp(now.f1, axis=0), (texts[1:] != texts[:-1]).sum(axis=0))}
+        keys |= {ORDERS[2]: (-sure,), ORDERS[3]: (sure,), ORDERS[4]: (abs(now.f1[j] - now.f1[i]),)}
+        return np.lexsort([-key for key in keys[self.order]]) if self.order in keys else np.arange(len(self.rows))
 
 
 def shared_tasks(runs: dict[str, Run]) -> list[str]:

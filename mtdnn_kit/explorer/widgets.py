@@ -64,37 +64,32 @@ class Explorer:
     ):
         self.state, self.name, self.runs, self.read, self.quiet = state, task, runs or {}, read, False
         self.folder = favourites.beside(list(self.runs.values())) if self.runs else None
-        self.task = dropdown("task", tasks or [task], task)
+        self.task = dropdown("task", tasks or [task], value=task)
         self.text, self.where = w.Text(description="find", style=WIDE), dropdown("in", WHERE)
         self.title, self.slice, self.outcome = (dropdown(name, [ALL]) for name in ("title", "slice", "outcome"))
         self.order, self.a, self.b = dropdown("order", ORDERS), dropdown("first run"), dropdown("second run")
         self.rows = w.Select(description="rows", rows=7, layout=w.Layout(width="62em", max_width="100%"))
         self.number = w.BoundedIntText(description="row number", min=1, max=1, layout=w.Layout(width="12em"), style=WIDE)
-        self.buttons = {name: button(name, partial(self.do, call)) for name, call in self._moves().items()}
+        moves = (
+            ("◂ previous", lambda: self.state.step(-1)),
+            ("next ▸", lambda: self.state.step(1)),
+            ("back", lambda: self.state.travel(-1)),
+            ("forward", lambda: self.state.travel(1)),
+            ("surprise me", lambda: self.state.surprise()),
+            ("clear filters", lambda: self.state.choose(text="", title=ALL, slice=ALL, outcome=ALL)),
+        )
+        self.buttons = {name: button(name, partial(self.do, call)) for name, call in moves}
         self.status, self.view = w.HTML(), w.HTML()
         self.panels = {p.title: p for p in (Thresholds(self), Inside(self), Ask(self), Why(self), TakeAlong(self))}
         self.box = self._laid_out()
         self._observe()
         self._opened()
 
-    def _moves(self) -> dict[str, Callable[[], None]]:
-        """Buttons and what they do."""
-        return {
-            "◂ previous": lambda: self.state.step(-1),
-            "next ▸": lambda: self.state.step(1),
-            "back": lambda: self.state.travel(-1),
-            "forward": lambda: self.state.travel(1),
-            "surprise me": lambda: self.state.surprise(),
-            "clear filters": lambda: self.state.choose(text="", title=ALL, slice=ALL, outcome=ALL),
-        }
-
     def _laid_out(self) -> w.VBox:
-        *moves, clear = self.buttons.values()
-        top = [[self.task, self.text, self.where, self.order], [self.title, self.slice, self.outcome, clear], [self.a, self.b]]
-        switches, boxes = zip(*((panel.switch, panel.box) for panel in self.panels.values()), strict=True)
-        first, going, panels = [w.HBox(line, layout=WRAPPED_LINE) for line in top], [*moves, self.number], list(switches)
-        below = [self.status, self.rows, w.HBox(going, layout=WRAPPED_LINE), self.view, w.HBox(panels, layout=WRAPPED_LINE), *boxes]
-        return w.VBox([*first, *below])
+        (*moves, clear), panels = self.buttons.values(), self.panels.values()
+        top = [self.task, self.text, self.where, self.order], [self.title, self.slice, self.outcome, clear], [self.a, self.b]
+        lines = [w.HBox(line, layout=WRAPPED_LINE) for line in (*top, [*moves, self.number], [panel.switch for panel in panels])]
+        return w.VBox([*lines[:3], self.status, self.rows, lines[3], self.view, lines[4], *(panel.box for panel in panels)])
 
     def _observe(self) -> None:
         for field in ("text", "where", "title", "slice", "outcome"):
@@ -102,8 +97,8 @@ class Explorer:
         self.on(self.order, lambda value: self.state.sort(value))
         self.on(self.rows, lambda place: self.state.open(int(self.state.shown[place])))
         self.on(self.number, lambda number: self.state.open(int(self.state.shown[number - 1])))
-        self.on(self.a, lambda name: self.state.set_pair(name, self.b.value))
-        self.on(self.b, lambda name: self.state.set_pair(self.a.value, name))
+        for control in (self.a, self.b):
+            self.on(control, lambda _: self.state.set_pair(self.a.value, self.b.value))
         self.on(self.task, self._switch)
 
     def on(self, control: w.Widget, call: Callable) -> None:
@@ -124,16 +119,9 @@ class Explorer:
 
     def _opened(self) -> None:
         """Another task's rows: its favourites, its runs, its panels."""
-        notes = attempt(self._read_notes)
-        with self.quietly():
-            for control, value in ((self.a, self.state.pair[0]), (self.b, self.state.pair[1])):
-                control.options, control.value = self.state.names, value
-            for control, value in ((self.text, ""), (self.where, WHERE[0]), (self.order, self.state.order)):
-                control.value = value
         for panel in self.panels.values():
             panel.opened()
-        self.refresh()
-        self.status.value = notes or self.status.value
+        self.do(self._read_notes)
 
     def _read_notes(self) -> None:
         self.state.notes = favourites.read(self.folder).get(self.name, {}) if self.folder else {}
@@ -142,6 +130,8 @@ class Explorer:
         """Shows the state."""
         state, n = self.state, len(self.state.shown)
         with self.quietly():
+            for control, name in zip((self.a, self.b), state.pair, strict=True):
+                _set(control, state.names, name)
             for field in ("title", "slice", "outcome"):
                 counts = state.counts(field)
                 _set(getattr(self, field), [(f"{name} ({count:,})", name) for name, count in counts.items()], getattr(state.filter, field))
@@ -149,7 +139,8 @@ class Explorer:
             start = (place or 0) // ROWS_A_PAGE * ROWS_A_PAGE
             _set(self.rows, [(_label(state, i), i) for i in range(start, min(start + ROWS_A_PAGE, n))], place)
             self.number.max, self.number.value = max(n, 1), (place or 0) + 1
-            self.text.value, self.task.value = state.filter.text, self.name  # of a task that could not be opened, the one that is
+            self.text.value, self.where.value, self.order.value = state.filter.text, state.filter.where, state.order
+            self.task.value = self.name  # of a task that could not be opened, the one that is
         where = f"list: {start + 1:,} to {min(start + ROWS_A_PAGE, n):,}" if n else "nothing to list"
         lost = "" if place is not None or state.opened is None else "; the open row is not among them"
         self.status.value = f'<div role="status">{n:,} of {len(state.rows):,} rows pass ({where}){lost}</div>'
@@ -175,7 +166,7 @@ def _label(state: State, place: int) -> str:
     return f"{place + 1}. {right}  {text[:110]}{'…' if len(text) > 110 else ''}"
 
 
-def _set(control: w.Widget, options: Sequence[tuple[str, object]], value: object) -> None:
+def _set(control: w.Widget, options: Sequence, value: object) -> None:
     """Options and value of a control, options only where they changed: a browser keeps its place in a list that stays."""
     if tuple(control.options) != tuple(options):
         control.options = options

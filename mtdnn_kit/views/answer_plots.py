@@ -23,15 +23,14 @@ def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1") -> Fi
     facets = [facet for facet in (*FACETS, "windows") if any(row["facet"] == facet for row in rows)]
     ordered = sorted(rows, key=lambda row: (facets.index(row["facet"]), ORDER.index(row["slice"])))
     figure, axes = plt.subplots(figsize=(9, 1.1 + 0.3 * (len(ordered) + len(facets))), layout="constrained")
-    y, names = 0, []
-    for i, row in enumerate(ordered):
-        y += 1 + (i > 0 and row["facet"] != ordered[i - 1]["facet"])
-        names.append((y, f"{row['slice']} ({row['questions']:,})"))
+    places = [1 + i + facets.index(row["facet"]) for i, row in enumerate(ordered)]  # a line is left free between two facets
+    for i, (y, row) in enumerate(zip(places, ordered, strict=True)):
         interval(axes, y, row["difference"], row["low"], row["high"], full=row["low"] is not None)
         if i == 0 or row["facet"] != ordered[i - 1]["facet"]:
             axes.annotate(row["facet"], (1.01, y), xycoords=("axes fraction", "data"), va="center", fontweight="bold", fontsize=9)
     axes.axvline(0, color="0.3", lw=1)
-    axes.set(yticks=[y for y, _ in names], yticklabels=[name for _, name in names], ylim=(y + 1, 0))
+    names = [f"{row['slice']} ({row['questions']:,})" for row in ordered]
+    axes.set(yticks=places, yticklabels=names, ylim=(max(places, default=0) + 1, 0))
     axes.set(xlabel=f"{score}: {b} minus {a}, points (95 % intervals over passages)")
     return detached(figure)
 

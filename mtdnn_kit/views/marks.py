@@ -15,16 +15,11 @@ from mtdnn_kit.views.style import ADDED, BORDERS, CUT, RIGHT, colour, rgba
 
 GOLD = f"background:{RIGHT};color:#000;border-radius:2px"
 FOLD, EDGE = 1200, 300  # a stretch without marks of more characters is folded, but for so many at its ends
-ROLES = {  # of a token: background, and what the legend says
-    "special": ("rgba(128,128,128,.25)", "special"),
-    "first": (rgba(5, ".30"), "first part"),
-    "second": (rgba(2, ".22"), "second part"),
-    "answer": (RIGHT, "answer"),
-}
-CHANGES = {  # of words: tag, and how it looks
-    "cut": ("del", f"background:{CUT};color:#000"),
-    "added": ("ins", f"background:{ADDED};color:#000;text-decoration:underline"),
-}
+GREY = "rgba(128,128,128,.25)"
+# Of a token: what is behind it.
+ROLES = {"special": GREY, "first": rgba(5, ".30"), "second": rgba(2, ".22"), "answer": f"{RIGHT};color:#000"}
+INS = f"background:{ADDED};color:#000;text-decoration:underline"
+CHANGES = {"cut": ("del", f"background:{CUT};color:#000"), "added": ("ins", INS)}  # of words: tag, and how it looks
 
 
 class Html(str):
@@ -89,26 +84,20 @@ def _folded(text: str) -> str:
 def tokens_html(tokens: Sequence[tuple[str, str]]) -> Html:
     """Tokens as chips: (text, role), the role a key of ROLES."""
     chip = "display:inline-block;border-radius:3px;padding:0 3px;margin:1px;font-family:monospace"
-
-    def draw(text: str, role: str) -> str:
-        inked = ";color:#000" if role == "answer" else ""
-        return f'<span style="{chip};background:{ROLES[role][0]}{inked}">{escape(text)}</span>'
-
-    return Html(f'<div style="max-width:60em;line-height:1.8">{" ".join(draw(*token) for token in tokens)}</div>')
+    chips = [f'<span style="{chip};background:{ROLES[role]}">{escape(text)}</span>' for text, role in tokens]
+    return Html(f'<div style="max-width:60em;line-height:1.8">{" ".join(chips)}</div>')
 
 
 def salience_html(tokens: Sequence[tuple[str, float]]) -> Html:
     """Tokens as chips, the more coloured the more they count; a full line below what pulls the score up, a dotted one below the rest."""
     most = max((abs(value) for _, value in tokens), default=0) or 1.0
-    chip = f"display:inline-block;padding:0 2px;margin:1px;font-family:monospace;{BREAK}"
-
-    def draw(text: str, value: float) -> str:
+    chip, chips = f"display:inline-block;padding:0 2px;margin:1px;font-family:monospace;{BREAK}", []
+    for text, value in tokens:
         share = abs(value) / most
         number, kind = (4, "solid") if value > 0 else (5, "dotted")  # warm, cold
         style = f"background:{rgba(number, f'{0.5 * share:.2f}')};border-bottom:2px {kind} {rgba(number, f'{share:.2f}')}"
-        return f'<span style="{chip};{style}" title="{value:+.3g}">{escape(text)}</span>'
-
-    return Html(f'<div style="max-width:60em;line-height:1.8">{" ".join(draw(*token) for token in tokens)}</div>')
+        chips.append(f'<span style="{chip};{style}" title="{value:+.3g}">{escape(text)}</span>')
+    return Html(f'<div style="max-width:60em;line-height:1.8">{" ".join(chips)}</div>')
 
 
 def heat_html(model: int, context: str, tokens: Sequence[tuple[int, int, float, float]], least: float = 0.02, around: int = 6) -> Html:
@@ -118,23 +107,20 @@ def heat_html(model: int, context: str, tokens: Sequence[tuple[int, int, float, 
     """
     near = [i for i, (*_, p, q) in enumerate(tokens) if max(p, q) >= least]
     shown = sorted({k for i in near for k in range(max(i - around, 0), min(i + around + 1, len(tokens)))})
-    parts, before = [], -1
-    for i in shown:
+    parts = []
+    for before, i in itertools.pairwise([-1, *shown]):
         a, b, p, q = tokens[i]
         gap = (escape(context[tokens[before][1] : a]) if before >= 0 else "") if i == before + 1 else " ⋯ "
         parts.append(f'{gap}<span style="{_bars(model, p, q)}" title="start {p:.2f}, end {q:.2f}">{escape(context[a:b])}</span>')
-        before = i
     strip = "".join(parts) + (" ⋯" if shown and shown[-1] + 1 < len(tokens) else "") or "<i>no token is likely</i>"
     return Html(f'<div dir="auto" style="max-width:60em;line-height:2.2;{BREAK}">{strip}</div>')
 
 
 def _bars(model: int, start: float, end: float) -> str:
     """The two bars below a token, the upper for the start, the more opaque the likelier."""
-    paint = [f"linear-gradient({rgba(model, f'{p:.2f}')} 0 0)" for p in (start, end)]
-    return (
-        f"padding-bottom:13px;background:{paint[0]} 0 calc(100% - 6px)/100% 5px no-repeat,{paint[1]} 0 100%/100% 5px no-repeat;"
-        "outline-offset:-1px"
-    )
+    upper, lower = (f"linear-gradient({rgba(model, f'{p:.2f}')} 0 0)" for p in (start, end))
+    bars = f"{upper} 0 calc(100% - 6px)/100% 5px no-repeat,{lower} 0 100%/100% 5px no-repeat"
+    return f"padding-bottom:13px;background:{bars};outline-offset:-1px"
 
 
 def changes_html(changes: Sequence[tuple[str, str]]) -> Html:
@@ -142,6 +128,5 @@ def changes_html(changes: Sequence[tuple[str, str]]) -> Html:
     parts = []
     for kind, text in changes:
         tag, style = CHANGES.get(kind, (None, None))
-        shown = _folded(text) if kind == "same" else escape(text)
-        parts.append(f'<{tag} style="{style}">{shown}</{tag}>' if tag else shown)
+        parts.append(f'<{tag} style="{style}">{escape(text)}</{tag}>' if tag else _folded(text))
     return Html(f'<div dir="auto" style="white-space:pre-wrap;{BREAK}">{"".join(parts)}</div>')

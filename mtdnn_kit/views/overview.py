@@ -29,11 +29,11 @@ def datasets_table(setup: Setup) -> list[dict]:
     """A row a task: its type, rows of each split, mean words of a row's texts, and its labels."""
     table = []
     for task, dataset in setup.config.datasets.items():
-        sizes = {name: len(part_rows(setup, task, name)) for name in ("train", "held out", "scored")}
+        parts = splits(setup, task)
+        sizes = {name: len(parts[name].rows) if name in parts else 0 for name in ("train", "held out", "scored")}
         words = np.mean([sum(len(text.split()) for text in texts_of(row)) for row in _rows(setup, task)])
-        labels = {"qa": "a span, or nothing" if dataset.unanswerable else "a span", "mcc": "one of the choices"}.get(
-            dataset.type, ", ".join(dataset.labels)
-        )
+        said = {"qa": "a span, or nothing" if dataset.unanswerable else "a span", "mcc": "one of the choices"}
+        labels = said.get(dataset.type, ", ".join(dataset.labels))
         table.append({"task": task, "type": dataset.type, **sizes, "words a row": round(float(words), 1), "answer": labels})
     return table
 
@@ -91,7 +91,7 @@ def windows_table(features: Features, lengths: Sequence[int], max_question: int,
     overlap: of neighbouring windows, as a share of the context's least room (at most 0.5). `lost if cut` is the share of answers beyond
     the first window, which plain truncation loses; `in no window` those that no window holds whole.
     """
-    contexts, answers, table = features.contexts, answer_spans(features), []
+    contexts, answers, table = features.contexts, answer_spans(features), list[dict]()
     sizes, able = np.diff(contexts.tokens.ends)[contexts.numbers], answers[:, 0] >= 0
     for length in lengths:
         shared = int(overlap * max(context_room(length, max_question, features.frame), 0))
@@ -99,16 +99,10 @@ def windows_table(features: Features, lengths: Sequence[int], max_question: int,
         room = context_room(length, features.questions.sizes, features.frame)
         row, first, end = windows(sizes, room, shared).T
         counts, held = np.bincount(row), np.bincount(row, (first <= answers[row, 0]) & (answers[row, 1] < end))
-        table.append(
-            {
-                "max_length": length,
-                "overlap": shared,
-                "windows a question": round(float(counts.mean()), 2),
-                "several windows": f"{(counts > 1).mean():.1%}",
-                "lost if cut": f"{(answers[:, 1] >= room)[able].sum() / max(able.sum(), 1):.1%}",
-                "in no window": f"{(held == 0)[able].sum() / max(able.sum(), 1):.1%}",
-            }
-        )
+        lost = {"lost if cut": answers[:, 1] >= room, "in no window": held == 0}
+        shares = {name: f"{gone[able].sum() / max(able.sum(), 1):.1%}" for name, gone in lost.items()}
+        shares = {"several windows": f"{(counts > 1).mean():.1%}", **shares}
+        table.append({"max_length": length, "overlap": shared, "windows a question": round(float(counts.mean()), 2), **shares})
     return table
 
 
@@ -122,31 +116,22 @@ def odd_rows(setup: Setup) -> list[dict]:
     return table
 
 
-def part_rows(setup: Setup, task: str, name: str) -> list:
-    """Rows of one of `splits`; none where the task has not that part."""
-    part = splits(setup, task).get(name)
-    return part.rows if part else []
-
-
 def tokens(setup: Setup, task: str, number: int = 0) -> list[tuple[str, str]]:
     """The first window or sequence of a training row (for a choice, the right one) as (token, role), a role of `html.ROLES`."""
-    ids, target = _sequence(setup, task, number)
-    special, separators, roles = set(setup.tokenizer.all_special_ids), 0, []
-    for token in ids:
-        roles.append("special" if token in special else ("first", "second")[min(separators, 1)])
-        separators += token == setup.tokenizer.sep_token_id
+    ids, target, _ = _sequence(setup, task, number)
+    parts = np.where(np.cumsum(np.equal(ids, setup.tokenizer.sep_token_id)), "second", "first")
+    roles = np.where(np.isin(ids, setup.tokenizer.all_special_ids), "special", parts)
     if setup.specs[task]["type"] == "qa" and target[0]:
-        start, end = target
-        roles[start : end + 1] = ["answer"] * (end - start + 1)
-    return list(zip(setup.tokenizer.convert_ids_to_tokens(ids), roles, strict=True))
+        roles[target[0] : target[1] + 1] = "answer"
+    return list(zip(setup.tokenizer.convert_ids_to_tokens(ids), roles.tolist(), strict=True))
 
 
 def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
     """What the tokens of `tokens` give back: text and label; of a question, the characters that the labelled tokens stand for."""
-    features, (ids, target) = setup.train[task], _sequence(setup, task, number)
+    features, (ids, target, item) = setup.train[task], _sequence(setup, task, number)
     found = {"tokens say": setup.tokenizer.decode(ids)}
     if isinstance(features, Features):
-        row, item = features.rows[number], _item(features, number)
+        row = features.rows[number]
         held, (start, end) = features.window(item), [position - features.first(item) for position in target]
         found["label says"] = row.context[held.starts[start] : held.ends[end]] if target[0] else "(nothing)"
         found["row says"] = row.answers[0][1] if row.answers else "(nothing)"
@@ -156,15 +141,12 @@ def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
     return found
 
 
-def _item(features: Any, number: int) -> int:
-    return int(np.flatnonzero(features.table[:, 0] == number)[0]) if isinstance(features, Features) else number
-
-
-def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], Any]:
-    """Token ids without padding, and the target."""
+def _sequence(setup: Setup, task: str, number: int) -> tuple[list[int], Any, int]:
+    """Token ids of a row's first item without padding, the target, and the item's number."""
     features = setup.train[task]
-    batch = features.collate(np.array([_item(features, number)]))
+    item = int(np.flatnonzero(features.table[:, 0] == number)[0]) if isinstance(features, Features) else number
+    batch = features.collate(np.array([item]))
     ids, real = (batch.inputs[name][0] for name in ("input_ids", "attention_mask"))
     if ids.ndim == 2:  # the right choice
         ids, real = ids[features.rows[number].label], real[features.rows[number].label]
-    return ids[real.bool()].tolist(), batch.targets[0].tolist()
+    return ids[real.bool()].tolist(), batch.targets[0].tolist(), item

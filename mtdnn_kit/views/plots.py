@@ -81,12 +81,10 @@ def loss_figure(records: list[dict], total: int | None = None, tasks: Sequence[s
     """
     figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
     for i, task in enumerate(dict.fromkeys([*tasks, *(record["task"] for record in records)])):
-        mine = [record for record in records if record["task"] == task]
-        if not mine:
-            continue
-        steps, losses = [r["step"] for r in mine], [r["loss"] for r in mine]
-        axes.plot(steps, losses, ".", color=colour(i), ms=5, alpha=0.4)
-        axes.plot(steps, running_mean(losses), **look(i), lw=2, label=f"{task} ({len(mine)})")
+        steps, losses = ([record[key] for record in records if record["task"] == task] for key in ("step", "loss"))
+        if losses:
+            axes.plot(steps, losses, ".", color=colour(i), ms=5, alpha=0.4)
+            axes.plot(steps, running_mean(losses), **look(i), lw=2, label=f"{task} ({len(losses)})")
     axes.set(xlabel="step", ylabel="loss of a batch", ylim=(0, None), xlim=(0, total or max((r["step"] for r in records), default=1)))
     if records:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="task (batches)")
@@ -113,16 +111,14 @@ def _last(values: Sequence[float], share: float) -> Any:
 def scores_figure(metrics: dict[str, dict]) -> Figure:
     """What a run scores, task by task, in percent; for question answering the tuned threshold's EM and F1 and the spans alone."""
     honest = ("em", "f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap")
-    bars = [
-        (f"{task} {name}", value, i)
-        for i, (task, scores) in enumerate(metrics.items())
-        for name, value in scores.items()
-        if value is not None and name != "n" and ("span_f1" not in scores or name in honest)
-    ]
+    bars, colours = dict[str, float](), []
+    for i, scores in enumerate(metrics.values()):
+        shown = [name for name in scores if scores[name] is not None and name != "n" and ("span_f1" not in scores or name in honest)]
+        bars |= {f"{list(metrics)[i]} {name}": scores[name] for name in shown}
+        colours += [colour(i)] * len(shown)
     figure, axes = plt.subplots(figsize=(7, 0.6 + 0.32 * len(bars)), layout="constrained")
-    texts = [(max(value, 0) + 1, f"{value:.1f}") for _, value, _ in bars]
-    horizontal_bars(axes, {name: value for name, value, _ in bars}, texts, [colour(i) for *_, i in bars])
-    axes.set(xlim=(min([0, *(value for _, value, _ in bars)]), 108), xlabel="percent")
+    horizontal_bars(axes, bars, [(max(value, 0) + 1, f"{value:.1f}") for value in bars.values()], colours)
+    axes.set(xlim=(min([0, *bars.values()]), 108), xlabel="percent")
     return detached(figure)
 
 
@@ -154,15 +150,12 @@ class LiveLoss:
 
     def _progress(self, last: dict, began: float, step: int) -> str:
         mine = [record["loss"] for record in self.records if record["task"] == last["task"]]
-        parts = [
-            f"step {last['step']} of {self.total}",
-            f"{last['task']} {running_mean(mine)[-1]:.2f}",
-            f"{last['tokens_per_second']:,.0f} tokens/s",
-        ]
-        if last["step"] > step:
-            left = (time.perf_counter() - began) / (last["step"] - step) * (self.total - last["step"])
-            parts.append(f"{duration(left)} left")
-        return " · ".join(parts)
+        speed = f"{last['tokens_per_second']:,.0f} tokens/s"
+        said = f"step {last['step']} of {self.total} · {last['task']} {running_mean(mine)[-1]:.2f} · {speed}"
+        if last["step"] == step:
+            return said
+        left = (time.perf_counter() - began) / (last["step"] - step) * (self.total - last["step"])
+        return f"{said} · {duration(left)} left"
 
 
 @styled

@@ -4,11 +4,12 @@ Computes nothing that is reported; colours, lines and marks are those of `style`
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -127,14 +128,14 @@ def interference_figure(records: list[dict], title: str = "") -> Figure:
     """
     main, groups = records[0]["task"], list(records[0]["norm"])
     tasks = [task for task in dict.fromkeys(r["task"] for r in records) if task != main]
+    sizes = pd.DataFrame([r["norm"] for r in records if r["task"] == main]).replace(0, np.nan)  # [steps, groups]
     figure, (over, where, size) = plt.subplots(1, 3, figsize=(12, 1.6 + 0.24 * len(groups)), width_ratios=(1.4, 1, 1), layout="constrained")
     for i, task in enumerate(tasks, 1):
         mine = [r for r in records if r["task"] == task]
         style = look(i, marker=MARKERS[i % 7], ms=5, label=task)
         over.plot([r["step"] for r in mine], np.array([r["cosine"][groups[-1]] for r in mine], float), **style)
-        where.plot([_mean(r["cosine"][g] for r in mine) for g in groups], range(len(groups)), **style)
-        ratios = [_ratio(mine, [r for r in records if r["task"] == main], g) for g in groups]
-        size.plot(ratios, range(len(groups)), **style)
+        where.plot(pd.DataFrame([r["cosine"] for r in mine], dtype=float)[groups].mean(), range(len(groups)), **style)
+        size.plot((pd.DataFrame([r["norm"] for r in mine]) / sizes)[groups].mean(), range(len(groups)), **style)
     over.set(xlabel="step", ylabel=f"cosine with {main}", title=f"{title}, whole encoder" if title else "whole encoder")
     for axes, name in ((where, f"cosine with {main}, mean"), (size, f"size of the gradient, {main} = 1")):
         axes.set(yticks=range(len(groups)), yticklabels=groups, xlabel=name, ylim=(len(groups) - 0.5, -0.5))
@@ -146,14 +147,3 @@ def interference_figure(records: list[dict], title: str = "") -> Figure:
     if tasks:
         over.legend(frameon=False)
     return detached(figure)
-
-
-def _mean(values: Iterable[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else np.nan
-
-
-def _ratio(mine: list[dict], main: list[dict], group: str) -> float:
-    """Mean size of a group's gradient as a multiple of the main task's; nan where that has none."""
-    ratios = [a["norm"][group] / b["norm"][group] for a, b in zip(mine, main, strict=True) if b["norm"][group]]
-    return float(np.mean(ratios)) if ratios else np.nan

@@ -60,9 +60,8 @@ def _line(number: int, curve: Curve, grid: np.ndarray, x: Scale, y: Scale) -> st
     for t, fill in ((curve.ring, "none"), (curve.disc, colour(number))):
         parts.append(f'<circle cx="{x(t):.1f}" cy="{y(curve.at(np.array(t))):.1f}" r="5" {style} fill="{fill}"/>')
     above = y(curve.at(np.array(curve.disc))) - 9
-    return (
-        "".join(parts) + f'<text x="{x(curve.disc):.1f}" y="{above:.1f}" text-anchor="middle" font-size="12" {INK}>{letter(number)}</text>'
-    )
+    parts.append(f'<text x="{x(curve.disc):.1f}" y="{above:.1f}" text-anchor="middle" font-size="12" {INK}>{letter(number)}</text>')
+    return "".join(parts)
 
 
 def _axes(x: Scale, y: Scale, along: np.ndarray, up: np.ndarray, names: str) -> str:
