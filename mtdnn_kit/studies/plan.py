@@ -25,7 +25,6 @@ SHAPE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation", "
 CUT = attrgetter(
     "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap", "threshold_articles", "train_limit"
 )
-Earlier = tuple[Config, str, float]  # an earlier run: parameters, machine, seconds a step
 
 
 def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -> list[dict]:
@@ -75,8 +74,8 @@ def _steps(configs: dict[str, Config]) -> dict[str, int]:
     return {name: len(schedule_of(config, sizes[str(CUT(config))])[0]) for name, config in configs.items()}
 
 
-def _earlier(folder: Path) -> Iterable[Earlier]:
-    """Finished and begun runs: in the study's folder, and wherever runs usually are."""
+def _earlier(folder: Path) -> Iterable[tuple[Config, str, float]]:
+    """Finished and begun runs, in the study's folder and wherever runs usually are: parameters, machine, seconds a step."""
     usual = resolve(os.environ.get("MTDNN_RUNS", "runs"))
     for file in sorted({*folder.glob("*/manifest.json"), *usual.glob("*/manifest.json"), *usual.glob("*/*/manifest.json")}):
         run = Run(file.parent)
@@ -89,7 +88,7 @@ def _earlier(folder: Path) -> Iterable[Earlier]:
             continue
 
 
-def _like(config: Config, earlier: list[Earlier]) -> tuple[float | None, str]:
+def _like(config: Config, earlier: list[tuple[Config, str, float]]) -> tuple[float | None, str]:
     """Median seconds a step of the earlier runs of this shape: of those of this machine if there are any, then of those with the same
     tasks. None where there are none.
     """

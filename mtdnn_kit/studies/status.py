@@ -14,7 +14,7 @@ from pathlib import Path
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import REST, Dataset
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.errors import ConfigError, DataError, EncoderError, RunError
+from mtdnn_kit.errors import ConfigError, DataError, EncoderError
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
@@ -73,12 +73,8 @@ def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str,
 
 def _parameters(run: Run, config: Config) -> list[str]:
     """Parameters that are others now; one that a run's file does not know yet had its default."""
-    try:
-        before = asdict(run.parameters)
-    except RunError:
-        before = run.config
-    now = asdict(config)
-    return [f"{k}: {before.get(k)!r}, now {now[k]!r}" for k in now if k not in RESUME_MAY_CHANGE and before.get(k) != now[k]]
+    before, now = {**asdict(Config()), **run.config}, asdict(config)
+    return [f"{k}: {before[k]!r}, now {now[k]!r}" for k in now if k not in RESUME_MAY_CHANGE and before[k] != now[k]]
 
 
 def _code(run: Run, now: dict[str, str]) -> list[str]:
@@ -100,9 +96,9 @@ def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list
 
 
 def _data(run: Run, config: Config, fingerprint: Callable[[tuple], str]) -> list[str]:
-    before = {name: source.get("fingerprint") for name, source in run.manifest.get("data", {}).items()}
-    now = {f"{source[0]}/{source[1]}": fingerprint(source) for source in _sources(config)}
-    return [f"data: {name}" + (f" ({of})" if " " in of else "") for name, of in now.items() if before.get(name) != of]
+    before, now = run.manifest.get("data", {}), {f"{source[0]}/{source[1]}": fingerprint(source) for source in _sources(config)}
+    changed = {name: found for name, found in now.items() if before.get(name, {}).get("fingerprint") != found}
+    return [f"data: {name}" + (f" ({found})" if " " in found else "") for name, found in changed.items()]
 
 
 def _encoder(config: Config) -> str:
