@@ -18,8 +18,8 @@ from zlib import crc32
 import numpy as np
 
 POOL = 50  # batches that are sorted by length together: the more, the less padding and the less random
-BLOCK = 1024  # draws made at once
-MOST = 1e8  # steps that a schedule may be expected to have: it is held in memory
+DRAWN_AT_ONCE = 1024  # draws made at once
+MOST_STEPS = 1e8  # steps that a schedule may be expected to have: it is held in memory
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
@@ -133,7 +133,7 @@ def draw(
     parts, passes = [], np.zeros(len(full), np.int64)
     for number, share in enumerate(_shares(epochs), 1):
         left = _batches_left(full, share, exhausted)
-        tasks = ORDERS[sampler](left) if sampler in ORDERS else _epoch(rng, p(number), left)
+        tasks = FIXED_ORDERS[sampler](left) if sampler in FIXED_ORDERS else _epoch(rng, p(number), left)
         running = _running_count(tasks, len(full))
         parts.append((tasks, passes[tasks] + running // full[tasks], running % full[tasks], np.full(len(tasks), number)))
         passes += -(-np.bincount(tasks, minlength=len(full)) // full)
@@ -144,7 +144,7 @@ def draw(
 
 
 def _check_steps(name: str, n: int, weight: float, epochs: float, max_steps: int | None) -> None:
-    if n * min(epochs, max(max_steps or math.inf, 1)) / weight > MOST:
+    if n * min(epochs, max(max_steps or math.inf, 1)) / weight > MOST_STEPS:
         drawn = f"{epochs} of {n} batches of {name}, drawn with probability {weight:.2g}"
         raise ValueError(f"epochs: {drawn}, are about {n * epochs / weight:.2g} steps: too many")
 
@@ -168,10 +168,10 @@ def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray) -> np.ndar
     """Tasks drawn until the main task's batches are used up; left: batches that each task still has."""
     p, left, drawn = p.copy(), left.copy(), []
     while left[0]:
-        # draws [BLOCK] by the cumulated weights, cut where a task comes to its end: then the weights change
-        block = np.searchsorted(np.cumsum(p) / p.sum(), rng.random(BLOCK), side="right")
+        # draws [DRAWN_AT_ONCE] by the cumulated weights, cut where a task comes to its end: then the weights change
+        block = np.searchsorted(np.cumsum(p) / p.sum(), rng.random(DRAWN_AT_ONCE), side="right")
         ends = [hits[n - 1] + 1 for hits, n in ((np.flatnonzero(block == t), left[t]) for t in np.flatnonzero(p)) if n <= len(hits)]
-        block = block[: min(ends, default=BLOCK)]
+        block = block[: min(ends, default=DRAWN_AT_ONCE)]
         left -= np.bincount(block, minlength=len(p))
         p[left == 0] = 0
         drawn.append(block)
@@ -192,7 +192,7 @@ def _one_after_another(left: np.ndarray) -> np.ndarray:
     return np.repeat(order, left[order])
 
 
-ORDERS = {"round_robin": _in_turn, "sequential": _one_after_another}
+FIXED_ORDERS = {"round_robin": _in_turn, "sequential": _one_after_another}
 
 
 def _running_count(tasks: np.ndarray, n_tasks: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtdnn_kit import Config
-from mtdnn_kit.sampler import BLOCK, _epoch, draw, weights
+from mtdnn_kit.sampler import DRAWN_AT_ONCE, _epoch, draw, weights
 from mtdnn_kit.training.setup import schedule_of
 
 TYPES = ["qa", "mcc", "sc", "sc", "sc"]
@@ -47,9 +47,9 @@ def test_the_main_tasks_own_type_is_no_group_among_the_others():
 def test_12_draws_fit_their_weights(sharing):
     """χ² on a stream of fixed length, drawn before the stopping rule cuts it."""
     p = weights("weighted", list(SIZES.values()), TYPES, 0.7, sharing)
-    stream = _epoch(np.random.default_rng(5), p, np.array([60_000, *[np.iinfo(np.int64).max] * 4]))[: 60 * BLOCK]
+    stream = _epoch(np.random.default_rng(5), p, np.array([60_000, *[np.iinfo(np.int64).max] * 4]))[: 60 * DRAWN_AT_ONCE]
     drawn = np.bincount(stream, minlength=5)
-    assert len(stream) == 60 * BLOCK
+    assert len(stream) == 60 * DRAWN_AT_ONCE
     assert ((drawn - len(stream) * p) ** 2 / (len(stream) * p)).sum() < CHI_2[4]
 
 

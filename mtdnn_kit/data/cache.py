@@ -20,10 +20,10 @@ import numpy as np
 from mtdnn_kit.data.arrays import Parts, gathered, read, write
 from mtdnn_kit.errors import DamagedEntryError
 from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.files.paths import PACKAGE
 
 LIMIT = 20e9  # bytes of all entries
 ABANDONED = 86_400  # seconds after which what a process did not finish is nobody's
-PACKAGE = Path(__file__).parents[1]
 SUMS = "sums.json"  # the key, and the sha256 of each file
 
 

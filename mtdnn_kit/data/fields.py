@@ -14,7 +14,7 @@ from mtdnn_kit.files.checks import WIDEST
 from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short, some
 
-NAMES = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
+JSON_WORDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
 NOTHING = object()
 TRUTH = ("yes", "no", "on", "off")  # what YAML takes for true and false
 
@@ -56,7 +56,7 @@ def columns_of(dataset: Dataset) -> list[str]:
 def value(found: Any, kind: type, what: str) -> Any:
     """`found` if it is of that kind and, being text, can be encoded. Raises DataError."""
     if not isinstance(found, kind) or isinstance(found, bool):
-        raise DataError(f"{what} is {short.repr(found)}: it must be {NAMES[kind]}")
+        raise DataError(f"{what} is {short.repr(found)}: it must be {JSON_WORDS[kind]}")
     if isinstance(found, str) and not found.isascii():
         try:
             found.encode()

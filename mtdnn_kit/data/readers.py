@@ -23,10 +23,10 @@ from mtdnn_kit.errors import DataError
 from mtdnn_kit.files import json_files
 from mtdnn_kit.files.wording import short, some
 
-WHOLE = 1_000_000_000  # bytes of a file that is read as a whole
+LARGEST_WHOLE = 1_000_000_000  # bytes of a file that is read as a whole
 BATCH = 256  # rows of Parquet in memory at once
 OPENERS: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-KINDS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz"}
+PACKINGS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz"}
 
 
 def suffix_of(name: str) -> tuple[str, str]:
@@ -67,7 +67,7 @@ def opened(file: Path, where: str) -> Iterator[io.BufferedReader]:
         if not packed or getattr(error, "strerror", None):  # bytes that cannot be unpacked are no error of the system's
             raise DataError(f"{where}: cannot be read ({getattr(error, 'strerror', error)}): it must be a file that you may read") from None
         remedy = f"copy it again, or drop {packed} from its name if it is plain text"
-        raise DataError(f"{where}: truncated or not {KINDS[packed]} ({error}): {remedy}") from None
+        raise DataError(f"{where}: truncated or not {PACKINGS[packed]} ({error}): {remedy}") from None
 
 
 def _lines(content: BinaryIO, where: str, quoted: bool) -> Iterator[bytes]:
@@ -88,7 +88,7 @@ def _bounded(content: BinaryIO, where: str) -> Iterator[bytes]:
             yield line
             number += 1
     except ValueError:
-        longest = f"{json_files.LONGEST:,} bytes"
+        longest = f"{json_files.LONGEST_LINE:,} bytes"
         raise DataError(f"{where}, row {number}: it has more than {longest}: is each row on a line of its own?") from None
 
 
@@ -97,7 +97,7 @@ def _table(content: BinaryIO, where: str, quoted: bool, delimiter: str) -> Itera
 
     A field that holds the delimiter, a line break or a quote is quoted, quotes in it doubled.
     """
-    csv.field_size_limit(json_files.LONGEST)
+    csv.field_size_limit(json_files.LONGEST_LINE)
     quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     rows, number = csv.reader(_text(content, where), delimiter=delimiter, strict=quoted, quoting=quoting), 0
     try:
@@ -181,9 +181,9 @@ def _line(error: Exception) -> str:
 
 def _whole(content: BinaryIO, where: str) -> bytes:
     """All of a file's bytes. Raises DataError for one that no machine should hold, or that unpacks to as much."""
-    found = b"".join(islice(iter(partial(content.read, 2**20), b""), WHOLE // 2**20 + 1))
-    if len(found) > WHOLE:
-        raise DataError(f"{where}: it has more than {WHOLE:,} bytes, unpacked: save it as JSON lines, which are read one at a time")
+    found = b"".join(islice(iter(partial(content.read, 2**20), b""), LARGEST_WHOLE // 2**20 + 1))
+    if len(found) > LARGEST_WHOLE:
+        raise DataError(f"{where}: it has more than {LARGEST_WHOLE:,} bytes, unpacked: save it as JSON lines, which are read one at a time")
     return found
 
 

@@ -1,15 +1,19 @@
 """The datasets that the kit knows by name, as plain data, and what each task type's rows have.
 
 A *task* is a dataset with a head; this file says where its rows are, what its columns are called, which split trains and which is
-scored. It reads nothing and imports nothing of ours, so that `config` can refuse an unknown task in a notebook's first cell. How a
+scored. It reads nothing, so that `config` can refuse an unknown task in a notebook's first cell. How a
 parameter file adds a dataset is in `definitions`, how rows are read in `sources`, what becomes of them in `tasks/`.
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from mtdnn_kit.files.checks import Name
 
 ALWAYS = 1e300  # the threshold of questions that all have an answer: nothing is then said only where no span is possible
 METRICS = ("accuracy", "matthews", "f1", "macro_f1")  # names in `metrics.SCORES`
-CUTS = ("cs224n",)  # names in `sources.CUTS`
+CUTS = ("cs224n",)  # names in `sources.CUT_RULES`
+Flag = Annotated[bool, "it must be true or false"]
 REST = "_rest"  # ends the name under which the part of a scored split that its cut leaves is scored, untouched by any choice
 
 
@@ -27,6 +31,7 @@ class Kind:
     metrics: tuple[str, ...] = ()
 
 
+TYPE_WORDS = {"qa": "question answering", "sc": "sequence classification", "mcc": "multiple choice"}
 KINDS = {  # question answering, sequence classification, multiple choice (paper, "Model"); `tasks.register` adds others
     "qa": Kind(("id", "title", "context", "question", "answers", "starts"), ("id", "title", "starts"), ("question",)),
     "sc": Kind(("first", "second", "label"), ("second",), ("first", "second"), labelled=True, metrics=METRICS),
@@ -48,22 +53,22 @@ class Dataset:
     """
 
     type: str
-    columns: dict
-    folder: str
-    hub: str | None = None
-    hub_config: str | None = None
+    columns: dict[str, Any]
+    folder: Name
+    hub: Name | None = None
+    hub_config: Name | None = None
     labels: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ("accuracy",)
-    train: str = "train"
-    score: str | None = "validation"
-    cut: str | None = None
-    files: dict[str, str] = field(default_factory=dict)
+    metrics: Annotated[tuple[str, ...], "it must be a list of names of scores"] = ("accuracy",)
+    train: Name = "train"
+    score: Annotated[str | None, "it must be text"] = "validation"
+    cut: Annotated[str | None, f"there is {', '.join(CUTS)}, for question answering", lambda cut: cut in (None, *CUTS)] = None
+    files: Annotated[dict[Name, Name], "it must map splits (train, validation) to files"] = field(default_factory=dict)
     values: tuple = ()
     template: dict[str, str] = field(default_factory=dict)
-    validation_ratio: float | None = None
-    group: str | None = None
-    quoted: bool = True
-    unanswerable: bool = True
+    validation_ratio: Annotated[float | None, "it must be a share above 0 and below 1 (0.1 is a tenth)", lambda r: r and 0 < r < 1] = None
+    group: Name | None = None
+    quoted: Flag = True
+    unanswerable: Flag = True
 
     @property
     def given(self) -> set[str]:

@@ -29,7 +29,7 @@ from mtdnn_kit.data.table import RowList, column, parts, pick
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.wording import short, some
 
-CODE = ("data", "files")  # what makes columns of a file
+COLUMNS_CODE = ("data", "files")  # what makes columns of a file
 SAMPLE = Path(__file__).with_name("sample")
 CS224N_TITLES = (
     "Normans", "Computational_complexity_theory", "Huguenot", "Steam_engine", "1973_oil_crisis", "European_Union_law", "Packet_switching",
@@ -73,7 +73,7 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
         rows = pick(rows, sides(arrays["unit"], ratio, where)[int(split == dataset.score)])
         origin += f" ({ratio:g} of it)" if split == dataset.score else f" (without {ratio:g} of it)"
     if hub and split == dataset.score and dataset.cut:
-        rows, origin = CUTS[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
+        rows, origin = CUT_RULES[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
     return Rows(task, split, origin, rows, _fingerprint(rows))
 
 
@@ -95,7 +95,7 @@ def cs224n(records: Sequence[QARow]) -> tuple[Sequence[QARow], Sequence[QARow]]:
     return ours, rest
 
 
-CUTS = {"cs224n": cs224n}
+CUT_RULES = {"cs224n": cs224n}
 
 
 def _fingerprint(rows: RowList) -> str:
@@ -129,7 +129,7 @@ def _key(dataset: Dataset, **content: Any) -> str:
     """Whatever the columns depend on: a file's content, not its place; the code that reads it, and the parser of a type of one's own."""
     what = {key: value for key, value in asdict(dataset).items() if key != "files"}
     parser = sha256_of(Path(inspect.getfile(PARSERS[dataset.type])))
-    return key_of("rows", dataset=what, code=code_of(*CODE), parser=parser, **content)
+    return key_of("rows", dataset=what, code=code_of(*COLUMNS_CODE), parser=parser, **content)
 
 
 def _key_of_hub(dataset: Dataset, split: str, records: Any) -> str | None:

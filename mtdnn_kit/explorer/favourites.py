@@ -14,7 +14,7 @@ from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.runs.run import Run
 
-NAME = "favourites.json"
+FAVOURITES_FILE = "favourites.json"
 
 
 def beside(runs: Sequence[Run]) -> Path:
@@ -24,7 +24,7 @@ def beside(runs: Sequence[Run]) -> Path:
 
 def read(folder: Path) -> dict[str, dict[str, str]]:
     """{task: {id: note}}; {} where there is no file. Raises RunError for a file that is none of ours."""
-    file = folder / NAME
+    file = folder / FAVOURITES_FILE
     try:
         found = read_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def keep(folder: Path, task: str, row_id: str, note: str | None) -> dict[str, st
             found = read(folder)
             notes = {key: value for key, value in found.get(task, {}).items() if key != row_id}
             notes |= {} if note is None else {row_id: note}
-            write_json(folder / NAME, {**found, task: notes})
+            write_json(folder / FAVOURITES_FILE, {**found, task: notes})
     except OSError as error:
-        raise RunError(f"{folder / NAME} cannot be written ({error.strerror}); the note is not kept") from None
+        raise RunError(f"{folder / FAVOURITES_FILE} cannot be written ({error.strerror}); the note is not kept") from None
     return notes

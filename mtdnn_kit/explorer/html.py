@@ -20,7 +20,7 @@ from mtdnn_kit.views.reprs import bar_html, table_html
 from mtdnn_kit.views.threshold_svg import Curve, curves_svg
 
 LONG = f"display:inline-block;min-width:7em;{BREAK}"  # a cell of any text
-NOTHING = "<i>nothing</i>"
+NOTHING_HTML = "<i>nothing</i>"
 DEPTH = 21  # of the n-best, nothing among them
 
 
@@ -92,7 +92,7 @@ def page_html(item: Question | Item) -> str:
 def _replies(question: Question) -> str:
     known = not question.replies or any(reply.em is not None for reply in question.replies.values())  # who asks knows no answer
     gold = " / ".join(f'<mark style="{GOLD}">{escape(text)}</mark>' for text in question.golds)
-    gold = f'<span dir="auto" style="{LONG}">{gold}</span>' if question.row.answers else NOTHING
+    gold = f'<span dir="auto" style="{LONG}">{gold}</span>' if question.row.answers else NOTHING_HTML
     if not question.replies:
         return f"<div>gold: {gold}</div>"
     head = ("", "model", "answer", "which is", "probability", "of nothing", "null − best", "EM", "F1")
@@ -110,11 +110,11 @@ def name_html(name: str) -> str:
 
 def answer_html(reply: Reply) -> str:
     """What a run answers, nothing included."""
-    return f'<span dir="auto" style="{LONG}">{escape(reply.text)}</span>' if reply.text else NOTHING
+    return f'<span dir="auto" style="{LONG}">{escape(reply.text)}</span>' if reply.text else NOTHING_HTML
 
 
 def kind(question: Question, reply: Reply) -> str:
-    """What kind of answer a reply is (`outcomes.KINDS`); "" where nobody knows the right one."""
+    """What kind of answer a reply is (`outcomes.ANSWER_KINDS`); "" where nobody knows the right one."""
     if reply.em is None:
         return ""
     return span_kind(question.row, (reply.start, reply.end), reply.em) if reply.em or reply.text else "false nothing"
@@ -130,7 +130,7 @@ def _nbest(question: Question, depth: int) -> str:
     for i, (name, reply) in enumerate(question.replies.items()):
         if reply.best:
             found = [(p, f'<span dir="auto" style="{BREAK}">{escape(question.row.context[a:b])}</span>') for a, b, p in reply.best]
-            found = sorted([*found, (reply.nothing or 0.0, NOTHING)], key=lambda pair: -pair[0])[:depth]
+            found = sorted([*found, (reply.nothing or 0.0, NOTHING_HTML)], key=lambda pair: -pair[0])[:depth]
             columns.append((f"{key_html(i)} {name_html(name)}", [f"{p:.3f} {text}" for p, text in found]))
     if not columns:
         return ""
@@ -178,7 +178,7 @@ def asked_html(asked: Question, before: Question | None) -> Html:
     for name, reply in asked.replies.items():
         old = before.replies[name]
         same = exact(reply.text, [old.text]) > 0
-        change = "the same" if same else f'<b dir="auto">{escape(old.text) or NOTHING} → {escape(reply.text) or NOTHING}</b>'
+        change = "the same" if same else f'<b dir="auto">{escape(old.text) or NOTHING_HTML} → {escape(reply.text) or NOTHING_HTML}</b>'
         rows.append([key_html(list(before.replies).index(name)), name_html(name), answer_html(old), answer_html(reply), change])
     return Html(f"{question_html(asked)}{table_html(('', 'model', 'before', 'now', 'change'), rows)}")
 

@@ -29,10 +29,13 @@ from mtdnn_kit.views import tables
 from mtdnn_kit.views.marks import changes_html, heat_html, key_html, letter, salience_html
 
 TROUBLE = (ValueError, OSError, LockedError)  # what a control says instead of failing
-SCORES = ("EM", "F1", "span F1")
+PANEL_SCORES = ("EM", "F1", "span F1")
 OF = ("the open row", "what is asked")
 WIDE = {"description_width": "initial"}
-LINE = {"flex_flow": "row wrap", "align_items": "center"}  # of a layout; a widget made here would be in every notebook that imports this
+WRAPPED_LINE = {
+    "flex_flow": "row wrap",
+    "align_items": "center",
+}  # of a layout; a widget made here would be in every notebook that imports this
 
 
 class Panel:
@@ -43,7 +46,7 @@ class Panel:
     def __init__(self, explorer: Any, controls: Sequence[w.Widget]):
         self.explorer, self.out = explorer, w.HTML()
         self.switch = w.ToggleButton(description=self.title, layout=w.Layout(width="auto"))
-        self.box = w.VBox([w.HBox(list(controls), layout=LINE), self.out])
+        self.box = w.VBox([w.HBox(list(controls), layout=WRAPPED_LINE), self.out])
         self.box.layout = w.Layout(display="none", border_top="1px solid rgba(128,128,128,.5)", padding="6px 0 10px 0", margin="6px 0 0 0")
         self.switch.observe(lambda change: self._show(), "value")
 
@@ -253,7 +256,7 @@ class Why(Panel):
     def _made(self) -> str:
         state, (a, b) = self.explorer.state, self.explorer.state.pair
         questions = [state.moved(i) for i in range(len(state.rows))]
-        rows = differences.difference_table(questions, a, b, SCORES)
+        rows = differences.difference_table(questions, a, b, PANEL_SCORES)
         found, parts = differences.difference(questions, a, b, "F1"), differences.slice_table(questions, a, b)
         self.slices.children = [self._slice(row, shown) for row, shown in zip(parts, tables.shown(parts), strict=True)]
         said = found.sentence(a, b) if found else "There are fewer than two passages: no interval."

@@ -12,13 +12,12 @@ import numpy as np
 
 from mtdnn_kit.compare import choices
 from mtdnn_kit.compare.choices import Item
-from mtdnn_kit.compare.outcomes import KINDS, Columns, Outcomes, of_items, of_questions, reply_at
-from mtdnn_kit.compare.pairing import KINDS as TYPES
+from mtdnn_kit.compare.outcomes import ANSWER_KINDS, Columns, Outcomes, of_items, of_questions, reply_at
 from mtdnn_kit.compare.pairing import Question, pair
-from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.registry import REST, TYPE_WORDS
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.explorer.search import WHERE, Lookup
-from mtdnn_kit.runs.predictions import NBestFile
+from mtdnn_kit.runs.predictions import NBestFile, spans_of
 from mtdnn_kit.runs.run import Run
 
 ALL, FAVOURITES = "all", "favourites"
@@ -156,7 +155,7 @@ class State:
         (a, i), (b, j) = places = [(name, self.names.index(name)) for name in self.pair]
         if i != j:
             masks |= {f"{a} right, {b} wrong": right[i] & ~right[j], f"{b} right, {a} wrong": right[j] & ~right[i]}
-        masks |= {f"{name}: {kind}": now.is_kind(k, kind) for name, k in places for kind in KINDS[1:]}
+        masks |= {f"{name}: {kind}": now.is_kind(k, kind) for name, k in places for kind in ANSWER_KINDS[1:]}
         return masks | {FAVOURITES: np.array([str(item.row.id) in self.notes for item in self.rows], bool)}
 
     def _update(self, stay: bool = False) -> None:
@@ -194,7 +193,7 @@ class State:
 
 def shared_tasks(runs: dict[str, Run]) -> list[str]:
     """Tasks to which every run keeps its answers, question answering first. Raises CompareError where there is none."""
-    types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPES} if runs else {}
+    types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPE_WORDS} if runs else {}
     kept = [name for name in types for name in (name, name + REST) if all(run.keeps(name) for run in runs.values())]
     if not kept:
         raise CompareError(f"runs: there is no task to which {', '.join(runs) or 'a run'} keep their answers")
@@ -207,4 +206,4 @@ def of_runs(runs: dict[str, Run], task: str, data: str | None = None) -> State:
         return State(choices.pair(runs, data, task))
     rows = pair(runs, data, task, nbest=1)
     files = {name: NBestFile(run, task) for name, run in runs.items() if run.has_nbest(task)}
-    return State(rows, lambda name, key: [(start, end, p) for start, end, _, p in files[name][key]["nbest"]])
+    return State(rows, lambda name, key: spans_of(files[name][key]))

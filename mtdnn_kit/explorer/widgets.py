@@ -15,14 +15,14 @@ from mtdnn_kit.compare.pairing import named
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.explorer import favourites
 from mtdnn_kit.explorer.html import item_html, side_by_side
-from mtdnn_kit.explorer.panels import LINE, WIDE, Ask, Inside, TakeAlong, Thresholds, Why, attempt, button, dropdown
+from mtdnn_kit.explorer.panels import WIDE, WRAPPED_LINE, Ask, Inside, TakeAlong, Thresholds, Why, attempt, button, dropdown
 from mtdnn_kit.explorer.search import WHERE
 from mtdnn_kit.explorer.state import ALL, ORDERS, State, of_runs, shared_tasks
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.marks import Html, letter
 
 FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
-MOST, PAGE = 6, 100  # runs; rows of the list at a time
+MOST_SIDE_BY_SIDE, ROWS_A_PAGE = 6, 100  # runs; rows of the list at a time
 NONE = "<i>no row passes these filters</i>"
 
 
@@ -35,8 +35,8 @@ def explore(
     where the first run had them); live: None finds out from the kernel's environment. Raises CompareError as `compare.pair` does.
     """
     by_name = named(runs)
-    if not 1 <= len(by_name) <= MOST:
-        raise CompareError(f"runs: {len(by_name)} runs; the explorer shows 1 to {MOST}")
+    if not 1 <= len(by_name) <= MOST_SIDE_BY_SIDE:
+        raise CompareError(f"runs: {len(by_name)} runs; the explorer shows 1 to {MOST_SIDE_BY_SIDE}")
     if type(show) is not int or show < 0:
         raise CompareError(f"show: {show!r} must be a whole number, 0 or more: how many rows the static view shows")
     tasks = shared_tasks(by_name)
@@ -92,8 +92,8 @@ class Explorer:
         *moves, clear = self.buttons.values()
         top = [[self.task, self.text, self.where, self.order], [self.title, self.slice, self.outcome, clear], [self.a, self.b]]
         switches, boxes = zip(*((panel.switch, panel.box) for panel in self.panels.values()), strict=True)
-        first, going, panels = [w.HBox(line, layout=LINE) for line in top], [*moves, self.number], list(switches)
-        below = [self.status, self.rows, w.HBox(going, layout=LINE), self.view, w.HBox(panels, layout=LINE), *boxes]
+        first, going, panels = [w.HBox(line, layout=WRAPPED_LINE) for line in top], [*moves, self.number], list(switches)
+        below = [self.status, self.rows, w.HBox(going, layout=WRAPPED_LINE), self.view, w.HBox(panels, layout=WRAPPED_LINE), *boxes]
         return w.VBox([*first, *below])
 
     def _observe(self) -> None:
@@ -146,11 +146,11 @@ class Explorer:
                 counts = state.counts(field)
                 _set(getattr(self, field), [(f"{name} ({count:,})", name) for name, count in counts.items()], getattr(state.filter, field))
             place = state.place
-            start = (place or 0) // PAGE * PAGE
-            _set(self.rows, [(_label(state, i), i) for i in range(start, min(start + PAGE, n))], place)
+            start = (place or 0) // ROWS_A_PAGE * ROWS_A_PAGE
+            _set(self.rows, [(_label(state, i), i) for i in range(start, min(start + ROWS_A_PAGE, n))], place)
             self.number.max, self.number.value = max(n, 1), (place or 0) + 1
             self.text.value, self.task.value = state.filter.text, self.name  # of a task that could not be opened, the one that is
-        where = f"list: {start + 1:,} to {min(start + PAGE, n):,}" if n else "nothing to list"
+        where = f"list: {start + 1:,} to {min(start + ROWS_A_PAGE, n):,}" if n else "nothing to list"
         lost = "" if place is not None or state.opened is None else "; the open row is not among them"
         self.status.value = f'<div role="status">{n:,} of {len(state.rows):,} rows pass ({where}){lost}</div>'
         self.view.value = attempt(lambda: item_html(state.item) if state.item else NONE)

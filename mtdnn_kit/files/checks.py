@@ -1,47 +1,115 @@
-"""Values of parameters against the types of their dataclass fields: `float`, `int | None`, `list[str]`, `Literal[…]` and the like.
+"""Values from anywhere against the types of dataclass fields: `float`, `int | None`, `list[str]`, `Literal[…]`, `Annotated[…]` and so on.
 
-A value that does not fit is an error that names the key, what it is and what it must be. Knows no parameter by name.
+What `Annotated` may hold besides the type: a `Rule`, which says itself what is wrong; a function that is true of what may be; and a text,
+which says what it must be in place of the type. A value that does not fit is an error that names the key, what it is and what it must be.
+Knows no parameter by name.
 """
 
+import re
 import types
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from mtdnn_kit.errors import ConfigError
-from mtdnn_kit.files.wording import short
+from mtdnn_kit.files.wording import nearest, short, some
 
 WIDEST = 2**63  # no whole number is this large
+EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # 3e-5, which YAML 1.1, and so papermill, takes for text
+NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a mapping", types.NoneType: "null"}
+KINDS_OF_VALUE = {**NAMES, bool: "true/false", list: "a list", types.NoneType: "nothing (null)"}
+
+
+class Rule(NamedTuple):
+    """What a value of the right type must hold, and the words that say so; {} in them is the value."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def at_least(low: int) -> Rule:
+    """A number that is not below `low`."""
+    return Rule(lambda value: value >= low, f"{{}} is too small: at least {low}")
+
+
+def at_most(high: int) -> Rule:
+    """A number that is not above `high`."""
+    return Rule(lambda value: value <= high, f"{{}} is too large: at most {high:,}")
+
+
+Positive = Annotated[float, Rule(lambda value: value > 0, "{} must be above 0")]
+Share = Annotated[float, Rule(lambda value: 0 <= value < 1, "{} must be at least 0 and below 1")]
+Count = Annotated[int, Rule(lambda value: value >= 1, "must be at least 1, or null for none")]
+Name = Annotated[str, "it must be text", bool]
+
+
+def require(holds: object, message: str) -> None:
+    """Raises ConfigError with the message, which starts with a key, where something does not hold."""
+    if not holds:
+        raise ConfigError(message)
+
+
+def known_keys(given: Iterable[object], known: Iterable[str], at: str = "", what: str = "key", hint: str = "") -> None:
+    """Raises ConfigError for the first key that is none of those known, with the nearest of them."""
+    for key in given:
+        if key not in (names := list(known)):
+            near = nearest(str(key), names)
+            raise ConfigError(f"{at}{some([key])}: no such {what}.{near}{hint} All are: {', '.join(names)}.")
+
+
+def checked(given: Mapping[str, Any], form: type, at: str = "") -> dict[str, Any]:
+    """The values of `given`, each as the field of that name in the dataclass `form` says. Raises ConfigError, the key after `at`."""
+    hints = get_type_hints(form, include_extras=True)
+    return {key: typed(f"{at}{key}", value, hints[key]) for key, value in given.items()}
 
 
 def typed(key: str, value: Any, hint: Any) -> Any:
-    """`value` as `hint` says, or ConfigError. An int serves as a float, a bool never as a number, a tuple as a list."""
-    if isinstance(value, tuple):
-        value = list(value)
+    """`value` as `hint` says, or ConfigError. An int and text like 3e-5 serve as a float, a bool never as a number, a tuple as a list."""
+    value = list(value) if isinstance(value, tuple) else value
     if not _fits(value, hint):
-        raise ConfigError(f"{key}: {short(value)} is {_kind(value)}; it must be {_describe(hint)}.{_remedy(value, hint)}")
-    number = float in (hint, *get_args(hint))
-    return float(value) if number and isinstance(value, int) else value
+        if words := _words(hint):
+            raise ConfigError(f"{key} is {short(value)}; {words}")
+        kind = KINDS_OF_VALUE.get(type(value), type(value).__name__)
+        raise ConfigError(f"{key}: {short(value)} is {kind}; it must be {_describe(hint)}.{_remedy(value, hint)}")
+    return _made(key, value, hint)
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    origin = get_origin(hint)
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(value, args[0]) and all(fit(value) for fit in args[1:] if callable(fit))
     if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
+        return any(_fits(value, option) for option in args)
     if origin is Literal:
-        return isinstance(value, str) and value in get_args(hint)
-    if origin is list:
-        return isinstance(value, list) and all(_fits(item, get_args(hint)[0]) for item in value)
+        return isinstance(value, str) and value in args
+    if origin in (list, tuple):
+        return isinstance(value, list | tuple) and all(_fits(item, args[0]) for item in value)
     if origin is dict:
-        name, item = get_args(hint)
-        return isinstance(value, dict) and all(_fits(k, name) and _fits(v, item) for k, v in value.items())
-    if hint is float:
-        whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < WIDEST
-        return whole or (isinstance(value, float) and isfinite(value))
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < WIDEST
+        return isinstance(value, dict) and all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
+    if hint is float and isinstance(value, str):
+        return EXPONENT.fullmatch(value) is not None and isfinite(float(value))
+    if hint in (int, float) and isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < WIDEST
     if hint is str:
         return isinstance(value, str) and not unfit(value)
-    return isinstance(value, hint)
+    return isinstance(value, hint) and (hint is not float or isfinite(value))
+
+
+def _made(key: str, value: Any, hint: Any) -> Any:
+    """What fits, numbers as floats where they are to be; where a rule does not hold, ConfigError."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        value = _made(key, value, args[0])
+        for rule in (rule for rule in args[1:] if isinstance(rule, Rule)):
+            require(rule.holds(value), f"{key}: {rule.words.format(short(value))}")
+        return value
+    if origin in (Union, types.UnionType):
+        return _made(key, value, next(option for option in args if _fits(value, option)))
+    if origin in (list, tuple):
+        return origin(_made(key, item, args[0]) for item in value)
+    if origin is dict:
+        return {name: _made(f"{key}: {some([name])}", item, args[1]) for name, item in value.items()}
+    return float(value) if hint is float else value
 
 
 def unfit(text: str) -> bool:
@@ -49,29 +117,26 @@ def unfit(text: str) -> bool:
     return not text.isprintable() and any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _kind(value: Any) -> str:
-    names = {str: "text", bool: "true/false", int: "a whole number", float: "a number", list: "a list", dict: "a mapping"}
-    return names.get(type(value), "nothing (null)" if value is None else type(value).__name__)
+def _words(hint: Any) -> str | None:
+    """The text that says what a value must be, that of a part where there is none of the whole."""
+    parts = get_args(hint) if get_origin(hint) in (Annotated, Union, types.UnionType) else ()
+    return next((part for part in parts if isinstance(part, str)), None) or next(filter(None, map(_words, parts)), None)
 
 
 def _describe(hint: Any) -> str:
-    origin = get_origin(hint)
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _describe(args[0])
     if origin in (Union, types.UnionType):
-        return " or ".join(_describe(option) for option in get_args(hint))
+        return " or ".join(map(_describe, args))
     if origin is Literal:
-        return "one of " + ", ".join(map(repr, get_args(hint)))
-    if origin is list:
-        return f"a list, each item {_describe(get_args(hint)[0])}"
-    if origin is dict:
-        return f"a mapping, each value {_describe(get_args(hint)[1])}"
-    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a mapping", type(None): "null"}
-    return names[hint]
+        return "one of " + ", ".join(map(repr, args))
+    if origin in (list, tuple):
+        return f"a list, each item {_describe(args[0])}"
+    return f"a mapping, each value {_describe(args[1])}" if origin is dict else NAMES[hint]
 
 
 def _remedy(value: Any, hint: Any) -> str:
-    numeric = {int, float} & {hint, *get_args(hint)}
-    if isinstance(value, str) and numeric:
-        return " YAML reads 3e-5 as text: write 3.0e-5, without quotes."
     if isinstance(value, int) and abs(value) >= WIDEST:
         return " It has more than 64 bits."
     if isinstance(value, str) and get_origin(hint) is list:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 from typing import Any, BinaryIO
 
-LONGEST = 64_000_000  # bytes of a line: a few kilobytes of gzip unpack to as much as they like
+LONGEST_LINE = 64_000_000  # bytes of a line: a few kilobytes of gzip unpack to as much as they like
 
 
 def read_json(text: str | bytes) -> Any:
@@ -34,9 +34,9 @@ def parsed(text: str) -> Any:
 
 def lines_of(opened: BinaryIO | BufferedIOBase) -> Iterator[bytes]:
     """The lines of an open file. Raises ValueError for one that no machine should hold."""
-    while line := opened.readline(LONGEST + 1):
-        if len(line) > LONGEST:
-            raise ValueError(f"a line of more than {LONGEST:,} bytes")
+    while line := opened.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise ValueError(f"a line of more than {LONGEST_LINE:,} bytes")
         yield line
 
 

@@ -26,6 +26,7 @@ def own(folder: Path) -> None:
                 )
 
 
+PACKAGE = Path(__file__).parents[1]  # where mtdnn_kit lies
 LONGEST_NAME, LONGEST_PATH = 200, 2000  # bytes: what every file system takes, with room for .partial and files below
 
 

@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
-LONGEST = 160  # characters of a value in a message
+LONGEST_SHOWN = 160  # characters of a value in a message
 
 
 class _Short(reprlib.Repr):
@@ -16,9 +16,9 @@ class _Short(reprlib.Repr):
         self.maxlevel, self.maxstring, self.maxother = 3, 60, 60
 
     def repr(self, x: Any) -> str:
-        """`x` in at most LONGEST characters."""
+        """`x` in at most LONGEST_SHOWN characters."""
         found = super().repr(x)
-        return found if len(found) <= LONGEST else f"{found[: LONGEST - 20]} … {found[-17:]}"
+        return found if len(found) <= LONGEST_SHOWN else f"{found[: LONGEST_SHOWN - 20]} … {found[-17:]}"
 
     def __call__(self, x: Any) -> str:
         return self.repr(x)

@@ -10,8 +10,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from mtdnn_kit.compare.pairing import KINDS
-from mtdnn_kit.data.registry import DATASETS, REST
+from mtdnn_kit.data.registry import DATASETS, REST, TYPE_WORDS
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.inference.loading import threshold_of
 from mtdnn_kit.model.encoders import licence
@@ -21,7 +20,7 @@ TEMPLATE = Path(__file__).with_suffix(".md")
 TAGS = {"qa": "question-answering", "sc": "text-classification", "mcc": "multiple-choice"}
 LICENCES = {"squad": "CC BY-SA 4.0", "squad1": "CC BY-SA 4.0", "codah": "ODC-By"}
 LICENCES |= dict.fromkeys(("swag", "cola", "mrpc", "mnli"), "its authors' terms, for research")
-METRICS = {"em": "exact_match", "f1": "f1", "accuracy": "accuracy", "matthews": "matthews_correlation"}  # our name → the hub's
+HUB_METRICS = {"em": "exact_match", "f1": "f1", "accuracy": "accuracy", "matthews": "matthews_correlation"}  # our name → the hub's
 UNNAMED = (  # parameters that a card leaves out: paths, titles of articles, and what changes no model
     "run_dir", "encoder", "data", "define", "threshold_articles", "init_from", "resume", "device", "threads", "log_every",
     "checkpoint_every", "eval_every", "interference_every",
@@ -36,7 +35,7 @@ def card(run: Run, task: str) -> str:
         template_path=str(TEMPLATE),
         run=run,
         task=task,
-        kind=KINDS[run.types[task]],
+        kind=TYPE_WORDS[run.types[task]],
         encoder=_encoder(run),
         threshold=threshold_of(run, task),
         scores={name: run.metrics[name] for name in (task, task + REST) if name in run.metrics},  # of a cut split, the rest is scored, too
@@ -80,7 +79,7 @@ def _results(run: Run, task: str) -> list[EvalResult]:
     of: dict[str, Any] = dict(dataset_type=dataset.hub, dataset_name=task, dataset_config=dataset.hub_config, dataset_split=dataset.score)
     return [
         EvalResult(TAGS[dataset.type], **of, dataset_args={"n": scores["n"]}, metric_type=theirs, metric_value=scores[ours])
-        for ours, theirs in METRICS.items()
+        for ours, theirs in HUB_METRICS.items()
         if scores.get(ours) is not None
     ]
 

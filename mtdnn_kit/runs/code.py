@@ -1,9 +1,9 @@
 """Which of the kit's code can change a run or its scores, and its hash. An edit anywhere else asks for no run to be made again."""
 
 import hashlib
-from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1]
+from mtdnn_kit.files.paths import PACKAGE
+
 COVERED = ("config.py", "sampler.py", "metrics.py", "data", "tasks", "model", "training")  # files and rooms
 
 

@@ -1,25 +1,73 @@
-"""One question's n-best at a time: a run's n-best file opened once, its lines read by their offsets, so that memory holds no spans.
+"""What a run says of each question: written, read back and checked. The home of the n-best format.
 
-What a line holds is `runs`' business (`Run.nbest`), what it means `compare`'s. Shapes: Q questions.
+TASK.json is the official format, {id: text}. A line of TASK_nbest.jsonl.gz is an entry, which holds no text:
+
+    {"id": …, "null": score of [CLS], "nothing": its probability, "windows": how many, "nbest": [[start, end, score, probability], …]}
+
+The best span stands first. Entries are read one at a time (`NBestFile`), so that memory holds no spans. Shapes: Q questions.
 """
 
-import gzip
 import json
 import os
 import tempfile
 import weakref
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import RunError
-from mtdnn_kit.files.atomic import write_parts
-from mtdnn_kit.files.json_files import lines_of, read_json
+from mtdnn_kit.files.atomic import write_json, write_parts
+from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.files.wording import short
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.tasks.answers import Answers
+from mtdnn_kit.runs.schema import is_number
+from mtdnn_kit.tasks.thresholds import no_answer
+
+
+def entry_of(answer: Any, windows: int) -> dict:
+    """The entry of one of `tasks.answers.Answers`; probabilities are rounded, scores are not: order, ties and answers stay the same."""
+    *probabilities, nothing = (round(p, 6) for p in answer.probabilities)
+    best = [[*span, p] for span, p in zip(answer.spans, probabilities, strict=True)]
+    return {"id": answer.id, "null": answer.null, "nothing": nothing, "windows": int(windows), "nbest": best}
+
+
+def spans_of(entry: dict) -> list[tuple[int, int, float]]:
+    """(start, end, probability) of an entry's spans, the best first."""
+    return [(start, end, probability) for start, end, _, probability in entry["nbest"]]
+
+
+def diff_of(entry: dict) -> float:
+    """null − best of an entry; infinite where no span is possible."""
+    return entry["null"] - entry["nbest"][0][2] if entry["nbest"] else float("inf")
+
+
+def first_of(entry: dict, most: int) -> dict:
+    """The entry with its first spans alone."""
+    return {**entry, "nbest": entry["nbest"][:most]}
+
+
+def wrong_entry(value: Any) -> str | None:
+    """What is wrong with an entry, in words: no id, no numbers, spans that are none, in another order or twice. None where nothing is."""
+    if not isinstance(value, dict) or not isinstance(value.get("id"), str) or not isinstance(value.get("nbest"), list):
+        return "it is no entry with an id and its n-best"
+    spans = value["nbest"]
+    if not all(isinstance(span, list) and len(span) == 4 and type(span[0]) is type(span[1]) is int for span in spans):
+        return "a span of it is not [start, end, score, probability]"
+    if not all(map(is_number, [value.get("null"), value.get("nothing"), *(x for span in spans for x in span[2:])])):
+        return "a score or probability of it is no number"
+    if not all(0 <= start < end < 2**31 for start, end, *_ in spans):
+        return "a span of it ends before it begins"
+    if not all(0 <= p <= 1 for p in [value["nothing"], *(span[3] for span in spans)]):
+        return "a probability of it is not between 0 and 1"
+    if any(one[2] < two[2] for one, two in pairwise(spans)) or len({(a, b) for a, b, *_ in spans}) < len(spans):
+        return "its spans are not in order, the best first, each once"
+    windows = value.get("windows", 1)
+    return None if type(windows) is int and 0 < windows < 2**31 else f"windows is {short(windows)}, not a count"
 
 
 class NBestFile:
@@ -35,31 +83,22 @@ class NBestFile:
         if not run.has_nbest(task):
             raise RunError(f"{run.path} has no n-best of {task}: {self.path.name} is not there; copy it from where the run was made")
         self._file, self._rows, ends = tempfile.TemporaryFile(), {}, [0]  # noqa: SIM115 (read as long as this object is)
-        try:
-            with gzip.open(self.path) as lines:
-                for number, line in enumerate(lines_of(lines), 1):
-                    self._rows[self._id(number, line)] = number - 1
-                    ends.append(ends[-1] + len(line))
-                    self._file.write(line)
-            self._file.flush()
-        except (OSError, EOFError, ValueError, zlib.error) as error:
-            self._file.close()
-            raise error if isinstance(error, RunError) else self._damaged(error) from None
-        self._offsets = np.array(ends, np.int64)
         weakref.finalize(self, self._file.close)
+        for number, (line, entry) in enumerate(run.nbest_lines(task), 1):
+            self._rows[self._id(number, line, entry)] = number - 1
+            ends.append(ends[-1] + len(line))
+            self._file.write(line)
+        self._file.flush()
+        self._offsets = np.array(ends, np.int64)
 
-    def _id(self, number: int, line: bytes) -> str:
-        """The id of a line, which is read whole: what is damaged is said now, not at the question that it belongs to."""
-        entry = read_json(line)
+    def _id(self, number: int, line: bytes, entry: Any) -> str:
+        """The id of an entry; each line is read whole: what is damaged is said now, not at the question that it belongs to."""
         key = entry.get("id") if isinstance(entry, dict) else None
         if not isinstance(key, str):
             raise RunError(f"{self.path}, line {number}: no entry with an id: {line!r:.80}")
         if key in self._rows:
             raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
         return key
-
-    def _damaged(self, error: Exception) -> RunError:
-        return RunError(f"{self.path}: cannot be read ({error}); copy it again from where the run was made")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -71,45 +110,22 @@ class NBestFile:
         return key in self._rows
 
     def __getitem__(self, key: str) -> dict:
-        """One line. Raises KeyError for a question that the file has not, RunError where the line is damaged."""
+        """One entry. Raises KeyError for a question that the file has not."""
         row = self._rows[key]
         start, end = self._offsets[row : row + 2].tolist()
-        line = os.pread(self._file.fileno(), end - start, start)
-        try:
-            return read_json(line)
-        except ValueError as error:
-            raise self._damaged(error) from None
+        return read_json(os.pread(self._file.fileno(), end - start, start))
 
     def close(self) -> None:
         """Gives the disk space back now, not when the object goes."""
         self._file.close()
 
 
-def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Answers, threshold: float) -> None:
-    """TASK.json in the official format {id: text}, and TASK_nbest.jsonl.gz: character offsets, scores and probabilities, no text.
-
-    Scores are written unrounded, so that what is read back has the same order, ties and answers.
-    """
-    write_parts(folder / f"{task}.json", _texts(rows, answers, threshold))
-    write_parts(folder / f"{task}_nbest.jsonl.gz", _packed(_lines(answers)))
-
-
-def _texts(rows: Sequence[QARow], answers: Answers, threshold: float) -> Iterator[bytes]:
-    """{id: text} as `files.atomic.write_json` writes it, an answer at a time."""
-    before, said = "{\n ", answers.diff <= threshold
-    for row, start, end, some in zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], said, strict=True):
-        text = row.context[start:end] if some else ""
-        yield f"{before}{json.dumps(row.id, ensure_ascii=False)}: {json.dumps(text, ensure_ascii=False)}".encode()
-        before = ",\n "
-    yield b"\n}\n"
-
-
-def _lines(answers: Answers) -> Iterator[bytes]:
-    for answer, windows in zip(answers, answers.windows, strict=True):
-        probabilities = [round(p, 6) for p in answer.probabilities]
-        best = [[*span, p] for span, p in zip(answer.spans, probabilities, strict=False)]
-        entry = {"id": answer.id, "null": answer.null, "nothing": probabilities[-1], "windows": int(windows), "nbest": best}
-        yield (json.dumps(entry) + "\n").encode()
+def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Any, threshold: float) -> None:
+    """The answers of `tasks.answers.Answers` to the rows, as TASK.json at this threshold and as n-best."""
+    said = zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], no_answer(answers.diff, threshold), strict=True)
+    write_json(folder / f"{task}.json", {row.id: "" if nothing else row.context[start:end] for row, start, end, nothing in said})
+    lines = (json.dumps(entry_of(answer, n)) + "\n" for answer, n in zip(answers, answers.windows, strict=True))
+    write_parts(folder / f"{task}_nbest.jsonl.gz", _packed(line.encode() for line in lines))
 
 
 def _packed(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -46,7 +46,7 @@ class Run:
     @property
     def config(self) -> dict:
         """The parameters it was made with, resolved."""
-        return self._read("config.yaml", schema.of_config)
+        return self._read("config.yaml", schema.CONFIG_FORM)
 
     @property
     def parameters(self) -> Config:
@@ -64,12 +64,12 @@ class Run:
     @property
     def manifest(self) -> dict:
         """Status, versions, seed, device, data fingerprints, steps, times (design, "Run folder")."""
-        return self._read("manifest.json", schema.of_manifest)
+        return self._read("manifest.json", schema.MANIFEST_FORM)
 
     @property
     def metrics(self) -> dict:
         """{task: {score: percent, "n": rows}}."""
-        return self._read("metrics.json", schema.of_metrics)
+        return self._read("metrics.json", schema.METRICS_FORM)
 
     @property
     def finished(self) -> bool:
@@ -90,11 +90,11 @@ class Run:
 
     def _log(self, name: str = "log.jsonl") -> list[dict]:
         lines = self._text(name).split("\n")[:-1]  # without a line that is being written
-        return [self._checked(f"{name}, line {number}", line, read_json, schema.of_record) for number, line in enumerate(lines, 1)]
+        return [self._checked(f"{name}, line {number}", line, read_json, schema.RECORD_FORM) for number, line in enumerate(lines, 1)]
 
     def answers(self, task: str = "squad") -> dict[str, str]:
         """{question id: answer} at the tuned threshold, the official format."""
-        return self._read(f"predictions/{task}.json", schema.of_answers)
+        return self._read(f"predictions/{task}.json", schema.ANSWERS_FORM)
 
     def has_nbest(self, task: str = "squad") -> bool:
         """Whether the run keeps its n-best; one that `import_run` made of a predictions file has none."""
@@ -106,11 +106,15 @@ class Run:
         return any((folder / name).is_file() for name in names)
 
     def nbest(self, task: str = "squad") -> Iterator[dict]:
-        """Per question: id, null score, and n-best as [start, end, score, probability], character offsets. Raises RunError: unreadable."""
+        """Each question's entry (`runs.predictions`). Raises RunError: unreadable."""
+        return (entry for _, entry in self.nbest_lines(task))
+
+    def nbest_lines(self, task: str) -> Iterator[tuple[bytes, Any]]:
+        """Each line of a task's n-best, and what it holds. Raises RunError: unreadable."""
         file = self.path / f"predictions/{task}_nbest.jsonl.gz"
         try:
             with gzip.open(file) as lines:
-                yield from map(read_json, lines_of(lines))
+                yield from ((line, read_json(line)) for line in lines_of(lines))
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise RunError(f"{file}: cannot be read ({error}); {COPY}") from None
 
@@ -143,17 +147,17 @@ class Run:
 
         write_folder(folder, fill)
 
-    def _read(self, name: str, wrong: Callable) -> dict:
-        """What a file holds, `wrong` being one of `schema`. Raises RunError."""
-        return self._checked(name, self._text(name), read_yaml if name.endswith(".yaml") else read_json, wrong)
+    def _read(self, name: str, form: schema.Form) -> dict:
+        """What a file holds, which is of that form. Raises RunError."""
+        return self._checked(name, self._text(name), read_yaml if name.endswith(".yaml") else read_json, form)
 
-    def _checked(self, where: str, text: str | bytes, read: Callable, wrong: Callable = lambda value: None) -> Any:
+    def _checked(self, where: str, text: str | bytes, read: Callable, form: schema.Form | None = None) -> Any:
         try:
             value = read(text)
         except ValueError as error:
             raise RunError(f"{self.path}/{where}: cannot be read ({str(error)[:600]}); {COPY}") from None
-        if problem := wrong(value):
-            raise RunError(f"{self.path}/{where}: {problem}; {COPY}")
+        if form and (wrong := schema.problem(value, form)):
+            raise RunError(f"{self.path}/{where}: {wrong}; {COPY}")
         return value
 
     def _text(self, name: str) -> str:

@@ -4,20 +4,22 @@ A number that is NaN, a count below 0 or a text where a number stands would othe
 More keys than are known here are left alone. Knows no path.
 """
 
-from collections.abc import Callable, Iterable
-from itertools import pairwise
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mtdnn_kit.files.wording import short
 
-TEXT, WHOLE, NUMBER = "text", "a whole number", "a number"
-MANIFEST = {"status": TEXT, "code": TEXT, "precision": TEXT, "start": TEXT, "end": TEXT, "steps": WHOLE, "threads": WHOLE} | {
-    "train_seconds": NUMBER,
-    "seed": WHOLE,
-}
-SOURCE = {"fingerprint": TEXT, "origin": TEXT, "rows": WHOLE}
-FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens")  # of a step, in the log
-Problem = str | None  # in words, None where nothing is wrong
+ANY = "*"  # the form of all other keys
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a value must be: in words, as a test, and the forms of its parts by key."""
+
+    words: str
+    fits: Callable[[Any], bool]
+    parts: dict[str, "Form"] = field(default_factory=dict)
 
 
 def is_number(value: Any) -> bool:
@@ -25,99 +27,58 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def _of(value: Any, kind: str) -> bool:
-    if kind == TEXT:
-        return isinstance(value, str)
-    return is_number(value) if kind == NUMBER else type(value) is int and 0 <= value < 2**63
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number that is not below 0."""
+    return type(value) is int and 0 <= value < 2**63
 
 
-def _first(problems: Iterable[Problem]) -> Problem:
-    return next((problem for problem in problems if problem), None)
+def problem(value: Any, form: Form, where: str = "it") -> str | None:
+    """What is wrong with a value, in words, or with the first of its parts at fault; None where nothing is. where: how it is called."""
+    if not form.fits(value):
+        return f"{where} is {short(value)}, not {form.words}"
+    for key, item in value.items() if form.parts else ():
+        known = key in form.parts and key != ANY
+        part = form.parts[key] if known else form.parts.get(ANY)
+        place = f"{where}, {short(key)}" if not known else key if where == "it" else f"{where}: {key}"
+        if part and (wrong := problem(item, part, place)):
+            return wrong
+    return None
 
 
-def _keys(where: str, value: dict, kinds: dict[str, str]) -> Problem:
-    wrong = [key for key, kind in kinds.items() if key in value and not _of(value[key], kind)]
-    return f"{where}{wrong[0]} is {short(value[wrong[0]])}, not {kinds[wrong[0]]}" if wrong else None
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
-def _mapping(where: str, value: Any, check: Callable[[str, Any], Problem]) -> Problem:
-    """What is wrong with an object, or with the first of its values at fault."""
-    if not isinstance(value, dict):
-        return f"{where} is {short(value)}, not an object"
-    return _first(check(f"{where}, {short(key)}", item) for key, item in value.items())
+def _each(form: Form, **others: Form) -> Form:
+    """An object whose values are all of one form, but for some."""
+    return Form("an object", _is_object, {**others, ANY: form})
 
 
-def of_config(value: Any) -> Problem:
-    """Of config.yaml: what there is beside `tasks` is `config`'s business."""
-    if not isinstance(value, dict):
-        return f"it holds {short(value)}, not `key: value`"
-    tasks = value.get("tasks")
-    named = isinstance(tasks, list) and tasks and all(isinstance(task, str) for task in tasks)
-    return None if named else f"tasks is {short(tasks)}, not a list of names"
+TEXT = Form("text", lambda value: isinstance(value, str))
+WHOLE_NUMBER = Form("a whole number", is_count)
+NUMBER = Form("a number", is_number)
+MAYBE_NUMBER = Form("a number", lambda value: value is None or is_number(value))
+PERCENT = Form("a score", lambda value: value is None or (is_number(value) and abs(value) <= 100.000001))
+TASKS = Form("a list of names", lambda value: isinstance(value, list) and bool(value) and all(isinstance(task, str) for task in value))
+COUNTED = Form("scores with `n`, the number of rows", lambda value: _is_object(value) and is_count(value.get("n")))
+THRESHOLDS = {"threshold": NUMBER, "best_em_threshold": MAYBE_NUMBER, "best_f1_threshold": MAYBE_NUMBER}
+STEP = Form("a step of a task", lambda value: _is_object(value) and is_count(value.get("step")) and isinstance(value.get("task"), str))
+STEP_FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens")  # of a step, in the log
 
-
-def of_manifest(value: Any) -> Problem:
-    """Of manifest.json."""
-    if not isinstance(value, dict):
-        return f"it is {short(value)}, not an object"
-
-    def source(where: str, item: Any) -> Problem:
-        return _keys(f"{where}: ", item, SOURCE) if isinstance(item, dict) else f"{where} is {short(item)}, not an object"
-
-    def count(where: str, item: Any) -> Problem:
-        return None if _of(item, WHOLE) else f"{where} is {short(item)}, not a count"
-
-    parts = (("data", source), ("draws", count))
-    return _keys("", value, MANIFEST) or _first(_mapping(key, value[key], check) for key, check in parts if key in value)
-
-
-def of_metrics(value: Any) -> Problem:
-    """Of metrics.json: {task: {score: number or null, "n": rows}}; scores are percentages, thresholds are not."""
-
-    def score(where: str, item: Any) -> Problem:
-        limit = 1e300 if "threshold" in where else 100.000001
-        return None if item is None or (is_number(item) and abs(item) <= limit) else f"{where} is {short(item)}, not a score"
-
-    def task(where: str, item: Any) -> Problem:
-        if not isinstance(item, dict) or not _of(item.get("n"), WHOLE):
-            return f"{where} is {short(item)}, not scores with `n`, the number of rows"
-        wrong = _keys(f"{where}: ", item, {"threshold": NUMBER})
-        return wrong or _mapping(where, {key: found for key, found in item.items() if key != "n"}, score)
-
-    return _mapping("it", value, task)
-
-
-def of_answers(value: Any) -> Problem:
-    """Of predictions in the official format, {id: text}."""
-    return _mapping("it", value, lambda where, item: None if isinstance(item, str) else f"{where} is {short(item)}, not text")
-
-
-def of_record(value: Any) -> Problem:
-    """Of a line of log.jsonl or interference.jsonl: a step, and its figures, scores or measurements."""
-    if not isinstance(value, dict) or not _of(value.get("step"), WHOLE) or not isinstance(value.get("task"), str):
-        return f"it is {short(value)}, not a step of a task"
-    wrong = _first(f"{key} is {short(value[key])}, not a number" for key in FIGURES if key in value and not is_number(value[key]))
-
-    def number(where: str, item: Any) -> Problem:
-        return None if item is None or is_number(item) else f"{where} is {short(item)}, not a number"
-
-    return wrong or _first(_mapping(key, value[key], number) for key in ("scores", "norm", "cosine") if key in value)
-
-
-def of_nbest(value: Any) -> Problem:
-    """Of a line of n-best: an id, the null score, and [start, end, score, probability] of each span, the best first, no span twice."""
-    if not isinstance(value, dict) or not isinstance(value.get("id"), str) or not isinstance(value.get("nbest"), list):
-        return "it is no entry with an id and its n-best"
-    spans = value["nbest"]
-    if not all(isinstance(span, list) and len(span) == 4 and type(span[0]) is type(span[1]) is int for span in spans):
-        return "a span of it is not [start, end, score, probability]"
-    if not all(map(is_number, [value.get("null"), value.get("nothing"), *(x for span in spans for x in span[2:])])):
-        return "a score or probability of it is no number"
-    if not all(0 <= start < end < 2**31 for start, end, *_ in spans):
-        return "a span of it ends before it begins"
-    if not all(0 <= p <= 1 for p in [value["nothing"], *(span[3] for span in spans)]):
-        return "a probability of it is not between 0 and 1"
-    if any(one[2] < two[2] for one, two in pairwise(spans)) or len({(a, b) for a, b, *_ in spans}) < len(spans):
-        return "its spans are not in order, the best first, each once"
-    windows = value.get("windows", 1)
-    return None if type(windows) is int and 0 < windows < 2**31 else f"windows is {short(windows)}, not a count"
+# The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
+CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
+MANIFEST_FORM = Form(
+    "an object",
+    _is_object,
+    {
+        **dict.fromkeys(("status", "code", "precision", "start", "end"), TEXT),
+        **{"steps": WHOLE_NUMBER, "threads": WHOLE_NUMBER, "seed": WHOLE_NUMBER, "train_seconds": NUMBER},
+        "data": _each(Form("an object", _is_object, {"fingerprint": TEXT, "origin": TEXT, "rows": WHOLE_NUMBER})),
+        "draws": _each(WHOLE_NUMBER),
+    },
+)
+METRICS_FORM = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))
+ANSWERS_FORM = _each(TEXT)
+RECORD_FORM = replace(
+    STEP, parts={**dict.fromkeys(STEP_FIGURES, NUMBER), **dict.fromkeys(("scores", "norm", "cosine"), _each(MAYBE_NUMBER))}
+)

@@ -18,6 +18,7 @@ from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.runs.run import Run
 
 KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, what its process says
@@ -163,7 +164,7 @@ def _end(job: Job, child: subprocess.Popen) -> str:
 def _why(folder: Path, code: int) -> str:
     """The error of the cell that failed, or papermill's last words; and where to read on."""
     try:
-        cells = json.loads((folder / MADE).read_text(encoding="utf-8"))["cells"]
+        cells = read_json((folder / MADE).read_bytes())["cells"]
     except (OSError, ValueError):  # not there, or cut off
         cells = []
     for number, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), 1):

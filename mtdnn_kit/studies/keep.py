@@ -19,12 +19,14 @@ import yaml
 from mtdnn_kit.compare.pairing import Question, reply, scored_rows
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
+from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.runs.predictions import first_of
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.variants import slug
 
 SPANS, RUNS = "spans.csv.gz", "runs"
-FILES = ("manifest.json", "metrics.json", "log.jsonl")
+KEPT_FILES = ("manifest.json", "metrics.json", "log.jsonl")
 ENTRIES = 3  # of an n-best that is kept
 
 
@@ -43,7 +45,7 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
         for name, run in runs.items():
             to = partial / RUNS / slug(name)
             to.mkdir(parents=True)
-            for file in FILES:
+            for file in KEPT_FILES:
                 shutil.copyfile(run.path / file, to / file)
             write_whole(to / "config.yaml", _anywhere(run))
             if name in whole:
@@ -51,7 +53,7 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
                 write_whole(to / "predictions" / "squad_nbest.jsonl.gz", _short(run))
         shutil.copyfile(study, partial / "study.yaml")
         write_json(partial / "runs.json", {name: f"{RUNS}/{slug(name)}" for name in runs})
-        write_whole(partial / SPANS, _packed(_spans(questions, list(runs))))
+        write_whole(partial / SPANS, packed(_spans(questions, list(runs))))
 
     write_folder(folder, fill)
 
@@ -62,7 +64,7 @@ def open_study(folder: Path, data: str | None = None) -> tuple[dict[str, Run], l
     Raises CompareError: no kept study, rows of another fingerprint, or spans that are not one to each row of every run.
     """
     try:
-        runs = {name: Run(folder / path) for name, path in json.loads((folder / "runs.json").read_text(encoding="utf-8")).items()}
+        runs = {name: Run(folder / path) for name, path in read_json((folder / "runs.json").read_bytes()).items()}
         with gzip.open(folder / SPANS, "rt", encoding="utf-8", newline="") as file:
             header, *lines = csv.reader(file)
     except (OSError, EOFError, ValueError, AttributeError) as error:
@@ -107,7 +109,8 @@ def _spans(questions: Sequence[Question], names: list[str]) -> Iterable[list]:
         yield [question.row.id, *cells]
 
 
-def _packed(lines: Iterable[list]) -> bytes:
+def packed(lines: Iterable[Iterable]) -> bytes:
+    """Lines as gzipped CSV, the same bytes each time: without a date."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return gzip.compress(text.getvalue().encode(), mtime=0)
@@ -115,7 +118,7 @@ def _packed(lines: Iterable[list]) -> bytes:
 
 def _short(run: Run) -> bytes:
     """The run's n-best with its first entries only."""
-    entries = ({**entry, "nbest": entry["nbest"][:ENTRIES]} for entry in run.nbest())
+    entries = (first_of(entry, ENTRIES) for entry in run.nbest())
     return gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode(), mtime=0)
 
 

@@ -11,11 +11,11 @@ from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.studies.study import project_notebook
 from mtdnn_kit.studies.worker import execute
 
-NOTEBOOK = "notebooks/03_ablations.ipynb"
+PAGE_NOTEBOOK = "notebooks/03_ablations.ipynb"
 POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:\">"
 )
-KEPT, PAGE = "03_ablations.ipynb", "study.html"
+KEPT_NOTEBOOK, PAGE = "03_ablations.ipynb", "study.html"
 
 
 def write_page(study: str | Path, folder: Path, changes: dict | None = None) -> Path:
@@ -24,10 +24,10 @@ def write_page(study: str | Path, folder: Path, changes: dict | None = None) -> 
     study: the study file. All runs must be done: what was accepted before (`if_changed`) is accepted here. Raises StudyError with the
     notebook's error where it stops, and where there is no notebook.
     """
-    made = folder / KEPT
+    made = folder / KEPT_NOTEBOOK
     parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep"}
     try:
-        execute(project_notebook(NOTEBOOK), made, parameters)
+        execute(project_notebook(PAGE_NOTEBOOK), made, parameters)
     except PapermillExecutionError as error:
         raise StudyError(f"The runs are done, but notebook 03 stopped: {error.ename}: {error.evalue} (see {made})") from None
     write_whole(folder / PAGE, as_page(made))

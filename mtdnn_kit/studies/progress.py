@@ -4,7 +4,6 @@ A terminal has bars that are redrawn, a notebook an output that is updated in pl
 then. A run may have a hundred thousand steps and a study hundreds of runs: of each log only what is new is read, a thinned curve is kept.
 """
 
-import json
 import sys
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.runs.run import Run
 
@@ -56,7 +56,7 @@ class State:
             file.seek(self.place[1])
             whole = file.read(size - self.place[1]).rpartition(b"\n")[0]
         self.place = number, self.place[1] + len(whole) + bool(whole)
-        records = [record for record in map(json.loads, whole.splitlines()) if "loss" in record]
+        records = [record for record in map(read_json, whole.splitlines()) if "loss" in record]
         self.steps = records[-1]["step"] if records else self.steps
         self.losses += [(record["step"], record["loss"]) for record in records if record["task"] == self.main]
         while len(self.losses) > POINTS:

@@ -15,7 +15,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import REST, Dataset
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.errors import ConfigError, DataError, EncoderError
-from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.files.json_files import parsed, read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
 from mtdnn_kit.model.encoders import find_encoder
@@ -42,7 +42,7 @@ class Standing:
 
 def code(notebook: Path) -> dict[str, str]:
     """{file: hash} of the kit's modules that can change a run, and of a notebook's code cells (its outputs and prose may change)."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    cells = parsed(notebook.read_text(encoding="utf-8"))["cells"]
     source = "\0".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     return {**code_files(), notebook.name: hashlib.sha256(source.encode()).hexdigest()[:16]}
 

@@ -17,20 +17,19 @@ One of `variants` and `vary` is needed. Without `seeds` a run has its variant's 
 
 import itertools
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.config import Config, from_file
 from mtdnn_kit.errors import ConfigError, StudyError, YamlError
+from mtdnn_kit.files.checks import checked, known_keys, require
 from mtdnn_kit.files.paths import project_root, resolve
-from mtdnn_kit.files.wording import nearest, short, some
+from mtdnn_kit.files.wording import short
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.studies.variants import NAME, OURS, RUNS, compared, expand, parameters, score_list, seed_list, slug
+from mtdnn_kit.studies.variants import LONGEST_RUN_NAME, MOST_RUNS, StudyFile, check_not_set, check_scores, compared, expand, slug
 from mtdnn_kit.views.reprs import study_html
-
-KEYS = ("base", "fixed", "variants", "vary", "seeds", "compare", "scores", "paper")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,11 @@ class Study:
 
         Raises ConfigError, naming the run: a parameter that cannot be meant, or two runs with the same ones.
         """
-        self._check_changes(changes or {})
+        require(
+            isinstance(changes or {}, dict),
+            f"changes: {short(changes)} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1",
+        )
+        check_not_set("changes", changes or {}, self.seeds, f"{self.name} ")
         made, root = {}, project_root()
         for name, run in self.runs.items():
             path = folder / slug(name)
@@ -102,15 +105,6 @@ class Study:
     def _repr_html_(self) -> str:
         folder = default_folder(self)
         return study_html(self, {name: _status(Run(folder / slug(name))) for name in self.runs}, Run(folder).name)
-
-    def _check_changes(self, changes: dict) -> None:
-        if not isinstance(changes, dict):
-            raise ConfigError(
-                f"changes: {short(changes)} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1"
-            )
-        for key in changes:
-            if key in OURS or (key == "seed" and self.seeds):
-                raise ConfigError(f"changes: {key} is set by the study {self.name} itself; leave it out")
 
 
 def _status(run: Run) -> str:
@@ -153,35 +147,25 @@ def read_study(path: str | Path) -> Study:
         raise StudyError(f"{path}: {error}") from None
 
 
-def _study(name: str, question: str, content: dict) -> Study:
-    if not isinstance(content, dict) or not isinstance(content.get("base"), str) or not {"variants", "vary"} & set(content):
-        raise ValueError(
-            "a study file has `base:`, a parameter file, and `variants:`, each with a name and what it changes, or `vary:`, lists of values"
-        )
-    for key in content:
-        if key not in KEYS:
-            raise ValueError(f"{some([key])}: no such key.{nearest(str(key), list(KEYS))} All are: {', '.join(KEYS)}")
-    if content.get("paper") not in (None, *TABLES):
-        raise ValueError(f"paper is {short(content['paper'])}; the paper has {', '.join(TABLES)}")
-    seeds, fixed = seed_list(content.get("seeds")), parameters("fixed", content.get("fixed", {}), content.get("seeds"))
-    variants = expand(content.get("variants"), content.get("vary", {}), seeds)
-    study = Study(
-        name,
-        question,
-        content["base"],
-        variants,
-        *compared(content.get("compare"), variants),
-        fixed,
-        seeds,
-        content.get("paper"),
-        score_list(content.get("scores", ["F1"])),
+def _study(name: str, question: str, content: Any) -> Study:
+    plain = isinstance(content, dict) and isinstance(content.get("base"), str) and isinstance(content.get("variants"), dict | None)
+    require(
+        plain and {"variants", "vary"} & set(content),
+        "a study file has `base:`, a parameter file, and `variants:`, each with a name and what it changes, or `vary:`, lists of values",
     )
-    if len(variants) * len(seeds or [None]) > RUNS:
-        raise ValueError(f"seeds: there would be {len(variants) * len(seeds or [None]):,} runs; a study has at most {RUNS:,}")
+    known_keys(content, [key.name for key in fields(StudyFile)])
+    file = StudyFile(**checked(content, StudyFile))
+    check_not_set("fixed", file.fixed, file.seeds)
+    check_scores(file.scores)
+    variants = expand(file)
+    runs = len(variants) * len(file.seeds or [None])
+    require(runs <= MOST_RUNS, f"seeds: there would be {runs:,} runs; a study has at most {MOST_RUNS:,}")
+    chosen = compared(file.compare, variants)
+    study = Study(name, question, file.base, variants, *chosen, file.fixed, file.seeds, file.paper, tuple(file.scores))
     folders: dict[str, str] = {}
     for run in study.runs:
-        if len(run) > NAME:
-            raise ValueError(f"{short(run)}: a run's name has at most {NAME} characters, for its folder is called so; name it shorter")
-        if folders.setdefault(slug(run), run) != run:
-            raise ValueError(f"{folders[slug(run)]!r} and {run!r} would share the folder {slug(run)}; rename one")
+        limit = f"{short(run)}: a run's name has at most {LONGEST_RUN_NAME} characters, for its folder is called so; name it shorter"
+        require(len(run) <= LONGEST_RUN_NAME, limit)
+        first = folders.setdefault(slug(run), run)
+        require(first == run, f"{first!r} and {run!r} would share the folder {slug(run)}; rename one")
     return study

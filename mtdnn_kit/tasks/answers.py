@@ -11,9 +11,9 @@ import numpy as np
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact_f1_nothing
 from mtdnn_kit.tasks.decoding import NBest, Span, probabilities
-from mtdnn_kit.tasks.thresholds import best_threshold, qa_threshold_scores
+from mtdnn_kit.tasks.thresholds import best_threshold, no_answer, qa_threshold_scores
 
-BLOCK = 1024  # questions whose probabilities are made in one go
+AT_ONCE = 1024  # questions whose probabilities are made in one go
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Answer:
         return self.null - self.spans[0].score if self.spans else float("inf")
 
     def text(self, context: str, threshold: float) -> str:
-        """The answer at a threshold: nothing iff null − best > threshold (paper, "Model"). Without a span, nothing at any threshold."""
-        return context[self.spans[0].start : self.spans[0].end] if self.spans and self.diff <= threshold else ""
+        """The answer at a threshold: its best span or nothing (`thresholds.no_answer`). Without a span, nothing at any threshold."""
+        return context[self.spans[0].start : self.spans[0].end] if self.spans and not no_answer(self.diff, threshold) else ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Answers(Sequence):
         return next(self._block(i, i + 1))
 
     def __iter__(self) -> Iterator[Answer]:
-        return (answer for first in range(0, len(self), BLOCK) for answer in self._block(first, min(first + BLOCK, len(self))))
+        return (answer for first in range(0, len(self), AT_ONCE) for answer in self._block(first, min(first + AT_ONCE, len(self))))
 
     def _block(self, first: int, end: int) -> Iterator[Answer]:
         shares = probabilities(NBest(*(part[first:end] for part in self.best)), self.null[first:end])

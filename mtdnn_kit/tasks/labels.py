@@ -16,7 +16,7 @@ from mtdnn_kit.metrics import SCORES
 
 
 @dataclass(frozen=True)
-class Choice:
+class LabelPrediction:
     """What a model says of one row: its label, and the probability of every label (softmax, paper "Model")."""
 
     id: int
@@ -30,7 +30,7 @@ def loss(logits: torch.Tensor, targets: torch.Tensor, config: Any) -> torch.Tens
 
 
 class Choices(Sequence):
-    """The choices of N rows as one array of probabilities [N, L]; item i is row i's `Choice`."""
+    """The choices of N rows as one array of probabilities [N, L]; item i is row i's `LabelPrediction`."""
 
     def __init__(self, ids: Sequence[int], probabilities: np.ndarray):
         self.ids, self.probabilities = ids, probabilities
@@ -38,16 +38,16 @@ class Choices(Sequence):
     def __len__(self) -> int:
         return len(self.probabilities)
 
-    def __getitem__(self, i: int) -> Choice:
+    def __getitem__(self, i: int) -> LabelPrediction:
         i = range(len(self))[i]
-        return Choice(self.ids[i], int(self.probabilities[i].argmax()), self.probabilities[i].tolist())
+        return LabelPrediction(self.ids[i], int(self.probabilities[i].argmax()), self.probabilities[i].tolist())
 
-    def __iter__(self) -> Iterator[Choice]:
+    def __iter__(self) -> Iterator[LabelPrediction]:
         return (self[i] for i in range(len(self)))
 
 
 class Reader:
-    """Collects logits [B, L] batch by batch, in any order, into one Choice a row."""
+    """Collects logits [B, L] batch by batch, in any order, into one LabelPrediction a row."""
 
     def __init__(self, features: Any, config: Any):
         self.rows, self.found = features.rows, np.zeros((len(features.rows), 0))
@@ -64,13 +64,13 @@ class Reader:
         self.found[items] = shares
 
     def predictions(self) -> Choices:
-        """One Choice a row, in the order of the rows. Raises ValueError, with its id, for a row without logits."""
+        """One LabelPrediction a row, in the order of the rows. Raises ValueError, with its id, for a row without logits."""
         for item in np.flatnonzero(np.isnan(self.found).any(axis=1)):
             raise ValueError(f"row {self.rows[item].id}: it was not scored, so it has no label")
         return Choices(column(self.rows, "id"), self.found)
 
 
-def scores(rows: Sequence, choices: Sequence[Choice], metrics: tuple[str, ...]) -> dict:
+def scores(rows: Sequence, choices: Sequence[LabelPrediction], metrics: tuple[str, ...]) -> dict:
     """The named scores in percent, and the number of rows."""
     gold, said = (np.fromiter(labels, np.int64, len(rows)) for labels in (column(rows, "label"), (choice.label for choice in choices)))
     return {**{name: SCORES[name](gold, said) for name in metrics}, "n": len(rows)}

@@ -37,7 +37,7 @@ HEAD = "AutoModelForQuestionAnswering"
 OUTPUTS = 2  # a token: start and end
 SETTINGS = ("max_length", "max_question", "overlap")  # parameters on which the columns depend
 TEXTS = 256  # passages tokenised in one go
-ROWS = 8192  # questions in one go
+QUESTIONS_AT_ONCE = 8192  # questions in one go
 __all__ = ["HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader", "encode", "features", "logits", "loss", "scores", "tune"]
 
 
@@ -152,8 +152,8 @@ def encode(rows: Sequence[QARow], tokenizer: Any, max_length: int, max_question:
         yield {"context": tokens.flat.ids, "context_starts": tokens.flat.starts, "context_ends": tokens.flat.ends}
     yield {SIZE.format("context"): sizes, "context_of": numbers}
     questions = column(rows, "question")
-    for first in range(0, len(rows), ROWS):
-        these = slice(first, first + ROWS)
+    for first in range(0, len(rows), QUESTIONS_AT_ONCE):
+        these = slice(first, first + QUESTIONS_AT_ONCE)
         # the question is cut before it is paired (paper, "Settings"): a long one neither fails nor starves the context
         ids = [found[:max_question] for found in token_ids(tokenizer, questions[these])]
         words = np.array([len(found) for found in ids], np.int64)
@@ -238,8 +238,8 @@ class Reader:
         null = np.full(len(rows), np.inf, np.float32)
         np.minimum.at(null, owners, self.null)
         ends = np.cumsum(count)
-        for first in range(0, len(rows), ROWS):
-            last = min(first + ROWS, len(rows))
+        for first in range(0, len(rows), QUESTIONS_AT_ONCE):
+            last = min(first + QUESTIONS_AT_ONCE, len(rows))
             some = slice(ends[first] - count[first], ends[last - 1])
             merged = merge_windows(NBest(*(part[some] for part in self.best)), owners[some] - first, last - first)
             for part, values in zip(self.best, merged, strict=True):

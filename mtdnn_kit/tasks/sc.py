@@ -17,7 +17,7 @@ from mtdnn_kit.tasks.padding import Batch, pad
 
 HEAD = "AutoModelForSequenceClassification"
 SETTINGS = ("max_length",)  # parameters on which the columns depend
-BLOCK = 4096  # sequences tokenised in one go
+TOKENISED_AT_ONCE = 4096  # sequences tokenised in one go
 __all__ = ["HEAD", "SETTINGS", "Features", "Reader", "encode", "encode_pairs", "features", "loss", "scores"]
 
 
@@ -59,7 +59,7 @@ def encode_pairs(tokenizer: Any, pairs: Iterable[tuple[str, str | None]], max_le
     """Token ids and token types of sentences (second None) or pairs, all of the one kind, special tokens included."""
     # a block at a time: what the tokenizer makes of all rows at once would not fit into memory
     pairs = iter(pairs)
-    while block := list(islice(pairs, BLOCK)):
+    while block := list(islice(pairs, TOKENISED_AT_ONCE)):
         firsts, seconds = map(list, zip(*block, strict=True))
         batch = tokenizer(
             firsts,

@@ -15,7 +15,7 @@ import numpy as np
 from mtdnn_kit.data.arrays import ends_of
 
 NULL = 0  # the position of [CLS]
-MOST = 1 << 20  # tokens that are looked at in one go
+TOKENS_AT_ONCE = 1 << 20  # tokens that are looked at in one go
 SPACES = np.array([i for i in range(0x3001) if chr(i).isspace()], np.uint32)  # there are none beyond
 Count = TypeVar("Count", int, np.ndarray)
 
@@ -154,9 +154,9 @@ def token_spans(tokens: TokenList, owners: np.ndarray, characters: np.ndarray) -
 
     characters [R, 2]: each in the text that `owners` [R] names; −1 and −1 for none.
     """
-    # in groups of answers whose texts have about MOST tokens together
+    # in groups of answers whose texts have about TOKENS_AT_ONCE tokens together
     sizes, found = np.diff(tokens.ends)[owners], np.empty((len(owners), 2), np.int32)
-    group = np.cumsum(sizes) // MOST
+    group = np.cumsum(sizes) // TOKENS_AT_ONCE
     for some in np.split(np.arange(len(owners)), np.flatnonzero(np.diff(group)) + 1):
         found[some] = _token_spans(tokens, owners[some], sizes[some], *characters[some].T)
     return found

@@ -15,7 +15,7 @@ from mtdnn_kit.sampler import Schedule
 
 CELL = "text-align:left;vertical-align:top;padding:2px 10px;border-bottom:1px solid rgba(128,128,128,.35)"
 BREAK = "overflow-wrap:anywhere"  # a very long word is broken, not cut off
-MOST = 60  # runs of a study that are listed
+MOST_LISTED = 60  # runs of a study that are listed
 MAIN = ("em", "f1")  # what is shown of a question answering task's many scores
 EMPTY = "–"
 
@@ -66,11 +66,11 @@ def study_html(study: Any, statuses: Mapping[str, str], folder: str) -> str:
     statuses: run's name → in words; folder: where the runs are looked for.
     """
     told = [[_text(name), _text(statuses[name]), _changes(run.changes)] for name, run in study.runs.items()]
-    more = f"<p>… and {len(told) - MOST:,} more</p>" if len(told) > MOST else ""
+    more = f"<p>… and {len(told) - MOST_LISTED:,} more</p>" if len(told) > MOST_LISTED else ""
     pair = f"{', '.join(study.others) or 'nothing'} against {study.baseline}"
     said = f"<p>{_text(study.question)}</p><p>{_text(f'Base {study.base}; {pair}; runs in {folder}')}</p>"
     counts = [f"{list(statuses.values()).count(status):,} {status}" for status in dict.fromkeys(statuses.values())]
-    return _box(study.name, counts, said + table_html(("run", "status", "changes"), told[:MOST]) + more)
+    return _box(study.name, counts, said + table_html(("run", "status", "changes"), told[:MOST_LISTED]) + more)
 
 
 def _changes(changes: Mapping[str, Any]) -> str:

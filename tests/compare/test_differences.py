@@ -19,7 +19,7 @@ def values(run: str, of, keep=lambda row: True) -> np.ndarray:
 
 def test_a_table_of_differences_is_made_of_the_runs_scores():
     table = {row["score"]: row for row in differences.difference_table(QUESTIONS, "A", "B")}
-    assert list(table) == list(differences.SCORES)
+    assert list(table) == list(differences.RUN_SCORES)
     parts = {
         "EM": (lambda r: r.em, lambda row: True),
         "F1": (lambda r: r.f1, lambda row: True),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtdnn_kit.compare import pairing
-from mtdnn_kit.compare.outcomes import KINDS, of_questions, reply_at, span_kind
+from mtdnn_kit.compare.outcomes import ANSWER_KINDS, of_questions, reply_at, span_kind
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact, f1
@@ -89,7 +89,7 @@ def test_a_curve_is_the_score_at_each_of_its_levels(questions):
 def test_what_kind_of_answer_a_span_is(span, golds, kind):
     row = QARow("0", "", TEXT, "Which?", tuple((a, TEXT[a:b]) for a, b in golds))
     em = exact(TEXT[span[0] : span[1]], gold_texts(row)) if span[0] is not None else 0.0
-    assert span_kind(row, span, em) == kind and kind in KINDS
+    assert span_kind(row, span, em) == kind and kind in ANSWER_KINDS
 
 
 def test_a_reply_without_nbest_is_the_same_at_any_threshold():
@@ -97,6 +97,7 @@ def test_a_reply_without_nbest_is_the_same_at_any_threshold():
     said, silent = Reply(4, 14, "old bridge", None, 1.0, 1.0, None, []), Reply(None, None, "", None, 0.0, 0.0, None, [])
     columns = of_questions([Question(row, {"A": said, "B": silent})])
     assert np.isnan(columns.tuned).all()
+    assert columns.at().given.tolist() == [[True], [False]]
     for threshold in (-1e9, 0.0, 1e9):
         now = columns.at([threshold, threshold])
         assert now.em.tolist() == [[1.0], [0.0]] and now.given.tolist() == [[True], [False]]

@@ -156,7 +156,7 @@ def test_what_was_found_stays_refused(tmp_path, end, raw, message):
 @pytest.mark.parametrize("end", ["json.gz", "json.bz2", "parquet.xz", "json"])
 def test_a_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch, end):
     """A few kilobytes hold a gigabyte, and these formats are read as a whole."""
-    monkeypatch.setattr(readers, "WHOLE", 3_000_000)
+    monkeypatch.setattr(readers, "LARGEST_WHOLE", 3_000_000)
     file = tmp_path / f"rows.{end}"
     file.write_bytes(PACK[suffix_of(file.name)[1]](b" " * 4_000_000))
     with pytest.raises(DataError, match=rf"rows\.{end}: it has more than 3,000,000 bytes, unpacked: save it as JSON lines"):

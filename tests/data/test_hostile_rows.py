@@ -99,7 +99,7 @@ def test_what_has_hurt_readers_before_is_refused_shortly(tmp_path, raw, message)
 
 def test_a_row_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     """A few kilobytes of gzip hold a gigabyte."""
-    monkeypatch.setattr(json_files, "LONGEST", 100_000)
+    monkeypatch.setattr(json_files, "LONGEST_LINE", 100_000)
     (tmp_path / "cola").mkdir()
     bomb = GOOD.encode() + b"\n" + b" " * 1_000_000
     (tmp_path / "cola" / "train.jsonl.gz").write_bytes(gzip.compress(bomb))

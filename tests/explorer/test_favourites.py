@@ -7,7 +7,7 @@ from multiprocessing import get_context
 import pytest
 
 from mtdnn_kit.errors import RunError
-from mtdnn_kit.explorer.favourites import NAME, beside, keep, read
+from mtdnn_kit.explorer.favourites import FAVOURITES_FILE, beside, keep, read
 from mtdnn_kit.runs.run import Run
 
 
@@ -29,11 +29,11 @@ def test_they_lie_beside_the_runs(tmp_path):
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"squad": ["a"]}', '{"squad": {"a": 1}}'])
 def test_a_file_that_is_none_of_ours_is_left_alone(tmp_path, content):
-    (tmp_path / NAME).write_text(content)
+    (tmp_path / FAVOURITES_FILE).write_text(content)
     for call in (lambda: read(tmp_path), lambda: keep(tmp_path, "squad", "a", "x")):
         with pytest.raises(RunError, match="correct it or move it away"):
             call()
-    assert (tmp_path / NAME).read_text() == content
+    assert (tmp_path / FAVOURITES_FILE).read_text() == content
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders without permissions")
@@ -55,4 +55,4 @@ def test_two_notebooks_lose_nothing(tmp_path):
         process.start()
     for process in processes:
         process.join()
-    assert len(json.loads((tmp_path / NAME).read_text())["squad"]) == 10
+    assert len(json.loads((tmp_path / FAVOURITES_FILE).read_text())["squad"]) == 10

@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["mtdnn_kit", "json.decoder", "yaml"]):
     from mtdnn_kit import Run, config
     from mtdnn_kit.data import arrays, definitions, registry, sources
     from mtdnn_kit.files import yaml_files
-    from mtdnn_kit.runs import predictions, schema
+    from mtdnn_kit.runs import predictions
     from mtdnn_kit.studies import study
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -93,7 +93,7 @@ def read_run(number: int, data: bytes) -> None:
         "metrics.json": lambda: run.metrics,
         "log.jsonl": run.log,
         "predictions/mnli.jsonl": lambda: list(run.choices("mnli")),
-    }.get(name, lambda: (list(predictions.NBestFile(run)), [schema.of_nbest(entry) for entry in run.nbest()]))
+    }.get(name, lambda: (list(predictions.NBestFile(run)), [predictions.wrong_entry(entry) for entry in run.nbest()]))
     refused(whole, Path(name).name)
     file.unlink()
 

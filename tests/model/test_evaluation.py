@@ -74,7 +74,7 @@ def test_probabilities_are_the_same_in_blocks_and_alone(trained, monkeypatch):
     model, _ = load_model(run.path / "model")
     answers = predict(model, "squad", setup.scored["squad"], setup.config, "fp32")
     together = list(answers)
-    monkeypatch.setattr("mtdnn_kit.tasks.answers.BLOCK", 3)
+    monkeypatch.setattr("mtdnn_kit.tasks.answers.AT_ONCE", 3)
     assert list(answers) == together == [answers[i] for i in range(len(answers))]
 
 

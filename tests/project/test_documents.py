@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from conftest import ROOT
 
 import mtdnn_kit
 from mtdnn_kit.config import Config
-from mtdnn_kit.studies.study import KEYS, read_study
+from mtdnn_kit.studies.study import read_study
+from mtdnn_kit.studies.variants import StudyFile
 
 DOCUMENTS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*DOCUMENTS, ROOT / "README.md", ROOT / "CHANGELOG.md"]
@@ -61,7 +63,7 @@ def test_the_python_runs(path, tmp_path, python):
 def test_the_parameter_files_are_right(path, tmp_path):
     for number, block in enumerate(blocks(path, "yaml")):
         content = yaml.safe_load(block)
-        if set(content) & set(KEYS):
+        if set(content) & {key.name for key in fields(StudyFile)}:
             (tmp_path / f"{number}.yaml").write_text(block)
             assert read_study(tmp_path / f"{number}.yaml").configs(tmp_path)
         else:

@@ -68,7 +68,7 @@ def test_02_runs_without_question_answering(tmp_path, tiny):
     ("parameters", "message"),
     [
         ({"learning_rat": 1e-4}, "learning_rat: no such parameter. Did you mean learning_rate?"),
-        ({"learning_rate": "3e-5"}, "learning_rate: '3e-5' is text; it must be a number."),
+        ({"learning_rate": "3e-5!"}, "learning_rate: '3e-5!' is text; it must be a number."),
         ({"tasks": ["squad", "sawg"]}, "tasks: unknown task 'sawg'."),
     ],
 )

@@ -220,7 +220,7 @@ def test_an_nbest_that_would_give_another_answer_is_refused(folder, change, mess
 
 
 def test_a_line_that_unpacks_without_end_is_refused(folder, monkeypatch):
-    monkeypatch.setattr(json_files, "LONGEST", 100_000)
+    monkeypatch.setattr(json_files, "LONGEST_LINE", 100_000)
     (folder / NBEST).write_bytes(gzip.compress(raw(NBEST) + b" " * 1_000_000))
     for read in (lambda: list(Run(folder).nbest()), lambda: NBestFile(Run(folder))):
         with pytest.raises(RunError, match=r"squad_nbest\.jsonl\.gz: cannot be read .a line of more than 100,000 bytes.; copy it again"):
@@ -257,6 +257,6 @@ def test_a_damaged_record_of_the_code_counts_as_a_change(folder, content):
 
 @pytest.mark.parametrize("content", ["[" * 5000, '{"squad": {"a": "x", "a": "y"}}', '{"squad": {"a": "\\ud800"}}', "\ud800"])
 def test_damaged_favourites_are_refused(tmp_path, content):
-    (tmp_path / favourites.NAME).write_bytes(content.encode("utf-8", "surrogatepass"))
+    (tmp_path / favourites.FAVOURITES_FILE).write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(RunError, match="favourites.json cannot be read .*: correct it or move it away"):
         favourites.read(tmp_path)

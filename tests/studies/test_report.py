@@ -61,7 +61,7 @@ def test_every_score_of_every_run_is_the_runs_own(kept, runs, questions):
     found, again = keep.open_study(kept)
     assert list(found) == list(runs) and [q.row for q in again] == [q.row for q in questions]
     for name in runs:
-        for wanted in differences.SCORES:
+        for wanted in differences.RUN_SCORES:
             assert differences.value(again, name, wanted) == differences.value(questions, name, wanted) is not None
         replies = [(q.replies[name], p.replies[name]) for q, p in zip(questions, again, strict=True)]
         assert all((a.start, a.end, a.text, a.diff, a.em, a.f1) == (b.start, b.end, b.text, b.diff, b.em, b.f1) for a, b in replies)

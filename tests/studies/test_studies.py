@@ -12,7 +12,7 @@ from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.errors import StudyError
 from mtdnn_kit.studies import page, running
 from mtdnn_kit.studies.study import project_notebook, read_study
-from mtdnn_kit.studies.variants import SCORES, slug
+from mtdnn_kit.studies.variants import STUDY_SCORES, slug
 
 ABLATIONS = sorted((ROOT / "parameters" / "ablations").glob("*.yaml"))
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_meant_is_refused_by_run_and_key(read, tmp_path, content,
 def test_scores_are_f1_or_what_the_file_says_and_each_is_one_of_differences(read):
     assert read(variants={"a": {}}).scores == ("F1",)
     assert read(variants={"a": {}}, scores=["span F1", "no-answer AP"]).scores == ("span F1", "no-answer AP")
-    assert tuple(differences.SCORES) == SCORES
+    assert tuple(differences.RUN_SCORES) == STUDY_SCORES
 
 
 @pytest.mark.parametrize(("name", "folder"), [("QA+MCC+SC", "qa-mcc-sc"), ("0.8", "0.8"), ("../up", "up"), ("a b/c", "a-b-c")])
@@ -181,7 +181,7 @@ def test_settings_for_tables_have_the_baseline_first_and_a_run_a_seed(read):
 def test_where_there_are_no_notebooks_a_study_says_so_before_anything_runs(tmp_path, monkeypatch, capsys):
     """As beside an installed package: runs and page need the clone's notebooks."""
     monkeypatch.chdir(tmp_path)
-    for name in (running.NOTEBOOK, page.NOTEBOOK):
+    for name in (running.NOTEBOOK, page.PAGE_NOTEBOOK):
         with pytest.raises(StudyError, match=rf"{name} is not in {tmp_path}: .* Run it in the project's folder"):
             project_notebook(name)
     (tmp_path / "base.yaml").write_text("max_steps: 2\n")

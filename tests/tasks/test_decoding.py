@@ -247,5 +247,5 @@ def test_n_best_of_no_windows():
 def test_questions_merged_in_groups_are_those_merged_together(features, seed, monkeypatch):
     logits = drawn(features, seed)
     together = list(read(features, logits).predictions())
-    monkeypatch.setattr(qa, "ROWS", 1)
+    monkeypatch.setattr(qa, "QUESTIONS_AT_ONCE", 1)
     assert list(read(features, logits).predictions()) == together

@@ -227,11 +227,11 @@ def test_1_answers_found_together_are_those_of_the_plain_definition(any_tokenize
     owners = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6)), int)
     characters = np.array([(texts[i][1], texts[i][1] + texts[i][2]) for i in owners], np.int32).reshape(-1, 2)
     characters[::4] = -1
-    before, spans.MOST = spans.MOST, most
+    before, spans.TOKENS_AT_ONCE = spans.TOKENS_AT_ONCE, most
     try:
         found = spans.token_spans(tokens, owners, characters)
     finally:
-        spans.MOST = before
+        spans.TOKENS_AT_ONCE = before
     assert [tuple(span) for span in found.tolist()] == [plain_token_span(tokens[i], *c) or (-1, -1) for i, c in zip(owners, characters)]
 
 

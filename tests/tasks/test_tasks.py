@@ -69,7 +69,7 @@ ASKED = [  # passage, question, answer
 @pytest.mark.parametrize(("questions", "passages"), [(1, 1), (2, 1), (2, 3), (4, 2), (8192, 256)])
 def test_1_questions_and_passages_read_in_blocks_are_those_read_one_by_one(tokenizer, monkeypatch, questions, passages):
     """Windows belong to their own question, and answers are labelled, in whatever block they are: by a plain reading of each question."""
-    monkeypatch.setattr(qa, "ROWS", questions)
+    monkeypatch.setattr(qa, "QUESTIONS_AT_ONCE", questions)
     monkeypatch.setattr(qa, "TEXTS", passages)
     rows = [
         row(PASSAGES[which], asked, [(PASSAGES[which].rindex(text), text)] if text else [], f"q{i}")
@@ -92,7 +92,7 @@ def test_1_questions_and_passages_read_in_blocks_are_those_read_one_by_one(token
 
 @pytest.mark.parametrize("block", [1, 2, 5, 4096])
 def test_sequences_made_in_blocks_are_those_made_one_by_one(tokenizer, monkeypatch, block):
-    monkeypatch.setattr(sc, "BLOCK", block)
+    monkeypatch.setattr(sc, "TOKENISED_AT_ONCE", block)
     texts = ["Bees dance.", "He won a prize in 1973.", "", "Why?", "The dance of the bees", "It is so.", "1940s"]
     for rows in ([SCRow(i, a, None, 0) for i, a in enumerate(texts)], [SCRow(i, a, texts[-i], 0) for i, a in enumerate(texts)]):
         made = sc.features(rows, DATASETS["cola"], tokenizer, Config(**SMALL))

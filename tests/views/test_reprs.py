@@ -16,7 +16,7 @@ from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.sampler import draw, weights
 from mtdnn_kit.studies.study import read_study
-from mtdnn_kit.views.reprs import MOST
+from mtdnn_kit.views.reprs import MOST_LISTED
 
 EVIL = '<script>window.pwned=1</script><img src=x onerror="window.pwned=1">'
 ALLOWED = {"div", "b", "p", "table", "tr", "th", "td", "span"}
@@ -129,8 +129,8 @@ def test_a_study_shows_its_runs_what_each_changes_and_where_it_stands(tmp_path, 
 def test_of_a_study_of_hundreds_of_runs_the_first_are_listed(tmp_path, monkeypatch):
     monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "runs"))
     found = read(study(tmp_path, variants={EVIL: {}, "b": {}}, seeds=list(range(100))))
-    assert len(found.rows) == 1 + MOST and found.rows[1][0] == f"{EVIL} seed 0"
-    assert f"and {200 - MOST} more" in "".join(found.text) and "200 not begun" in "".join(found.text)
+    assert len(found.rows) == 1 + MOST_LISTED and found.rows[1][0] == f"{EVIL} seed 0"
+    assert f"and {200 - MOST_LISTED} more" in "".join(found.text) and "200 not begun" in "".join(found.text)
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 3), st.integers(0, 5))
