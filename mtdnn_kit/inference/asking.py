@@ -14,7 +14,6 @@ from mtdnn_kit.compare.pairing import Reply
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import RunError
 from mtdnn_kit.inference import loading
-from mtdnn_kit.inference.loading import Loaded, check_readable
 from mtdnn_kit.inference.predictor import answered
 from mtdnn_kit.model.evaluation import read
 from mtdnn_kit.runs.run import Run
@@ -24,7 +23,7 @@ from mtdnn_kit.tasks.spans import NULL
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Model(Loaded):
+class Model(loading.Loaded):
     """A run's model of which one qa task, `task`, is asked."""
 
     task: str
@@ -52,11 +51,11 @@ def load(run: Run, task: str | None = None) -> Model:
 
     Raises RunError where there is no such task, or as `loading.load` does.
     """
-    loading.check_finished(run)
-    able = [name for name, kind in run.types.items() if kind == "qa"]
-    if not able or (task or able[0]) not in able:
+    model = loading.load(run)
+    task = task or next(iter(model.thresholds), "")
+    if task not in model.thresholds:
         raise RunError(f"{run.name} cannot be asked: {task or 'no task'} answers questions; its tasks are {run.types}")
-    return Model(**vars(loading.load(run)), task=task or able[0])
+    return Model(**vars(model), task=task)
 
 
 def answer(model: Model, question: str, context: str) -> Answer:
@@ -108,8 +107,8 @@ def heat(model: Model, question: str, context: str) -> Heat:
 
 def features(model: Model, question: str, context: str) -> qa.Features:
     """The windows of the one question, as the run would read it. Raises ValueError on half a surrogate pair in a text."""
-    check_readable("the question", question)
-    check_readable("the passage", context)
+    loading.check_readable("the question", question)
+    loading.check_readable("the passage", context)
     return model.features(model.task, [QARow("asked", "", context, question, ())])
 
 

@@ -31,11 +31,10 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
     folder = resolve(str(folder)) if folder is not None else run.path / "export" / task
     if folder.exists():
         raise RunError(f"folder: {folder} is there already; delete it, or name another one")
-    text = card(run, task)
 
     def fill(partial: Path) -> None:
         write_task(model.net, model.tokenizer, task, partial, model.config.max_length)
-        write_whole(partial / "README.md", text)
+        write_whole(partial / "README.md", card(run, task))
 
     write_folder(folder, fill)
     return folder

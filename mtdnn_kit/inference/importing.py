@@ -7,11 +7,12 @@ a folder, or a name on the Hugging Face hub. Weights come from safetensors only,
 import hashlib
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import transformers
 import yaml
+from transformers import AutoModelForQuestionAnswering
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.rows import QARow, gold_texts
@@ -103,10 +104,8 @@ def _import_model(source: str, given: Config) -> Run:
     precision = resolve_precision(config.precision, device)
     held_out, scored = (make_features(config, rows, tokenizer, segments) for rows in (held_out, scored))
     run, metrics, start = claim(config), dict[str, dict](), _now()
-    write_folder(
-        run.path / "predictions",
-        lambda folder: metrics.update(evaluate(model.to(device), scored, held_out, config, precision, folder)),
-    )
+    score = partial(evaluate, model.to(device), scored, held_out, config, precision)
+    write_folder(run.path / "predictions", lambda folder: metrics.update(score(folder)))
     write_folder(run.path / "model", lambda folder: save_model(model, tokenizer, folder))
     record = {"imported": {"kind": "model", **encoder.record()}, "data": sources, "precision": precision, "machine": describe(device)}
     return _finish(run, config.to_yaml(), metrics, {**record, "start": start})
@@ -118,9 +117,7 @@ def load_answering(encoder: Encoder, task: str, max_length: int) -> MultiTask:
     if not any(name.endswith("ForQuestionAnswering") for name in kind.architectures or ()):
         raise EncoderError(f"{encoder.name!r} is no question-answering model: its config.json names {kind.architectures}")
     model = build_model(encoder.path, {task: {"type": "qa", "labels": 2}}, 0.0, 0.0, max_length, seed=0)
-    own, info = transformers.AutoModelForQuestionAnswering.from_pretrained(
-        encoder.path, use_safetensors=True, output_loading_info=True, **OURS
-    )
+    own, info = AutoModelForQuestionAnswering.from_pretrained(encoder.path, use_safetensors=True, output_loading_info=True, **OURS)
     lacking, unknown = model.heads[task].load_state_dict(own.state_dict(), strict=False)
     lacking = [name for name in [*info["missing_keys"], *lacking, *unknown] if "pooler" not in name]
     if lacking:

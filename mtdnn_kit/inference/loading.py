@@ -52,7 +52,8 @@ def load(run: Run, device: str = "auto") -> Loaded:
     Raises RunError where the run is not finished, or its model is not there or damaged; EncoderError where weights are not those of its
     config.json; ConfigError for a device that is not there.
     """
-    check_finished(run)
+    if not run.finished:
+        raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
     weights = run.path / "model" / "model.safetensors"
     if not weights.is_file():
         raise RunError(
@@ -73,12 +74,6 @@ def threshold_of(run: Run, task: str) -> float:
     if not run.parameters.datasets[task].unanswerable:
         return ALWAYS
     return float(run.metrics.get(task, {}).get("threshold", 0.0))
-
-
-def check_finished(run: Run) -> None:
-    """Raises RunError where the run is not finished."""
-    if not run.finished:
-        raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
 
 
 def check_readable(where: str, text: str) -> None:

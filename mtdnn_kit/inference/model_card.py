@@ -29,27 +29,18 @@ UNNAMED = (  # parameters that a card leaves out: paths, titles of articles, and
 
 def card(run: Run, task: str) -> str:
     """The README.md of `task`'s model: a YAML header as the Hugging Face hub reads it, and Markdown."""
-    config, manifest, type_ = run.config, run.manifest, run.types[task]
-    data, imported = manifest.get("data", {}), "imported" in manifest
+    data = run.manifest.get("data", {})
     told = ModelCard.from_template(
         _metadata(run, task),
         template_path=str(TEMPLATE),
-        name=run.path.name,
+        run=run,
         task=task,
-        type=type_,
-        kind=TYPE_WORDS[type_],
-        others=[name for name in config["tasks"] if name != task],
+        kind=TYPE_WORDS[run.types[task]],
         encoder=_encoder(run),
-        imported=imported,
-        manifest=manifest,
-        config=run.parameters,
-        pairs="second" in run.parameters.datasets[task].given,
         threshold=threshold_of(run, task),
         scores={name: run.metrics[name] for name in (task, task + REST) if name in run.metrics},  # of a cut split, the rest is scored, too
-        data=data,
         terms={name: _terms(run, name.split("/")[0].removesuffix(REST), record["origin"]) for name, record in data.items()},
-        sample=not imported and any(record["origin"] == "sample" for record in data.values()),
-        parameters=yaml.safe_dump({k: v for k, v in config.items() if k not in UNNAMED}, sort_keys=False, allow_unicode=True).strip(),
+        parameters=yaml.safe_dump({k: v for k, v in run.config.items() if k not in UNNAMED}, sort_keys=False, allow_unicode=True).strip(),
     )
     return f"{told}\n"
 

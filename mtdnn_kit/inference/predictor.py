@@ -13,11 +13,11 @@ from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
 from mtdnn_kit.errors import ConfigError, DataError, RunError
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.inference import loading
-from mtdnn_kit.inference.loading import check_readable
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.tasks.answers import Answer
 
 DEVICES = ("auto", "cpu", "cuda")
+Texts = str | Sequence[str]  # a single item's, or a list of many
 
 
 class Answered(NamedTuple):
@@ -75,9 +75,7 @@ class Predictor(loading.Loaded):
     def __repr__(self) -> str:
         return f"Predictor({self.name}: {self._tasks()})"
 
-    def answer(
-        self, question: str | Sequence[str], context: str | Sequence[str], task: str | None = None, threshold: float | None = None
-    ) -> Answered | list[Answered]:
+    def answer(self, question: Texts, context: Texts, task: str | None = None, threshold: float | None = None) -> Answered | list[Answered]:
         """The answer to a question about a context of any length, or nothing; `threshold` None: the run's own, tuned one."""
         task = self._task("qa", task)
         items, single = _items(question=question, context=context)
@@ -86,9 +84,7 @@ class Predictor(loading.Loaded):
         said = [answered(answer, text, threshold) for answer, (_, text) in zip(found, items, strict=True)]
         return said[0] if single else said
 
-    def classify(
-        self, first: str | Sequence[str], second: str | Sequence[str] | None = None, task: str | None = None
-    ) -> Classified | list[Classified]:
+    def classify(self, first: Texts, second: Texts | None = None, task: str | None = None) -> Classified | list[Classified]:
         """The label of a text, or of a pair where the task is one of pairs."""
         task = self._task("sc", task)
         if ("second" in self.config.datasets[task].given) != (second is not None):
@@ -100,20 +96,12 @@ class Predictor(loading.Loaded):
         said = [Classified(names[x.label], max(x.probabilities), dict(zip(names, x.probabilities, strict=True))) for x in found]
         return said[0] if single else said
 
-    def choose(
-        self,
-        context: str | Sequence[str],
-        start: str | Sequence[str],
-        choices: Sequence[str] | Sequence[Sequence[str]],
-        task: str | None = None,
-    ) -> Chosen | list[Chosen]:
+    def choose(self, context: Texts, start: Texts, choices: Sequence[Texts], task: str | None = None) -> Chosen | list[Chosen]:
         """Which of `choices` goes on from a context; `start` begins each of them ("" for none). For many items: a list of lists of choices
         (they may differ in number), or one list for all."""
         task = self._task("mcc", task)
-        endings, alike = _endings(choices)
-        items, single = _items(context=context, start=start, **({} if alike else {"choices": [""] * len(endings)}))
-        endings = endings * len(items) if alike else endings
-        rows = [MCCRow(i, texts[0], texts[1], some, 0) for i, (texts, some) in enumerate(zip(items, endings, strict=True))]
+        items, single = _items(context=context, start=start, choices=choices)
+        rows = [MCCRow(i, before, begun, tuple(some), 0) for i, (before, begun, some) in enumerate(items)]
         found: dict = {}
         for count in {len(row.choices) for row in rows}:
             found |= {choice.id: choice for choice in self.predict(task, [row for row in rows if len(row.choices) == count])}
@@ -142,43 +130,39 @@ def answered(said: Answer, context: str, threshold: float) -> Answered:
     return Answered(text, start, end, probability, nothing, said.diff, threshold, best)
 
 
-def _items(**given: Any) -> tuple[list[tuple[str, ...]], bool]:
-    """The arguments item by item, and whether a single one was given: texts, or lists of them, all of one length."""
-    lists = {name: value for name, value in given.items() if not isinstance(value, str)}
-    for name, value in lists.items():
-        _check_list(name, value)
-    sizes = {name: len(value) for name, value in lists.items()}
+def _items(**given: Any) -> tuple[list[tuple], bool]:
+    """The arguments item by item, and whether a single one was given: texts, or lists of them, all of one length; `choices` are lists."""
+    columns = {name: (_endings if name == "choices" else _column)(name, value) for name, value in given.items()}
+    sizes = {name: len(values) for name, (values, single) in columns.items() if not single}
     if len(set(sizes.values())) > 1:
         told = " and ".join(f"{size} of {name}" for name, size in sizes.items())
         raise DataError(f"there are {told}: give as many of each, or one text for all")
-    count = next(iter(sizes.values()), 1)
-    columns = [[_text(name, x, i) for i, x in enumerate(lists.get(name, [value] * count))] for name, value in given.items()]
-    return list(zip(*columns, strict=True)), not lists
+    count = max(sizes.values(), default=1)
+    return list(zip(*[values * count if single else values for values, single in columns.values()], strict=True)), not sizes
 
 
-def _endings(choices: Any) -> tuple[list[tuple[str, ...]], bool]:
+def _column(name: str, value: Any) -> tuple[list[str], bool]:
+    """The text of each item, and whether there is one for all of them."""
+    return _texts(name, [value] if isinstance(value, str) else value), isinstance(value, str)
+
+
+def _endings(name: str, value: Any) -> tuple[list[list[str]], bool]:
     """The choices of each item, and whether there is one list for all of them."""
-    _check_list("choices", choices)
-    alike = all(isinstance(x, str) for x in choices)
-    for i, some in enumerate([choices] if alike else choices):
-        where = "choices" if alike else f"choices: item {i}"
-        _check_list(where, some)
-        for number, choice in enumerate(some):
-            _text(where, choice, number)
+    single = not isinstance(value, Sequence) or all(isinstance(x, str) for x in value)
+    found = {name: _texts(name, value)} if single else {f"{name}: item {i}": _texts(f"{name}: item {i}", x) for i, x in enumerate(value)}
+    for where, some in found.items():
         if len(some) < 2:
             raise DataError(f"{where} has one choice alone: there is nothing to choose; give at least two")
-    return [tuple(some) for some in ([choices] if alike else choices)], alike
+    return list(found.values()), single
 
 
-def _check_list(name: str, value: Any) -> None:
+def _texts(name: str, value: Any) -> list[str]:
     if isinstance(value, str | bytes | dict) or not isinstance(value, Sequence):
         raise DataError(f"{name} is {short.repr(value)}: it must be text or a list of texts")
     if not value:
         raise DataError(f"{name} is an empty list: there is nothing to read")
-
-
-def _text(name: str, value: Any, item: int) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"{name}: item {item} is {short.repr(value)}: it must be text")
-    check_readable(f"{name}: item {item}", value)
-    return value
+    for i, text in enumerate(value):
+        if not isinstance(text, str):
+            raise DataError(f"{name}: item {i} is {short.repr(text)}: it must be text")
+        loading.check_readable(f"{name}: item {i}", text)
+    return list(value)

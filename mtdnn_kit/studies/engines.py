@@ -54,19 +54,16 @@ def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ())
 
     A job with `threads` keeps to them; one that goes on has as many as it began with, so that it stays the same bit for bit.
     """
-    waiting, free = deque(jobs), list(range(workers))
-    running: dict[int, tuple[Job, subprocess.Popen]] = {}
+    waiting = deque(jobs)
+    running: dict[int, tuple[Job, subprocess.Popen]] = {}  # by slot, which says the GPU
     try:
         while waiting or running:
-            while waiting and free:
-                slot, job = free.pop(0), waiting.popleft()
+            while waiting and len(running) < workers:
+                slot, job = min(set(range(workers)) - running.keys()), waiting.popleft()
                 more = {"CUDA_VISIBLE_DEVICES": str(gpus[slot % len(gpus)])} if gpus else {}
                 running[slot] = job, _begin(job, max(cores() // workers, 1), more)
             ended = {slot: _end(job, child) for slot, (job, child) in running.items() if child.poll() is not None}
-            yield {running[slot][0].name: error for slot, error in ended.items()}
-            for slot in ended:
-                free.append(slot)
-                del running[slot]
+            yield {running.pop(slot)[0].name: error for slot, error in ended.items()}
             time.sleep(0 if ended else BEAT)
     finally:
         _stop([child for _, child in running.values()])

@@ -7,6 +7,7 @@ of like shape, finished or begun, on this machine if there are any; where there 
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, median
 
@@ -19,10 +20,11 @@ from mtdnn_kit.sampler import batch_count
 from mtdnn_kit.studies.status import Standing, run_of
 from mtdnn_kit.training.setup import prepare, schedule_of
 
-SHAPE = ("encoder", "max_length", "batch_size", "grad_accumulation", "device", "precision", "threads")  # what decides how long a step takes
-CUT = ("encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap", "threshold_articles", "train_limit")  # …batches
-ALONE: dict = dict(sampler="proportional", qa_weight=None, sharing=None, temperature=None, exhausted="cycle")  # whatever the tasks
-Earlier = tuple[Config, str, float]  # an earlier run: parameters, machine, seconds a step
+# What decides how long a step takes, and what batches there are.
+SHAPE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation", "device", "precision", "threads")
+CUT = attrgetter(
+    "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap", "threshold_articles", "train_limit"
+)
 
 
 def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -> list[dict]:
@@ -34,18 +36,15 @@ def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -
     for name, config in configs.items():
         stands, run = found[name], run_of(config)
         if stands.status == "done":
-            rows.append(_row(name, stands, run.manifest["steps"], run.manifest["train_seconds"], "it took"))
-            continue
-        pace, origin = _like(config, earlier)
-        done = checkpoints(run)[-1][0] if stands.status == "begun" else 0
-        left = None if pace is None else pace * (steps[name] - done)
-        rows.append(_row(name, stands, steps[name], left, origin + (f", from step {done}" if done else "")))
+            count, seconds, origin = run.manifest["steps"], run.manifest["train_seconds"], "it took"
+        else:
+            pace, origin = _like(config, earlier)
+            done = checkpoints(run)[-1][0] if stands.status == "begun" else 0
+            count, seconds = steps[name], None if pace is None else pace * (steps[name] - done)
+            origin += f", from step {done}" if done else ""
+        status = f"{stands.status}, changed" if stands.changed and stands.status != "new" else stands.status
+        rows.append({"run": name, "status": status, "steps": count, "seconds": seconds, "from": origin})
     return rows
-
-
-def _row(name: str, stands: Standing, steps: int, seconds: float | None, origin: str) -> dict:
-    status = f"{stands.status}, changed" if stands.changed and stands.status != "new" else stands.status
-    return {"run": name, "status": status, "steps": steps, "seconds": seconds, "from": origin}
 
 
 def as_text(rows: list[dict], workers: int = 1) -> str:
@@ -66,50 +65,35 @@ def _time(seconds: float | None) -> str:
 
 
 def _steps(configs: dict[str, Config]) -> dict[str, int]:
-    """Steps of each run. Rows that several runs share are cut once."""
-    alike: dict[tuple, list[Config]] = {}
+    """Steps of each run. Rows that several runs of the same tasks share are cut once."""
+    sizes: dict[str, dict[str, int]] = {}
     for config in configs.values():
-        alike.setdefault(_key(config, CUT), []).append(config)
-    sizes = {key: _batches(some) for key, some in alike.items()}
-    known = {name: {task: sizes[_key(config, CUT)][task] for task in config.tasks} for name, config in configs.items()}
-    return {name: len(schedule_of(config, known[name])[0]) for name, config in configs.items()}
+        if str(CUT(config)) not in sizes:
+            train = prepare(replace(config, eval_limit=1)).train
+            sizes[str(CUT(config))] = {task: batch_count(len(features.lengths), config.batch_size) for task, features in train.items()}
+    return {name: len(schedule_of(config, sizes[str(CUT(config))])[0]) for name, config in configs.items()}
 
 
-def _batches(some: list[Config]) -> dict[str, int]:
-    """Batches of a pass of each task of runs that cut their rows alike."""
-    first, tasks = some[0], dict.fromkeys(task for config in some for task in config.tasks)
-    setup = prepare(replace(first, tasks=list(tasks), eval_limit=1, epochs=1.0, loss_weights={}, **ALONE))
-    return {task: batch_count(len(features.lengths), first.batch_size) for task, features in setup.train.items()}
-
-
-def _key(config: Config, names: Iterable[str]) -> tuple:
-    return tuple(str(getattr(config, name)) for name in names)
-
-
-def _earlier(folder: Path) -> Iterable[Earlier]:
-    """Finished and begun runs: in the study's folder, and wherever runs usually are."""
+def _earlier(folder: Path) -> Iterable[tuple[Config, str, float]]:
+    """Finished and begun runs, in the study's folder and wherever runs usually are: parameters, machine, seconds a step."""
     usual = resolve(os.environ.get("MTDNN_RUNS", "runs"))
     for file in sorted({*folder.glob("*/manifest.json"), *usual.glob("*/manifest.json"), *usual.glob("*/*/manifest.json")}):
         run = Run(file.parent)
         try:
-            yield run.parameters, run.manifest["machine"], _pace(run)
+            made = run.manifest
+            # of a begun run by its log, where it has made steps
+            pace = made["train_seconds"] / made["steps"] if run.finished else fmean(r["tokens"] / r["tokens_per_second"] for r in run.log())
+            yield run.parameters, made["machine"], pace
         except (ValueError, TypeError, KeyError, OSError):  # of another version of the kit, or before its first steps
             continue
 
 
-def _pace(run: Run) -> float:
-    """Seconds a step: of a finished run by its manifest, of a begun one by its log. Raises ValueError where no step was made yet."""
-    if run.finished:
-        return run.manifest["train_seconds"] / run.manifest["steps"]
-    return fmean(record["tokens"] / record["tokens_per_second"] for record in run.log())
-
-
-def _like(config: Config, earlier: list[Earlier]) -> tuple[float | None, str]:
+def _like(config: Config, earlier: list[tuple[Config, str, float]]) -> tuple[float | None, str]:
     """Median seconds a step of the earlier runs of this shape: of those of this machine if there are any, then of those with the same
     tasks. None where there are none.
     """
     here = describe(resolve_device("cpu" if config.device == "cpu" else "auto"))
-    alike = [one for one in earlier if _key(one[0], SHAPE) == _key(config, SHAPE)]
+    alike = [one for one in earlier if SHAPE(one[0]) == SHAPE(config)]
     alike = [one for one in alike if one[1] == here] or alike
     same = [one for one in alike if one[0].tasks == config.tasks]
     if not alike:

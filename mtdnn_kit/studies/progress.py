@@ -124,7 +124,7 @@ class Bars:
                 self.told[state.name] = state.status
                 if state.name in self.bars:
                     self.bars.pop(state.name).close()
-                self._say(f"{state.name}: {state.error and 'failed: '}{state.error or f'done, {state.steps} steps'}")
+                tqdm.write(f"{state.name}: {state.error and 'failed: '}{state.error or f'done, {state.steps} steps'}", file=sys.stderr)
         statuses = [state.status for state in progress.states]
         self._show(ALL, str(progress), statuses, statuses.count("done") + statuses.count("failed"), len(statuses))
         if self.terminal and progress.over:
@@ -138,7 +138,4 @@ class Bars:
             bar.set_description_str(line)
         elif self.told.get(name) != place:
             self.told[name] = place
-            self._say(line)
-
-    def _say(self, line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
+            tqdm.write(line, file=sys.stderr)

@@ -10,6 +10,7 @@ executed is `engines`' business, whether one may be skipped is `status`'. What t
 import inspect
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,7 +20,7 @@ from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import own, project_root, resolve
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.engines import ENGINES, SAID, Job
-from mtdnn_kit.studies.progress import Progress, State
+from mtdnn_kit.studies.progress import Progress
 from mtdnn_kit.studies.status import Standing, code, run_of, standings
 from mtdnn_kit.studies.study import Study, default_folder, project_notebook
 
@@ -50,15 +51,16 @@ def run_study(
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
     configs, start = study.configs(folder, changes), _engine(engine, options)
+    runs = {name: run_of(config) for name, config in configs.items()}
     project_notebook(NOTEBOOK)
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder / ".lock", f"the study {study.name} is at work"):
         jobs, progress = _jobs(study, configs, if_changed, plain), Progress(list(configs))
-        _follow(progress, {name: run_of(config) for name, config in configs.items()}, start, jobs, watch or (lambda _: None))
+        _follow(progress, runs, start, jobs, watch or (lambda _: None))
     failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
     if failed:
         raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
-    return {name: run_of(config) for name, config in configs.items()}
+    return runs
 
 
 def _engine(name: str, options: dict) -> Callable:
@@ -77,19 +79,18 @@ def _engine(name: str, options: dict) -> Callable:
 
 def _jobs(study: Study, configs: dict[str, Config], if_changed: str, plain: bool = False) -> list[Job]:
     """What is to be executed; folders that begin anew are cleared."""
-    notebook = project_notebook(NOTEBOOK)
+    notebook, jobs, planned = project_notebook(NOTEBOOK), [], study.runs
     now = code(notebook)
     found = standings(configs, now)
     _check_changed(study, found, if_changed)
-    jobs, planned = [], study.runs
-    for name, stands in found.items():
-        config = configs[name]
+    for name, config in configs.items():
+        stands, path = found[name], run_of(config).path
         if stands.changed and (stands.status == "new" or if_changed == "redo"):
-            shutil.rmtree(run_of(config).path)
+            shutil.rmtree(path)
         elif stands.status == "done":
             continue
-        own(run_of(config).path)
-        (run_of(config).path / SAID).unlink(missing_ok=True)
+        own(path)
+        (path / SAID).unlink(missing_ok=True)
         record = {"study": study.name, "run": name, "variant": planned[name].variant, "seed": config.seed, "code": now}
         jobs.append(Job(name, config, str(notebook), str(project_root()), record, plain))
     return jobs
@@ -115,27 +116,18 @@ def _follow(progress: Progress, runs: dict[str, Run], start: Callable, jobs: lis
     waiting = {job.name for job in jobs}
     for state in progress.states:
         state.look(runs[state.name])
-        state.before = state.steps
-        state.status = "waiting" if state.name in waiting else "done"
+        state.before, state.status = state.steps, "waiting" if state.name in waiting else "done"
     if not jobs:
         return tell(progress)
-    engine = start(jobs)
-    try:
+    with closing(start(jobs)) as engine:
         for ended in engine:
             for state in progress.states:
-                _update(state, runs[state.name], ended)
+                if state.name in ended:
+                    state.error = ended[state.name]
+                    state.status = "failed" if state.error else "done"
+                elif state.status == "waiting" and (runs[state.name].path / SAID).exists():
+                    state.status = "running"
+                elif state.status != "running":
+                    continue
+                state.look(runs[state.name])
             tell(progress)
-    finally:
-        engine.close()
-
-
-def _update(state: State, run: Run, ended: dict[str, str]) -> None:
-    if state.status in ("done", "failed"):
-        return
-    if state.name in ended:
-        state.error = ended[state.name]
-        state.status = "failed" if state.error else "done"
-    elif (run.path / SAID).exists():
-        state.status = "running"
-    if state.status != "waiting":
-        state.look(run)

@@ -6,18 +6,18 @@ unless it is told to. What a run was made with is in its `config.yaml`, `manifes
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import REST, Dataset
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.errors import ConfigError, DataError, EncoderError, RunError
+from mtdnn_kit.errors import ConfigError, DataError, EncoderError
 from mtdnn_kit.files.json_files import parsed, read_json
-from mtdnn_kit.files.paths import PACKAGE, resolve
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.wording import some
 from mtdnn_kit.model.encoders import find_encoder
 from mtdnn_kit.runs.claim import RESUME_MAY_CHANGE
 from mtdnn_kit.runs.code import code_files, code_hash
@@ -60,27 +60,21 @@ def run_of(config: Config) -> Run:
 
 
 def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str, Standing]:
-    """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, in a process of its own."""
-    runs = {name: run_of(config) for name, config in configs.items()}
-    there = {name: run for name, run in runs.items() if (run.path / "manifest.json").exists()}
-    sources = [source for name in there for source in _sources(configs[name])]
-    rows, weights = _looked_up(sources, [_encoder(configs[name]) for name in there])
-    found = {name: Standing("new") for name in configs}
-    for name, run in there.items():
-        status = "done" if run.finished else "begun" if checkpoints(run) else "new"
-        rest = [*_code(run, code_now), *_begun_from(run, configs[name], weights), *_data(run, configs[name], rows)]
-        found[name] = Standing(status, _parameters(run, configs[name]), rest)
+    """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, each once."""
+    fingerprint, weights, found = cache(_fingerprint), cache(_weights), {name: Standing("new") for name in configs}
+    for name, config in configs.items():
+        run = run_of(config)
+        if (run.path / "manifest.json").exists():
+            status = "done" if run.finished else "begun" if checkpoints(run) else "new"
+            rest = [*_code(run, code_now), *_begun_from(run, config, weights), *_data(run, config, fingerprint)]
+            found[name] = Standing(status, _parameters(run, config), rest)
     return found
 
 
 def _parameters(run: Run, config: Config) -> list[str]:
     """Parameters that are others now; one that a run's file does not know yet had its default."""
-    try:
-        before = asdict(run.parameters)
-    except RunError:
-        before = run.config
-    now = asdict(config)
-    return [f"{k}: {before.get(k)!r}, now {now[k]!r}" for k in now if k not in RESUME_MAY_CHANGE and before.get(k) != now[k]]
+    before, now = {**asdict(Config()), **run.config}, asdict(config)
+    return [f"{k}: {before[k]!r}, now {now[k]!r}" for k in now if k not in RESUME_MAY_CHANGE and before[k] != now[k]]
 
 
 def _code(run: Run, now: dict[str, str]) -> list[str]:
@@ -91,36 +85,25 @@ def _code(run: Run, now: dict[str, str]) -> list[str]:
         names = differing(dict(read_json(record.read_bytes())["code"]), now)
     except (OSError, ValueError, LookupError, TypeError):
         return [f"code: {RECORD}, which says what it was, cannot be read"]
-    return [f"code: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"] if names else []
+    return [f"code: {some(names, 5)}"] if names else []
+
+
+def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:
+    """The encoder, where its weights are others now; a run that kept none of them has none to compare."""
+    kept, now = run.manifest.get("encoder"), weights(_encoder(config))
+    before = kept.get("sha256") if isinstance(kept, dict) else None
+    return [] if before in (None, now) else [f"encoder: {config.encoder}" + (f" ({now})" if " " in now else "")]
+
+
+def _data(run: Run, config: Config, fingerprint: Callable[[tuple], str]) -> list[str]:
+    before, now = run.manifest.get("data", {}), {f"{source[0]}/{source[1]}": fingerprint(source) for source in _sources(config)}
+    changed = {name: found for name, found in now.items() if before.get(name, {}).get("fingerprint") != found}
+    return [f"data: {name}" + (f" ({found})" if " " in found else "") for name, found in changed.items()]
 
 
 def _encoder(config: Config) -> str:
     """The name of the encoder that a run begins with: that of another run's model where `init_from` names one."""
     return config.encoder if config.init_from is None else str(resolve(config.init_from) / "model")
-
-
-def _weights(name: str) -> str:
-    """The sha256 of an encoder's weights, or why they cannot be had."""
-    try:
-        return find_encoder(name).sha256
-    except (EncoderError, OSError) as error:
-        return f"cannot be had: {error}"
-
-
-def _begun_from(run: Run, config: Config, weights: dict[str, str]) -> list[str]:
-    """The encoder, where its weights are others now; a run that kept none of them has none to compare."""
-    kept, now = run.manifest.get("encoder"), weights[_encoder(config)]
-    before = kept.get("sha256") if isinstance(kept, dict) else None
-    return [] if before in (None, now) else [f"encoder: {config.encoder}" + (f" ({now})" if " " in now else "")]
-
-
-def _data(run: Run, config: Config, rows: dict[tuple, str]) -> list[str]:
-    before = {name: source.get("fingerprint") for name, source in run.manifest.get("data", {}).items()}
-    return [
-        f"data: {source[0]}/{source[1]}" + (f" ({rows[source]})" if " " in rows[source] else "")
-        for source in _sources(config)
-        if before.get(f"{source[0]}/{source[1]}") != rows[source]
-    ]
 
 
 def _sources(config: Config) -> list[tuple]:
@@ -134,19 +117,12 @@ def _sources(config: Config) -> list[tuple]:
     return found
 
 
-def _looked_up(sources: list[tuple], encoders: list[str]) -> tuple[dict[tuple, str], dict[str, str]]:
-    """Fingerprint of each of the rows and of the weights, by a process of its own: the rows' memory goes with it.
-
-    Without multiprocessing: the process that this leaves behind keeps a notebook's kernel from ending for half a minute.
-    """
-    wanted = list(dict.fromkeys(sources)), list(dict.fromkeys(encoders))
-    if not any(wanted):
-        return {}, {}
-    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
-    command, settled = [sys.executable, "-m", __name__], {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, input=json.dumps(wanted), env=settled, stdout=subprocess.PIPE, check=True, encoding="utf-8")
-    rows, weights = json.loads(done.stdout.splitlines()[-1])
-    return dict(zip(wanted[0], rows, strict=True)), dict(zip(wanted[1], weights, strict=True))
+def _weights(name: str) -> str:
+    """The sha256 of an encoder's weights, or why they cannot be had."""
+    try:
+        return find_encoder(name).sha256
+    except (EncoderError, OSError) as error:
+        return f"cannot be had: {error}"
 
 
 def _fingerprint(source: tuple) -> str:
@@ -157,13 +133,3 @@ def _fingerprint(source: tuple) -> str:
         return load(task, Dataset(**json.loads(row)), split, data, rest=name != task).fingerprint
     except DataError as error:
         return f"cannot be read: {error}"
-
-
-def main() -> None:
-    """Looks up what standard input names, [rows, encoders], and prints [fingerprints of rows, fingerprints of weights]."""
-    sources, encoders = json.load(sys.stdin)
-    print(json.dumps([[_fingerprint(tuple(source)) for source in sources], [_weights(name) for name in encoders]]))
-
-
-if __name__ == "__main__":
-    main()

@@ -23,7 +23,7 @@ def empty(tmp_path, monkeypatch):
 
 
 def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
-    """Rows are cut once for all runs that share them, and every schedule is drawn by its own sampler."""
+    """Rows are cut once for all runs of the same tasks that share them, and every schedule is drawn by its own sampler."""
     base = config(max_steps=None, epochs=2.0, batch_size=16)
     configs = {
         "mixture": base,
@@ -40,7 +40,7 @@ def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
     monkeypatch.setattr(planning, "prepare", lambda config: cut.append(config) or prepare(config))
     rows = plan(configs, dict.fromkeys(configs, NEW), empty)
     assert {row["run"]: row["steps"] for row in rows} == {name: len(prepare(c).schedule) for name, c in configs.items()}
-    assert len(cut) == 3 and all(row["seconds"] is None and row["from"] == "no earlier run of like shape" for row in rows)
+    assert len(cut) == 5 and all(row["seconds"] is None and row["from"] == "no earlier run of like shape" for row in rows)
     assert "9 of 9 to run: training time unknown" in as_text(rows) and not list(empty.parent.glob("*/*")), "nothing is trained"
 
 

@@ -23,8 +23,8 @@ def parent(pid: int) -> int:
 
 
 def worker_of(run: Path) -> int:
-    """The process that executes a run, as its lock says."""
-    return int((run / ".papermill").read_text().split()[1])
+    """The process that executes a run, as stands beside its lock."""
+    return int((run / ".papermill.holder").read_text().split()[1])
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks at processes through /proc")
@@ -38,8 +38,9 @@ def test_a_dead_workers_run_is_tried_again_from_its_checkpoint(tmp_path, tiny):
     victim = worker_of(folder / "qa")
     assert "ray::" in Path(f"/proc/{parent(victim)}/cmdline").read_text()
     os.kill(parent(victim), signal.SIGKILL)
+    until(lambda: (folder / "qa" / ".papermill.holder").exists() and worker_of(folder / "qa") != victim, study=study)
     said = study.communicate(timeout=HANGS)[0]
     assert study.returncode == 0, said[-3000:]
-    assert not alive(victim) and worker_of(folder / "qa") != victim, "another process ended the run"
+    assert not alive(victim), "another process ended the run"
     assert_same(other, Run(folder / "qa"), ["squad"])
     assert Run(folder / "qa-sc").finished

@@ -18,16 +18,6 @@ SAMPLE = ROOT / "mtdnn_kit" / "data" / "sample"
 OWN = {"type": "sc", "columns": {"first": "sentence", "label": "label"}, "labels": ["no", "yes"], "score": "validation"}
 
 
-@pytest.fixture(autouse=True)
-def here(monkeypatch):
-    """Rows and weights are read in this process."""
-
-    def looked_up(sources, encoders):
-        return {source: status._fingerprint(source) for source in sources}, {name: status._weights(name) for name in encoders}
-
-    monkeypatch.setattr(status, "_looked_up", looked_up)
-
-
 @pytest.fixture
 def run(tiny, tmp_path) -> Config:
     """The parameters of a run on copies of the sample, whose folder says that it is finished: what a training of them would record."""
