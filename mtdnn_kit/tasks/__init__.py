@@ -18,10 +18,19 @@ from types import ModuleType
 from typing import Any
 
 from mtdnn_kit.data import registry, rows, table
-from mtdnn_kit.tasks import mcc, qa, sc
 
-TYPES: dict[str, Any] = {"qa": qa, "sc": sc, "mcc": mcc}
+TYPES: dict[str, Any]  # name → module; made when first asked for, since the kit's own bring torch
 NEEDED = ("HEAD", "KIND", "SETTINGS", "Reader", "Row", "encode", "features", "loss", "parse", "scores")
+
+
+def __getattr__(name: str) -> Any:
+    """TYPES, with the kit's own types."""
+    if name != "TYPES":
+        raise AttributeError(f"mtdnn_kit.tasks has no {name!r}")
+    from mtdnn_kit.tasks import mcc, qa, sc
+
+    globals()["TYPES"] = {"qa": qa, "sc": sc, "mcc": mcc}
+    return globals()["TYPES"]
 
 
 def register(name: str, module: ModuleType) -> None:
@@ -31,6 +40,8 @@ def register(name: str, module: ModuleType) -> None:
     values and tuples of them; `parse(dataset, record, number) -> Row`, which raises DataError. Registered again, it takes the old one's
     place. Raises ValueError: a name that is the kit's or no word, a module that lacks something.
     """
+    from mtdnn_kit.tasks import TYPES
+
     if name in ("qa", "sc", "mcc") or not name.isidentifier():
         raise ValueError(f"task type {name!r}: {'is the kit’s own' if name in TYPES else 'a name has letters, digits and _ only'}")
     lacking = [part for part in NEEDED if not hasattr(module, part)]
