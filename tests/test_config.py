@@ -68,6 +68,7 @@ UNWEIGHTED = {"qa_weight": None, "sharing": None}
         ({"define": {"m": {"type": "mcc", "columns": {"context": "a"}, "colums": 1}}}, "^define.m.colums: no such key"),
         ({"define": {"../x": {"type": "sc"}}}, "^define: '../x': a name has letters"),
         ({"data": ROOT}, "^data: PosixPath"),
+        ({"tasks": ["SQuAD"]}, r"^tasks: unknown task 'SQuAD'\. Did you mean squad\?"),
     ],
 )
 def test_what_cannot_be_meant_stops_with_its_key(params, message):
@@ -165,3 +166,19 @@ def test_a_definition_that_cannot_be_meant_is_refused_in_the_first_cell(name, ch
     row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"], **change}
     with pytest.raises(ConfigError, match=message):
         Config(define={name: row})
+
+
+def test_names_that_differ_in_case_alone_are_refused(monkeypatch):
+    row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"]}
+    for names, message in (
+        (["RTE", "rte"], "^define: 'RTE' and 'rte' differ in upper and lower case alone"),
+        (["Squad"], "^define: 'Squad' and 'squad' differ in upper and lower case alone"),
+        (["straße", "STRASSE"], "^define: 'straße' and 'STRASSE' differ in upper and lower case alone"),
+        (["mine_Rest"], "^define: 'mine_Rest': _rest ends the name"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Config(define=dict.fromkeys(names, row))
+    monkeypatch.setitem(DATASETS, "CoLA", DATASETS["cola"])
+    assert Config(tasks=["squad", "CoLA"]).tasks == ["squad", "CoLA"]
+    with pytest.raises(ConfigError, match="^tasks: 'cola' and 'CoLA' differ in upper and lower case alone"):
+        Config(tasks=["squad", "cola", "CoLA"])

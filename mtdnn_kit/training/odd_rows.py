@@ -37,8 +37,8 @@ ODDITIES = (
     "id in another split",
     "passage scored and trained",
 )
-CODE = ("training/odd_rows", "metrics", "tasks", "data", "files")  # what decides which rows are odd
-SETTINGS = ("max_length", "max_question", "max_answer")
+ODD_CODE = ("training/odd_rows", "metrics", "tasks", "data", "files")  # what decides which rows are odd
+LENGTHS = ("max_length", "max_question", "max_answer")  # the parameters that it depends on
 Found = dict[str, Sequence[int] | np.ndarray]  # oddity → numbers of such rows
 
 
@@ -150,6 +150,6 @@ def _key(setup: Setup, parts: dict[str, Any], names: tuple) -> str | None:
     if not all(isinstance(features.rows, RowList) for features in parts.values()):
         return None
     rows = {name: features.rows.digest for name, features in parts.items()}
-    settings = {name: getattr(setup.config, name) for name in SETTINGS}
-    known = {"tokenizer": tokenizer_digest(setup.tokenizer), "code": code_of(*CODE), "splits": names}
+    settings = {name: getattr(setup.config, name) for name in LENGTHS}
+    known = {"tokenizer": tokenizer_digest(setup.tokenizer), "code": code_of(*ODD_CODE), "splits": names}
     return key_of("features", of="odd rows", rows=rows, settings=settings, **known)
