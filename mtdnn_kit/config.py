@@ -165,7 +165,7 @@ def _check_tasks(c: Config) -> None:
         require(len(name) <= 40, f"define: {short(name)}: files are called by it: at most 40 characters")
         require(name not in DATASETS, f"define: {name!r} is already a task of the kit: choose another name")
         _check_case("define", name, known)
-        require(not name.casefold().endswith(REST), f"define: {short(name)}: {REST} ends the name of a second scored set; choose another name")
+        require(not name.casefold().endswith(REST), f"define: {short(name)}: {REST} ends the name of a second scored set; choose another")
         require(name.replace("_", "").replace("-", "").isalnum(), f"define: {short(name)}: a name has letters, digits, - and _ only")
         dataset_from(name, row)
     for task in c.tasks:

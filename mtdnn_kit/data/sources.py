@@ -70,7 +70,7 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
         arrays = _read(dataset, file, where)
     rows: Any = RowList(dataset.type, arrays)
     if ratio:
-        rows = pick(rows, sides(arrays["unit"], ratio, where)[int(split == dataset.score)])
+        rows = pick(rows, sides(arrays["_unit"], ratio, where)[int(split == dataset.score)])
         origin += f" ({ratio:g} of it)" if split == dataset.score else f" (without {ratio:g} of it)"
     if hub and split == dataset.score and dataset.cut:
         rows, origin = CUT_RULES[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
@@ -122,7 +122,7 @@ def _arrays(dataset: Dataset, records: Iterable, where: str) -> Parts:
     units: list[int] | None = [] if dataset.validation_ratio else None
     yield from parts(dataset.type, _checked(dataset, records, where, units))
     if units is not None:
-        yield {"unit": np.array(units, np.uint64)}
+        yield {"_unit": np.array(units, np.uint64)}
 
 
 def _key(dataset: Dataset, **content: Any) -> str:
