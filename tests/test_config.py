@@ -95,6 +95,8 @@ def test_a_number_with_an_exponent_is_one_where_a_number_is_meant(tmp_path, text
     found = from_file(tmp_path / "c.yaml")
     assert (found.learning_rate, found.loss_weights, found.threshold_articles) == (value, {"cola": value}, [text])
     assert from_params({"learning_rate": text}).learning_rate == value
+    row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"], "validation_ratio": "2e-1"}
+    assert Config(tasks=["rte"], qa_weight=1.0, define={"rte": row}).datasets["rte"].validation_ratio == 0.2
     (tmp_path / "again.yaml").write_text(found.to_yaml())
     assert from_file(tmp_path / "again.yaml") == found
 

@@ -5,6 +5,7 @@ be is for those who ask to say. Knows no file.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from io import BufferedIOBase
 from typing import Any, BinaryIO
@@ -44,11 +45,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of its keys and values. Raises ValueError for a key that is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f"{key[:60]!r} is there twice")
-            seen.add(key)
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice[:60]!r} is there twice")
     return found
 
 
