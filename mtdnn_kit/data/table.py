@@ -116,13 +116,10 @@ def pick(rows: Sequence, places: np.ndarray) -> Sequence:
 
 def shared(rows: Sequence, name: str) -> tuple[np.ndarray, Sequence[str]]:
     """The different texts of a field, in order of their first row, and each row's number among them, int32 [N]."""
-    if not isinstance(rows, RowList):
-        known: dict[str, int] = {}
-        each = [known.setdefault(text, len(known)) for text in column(rows, name)]
-        return np.array(each, np.int32), list(known)
-    numbers = rows.arrays[f"{name}_of"]
-    used, first, of = np.unique(numbers if rows.picks is None else numbers[rows.picks], return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty(len(used), np.int32)
-    place[order] = np.arange(len(used))
-    return place[of], picked(texts(name, rows.arrays), used[order])
+    values: Sequence = column(rows, name)
+    if isinstance(rows, RowList):
+        numbers = rows.arrays[f"{name}_of"]
+        values = (numbers if rows.picks is None else numbers[rows.picks]).tolist()
+    known: dict[Any, int] = {}
+    each = np.array([known.setdefault(value, len(known)) for value in values], np.int32)
+    return each, picked(texts(name, rows.arrays), np.array(list(known), np.int32)) if isinstance(rows, RowList) else list(known)

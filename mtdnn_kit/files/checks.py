@@ -104,7 +104,7 @@ def _made(key: str, value: Any, hint: Any) -> Any:
     raise _Unfit
 
 
-def _fits(value: Any, kind: type) -> bool:
+def _fits(value: Any, kind: Any) -> bool:
     """Whether a value is of a plain type, or serves as one."""
     if kind is float and isinstance(value, str):
         return EXPONENT.fullmatch(value) is not None and isfinite(float(value))

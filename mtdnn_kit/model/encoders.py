@@ -53,8 +53,7 @@ def find_encoder(name: str) -> Encoder:
                 f"delete {file.resolve()}, and it is fetched again."
             )
         with open(file, "rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
+            hashlib.file_digest(stream, lambda: digest)
     if name in SHA256 and digest.hexdigest() != SHA256[name]:
         raise EncoderError(
             f"encoder {name!r}: {weights[0]} has sha256 {digest.hexdigest()}, not {SHA256[name]}. "
