@@ -85,20 +85,16 @@ class NBestFile:
         weakref.finalize(self, self._file.close)
         self._rows: dict[str, int] = {}
         ends = [0]
-        for number, (line, entry) in enumerate(run.nbest_lines(task), 1):
-            self._rows[self._id(number, line, entry)] = number - 1
+        for number, (line, entry) in enumerate(run.nbest_lines(task), 1):  # read whole, so that damage is said now
+            key = entry.get("id") if isinstance(entry, dict) else None
+            if not isinstance(key, str):
+                raise RunError(f"{self.path}, line {number}: no entry with an id: {line!r:.80}")
+            if key in self._rows:
+                raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
+            self._rows[key] = number - 1
             ends.append(ends[-1] + len(line))
             self._file.write(line)
         self._offsets = np.array(ends, np.int64)
-
-    def _id(self, number: int, line: bytes, entry: Any) -> str:
-        """The id of an entry; each line is read whole: what is damaged is said now, not at the question that it belongs to."""
-        key = entry.get("id") if isinstance(entry, dict) else None
-        if not isinstance(key, str):
-            raise RunError(f"{self.path}, line {number}: no entry with an id: {line!r:.80}")
-        if key in self._rows:
-            raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
-        return key
 
     def __len__(self) -> int:
         return len(self._rows)
