@@ -6,7 +6,7 @@ Read from each run's labels and probabilities, as strictly: the same rows, each 
 from dataclasses import dataclass
 from typing import Any
 
-from mtdnn_kit.compare.pairing import same_rows, scored_rows
+from mtdnn_kit.compare.pairing import by_row, scored_rows
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import MCCRow, SCRow
 from mtdnn_kit.errors import CompareError
@@ -67,9 +67,7 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "mnli") -> l
     dataset = next(iter(runs.values())).parameters.datasets[task.removesuffix(REST)]
     names = {row.id: tuple(dataset.labels) if isinstance(row, SCRow) else row.choices for row in rows}
     replies = {name: _replies(name, run, task, names) for name, run in runs.items()}
-    same_rows(replies, "row")
-    chosen = next(iter(replies.values()))
-    return [Item(row, {name: replies[name][row.id] for name in runs}, names[row.id]) for row in rows if row.id in chosen]
+    return [Item(row, said, names[row.id]) for row, said in by_row(rows, replies, "row")]
 
 
 def _replies(name: str, run: Run, task: str, names: dict[int, tuple[str, ...]]) -> dict[int, Choice]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtdnn_kit.compare import seeds, significance
-from mtdnn_kit.compare.outcomes import span_kind
+from mtdnn_kit.compare.outcomes import best_kind
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.compare.slices import slices
 from mtdnn_kit.data.rows import QARow
@@ -21,10 +21,8 @@ BOUNDS = ("too long", "cut off", "overlapping")  # kinds of spans that share cha
 
 
 def _wrong_bounds(row: QARow, reply: Reply) -> float | None:
-    if reply.diff is None:  # no n-best: the best span is not known where nothing was answered
-        return None
-    span = reply.best[0][:2] if reply.best else (None, None)
-    return float(span_kind(row, span, reply.span_em or 0.0) in BOUNDS)
+    # without n-best the best span is not known where nothing was answered
+    return None if reply.diff is None else float(best_kind(row, reply) in BOUNDS)
 
 
 RUN_SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → whose questions, what of a reply
@@ -44,9 +42,8 @@ def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.nd
     Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on, and whether the
     question is unanswerable. None where the run has no such score, or no question has, as none has this one where all are of one kind.
     """
-    whose, of = RUN_SCORES[score]
-    some = [q for q in questions if whose(q.row)]
-    values = [x for q in some if (x := of(q.row, q.replies[run])) is not None]
+    some = _asked(questions, score)
+    values = [x for q in some if (x := RUN_SCORES[score][1](q.row, q.replies[run])) is not None]
     if not some or len(values) < len(some):
         return None
     passages = {context: i for i, context in enumerate(dict.fromkeys(q.row.context for q in questions))}
@@ -82,10 +79,9 @@ def interval(questions: Sequence[Question], run: str, score: str) -> tuple[float
     return made.low, made.high
 
 
-def _count(questions: Sequence[Question], run: str, score: str) -> int:
-    """Of how many questions a score that the run has is made."""
-    found = outcomes(questions, run, score)
-    return 0 if found is None else len(found[0])
+def _asked(questions: Sequence[Question], score: str) -> list[Question]:
+    """The questions that a score is made of."""
+    return [q for q in questions if RUN_SCORES[score][0](q.row)]
 
 
 def difference(questions: Sequence[Question], a: str, b: str, score: str) -> significance.Difference | None:
@@ -101,19 +97,20 @@ def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequ
     """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider passages make the interval, and McNemar's p of EM."""
     rows = []
     for score in scores:
-        found = difference(questions, a, b, score)
-        if found:
-            values = {name: value(questions, name, score) for name in (a, b)}
-            row = {"score": score, **values, **ends(found), "p": found.p, "widening": found.widening}
-            row |= {"questions": found.n_items, "passages": found.n_passages}
+        if found := difference(questions, a, b, score):
+            row: dict[str, Any] = {"score": score, **{name: value(questions, name, score) for name in (a, b)}, **ends(found), "p": found.p}
+            row |= {"widening": found.widening, "questions": found.n_items, "passages": found.n_passages}
             em: list[list[Any]] = [[q.replies[name].em for q in questions] for name in (a, b)]
             rows.append({**row, "McNemar p": significance.mcnemar(*em)[2] if score == "EM" else None})
     return rows
 
 
-def ends(found: significance.Difference | seeds.SettingDifference | None) -> dict[str, float | None]:
-    """A difference and the ends of its interval; None of None."""
-    return {key: None if found is None else getattr(found, key) for key in ("difference", "low", "high")}
+def ends(found: significance.Difference | seeds.SettingDifference | None, name: str = "difference") -> dict[str, float | None]:
+    """A difference and the ends of its interval as cells of a row, the ends named "low" and "high", of another `name` "name low" and
+    "name high"; None of None."""
+    stem = "" if name == "difference" else f"{name} "
+    keys = {name: "difference", f"{stem}low": "low", f"{stem}high": "high"}
+    return {cell: None if found is None else getattr(found, key) for cell, key in keys.items()}
 
 
 def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1") -> list[dict]:
@@ -122,16 +119,34 @@ def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1"
     Largest by what it adds to the difference over all questions, `points`: the slice's difference times its share of the questions. Slices
     of one passage have no interval, and a facet with a single slice tells nothing. `places` are those of the slice in `questions`.
     """
-    rows: list[dict[str, Any]] = []
-    for facet, name, places in _parts(questions):
-        some = [questions[i] for i in places]
-        found, before, after = difference(some, a, b, score), value(some, a, score), value(some, b, score)
-        if before is not None and after is not None:
-            n, row = _count(some, a, score), dict[str, Any](facet=facet, slice=name)
-            gap = {**ends(found), "difference": after - before, "p": found and found.p, "p (Holm)": None}
-            points = (after - before) * n / _count(questions, a, score)
-            rows.append({**row, "questions": n, a: before, b: after, **gap, "points": points, "places": places})
+    rows, whole = _slices(questions, {0: a}, {0: b}, score, (a, b)), len(_asked(questions, score))
+    for row in rows:
+        row["points"] = row["difference"] * row["questions"] / whole
     return sorted(corrected(rows), key=lambda row: -abs(row["points"]))
+
+
+def setting_slices(
+    questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str = "F1", names: tuple[str, str] = ("a", "b")
+) -> list[dict]:
+    """`slice_table` of two settings by their `names`, each {seed: run}: means over the seeds, differences that speak for the settings;
+    slices, and their `places`, are of those questions alone that the score is about."""
+    return corrected(_slices(_asked(questions, score), a, b, score, names))
+
+
+def _slices(
+    questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str, names: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """A row a slice of every facet with more than one slice, where both settings have the score; Holm's p is to come."""
+    windows, rows = [q.windows for q in questions if q.windows is not None], list[dict[str, Any]]()
+    facets = slices([q.row for q in questions], windows if len(windows) == len(questions) else None)
+    for facet, name, places in ((facet, *part) for facet, parts in facets.items() if len(parts) > 1 for part in parts.items()):
+        some = [questions[i] for i in places]
+        before, after = (mean(some, runs, score) for runs in (a, b))
+        if before is not None and after is not None:
+            found, n = setting_difference(some, a, b, score), len(_asked(some, score))
+            row = {"facet": facet, "slice": name, "questions": n, names[0]: before, names[1]: after, **ends(found)}
+            rows.append({**row, "difference": after - before, "p": found and found.p, "p (Holm)": None, "places": places})
+    return rows
 
 
 def behind(questions: Sequence[Question], row: dict, a: str, b: str) -> list[Question]:
@@ -149,12 +164,10 @@ def setting_table(questions: Sequence[Question], settings: dict[str, dict[int, s
     """
     first, rows = next(iter(settings)), list[dict[str, Any]]()
     for name, runs in settings.items():
-        own = [found for run in runs.values() if (found := value(questions, run, score)) is not None]
         low, high = _setting_interval(questions, runs, score)
-        row = {"setting": name, "seeds": len(runs), score: sum(own) / len(own) if len(own) == len(runs) else None}
         gap = setting_difference(questions, settings[first], runs, score) if name != first else None
         speaks = "" if gap is None else "these two models" if isinstance(gap, significance.Difference) else "the settings"
-        row |= {"low": low, "high": high, "Δ": gap and gap.difference, "Δ low": gap and gap.low, "Δ high": gap and gap.high}
+        row = {"setting": name, "seeds": len(runs), score: mean(questions, runs, score), "low": low, "high": high, **ends(gap, "Δ")}
         rows.append({**row, "p": gap and gap.p, "p (Holm)": None, "speaks for": speaks})
     return corrected(rows)
 
@@ -165,36 +178,16 @@ def primary_table(questions: Sequence[Question], settings: dict[str, dict[int, s
     for score in scores:
         first, *others = setting_table(questions, settings, score)
         for row in others:
-            found = {
-                "score": score,
-                "setting": row["setting"],
-                "seeds": row["seeds"],
-                first["setting"]: first[score],
-                "with it": row[score],
-            }
-            rows.append({**found, **{key: row[key] for key in ("Δ", "Δ low", "Δ high", "p")}, "p (Holm)": None})
+            found = {"score": score, "setting": row["setting"], "seeds": row["seeds"], first["setting"]: first[score]}
+            found |= {"with it": row[score], **{key: row[key] for key in ("Δ", "Δ low", "Δ high", "p")}}
+            rows.append({**found, "p (Holm)": None})
     return corrected(rows)
 
 
-def setting_slices(questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str = "F1") -> list[dict]:
-    """`slice_table` of two settings, each {seed: run}: means over the seeds, differences that speak for the settings; slices of those
-    questions alone that the score is about."""
-    rows, questions = [], [q for q in questions if RUN_SCORES[score][0](q.row)]
-    for facet, name, places in _parts(questions):
-        some = [questions[i] for i in places]
-        before, after = (_mean(some, runs, score) for runs in (a, b))
-        if before is None or after is None:
-            continue
-        found = setting_difference(some, a, b, score)
-        row = {"facet": facet, "slice": name, "questions": _count(some, next(iter(a.values())), score), "a": before, "b": after}
-        rows.append({**row, **ends(found), "difference": after - before, "p": found and found.p, "p (Holm)": None})
-    return corrected(rows)
-
-
-def _mean(questions: Sequence[Question], runs: dict[int, str], score: str) -> float | None:
-    """A setting's score, the mean over its seeds; None where one has none."""
+def mean(questions: Sequence[Question], runs: dict[int, str], score: str) -> float | None:
+    """A setting's score, {seed: run}: the mean over its seeds; None where one has none."""
     own = [found for run in runs.values() if (found := value(questions, run, score)) is not None]
-    return float(np.mean(own)) if len(own) == len(runs) else None
+    return sum(own) / len(own) if len(own) == len(runs) else None
 
 
 def corrected(rows: list[dict]) -> list[dict]:
@@ -203,13 +196,6 @@ def corrected(rows: list[dict]) -> list[dict]:
     for row, p in zip(tested, significance.holm([row["p"] for row in tested]), strict=True):
         row["p (Holm)"] = p
     return rows
-
-
-def _parts(questions: Sequence[Question]) -> list[tuple[str, str, list[int]]]:
-    """(facet, slice, its places) of every facet with more than one slice."""
-    windows = [q.windows for q in questions if q.windows is not None]
-    facets = slices([q.row for q in questions], windows if len(windows) == len(questions) else None)
-    return [(facet, name, places) for facet, parts in facets.items() if len(parts) > 1 for name, places in parts.items()]
 
 
 def setting_difference(

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from mtdnn_kit.compare.choices import Item
-from mtdnn_kit.compare.pairing import Question, Reply
+from mtdnn_kit.compare.choices import Choice, Item
+from mtdnn_kit.compare.pairing import Question, Reply, reply
 from mtdnn_kit.data.rows import QARow, gold_texts
-from mtdnn_kit.metrics import exact, f1, normalize, percent
+from mtdnn_kit.metrics import exact, normalize, percent
+from mtdnn_kit.tasks.thresholds import no_answer
 
 ANSWER_KINDS = ("right", "false nothing", "false answer", "too long", "cut off", "overlapping", "elsewhere", "wrong label")
 
@@ -41,16 +43,10 @@ class Columns:
 
     def at(self, thresholds: Sequence[float] | np.ndarray | None = None) -> "Outcomes":
         """Every run's answers at its threshold [R] (None: the tuned ones)."""
-        given = self.diff <= np.nan_to_num(self.tuned if thresholds is None else np.asarray(thresholds, np.float64))[:, None]
-        left = np.where(self.nothing > 0, 0, ANSWER_KINDS.index("false nothing"))
-        return Outcomes(
-            given=given,
-            em=np.where(given, self.em, self.nothing),
-            f1=np.where(given, self.f1, self.nothing),
-            text=np.where(given, self.text, 0),
-            kind=np.where(given, self.kind, left),
-            probability=np.where(given, self.probability, self.of_nothing),
-        )
+        given = ~no_answer(self.diff, np.nan_to_num(self.tuned if thresholds is None else np.asarray(thresholds, np.float64))[:, None])
+        kind = np.where(self.nothing > 0, ANSWER_KINDS.index("right"), ANSWER_KINDS.index("false nothing"))
+        left: dict[str, ArrayLike] = {"em": self.nothing, "f1": self.nothing, "text": 0, "kind": kind, "probability": self.of_nothing}
+        return Outcomes(given, **{name: np.where(given, getattr(self, name), empty) for name, empty in left.items()})
 
     def curve(self, run: int, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(thresholds, score in percent there) of a run, over every threshold that changes an answer; score: `em` or `f1`."""
@@ -90,38 +86,25 @@ def of_questions(questions: Sequence[Question]) -> Columns:
     """Columns of the replies to `questions`. A run without n-best has no threshold that moves."""
     names, codes = tuple(questions[0].replies) if questions else (), {"": 0}
     parts = [[_parts(q.row, q.replies[name], codes) for q in questions] for name in names]
-    shape = (len(names), len(questions))
-    diff, em, f1_, text, kind, probability, of_nothing = (
-        np.array([[part[k] for part in row] for row in parts], float).reshape(shape) for k in range(7)
-    )
+    # [7, R, N]: each part a matrix of its own
+    diff, em, f1, text, kind, *probabilities = np.moveaxis(np.array(parts, float).reshape(len(names), len(questions), 7), 2, 0).copy()
     tuned = [next((q.replies[name].threshold for q in questions if q.replies[name].threshold is not None), np.nan) for name in names]
-    return Columns(
-        names,
-        np.array(tuned, float),
-        np.array([bool(q.row.answers) for q in questions], bool),
-        np.array([exact("", gold_texts(q.row)) for q in questions], float),
-        diff,
-        em,
-        f1_,
-        text.astype(np.int64),
-        kind.astype(np.int64),
-        probability,
-        of_nothing,
-    )
+    answerable = np.array([bool(q.row.answers) for q in questions], bool)
+    nothing = np.array([exact("", gold_texts(q.row)) for q in questions], float)
+    whole = text.astype(np.int64), kind.astype(np.int64)
+    return Columns(names, np.array(tuned, float), answerable, nothing, diff, em, f1, *whole, *probabilities)
 
 
-def _parts(row: QARow, reply: Reply, codes: dict[str, int]) -> tuple:
+def _parts(row: QARow, said: Reply, codes: dict[str, int]) -> tuple:
     """diff, EM, F1, number of the text, kind, probability, probability of nothing: of a reply's best span."""
-    unknown = float("nan")
-    of_nothing = unknown if reply.nothing is None else reply.nothing
-    if reply.diff is None:  # without n-best: what is said is said at any threshold
-        diff, span, probability = -np.inf if reply.text else np.inf, (reply.start, reply.end), unknown
-        text, em, score = reply.text, reply.em or 0.0, reply.f1 or 0.0
+    if said.diff is None:  # without n-best: what is said is said at any threshold
+        diff, span, probability = -np.inf if said.text else np.inf, (said.start, said.end), np.nan
+        text, em, score = said.text, said.em, said.f1
     else:
-        a, b, probability = reply.best[0] if reply.best else (0, 0, 0.0)
-        diff, span, text, em, score = reply.diff, (a, b), row.context[a:b], reply.span_em or 0.0, reply.span_f1 or 0.0
-    plain = normalize(text)
-    return diff, em, score, codes.setdefault(plain, len(codes)), ANSWER_KINDS.index(span_kind(row, span, em)), probability, of_nothing
+        start, end, probability = said.best[0] if said.best else (0, 0, 0.0)
+        diff, span, text, em, score = said.diff, (start, end), row.context[start:end], said.span_em, said.span_f1
+    number, kind = codes.setdefault(normalize(text), len(codes)), ANSWER_KINDS.index(span_kind(row, span, em))
+    return diff, em or 0.0, score or 0.0, number, kind, probability, np.nan if said.nothing is None else said.nothing
 
 
 def span_kind(row: QARow, span: tuple[int | None, int | None], em: float | None) -> str:
@@ -144,40 +127,27 @@ def span_kind(row: QARow, span: tuple[int | None, int | None], em: float | None)
     return "overlapping" if any(a < end and start < b for a, b in golds) else "elsewhere"
 
 
-def reply_at(row: QARow, reply: Reply, threshold: float) -> Reply:
+def best_kind(row: QARow, said: Reply) -> str:
+    """What kind of answer a reply's best span is, whether it is given or not: `span_kind`."""
+    return span_kind(row, said.best[0][:2] if said.best else (None, None), said.span_em)
+
+
+def reply_at(row: QARow, said: Reply, threshold: float) -> Reply:
     """The reply that a run gives at another threshold: its best span, or nothing. One without n-best stays as it is."""
-    if reply.diff is None:
-        return reply
-    golds = gold_texts(row)
-    said: dict = {"threshold": threshold}
-    if not reply.best or reply.diff > threshold:
-        said |= dict(start=None, end=None, text="", probability=reply.nothing, em=exact("", golds), f1=f1("", golds))
-    else:
-        start, end, p = reply.best[0]
-        said |= dict(start=start, end=end, text=row.context[start:end], probability=p, em=reply.span_em, f1=reply.span_f1)
-    return Reply(**{**vars(reply), **said})
+    return said if said.diff is None else reply(row, said.best, said.diff, threshold, said.nothing)
 
 
 def of_items(items: Sequence[Item]) -> Columns:
     """Columns of the labels said of `items` (SC, MCC): `f1` is the probability of the right label, `text` the label said, from 1."""
     names = tuple(items[0].replies) if items else ()
-    said = np.array([[item.replies[name].label for item in items] for name in names], int).reshape(len(names), len(items))
-    gold = np.array([item.gold for item in items], int)
+    shape = len(names), len(items)
 
-    def p(label: Callable[[Item, str], int]) -> np.ndarray:
-        return np.array([[item.replies[name].probabilities[label(item, name)] for item in items] for name in names]).reshape(said.shape)
+    def each(of: Callable[[Item, Choice], float]) -> np.ndarray:
+        return np.array([[of(item, item.replies[name]) for item in items] for name in names], float).reshape(shape)
 
-    right, n = (said == gold).astype(float), len(items)
-    return Columns(
-        names,
-        np.full(len(names), np.nan),
-        np.ones(n, bool),
-        np.zeros(n),
-        np.full(said.shape, -np.inf),
-        right,
-        p(lambda item, name: item.gold),
-        said + 1,
-        np.where(right > 0, 0, ANSWER_KINDS.index("wrong label")),
-        p(lambda item, name: item.replies[name].label),
-        np.full(said.shape, np.nan),
-    )
+    right, label = each(lambda item, said: said.label == item.gold), each(lambda item, said: said.label + 1).astype(int)
+    kind = np.where(right > 0, ANSWER_KINDS.index("right"), ANSWER_KINDS.index("wrong label"))
+    p_right, p_said = each(lambda item, said: said.probabilities[item.gold]), each(lambda item, said: said.probability)
+    always, unknown = np.full(shape, -np.inf), np.full(shape, np.nan)
+    tuned, answerable, nothing = np.full(len(names), np.nan), np.ones(len(items), bool), np.zeros(len(items))
+    return Columns(names, tuned, answerable, nothing, always, right, p_right, label, kind, p_said, unknown)

@@ -17,6 +17,7 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.runs.predictions import diff_of, spans_of, wrong_entry
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.tasks.thresholds import no_answer
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,12 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
         kind = "text" if isinstance(runs, str) else type(runs).__name__
         raise CompareError(f"runs: {runs!r} is {kind}; it must be a list of run folders (papermill: -y 'runs: [a, b]')")
     found = [run if isinstance(run, Run) else Run(run) for run in runs]
-    names = ["+".join(kind.upper() for kind in _in_order(run.types.values())) for run in found]
-    if len(set(names)) < len(names):
-        names = [run.path.name for run in found]
-    names = names if len(set(names)) == len(names) else [run.name for run in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise CompareError(f"runs: {name} is named twice; a run is compared with others")
-    return dict(zip(names, found, strict=True))
+    types = ["+".join(kind.upper() for kind in _in_order(run.types.values())) for run in found]
+    for names in (types, [run.path.name for run in found], [run.name for run in found]):
+        if len(set(names)) == len(names):
+            return dict(zip(names, found, strict=True))
+    twice = next(name for name in names if names.count(name) > 1)
+    raise CompareError(f"runs: {twice} is named twice; a run is compared with others")
 
 
 def _in_order(types: Iterable[str]) -> list[str]:
@@ -106,15 +105,12 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbe
     Raises CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or whose answers
     are not one to each question; DataError where the rows cannot be read.
     """
-    rows, replies = scored_rows(runs, data, task, "qa"), {}
-    windows: dict[str, int] = {}
+    rows = scored_rows(runs, data, task, "qa")
     known = {row.id: row for row in rows}
-    for name, run in runs.items():
-        replies[name], counts = _replies(name, run, task, known, nbest)
-        windows = windows or counts
-    same_rows(replies, "question")
-    asked = [row for row in rows if row.id in replies[name]]
-    return [Question(row, {name: replies[name][row.id] for name in runs}, windows.get(row.id)) for row in asked]
+    found = {name: _replies(name, run, task, known, nbest) for name, run in runs.items()}
+    windows: dict[str, int] = next((counts for _, counts in found.values() if counts), {})
+    asked = by_row(rows, {name: replies for name, (replies, _) in found.items()}, "question")
+    return [Question(row, replies, windows.get(row.id)) for row, replies in asked]
 
 
 def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) -> Sequence[Any]:
@@ -124,10 +120,14 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
     """
     if not runs:
         raise CompareError("runs: name at least one run folder")
-    for name, run in runs.items():
-        _check_scored(name, run, task, types)
-    name, run = next(iter(runs.items()))
     base = task.removesuffix(REST)
+    for name, run in runs.items():
+        if not run.finished:
+            raise CompareError(f"{name}: there is no finished run in {run.path}")
+        if run.types.get(base) not in types or task not in run.metrics:
+            kind = " or ".join(TYPE_WORDS[kind] for kind in types)
+            raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
+    name, run = next(iter(runs.items()))
     dataset = run.parameters.datasets[base]
     dataset = dataset if data is None else replace(dataset, files={})  # a folder that is named stands for them
     if dataset.score is None:
@@ -149,14 +149,6 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
     return rows.rows
 
 
-def _check_scored(name: str, run: Run, task: str, types: tuple[str, ...]) -> None:
-    if not run.finished:
-        raise CompareError(f"{name}: there is no finished run in {run.path}")
-    if run.types.get(task.removesuffix(REST)) not in types or task not in run.metrics:
-        kind = " or ".join(TYPE_WORDS[kind] for kind in types)
-        raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
-
-
 def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int | None) -> tuple[dict[str, Reply], dict[str, int]]:
     """Replies and numbers of windows by id. Raises CompareError, naming the id: unknown, answered twice, or not at all."""
     replies: dict[str, Reply] = {}
@@ -169,9 +161,8 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int 
             raise CompareError(f"{line}: not an id with finite scores and spans, {wrong}: {entry!r:.80}")
         key = entry["id"]
         if key not in rows or key in replies:
-            raise CompareError(
-                f"{name}: {run.name} answers question {key!r:.80} {'twice' if key in replies else 'which is none of the rows'}"
-            )
+            what = "twice" if key in replies else "which is none of the rows"
+            raise CompareError(f"{name}: {run.name} answers question {key!r:.80} {what}")
         replies[key] = _placed(rows[key], entry["text"]) if "text" in entry else _reply(rows[key], entry, threshold, nbest)
         windows |= {key: entry["windows"]} if "windows" in entry else {}
     if len(replies) != run.metrics[task]["n"]:
@@ -179,8 +170,11 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int 
     return replies, windows
 
 
-def same_rows(replies: dict[str, dict], what: str) -> None:
-    """Raises CompareError, naming one, where the runs' replies, {run: {id: reply}}, are not to the same rows; what: "question" or "row"."""
+def by_row(rows: Sequence[Any], replies: dict[str, dict], what: str) -> list[tuple[Any, dict]]:
+    """The rows that were answered, in their order, each with every run's reply; replies: {run: {id: reply}}.
+
+    what: "question" or "row". Raises CompareError, naming one, where the replies are not to the same rows.
+    """
     first, *others = replies
     for name in others:
         lone = sorted(replies[first].keys() ^ replies[name].keys())
@@ -190,6 +184,7 @@ def same_rows(replies: dict[str, dict], what: str) -> None:
                 f"{what} {lone[0]!r} is answered by {has}, not by {lacks} ({len(lone):,} such): runs are compared on the same {what}s "
                 "only; run both with the same `eval_limit`"
             )
+    return [(row, {name: own[row.id] for name, own in replies.items()}) for row in rows if row.id in replies[first]]
 
 
 def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) -> Reply:
@@ -202,9 +197,9 @@ def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) 
 def reply(
     row: QARow, best: list[tuple[int, int, float]], diff: float, threshold: float, nothing: float | None, nbest: int | None = None
 ) -> Reply:
-    """The scored reply of an n-best of character spans: its best one, or nothing where null − best is above the threshold."""
+    """The scored reply of an n-best of character spans: its best one, or nothing (`thresholds.no_answer`)."""
     golds, span = gold_texts(row), row.context[best[0][0] : best[0][1]] if best else ""
-    start, end, probability = best[0] if best and diff <= threshold else (None, None, nothing)
+    start, end, probability = best[0] if best and not no_answer(diff, threshold) else (None, None, nothing)
     text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))
     em, score = scores if text else (exact("", golds), f1("", golds))
     return Reply(start, end, text, probability, em, score, nothing, best[:nbest], *scores, diff, threshold)

@@ -9,107 +9,92 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtdnn_kit.compare import paper
-from mtdnn_kit.compare.differences import RUN_SCORES, difference, setting_difference, value
-from mtdnn_kit.compare.outcomes import ANSWER_KINDS, span_kind
+from mtdnn_kit.compare.differences import RUN_SCORES, difference, ends, setting_difference, value
+from mtdnn_kit.compare.outcomes import ANSWER_KINDS, best_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
-from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.runs.run import Run
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
-AUXILIARY_SCORES = {"swag": ("accuracy",), "cola": ("matthews",), "mrpc": ("f1", "accuracy"), "mnli": ("accuracy",)}
+AUXILIARY_SCORES = (("swag", "accuracy"), ("cola", "matthews"), ("mrpc", "f1"), ("mrpc", "accuracy"), ("mnli", "accuracy"))  # task, score
+
+Settings = dict[str, dict[int, str]]  # name → {seed: the run's name}
 
 
-def auxiliary_table(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> list[dict]:
+def auxiliary_table(runs: dict[str, Run], settings: Settings) -> list[dict]:
     """A row a setting: mean scores over its seeds on the other scored tasks, in percent."""
     rows = []
     for setting, own in settings.items():
         metrics = [runs[name].metrics for name in own.values()]
-        row: dict = {"setting": setting}
-        for task, scores in AUXILIARY_SCORES.items():
-            for score in scores:
-                found = [one[task][score] for one in metrics if task in one]
-                row[f"{task} {score}"] = float(np.mean(found)) if found else None
-        rows.append(row)
+        found = {f"{task} {score}": [one[task][score] for one in metrics if task in one] for task, score in AUXILIARY_SCORES}
+        rows.append({"setting": setting, **{name: float(np.mean(values)) if values else None for name, values in found.items()}})
     return rows
 
 
-def threshold_table(runs: dict[str, Run], questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> list[dict]:
+def threshold_table(runs: dict[str, Run], questions: Sequence[Question], settings: Settings) -> list[dict]:
     """A row a setting, means over its seeds, in percent: how often nothing was answered at the tuned threshold, F1 on questions with an
     answer and accuracy on those without; F1 at threshold 0, and at the best for these very questions, which is no result but a bound."""
     kept = {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0", "best F1 here": "best_f1"}
     rows = []
     for setting, own in settings.items():
-        nothing = [100 * float(np.mean([not q.replies[run].text for q in questions])) for run in own.values()]
-        means = {name: float(np.mean([runs[run].metrics["squad"][key] for run in own.values()])) for name, key in kept.items()}
-        rows.append({"setting": setting, "nothing answered": float(np.mean(nothing)), **means})
+        found = {"nothing answered": [100 * float(np.mean([not q.replies[run].text for q in questions])) for run in own.values()]}
+        found |= {name: [runs[run].metrics["squad"][key] for run in own.values()] for name, key in kept.items()}
+        rows.append({"setting": setting, **{name: float(np.mean(values)) for name, values in found.items()}})
     return rows
 
 
-def bounds_table(questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> list[dict]:
+def bounds_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
     """A row a setting: of best spans on answerable questions, the share of each kind (`outcomes.span_kind`), in percent."""
-    some = [q for q in questions if q.row.answers]
     rows = []
     for setting, own in settings.items():
-        kinds = [_kind(q.row, q, run) for run in own.values() for q in some]
+        kinds = [best_kind(q.row, q.replies[run]) for run in own.values() for q in questions if q.row.answers]
         rows.append({"setting": setting, **{kind: 100 * kinds.count(kind) / len(kinds) for kind in SPAN_KINDS}})
     return rows
 
 
-def _kind(row: QARow, question: Question, run: str) -> str:
-    reply = question.replies[run]
-    return span_kind(row, reply.best[0][:2] if reply.best else (None, None), reply.span_em or 0.0)
-
-
-def spread_table(questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> list[dict]:
+def spread_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
     """A row a setting with several seeds: the standard deviation of each score over its seeds, in points."""
     rows = []
-    for setting, own in settings.items():
-        if len(own) > 1:
-            found = {score: [value(questions, run, score) for run in own.values()] for score in RUN_SCORES}
-            spread = {
-                f"{score} (sd)": float(np.std(np.array(values, float), ddof=1)) for score, values in found.items() if None not in values
-            }
-            rows.append({"setting": setting, "seeds": len(own), **spread})
+    for setting, own in _several(settings).items():
+        found = {score: [value(questions, run, score) for run in own.values()] for score in RUN_SCORES}
+        spread = {f"{score} (sd)": float(np.std(np.array(some, float), ddof=1)) for score, some in found.items() if None not in some}
+        rows.append({"setting": setting, "seeds": len(own), **spread})
     return rows
 
 
-def seed_table(questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> list[dict]:
+def _several(settings: Settings) -> Settings:
+    """The settings of several seeds."""
+    return {setting: own for setting, own in settings.items() if len(own) > 1}
+
+
+def seed_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
     """A row a setting with several seeds: its second seed's run minus its first's, with interval and p by passages as for any two models:
     what one run a setting would have been taken for."""
     rows = []
-    for setting, own in settings.items():
-        if len(own) > 1:
-            (one, a), (two, b), *_ = own.items()
-            row: dict = {"setting": setting, "seeds": f"{two} − {one}"}
-            for score in ("EM", "F1", "span F1", "no-answer AP"):
-                if found := difference(questions, a, b, score):
-                    row |= {f"Δ {score}": found.difference, f"Δ {score} low": found.low, f"Δ {score} high": found.high}
-                    row |= {f"{score} p": found.p}
-            rows.append(row)
+    for setting, own in _several(settings).items():
+        (one, a), (two, b), *_ = own.items()
+        row: dict = {"setting": setting, "seeds": f"{two} − {one}"}
+        for score in ("EM", "F1", "span F1", "no-answer AP"):
+            if found := difference(questions, a, b, score):
+                row |= {**ends(found, f"Δ {score}"), f"{score} p": found.p}
+        rows.append(row)
     return rows
 
 
-def example_table(questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> list[dict]:
+def example_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
     """A row an example of the paper and setting: in how many seeds the answer is right, nothing, or of another kind."""
     rows = []
-    for example in paper.EXAMPLES:
-        question = find(questions, example.title, example.words)
-        if question is None:
-            continue
-        for setting, own in settings.items():
-            said = [_said(question, run) for run in own.values()]
-            counts = {kind: said.count(kind) for kind in (*ANSWER_KINDS, "nothing") if kind in said}
-            row = {"example": example.gold, "setting": setting, "answers": ", ".join(f"{n} × {kind}" for kind, n in counts.items())}
-            rows.append({**row, "best span F1": value([question], next(iter(own.values())), "span F1"), "the paper": example.says})
+    there = [(example, q) for example in paper.EXAMPLES if (q := find(questions, example.title, example.words))]
+    for (example, question), (setting, own) in itertools.product(there, settings.items()):
+        replies = [question.replies[run] for run in own.values()]
+        said = [best_kind(question.row, reply) if reply.text else "nothing" for reply in replies]
+        answers = ", ".join(f"{said.count(kind)} × {kind}" for kind in (*ANSWER_KINDS, "nothing") if kind in said)
+        row = {"example": example.gold, "setting": setting, "answers": answers}
+        rows.append({**row, "best span F1": value([question], next(iter(own.values())), "span F1"), "the paper": example.says})
     return rows
 
 
-def _said(question: Question, run: str) -> str:
-    return _kind(question.row, question, run) if question.replies[run].text else "nothing"
-
-
-def paper_needs(questions: Sequence[Question], settings: dict[str, dict[int, str]], table: dict[str, tuple[float, float]]) -> list[str]:
+def paper_needs(questions: Sequence[Question], settings: Settings, table: dict[str, tuple[float, float]]) -> list[str]:
     """A line a setting and score: seeds of each setting that it would take to see the gain which the paper reports, 8 times in 10."""
     first, *others = settings
     lines = []

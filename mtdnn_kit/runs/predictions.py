@@ -26,6 +26,7 @@ from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import is_number
+from mtdnn_kit.tasks.thresholds import no_answer
 
 
 def entry_of(answer: Any, windows: int) -> dict:
@@ -121,8 +122,8 @@ class NBestFile:
 
 def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Any, threshold: float) -> None:
     """The answers of `tasks.answers.Answers` to the rows, as TASK.json at this threshold and as n-best."""
-    said = zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], answers.diff <= threshold, strict=True)
-    write_json(folder / f"{task}.json", {row.id: row.context[start:end] if some else "" for row, start, end, some in said})
+    said = zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], no_answer(answers.diff, threshold), strict=True)
+    write_json(folder / f"{task}.json", {row.id: "" if nothing else row.context[start:end] for row, start, end, nothing in said})
     lines = (json.dumps(entry_of(answer, n)) + "\n" for answer, n in zip(answers, answers.windows, strict=True))
     write_parts(folder / f"{task}_nbest.jsonl.gz", _packed(line.encode() for line in lines))
 

@@ -7,9 +7,6 @@ prints a table in Markdown, a row a run. A training with `eval_every` logs the s
 that it ended with, on all questions of the articles, whatever `eval_limit` was.
 """
 
-import csv
-import gzip
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +19,7 @@ from mtdnn_kit.inference.loading import load
 from mtdnn_kit.model.evaluation import predict
 from mtdnn_kit.model.multitask import takes_token_types
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.studies.keep import packed
 from mtdnn_kit.tasks import qa
 from mtdnn_kit.tasks.answers import Answers
 from mtdnn_kit.training.setup import make_features, read_rows
@@ -85,10 +83,9 @@ def table(found: Sequence[HeldOut]) -> list[dict]:
 def write_spans(path: Path, found: Sequence[HeldOut]) -> None:
     """A gzipped CSV file, a line an answer: run, task, id of the question, the characters [start, end) of the best span (nothing where
     there is none), and null − best. With the rows these decide every score; no text is in it."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in found:
-        for row, answer, diff in zip(one.rows, one.answers, one.answers.diff.tolist(), strict=True):
-            writer.writerow([one.run.name, one.task, row.id, *(answer.spans[0][:2] if answer.spans else ("", "")), diff])
-    write_whole(path, gzip.compress(text.getvalue().encode(), mtime=0))
+    lines = [
+        [one.run.name, one.task, row.id, *(answer.spans[0][:2] if answer.spans else ("", "")), answer.diff]
+        for one in found
+        for row, answer in zip(one.rows, one.answers, strict=True)
+    ]
+    write_whole(path, packed([COLUMNS, *lines]))

@@ -53,7 +53,7 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
                 write_whole(to / "predictions" / "squad_nbest.jsonl.gz", _short(run))
         shutil.copyfile(study, partial / "study.yaml")
         write_json(partial / "runs.json", {name: f"{RUNS}/{slug(name)}" for name in runs})
-        write_whole(partial / SPANS, _packed(_spans(questions, list(runs))))
+        write_whole(partial / SPANS, packed(_spans(questions, list(runs))))
 
     write_folder(folder, fill)
 
@@ -109,7 +109,8 @@ def _spans(questions: Sequence[Question], names: list[str]) -> Iterable[list]:
         yield [question.row.id, *cells]
 
 
-def _packed(lines: Iterable[list]) -> bytes:
+def packed(lines: Iterable[Iterable]) -> bytes:
+    """Lines as gzipped CSV, the same bytes each time: without a date."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return gzip.compress(text.getvalue().encode(), mtime=0)

@@ -48,8 +48,7 @@ def write(folder: Path, data: str | None) -> None:
     rows = score_table(questions, settings, study.paper)
     tables.write(folder, rows, runs, settings)
     for score in study.scores:
-        figure = settings_figure(setting_table(questions, settings, score), score)
-        figure.savefig(folder / f"{slug(score)}.png", dpi=150)
+        settings_figure(setting_table(questions, settings, score), score).savefig(folder / f"{slug(score)}.png", dpi=150)
     if study.paper:
         theirs = paper.TABLES[study.paper]
         points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
@@ -65,9 +64,8 @@ def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question],
     yield _section("Wrong bounds", primary_table(questions, settings, ["wrong bounds"]))
     for score in study.scores:
         for name in others:
-            rows = [row for row in setting_slices(questions, settings[first], settings[name], score) if row["p"] is not None]
-            named = [{first if k == "a" else name if k == "b" else k: v for k, v in row.items()} for row in rows]
-            yield _section(f"Slices: {score}, {name} − {first}", named)
+            rows = setting_slices(questions, settings[first], settings[name], score, (first, name))
+            yield _section(f"Slices: {score}, {name} − {first}", [row for row in rows if row["p"] is not None])
     yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
         alone = {name: dict([min(own.items())]) for name, own in settings.items()}

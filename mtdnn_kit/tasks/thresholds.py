@@ -1,12 +1,19 @@
-"""What a threshold on null − best does: nothing is answered iff it is above (paper, "Model"). Plain arrays in, plain values out.
+"""What a threshold on null − best does: the rule itself (`no_answer`), scores, the best threshold. Plain arrays in, plain values out.
 
 The best thresholds are exact, treat questions of equal null − best as the group they are, and do not depend on the order of the questions.
 Knows no model, no text and no file. Scores are in percent where not said otherwise. Shapes: N questions, L levels of null − best.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mtdnn_kit.metrics import mean_percent, percent
+
+
+def no_answer(diff: ArrayLike, threshold: ArrayLike) -> np.ndarray:
+    """Whether nothing is answered: iff null − best is above the threshold (paper, "Model"), or is no number; at the threshold itself the
+    best span is. Numbers or arrays that broadcast, bool of their shape."""
+    return ~(np.asarray(diff) <= threshold)
 
 
 def score_at(threshold: float, span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> float:
@@ -14,7 +21,7 @@ def score_at(threshold: float, span: np.ndarray, nothing: np.ndarray, diff: np.n
 
     span, nothing [N]: scores, 0 to 1, of the best span and of answering nothing; diff [N]: null − best.
     """
-    return mean_percent(np.where(np.asarray(diff) > threshold, nothing, span))
+    return mean_percent(np.where(no_answer(diff, threshold), nothing, span))
 
 
 def best_threshold(span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> tuple[float, float]:
@@ -81,7 +88,7 @@ def qa_threshold_scores(
     answerable = np.asarray(answerable, bool)
     em_threshold, best_em = best_threshold(em, nothing, diff)
     f1_threshold, best_f1 = best_threshold(f1, nothing, diff)
-    em_given, f1_given = (np.where(diff > threshold, nothing, span) for span in (em, f1))
+    em_given, f1_given = (np.where(no_answer(diff, threshold), nothing, span) for span in (em, f1))
     return {
         "em": percent(em_given),
         "f1": percent(f1_given),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtdnn_kit.compare.baseline import lexical_answers
-from mtdnn_kit.compare.differences import setting_table, value
+from mtdnn_kit.compare.differences import mean, setting_table
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.data.registry import REST
@@ -34,21 +34,13 @@ def score_table(questions: Sequence[Question], settings: dict[str, dict[int, str
         name, row = em["setting"], {"run": em["setting"], "seeds": em["seeds"]}
         for score, found in (("EM", em), ("F1", f1)):
             row |= {score: found[score], f"{score} low": found["low"], f"{score} high": found["high"]}
-        row |= {score: _mean(questions, settings[name], score) for score in ("span F1", "no-answer AP")}
-        row |= {f"{key.replace('Δ', 'ΔF1')}": f1[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
+        row |= {score: mean(questions, settings[name], score) for score in ("span F1", "no-answer AP")}
+        row |= {key.replace("Δ", "ΔF1"): f1[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
         if paper:
-            said = paper.get(name, (None, None))
-            row |= {"paper EM": said[0], "paper F1": said[1]}
-            gap = name != first and name in paper and first in paper
-            row["paper ΔF1"] = paper[name][1] - paper[first][1] if gap else None
+            row |= dict(zip(("paper EM", "paper F1"), paper.get(name, (None, None)), strict=True))
+            row["paper ΔF1"] = paper[name][1] - paper[first][1] if name != first and {name, first} <= paper.keys() else None
         rows.append(row)
     return [*rows, *floors([q.row for q in questions])]
-
-
-def _mean(questions: Sequence[Question], runs: dict[int, str], score: str) -> float | None:
-    own = [value(questions, run, score) for run in runs.values()]
-    known = [x for x in own if x is not None]
-    return sum(known) / len(known) if len(known) == len(own) else None
 
 
 def alone(runs: dict[str, Run]) -> dict[str, dict[int, str]]:
@@ -58,14 +50,13 @@ def alone(runs: dict[str, Run]) -> dict[str, dict[int, str]]:
 
 def floors(rows: Sequence[QARow]) -> list[dict]:
     """What can be had without training, as rows of `score_table`: always nothing, and the lexical-overlap baseline."""
-    golds = [gold_texts(row) for row in rows]
-    able = [row for row in rows if row.answers]
-    nothing, lexical = qa_scores([""] * len(rows), golds), qa_scores(lexical_answers(rows), golds)
-    spans = qa_scores(lexical_answers(able), [gold_texts(row) for row in able])["f1"] if able else None
-    return [
-        {"run": "always nothing", "EM": nothing["em"], "F1": nothing["f1"]},
-        {"run": "lexical overlap", "EM": lexical["em"], "F1": lexical["f1"], "span F1": spans},
-    ]
+    golds, able = [gold_texts(row) for row in rows], [row for row in rows if row.answers]
+    found = []
+    for name, said in (("always nothing", [""] * len(rows)), ("lexical overlap", lexical_answers(rows))):
+        scores = qa_scores(said, golds)
+        found.append({"run": name, "EM": scores["em"], "F1": scores["f1"]})
+    found[1]["span F1"] = qa_scores(lexical_answers(able), [gold_texts(row) for row in able])["f1"] if able else None
+    return found
 
 
 def shown(rows: Sequence[dict]) -> list[dict[str, str]]:
@@ -107,10 +98,8 @@ def latex(rows: Sequence[dict]) -> str:
     import pandas as pd
 
     cells = [{visible(key): visible(text) for key, text in row.items()} for row in shown(rows)]
-    made = pd.DataFrame(cells).fillna("").to_latex(index=False, escape=True)
-    for letter, name in {"Δ": r"$\Delta$", "−": "$-$", "–": "--", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}.items():
-        made = made.replace(letter, name)
-    return made
+    names = {"Δ": r"$\Delta$", "−": "$-$", "–": "--", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$"}
+    return pd.DataFrame(cells).fillna("").to_latex(index=False, escape=True).translate(str.maketrans(names))
 
 
 def tidy(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> list[dict]:
@@ -163,8 +152,5 @@ def choice_table(runs: dict[str, Run], task: str = "squad", score: str = "f1") -
     if any(value is None for part in scores.values() for value in part.values()):
         raise CompareError(f"{score}: not every run has it; choose by em or f1")
     best = {part: max(found, key=found.__getitem__) for part, found in scores.items()}
-    rows = []
-    for name in runs:
-        chosen = [part for part in scores if best[part] == name]
-        rows.append({"run": name, **{part: found[name] for part, found in scores.items()}, "chosen on": ", ".join(chosen)})
-    return rows
+    chosen = {name: ", ".join(part for part in scores if best[part] == name) for name in runs}
+    return [{"run": name, **{part: scores[part][name] for part in scores}, "chosen on": chosen[name]} for name in runs]

@@ -97,6 +97,7 @@ def test_a_reply_without_nbest_is_the_same_at_any_threshold():
     said, silent = Reply(4, 14, "old bridge", None, 1.0, 1.0, None, []), Reply(None, None, "", None, 0.0, 0.0, None, [])
     columns = of_questions([Question(row, {"A": said, "B": silent})])
     assert np.isnan(columns.tuned).all()
+    assert columns.at().given.tolist() == [[True], [False]]
     for threshold in (-1e9, 0.0, 1e9):
         now = columns.at([threshold, threshold])
         assert now.em.tolist() == [[1.0], [0.0]] and now.given.tolist() == [[True], [False]]

@@ -1,7 +1,7 @@
 """The planted faults (`make faults`) are still where they are meant to be."""
 
 import pytest
-from faults import FAULTS, ROOT, TESTS, file_of
+from faults import FAULTS, ROOT, TESTS, file_of, left_out
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.file}: {fault.name}")
@@ -9,3 +9,11 @@ def test_a_faults_place_is_there_once_and_its_tests_are(fault):
     text = (ROOT / "mtdnn_kit" / f"{fault.file}.py").read_text()
     assert text.count(fault.old) == 1 and fault.old != fault.new
     assert all(file_of(name).is_file() for name in TESTS[fault.file].split())
+
+
+def test_a_copy_to_plant_a_fault_in_has_every_room_of_the_package_and_of_the_tests():
+    """Without one the tests fail whatever is planted, and every fault counts as noticed."""
+    for top in ("mtdnn_kit", "tests"):
+        folders = [folder for folder in (ROOT / top).rglob("*") if folder.is_dir() and folder.name != "__pycache__"]
+        assert not [f for f in folders if f.name in left_out(str(f.parent), [f.name])] and (ROOT / top / "runs") in folders
+    assert left_out(str(ROOT), ["runs", ".git", "tests"]) == {"runs", ".git"}

@@ -6,7 +6,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtdnn_kit.tasks.thresholds import average_precision, best_threshold, no_answer_curve, qa_threshold_scores, score_at
+from mtdnn_kit.tasks.thresholds import average_precision, best_threshold, no_answer, no_answer_curve, qa_threshold_scores, score_at
 
 QUESTIONS = st.lists(
     st.tuples(
@@ -38,6 +38,13 @@ def test_7_a_threshold_refuses_what_is_no_number():
     for span, diff in (([], []), ([np.nan], [0.0]), ([1.0], [np.nan])):
         with pytest.raises(ValueError, match="threshold"):
             best_threshold(np.array(span), np.zeros(len(span)), np.array(diff))
+
+
+def test_6_nothing_is_answered_iff_null_minus_best_is_above_the_threshold():
+    said = no_answer(np.array([-np.inf, 0.9, 1.0, 1.1, np.inf, np.nan]), 1.0)
+    assert said.dtype == bool and said.tolist() == [False, False, False, True, True, True]
+    assert not no_answer(1.0, 1.0) and no_answer(1.0, np.nextafter(1.0, 0))
+    assert no_answer(np.zeros((2, 1)), np.array([-1.0, 1.0])).tolist() == [[True, False]] * 2
 
 
 @given(QUESTIONS, st.floats(-4, 4), st.floats(0, 3))
