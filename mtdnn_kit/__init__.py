@@ -46,24 +46,8 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
     from mtdnn_kit.training.trainer import train
 
 __version__ = "0.2.0"
-__all__ = [
-    "DATASETS",
-    "Config",
-    "ConfigError",
-    "Dataset",
-    "Run",
-    "RunError",
-    "ask",
-    "export",
-    "from_file",
-    "from_params",
-    "import_run",
-    "load",
-    "prepare",
-    "train",
-]
-
-
+__all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError"]
+__all__ += ["ask", "export", "from_file", "from_params", "import_run", "load", "prepare", "train"]
 VERBS = {  # what brings torch and transformers along, and is imported when first used
     "ask": "inference.asking.ask_run",
     "export": "inference.exporting.export",
@@ -73,15 +57,9 @@ VERBS = {  # what brings torch and transformers along, and is imported when firs
     "train": "training.trainer.train",
 }
 MODULES = {  # what a notebook imports by one word; before 0.2.0 they lay here
-    "answer_plots": "views.answer_plots",
-    "differences": "compare.differences",
-    "marks": "views.marks",
-    "overview": "views.overview",
-    "paper": "compare.paper",
-    "plots": "views.plots",
+    **{name: f"compare.{name}" for name in ("differences", "paper")},
     "running": "studies.running",
-    "study_plots": "views.study_plots",
-    "tables": "views.tables",
+    **{name: f"views.{name}" for name in ("answer_plots", "marks", "overview", "plots", "study_plots", "tables")},
 }
 ROOMS = ("compare", "data", "explorer", "files", "inference", "model", "runs", "studies", "tasks", "training", "views")
 

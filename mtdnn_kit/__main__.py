@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from mtdnn_kit.errors import KitError, YamlError
 from mtdnn_kit.files.paths import resolve
@@ -32,16 +32,28 @@ def setting(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"{text!r}: the value is no YAML ({error}); quote it, e.g. --set 'tasks=[squad, cola]'") from None
 
 
+SET: Any = dict(type=setting, action="append", default=[], metavar="KEY=VALUE")
+DATA = "where the rows are: a folder, or hub; where the runs had them otherwise"
+
+
 def parser() -> argparse.ArgumentParser:
     """All verbs and their options."""
     said = "Trains one encoder on several tasks, runs studies of many such runs, and reports them. `mtdnn VERB --help` says more."
     whole = argparse.ArgumentParser(prog="mtdnn", description=said)
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
-    _add_train(verbs)
-    _add_study(verbs)
-    _add_report(verbs)
-    _add_heldout(verbs)
-    _add_export(verbs)
+    one = _verb(verbs, "train", train, "trains one model, on one device or, under accelerate launch or torchrun, on several")
+    one.add_argument("parameters", metavar="FILE", help="a parameter file, e.g. parameters/minilm.yaml")
+    one.add_argument("--set", **SET, help="a parameter on top of the file's (YAML); may be repeated")
+    _add_study(_verb(verbs, "study", study, "runs a study and writes its page; what is done is not run again"))
+    _add_report(verbs.add_parser("report", help="keeps a finished study, or tells a kept one as tables and figures"))
+    one = _verb(verbs, "heldout", heldout, "scores finished runs' models on the threshold articles; prints a table")
+    one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
+    one.add_argument("--data", help=DATA)
+    one.add_argument("--spans", metavar="FILE", help="a .csv.gz that is to hold each best span as character offsets, and null − best")
+    one = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' own layout, with a model card")
+    one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
+    one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
+    one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; RUN/export/TASK otherwise")
     return whole
 
 
@@ -51,45 +63,27 @@ def _verb(verbs: Any, name: str, call: Any, said: str) -> argparse.ArgumentParse
     return made
 
 
-def _add_set(verb: argparse.ArgumentParser, said: str) -> None:
-    verb.add_argument("--set", type=setting, action="append", default=[], metavar="KEY=VALUE", help=f"{said} (YAML); may be repeated")
+def _add_study(verb: argparse.ArgumentParser) -> None:
+    add = verb.add_argument
+    add("study", metavar="FILE", help="a study file, e.g. parameters/ablations/demo.yaml")
+    add("--dry-run", action="store_true", help="only say which runs there are, their steps, their time, and what is done")
+    add("--folder", help="for the run folders; runs/NAME otherwise")
+    add("--set", **SET, help="a parameter on top of every run's (YAML); may be repeated")
+    add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters")
+    add("--no-page", action="store_true", help="do not execute notebook 03 at the end")
+    add("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
+    add("--engine", choices=("local", "ray"), default="local")
+    add = verb.add_argument_group("engine local").add_argument
+    add("--workers", type=int, help="runs at a time, which share the cores out among them; 1 otherwise")
+    add("--gpus", help="GPUs that they share out, e.g. 0,1; with --workers 4 two runs each")
+    add = verb.add_argument_group("engine ray").add_argument
+    add("--address", help='of a Ray cluster ("auto": this machine\'s); a Ray of this machine alone is started otherwise')
+    add("--cores", type=int, help="cores that a run takes, where it has no `threads`; 1 otherwise")
+    add("--gpus-per-run", type=float, help="0.5: two runs a GPU; none otherwise")
 
 
-def _add_data(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--data", help="where the rows are: a folder, or hub; where the runs had them otherwise")
-
-
-def _add_train(verbs: Any) -> None:
-    verb = _verb(verbs, "train", train, "trains one model, on one device or, under accelerate launch or torchrun, on several")
-    verb.add_argument("parameters", metavar="FILE", help="a parameter file, e.g. parameters/minilm.yaml")
-    _add_set(verb, "a parameter on top of the file's")
-
-
-def _add_study(verbs: Any) -> None:
-    verb = _verb(verbs, "study", study, "runs a study and writes its page; what is done is not run again")
-    verb.add_argument("study", metavar="FILE", help="a study file, e.g. parameters/ablations/demo.yaml")
-    verb.add_argument("--dry-run", action="store_true", help="only say which runs there are, their steps, their time, and what is done")
-    verb.add_argument("--folder", help="for the run folders; runs/NAME otherwise")
-    _add_set(verb, "a parameter on top of every run's")
-    verb.add_argument(
-        "--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters"
-    )
-    verb.add_argument("--no-page", action="store_true", help="do not execute notebook 03 at the end")
-    verb.add_argument("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
-    verb.add_argument("--engine", choices=("local", "ray"), default="local")
-    local = verb.add_argument_group("engine local")
-    local.add_argument("--workers", type=int, help="runs at a time, which share the cores out among them; 1 otherwise")
-    local.add_argument("--gpus", help="GPUs that they share out, e.g. 0,1; with --workers 4 two runs each")
-    ray = verb.add_argument_group("engine ray")
-    ray.add_argument("--address", help='of a Ray cluster ("auto": this machine\'s); a Ray of this machine alone is started otherwise')
-    ray.add_argument("--cores", type=int, help="cores that a run takes, where it has no `threads`; 1 otherwise")
-    ray.add_argument("--gpus-per-run", type=float, help="0.5: two runs a GPU; none otherwise")
-
-
-def _add_report(verbs: Any) -> None:
-    what = verbs.add_parser("report", help="keeps a finished study, or tells a kept one as tables and figures").add_subparsers(
-        dest="what", required=True, metavar="WHAT"
-    )
+def _add_report(verb: argparse.ArgumentParser) -> None:
+    what = verb.add_subparsers(dest="what", required=True, metavar="WHAT")
     keep = _verb(what, "keep", report_keep, "copies what is worth keeping of a study's finished runs: no text, no model")
     keep.add_argument("study", metavar="FILE", help="the study's file")
     keep.add_argument("runs", metavar="RUNS", help="the folder of its runs")
@@ -97,24 +91,10 @@ def _add_report(verbs: Any) -> None:
     keep.add_argument("--whole", action="append", default=[], metavar="RUN", help="a run whose n-best is kept, too")
     tables = _verb(what, "tables", report_tables, "prints a kept study as Markdown")
     write = _verb(what, "write", report_write, "writes that, the tables as numbers and the figures into the kept study's folder")
-    for verb in (tables, write):
-        verb.add_argument("folder", metavar="FOLDER", help="e.g. results/NAME")
-    for verb in (keep, tables, write):
-        _add_data(verb)
-
-
-def _add_heldout(verbs: Any) -> None:
-    verb = _verb(verbs, "heldout", heldout, "scores finished runs' models on the threshold articles; prints a table")
-    verb.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
-    _add_data(verb)
-    verb.add_argument("--spans", metavar="FILE", help="a .csv.gz that is to hold each best span as character offsets, and null − best")
-
-
-def _add_export(verbs: Any) -> None:
-    verb = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' own layout, with a model card")
-    verb.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
-    verb.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
-    verb.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; RUN/export/TASK otherwise")
+    for one in (tables, write):
+        one.add_argument("folder", metavar="FOLDER", help="e.g. results/NAME")
+    for one in (keep, tables, write):
+        one.add_argument("--data", help=DATA)
 
 
 def train(given: argparse.Namespace) -> None:
@@ -223,14 +203,11 @@ def main(words: Sequence[str] | None = None) -> None:
         words.insert(0, "study")
     given = parser().parse_args(words)
     try:
-        given.call(given)
+        return given.call(given)
     except KitError as error:
-        _end(str(error), FAILED)
+        said, code = str(error), FAILED
     except KeyboardInterrupt as error:
-        _end(str(error) or "Stopped; the same command goes on where it was.", STOPPED)
-
-
-def _end(said: str, code: int) -> NoReturn:
+        said, code = str(error) or "Stopped; the same command goes on where it was.", STOPPED
     print(said, file=sys.stderr)
     raise SystemExit(code)
 

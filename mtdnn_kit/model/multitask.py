@@ -67,25 +67,24 @@ class MultiTask(nn.Module):
 def load_tokenizer(path: Path) -> Any:
     """The encoder's fast tokenizer. Raises EncoderError: none there; a slow one, which gives no character offsets; one without the special
     tokens that a batch or a pair needs; or one with more tokens than the encoder knows."""
+    named = f"encoder {path.name!r}"
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **OURS)
     except (OSError, ValueError, KeyError) as error:
-        raise EncoderError(f"encoder {path.name!r}: its tokenizer does not load ({error}); tokenizer.json is needed") from None
+        raise EncoderError(f"{named}: its tokenizer does not load ({error}); tokenizer.json is needed") from None
     if not tokenizer.is_fast:
-        raise EncoderError(f"encoder {path.name!r} has a slow tokenizer, which gives no character offsets; tokenizer.json is needed")
+        raise EncoderError(f"{named} has a slow tokenizer, which gives no character offsets; tokenizer.json is needed")
     if tokenizer.pad_token_id is None:
-        raise EncoderError(f"encoder {path.name!r}: its tokenizer has no pad token; name one in tokenizer_config.json (pad_token)")
+        raise EncoderError(f"{named}: its tokenizer has no pad token; name one in tokenizer_config.json (pad_token)")
     try:
         lacks = None if pair_frame(tokenizer).middle else "this tokenizer puts no separator between the two texts of a pair"
     except ValueError as error:
         lacks = str(error)
     if lacks:
-        raise EncoderError(f"encoder {path.name!r}: {lacks}; tokenizer.json needs a post-processor like BERT's, [CLS] A [SEP] B [SEP]")
+        raise EncoderError(f"{named}: {lacks}; tokenizer.json needs a post-processor like BERT's, [CLS] A [SEP] B [SEP]")
     highest, known = max(tokenizer.get_vocab().values()), getattr(_config(path), "vocab_size", None)
     if known is not None and highest >= known:
-        raise EncoderError(
-            f"encoder {path.name!r}: its tokenizer has ids up to {highest}, its config.json a vocab_size of {known}: not a pair"
-        )
+        raise EncoderError(f"{named}: its tokenizer has ids up to {highest}, its config.json a vocab_size of {known}: not a pair")
     return tokenizer
 
 
@@ -102,7 +101,10 @@ def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) 
     if kind not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
         raise EncoderError(f"{named} is no encoder with a question-answering head in transformers")
     for name in dict.fromkeys(types):
-        _check_head(named, kind, name)
+        auto = getattr(transformers, TYPES[name].HEAD)
+        if kind not in auto._model_mapping:
+            remedy = f"leave the {name} tasks out of `tasks`, or take an encoder of another family"
+            raise EncoderError(f"{named} cannot serve tasks of type {name}: transformers has no {auto.__name__} of its family; {remedy}")
     positions = _positions(config)
     if positions is not None and max_length > positions:
         raise EncoderError(f"max_length: {max_length} is more than the {positions} positions of encoder {path.name!r}")
@@ -115,14 +117,6 @@ def _config(path: Path) -> Any:
     except (OSError, ValueError, KeyError) as error:
         why = f"its config.json is of no model that transformers knows; code is not run ({error})"
         raise EncoderError(f"encoder {path.name!r}: {why}") from None
-
-
-def _check_head(named: str, kind: type, of: str) -> None:
-    """Raises EncoderError where transformers has no head of task type `of` for the family."""
-    auto = getattr(transformers, TYPES[of].HEAD)
-    if kind not in auto._model_mapping:
-        remedy = f"leave the {of} tasks out of `tasks`, or take an encoder of another family"
-        raise EncoderError(f"{named} cannot serve tasks of type {of}: transformers has no {auto.__name__} of its family; {remedy}")
 
 
 def _positions(config: Any) -> int | None:
@@ -191,9 +185,8 @@ def _pretrained(path: Path, config: Any, seed: str) -> nn.Module:
         encoder, info = AutoModel.from_pretrained(path, **options)
     lacking = sorted(key for key in info["missing_keys"] if "pooler" not in key) + sorted(map(str, info["mismatched_keys"]))
     if lacking:
-        raise EncoderError(
-            f"encoder {path.name!r}: its weights are not those of its config.json: {len(lacking)} lack, the first {lacking[0]}"
-        )
+        why = f"its weights are not those of its config.json: {len(lacking)} lack, the first {lacking[0]}"
+        raise EncoderError(f"encoder {path.name!r}: {why}")
     return encoder
 
 
@@ -207,9 +200,8 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
     with torch.device("meta"):
         model = getattr(transformers, TYPES[spec["type"]].HEAD).from_config(config)
     if type(getattr(model, model.base_model_prefix)) is not type(encoder):
-        raise EncoderError(
-            f"{type(model).__name__} stands on another base model than {type(encoder).__name__}: it cannot share the encoder"
-        )
+        named = f"{type(model).__name__} stands on another base model than {type(encoder).__name__}"
+        raise EncoderError(f"{named}: it cannot share the encoder")
     # the shared encoder in its place; the head's own layers are drawn from seed and task name alone
     setattr(model, model.base_model_prefix, encoder)
     own = [module for name, module in model.named_children() if name != model.base_model_prefix]

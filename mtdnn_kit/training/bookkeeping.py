@@ -44,7 +44,7 @@ class Bookkeeper:
             self.log.add(step.number, step.task, step.rate, loss, step.norm, tokens)
             self._measure(self.log, step.number)
         # here the others wait for rank 0
-        stopping = any(self.stop.agreed(self.world.sums(*self.stop.seen())))
+        stopping = self.stop.agreed(self.world.sums)
         if stopping or self._due(step.number, self.setup.config.checkpoint_every):
             if self.log:
                 self.log.flush()

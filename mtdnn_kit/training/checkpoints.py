@@ -5,7 +5,6 @@ never loaded. No random state is kept: that of a step depends on seed and step a
 """
 
 import hashlib
-import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from mtdnn_kit.errors import RunError
 from mtdnn_kit.files.atomic import json_text, write_folder, write_whole
+from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.model.multitask import MultiTask, load_weights
 from mtdnn_kit.runs.run import LOGS, Run, checkpoints, prune_checkpoints
 from mtdnn_kit.training.optim import load_state_tensors, state_tensors
@@ -24,6 +24,7 @@ from mtdnn_kit.training.optim import load_state_tensors, state_tensors
 KEEP = 2  # the last ones
 FILES = ("model.safetensors", "optimizer.safetensors")
 STATE = "state.json"
+BLOCK = 2**22  # bytes that are read at a time
 
 
 class CheckpointWarning(UserWarning):
@@ -77,14 +78,14 @@ def damage(run: Run, done: int, folder: Path) -> str:
     """Why a checkpoint cannot be used, "" where every file is what was written. Reads all of it once."""
     try:
         text = (folder / STATE).read_bytes()
-        state = json.loads(text)
+        state = read_json(text)
         del state["seal"]
         whole = text == _sealed(state).encode() and state["step"] == done
         wanted = [(folder / name, state["files"][name]) for name in FILES]
         logs = [(run.path / name, state["logs"][name]) for name in LOGS if name in state["logs"]]
     except FileNotFoundError:
         return f"{STATE} is missing"
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         whole = False
     if not whole:
         return f"{STATE} is not what was written"
@@ -107,13 +108,11 @@ def _differs(file: Path, sums: dict, cut: bool) -> str:
 
 def _sum(file: Path, size: int | None = None) -> dict:
     """Bytes and sha256 of a file, or of its first `size` bytes."""
-    digest, left = hashlib.sha256(), file.stat().st_size if size is None else size
-    found = {"bytes": left}
+    digest, size = hashlib.sha256(), file.stat().st_size if size is None else size
     with open(file, "rb") as source:
-        while left > 0 and (part := source.read(min(left, 2**22))):
-            digest.update(part)
-            left -= len(part)
-    return {**found, "sha256": digest.hexdigest()}
+        for read in range(0, size, BLOCK):
+            digest.update(source.read(min(size - read, BLOCK)))
+    return {"bytes": size, "sha256": digest.hexdigest()}
 
 
 def _sealed(state: dict) -> str:
@@ -133,5 +132,5 @@ def _set_aside(folder: Path, why: str, done: int) -> None:
 def _load(folder: Path, model: MultiTask, optimizer: Any) -> Point:
     load_weights(model, load_file(folder / FILES[0]), folder)
     load_state_tensors(optimizer, model, load_file(folder / FILES[1]))
-    state = json.loads((folder / STATE).read_text())
+    state = read_json((folder / STATE).read_bytes())
     return Point(state["step"], state["train_seconds"], {name: sums["bytes"] for name, sums in state["logs"].items()})

@@ -87,8 +87,7 @@ class Graphs:
             if p not in self.gradients:
                 self.gradients[p] = torch.zeros_like(p)
         torch._foreach_copy_([self.gradients[p] for p in used], [p.grad for p in used])
-        for p in used:
-            p.grad = None
+        self.model.zero_grad(set_to_none=True)
 
 
 def widened(inputs: dict[str, Tensor], setup: Setup) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ torchrun's: they say in the environment how many there are. Knows nothing of mod
 """
 
 import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from mtdnn_kit.sampler import generator
 WAIT = timedelta(days=7)  # that a process may wait for what another one does alone: reading rows, scoring
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 START = "Start with `accelerate launch` or `notebook_launcher`, or unset WORLD_SIZE."
-FAILED, SEEN = "mtdnn-kit/failed", "mtdnn-kit/seen"  # in the process group's store: why one left, and how many know
-LINGER = 5.0  # seconds that rank 0, which may hold the store, stays for the others to read
+FAILED, SEEN = "mtdnn-kit/failed", "mtdnn-kit/seen"  # in the process group's store: why one left, and which ranks know
+LINGER = timedelta(seconds=5)  # that rank 0, which may hold the store, stays for the others to read
 T = TypeVar("T")
 
 
@@ -172,45 +171,20 @@ class World:
         if self.size == 1 or error is None or not dist.is_initialized():
             return
         words, lost = store(), isinstance(error, RuntimeError) and ("gloo" in str(error) or isinstance(error, dist.DistError))
-        if isinstance(error, OtherRankError):
-            _seen(words)
-        why = _read(words) if lost else ""
-        if not lost:
-            _write(words, f"rank {self.rank}: {_said(error)}")
+        why = "another one has ended; its own message says why"
+        with suppress(RuntimeError):  # whoever held the store may be gone
+            if not lost:  # what was said first stays
+                words.compare_set(FAILED, "", f"rank {self.rank}: {_said(error)}")
+            elif words.check([FAILED]):
+                why = words.get(FAILED).decode()
+            words.set(f"{SEEN}/{self.rank}", "")
         if dist.get_backend() == "gloo":  # an NCCL group may wait here; the launcher ends it
             dist.destroy_process_group()
         if lost:
             raise OtherRankError(f"rank {self.rank} of {self.size} cannot go on: {why}") from error
         if self.first and isinstance(error, Exception) and not isinstance(error, OtherRankError):
-            _wait_until_seen(words, self.size - 1)  # the words may be kept in this very process
-
-
-def _write(words: Any, text: str) -> None:
-    with suppress(RuntimeError):  # whoever held the store may be gone; what was said first stays
-        if not words.check([FAILED]):
-            words.set(FAILED, text)
-
-
-def _read(words: Any) -> str:
-    """What another process has written before it left, or that it did not."""
-    with suppress(RuntimeError):
-        if words.check([FAILED]):
-            text = words.get(FAILED).decode()
-            _seen(words)
-            return text
-    return "another one has ended; its own message says why"
-
-
-def _seen(words: Any) -> None:
-    with suppress(RuntimeError):
-        words.add(SEEN, 1)
-
-
-def _wait_until_seen(words: Any, readers: int) -> None:
-    until = time.monotonic() + LINGER
-    with suppress(RuntimeError):
-        while words.add(SEEN, 0) < readers and time.monotonic() < until:
-            time.sleep(0.02)
+            with suppress(RuntimeError):  # the words may be kept in this very process
+                words.wait([f"{SEEN}/{rank}" for rank in range(1, self.size)], LINGER)
 
 
 def _outcome(call: Callable[[], T]) -> tuple[T | None, Exception | None]:

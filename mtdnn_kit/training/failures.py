@@ -8,7 +8,6 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,20 +103,14 @@ def _of_step(setup: Setup, step: int) -> tuple[str, str]:
     pieces, choices = min(config.grad_accumulation, len(items)), getattr(features, "choices", 1)
     rows = f"{len(items)} rows" + (f" of {choices} sequences" if choices > 1 else "") + (f" in {pieces} pieces" if pieces > 1 else "")
     what = f"step {step + 1}, task {task}, {rows}, padded to {int(features.lengths[items].max())} tokens ({row_ids(features, items)})"
-    more = (
-        f"Raise grad_accumulation to {min(2 * pieces, len(items))} (smaller pieces, the same batch), or lower"
-        if pieces < len(items)
-        else "Lower"
-    )
+    smaller = f"Raise grad_accumulation to {min(2 * pieces, len(items))} (smaller pieces, the same batch), or lower"
+    more = smaller if pieces < len(items) else "Lower"
     return what, f"{more} batch_size ({config.batch_size}) or max_length ({config.max_length}), set precision: bf16"
 
 
 MOMENTS = 2  # tensors of its size that the optimizers keep for each weight
 
-
 HEADER = 800  # bytes that say which tensors of a weight are where
-
-
 LINE, SPAN, LABEL, WORD = 300, 90, 200, 120  # bytes of a log's line, an answer in the n-best list, a row's labels, a vocabulary's entry
 
 
@@ -145,17 +138,14 @@ def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
 
 def check_space(run: Run, need: dict[str, int]) -> None:
     """Raises RunError where the disk of the run's folder has not got what the run needs beyond what is there of it already."""
-    total, there, free = sum(need.values()), _size(run.path), shutil.disk_usage(run.path).free
+    there = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file())
+    total, free = sum(need.values()), shutil.disk_usage(run.path).free
     if total > there + free:
         parts = ", ".join(f"{name} {_shown(size)}" for name, size in need.items())
         raise RunError(
             f"run_dir: a training in {run.path} takes up to {_shown(total)} ({parts}), and {_shown(free)} are free there. "
             "Free some space, or name a run_dir on another disk."
         )
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _shown(size: int) -> str:

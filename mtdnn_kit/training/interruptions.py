@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mtdnn_kit.runs.run import Run
@@ -15,8 +15,8 @@ SIGNALS, COPIES = (signal.SIGINT, signal.SIGTERM), 2.0  # seconds within which a
 class Interrupted(BaseException):
     """A signal that was obeyed; `Stop` makes of it what the signal means to the process."""
 
-    def __init__(self, number: int, said: str = ""):
-        super().__init__(said)
+    def __init__(self, number: int, said: str = "stopped"):
+        super().__init__(f"{signal.Signals(number).name}: {said}")
         self.number = number
 
 
@@ -62,7 +62,7 @@ class Stop:
         self.taken.append(number)
         self.since = time.monotonic()
         if not self.waits:
-            raise Interrupted(self.number, f"{signal.Signals(number).name}: stopped")
+            raise Interrupted(self.number)
 
     def _give_back(self) -> None:
         while self.before:
@@ -73,14 +73,11 @@ class Stop:
         """The signal that counts: SIGTERM, if both came."""
         return signal.SIGTERM if signal.SIGTERM in self.taken else self.taken[0]
 
-    def seen(self) -> list[int]:
-        """1 for each of SIGNALS that came, 0 for the others."""
-        return [int(number in self.taken) for number in SIGNALS]
-
-    def agreed(self, counts: Sequence[int]) -> Sequence[int]:
-        """`counts`, how many processes each of SIGNALS came to: what came to one counts for all."""
+    def agreed(self, sums: Callable[..., Sequence[int]]) -> bool:
+        """Whether a signal came to any process: what came to one counts for all. sums: of numbers over the processes."""
+        counts = sums(*(int(number in self.taken) for number in SIGNALS))
         self.taken += [number for number, count in zip(SIGNALS, counts, strict=True) if count and number not in self.taken]
-        return counts
+        return any(counts)
 
     def wait(self) -> None:
         """From here on a signal is only noted."""
@@ -90,10 +87,9 @@ class Stop:
         """From here on a signal interrupts what is done. Raises Interrupted where one came before."""
         self.waits = False
         if self.taken:
-            raise Interrupted(self.number, f"{signal.Signals(self.number).name}: stopped")
+            raise Interrupted(self.number)
 
     def end(self, run: Run, done: int, total: int) -> None:
         """Raises Interrupted, which says how to go on from the checkpoint of `done` steps, written just now."""
-        name = signal.Signals(self.number).name
-        said = f"{name}: the training in {run.path} stopped after step {done} of {total}, and its checkpoint is written."
+        said = f"the training in {run.path} stopped after step {done} of {total}, and its checkpoint is written."
         raise Interrupted(self.number, f"{said} Set resume: true (run_dir: {run.name}) to go on from there.")

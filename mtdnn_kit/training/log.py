@@ -1,44 +1,72 @@
-"""The log of a training and its progress bar. Losses stay on the device until the log is written: that alone waits for it.
+"""What is told of a training: its log, its progress bar, and experiment trackers (TensorBoard, Weights & Biases and others).
 
-Knows what a step was called and what it cost, nothing of how it was made.
+Losses stay on the device until the log is written: that alone waits for it. Trackers are accelerate's; those that keep files have them in
+the run folder, in `trackers/`. Knows what a step was called and what it cost, nothing of how it was made.
 """
 
 import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import LoggerType
 from tqdm import tqdm
 
+from mtdnn_kit.config import Config
+from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.runs.run import LOGS, Log, Run
 from mtdnn_kit.training.failures import diverged
 from mtdnn_kit.training.setup import Setup
-from mtdnn_kit.training.trackers import Trackers
+
+PROJECT, FOLDER = "mtdnn-kit", "trackers"  # the trackers' name for all runs; where they keep files, in the run folder
+FIGURES = ("lr", "grad_norm", "tokens_per_second")  # of a log record that trackers are told beside the loss
+
+
+def trackers_of(config: Config) -> list[str]:
+    """The trackers that a run asks for, by accelerate's names."""
+    return [config.log_with] if isinstance(config.log_with, str) else list(config.log_with or [])
+
+
+def check_trackers(config: Config) -> None:
+    """Raises ConfigError where `log_with` names a tracker that accelerate does not know, or that is not installed."""
+    known = list(LOGGER_TYPE_TO_CLASS)
+    # what the user has registered with accelerate is none of its own types
+    installed = [name for name in known if name not in LoggerType or LoggerType(name) in get_available_trackers()]
+    there = f"Installed: {', '.join(installed) or 'none'}."
+    for name in trackers_of(config):
+        if name not in known:
+            raise ConfigError(f"log_with: {name!r} is no tracker that accelerate knows: {', '.join(known)}. {there}")
+        if name not in installed:
+            raise ConfigError(f"log_with: {name!r} is not installed. {there} Install it (pip install {name.replace('_', '-')}).")
 
 
 class Recorder:
-    """Takes the figures of each step; writes them, and moves the bar, when `log_every` steps are together.
+    """Takes the figures of each step; writes them, tells the trackers, and moves the bar, when `log_every` steps are together.
 
-    done, sizes: where a run goes on, its steps and the bytes of each log that belong to them. watch: called with those records then, in
-    place of the bar; of a run that goes on, first with all that were written before.
+    done, sizes: where a run goes on, its steps and the bytes of each log that belong to them; what trackers were told after them is void.
+    watch: called with those records then, in place of the bar; of a run that goes on, first with all that were written before.
     """
 
-    def __init__(self, run: Run, setup: Setup, done: int, sizes: Mapping[str, int], watch: Callable | None, trackers: Trackers):
-        self.run, self.setup, self.watch, self.trackers = run, setup, watch, trackers
-        self.log: Any  # a `Log`: steps are always written
-        self.log, self.pull = (Log(run.path / name, sizes.get(name, 0)) if self._writes(name) else None for name in LOGS)
+    def __init__(self, run: Run, setup: Setup, done: int, sizes: Mapping[str, int], watch: Callable | None, accelerator: Accelerator):
+        self.run, self.setup, self.watch, self.accelerator = run, setup, watch, accelerator
+        wanted = LOGS if setup.config.interference_every else LOGS[:1]
+        logs = {name: Log(run.path / name, sizes.get(name, 0)) for name in wanted}
+        self.log, self.pull = logs[LOGS[0]], logs.get(LOGS[1])
+        # trackers take numbers and texts
+        plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in asdict(setup.config).items() if v is not None}
+        accelerator.init_trackers(PROJECT, plain, {"tensorboard": {"purge_step": done + 1}} if done else {})
         self.pending: list[tuple[dict, torch.Tensor]] = []
         self.smooth: dict[str, float] = {}
         self.since = time.perf_counter()
         if watch and done:
             watch(run.log())
         self.bar = None if watch else TrainingBar(len(setup.schedule), done)
-
-    def _writes(self, name: str) -> bool:
-        return name == LOGS[0] or self.setup.config.interference_every is not None
 
     def add(self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
         """Takes the figures of a step (from 0)."""
@@ -72,7 +100,7 @@ class Recorder:
         """Writes the threshold articles' scores after a step."""
         self.flush()
         self.log.append([{"step": step + 1, "task": task, "scores": scores} for task, scores in found.items()])
-        self.trackers.scores(step + 1, found, "held_out/")
+        self._tell_scores(step + 1, found, "held_out/")
         self.restart_clock()
 
     def pulls(self, step: int, found: list[dict]) -> None:
@@ -86,20 +114,24 @@ class Recorder:
         """Ends the bar and, with the run's scores, its trackers."""
         if self.bar:
             self.bar.close()
-        self.trackers.scores(len(self.setup.schedule), found)
-        self.trackers.close()
+        self._tell_scores(len(self.setup.schedule), found)
+        for tracker in self.accelerator.trackers:  # `end_training` would end the process group, too, which a second training needs
+            tracker.finish()
+
+    def _tell_scores(self, step: int, found: dict[str, dict], prefix: str = "") -> None:
+        scores = {f"{prefix}{task}/{name}": value for task, some in found.items() for name, value in some.items() if value is not None}
+        self.accelerator.log(scores, step=step)
 
     def _show(self, records: list[dict]) -> None:
         for record in records:
-            before = self.smooth.get(record["task"], record["loss"])
-            self.smooth[record["task"]] = 0.9 * before + 0.1 * record["loss"]
-        last = records[-1]
-        self.trackers.steps(records)
+            task, loss = record["task"], record["loss"]
+            self.smooth[task] = 0.9 * self.smooth.get(task, loss) + 0.1 * loss
+            self.accelerator.log({f"loss/{task}": loss, **{name: record[name] for name in FIGURES}}, step=record["step"])
         if self.watch:
             self.watch(records)
         elif self.bar:
-            said = f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:,.0f} tokens/s"
-            self.bar.move(last["step"], said)
+            last = records[-1]
+            self.bar.move(last["step"], f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:,.0f} tokens/s")
 
 
 class TrainingBar:
@@ -109,23 +141,21 @@ class TrainingBar:
         self.total, self.done, self.before, self.began = total, done, done, time.monotonic()
         self.output = _notebook_output()
         terminal = not self.output and sys.stderr.isatty()
-        self.bar = tqdm(total=total, initial=done, desc="training", unit="step", leave=False) if terminal else None
+        self.bar = tqdm(total=total, initial=done, desc="training", unit="step", leave=False, disable=not terminal)
 
     def move(self, done: int, said: str) -> None:
         """Shows that `done` steps are made, and what there is to say about the last one."""
         new, old, self.done = done, self.done, done
-        if self.bar is not None:
-            self.bar.set_postfix_str(said, refresh=False)
-            self.bar.update(new - old)
-        elif self.output:
+        self.bar.set_postfix_str(said, refresh=False)
+        self.bar.update(new - old)
+        if self.output:
             self.output.update({"text/plain": self._line(said)}, raw=True)
-        elif 10 * new // self.total > 10 * old // self.total:
+        elif self.bar.disable and 10 * new // self.total > 10 * old // self.total:
             print(self._line(said), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Takes the bar from the terminal; lines stay."""
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.close()
 
     def _line(self, said: str) -> str:
         made, left = self.done - self.before, self.total - self.done

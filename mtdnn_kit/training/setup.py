@@ -16,8 +16,8 @@ import numpy as np
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.cache import code_of, kept, key_of
-from mtdnn_kit.data.registry import REST, Dataset
-from mtdnn_kit.data.sources import Rows, load
+from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.sources import load
 from mtdnn_kit.data.table import RowList, column, pick
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.paths import resolve
@@ -138,12 +138,12 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     """
     datasets = config.datasets
     wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
-    tables = {(t, s): _load(t, d, s, config.data) for t, d, s in wanted}
-    if config.data == "hub":  # what the cut of a scored split leaves is scored, too
-        cut = [(task, d, d.score) for task, d in datasets.items() if d.score and d.cut]
-        tables |= {(task + REST, split): load(task, d, split, "hub", rest=True) for task, d, split in cut}
+    data = config.data if config.data in ("sample", "hub") else str(resolve(config.data))
+    tables = {(t, s): load(t, d, s, data) for t, d, s in wanted}
+    if data == "hub":  # what the cut of a scored split leaves is scored, too
+        tables |= {(t + REST, d.score): load(t, d, d.score, data, rest=True) for t, d in datasets.items() if d.score and d.cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
-    held_out, train = _hold_out(train, datasets, config.threshold_articles) if training else ({}, {})
+    held_out, train = _hold_out(train, datasets, config.threshold_articles if training else [])
     named = {name: d.score for task, d in datasets.items() if d.score for name in (task, task + REST)}
     scored = {name: tables[name, split].rows for name, split in named.items() if (name, split) in tables}
     sources = {f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint} for (t, s), r in tables.items()}
@@ -160,20 +160,15 @@ def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, seg
         settings = {key: getattr(config, key) for key in kind.SETTINGS}
         columns = kept(_key(d.type, some, known, settings), partial(kind.encode, some, tokenizer, **settings))
         made[name] = kind.features(some, d, tokenizer, config, segments, columns)
-    _forget(tokenizer)  # it is saved with the model, the same whether rows were cut now or long ago
     return made
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
     """sha256 of all that a tokenizer does; its own state, which says where it last cut, is no part of it."""
-    _forget(tokenizer)
-    text = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.backend_tokenizer.to_str()}"
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _forget(tokenizer: Any) -> None:
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
+    text = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.backend_tokenizer.to_str()}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | None:
@@ -183,10 +178,6 @@ def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | Non
     versions = {name: version(name) for name in PACKAGES}
     code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type's file is not ours
     return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions)
-
-
-def _load(task: str, dataset: Dataset, split: str, data: str) -> Rows:
-    return load(task, dataset, split, data if data in ("sample", "hub") else str(resolve(data)))
 
 
 def _encoder(config: Config) -> Encoder:
@@ -203,8 +194,10 @@ def _encoder(config: Config) -> Encoder:
 
 def _hold_out(rows: dict[str, Sequence], datasets: dict, titles: list[str]) -> tuple[dict[str, Sequence], dict[str, Sequence]]:
     """The threshold articles' questions of the tasks that are scored, and the rows without them (taken out of every qa task)."""
+    if not titles:
+        return {}, rows
     qa = [task for task in rows if datasets[task].type == "qa"]
-    known = {title for task in qa if datasets[task].score for title in column(rows[task], "title")} if titles else set()
+    known = {title for task in qa if datasets[task].score for title in column(rows[task], "title")}
     for title in titles:
         if title not in known:
             near = difflib.get_close_matches(title, known, n=3) or sorted(known)[:5]
@@ -212,8 +205,6 @@ def _hold_out(rows: dict[str, Sequence], datasets: dict, titles: list[str]) -> t
                 f"threshold_articles: no training question of a scored task has the title {title!r}. There are, e.g., {', '.join(near)}. "
                 "(Notebook 02's own titles are those of the sample; [] is for none.)"
             )
-    if not titles:
-        return {}, rows
     inside = {task: np.array([title in titles for title in column(rows[task], "title")], bool) for task in qa}
     held = {task: pick(rows[task], np.flatnonzero(inside[task])) for task in qa if datasets[task].score}
     left = {task: pick(some, np.flatnonzero(~inside[task])) if task in qa else some for task, some in rows.items()}

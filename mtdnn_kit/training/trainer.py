@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError
@@ -33,16 +33,12 @@ from mtdnn_kit.training.bookkeeping import Bookkeeper
 from mtdnn_kit.training.checkpoints import Point, restore, save_checkpoint
 from mtdnn_kit.training.cuda_graphs import Graphs
 from mtdnn_kit.training.distributed import World, join
-from mtdnn_kit.training.failures import check_space, disk_bytes
 from mtdnn_kit.training.interruptions import Interrupted, Stop
-from mtdnn_kit.training.log import Recorder
+from mtdnn_kit.training.log import FOLDER, Recorder, check_trackers, trackers_of
 from mtdnn_kit.training.loop import backward, loss_of, train_steps
 from mtdnn_kit.training.odd_rows import odd_counts
 from mtdnn_kit.training.optim import make_optimizer
 from mtdnn_kit.training.setup import Setup, prepare
-from mtdnn_kit.training.trackers import Trackers
-from mtdnn_kit.training.trackers import check as check_trackers
-from mtdnn_kit.training.trackers import options as tracker_options
 
 THREADS = torch.get_num_threads()  # as many as torch takes by itself
 GONE = 30.0  # seconds that a process which was killed may take to leave its folder
@@ -76,7 +72,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
 
 def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch: Callable | None, stop: Stop, world: World) -> Run:
     """The steps, and what comes before and after them; the run's folder is ours alone, and of our processes rank 0's."""
-    config, need = setup.config, disk_bytes(model, setup)
+    config, need = setup.config, failures.disk_bytes(model, setup)
     torch.set_num_threads(config.threads or world.threads(THREADS))
     manifest = world.alone(partial(_begin, run, setup, device, need))
     with failures.accounted(run, manifest) if world.first else nullcontext(), world:
@@ -85,20 +81,14 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         with failures.memory(setup, doing="the model on the device"):
             joined, optimizer = _prepared(accelerator, model, optimizer)
         point = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
-        log = Recorder(run, setup, point.step, point.logs, watch, Trackers(accelerator, config, point.step)) if world.first else None
+        log = Recorder(run, setup, point.step, point.logs, watch, accelerator) if world.first else None
         loss = partial(loss_of, accelerator, model, setup)
         books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point.seconds)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
+        seed, within = partial(world.seed, config.seed), partial(failures.memory, setup)
         stop.wait()
         train_steps(
-            setup,
-            joined,
-            optimizer,
-            point.step,
-            seed=partial(world.seed, config.seed),
-            gradient=lambda task, items: gradients(task, *world.share(items)),
-            within=partial(failures.memory, setup),
-            after=books.after,
+            setup, joined, optimizer, point.step, seed, lambda task, items: gradients(task, *world.share(items)), within, books.after
         )
         seconds = books.close()
     found = world.alone(partial(_finish, run, setup, model, optimizer, manifest, seconds, stop))
@@ -150,7 +140,7 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
 
     Raises RunError where the disk is too small; ConfigError where the data or the number of processes are no longer the same.
     """
-    check_space(run, need)
+    failures.check_space(run, need)
     if not (run.path / "manifest.json").exists():
         return {}
     manifest = run.manifest
@@ -168,9 +158,10 @@ def _accelerator(setup: Setup, run: Run, device: torch.device, world: World, pre
     """accelerate on the device. Its state is one a process: a second run must start afresh."""
     AcceleratorState._reset_state(reset_partial_state=True)
     ddp = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)  # a step uses one head of several
-    more = tracker_options(setup.config, run) if world.first else {}
-    mixed = "bf16" if precision == "bf16" else "no"
-    return Accelerator(mixed_precision=mixed, cpu=device.type == "cpu", kwargs_handlers=[ddp], **more)
+    wanted = trackers_of(setup.config) if world.first else []
+    place = ProjectConfiguration(project_dir=str(run.path), logging_dir=str(run.path / FOLDER))
+    cpu, mixed = device.type == "cpu", "bf16" if precision == "bf16" else "no"
+    return Accelerator(mixed_precision=mixed, cpu=cpu, kwargs_handlers=[ddp], log_with=wanted or None, project_config=place)
 
 
 def _prepared(accelerator: Accelerator, model: MultiTask, optimizer: Any) -> tuple:

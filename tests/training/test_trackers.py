@@ -9,8 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mtdnn_kit import Run, train
 from mtdnn_kit.errors import ConfigError
-from mtdnn_kit.training import trackers
-from mtdnn_kit.training.log import Recorder
+from mtdnn_kit.training.log import FIGURES, Recorder
 
 WATCHED = dict(tasks=["squad", "cola"], qa_weight=0.5, max_steps=6, log_every=2, eval_every=4, threshold_articles=["Cork"])
 
@@ -29,7 +28,7 @@ def assert_told_all(run: Run) -> None:
     """Losses, rates, norms and speeds of every step, the scorings between and the scores at the end, each as a 32-bit number."""
     wanted: dict[str, dict[int, float]] = {}
     for record in run.log():
-        for key, name in {"loss": f"loss/{record['task']}", **{name: name for name in trackers.FIGURES}}.items():
+        for key, name in {"loss": f"loss/{record['task']}", **{name: name for name in FIGURES}}.items():
             wanted.setdefault(name, {})[record["step"]] = record[key]
     for record in run.scorings():
         wanted |= {f"held_out/{record['task']}/{k}": {record["step"]: v} for k, v in record["scores"].items() if v is not None}
