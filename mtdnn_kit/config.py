@@ -160,18 +160,27 @@ def _check(c: Config) -> None:
 
 def _check_tasks(c: Config) -> None:
     require(bool(c.tasks), "tasks: names no task")
+    known = [*DATASETS, *c.define]
     for name, row in c.define.items():
         require(len(name) <= 40, f"define: {short(name)}: files are called by it: at most 40 characters")
         require(name not in DATASETS, f"define: {name!r} is already a task of the kit: choose another name")
-        require(not name.endswith(REST), f"define: {short(name)}: {REST} ends the name of a second scored set; choose another name")
+        _check_case("define", name, known)
+        require(not name.casefold().endswith(REST), f"define: {short(name)}: {REST} ends the name of a second scored set; choose another")
         require(name.replace("_", "").replace("-", "").isalnum(), f"define: {short(name)}: a name has letters, digits, - and _ only")
         dataset_from(name, row)
-    known = [*DATASETS, *c.define]
     for task in c.tasks:
         require(task in known, f"tasks: unknown task {short(task)}.{nearest(task, known)} There are {some(known)}; define adds more")
         require(c.tasks.count(task) == 1, f"tasks: {short(task)} is named twice")
+        _check_case("tasks", task, c.tasks)
     has_qa = any(dataset.type == "qa" for dataset in c.datasets.values())
     require(has_qa or not c.threshold_articles, "threshold_articles: only question answering has a threshold, and no task is of that type")
+
+
+def _check_case(key: str, name: str, names: list[str]) -> None:
+    """Raises ConfigError where another name differs in upper and lower case alone: Windows and macOS take their files for the same."""
+    like = next((other for other in names if other != name and other.casefold() == name.casefold()), None)
+    alone = "in upper and lower case alone, and files that are called so can be one and the same"
+    require(like is None, f"{key}: {short(name)} and {short(like)} differ {alone}: choose another name")
 
 
 def _check_sampler(c: Config) -> None:

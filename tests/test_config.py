@@ -68,6 +68,7 @@ UNWEIGHTED = {"qa_weight": None, "sharing": None}
         ({"define": {"m": {"type": "mcc", "columns": {"context": "a"}, "colums": 1}}}, "^define.m.colums: no such key"),
         ({"define": {"../x": {"type": "sc"}}}, "^define: '../x': a name has letters"),
         ({"data": ROOT}, "^data: PosixPath"),
+        ({"tasks": ["SQuAD"]}, r"^tasks: unknown task 'SQuAD'\. Did you mean squad\?"),
     ],
 )
 def test_what_cannot_be_meant_stops_with_its_key(params, message):
@@ -94,6 +95,8 @@ def test_a_number_with_an_exponent_is_one_where_a_number_is_meant(tmp_path, text
     found = from_file(tmp_path / "c.yaml")
     assert (found.learning_rate, found.loss_weights, found.threshold_articles) == (value, {"cola": value}, [text])
     assert from_params({"learning_rate": text}).learning_rate == value
+    row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"], "validation_ratio": "2e-1"}
+    assert Config(tasks=["rte"], qa_weight=1.0, define={"rte": row}).datasets["rte"].validation_ratio == 0.2
     (tmp_path / "again.yaml").write_text(found.to_yaml())
     assert from_file(tmp_path / "again.yaml") == found
 
@@ -165,3 +168,19 @@ def test_a_definition_that_cannot_be_meant_is_refused_in_the_first_cell(name, ch
     row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"], **change}
     with pytest.raises(ConfigError, match=message):
         Config(define={name: row})
+
+
+def test_names_that_differ_in_case_alone_are_refused(monkeypatch):
+    row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"]}
+    for names, message in (
+        (["RTE", "rte"], "^define: 'RTE' and 'rte' differ in upper and lower case alone"),
+        (["Squad"], "^define: 'Squad' and 'squad' differ in upper and lower case alone"),
+        (["straße", "STRASSE"], "^define: 'straße' and 'STRASSE' differ in upper and lower case alone"),
+        (["mine_Rest"], "^define: 'mine_Rest': _rest ends the name"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Config(define=dict.fromkeys(names, row))
+    monkeypatch.setitem(DATASETS, "CoLA", DATASETS["cola"])
+    assert Config(tasks=["squad", "CoLA"]).tasks == ["squad", "CoLA"]
+    with pytest.raises(ConfigError, match="^tasks: 'cola' and 'CoLA' differ in upper and lower case alone"):
+        Config(tasks=["squad", "cola", "CoLA"])

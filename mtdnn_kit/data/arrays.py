@@ -110,11 +110,5 @@ def _head(file: BinaryIO, count: int, kind: np.dtype, rest: tuple) -> None:
 
 def read(folder: Path) -> dict[str, np.ndarray]:
     """The columns of a folder, mapped: their pages are the system's file cache, not this process's own memory. Read-only."""
-    return {file.stem: _mapped(file) for file in sorted(folder.glob("*.npy"))}
-
-
-def _mapped(file: Path) -> np.ndarray:
-    try:
-        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))  # numpy's own class for mapped arrays is slow to cut
-    except ValueError:  # nothing to map: an array without values
-        return np.load(file, allow_pickle=False)
+    mapped = {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
+    return {name: np.asarray(values) for name, values in mapped.items()}  # numpy's own class for mapped arrays is slow to cut

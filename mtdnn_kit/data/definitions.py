@@ -5,6 +5,7 @@ What cannot be meant stops with the key, before anything is read; whether the co
 
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import lru_cache
 from importlib.metadata import entry_points
 from string import Formatter
 
@@ -32,9 +33,12 @@ def dataset_from(name: str, row: dict) -> Dataset:
         long = len(repr(text)) > LONGEST_NAMED and place.split(".")[2:3] not in (["template"], ["files"])
         require(not long, f"{place}: {short(text)} has more than {LONGEST_NAMED:,} characters: no name is that long")
     known_keys(row, KEYS, f"{at}.")
+    given = row.get("type")
+    for point in entry_points(group=PLUGINS, name=given) if isinstance(given, str) and given not in KINDS else ():
+        point.load()  # registers a type that an installed package brings
     require(
-        isinstance(row.get("type"), str) and _known(row["type"]),
-        f"{at}.type is {short(row.get('type'))}; it must be one of {', '.join(KINDS)}. (A type of your own is there once "
+        isinstance(given, str) and given in KINDS,
+        f"{at}.type is {short(given)}; it must be one of {', '.join(KINDS)}. (A type of your own is there once "
         "the file that registers it is imported.)",
     )
     row = {"folder": name, **({"columns": dict(DATASETS["squad"].columns)} if row["type"] == "qa" else {}), **row}
@@ -47,13 +51,7 @@ def dataset_from(name: str, row: dict) -> Dataset:
     return Dataset(**{**row, **values, "labels": tuple(labels.values() if values else labels)})
 
 
-def _known(kind: str) -> bool:
-    """Whether there is a task type of that name; an installed package's is imported, which registers it."""
-    for point in entry_points(group=PLUGINS, name=kind) if kind not in KINDS else ():
-        point.load()
-    return kind in KINDS
-
-
+@lru_cache
 def template_parts(text: str) -> list[tuple[str, str | None]]:
     """A template as (text before a column, the column) pairs, None where the text ends. Raises ValueError: braces that do not match."""
     parts = []

@@ -3,7 +3,6 @@
 Knows one record at a time and nothing of files. Errors say what the column holds and what to do; who asks adds file and row.
 """
 
-from functools import lru_cache
 from string import ascii_uppercase
 from typing import Any
 
@@ -20,14 +19,8 @@ TRUTH = ("yes", "no", "on", "off")  # what YAML takes for true and false
 
 
 def lookup(record: dict, column: str) -> Any:
-    """What stands in a column; `a.b` is b of the object in column a, unless a column is called just that. Raises DataError."""
-    found = _found(record, column)
-    if found is NOTHING:
-        raise DataError(f"column {column!r} is missing")
-    return found
-
-
-def _found(record: dict, column: str) -> Any:
+    """What stands in a column, NOTHING where there is none (`check_columns` says so); `a.b` is b of the object in column a, unless a column
+    is called just that."""
     if column in record:
         return record[column]
     found: Any = record
@@ -38,7 +31,7 @@ def _found(record: dict, column: str) -> Any:
 
 def check_columns(dataset: Dataset, record: dict) -> None:
     """Raises DataError where a column that the dataset names is not there."""
-    missing = [column for column in columns_of(dataset) if _found(record, column) is NOTHING]
+    missing = [column for column in columns_of(dataset) if lookup(record, column) is NOTHING]
     if missing:
         like = [name for name, other in DATASETS.items() if all(column in record for column in columns_of(other))]
         hint = f" It looks like a row of {' or '.join(like)}." if like else ""
@@ -49,7 +42,7 @@ def check_columns(dataset: Dataset, record: dict) -> None:
 def columns_of(dataset: Dataset) -> list[str]:
     """Columns that every row must have."""
     named = [name for role, name in dataset.columns.items() if role != "title"] + [dataset.group] * bool(dataset.group)
-    inside = [column for text in dataset.template.values() for _, column in _parts(text) if column]
+    inside = [column for text in dataset.template.values() for _, column in template_parts(text) if column]
     return [column for name in named for column in ([name] if isinstance(name, str) else name)] + inside
 
 
@@ -67,29 +60,22 @@ def value(found: Any, kind: type, what: str) -> Any:
 
 def text(dataset: Dataset, record: dict, role: str) -> str:
     """The text of a role: of its column, or of its template, where numbers are written as they are. Raises DataError."""
-    if role in dataset.template:
-        return "".join(before + _filled(record, column) for before, column in _parts(dataset.template[role]))
-    column = dataset.columns[role]
-    return value(lookup(record, column), str, f"column {column!r}")
+    if role not in dataset.template:
+        return value(lookup(record, dataset.columns[role]), str, f"column {dataset.columns[role]!r}")
+    filled = ""
+    for before, column in template_parts(dataset.template[role]):
+        what = f"column {column!r}, which a template takes,"
+        filled += before + (written(lookup(record, column), what, (int, float)) if column else "")
+    return filled
 
 
-def written(found: int | float, what: str) -> str:
-    """A number as text. Raises DataError for one that no file means."""
+def written(found: Any, what: str, numbers: tuple[type, ...] = (int,)) -> str:
+    """A text, or a number of one of those types as text. Raises DataError for anything else, and for a number that no file means."""
+    if type(found) not in numbers:
+        return value(found, str, what)
     if isinstance(found, int) and abs(found) >= WIDEST:
         raise DataError(f"{what} is {short(found)}: too large a number; write it as text")
     return str(found)
-
-
-_parts = lru_cache(template_parts)
-
-
-def _filled(record: dict, column: str | None) -> str:
-    if column is None:
-        return ""
-    found = lookup(record, column)
-    if isinstance(found, int | float) and not isinstance(found, bool):
-        return written(found, f"column {column!r}")
-    return value(found, str, f"column {column!r}, which a template takes,")
 
 
 def label(dataset: Dataset, record: dict, count: int) -> int:
@@ -98,7 +84,7 @@ def label(dataset: Dataset, record: dict, count: int) -> int:
     Raises DataError: neither a number in that range nor one of them.
     """
     column = dataset.columns["label"]
-    found, names = lookup(record, column), _names(dataset)
+    found, names = lookup(record, column), f" ({some(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
     known = dataset.values or (dataset.labels if isinstance(found, str) else ())
     for i, known_value in enumerate(known):
         if type(known_value) is type(found) and known_value == found:
@@ -116,10 +102,6 @@ def label(dataset: Dataset, record: dict, count: int) -> int:
     if found >= count:
         raise DataError(f"column {column!r} is {short(found)}: it must be from 0 to {count - 1}{names}; correct it, or `labels`")
     return found
-
-
-def _names(dataset: Dataset) -> str:
-    return f" ({some(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
 
 
 def _remedy(dataset: Dataset, found: Any, count: int) -> str:
@@ -193,4 +175,4 @@ def group(dataset: Dataset, record: dict) -> str:
     found = lookup(record, dataset.group or "")
     if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
         raise DataError(f"column {dataset.group!r} is {short.repr(found)}: each row needs its group, a text or a whole number")
-    return found if isinstance(found, str) else written(found, f"column {dataset.group!r}")
+    return written(found, f"column {dataset.group!r}")

@@ -41,11 +41,6 @@ def named(split: str) -> list[str]:
     return [f"{split}{end}{packed}" for end in READERS for packed in (".gz", "", ".bz2", ".xz")]
 
 
-def holds_text_alone(name: str) -> bool:
-    """Whether numbers come as text from such a file."""
-    return suffix_of(name)[0] in (".csv", ".tsv")
-
-
 def read(file: Path, where: str, quoted: bool = True) -> Iterator[dict | bytes]:
     """The records of a file, in order; of JSON lines, the lines. where: how errors call it; quoted: whether CSV and TSV quote.
 

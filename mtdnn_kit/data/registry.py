@@ -79,36 +79,20 @@ class Dataset:
 _QA = {"id": "id", "title": "title", "context": "context", "question": "question", "answers": "answers"}
 _SWAG = {"context": "sent1", "start": "sent2", "choices": ("ending0", "ending1", "ending2", "ending3"), "label": "label"}
 
+
+def _glue(name: str, texts: dict[str, str], labels: tuple[str, ...], metrics: tuple[str, ...] = ("accuracy",), **more: Any) -> Dataset:
+    """A dataset of GLUE, whose files on the hub are all called alike."""
+    return Dataset("sc", {**texts, "label": "label"}, name, "nyu-mll/glue", name, labels, metrics, **more)
+
+
 DATASETS = {
     "squad": Dataset("qa", _QA, "squad", "rajpurkar/squad_v2", metrics=(), cut="cs224n"),
     "squad1": Dataset("qa", _QA, "squad1", "rajpurkar/squad", metrics=(), score=None),
     "swag": Dataset("mcc", _SWAG, "swag", "allenai/swag", "regular"),
     "codah": Dataset("mcc", _SWAG, "codah", score=None),  # its hub form has other columns: local folder only
-    "cola": Dataset(
-        "sc",
-        {"first": "sentence", "label": "label"},
-        "cola",
-        "nyu-mll/glue",
-        "cola",
-        labels=("unacceptable", "acceptable"),
-        metrics=("matthews", "accuracy"),
-    ),
-    "mrpc": Dataset(
-        "sc",
-        {"first": "sentence1", "second": "sentence2", "label": "label"},
-        "mrpc",
-        "nyu-mll/glue",
-        "mrpc",
-        labels=("not_equivalent", "equivalent"),
-        metrics=("f1", "accuracy"),
-    ),
-    "mnli": Dataset(
-        "sc",
-        {"first": "premise", "second": "hypothesis", "label": "label"},
-        "mnli",
-        "nyu-mll/glue",
-        "mnli",
-        labels=("entailment", "neutral", "contradiction"),
-        score="validation_matched",
+    "cola": _glue("cola", {"first": "sentence"}, ("unacceptable", "acceptable"), ("matthews", "accuracy")),
+    "mrpc": _glue("mrpc", {"first": "sentence1", "second": "sentence2"}, ("not_equivalent", "equivalent"), ("f1", "accuracy")),
+    "mnli": _glue(
+        "mnli", {"first": "premise", "second": "hypothesis"}, ("entailment", "neutral", "contradiction"), score="validation_matched"
     ),
 }

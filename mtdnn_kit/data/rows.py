@@ -73,16 +73,11 @@ def from_line(line: bytes) -> dict:
 def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
     columns = dataset.columns
     title = fields.text(dataset, record, "title") if columns.get("title") in record else ""
-    row_id = _id(record, columns["id"]) if "id" in columns else str(number)
+    row_id = fields.written(fields.lookup(record, columns["id"]), f"column {columns['id']!r}") if "id" in columns else str(number)
     context, question = (fields.text(dataset, record, role) for role in ("context", "question"))
     if not context.strip():
         raise DataError(f"column {columns['context']!r} is empty: a question needs a text to be answered from; remove the row")
     return QARow(row_id, title, context, question, gold_answers.answers(dataset, record, context))
-
-
-def _id(record: dict, column: str) -> str:
-    found = fields.lookup(record, column)
-    return fields.written(found, f"column {column!r}") if type(found) is int else fields.value(found, str, f"column {column!r}")
 
 
 def _sc(dataset: Dataset, record: dict, number: int) -> SCRow:

@@ -64,13 +64,15 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
     if hub:
         where = origin = " ".join(filter(None, ("hub", dataset.hub, dataset.hub_config, stored)))
         records = from_hub(task, dataset, stored)
-        arrays = kept(_key_of_hub(dataset, stored, records), lambda: _arrays(dataset, records, where))
+        digests = [sha256_of(Path(file["filename"])) for file in records.cache_files]  # none where the hub's client keeps no file
+        key = _key(dataset, split=stored, files=digests, rows=len(records)) if digests else None
+        arrays = kept(key, lambda: _arrays(dataset, records, where))
     else:
         where, origin, file = _named_file(dataset, stored) if dataset.files else _from_folder(dataset, stored, data)
         arrays = _read(dataset, file, where)
     rows: Any = RowList(dataset.type, arrays)
     if ratio:
-        rows = pick(rows, sides(arrays["unit"], ratio, where)[int(split == dataset.score)])
+        rows = pick(rows, sides(arrays["_unit"], ratio, where)[int(split == dataset.score)])
         origin += f" ({ratio:g} of it)" if split == dataset.score else f" (without {ratio:g} of it)"
     if hub and split == dataset.score and dataset.cut:
         rows, origin = CUT_RULES[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
@@ -114,7 +116,8 @@ def _read(dataset: Dataset, file: Path, where: str) -> dict[str, np.ndarray]:
 
 def _records(dataset: Dataset, file: Path, where: str) -> Iterator[dict | bytes]:
     records: Iterator[Any] = readers.read(file, where, dataset.quoted)
-    return (fields.from_text(dataset, record) for record in records) if readers.holds_text_alone(file.name) else records
+    text_alone = readers.suffix_of(file.name)[0] in (".csv", ".tsv")
+    return (fields.from_text(dataset, record) for record in records) if text_alone else records
 
 
 def _arrays(dataset: Dataset, records: Iterable, where: str) -> Parts:
@@ -122,7 +125,7 @@ def _arrays(dataset: Dataset, records: Iterable, where: str) -> Parts:
     units: list[int] | None = [] if dataset.validation_ratio else None
     yield from parts(dataset.type, _checked(dataset, records, where, units))
     if units is not None:
-        yield {"unit": np.array(units, np.uint64)}
+        yield {"_unit": np.array(units, np.uint64)}
 
 
 def _key(dataset: Dataset, **content: Any) -> str:
@@ -130,12 +133,6 @@ def _key(dataset: Dataset, **content: Any) -> str:
     what = {key: value for key, value in asdict(dataset).items() if key != "files"}
     parser = sha256_of(Path(inspect.getfile(PARSERS[dataset.type])))
     return key_of("rows", dataset=what, code=code_of(*COLUMNS_CODE), parser=parser, **content)
-
-
-def _key_of_hub(dataset: Dataset, split: str, records: Any) -> str | None:
-    """From the bytes of the files that the hub's client keeps; None where it keeps none."""
-    digests = [sha256_of(Path(file["filename"])) for file in records.cache_files]
-    return _key(dataset, split=split, files=digests, rows=len(records)) if digests else None
 
 
 def _named_file(dataset: Dataset, split: str) -> tuple[str, str, Path]:

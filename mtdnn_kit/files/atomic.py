@@ -14,7 +14,8 @@ from typing import Any
 
 from mtdnn_kit.errors import WriteError
 
-NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # a file system that cannot sync folders says one of these
+# what a system says that cannot sync folders, or, as Windows, not open them
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
@@ -65,17 +66,13 @@ def sync(path: Path) -> None:
     folder = path.is_dir()
     try:
         handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
-    except PermissionError:
-        if folder:
-            return
-        raise
-    try:
-        os.fsync(handle)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
     except OSError as error:
         if not folder or error.errno not in NO_SYNC:
             raise
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ Knows no parameter by name.
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from math import isfinite
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -63,53 +64,55 @@ def checked(given: Mapping[str, Any], form: type, at: str = "") -> dict[str, Any
     return {key: typed(f"{at}{key}", value, hints[key]) for key, value in given.items()}
 
 
+class _Unfit(Exception):
+    """A value, or a part of one, is of another type than it must be."""
+
+
 def typed(key: str, value: Any, hint: Any) -> Any:
     """`value` as `hint` says, or ConfigError. An int and text like 3e-5 serve as a float, a bool never as a number, a tuple as a list."""
     value = list(value) if isinstance(value, tuple) else value
-    if not _fits(value, hint):
-        if words := _words(hint):
-            raise ConfigError(f"{key} is {short(value)}; {words}")
-        kind = KINDS_OF_VALUE.get(type(value), type(value).__name__)
-        raise ConfigError(f"{key}: {short(value)} is {kind}; it must be {_describe(hint)}.{_remedy(value, hint)}")
-    return _made(key, value, hint)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _fits(value, args[0]) and all(fit(value) for fit in args[1:] if callable(fit))
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in args)
-    if origin is Literal:
-        return isinstance(value, str) and value in args
-    if origin in (list, tuple):
-        return isinstance(value, list | tuple) and all(_fits(item, args[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
-    if hint is float and isinstance(value, str):
-        return EXPONENT.fullmatch(value) is not None and isfinite(float(value))
-    if hint in (int, float) and isinstance(value, int):
-        return not isinstance(value, bool) and abs(value) < WIDEST
-    if hint is str:
-        return isinstance(value, str) and not unfit(value)
-    return isinstance(value, hint) and (hint is not float or isfinite(value))
+    try:
+        return _made(key, value, hint)
+    except _Unfit:
+        pass
+    if words := _words(hint):
+        raise ConfigError(f"{key} is {short(value)}; {words}")
+    kind = KINDS_OF_VALUE.get(type(value), type(value).__name__)
+    raise ConfigError(f"{key}: {short(value)} is {kind}; it must be {_describe(hint)}.{_remedy(value, hint)}")
 
 
 def _made(key: str, value: Any, hint: Any) -> Any:
-    """What fits, numbers as floats where they are to be; where a rule does not hold, ConfigError."""
+    """What fits, numbers as floats where they are to be. Raises _Unfit, or ConfigError where the type is right and a rule does not hold."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         value = _made(key, value, args[0])
+        if not all(fit(value) for fit in args[1:] if callable(fit)):
+            raise _Unfit
         for rule in (rule for rule in args[1:] if isinstance(rule, Rule)):
             require(rule.holds(value), f"{key}: {rule.words.format(short(value))}")
         return value
     if origin in (Union, types.UnionType):
-        return _made(key, value, next(option for option in args if _fits(value, option)))
-    if origin in (list, tuple):
+        for option in args:
+            with suppress(_Unfit):
+                return _made(key, value, option)
+    elif origin in (list, tuple) and isinstance(value, list | tuple):
         return origin(_made(key, item, args[0]) for item in value)
-    if origin is dict:
-        return {name: _made(f"{key}: {some([name])}", item, args[1]) for name, item in value.items()}
-    return float(value) if hint is float else value
+    elif origin is dict and isinstance(value, dict):
+        return {_made(key, name, args[0]): _made(f"{key}: {some([name])}", item, args[1]) for name, item in value.items()}
+    elif (origin is Literal and isinstance(value, str) and value in args) or (origin is None and _fits(value, hint)):
+        return float(value) if hint is float else value
+    raise _Unfit
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a plain type, or serves as one."""
+    if kind is float and isinstance(value, str):
+        return EXPONENT.fullmatch(value) is not None and isfinite(float(value))
+    if kind in (int, float) and isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < WIDEST
+    if kind is str:
+        return isinstance(value, str) and not unfit(value)
+    return isinstance(value, kind) and (kind is not float or isfinite(value))
 
 
 def unfit(text: str) -> bool:

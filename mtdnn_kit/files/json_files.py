@@ -5,6 +5,7 @@ be is for those who ask to say. Knows no file.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from io import BufferedIOBase
 from typing import Any, BinaryIO
@@ -16,11 +17,13 @@ def read_json(text: str | bytes) -> Any:
     """The value of a JSON text, bytes being UTF-8. Raises ValueError that says what is wrong, in few words."""
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
+        value = parsed(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # UTF-8 has no half of a pair
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None
-    value = parsed(text)
-    if "\\u" in text and (half := _half(value)):
-        raise ValueError(f"half a surrogate pair in {half[:60]!r}")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"half a surrogate pair in …{error.object[max(error.start - 30, 0) : error.start + 30]!r}…") from None
     return value
 
 
@@ -44,20 +47,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of its keys and values. Raises ValueError for a key that is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f"{key[:60]!r} is there twice")
-            seen.add(key)
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice[:60]!r} is there twice")
     return found
-
-
-def _half(value: Any) -> str | None:
-    """A text with half a surrogate pair, which nothing can print or write, if there is one."""
-    left = [value]
-    while left:
-        one = left.pop()
-        if isinstance(one, str) and any("\ud800" <= letter <= "\udfff" for letter in one):
-            return one
-        left += [*one, *one.values()] if isinstance(one, dict) else one if isinstance(one, list) else []
-    return None

@@ -39,8 +39,9 @@ def some(names: Iterable[object], most: int = 12) -> str:
 
 def nearest(key: str, known: list[str]) -> str:
     """ " Did you mean …?", or nothing."""
-    near = difflib.get_close_matches(key[:60], known, n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+    folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(key[:60].casefold(), folded, n=1)
+    return f" Did you mean {folded[near[0]]}?" if near else ""
 
 
 def duration(seconds: float) -> str:

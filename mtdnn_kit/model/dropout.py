@@ -90,10 +90,9 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, dro
 
 def install(model: nn.Module, encoder: nn.Module) -> None:
     """Turns each torch Dropout of `model` into ours, with its rate; where its encoder's attention is torch's own (`sdpa`), that, too."""
-    for module in list(model.modules()):
-        for name, part in module.named_children():
-            if type(part) is nn.Dropout:
-                setattr(module, name, Dropout(part.p))
+    for part in model.modules():
+        if type(part) is nn.Dropout:
+            part.__class__ = Dropout  # the same object, with its rate
     if getattr(encoder.config, "_attn_implementation", None) == "sdpa":
         encoder.set_attn_implementation(NAME)
 

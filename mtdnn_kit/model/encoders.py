@@ -8,7 +8,7 @@ read, never a pickle, and no code that comes with a model is run. What the files
 import hashlib
 import importlib.util
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -35,7 +35,7 @@ class Encoder:
     def record(self) -> dict[str, str]:
         """What a manifest keeps of it: a folder's base name, not its path."""
         name = Path(self.name).name if Path(self.name).is_absolute() else self.name
-        return {"name": name, **{k: v for k, v in asdict(self).items() if k in ("origin", "sha256")}}
+        return {"name": name, "origin": self.origin, "sha256": self.sha256}
 
 
 def find_encoder(name: str) -> Encoder:
@@ -53,8 +53,7 @@ def find_encoder(name: str) -> Encoder:
                 f"delete {file.resolve()}, and it is fetched again."
             )
         with open(file, "rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
+            hashlib.file_digest(stream, lambda: digest)
     if name in SHA256 and digest.hexdigest() != SHA256[name]:
         raise EncoderError(
             f"encoder {name!r}: {weights[0]} has sha256 {digest.hexdigest()}, not {SHA256[name]}. "

@@ -22,16 +22,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 def install(model: nn.Module) -> None:
-    """Turns each torch LayerNorm of `model` into ours, around the same weights."""
-    for module in list(model.modules()):
-        for name, part in module.named_children():
-            if type(part) is nn.LayerNorm:
-                setattr(module, name, replaced(part, LayerNorm))
-
-
-def replaced(part: nn.LayerNorm, kind: type[nn.LayerNorm]) -> nn.LayerNorm:
-    """`part` as one of `kind`, with its very weights."""
-    made = kind(part.normalized_shape, part.eps, elementwise_affine=False)
-    made.elementwise_affine = part.elementwise_affine
-    made.weight, made.bias = part.weight, part.bias
-    return made.train(part.training)
+    """Turns each torch LayerNorm of `model` into ours: the same object, with its weights, under another class."""
+    for part in model.modules():
+        if type(part) is nn.LayerNorm:
+            part.__class__ = LayerNorm

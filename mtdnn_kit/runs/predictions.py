@@ -8,13 +8,13 @@ The best span stands first. Entries are read one at a time (`NBestFile`), so tha
 """
 
 import json
-import os
 import tempfile
 import weakref
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -82,23 +82,20 @@ class NBestFile:
         self.path = run.path / f"predictions/{task}_nbest.jsonl.gz"
         if not run.has_nbest(task):
             raise RunError(f"{run.path} has no n-best of {task}: {self.path.name} is not there; copy it from where the run was made")
-        self._file, self._rows, ends = tempfile.TemporaryFile(), {}, [0]  # noqa: SIM115 (read as long as this object is)
+        self._file, self._lock = tempfile.TemporaryFile(), Lock()  # noqa: SIM115 (read as long as this object is)
         weakref.finalize(self, self._file.close)
-        for number, (line, entry) in enumerate(run.nbest_lines(task), 1):
-            self._rows[self._id(number, line, entry)] = number - 1
+        self._rows: dict[str, int] = {}
+        ends = [0]
+        for number, (line, entry) in enumerate(run.nbest_lines(task), 1):  # read whole, so that damage is said now
+            key = entry.get("id") if isinstance(entry, dict) else None
+            if not isinstance(key, str):
+                raise RunError(f"{self.path}, line {number}: no entry with an id: {line!r:.80}")
+            if key in self._rows:
+                raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
+            self._rows[key] = number - 1
             ends.append(ends[-1] + len(line))
             self._file.write(line)
-        self._file.flush()
         self._offsets = np.array(ends, np.int64)
-
-    def _id(self, number: int, line: bytes, entry: Any) -> str:
-        """The id of an entry; each line is read whole: what is damaged is said now, not at the question that it belongs to."""
-        key = entry.get("id") if isinstance(entry, dict) else None
-        if not isinstance(key, str):
-            raise RunError(f"{self.path}, line {number}: no entry with an id: {line!r:.80}")
-        if key in self._rows:
-            raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
-        return key
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -113,7 +110,10 @@ class NBestFile:
         """One entry. Raises KeyError for a question that the file has not."""
         row = self._rows[key]
         start, end = self._offsets[row : row + 2].tolist()
-        return read_json(os.pread(self._file.fileno(), end - start, start))
+        with self._lock:  # a place and what stands there belong together; Windows has no `os.pread`
+            self._file.seek(start)
+            line = self._file.read(end - start)
+        return read_json(line)
 
     def close(self) -> None:
         """Gives the disk space back now, not when the object goes."""

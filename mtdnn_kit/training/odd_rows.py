@@ -37,8 +37,8 @@ ODDITIES = (
     "id in another split",
     "passage scored and trained",
 )
-CODE = ("training/odd_rows", "metrics", "tasks", "data", "files")  # what decides which rows are odd
-SETTINGS = ("max_length", "max_question", "max_answer")
+ODD_CODE = ("training/odd_rows", "metrics", "tasks", "data", "files")  # what decides which rows are odd
+LENGTHS = ("max_length", "max_question", "max_answer")  # the parameters that it depends on
 Found = dict[str, Sequence[int] | np.ndarray]  # oddity → numbers of such rows
 
 
@@ -124,12 +124,15 @@ def odd_counts(setup: Setup) -> dict[str, dict[str, int]]:
 
     Counted once for the same rows, tokenizer and lengths, and kept (`cache`).
     """
-    counted = {}
-    for task, dataset in setup.config.datasets.items():
-        parts = splits(setup, task)
-        key = _key(setup, parts, (dataset.train, dataset.score))
-        made = kept(key, partial(_counts, parts, setup.config, dataset.train, dataset.score))
-        for split in dict.fromkeys(filter(None, (dataset.train, dataset.score))):
+    config, counted = setup.config, {}
+    settings = {name: getattr(config, name) for name in LENGTHS}
+    known = {"tokenizer": tokenizer_digest(setup.tokenizer), "code": code_of(*ODD_CODE), "settings": settings}
+    for task, dataset in config.datasets.items():
+        parts, names = splits(setup, task), (dataset.train, dataset.score)
+        rows = {name: features.rows.digest for name, features in parts.items() if isinstance(features.rows, RowList)}
+        key = key_of("features", of="odd rows", rows=rows, splits=names, **known) if len(rows) == len(parts) else None
+        made = kept(key, partial(_counts, parts, config, *names))
+        for split in dict.fromkeys(filter(None, names)):
             numbers = made["trained" if split == dataset.train else "scored"].tolist()
             counted[f"{task}/{split}"] = {oddity: n for oddity, n in zip(ODDITIES, numbers, strict=True) if n}
     return counted
@@ -144,12 +147,3 @@ def _counts(parts: dict[str, Any], config: Config, train: str, score: str | None
         return np.array([len(some) for some in ids], np.int64)
 
     yield {"trained": count("train", "held out", *(["scored"] if train == score else [])), "scored": count("scored")}
-
-
-def _key(setup: Setup, parts: dict[str, Any], names: tuple) -> str | None:
-    if not all(isinstance(features.rows, RowList) for features in parts.values()):
-        return None
-    rows = {name: features.rows.digest for name, features in parts.items()}
-    settings = {name: getattr(setup.config, name) for name in SETTINGS}
-    known = {"tokenizer": tokenizer_digest(setup.tokenizer), "code": code_of(*CODE), "splits": names}
-    return key_of("features", of="odd rows", rows=rows, settings=settings, **known)
