@@ -24,7 +24,7 @@ from mtdnn_kit.runs.run import Run
 KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, what its process says
 WORKER = (sys.executable, "-m", "mtdnn_kit.studies.worker")
 BEAT = 0.5  # seconds between looks
-STOPPED = 75  # seconds that a worker may take to end, with its kernel's checkpoint (`worker.GRACE`)
+STOP_TIMEOUT = 75  # seconds that a worker may take to end, with its kernel's checkpoint (`worker.GRACE`)
 RETRIES = 3  # times that Ray starts a job again whose worker died
 
 
@@ -143,7 +143,7 @@ def _stop(children: Sequence[subprocess.Popen]) -> None:
         child.stdin.close()  # type: ignore[union-attr]  # it has one
     for child in children:
         try:
-            child.wait(timeout=STOPPED)
+            child.wait(timeout=STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()

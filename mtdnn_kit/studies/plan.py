@@ -22,7 +22,7 @@ from mtdnn_kit.training.setup import prepare, schedule_of
 
 # What decides how long a step takes, and what batches there are.
 SHAPE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation", "device", "precision", "threads")
-CUT = attrgetter(
+MIXTURE = attrgetter(
     "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap", "threshold_articles", "train_limit"
 )
 
@@ -68,10 +68,10 @@ def _steps(configs: dict[str, Config]) -> dict[str, int]:
     """Steps of each run. Rows that several runs of the same tasks share are cut once."""
     sizes: dict[str, dict[str, int]] = {}
     for config in configs.values():
-        if str(CUT(config)) not in sizes:
+        if str(MIXTURE(config)) not in sizes:
             train = prepare(replace(config, eval_limit=1)).train
-            sizes[str(CUT(config))] = {task: batch_count(len(features.lengths), config.batch_size) for task, features in train.items()}
-    return {name: len(schedule_of(config, sizes[str(CUT(config))])[0]) for name, config in configs.items()}
+            sizes[str(MIXTURE(config))] = {task: batch_count(len(features.lengths), config.batch_size) for task, features in train.items()}
+    return {name: len(schedule_of(config, sizes[str(MIXTURE(config))])[0]) for name, config in configs.items()}
 
 
 def _earlier(folder: Path) -> Iterable[tuple[Config, str, float]]:

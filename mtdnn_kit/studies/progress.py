@@ -18,11 +18,11 @@ from mtdnn_kit.runs.run import Run
 
 POINTS = 400  # of a curve, at most
 LAST = 5  # losses of which the mean is told
-ALL, FORMAT = "", "{desc} |{bar:20}|"  # the bar of all runs, among theirs; how a bar looks
+ALL_RUNS, FORMAT = "", "{desc} |{bar:20}|"  # the bar of all runs, among theirs; how a bar looks
 
 
 @dataclass
-class State:
+class RunState:
     """A run: `status` waiting, running, done or failed; `steps` of `total`, `before` of them not now; why it failed; its curve.
 
     `losses`: (step, loss) of the main task, each the mean of neighbouring batches once there are many.
@@ -76,7 +76,7 @@ class Progress:
     """All runs of a study at work: `states` in order."""
 
     def __init__(self, names: list[str]):
-        self.states, self.began = [State(name) for name in names], time.monotonic()
+        self.states, self.began = [RunState(name) for name in names], time.monotonic()
 
     @property
     def over(self) -> bool:
@@ -114,8 +114,8 @@ class Bars:
         self.told: dict[str, Any] = {}  # where each was when its last line was written
 
     def __call__(self, progress: Progress) -> None:
-        if self.terminal and ALL not in self.bars:
-            self.bars[ALL] = tqdm(total=len(progress.states), bar_format=FORMAT)
+        if self.terminal and ALL_RUNS not in self.bars:
+            self.bars[ALL_RUNS] = tqdm(total=len(progress.states), bar_format=FORMAT)
         for state in progress.states:
             if state.status == "running":
                 tenth = 10 * state.steps // state.total if state.total and state.steps > state.before else -1  # before its first steps
@@ -126,9 +126,9 @@ class Bars:
                     self.bars.pop(state.name).close()
                 tqdm.write(f"{state.name}: {state.error and 'failed: '}{state.error or f'done, {state.steps} steps'}", file=sys.stderr)
         statuses = [state.status for state in progress.states]
-        self._show(ALL, str(progress), statuses, statuses.count("done") + statuses.count("failed"), len(statuses))
+        self._show(ALL_RUNS, str(progress), statuses, statuses.count("done") + statuses.count("failed"), len(statuses))
         if self.terminal and progress.over:
-            self.bars[ALL].close()
+            self.bars[ALL_RUNS].close()
 
     def _show(self, name: str, line: str, place: Any, done: int, total: int) -> None:
         """Moves a bar; or writes the line, where what it is about is in another place than when the last one was written."""

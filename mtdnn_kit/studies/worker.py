@@ -19,8 +19,8 @@ from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.studies.status import RECORD, code, differing
 
+WORKER_GONE = 60.0  # seconds that a process which was killed may take to leave its folder
 GRACE = 60  # seconds from the interrupt to the end: a step is finished and its checkpoint written in between
-GONE = 60.0  # seconds that a process which was killed may take to leave its folder
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     changed = differing(code(notebook), record["code"])
     if changed:
         sys.exit(f"{', '.join(changed)} changed while the study was at work; start it again")
-    with held(folder / ".papermill", "a run is at work", GONE):
+    with held(folder / ".papermill", "a run is at work", WORKER_GONE):
         write_json(folder / RECORD, record)
         if given["plain"]:
             from mtdnn_kit.training.trainer import train

@@ -24,7 +24,7 @@ from mtdnn_kit.training.optim import load_state_tensors, state_tensors
 KEEP = 2  # the last ones
 FILES = ("model.safetensors", "optimizer.safetensors")
 STATE = "state.json"
-BLOCK = 2**22  # bytes that are read at a time
+READ_AT_ONCE = 2**22  # bytes that are read at a time
 
 
 class CheckpointWarning(UserWarning):
@@ -110,8 +110,8 @@ def _sum(file: Path, size: int | None = None) -> dict:
     """Bytes and sha256 of a file, or of its first `size` bytes."""
     digest, size = hashlib.sha256(), file.stat().st_size if size is None else size
     with open(file, "rb") as source:
-        for read in range(0, size, BLOCK):
-            digest.update(source.read(min(size - read, BLOCK)))
+        for read in range(0, size, READ_AT_ONCE):
+            digest.update(source.read(min(size - read, READ_AT_ONCE)))
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 

@@ -22,9 +22,9 @@ from mtdnn_kit.errors import ConfigError, OtherRankError
 from mtdnn_kit.sampler import generator
 
 WAIT = timedelta(days=7)  # that a process may wait for what another one does alone: reading rows, scoring
-NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+LAUNCH_VARIABLES = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 START = "Start with `accelerate launch` or `notebook_launcher`, or unset WORLD_SIZE."
-FAILED, SEEN = "mtdnn-kit/failed", "mtdnn-kit/seen"  # in the process group's store: why one left, and which ranks know
+FAILED_KEY, SEEN = "mtdnn-kit/failed", "mtdnn-kit/seen"  # in the process group's store: why one left, and which ranks know
 LINGER = timedelta(seconds=5)  # that rank 0, which may hold the store, stays for the others to read
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ def launched() -> tuple[int, int]:
     size = _number("WORLD_SIZE", 1)
     if size == 1:
         return 0, 1
-    missing = [name for name in NEEDED if not os.environ.get(name)]
+    missing = [name for name in LAUNCH_VARIABLES if not os.environ.get(name)]
     if missing:
         raise ConfigError(f"{missing[0]}: WORLD_SIZE says that there are {size} processes, but {missing[0]} is not set. {START}")
     rank = _number("RANK", 0)
@@ -174,9 +174,9 @@ class World:
         why = "another one has ended; its own message says why"
         with suppress(RuntimeError):  # whoever held the store may be gone
             if not lost:  # what was said first stays
-                words.compare_set(FAILED, "", f"rank {self.rank}: {_said(error)}")
-            elif words.check([FAILED]):
-                why = words.get(FAILED).decode()
+                words.compare_set(FAILED_KEY, "", f"rank {self.rank}: {_said(error)}")
+            elif words.check([FAILED_KEY]):
+                why = words.get(FAILED_KEY).decode()
             words.set(f"{SEEN}/{self.rank}", "")
         if dist.get_backend() == "gloo":  # an NCCL group may wait here; the launcher ends it
             dist.destroy_process_group()

@@ -29,7 +29,7 @@ from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
 
 CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
-PACKAGES = ("tokenizers", "transformers", "numpy")
+FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | Non
     """The cache's key of features: whatever they depend on; None where the rows are no file's."""
     if not isinstance(rows, RowList):
         return None
-    versions = {name: version(name) for name in PACKAGES}
+    versions = {name: version(name) for name in FEATURE_PACKAGES}
     code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type's file is not ours
     return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions)
 

@@ -40,9 +40,9 @@ from mtdnn_kit.training.odd_rows import odd_counts
 from mtdnn_kit.training.optim import make_optimizer
 from mtdnn_kit.training.setup import Setup, prepare
 
-THREADS = torch.get_num_threads()  # as many as torch takes by itself
 GONE = 30.0  # seconds that a process which was killed may take to leave its folder
-PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
+THREADS = torch.get_num_threads()  # as many as torch takes by itself
+RUN_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
 
 def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict]], None] | None = None) -> Run:
@@ -182,7 +182,7 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         "status": "running",
         "code": code_hash(),
         "python": ".".join(map(str, sys.version_info[:3])),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in RUN_PACKAGES},
         "seed": setup.config.seed,
         "device": str(device.type),
         "processes": setup.processes,

@@ -11,13 +11,13 @@ from html import escape
 from string import ascii_uppercase
 
 from mtdnn_kit.views.reprs import BREAK
-from mtdnn_kit.views.style import ADDED, BORDERS, CUT, RIGHT, colour, rgba
+from mtdnn_kit.views.style import ADDED, BORDERS, CUT, RIGHT_COLOUR, colour, rgba
 
-GOLD = f"background:{RIGHT};color:#000;border-radius:2px"
+GOLD = f"background:{RIGHT_COLOUR};color:#000;border-radius:2px"
 FOLD, EDGE = 1200, 300  # a stretch without marks of more characters is folded, but for so many at its ends
 GREY = "rgba(128,128,128,.25)"
 # Of a token: what is behind it.
-ROLES = {"special": GREY, "first": rgba(5, ".30"), "second": rgba(2, ".22"), "answer": f"{RIGHT};color:#000"}
+ROLES = {"special": GREY, "first": rgba(5, ".30"), "second": rgba(2, ".22"), "answer": f"{RIGHT_COLOUR};color:#000"}
 INS = f"background:{ADDED};color:#000;text-decoration:underline"
 CHANGES = {"cut": ("del", f"background:{CUT};color:#000"), "added": ("ins", INS)}  # of words: tag, and how it looks
 

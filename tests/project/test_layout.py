@@ -1,6 +1,7 @@
 """The layout and the import rule (design, "The way through the house"), read from the files."""
 
 import ast
+import importlib
 import sys
 
 import pytest
@@ -66,6 +67,33 @@ def test_no_two_files_import_each_other():
         free = [name for name, needs in left.items() if not needs & left.keys()]
         assert free, f"a cycle among {sorted(left)}"
         left = {name: needs for name, needs in left.items() if name not in free}
+
+
+INTERFACE = {"HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader"}  # what every task type has
+
+
+def test_a_name_stands_for_one_thing():
+    """Constants and classes: none of them has a name that another file uses for something else."""
+    homes: dict[str, list[str]] = {}
+    for name, tree in modules().items():
+        for node in tree.body:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            made = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name) and part.id.isupper()}
+            for one in made | ({node.name} if isinstance(node, ast.ClassDef) else set()):
+                homes.setdefault(one, []).append(name)
+    assert {one: where for one, where in homes.items() if len(where) > 1 and len(one) > 1 and one not in INTERFACE} == {}
+
+
+def test_every_error_has_its_home_in_errors():
+    errors = importlib.import_module("mtdnn_kit.errors")
+    known = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    for name, tree in modules().items():
+        for node in (node for node in tree.body if isinstance(node, ast.ClassDef) and name != "errors"):
+            bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+            assert not any(base in known or base.endswith(("Error", "Exception")) for base in bases), f"{name}.{node.name}"
+    assert all(
+        issubclass(getattr(errors, name), errors.KitError) for name in known if name.endswith("Error") and name != "DamagedEntryError"
+    )
 
 
 def test_a_room_can_be_taken_in_at_a_glance():

@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT
 
 from mtdnn_kit import Run
-from mtdnn_kit.studies.progress import Bars, Progress, State
+from mtdnn_kit.studies.progress import Bars, Progress, RunState
 from mtdnn_kit.training.log import TrainingBar
 
 MOVES = """
@@ -172,13 +172,13 @@ def logged(folder, steps: range, of: int, began: float, now: float, status: str 
 
 
 def test_the_time_left_is_reckoned_with_the_steps_alone_and_of_a_run_that_goes_on_with_those_of_today(tmp_path):
-    state = State("QA", "running")
+    state = RunState("QA", "running")
     assert str(state) == "preparing"
     state.look(logged(tmp_path, range(1, 11), 40, 1000, 1005))
     assert str(state) == "step 10 of 40, squad loss 2.000, 0:15 left", "half a second a step"
     state.look(logged(tmp_path, range(1, 41), 40, 1030, 1020, "finished"))
     assert str(state) == "step 40 of 40, squad loss 2.000, scoring", "the manifest is younger than the log"
-    gone = State("QA", "running")
+    gone = RunState("QA", "running")
     gone.look(logged(tmp_path, range(1, 11), 40, 1000, 1005))
     gone.before = gone.steps
     gone.look(logged(tmp_path, range(1, 11), 40, 9000, 1005))
