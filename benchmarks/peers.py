@@ -18,7 +18,6 @@ from torch.nn.functional import pad
 from transformers import Trainer, TrainingArguments
 
 from mtdnn_kit import Config
-from mtdnn_kit.model import layer_norm
 from mtdnn_kit.model.devices import resolve_precision
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.training.setup import Setup
