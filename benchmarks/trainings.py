@@ -16,7 +16,7 @@ import numpy as np
 
 from mtdnn_kit import Config, prepare, sampler, train
 from mtdnn_kit.config import DEFAULT_ENCODER
-from mtdnn_kit.runs.code import code_hash
+from mtdnn_kit.runs.code_hash import code_hash
 
 KEPT = Path(__file__).parents[1] / "build" / "trainings.jsonl"
 SCORES = {"loss": "loss of the last third", "span_f1": "span F1", "f1": "F1"}

@@ -2,7 +2,7 @@
 
 EM and F1 follow the official SQuAD 2.0 evaluation (Rajpurkar et al., 2018): answers are compared after lower-casing and without
 punctuation, articles and spare white space; of several gold answers the best counts; the denominator is questions. All scores are in
-percent, where not said otherwise. What a threshold does to them is in `thresholds`. Shapes: N questions or rows.
+percent, where not said otherwise. What a threshold does to them is in `null_threshold`. Shapes: N questions or rows.
 """
 
 import math

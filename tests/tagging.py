@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mtdnn_kit import metrics, tasks
-from mtdnn_kit.data import fields, registry
+from mtdnn_kit.data import registry, row_checks
 from mtdnn_kit.data.arrays import Parts, Ragged, gathered, ragged, ragged_parts
 from mtdnn_kit.data.table import column
 from mtdnn_kit.errors import DataError
@@ -38,15 +38,15 @@ class Row(NamedTuple):
 
 def parse(dataset: registry.Dataset, record: dict, number: int) -> Row:
     """The row of a record. Raises DataError: no words, not a label for each, or one that is neither a number nor a name."""
-    words = fields.value(fields.lookup(record, dataset.columns["words"]), list, f"column {dataset.columns['words']!r}")
-    tags = fields.value(fields.lookup(record, dataset.columns["tags"]), list, f"column {dataset.columns['tags']!r}")
+    words = row_checks.value(row_checks.lookup(record, dataset.columns["words"]), list, f"column {dataset.columns['words']!r}")
+    tags = row_checks.value(row_checks.lookup(record, dataset.columns["tags"]), list, f"column {dataset.columns['tags']!r}")
     if not words or len(words) != len(tags):
         raise DataError(f"there are {len(words)} words and {len(tags)} tags: each word needs one, and a row at least one word")
     named = {name: i for i, name in enumerate(dataset.labels)}
     numbers = [named.get(tag, tag) for tag in tags]
     if not all(type(tag) is int and 0 <= tag < len(named) for tag in numbers):
         raise DataError(f"column {dataset.columns['tags']!r} is {tags!r}: each must be one of {', '.join(named)}, or its number")
-    return Row(number, tuple(fields.value(word, str, "a word") for word in words), tuple(numbers))
+    return Row(number, tuple(row_checks.value(word, str, "a word") for word in words), tuple(numbers))
 
 
 def encode(rows: Sequence[Row], tokenizer, max_length: int) -> Parts:

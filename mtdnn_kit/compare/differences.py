@@ -15,7 +15,7 @@ from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.compare.slices import slices
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.metrics import exact
-from mtdnn_kit.tasks.thresholds import average_precision
+from mtdnn_kit.tasks.null_threshold import average_precision
 
 BOUNDS = ("too long", "cut off", "overlapping")  # kinds of spans that share characters with an accepted answer and are none
 

@@ -15,7 +15,7 @@ from mtdnn_kit.compare.choices import Choice, Item
 from mtdnn_kit.compare.pairing import Question, Reply, reply
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact, normalize, percent
-from mtdnn_kit.tasks.thresholds import no_answer
+from mtdnn_kit.tasks.null_threshold import no_answer
 
 ANSWER_KINDS = ("right", "false nothing", "false answer", "too long", "cut off", "overlapping", "elsewhere", "wrong label")
 

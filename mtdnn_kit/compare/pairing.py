@@ -17,7 +17,7 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.runs.predictions import diff_of, spans_of, wrong_entry
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.tasks.thresholds import no_answer
+from mtdnn_kit.tasks.null_threshold import no_answer
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) 
 def reply(
     row: QARow, best: list[tuple[int, int, float]], diff: float, threshold: float, nothing: float | None, nbest: int | None = None
 ) -> Reply:
-    """The scored reply of an n-best of character spans: its best one, or nothing (`thresholds.no_answer`)."""
+    """The scored reply of an n-best of character spans: its best one, or nothing (`null_threshold.no_answer`)."""
     golds, span = gold_texts(row), row.context[best[0][0] : best[0][1]] if best else ""
     start, end, probability = best[0] if best and not no_answer(diff, threshold) else (None, None, nothing)
     text, scores = span if start is not None else "", (exact(span, golds), f1(span, golds))

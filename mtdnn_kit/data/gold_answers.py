@@ -6,7 +6,7 @@ a list or a single value. Knows one record at a time.
 
 from typing import Any
 
-from mtdnn_kit.data import fields
+from mtdnn_kit.data import row_checks
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.wording import short
@@ -15,14 +15,14 @@ from mtdnn_kit.files.wording import short
 def answers(dataset: Dataset, record: dict, context: str) -> tuple[tuple[int, str], ...]:
     """(character offset, text) of a question's accepted answers, each checked to stand there; () where there is none. Raises DataError."""
     column, starts = dataset.columns["answers"], dataset.columns.get("starts")
-    found = fields.listed(fields.lookup(record, column))
-    texts, firsts, words = _with_starts(found, column, fields.lookup(record, starts), starts) if starts else _in_one(found, column)
+    found = row_checks.listed(row_checks.lookup(record, column))
+    texts, firsts, words = _with_starts(found, column, row_checks.lookup(record, starts), starts) if starts else _in_one(found, column)
     if len(texts) != len(firsts):
         has, of_texts, of_firsts = words
         raise DataError(f"{has} {len(texts)} {of_texts} but {len(firsts)} {of_firsts}: each answer needs both")
     for answer, start in zip(texts, firsts, strict=True):
-        fields.value(answer, str, f"an answer's text in column {column!r}")
-        fields.value(start, int, f"an answer_start in column {starts or column!r}")
+        row_checks.value(answer, str, f"an answer's text in column {column!r}")
+        row_checks.value(start, int, f"an answer_start in column {starts or column!r}")
         if not answer:
             raise DataError(f"column {column!r} has an answer with empty text: an unanswerable question has empty lists")
         if start < 0 or not context.startswith(answer, start):
@@ -48,7 +48,7 @@ def _in_one(found: Any, column: str) -> tuple[list, list, tuple[str, ...]]:
 
 def _with_starts(texts: Any, column: str, starts: Any, of_starts: str) -> tuple[list, list, tuple[str, ...]]:
     """As `_in_one`, of two columns: lists, or a text and a number; an empty text, or null, is no answer."""
-    starts, words = fields.listed(starts), (f"columns {column!r} and {of_starts!r} have", "texts", "starts")
+    starts, words = row_checks.listed(starts), (f"columns {column!r} and {of_starts!r} have", "texts", "starts")
     if isinstance(texts, list) and isinstance(starts, list):
         return texts, starts, words
     if texts in ("", None):

@@ -1,6 +1,6 @@
 """Records of a file, one reader a format: JSON lines, CSV, TSV, Parquet, JSON (SQuAD's official form, or an array); packed or not.
 
-A record is a dict in the file's own columns; what the columns mean is `fields`' business. Tables of text (CSV, TSV) have a header row and
+A record is a dict in the file's own columns; what the columns mean `row_checks` knows. Tables of text (CSV, TSV) have a header row and
 hold nothing but text. A file that cannot be read stops with a DataError that says which file, where in it, and what to do. pyarrow is
 imported only for Parquet. Knows no task and no cache.
 """

@@ -7,7 +7,7 @@ records are from is `sources`' business.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mtdnn_kit.data import fields, gold_answers
+from mtdnn_kit.data import gold_answers, row_checks
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.json_files import parsed
@@ -50,7 +50,7 @@ def gold_texts(row: QARow) -> list[str]:
 
 def from_record(dataset: Dataset, record: dict, number: int) -> QARow | SCRow | MCCRow:
     """The row of a record; number: its place in the file, from 0. Raises DataError: a column missing, a value that cannot be right."""
-    fields.check_columns(dataset, record)
+    row_checks.check_columns(dataset, record)
     return PARSERS[dataset.type](dataset, record, number)
 
 
@@ -72,24 +72,24 @@ def from_line(line: bytes) -> dict:
 
 def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
     columns = dataset.columns
-    title = fields.text(dataset, record, "title") if columns.get("title") in record else ""
-    row_id = fields.written(fields.lookup(record, columns["id"]), f"column {columns['id']!r}") if "id" in columns else str(number)
-    context, question = (fields.text(dataset, record, role) for role in ("context", "question"))
+    title = row_checks.text(dataset, record, "title") if columns.get("title") in record else ""
+    row_id = row_checks.written(row_checks.lookup(record, columns["id"]), f"column {columns['id']!r}") if "id" in columns else str(number)
+    context, question = (row_checks.text(dataset, record, role) for role in ("context", "question"))
     if not context.strip():
         raise DataError(f"column {columns['context']!r} is empty: a question needs a text to be answered from; remove the row")
     return QARow(row_id, title, context, question, gold_answers.answers(dataset, record, context))
 
 
 def _sc(dataset: Dataset, record: dict, number: int) -> SCRow:
-    first = fields.text(dataset, record, "first")
-    second = fields.text(dataset, record, "second") if "second" in dataset.given else None
-    return SCRow(number, first, second, fields.label(dataset, record, len(dataset.labels)))
+    first = row_checks.text(dataset, record, "first")
+    second = row_checks.text(dataset, record, "second") if "second" in dataset.given else None
+    return SCRow(number, first, second, row_checks.label(dataset, record, len(dataset.labels)))
 
 
 def _mcc(dataset: Dataset, record: dict, number: int) -> MCCRow:
-    start = fields.text(dataset, record, "start") if "start" in dataset.given else ""
-    choices = fields.choices(dataset, record)
-    return MCCRow(number, fields.text(dataset, record, "context"), start, choices, fields.right_choice(dataset, record, choices))
+    start = row_checks.text(dataset, record, "start") if "start" in dataset.given else ""
+    choices = row_checks.choices(dataset, record)
+    return MCCRow(number, row_checks.text(dataset, record, "context"), start, choices, row_checks.right_choice(dataset, record, choices))
 
 
 PARSERS: dict[str, Callable[[Dataset, dict, int], Any]] = {"qa": _qa, "sc": _sc, "mcc": _mcc}

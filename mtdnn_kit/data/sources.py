@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mtdnn_kit.data import fields, readers
+from mtdnn_kit.data import readers, row_checks
 from mtdnn_kit.data.arrays import Parts
 from mtdnn_kit.data.cache import code_of, kept, key_of, sha256_of
 from mtdnn_kit.data.hub import from_hub
@@ -117,7 +117,7 @@ def _read(dataset: Dataset, file: Path, where: str) -> dict[str, np.ndarray]:
 def _records(dataset: Dataset, file: Path, where: str) -> Iterator[dict | bytes]:
     records: Iterator[Any] = readers.read(file, where, dataset.quoted)
     text_alone = readers.suffix_of(file.name)[0] in (".csv", ".tsv")
-    return (fields.from_text(dataset, record) for record in records) if text_alone else records
+    return (row_checks.from_text(dataset, record) for record in records) if text_alone else records
 
 
 def _arrays(dataset: Dataset, records: Iterable, where: str) -> Parts:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mtdnn_kit.data.fields import group
 from mtdnn_kit.data.registry import Dataset
+from mtdnn_kit.data.row_checks import group
 from mtdnn_kit.errors import DataError
 
 

@@ -26,7 +26,7 @@ from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.evaluation import evaluate
 from mtdnn_kit.model.multitask import OURS, MultiTask, build_model, load_encoder_config, load_tokenizer, save_model, takes_token_types
 from mtdnn_kit.runs.claim import claim
-from mtdnn_kit.runs.code import code_hash
+from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.training.setup import make_features, read_rows
 

@@ -42,7 +42,7 @@ class Loaded:
         return kind.features(rows, self.config.datasets[task], self.tokenizer, self.config, types)
 
     def predict(self, task: str, rows: Sequence) -> Sequence:
-        """What the model says of rows of a task, in their order, each as its task type has it: `Answer` (qa), `labels.Choice` (sc, mcc)."""
+        """What the model says of rows of a task, in their order, each as its task type has it: `Answer`, or `LabelPrediction` (sc, mcc)."""
         return predict(self.net, task, self.features(task, rows), self.config, self.precision)
 
 

@@ -26,7 +26,7 @@ TRIM = 100  # batches after which memory that they left is given back
 
 
 def predict(model: MultiTask, task: str, features: Any, config: Config, precision: str) -> Any:
-    """The predictions of one task's features, in the order of their rows: `Answers` (qa), `labels.Choices` (sc, mcc)."""
+    """The predictions of one task's features, in the order of their rows: `Answers` (qa), `classification.Choices` (sc, mcc)."""
     reader = TYPES[model.specs[task]["type"]].Reader(features, config)
     read(model, task, features, precision, reader.add)
     return reader.predictions()

@@ -26,7 +26,7 @@ from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import is_number
-from mtdnn_kit.tasks.thresholds import no_answer
+from mtdnn_kit.tasks.null_threshold import no_answer
 
 
 def entry_of(answer: Any, windows: int) -> dict:

@@ -20,7 +20,7 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
 from mtdnn_kit.model.encoders import find_encoder
 from mtdnn_kit.runs.claim import RESUME_MAY_CHANGE
-from mtdnn_kit.runs.code import code_files, code_hash
+from mtdnn_kit.runs.code_hash import code_files, code_hash
 from mtdnn_kit.runs.run import Run, checkpoints
 
 RECORD = "study.json"  # in the run folder: study, variant, seed, code

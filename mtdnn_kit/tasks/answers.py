@@ -11,7 +11,7 @@ import numpy as np
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact_f1_nothing
 from mtdnn_kit.tasks.decoding import NBest, Span, probabilities
-from mtdnn_kit.tasks.thresholds import best_threshold, no_answer, qa_threshold_scores
+from mtdnn_kit.tasks.null_threshold import best_threshold, no_answer, qa_threshold_scores
 
 AT_ONCE = 1024  # questions whose probabilities are made in one go
 
@@ -34,7 +34,7 @@ class Answer:
         return self.null - self.spans[0].score if self.spans else float("inf")
 
     def text(self, context: str, threshold: float) -> str:
-        """The answer at a threshold: its best span or nothing (`thresholds.no_answer`). Without a span, nothing at any threshold."""
+        """The answer at a threshold: its best span or nothing (`null_threshold.no_answer`). Without a span, nothing at any threshold."""
         return context[self.spans[0].start : self.spans[0].end] if self.spans and not no_answer(self.diff, threshold) else ""
 
 

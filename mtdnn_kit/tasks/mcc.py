@@ -11,7 +11,7 @@ import torch
 from mtdnn_kit.data.arrays import Parts, Ragged, gathered, ragged
 from mtdnn_kit.data.rows import MCCRow
 from mtdnn_kit.data.table import column
-from mtdnn_kit.tasks.labels import Reader, loss, scores
+from mtdnn_kit.tasks.classification import Reader, loss, scores
 from mtdnn_kit.tasks.padding import Batch, pad
 from mtdnn_kit.tasks.sc import SETTINGS, encode_pairs
 

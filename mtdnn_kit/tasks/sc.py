@@ -12,7 +12,7 @@ import torch
 from mtdnn_kit.data.arrays import Parts, Ragged, gathered, ragged, ragged_parts
 from mtdnn_kit.data.rows import SCRow
 from mtdnn_kit.data.table import column
-from mtdnn_kit.tasks.labels import Reader, loss, scores
+from mtdnn_kit.tasks.classification import Reader, loss, scores
 from mtdnn_kit.tasks.padding import Batch, pad
 
 HEAD = "AutoModelForSequenceClassification"

@@ -26,7 +26,7 @@ from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
 from mtdnn_kit.runs.claim import check_claim, claim
-from mtdnn_kit.runs.code import code_hash
+from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.training import failures
 from mtdnn_kit.training.bookkeeping import Bookkeeper

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.compare.slices import FACETS, ORDER
 from mtdnn_kit.metrics import calibration
-from mtdnn_kit.tasks.thresholds import average_precision, no_answer_curve
+from mtdnn_kit.tasks.null_threshold import average_precision, no_answer_curve
 from mtdnn_kit.views.plots import detached, interval, styled
 from mtdnn_kit.views.style import STYLE, look
 

@@ -8,7 +8,7 @@ from mtdnn_kit.compare import differences, seeds, significance
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.metrics import f1
-from mtdnn_kit.tasks.thresholds import average_precision
+from mtdnn_kit.tasks.null_threshold import average_precision
 
 PASSAGES = np.repeat(np.arange(12), 4)
 

@@ -11,7 +11,7 @@ from mtdnn_kit.compare.outcomes import ANSWER_KINDS, of_questions, reply_at, spa
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact, f1
-from mtdnn_kit.tasks.thresholds import score_at
+from mtdnn_kit.tasks.null_threshold import score_at
 
 TEXT = "The old bridge of Mostar fell in 1993, and the new one is of 2004."
 SPANS = [(0, 14), (4, 14), (8, 14), (18, 24), (33, 37), (47, 54)]

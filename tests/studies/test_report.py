@@ -19,7 +19,7 @@ from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies import keep, report
-from mtdnn_kit.tasks import thresholds
+from mtdnn_kit.tasks import null_threshold
 from mtdnn_kit.views import study_plots
 from mtdnn_kit.views.tables import markdown
 
@@ -135,7 +135,7 @@ def test_thresholds_tell_how_often_nothing_was_answered_and_what_the_best_would_
     kept = {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0", "best F1 here": "best_f1"}
     for name, key in kept.items():
         assert row[name] == pytest.approx(sum(run.metrics["squad"][key] for run in own) / 2)
-    best = [thresholds.best_threshold(*columns(questions, name))[1] for name in settings["A"].values()]
+    best = [null_threshold.best_threshold(*columns(questions, name))[1] for name in settings["A"].values()]
     assert row["best F1 here"] == pytest.approx(sum(best) / 2)
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from mtdnn_kit import Config
 from mtdnn_kit.model.encoders import find_encoder
-from mtdnn_kit.runs.code import code_hash
+from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.studies import status
 from mtdnn_kit.training.setup import read_rows
 

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import DATASETS
 from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
-from mtdnn_kit.tasks import labels, mcc, qa, sc
+from mtdnn_kit.tasks import classification, mcc, qa, sc
 from mtdnn_kit.tasks.answers import Answers
 from mtdnn_kit.tasks.decoding import no_spans
 from mtdnn_kit.tasks.spans import NULL, tokenize
@@ -238,10 +238,10 @@ def test_sequence_classification_takes_sentences_and_pairs(tokenizer, second):
 
 def test_a_choice_is_the_softmax_of_its_logits():
     made = SimpleNamespace(rows=[SCRow(0, "a", None, 1), SCRow(1, "b", None, 0)])
-    reader = labels.Reader(made, None)
+    reader = classification.Reader(made, None)
     reader.add(np.array([1, 0]), np.array([[0.0, np.log(3)], [2.0, 1.0]], np.float32))
     first, second = reader.predictions()
     assert (first.label, second.label) == (0, 1) and second.probabilities == pytest.approx([0.25, 0.75])
-    assert labels.scores(made.rows, [first, second], ("accuracy", "f1")) == {"accuracy": 0.0, "f1": 0.0, "n": 2}
+    assert classification.scores(made.rows, [first, second], ("accuracy", "f1")) == {"accuracy": 0.0, "f1": 0.0, "n": 2}
     with pytest.raises(ValueError, match="row 0: .*not numbers"):
         reader.add(np.array([0]), np.array([[np.nan, 0]]))

@@ -6,7 +6,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtdnn_kit.tasks.thresholds import average_precision, best_threshold, no_answer, no_answer_curve, qa_threshold_scores, score_at
+from mtdnn_kit.tasks.null_threshold import average_precision, best_threshold, no_answer, no_answer_curve, qa_threshold_scores, score_at
 
 QUESTIONS = st.lists(
     st.tuples(

@@ -7,7 +7,7 @@ import pytest
 from structure import PACKAGE, modules
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.runs import code
+from mtdnn_kit.runs import code_hash
 from mtdnn_kit.studies import status
 
 COUNT = {"config", "sampler", "metrics", "data", "tasks", "model", "training"}
@@ -19,12 +19,12 @@ def kit(tmp_path, monkeypatch):
     """A copy of the package, and a finished run of today's code in its place."""
     copy = tmp_path / "mtdnn_kit"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "sample"))
-    monkeypatch.setattr(code, "PACKAGE", copy)
+    monkeypatch.setattr(code_hash, "PACKAGE", copy)
     return copy
 
 
 def test_the_rooms_that_count_are_those_of_the_design():
-    assert {part.removesuffix(".py") for part in code.COVERED} == COUNT < set(ROOMS)
+    assert {part.removesuffix(".py") for part in code_hash.COVERED} == COUNT < set(ROOMS)
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -33,9 +33,9 @@ def test_an_edit_asks_for_runs_to_be_made_again_where_it_can_change_one(kit, roo
     notebook.write_text('{"cells": [{"cell_type": "code", "source": ["train(config)"]}]}')
     run = tmp_path / "run"
     run.mkdir()
-    (run / "manifest.json").write_text(f'{{"status": "finished", "code": "{code.code_hash()}", "data": {{}}}}')
+    (run / "manifest.json").write_text(f'{{"status": "finished", "code": "{code_hash.code_hash()}", "data": {{}}}}')
     (run / "config.yaml").write_text(Config(run_dir=str(run)).to_yaml())
-    before, recorded = code.code_hash(), status.code(notebook)
+    before, recorded = code_hash.code_hash(), status.code(notebook)
     (run / status.RECORD).write_text(json.dumps({"code": recorded}))
     files = [kit / f"{room}.py"] if (kit / f"{room}.py").is_file() else sorted((kit / room).glob("*.py"))
     changed = []
@@ -43,7 +43,7 @@ def test_an_edit_asks_for_runs_to_be_made_again_where_it_can_change_one(kit, roo
         text = file.read_bytes()
         file.write_bytes(text + b"\n# edited\n")
         now = status.code(notebook)
-        assert (code.code_hash() != before) == (room in COUNT), file.name
+        assert (code_hash.code_hash() != before) == (room in COUNT), file.name
         changed.append(status.differing(recorded, now))
         asked = [said for said in status._code(status.Run(run), now) if said.startswith("code")]
         assert bool(asked) == (room in COUNT) and all(file.relative_to(kit).as_posix() in said for said in asked), (asked, file.name)
@@ -52,13 +52,13 @@ def test_an_edit_asks_for_runs_to_be_made_again_where_it_can_change_one(kit, roo
 
 
 def test_where_a_file_lies_and_its_name_count(kit):
-    before = code.code_hash()
+    before = code_hash.code_hash()
     (kit / "tasks" / "sc.py").rename(kit / "tasks" / "sc2.py")
-    assert code.code_hash() != before
+    assert code_hash.code_hash() != before
 
 
 def test_a_docstring_of_a_figure_or_the_explorer_counts_nowhere(kit):
-    before = code.code_files()
+    before = code_hash.code_files()
     for name in ("views/plots.py", "explorer/html.py", "studies/page.py", "compare/seeds.py"):
         (kit / name).write_text("")
-    assert code.code_files() == before
+    assert code_hash.code_files() == before
