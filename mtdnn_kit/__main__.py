@@ -136,6 +136,9 @@ def study(given: argparse.Namespace) -> None:
 
 def engine_options(given: argparse.Namespace) -> dict:
     """What was given of the options of `engines.local` and `engines.ray`."""
+    other = "gpus" if given.engine == "ray" else "gpus_per_run"
+    if getattr(given, other) is not None:
+        given.usage_error(f"--{other.replace('_', '-')}: engine {given.engine} has no such option")
     gpus = given.gpus.split(",") if given.gpus else given.gpus_per_run
     options = {"workers": given.workers, "gpus": gpus, "address": given.address, "cores": given.cores}
     return {key: value for key, value in options.items() if value is not None}

@@ -128,7 +128,7 @@ def draw(
 
     sizes: task → batches a pass, main task first; p: epoch (from 1) → `weights`; exhausted: `cycle` (another reshuffled pass of that
     task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: sequential, one pass of each. A fraction of an
-    epoch ends after that share of the main task's batches. Raises ConfigError for more than `MOST` steps.
+    epoch ends after that share of the main task's batches. Raises ConfigError for more than `MOST_STEPS` steps.
     """
     rng, names, full = generator(seed, "schedule"), tuple(sizes), np.array(list(sizes.values()))
     _check_steps(names[0], full[0], p(1)[0], epochs, max_steps)

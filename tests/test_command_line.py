@@ -85,6 +85,23 @@ def test_what_fails_is_1_in_a_line(tmp_path, capsys):
         assert code == 1 and str(tmp_path) in err and "Traceback" not in err, words
 
 
+@pytest.mark.parametrize(("engine", "option"), [("local", "--gpus-per-run"), ("ray", "--gpus")])
+def test_gpus_of_the_other_engine_are_a_wrong_command(engine, option, capsys):
+    code, _, err = ended(capsys, "study", "parameters/ablations/demo.yaml", "--engine", engine, option, "1")
+    assert code == 2 and f"{option}: engine {engine} has no such option" in err
+
+
+def test_a_ray_that_is_not_installed_is_1(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = ended(capsys, "study", "parameters/ablations/demo.yaml", "--engine", "ray", "--folder", str(tmp_path / "runs"))
+    assert code == 1 and err.splitlines()[-1] == "engine: Ray is not installed; pip install 'mtdnn-kit[ray]'"
+
+
+def test_a_run_that_is_not_there_is_said(tmp_path, capsys):
+    code, _, err = ended(capsys, "export", str(tmp_path / "none"), "squad")
+    assert code == 1 and err == f"{tmp_path / 'none'}: there is no such folder; name that of a finished run\n"
+
+
 def test_what_is_stopped_is_130(monkeypatch, capsys):
     def stop(given):
         raise KeyboardInterrupt

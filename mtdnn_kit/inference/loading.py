@@ -52,6 +52,8 @@ def load(run: Run, device: str = "auto") -> Loaded:
     Raises RunError where the run is not finished, or its model is not there or damaged; EncoderError where weights are not those of its
     config.json; ConfigError for a device that is not there.
     """
+    if not run.path.is_dir():
+        raise RunError(f"{run.path}: there is no such folder; name that of a finished run")
     if not run.finished:
         raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
     weights = run.path / "model" / "model.safetensors"

@@ -79,7 +79,7 @@ def ray(jobs: Sequence[Job], address: str | None = None, cores: int = 1, gpus: f
     try:
         import ray
     except ImportError:
-        raise ModuleNotFoundError("engine ray: Ray is not installed; pip install 'mtdnn-kit[ray]'") from None
+        raise ConfigError("engine: Ray is not installed; pip install 'mtdnn-kit[ray]'") from None
     alone = {"include_dashboard": False, "object_store_memory": 100_000_000} if address is None else {}  # jobs are small
     ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **alone)
     task, tasks = ray.remote(max_retries=RETRIES)(execute), {}
