@@ -31,6 +31,10 @@ class DataError(KitError, ValueError):
     """A problem with data: the message says in which file and row, what is wrong and what to do."""
 
 
+class RepeatedIdError(DataError):
+    """An id that comes again: its rows may be one question with several answers, and the file is read once more to see (`sources`)."""
+
+
 class EncoderError(KitError, ValueError):
     """An encoder that cannot be had or cannot serve; says why and what to do."""
 

@@ -24,8 +24,8 @@ PACKED = ("", ".gz", ".bz2", ".xz")  # how any of them may be compressed
 def dataset_from(name: str, row: dict) -> Dataset:
     """A registry row from a parameter file (`define: {NAME: {type: sc, columns: {...}, ...}}`).
 
-    `labels` is a list of names, or a mapping of what the column holds to names. Question answering may leave `columns` out: they are
-    SQuAD's then. Raises ConfigError that names the dataset, the key at fault and the keys there are.
+    `labels` is a list of names, or a mapping of what the column holds to names, several to one perhaps. Question answering may leave
+    `columns` out: they are SQuAD's then. Raises ConfigError that names the dataset, the key at fault and the keys there are.
     """
     at = f"define.{name}"
     for place, text in _texts(at, row):
@@ -47,8 +47,14 @@ def dataset_from(name: str, row: dict) -> Dataset:
     for check in (_check_type, _check_columns, _check_template, _check_labels, _check_metrics, _check_files, _check_split):
         check(at, row, kind)
     labels = row.get("labels", ())
-    values = {"values": tuple(labels)} if isinstance(labels, dict) else {}
-    return Dataset(**{**row, **values, "labels": tuple(labels.values() if values else labels)})
+    names = label_names(labels)
+    values = {"values": tuple((value, names.index(name)) for value, name in labels.items())} if isinstance(labels, dict) else {}
+    return Dataset(**{**row, **values, "labels": names})
+
+
+def label_names(labels: list | tuple | dict) -> tuple:
+    """The labels' names, in the order of their numbers; of a mapping each once, though several values may have it."""
+    return tuple(dict.fromkeys(labels.values()) if isinstance(labels, dict) else labels)
 
 
 @lru_cache
@@ -78,6 +84,8 @@ def _check_type(at: str, row: dict, kind: Kind) -> None:
     qa = row["type"] == "qa"
     require(qa or not row.get("cut"), f"{at}.cut is {short(row.get('cut'))}; it is for question answering: leave it out")
     require(qa or row.get("unanswerable", True), f"{at}.unanswerable: only questions can be unanswerable; leave it out")
+    labelled = isinstance(row.get("columns"), dict) and "label" in row["columns"]
+    require(labelled or not row.get("skip"), f"{at}.skip: its values are those of the column `label`, and there is none: leave it out")
 
 
 def _check_columns(at: str, row: dict, kind: Kind) -> None:
@@ -123,6 +131,7 @@ def _check_labels(at: str, row: dict, kind: Kind) -> None:
     if not isinstance(names, list | tuple) or not all(isinstance(x, str) and x for x in names):
         quote = " YAML reads no, yes, on, off and numbers as something else: put them in quotes." if isinstance(names, list) else ""
         raise ConfigError(f"{at}.labels is {short(labels)}; it must be a list of names, or map what the column holds to names.{quote}")
+    names = label_names(labels)
     if len(set(names)) < len(names):
         raise ConfigError(f"{at}.labels names {short(next(x for x in names if names.count(x) > 1))} twice")
     plain = all(isinstance(x, str | int) for x in labels)
@@ -141,7 +150,7 @@ def _check_metrics(at: str, row: dict, kind: Kind) -> None:
     require(values or "metrics" not in row or not kind.metrics, f"{at}.metrics is {short(list(values))}; {there}")
     for value in values:
         require(value in kind.metrics, f"{at}.metrics is {short(list(values))}; {there}.{nearest(value, list(kind.metrics))}")
-    two = "f1" not in values or len(row.get("labels", ())) == 2
+    two = "f1" not in values or len(label_names(row.get("labels", ()))) == 2
     require(two, f"{at}.metrics: f1 is that of label 1 of two; this task has other labels. There is macro_f1, too")
 
 

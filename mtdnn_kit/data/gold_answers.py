@@ -1,21 +1,25 @@
 """The accepted answers of a question, in any of the forms that datasets have them, each checked against its passage.
 
 The forms: an object of two lists (the hub's), a list of objects (SQuAD's files), or two columns of texts and of first characters, each
-a list or a single value. Knows one record at a time.
+a list or a single value. What is written in yet other ways `read_as` brings into one of these. Knows one record at a time.
 """
 
+import html
+import re
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 from mtdnn_kit.data import row_checks
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.errors import DataError
-from mtdnn_kit.files.wording import short
+from mtdnn_kit.files.wording import short, some
 
 
 def answers(dataset: Dataset, record: dict, context: str) -> tuple[tuple[int, str], ...]:
     """(character offset, text) of a question's accepted answers, each checked to stand there; () where there is none. Raises DataError."""
     column, starts = dataset.columns["answers"], dataset.columns.get("starts")
-    found = row_checks.listed(row_checks.lookup(record, column))
+    found = row_checks.lookup(record, column)
     texts, firsts, words = _with_starts(found, column, row_checks.lookup(record, starts), starts) if starts else _in_one(found, column)
     if len(texts) != len(firsts):
         has, of_texts, of_firsts = words
@@ -27,9 +31,22 @@ def answers(dataset: Dataset, record: dict, context: str) -> tuple[tuple[int, st
             raise DataError(f"column {column!r} has an answer with empty text: an unanswerable question has empty lists")
         if start < 0 or not context.startswith(answer, start):
             raise DataError(_misplaced(answer, start, context))
+    _check_impossible(record.get("is_impossible"), len(texts))
     if not texts and not dataset.unanswerable:
         raise DataError(f"column {column!r} has no answer, but `unanswerable: false` says that every question has one: correct one of them")
     return tuple(zip(firsts, texts, strict=True))
+
+
+def _check_impossible(said: Any, count: int) -> None:
+    """Raises DataError where SQuAD's `is_impossible` says otherwise than the answers; a table has it as text."""
+    if said in (None, ""):
+        return
+    impossible = {"true": True, "false": False, "1": True, "0": False}.get(str(said).lower())
+    if impossible is None:
+        raise DataError(f"is_impossible is {short.repr(said)}: it must be true or false")
+    if impossible == bool(count):
+        has = f"there {'is an answer' if count == 1 else f'are {count} answers'}" if count else "there is no answer"
+        raise DataError(f"is_impossible is {str(impossible).lower()}, but {has}: correct one of them")
 
 
 def _in_one(found: Any, column: str) -> tuple[list, list, tuple[str, ...]]:
@@ -41,14 +58,15 @@ def _in_one(found: Any, column: str) -> tuple[list, list, tuple[str, ...]]:
     if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in ("text", "answer_start")):
         raise DataError(
             f'column {column!r} is {short.repr(found)}: it must be {{"text": [...], "answer_start": [...]}}, empty lists if unanswerable; '
-            "where the column holds texts alone, name the column of their first characters as `starts`"
+            "where the column holds texts alone, name the column of their first characters as `starts`; where it is a list that a program "
+            "printed as text, save the list as JSON"
         )
     return found["text"], found["answer_start"], words
 
 
 def _with_starts(texts: Any, column: str, starts: Any, of_starts: str) -> tuple[list, list, tuple[str, ...]]:
     """As `_in_one`, of two columns: lists, or a text and a number; an empty text, or null, is no answer."""
-    starts, words = row_checks.listed(starts), (f"columns {column!r} and {of_starts!r} have", "texts", "starts")
+    words = (f"columns {column!r} and {of_starts!r} have", "texts", "starts")
     if isinstance(texts, list) and isinstance(starts, list):
         return texts, starts, words
     if texts in ("", None):
@@ -63,11 +81,40 @@ def _with_starts(texts: Any, column: str, starts: Any, of_starts: str) -> tuple[
 
 
 def _misplaced(answer: str, start: int, context: str) -> str:
-    """Says where an answer should stand and where it does."""
-    inside = 0 <= start < len(context)
-    there = f"the context has {short.repr(context[start : start + len(answer)])}" if inside else "the context has nothing"
-    first = context.find(answer)
-    remedy = f"the text stands at character {first}" if first >= 0 else "the context does not hold the text at all"
-    if start >= 0 and context.encode().startswith(answer.encode(), start):
-        remedy += " (its offset counts the bytes of UTF-8, not characters)"
-    return f"answer {short.repr(answer)} should stand at character {short(start)}, but {there} there; {remedy}. Correct answer_start."
+    """Says where an answer should stand, where it does, and what was counted instead of characters, as far as that can be told."""
+    there = context[start : start + len(answer)] if 0 <= start < len(context) else ""
+    has = short.repr(there) if there else "nothing"
+    said = f"answer {short.repr(answer)} should stand at character {short(start)}, but the context has {has} there"
+    places = [found.start() for found in re.finditer(f"(?={re.escape(answer)})", context)]
+    cause = next((f" ({words})" for words, holds in COUNTED.items() if start > 0 and holds(answer, start, context)), "")
+    if places:
+        where = f"the text stands at character {some(places)}{cause}"
+        return f"{said}; {where}. Correct answer_start{' to the place that is meant' * (len(places) > 1)}."
+    for words, alike in ALIKE.items():
+        if alike(answer) in alike(context):
+            return f"{said}; the context holds the text only {words}."
+    return f"{said}; the context does not hold the text at all{cause}. Correct the answer, or remove the question."
+
+
+def _coded(encoding: str, width: int) -> Callable[[str, int, str], bool]:
+    return lambda answer, start, context: context.encode(encoding).startswith(answer.encode(encoding), start * width)
+
+
+COUNTED: dict[str, Callable[[str, int, str], bool]] = {  # what an offset may count instead of characters
+    "its offset counts the bytes of UTF-8, not characters": _coded("utf-8", 1),
+    "its offset counts code units of UTF-16, as JavaScript and Java do: each emoji counts twice": _coded("utf-16-le", 2),
+    "one less: are its offsets counted from 1?": lambda answer, start, context: context.startswith(answer, start - 1),
+    "its offset counts a line break as two characters": lambda answer, start, context: re.sub("\r?\n", "\r\n", context).startswith(
+        answer, start
+    ),
+}
+ALIKE: dict[str, Callable[[str], str]] = {  # how two texts that are not equal may be meant to be
+    "in another Unicode form, where a letter and its accent are one character here and two there: bring both into one form, e.g. by "
+    'unicodedata.normalize("NFC", text), and count answer_start anew': lambda text: unicodedata.normalize("NFC", text),
+    "in compatibility letters (ligatures, full width): write both alike, and count answer_start anew": lambda text: unicodedata.normalize(
+        "NFKC", text
+    ),
+    "with other white space: write both alike": lambda text: " ".join(text.split()),
+    "with HTML's entities in one of them: write both as plain text": html.unescape,
+    "in other capitals: write both alike": str.casefold,
+}

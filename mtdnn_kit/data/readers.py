@@ -1,24 +1,24 @@
-"""Records of a file, one reader a format: JSON lines, CSV, TSV, Parquet, JSON (SQuAD's official form, or an array); packed or not.
+"""Records of a file, one reader a format: JSON lines, CSV, TSV, Parquet, JSON (SQuAD's form and its relatives, or an array); packed or not.
 
-A record is a dict in the file's own columns; what the columns mean `row_checks` knows. Tables of text (CSV, TSV) have a header row and
-hold nothing but text. A file that cannot be read stops with a DataError that says which file, where in it, and what to do. pyarrow is
+A record is a dict in the file's own columns; what the columns mean `row_checks` knows. How tables of text are written is `delimited`'s
+business. A file that cannot be read stops with a DataError that says which file, where in it, and what to do. pyarrow is
 imported only for Parquet. Knows no task and no cache.
 """
 
 import bz2
-import csv
 import gzip
 import io
 import lzma
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mtdnn_kit.data import delimited
+from mtdnn_kit.data.read_as import Reading
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files import json_files
 from mtdnn_kit.files.wording import short, some
@@ -41,14 +41,36 @@ def named(split: str) -> list[str]:
     return [f"{split}{end}{packed}" for end in READERS for packed in (".gz", "", ".bz2", ".xz")]
 
 
-def read(file: Path, where: str, quoted: bool = True) -> Iterator[dict | bytes]:
-    """The records of a file, in order; of JSON lines, the lines. where: how errors call it; quoted: whether CSV and TSV quote.
+def read(file: Path, where: str, quoted: bool | None = None, reading: Reading | None = None) -> Iterator[tuple[dict, str]]:
+    """The records of a file, in order, each with its place. where: how errors call the file.
 
-    Raises DataError: it cannot be opened, is not what its name says, or is broken at some place.
+    quoted: whether quotation marks in CSV and TSV quote, None: as the file shows; reading: takes the counts. Raises DataError: it cannot be
+    opened, is not what its name says, or is broken at some place.
     """
-    reader, packed = READERS[suffix_of(file.name)[0]], suffix_of(file.name)[1]
+    reading, (suffix, packed) = reading or Reading(), suffix_of(file.name)
     with opened(file, where) as raw, OPENERS[packed](raw) if packed else raw as content:
-        yield from reader(content, where, quoted)
+        if suffix not in delimited.OWN:
+            yield from READERS[suffix](content, where, reading)
+            return
+
+        def lines() -> Iterator[str]:
+            content.seek(0)
+            return _text(content, where)
+
+        dialect = delimited.dialect_of(lines, suffix, quoted, where, reading)
+        yield from delimited.records(lines(), where, dialect, reading)
+
+
+def is_table(name: str) -> bool:
+    """Whether a file of that name holds nothing but text."""
+    return suffix_of(name)[0] in delimited.OWN
+
+
+def counted(records: Iterable[dict], reading: Reading) -> Iterator[tuple[dict, str]]:
+    """Rows that need no reader, those of the hub, as `read` gives them."""
+    for record in records:
+        reading.found += 1
+        yield record, f"row {reading.found}"
 
 
 @contextmanager
@@ -65,15 +87,37 @@ def opened(file: Path, where: str) -> Iterator[io.BufferedReader]:
         raise DataError(f"{where}: truncated or not {PACKINGS[packed]} ({error}): {remedy}") from None
 
 
-def _lines(content: BinaryIO, where: str, quoted: bool) -> Iterator[bytes]:
-    """Lines are cut at line feeds only, not at U+2028 and the like; empty ones at the end do not count."""
-    empty: list[bytes] = []
-    for line in _bounded(content, where):
-        if line.strip(b" \t\r\n"):
-            yield from empty
-            yield line.rstrip(b"\n")
-        elif not empty:  # the first is enough to stop the reading
-            empty = [line]
+def _lines(content: BinaryIO, where: str, reading: Reading) -> Iterator[tuple[dict, str]]:
+    """Lines are cut at line feeds only, not at U+2028 and the like; empty ones are none. A line may hold an article and its questions."""
+    reading.unit = "lines"
+    for number, line in enumerate(_bounded(content, where), 1):
+        if not line.strip(b" \t\r\n"):
+            reading.found += 1
+            reading.leave_out("empty lines")
+            continue
+        record = _of_line(line, f"{where}, line {number}")
+        if not _has_questions(record):
+            reading.found += 1
+            yield record, f"line {number}"
+            continue
+        reading.unit = "questions"
+        for asked, place in _questions(record, 1, f"{where}, line {number}"):
+            reading.found += 1
+            yield asked, f"line {number}, {place}"
+
+
+def _of_line(line: bytes, where: str) -> dict:
+    """The record on a line of JSON. Raises DataError."""
+    remedy = 'each line must be one JSON object, {"column": value, …}'
+    try:
+        record = json_files.parsed(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: {delimited.not_utf8(error)}; if it is compressed, name it .gz") from None
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON ({error}): {remedy}") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{where}: {short.repr(record)} is no object: {remedy}")
+    return record
 
 
 def _bounded(content: BinaryIO, where: str) -> Iterator[bytes]:
@@ -84,36 +128,7 @@ def _bounded(content: BinaryIO, where: str) -> Iterator[bytes]:
             number += 1
     except ValueError:
         longest = f"{json_files.LONGEST_LINE:,} bytes"
-        raise DataError(f"{where}, row {number}: it has more than {longest}: is each row on a line of its own?") from None
-
-
-def _table(content: BinaryIO, where: str, quoted: bool, delimiter: str) -> Iterator[dict]:
-    """The rows of a table with a header row: {column: text}, each as long as the header.
-
-    A field that holds the delimiter, a line break or a quote is quoted, quotes in it doubled.
-    """
-    csv.field_size_limit(json_files.LONGEST_LINE)
-    quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    rows, number = csv.reader(_text(content, where), delimiter=delimiter, strict=quoted, quoting=quoting), 0
-    try:
-        for header in islice(rows, 1):  # none in an empty file
-            _check_names(header, f"{where}: a column's name in the first row", "the first row must name the columns, each differently")
-        for number, cells in enumerate(filter(None, rows), 1):
-            yield _row(header, cells, f"{where}, row {number} (line {rows.line_num})", delimiter)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}, row {number + 1}: not UTF-8 ({error.reason}): save the file as UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"{where}, row {number + 1} (line {rows.line_num}): {_broken(str(error))}") from None
-
-
-def _broken(error: str) -> str:
-    """What to do where the standard library reads no table."""
-    if error.startswith("new-line"):
-        return "a carriage return in a field without quotation marks: save the file with line feeds, or quote the field"
-    return (
-        f"{error}: a field that begins with a quotation mark ends with one, and those in it are doubled; where the file's quotation marks "
-        "are plain characters, set `quoted: false`"
-    )
+        raise DataError(f"{where}, line {number}: it has more than {longest}: is each row on a line of its own?") from None
 
 
 def _text(content: BinaryIO, where: str) -> Iterator[str]:
@@ -122,33 +137,14 @@ def _text(content: BinaryIO, where: str) -> Iterator[str]:
         yield line.decode("utf-8" if number else "utf-8-sig")
 
 
-def _check_names(names: list[str], where: str, remedy: str) -> None:
-    """Raises DataError for a name that is empty or comes twice: of two columns, one would be lost."""
-    wrong = next((name for name, count in Counter(names).items() if not name or count > 1), None)
-    if wrong is not None or not names:
-        raise DataError(f"{where} {f'{short.repr(wrong)} comes twice' if wrong else 'is empty'}: {remedy}")
-
-
-def _row(header: list[str], cells: list[str], where: str, delimiter: str) -> dict[str, str]:
-    if len(cells) != len(header):
-        name = {",": "comma", "\t": "tab"}[delimiter]
-        raise DataError(
-            f"{where}: {len(cells)} fields, where the first row names {len(header)} columns ({some(map(short.repr, header))}): "
-            f"write a field that holds a {name} in quotation marks"
-        )
-    return dict(zip(header, cells, strict=True))
-
-
-def _parquet(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
+def _parquet(content: BinaryIO, where: str, reading: Reading) -> Iterator[tuple[dict, str]]:
     import pyarrow
     import pyarrow.parquet
 
     source = content if isinstance(content, io.BufferedReader) else io.BytesIO(_whole(content, where))
     try:
-        number = 0
         for batch in pyarrow.parquet.ParquetFile(source).iter_batches(BATCH):
-            yield from _records(batch, where, number)
-            number += len(batch)
+            yield from counted(_records(batch, where, reading.found), reading)
     except DataError:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:  # of damaged bytes pyarrow raises any of them
@@ -158,7 +154,7 @@ def _parquet(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
 def _records(batch: Any, where: str, number: int) -> Iterator[dict]:
     """The rows of a batch, the first of which has that number, from 0."""
     names, columns = batch.schema.names, []
-    _check_names(names, f"{where}: a column's name", "name the columns, each differently")
+    delimited.check_names(names, f"{where}: a column's name", "name the columns, each differently")
     for name, column in zip(names, batch.columns, strict=True):
         try:
             columns.append(column.to_pylist())
@@ -182,45 +178,58 @@ def _whole(content: BinaryIO, where: str) -> bytes:
     return found
 
 
-def _json(content: BinaryIO, where: str, quoted: bool) -> Iterator[dict]:
-    """Records of one JSON value: SQuAD's official form, or an array of objects."""
+def _json(content: BinaryIO, where: str, reading: Reading) -> Iterator[tuple[dict, str]]:
+    """Records of one JSON value: SQuAD's official form or a relative of it, or an array of objects."""
+    raw = _whole(content, where)
     try:
-        whole = json_files.parsed(_whole(content, where).decode("utf-8-sig"))
+        whole = json_files.parsed(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 (byte {error.start + 1}): save the file as UTF-8") from None
+        raise DataError(f"{where}: {delimited.not_utf8(error)}") from None
     except ValueError as error:
         raise DataError(f"{where}: not JSON ({error}): a file of one JSON object a line is called .jsonl") from None
-    if isinstance(whole, dict) and isinstance(whole.get("data"), list):
-        return _squad(whole["data"], where)
-    if not isinstance(whole, list):
+    items = whole
+    if isinstance(whole, dict):
+        items = whole.get("data", [whole] if _has_questions(whole) else None)
+        if isinstance(items, list) and not all(isinstance(item, dict) and "paragraphs" in item for item in items):
+            reading.whole.append("rows or contexts below `data`")
+    if not isinstance(items, list):
         squad = '{"data": [{"title": …, "paragraphs": [{"context": …, "qas": […]}]}]}'
-        raise DataError(f"{where}: neither an array of objects nor SQuAD's official form, {squad}: save it as one, or as JSON lines")
-    for number, record in enumerate(whole, 1):
-        if not isinstance(record, dict):
-            raise DataError(f"{where}, row {number}: {short.repr(record)} is no object: each must be {{column: value, …}}")
-    return iter(whole)
+        frame = "as one (pandas does by orient='records'), or as JSON lines"
+        raise DataError(f"{where}: neither an array of objects nor SQuAD's official form, {squad}: save it {frame}")
+    reading.unit = "questions" if items and _has_questions(items[0]) else "rows"
+    if isinstance(whole, list) and reading.unit == "questions":
+        reading.whole.append("a list of articles or contexts without `data` around it")
+    for number, item in enumerate(items, 1):
+        if not isinstance(item, dict):
+            raise DataError(f"{where}, row {number}: {short.repr(item)} is no object: each must be {{column: value, …}}")
+        for found in _questions(item, number, where):
+            reading.found += 1
+            yield found
 
 
-def _squad(articles: list, where: str) -> Iterator[dict]:
-    """A record a question of SQuAD 1.1 or 2.0 (Rajpurkar et al., 2016, 2018), in the hub's columns; plausible answers are no answers."""
-    for a, article in enumerate(articles, 1):
-        for p, paragraph in enumerate(_inside(article, "paragraphs", list, f"{where}, article {a}"), 1):
-            at = f"{where}, article {a}, paragraph {p}"
-            context = _inside(paragraph, "context", str, at)
-            for q, asked in enumerate(_inside(paragraph, "qas", list, at), 1):
-                yield _question(asked, article.get("title", ""), context, f"{at}, question {q}")
+def _has_questions(item: Any) -> bool:
+    """Whether an object is an article or a context of SQuAD's, with its questions below it, and no row."""
+    inside = item.get("paragraphs") if isinstance(item, dict) else None
+    texts = isinstance(inside, list) and inside and not isinstance(inside[0], dict)  # a column of that name
+    return isinstance(item, dict) and (isinstance(item.get("qas"), list) or ("paragraphs" in item and not texts))
 
 
-def _question(asked: Any, title: Any, context: str, at: str) -> dict:
-    answers, impossible = _inside(asked, "answers", list, at), asked.get("is_impossible", not asked["answers"])
-    name = f"{at} (id {short.repr(asked.get('id'))})"
-    if not isinstance(impossible, bool):
-        raise DataError(f"{name}: is_impossible is {short.repr(impossible)}: it must be true or false")
-    if impossible != (not answers):
-        has = f"but there {'is an answer' if len(answers) == 1 else f'are {len(answers)} answers'}" if answers else "but there is no answer"
-        raise DataError(f"{name}: is_impossible is {str(impossible).lower()}, {has}: correct one of them")
-    row = {"id": asked.get("id"), "title": title, "context": context, "question": asked.get("question"), "answers": answers}
-    return {key: value for key, value in row.items() if value is not None}
+def _questions(item: dict, number: int, where: str) -> Iterator[tuple[dict, str]]:
+    """The questions of an article or of a context (Rajpurkar et al., 2016, 2018), a record each in the hub's columns, and their places; a
+    row as it is."""
+    if not _has_questions(item):
+        yield item, f"row {number}"
+        return
+    contexts = [(item, f"context {number}")]
+    if "paragraphs" in item:
+        paragraphs = _inside(item, "paragraphs", list, f"{where}, article {number}")
+        contexts = [(paragraph, f"article {number}, paragraph {p}") for p, paragraph in enumerate(paragraphs, 1)]
+    for paragraph, at in contexts:
+        shared = {"title": item.get("title"), "context": _inside(paragraph, "context", str, f"{where}, {at}")}
+        for q, asked in enumerate(_inside(paragraph, "qas", list, f"{where}, {at}"), 1):
+            if not isinstance(asked, dict):
+                raise DataError(f"{where}, {at}, question {q}: {short.repr(asked)} is no object, as SQuAD's files have there")
+            yield {**({"answers": []} if asked.get("is_impossible") is True else {}), **shared, **asked}, f"{at}, question {q}"
 
 
 def _inside(part: Any, key: str, kind: type, at: str) -> Any:
@@ -230,5 +239,5 @@ def _inside(part: Any, key: str, kind: type, at: str) -> Any:
 
 
 READERS: dict[str, Callable[..., Iterator]] = {
-    ".jsonl": _lines, ".csv": partial(_table, delimiter=","), ".tsv": partial(_table, delimiter="\t"), ".parquet": _parquet, ".json": _json,
+    ".jsonl": _lines, ".csv": delimited.records, ".tsv": delimited.records, ".parquet": _parquet, ".json": _json,
 }  # fmt: skip

@@ -47,9 +47,10 @@ class Dataset:
     (sc and mcc; qa has its own set). `labels` are the label names of an sc dataset, in order of their numbers.
     `cut` names a function of `sources` that cuts the scored split of the hub's dataset down (SQuAD's CS224N split).
 
-    files: split → file, in place of `data`. values: what the label column holds for each of `labels`; (): its number or its name.
-    template: role → text with {column}s, in place of a column. validation_ratio: the share of `train` that becomes the `score` split, whole
-    values of the column `group` together. quoted: whether CSV and TSV quote. unanswerable: whether a question may have no answer.
+    files: split → file, in place of `data`. values: (what the label column holds, the label's number) pairs; (): its number or its name.
+    skip: values of the label column whose rows are left out. template: role → text with {column}s, in place of a column. validation_ratio:
+    the share of `train` that becomes the `score` split, whole values of the column `group` together. quoted: whether quotation marks in CSV
+    and TSV quote (true) or are letters (false); None: as the file shows. unanswerable: whether a question may have no answer.
     """
 
     type: str
@@ -64,10 +65,11 @@ class Dataset:
     cut: Annotated[str | None, f"there is {', '.join(CUTS)}, for question answering", lambda cut: cut in (None, *CUTS)] = None
     files: Annotated[dict[Name, Name], "it must map splits (train, validation) to files"] = field(default_factory=dict)
     values: tuple = ()
+    skip: Annotated[tuple[str | int | bool | None, ...], "it must be a list of values of the label column"] = ()
     template: dict[str, str] = field(default_factory=dict)
     validation_ratio: Annotated[float | None, "it must be a share above 0 and below 1 (0.1 is a tenth)", lambda r: r and 0 < r < 1] = None
     group: Name | None = None
-    quoted: Flag = True
+    quoted: Flag | None = None
     unanswerable: Flag = True
 
     @property

@@ -10,11 +10,15 @@ from mtdnn_kit.data.definitions import template_parts
 from mtdnn_kit.data.registry import DATASETS, Dataset
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.checks import WIDEST
-from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short, some
 
 JSON_WORDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
 NOTHING = object()
+SKIP = "`skip: [{}]` in its definition leaves such rows out; a split without any label, as a test split is, is not to be trained or scored"
+UNANSWERED = (
+    "what is trained on or scored needs answers, an empty list where there is none. Questions without any are answered by a finished run: "
+    "load(RUN).answer(questions, contexts); {id: text, …} of all of them as JSON is SQuAD's form of a submission"
+)
 TRUTH = ("yes", "no", "on", "off")  # what YAML takes for true and false
 
 
@@ -32,6 +36,8 @@ def lookup(record: dict, column: str) -> Any:
 def check_columns(dataset: Dataset, record: dict) -> None:
     """Raises DataError where a column that the dataset names is not there."""
     missing = [column for column in columns_of(dataset) if lookup(record, column) is NOTHING]
+    if missing and missing[0] == dataset.columns.get("answers"):
+        raise DataError(f"column {missing[0]!r} is missing: {UNANSWERED}")
     if missing:
         like = [name for name, other in DATASETS.items() if all(column in record for column in columns_of(other))]
         hint = f" It looks like a row of {' or '.join(like)}." if like else ""
@@ -40,8 +46,9 @@ def check_columns(dataset: Dataset, record: dict) -> None:
 
 
 def columns_of(dataset: Dataset) -> list[str]:
-    """Columns that every row must have."""
-    named = [name for role, name in dataset.columns.items() if role != "title"] + [dataset.group] * bool(dataset.group)
+    """Columns that every row must have; an `id` that is not there is made (`rows.made_id`)."""
+    free = ("title", "id" if dataset.columns.get("id") == "id" else "title")
+    named = [name for role, name in dataset.columns.items() if role not in free] + [dataset.group] * bool(dataset.group)
     inside = [column for text in dataset.template.values() for _, column in template_parts(text) if column]
     return [column for name in named for column in ([name] if isinstance(name, str) else name)] + inside
 
@@ -78,6 +85,11 @@ def written(found: Any, what: str, numbers: tuple[type, ...] = (int,)) -> str:
     return str(found)
 
 
+def label_values(dataset: Dataset) -> tuple:
+    """What the label column may hold beside numbers from 0."""
+    return tuple(value for value, _ in dataset.values) or dataset.labels
+
+
 def label(dataset: Dataset, record: dict, count: int) -> int:
     """The number, from 0, of a label of `count`: what the column holds, or its place among the dataset's `values` or names.
 
@@ -85,23 +97,41 @@ def label(dataset: Dataset, record: dict, count: int) -> int:
     """
     column = dataset.columns["label"]
     found, names = lookup(record, column), f" ({some(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
-    known = dataset.values or (dataset.labels if isinstance(found, str) else ())
-    for i, known_value in enumerate(known):
-        if type(known_value) is type(found) and known_value == found:
-            return i
+    known = dataset.values or (tuple(zip(dataset.labels, range(count))) if isinstance(found, str) else ())
+    for value, number in known:
+        if type(value) is type(found) and value == found:
+            return number
+    what = f"column {column!r} is {short.repr(found)}"
+    if found in (None, "") or (type(found) is int and found < 0):
+        raise DataError(f"{what}: a row without a label. {SKIP.format(short.repr(found) if found is not None else 'null')}")
+    if isinstance(found, list):
+        raise DataError(f"{what}: {len(found)} labels, where a row has one: keep one of them, or remove the row")
     if dataset.values:
-        wanted = some(f"{v!r} ({n})" for v, n in zip(dataset.values, dataset.labels, strict=True))
-        truth = isinstance(found, str) and found.lower() in TRUTH and any(isinstance(known_value, bool) for known_value in dataset.values)
+        wanted = some(f"{v!r} ({dataset.labels[n]})" for v, n in dataset.values)
+        truth = isinstance(found, str) and found.lower() in TRUTH and any(isinstance(value, bool) for value, _ in known)
         quotes = " (YAML reads yes, no, on and off as true and false: put them in quotes there)" * truth
-        raise DataError(f"column {column!r} is {short.repr(found)}: it must be one of {wanted}; correct it, or `labels`{quotes}")
+        raise DataError(f"{what}: it must be one of {wanted}; correct it, or `labels`{quotes}")
     if not isinstance(found, int) or isinstance(found, bool):
-        wanted = f"a whole number from 0 to {count - 1}{names}{_remedy(dataset, found, count)}"
-        raise DataError(f"column {column!r} is {short.repr(found)}: it must be {wanted}")
-    if found < 0:
-        raise DataError(f"column {column!r} is {short(found)}: an unlabelled row (of a test split); choose a split that has labels")
+        raise DataError(f"{what}: it must be a whole number from 0 to {count - 1}{names}{_remedy(dataset, found, count)}")
     if found >= count:
-        raise DataError(f"column {column!r} is {short(found)}: it must be from 0 to {count - 1}{names}; correct it, or `labels`")
+        first = "; where the first of them is 1, map them: `labels: {1: NAME, 2: NAME, …}`" * (found == count)
+        raise DataError(f"{what}: it must be from 0 to {count - 1}{names}; correct it, or `labels`{first}")
     return found
+
+
+def check_alike(dataset: Dataset, record: dict, first: dict) -> None:
+    """Raises DataError where a column has names of labels here and numbers of labels there: 2 may be the second, or the third."""
+    if dataset.values or not isinstance(column := dataset.columns.get("label"), str):
+        return
+    one, other = lookup(record, column), lookup(first, column)
+    if type(one) is not type(other):
+        kinds = ["a number" if isinstance(x, int) else "a name" for x in (one, other)]
+        both = [(name, name) for name in dataset.labels] + [(f'"{i}"', name) for i, name in enumerate(dataset.labels, 1)]
+        wanted = some((f"{value}: {name}" for value, name in both), 24)
+        raise DataError(
+            f"column {column!r} is {short.repr(one)}, {kinds[0]}, where the first row has {short.repr(other)}, {kinds[1]}, and it is not "
+            f"clear which label a number means. Map both: `labels: {{{wanted}}}`, where 1 is the first"
+        )
 
 
 def _remedy(dataset: Dataset, found: Any, count: int) -> str:
@@ -109,7 +139,8 @@ def _remedy(dataset: Dataset, found: Any, count: int) -> str:
     if isinstance(found, bool):
         return "; where the column holds true and false, write `labels: {false: NAME, true: NAME}`"
     if dataset.labels:
-        return ", or one of these names; where the column holds other values, map them to the names: `labels: {VALUE: NAME, …}`"
+        skip = f"; rows of any other kind are left out by `skip: [{short(found)}]`" * isinstance(found, str)
+        return f", or one of these names; where the column holds other values, map them to the names: `labels: {{VALUE: NAME, …}}`{skip}"
     letters = ", ".join(ascii_uppercase[:count])
     return f"; where it holds letters, write `labels: [{letters}]`, where it holds the right choice's text, call it `answer` in `columns`"
 
@@ -118,7 +149,7 @@ def choices(dataset: Dataset, record: dict) -> tuple[str, ...]:
     """The texts of a row's choices: several columns, or one that holds a list (or JSON of one). Raises DataError."""
     columns = dataset.columns["choices"]
     if isinstance(columns, str):
-        found, what = value(listed(lookup(record, columns)), list, f"column {columns!r}"), f"a choice in column {columns!r}"
+        found, what = value(lookup(record, columns), list, f"column {columns!r}"), f"a choice in column {columns!r}"
         pairs = [(what, one) for one in found]
     else:
         pairs = [(f"column {column!r}", lookup(record, column)) for column in columns]
@@ -143,31 +174,6 @@ def right_choice(dataset: Dataset, record: dict, texts: tuple[str, ...]) -> int:
             f"column {column!r} is {short.repr(found)}, which is {many} of the choices {short.repr(list(texts))}: it must be one"
         )
     return texts.index(found)
-
-
-def listed(found: Any) -> Any:
-    """A list or an object that stands in a table as JSON, else what was given."""
-    if not isinstance(found, str) or not found.lstrip().startswith(("[", "{")):
-        return found
-    try:
-        return parsed(found)
-    except ValueError:
-        return found
-
-
-def from_text(dataset: Dataset, record: dict[str, str]) -> dict:
-    """A record of a table that holds nothing but text, its numbers as numbers: those of labels that are no names, and of `starts`."""
-    known = {*dataset.values, *(() if dataset.values else dataset.labels)}
-    truth = {str(x).lower(): x for x in known if isinstance(x, bool)}
-    found: dict[str, Any] = dict(record)
-    for column in (dataset.columns.get("label"), dataset.columns.get("starts")):
-        if column is None or (text := record.get(column)) is None or text in known:
-            continue
-        if text.lower() in truth:
-            found[column] = truth[text.lower()]
-        elif text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 20:
-            found[column] = int(text)
-    return found
 
 
 def group(dataset: Dataset, record: dict) -> str:

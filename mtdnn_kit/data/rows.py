@@ -4,18 +4,18 @@ Merely odd rows pass: empty questions, sentences and choices (355 of CODAH have 
 records are from is `sources`' business.
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mtdnn_kit.data import gold_answers, row_checks
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.errors import DataError
-from mtdnn_kit.files.json_files import parsed
-from mtdnn_kit.files.wording import short
 
 
 class QARow(NamedTuple):
-    """A question; `answers` are (character offset in the context, text), each checked to stand there, none = unanswerable."""
+    """A question; `answers` are (character offset in the context, text), each checked to stand there, none = unanswerable. An `id` that is
+    not there is made of passage and question."""
 
     id: str
     title: str  # "" where the column is not there
@@ -54,30 +54,22 @@ def from_record(dataset: Dataset, record: dict, number: int) -> QARow | SCRow | 
     return PARSERS[dataset.type](dataset, record, number)
 
 
-def from_line(line: bytes) -> dict:
-    """The record on a line of JSON. Raises DataError."""
-    remedy = 'each line must be one JSON object, {"column": value, …}'
-    try:
-        record = parsed(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8; if it is compressed, name it .gz"
-        ) from None
-    except ValueError as error:
-        raise DataError(f"not JSON ({error}): {remedy}") from None
-    if not isinstance(record, dict):
-        raise DataError(f"{short.repr(record)} is no object: {remedy}")
-    return record
-
-
 def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
     columns = dataset.columns
-    title = row_checks.text(dataset, record, "title") if columns.get("title") in record else ""
-    row_id = row_checks.written(row_checks.lookup(record, columns["id"]), f"column {columns['id']!r}") if "id" in columns else str(number)
+    title = row_checks.lookup(record, columns["title"]) if "title" in columns else None
+    title = "" if title in (None, row_checks.NOTHING) else row_checks.written(title, f"column {columns['title']!r}")
     context, question = (row_checks.text(dataset, record, role) for role in ("context", "question"))
     if not context.strip():
         raise DataError(f"column {columns['context']!r} is empty: a question needs a text to be answered from; remove the row")
+    found = row_checks.lookup(record, columns["id"]) if "id" in columns else None
+    none = found in (None, "", row_checks.NOTHING)
+    row_id = made_id(context, question) if none else row_checks.written(found, f"column {columns['id']!r}")
     return QARow(row_id, title, context, question, gold_answers.answers(dataset, record, context))
+
+
+def made_id(context: str, question: str) -> str:
+    """The id of a question that has none: 16 hexadecimal digits of what is asked, the same in any order of the rows."""
+    return hashlib.blake2b(f"{context}\0{question}".encode(), digest_size=8).hexdigest()
 
 
 def _sc(dataset: Dataset, record: dict, number: int) -> SCRow:

@@ -11,42 +11,42 @@ This file does not know tokens, parameters or splits beyond their names, and how
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mtdnn_kit.data import readers, row_checks
+from mtdnn_kit.data import read_as, readers, row_checks
 from mtdnn_kit.data.arrays import Parts
 from mtdnn_kit.data.cache import code_of, kept, key_of, sha256_of
 from mtdnn_kit.data.hub import from_hub
+from mtdnn_kit.data.read_as import Reading
 from mtdnn_kit.data.registry import Dataset
-from mtdnn_kit.data.rows import PARSERS, QARow, from_line, from_record
-from mtdnn_kit.data.split import sides, unit_of
-from mtdnn_kit.data.table import RowList, column, parts, pick
-from mtdnn_kit.errors import DataError
+from mtdnn_kit.data.rows import PARSERS, QARow, from_record
+from mtdnn_kit.data.split import CUT_RULES, sides, unit_of
+from mtdnn_kit.data.table import RowList, parts, pick
+from mtdnn_kit.errors import DataError, RepeatedIdError
 from mtdnn_kit.files.wording import short, some
 
 COLUMNS_CODE = ("data", "files")  # what makes columns of a file
 SAMPLE = Path(__file__).with_name("sample")
-CS224N_TITLES = (
-    "Normans", "Computational_complexity_theory", "Huguenot", "Steam_engine", "1973_oil_crisis", "European_Union_law", "Packet_switching",
-    "Harvard_University", "Yuan_dynasty", "Immune_system", "Scottish_Parliament", "Islamism", "Imperialism", "Warsaw",
-    "French_and_Indian_War", "Force",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A split. `origin` says where it is from, without absolute paths; equal rows in equal order have equal fingerprints, from anywhere."""
+    """A split. `origin` says where it is from, without absolute paths; equal rows in equal order have equal fingerprints, from anywhere.
+
+    file: what the file holds and what became of it (`read_as.Reading.record`), before a part of its rows was cut off.
+    """
 
     task: str
     split: str
     origin: str
     rows: Sequence
     fingerprint: str
+    file: dict[str, Any]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -66,38 +66,20 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
         records = from_hub(task, dataset, stored)
         digests = [sha256_of(Path(file["filename"])) for file in records.cache_files]  # none where the hub's client keeps no file
         key = _key(dataset, split=stored, files=digests, rows=len(records)) if digests else None
-        arrays = kept(key, lambda: _arrays(dataset, records, where))
+        arrays = _columns(key, _File(dataset, lambda reading: readers.counted(records, reading), where))
     else:
-        where, origin, file = _named_file(dataset, stored) if dataset.files else _from_folder(dataset, stored, data)
-        arrays = _read(dataset, file, where)
+        where, origin, path = _named_file(dataset, stored) if dataset.files else _from_folder(dataset, stored, data)
+        with readers.opened(path, where) as opened:
+            key = _key(dataset, file=hashlib.file_digest(opened, "sha256").hexdigest(), format=readers.suffix_of(path.name))
+        file = _File(dataset, lambda reading: readers.read(path, where, dataset.quoted, reading), where, readers.is_table(path.name))
+        arrays = _columns(key, file)
     rows: Any = RowList(dataset.type, arrays)
     if ratio:
         rows = pick(rows, sides(arrays["_unit"], ratio, where)[int(split == dataset.score)])
         origin += f" ({ratio:g} of it)" if split == dataset.score else f" (without {ratio:g} of it)"
     if hub and split == dataset.score and dataset.cut:
         rows, origin = CUT_RULES[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
-    return Rows(task, split, origin, rows, _fingerprint(rows))
-
-
-def cs224n(records: Sequence[QARow]) -> tuple[Sequence[QARow], Sequence[QARow]]:
-    """The CS224N dev split (the paper's; its tables are k/6078): the questions of SQuAD 2.0's dev set on 16 articles; and the 5,795 others.
-
-    Raises DataError unless the first are 6,078 questions, 3,168 of them unanswerable, and the others 5,795.
-    """
-    inside = np.array([title in CS224N_TITLES for title in column(records, "title")], bool)
-    ours, rest = (pick(records, np.flatnonzero(where)) for where in (inside, ~inside))
-    empty = sum(not answers for answers in column(ours, "answers"))
-    changed = "the hub's data are not what they were. Scores would not compare with the paper's; "
-    remedy = "set `data:` to a folder with the split you want to score."
-    if (len(ours), empty) != (6078, 3168):
-        found = f"the 16 articles have {len(ours):,} questions, {empty:,} of them unanswerable, not 6,078 and 3,168"
-        raise DataError(f"cs224n: {found}: {changed}{remedy}")
-    if len(rest) != 5795:
-        raise DataError(f"cs224n: the dev set has {len(rest):,} questions on other articles, not 5,795: {changed}{remedy}")
-    return ours, rest
-
-
-CUT_RULES = {"cs224n": cs224n}
+    return Rows(task, split, origin, rows, _fingerprint(rows), json.loads(arrays["_file"].tobytes()))
 
 
 def _fingerprint(rows: RowList) -> str:
@@ -107,25 +89,22 @@ def _fingerprint(rows: RowList) -> str:
     return hashlib.sha256("\n".join(map(json.dumps, rows)).encode()).hexdigest()[:16]
 
 
-def _read(dataset: Dataset, file: Path, where: str) -> dict[str, np.ndarray]:
-    """The columns of a file: those that are kept for its bytes, or else read, checked and kept. Raises DataError."""
-    with readers.opened(file, where) as opened:
-        key = _key(dataset, file=hashlib.file_digest(opened, "sha256").hexdigest(), format=readers.suffix_of(file.name))
-    return kept(key, lambda: _arrays(dataset, _records(dataset, file, where), where))
+def _columns(key: str | None, file: "_File") -> dict[str, np.ndarray]:
+    """The columns of a file's rows: those that are kept under `key`, or else read; once more where an id comes again. Raises DataError."""
+    try:
+        return kept(key, lambda: _parts(file, {}))
+    except RepeatedIdError:
+        return kept(key, lambda: _parts(file, file.further()))
 
 
-def _records(dataset: Dataset, file: Path, where: str) -> Iterator[dict | bytes]:
-    records: Iterator[Any] = readers.read(file, where, dataset.quoted)
-    text_alone = readers.suffix_of(file.name)[0] in (".csv", ".tsv")
-    return (row_checks.from_text(dataset, record) for record in records) if text_alone else records
-
-
-def _arrays(dataset: Dataset, records: Iterable, where: str) -> Parts:
-    """The checked rows as columns; where a part of them is to be cut off, also what each may not be parted from."""
-    units: list[int] | None = [] if dataset.validation_ratio else None
-    yield from parts(dataset.type, _checked(dataset, records, where, units))
+def _parts(file: "_File", further: dict[str, list]) -> Parts:
+    """The rows as columns; `_unit`, what each may not be parted from, where some are to be cut off; `_file`, what became of the file."""
+    units: list[int] | None = [] if file.dataset.validation_ratio else None
+    reading = Reading()
+    yield from parts(file.dataset.type, file.checked(reading, units, further))
     if units is not None:
         yield {"_unit": np.array(units, np.uint64)}
+    yield {"_file": np.frombuffer(json.dumps(reading.record()).encode(), np.uint8)}
 
 
 def _key(dataset: Dataset, **content: Any) -> str:
@@ -174,29 +153,87 @@ def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Pat
     return where, "sample" if data == "sample" else f"folder {base}/{dataset.folder}/{found[0]}", folder / found[0]
 
 
-def _checked(dataset: Dataset, records: Iterable, where: str, units: list[int] | None) -> Iterator:
-    """The rows of `records` (dicts, or lines of JSON), each checked. Raises DataError. units: takes each row's unit, where it is a list."""
-    seen: dict[str, int] = {}
-    number, choices = 0, None
-    for number, line in enumerate(records, 1):
-        record = line
-        try:
-            record = from_line(line) if isinstance(line, bytes) else line
-            row: Any = from_record(dataset, record, number - 1)
-            if dataset.type == "qa" and seen.setdefault(row.id, number) != number:
-                raise DataError(f"id {short.repr(row.id)} is already that of row {seen[row.id]}: give each question an id of its own")
-            if dataset.type == "mcc" and len(row.choices) != (choices := choices or len(row.choices)):
-                raise DataError(f"{len(row.choices)} choices, where the first row has {choices}: each row needs as many; remove the others")
+@dataclass(frozen=True)
+class _File:
+    """What is read: `read` gives a file's or the hub's records anew, each with its place, and counts them.
+
+    where: how errors call it; table: it holds nothing but text.
+    """
+
+    dataset: Dataset
+    read: Callable[[Reading], Iterator[tuple[dict, str]]]
+    where: str
+    table: bool = False
+
+    def checked(self, reading: Reading, units: list[int] | None, further: dict[str, list]) -> Iterator:
+        """The rows, each checked, those of a question as one. Raises DataError; RepeatedIdError for an id that comes again, unless `further`
+        has its rows. units: takes each row's unit, where it is a list.
+        """
+        seen: set[str] = set()
+        for place, record, row in self.rows(reading):
+            if self.dataset.type == "qa":
+                if row.id in seen and not further:
+                    raise RepeatedIdError
+                if row.id in seen:
+                    reading.leave_out("further lines of a question")
+                    continue
+                seen.add(row.id)
+                row = self._together(row, place, further.get(row.id, []))
             if units is not None:
-                units.append(unit_of(dataset, record, row))
-        except DataError as error:
-            raise DataError(f"{where}, row {number}{_named(dataset, record)}: {error}") from None
-        yield row
-    if not number:
-        raise DataError(f"{where}: no rows in it: each row is a JSON object on a line of its own, or a line of a table below its header")
+                units.append(unit_of(self.dataset, record, row))
+            reading.rows += 1
+            yield row
+
+    def rows(self, reading: Reading) -> Iterator[tuple[str, dict, Any]]:
+        """Place, record and row of each record that is not left out. Raises DataError where one is at fault, or none is there."""
+        first: tuple[dict, Any] | None = None
+        for number, (given, place) in enumerate(self.read(reading)):
+            try:
+                record = read_as.plain(self.dataset, given, reading, self.table)
+                if record is None:
+                    continue
+                row: Any = from_record(self.dataset, record, number)
+                first = first or (record, row)
+                row_checks.check_alike(self.dataset, record, first[0])
+                if self.dataset.type == "mcc" and len(row.choices) != (count := len(first[1].choices)):
+                    few = "each row needs as many; remove the others"
+                    raise DataError(f"{len(row.choices)} choices, where the first row has {count}: {few}")
+            except DataError as error:
+                raise DataError(f"{self.where}, {place}{_named(self.dataset, given)}: {error}") from None
+            yield place, record, row
+        if first is None:
+            but = f" but what is left out ({some(reading.left_out)})" if reading.left_out else ""
+            form = "each row is a JSON object on a line of its own, or a line of a table below its header"
+            raise DataError(f"{self.where}: no rows in it{but}: {form}")
+
+    def further(self) -> dict[str, list]:
+        """The rows of each id after its first one, with their places."""
+        seen: set[str] = set()
+        found: dict[str, list] = {}
+        for place, _, row in self.rows(Reading()):
+            if row.id in seen:
+                found.setdefault(row.id, []).append((place, row))
+            seen.add(row.id)
+        return found
+
+    def _together(self, row: QARow, place: str, further: list[tuple[str, QARow]]) -> QARow:
+        """A question with the answers of its further rows. Raises DataError where they ask something else, or one has no answer."""
+        answers = row.answers
+        for other_place, other in further:
+            at = f"{self.where}, {other_place} (id {short.repr(other.id)}): "
+            if (other.context, other.question) != (row.context, row.question):
+                asks = "another question, or the same of another passage"
+                raise DataError(f"{at}its id is already that of {place}, {asks}: give each question an id of its own")
+            if bool(other.answers) != bool(answers):
+                raise DataError(f"{at}it is the question of {place}, but only one of them has an answer: correct one of them")
+            answers += other.answers
+        return row._replace(answers=tuple(dict.fromkeys(answers))) if further else row
 
 
-def _named(dataset: Dataset, record: dict | bytes) -> str:
-    """A question's id, where it can be read, for an error's message."""
-    found = record.get(dataset.columns.get("id")) if isinstance(record, dict) else None
-    return f" (id {short.repr(found)})" if isinstance(found, str) else ""
+def _named(dataset: Dataset, record: dict) -> str:
+    """A question's id and text, where they can be read, for an error's message."""
+    if dataset.type != "qa":
+        return ""
+    roles = {"id": dataset.columns.get("id"), "question": dataset.columns.get("question")}
+    found = {role: record[column] for role, column in roles.items() if isinstance(record.get(column), str | int)}
+    return f" ({', '.join(f'{role} {short.repr(value)}' for role, value in found.items())})" if found else ""

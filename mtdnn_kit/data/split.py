@@ -1,17 +1,27 @@
-"""Training rows cut in two where a dataset has no scored split: by what the rows say, never by their order in the file.
+"""Rows cut in two: training rows where a dataset has no scored split, by what the rows say and never by their order in the file; and the
+hub's dev set of SQuAD 2.0, by its articles.
 
 Rows that share a *unit* stay on one side: a value of the dataset's `group` column, or else a question's passage, a row's texts. Units are
 ordered by their hash, and the first of them are scored: with more rows of the same kind, almost all stay where they were.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.data.row_checks import group
+from mtdnn_kit.data.rows import QARow
+from mtdnn_kit.data.table import column, pick
 from mtdnn_kit.errors import DataError
+
+CS224N_TITLES = (
+    "Normans", "Computational_complexity_theory", "Huguenot", "Steam_engine", "1973_oil_crisis", "European_Union_law", "Packet_switching",
+    "Harvard_University", "Yuan_dynasty", "Immune_system", "Scottish_Parliament", "Islamism", "Imperialism", "Warsaw",
+    "French_and_Indian_War", "Force",
+)  # fmt: skip
 
 
 def unit_of(dataset: Dataset, record: dict, row: Any) -> int:
@@ -33,3 +43,24 @@ def sides(units: np.ndarray, ratio: float, where: str) -> tuple[np.ndarray, np.n
         raise DataError(f"{where}: all rows belong together, so that none can be scored: name another `group`, or files for both splits")
     count = 1 + int(np.argmin(np.abs(np.cumsum(rows)[:-1] - ratio * len(units))))
     return np.flatnonzero(of >= count), np.flatnonzero(of < count)
+
+
+def cs224n(records: Sequence[QARow]) -> tuple[Sequence[QARow], Sequence[QARow]]:
+    """The CS224N dev split (the paper's; its tables are k/6078): the questions of SQuAD 2.0's dev set on 16 articles; and the 5,795 others.
+
+    Raises DataError unless the first are 6,078 questions, 3,168 of them unanswerable, and the others 5,795.
+    """
+    inside = np.array([title in CS224N_TITLES for title in column(records, "title")], bool)
+    ours, rest = (pick(records, np.flatnonzero(where)) for where in (inside, ~inside))
+    empty = sum(not answers for answers in column(ours, "answers"))
+    changed = "the hub's data are not what they were. Scores would not compare with the paper's; "
+    remedy = "set `data:` to a folder with the split you want to score."
+    if (len(ours), empty) != (6078, 3168):
+        found = f"the 16 articles have {len(ours):,} questions, {empty:,} of them unanswerable, not 6,078 and 3,168"
+        raise DataError(f"cs224n: {found}: {changed}{remedy}")
+    if len(rest) != 5795:
+        raise DataError(f"cs224n: the dev set has {len(rest):,} questions on other articles, not 5,795: {changed}{remedy}")
+    return ours, rest
+
+
+CUT_RULES = {"cs224n": cs224n}

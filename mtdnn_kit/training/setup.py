@@ -146,7 +146,9 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     held_out, train = _hold_out(train, datasets, config.threshold_articles if training else [])
     named = {name: d.score for task, d in datasets.items() if d.score for name in (task, task + REST)}
     scored = {name: tables[name, split].rows for name, split in named.items() if (name, split) in tables}
-    sources = {f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint} for (t, s), r in tables.items()}
+    sources = {
+        f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint, "file": r.file} for (t, s), r in tables.items()
+    }
     limits = (config.train_limit, config.eval_limit, config.eval_limit)
     parts = zip((train, held_out, scored), limits, strict=True)
     return tuple({task: _subset(some, limit) for task, some in part.items()} for part, limit in parts), sources

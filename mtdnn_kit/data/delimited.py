@@ -1,0 +1,181 @@
+"""Tables of text, CSV and TSV: one header row that names the columns, then a row a record, all of it text.
+
+What parts the fields and whether quotation marks quote is looked up in the file where its name and definition leave it open: programs quote
+as RFC 4180 says, people write marks as letters (CoLA, MRPC), and half of Europe's spreadsheets part fields by semicolons. What a file can
+mean in two ways is refused, but for a TSV whose lines are rows as they stand: there a mark is a letter. Knows no role of a column.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from mtdnn_kit.data.read_as import Reading
+from mtdnn_kit.errors import DataError
+from mtdnn_kit.files.json_files import LONGEST_LINE
+from mtdnn_kit.files.wording import short, some
+
+OWN = {".csv": ",", ".tsv": "\t"}  # by the file's name
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+STATED = re.compile('"?sep=(.)"?[\r\n]*')  # a first line that spreadsheets write, e.g. sep=;
+QUOTED = re.compile('"(?:[^"]|"")*"')  # a field that quotation marks hold, those in it doubled
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+ASK = "set `quoted: true` where marks hold such fields together, `quoted: false` where they are letters"
+
+
+class Dialect(NamedTuple):
+    """How a table is written: what parts its fields, whether marks quote, and how many lines stand before the header."""
+
+    delimiter: str
+    quoted: bool
+    before: int
+
+
+def records(lines: Iterable[str], where: str, dialect: Dialect, reading: Reading) -> Iterator[tuple[dict, str]]:
+    """The rows of a table, {column: text}, each with its place. Raises DataError: a name twice, too many or too few fields, stray marks."""
+    csv.field_size_limit(LONGEST_LINE)
+    quoting: Any = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
+    rows = csv.reader(islice(lines, dialect.before, None), delimiter=dialect.delimiter, strict=dialect.quoted, quoting=quoting)
+    reading.unit, number, ended = "lines", 0, 0
+    header: list[str] = []
+    try:
+        for cells in rows:
+            # lines [began, rows.line_num] of the file hold these cells
+            began, ended, lone = ended + 1, rows.line_num, rows.line_num - ended - 1
+            reading.found = dialect.before + ended
+            reading.leave_out("line breaks in quotation marks", lone)
+            if not any(map(str.strip, cells)):
+                reading.leave_out("empty lines")
+            elif not header:
+                header = _names(cells, where, reading)
+                reading.leave_out("the header", 1 + dialect.before)
+            else:
+                number += 1
+                place = f"row {number} (line {dialect.before + began})"
+                yield _row(header, cells, f"{where}, {place}", dialect), place
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}, line {dialect.before + ended + 1}: {not_utf8(error)}") from None
+    except csv.Error as error:
+        raise DataError(f"{where}, row {number + 1} (line {dialect.before + ended + 1}): {_broken(str(error))}") from None
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """What to do about bytes that are not UTF-8."""
+    if error.object.startswith(UTF16):
+        return "UTF-16, not UTF-8: save the file as UTF-8 (spreadsheets call it CSV UTF-8)"
+    return f"not UTF-8 (byte {error.start + 1}: {error.reason}): save the file as UTF-8"
+
+
+def _broken(error: str) -> str:
+    """What to do where the standard library reads no table."""
+    if error.startswith("new-line"):
+        return "a carriage return in a field without quotation marks: save the file with line feeds, or quote the field"
+    return (
+        f"{error}: a field that begins with a quotation mark ends with one, and those in it are doubled; where the file's quotation marks "
+        "are plain characters, set `quoted: false`"
+    )
+
+
+def _names(cells: list[str], where: str, reading: Reading) -> list[str]:
+    """The columns' names; the first may have none, as a data frame's row numbers have not."""
+    if len(cells) > 1 and not cells[0]:
+        reading.whole.append("a first column without a name, left out")
+    check_names(cells[not cells[0] and len(cells) > 1 :], where + ": a column's name in the first row", "name each column, differently")
+    return cells
+
+
+def check_names(names: list[str], where: str, remedy: str) -> None:
+    """Raises DataError for a name that is empty or comes twice: of two columns, one would be lost."""
+    wrong = next((name for name, count in Counter(names).items() if not name or count > 1), None)
+    if wrong is not None or not names:
+        raise DataError(f"{where} {f'{short.repr(wrong)} comes twice' if wrong else 'is empty'}: {remedy}")
+
+
+def _row(header: list[str], cells: list[str], where: str, dialect: Dialect) -> dict[str, str]:
+    if len(cells) != len(header):
+        quotes = f", or write a field that holds a {DELIMITERS[dialect.delimiter]} in quotation marks"
+        raise DataError(
+            f"{where}: {len(cells)} fields ({some(map(short.repr, cells))}), where the first row names {len(header)} columns "
+            f"({some(map(short.repr, header))}): correct the line or remove it{quotes * (dialect.quoted and len(cells) > len(header))}"
+        )
+    return dict(zip(header, cells, strict=True))
+
+
+def dialect_of(opened: Callable[[], Iterable[str]], suffix: str, quoted: bool | None, where: str, reading: Reading) -> Dialect:
+    """How a file's lines are written; opened: gives them anew. quoted: what the definition says, None where it leaves it open.
+
+    What the file's name would not tell is noted in `reading`. Raises DataError where a file can mean two things, and for what is not UTF-8.
+    """
+    try:
+        stated = STATED.fullmatch(next(iter(opened()), ""))
+        before = int(stated is not None)
+        header = next((line for line in islice(opened(), before, None) if line.strip()), "")
+        delimiter = stated[1] if stated else _delimiter(header, OWN[suffix])
+        if delimiter != OWN[suffix]:
+            reading.whole.append(f"fields parted by {DELIMITERS.get(delimiter, delimiter)}s")
+        if quoted is None:
+            quoted = _quotes(lambda: islice(opened(), before, None), suffix, delimiter, header, where, reading)
+    except UnicodeDecodeError:
+        quoted, delimiter, before = True, OWN[suffix], 0  # what is not UTF-8 is said where the rows are read
+    return Dialect(delimiter, quoted, before)
+
+
+def _delimiter(header: str, own: str) -> str:
+    """What parts the names in the header: what the file's name says, or the one other that is there."""
+    there = [delimiter for delimiter in DELIMITERS if delimiter in QUOTED.sub("", header)]
+    return there[0] if own not in there and len(there) == 1 else own
+
+
+def _quotes(opened: Callable[[], Iterable[str]], suffix: str, delimiter: str, header: str, where: str, reading: Reading) -> bool:
+    """Whether quotation marks hold fields together, by what the file has.
+
+    Where each line has as many fields as the header, the marks aside, lines are rows as they stand. Then marks quote in a CSV, unless it
+    cannot be read so, and in a TSV only where a program wrote it: the header is quoted, or a quoted field has doubled marks in it.
+    """
+    lines_are_rows, marks, lone, doubled = True, 0, 0, '"' in header
+    wanted = header.count(delimiter)
+    for line in opened():
+        if '"' in line:
+            marks += 1
+            for field in line.rstrip("\r\n").split(delimiter):
+                held = QUOTED.fullmatch(field) is not None
+                lone, doubled = lone + ('"' in field and not held), doubled or (held and '""' in field[1:-1])
+        lines_are_rows = lines_are_rows and (line.count(delimiter) == wanted or not line.strip())
+    if not marks:
+        return False
+    readable, looks = _quoted_rows(opened(), delimiter, wanted)
+    if readable and looks and (suffix == ".csv") == lines_are_rows:
+        raise DataError(f"{where}, line {looks}: quotation marks run over several lines, each of which looks like a row: {ASK}")
+    if not lines_are_rows:
+        return readable or suffix == ".csv"
+    if readable and not looks and (suffix == ".csv" or (doubled and not lone)):
+        return True
+    reading.read_as["quotation marks as letters (lines that have any)"] += marks
+    return False
+
+
+def _quoted_rows(lines: Iterable[str], delimiter: str, wanted: int) -> tuple[bool, int]:
+    """Whether the file can be read with marks that quote; and the first line of a row that runs over several lines, each of which has as
+    many delimiters as the header, 0 if there is none."""
+    csv.field_size_limit(LONGEST_LINE)
+    held: list[int] = []
+
+    def counted() -> Iterator[str]:
+        for line in lines:
+            held.append(line.count(delimiter))
+            yield line
+
+    rows, columns, looks = csv.reader(counted(), delimiter=delimiter, strict=True), 0, 0
+    try:
+        for cells in rows:
+            columns = columns or len(cells)
+            if cells and len(cells) != columns:
+                return False, 0
+            if len(held) > 1 and not looks and all(count == wanted for count in held):
+                looks = rows.line_num - len(held) + 1
+            held.clear()
+    except csv.Error:
+        return False, 0
+    return True, looks

@@ -1,0 +1,195 @@
+"""What is written otherwise than a dataset's own form and can mean one thing only: taken for that thing, and counted under a name.
+
+`plain` takes a record to one that `rows` reads as it stands, so that the checks there stay strict; `Reading` keeps the count. What can mean
+two things is left as it is, for the checks to refuse. Knows one record at a time.
+"""
+
+import ast
+import io
+import tokenize
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import isnan
+from typing import Any
+
+from mtdnn_kit.data.registry import Dataset
+from mtdnn_kit.data.row_checks import NOTHING, label_values, lookup
+from mtdnn_kit.files.json_files import parsed
+from mtdnn_kit.files.wording import short
+
+LONGEST_LITERAL = 200_000  # characters of a list that Python's own parser may see
+NUMPY = ("array", "str_", "int64", "int32", "float64", "float32")  # what numpy prints around a value
+ONE_LABEL = "a label in a list of one"
+DECIMALS = "a whole number written as 35.0"
+TEXT_NUMBERS = "a number written as text"
+JSON_TEXT = "a list or an object as JSON in a text"
+PYTHON_TEXT = "a list or an object as Python or numpy prints it"
+EMPTY_ANSWER = "an answer of empty text as none"
+MADE_ID = "an id made from passage and question"
+
+
+@dataclass
+class Reading:
+    """What a file holds, and what became of it: `found` lines, rows or questions are the rows read, and all of `left_out`.
+
+    read_as: how many rows or values were read by which rule; whole: rules that hold for all of the file.
+    """
+
+    unit: str = "rows"
+    found: int = 0
+    rows: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    read_as: Counter[str] = field(default_factory=Counter)
+    whole: list[str] = field(default_factory=list)
+
+    def leave_out(self, why: str, count: int = 1) -> None:
+        """Counts what becomes no row."""
+        if count:
+            self.left_out[why] += count
+
+    def record(self) -> dict[str, Any]:
+        """What a manifest keeps of it, e.g. {"lines": 9, "rows": 7, "left_out": {"the header": 1, "empty lines": 1}, "read_as": {}}."""
+        read_as = {**dict.fromkeys(self.whole, self.rows), **+self.read_as}
+        return {self.unit: self.found, "rows": self.rows, "left_out": dict(self.left_out), "read_as": read_as}
+
+
+def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False) -> dict | None:
+    """The record with label, choices, answers and id in the form that `rows` takes; None for one whose label the dataset skips.
+
+    table: whether it is of a file that holds nothing but text: there a number as text is no news.
+    """
+    notes, columns, new = reading.read_as, dataset.columns, dict[str, Any]()
+
+    def number(found: Any) -> Any:
+        return whole_number(found, notes, table)
+
+    for column in (name for name in columns.values() if isinstance(name, str) and "." in name and name not in record):
+        root = column.partition(".")[0]  # an object that a table holds as text
+        if isinstance(record.get(root), str):
+            record = record | {root: listed(record[root], notes)}
+    if "label" in columns and (found := lookup(record, columns["label"])) is not NOTHING:
+        label = new[columns["label"]] = _label(label_values(dataset), found, notes, number)
+        if any(type(one) is type(value) and one == value for one in (found, label) for value in dataset.skip):
+            reading.leave_out(f"label {short(found)} (skip)")
+            return None
+    if isinstance(columns.get("choices"), str):
+        new[columns["choices"]] = listed(lookup(record, columns["choices"]), notes)
+    if dataset.type == "qa":
+        new |= _answers(columns["answers"], columns.get("starts"), record, notes, number)
+        if (name := columns.get("id")) and type(found := lookup(record, name)) is float:
+            new[name] = number(found)
+        notes[MADE_ID] += name is None or new.get(name, lookup(record, name)) in (None, "", NOTHING)
+    changed = {column: value for column, value in new.items() if value is not NOTHING and record.get(column, NOTHING) is not value}
+    return record | changed if changed else record
+
+
+def whole_number(found: Any, notes: Counter[str], table: bool) -> Any:
+    """The whole number that 35.0 or a text of one is, None for a number that is none (NaN), or else what was given."""
+    if isinstance(found, float) and not found.is_integer():
+        return None if isnan(found) else found
+    text = str(found) if isinstance(found, float | str) else ""
+    whole = text.removesuffix(".0")
+    if not (whole.isascii() and whole.removeprefix("-").isdecimal() and len(whole) < 20):
+        return found
+    if whole != text:
+        notes[DECIMALS] += 1
+    elif not table:
+        notes[TEXT_NUMBERS] += 1
+    return int(whole)
+
+
+def _label(known: tuple, found: Any, notes: Counter[str], number: Callable[[Any], Any]) -> Any:
+    """A label as its name, its value or its number; known: what the column may hold beside numbers."""
+    if isinstance(found, str):
+        truth = {str(value).lower(): value for value in known if isinstance(value, bool)}
+        if found in known or found.lower() in truth:
+            return found if found in known else truth[found.lower()]
+        inner = listed(found, Counter())
+        found = inner if isinstance(inner, list) and len(inner) == 1 else found
+    if isinstance(found, list) and len(found) == 1:
+        notes[ONE_LABEL] += 1
+        return found[0] if isinstance(found[0], str) and found[0] in known else number(found[0])
+    return number(found)
+
+
+def _answers(column: str, starts: str | None, record: dict, notes: Counter[str], number: Callable[[Any], Any]) -> dict[str, Any]:
+    """Answers whose first characters are whole numbers, and none of empty text: {column: value}, of two columns or one (`gold_answers`)."""
+    found = lookup(record, column)
+    if starts is not None:
+        firsts = listed(lookup(record, starts), notes)
+        found = listed(found, notes) if isinstance(firsts, list) else number(found) if isinstance(found, float) else found
+        texts = found if isinstance(found, list) else [found]
+        firsts = [number(one) for one in firsts] if isinstance(firsts, list) else number(firsts)
+        if texts and all(text in ("", None) for text in texts) and _nowhere(firsts):
+            notes[EMPTY_ANSWER] += isinstance(found, list) or firsts == 0
+            return {column: None, starts: None}
+        return {column: found, starts: firsts}
+    found = listed(found, notes)
+    if isinstance(found, dict) and all(isinstance(found.get(key), list) for key in ("text", "answer_start")):
+        if found["text"] and not any(found["text"]) and _nowhere(found["answer_start"]):
+            notes[EMPTY_ANSWER] += 1
+            return {column: {"text": [], "answer_start": []}}
+        if any(type(start) is not int for start in found["answer_start"]):
+            found = found | {"answer_start": [number(start) for start in found["answer_start"]]}
+    elif isinstance(found, list) and all(isinstance(one, dict) and "answer_start" in one for one in found):
+        if found and not any(one.get("text") for one in found) and _nowhere([one["answer_start"] for one in found]):
+            notes[EMPTY_ANSWER] += 1
+            return {column: []}
+        if any(type(one["answer_start"]) is not int for one in found):
+            found = [one | {"answer_start": number(one["answer_start"])} for one in found]
+    return {column: found}
+
+
+def _nowhere(starts: Any) -> bool:
+    """Whether first characters are none: -1, 0 or nothing."""
+    return all(start in (None, "", -1, 0) for start in (starts if isinstance(starts, list) else [starts]))
+
+
+def listed(found: Any, notes: Counter[str]) -> Any:
+    """The list or the object that stands in a text as JSON, or as Python or numpy print it; else what was given."""
+    if not isinstance(found, str) or not found.lstrip().startswith(("[", "{")):
+        return found
+    try:
+        value = parsed(found)
+        notes[JSON_TEXT] += 1
+    except ValueError:
+        try:
+            value = _printed(found)
+        except (ValueError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError):
+            return found
+        notes[PYTHON_TEXT] += 1
+    return value
+
+
+def _printed(text: str) -> Any:
+    """The value of a printed list or object; numpy parts items by white space alone, which Python would take for one text. Runs no code.
+
+    Raises ValueError or SyntaxError where it is none.
+    """
+    if len(text) > LONGEST_LITERAL:
+        raise ValueError("too long")
+    parts: list[tuple[int, str]] = []
+    for kind, string, *_ in tokenize.generate_tokens(io.StringIO(text.strip()).readline):
+        if kind in (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER):
+            continue
+        if parts and kind in (tokenize.STRING, tokenize.NUMBER) and parts[-1][0] == kind:
+            parts.append((tokenize.OP, ","))
+        parts.append((kind, string))
+    return _value(ast.parse(tokenize.untokenize(parts).strip(), mode="eval").body)
+
+
+def _value(node: ast.AST) -> Any:
+    """A literal's value, in JSON's types; `array(…)`, `np.int64(…)` and the like are what they hold. Raises ValueError."""
+    if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] in NUMPY:
+        return _value(node.args[0])
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        found = {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True) if key is not None}
+        if len(found) == len(node.keys) and all(isinstance(key, str) for key in found):
+            return found
+    value = ast.literal_eval(node)
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError("no value of JSON's")
+    return value
