@@ -3,6 +3,7 @@
 It shares nothing with the kit's: a table is read letter by letter, Parquet column by column.
 """
 
+import hashlib
 import io
 import json
 import re
@@ -33,24 +34,45 @@ def fields_of(text: str, delimiter: str, quoted: bool) -> list[list[str]]:
     return rows
 
 
-def records_of(end: str, raw: bytes, quoted: bool) -> list[dict]:
+def table_of(text: str, end: str, quoted: bool | None) -> list[list[str]]:
+    """The rows of a table, the header first; quoted None: by the rules that `delimited` states, counted here over the whole text."""
+    lines = [line for line in re.split("\r?\n", text) if line.strip()]
+    bare, own = re.sub('"([^"]|"")*"', "", lines[0]), {".csv": ",", ".tsv": "\t"}[end]
+    others = [c for c in ",;\t|" if c in bare]
+    delimiter = others[0] if own not in bare and len(others) == 1 else own
+    if quoted is None:
+        whole = {line.count(delimiter) for line in lines} == {lines[0].count(delimiter)}
+        fields = [field for line in lines for field in line.split(delimiter) if '"' in field]
+        placed = all(re.fullmatch('"([^"]|"")*"', field) for field in fields)
+        written = '"' in lines[0] or any('""' in field[1:-1] for field in fields)
+        quoted = delimiter != "\t" or not whole or (placed and written)
+    return [row for row in fields_of(text, delimiter, quoted) if any(map(str.strip, row))]
+
+
+def records_of(end: str, raw: bytes, quoted: bool | None) -> list[dict]:
     """The records of an unpacked file."""
     if end in (".csv", ".tsv"):
-        header, *rows = fields_of(raw.decode("utf-8-sig"), {".csv": ",", ".tsv": "\t"}[end], quoted)
+        header, *rows = table_of(raw.decode("utf-8-sig"), end, quoted)
         return [dict(zip(header, row, strict=True)) for row in rows]
     if end == ".parquet":
         read = pyarrow.parquet.read_table(io.BytesIO(raw))
         columns = [column.to_pylist() for column in read.columns]
         return [dict(zip(read.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
     if end == ".jsonl":
-        return [json.loads(line) for line in raw.decode("utf-8-sig").rstrip().split("\n")]
+        lines = raw.decode("utf-8-sig").split("\n")
+        return [asked for line in lines if line.strip(" \t\r\n") for asked in asked_of(json.loads(line))]
     whole = json.loads(raw.decode("utf-8-sig"))
-    if isinstance(whole, list):
-        return whole
+    items = whole if isinstance(whole, list) else whole.get("data", [whole])
+    return [asked for item in items for asked in asked_of(item)]
+
+
+def asked_of(item: dict) -> list[dict]:
+    """The questions below an article or a context; a row itself."""
+    if not ({"paragraphs", "qas"} & set(item)):
+        return [item]
     return [
-        {"title": article.get("title") or "", "context": paragraph["context"]} | asked
-        for article in whole["data"]
-        for paragraph in article["paragraphs"]
+        {"title": item.get("title"), "context": paragraph["context"], "answers": [], **asked}
+        for paragraph in item.get("paragraphs", [item])
         for asked in paragraph["qas"]
     ]
 
@@ -86,10 +108,22 @@ def _row(definition: dict, columns: dict, record: dict, number: int, texts: bool
         choices = tuple(at(record, name) for name in several) if not isinstance(several, str) else tuple(_list(at(record, several)))
         right = choices.index(text("answer")) if "answer" in played else _label(definition, text("label"), texts)
         return number, text("context"), text("start") if "start" in played else "", choices, right
-    title = record.get(columns.get("title", ""), "") if columns.get("title") in record else ""
-    name = str(at(record, columns["id"])) if "id" in columns else str(number)
+    title = record.get(columns.get("title", ""))
+    name = record.get(columns["id"]) if "id" in columns else None
     starts = at(record, columns["starts"]) if "starts" in columns else None
-    return name, title, text("context"), text("question"), _answers(text("answers"), starts, "starts" in columns)
+    context, question = text("context"), text("question")
+    if name in (None, ""):
+        name = hashlib.blake2b(context.encode() + b"\0" + question.encode(), digest_size=8).hexdigest()
+    answers = _answers(text("answers"), starts, "starts" in columns)
+    return str(whole(name)), "" if title is None else str(title), context, question, answers
+
+
+def whole(value):
+    """35.0, "35.0" and "35" as 35; what is no whole number as it is."""
+    if isinstance(value, float) and value == value // 1:
+        return int(value)
+    found = re.fullmatch("(-?[0-9]{1,18})([.]0)?", value) if isinstance(value, str) else None
+    return int(found[1]) if found else value
 
 
 def _list(value):
@@ -99,27 +133,31 @@ def _list(value):
 def _label(definition: dict, value, texts: bool) -> int:
     """The number of a label: that of the one that is written so, a name, or the number itself."""
     labels = definition.get("labels", [])
-    pairs = list(enumerate(labels))  # a mapping's keys, a list's names
-    for i, known in pairs:
+    if isinstance(value, list):
+        (value,) = value
+    names = list(dict.fromkeys(labels.values())) if isinstance(labels, dict) else labels
+    pairs = [(known, names.index(name)) for known, name in (labels.items() if isinstance(labels, dict) else zip(labels, labels))]
+    for known, number in pairs:
         if type(known) is type(value) and known == value:
-            return i
-    for i, known in pairs if isinstance(labels, dict) and texts else ():
-        if (isinstance(known, bool) and str(known).lower() == value.lower()) or (type(known) is int and known == int(value)):
-            return i
+            return number
+    for known, number in pairs if isinstance(labels, dict) else ():
+        same = isinstance(known, bool) and str(known).lower() == str(value).lower() and isinstance(value, str)
+        if same or (type(known) is int and known == whole(value) and not isinstance(value, bool)) or (known == str(whole(value))):
+            return number
     assert not isinstance(labels, dict) and not isinstance(value, bool)
-    return int(value) if texts else value
+    return whole(value)
 
 
 def _answers(value, starts, two: bool) -> tuple:
-    value = _list(value)
     if not two:
+        value = _list(value)
         pairs = (
-            [(a["answer_start"], a["text"]) for a in value]
+            [(whole(a["answer_start"]), a["text"]) for a in value]
             if isinstance(value, list)
-            else zip(value["answer_start"], value["text"], strict=True)
+            else zip(map(whole, value["answer_start"]), value["text"], strict=True)
         )
-        return tuple(pairs)
+        return tuple(pair for pair in pairs if pair[1])
     starts = _list(starts)
-    if isinstance(value, list):
-        return tuple(zip(starts, value, strict=True))
-    return ((int(starts), value),) if value not in ("", None) else ()
+    if isinstance(starts, list):
+        return tuple((whole(start), text) for start, text in zip(starts, _list(value), strict=True) if text)
+    return ((whole(starts), value),) if value not in ("", None) else ()

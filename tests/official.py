@@ -1,6 +1,6 @@
 """The hub's SQuAD 2.0 as far as its shape goes, with rows of a few words."""
 
-from mtdnn_kit.data.sources import CS224N_TITLES
+from mtdnn_kit.data.split import CS224N_TITLES
 
 QA = {
     "id": "q1",

@@ -116,7 +116,7 @@ def dialect_of(opened: Callable[[], Iterable[str]], suffix: str, quoted: bool | 
         if delimiter != OWN[suffix]:
             reading.whole.append(f"fields parted by {DELIMITERS.get(delimiter, delimiter)}s")
         if quoted is None:
-            quoted = _quotes(lambda: islice(opened(), before, None), suffix, delimiter, header, where, reading)
+            quoted = _quotes(lambda: islice(opened(), before, None), delimiter, header, where, reading)
     except UnicodeDecodeError:
         quoted, delimiter, before = True, OWN[suffix], 0  # what is not UTF-8 is said where the rows are read
     return Dialect(delimiter, quoted, before)
@@ -128,29 +128,27 @@ def _delimiter(header: str, own: str) -> str:
     return there[0] if own not in there and len(there) == 1 else own
 
 
-def _quotes(opened: Callable[[], Iterable[str]], suffix: str, delimiter: str, header: str, where: str, reading: Reading) -> bool:
+def _quotes(opened: Callable[[], Iterable[str]], delimiter: str, header: str, where: str, reading: Reading) -> bool:
     """Whether quotation marks hold fields together, by what the file has.
 
-    Where each line has as many fields as the header, the marks aside, lines are rows as they stand. Then marks quote in a CSV, unless it
-    cannot be read so, and in a TSV only where a program wrote it: the header is quoted, or a quoted field has doubled marks in it.
+    They do where fields are not parted by tabs. Where they are, and each line has as many fields as the header, the marks aside, a mark is
+    a letter, unless a program wrote the file: all marks are in their place, and the header is quoted or a field has doubled marks in it.
     """
-    lines_are_rows, marks, lone, doubled = True, 0, 0, '"' in header
-    wanted = header.count(delimiter)
+    lines_are_rows, marks, lone, written = True, 0, 0, '"' in header
+    wanted, tabs = header.count(delimiter), delimiter == "\t"
     for line in opened():
         if '"' in line:
             marks += 1
             for field in line.rstrip("\r\n").split(delimiter):
                 held = QUOTED.fullmatch(field) is not None
-                lone, doubled = lone + ('"' in field and not held), doubled or (held and '""' in field[1:-1])
+                lone, written = lone + ('"' in field and not held), written or (held and '""' in field[1:-1])
         lines_are_rows = lines_are_rows and (line.count(delimiter) == wanted or not line.strip())
-    if not marks:
-        return False
-    readable, looks = _quoted_rows(opened(), delimiter, wanted)
-    if readable and looks and (suffix == ".csv") == lines_are_rows:
+    readable, looks = _quoted_rows(opened(), delimiter, wanted) if marks else (True, 0)
+    if looks and lines_are_rows != tabs:
         raise DataError(f"{where}, line {looks}: quotation marks run over several lines, each of which looks like a row: {ASK}")
-    if not lines_are_rows:
-        return readable or suffix == ".csv"
-    if readable and not looks and (suffix == ".csv" or (doubled and not lone)):
+    if not marks or not tabs or not lines_are_rows:
+        return readable or not tabs
+    if (written and readable and not looks and not lone) or ('"' in header and not readable):
         return True
     reading.read_as["quotation marks as letters (lines that have any)"] += marks
     return False

@@ -86,7 +86,7 @@ def _misplaced(answer: str, start: int, context: str) -> str:
     has = short.repr(there) if there else "nothing"
     said = f"answer {short.repr(answer)} should stand at character {short(start)}, but the context has {has} there"
     places = [found.start() for found in re.finditer(f"(?={re.escape(answer)})", context)]
-    cause = next((f" ({words})" for words, holds in COUNTED.items() if start > 0 and holds(answer, start, context)), "")
+    cause = next((f" ({words})" for words, holds in MISCOUNTS.items() if start > 0 and holds(answer, start, context)), "")
     if places:
         where = f"the text stands at character {some(places)}{cause}"
         return f"{said}; {where}. Correct answer_start{' to the place that is meant' * (len(places) > 1)}."
@@ -100,7 +100,7 @@ def _coded(encoding: str, width: int) -> Callable[[str, int, str], bool]:
     return lambda answer, start, context: context.encode(encoding).startswith(answer.encode(encoding), start * width)
 
 
-COUNTED: dict[str, Callable[[str, int, str], bool]] = {  # what an offset may count instead of characters
+MISCOUNTS: dict[str, Callable[[str, int, str], bool]] = {  # what an offset may count instead of characters
     "its offset counts the bytes of UTF-8, not characters": _coded("utf-8", 1),
     "its offset counts code units of UTF-16, as JavaScript and Java do: each emoji counts twice": _coded("utf-16-le", 2),
     "one less: are its offsets counted from 1?": lambda answer, start, context: context.startswith(answer, start - 1),

@@ -109,8 +109,9 @@ def _label(known: tuple, found: Any, notes: Counter[str], number: Callable[[Any]
         found = inner if isinstance(inner, list) and len(inner) == 1 else found
     if isinstance(found, list) and len(found) == 1:
         notes[ONE_LABEL] += 1
-        return found[0] if isinstance(found[0], str) and found[0] in known else number(found[0])
-    return number(found)
+        return _label(known, found[0], notes, number)
+    label = number(found)
+    return str(label) if type(label) is int and label not in known and str(label) in known else label
 
 
 def _answers(column: str, starts: str | None, record: dict, notes: Counter[str], number: Callable[[Any], Any]) -> dict[str, Any]:

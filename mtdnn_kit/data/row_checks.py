@@ -126,11 +126,12 @@ def check_alike(dataset: Dataset, record: dict, first: dict) -> None:
     one, other = lookup(record, column), lookup(first, column)
     if type(one) is not type(other):
         kinds = ["a number" if isinstance(x, int) else "a name" for x in (one, other)]
-        both = [(name, name) for name in dataset.labels] + [(f'"{i}"', name) for i, name in enumerate(dataset.labels, 1)]
+        start = int(dataset.type == "mcc" and one != 0)
+        both = [(name, name) for name in dataset.labels] + [(f'"{i}"', name) for i, name in enumerate(dataset.labels, start)]
         wanted = some((f"{value}: {name}" for value, name in both), 24)
         raise DataError(
             f"column {column!r} is {short.repr(one)}, {kinds[0]}, where the first row has {short.repr(other)}, {kinds[1]}, and it is not "
-            f"clear which label a number means. Map both: `labels: {{{wanted}}}`, where 1 is the first"
+            f"clear which label a number means. Map both: `labels: {{{wanted}}}`, where {start} is the first"
         )
 
 

@@ -166,11 +166,12 @@ class _File:
     table: bool = False
 
     def checked(self, reading: Reading, units: list[int] | None, further: dict[str, list]) -> Iterator:
-        """The rows, each checked, those of a question as one. Raises DataError; RepeatedIdError for an id that comes again, unless `further`
-        has its rows. units: takes each row's unit, where it is a list.
+        """The rows, each checked, those of a question as one. units: takes each row's unit, where it is a list.
+
+        Raises DataError; RepeatedIdError for an id that comes again, unless `further` has its rows.
         """
         seen: set[str] = set()
-        for place, record, row in self.rows(reading):
+        for place, unit, row in self.rows(reading):
             if self.dataset.type == "qa":
                 if row.id in seen and not further:
                     raise RepeatedIdError
@@ -180,12 +181,13 @@ class _File:
                 seen.add(row.id)
                 row = self._together(row, place, further.get(row.id, []))
             if units is not None:
-                units.append(unit_of(self.dataset, record, row))
+                units.append(unit)
             reading.rows += 1
             yield row
 
-    def rows(self, reading: Reading) -> Iterator[tuple[str, dict, Any]]:
-        """Place, record and row of each record that is not left out. Raises DataError where one is at fault, or none is there."""
+    def rows(self, reading: Reading) -> Iterator[tuple[str, int, Any]]:
+        """Place, unit (`split.unit_of`; 0 where nothing is cut off) and row of each record that is not left out. Raises DataError where
+        one is at fault, or none is there."""
         first: tuple[dict, Any] | None = None
         for number, (given, place) in enumerate(self.read(reading)):
             try:
@@ -198,9 +200,10 @@ class _File:
                 if self.dataset.type == "mcc" and len(row.choices) != (count := len(first[1].choices)):
                     few = "each row needs as many; remove the others"
                     raise DataError(f"{len(row.choices)} choices, where the first row has {count}: {few}")
+                unit = unit_of(self.dataset, record, row) if self.dataset.validation_ratio else 0
             except DataError as error:
                 raise DataError(f"{self.where}, {place}{_named(self.dataset, given)}: {error}") from None
-            yield place, record, row
+            yield place, unit, row
         if first is None:
             but = f" but what is left out ({some(reading.left_out)})" if reading.left_out else ""
             form = "each row is a JSON object on a line of its own, or a line of a table below its header"

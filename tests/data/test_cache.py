@@ -56,7 +56,7 @@ def test_15_a_hit_and_a_miss_give_the_same_bits(config, folder, monkeypatch):
     with monkeypatch.context() as patch:
         for kind in TYPES.values():
             patch.setattr(kind, "encode", lambda *_, **__: pytest.fail("made again"))
-        patch.setattr(sources, "_checked", None)
+        patch.setattr(sources._File, "rows", None)
         assert whole(prepare(given)) == missed
     assert {entry.name: entry.stat().st_mtime_ns for entry in folder.iterdir()} == entries
     monkeypatch.setattr(setup, "kept", lambda key, make: arrays.gathered(make()))
@@ -265,7 +265,7 @@ def test_rows_at_fault_leave_nothing_behind(tmp_path, folder):
     (tmp_path / "cola").mkdir()
     (tmp_path / "cola" / "train.jsonl").write_text('{"sentence": "A cork.", "label": 0}\n' * 3000 + '{"sentence": "A cork."}\n')
     for _ in range(2):
-        with pytest.raises(DataError, match="row 3001: column 'label' is missing"):
+        with pytest.raises(DataError, match="line 3001: column 'label' is missing"):
             load("cola", DATASETS["cola"], "train", str(tmp_path))
     assert list(folder.iterdir()) == []
 

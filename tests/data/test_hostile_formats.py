@@ -36,7 +36,7 @@ def loaded(row: dict) -> list[list]:
 def same(definition: dict, file, splits: list[list]) -> None:
     """Rows are those of a plain reading; where some were cut off, no group, passage or text is on both sides."""
     end, pack = suffix_of(file.name)
-    records = records_of(end, UNPACK[pack](file.read_bytes()), definition.get("quoted", True))
+    records = records_of(end, UNPACK[pack](file.read_bytes()), definition.get("quoted"))
     wanted = rows_of(definition, records, end in (".csv", ".tsv"))
     places = {row[0]: i for i, row in enumerate(wanted)}
     assert sorted((tuple(row) for part in splits for row in part), key=lambda row: places[row[0]]) == wanted and wanted
@@ -140,7 +140,7 @@ FOUND = [
     ("parquet", b"", "not Parquet, or damaged .*: copy it again"),
     ("csv", b"message,topic\ra,BILL\rb,SHIP\r", "row 1 .line 1.: a carriage return in a field without quotation marks: save the file with"),
     ("csv", ",".join(f"c{i}" for i in range(300_000)).encode() + b"\n", "no rows in it"),
-    ("csv", b'message,topic\n"a,BILL\n' + b"b,SHIP\n" * 9, r"row 1 .line 11.: unexpected end of data.*set `quoted: false`"),
+    ("csv", b'message,topic\n"a,BILL\n' + b"b,SHIP\n" * 9, r"row 1 .line 2.: unexpected end of data.*set `quoted: false`"),
 ]
 
 

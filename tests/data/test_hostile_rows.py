@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, changed
 from hostile import cases, each, ends, refused
 from hostile_data import lines_of, packed
-from hostile_readings import rows_of
+from hostile_readings import records_of, rows_of
 
 from mtdnn_kit import Run, prepare, train
 from mtdnn_kit.compare.pairing import pair
@@ -36,12 +36,13 @@ def uncached(monkeypatch):
 
 
 def plain(task: str, raw: bytes) -> list[tuple]:
-    """The rows of JSON lines as they are defined, without a check."""
-    lines = raw.split(b"\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    records, dataset = [json.loads(line.decode("utf-8-sig")) for line in lines], DATASETS[task]
-    return rows_of({"type": dataset.type, "columns": dataset.columns, "labels": list(dataset.labels)}, records, False)
+    """The rows of JSON lines as they are defined, without a check; a question's further lines only add answers."""
+    dataset, rows = DATASETS[task], {}
+    definition = {"type": dataset.type, "columns": dataset.columns, "labels": list(dataset.labels)}
+    for row in rows_of(definition, records_of(".jsonl", raw, None), False):
+        same = rows.setdefault(row[0], row)
+        rows[row[0]] = (*row[:-1], tuple(dict.fromkeys((*same[-1], *row[-1])))) if same is not row else row
+    return list(rows.values())
 
 
 @cases(25)
@@ -73,21 +74,20 @@ GOOD = '{"sentence": "It is.", "label": 1}'
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ('{"sentence": "a", "label": 0, "label": 1}', "row 1: not JSON .'label' is there twice."),
-        (GOOD + "\n\n" + GOOD, "row 2: not JSON"),
-        ("[" * 100_000, "row 1: not JSON"),
-        (f'{{"sentence": "a", "label": {"9" * 5000}}}', "row 1: not JSON .Exceeds the limit"),
+        ('{"sentence": "a", "label": 0, "label": 1}', "line 1: not JSON .'label' is there twice."),
+        ("[" * 100_000, "line 1: not JSON"),
+        (f'{{"sentence": "a", "label": {"9" * 5000}}}', "line 1: not JSON .Exceeds the limit"),
         (f'{{"sentence": "a", "label": {"9" * 4000}}}', r"column 'label' is 10\^\d+ and more: it must be from 0 to 1"),
-        ('{"sentence": "a", "label": NaN}', "column 'label' is nan: it must be a whole number"),
-        ('{"sentence": "a", "label": 1.0}', "column 'label' is 1.0: it must be a whole number"),
+        ('{"sentence": "a", "label": NaN}', "column 'label' is None: a row without a label"),
+        ('{"sentence": "a", "label": 1.5}', "column 'label' is 1.5: it must be a whole number"),
         ('{"sentence": "\\ud800", "label": 1}', "half a surrogate pair at character 0"),
         ("{" + ", ".join(f'"column {i}": 0' for i in range(5000)) + "}", "'column 11' and 4,988 more"),
         (f'{{"sentence": {json.dumps([["x"] * 900] * 900)}, "label": 1}}', "column 'sentence' is"),
-        (GOOD.encode("utf-16"), "not UTF-8"),
+        (GOOD.encode("utf-16"), "UTF-16, not UTF-8: save the file as UTF-8"),
         (gzip.compress(GOOD.encode()), "not UTF-8.*if it is compressed, name it .gz"),
-        (GOOD + "\r" + GOOD, "row 1: not JSON .Extra data"),
+        (GOOD + "\r" + GOOD, "line 1: not JSON .Extra data"),
     ],
-    ids=range(13),
+    ids=range(12),
 )
 def test_what_has_hurt_readers_before_is_refused_shortly(tmp_path, raw, message):
     (tmp_path / "cola").mkdir()
@@ -103,7 +103,7 @@ def test_a_row_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     (tmp_path / "cola").mkdir()
     bomb = GOOD.encode() + b"\n" + b" " * 1_000_000
     (tmp_path / "cola" / "train.jsonl.gz").write_bytes(gzip.compress(bomb))
-    with pytest.raises(DataError, match=r"train\.jsonl\.gz, row 2: it has more than 100,000 bytes"):
+    with pytest.raises(DataError, match=r"train\.jsonl\.gz, line 2: it has more than 100,000 bytes"):
         load("cola", DATASETS["cola"], "train", str(tmp_path))
     (tmp_path / "cola" / "train.jsonl.gz").write_bytes(gzip.compress(GOOD.encode() + b"\n" * 300_000))
     assert len(load("cola", DATASETS["cola"], "train", str(tmp_path))) == 1, "empty lines at the end do not count"
@@ -226,7 +226,7 @@ def test_odd_rows_are_counted_anew_where_rows_or_lengths_are_others(config, tmp_
 
 def test_odd_rows_change_no_fingerprint_and_are_counted_once(config, oddities, monkeypatch):
     setup = prepare(config(data=oddities, **SMALL))
-    assert all(set(source) == {"origin", "rows", "fingerprint"} for source in setup.sources.values())
+    assert all(set(source) == {"origin", "rows", "fingerprint", "file"} for source in setup.sources.values())
     monkeypatch.setenv("MTDNN_CACHE", oddities + "/cache")
     first = odd_rows.odd_counts(setup)
     assert any(path.name.startswith("features-") for path in cache.root().iterdir())

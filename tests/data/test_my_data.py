@@ -20,6 +20,7 @@ from sklearn.metrics import f1_score
 from mtdnn_kit import Config, ConfigError, export, from_file, load, metrics, prepare, train
 from mtdnn_kit.compare.pairing import pair
 from mtdnn_kit.data.registry import ALWAYS
+from mtdnn_kit.data.rows import made_id
 from mtdnn_kit.data.split import sides
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.training.setup import read_rows
@@ -218,7 +219,7 @@ def read(tmp_path, records: list[dict], **row) -> list:
 @pytest.mark.parametrize(
     ("labels", "values", "wrong", "message"),
     [
-        (["no", "yes"], ["yes", 0, "no", 1], "Yes", "'Yes': it must be a whole number from 0 to 1 .*or one of these names"),
+        (["no", "yes"], ["yes", "no", "no", "yes"], "Yes", "'Yes': it must be a whole number from 0 to 1 .*or one of these names"),
         ({False: "no", True: "yes"}, [True, False, False, True], 1, r"1: it must be one of False \(no\), True \(yes\); correct it"),
         ({False: "no", True: "yes"}, [True, False, False, True], "no", r"'no': it must be one of False .* put them in quotes there"),
         ({5: "no", 9: "yes"}, [9, 5, 5, 9], 0, r"0: it must be one of 5 \(no\), 9 \(yes\)"),
@@ -229,7 +230,7 @@ def read(tmp_path, records: list[dict], **row) -> list:
 def test_what_a_label_may_be(tmp_path, labels, values, wrong, message):
     records = [{"text": f"t{i}", "y": value} for i, value in enumerate(values)]
     assert [row.label for row in read(tmp_path, records, labels=labels)] == [1, 0, 0, 1]
-    with pytest.raises(DataError, match=f"x.jsonl, row 5: column 'y' is {message}"):
+    with pytest.raises(DataError, match=f"x.jsonl, line 5: column 'y' is {message}"):
         read(tmp_path, [*records, {"text": "t", "y": wrong}], labels=labels)
 
 
@@ -279,7 +280,7 @@ def test_choices_are_columns_or_a_list_and_the_right_one_a_number_a_letter_or_it
             MCC,
             r"column 'y' is 'B': .* write `labels: \[A, B\]`, where it holds the right choice's text, call it",
         ),
-        ({"o": ["a", "b"], "y": 0}, {**MCC, "labels": ["A", "B", "C"]}, "row 1: there are 2 choices, but `labels` names 3"),
+        ({"o": ["a", "b"], "y": 0}, {**MCC, "labels": ["A", "B", "C"]}, "line 1: there are 2 choices, but `labels` names 3"),
         (
             {"o": ["a", "b"], "y": "c"},
             {"type": "mcc", "columns": {"context": "q", "choices": "o", "answer": "y"}},
@@ -294,7 +295,7 @@ def test_choices_are_columns_or_a_list_and_the_right_one_a_number_a_letter_or_it
 )
 def test_choices_that_cannot_be_right_are_said_with_the_row(tmp_path, record, row, message):
     good = {"q": "?", "o": ["a", "b"], "y": "a" if "answer" in row["columns"] else 0}
-    with pytest.raises(DataError, match=f"x.jsonl, row [12]: .*{message}|x.jsonl, {message}"):
+    with pytest.raises(DataError, match=f"x.jsonl, line [12]: .*{message}|x.jsonl, {message}"):
         read(tmp_path, [good, {"q": "?", **record}], **row)
 
 
@@ -314,13 +315,16 @@ QA = {"type": "qa", "columns": {"context": "doc", "question": "ask", "answers": 
 )
 def test_answers_come_in_four_forms_and_ids_are_made_where_there_are_none(tmp_path, values, row):
     plain = {"type": "qa", "columns": {"context": "doc", "question": "ask", "answers": "a"}}
-    found = read(tmp_path, [{"doc": CONTEXT, "ask": "Where?", **value} for value in values], **(row or plain))
-    assert [(r.id, r.title, r.answers) for r in found] == [("0", "", ((18, "Alps"),)), ("1", "", ())]
+    found = read(tmp_path, [{"doc": CONTEXT, "ask": f"Where? {i}", **value} for i, value in enumerate(values)], **(row or plain))
+    assert [(r.id, r.title, r.answers) for r in found] == [
+        (made_id(CONTEXT, "Where? 0"), "", ((18, "Alps"),)),
+        (made_id(CONTEXT, "Where? 1"), "", ()),
+    ]
 
 
 def test_answers_in_a_table_are_texts_or_json(tmp_path):
     records = [{"doc": CONTEXT, "ask": "Where?", "a": "Alps", "s": 18}, {"doc": CONTEXT, "ask": "?", "a": "", "s": ""}]
-    records += [{"doc": CONTEXT, "ask": "Where?", "a": '["Alps", "rises"]', "s": "[18, 5]"}]
+    records += [{"doc": CONTEXT, "ask": "Where, and what?", "a": '["Alps", "rises"]', "s": "[18, 5]"}]
     file = lines(tmp_path / "x.csv", records)
     found = rows_of(Config(tasks=["x"], qa_weight=1.0, define={"x": {**QA, "files": {"train": file}, "score": None}}))["x"][0]
     assert [row.answers for row in found] == [((18, "Alps"),), (), ((18, "Alps"), (5, "rises"))]
@@ -336,14 +340,14 @@ def test_answers_in_a_table_are_texts_or_json(tmp_path):
         ({"a": "Alps", "s": 21}, r"stands at character 18 \(its offset counts the bytes of UTF-8, not characters\)"),
         ({"a": ["Alps"], "s": [18, 3]}, "columns 'a' and 's' have 1 texts but 2 starts"),
         ({"a": "Alps", "s": [18]}, "must hold a text and a whole number, or a list of each"),
-        ({"a": "Alps", "s": "18"}, "an answer_start in column 's' is '18': it must be a whole number"),
+        ({"a": "Alps", "s": "18.5"}, "an answer_start in column 's' is '18.5': it must be a whole number"),
         ({"a": "", "s": 3}, "column 'a' is empty, but 's' is 3: a question without an answer has -1 there"),
         ({"a": "", "s": -1}, "`unanswerable: false` says that every question has one"),
     ],
 )
 def test_answers_that_cannot_be_right_are_said_with_the_row(tmp_path, value, message):
     good = {"doc": CONTEXT, "ask": "?", "a": "Alps", "s": 18}
-    with pytest.raises(DataError, match=f"x.jsonl, row 2: .*{message}"):
+    with pytest.raises(DataError, match=f"x.jsonl, line 2.*: .*{message}"):
         read(tmp_path, [good, {**good, **value}], **QA, unanswerable=False)
 
 
@@ -352,9 +356,9 @@ def test_a_template_puts_columns_together_and_says_which_is_missing(tmp_path):
     both = {"type": "sc", "labels": ["no", "yes"], **row}
     found = read(tmp_path, [{"t": "a {b}", "n": {"topic": "tea"}, "y": 1}], **both)[0]
     assert (found.first, found.second) == ("a {b}?", "It is about tea: {1}.")
-    with pytest.raises(DataError, match=r"row 1: column 'n.topic' is missing; the columns are 't', 'y'"):
+    with pytest.raises(DataError, match=r"line 1: column 'n.topic' is missing; the columns are 't', 'y'"):
         read(tmp_path, [{"t": "a", "y": 1}], **both)
-    with pytest.raises(DataError, match=r"row 1: column 't', which a template takes, is None: it must be text"):
+    with pytest.raises(DataError, match=r"line 1: column 't', which a template takes, is None: it must be text"):
         read(tmp_path, [{"t": None, "n": {"topic": "tea"}, "y": 1}], **both)
 
 
@@ -474,9 +478,9 @@ def test_a_group_and_a_passage_are_never_parted(tmp_path):
     left, scored = split_of(tmp_path, qa, 0.25, **QA)
     assert not {row.context for row in left} & {row.context for row in scored} and len(scored) == 20
     for value in ("", None, 1.5):
-        with pytest.raises(DataError, match="row 2: column 'article' is .*: each row needs its group"):
+        with pytest.raises(DataError, match="line 2: column 'article' is .*: each row needs its group"):
             split_of(tmp_path, [records[0], {**records[1], "article": value}], 0.2, group="article")
-    with pytest.raises(DataError, match="row 1: column 'articel' is missing"):
+    with pytest.raises(DataError, match="line 1: column 'articel' is missing"):
         split_of(tmp_path, records, 0.2, group="articel")
     with pytest.raises(DataError, match="x.jsonl: all rows belong together"):
         split_of(tmp_path, records[:7], 0.2, group="article")

@@ -13,7 +13,8 @@ from mtdnn_kit.config import from_file
 from mtdnn_kit.data import sources
 from mtdnn_kit.data.registry import DATASETS, Dataset
 from mtdnn_kit.data.rows import QARow
-from mtdnn_kit.data.sources import CS224N_TITLES, cs224n, load
+from mtdnn_kit.data.sources import load
+from mtdnn_kit.data.split import CS224N_TITLES, cs224n
 from mtdnn_kit.errors import DataError
 
 SC = {"sentence": "It is.", "label": 1, "idx": 0}
@@ -50,13 +51,17 @@ def changed(record: dict, **changes) -> dict:
             "the context has nothing there; the text stands at character 12",
         ),
         ("squad", changed(QA, answers={"text": ["x"], "answer_start": []}), "has 1 in text but 0 in answer_start"),
-        ("squad", changed(QA, answers={"text": [""], "answer_start": [0]}), "empty text"),
+        ("squad", changed(QA, answers={"text": [""], "answer_start": [3]}), "empty text"),
+        ("squad", changed(QA, answers={"text": ["", "the Alps"], "answer_start": [0, 12]}), "empty text"),
         ("squad", changed(QA, answers=["the Alps"]), "empty lists if unanswerable"),
         ("squad", changed(QA, question="\ud800"), "half a surrogate pair"),
-        ("squad", SC, "column 'id' is missing.* It looks like a row of cola"),
+        ("squad", SC, "column 'context' is missing.* It looks like a row of cola"),
         ("cola", changed(SC, label=2), r"column 'label' is 2: it must be from 0 to 1 \(0 unacceptable, 1 acceptable\)"),
-        ("cola", changed(SC, label=-1), "unlabelled row"),
-        ("cola", changed(SC, label="1"), "it must be a whole number"),
+        ("cola", changed(SC, label=-1), r"column 'label' is -1: a row without a label. `skip: \[-1\]` in its definition"),
+        ("cola", changed(SC, label=None), r"column 'label' is None: a row without a label. `skip: \[null\]`"),
+        ("cola", changed(SC, label=[0, 1]), r"column 'label' is \[0, 1\]: 2 labels, where a row has one: keep one of them"),
+        ("cola", changed(SC, label="one"), r"it must be a whole number .* left out by `skip: \['one'\]`"),
+        ("cola", changed(SC, label="1.5"), "it must be a whole number"),
         ("cola", changed(SC, label=True), "it must be a whole number"),
         ("swag", changed(MCC, label=4), "must be from 0 to 3"),
         ("swag", changed(MCC, ending2=None), "column 'ending2' is None: it must be text"),
@@ -64,7 +69,7 @@ def changed(record: dict, **changes) -> dict:
 )
 def test_a_row_that_cannot_be_right_stops_with_file_row_and_remedy(tmp_path, task, record, message):
     good = {"squad": changed(QA, id="q0"), "cola": SC, "swag": MCC}[task]
-    with pytest.raises(DataError, match=rf"{DATASETS[task].folder}/train.jsonl, row 2( \(id 'q1'\))?: .*{message}"):
+    with pytest.raises(DataError, match=rf"{DATASETS[task].folder}/train.jsonl, line 2( \(id 'q1'.*\))?: .*{message}"):
         load(task, DATASETS[task], "train", put(tmp_path, task, good, record))
 
 
@@ -73,9 +78,9 @@ def test_a_row_that_cannot_be_right_stops_with_file_row_and_remedy(tmp_path, tas
     [
         (b"", "no rows in it"),
         (b"\n \n", "no rows in it"),
-        (b'{"sentence": "x", "label": 1}\n{"sentence":', "row 2: not JSON"),
-        (b"[1]\n", "row 1: .*is no object"),
-        (b'{"sentence": "\xff"}\n', "row 1: not UTF-8"),
+        (b'{"sentence": "x", "label": 1}\n{"sentence":', "line 2: not JSON"),
+        (b"[1]\n", "line 1: .*is no object"),
+        (b'{"sentence": "\xff"}\n', "line 1: not UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_said(tmp_path, raw, message):
@@ -105,8 +110,8 @@ def test_what_is_not_there_is_said_with_what_is(tmp_path):
 
 
 def test_an_id_twice_is_said(tmp_path):
-    with pytest.raises(DataError, match=r"row 2 \(id 'q1'\): id 'q1' is already that of row 1"):
-        load("squad", DATASETS["squad"], "train", put(tmp_path, "squad", QA, QA))
+    with pytest.raises(DataError, match=r"line 2 \(id 'q1'\): its id is already that of line 1, another question"):
+        load("squad", DATASETS["squad"], "train", put(tmp_path, "squad", QA, {**QA, "question": "Who?"}))
 
 
 def test_a_fingerprint_is_that_of_the_rows_wherever_they_are(tmp_path):
@@ -199,13 +204,13 @@ def test_the_hubs_rows_go_through_the_same_checks(monkeypatch):
     found = load("squad1", DATASETS["squad1"], "train", "hub")
     assert [bool(row.answers) for row in found.rows] == [True, False] and found.origin == "hub rajpurkar/squad train"
     rows[1]["answers"] = {"text": ["Alps!"], "answer_start": [16]}
-    with pytest.raises(DataError, match=r"hub rajpurkar/squad train, row 2 \(id 'q2'\): answer 'Alps!'"):
+    with pytest.raises(DataError, match=r"hub rajpurkar/squad train, row 2 \(id 'q2', question '.*'\): answer 'Alps!'"):
         load("squad1", DATASETS["squad1"], "train", "hub")
 
 
 @pytest.mark.parametrize("answers", [..., None, {"text": ["the Alps"]}])
 def test_missing_gold_answers_are_said_with_the_questions_id(tmp_path, answers):
-    with pytest.raises(DataError, match=r"squad/train.jsonl, row 2 \(id 'q17'\): column 'answers' is"):
+    with pytest.raises(DataError, match=r"squad/train.jsonl, line 2 \(id 'q17', question '.*'\): column 'answers' is"):
         load("squad", DATASETS["squad"], "train", put(tmp_path, "squad", QA, changed(QA, id="q17", answers=answers)))
 
 
