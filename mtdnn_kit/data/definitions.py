@@ -5,11 +5,9 @@ What cannot be meant stops with the key, before anything is read; whether the co
 
 from collections.abc import Iterator
 from dataclasses import fields
-from functools import lru_cache
 from importlib.metadata import entry_points
-from string import Formatter
 
-from mtdnn_kit.data.registry import DATASETS, KINDS, Dataset, Kind
+from mtdnn_kit.data.registry import DATASETS, KINDS, Dataset, Kind, template_parts
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.checks import checked, known_keys, require, unfit
 from mtdnn_kit.files.wording import nearest, short, some
@@ -55,17 +53,6 @@ def dataset_from(name: str, row: dict) -> Dataset:
 def label_names(labels: list | tuple | dict) -> tuple:
     """The labels' names, in the order of their numbers; of a mapping each once, though several values may have it."""
     return tuple(dict.fromkeys(labels.values()) if isinstance(labels, dict) else labels)
-
-
-@lru_cache
-def template_parts(text: str) -> list[tuple[str, str | None]]:
-    """A template as (text before a column, the column) pairs, None where the text ends. Raises ValueError: braces that do not match."""
-    parts = []
-    for before, column, spec, conversion in Formatter().parse(text):
-        if column == "" or spec or conversion:
-            raise ValueError("braces hold a column's name and nothing else; write {{ and }} for braces that are text")
-        parts.append((before, column))
-    return parts
 
 
 def _texts(at: str, value: object) -> Iterator[tuple[str, str]]:

@@ -14,17 +14,19 @@ from math import isnan
 from typing import Any
 
 from mtdnn_kit.data.registry import Dataset
-from mtdnn_kit.data.row_checks import NOTHING, label_values, lookup
+from mtdnn_kit.data.row_checks import NOTHING, lookup
 from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short
 
 LONGEST_LITERAL = 200_000  # characters of a list that Python's own parser may see
+LABELLED = ("sc", "mcc")  # the types whose rows have one label each
 NUMPY = ("array", "str_", "int64", "int32", "float64", "float32")  # what numpy prints around a value
 ONE_LABEL = "a label in a list of one"
 DECIMALS = "a whole number written as 35.0"
 TEXT_NUMBERS = "a number written as text"
 JSON_TEXT = "a list or an object as JSON in a text"
 PYTHON_TEXT = "a list or an object as Python or numpy prints it"
+ONE_ANSWER = "an answer without a list around it"
 EMPTY_ANSWER = "an answer of empty text as none"
 MADE_ID = "an id made from passage and question"
 
@@ -64,22 +66,23 @@ def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False)
     def number(found: Any) -> Any:
         return whole_number(found, notes, table)
 
-    for column in (name for name in columns.values() if isinstance(name, str) and "." in name and name not in record):
-        root = column.partition(".")[0]  # an object that a table holds as text
-        if isinstance(record.get(root), str):
+    for root in (column.partition(".")[0] for column in dataset.nested if column not in record):
+        if isinstance(record.get(root), str):  # an object that a table holds as text
             record = record | {root: listed(record[root], notes)}
-    if "label" in columns and (found := lookup(record, columns["label"])) is not NOTHING:
-        label = new[columns["label"]] = _label(label_values(dataset), found, notes, number)
+    if dataset.type in LABELLED and "label" in columns and (found := lookup(record, columns["label"])) is not NOTHING:
+        label = new[columns["label"]] = _label(dataset.label_values, found, notes, number)
         if any(type(one) is type(value) and one == value for one in (found, label) for value in dataset.skip):
             reading.leave_out(f"label {short(found)} (skip)")
             return None
     if isinstance(columns.get("choices"), str):
         new[columns["choices"]] = listed(lookup(record, columns["choices"]), notes)
     if dataset.type == "qa":
-        new |= _answers(columns["answers"], columns.get("starts"), record, notes, number)
-        if (name := columns.get("id")) and type(found := lookup(record, name)) is float:
-            new[name] = number(found)
-        notes[MADE_ID] += name is None or new.get(name, lookup(record, name)) in (None, "", NOTHING)
+        new = _answers(columns["answers"], columns.get("starts"), record, notes, number)
+        found = lookup(record, columns["id"]) if "id" in columns else None
+        if type(found) is float:
+            found = new[columns["id"]] = number(found)
+        if found is None or found is NOTHING or found == "":
+            notes[MADE_ID] += 1
     changed = {column: value for column, value in new.items() if value is not NOTHING and record.get(column, NOTHING) is not value}
     return record | changed if changed else record
 
@@ -118,28 +121,39 @@ def _answers(column: str, starts: str | None, record: dict, notes: Counter[str],
     """Answers whose first characters are whole numbers, and none of empty text: {column: value}, of two columns or one (`gold_answers`)."""
     found = lookup(record, column)
     if starts is not None:
-        firsts = listed(lookup(record, starts), notes)
-        found = listed(found, notes) if isinstance(firsts, list) else number(found) if isinstance(found, float) else found
-        texts = found if isinstance(found, list) else [found]
-        firsts = [number(one) for one in firsts] if isinstance(firsts, list) else number(firsts)
-        if texts and all(text in ("", None) for text in texts) and _nowhere(firsts):
-            notes[EMPTY_ANSWER] += isinstance(found, list) or firsts == 0
-            return {column: None, starts: None}
-        return {column: found, starts: firsts}
+        return _two_columns(column, found, starts, lookup(record, starts), notes, number)
     found = listed(found, notes)
-    if isinstance(found, dict) and all(isinstance(found.get(key), list) for key in ("text", "answer_start")):
-        if found["text"] and not any(found["text"]) and _nowhere(found["answer_start"]):
+    if isinstance(found, dict) and isinstance(found.get("text"), str) and not isinstance(found.get("answer_start"), list):
+        notes[ONE_ANSWER] += 1
+        found = [found]
+    if isinstance(found, dict) and isinstance(texts := found.get("text"), list) and isinstance(firsts := found.get("answer_start"), list):
+        if texts and not any(texts) and _nowhere(firsts):
             notes[EMPTY_ANSWER] += 1
             return {column: {"text": [], "answer_start": []}}
-        if any(type(start) is not int for start in found["answer_start"]):
-            found = found | {"answer_start": [number(start) for start in found["answer_start"]]}
-    elif isinstance(found, list) and all(isinstance(one, dict) and "answer_start" in one for one in found):
-        if found and not any(one.get("text") for one in found) and _nowhere([one["answer_start"] for one in found]):
+        if any(type(start) is not int for start in firsts):
+            found = found | {"answer_start": [number(start) for start in firsts]}
+    elif isinstance(found, list) and found and all(isinstance(one, dict) and "answer_start" in one for one in found):
+        if not any(one.get("text") for one in found) and _nowhere([one["answer_start"] for one in found]):
             notes[EMPTY_ANSWER] += 1
             return {column: []}
         if any(type(one["answer_start"]) is not int for one in found):
             found = [one | {"answer_start": number(one["answer_start"])} for one in found]
     return {column: found}
+
+
+def _two_columns(column: str, found: Any, starts: str, firsts: Any, notes: Counter[str], number: Callable[[Any], Any]) -> dict[str, Any]:
+    """As `_answers`, of a column of texts and one of first characters. A text is a list where the other is one: it may begin with [."""
+    firsts = listed(firsts, notes)
+    if isinstance(firsts, list):
+        found, firsts = listed(found, notes), [number(one) for one in firsts]
+    else:
+        found, firsts = number(found) if isinstance(found, float) else found, number(firsts)
+    texts = found if isinstance(found, list) else [found]
+    if texts and all(text in ("", None) for text in texts) and _nowhere(firsts):
+        if isinstance(found, list) or firsts == 0:
+            notes[EMPTY_ANSWER] += 1
+        return {column: None, starts: None}
+    return {column: found, starts: firsts}
 
 
 def _nowhere(starts: Any) -> bool:

@@ -6,6 +6,8 @@ parameter file adds a dataset is in `definitions`, how rows are read in `sources
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from string import Formatter
 from typing import Annotated, Any
 
 from mtdnn_kit.files.checks import Name
@@ -37,6 +39,17 @@ KINDS = {  # question answering, sequence classification, multiple choice (paper
     "sc": Kind(("first", "second", "label"), ("second",), ("first", "second"), labelled=True, metrics=METRICS),
     "mcc": Kind(("context", "start", "choices", "label", "answer"), ("start", "label", "answer"), ("context", "start"), metrics=METRICS),
 }
+
+
+@lru_cache
+def template_parts(text: str) -> list[tuple[str, str | None]]:
+    """A template as (text before a column, the column) pairs, None where the text ends. Raises ValueError: braces that do not match."""
+    parts = []
+    for before, column, spec, conversion in Formatter().parse(text):
+        if column == "" or spec or conversion:
+            raise ValueError("braces hold a column's name and nothing else; write {{ and }} for braces that are text")
+        parts.append((before, column))
+    return parts
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,24 @@ class Dataset:
     group: Name | None = None
     quoted: Flag | None = None
     unanswerable: Flag = True
+
+    @cached_property
+    def label_values(self) -> tuple:
+        """What the label column may hold beside numbers from 0."""
+        return tuple(value for value, _ in self.values) or self.labels
+
+    @cached_property
+    def required(self) -> list[str]:
+        """Columns that every row must have; an `id` that is not there is made (`rows.made_id`)."""
+        free = ("title", "id" if self.columns.get("id") == "id" else "title")
+        named = [name for role, name in self.columns.items() if role not in free] + [self.group] * bool(self.group)
+        inside = [column for text in self.template.values() for _, column in template_parts(text) if column]
+        return [column for name in named for column in ([name] if isinstance(name, str) else name)] + inside
+
+    @cached_property
+    def nested(self) -> tuple[str, ...]:
+        """The columns that are named as a part of another, `a.b`."""
+        return tuple(column for column in self.columns.values() if isinstance(column, str) and "." in column)
 
     @property
     def given(self) -> set[str]:

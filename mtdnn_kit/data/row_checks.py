@@ -6,8 +6,7 @@ Knows one record at a time and nothing of files. Errors say what the column hold
 from string import ascii_uppercase
 from typing import Any
 
-from mtdnn_kit.data.definitions import template_parts
-from mtdnn_kit.data.registry import DATASETS, Dataset
+from mtdnn_kit.data.registry import DATASETS, Dataset, template_parts
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.checks import WIDEST
 from mtdnn_kit.files.wording import short, some
@@ -35,22 +34,14 @@ def lookup(record: dict, column: str) -> Any:
 
 def check_columns(dataset: Dataset, record: dict) -> None:
     """Raises DataError where a column that the dataset names is not there."""
-    missing = [column for column in columns_of(dataset) if lookup(record, column) is NOTHING]
+    missing = [column for column in dataset.required if lookup(record, column) is NOTHING]
     if missing and missing[0] == dataset.columns.get("answers"):
         raise DataError(f"column {missing[0]!r} is missing: {UNANSWERED}")
     if missing:
-        like = [name for name, other in DATASETS.items() if all(column in record for column in columns_of(other))]
+        like = [name for name, other in DATASETS.items() if all(column in record for column in other.required)]
         hint = f" It looks like a row of {' or '.join(like)}." if like else ""
         found = some(map(short.repr, record)) or "none"
         raise DataError(f"column {missing[0]!r} is missing; the columns are {found}.{hint} Rename the column, or correct `columns`.")
-
-
-def columns_of(dataset: Dataset) -> list[str]:
-    """Columns that every row must have; an `id` that is not there is made (`rows.made_id`)."""
-    free = ("title", "id" if dataset.columns.get("id") == "id" else "title")
-    named = [name for role, name in dataset.columns.items() if role not in free] + [dataset.group] * bool(dataset.group)
-    inside = [column for text in dataset.template.values() for _, column in template_parts(text) if column]
-    return [column for name in named for column in ([name] if isinstance(name, str) else name)] + inside
 
 
 def value(found: Any, kind: type, what: str) -> Any:
@@ -85,38 +76,38 @@ def written(found: Any, what: str, numbers: tuple[type, ...] = (int,)) -> str:
     return str(found)
 
 
-def label_values(dataset: Dataset) -> tuple:
-    """What the label column may hold beside numbers from 0."""
-    return tuple(value for value, _ in dataset.values) or dataset.labels
-
-
 def label(dataset: Dataset, record: dict, count: int) -> int:
     """The number, from 0, of a label of `count`: what the column holds, or its place among the dataset's `values` or names.
 
     Raises DataError: neither a number in that range nor one of them.
     """
-    column = dataset.columns["label"]
-    found, names = lookup(record, column), f" ({some(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
+    found = lookup(record, dataset.columns["label"])
+    if not dataset.values and type(found) is int and 0 <= found < count:
+        return found
     known = dataset.values or (tuple(zip(dataset.labels, range(count))) if isinstance(found, str) else ())
     for value, number in known:
         if type(value) is type(found) and value == found:
             return number
-    what = f"column {column!r} is {short.repr(found)}"
+    raise DataError(_no_label(dataset, found, count))
+
+
+def _no_label(dataset: Dataset, found: Any, count: int) -> str:
+    """What is wrong with a label, and what to do."""
+    names = f" ({some(f'{i} {name}' for i, name in enumerate(dataset.labels))})" if dataset.labels else ""
+    what = f"column {dataset.columns['label']!r} is {short.repr(found)}"
     if found in (None, "") or (type(found) is int and found < 0):
-        raise DataError(f"{what}: a row without a label. {SKIP.format(short.repr(found) if found is not None else 'null')}")
+        return f"{what}: a row without a label. {SKIP.format(short.repr(found) if found is not None else 'null')}"
     if isinstance(found, list):
-        raise DataError(f"{what}: {len(found)} labels, where a row has one: keep one of them, or remove the row")
+        return f"{what}: {len(found)} labels, where a row has one: keep one of them, or remove the row"
     if dataset.values:
         wanted = some(f"{v!r} ({dataset.labels[n]})" for v, n in dataset.values)
-        truth = isinstance(found, str) and found.lower() in TRUTH and any(isinstance(value, bool) for value, _ in known)
+        truth = isinstance(found, str) and found.lower() in TRUTH and any(isinstance(value, bool) for value in dataset.label_values)
         quotes = " (YAML reads yes, no, on and off as true and false: put them in quotes there)" * truth
-        raise DataError(f"{what}: it must be one of {wanted}; correct it, or `labels`{quotes}")
+        return f"{what}: it must be one of {wanted}; correct it, or `labels`{quotes}"
     if not isinstance(found, int) or isinstance(found, bool):
-        raise DataError(f"{what}: it must be a whole number from 0 to {count - 1}{names}{_remedy(dataset, found, count)}")
-    if found >= count:
-        first = "; where the first of them is 1, map them: `labels: {1: NAME, 2: NAME, …}`" * (found == count)
-        raise DataError(f"{what}: it must be from 0 to {count - 1}{names}; correct it, or `labels`{first}")
-    return found
+        return f"{what}: it must be a whole number from 0 to {count - 1}{names}{_remedy(dataset, found, count)}"
+    first = "; where the first of them is 1, map them: `labels: {1: NAME, 2: NAME, …}`" * (found == count)
+    return f"{what}: it must be from 0 to {count - 1}{names}; correct it, or `labels`{first}"
 
 
 def check_alike(dataset: Dataset, record: dict, first: dict) -> None:

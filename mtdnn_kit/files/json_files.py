@@ -30,7 +30,7 @@ def read_json(text: str | bytes) -> Any:
 def parsed(text: str) -> Any:
     """As `read_json`, but half a character passes, which is for those who ask to say of the place where it matters."""
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return DECODER.decode(text)
     except RecursionError:
         raise ValueError("lists or objects too deep inside each other") from None
 
@@ -50,3 +50,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"{twice[:60]!r} is there twice")
     return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_once)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from mtdnn_kit.compare.slices import QUESTION_WORDS, question_word
+from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.tasks.qa import Features
 from mtdnn_kit.tasks.spans import check_lengths, context_room, windows
 from mtdnn_kit.training import odd_rows as odd
 from mtdnn_kit.training.odd_rows import answer_spans, splits, texts_of
 from mtdnn_kit.training.setup import Setup
 
-LABELLED = ("sc", "mcc")  # the types whose rows have one label each
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -169,7 +170,7 @@ def test_csv_of_a_spreadsheet_has_a_byte_order_mark_and_other_line_ends(tmp_path
 
 def test_quotation_marks_are_characters_where_a_dataset_says_so(tmp_path):
     put(tmp_path, "pairs/train.tsv", b'one\ttwo\ty\n"a" b\t"\tno\nc d\t"e"\tyes\n')
-    plain = Dataset(**{**vars(PAIRS), "quoted": False})
+    plain = replace(PAIRS, quoted=False)
     assert list(load("pairs", plain, "train", str(tmp_path)).rows) == [(0, '"a" b', '"', 0), (1, "c d", '"e"', 1)]
 
 
