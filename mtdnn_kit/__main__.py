@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtdnn_kit.errors import KitError, YamlError
+from mtdnn_kit.errors import DataError, KitError, YamlError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.yaml_files import read_yaml
 
@@ -46,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--set", **SET, help="a parameter on top of the file's (YAML); may be repeated")
     _add_study(_verb(verbs, "study", study, "runs a study and writes its page; what is done is not run again"))
     _add_report(verbs.add_parser("report", help="keeps a finished study, or tells a kept one as tables and figures"))
+    one = _verb(verbs, "data", data, "looks at files of rows and prints the lines of a parameter file that fit each, with what is doubtful")
+    one.add_argument("files", nargs="+", metavar="FILE", help="JSON, JSON lines, CSV, TSV or Parquet, packed or not")
     one = _verb(verbs, "heldout", heldout, "scores finished runs' models on the threshold articles; prints a table")
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("--data", help=DATA)
@@ -178,6 +180,16 @@ def report_write(given: argparse.Namespace) -> None:
     from mtdnn_kit.studies.report import write
 
     write(resolve(given.folder), given.data)
+
+
+def data(given: argparse.Namespace) -> None:
+    """Prints a draft of a definition for each file. Raises DataError for what has none."""
+    from mtdnn_kit.data.draft import guess
+
+    drafts = {file: guess(file) for file in given.files}
+    print("\n\n".join(f"# {file}\n{draft}" for file, draft in drafts.items()))
+    if failed := [file for file, draft in drafts.items() if not draft.definition]:
+        raise DataError(f"{', '.join(failed)}: no draft; see above")
 
 
 def heldout(given: argparse.Namespace) -> None:

@@ -1,0 +1,309 @@
+"""A draft of the definition that fits a file: its type, columns and labels, as lines for a parameter file, and what is doubtful about them.
+
+What a column is for is told by what it holds (a text that stands in another one at a number's place is an answer) and then by its name. The
+draft is read as a training would read it before it is shown. Nothing is trained, and nothing is left unsaid: what is a guess is a doubt.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any, NamedTuple
+
+import yaml
+
+from mtdnn_kit.data import read_as, readers
+from mtdnn_kit.data.definitions import dataset_from
+from mtdnn_kit.data.registry import DATASETS
+from mtdnn_kit.data.row_checks import UNANSWERED
+from mtdnn_kit.data.sources import load
+from mtdnn_kit.errors import DataError
+from mtdnn_kit.files.paths import project_root
+from mtdnn_kit.files.wording import short, some
+
+LOOKED_AT = 20_000  # records from which a draft is made
+MOST_LABELS = 200
+SHOWN = 3  # rows
+NAMES = {  # role → names that columns have for it, small letters; the first found is taken
+    "id": ("id", "qid", "question_id", "qas_id", "_id", "uid"),
+    "title": ("title", "article", "article_title", "document_title"),
+    "question": ("question", "query", "question_text", "ask"),
+    "context": ("context", "passage", "paragraph", "document", "ctx", "text", "question", "query", "stem", "premise", "sent1", "goal"),
+    "answers": ("answers", "answer", "answer_text", "answer_texts", "text"),
+    "start": ("sent2", "startphrase"),
+    "label": (
+        "label", "labels", "gold_label", "class", "target", "category", "answerkey", "answer_key", "answer", "is_duplicate", "sentiment",
+        "topic", "y", "key", "score",
+    ),
+}  # fmt: skip
+PAIRS = (("premise", "hypothesis"), ("question", "sentence"), ("first", "second"), ("text_a", "text_b"), ("query", "document"))
+NO_LABEL = (None, "", "-", -1, "-1")  # what stands for a label that is not there
+YAML_FORM: Any = dict(sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+Columns = dict[str, list]  # name → value of each record
+Found = tuple[dict[str, Any], list[str]] | None  # a definition without files, and what is doubtful
+CHECKED = 200  # records that are looked at to find which columns belong together
+
+
+class Draft(NamedTuple):
+    """What `guess` found. definition: as in a parameter file; file: what became of its lines; rows: the first, as the kit reads them."""
+
+    name: str
+    definition: dict[str, Any]
+    doubts: list[str]
+    file: dict[str, Any]
+    rows: list
+
+    def __str__(self) -> str:
+        """Lines for a parameter file; all else as comments."""
+        doubts = [f"# doubtful: {doubt}" for doubt in self.doubts]
+        if not self.definition:
+            return "\n".join(doubts)
+        define = yaml.safe_dump({"define": {self.name: self.definition}}, **YAML_FORM)
+        shown = [f"# row {i}: {_said(row)}" for i, row in enumerate(self.rows, 1)]
+        counts = [f"# {_counts(self.file)}"] if self.file else []
+        return "\n".join([*counts, f"tasks: [{self.name}]", "qa_weight: 1.0", define.rstrip(), *doubts, *shown])
+
+
+def _counts(file: dict[str, Any]) -> str:
+    """What became of a file's lines, in a line."""
+    unit = next(iter(file), "rows")
+    parts = [] if unit == "rows" else [f"{file[unit]:,} {unit}"]
+    parts += [f"{file.get('rows', 0):,} rows"]
+    for key in ("left_out", "read_as"):
+        if file.get(key):
+            parts.append(f"{key.replace('_', ' ')}: {some(f'{what} ({n:,})' for what, n in file[key].items())}")
+    return "; ".join(parts)
+
+
+def _said(row: Any) -> str:
+    return ", ".join(f"{name} {short.repr(value)}" for name, value in row._asdict().items() if value not in (None, ""))
+
+
+def guess(file: str | Path) -> Draft:
+    """A draft for one file of rows, in any format that the kit reads; without definition, and with the reason, for one that cannot be read.
+
+    file: a relative path starts where the caller is.
+    """
+    path = Path(file).resolve()
+    where, reading = str(file), read_as.Reading()
+    if not readers.suffix_of(path.name)[0]:
+        return Draft(
+            "", {}, [f"{where}: its name must end in .jsonl, .csv, .tsv, .parquet or .json, perhaps packed (.gz, .bz2, .xz)"], {}, []
+        )
+    try:
+        records = [record for record, _ in islice(readers.read(path, where, None, reading), LOOKED_AT)]
+        if not records:
+            raise DataError(f"{where}: no rows in it")
+        columns = {
+            name: [read_as.listed(record.get(name), Counter()) for record in records]
+            for name in dict.fromkeys(k for r in records for k in r)
+        }
+        asked = _named(columns, "question") and {"context", "passage", "paragraph"} & {name.casefold() for name in columns}
+        for kind in (_qa, _mcc) if asked and not _named(columns, "label") else (_qa, _mcc, _sc):
+            if found := kind(columns):
+                return _tried(path, *found, len(records))
+        if asked:
+            raise DataError(f"{where}: questions on passages, but no answer that stands in its passage: {UNANSWERED}")
+        raise DataError(f"{where}: of the columns {some(columns)} none looks like answers, choices or labels: write the definition by hand")
+    except DataError as error:
+        return Draft("", {}, [str(error)], {}, [])
+
+
+def _tried(path: Path, definition: dict[str, Any], doubts: list[str], count: int) -> Draft:
+    """The draft with its file, read as a training would read it; what is at fault then is a doubt."""
+    root = project_root()
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    definition = {"type": definition.pop("type"), "files": {"train": shown.as_posix()}, **definition, "validation_ratio": 0.1}
+    doubts.append("validation_ratio: a tenth of the rows is cut off and scored; name a second file under `files` where there is one")
+    if count == LOOKED_AT:
+        doubts.append(f"only the first {LOOKED_AT:,} rows were looked at")
+    name = _name(path)
+    dataset = replace(dataset_from(name, definition), files={"train": str(path)}, score=None, validation_ratio=None)
+    try:
+        found = load(name, dataset, "train", "sample")
+    except DataError as error:
+        return Draft(name, definition, [f"it cannot be read yet: {error}", *doubts], {}, [])
+    if definition["type"] == "qa" and all(row.answers for row in found.rows):
+        definition["unanswerable"] = False
+        doubts.append("unanswerable: false, as every question of this file has an answer")
+    return Draft(name, definition, doubts, found.file, list(islice(found.rows, SHOWN)))
+
+
+def _name(path: Path) -> str:
+    """What the dataset may be called: the file's name, or its folder's where that only names a split."""
+    stem = path.name.split(".")[0]
+    stem = path.parent.name if stem in ("train", "dev", "valid", "validation", "test", "data") else stem
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:36] or "mine"
+    return f"my-{name}" if name.casefold() in DATASETS or name.casefold().endswith("_rest") else name
+
+
+def _named(columns: Iterable[str], role: str) -> str | None:
+    """The first of the columns that is called as a role's columns are."""
+    known = {name.casefold(): name for name in columns}
+    return next((known[name] for name in NAMES[role] if name in known), None)
+
+
+def _texts(columns: Columns) -> dict[str, float]:
+    """Columns of texts, and how long these are on average, in words; numbers written as text are none."""
+    found = {}
+    for name, values in columns.items():
+        texts = [value for value in values if isinstance(value, str) and value]
+        plain = [text for text in texts if not isinstance(read_as.whole_number(text, Counter(), True), int)]
+        if len(plain) > len(values) / 2 and all(isinstance(value, str | None) for value in values):
+            found[name] = sum(len(text.split()) for text in texts) / len(texts)
+    return found
+
+
+def _qa(columns: Columns) -> Found:
+    """Question answering: a column of answers with their places, or two columns of texts and of first characters; and where they stand."""
+    texts, doubts, starts = _texts(columns), list[str](), None
+    answers = next((name for name, values in columns.items() if any(map(_placed, values))), None)
+    tries = [(answers, None, context) for context in texts] if answers else _two_columns(columns, texts)
+    hits, (answers, starts, context) = max(((_stand(columns, *one), one) for one in tries), default=(0, ("", "", "")), key=lambda x: x[0])
+    left = [name for name in texts if name not in (answers, context)]
+    if not hits or not left:
+        return None
+    question = _named(left, "question") or max(left, key=lambda name: sum(str(v).rstrip().endswith("?") for v in columns[name]))
+    if question.casefold() not in NAMES["question"]:
+        doubts.append(f"question: {question!r}, the column in which most texts end in a question mark")
+    found = {"context": context, "question": question, "answers": answers, **({"starts": starts} if starts else {})}
+    more = {role: name for role in ("id", "title") if (name := _named(set(columns) - {*found.values()}, role)) and any(columns[name])}
+    if "id" not in more:
+        doubts.append("id: there is none; ids are made from passage and question")
+    if "title" not in more:
+        doubts.append("title: there is none; `threshold_ratio` tunes the threshold on passages, `threshold_articles` would need titles")
+    return {"type": "qa", "columns": {**more, **found}}, doubts
+
+
+def _two_columns(columns: Columns, texts: dict[str, float]) -> list[tuple[str, str, str]]:
+    """Columns that may be an answer's text, its first character, and the passage."""
+    starts = [name for name, values in columns.items() if any(isinstance(_whole(v), int) and _whole(v) > 0 for v in values[:CHECKED])]
+    return [(a, s, c) for s in starts for a in texts if a != s for c in texts if c != a and texts[c] > texts[a]]
+
+
+def _stand(columns: Columns, answers: str, starts: str | None, context: str) -> int:
+    """How many of the first rows have an answer that stands in that context."""
+    rows = zip(columns[answers][:CHECKED], columns[starts or answers][:CHECKED], columns[context][:CHECKED], strict=True)
+    return sum(
+        any(
+            isinstance(s, int) and s >= 0 and a and str(c).startswith(a, s)
+            for a, s in ([(a, _whole(s))] if starts else _placed(a))
+            if isinstance(a, str)
+        )
+        for a, s, c in rows
+    )
+
+
+def _placed(value: Any) -> list[tuple[Any, Any]]:
+    """(text, first character) of each answer in a value that holds both, or []."""
+    if isinstance(value, dict) and isinstance(value.get("text"), list) and isinstance(value.get("answer_start"), list):
+        return [(text, _whole(start)) for text, start in zip(value["text"], value["answer_start"], strict=False)]
+    several = value if isinstance(value, list) else [value]
+    return [(one.get("text"), _whole(one["answer_start"])) for one in several if isinstance(one, dict) and "answer_start" in one]
+
+
+def _whole(value: Any) -> Any:
+    return read_as.whole_number(value, Counter(), True)
+
+
+def _mcc(columns: Columns) -> Found:
+    """Multiple choice: a column of lists of texts, or several columns called alike; and which choice is right."""
+    for name, values in list(columns.items()):  # {"text": […], "label": […]}, as ARC has it
+        if all(isinstance(value, dict) and isinstance(value.get("text"), list) for value in values):
+            columns[f"{name}.text"] = [value["text"] for value in values]
+    lists = [
+        n for n, values in columns.items() if all(isinstance(v, list) and len(v) > 1 and all(isinstance(x, str) for x in v) for v in values)
+    ]
+    choices = lists[0] if lists else _choice_columns(columns)
+    if not choices:
+        return None
+    texts = {name: words for name, words in _texts(columns).items() if name not in choices}
+    given = [
+        v if isinstance(choices, str) else [columns[c][i] for c in choices]
+        for i, v in enumerate(columns[lists[0]] if lists else columns[choices[0]])
+    ]
+    context = _named(texts, "context")
+    answer = next(
+        (name for name in columns if name not in choices and all(v in some for v, some in zip(columns[name], given, strict=True))), None
+    )
+    label = _named(set(columns) - {context, *choices}, "label")
+    if not context or not (answer or label):
+        return None
+    found = {"context": context, "choices": choices, **({"answer": answer} if answer else {"label": label})}
+    if start := _named(set(texts) - {*found.values()} if isinstance(choices, str) else set(texts) - {context, answer, label}, "start"):
+        found["start"] = start
+    labels, doubts = ({}, []) if answer else _choice_labels(columns[str(label)], len(given[0]))
+    return {"type": "mcc", "columns": found, **labels}, [f"context: {context!r}, choices: {choices}, by their names and forms", *doubts]
+
+
+def _choice_columns(columns: Columns) -> list[str]:
+    """Columns of texts that are called alike but for a number or a letter at the end: ending0 …, or a, b, c …"""
+    groups: dict[str, list[str]] = {}
+    for name in columns:
+        if found := re.fullmatch(r"(.*?)[ _]?(\d|[a-eA-E])", name):
+            groups.setdefault(found[1].casefold(), []).append(name)
+    words = ("choice", "option", "opt", "sol", "solution", "ending", "answer", "alternative", "answer_", "")
+    return next((names for stem, names in groups.items() if len(names) > 2 or (len(names) == 2 and stem in words)), [])
+
+
+def _choice_labels(values: list, count: int) -> tuple[dict, list[str]]:
+    """`labels` of a column that says which choice is right: letters, numbers from 1, or both; numbers from 0 need none."""
+    seen = {str(_whole(value)) for value in values if value not in NO_LABEL}
+    letters, numbers = ascii_uppercase[:count], {str(i) for i in range(1, count + 1)}
+    if seen <= {str(i) for i in range(count)}:
+        sure = "0" in seen
+        return {}, [] if sure else [f"label: numbers count from 0; where 1 is the first choice, write `labels: {{1: A, …, {count}: …}}`"]
+    if seen <= set(letters):
+        return {"labels": list(letters)}, []
+    both = f"labels: 1 is taken for the first choice{' and A for the same' if seen & set(letters) else ''}, as no 0 occurs"
+    if seen <= {*letters, *numbers}:
+        first = {letter: letter for letter in letters} if seen & set(letters) else {}
+        return {"labels": {**first, **{str(i): letter for i, letter in enumerate(letters, 1)}}}, [both]
+    return {}, [f"labels: the values {some(sorted(seen))} are neither numbers nor letters of {count} choices"]
+
+
+def _sc(columns: Columns) -> Found:
+    """Classification: a column of few values that come again, and one or two columns of texts."""
+    texts = _texts(columns)
+    single = {n: [v[0] if isinstance(v, list) and len(v) == 1 else v for v in values] for n, values in columns.items()}
+    kinds = {n: Counter(map(repr, values)) for n, values in single.items() if all(isinstance(v, str | int | float | None) for v in values)}
+    few = {n: k for n, k in kinds.items() if 2 <= len(k) <= min(MOST_LABELS, max(2, len(single[n]) // 2))}
+    label = _named(few, "label") or min(few, key=lambda name: len(few[name]), default=None)
+    left = {name: words for name, words in texts.items() if name != label}
+    if label is None or not left:
+        return None
+    pair = (
+        next(([a, b] for a in left for b in left if a < b and _pair(a, b)), None)
+        or [next(([a, b] for a, b in PAIRS if {a, b} <= set(left)), None)][0]
+    )
+    used = pair or [max(left, key=lambda name: left[name])]
+    doubts = [f"label: {label!r}, the column of few values that come again"] * (label.casefold() not in NAMES["label"])
+    others = [name for name in left if name not in used and left[name] > 2]
+    doubts += [f"first: {used[0]!r}, the column of the longest texts; {some(others)} holds texts, too (`second` for pairs)"] * bool(others)
+    labels, more = _labels(single[label])
+    return {"type": "sc", "columns": dict(zip(("first", "second"), used, strict=False)) | {"label": label}, **labels}, [*doubts, *more]
+
+
+def _pair(one: str, other: str) -> bool:
+    """Whether two columns are called alike but for their ends: sentence1 and sentence2, text_a and text_b."""
+    return one[:-1].casefold() == other[:-1].casefold() and (one[-1] + other[-1]).casefold() in ("12", "ab", "01")
+
+
+def _labels(values: list) -> tuple[dict, list[str]]:
+    """`labels`, and `skip` where some rows have none."""
+    known = {repr(value): value for value in (_whole(value) for value in values)}
+    kept = [value for value in known.values() if value not in NO_LABEL]
+    skip = [value for value in known.values() if value in NO_LABEL]
+    found: dict[str, Any] = {"skip": skip} if skip else {}
+    doubts = [f"skip: rows whose label is {some(map(short, skip))} are left out"] if skip else []
+    if all(isinstance(value, int) for value in kept):
+        names = {value: str(value).lower() for value in sorted(kept)}
+        plain = not any(isinstance(value, bool) for value in kept) and list(names) == list(range(len(names)))
+        doubts.append(f"labels: what {some(names.values())} mean is not in the file: write their names")
+        return {"labels": list(names.values()) if plain else names, **found}, doubts
+    texts = sorted({str(value) for value in kept}, key=str.casefold)
+    truth = {"true", "false"} == {text.lower() for text in texts}
+    return {"labels": {False: "false", True: "true"} if truth else texts, **found}, doubts
