@@ -259,7 +259,7 @@ def trained(families, tmp_path_factory):
 
 @pytest.fixture
 def config(tiny, tmp_path):
-    """config(**changes): a run of a few steps on the packaged sample with the tiny encoder, in fp32, nothing held out, in a folder of its own."""
+    """config(**changes): a run of a few steps on the sample with the tiny encoder, in fp32, in its own folder. Nothing is held out."""
 
     def make(**changes) -> Config:
         small = dict(run_dir=str(tmp_path / "run"), encoder=tiny, batch_size=4, max_steps=6, max_length=96, overlap=10, precision="fp32")

@@ -16,7 +16,7 @@ def _note(threshold: float, held: dict | None, always: bool) -> str:
     if always:
         return "always answers, since every question has an answer (unanswerable: false)"
     if held is None:
-        return f"{threshold:.4g}, since no question was held out to tune it (threshold_articles, threshold_ratio)"
+        return f"{threshold:.2f}, since no question was held out to tune it (threshold_articles, threshold_ratio)"
     questions, unanswerable, titles = held["questions"], held["unanswerable"], held["titles"]
     count, unit = (titles, "title") if titles else (held["passages"], "passage")
     units = f"{count} {unit}{'s' * (count != 1)} ({held['rule']})"
@@ -26,5 +26,5 @@ def _note(threshold: float, held: dict | None, always: bool) -> str:
     if held["always_answers"]:
         return f"always answers, since that gives the held-out questions' best F1; {on}"
     if unanswerable == questions:
-        return f"{threshold:.4g}, below all of the held-out questions, since none has an answer: hold out others; {on}"
-    return f"{threshold:.4g}, {on}"
+        return f"{threshold:.2f}, below all of the held-out questions, since none has an answer: hold out others; {on}"
+    return f"{threshold:.2f}, {on}"

@@ -135,7 +135,7 @@ def test_held_out_questions_without_any_answer_are_said(config, tmp_path):
 def test_notes_of_what_was_not_tuned(config, tmp_path):
     untuned = train(config(tasks=["squad", "cola"], qa_weight=0.5, max_steps=1))
     assert threshold_notes(untuned) == [
-        "squad: threshold: 0, since no question was held out to tune it (threshold_articles, threshold_ratio)"
+        "squad: threshold: 0.00, since no question was held out to tune it (threshold_articles, threshold_ratio)"
     ]
     assert untuned.manifest["held_out"] == {}
     always = {**asked(tmp_path, unanswerable=False), "unanswerable": False}
