@@ -11,6 +11,7 @@ from conftest import ROOT, changed
 from mtdnn_kit import DATASETS, Config, ConfigError, Run, load, prepare, train
 from mtdnn_kit.config import from_file
 from mtdnn_kit.data.registry import ALWAYS, SAMPLE_ARTICLES
+from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.inference.loading import threshold_of
 from mtdnn_kit.inference.model_card import card
 from mtdnn_kit.runs.notes import threshold_notes
@@ -107,6 +108,10 @@ def test_without_unanswerable_held_out_questions_every_question_is_answered(conf
     assert model.thresholds == {"mine": ALWAYS} and threshold_of(run, "mine") == ALWAYS
     assert all(model.answer(q, "Cork is the bark of an oak.").text for q in ("What?", "Who are you?", "When does it rain?"))
     assert f"{ALWAYS}" in card(run, "mine")
+    manifest = run.manifest
+    manifest["held_out"]["mine"]["unanswerable"] = 1
+    write_json(run.path / "manifest.json", manifest)
+    assert threshold_notes(run)[0].startswith("mine: threshold: always answers, since that gives the held-out questions' best F1; tuned on")
 
 
 def test_an_answerable_question_that_may_be_answered_with_nothing_keeps_no_other_silent(config, tmp_path):
@@ -177,6 +182,9 @@ def test_the_sample_alone_brings_articles_of_its_own(tmp_path):
         {"tasks": ["cola", "mrpc"], "qa_weight": 0.5},
         {"tasks": ["mine"], "qa_weight": 1.0, "define": own},
         {"tasks": ["alone", "cola"], "define": {"alone": {**AGAIN, "score": None}}},
+        {"tasks": ["alone", "cola"], "define": {"alone": {**AGAIN, "train": "validation"}}},
+        {"tasks": ["part", "cola"], "define": {"part": {**AGAIN, "score": "part", "validation_ratio": 0.5}}},
+        {"tasks": ["file", "cola"], "define": {"file": {**AGAIN, **own["mine"]}}},
         {"threshold_ratio": 0.1},
     ]
     assert [Config(**changes).threshold_articles for changes in none] == [[]] * len(none)
