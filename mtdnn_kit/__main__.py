@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _add_report(verbs.add_parser("report", help="keeps a finished study, or tells a kept one as tables and figures"))
     one = _verb(verbs, "data", data, "looks at files of rows and prints the lines of a parameter file that fit each, with what is doubtful")
     one.add_argument("files", nargs="+", metavar="FILE", help="JSON, JSON lines, CSV, TSV or Parquet, packed or not")
-    one = _verb(verbs, "heldout", heldout, "scores finished runs' models on the threshold articles; prints a table")
+    one = _verb(verbs, "heldout", heldout, "scores finished runs' models on the questions held out for the threshold; prints a table")
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("--data", help=DATA)
     one.add_argument("--spans", metavar="FILE", help="a .csv.gz that is to hold each best span as character offsets, and null − best")
@@ -104,13 +104,14 @@ def train(given: argparse.Namespace) -> None:
     import torch.distributed as dist
 
     from mtdnn_kit.config import from_file
+    from mtdnn_kit.runs.notes import threshold_notes
     from mtdnn_kit.training.distributed import launched
     from mtdnn_kit.training.trainer import train as train_run
 
     rank, _ = launched()
     run = train_run(from_file(given.parameters, **dict(given.set)))
     if rank == 0:
-        print(run)
+        print(run, *threshold_notes(run), sep="\n")
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -193,7 +194,7 @@ def data(given: argparse.Namespace) -> None:
 
 
 def heldout(given: argparse.Namespace) -> None:
-    """Prints the scores of runs on their threshold articles."""
+    """Prints the scores of runs on their held-out questions."""
     from mtdnn_kit.runs.run import Run
     from mtdnn_kit.studies.heldout import held_out, table, write_spans
     from mtdnn_kit.views.tables import markdown

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 
 from mtdnn_kit.data.definitions import dataset_from
-from mtdnn_kit.data.registry import DATASETS, REST, Dataset
+from mtdnn_kit.data.registry import DATASETS, REST, SAMPLE_ARTICLES, Dataset
 from mtdnn_kit.errors import ConfigError, YamlError
 from mtdnn_kit.files.checks import Count, Positive, Rule, Share, at_least, at_most, checked, known_keys, require
 from mtdnn_kit.files.paths import resolve
@@ -30,14 +30,16 @@ SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must le
 }
 IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 Probability = Annotated[float, Rule(lambda value: 0 < value <= 1, "{} must be a probability above 0")]
+Part = Annotated[float, Rule(lambda value: 0 < value < 1, "{} must be a share above 0 and below 1 (0.1 is a tenth), or null")]
 Size = Annotated[int, at_least(1), at_most(10**6)]
 
 
 @dataclass(frozen=True)
 class Config:
-    """All parameters of one training run, with the defaults of notebook 02 (the packaged sample on a CPU), but no threshold articles.
+    """All parameters of one training run, with the defaults of notebook 02: the packaged sample on a CPU.
 
     Lengths are in wordpieces, `batch_size` in questions or rows a step, `warmup` is a share of all steps, percentages do not occur.
+    `threshold_articles` None becomes the list that it stands for, [] where the rows are not the sample's or `threshold_ratio` is set.
     """
 
     run_dir: str | None = None  # folder that the run leaves behind; None: a new one, runs/001, runs/002 …
@@ -68,10 +70,13 @@ class Config:
     overlap: Annotated[int, at_least(0), at_most(10**6)] = 40
     max_answer: Size = 30
     n_best: Annotated[int, at_least(1), at_most(10_000)] = 20
-    threshold_articles: list[str] = field(default_factory=list)  # titles held out of training to tune the threshold
+    threshold_articles: list[str] | None = (
+        None  # titles held out of training to tune the threshold; None: the sample's own, if it is the data
+    )
+    threshold_ratio: Part | None = None  # or the share of the training questions held out for it, in whole titles (passages without titles)
     train_limit: Count | None = None  # at most so many training rows a task
     eval_limit: Count | None = None  # at most so many scored rows a task
-    eval_every: Count | None = None  # steps between scorings of the threshold articles during training
+    eval_every: Count | None = None  # steps between scorings of the held-out questions during training
     interference_every: Count | None = None  # steps between measurements of how the tasks' gradients agree (`training.interference`)
     log_every: Annotated[int, at_least(1)] = 10  # steps between writes of the log; the device is waited for only then
     checkpoint_every: Count | None = None
@@ -87,6 +92,9 @@ class Config:
     def __post_init__(self) -> None:
         for key, value in checked(vars(self), Config).items():
             object.__setattr__(self, key, value)
+        _check_tasks(self)
+        if self.threshold_articles is None:
+            object.__setattr__(self, "threshold_articles", _sample_articles(self))
         _check(self)
 
     @property
@@ -148,11 +156,10 @@ def _placed(task: str, files: dict[str, str]) -> dict[str, str]:
 
 def _check(c: Config) -> None:
     """What the parameters must satisfy among themselves; ConfigError names the first one that does not."""
-    _check_tasks(c)
+    _check_threshold(c)
     _check_sampler(c)
     require(c.grad_accumulation <= c.batch_size, f"grad_accumulation: cuts a batch of {c.batch_size} into at most that many pieces")
     require(not c.cuda_graphs or c.grad_accumulation == 1, "cuda_graphs: records whole batches: set it, or grad_accumulation, back")
-    require(c.eval_every is None or bool(c.threshold_articles), "eval_every: scores the threshold_articles, and none are named")
     require(not c.resume or c.run_dir is not None, "resume: goes on in run_dir, and none is named")
     for task in c.loss_weights:
         require(task in c.tasks, f"loss_weights: {short(task)} is none of the tasks {some(c.tasks)}")
@@ -172,8 +179,23 @@ def _check_tasks(c: Config) -> None:
         require(task in known, f"tasks: unknown task {short(task)}.{nearest(task, known)} There are {some(known)}; define adds more")
         require(c.tasks.count(task) == 1, f"tasks: {short(task)} is named twice")
         _check_case("tasks", task, c.tasks)
+
+
+def _check_threshold(c: Config) -> None:
     has_qa = any(dataset.type == "qa" for dataset in c.datasets.values())
-    require(has_qa or not c.threshold_articles, "threshold_articles: only question answering has a threshold, and no task is of that type")
+    for key, given in {"threshold_articles": c.threshold_articles, "threshold_ratio": c.threshold_ratio}.items():
+        require(has_qa or not given, f"{key}: only question answering has a threshold, and no task is of that type")
+    require(not (c.threshold_articles and c.threshold_ratio), "threshold_ratio: threshold_articles names what is held out: leave out one")
+    held_out = c.threshold_articles or c.threshold_ratio
+    require(c.eval_every is None or held_out, "eval_every: scores what threshold_articles or threshold_ratio hold out, and both are unset")
+
+
+def _sample_articles(c: Config) -> list[str]:
+    """The titles that are held out where nothing else is said: those that the packaged sample brings, of the scored tasks that read it."""
+    if c.data != "sample" or c.threshold_ratio:
+        return []
+    found = [d for d in c.datasets.values() if (d.type, d.train) == ("qa", "train") and d.score and not (d.files or d.validation_ratio)]
+    return list(dict.fromkeys(title for d in found for title in SAMPLE_ARTICLES.get(d.folder, ())))
 
 
 def _check_case(key: str, name: str, names: list[str]) -> None:

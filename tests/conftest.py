@@ -250,7 +250,7 @@ def trained(families, tmp_path_factory):
     @cache
     def make(family: str):
         settings = dict(sampler="round_robin", qa_weight=None, sharing=None, max_steps=8, batch_size=4, max_length=96, overlap=10)
-        limits = dict(train_limit=40, eval_limit=6, precision="fp32", device="cpu", threads=THREADS, log_every=4)
+        limits = dict(train_limit=40, eval_limit=6, threshold_articles=[], precision="fp32", device="cpu", threads=THREADS, log_every=4)
         folder = str(tmp_path_factory.mktemp("trained") / family)
         return train(Config(run_dir=folder, encoder=families[family], tasks=["squad", "swag", "cola", "mrpc"], **settings, **limits))
 
@@ -259,11 +259,13 @@ def trained(families, tmp_path_factory):
 
 @pytest.fixture
 def config(tiny, tmp_path):
-    """config(**changes): a run of a few steps on the packaged sample with the tiny encoder, in fp32, in a folder of its own."""
+    """config(**changes): a run of a few steps on the sample with the tiny encoder, in fp32, in its own folder. Nothing is held out."""
 
     def make(**changes) -> Config:
         small = dict(run_dir=str(tmp_path / "run"), encoder=tiny, batch_size=4, max_steps=6, max_length=96, overlap=10, precision="fp32")
-        return Config(**{**small, "device": "cpu", "threads": THREADS, "eval_limit": 6, "log_every": 3, **changes})
+        return Config(
+            **{**small, "device": "cpu", "threads": THREADS, "eval_limit": 6, "log_every": 3, "threshold_articles": [], **changes}
+        )
 
     return make
 

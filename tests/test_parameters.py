@@ -109,6 +109,7 @@ EFFECTS = {
     "max_answer": (2, longest_answer),
     "n_best": (3, nbest),
     "threshold_articles": (["Cork"], counts),
+    "threshold_ratio": (0.1, counts),
     "train_limit": (9, counts),
     "eval_limit": (3, counts),
     "eval_every": (2, lambda c: len(train(c).scorings())),

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 from mtdnn_kit.files.checks import Name
 
-ALWAYS = 1e300  # the threshold of questions that all have an answer: nothing is then said only where no span is possible
+ALWAYS = 1e300  # the threshold that always answers: nothing is then said only where no span is possible
+SAMPLE_ARTICLES = {"squad": ("Glacier", "Cork", "Tea", "Soap", "Owl", "Salt", "Chess", "Nile", "Camel", "Dune")}  # folder → held-out titles
 METRICS = ("accuracy", "matthews", "f1", "macro_f1")  # names in `metrics.SCORES`
 CUTS = ("cs224n",)  # names in `sources.CUT_RULES`
 Flag = Annotated[bool, "it must be true or false"]

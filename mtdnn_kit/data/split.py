@@ -1,8 +1,8 @@
-"""Rows cut in two: training rows where a dataset has no scored split, by what the rows say and never by their order in the file; and the
-hub's dev set of SQuAD 2.0, by its articles.
+"""Rows cut in two, where a dataset has no scored split or a threshold is to be tuned: by what the rows say, never by their order in the
+file; and the hub's dev set of SQuAD 2.0, by its articles.
 
 Rows that share a *unit* stay on one side: a value of the dataset's `group` column, or else a question's passage, a row's texts. Units are
-ordered by their hash, and the first of them are scored: with more rows of the same kind, almost all stay where they were.
+ordered by their hash, and the first of them are cut off: with more rows of the same kind, almost all stay where they were.
 """
 
 import hashlib
@@ -30,13 +30,18 @@ def unit_of(dataset: Dataset, record: dict, row: Any) -> int:
         said: object = group(dataset, record)
     else:
         said = row.context if dataset.type == "qa" else [value for name, value in row._asdict().items() if name not in ("id", "label")]
+    return hashed(said)
+
+
+def hashed(said: object) -> int:
+    """The hash of a unit, 64 bits."""
     return int.from_bytes(hashlib.blake2b(repr(said).encode(), digest_size=8).digest())
 
 
 def sides(units: np.ndarray, ratio: float, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the rows to train on and of those to score, in their order; units uint64 [N].
+    """Places of the rows to train on and of those cut off, in their order; units uint64 [N].
 
-    As many whole units are scored as come nearest to `ratio` of the rows, at least one; at least one is left. Raises DataError.
+    As many whole units are cut off as come nearest to `ratio` of the rows, at least one; at least one is left. Raises DataError.
     """
     different, of, rows = np.unique(units, return_inverse=True, return_counts=True)
     if len(different) < 2:

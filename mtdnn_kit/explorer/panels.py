@@ -203,10 +203,11 @@ class Ask(Panel):
         passage, question = self.passage.value, self.question.value
         if not passage.strip() or not question.strip():
             raise ValueError("ask: a passage and a question are needed")
-        replies, without = {}, list[str]()
+        replies, without, state = {}, list[str](), self.explorer.state
         for name, model in models(self.explorer, without).items():
-            threshold = self.explorer.state.thresholds[self.explorer.state.names.index(name)]
-            replies[name] = asking.ask(model, question, passage, float(threshold))
+            i = state.names.index(name)
+            moved = state.thresholds[i] != state.columns.tuned[i]  # the tuned one may be that the run always answers
+            replies[name] = asking.ask(model, question, passage, float(state.thresholds[i]) if moved else None)
         if not replies:
             raise ValueError("; ".join(without))
         asked = Question(QARow("asked", "", passage, question, ()), replies)

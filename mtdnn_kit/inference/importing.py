@@ -23,11 +23,12 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.metrics import matched, qa_scores
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.encoders import Encoder, find_encoder
-from mtdnn_kit.model.evaluation import evaluate
+from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.multitask import OURS, MultiTask, build_model, load_encoder_config, load_tokenizer, save_model, takes_token_types
 from mtdnn_kit.runs.claim import claim
 from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.training.hold_out import record as record_of
 from mtdnn_kit.training.setup import make_features, read_rows
 
 ANSWERS = ("eval_limit", "define")  # the settings that a predictions file can have
@@ -37,8 +38,9 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
     """A finished run folder made of `source`: a predictions file (.json), or else a question-answering model.
 
     data: whose scored rows are answered ("sample", "hub", a folder); settings: parameters of evaluation (`max_length`, `overlap`,
-    `max_answer`, `n_best`, `threshold_articles`, `device`, `precision`, …); a predictions file has `eval_limit` and `define` alone. Without
-    threshold articles a model is scored at threshold 0. Answers of a file have no n-best, hence no span scores and no probabilities.
+    `max_answer`, `n_best`, `threshold_articles` or `threshold_ratio`, `device`, `precision`, …); a predictions file has `eval_limit` and
+    `define` alone. Where nothing is held out a model is scored at threshold 0. Answers of a file have no n-best, hence neither span scores
+    nor probabilities.
     Raises RunError, EncoderError, ConfigError or DataError, saying what is wrong and where, before the folder is written.
     """
     config = Config(**{"run_dir": str(run_dir), "data": data, "tasks": [task], "qa_weight": 1.0, **settings})
@@ -99,16 +101,17 @@ def _import_model(source: str, given: Config) -> Run:
     config = Config(**{**asdict(given), "encoder": source})
     encoder, task = find_encoder(source), config.tasks[0]
     model, tokenizer = load_answering(encoder, task, config.max_length), load_tokenizer(encoder.path)
-    (_, held_out, scored), sources = read_rows(config, training=bool(config.threshold_articles))
+    (_, held_out, scored), sources = read_rows(config, training=bool(config.threshold_articles or config.threshold_ratio))
     device, segments = resolve_device(config.device), takes_token_types(model.encoder.config)
     precision = resolve_precision(config.precision, device)
     held_out, scored = (make_features(config, rows, tokenizer, segments) for rows in (held_out, scored))
     run, metrics, start = claim(config), dict[str, dict](), _now()
-    score = partial(evaluate, model.to(device), scored, held_out, config, precision)
+    thresholds = tuned(model.to(device), held_out, config, precision)
+    score = partial(evaluate, model, scored, thresholds, config, precision)
     write_folder(run.path / "predictions", lambda folder: metrics.update(score(folder)))
     write_folder(run.path / "model", lambda folder: save_model(model, tokenizer, folder))
     record = {"imported": {"kind": "model", **encoder.record()}, "data": sources, "precision": precision, "machine": describe(device)}
-    return _finish(run, config.to_yaml(), metrics, {**record, "start": start})
+    return _finish(run, config.to_yaml(), metrics, {**record, "held_out": record_of(config, held_out, thresholds), "start": start})
 
 
 def load_answering(encoder: Encoder, task: str, max_length: int) -> MultiTask:

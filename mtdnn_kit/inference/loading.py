@@ -72,8 +72,8 @@ def load(run: Run, device: str = "auto") -> Loaded:
 
 
 def threshold_of(run: Run, task: str) -> float:
-    """The tuned threshold of a qa task; 0 where none was tuned, `ALWAYS` where every question has an answer (`unanswerable: false`)."""
-    if not run.parameters.datasets[task].unanswerable:
+    """The tuned threshold of a qa task; 0 where none was tuned; `ALWAYS` where it always answers, as with `unanswerable: false`."""
+    if not run.parameters.datasets[task].unanswerable or run.manifest.get("held_out", {}).get(task, {}).get("always_answers"):
         return ALWAYS
     return float(run.metrics.get(task, {}).get("threshold", 0.0))
 

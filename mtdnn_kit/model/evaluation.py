@@ -1,6 +1,6 @@
 """From a model and rows to answers and scores: at the end of a run and during training; one's own questions are `asking`'s business.
 
-The threshold is tuned on articles held out of training, never on the rows that are reported (paper.md, "threshold").
+The threshold is tuned on questions held out of training, never on the rows that are reported (paper.md, "threshold").
 """
 
 import ctypes
@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.registry import ALWAYS, REST
 from mtdnn_kit.files.atomic import write_parts
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.runs.predictions import write_answers
 from mtdnn_kit.tasks import TYPES, qa
-from mtdnn_kit.tasks.answers import never_nothing
 
 TOKENS = 8192  # of a batch in evaluation, padding included
 TRIM = 100  # batches after which memory that they left is given back
@@ -70,7 +69,7 @@ def _by_length(lengths: np.ndarray, choices: int) -> list[np.ndarray]:
 
 
 def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision: str) -> dict[str, dict]:
-    """Scores of the threshold articles at the threshold that is best for them: {task: scores}; for watching a training."""
+    """Scores of the held-out questions at the threshold that is best for them: {task: scores}; for watching a training."""
     found = {}
     for task, features in held_out.items():
         answers = predict(model, task, features, config, precision)
@@ -78,33 +77,37 @@ def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision:
     return found
 
 
-def evaluate(model: MultiTask, scored: dict, held_out: dict, config: Config, precision: str, folder: Path) -> dict[str, dict]:
+def tuned(model: MultiTask, held_out: dict, config: Config, precision: str) -> dict[str, float]:
+    """The threshold of each qa task: the one that is best for its held-out questions, `ALWAYS` where none of them is unanswerable.
+
+    held_out: task → features (`training.setup.Setup`). `ALWAYS`, too, where every question has an answer (`unanswerable: false`); 0 where
+    none is held out.
+    """
+    found = {}
+    for task, dataset in config.datasets.items():
+        if dataset.type == "qa":
+            found[task] = 0.0 if dataset.unanswerable else ALWAYS
+            if dataset.unanswerable and task in held_out:
+                found[task] = qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))
+    return found
+
+
+def evaluate(model: MultiTask, scored: dict, thresholds: dict, config: Config, precision: str, folder: Path) -> dict[str, dict]:
     """Scores every task that has scored rows and writes its predictions into `folder`; returns {task: scores}.
 
-    scored, held_out: task → features (`training.setup.Setup`). A qa task without threshold articles is scored at threshold 0; one all of
-    whose questions have an answer (`unanswerable: false`) at one above all null − best. The rest of a cut split (`registry.REST`) is scored
-    as its task is, at the same threshold.
+    scored: task → features (`training.setup.Setup`); thresholds: as `tuned` gives them, 0 for a qa task that has none. The rest of a cut
+    split (`registry.REST`) is scored as its task is, at the same threshold.
     """
     folder.mkdir(exist_ok=True)
-    metrics, thresholds = {}, {}
+    metrics = {}
     for name, features in scored.items():
         task = name.removesuffix(REST)
         found = predict(model, task, features, config, precision)
         if model.specs[task]["type"] == "qa":
-            if not config.datasets[task].unanswerable:
-                thresholds[task] = never_nothing(found)
-            elif task not in thresholds:
-                thresholds[task] = _tuned(model, task, held_out, config, precision)
-            metrics[name] = qa.scores(features.rows, found, thresholds[task])
-            write_answers(folder, name, features.rows, found, thresholds[task])
+            threshold = thresholds.get(task, 0.0)
+            metrics[name] = qa.scores(features.rows, found, threshold)
+            write_answers(folder, name, features.rows, found, threshold)
         else:
             metrics[name] = TYPES[model.specs[task]["type"]].scores(features.rows, found, config.datasets[task].metrics)
             write_parts(folder / f"{name}.jsonl", ((json.dumps(vars(choice)) + "\n").encode() for choice in found))
     return metrics
-
-
-def _tuned(model: MultiTask, task: str, held_out: dict, config: Config, precision: str) -> float:
-    """The threshold that is best for the threshold articles; 0 without any."""
-    if task not in held_out:
-        return 0.0
-    return qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))

@@ -81,7 +81,7 @@ class Run:
         return [record for record in self._log() if "loss" in record]
 
     def scorings(self) -> list[dict]:
-        """Scores of the threshold articles during training (`eval_every`): step, task and scores."""
+        """Scores of the held-out questions during training (`eval_every`): step, task and scores."""
         return [record for record in self._log() if "scores" in record]
 
     def interference(self) -> list[dict]:

@@ -54,6 +54,7 @@ def _each(form: Form, **others: Form) -> Form:
     return Form("an object", _is_object, {**others, ANY: form})
 
 
+FLAG = Form("true or false", lambda value: isinstance(value, bool))
 TEXT = Form("text", lambda value: isinstance(value, str))
 WHOLE_NUMBER = Form("a whole number", is_count)
 NUMBER = Form("a number", is_number)
@@ -75,6 +76,7 @@ MANIFEST_FORM = Form(
         **{"steps": WHOLE_NUMBER, "threads": WHOLE_NUMBER, "seed": WHOLE_NUMBER, "train_seconds": NUMBER},
         "data": _each(Form("an object", _is_object, {"fingerprint": TEXT, "origin": TEXT, "rows": WHOLE_NUMBER})),
         "draws": _each(WHOLE_NUMBER),
+        "held_out": _each(Form("an object", _is_object, {"rule": TEXT, "always_answers": FLAG, ANY: WHOLE_NUMBER})),
     },
 )
 METRICS_FORM = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))

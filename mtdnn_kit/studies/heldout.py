@@ -1,10 +1,10 @@
-"""Finished runs by their models' scores on the threshold articles, which no training and no report sees: what nuisance parameters
-(learning rate, epochs) are chosen by.
+"""Finished runs by their models' scores on the questions held out for the threshold, which no training and no report sees: what nuisance
+parameters (learning rate, epochs) are chosen by.
 
     mtdnn heldout RUN [RUN …] [--data FOLDER] [--spans FILE.csv.gz]
 
 prints a table in Markdown, a row a run. A training with `eval_every` logs the same scores on its way (`Run.scorings`); this asks the model
-that it ended with, on all questions of the articles, whatever `eval_limit` was.
+that it ended with, on all of these questions, whatever `eval_limit` was.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ CHOSEN = ("learning_rate", "epochs", "seed")  # of a run's parameters
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A finished run's answers to the threshold articles' questions of one qa task; nothing is answered where null − best is above the
+    """A finished run's answers to the held-out questions of one qa task; nothing is answered where null − best is above the
     threshold that is best for them."""
 
     run: Run
@@ -45,14 +45,14 @@ class HeldOut:
 
 
 def held_out(run: Run, data: str | None = None) -> list[HeldOut]:
-    """What a finished run's model answers on the threshold articles, for each of its qa tasks that has some.
+    """What a finished run's model answers on the held-out questions, for each of its qa tasks that has some.
 
     data: where the rows are, "hub" or a folder; None: where the run had them. Raises RunError where the run has no model or held nothing
     out; DataError where the rows are not there or not those that it trained on.
     """
     model = load(run)
-    if not model.config.threshold_articles:
-        raise RunError(f"{run.name}: its parameters name no threshold_articles, so nothing was held out")
+    if not (model.config.threshold_articles or model.config.threshold_ratio):
+        raise RunError(f"{run.name}: its parameters have no threshold_articles and no threshold_ratio, so nothing was held out")
     config = replace(model.config, eval_limit=None, data=data or model.config.data)
     (_, rows, _), sources = read_rows(config)
     for name, source in sources.items():

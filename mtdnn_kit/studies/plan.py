@@ -23,8 +23,9 @@ from mtdnn_kit.training.setup import prepare, schedule_of
 # What decides how long a step takes, and what batches there are.
 SHAPE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation", "device", "precision", "threads")
 MIXTURE = attrgetter(
-    "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap", "threshold_articles", "train_limit"
-)
+    "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap",
+    "threshold_articles", "threshold_ratio", "train_limit",
+)  # fmt: skip
 
 
 def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -> list[dict]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact_f1_nothing
 from mtdnn_kit.tasks.decoding import NBest, Span, probabilities
@@ -73,8 +74,10 @@ class Answers(Sequence):
 
 
 def tune(rows: Sequence[QARow], answers: Answers) -> float:
-    """The threshold that is best for F1 on `rows` (held out of training, never the reported set)."""
+    """The threshold that is best for F1 on `rows` (held out of training, never the reported set); without unanswerable ones `ALWAYS`."""
     scored = _scored(rows, answers)
+    if scored["answerable"].all():
+        return ALWAYS
     return best_threshold(scored["f1"], scored["nothing"], scored["diff"])[0]
 
 
@@ -91,9 +94,3 @@ def _scored(rows: Sequence[QARow], answers: Answers) -> dict[str, np.ndarray]:
         found[i] = *exact_f1_nothing(row.context[start:end], gold_texts(row)), bool(row.answers)
     em, f1, nothing, answerable = found.T
     return {"em": em, "f1": f1, "nothing": nothing, "answerable": answerable.astype(bool), "diff": answers.diff}
-
-
-def never_nothing(answers: Answers) -> float:
-    """The least threshold at which nothing is never answered where a span is possible; for questions that all have an answer."""
-    finite = answers.diff[np.isfinite(answers.diff)]
-    return float(finite.max()) if len(finite) else 0.0

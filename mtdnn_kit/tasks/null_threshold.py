@@ -7,6 +7,7 @@ Knows no model, no text and no file. Scores are in percent where not said otherw
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.metrics import mean_percent, percent
 
 
@@ -27,9 +28,10 @@ def score_at(threshold: float, span: np.ndarray, nothing: np.ndarray, diff: np.n
 def best_threshold(span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> tuple[float, float]:
     """(τ, score at it): the threshold that is best on these questions, exactly, whatever their order.
 
-    Arguments as for `score_at`. Only the values of `diff` matter as thresholds, and one below them all (nothing is ever answered);
-    questions of equal diff change sides together. Of equally good thresholds the least is taken. Raises ValueError on NaN and
-    on no questions; diff may be infinite where no span is possible.
+    Arguments as for `score_at`. Questions of equal diff change sides together. Of equally good thresholds one is taken that answers most
+    of these questions: nothing is said only where that pays. It is the middle between the highest diff that is answered and the next one,
+    where it changes least on other questions; `ALWAYS` where all are answered; just below all where none is. Raises ValueError on
+    NaN and on no questions; diff may be infinite where no span is possible.
     """
     span, nothing, diff = (np.asarray(x, np.float64) for x in (span, nothing, diff))
     if not len(diff) or np.isnan(span + nothing).any() or np.isnan(diff).any():
@@ -38,12 +40,25 @@ def best_threshold(span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> t
     levels, group = np.unique(diff, return_inverse=True)
     gains = np.bincount(group, span - nothing, len(levels))
     finite = levels[np.isfinite(levels)]
-    lowest = float(np.nextafter(finite[0], -np.inf)) if len(finite) else 0.0
     totals = np.concatenate([[0.0], np.cumsum(gains)])[: len(finite) + 1]
-    # the least of equally good levels, within rounding, which depends on the order of the questions
-    best = int(np.argmax(totals > totals.max() - 1e-9))
-    threshold = float(finite[best - 1]) if best else lowest
+    # how many levels are answered: the most that are equally good, within rounding, which depends on the order of the questions
+    answered = int(np.flatnonzero(totals > totals.max() - 1e-9)[-1])
+    threshold = _between(finite, answered)
     return threshold, score_at(threshold, span, nothing, diff)
+
+
+def _between(levels: np.ndarray, answered: int) -> float:
+    """The threshold that answers the lowest `answered` of the levels, in the middle of where it may be; levels [L], rising."""
+    if answered == len(levels):
+        return ALWAYS
+    below = np.nextafter(levels[answered], -np.inf)
+    return float(np.clip(levels[answered] / 2 + levels[answered - 1] / 2, levels[answered - 1], below) if answered else below)
+
+
+def finite_threshold(threshold: float, diff: np.ndarray) -> float:
+    """A threshold as it is told: in place of `ALWAYS` the least one that does the same to these questions; diff [N]."""
+    finite = diff[np.isfinite(diff)]
+    return float(threshold) if threshold < ALWAYS else float(finite.max()) if len(finite) else 0.0
 
 
 def no_answer_curve(diff: np.ndarray, unanswerable: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
@@ -80,7 +95,8 @@ def qa_threshold_scores(
     """All scores of SQuAD 2.0 questions whose best spans score em, f1 [N] (0 to 1) and whose null − best is diff [N].
 
     nothing [N]: score of answering nothing; answerable [N]: whether the question has a gold answer. `em, f1` are at `threshold`, `em_at_0,
-    f1_at_0` at 0, `best_em, best_f1` at the best thresholds on these very questions (an upper bound, no result); `has_answer_…` over
+    f1_at_0` at 0, `best_em, best_f1` at the best thresholds on these very questions (an upper bound, no result), each threshold a finite
+    one (`finite_threshold`); `has_answer_…` over
     answerable questions at `threshold`, `span_…` the same with nothing not allowed; `no_answer_accuracy` over the unanswerable, at
     `threshold`; `no_answer_ap` is the average precision of answering nothing. A score over no questions is None.
     """
@@ -92,13 +108,13 @@ def qa_threshold_scores(
     return {
         "em": percent(em_given),
         "f1": percent(f1_given),
-        "threshold": float(threshold),
+        "threshold": finite_threshold(threshold, diff),
         "em_at_0": score_at(0.0, em, nothing, diff),
         "f1_at_0": score_at(0.0, f1, nothing, diff),
         "best_em": best_em,
-        "best_em_threshold": em_threshold,
+        "best_em_threshold": finite_threshold(em_threshold, diff),
         "best_f1": best_f1,
-        "best_f1_threshold": f1_threshold,
+        "best_f1_threshold": finite_threshold(f1_threshold, diff),
         "has_answer_em": percent(em_given[answerable]),
         "has_answer_f1": percent(f1_given[answerable]),
         "span_em": percent(em[answerable]),

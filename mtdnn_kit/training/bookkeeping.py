@@ -1,4 +1,4 @@
-"""What follows each step of a training: its figures are logged, the threshold articles scored, interference measured, checkpoints written,
+"""What follows each step of a training: its figures are logged, the held-out questions scored, interference measured, checkpoints written,
 signals obeyed. Rank 0 alone writes; the others wait where it does. Knows nothing of how a step is made.
 """
 
@@ -61,7 +61,7 @@ class Bookkeeper:
         return self.seconds
 
     def _measure(self, log: Recorder, step: int) -> None:
-        """Scores of the threshold articles, and the tasks' gradients against each other, where they are due."""
+        """Scores of the held-out questions, and the tasks' gradients against each other, where they are due."""
         config = self.setup.config
         if self._due(step, config.eval_every):
             with memory(self.setup):

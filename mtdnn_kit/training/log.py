@@ -97,7 +97,7 @@ class Recorder:
         self.since = time.perf_counter()
 
     def scores(self, step: int, found: dict[str, dict]) -> None:
-        """Writes the threshold articles' scores after a step."""
+        """Writes the held-out questions' scores after a step."""
         self.flush()
         self.log.append([{"step": step + 1, "task": task, "scores": scores} for task, scores in found.items()])
         self._tell_scores(step + 1, found, "held_out/")

@@ -3,7 +3,6 @@
 Notebook 02 looks at what this returns before it trains; `trainer` takes it as it is.
 """
 
-import difflib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.data.cache import code_of, kept, key_of
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.data.table import RowList, column, pick
+from mtdnn_kit.data.table import RowList, pick
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model.encoders import Encoder, find_encoder
@@ -27,6 +26,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
+from mtdnn_kit.training.hold_out import hold_out
 
 CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
 FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
@@ -34,7 +34,7 @@ FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 
 @dataclass(frozen=True)
 class Setup:
-    """A run before its first step. `train`, `held_out`, `scored`: task → features; `held_out` are the threshold articles' questions.
+    """A run before its first step. `train`, `held_out`, `scored`: task → features; `held_out` are the questions that tune the threshold.
 
     `scored` may also hold the rest of a split that was cut, as TASK_rest (`registry.REST`).
     """
@@ -134,7 +134,7 @@ def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[s
 def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], dict[str, dict]]:
     """Rows by task: to train on, held out to tune the threshold, to score; and where each split is from, with its fingerprint.
 
-    training: False reads the scored rows alone. Raises DataError, and ConfigError for threshold articles that are not there.
+    training: False reads the scored rows alone. Raises DataError, and ConfigError where what is to be held out is not there.
     """
     datasets = config.datasets
     wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
@@ -143,7 +143,7 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     if data == "hub":  # what the cut of a scored split leaves is scored, too
         tables |= {(t + REST, d.score): load(t, d, d.score, data, rest=True) for t, d in datasets.items() if d.score and d.cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
-    held_out, train = _hold_out(train, datasets, config.threshold_articles if training else [])
+    held_out, train = hold_out(train, config) if training else ({}, {})
     named = {name: d.score for task, d in datasets.items() if d.score for name in (task, task + REST)}
     scored = {name: tables[name, split].rows for name, split in named.items() if (name, split) in tables}
     sources = {
@@ -192,28 +192,6 @@ def _encoder(config: Config) -> Encoder:
     if run.config["encoder"] != config.encoder:
         raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
     return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run")
-
-
-def _hold_out(rows: dict[str, Sequence], datasets: dict, titles: list[str]) -> tuple[dict[str, Sequence], dict[str, Sequence]]:
-    """The threshold articles' questions of the tasks that are scored, and the rows without them (taken out of every qa task)."""
-    if not titles:
-        return {}, rows
-    qa = [task for task in rows if datasets[task].type == "qa"]
-    known = {title for task in qa if datasets[task].score for title in column(rows[task], "title")}
-    for title in titles:
-        if title not in known:
-            near = difflib.get_close_matches(title, known, n=3) or sorted(known)[:5]
-            raise ConfigError(
-                f"threshold_articles: no training question of a scored task has the title {title!r}. There are, e.g., {', '.join(near)}. "
-                "(Notebook 02's own titles are those of the sample; [] is for none.)"
-            )
-    inside = {task: np.array([title in titles for title in column(rows[task], "title")], bool) for task in qa}
-    held = {task: pick(rows[task], np.flatnonzero(inside[task])) for task in qa if datasets[task].score}
-    left = {task: pick(some, np.flatnonzero(~inside[task])) if task in qa else some for task, some in rows.items()}
-    for task, some in left.items():
-        if not len(some):
-            raise ConfigError(f"threshold_articles: nothing of task {task!r} is left to train on; hold out fewer articles")
-    return {task: some for task, some in held.items() if len(some)}, left
 
 
 def _subset(rows: Sequence, limit: int | None) -> Sequence:

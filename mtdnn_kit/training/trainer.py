@@ -23,7 +23,7 @@ from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
-from mtdnn_kit.model.evaluation import evaluate
+from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
 from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code_hash import code_hash
@@ -33,6 +33,7 @@ from mtdnn_kit.training.bookkeeping import Bookkeeper
 from mtdnn_kit.training.checkpoints import Point, restore, save_checkpoint
 from mtdnn_kit.training.cuda_graphs import Graphs
 from mtdnn_kit.training.distributed import World, join
+from mtdnn_kit.training.hold_out import record
 from mtdnn_kit.training.interruptions import Interrupted, Stop
 from mtdnn_kit.training.log import FOLDER, Recorder, check_trackers, trackers_of
 from mtdnn_kit.training.loop import backward, loss_of, train_steps
@@ -99,20 +100,22 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
 
 def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: dict, seconds: float, stop: Stop) -> dict:
     """Writes the model, the predictions, the scores, which it returns, and last that the run is finished."""
-    total = len(setup.schedule)
+    total, precision = len(setup.schedule), manifest["precision"]
     with failures.accounted(run, manifest):
         try:
             stop.hurry()
             write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
             with failures.memory(setup):
-                metrics = evaluate(model, setup.scored, setup.held_out, setup.config, manifest["precision"], run.path / "predictions")
+                thresholds = tuned(model, setup.held_out, setup.config, precision)
+                metrics = evaluate(model, setup.scored, thresholds, setup.config, precision, run.path / "predictions")
             write_json(run.path / "metrics.json", metrics)
         except Interrupted:
             stop.wait()
             save_checkpoint(run, total, model, optimizer, seconds)
             stop.end(run, total, total)
         stop.wait()
-        write_json(run.path / "manifest.json", {**manifest, "status": "finished", "train_seconds": round(seconds, 3), "end": _now()})
+        ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": _now()}
+        write_json(run.path / "manifest.json", {**manifest, "status": "finished", **ended})
     return metrics
 
 

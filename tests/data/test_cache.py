@@ -230,7 +230,7 @@ MADE = """
 import hashlib, sys
 import numpy as np
 from mtdnn_kit import Config, prepare
-setup = prepare(Config(tasks=["squad", "cola"], encoder=sys.argv[1]))
+setup = prepare(Config(tasks=["squad", "cola"], encoder=sys.argv[1], threshold_articles=[]))
 made = [setup.train["squad"].table, setup.train["squad"].contexts.tokens.flat.ids, setup.train["cola"].ids.values]
 print(hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in made)).hexdigest())
 """

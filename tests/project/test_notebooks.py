@@ -58,7 +58,7 @@ def test_02_runs_under_papermill_with_a_training_parameter_file(tmp_path, tiny, 
 
 @pytest.mark.filterwarnings("ignore")
 def test_02_runs_without_question_answering(tmp_path, tiny):
-    alone = dict(tasks=["cola", "mrpc"], qa_weight=0.5, threshold_articles=[])
+    alone = dict(tasks=["cola", "mrpc"], qa_weight=0.5)
     run(tmp_path, **SMALL, **alone, encoder=tiny, run_dir=str(tmp_path / "run"))
     assert set(Run(tmp_path / "run").metrics) == {"cola", "mrpc"}
 
@@ -86,7 +86,7 @@ def test_02s_parameters_are_the_configurations_with_a_comment_each():
     exec(cell.source, values)
     given = {key: value for key, value in values.items() if not key.startswith("__")}
     assert given.keys() == asdict(Config()).keys()
-    assert {**given, "threshold_articles": []} == asdict(Config()), "train(Config()) is what the notebook does, but for the threshold"
+    assert Config(**given) == Config(), "train(Config()) is what the notebook does"
     assert all(re.fullmatch(r"\w+ = .+  # .+", line) for line in cell.source.splitlines())
 
 
@@ -144,9 +144,9 @@ def test_01_takes_a_training_parameter_file(tmp_path, tiny):
 
 @pytest.mark.filterwarnings("ignore")
 def test_01_shows_tasks_without_question_answering_and_question_answering_alone(tmp_path, tiny):
-    made = run(tmp_path, "01_data", encoder=tiny, tasks=["cola", "swag"], qa_weight=0.5, threshold_articles=[])
+    made = run(tmp_path, "01_data", encoder=tiny, tasks=["cola", "swag"], qa_weight=0.5)
     assert len(shown(made, "image/png")) == 2 and "lost if cut" not in "\n".join(shown(made, "text/html"))
-    made = run(tmp_path, "01_data", encoder=tiny, tasks=["squad"], qa_weight=1.0, threshold_articles=[])
+    made = run(tmp_path, "01_data", encoder=tiny, tasks=["squad"], qa_weight=1.0)
     assert len(shown(made, "image/png")) == 2
 
 

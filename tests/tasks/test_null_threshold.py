@@ -6,6 +6,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.tasks.null_threshold import average_precision, best_threshold, no_answer, no_answer_curve, qa_threshold_scores, score_at
 
 QUESTIONS = st.lists(
@@ -25,8 +26,19 @@ def test_7_the_best_threshold_is_exact_and_free_of_order(questions, random):
     every = [-100.0, *(x for x in diff if np.isfinite(x))]
     assert best == pytest.approx(max(score_at(t, span, nothing, diff) for t in every), abs=1e-7)
     assert score_at(threshold, span, nothing, diff) == best and np.isfinite(threshold)
+    assert threshold == plain_best_threshold(list(zip(span, nothing, diff, strict=True)))
     order = random.sample(range(len(diff)), len(diff))
     assert best_threshold(span[order], nothing[order], diff[order])[0] == threshold
+
+
+def plain_best_threshold(questions: list[tuple[float, float, float]]) -> float:
+    """The rule in words, level by level: the best score with the most levels answered, and the middle of the gap above them."""
+    levels = sorted({diff for *_, diff in questions if diff < np.inf})
+    scores = [sum(nothing if diff > top else span for span, nothing, diff in questions) for top in [-np.inf, *levels]]
+    answered = max(n for n, score in enumerate(scores) if score > max(scores) - 1e-7)
+    if answered == len(levels):
+        return ALWAYS
+    return (levels[answered - 1] + levels[answered]) / 2 if answered else np.nextafter(levels[0], -np.inf)
 
 
 def test_7_questions_of_equal_diff_change_sides_together():
@@ -55,9 +67,37 @@ def test_6_raising_the_threshold_never_adds_empty_answers(questions, threshold, 
     assert empty[1] <= empty[0] == pytest.approx(100 * np.mean([d > threshold for d in diff]))
 
 
-def test_7_of_equally_good_thresholds_the_least_is_taken():
-    span, nothing, diff = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([-1.0, 0.5, 2.0])
-    assert best_threshold(span, nothing, diff) == (-1.0, pytest.approx(200 / 3))
+@pytest.mark.parametrize(
+    ("span", "nothing", "diff", "wanted"),
+    [
+        ([1, 0, 0], [0, 0, 1], [-1.0, 0.5, 2.0], 1.25),  # the wrong answer in the middle costs nothing: it is given
+        ([1, 0, 1, 0], [0, 1, 0, 1], [-1.0, 0.5, 2.0, 3.0], 2.5),  # one answer alone would do as well as three
+        ([1, 0], [0, 1], [0.0, np.nextafter(0, 1)], 0.0),  # no number between the two
+        ([1, 0, 1], [0, 1, 0], [-1.0, 0.5, 2.0], ALWAYS),  # an answer above the unanswerable one is worth as much as it
+        ([0, 0, 0], [0, 0, 0], [-1.0, 0.5, np.inf], ALWAYS),  # without unanswerable questions silence never pays
+        ([0, 0], [0, 0], [np.inf, np.inf], ALWAYS),
+        ([0, 0], [1, 1], [-1.0, 0.5], np.nextafter(-1.0, -2)),  # without answerable ones an answer never does
+    ],
+)
+def test_7_of_equally_good_thresholds_one_is_taken_that_answers_most_in_the_middle_of_its_gap(span, nothing, diff, wanted):
+    assert best_threshold(np.array(span), np.array(nothing), np.array(diff))[0] == wanted
+
+
+@given(QUESTIONS, st.floats(0.01, 0.4))
+@settings(max_examples=100, deadline=None)
+def test_7_small_changes_of_null_minus_best_change_no_answer(questions, shift):
+    """As they are when a question is read in another batch: the levels of these questions are half a point apart and more."""
+    span, nothing, diff = map(np.array, zip(*questions, strict=True))
+    threshold, best = best_threshold(span, nothing, diff)
+    if not no_answer(diff, threshold)[np.isfinite(diff)].all():
+        assert all(score_at(threshold, span, nothing, diff + sign * shift / 2) == best for sign in (-1, 1))
+
+
+def test_a_threshold_that_always_answers_is_told_as_a_number_that_does():
+    found = qa_threshold_scores([1, 0, 0], [1, 0.5, 0], [0, 0, 0], [True] * 3, [-2, 3, np.inf], threshold=ALWAYS)
+    assert {found[key] for key in ("threshold", "best_em_threshold", "best_f1_threshold")} == {3.0} and found["f1"] == 50
+    assert qa_threshold_scores([0], [0], [0], [True], [np.inf], threshold=ALWAYS)["threshold"] == 0
+    assert qa_threshold_scores([0], [0], [0], [True], [1], threshold=7.5)["threshold"] == 7.5, "one that was tuned is told as it is"
 
 
 def test_all_scores_of_a_small_set_by_hand():
@@ -65,8 +105,8 @@ def test_all_scores_of_a_small_set_by_hand():
     em, f1 = [1, 0, 0, 0, 0], [1, 0.5, 0.2, 0, 0]
     found = qa_threshold_scores(em, f1, [0, 0, 0, 1, 1], [True] * 3 + [False] * 2, [-2, 1, 3, -1, 2], threshold=1.5)
     assert found == {
-        "em": 40, "f1": 50, "threshold": 1.5, "em_at_0": 40, "f1_at_0": 40, "best_em": 60, "best_em_threshold": -2, "best_f1": 60,
-        "best_f1_threshold": -2, "has_answer_em": pytest.approx(100 / 3), "has_answer_f1": 50, "span_em": pytest.approx(100 / 3),
+        "em": 40, "f1": 50, "threshold": 1.5, "em_at_0": 40, "f1_at_0": 40, "best_em": 60, "best_em_threshold": -1.5, "best_f1": 60,
+        "best_f1_threshold": -1.5, "has_answer_em": pytest.approx(100 / 3), "has_answer_f1": 50, "span_em": pytest.approx(100 / 3),
         "span_f1": pytest.approx(170 / 3), "no_answer_accuracy": 50, "no_answer_ap": pytest.approx(100 * (1 / 2 + 2 / 4) / 2), "n": 5,
     }  # fmt: skip
 

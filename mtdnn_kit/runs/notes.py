@@ -1,0 +1,30 @@
+"""What a finished run says of its thresholds, in words, from its manifest and its scores. Knows no model and no data."""
+
+from mtdnn_kit.runs.run import Run
+
+
+def threshold_notes(run: Run) -> list[str]:
+    """A sentence for each scored question answering task: its threshold, what that was tuned on and, where it always answers, why."""
+    metrics, held = run.metrics, run.manifest.get("held_out", {})
+    tasks = [task for task in run.types if "threshold" in metrics.get(task, {})]
+    always = {task for task in tasks if not run.parameters.datasets[task].unanswerable}
+    return [f"{task}: threshold: {_note(metrics[task]['threshold'], held.get(task), task in always)}" for task in tasks]
+
+
+def _note(threshold: float, held: dict | None, always: bool) -> str:
+    """held: what the manifest says of a task's held-out questions; always: whether every question has an answer by definition."""
+    if always:
+        return "always answers, since every question has an answer (unanswerable: false)"
+    if held is None:
+        return f"{threshold:.2f}, since no question was held out to tune it (threshold_articles, threshold_ratio)"
+    questions, unanswerable, titles = held["questions"], held["unanswerable"], held["titles"]
+    count, unit = (titles, "title") if titles else (held["passages"], "passage")
+    units = f"{count} {unit}{'s' * (count != 1)} ({held['rule']})"
+    on = f"tuned on {questions} held-out questions of {units}, {unanswerable} of them unanswerable"
+    if not unanswerable:
+        return f"always answers, since no held-out question is unanswerable; {on}"
+    if held["always_answers"]:
+        return f"always answers, since that gives the held-out questions' best F1; {on}"
+    if unanswerable == questions:
+        return f"{threshold:.2f}, below all of the held-out questions, since none has an answer: hold out others; {on}"
+    return f"{threshold:.2f}, {on}"

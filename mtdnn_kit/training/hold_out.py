@@ -1,0 +1,91 @@
+"""Which training questions are held out to tune the threshold: those on named articles, or a share of the titles, by what they say.
+
+They are taken out of every question answering task, and tune the threshold of those that are scored. Titles or passages are chosen for
+`threshold_ratio` as `data.split` cuts scored rows off: whole ones, by their hash. Knows no token and no model.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.data.registry import ALWAYS
+from mtdnn_kit.data.split import hashed, sides
+from mtdnn_kit.data.table import column, pick
+from mtdnn_kit.errors import ConfigError
+
+RowsByTask = dict[str, Sequence]
+
+
+def hold_out(rows: RowsByTask, config: Config) -> tuple[RowsByTask, RowsByTask]:
+    """The held-out questions of the tasks that are scored, and the rows without them. rows: what there is to train on, by task.
+
+    Raises ConfigError: titles that are not there, a ratio of what cannot be parted, or a task with nothing left to train on.
+    """
+    key = "threshold_articles" if config.threshold_articles else "threshold_ratio"
+    if not getattr(config, key):
+        return {}, rows
+    qa = [task for task in rows if config.datasets[task].type == "qa"]
+    scored = {task: rows[task] for task in qa if config.datasets[task].score}
+    inside = _named(rows, qa, scored, config.threshold_articles or []) if config.threshold_articles else _share(rows, qa, scored, config)
+    held = {task: pick(some, np.flatnonzero(inside[task])) for task, some in scored.items()}
+    left = {task: pick(some, np.flatnonzero(~inside[task])) if task in qa else some for task, some in rows.items()}
+    for task, some in left.items():
+        if not len(some):
+            raise ConfigError(f"{key}: nothing of task {task!r} is left to train on; hold out less")
+    return {task: some for task, some in held.items() if len(some)}, left
+
+
+def record(config: Config, held_out: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, dict]:
+    """What a manifest says of each task that has held-out questions: by which rule, how many, and whether the threshold always answers.
+
+    held_out: task → features; thresholds: as `model.evaluation.tuned` gives them.
+    """
+    rule = f"threshold_ratio {config.threshold_ratio:g}" if config.threshold_ratio else "threshold_articles"
+    return {
+        task: {
+            "rule": rule,
+            "questions": len(features.rows),
+            "unanswerable": sum(not answers for answers in column(features.rows, "answers")),
+            "titles": len({title for title in column(features.rows, "title") if title}),
+            "passages": len({*column(features.rows, "context")}),
+            "always_answers": thresholds[task] == ALWAYS,
+        }
+        for task, features in held_out.items()
+    }
+
+
+def _named(rows: RowsByTask, qa: list[str], scored: RowsByTask, titles: list[str]) -> dict[str, np.ndarray]:
+    """Which questions stand on the named articles, bool [N] a task."""
+    known = {title for some in scored.values() for title in column(some, "title") if title}
+    for title in titles:
+        if title not in known:
+            near = difflib.get_close_matches(title, known, n=3) or sorted(known)[:5]
+            there = f"There are, e.g., {', '.join(near)}" if known else "Its questions have no titles"
+            remedy = "Or set threshold_articles: [] and, to hold out about a tenth by content, threshold_ratio: 0.1"
+            raise ConfigError(f"threshold_articles: no training question of a scored task has the title {title!r}. {there}. {remedy}.")
+    return {task: np.array([title in titles for title in column(rows[task], "title")], bool) for task in qa}
+
+
+def _share(rows: RowsByTask, qa: list[str], scored: RowsByTask, config: Config) -> dict[str, np.ndarray]:
+    """Which questions belong to the share of each scored task, bool [N] a task: by title or, where there is none, by passage."""
+    if not scored:
+        raise ConfigError("threshold_ratio: no question answering task is scored, so there is no threshold to tune: set it to null")
+    units = {task: _units(rows[task]) for task in qa}
+    chosen, passages = set[str](), set[str]()
+    for task, some in scored.items():
+        if len({*units[task]}) < 2:
+            raise ConfigError(f"threshold_ratio: all training questions of {task!r} have one title, or one passage: set it to null")
+        cut = sides(np.array([hashed(unit) for unit in units[task]], np.uint64), config.threshold_ratio or 0.0, task)[1]
+        chosen |= {units[task][place] for place in cut}
+        passages |= {some[place].context for place in cut}
+    # a passage that is there again, under another title or none, is none to train on
+    pairs = {task: zip(units[task], column(rows[task], "context"), strict=True) for task in qa}
+    return {task: np.array([unit in chosen or text in passages for unit, text in some], bool) for task, some in pairs.items()}
+
+
+def _units(rows: Sequence) -> list[str]:
+    """What may not be parted, of each question: its title or, where it has none, its passage."""
+    return [title or context for title, context in zip(column(rows, "title"), column(rows, "context"), strict=True)]
