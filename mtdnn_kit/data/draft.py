@@ -27,7 +27,7 @@ from mtdnn_kit.files.wording import short, some
 LOOKED_AT = 20_000  # records from which a draft is made
 MOST_LABELS = 200
 SHOWN = 3  # rows
-NAMES = {  # role → names that columns have for it, small letters; the first found is taken
+CALLED = {  # role → names that columns have for it, small letters; the first found is taken
     "id": ("id", "qid", "question_id", "qas_id", "_id", "uid"),
     "title": ("title", "article", "article_title", "document_title"),
     "question": ("question", "query", "question_text", "ask"),
@@ -143,7 +143,7 @@ def _name(path: Path) -> str:
 def _named(columns: Iterable[str], role: str) -> str | None:
     """The first of the columns that is called as a role's columns are."""
     known = {name.casefold(): name for name in columns}
-    return next((known[name] for name in NAMES[role] if name in known), None)
+    return next((known[name] for name in CALLED[role] if name in known), None)
 
 
 def _texts(columns: Columns) -> dict[str, float]:
@@ -167,7 +167,7 @@ def _qa(columns: Columns) -> Found:
     if not hits or not left:
         return None
     question = _named(left, "question") or max(left, key=lambda name: sum(str(v).rstrip().endswith("?") for v in columns[name]))
-    if question.casefold() not in NAMES["question"]:
+    if question.casefold() not in CALLED["question"]:
         doubts.append(f"question: {question!r}, the column in which most texts end in a question mark")
     found = {"context": context, "question": question, "answers": answers, **({"starts": starts} if starts else {})}
     more = {role: name for role in ("id", "title") if (name := _named(set(columns) - {*found.values()}, role)) and any(columns[name])}
@@ -280,7 +280,7 @@ def _sc(columns: Columns) -> Found:
         or [next(([a, b] for a, b in PAIRS if {a, b} <= set(left)), None)][0]
     )
     used = pair or [max(left, key=lambda name: left[name])]
-    doubts = [f"label: {label!r}, the column of few values that come again"] * (label.casefold() not in NAMES["label"])
+    doubts = [f"label: {label!r}, the column of few values that come again"] * (label.casefold() not in CALLED["label"])
     others = [name for name in left if name not in used and left[name] > 2]
     doubts += [f"first: {used[0]!r}, the column of the longest texts; {some(others)} holds texts, too (`second` for pairs)"] * bool(others)
     labels, more = _labels(single[label])

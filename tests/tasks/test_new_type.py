@@ -108,7 +108,7 @@ def test_what_is_kept_between_runs_depends_on_the_types_file(config, tags, monke
 def test_its_errors_name_file_and_row(config, tmp_path, record, message):
     file = tmp_path / "bad.jsonl"
     file.write_text(json.dumps({"tokens": ["b"], "kinds": [0]}) + "\n" + json.dumps(record) + "\n")
-    with pytest.raises(rows.DataError, match=f"bad.jsonl, row 2: .*{message}"):
+    with pytest.raises(rows.DataError, match=f"bad.jsonl, line 2: .*{message}"):
         prepare(config(tasks=["tags"], define={"tags": {**DEFINE, "files": {"train": str(file)}, "score": None}}, qa_weight=1.0))
 
 

@@ -1,0 +1,380 @@
+"""Files as people bring them: what can mean one thing only is read and counted, all else is refused with its place, cause and remedy."""
+
+import csv
+import io
+import json
+import unicodedata
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtdnn_kit import Config
+from mtdnn_kit.data import readers
+from mtdnn_kit.data.definitions import dataset_from
+from mtdnn_kit.data.read_as import Reading, listed
+from mtdnn_kit.data.rows import made_id
+from mtdnn_kit.data.sources import load
+from mtdnn_kit.errors import DataError
+from mtdnn_kit.training.setup import read_rows
+
+PASSAGE = "The ferry to Brekke leaves at nine, and the last one back at six."
+OTHER = "Two herons nest on the mast of the Solveig."
+SC = {"type": "sc", "columns": {"first": "text", "label": "y"}, "labels": ["no", "yes"]}
+FLAT = {"type": "qa", "columns": {"id": "id", "context": "doc", "question": "ask", "answers": "a", "starts": "s"}}
+MCC = {"type": "mcc", "columns": {"context": "q", "choices": "o", "label": "y"}}
+
+
+def read(tmp_path, name: str, content: str | bytes, **row):
+    """Rows of a file that a definition names, and what became of it."""
+    file = tmp_path / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    dataset = dataset_from("mine", {"files": {"train": str(file)}, "score": None, **row})
+    found = load("mine", dataset, "train", "sample")
+    unit = next(iter(found.file))
+    assert found.file[unit] == found.file["rows"] + (unit != "rows" and sum(found.file["left_out"].values())) and found.file["rows"] == len(
+        found
+    )
+    return list(found.rows), found.file
+
+
+def lines(*records: dict) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def asked(answers, **more) -> dict:
+    return {"id": "a", "context": PASSAGE, "question": "When?", "answers": answers, **more}
+
+
+ANSWERED = [{"text": "nine", "answer_start": PASSAGE.index("nine")}]
+
+
+# Tables
+
+STRAY = 'sort\ty\ttext\nA\tno\t"Row on, he said.\nB\tyes\tThe oars are wet.\nA\tno\tWe row to home"\nB\tyes\tSay "when".\n'
+
+
+def test_a_mark_in_a_tsv_is_a_letter_and_swallows_no_row(tmp_path):
+    rows, file = read(tmp_path, "x.tsv", STRAY, **SC)
+    assert [row.first for row in rows] == ['"Row on, he said.', "The oars are wet.", 'We row to home"', 'Say "when".']
+    assert file == {
+        "lines": 5,
+        "rows": 4,
+        "left_out": {"the header": 1},
+        "read_as": {"quotation marks as letters (lines that have any)": 3},
+    }
+    assert len(pd.read_csv(tmp_path / "x.tsv", sep="\t", quoting=csv.QUOTE_NONE)) == 4
+    assert len(read(tmp_path, "x.tsv", STRAY, **SC, quoted=True)[0]) == 2, "as it is where the definition says that marks quote"
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+def test_a_tsv_that_a_program_quoted_is_read_so(tmp_path, quoting):
+    records = [{"text": 'He said "no".', "y": "no"}, {"text": "Plain.", "y": "yes"}, {"text": '"All of it."', "y": "yes"}]
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, ["text", "y"], delimiter="\t", quoting=quoting)
+    writer.writeheader()
+    writer.writerows(records)
+    rows, file = read(tmp_path, "x.tsv", out.getvalue(), **SC)
+    assert [row.first for row in rows] == [record["text"] for record in records] and not file["read_as"]
+
+
+def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_path):
+    with pytest.raises(
+        DataError, match="x.csv, line 2: quotation marks run over several lines, each of which looks like a row: set `quoted"
+    ):
+        read(tmp_path, "x.csv", STRAY.replace(",", ";").replace("\t", ","), **SC)
+    broken = STRAY + "C\tyes\n"  # a line with too few fields: the lines are no rows as they stand, and the marks would swallow two
+    with pytest.raises(
+        DataError, match="x.tsv, row 5 .line 6.: 2 fields .'C', 'yes'., where .* names 3 columns .*: correct the line or remove it$"
+    ):
+        read(tmp_path, "x.tsv", broken, **SC)
+
+
+def test_a_csv_counts_the_lines_in_its_fields(tmp_path):
+    rows, file = read(tmp_path, "x.csv", 'text,y\n"one,\ntwo\nthree",no\n\n"four",yes\n,\n', **SC)
+    assert [row.first for row in rows] == ["one,\ntwo\nthree", "four"]
+    assert file == {
+        "lines": 7,
+        "rows": 2,
+        "left_out": {"the header": 1, "line breaks in quotation marks": 2, "empty lines": 2},
+        "read_as": {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        ("x.csv", "\ufefftext;y\nNA;no\nnull;yes\n", "fields parted by semicolons"),
+        ("x.csv", 'sep=;\r\n"text";"y"\r\n"NA";"no"\r\nnull;yes\r\n', "fields parted by semicolons"),
+        ("x.csv", "text\ty\nNA\tno\nnull\tyes\n", "fields parted by tabs"),
+        ("x.tsv", "text,y\nNA,no\nnull,yes\n", "fields parted by commas"),
+        ("x.csv", ",text,y\n0,NA,no\n1,null,yes\n", "a first column without a name, left out"),
+    ],
+)
+def test_a_table_of_another_dialect_is_read_and_said(tmp_path, name, content, rule):
+    rows, file = read(tmp_path, name, content, **SC)
+    assert [(row.first, row.label) for row in rows] == [("NA", 0), ("null", 1)] and file["read_as"] == {rule: 2}
+
+
+CELL = st.text(st.sampled_from('ab";,\t\n ñ'), max_size=6)
+
+
+@given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=5), st.sampled_from([",", "\t"]), st.sampled_from([0, 1]))
+@settings(max_examples=300, deadline=None)
+def test_three_readings_of_a_table_agree_on_every_cell_or_it_is_said_why_not(tmp_path_factory, cells, delimiter, quoting):
+    """The kit's own, pandas' and the csv module's, of what the csv module wrote; a TSV of two readings is asked about, or its marks are letters."""
+    file = tmp_path_factory.mktemp("t") / ("x.csv" if delimiter == "," else "x.tsv")
+    with open(file, "w", newline="", encoding="utf-8") as out:
+        csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows([("k", "l", "m"), *cells])
+    with open(file, newline="", encoding="utf-8") as opened:
+        wanted = [row for row in csv.reader(opened, delimiter=delimiter) if any(map(str.strip, row))][1:]
+    frame = pd.read_csv(file, sep=delimiter, dtype=str, keep_default_na=False, skip_blank_lines=False).to_numpy().tolist()
+    assert [row for row in frame if any(map(str.strip, row))] == wanted
+    reading = Reading()
+    try:
+        found = [list(record.values()) for record, _ in readers.read(file, "x", None, reading)]
+    except DataError as error:
+        assert "each of which looks like a row" in str(error)
+        return
+    assert reading.found == reading.left_out.total() + len(found)
+    if reading.read_as:  # marks as letters: pandas agrees where it is told so
+        assert (
+            delimiter == "\t"
+            and found
+            == pd.read_csv(file, sep=delimiter, dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, skip_blank_lines=True)
+            .to_numpy()
+            .tolist()
+        )
+        return
+    assert found == wanted
+
+
+def test_utf16_and_other_bytes_are_said_with_the_line(tmp_path):
+    with pytest.raises(DataError, match="x.csv, line 1: UTF-16, not UTF-8: save the file as UTF-8"):
+        read(tmp_path, "x.csv", "text,y\na,no\n".encode("utf-16"), **SC)
+    with pytest.raises(DataError, match="x.csv, line 3: not UTF-8 .byte 3: invalid"):
+        read(tmp_path, "x.csv", b"text,y\na,no\nno\xff,no\n", **SC)
+
+
+# Labels and choices
+
+LETTERS = {"type": "mcc", "columns": {"context": "q", "choices": ["a", "b", "c"], "label": "key"}, "labels": ["A", "B", "C"]}
+KEYS = "q,a,b,c,key\nFirst?,x,y,z,A\nSecond?,x,y,z,2\n"
+BOTH = {"A": "A", "B": "B", "C": "C", "1": "A", "2": "B", "3": "C"}
+
+
+def test_letters_and_numbers_in_a_column_are_refused_until_they_are_mapped(tmp_path):
+    with pytest.raises(DataError, match="row 2 .line 3.: column 'key' is 2, a number, where the first row has 'A', a name.*") as error:
+        read(tmp_path, "x.csv", KEYS, **LETTERS)
+    remedy = yaml.safe_load(str(error.value).partition("`labels: ")[2].partition("`")[0])
+    assert remedy == BOTH and [row.label for row in read(tmp_path, "x.csv", KEYS, **{**LETTERS, "labels": remedy})[0]] == [0, 1]
+    records = [{"q": "?", "o": ["x", "y", "z"], "y": y} for y in ("A", 2, "3", 1)]
+    assert [row.label for row in read(tmp_path, "x.jsonl", lines(*records), **MCC, labels=BOTH)[0]] == [0, 1, 2, 0]
+    with pytest.raises(DataError, match="line 2: column 'y' is 2, a number"):
+        read(tmp_path, "x.jsonl", lines(*records), **MCC, labels=["A", "B", "C"])
+
+
+def test_numbers_of_choices_may_be_text_and_count_from_0_unless_said(tmp_path):
+    records = [{"q": f"{i}?", "o": ["x", "y", "z"], "y": str(i)} for i in range(3)]
+    rows, file = read(tmp_path, "x.jsonl", lines(*records), **MCC)
+    assert [row.label for row in rows] == [0, 1, 2] and file["read_as"] == {"a number written as text": 3}
+    from_one = [{**record, "y": str(i + 1)} for i, record in enumerate(records)]
+    with pytest.raises(
+        DataError, match=r"line 3: column 'y' is 3: it must be from 0 to 2; .* where the first of them is 1, map them: `labels: {1:"
+    ):
+        read(tmp_path, "x.jsonl", lines(*from_one), **MCC)
+    assert [row.label for row in read(tmp_path, "x.jsonl", lines(*from_one), **MCC, labels={1: "A", 2: "B", 3: "C"})[0]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "rule"),
+    [
+        ([["no"], ["yes"]], ["no", "yes"], "a label in a list of one"),
+        ([[0], [1]], ["no", "yes"], "a label in a list of one"),
+        ([0.0, 1.0], ["no", "yes"], "a whole number written as 35.0"),
+        (["0", "1"], ["no", "yes"], "a number written as text"),
+        ([1, 2], {"1": "no", "2": "yes"}, None),
+        (["1", "2"], {1: "no", 2: "yes"}, "a number written as text"),
+    ],
+)
+def test_a_label_in_another_form_is_read_and_counted(tmp_path, values, labels, rule):
+    rows, file = read(tmp_path, "x.jsonl", lines(*({"text": "t", "y": y} for y in values)), **{**SC, "labels": labels})
+    assert [row.label for row in rows] == [0, 1] and file["read_as"] == ({rule: 2} if rule else {})
+
+
+def test_rows_without_a_label_are_left_out_where_the_definition_says_so(tmp_path):
+    records = [{"text": f"t{i}", "y": y} for i, y in enumerate([0, -1, 1, "-", None, "", 1])]
+    with pytest.raises(DataError, match=r"line 2: column 'y' is -1: a row without a label. `skip: \[-1\]` in its definition"):
+        read(tmp_path, "x.jsonl", lines(*records), **SC)
+    rows, file = read(tmp_path, "x.jsonl", lines(*records), **SC, skip=[-1, "-", None, ""])
+    assert [(row.id, row.label) for row in rows] == [(0, 0), (2, 1), (6, 1)], "a row keeps its place in the file"
+    assert file == {"lines": 7, "rows": 3, "left_out": {f"label {value} (skip)": 1 for value in ("-1", "'-'", "None", "''")}, "read_as": {}}
+    table = "text,y\na,0\nb,-1\nc,-\n"
+    assert read(tmp_path, "x.csv", table, **SC, skip=[-1, "-"])[1]["left_out"] == {
+        "the header": 1,
+        "label '-1' (skip)": 1,
+        "label '-' (skip)": 1,
+    }
+    with pytest.raises(DataError, match="no rows in it but what is left out .the header, label '0' "):
+        read(tmp_path, "x.csv", "text,y\na,0\n", **SC, skip=[0])
+
+
+# Questions
+
+RELATIVES = {
+    "a list of contexts": [{"context": PASSAGE, "qas": [asked(ANSWERED)]}],
+    "articles that hold qas": {"data": [{"title": "T", "context": PASSAGE, "qas": [asked(ANSWERED)]}]},
+    "rows under data": {"data": [asked(ANSWERED)]},
+    "a list of articles": [{"title": "T", "paragraphs": [{"context": PASSAGE, "qas": [asked(ANSWERED)]}]}],
+    "one article": {"title": "T", "paragraphs": [{"context": PASSAGE, "qas": [asked(ANSWERED)]}]},
+    "an array of rows": [asked(ANSWERED)],
+    "the official form": {"version": "1.1", "data": [{"paragraphs": [{"context": PASSAGE, "qas": [asked(ANSWERED)]}]}]},
+}
+
+
+@pytest.mark.parametrize("form", RELATIVES)
+def test_the_relatives_of_squads_form_are_read(tmp_path, form):
+    rows, file = read(tmp_path, "x.json", json.dumps(RELATIVES[form]), type="qa")
+    assert rows[0].answers == ((30, "nine"),) and rows[0].context == PASSAGE and len(rows) == 1
+    assert bool(file["read_as"]) == (form not in ("an array of rows", "the official form", "one article"))
+
+
+def test_a_line_may_hold_a_context_and_its_questions(tmp_path):
+    line = {
+        "context": PASSAGE,
+        "qas": [{"id": "1", "question": "When?", "answers": ANSWERED}, {"id": "2", "question": "Who?", "answers": []}],
+    }
+    rows, file = read(tmp_path, "x.jsonl", lines(line), type="qa")
+    assert [row.answers for row in rows] == [((30, "nine"),), ()] and file["questions"] == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "wanted", "rule"),
+    [
+        ([{"text": "", "answer_start": 0}], (), "an answer of empty text as none"),
+        ({"text": [""], "answer_start": [-1]}, (), "an answer of empty text as none"),
+        ({"text": [], "answer_start": []}, (), None),
+        ({"text": ["nine"], "answer_start": [30.0]}, ((30, "nine"),), "a whole number written as 35.0"),
+        ([{"text": "nine", "answer_start": "30"}], ((30, "nine"),), "a number written as text"),
+        ({"text": "nine", "answer_start": 30}, ((30, "nine"),), "an answer without a list around it"),
+        ("{'text': ['nine'], 'answer_start': [30]}", ((30, "nine"),), "a list or an object as Python or numpy prints it"),
+        (str({"text": np.array(["nine"], object), "answer_start": np.array([30])}), ((30, "nine"),), "a list or an object as Python or numpy prints it"),
+        ('{"text": ["nine"], "answer_start": [30]}', ((30, "nine"),), "a list or an object as JSON in a text"),
+    ],
+)  # fmt: skip
+def test_answers_in_another_form_are_read_and_counted(tmp_path, answers, wanted, rule):
+    rows, file = read(tmp_path, "x.json", json.dumps([asked(answers)]), type="qa")
+    assert rows[0].answers == wanted and file["read_as"] == ({rule: 1} if rule else {})
+
+
+def test_what_numpy_prints_is_read_item_by_item_and_no_code_is_run():
+    notes = Reading().read_as
+    texts = ["it's", 'a "b"', "c d"]
+    assert listed(str(np.array(texts, object)), notes) == texts and listed(str(np.array([3, -1, 40])), notes) in (
+        [3, -1, 40],
+        str(np.array([3, -1, 40])),
+    )
+    assert listed("[np.str_('x'), np.int64(3)]", notes) == ["x", 3]
+    for text in ("[__import__('os')]", "[open('x')]", "[x for x in 'ab']", "[1, ...]", "{'a': 1, 'a': 2}", "[1, 2", "[" * 5000, "[b'x']"):
+        assert listed(text, notes) == text
+
+
+def test_numbers_with_a_point_and_lines_of_one_question_in_a_table(tmp_path):
+    table = f'id,doc,ask,a,s\n7,"{PASSAGE}",When?,nine,30.0\n8,"{OTHER}",Who?,,\n7,"{PASSAGE}",When?,at nine,27.0\n7,"{PASSAGE}",When?,nine,30.0\n'
+    rows, file = read(tmp_path, "x.csv", table, **FLAT)
+    assert [(row.id, row.answers) for row in rows] == [("7", ((30, "nine"), (27, "at nine"))), ("8", ())]
+    assert file["left_out"] == {"the header": 1, "further lines of a question": 2} and file["read_as"] == {
+        "a whole number written as 35.0": 3
+    }
+    with pytest.raises(DataError, match="row 2 .line 3. .id '7'.: its id is already that of row 1 .line 2., another question"):
+        read(tmp_path, "x.csv", f'id,doc,ask,a,s\n7,"{PASSAGE}",When?,nine,30\n7,"{PASSAGE}",Why?,,\n', **FLAT)
+    with pytest.raises(
+        DataError, match="row 2 .line 3. .id '7'.: it is the question of row 1 .line 2., but only one of them has an answer"
+    ):
+        read(tmp_path, "x.csv", f'id,doc,ask,a,s\n7,"{PASSAGE}",When?,nine,30\n7,"{PASSAGE}",When?,,\n', **FLAT)
+
+
+def test_ids_are_made_of_what_is_asked_in_any_order(tmp_path):
+    records = [{"context": context, "question": "When?", "answers": []} for context in (PASSAGE, OTHER)] + [
+        asked([], id=None, question="Who?")
+    ]
+    rows, file = read(tmp_path, "x.jsonl", lines(*records), type="qa")
+    again, _ = read(tmp_path, "x.jsonl", lines(*records[::-1]), type="qa")
+    assert {row.id for row in rows} == {row.id for row in again} and file["read_as"] == {"an id made from passage and question": 3}
+    assert rows[0].id == made_id(PASSAGE, "When?") and len(rows[0].id) == 16
+    with pytest.raises(DataError, match="column 'qid' is missing"):
+        read(
+            tmp_path,
+            "x.jsonl",
+            lines(*records),
+            type="qa",
+            columns={"id": "qid", "context": "context", "question": "question", "answers": "answers"},
+        )
+
+
+ZURICH = unicodedata.normalize("NFD", "In Zürich, at the Café.")
+
+
+@pytest.mark.parametrize(
+    ("context", "answer", "start", "message"),
+    [
+        ("🚲 🎈 The dawn.", "dawn", 10, r"stands at character 8 \(its offset counts code units of UTF-16"),
+        ("ñ ñ The dawn.", "dawn", 10, r"stands at character 8 \(its offset counts the bytes of UTF-8"),
+        ("The dawn, and dawn, dawn.", "dawn", 3, r"stands at character 4, 14, 20\. Correct answer_start to the place that is meant"),
+        ("The dawn.", "dawn", 5, r"stands at character 4 \(one less: are its offsets counted from 1\?\)"),
+        ("One.\nTwo.\nThree.", "Three", 12, r"stands at character 10 \(its offset counts a line break as two characters\)"),
+        (ZURICH, "Zürich", 3, "only in another Unicode form, where a letter and its accent"),
+        ("In Zürich.", unicodedata.normalize("NFD", "Zürich"), 3, "only in another Unicode form"),
+        ("It is ﬁne.", "fine", 6, "only in compatibility letters"),
+        ("a  wide\ngap", "a wide gap", 0, "only with other white space"),
+        ("Fish & chips", "Fish &amp; chips", 0, "only with HTML's entities in one of them"),
+        ("The Dawn.", "dawn", 4, "only in other capitals"),
+        ("The dawn.", "dusk", 4, "does not hold the text at all. Correct the answer, or remove the question"),
+    ],
+)
+def test_a_misplaced_answer_is_said_with_its_cause_and_all_places(tmp_path, context, answer, start, message):
+    with pytest.raises(DataError, match=f"x.json, article 1, paragraph 1, question 1 .id 'a', question 'When.'.: answer .*{message}"):
+        whole = {
+            "data": [{"paragraphs": [{"context": context, "qas": [asked([{"text": answer, "answer_start": start}], context=context)]}]}]
+        }
+        read(tmp_path, "x.json", json.dumps(whole), type="qa")
+
+
+def test_a_scored_file_without_answers_says_how_to_answer_it(tmp_path):
+    record = asked(None)
+    del record["answers"]
+    with pytest.raises(DataError, match=r"column 'answers' is missing: what is trained on or scored needs answers.*load\(RUN\).answer"):
+        read(tmp_path, "x.json", json.dumps([record]), type="qa")
+
+
+@pytest.mark.parametrize(("said", "answers"), [("true", ANSWERED), (True, ANSWERED), (False, []), ("False", [])])
+def test_is_impossible_may_not_say_otherwise_than_the_answers(tmp_path, said, answers):
+    with pytest.raises(
+        DataError, match="is_impossible is (true, but there is an answer|false, but there is no answer): correct one of them"
+    ):
+        read(tmp_path, "x.json", json.dumps([asked(answers, is_impossible=said)]), type="qa")
+
+
+def test_long_contexts_and_other_datasets_ways_of_saying_nothing_stay_right(tmp_path):
+    long = "word " * 5000 + "end."
+    records = [
+        asked({"text": ["end"], "answer_start": [25_000]}, context=long),
+        asked({"text": [], "answer_start": [], "answer_subj_level": []}, id="b"),
+        asked([], id="c"),
+        asked({"text": ["", ""], "answer_start": [-1, -1]}, id="d"),
+    ]
+    assert [row.answers for row in read(tmp_path, "x.jsonl", lines(*records), type="qa")[0]] == [((25_000, "end"),), (), (), ()]
+
+
+def test_what_became_of_a_file_is_in_the_manifests_sources(tmp_path):
+    (tmp_path / "x.csv").write_text("text;y\n" + "".join(f"t{i};{['no', 'yes', '-'][i % 3]}\n" for i in range(30)))
+    row = {**SC, "files": {"train": str(tmp_path / "x.csv")}, "validation_ratio": 0.2, "skip": ["-"]}
+    (train, _, scored), sources = read_rows(Config(tasks=["mine"], qa_weight=1.0, define={"mine": row}))
+    said = sources["mine/train"]
+    assert said["file"] == sources["mine/validation"]["file"] == {
+        "lines": 31, "rows": 20, "left_out": {"the header": 1, "label '-' (skip)": 10}, "read_as": {"fields parted by semicolons": 20},
+    }  # fmt: skip
+    assert len(train["mine"]) + len(scored["mine"]) == 20 == said["rows"] + sources["mine/validation"]["rows"]
