@@ -69,9 +69,8 @@ class Draft(NamedTuple):
 
 def _counts(file: dict[str, Any]) -> str:
     """What became of a file's lines, in a line."""
-    unit = next(iter(file), "rows")
-    parts = [] if unit == "rows" else [f"{file[unit]:,} {unit}"]
-    parts += [f"{file.get('rows', 0):,} rows"]
+    unit = next(iter(file))
+    parts = [f"{file[unit]:,} {unit}", f"{file['rows']:,} rows"]
     for key in ("left_out", "read_as"):
         if file.get(key):
             parts.append(f"{key.replace('_', ' ')}: {some(f'{what} ({n:,})' for what, n in file[key].items())}")

@@ -33,12 +33,12 @@ MADE_ID = "an id made from passage and question"
 
 @dataclass
 class Reading:
-    """What a file holds, and what became of it: `found` lines, rows or questions are the rows read, and all of `left_out`.
+    """What a file holds, and what became of it: `found` lines, questions or records are the rows read, and all of `left_out`.
 
     read_as: how many rows or values were read by which rule; whole: rules that hold for all of the file.
     """
 
-    unit: str = "rows"
+    unit: str = "records"
     found: int = 0
     rows: int = 0
     left_out: Counter[str] = field(default_factory=Counter)

@@ -196,7 +196,7 @@ def _json(content: BinaryIO, where: str, reading: Reading) -> Iterator[tuple[dic
         squad = '{"data": [{"title": …, "paragraphs": [{"context": …, "qas": […]}]}]}'
         frame = "as one (pandas does by orient='records'), or as JSON lines"
         raise DataError(f"{where}: neither an array of objects nor SQuAD's official form, {squad}: save it {frame}")
-    reading.unit = "questions" if items and _has_questions(items[0]) else "rows"
+    reading.unit = "questions" if items and _has_questions(items[0]) else "records"
     if isinstance(whole, list) and reading.unit == "questions":
         reading.whole.append("a list of articles or contexts without `data` around it")
     for number, item in enumerate(items, 1):

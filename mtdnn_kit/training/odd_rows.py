@@ -14,7 +14,8 @@ import numpy as np
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.arrays import Parts
 from mtdnn_kit.data.cache import code_of, kept, key_of
-from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
+from mtdnn_kit.data.registry import Dataset
+from mtdnn_kit.data.rows import MCCRow, QARow, SCRow, made_id
 from mtdnn_kit.data.table import RowList, column
 from mtdnn_kit.metrics import normalize
 from mtdnn_kit.tasks.qa import Features, answer_characters
@@ -34,6 +35,7 @@ ODDITIES = (
     "answer longer than a window",
     "answer not on token boundaries",
     "answer that normalises to nothing",
+    "id made from passage and question",
     "id in another split",
     "passage scored and trained",
 )
@@ -48,15 +50,17 @@ def splits(setup: Setup, task: str) -> dict[str, Any]:
     return {name: part[task] for name, part in parts.items() if task in part}
 
 
-def texts_of(row: QARow | SCRow | MCCRow) -> list[str]:
-    """All texts of a row that a model reads; of a question the passage, then the question."""
+def texts_of(row: QARow | SCRow | MCCRow, dataset: Dataset) -> list[str]:
+    """All texts of a row that a model reads; of a question the passage, then the question. A `start` that no column has is none."""
     parts = row[2:4] if isinstance(row, QARow) else row[1:-1]
+    if isinstance(row, MCCRow) and "start" not in dataset.given:
+        parts = (row.context, row.choices)
     return [text for part in parts for text in ([part] if isinstance(part, str) else part or [])]
 
 
-def odd_rows(parts: dict[str, Any], config: Config) -> dict[str, dict[str, list]]:
+def odd_rows(parts: dict[str, Any], dataset: Dataset, config: Config) -> dict[str, dict[str, list]]:
     """{part of a task: {oddity: ids of such rows}}, those that occur; parts: what `splits` gives."""
-    texts = {name: [tuple(texts_of(row)) for row in features.rows] for name, features in parts.items()}
+    texts = {name: [tuple(texts_of(row, dataset)) for row in features.rows] for name, features in parts.items()}
     seen, found = Counter(one for some in texts.values() for one in some), {}
     for name, features in parts.items():
         places = {**_odd_texts(texts[name], seen), "cut to max_length": np.flatnonzero(features.lengths >= config.max_length)}
@@ -105,6 +109,7 @@ def _odd_questions(features: Features, config: Config) -> Found:
         "several different answers": [len(some) > 1 and len({normalize(text) for text in some}) > 1 for some in texts],
         "an answer given twice": [len(set(some)) < len(some) for some in answers],
         "answer that normalises to nothing": [bool(some) and not normalize(some[0]) for some in texts],
+        "id made from passage and question": [row.id == made_id(row.context, row.question) for row in features.rows],
     }
     return {oddity: np.flatnonzero(mask) for oddity, mask in found.items()}
 
@@ -130,17 +135,22 @@ def odd_counts(setup: Setup) -> dict[str, dict[str, int]]:
     for task, dataset in config.datasets.items():
         parts, names = splits(setup, task), (dataset.train, dataset.score)
         rows = {name: features.rows.digest for name, features in parts.items() if isinstance(features.rows, RowList)}
-        key = key_of("features", of="odd rows", rows=rows, splits=names, **known) if len(rows) == len(parts) else None
-        made = kept(key, partial(_counts, parts, config, *names))
+        key = (
+            key_of("features", of="odd rows", rows=rows, splits=names, roles=sorted(dataset.given), **known)
+            if len(rows) == len(parts)
+            else None
+        )
+        made = kept(key, partial(_counts, parts, dataset, config))
         for split in dict.fromkeys(filter(None, names)):
             numbers = made["trained" if split == dataset.train else "scored"].tolist()
             counted[f"{task}/{split}"] = {oddity: n for oddity, n in zip(ODDITIES, numbers, strict=True) if n}
     return counted
 
 
-def _counts(parts: dict[str, Any], config: Config, train: str, score: str | None) -> Parts:
+def _counts(parts: dict[str, Any], dataset: Dataset, config: Config) -> Parts:
     """Two columns of rows an oddity; one file may be both splits, and its rows count once."""
-    found = odd_rows(parts, config)
+    train, score = dataset.train, dataset.score
+    found = odd_rows(parts, dataset, config)
 
     def count(*names: str) -> np.ndarray:
         ids = [{id_ for name in names for id_ in found.get(name, {}).get(oddity, ())} for oddity in ODDITIES]

@@ -31,7 +31,7 @@ def datasets_table(setup: Setup) -> list[dict]:
     for task, dataset in setup.config.datasets.items():
         parts = splits(setup, task)
         sizes = {name: len(parts[name].rows) if name in parts else 0 for name in ("train", "held out", "scored")}
-        words = np.mean([sum(len(text.split()) for text in texts_of(row)) for row in _rows(setup, task)])
+        words = np.mean([sum(len(text.split()) for text in texts_of(row, dataset)) for row in _rows(setup, task)])
         said = {"qa": "a span, or nothing" if dataset.unanswerable else "a span", "mcc": "one of the choices"}
         labels = said.get(dataset.type, ", ".join(dataset.labels))
         table.append({"task": task, "type": dataset.type, **sizes, "words a row": round(float(words), 1), "answer": labels})
@@ -110,7 +110,7 @@ def odd_rows(setup: Setup) -> list[dict]:
     """Rows that are right but odd (`odd_rows`), counted: a row a task and oddity, those that occur; `e.g.` is the first such row's id."""
     table = []
     for task in setup.train:
-        found = odd.odd_rows(splits(setup, task), setup.config).values()
+        found = odd.odd_rows(splits(setup, task), setup.config.datasets[task], setup.config).values()
         ids = {oddity: [id_ for part in found for id_ in part.get(oddity, ())] for oddity in odd.ODDITIES}
         table += [{"task": task, "oddity": oddity, "rows": len(some), "e.g.": some[0]} for oddity, some in ids.items() if some]
     return table

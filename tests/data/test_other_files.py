@@ -35,9 +35,7 @@ def read(tmp_path, name: str, content: str | bytes, **row):
     dataset = dataset_from("mine", {"files": {"train": str(file)}, "score": None, **row})
     found = load("mine", dataset, "train", "sample")
     unit = next(iter(found.file))
-    assert found.file[unit] == found.file["rows"] + (unit != "rows" and sum(found.file["left_out"].values())) and found.file["rows"] == len(
-        found
-    )
+    assert found.file[unit] == found.file["rows"] + sum(found.file["left_out"].values()) and found.file["rows"] == len(found)
     return list(found.rows), found.file
 
 
@@ -125,7 +123,7 @@ CELL = st.text(st.sampled_from('ab";,\t\n ñ'), max_size=6)
 @given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=5), st.sampled_from([",", "\t"]), st.sampled_from([0, 1]))
 @settings(max_examples=300, deadline=None)
 def test_three_readings_of_a_table_agree_on_every_cell_or_it_is_said_why_not(tmp_path_factory, cells, delimiter, quoting):
-    """The kit's own, pandas' and the csv module's, of what the csv module wrote; a TSV of two readings is asked about, or its marks are letters."""
+    """The kit's own, pandas' and the csv module's, of what the csv module wrote; where a TSV has two readings it asks, or marks are letters."""
     file = tmp_path_factory.mktemp("t") / ("x.csv" if delimiter == "," else "x.tsv")
     with open(file, "w", newline="", encoding="utf-8") as out:
         csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows([("k", "l", "m"), *cells])
@@ -261,7 +259,11 @@ def test_a_line_may_hold_a_context_and_its_questions(tmp_path):
         ([{"text": "nine", "answer_start": "30"}], ((30, "nine"),), "a number written as text"),
         ({"text": "nine", "answer_start": 30}, ((30, "nine"),), "an answer without a list around it"),
         ("{'text': ['nine'], 'answer_start': [30]}", ((30, "nine"),), "a list or an object as Python or numpy prints it"),
-        (str({"text": np.array(["nine"], object), "answer_start": np.array([30])}), ((30, "nine"),), "a list or an object as Python or numpy prints it"),
+        (
+            str({"text": np.array(["nine"], object), "answer_start": np.array([30])}),
+            ((30, "nine"),),
+            "a list or an object as Python or numpy prints it",
+        ),
         ('{"text": ["nine"], "answer_start": [30]}', ((30, "nine"),), "a list or an object as JSON in a text"),
     ],
 )  # fmt: skip
@@ -283,7 +285,8 @@ def test_what_numpy_prints_is_read_item_by_item_and_no_code_is_run():
 
 
 def test_numbers_with_a_point_and_lines_of_one_question_in_a_table(tmp_path):
-    table = f'id,doc,ask,a,s\n7,"{PASSAGE}",When?,nine,30.0\n8,"{OTHER}",Who?,,\n7,"{PASSAGE}",When?,at nine,27.0\n7,"{PASSAGE}",When?,nine,30.0\n'
+    asks = f'7,"{PASSAGE}",When?'
+    table = f'id,doc,ask,a,s\n{asks},nine,30.0\n8,"{OTHER}",Who?,,\n{asks},at nine,27.0\n{asks},nine,30.0\n'
     rows, file = read(tmp_path, "x.csv", table, **FLAT)
     assert [(row.id, row.answers) for row in rows] == [("7", ((30, "nine"), (27, "at nine"))), ("8", ())]
     assert file["left_out"] == {"the header": 1, "further lines of a question": 2} and file["read_as"] == {

@@ -1,0 +1,243 @@
+"""A draft of a definition is pasted as it is printed, and the rows are then those that the file means."""
+
+import csv
+import io
+import json
+import re
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from conftest import ROOT
+
+from mtdnn_kit import from_file
+from mtdnn_kit.__main__ import main
+from mtdnn_kit.data import guess
+from mtdnn_kit.training.setup import read_rows
+
+PASSAGES = [f"Hut {i} stands at {900 + i} metres, above the lake of Orra." for i in range(12)]
+ASKED = [
+    {
+        "id": f"h{i}",
+        "title": f"Hut {i // 3}",
+        "context": text,
+        "question": "How high is it?",
+        "text": f"{900 + i} metres",
+        "first": text.index("metres") - 4,
+    }
+    for i, text in enumerate(PASSAGES)
+]
+SAID = [f"Boat number {i} {'leaks' if i % 3 else 'floats'} today." for i in range(24)]
+
+
+def answers(row: dict) -> list[dict]:
+    return [{"text": row["text"], "answer_start": row["first"]}]
+
+
+def jsonl(records: list[dict]) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+def table(records: list[dict], delimiter: str = ",") -> bytes:
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(records[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue().encode()
+
+
+def parquet(records: list[dict]) -> bytes:
+    out = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(pa.Table.from_pylist(records), out)
+    return out.getvalue().to_pybytes()
+
+
+def squad(rows: list[dict], keys=("id", "question")) -> bytes:
+    articles = [
+        {"paragraphs": [{"context": row["context"], "qas": [{**{k: row[k] for k in keys}, "answers": answers(row)}]}]} for row in rows
+    ]
+    return json.dumps({"data": articles}).encode()
+
+
+QA = {"context": "context", "question": "question", "answers": "answers"}
+CASES = {  # file, its content, what the definition must say, what the first row must be, what must be doubted
+    "squad": (
+        "x.json",
+        squad(ASKED),
+        {"type": "qa", "columns": {"id": "id", **QA}, "unanswerable": False},
+        (16, "900 metres"),
+        ["title: there is none"],
+    ),
+    "no ids": ("x.json", squad(ASKED, ("question",)), {"columns": QA}, (16, "900 metres"), ["id: there is none"]),
+    "two columns": (
+        "x.csv",
+        table([{k: row[k] for k in ("title", "context", "question", "text", "first")} | {"first": f"{row['first']}.0"} for row in ASKED]),
+        {"type": "qa", "columns": {"title": "title", "context": "context", "question": "question", "answers": "text", "starts": "first"}},
+        (16, "900 metres"),
+        [],
+    ),
+    "other names": (
+        "x.jsonl",
+        jsonl([{"Frage": row["question"], "Stelle": row["context"], "Antwort": row["text"], "ab": row["first"]} for row in ASKED]),
+        {"type": "qa", "columns": {"context": "Stelle", "question": "Frage", "answers": "Antwort", "starts": "ab"}},
+        (16, "900 metres"),
+        ["question: 'Frage', the column in which most texts end in a question mark"],
+    ),
+    "pandas": (
+        "x.csv",
+        table(
+            [
+                {"context": row["context"], "question": "?", "answers": str({"text": [row["text"]], "answer_start": [row["first"]]})}
+                for row in ASKED
+            ]
+        ),
+        {"type": "qa", "columns": QA},
+        (16, "900 metres"),
+        ["id: there is none"],
+    ),
+    "hub": (
+        "x.parquet",
+        parquet(
+            [
+                {
+                    **{k: r[k] for k in ("id", "title", "context", "question")},
+                    "answers": {"text": [r["text"]], "answer_start": [r["first"]]},
+                }
+                for r in ASKED
+            ]
+        ),
+        {"type": "qa", "columns": {"id": "id", "title": "title", **QA}},
+        (16, "900 metres"),
+        [],
+    ),
+    "pairs": (
+        "x.jsonl",
+        jsonl([{"premise": text, "hypothesis": "It is wet.", "label": (0, 1, 2, -1)[i % 4]} for i, text in enumerate(SAID)]),
+        {"type": "sc", "columns": {"first": "premise", "second": "hypothesis", "label": "label"}, "labels": ["0", "1", "2"], "skip": [-1]},
+        0,
+        ["skip: rows whose label is -1", "labels: what 0, 1, 2 mean is not in the file"],
+    ),
+    "names": (
+        "x.csv",
+        table([{"message": text, "topic": ("leak", "fine")[i % 2]} for i, text in enumerate(SAID)], ";"),
+        {"type": "sc", "columns": {"first": "message", "label": "topic"}, "labels": ["fine", "leak"]},
+        1,
+        [],
+    ),
+    "lists": (
+        "x.jsonl",
+        jsonl([{"text": text, "label": [("SHIP", "BILL")[i % 2]]} for i, text in enumerate(SAID)]),
+        {"type": "sc", "labels": ["BILL", "SHIP"]},
+        1,
+        [],
+    ),
+    "truth": (
+        "x.csv",
+        table([{"text": text, "ok": i % 2 == 0} for i, text in enumerate(SAID)]),
+        {"labels": {False: "false", True: "true"}},
+        1,
+        ["label: 'ok'"],
+    ),
+    "marks": (
+        "x.tsv",
+        b"src\tlabel\ttext\n" + b"".join(f"a\t{i % 2}\t{chr(34) * (i in (2, 5))}{text}\n".encode() for i, text in enumerate(SAID)),
+        {"type": "sc", "columns": {"first": "text", "label": "label"}, "labels": ["0", "1"]},
+        0,
+        [],
+    ),
+    "from 1": ("x.csv", table([{"text": text, "class": i % 2 + 1} for i, text in enumerate(SAID)]), {"labels": {1: "1", 2: "2"}}, 0, []),
+    "choices": (
+        "x.csv",
+        table([{"question": f"Which, {i}?", "a": "x", "b": f"y{i}", "c": "z", "answerKey": ("B", "2")[i % 2]} for i in range(8)]),
+        {
+            "type": "mcc",
+            "columns": {"context": "question", "choices": ["a", "b", "c"], "label": "answerKey"},
+            "labels": {"A": "A", "B": "B", "C": "C", "1": "A", "2": "B", "3": "C"},
+        },
+        1,
+        ["labels: 1 is taken for the first choice and A for the same"],
+    ),
+    "endings": (
+        "x.jsonl",
+        jsonl(
+            [{"ctx": f"She fills kettle {i} and", "endings": ["eats it.", "sings.", "boils it."], "label": str(i % 3)} for i in range(9)]
+        ),
+        {"type": "mcc", "columns": {"context": "ctx", "choices": "endings", "label": "label"}},
+        0,
+        [],
+    ),
+    "the text": (
+        "x.jsonl",
+        jsonl([{"stem": f"{i} + 2 is", "options": [f"{i + 1}", f"{i + 2}"], "right": f"{i + 2}"} for i in range(9)]),
+        {"type": "mcc", "columns": {"context": "stem", "choices": "options", "answer": "right"}},
+        1,
+        [],
+    ),
+    "nested": (
+        "x.jsonl",
+        jsonl(
+            [
+                {"question": f"{i} + 2 is", "choices": {"text": [f"{i}", f"{i + 2}"], "label": ["A", "B"]}, "answerKey": "B"}
+                for i in range(9)
+            ]
+        ),
+        {"type": "mcc", "columns": {"context": "question", "choices": "choices.text", "label": "answerKey"}, "labels": ["A", "B"]},
+        1,
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_lines_of_a_draft_are_pasted_and_read(tmp_path, case):
+    name, content, wanted, first, doubts = CASES[case]
+    (tmp_path / name).write_bytes(content)
+    draft = guess(tmp_path / name)
+    said = {key: draft.definition.get(key) for key in wanted}
+    assert said == wanted and draft.definition["files"] == {"train": str(tmp_path / name)}
+    assert all(any(one.startswith(doubt) for one in draft.doubts) for doubt in doubts), draft.doubts
+    (tmp_path / "params.yaml").write_text(str(draft))
+    found = read_rows(from_file(tmp_path / "params.yaml"))[0][0]
+    assert len(draft.rows) == 3 and list(found) == [draft.name] and 0 < len(found[draft.name]) < draft.file["rows"]
+    row = draft.rows[0]
+    assert (row.answers[0] if wanted.get("type", "qa") == "qa" and hasattr(row, "answers") else row.label) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "x.json",
+            json.dumps([{"id": "1", "question": "Who?", "context": PASSAGES[0]}]).encode(),
+            "no answer that stands in its passage: what is",
+        ),
+        ("x.csv", b"a,b\n1,2\n3,4\n", "of the columns a, b none looks like answers, choices or labels"),
+        ("x.tsv", b"text\ty\na\n", r"row 1 .line 2.: 1 fields .*: correct the line or remove it"),
+        ("x.txt", b"a", "its name must end in"),
+        ("x.jsonl", b"", "no rows in it"),
+        ("x.jsonl", b"\xff", "line 1: not UTF-8"),
+    ],
+)
+def test_a_file_without_a_draft_says_why(tmp_path, capsys, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        main(["data", str(tmp_path / name)])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 1 and "no draft; see above" in err
+    assert re.search(message, out)
+
+
+def test_a_file_that_is_not_read_yet_has_a_draft_that_says_so(tmp_path, capsys):
+    rows = [{**row, "first": row["first"] + (i == 7)} for i, row in enumerate(ASKED)]
+    (tmp_path / "x.json").write_bytes(squad(rows))
+    main(["data", str(tmp_path / "x.json")])
+    out = capsys.readouterr().out
+    assert "type: qa" in out and "# doubtful: it cannot be read yet: " in out and "article 8, paragraph 1, question 1" in out
+
+
+def test_the_samples_files_have_drafts_that_fit():
+    sample = ROOT / "mtdnn_kit" / "data" / "sample"
+    types = {folder: guess(sample / folder / "train.jsonl").definition["type"] for folder in ("squad", "swag", "cola", "mrpc", "mnli")}
+    assert types == {"squad": "qa", "swag": "mcc", "cola": "sc", "mrpc": "sc", "mnli": "sc"}
+    swag = guess(sample / "swag" / "train.jsonl").definition["columns"]
+    assert (swag["context"], swag["start"], swag["label"]) == ("sent1", "sent2", "label") and len(swag["choices"]) == 4
