@@ -23,6 +23,7 @@ from mtdnn_kit.model import dropout, layer_norm
 from mtdnn_kit.model.encoders import read_weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.tasks.spans import pair_frame
+from mtdnn_kit.tasks.tokens import check_tokenizer
 
 DROPOUTS = (  # what the encoder families call the dropout of their layers
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout", "mlp_dropout",
@@ -72,7 +73,9 @@ def load_tokenizer(path: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **OURS)
     except (OSError, ValueError, KeyError) as error:
         raise EncoderError(f"{named}: its tokenizer does not load ({error}); tokenizer.json is needed") from None
-    if not tokenizer.is_fast:
+    except ImportError:  # some slow ones need a package of their own, MeCab's say
+        tokenizer = None
+    if tokenizer is None or not tokenizer.is_fast:
         raise EncoderError(f"{named} has a slow tokenizer, which gives no character offsets; tokenizer.json is needed")
     if tokenizer.pad_token_id is None:
         raise EncoderError(f"{named}: its tokenizer has no pad token; name one in tokenizer_config.json (pad_token)")
@@ -85,6 +88,10 @@ def load_tokenizer(path: Path) -> Any:
     highest, known = max(tokenizer.get_vocab().values()), getattr(_config(path), "vocab_size", None)
     if known is not None and highest >= known:
         raise EncoderError(f"{named}: its tokenizer has ids up to {highest}, its config.json a vocab_size of {known}: not a pair")
+    try:
+        check_tokenizer(tokenizer)
+    except EncoderError as error:
+        raise EncoderError(f"{named}: {error}; take one with another tokenizer.json") from None
     return tokenizer
 
 

@@ -83,7 +83,7 @@ def test_14_token_types_change_berts_logits(tiny):
 def test_14_a_pair_is_framed_as_each_family_frames_it(family):
     _, tokenizer = model_of(family)
     frame = spans.pair_frame(tokenizer)
-    q, c = spans.tokenize(tokenizer, ["Where?", "In the Alps."])
+    q, c = tokens.tokenize(tokenizer, ["Where?", "In the Alps."])
     assert [*frame.prefix, *q.ids, *frame.middle, *c.ids, *frame.suffix] == tokenizer("Where?", "In the Alps.")["input_ids"]
 
 
