@@ -98,8 +98,15 @@ def _token_spans(tokens: TokenList, owners: np.ndarray, sizes: np.ndarray, start
     token_starts, token_ends = tokens.flat.starts[at], tokens.flat.ends[at]
     # tokens that overlap their answer; assigned backwards the first one stays, forwards the last
     inside = np.flatnonzero((token_ends > starts[row]) & (token_starts < ends[row]) & (token_ends > token_starts))
-    found[row[inside[::-1]], 0] = place[inside[::-1]]
-    found[row[inside], 1] = place[inside]
+    of, at, begin, end = row[inside], place[inside], token_starts[inside], token_ends[inside]
+    found[of[::-1], 0], found[of, 1] = at[::-1], at
+    # where several have its first letter, a letter of several bytes, those that begin latest; its last one, those that end soonest
+    other = np.flatnonzero(np.diff(of, prepend=-1) | np.diff(begin, prepend=-1))
+    other = other[begin[other] <= starts[of[other]]]
+    found[of[other], 0] = at[other]
+    other = np.flatnonzero(np.diff(of, append=-1) | np.diff(end, append=-1))[::-1]
+    other = other[end[other] >= ends[of[other]]]
+    found[of[other], 1] = np.maximum(at[other], found[of[other], 0])
     return found
 
 

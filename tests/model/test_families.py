@@ -17,7 +17,7 @@ from mtdnn_kit import load, train
 from mtdnn_kit.errors import EncoderError
 from mtdnn_kit.inference.exporting import write_task
 from mtdnn_kit.model.multitask import build_model, load_encoder_config, load_model, load_tokenizer, takes_token_types
-from mtdnn_kit.tasks import spans
+from mtdnn_kit.tasks.tokens import tokenize
 
 LIMITS = {"bert": 514, "distilbert": 514, "roberta": 511, "modernbert": 514, "electra": 140, "albert": 140}  # DeBERTa's places are relative
 
@@ -66,7 +66,7 @@ def test_each_family_is_decoded_as_by_transformers_and_a_plain_double_loop(famil
 def test_5_white_space_before_a_text_moves_no_span_in_any_family(family, families):
     tokenizer = load_tokenizer(Path(families[family]))
     text = "The Rhine rises in Graubünden."
-    plain, later = spans.tokenize(tokenizer, [text])[0], spans.tokenize(tokenizer, [" \t\n" + text])[0]
+    plain, later = tokenize(tokenizer, [text])[0], tokenize(tokenizer, [" \t\n" + text])[0]
 
     def words(tokens, shift: int) -> list[tuple[int, int]]:
         return [(a - shift, b - shift) for a, b in zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True) if b > a]
@@ -79,7 +79,7 @@ def test_5_white_space_before_a_text_moves_no_span_in_any_family(family, familie
 @pytest.mark.parametrize("text", ["the Rhine", "a  Rhine", "\tRhine"])
 def test_a_piece_that_is_a_space_alone_holds_no_letter_of_the_next_word(text):
     """ALBERT's ▁ before r claims the R: an answer that ends there would end in half a word."""
-    tokens = spans.tokenize(albert(), [text])[0]
+    tokens = tokenize(albert(), [text])[0]
     mark = albert().convert_tokens_to_ids("▁")
     assert mark in tokens.ids and all(a == b for x, a, b in zip(tokens.ids, tokens.starts, tokens.ends, strict=True) if x == mark)
     assert text[tokens.starts[tokens.ids != mark][-3]] == "R"
