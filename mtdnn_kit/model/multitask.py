@@ -67,7 +67,7 @@ class MultiTask(nn.Module):
 
 def load_tokenizer(path: Path) -> Any:
     """The encoder's fast tokenizer. Raises EncoderError: none there; a slow one, which gives no character offsets; one without the special
-    tokens that a batch or a pair needs; or one with more tokens than the encoder knows."""
+    tokens that a batch or a pair needs; one with more tokens than the encoder knows; or one with letters in no token."""
     named = f"encoder {path.name!r}"
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **OURS)
@@ -96,11 +96,13 @@ def load_tokenizer(path: Path) -> Any:
 
 
 def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) -> Any:
-    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: a decoder, fewer
+    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: a decoder, XLNet, fewer
     positions than `max_length`, or no head of such a type for its family in transformers."""
     config = _config(path)
     named, kind = f"encoder {path.name!r} ({config.model_type})", type(config)
     backwards = kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    if config.model_type == "xlnet":  # by its classes it would count as a decoder
+        raise EncoderError(f"{named} puts its [CLS] last, and the null answer needs it first; take one like BERT")
     if config.is_encoder_decoder:
         raise EncoderError(f"{named} is no encoder but an encoder with a decoder: its family's heads read the decoder; take one like BERT")
     if getattr(config, "is_decoder", False) or backwards:

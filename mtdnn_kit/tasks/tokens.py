@@ -61,10 +61,12 @@ def tokenize(tokenizer: Any, texts: Sequence[str]) -> TokenList:
     # the texts as one, a line break after each, so that nothing of one touches the next: where each token begins and ends in it
     joined = "".join(f"{text}\n" for text in texts)
     before = np.repeat(ends_of(np.array([len(text) + 1 for text in texts], np.int64))[:-1], sizes)
-    space = np.isin(np.frombuffer(joined.encode("utf-32-le"), np.uint32), SPACES)
+    letters = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
+    space = np.isin(letters, SPACES)
     starts, ends = _trimmed(space, offsets[:, 0] + before, offsets[:, 1] + before)
-    # a token that stands for a space put before a word claims the word's first letter, which it lacks and the next token has
-    alone = np.isin(ids, _put_before_words(bare)) & (np.append(starts, -1)[1:] == starts)
+    # a token that stands for a space put before a word claims the word's first letter, which it lacks
+    put, numbers = _put_before_words(bare)
+    alone = np.isin(ids, numbers) & ~np.isin(letters[starts], [ord(letter) for letter in f"▁{put}"])
     starts, ends = _with_every_letter(bare, joined, space, starts, np.where(alone, starts, ends))
     return TokenList(ids, (starts - before).astype(np.int32), (ends - before).astype(np.int32), sizes)
 
@@ -93,13 +95,13 @@ def _bare(tokenizer: Any) -> Tokenizer:
     return bare
 
 
-def _put_before_words(bare: Tokenizer) -> list[int]:
-    """Ids of the tokens that are nothing but what the tokenizer itself puts before a word: sentencepiece's ▁, a byte-level Ġ."""
+def _put_before_words(bare: Tokenizer) -> tuple[str, list[int]]:
+    """What the tokenizer itself puts before a word, sentencepiece's ▁ or a byte-level Ġ, and the ids of tokens that are nothing else."""
     word = bare.normalizer.normalize_str("a") if bare.normalizer else "a"
     pieces = bare.pre_tokenizer.pre_tokenize_str(word) if bare.pre_tokenizer else [(word, ())]
     put, letter, _ = "".join(piece for piece, _ in pieces).partition("a")
     parts = {put[i:j] for i in range(len(put)) for j in range(i + 1, len(put) + 1)} if letter else ()
-    return [number for number in map(bare.token_to_id, parts) if number is not None]
+    return put, [number for number in map(bare.token_to_id, parts) if number is not None]
 
 
 def _trimmed(space: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,15 +154,9 @@ def _is_of_the_next(bare: Tokenizer, text: str, word: slice, at: int) -> bool:
 
 def _check_kept(bare: Tokenizer, text: str, word: slice, at: int) -> None:
     """Raises EncoderError where the normalizer keeps a letter that is in no token: the pre-tokenizer or the model threw it away."""
-    if _holds(bare.normalizer, LETTERS, text[word], at - word.start):
-        passed = _holds(bare.normalizer, bare.pre_tokenizer, text[word], at - word.start)
-        why = "its model has no token for it, not even an unknown one" if passed else "its pre-tokenizer removes it"
-        place = short(text[max(at - 20, 0) : at + 20].strip())
-        raise EncoderError(f"the tokenizer leaves {text[at]!r} of {place} in no token, so that answers would lose it: {why}")
-
-
-def _holds(normalizer: Any, pre_tokenizer: Any, word: str, at: int) -> bool:
-    """Whether a character of a word is in any piece that comes out of these two."""
     pieces = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
-    pieces.normalizer, pieces.pre_tokenizer = normalizer, pre_tokenizer
-    return any(start <= at < end for start, end in pieces.encode(word).offsets)
+    pieces.normalizer, pieces.pre_tokenizer = bare.normalizer, LETTERS
+    if any(start <= at - word.start < end for start, end in pieces.encode(text[word]).offsets):
+        place = short(text[max(at - 20, 0) : at + 20].strip())
+        why = "its pre-tokenizer or its model throws it away"
+        raise EncoderError(f"the tokenizer leaves {text[at]!r} of {place} in no token, so that answers would lose it: {why}")
