@@ -127,7 +127,7 @@ def _with_every_letter(
     begin, end, breaks = np.arange(size), np.arange(size), np.flatnonzero(space)
     for first, last in zip(*_stretches(lost), strict=True):
         word = slice(*(breaks[[i - 1, i]] + (1, 0) if (i := np.searchsorted(breaks, first)) else (0, breaks[0])))
-        cut = next((at for at in range(first, last) if _is_of_the_next(bare, text, word, at)), last)
+        cut = min((at for at in range(first, last) if _is_of_the_next(bare, text, word, at)), default=last)
         cut = last if not held[last] else first if not first or not held[first - 1] else cut
         end[first], begin[last] = cut, cut
     some = starts < ends
