@@ -13,7 +13,7 @@ from mtdnn_kit.data.registry import DATASETS
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.tasks import qa, spans
 from mtdnn_kit.tasks.spans import NULL
-from mtdnn_kit.tasks.tokens import Tokens, tokenize
+from mtdnn_kit.tasks.tokens import TokenList, Tokens, tokenize
 
 DATASET = DATASETS["squad"]
 
@@ -56,6 +56,24 @@ def test_1_an_answer_comes_back_as_the_smallest_token_span_that_covers_it(any_to
             reader.add(np.array([item]), gold_logits(made, item))
             assert (reader.best.start[item, 0], reader.best.end[item, 0]) == wanted
             assert context[wanted[0] : wanted[1]] == text or not _at_boundaries(tokens, start, start + len(text))
+
+
+@pytest.mark.parametrize(
+    ("places", "answer", "wanted"),
+    [
+        ([(0, 4), (3, 4), (4, 5)], (3, 5), (1, 2)),  # the fourth letter's bytes lie in two tokens
+        ([(0, 4), (3, 4), (4, 5)], (0, 4), (0, 1)),
+        ([(0, 1), (1, 2), (1, 4)], (0, 2), (0, 1)),
+        ([(0, 1), (0, 1), (0, 1), (1, 2)], (0, 1), (0, 2)),  # one letter, three tokens
+        ([(0, 2), (1, 3)], (1, 2), (1, 1)),
+        ([(0, 0), (2, 3)], (0, 3), (1, 1)),
+        ([(0, 0), (2, 3)], (0, 1), (-1, -1)),
+    ],
+)
+def test_1_of_tokens_that_share_a_letter_those_are_taken_that_make_the_answer_exact(places, answer, wanted):
+    starts, ends = np.array(places, np.int32).T
+    found = spans.token_spans(TokenList(starts, starts, ends, np.array([len(places)])), np.array([0]), np.array([answer]))
+    assert found.tolist() == [list(wanted)]
 
 
 def _all(tokens: Tokens, a: int, b: int, wanted: tuple[int, int]) -> bool:
