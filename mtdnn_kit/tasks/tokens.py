@@ -66,8 +66,10 @@ def tokenize(tokenizer: Any, texts: Sequence[str]) -> TokenList:
     starts, ends = _trimmed(space, offsets[:, 0] + before, offsets[:, 1] + before)
     # a token that stands for a space put before a word claims the word's first letter, which it lacks
     put, numbers = _put_before_words(bare)
-    alone = np.isin(ids, numbers) & ~np.isin(letters[starts], [ord(letter) for letter in f"▁{put}"])
-    starts, ends = _with_every_letter(bare, joined, space, starts, np.where(alone, starts, ends))
+    alone = np.flatnonzero(np.isin(ids, numbers))
+    alone = alone[~np.isin(letters[starts[alone]], [ord(letter) for letter in f"▁{put}"])]
+    ends[alone] = starts[alone]
+    starts, ends = _with_every_letter(bare, joined, space, starts, ends)
     return TokenList(ids, (starts - before).astype(np.int32), (ends - before).astype(np.int32), sizes)
 
 
