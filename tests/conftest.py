@@ -289,9 +289,15 @@ def study_text(content: dict) -> str:
 
 
 def plain_token_span(tokens, start: int, end: int) -> tuple[int, int] | None:
-    """`spans.token_spans` of one answer, as it is defined: first and last of the tokens that touch characters [start, end)."""
+    """`spans.token_spans` of one answer, as it is defined: of the tokens that touch characters [start, end), the first of those that begin
+    latest of all that have the first one, and the last of those that end soonest of all that have the last one."""
     inside = [i for i in range(len(tokens.ids)) if tokens.ends[i] > start and tokens.starts[i] < end and tokens.ends[i] > tokens.starts[i]]
-    return (inside[0], inside[-1]) if inside else None
+    if not inside:
+        return None
+    begin = max((tokens.starts[i] for i in inside if tokens.starts[i] <= start), default=tokens.starts[inside[0]])
+    close = min((tokens.ends[i] for i in inside if tokens.ends[i] >= end), default=tokens.ends[inside[-1]])
+    first = next(i for i in inside if tokens.starts[i] == begin)
+    return first, max(first, next(i for i in inside[::-1] if tokens.ends[i] == close))
 
 
 def plain_windows(n_tokens: int, room: int, overlap: int) -> list[tuple[int, int]]:

@@ -23,7 +23,8 @@ from warm import serving
 
 ROOT = Path(__file__).parents[1]
 TESTS = {  # file → tests that must notice
-    "tasks/spans": "tasks/spans tasks/tasks",
+    "tasks/spans": "tasks/spans tasks/tasks tasks/pre_tokenizers",
+    "tasks/tokens": "tasks/tokens tasks/pre_tokenizers",
     "tasks/decoding": "tasks/decoding",
     "tasks/qa": "tasks/decoding tasks/tasks tasks/spans model/model",
     "tasks/answers": "tasks/tasks tasks/decoding model/evaluation data/my_data training/hold_out",

@@ -139,6 +139,12 @@ def test_yaml_that_can_be_meant_is_what_pyyaml_reads():
         ({"loss_weights": {"squad": 10**400}}, "^loss_weights: "),
         ({"n_best": 10**9}, "^n_best: 1000000000 is too large: at most 10,000"),
         ({"data": "a\0b"}, "^data: .* Remove its NUL"),
+        (
+            {"define": '{"mine": {}}'},
+            "each value a mapping. A mapping given by papermill's -p arrives as text: use -y or a parameter file.$",
+        ),
+        ({"loss_weights": '{"swag": 0.5}'}, "a number. A mapping given by papermill's -p arrives as text: use -y or a parameter file.$"),
+        ({"tasks": '["squad"]'}, "each item text. A list given by papermill's -p arrives as text: use -y or a parameter file.$"),
         ({"encoder": "\ud800"}, "^encoder: .* half surrogate pair"),
         ({"define": {"x" * 90: RTE}}, "^define: 'xxx.*at most 40 characters"),
         ({"define": {"rte": {**RTE, 3: 4}}}, "^define.rte.3: no such key"),

@@ -142,8 +142,8 @@ def _describe(hint: Any) -> str:
 def _remedy(value: Any, hint: Any) -> str:
     if isinstance(value, int) and abs(value) >= WIDEST:
         return " It has more than 64 bits."
-    if isinstance(value, str) and get_origin(hint) is list:
-        return " A list given by papermill's -p arrives as text: put it into a parameter file."
+    if isinstance(value, str) and (kind := get_origin(hint)) in (list, dict):
+        return f" {KINDS_OF_VALUE[kind].capitalize()} given by papermill's -p arrives as text: use -y or a parameter file."
     if (isinstance(value, str) and str in (hint, *get_args(hint))) or (isinstance(value, list) and all(isinstance(x, str) for x in value)):
         return " Remove its NUL or half surrogate pair."
     return ""

@@ -11,7 +11,8 @@ from torch import nn
 
 from mtdnn_kit.inference.asking import Model, decoded, features, window_logits
 from mtdnn_kit.tasks.qa import Features
-from mtdnn_kit.tasks.spans import NULL, Tokens, tokenize
+from mtdnn_kit.tasks.spans import NULL
+from mtdnn_kit.tasks.tokens import Tokens, tokenize
 
 
 class Weight(NamedTuple):

@@ -23,6 +23,7 @@ from mtdnn_kit.model import dropout, layer_norm
 from mtdnn_kit.model.encoders import read_weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.tasks.spans import pair_frame
+from mtdnn_kit.tasks.tokens import check_tokenizer
 
 DROPOUTS = (  # what the encoder families call the dropout of their layers
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout", "mlp_dropout",
@@ -66,13 +67,15 @@ class MultiTask(nn.Module):
 
 def load_tokenizer(path: Path) -> Any:
     """The encoder's fast tokenizer. Raises EncoderError: none there; a slow one, which gives no character offsets; one without the special
-    tokens that a batch or a pair needs; or one with more tokens than the encoder knows."""
+    tokens that a batch or a pair needs; one with more tokens than the encoder knows; or one with letters in no token."""
     named = f"encoder {path.name!r}"
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **OURS)
     except (OSError, ValueError, KeyError) as error:
         raise EncoderError(f"{named}: its tokenizer does not load ({error}); tokenizer.json is needed") from None
-    if not tokenizer.is_fast:
+    except ImportError:  # some slow ones need a package of their own, MeCab's say
+        tokenizer = None
+    if tokenizer is None or not tokenizer.is_fast:
         raise EncoderError(f"{named} has a slow tokenizer, which gives no character offsets; tokenizer.json is needed")
     if tokenizer.pad_token_id is None:
         raise EncoderError(f"{named}: its tokenizer has no pad token; name one in tokenizer_config.json (pad_token)")
@@ -85,15 +88,21 @@ def load_tokenizer(path: Path) -> Any:
     highest, known = max(tokenizer.get_vocab().values()), getattr(_config(path), "vocab_size", None)
     if known is not None and highest >= known:
         raise EncoderError(f"{named}: its tokenizer has ids up to {highest}, its config.json a vocab_size of {known}: not a pair")
+    try:
+        check_tokenizer(tokenizer)
+    except EncoderError as error:
+        raise EncoderError(f"{named}: {error}; take one with another tokenizer.json") from None
     return tokenizer
 
 
 def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) -> Any:
-    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: a decoder, fewer
+    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: a decoder, XLNet, fewer
     positions than `max_length`, or no head of such a type for its family in transformers."""
     config = _config(path)
     named, kind = f"encoder {path.name!r} ({config.model_type})", type(config)
     backwards = kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    if config.model_type == "xlnet":  # by its classes it would count as a decoder
+        raise EncoderError(f"{named} puts its [CLS] last, and the null answer needs it first; take one like BERT")
     if config.is_encoder_decoder:
         raise EncoderError(f"{named} is no encoder but an encoder with a decoder: its family's heads read the decoder; take one like BERT")
     if getattr(config, "is_decoder", False) or backwards:

@@ -22,17 +22,14 @@ from mtdnn_kit.tasks.padding import Batch
 from mtdnn_kit.tasks.spans import (
     NULL,
     Frame,
-    TokenList,
-    Tokens,
     check_lengths,
     context_room,
     pair_frame,
-    token_ids,
     token_spans,
-    tokenize,
     window_labels,
     windows,
 )
+from mtdnn_kit.tasks.tokens import TokenList, Tokens, token_ids, tokenize
 
 HEAD = "AutoModelForQuestionAnswering"
 OUTPUTS = 2  # a token: start and end

@@ -6,18 +6,16 @@ that no length of the question can upset the tokenizer, and each context is toke
 Shapes: T tokens, N texts, R answers, W windows.
 """
 
-from collections.abc import Sequence
-from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from mtdnn_kit.data.arrays import ends_of
 from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.tasks.tokens import TokenList
 
 NULL = 0  # the position of [CLS]
 TOKENS_AT_ONCE = 1 << 20  # tokens that are looked at in one go
-SPACES = np.array([i for i in range(0x3001) if chr(i).isspace()], np.uint32)  # there are none beyond
 Count = TypeVar("Count", int, np.ndarray)
 
 
@@ -35,14 +33,6 @@ class Frame(NamedTuple):
         return len(self.prefix) + len(self.middle) + len(self.suffix)
 
 
-class Tokens(NamedTuple):
-    """A text's tokens: ids [T], and the characters [start, end) of each, white space trimmed; start == end for a token of no character."""
-
-    ids: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
-
-
 def pair_frame(tokenizer: Any) -> Frame:
     """How `tokenizer` puts a pair together, read off an example. Raises ValueError where `[CLS]` would not come first."""
     pair = tokenizer("a", "b", return_token_type_ids=True)
@@ -53,70 +43,6 @@ def pair_frame(tokenizer: Any) -> Frame:
         raise ValueError("this tokenizer puts no special token first, and the null answer needs one")
     at = (0, first[0], max(second[0] - 1, 0), second[0], len(ids) - 1)
     return Frame(prefix, middle, suffix, tuple(types[i] for i in at))
-
-
-class TokenList(Sequence[Tokens]):
-    """The tokens of N texts as flat arrays; item i is text i's `Tokens`, no copy. ends [N + 1]: where each begins, and the last ends."""
-
-    def __init__(self, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray, sizes: np.ndarray):
-        self.flat, self.ends = Tokens(ids, starts, ends), ends_of(sizes)
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    def __getitem__(self, i: int) -> Tokens:
-        i = range(len(self))[i]
-        return Tokens(*(part[self.ends[i] : self.ends[i + 1]] for part in self.flat))
-
-
-def tokenize(tokenizer: Any, texts: Sequence[str]) -> TokenList:
-    """Tokens of each text, without special tokens, however long it is."""
-    made = _backend(tokenizer).encode_batch(list(texts), add_special_tokens=False)
-    # sizes [N]; all texts' tokens one after another: ids [T], offsets [T, 2]
-    sizes = np.array([len(encoding) for encoding in made], np.int64)
-    ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in made), np.int32, sizes.sum())
-    pairs = chain.from_iterable(encoding.offsets for encoding in made)
-    offsets = np.fromiter(chain.from_iterable(pairs), np.int32, 2 * sizes.sum()).reshape(-1, 2)
-    # a token that stands for a space alone has no character of its own
-    if (mark := _space_mark(tokenizer)) is not None:
-        offsets[ids == mark, 1] = offsets[ids == mark, 0]
-    return TokenList(ids, *_trimmed(texts, offsets, sizes), sizes)
-
-
-def _space_mark(tokenizer: Any) -> int | None:
-    """The id of sentencepiece's ▁ where it stands for a space: alone before a word, it claims the word's first letter, which it lacks."""
-    backend = tokenizer.backend_tokenizer
-    mark = backend.token_to_id("▁")
-    return mark if mark is not None and not backend.decode([mark]).strip() else None
-
-
-def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """The ids alone, which is faster."""
-    return [encoding.ids for encoding in _backend(tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)]
-
-
-def _backend(tokenizer: Any) -> Any:
-    """The tokenizer that does the work, not cutting and not padding, whatever it was last told."""
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    return backend
-
-
-def _trimmed(texts: Sequence[str], offsets: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last character of tokens without the white space at their ends; offsets [T, 2] within each text; sizes [N]: its tokens."""
-    # the texts as one array of code points, and where in it each token begins and ends
-    letters = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
-    lengths = np.array([len(text) for text in texts], np.int64)
-    before = np.repeat(ends_of(lengths)[:-1], sizes)
-    starts, ends = offsets[:, 0] + before, offsets[:, 1] + before
-    place, space = np.arange(len(letters) + 1), np.append(np.isin(letters, SPACES), False)
-    # of each place: the next character that is no space, and the end of the last one before it
-    ahead = np.minimum.accumulate(np.where(space, len(letters), place)[::-1])[::-1]
-    behind = np.append(0, np.maximum.accumulate(np.where(space, 0, place + 1))[:-1])
-    starts = np.minimum(ahead[starts], ends)
-    ends = np.maximum(behind[ends], starts)
-    return (starts - before).astype(np.int32), (ends - before).astype(np.int32)
 
 
 def context_room(max_length: int, question_tokens: Count, frame: Frame) -> Count:
@@ -172,8 +98,15 @@ def _token_spans(tokens: TokenList, owners: np.ndarray, sizes: np.ndarray, start
     token_starts, token_ends = tokens.flat.starts[at], tokens.flat.ends[at]
     # tokens that overlap their answer; assigned backwards the first one stays, forwards the last
     inside = np.flatnonzero((token_ends > starts[row]) & (token_starts < ends[row]) & (token_ends > token_starts))
-    found[row[inside[::-1]], 0] = place[inside[::-1]]
-    found[row[inside], 1] = place[inside]
+    of, at, begin, end = row[inside], place[inside], token_starts[inside], token_ends[inside]
+    found[of[::-1], 0], found[of, 1] = at[::-1], at
+    # where several have its first letter, a letter of several bytes, those that begin latest; its last one, those that end soonest
+    other = np.flatnonzero(np.diff(of, prepend=-1) | np.diff(begin, prepend=-1))
+    other = other[begin[other] <= starts[of[other]]]
+    found[of[other], 0] = at[other]
+    other = np.flatnonzero(np.diff(of, append=-1) | np.diff(end, append=-1))[::-1]
+    other = other[end[other] >= ends[of[other]]]
+    found[of[other], 1] = np.maximum(at[other], found[of[other], 0])
     return found
 
 

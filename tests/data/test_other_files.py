@@ -123,7 +123,7 @@ CELL = st.text(st.sampled_from('ab";,\t\n ñ'), max_size=6)
 @given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=5), st.sampled_from([",", "\t"]), st.sampled_from([0, 1]))
 @settings(max_examples=300, deadline=None)
 def test_three_readings_of_a_table_agree_on_every_cell_or_it_is_said_why_not(tmp_path_factory, cells, delimiter, quoting):
-    """The kit's own, pandas' and the csv module's, of what the csv module wrote; where a TSV has two readings it asks, or marks are letters."""
+    """The kit's own, pandas' and the csv module's, of what the csv module wrote. A TSV of two readings is asked about."""
     file = tmp_path_factory.mktemp("t") / ("x.csv" if delimiter == "," else "x.tsv")
     with open(file, "w", newline="", encoding="utf-8") as out:
         csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows([("k", "l", "m"), *cells])

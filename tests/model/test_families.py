@@ -11,13 +11,13 @@ from conftest import DIMENSIONS, FAMILIES, ROOT, albert, cased, make_encoder
 from safetensors.torch import save_file
 from test_model import SPECS, batch_of
 from ties import TIE, plain_spans
-from tokenizers import processors
+from tokenizers import pre_tokenizers, processors
 
 from mtdnn_kit import load, train
 from mtdnn_kit.errors import EncoderError
 from mtdnn_kit.inference.exporting import write_task
 from mtdnn_kit.model.multitask import build_model, load_encoder_config, load_model, load_tokenizer, takes_token_types
-from mtdnn_kit.tasks import spans
+from mtdnn_kit.tasks.tokens import tokenize
 
 LIMITS = {"bert": 514, "distilbert": 514, "roberta": 511, "modernbert": 514, "electra": 140, "albert": 140}  # DeBERTa's places are relative
 
@@ -66,7 +66,7 @@ def test_each_family_is_decoded_as_by_transformers_and_a_plain_double_loop(famil
 def test_5_white_space_before_a_text_moves_no_span_in_any_family(family, families):
     tokenizer = load_tokenizer(Path(families[family]))
     text = "The Rhine rises in Graubünden."
-    plain, later = spans.tokenize(tokenizer, [text])[0], spans.tokenize(tokenizer, [" \t\n" + text])[0]
+    plain, later = tokenize(tokenizer, [text])[0], tokenize(tokenizer, [" \t\n" + text])[0]
 
     def words(tokens, shift: int) -> list[tuple[int, int]]:
         return [(a - shift, b - shift) for a, b in zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True) if b > a]
@@ -79,7 +79,7 @@ def test_5_white_space_before_a_text_moves_no_span_in_any_family(family, familie
 @pytest.mark.parametrize("text", ["the Rhine", "a  Rhine", "\tRhine"])
 def test_a_piece_that_is_a_space_alone_holds_no_letter_of_the_next_word(text):
     """ALBERT's ▁ before r claims the R: an answer that ends there would end in half a word."""
-    tokens = spans.tokenize(albert(), [text])[0]
+    tokens = tokenize(albert(), [text])[0]
     mark = albert().convert_tokens_to_ids("▁")
     assert mark in tokens.ids and all(a == b for x, a, b in zip(tokens.ids, tokens.starts, tokens.ends, strict=True) if x == mark)
     assert text[tokens.starts[tokens.ids != mark][-3]] == "R"
@@ -146,6 +146,10 @@ NO_ENCODERS = {
     "a decoding BERT": (transformers.BertConfig(is_decoder=True, **BERT), r"\(bert\) is no encoder but a decoder"),
     "T5": (transformers.T5Config(d_model=8, num_layers=1), r"\(t5\) is no encoder but an encoder with a decoder"),
     "BART": (transformers.BartConfig(d_model=8), r"\(bart\) is no encoder but an encoder with a decoder"),
+    "XLNet": (
+        transformers.XLNetConfig(d_model=8, n_layer=1, n_head=1),
+        r"\(xlnet\) puts its \[CLS\] last, and the null answer needs it first",
+    ),
     "ViT": (transformers.ViTConfig(**SMALL), r"\(vit\) is no encoder with a question-answering head"),
     "few positions": (transformers.BertConfig(**{**BERT, "max_position_embeddings": 64}), "max_length: 96 is more than the 64 positions"),
     "few words": (
@@ -173,6 +177,12 @@ def without_pad():
     return tokenizer
 
 
+def without_bars():
+    tokenizer = cased()
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.CharDelimiterSplit("|")
+    return tokenizer
+
+
 def framed(pair: str | None):
     """A tokenizer that puts a pair together so; None: that adds no special token."""
     tokenizer, ids = cased(), [("[CLS]", 2), ("[SEP]", 3)]
@@ -185,6 +195,7 @@ NO_TOKENIZERS = {
     "no pad": (without_pad, "its tokenizer has no pad token"),
     "no special token": (lambda: framed(None), "puts no special token first"),
     "no [CLS]": (lambda: framed("$A [SEP] $B [SEP]"), "puts no special token first"),
+    "no letter |": (without_bars, "the tokenizer leaves '|' of .* in no token, so that answers would lose it: .*; take one with another"),
     "no separator": (lambda: framed("[CLS] $A $B [SEP]"), "puts no separator between the two texts of a pair; tokenizer.json needs"),
 }
 
@@ -201,6 +212,12 @@ def test_a_slow_tokenizer_and_pickled_weights_are_refused_before_training(config
     slow = bare(tmp_path / "slow", transformers.CanineConfig(**SMALL), transformers.CanineTokenizer())
     with pytest.raises(EncoderError, match="'slow' has a slow tokenizer, which gives no character offsets"):
         train(config(encoder=str(slow)))
+    japanese = bare(tmp_path / "japanese", transformers.BertConfig(**BERT), cased())
+    (japanese / "tokenizer.json").unlink()
+    (japanese / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n東\n")
+    (japanese / "tokenizer_config.json").write_text('{"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"}')
+    with pytest.raises(EncoderError, match="'japanese' has a slow tokenizer, which gives no character offsets; tokenizer.json is needed"):
+        train(config(encoder=str(japanese)))
     pickled = shutil.copytree(slow, tmp_path / "pickled")
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     with pytest.raises(EncoderError, match=r"needs config.json and \*.safetensors \(pickled weights are not read\)"):

@@ -13,6 +13,7 @@ from mtdnn_kit.errors import EncoderError
 from mtdnn_kit.inference.exporting import write_task
 from mtdnn_kit.model.multitask import build_model, load_encoder_config, load_model, load_tokenizer, save_model, takes_token_types
 from mtdnn_kit.tasks import TYPES, spans
+from mtdnn_kit.tasks.tokens import tokenize
 from mtdnn_kit.training.optim import make_optimizer
 
 SPECS = {
@@ -83,7 +84,7 @@ def test_14_token_types_change_berts_logits(tiny):
 def test_14_a_pair_is_framed_as_each_family_frames_it(family):
     _, tokenizer = model_of(family)
     frame = spans.pair_frame(tokenizer)
-    q, c = spans.tokenize(tokenizer, ["Where?", "In the Alps."])
+    q, c = tokenize(tokenizer, ["Where?", "In the Alps."])
     assert [*frame.prefix, *q.ids, *frame.middle, *c.ids, *frame.suffix] == tokenizer("Where?", "In the Alps.")["input_ids"]
 
 

@@ -14,7 +14,8 @@ from mtdnn_kit.data.registry import DATASETS
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.tasks import decoding, qa
 from mtdnn_kit.tasks.decoding import NBest, Span, best_spans, merge_windows, no_spans, probabilities
-from mtdnn_kit.tasks.spans import pair_frame, tokenize
+from mtdnn_kit.tasks.spans import pair_frame
+from mtdnn_kit.tasks.tokens import tokenize
 
 
 def brute_force(start, end, starts, ends, n, max_answer) -> list[Span]:

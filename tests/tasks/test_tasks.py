@@ -16,7 +16,8 @@ from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
 from mtdnn_kit.tasks import classification, mcc, qa, sc
 from mtdnn_kit.tasks.answers import Answers
 from mtdnn_kit.tasks.decoding import no_spans
-from mtdnn_kit.tasks.spans import NULL, tokenize
+from mtdnn_kit.tasks.spans import NULL
+from mtdnn_kit.tasks.tokens import tokenize
 
 CONTEXT = "Karl von Frisch worked out the dance of the bees in the 1940s and shared a Nobel Prize for it in 1973. " * 3
 SMALL = dict(max_length=48, max_question=12, overlap=10, n_best=8)
