@@ -52,9 +52,9 @@ def splits(setup: Setup, task: str) -> dict[str, Any]:
 
 def texts_of(row: QARow | SCRow | MCCRow, dataset: Dataset) -> list[str]:
     """All texts of a row that a model reads; of a question the passage, then the question. A `start` that no column has is none."""
-    parts = row[2:4] if isinstance(row, QARow) else row[1:-1]
+    parts: tuple = row[2:4] if isinstance(row, QARow) else row[1:-1]
     if isinstance(row, MCCRow) and "start" not in dataset.given:
-        parts = (row.context, row.choices)
+        parts = row.context, row.choices
     return [text for part in parts for text in ([part] if isinstance(part, str) else part or [])]
 
 

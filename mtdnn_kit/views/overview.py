@@ -38,6 +38,25 @@ def datasets_table(setup: Setup) -> list[dict]:
     return table
 
 
+def files_table(setup: Setup) -> list[dict]:
+    """A row a split: where it is from, what its file holds and what became of that, and the rows of the split with their fingerprint.
+
+    Lines (or questions, or records) in the file are the rows read and what was left out.
+    """
+
+    def said(counts: dict[str, int]) -> str:
+        return ", ".join(f"{what}: {n:,}" for what, n in counts.items())
+
+    table = []
+    for name, source in setup.sources.items():
+        file = source["file"]
+        unit = next(iter(file))
+        found = {"in the file": f"{file[unit]:,} {unit}", "rows read": file["rows"]}
+        found |= {key.replace("_", " "): said(file[key]) for key in ("left_out", "read_as")}
+        table.append({"split": name, "origin": source["origin"], **found, "rows": source["rows"], "fingerprint": source["fingerprint"]})
+    return table
+
+
 def examples(setup: Setup, task: str, count: int = 3) -> list[dict]:
     """The first training rows of a classification or choice task, with the name of the label; of another type, as they are."""
     labels = setup.config.datasets[task].labels
