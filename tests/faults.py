@@ -53,7 +53,7 @@ TESTS = {  # file → tests that must notice
     "model/devices": "model/devices",
     "files/paths": "project/security",
     "studies/page": "project/security",
-    "data/readers": "data/readers data/other_files",
+    "data/readers": "data/readers data/other_files data/hostile_formats",
     "data/row_checks": "data/my_data data/other_files",
     "data/gold_answers": "data/my_data data/readers data/other_files",
     "data/split": "data/my_data",

@@ -88,11 +88,9 @@ def guess(file: str | Path) -> Draft:
     """
     path = Path(file).resolve()
     where, reading = str(file), read_as.Reading()
-    if not readers.suffix_of(path.name)[0]:
-        return Draft(
-            "", {}, [f"{where}: its name must end in .jsonl, .csv, .tsv, .parquet or .json, perhaps packed (.gz, .bz2, .xz)"], {}, []
-        )
     try:
+        if not readers.suffix_of(path.name)[0]:
+            raise DataError(f"{where}: its name must end in .jsonl, .csv, .tsv, .parquet or .json, perhaps packed (.gz, .bz2, .xz)")
         records = [record for record, _ in islice(readers.read(path, where, None, reading), LOOKED_AT)]
         if not records:
             raise DataError(f"{where}: no rows in it")
@@ -185,15 +183,15 @@ def _two_columns(columns: Columns, texts: dict[str, float]) -> list[tuple[str, s
 
 def _stand(columns: Columns, answers: str, starts: str | None, context: str) -> int:
     """How many of the first rows have an answer that stands in that context."""
-    rows = zip(columns[answers][:CHECKED], columns[starts or answers][:CHECKED], columns[context][:CHECKED], strict=True)
-    return sum(
-        any(
-            isinstance(s, int) and s >= 0 and a and str(c).startswith(a, s)
-            for a, s in ([(a, _whole(s))] if starts else _placed(a))
-            if isinstance(a, str)
-        )
-        for a, s, c in rows
-    )
+
+    def stands(text: Any, start: Any, passage: Any) -> bool:
+        return isinstance(text, str) and text != "" and isinstance(start, int) and start >= 0 and str(passage).startswith(text, start)
+
+    found = 0
+    for i, passage in enumerate(columns[context][:CHECKED]):
+        pairs = [(columns[answers][i], _whole(columns[starts][i]))] if starts else _placed(columns[answers][i])
+        found += any(stands(text, start, passage) for text, start in pairs)
+    return found
 
 
 def _placed(value: Any) -> list[tuple[Any, Any]]:
@@ -213,29 +211,27 @@ def _mcc(columns: Columns) -> Found:
     for name, values in list(columns.items()):  # {"text": […], "label": […]}, as ARC has it
         if all(isinstance(value, dict) and isinstance(value.get("text"), list) for value in values):
             columns[f"{name}.text"] = [value["text"] for value in values]
-    lists = [
-        n for n, values in columns.items() if all(isinstance(v, list) and len(v) > 1 and all(isinstance(x, str) for x in v) for v in values)
-    ]
-    choices = lists[0] if lists else _choice_columns(columns)
-    if not choices:
+    lists = [name for name, values in columns.items() if all(map(_is_list_of_texts, values))]
+    several = [] if lists else _choice_columns(columns)
+    if not lists and not several:
         return None
-    texts = {name: words for name, words in _texts(columns).items() if name not in choices}
-    given = [
-        v if isinstance(choices, str) else [columns[c][i] for c in choices]
-        for i, v in enumerate(columns[lists[0]] if lists else columns[choices[0]])
-    ]
-    context = _named(texts, "context")
-    answer = next(
-        (name for name in columns if name not in choices and all(v in some for v, some in zip(columns[name], given, strict=True))), None
-    )
-    label = _named(set(columns) - {context, *choices}, "label")
+    # the choices of each row, and the columns that are left for what is asked
+    given = columns[lists[0]] if lists else list(zip(*(columns[name] for name in several), strict=True))
+    left = {name: values for name, values in columns.items() if name not in (lists[:1] or several)}
+    answer = next((name for name, values in left.items() if all(v in some for v, some in zip(values, given, strict=True))), None)
+    context = _named(set(_texts(left)) - {answer}, "context")
+    label = None if answer else _named(set(left) - {context}, "label")
     if not context or not (answer or label):
         return None
-    found = {"context": context, "choices": choices, **({"answer": answer} if answer else {"label": label})}
-    if start := _named(set(texts) - {*found.values()} if isinstance(choices, str) else set(texts) - {context, answer, label}, "start"):
+    found = {"context": context, "choices": lists[0] if lists else several, **({"answer": answer} if answer else {"label": label})}
+    if start := _named(set(_texts(left)) - {context, answer, label}, "start"):
         found["start"] = start
-    labels, doubts = ({}, []) if answer else _choice_labels(columns[str(label)], len(given[0]))
-    return {"type": "mcc", "columns": found, **labels}, [f"context: {context!r}, choices: {choices}, by their names and forms", *doubts]
+    labels, doubts = ({}, []) if label is None else _choice_labels(columns[label], len(given[0]))
+    return {"type": "mcc", "columns": found, **labels}, [f"context: {context!r}, choices: {found['choices']}, by their names", *doubts]
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(item, str) for item in value)
 
 
 def _choice_columns(columns: Columns) -> list[str]:
@@ -274,11 +270,8 @@ def _sc(columns: Columns) -> Found:
     left = {name: words for name, words in texts.items() if name != label}
     if label is None or not left:
         return None
-    pair = (
-        next(([a, b] for a in left for b in left if a < b and _pair(a, b)), None)
-        or [next(([a, b] for a, b in PAIRS if {a, b} <= set(left)), None)][0]
-    )
-    used = pair or [max(left, key=lambda name: left[name])]
+    pairs = [[a, b] for a in left for b in left if (a, b) in PAIRS or (a < b and _pair(a, b))]
+    used = pairs[0] if pairs else [max(left, key=lambda name: left[name])]
     doubts = [f"label: {label!r}, the column of few values that come again"] * (label.casefold() not in CALLED["label"])
     others = [name for name in left if name not in used and left[name] > 2]
     doubts += [f"first: {used[0]!r}, the column of the longest texts; {some(others)} holds texts, too (`second` for pairs)"] * bool(others)

@@ -157,6 +157,13 @@ def test_utf16_and_other_bytes_are_said_with_the_line(tmp_path):
         read(tmp_path, "x.csv", b"text,y\na,no\nno\xff,no\n", **SC)
 
 
+def test_empty_lines_between_json_lines_are_none_and_counted(tmp_path):
+    rows, file = read(tmp_path, "x.jsonl", lines({"text": "a", "y": 0}) + "\n  \r\n" + lines({"text": "b", "y": 1}) + "\n", **SC)
+    assert [row.first for row in rows] == ["a", "b"] and file == {"lines": 5, "rows": 2, "left_out": {"empty lines": 3}, "read_as": {}}
+    with pytest.raises(DataError, match="x.jsonl, line 3: column 'y' is 2"):
+        read(tmp_path, "x.jsonl", lines({"text": "a", "y": 0}) + "\n" + lines({"text": "b", "y": 2}), **SC)
+
+
 # Labels and choices
 
 LETTERS = {"type": "mcc", "columns": {"context": "q", "choices": ["a", "b", "c"], "label": "key"}, "labels": ["A", "B", "C"]}
