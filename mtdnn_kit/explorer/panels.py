@@ -32,10 +32,8 @@ TROUBLE = (ValueError, OSError, LockedError)  # what a control says instead of f
 PANEL_SCORES = ("EM", "F1", "span F1")
 OF = ("the open row", "what is asked")
 WIDE = {"description_width": "initial"}
-WRAPPED_LINE = {
-    "flex_flow": "row wrap",
-    "align_items": "center",
-}  # of a layout; a widget made here would be in every notebook that imports this
+# Of a layout: a widget made here would be in every notebook that imports this.
+WRAPPED_LINE = {"flex_flow": "row wrap", "align_items": "center"}
 
 
 class Panel:
@@ -154,11 +152,11 @@ class Ask(Panel):
         self.passage = w.Textarea(description="passage", layout=w.Layout(width="62em", max_width="100%", height="9em"))
         self.question = w.Text(description="question", layout=w.Layout(width="62em", max_width="100%"))
         self.old, self.new = (w.Combobox(description=name, style=WIDE) for name in ("swap", "with"))
-        moves = ("take the open row", self._take), ("shorten the passage", self._shorten), ("swap the names", self._swap)
-        self.buttons = {name: button(name, partial(self.say, call)) for name, call in (*moves, ("ask all runs", self._ask))}
+        moves = ("take the open row", self._take), ("swap the names", self._swap), ("ask all runs", self._ask)
+        self.buttons = {name: button(name, partial(self.say, call)) for name, call in moves}
         self.before: Question | None = None
-        take, short, swap, ask = self.buttons.values()
-        super().__init__(explorer, [self.passage, self.question, take, short, self.old, self.new, swap, ask])
+        take, swap, ask = self.buttons.values()
+        super().__init__(explorer, [self.passage, self.question, take, self.old, self.new, swap, ask])
 
     def opened(self) -> None:
         """Another task's runs."""
@@ -173,23 +171,12 @@ class Ask(Panel):
             field.options, field.value = names, name
         return asked_html(self.before, None)
 
-    def _shorten(self) -> str:
-        """The passage around the first accepted answer that stands in it, or the first run's."""
-        texts = [*self.before.golds, *(reply.text for reply in self.before.replies.values())] if self.before else []
-        places = [(self.passage.value.find(text), len(text)) for text in texts if text]
-        shorter = edits.shorten(self.passage.value, next(((at, at + size) for at, size in places if at >= 0), None))
-        return self._edited(shorter, self.question.value, "there is nothing to change in this passage by rule; edit it by hand")
-
     def _swap(self) -> str:
-        old, new = self.old.value, self.new.value
-        passage, question = (edits.swap(text, old, new) for text in (self.passage.value, self.question.value))
-        return self._edited(passage, question, f"neither {old!r} nor {new!r} stands in passage or question")
-
-    def _edited(self, passage: str, question: str, unchanged: str) -> str:
-        """What an edit changed. Raises ValueError, saying `unchanged`, where that is nothing."""
-        if (passage, question) == (self.passage.value, self.question.value):
-            raise ValueError(unchanged)
-        self.passage.value, self.question.value = passage, question
+        old, new, texts = self.old.value, self.new.value, (self.passage.value, self.question.value)
+        swapped = tuple(edits.swap(text, old, new) for text in texts)
+        if swapped == texts:
+            raise ValueError(f"neither {old!r} nor {new!r} stands in passage or question")
+        self.passage.value, self.question.value = swapped
         return self._changes()
 
     def _changes(self) -> str:

@@ -307,8 +307,7 @@ def test_a_question_is_asked_edited_and_asked_again(trained):
         assert row[:3] == [name, plain(answer_html(reply)), plain(answer_html(now))]
         assert row[3] == "the same" or now.text != reply.text, "what ties may have changed places"
         assert now.probability == pytest.approx(reply.probability, abs=1e-5) and now.diff == pytest.approx(reply.diff, abs=1e-4)
-    ask.buttons["shorten the passage"].click()
-    assert len(ask.passage.value) < len(question.row.context) and question.golds[0] in ask.passage.value
+    ask.passage.value = question.row.context[: question.row.context.index(question.golds[0]) + len(question.golds[0])]
     ask.question.value += " Or not?"
     ask.buttons["ask all runs"].click()
     assert "<ins" in ask.out.value and "<del" in ask.out.value
