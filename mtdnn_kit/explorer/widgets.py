@@ -52,16 +52,12 @@ def explore(
 class Explorer:
     """Filters, a list of the rows that pass, the open row, and panels below it; `box` holds all.
 
-    runs: name → run, for what needs a run's folder (models, favourites); {} shows answers alone. tasks, read: what else can be opened.
+    runs: name → run, for what needs a run's folder (models, favourites); {} shows answers alone. tasks: what else can be opened, and read:
+    what gives the state of one of them.
     """
 
     def __init__(
-        self,
-        state: State,
-        task: str = "squad",
-        runs: dict[str, Run] | None = None,
-        tasks: Sequence[str] = (),
-        read: Callable[[str], State] | None = None,
+        self, state: State, task: str = "squad", runs: dict[str, Run] | None = None, tasks: Sequence[str] = (), read: Callable | None = None
     ):
         self.state, self.name, self.runs, self.read, self.quiet = state, task, runs or {}, read, False
         self.folder = favourites.beside(list(self.runs.values())) if self.runs else None

@@ -1,4 +1,4 @@
-"""What all that is drawn shares: one colour, line and marker a run or a task, and how axes and letters look. Only here is a colour chosen.
+"""What all that is drawn shares: one colour, line and marker a run or a task. Only here is a colour chosen.
 
 Colours are Okabe and Ito's, which colour-blind people can tell apart; lines and markers differ beside them, so that all is told apart in
 grey, too. A run or a task has the number of its place; after the seventh they come again.
@@ -14,15 +14,6 @@ DASHES = ("", "8 4", "2 3", "8 3 2 3", "14 4", "4 2", "1 2")  # of SVG
 MARKERS = "osD^vPX"
 RIGHT_COLOUR, CUT, ADDED = "#ffe28a", "#ffd3cc", "#c9f0d2"  # behind black letters: an accepted answer, what was cut, what was added
 BREAK = "overflow-wrap:anywhere"  # of CSS: a very long word is broken, not cut off
-STYLE = {
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "font.size": 10,
-    "text.parse_math": False,  # a run's name may have a $
-}
 
 
 def colour(number: int) -> str:
