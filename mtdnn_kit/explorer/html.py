@@ -15,7 +15,7 @@ from mtdnn_kit.compare.pairing import Question, Reply, find
 from mtdnn_kit.compare.paper import Example
 from mtdnn_kit.explorer.state import State
 from mtdnn_kit.metrics import exact
-from mtdnn_kit.views.marks import key_html, passage_html
+from mtdnn_kit.views.marks import passage_html
 from mtdnn_kit.views.templates import Html, macros
 from mtdnn_kit.views.threshold_svg import Curve, curves_svg
 
@@ -77,19 +77,10 @@ def _nbest(question: Question, depth: int) -> tuple[list, list] | None:
 
 def threshold_html(state: State) -> Html:
     """What the present thresholds make of all questions and of the open one, run by run, beside what the tuned ones make of them."""
-    tuned, rows, page = state.columns.at(), [], answers_page()
-    for i, name in enumerate(state.names):
-        now, before = state.outcomes.table(i), tuned.table(i)
-        cells = [f"{now[key]:{'.1f' if key in ('EM', 'F1') else ',d'}}{_change(now[key] - before[key])}" for key in now]
-        places = ["fixed", ""] if np.isnan(state.columns.tuned[i]) else [f"{state.thresholds[i]:+.2f}", f"{state.columns.tuned[i]:+.2f}"]
-        answer = page.answer(state.item.replies[name].text) if isinstance(state.item, Question) else ""
-        rows.append([key_html(i), page.run(name), *places, *cells, answer])
-    return Html(page.thresholds(rows, _curves(state)))
-
-
-def _change(by: float) -> str:
-    """A change in brackets; "" where it is none."""
-    return "" if abs(by) < 0.05 else f" ({by:+.1f})" if isinstance(by, float) else f" ({by:+,d})"
+    before, tuned = state.columns.at(), [None if np.isnan(one) else one for one in state.columns.tuned]
+    runs = [(name, state.outcomes.table(i), before.table(i), state.thresholds[i], tuned[i]) for i, name in enumerate(state.names)]
+    replies = item.replies if isinstance(item := state.item, Question) else {}
+    return Html(answers_page().thresholds(runs, replies, _curves(state)))
 
 
 def _curves(state: State) -> str | None:

@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -27,7 +26,7 @@ from mtdnn_kit.model.evaluation import evaluate
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
 from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code_hash import code_hash
-from mtdnn_kit.runs.run import Run
+from mtdnn_kit.runs.run import Run, now
 from mtdnn_kit.training import failures
 from mtdnn_kit.training.bookkeeping import Bookkeeper
 from mtdnn_kit.training.checkpoints import Point, restore, save_checkpoint
@@ -112,7 +111,7 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: 
             save_checkpoint(run, total, model, optimizer, seconds)
             stop.end(run, total, total)
         stop.wait()
-        write_json(run.path / "manifest.json", {**manifest, "status": "finished", "train_seconds": round(seconds, 3), "end": _now()})
+        write_json(run.path / "manifest.json", {**manifest, "status": "finished", "train_seconds": round(seconds, 3), "end": now()})
     return metrics
 
 
@@ -195,12 +194,8 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         "draws": setup.schedule.draws(),
         "passes": setup.schedule.passes(),
         "disk_bytes": need,
-        "start": begun.get("start") or _now(),
+        "start": begun.get("start") or now(),
     }
     write_whole(run.path / "config.yaml", setup.config.to_yaml())
     write_json(run.path / "manifest.json", manifest)
     return manifest
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

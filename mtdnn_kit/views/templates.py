@@ -5,13 +5,10 @@ but for HTML that a macro made.
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mtdnn_kit.files.paths import PACKAGE
 from mtdnn_kit.views import style
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 
 class Html(str):
@@ -32,7 +29,7 @@ def macros(name: str) -> Any:
 
 
 @cache
-def _environment() -> "Environment":
+def _environment() -> Any:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     def source(name: str) -> str:
