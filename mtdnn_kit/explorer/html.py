@@ -9,9 +9,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from mtdnn_kit.compare.choices import Item
-from mtdnn_kit.compare.outcomes import span_kind
-from mtdnn_kit.compare.pairing import Question, Reply, find
+from mtdnn_kit.compare import Item, Question, Reply, find, span_kind
 from mtdnn_kit.compare.paper import Example
 from mtdnn_kit.explorer.state import State
 from mtdnn_kit.metrics import exact

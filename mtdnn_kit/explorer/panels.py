@@ -13,9 +13,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from mtdnn_kit.compare import differences
-from mtdnn_kit.compare.choices import Item
-from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.compare import Item, Question, differences
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import LockedError

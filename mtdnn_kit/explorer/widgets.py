@@ -109,10 +109,9 @@ class Explorer:
         self.status.value = said or self.status.value
 
     def _switch(self, task: str) -> None:
-        if self.read is None:
-            raise ValueError(f"task: nothing but {self.name} can be read here")
-        self.state, self.name = self.read(task), task
-        self._opened()
+        if self.read:
+            self.state, self.name = self.read(task), task
+            self._opened()
 
     def _opened(self) -> None:
         """Another task's rows: its favourites, its runs, its panels."""

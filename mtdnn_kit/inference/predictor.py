@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from mtdnn_kit.data.registry import TYPE_WORDS
 from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
-from mtdnn_kit.errors import ConfigError, DataError, RunError
+from mtdnn_kit.errors import DataError, RunError
+from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.inference import loading
 from mtdnn_kit.runs.run import Run
@@ -60,8 +61,7 @@ def load(run: Run | str | Path, device: str = "auto") -> "Predictor":
 
     device: "auto" (the GPU if there is one), "cpu" or "cuda". Raises RunError where the run has no model, ConfigError for another device.
     """
-    if device not in DEVICES:
-        raise ConfigError(f"device: {device!r} is none of {', '.join(DEVICES)}")
+    require(device in DEVICES, f"device: {device!r} is none of {', '.join(DEVICES)}")
     return Predictor(**vars(loading.load(run if isinstance(run, Run) else Run(run), device)))
 
 

@@ -20,6 +20,7 @@ from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
+from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate
@@ -117,14 +118,12 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: 
 
 def _check(config: Config, setup: Setup, device: torch.device, world: World) -> None:
     """Raises ConfigError for what would stop the training later, before a folder is made."""
-    if setup.config != config:
-        raise ConfigError("setup: it was prepared for other parameters; call prepare(config) again.")
-    if setup.processes != world.size:
-        raise ConfigError(f"setup: it was prepared for {setup.processes} processes, not for {world.size}; let train prepare it.")
+    require(setup.config == config, "setup: it was prepared for other parameters; call prepare(config) again.")
+    made, size = setup.processes, world.size
+    require(made == size, f"setup: it was prepared for {made} processes, not for {size}; let train prepare it.")
     for what, mine in {"parameters": config, "code": code_hash(), "data": setup.sources}.items():
-        if not world.alike(mine):
-            raise ConfigError(f"{what}: the {world.size} processes have not all the same; start them with one command, from one folder.")
-    if config.cuda_graphs and (device.type != "cuda" or world.size > 1):
+        require(world.alike(mine), f"{what}: the {size} processes have not all the same; start them with one command, from one folder.")
+    if config.cuda_graphs and (device.type != "cuda" or size > 1):
         raise ConfigError("cuda_graphs: steps are recorded on one GPU alone; set it to false on a processor, or with several processes.")
     check_trackers(config)
 
