@@ -278,7 +278,7 @@ def test_the_other_tasks_open_in_the_same_way(trained):
     assert gold == [item.names[item.row.label]] and all(text in unescape(explorer.view.value) for text in item.texts)
     explorer.outcome.value = "all"
     assert "20 of 20" in explorer.status.value
-    right = [sum(item.right(name) for item in explorer.state.rows) for name in trained]
+    right = [sum(item.replies[name].label == item.gold for item in explorer.state.rows) for name in trained]
     assert [explorer.state.outcomes.table(i)["EM"] for i in range(2)] == pytest.approx([5 * n for n in right])
     assert [5 * n for n in right] == pytest.approx([run.metrics["mrpc"]["accuracy"] for run in trained.values()])
     explorer.slice.value = "right: equivalent"
