@@ -88,7 +88,8 @@ TESTS = {  # file → tests that must notice
     "compare/outcomes": "compare/outcomes",
     "explorer/state": "explorer/state",
     "explorer/search": "explorer/state",
-    "views/marks": "views/marks",
+    "views/templates": "views/marks",
+    "views/marks.html": "views/marks",
     "explorer/favourites": "explorer/favourites",
     "explorer/export_row": "explorer/export_row",
     "compare/choices": "compare/choices",
@@ -105,12 +106,16 @@ TESTS = {  # file → tests that must notice
 
 
 class Fault(NamedTuple):
-    """`old`, which stands once in mtdnn_kit/FILE.py, becomes `new`."""
+    """`old`, which stands once in mtdnn_kit/FILE.py (or FILE, a template), becomes `new`."""
 
     file: str
     name: str
     old: str
     new: str
+
+    def place(self, package: Path) -> Path:
+        """The file below the package's folder."""
+        return package / (self.file if self.file.endswith(".html") else f"{self.file}.py")
 
 
 FAULTS = [Fault(file, *one.values()) for file, some in yaml.safe_load((ROOT / "tests" / "faults.yaml").read_text()).items() for one in some]
@@ -132,7 +137,7 @@ def noticed(fault: Fault, start: list[str]) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
         shutil.copytree(ROOT, copy, ignore=left_out)
-        file = copy / "mtdnn_kit" / f"{fault.file}.py"
+        file = fault.place(copy / "mtdnn_kit")
         file.write_text(file.read_text().replace(fault.old, fault.new))
         tests = [str(file_of(name).relative_to(ROOT)) for name in TESTS[fault.file].split()]
         command = [*start, "-m", "pytest", "-x", "-q", "-W", "ignore:Module already imported", *tests]  # warm: some are

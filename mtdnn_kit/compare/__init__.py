@@ -1,6 +1,9 @@
 """Several runs compared: answers paired by question, what became of each, slices, differences and what they are worth."""
 
+from mtdnn_kit.compare.choices import Choice, Item
+from mtdnn_kit.compare.outcomes import ANSWER_KINDS, Columns, Outcomes, of_items, of_questions, reply_at, span_kind
 from mtdnn_kit.compare.pairing import Question, Reply, find, named, pair, reply, two
 from mtdnn_kit.errors import CompareError
 
-__all__ = ["CompareError", "Question", "Reply", "find", "named", "pair", "reply", "two"]
+__all__ = ["ANSWER_KINDS", "Choice", "Columns", "CompareError", "Item", "Outcomes", "Question", "Reply"]
+__all__ += ["find", "named", "of_items", "of_questions", "pair", "reply", "reply_at", "span_kind", "two"]

@@ -46,15 +46,6 @@ class Item:
         parts = (self.row.first, self.row.second) if isinstance(self.row, SCRow) else (self.row.context, self.row.start)
         return tuple(part for part in parts if part)
 
-    @property
-    def differ(self) -> bool:
-        """Whether two runs choose differently."""
-        return len({reply.label for reply in self.replies.values()}) > 1
-
-    def right(self, name: str) -> bool:
-        """Whether a run chose what is right."""
-        return self.replies[name].label == self.gold
-
 
 def pair(runs: dict[str, Run], data: str | None = None, task: str = "mnli") -> list[Item]:
     """The rows of an sc or mcc task that all runs were scored on, with every run's choice, in the order of the rows.

@@ -20,6 +20,11 @@ from mtdnn_kit.tasks.null_threshold import average_precision
 BOUNDS = ("too long", "cut off", "overlapping")  # kinds of spans that share characters with an accepted answer and are none
 
 
+Setting = dict[int, str]  # seed → the run's name in the replies
+Settings = dict[str, Setting]  # by name
+Gap = significance.Difference | seeds.SettingDifference
+
+
 def _wrong_bounds(row: QARow, reply: Reply) -> float | None:
     # without n-best the best span is not known where nothing was answered
     return None if reply.diff is None else float(best_kind(row, reply) in BOUNDS)
@@ -105,7 +110,7 @@ def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequ
     return rows
 
 
-def ends(found: significance.Difference | seeds.SettingDifference | None, name: str = "difference") -> dict[str, float | None]:
+def ends(found: Gap | None, name: str = "difference") -> dict[str, float | None]:
     """A difference and the ends of its interval as cells of a row, the ends named "low" and "high", of another `name` "name low" and
     "name high"; None of None."""
     stem = "" if name == "difference" else f"{name} "
@@ -126,16 +131,14 @@ def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1"
 
 
 def setting_slices(
-    questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str = "F1", names: tuple[str, str] = ("a", "b")
+    questions: Sequence[Question], a: Setting, b: Setting, score: str = "F1", names: tuple[str, str] = ("a", "b")
 ) -> list[dict]:
     """`slice_table` of two settings by their `names`, each {seed: run}: means over the seeds, differences that speak for the settings;
     slices, and their `places`, are of those questions alone that the score is about."""
     return corrected(_slices(_asked(questions, score), a, b, score, names))
 
 
-def _slices(
-    questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str, names: tuple[str, str]
-) -> list[dict[str, Any]]:
+def _slices(questions: Sequence[Question], a: Setting, b: Setting, score: str, names: tuple[str, str]) -> list[dict[str, Any]]:
     """A row a slice of every facet with more than one slice, where both settings have the score; Holm's p is to come."""
     windows, rows = [q.windows for q in questions if q.windows is not None], list[dict[str, Any]]()
     facets = slices([q.row for q in questions], windows if len(windows) == len(questions) else None)
@@ -156,7 +159,7 @@ def behind(questions: Sequence[Question], row: dict, a: str, b: str) -> list[Que
     return sorted(differing, key=lambda q: -abs((q.replies[b].f1 or 0.0) - (q.replies[a].f1 or 0.0)))
 
 
-def setting_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], score: str = "F1") -> list[dict]:
+def setting_table(questions: Sequence[Question], settings: Settings, score: str = "F1") -> list[dict]:
     """A row a setting: its seeds, mean score with interval, and the difference to the first setting with interval, p and Holm's p.
 
     settings: name → {seed: the run's name in the replies}. Several seeds of both speak for the settings (for further seeds and passages);
@@ -172,7 +175,7 @@ def setting_table(questions: Sequence[Question], settings: dict[str, dict[int, s
     return corrected(rows)
 
 
-def primary_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], scores: Sequence[str]) -> list[dict]:
+def primary_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> list[dict]:
     """The differences that a study is judged by: a row a score and setting but the first, with Holm's p over all of these rows."""
     rows = []
     for score in scores:
@@ -184,7 +187,7 @@ def primary_table(questions: Sequence[Question], settings: dict[str, dict[int, s
     return corrected(rows)
 
 
-def mean(questions: Sequence[Question], runs: dict[int, str], score: str) -> float | None:
+def mean(questions: Sequence[Question], runs: Setting, score: str) -> float | None:
     """A setting's score, {seed: run}: the mean over its seeds; None where one has none."""
     own = [found for run in runs.values() if (found := value(questions, run, score)) is not None]
     return sum(own) / len(own) if len(own) == len(runs) else None
@@ -198,9 +201,7 @@ def corrected(rows: list[dict]) -> list[dict]:
     return rows
 
 
-def setting_difference(
-    questions: Sequence[Question], a: dict[int, str], b: dict[int, str], score: str
-) -> significance.Difference | seeds.SettingDifference | None:
+def setting_difference(questions: Sequence[Question], a: Setting, b: Setting, score: str) -> Gap | None:
     """Setting b minus setting a, each {seed: run}; paired by seed where the seeds are the same and at least three, since two pairs tell too
     little of how seeds vary (`seeds`: 91 % covered). None: see `setting_table`."""
     if len(a) == len(b) == 1:
@@ -211,7 +212,7 @@ def setting_difference(
     return seeds.compare_settings(one, two, paired=sorted(a) == sorted(b) and len(a) > 2)
 
 
-def sentences(questions: Sequence[Question], settings: dict[str, dict[int, str]], score: str = "F1", detect: float = 1.0) -> list[str]:
+def sentences(questions: Sequence[Question], settings: Settings, score: str = "F1", detect: float = 1.0) -> list[str]:
     """What may be claimed of each setting's difference to the first, and what it would take to see one of `detect` points 8 times in 10."""
     (first, base), *others = settings.items()
     return [_sentence(questions, first, base, name, runs, score, detect) for name, runs in others]
@@ -231,7 +232,7 @@ def _sentence(questions: Sequence[Question], first: str, base: dict, name: str, 
     return f"{said} {few}, or {many}."
 
 
-def _contributions(questions: Sequence[Question], runs: dict[int, str], score: str) -> np.ndarray | None:
+def _contributions(questions: Sequence[Question], runs: Setting, score: str) -> np.ndarray | None:
     """[S, G], in the order of the seeds; None without such a score, or two passages."""
     found = [one for seed in sorted(runs) if (one := outcomes(questions, runs[seed], score)) is not None]
     if len(found) < len(runs) or len(np.unique(found[0][1])) < 2:
@@ -239,7 +240,7 @@ def _contributions(questions: Sequence[Question], runs: dict[int, str], score: s
     return np.array([seeds.contributions(*one) for one in found])
 
 
-def _setting_interval(questions: Sequence[Question], runs: dict[int, str], score: str) -> tuple[float, float] | tuple[None, None]:
+def _setting_interval(questions: Sequence[Question], runs: Setting, score: str) -> tuple[float, float] | tuple[None, None]:
     if len(runs) == 1:
         return interval(questions, next(iter(runs.values())), score)
     made = _contributions(questions, runs, score)

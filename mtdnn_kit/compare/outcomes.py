@@ -24,14 +24,13 @@ ANSWER_KINDS = ("right", "false nothing", "false answer", "too long", "cut off",
 class Columns:
     """What does not depend on a threshold; see `at` for what does. All [R, N] but where said otherwise.
 
-    names: of the runs; tuned [R]: their thresholds, NaN where none can move; answerable [N]; nothing [N]: EM (and F1) of answering nothing;
+    names: of the runs; tuned [R]: their thresholds, NaN where none can move; nothing [N]: EM (and F1) of answering nothing;
     diff: null − best, −inf where a run always answers and inf where it cannot; em, f1, text, kind: of the best span; text: a number, the
     same for what EM takes as the same, 0 for nothing; kind: a place in ANSWER_KINDS; probability, of_nothing: NaN where unknown.
     """
 
     names: tuple[str, ...]
     tuned: np.ndarray
-    answerable: np.ndarray
     nothing: np.ndarray
     diff: np.ndarray
     em: np.ndarray
@@ -89,10 +88,9 @@ def of_questions(questions: Sequence[Question]) -> Columns:
     # [7, R, N]: each part a matrix of its own
     diff, em, f1, text, kind, *probabilities = np.moveaxis(np.array(parts, float).reshape(len(names), len(questions), 7), 2, 0).copy()
     tuned = [next((q.replies[name].threshold for q in questions if q.replies[name].threshold is not None), np.nan) for name in names]
-    answerable = np.array([bool(q.row.answers) for q in questions], bool)
     nothing = np.array([exact("", gold_texts(q.row)) for q in questions], float)
     whole = text.astype(np.int64), kind.astype(np.int64)
-    return Columns(names, np.array(tuned, float), answerable, nothing, diff, em, f1, *whole, *probabilities)
+    return Columns(names, np.array(tuned, float), nothing, diff, em, f1, *whole, *probabilities)
 
 
 def _parts(row: QARow, said: Reply, codes: dict[str, int]) -> tuple:
@@ -149,5 +147,5 @@ def of_items(items: Sequence[Item]) -> Columns:
     kind = np.where(right > 0, ANSWER_KINDS.index("right"), ANSWER_KINDS.index("wrong label"))
     p_right, p_said = each(lambda item, said: said.probabilities[item.gold]), each(lambda item, said: said.probability)
     always, unknown = np.full(shape, -np.inf), np.full(shape, np.nan)
-    tuned, answerable, nothing = np.full(len(names), np.nan), np.ones(len(items), bool), np.zeros(len(items))
-    return Columns(names, tuned, answerable, nothing, always, right, p_right, label, kind, p_said, unknown)
+    tuned, nothing = np.full(len(names), np.nan), np.zeros(len(items))
+    return Columns(names, tuned, nothing, always, right, p_right, label, kind, p_said, unknown)

@@ -56,12 +56,6 @@ class Question:
         """Accepted answers, each once; "" alone where there is none."""
         return list(dict.fromkeys(text for _, text in self.row.answers)) or [""]
 
-    @property
-    def differ(self) -> bool:
-        """Whether two runs give other answers (as EM compares them)."""
-        first, *others = [reply.text for reply in self.replies.values()]
-        return any(exact(text, [first]) < 1 for text in others)
-
 
 def named(runs: Iterable[str | Run]) -> dict[str, Run]:
     """Runs by a short name: their task types in the paper's order (QA+MCC+SC), or the folder's name where two would share one.

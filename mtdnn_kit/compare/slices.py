@@ -6,36 +6,22 @@ Knows rows; no run, no score.
 
 import re
 from collections.abc import Callable, Sequence
+from math import inf
 
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.metrics import normalize
 
 QUESTION_WORDS = ("what", "which", "who", "how", "when", "where", "why")
+# Below which number a slice ends, and its name.
+ANSWER_WORDS = ((2, "1 word"), (3, "2 words"), (6, "3–5 words"), (inf, "6 words or more"))
+PASSAGE_WORDS = ((80, "under 80 words"), (120, "80–119 words"), (160, "120–159 words"), (inf, "160 words or more"))
+WINDOWS = ((2, "1 window"), (3, "2 windows"), (inf, "3 windows or more"))
 
 
 def question_word(row: QARow) -> str:
     """The first of QUESTION_WORDS in a question; "other" where it has none."""
     words = re.findall(r"[a-z]+", row.question.lower().replace("whose", "who").replace("whom", "who"))
     return next((word for word in words if word in QUESTION_WORDS), "other")
-
-
-def _kind(row: QARow) -> str:
-    return "answerable" if row.answers else "unanswerable"
-
-
-def _answer_length(row: QARow) -> str | None:
-    if not row.answers:
-        return None
-    return _band(len(row.answers[0][1].split()), ((2, "1 word"), (3, "2 words"), (6, "3–5 words")), "6 words or more")
-
-
-def _context_length(row: QARow) -> str:
-    return _band(len(row.context.split()), ((80, "under 80 words"), (120, "80–119 words"), (160, "120–159 words")), "160 words or more")
-
-
-def _band(value: int, bands: Sequence[tuple[int, str]], above: str) -> str:
-    """The name of the first band that a value is below."""
-    return next((name for limit, name in bands if value < limit), above)
 
 
 def gold_agreement(row: QARow) -> str | None:
@@ -47,17 +33,20 @@ def gold_agreement(row: QARow) -> str | None:
     return "all agree" if most == len(texts) else "a majority agrees" if 2 * most > len(texts) else "no majority"
 
 
+def _band(value: int, bands: Sequence[tuple[float, str]]) -> str:
+    return next(name for limit, name in bands if value < limit)
+
+
 FACETS: dict[str, Callable[[QARow], str | None]] = {
-    "answerable": _kind,
+    "answerable": lambda row: "answerable" if row.answers else "unanswerable",
     "question word": question_word,
-    "answer length": _answer_length,
-    "passage length": _context_length,
+    "answer length": lambda row: _band(len(row.answers[0][1].split()), ANSWER_WORDS) if row.answers else None,
+    "passage length": lambda row: _band(len(row.context.split()), PASSAGE_WORDS),
     "gold agreement": gold_agreement,
 }
 ORDER = (
-    *("answerable", "unanswerable", *QUESTION_WORDS, "other", "1 word", "2 words", "3–5 words", "6 words or more"),
-    *("under 80 words", "80–119 words", "120–159 words", "160 words or more"),
-    *("all agree", "a majority agrees", "no majority", "one annotation", "1 window", "2 windows", "3 windows or more"),
+    *("answerable", "unanswerable", *QUESTION_WORDS, "other", *(name for _, name in (*ANSWER_WORDS, *PASSAGE_WORDS))),
+    *("all agree", "a majority agrees", "no majority", "one annotation", *(name for _, name in WINDOWS)),
 )
 
 
@@ -68,7 +57,7 @@ def slices(rows: Sequence[QARow], windows: Sequence[int] | None = None) -> dict[
     """
     found = {facet: [name(row) for row in rows] for facet, name in FACETS.items()}
     if windows is not None:
-        found["windows"] = [_band(count, ((2, "1 window"), (3, "2 windows")), "3 windows or more") for count in windows]
+        found["windows"] = [_band(count, WINDOWS) for count in windows]
     return {
         facet: {name: [i for i, own in enumerate(names) if own == name] for name in ORDER if name in names}
         for facet, names in found.items()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtdnn_kit.compare import paper
-from mtdnn_kit.compare.differences import RUN_SCORES, difference, ends, setting_difference, value
+from mtdnn_kit.compare.differences import RUN_SCORES, Settings, difference, ends, setting_difference, value
 from mtdnn_kit.compare.outcomes import ANSWER_KINDS, best_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
@@ -17,8 +17,6 @@ from mtdnn_kit.runs.run import Run
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
 AUXILIARY_SCORES = (("swag", "accuracy"), ("cola", "matthews"), ("mrpc", "f1"), ("mrpc", "accuracy"), ("mnli", "accuracy"))  # task, score
-
-Settings = dict[str, dict[int, str]]  # name → {seed: the run's name}
 
 
 def auxiliary_table(runs: dict[str, Run], settings: Settings) -> list[dict]:

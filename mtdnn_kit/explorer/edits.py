@@ -1,7 +1,4 @@
-"""Edits of a question and its passage to try a model with, and what an edit changed. Text in, text out; no model and no language library.
-
-English alone, by rules that a reader can follow: where none is sure to leave a readable sentence, the text comes back as it was.
-"""
+"""Edits of a question and its passage to try a model with, and what an edit changed. Text in, text out; no model."""
 
 import itertools
 import re
@@ -9,77 +6,26 @@ from collections import Counter
 from difflib import SequenceMatcher
 from operator import itemgetter
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# A full stop after one of these ends no sentence.
-ABBREVIATIONS = _words("""Mr Mrs Ms Dr Prof Rev Hon Gen Col Maj Capt Lt Sgt Gov Sen Rep Pres St Mt Ft Jr Sr No Nos vs etc cf al ca
-    approx Inc Ltd Co Corp Univ Dept Fig Vol Ed Eds pp Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec""")
-# No names, though a sentence may begin with them.
-COMMON = _words("""a an the this that these those it its he his him she her they their them we our us you your i my and or but nor so
-    yet if as at by for from in into of off on onto to with without within after before during since until when while where who whom
-    whose which what why how there here then than not no all any both each few many more most much one other others some such same
-    several two three four five first second third last another because although though however thus therefore hence also even still
-    only just once between among against under over above below about around through throughout despite unlike like per is are was were
-    be been being has have had do does did can could may might must shall should will would according today now later often sometimes
-    usually instead meanwhile moreover furthermore nevertheless indeed finally""")
 LINKS = r"(?: (?:of|the|de|la|von|van|der|den|du|da|di|el)){0,2} "  # within a name: Bank of England, Ludwig van Beethoven
-STOP = re.compile(r"""([.!?…]+["'”’)\]]*)\s+|[。！？]+\s*|\n\s*\n""")
 NAME_WORD = re.compile(r"(?:[A-Z]\.){2,}|\w+(?:['’-]\w+)*?(?=['’]s\b|\b(?!['’-]\w))")
+SENTENCE_END = re.compile(r"""(?:^|[.!?…。！？]|\n)\W*$""")
 PIECES = tuple(map(re.compile, (r"\s+|[^\s.!?。][^.!?。\n]*[.!?。]*|[.!?。]+", r"\s+|\w+|[^\w\s]")))  # sentences, roughly; words and signs
 WORK = 100_000  # pairs of equal pieces that are looked at: a fraction of a second; with more, all that is between equal ends is changed
 
 
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Characters [start, end) of each sentence, white space trimmed, in order; a text without any full stop is one sentence.
-
-    A sentence ends at . ! ? … and closing marks before white space, at 。！？, or at an empty line; not before a small letter, within a
-    number, or after an abbreviation ("Dr."), nor after an initial ("U.S.", "J.") unless a common word begins the next.
-    """
-    ends = [stop.end() for stop in STOP.finditer(text) if stop.group(1) is None or _ends(text, stop)]
-    whole = [(a, b) for a, b in itertools.pairwise([0, *ends, len(text)]) if text[a:b].strip()]
-    return [(b - len(text[a:b].lstrip()), a + len(text[a:b].rstrip())) for a, b in whole]
-
-
-def _ends(text: str, stop: re.Match) -> bool:
-    """Whether marks before white space end a sentence."""
-    if text[stop.end() : stop.end() + 1].islower():
-        return False
-    before = re.search(r"[\w.]*$", text[max(stop.start() - 20, 0) : stop.start()])[0]  # type: ignore[index] # it matches everywhere
-    if not re.fullmatch(r"\.\W*", stop.group(1)):
-        return True
-    if re.fullmatch(r"(?:\w{1,2}\.)+\w{1,2}|[A-HJ-Z]", before):
-        return re.match(r"\w*", text[stop.end() :])[0].lower() in COMMON  # type: ignore[index]
-    return before not in ABBREVIATIONS
-
-
-def shorten(context: str, keep: tuple[int, int] | None = None) -> str:
-    """The passage without the sentences that hold nothing of characters [start, end) of `keep`; None: without its last sentence.
-
-    What stays is as it was, and the passage itself where nothing can go: it is one sentence, or `keep` lies in none.
-    """
-    parts = sentences(context)
-    if keep is None:
-        return context[: parts[-2][1]] if len(parts) > 1 else context
-    held = [(a, b) for a, b in parts if a < keep[1] and keep[0] < b]
-    return context[held[0][0] : held[-1][1]] if 0 < len(held) < len(parts) else context
-
-
 def names(context: str) -> list[str]:
-    """The passage's names, the most frequent first, then in order: words with a capital, those in a row joined ("Bank of England").
+    """What a passage may have for names, the most frequent first, then in order: words with a capital, in a row joined (Bank of England).
 
-    Common words are none. A lone word at the beginning of a sentence, where everything has a capital, counts if it is also seen with one
-    within a sentence, or in a longer name.
+    A word that stands there without a capital, too, is none. A lone one at the beginning of a sentence, where everything has a capital,
+    counts if it is also seen elsewhere, or in a longer name.
     """
-    words = [word for word in NAME_WORD.finditer(context) if word.group()[0].isupper() and word.group().lower() not in COMMON]
+    words = list(NAME_WORD.finditer(context))
+    small = {word.group() for word in words}
     runs: list[list[re.Match]] = []
-    for word in words:
+    for word in (word for word in words if word.group()[0].isupper() and word.group().lower() not in small):
         joined = runs and re.fullmatch(LINKS, context[runs[-1][-1].end() : word.start()])
         runs[-1].append(word) if joined else runs.append([word])
-    starts = {first.end() for a, _ in sentences(context) if (first := re.compile(r"\W*").match(context, a))}
-    sure = {word.group() for run in runs for word in run if len(run) > 1 or word.start() not in starts}
+    sure = {word.group() for run in runs for word in run if len(run) > 1 or not SENTENCE_END.search(context[: word.start()][-20:])}
     found = [context[run[0].start() : run[-1].end()] for run in runs if len(run) > 1 or run[0].group() in sure]
     return [name for name, _ in Counter(found).most_common()]
 

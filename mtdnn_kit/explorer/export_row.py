@@ -4,8 +4,7 @@ import re
 
 import pandas as pd
 
-from mtdnn_kit.compare.choices import Item
-from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.compare import Item, Question
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&$:])")
 

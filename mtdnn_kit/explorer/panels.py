@@ -7,35 +7,31 @@ do it says. `explorer` is always the `widgets.Explorer` that holds the panel.
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from html import escape
 from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 
-from mtdnn_kit.compare import differences
-from mtdnn_kit.compare.choices import Item
-from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.compare import Item, Question, differences
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import LockedError
 from mtdnn_kit.explorer import edits, export_row, favourites
-from mtdnn_kit.explorer.html import asked_html, differences_html, page_html, threshold_html
+from mtdnn_kit.explorer.html import answers_page, asked_html, differences_html, page_html, threshold_html
 from mtdnn_kit.explorer.state import ALL
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.inference import asking, salience
 from mtdnn_kit.views import tables
-from mtdnn_kit.views.marks import changes_html, heat_html, key_html, letter, salience_html
+from mtdnn_kit.views.marks import changes_html, heat_html, salience_html
+from mtdnn_kit.views.style import letter
 
 TROUBLE = (ValueError, OSError, LockedError)  # what a control says instead of failing
 PANEL_SCORES = ("EM", "F1", "span F1")
 OF = ("the open row", "what is asked")
 WIDE = {"description_width": "initial"}
-WRAPPED_LINE = {
-    "flex_flow": "row wrap",
-    "align_items": "center",
-}  # of a layout; a widget made here would be in every notebook that imports this
+# Of a layout: a widget made here would be in every notebook that imports this.
+WRAPPED_LINE = {"flex_flow": "row wrap", "align_items": "center"}
 
 
 class Panel:
@@ -73,7 +69,7 @@ class Panel:
         """Shows what a call makes, or why it could not; before, what `first` makes at once."""
 
         def made() -> str:
-            self.out.value = f'<div role="status">{first()}</div>'
+            self.out.value = answers_page().status(first())
             return call()
 
         self.out.value = attempt(made)
@@ -154,11 +150,11 @@ class Ask(Panel):
         self.passage = w.Textarea(description="passage", layout=w.Layout(width="62em", max_width="100%", height="9em"))
         self.question = w.Text(description="question", layout=w.Layout(width="62em", max_width="100%"))
         self.old, self.new = (w.Combobox(description=name, style=WIDE) for name in ("swap", "with"))
-        moves = ("take the open row", self._take), ("shorten the passage", self._shorten), ("swap the names", self._swap)
-        self.buttons = {name: button(name, partial(self.say, call)) for name, call in (*moves, ("ask all runs", self._ask))}
+        moves = ("take the open row", self._take), ("swap the names", self._swap), ("ask all runs", self._ask)
+        self.buttons = {name: button(name, partial(self.say, call)) for name, call in moves}
         self.before: Question | None = None
-        take, short, swap, ask = self.buttons.values()
-        super().__init__(explorer, [self.passage, self.question, take, short, self.old, self.new, swap, ask])
+        take, swap, ask = self.buttons.values()
+        super().__init__(explorer, [self.passage, self.question, take, self.old, self.new, swap, ask])
 
     def opened(self) -> None:
         """Another task's runs."""
@@ -173,23 +169,12 @@ class Ask(Panel):
             field.options, field.value = names, name
         return asked_html(self.before, None)
 
-    def _shorten(self) -> str:
-        """The passage around the first accepted answer that stands in it, or the first run's."""
-        texts = [*self.before.golds, *(reply.text for reply in self.before.replies.values())] if self.before else []
-        places = [(self.passage.value.find(text), len(text)) for text in texts if text]
-        shorter = edits.shorten(self.passage.value, next(((at, at + size) for at, size in places if at >= 0), None))
-        return self._edited(shorter, self.question.value, "there is nothing to change in this passage by rule; edit it by hand")
-
     def _swap(self) -> str:
-        old, new = self.old.value, self.new.value
-        passage, question = (edits.swap(text, old, new) for text in (self.passage.value, self.question.value))
-        return self._edited(passage, question, f"neither {old!r} nor {new!r} stands in passage or question")
-
-    def _edited(self, passage: str, question: str, unchanged: str) -> str:
-        """What an edit changed. Raises ValueError, saying `unchanged`, where that is nothing."""
-        if (passage, question) == (self.passage.value, self.question.value):
-            raise ValueError(unchanged)
-        self.passage.value, self.question.value = passage, question
+        old, new, texts = self.old.value, self.new.value, (self.passage.value, self.question.value)
+        swapped = tuple(edits.swap(text, old, new) for text in texts)
+        if swapped == texts:
+            raise ValueError(f"neither {old!r} nor {new!r} stands in passage or question")
+        self.passage.value, self.question.value = swapped
         return self._changes()
 
     def _changes(self) -> str:
@@ -211,7 +196,7 @@ class Ask(Panel):
         if not replies:
             raise ValueError("; ".join(without))
         asked = Question(QARow("asked", "", passage, question, ()), replies)
-        return f"{self._changes()}{asked_html(asked, self.before)}{_notes(without)}"
+        return f"{self._changes()}{asked_html(asked, self.before)}{answers_page().notes(without)}"
 
 
 class Why(Panel):
@@ -237,7 +222,7 @@ class Why(Panel):
             raise ValueError("choose two different runs above: first run, second run")
         before, after = (state.outcomes.table(state.names.index(name)) for name in (a, b))
         gaps = ", ".join(f"{score} {after[score] - before[score]:+.1f}" for score in ("EM", "F1"))
-        return f"{escape(b)} − {escape(a)}: {gaps}; intervals and slices are being computed …"
+        return f"{b} − {a}: {gaps}; intervals and slices are being computed …"
 
     def _made(self) -> str:
         state, (a, b) = self.explorer.state, self.explorer.state.pair
@@ -270,8 +255,8 @@ class TakeAlong(Panel):
 
     def refresh(self) -> None:
         """The row's own note."""
-        item = self.explorer.state.item
-        self.note.value = self.explorer.state.notes.get(str(item.row.id), "") if item else ""
+        state = self.explorer.state
+        self.note.value = "" if state.opened is None else state.notes.get(str(state.rows[state.opened].row.id), "")
         self.out.value = ""
 
     def _place(self, what: str) -> tuple[Question | Item, Path]:
@@ -286,13 +271,13 @@ class TakeAlong(Panel):
         file = beside / "exports" / f"{self.explorer.name}-{safe_name(str(item.row.id))}.{ending}"
         file.parent.mkdir(exist_ok=True)
         write_whole(file, make(item))
-        return f'<div role="status">Written: {escape(str(file))}</div>'
+        return answers_page().status(f"Written: {file}")
 
     def _keep(self, note: str | None) -> str:
         explorer, (item, folder) = self.explorer, self._place("to keep favourites beside")
         explorer.state.notes = favourites.keep(folder, explorer.name, str(item.row.id), note)
         explorer.refresh()
-        return f'<div role="status">{"Kept" if note is not None else "No favourite now"}; {len(explorer.state.notes)} in all.</div>'
+        return answers_page().status(f"{'Kept' if note is not None else 'No favourite now'}; {len(explorer.state.notes)} in all.")
 
 
 def models(explorer: Any, without: list[str]) -> dict[str, asking.Model]:
@@ -314,10 +299,8 @@ def strips(explorer: Any, asked: tuple[str, str]) -> str:
     for name, model in models(explorer, without).items():
         number, heat = explorer.state.names.index(name), asking.heat(model, *asked)
         tokens = list(zip(*(part.tolist() for part in heat[:4]), strict=True))
-        nothing = f"nothing: start {heat.nothing_start:.2f}, end {heat.nothing_end:.2f}"
-        parts.append(f"<div>{key_html(number)} {escape(name)} ({nothing})</div>{heat_html(number, asked[1], tokens)}")
-    legend = "<p>Two bars below a token: the upper, how likely the answer begins there; the lower, how likely it ends there.</p>"
-    return f"{legend if parts else ''}{''.join(parts)}{_notes(without)}"
+        parts.append((number, name, heat, heat_html(number, asked[1], tokens)))
+    return answers_page().strips(parts, without)
 
 
 def weighed(explorer: Any, asked: tuple[str, str], name: str) -> str:
@@ -325,8 +308,7 @@ def weighed(explorer: Any, asked: tuple[str, str], name: str) -> str:
     if name not in explorer.runs:
         raise ValueError("these answers come without runs, so there is no model to look into")
     tokens = salience.salience(asking.load(explorer.runs[name], explorer.name.removesuffix(REST)), *asked)
-    said = "what pulls the score of its answer up (full line, warm) and down (dotted line, cold)"
-    return f"<p>{escape(name)}: {said}</p>{salience_html([(token.text, token.value) for token in tokens])}"
+    return answers_page().weighed(name, salience_html([(token.text, token.value) for token in tokens]))
 
 
 def attempt(call: Callable[[], str | None]) -> str:
@@ -334,16 +316,12 @@ def attempt(call: Callable[[], str | None]) -> str:
     try:
         return call() or ""
     except TROUBLE as error:
-        return f'<div role="alert"><b>Not done:</b> {escape(str(error))}</div>'
+        return answers_page().alert(error)
 
 
 def safe_name(text: str) -> str:
     """`text` as part of a file's name: letters and digits of ASCII, - and _; others become -; at most 60."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:60] or "row"
-
-
-def _notes(said: Sequence[str]) -> str:
-    return f"<p>{'<br>'.join(map(escape, said))}</p>" if said else ""
 
 
 def dropdown(name: str, options: Sequence = (), **more: Any) -> w.Dropdown:

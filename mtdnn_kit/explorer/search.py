@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mtdnn_kit.compare.choices import Item
-from mtdnn_kit.compare.outcomes import Outcomes
-from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.compare import Item, Outcomes, Question
 from mtdnn_kit.compare.slices import slices
 from mtdnn_kit.data.rows import MCCRow
 

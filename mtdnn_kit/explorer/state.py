@@ -10,10 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mtdnn_kit.compare import choices
-from mtdnn_kit.compare.choices import Item
-from mtdnn_kit.compare.outcomes import ANSWER_KINDS, Columns, Outcomes, of_items, of_questions, reply_at
-from mtdnn_kit.compare.pairing import Question, pair
+from mtdnn_kit.compare import ANSWER_KINDS, Columns, Item, Outcomes, Question, choices, of_items, of_questions, pair, reply_at
 from mtdnn_kit.data.registry import REST, TYPE_WORDS
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.explorer.search import WHERE, Lookup

@@ -14,12 +14,13 @@ import ipywidgets as w
 from mtdnn_kit.compare.pairing import named
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.explorer import favourites
-from mtdnn_kit.explorer.html import item_html, side_by_side
+from mtdnn_kit.explorer.html import answers_page, item_html, side_by_side
 from mtdnn_kit.explorer.panels import WIDE, WRAPPED_LINE, Ask, Inside, TakeAlong, Thresholds, Why, attempt, button, dropdown
 from mtdnn_kit.explorer.search import WHERE
 from mtdnn_kit.explorer.state import ALL, ORDERS, State, of_runs, shared_tasks
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.views.marks import Html, letter
+from mtdnn_kit.views.style import letter
+from mtdnn_kit.views.templates import Html
 
 FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
 MOST_SIDE_BY_SIDE, ROWS_A_PAGE = 6, 100  # runs; rows of the list at a time
@@ -51,16 +52,12 @@ def explore(
 class Explorer:
     """Filters, a list of the rows that pass, the open row, and panels below it; `box` holds all.
 
-    runs: name → run, for what needs a run's folder (models, favourites); {} shows answers alone. tasks, read: what else can be opened.
+    runs: name → run, for what needs a run's folder (models, favourites); {} shows answers alone. tasks: what else can be opened, and read:
+    what gives the state of one of them.
     """
 
     def __init__(
-        self,
-        state: State,
-        task: str = "squad",
-        runs: dict[str, Run] | None = None,
-        tasks: Sequence[str] = (),
-        read: Callable[[str], State] | None = None,
+        self, state: State, task: str = "squad", runs: dict[str, Run] | None = None, tasks: Sequence[str] = (), read: Callable | None = None
     ):
         self.state, self.name, self.runs, self.read, self.quiet = state, task, runs or {}, read, False
         self.folder = favourites.beside(list(self.runs.values())) if self.runs else None
@@ -112,10 +109,9 @@ class Explorer:
         self.status.value = said or self.status.value
 
     def _switch(self, task: str) -> None:
-        if self.read is None:
-            raise ValueError(f"task: nothing but {self.name} can be read here")
-        self.state, self.name = self.read(task), task
-        self._opened()
+        if self.read:
+            self.state, self.name = self.read(task), task
+            self._opened()
 
     def _opened(self) -> None:
         """Another task's rows: its favourites, its runs, its panels."""
@@ -143,8 +139,8 @@ class Explorer:
             self.task.value = self.name  # of a task that could not be opened, the one that is
         where = f"list: {start + 1:,} to {min(start + ROWS_A_PAGE, n):,}" if n else "nothing to list"
         lost = "" if place is not None or state.opened is None else "; the open row is not among them"
-        self.status.value = f'<div role="status">{n:,} of {len(state.rows):,} rows pass ({where}){lost}</div>'
-        self.view.value = attempt(lambda: item_html(state.item) if state.item else NONE)
+        self.status.value = answers_page().status(f"{n:,} of {len(state.rows):,} rows pass ({where}){lost}")
+        self.view.value = attempt(lambda: item_html(item) if (item := state.item) else NONE)
         for panel in self.panels.values():
             panel.refresh()
 

@@ -60,16 +60,7 @@ def load(run: Run, task: str | None = None) -> Model:
 
 def answer(model: Model, question: str, context: str) -> Answer:
     """n-best, null score and probabilities, as for a question of a data set. Raises ValueError on half a surrogate pair in a text."""
-    windows = features(model, question, context)
-    return decoded(model, windows, window_logits(model, windows))
-
-
-def decoded(model: Model, windows: qa.Features, logits: list[np.ndarray]) -> Answer:
-    """The answer that `window_logits` come to."""
-    reader = qa.Reader(windows, model.config)
-    for item, values in enumerate(logits):
-        reader.add(np.array([item]), values[None])
-    return reader.predictions()[0]
+    return model.predict(model.task, [_row(question, context)])[0]
 
 
 def ask(model: Model, question: str, context: str, threshold: float | None = None) -> Reply:
@@ -107,9 +98,13 @@ def heat(model: Model, question: str, context: str) -> Heat:
 
 def features(model: Model, question: str, context: str) -> qa.Features:
     """The windows of the one question, as the run would read it. Raises ValueError on half a surrogate pair in a text."""
+    return model.features(model.task, [_row(question, context)])
+
+
+def _row(question: str, context: str) -> QARow:
     loading.check_readable("the question", question)
     loading.check_readable("the passage", context)
-    return model.features(model.task, [QARow("asked", "", context, question, ())])
+    return QARow("asked", "", context, question, ())
 
 
 def window_logits(model: Model, windows: qa.Features) -> list[np.ndarray]:

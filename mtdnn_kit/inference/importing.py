@@ -6,7 +6,6 @@ a folder, or a name on the Hugging Face hub. Weights come from safetensors only,
 
 import hashlib
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.multitask import OURS, MultiTask, build_model, load_encoder_config, load_tokenizer, save_model, takes_token_types
 from mtdnn_kit.runs.claim import claim
 from mtdnn_kit.runs.code_hash import code_hash
-from mtdnn_kit.runs.run import Run
+from mtdnn_kit.runs.run import Run, now
 from mtdnn_kit.training.hold_out import record as record_of
 from mtdnn_kit.training.setup import make_features, read_rows
 
@@ -56,7 +55,7 @@ def _import_answers(file: Path, config: Config, settings: dict) -> Run:
         if key not in ANSWERS:
             raise RunError(f"{key}: a predictions file is scored as it is; {key} is a setting of models")
     (_, _, scored), sources = read_rows(config, training=False)
-    task, predictions, start = config.tasks[0], read_predictions(file), _now()
+    task, predictions, start = config.tasks[0], read_predictions(file), now()
     parts = {name: rows for name, rows in scored.items() if name == task or any(row.id in predictions for row in rows)}
     try:
         matched({row.id: gold_texts(row) for rows in parts.values() for row in rows}, predictions)
@@ -105,7 +104,7 @@ def _import_model(source: str, given: Config) -> Run:
     device, segments = resolve_device(config.device), takes_token_types(model.encoder.config)
     precision = resolve_precision(config.precision, device)
     held_out, scored = (make_features(config, rows, tokenizer, segments) for rows in (held_out, scored))
-    run, metrics, start = claim(config), dict[str, dict](), _now()
+    run, metrics, start = claim(config), dict[str, dict](), now()
     thresholds = tuned(model.to(device), held_out, config, precision)
     score = partial(evaluate, model, scored, thresholds, config, precision)
     write_folder(run.path / "predictions", lambda folder: metrics.update(score(folder)))
@@ -132,9 +131,5 @@ def _finish(run: Run, config: str, metrics: dict, record: dict) -> Run:
     """Parameters, scores and the manifest, which says "finished" and comes last."""
     write_whole(run.path / "config.yaml", config)
     write_json(run.path / "metrics.json", metrics)
-    write_json(run.path / "manifest.json", {"status": "finished", "code": code_hash(), **record, "end": _now()})
+    write_json(run.path / "manifest.json", {"status": "finished", "code": code_hash(), **record, "end": now()})
     return run
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

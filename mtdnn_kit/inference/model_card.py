@@ -18,8 +18,6 @@ from mtdnn_kit.runs.run import Run
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 TAGS = {"qa": "question-answering", "sc": "text-classification", "mcc": "multiple-choice"}
-LICENCES = {"squad": "CC BY-SA 4.0", "squad1": "CC BY-SA 4.0", "codah": "ODC-By"}
-LICENCES |= dict.fromkeys(("swag", "cola", "mrpc", "mnli"), "its authors' terms, for research")
 HUB_METRICS = {"em": "exact_match", "f1": "f1", "accuracy": "accuracy", "matthews": "matthews_correlation"}  # our name → the hub's
 UNNAMED = (  # parameters that a card leaves out: paths, titles of articles, and what changes no model
     "run_dir", "encoder", "data", "define", "threshold_articles", "init_from", "resume", "device", "threads", "log_every",
@@ -29,7 +27,6 @@ UNNAMED = (  # parameters that a card leaves out: paths, titles of articles, and
 
 def card(run: Run, task: str) -> str:
     """The README.md of `task`'s model: a YAML header as the Hugging Face hub reads it, and Markdown."""
-    data = run.manifest.get("data", {})
     told = ModelCard.from_template(
         _metadata(run, task),
         template_path=str(TEMPLATE),
@@ -39,7 +36,7 @@ def card(run: Run, task: str) -> str:
         encoder=_encoder(run),
         threshold=threshold_of(run, task),
         scores={name: run.metrics[name] for name in (task, task + REST) if name in run.metrics},  # of a cut split, the rest is scored, too
-        terms={name: _terms(run, name.split("/")[0].removesuffix(REST), record["origin"]) for name, record in data.items()},
+        rest=REST,
         parameters=yaml.safe_dump({k: v for k, v in run.config.items() if k not in UNNAMED}, sort_keys=False, allow_unicode=True).strip(),
     )
     return f"{told}\n"
@@ -82,9 +79,3 @@ def _results(run: Run, task: str) -> list[EvalResult]:
         for ours, theirs in HUB_METRICS.items()
         if scores.get(ours) is not None
     ]
-
-
-def _terms(run: Run, task: str, origin: str) -> str:
-    if origin == "sample":
-        return "Apache-2.0, written for mtdnn-kit"
-    return "not known to mtdnn-kit" if task in (run.config.get("define") or {}) else LICENCES.get(task, "not known to mtdnn-kit")

@@ -4,13 +4,15 @@ What is read and how is the run's own, as in `asking`: its windows, its precisio
 what the run wrote down. Knows no gold and no file of rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtdnn_kit.data.registry import TYPE_WORDS
 from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
-from mtdnn_kit.errors import ConfigError, DataError, RunError
+from mtdnn_kit.errors import DataError, RunError
+from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.inference import loading
 from mtdnn_kit.runs.run import Run
@@ -59,8 +61,7 @@ def load(run: Run | str | Path, device: str = "auto") -> "Predictor":
 
     device: "auto" (the GPU if there is one), "cpu" or "cuda". Raises RunError where the run has no model, ConfigError for another device.
     """
-    if device not in DEVICES:
-        raise ConfigError(f"device: {device!r} is none of {', '.join(DEVICES)}")
+    require(device in DEVICES, f"device: {device!r} is none of {', '.join(DEVICES)}")
     return Predictor(**vars(loading.load(run if isinstance(run, Run) else Run(run), device)))
 
 
@@ -78,11 +79,10 @@ class Predictor(loading.Loaded):
     def answer(self, question: Texts, context: Texts, task: str | None = None, threshold: float | None = None) -> Answered | list[Answered]:
         """The answer to a question about a context of any length, or nothing; `threshold` None: the run's own, tuned one."""
         task = self._task("qa", task)
-        items, single = _items(question=question, context=context)
+        items, shaped = _items(question=question, context=context)
         found = self.predict(task, [QARow(str(i), "", text, asked, ()) for i, (asked, text) in enumerate(items)])
         threshold = self.thresholds[task] if threshold is None else threshold
-        said = [answered(answer, text, threshold) for answer, (_, text) in zip(found, items, strict=True)]
-        return said[0] if single else said
+        return shaped([answered(answer, text, threshold) for answer, (_, text) in zip(found, items, strict=True)])
 
     def classify(self, first: Texts, second: Texts | None = None, task: str | None = None) -> Classified | list[Classified]:
         """The label of a text, or of a pair where the task is one of pairs."""
@@ -90,24 +90,22 @@ class Predictor(loading.Loaded):
         if ("second" in self.config.datasets[task].given) != (second is not None):
             remedy = "is a task of single texts; leave it out" if second is not None else "is a task of pairs; give the second text, too"
             raise DataError(f"second: {task} {remedy}")
-        items, single = _items(first=first) if second is None else _items(first=first, second=second)
+        items, shaped = _items(first=first) if second is None else _items(first=first, second=second)
         found = self.predict(task, [SCRow(i, texts[0], None if second is None else texts[1], 0) for i, texts in enumerate(items)])
         names = self.net.specs[task]["names"]
-        said = [Classified(names[x.label], max(x.probabilities), dict(zip(names, x.probabilities, strict=True))) for x in found]
-        return said[0] if single else said
+        return shaped([Classified(names[x.label], max(x.probabilities), dict(zip(names, x.probabilities, strict=True))) for x in found])
 
     def choose(self, context: Texts, start: Texts, choices: Sequence[Texts], task: str | None = None) -> Chosen | list[Chosen]:
         """Which of `choices` goes on from a context; `start` begins each of them ("" for none). For many items: a list of lists of choices
         (they may differ in number), or one list for all."""
         task = self._task("mcc", task)
-        items, single = _items(context=context, start=start, choices=choices)
+        items, shaped = _items(context=context, start=start, choices=choices)
         rows = [MCCRow(i, before, begun, tuple(some), 0) for i, (before, begun, some) in enumerate(items)]
         found: dict = {}
         for count in {len(row.choices) for row in rows}:
             found |= {choice.id: choice for choice in self.predict(task, [row for row in rows if len(row.choices) == count])}
         chosen = [(found[row.id], row.choices) for row in rows]
-        said = [Chosen(some[x.label], x.label, max(x.probabilities), x.probabilities) for x, some in chosen]
-        return said[0] if single else said
+        return shaped([Chosen(some[x.label], x.label, max(x.probabilities), x.probabilities) for x, some in chosen])
 
     def _task(self, kind: str, task: str | None) -> str:
         able = [name for name, spec in self.net.specs.items() if spec["type"] == kind]
@@ -130,15 +128,17 @@ def answered(said: Answer, context: str, threshold: float) -> Answered:
     return Answered(text, start, end, probability, nothing, said.diff, threshold, best)
 
 
-def _items(**given: Any) -> tuple[list[tuple], bool]:
-    """The arguments item by item, and whether a single one was given: texts, or lists of them, all of one length; `choices` are lists."""
+def _items(**given: Any) -> tuple[list[tuple], Callable[[list], Any]]:
+    """The arguments item by item: texts, or lists of them, all of one length; `choices` are lists. And what makes a reply of the results:
+    it gives all, or the one where a single item was given."""
     columns = {name: (_endings if name == "choices" else _column)(name, value) for name, value in given.items()}
     sizes = {name: len(values) for name, (values, single) in columns.items() if not single}
     if len(set(sizes.values())) > 1:
         told = " and ".join(f"{size} of {name}" for name, size in sizes.items())
         raise DataError(f"there are {told}: give as many of each, or one text for all")
     count = max(sizes.values(), default=1)
-    return list(zip(*[values * count if single else values for values, single in columns.values()], strict=True)), not sizes
+    items = zip(*[values * count if single else values for values, single in columns.values()], strict=True)
+    return list(items), list if sizes else itemgetter(0)
 
 
 def _column(name: str, value: Any) -> tuple[list[str], bool]:

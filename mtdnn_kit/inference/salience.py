@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtdnn_kit.inference.asking import Model, decoded, features, window_logits
+from mtdnn_kit.inference.asking import Model, answer, features, window_logits
 from mtdnn_kit.tasks.qa import Features
 from mtdnn_kit.tasks.spans import NULL
 from mtdnn_kit.tasks.tokens import Tokens, tokenize
@@ -38,7 +38,7 @@ def salience(model: Model, question: str, context: str, span: tuple[int, int] | 
     windows = features(model, question, context)
     logits = window_logits(model, windows)
     if span is None:
-        said = decoded(model, windows, logits)
+        said = answer(model, question, context)
         span = said.spans[0][:2] if said.text(context, model.threshold) else (0, 0)
     item, first, last = _place(windows, logits, span, model.config.max_answer)
     values = _gradient_input(model, windows, item, first, last)

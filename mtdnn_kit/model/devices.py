@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.files.checks import require
 
 # Values of ONEDNN_MAX_CPU_ISA with which oneDNN says that it has bf16 and emulates it; with those below them it says that it has none.
 WITHOUT_BF16 = ("AVX512_CORE", "AVX512_CORE_VNNI")
@@ -13,9 +13,9 @@ WITHOUT_BF16 = ("AVX512_CORE", "AVX512_CORE_VNNI")
 
 def resolve_device(name: str) -> torch.device:
     """`auto` is the GPU where there is one. Raises ConfigError where `cuda` is asked for in vain."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device: 'cuda' was asked for, and torch sees no GPU. Set it to 'auto' or 'cpu'.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    there = torch.cuda.is_available()
+    require(there or name != "cuda", "device: 'cuda' was asked for, and torch sees no GPU. Set it to 'auto' or 'cpu'.")
+    return torch.device("cuda" if name != "cpu" and there else "cpu")
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

@@ -1,6 +1,7 @@
 """Which folder a run may write to, and which run may be gone on with there."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from mtdnn_kit.config import Config
@@ -53,9 +54,7 @@ def check_claim(run: Run, config: Config) -> None:
 def _next_run(folder: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, 10_000):
-        try:
+        with suppress(FileExistsError):
             (folder / f"{number:03d}").mkdir()
-        except FileExistsError:
-            continue
-        return Run(folder / f"{number:03d}")
+            return Run(folder / f"{number:03d}")
     raise RunError(f"{folder} is full: delete runs that are no longer needed")

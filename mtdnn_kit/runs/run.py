@@ -9,6 +9,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,11 @@ class Log:
                 os.fsync(file.fileno())
         except OSError as error:
             raise WriteError(self.path, error) from None
+
+
+def now() -> str:
+    """The time, as a manifest keeps it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def checkpoints(run: Run) -> list[tuple[int, Path]]:

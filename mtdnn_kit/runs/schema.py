@@ -49,9 +49,13 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _each(form: Form, **others: Form) -> Form:
-    """An object whose values are all of one form, but for some."""
-    return Form("an object", _is_object, {**others, ANY: form})
+def _object(**parts: Form) -> Form:
+    return Form("an object", _is_object, parts)
+
+
+def _each(form: Form) -> Form:
+    """An object whose values are all of one form."""
+    return _object(**{ANY: form})
 
 
 FLAG = Form("true or false", lambda value: isinstance(value, bool))
@@ -68,16 +72,13 @@ STEP_FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens
 
 # The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
 CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
-MANIFEST_FORM = Form(
-    "an object",
-    _is_object,
-    {
-        **dict.fromkeys(("status", "code", "precision", "start", "end"), TEXT),
-        **{"steps": WHOLE_NUMBER, "threads": WHOLE_NUMBER, "seed": WHOLE_NUMBER, "train_seconds": NUMBER},
-        "data": _each(Form("an object", _is_object, {"fingerprint": TEXT, "origin": TEXT, "rows": WHOLE_NUMBER})),
-        "draws": _each(WHOLE_NUMBER),
-        "held_out": _each(Form("an object", _is_object, {"rule": TEXT, "always_answers": FLAG, ANY: WHOLE_NUMBER})),
-    },
+MANIFEST_FORM = _object(
+    **dict.fromkeys(("status", "code", "precision", "start", "end"), TEXT),
+    **dict.fromkeys(("steps", "threads", "seed"), WHOLE_NUMBER),
+    train_seconds=NUMBER,
+    data=_each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER)),
+    draws=_each(WHOLE_NUMBER),
+    held_out=_each(_object(rule=TEXT, always_answers=FLAG, **{ANY: WHOLE_NUMBER})),
 )
 METRICS_FORM = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))
 ANSWERS_FORM = _each(TEXT)

@@ -68,12 +68,8 @@ def table(found: Sequence[HeldOut]) -> list[dict]:
     rows = []
     for one in found:
         run, scores = one.run, one.scores()
-        row = {
-            "run": run.name,
-            **{key: f"{run.config[key]:g}" for key in CHOSEN},
-            "task": one.task,
-            "steps": f"{run.manifest['steps']:,}",
-        }
+        row = {"run": run.name, **{key: f"{run.config[key]:g}" for key in CHOSEN}}
+        row |= {"task": one.task, "steps": f"{run.manifest['steps']:,}"}
         row |= {"span EM": scores["span_em"], "span F1": scores["span_f1"], "no-answer AP": scores["no_answer_ap"]}
         row |= {"EM": scores["em"], "F1": scores["f1"], "always nothing": scores["always_nothing"], "questions": scores["n"]}
         rows.append(row)

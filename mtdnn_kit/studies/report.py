@@ -13,13 +13,13 @@ and figures into the folder. No text of the data is printed or written.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mtdnn_kit.compare import paper, study_tables
-from mtdnn_kit.compare.differences import primary_table, sentences, setting_slices, setting_table
-from mtdnn_kit.compare.pairing import Question, pair
+from mtdnn_kit.compare import Question, pair, paper, study_tables
+from mtdnn_kit.compare.differences import Settings, primary_table, sentences, setting_slices, setting_table
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.keep import keep_study, open_study
+from mtdnn_kit.studies.status import run_of
 from mtdnn_kit.studies.study import Study, read_study
 from mtdnn_kit.studies.variants import slug
 from mtdnn_kit.views import tables
@@ -32,7 +32,7 @@ def report(folder: Path, data: str | None) -> Iterator[str]:
     return _sections(*_opened(folder, data))
 
 
-def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list[Question], dict[str, dict[int, str]]]:
+def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list[Question], Settings]:
     """The study, its kept runs, the questions with their replies, and the settings of which runs were kept."""
     study = read_study(folder / "study.yaml")
     runs, questions = open_study(folder, data)
@@ -54,7 +54,7 @@ def write(folder: Path, data: str | None) -> None:
         points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
 
 
-def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: dict[str, dict[int, str]]) -> Iterator[str]:
+def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: Settings) -> Iterator[str]:
     first, *others = settings
     yield _section("Scores", score_table(questions, settings, study.paper))
     yield _section(f"Judged by {' and '.join(study.scores)}", primary_table(questions, settings, study.scores))
@@ -89,7 +89,7 @@ def _section(title: str, body: str | list[dict]) -> str:
 def keep_finished(study_file: str, folder: Path, into: Path, data: str | None, whole: Sequence[str]) -> str:
     """Keeps the finished runs of a study in `into` (`keep_study`), and says which. whole: runs whose n-best is kept, too."""
     study = read_study(study_file)
-    runs = {name: Run(str(config.run_dir)) for name, config in study.configs(folder).items()}
+    runs = {name: run_of(config) for name, config in study.configs(folder).items()}
     runs = {name: run for name, run in runs.items() if (run.path / "manifest.json").is_file() and run.finished}
     keep_study(resolve(study_file), runs, pair(runs, data, nbest=1), into, whole)
     return f"{into}: {len(runs)} finished runs kept: {', '.join(runs)}"

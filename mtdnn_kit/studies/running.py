@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.errors import ConfigError, StudyError
+from mtdnn_kit.errors import StudyError
+from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import own, project_root, resolve
 from mtdnn_kit.runs.run import Run
@@ -65,15 +66,12 @@ def run_study(
 
 def _engine(name: str, options: dict) -> Callable:
     """The engine with its options. Raises ConfigError where there is none, or it has no such option."""
-    if name not in ENGINES:
-        raise ConfigError(f"engine: {name!r} is none; there are {', '.join(ENGINES)}")
+    require(name in ENGINES, f"engine: {name!r} is none; there are {', '.join(ENGINES)}")
     known = list(inspect.signature(ENGINES[name]).parameters)[1:]
     for key in options:
-        if key not in known:
-            raise ConfigError(f"{key}: engine {name} has no such option; it has {', '.join(known)}")
+        require(key in known, f"{key}: engine {name} has no such option; it has {', '.join(known)}")
     workers = options.get("workers", 1)
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise ConfigError(f"workers: {workers!r} must be a whole number, at least 1")
+    require(type(workers) is int and workers >= 1, f"workers: {workers!r} must be a whole number, at least 1")
     return lambda jobs: ENGINES[name](jobs, **options)
 
 
@@ -98,8 +96,7 @@ def _jobs(study: Study, configs: dict[str, Config], if_changed: str, plain: bool
 
 def _check_changed(study: Study, found: dict[str, Standing], if_changed: str) -> None:
     """Raises StudyError where a run of before may not be taken for one of today."""
-    if if_changed not in get_args(IfChanged):
-        raise ConfigError(f"if_changed: {if_changed!r} must be one of {', '.join(get_args(IfChanged))}")
+    require(if_changed in get_args(IfChanged), f"if_changed: {if_changed!r} must be one of {', '.join(get_args(IfChanged))}")
     mixed = {n: s.parameters if if_changed == "keep" else s.changed for n, s in found.items() if s.status != "new" and if_changed != "redo"}
     said = [f"{name} ({found[name].status}): {'; '.join(changed)}" for name, changed in mixed.items() if changed]
     if said:

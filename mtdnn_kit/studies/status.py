@@ -14,7 +14,7 @@ from pathlib import Path
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import REST, Dataset
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.errors import ConfigError, DataError, EncoderError
+from mtdnn_kit.errors import DataError, EncoderError
 from mtdnn_kit.files.json_files import parsed, read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
@@ -53,10 +53,8 @@ def differing(one: dict[str, str], two: dict[str, str]) -> list[str]:
 
 
 def run_of(config: Config) -> Run:
-    """The folder of a planned run. Raises ConfigError where its parameters name none."""
-    if config.run_dir is None:
-        raise ConfigError("run_dir: a run of a study needs a folder of its own")
-    return Run(config.run_dir)
+    """The folder of a planned run, whose parameters name one."""
+    return Run(str(config.run_dir))
 
 
 def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str, Standing]:

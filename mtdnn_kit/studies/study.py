@@ -98,8 +98,7 @@ class Study:
         seen: dict[str, str] = {}
         for name, config in made.items():
             same = seen.setdefault(str({**asdict(config), "run_dir": None}), name)
-            if same != name:
-                raise ConfigError(f"{self.name}: runs {same} and {name} have the same parameters; leave one out")
+            require(same == name, f"{self.name}: runs {same} and {name} have the same parameters; leave one out")
         return made
 
     def _repr_html_(self) -> str:

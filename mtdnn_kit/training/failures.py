@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from mtdnn_kit.errors import RunError, TrainingError, WriteError
 from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.run import Run, checkpoints
 from mtdnn_kit.training.checkpoints import KEEP
 from mtdnn_kit.training.interruptions import Interrupted
@@ -65,8 +66,7 @@ def last_checkpoint(run: Run) -> str:
 def row_ids(features: Any, items: np.ndarray) -> str:
     """The ids of the rows that some items are of, as a message names them."""
     rows = features.table[items, 0] if hasattr(features, "table") else items
-    ids = [str(features.rows[int(row)].id) for row in dict.fromkeys(rows.tolist())]
-    return ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
+    return some((features.rows[int(row)].id for row in dict.fromkeys(rows.tolist())), NAMED)
 
 
 def diverged(run: Run, setup: Setup, record: dict, loss: float, norm: float) -> TrainingError:

@@ -18,7 +18,7 @@ from accelerate.utils import LoggerType
 from tqdm import tqdm
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.runs.run import LOGS, Log, Run
 from mtdnn_kit.training.failures import diverged
@@ -40,10 +40,8 @@ def check_trackers(config: Config) -> None:
     installed = [name for name in known if name not in LoggerType or LoggerType(name) in get_available_trackers()]
     there = f"Installed: {', '.join(installed) or 'none'}."
     for name in trackers_of(config):
-        if name not in known:
-            raise ConfigError(f"log_with: {name!r} is no tracker that accelerate knows: {', '.join(known)}. {there}")
-        if name not in installed:
-            raise ConfigError(f"log_with: {name!r} is not installed. {there} Install it (pip install {name.replace('_', '-')}).")
+        require(name in known, f"log_with: {name!r} is no tracker that accelerate knows: {', '.join(known)}. {there}")
+        require(name in installed, f"log_with: {name!r} is not installed. {there} Install it (pip install {name.replace('_', '-')}).")
 
 
 class Recorder:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+BETAS = (0.9, 0.999)  # β₁, β₂
 PIECE = 2**18  # elements of a parameter that an update works on at a time: they and their moments fit a processor's cache
 
 
@@ -19,16 +20,8 @@ class Adamax(torch.optim.Optimizer):
     `bias_correction=False` leaves out 1 − β₁ᵗ (the 2019 variant that the paper probably used).
     """
 
-    def __init__(
-        self,
-        params: Iterable,
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        bias_correction: bool = True,
-    ) -> None:
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, bias_correction=bias_correction))
+    def __init__(self, params: Iterable, lr: float, eps: float = 1e-8, weight_decay: float = 0.0, bias_correction: bool = True) -> None:
+        super().__init__(params, dict(lr=lr, betas=BETAS, eps=eps, weight_decay=weight_decay, bias_correction=bias_correction))
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:

@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -21,13 +20,14 @@ from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
+from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
 from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code_hash import code_hash
-from mtdnn_kit.runs.run import Run
+from mtdnn_kit.runs.run import Run, now
 from mtdnn_kit.training import failures
 from mtdnn_kit.training.bookkeeping import Bookkeeper
 from mtdnn_kit.training.checkpoints import Point, restore, save_checkpoint
@@ -114,21 +114,19 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: 
             save_checkpoint(run, total, model, optimizer, seconds)
             stop.end(run, total, total)
         stop.wait()
-        ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": _now()}
+        ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
         write_json(run.path / "manifest.json", {**manifest, "status": "finished", **ended})
     return metrics
 
 
 def _check(config: Config, setup: Setup, device: torch.device, world: World) -> None:
     """Raises ConfigError for what would stop the training later, before a folder is made."""
-    if setup.config != config:
-        raise ConfigError("setup: it was prepared for other parameters; call prepare(config) again.")
-    if setup.processes != world.size:
-        raise ConfigError(f"setup: it was prepared for {setup.processes} processes, not for {world.size}; let train prepare it.")
+    require(setup.config == config, "setup: it was prepared for other parameters; call prepare(config) again.")
+    made, size = setup.processes, world.size
+    require(made == size, f"setup: it was prepared for {made} processes, not for {size}; let train prepare it.")
     for what, mine in {"parameters": config, "code": code_hash(), "data": setup.sources}.items():
-        if not world.alike(mine):
-            raise ConfigError(f"{what}: the {world.size} processes have not all the same; start them with one command, from one folder.")
-    if config.cuda_graphs and (device.type != "cuda" or world.size > 1):
+        require(world.alike(mine), f"{what}: the {size} processes have not all the same; start them with one command, from one folder.")
+    if config.cuda_graphs and (device.type != "cuda" or size > 1):
         raise ConfigError("cuda_graphs: steps are recorded on one GPU alone; set it to false on a processor, or with several processes.")
     check_trackers(config)
 
@@ -198,12 +196,8 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         "draws": setup.schedule.draws(),
         "passes": setup.schedule.passes(),
         "disk_bytes": need,
-        "start": begun.get("start") or _now(),
+        "start": begun.get("start") or now(),
     }
     write_whole(run.path / "config.yaml", setup.config.to_yaml())
     write_json(run.path / "manifest.json", manifest)
     return manifest
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

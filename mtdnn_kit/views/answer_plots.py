@@ -13,11 +13,11 @@ from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.compare.slices import FACETS, ORDER
 from mtdnn_kit.metrics import calibration
 from mtdnn_kit.tasks.null_threshold import average_precision, no_answer_curve
-from mtdnn_kit.views.plots import detached, interval, styled
-from mtdnn_kit.views.style import STYLE, look
+from mtdnn_kit.views.plots import detached, interval, styled, styled_along_x
+from mtdnn_kit.views.style import look
 
 
-@plt.rc_context({**STYLE, "axes.grid.axis": "x"})
+@styled_along_x
 def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1") -> Figure:
     """Run b minus run a in each slice, with 95 % intervals, facet by facet. rows: of `differences.slice_table`, in any order."""
     facets = [facet for facet in (*FACETS, "windows") if any(row["facet"] == facet for row in rows)]

@@ -5,6 +5,7 @@ Each task has a colour and a line of its own (`style`).
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,9 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtdnn_kit.files.wording import duration
-from mtdnn_kit.views.style import STYLE, colour, look
+from mtdnn_kit.views.style import colour, look
 
-styled = plt.rc_context(STYLE)  # of a function that draws
+# Of a function that draws: how axes and letters look; and the same with a grid along x alone.
+_LOOKS = Path(__file__).with_name("kit.mplstyle")
+styled, styled_along_x = plt.style.context(_LOOKS), plt.style.context([_LOOKS, {"axes.grid.axis": "x"}])
 
 
 def detached(figure: Figure) -> Figure:

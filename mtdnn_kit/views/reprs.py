@@ -1,35 +1,24 @@
-"""What a run, a study and a schedule look like in a notebook: small tables, HTML without script or style sheet.
+"""What a run, a study and a schedule look like in a notebook: small tables, HTML without script or style sheet (reprs.html).
 
 Text has the theme's colours, so that it reads in JupyterLab's light and dark one alike, and is escaped whatever it is. What is shown comes
 as plain values, or as an object that has the named properties. `Run` and `Schedule` get what a notebook shows of them here, so that the
 rooms that they live in know no HTML; importing the package is enough for that.
 """
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import Schedule
+from mtdnn_kit.views.templates import macros
 
-CELL = "text-align:left;vertical-align:top;padding:2px 10px;border-bottom:1px solid rgba(128,128,128,.35)"
-BREAK = "overflow-wrap:anywhere"  # a very long word is broken, not cut off
 MOST_LISTED = 60  # runs of a study that are listed
 MAIN = ("em", "f1")  # what is shown of a question answering task's many scores
 EMPTY = "–"
-
-
-def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; its cells are HTML."""
-    top = "".join(f'<th style="{CELL}" scope="col">{name}</th>' if name else f'<td style="{CELL}"></td>' for name in head)
-    body = "".join(f"<tr>{''.join(f'<td style={chr(34)}{CELL}{chr(34)}>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<table style="border-collapse:collapse;line-height:1.5"><tr>{top}</tr>{body}</table>'
-
-
-def bar_html(width: float) -> str:
-    """A bar, so many em wide."""
-    return f'<span style="display:inline-block;width:{width:.2f}em;height:.7em;background:rgba(128,128,128,.6);margin-right:.4em"></span>'
+_page = partial(macros, "views/reprs.html")
 
 
 def run_html(run: Any) -> str:
@@ -40,8 +29,8 @@ def run_html(run: Any) -> str:
         head = [manifest["status"], *_amount(manifest), *(f"{key} {manifest[key]}" for key in ("seed", "precision") if key in manifest)]
         rows = [_task_row(task, manifest, scores.get(task, {})) for task in [*tasks, *(name for name in scores if name not in tasks)]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return _box(run.name, [], f"<p>{_text(error)}</p>")
-    return _box(run.name, head, table_html(("task", "steps", "passes", "scores, percent", "rows scored"), rows))
+        return _page().unread(run.name, error)
+    return _page().listed(run.name, head, ("task", "steps", "passes", "scores, percent", "rows scored"), rows)
 
 
 def _amount(manifest: Mapping[str, Any]) -> list[str]:
@@ -52,12 +41,12 @@ def _amount(manifest: Mapping[str, Any]) -> list[str]:
     return [f"{manifest['steps']:,} steps{f' in {duration(seconds)}' if isinstance(seconds, int | float) else ''}"]
 
 
-def _task_row(task: str, manifest: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
+def _task_row(task: str, manifest: Mapping[str, Any], scores: Mapping[str, Any]) -> list:
     draws = manifest.get("draws") or {}
     main = [name for name in MAIN if name in scores] if "span_f1" in scores else [name for name in scores if name != "n"]
     said = ", ".join(f"{name.upper() if name in MAIN else name} {scores[name]:.1f}" for name in main if scores[name] is not None)
-    steps = _bar(draws[task], sum(draws.values())) if task in draws else EMPTY
-    return [_text(task), steps, _text((manifest.get("passes") or {}).get(task, EMPTY)), _text(said or EMPTY), _text(scores.get("n", EMPTY))]
+    steps = _page().share(draws[task], sum(draws.values())) if task in draws else EMPTY
+    return [task, steps, (manifest.get("passes") or {}).get(task, EMPTY), said or EMPTY, scores.get("n", EMPTY)]
 
 
 def study_html(study: Any, statuses: Mapping[str, str], folder: str) -> str:
@@ -65,39 +54,18 @@ def study_html(study: Any, statuses: Mapping[str, str], folder: str) -> str:
 
     statuses: run's name → in words; folder: where the runs are looked for.
     """
-    told = [[_text(name), _text(statuses[name]), _changes(run.changes)] for name, run in study.runs.items()]
-    more = f"<p>… and {len(told) - MOST_LISTED:,} more</p>" if len(told) > MOST_LISTED else ""
-    pair = f"{', '.join(study.others) or 'nothing'} against {study.baseline}"
-    said = f"<p>{_text(study.question)}</p><p>{_text(f'Base {study.base}; {pair}; runs in {folder}')}</p>"
-    counts = [f"{list(statuses.values()).count(status):,} {status}" for status in dict.fromkeys(statuses.values())]
-    return _box(study.name, counts, said + table_html(("run", "status", "changes"), told[:MOST_LISTED]) + more)
-
-
-def _changes(changes: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_text(key)}: {_text(value)}" for key, value in changes.items()) or "nothing"
+    rows = [(name, statuses[name], _page().changed(run.changes)) for name, run in study.runs.items()]
+    counts = [f"{count:,} {status}" for status, count in Counter(statuses.values()).items()]
+    return _page().study(study, counts, rows, folder, MOST_LISTED)
 
 
 def schedule_html(schedule: Any) -> str:
     """A schedule (`sampler.Schedule`): its steps and epochs, and of each task the steps, as a bar and a number, and the passes begun."""
     draws, passes, n = schedule.draws(), schedule.passes(), len(schedule)
-    rows = [[_text(task), _bar(count, n), f"{count / max(n, 1):.1%}", str(passes[task])] for task, count in draws.items()]
+    rows = [(task, _page().share(count, n), f"{count / max(n, 1):.1%}", passes[task]) for task, count in draws.items()]
     epochs = int(schedule.epoch[-1]) if n else 0
     amount = [f"{n:,} step{'s' * (n != 1)}", f"{epochs:,} epoch{'s' * (epochs != 1)}"]
-    return _box("schedule", amount, table_html(("task", "steps", "share", "passes"), rows))
-
-
-def _bar(count: int, total: int) -> str:
-    """A number behind a bar as long as its share of a total."""
-    return f"{bar_html(6 * count / max(total, 1))}{count:,}"
-
-
-def _box(name: str, facts: Sequence[str], body: str) -> str:
-    first = " · ".join([f"<b>{_text(name)}</b>", *map(_text, facts)])
-    return f'<div style="max-width:62em;{BREAK}"><div>{first}</div>{body}</div>'
-
-
-def _text(value: object) -> str:
-    return escape(str(value))
+    return _page().listed("schedule", amount, ("task", "steps", "share", "passes"), rows)
 
 
 for _shown, _html in ((Run, run_html), (Schedule, schedule_html)):

@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtdnn_kit.views.plots import detached, interval, running_error, running_mean, styled
-from mtdnn_kit.views.style import MARKERS, STYLE, colour, look
+from mtdnn_kit.views.plots import detached, interval, running_error, running_mean, styled, styled_along_x
+from mtdnn_kit.views.style import MARKERS, colour, look
 
 
 @styled
@@ -55,7 +55,7 @@ def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> Non
         axes.text(0.5, 0.5, "none of these was run", transform=axes.transAxes, ha="center", color="0.4")
 
 
-@plt.rc_context({**STYLE, "axes.grid.axis": "x"})
+@styled_along_x
 def settings_figure(rows: Sequence[dict], score: str = "F1") -> Figure:
     """A line a setting, as many as there are: left its score, right its difference to the first, both with 95 % intervals.
 

@@ -1,9 +1,10 @@
-"""What all that is drawn shares: one colour, line and marker a run or a task, and how axes and letters look. Only here is a colour chosen.
+"""What all that is drawn shares: one colour, line and marker a run or a task. Only here is a colour chosen.
 
 Colours are Okabe and Ito's, which colour-blind people can tell apart; lines and markers differ beside them, so that all is told apart in
 grey, too. A run or a task has the number of its place; after the seventh they come again.
 """
 
+from string import ascii_uppercase
 from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -12,15 +13,7 @@ BORDERS = ("3px solid", "3px dashed", "3px dotted", "4px double", "1px solid", "
 DASHES = ("", "8 4", "2 3", "8 3 2 3", "14 4", "4 2", "1 2")  # of SVG
 MARKERS = "osD^vPX"
 RIGHT_COLOUR, CUT, ADDED = "#ffe28a", "#ffd3cc", "#c9f0d2"  # behind black letters: an accepted answer, what was cut, what was added
-STYLE = {
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "font.size": 10,
-    "text.parse_math": False,  # a run's name may have a $
-}
+BREAK = "overflow-wrap:anywhere"  # of CSS: a very long word is broken, not cut off
 
 
 def colour(number: int) -> str:
@@ -31,6 +24,21 @@ def colour(number: int) -> str:
 def rgba(number: int, alpha: str) -> str:
     """The same for CSS, let through so far."""
     return f"rgba({','.join(str(int(colour(number)[k : k + 2], 16)) for k in (1, 3, 5))},{alpha})"
+
+
+def letter(number: int) -> str:
+    """A run's sign where colours are not seen: A, B … Z, A again."""
+    return ascii_uppercase[number % 26]
+
+
+def line(number: int) -> str:
+    """The style, for CSS, of the underline of a run's answer."""
+    return f"border-bottom:{BORDERS[number % 7]} {colour(number)}"
+
+
+def dashes(number: int) -> str:
+    """The same as the dashes of a line in SVG."""
+    return DASHES[number % 7]
 
 
 def look(number: int, **more: Any) -> dict[str, Any]:

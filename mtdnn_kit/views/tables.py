@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtdnn_kit.compare.baseline import lexical_answers
-from mtdnn_kit.compare.differences import mean, setting_table
+from mtdnn_kit.compare.differences import Settings, mean, setting_table
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.data.registry import REST
@@ -21,7 +21,7 @@ from mtdnn_kit.runs.run import Run
 _ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # what Markdown makes something of, within a cell
 
 
-def score_table(questions: Sequence[Question], settings: dict[str, dict[int, str]], table: str | None = None) -> list[dict]:
+def score_table(questions: Sequence[Question], settings: Settings, table: str | None = None) -> list[dict]:
     """A row a setting: EM and F1 at the tuned threshold with the ends of their 95 % intervals, span F1, average precision of answering
     nothing, and F1 minus that of the first setting, with interval and p; beside them what the paper reports for the setting of that name
     (`table`, a key of `paper.TABLES`).
@@ -43,7 +43,7 @@ def score_table(questions: Sequence[Question], settings: dict[str, dict[int, str
     return [*rows, *floors([q.row for q in questions])]
 
 
-def alone(runs: dict[str, Run]) -> dict[str, dict[int, str]]:
+def alone(runs: dict[str, Run]) -> Settings:
     """Runs as settings of one seed each, for `score_table`."""
     return {name: {run.config.get("seed", 0): name} for name, run in runs.items()}
 
@@ -102,7 +102,7 @@ def latex(rows: Sequence[dict]) -> str:
     return pd.DataFrame(cells).fillna("").to_latex(index=False, escape=True).translate(str.maketrans(names))
 
 
-def tidy(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> list[dict]:
+def tidy(runs: dict[str, Run], settings: Settings) -> list[dict]:
     """Every score of every run, a row each: setting, seed, run, folder, task, score, value, and the number of rows n that it is over."""
     places = {run: (setting, seed) for setting, some in settings.items() for seed, run in some.items()}
     rows = []
@@ -115,7 +115,7 @@ def tidy(runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> list[dict
     return rows
 
 
-def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: dict[str, dict[int, str]]) -> None:
+def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: Settings) -> None:
     """What a study leaves: the table as numbers (table.csv), as Markdown and as LaTeX, and every score of every run (scores.csv, tidy)."""
     import pandas as pd
 

@@ -3,11 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from conftest import THREADS
 
 from mtdnn_kit import Config, Run, RunError, train
-from mtdnn_kit.compare import choices
+from mtdnn_kit.compare import choices, of_items
 from mtdnn_kit.data.registry import DATASETS
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.errors import CompareError
@@ -30,21 +31,22 @@ def test_choices_are_the_runs_own_and_their_scores(runs, task):
         task, DATASETS[task], "validation_matched" if task == "mnli" else "validation", "sample"
     ).rows
     for name, run in runs.items():
-        accuracy = 100 * sum(item.right(name) for item in items) / len(items)
+        accuracy = 100 * sum(item.replies[name].label == item.gold for item in items) / len(items)
         assert accuracy == pytest.approx(run.metrics[task]["accuracy"])
         wrote = [json.loads(line) for line in (run.path / "predictions" / f"{task}.jsonl").read_text().splitlines()]
         for item, line in zip(items, wrote, strict=True):
             said = item.replies[name]
             assert (item.row.id, said.label, list(said.probabilities)) == (line["id"], line["label"], line["probabilities"])
             assert said.probability == max(said.probabilities) and len(item.names) == len(said.probabilities)
-            assert item.gold == item.row.label and item.right(name) == (said.label == item.gold)
+            assert item.gold == item.row.label
             assert item.names == (item.row.choices if task == "swag" else DATASETS[task].labels)
     labels = [[item.replies[name].label for item in items] for name in runs]
-    assert [item.differ for item in items] == [a != b for a, b in zip(*labels, strict=True)]
+    assert of_items(items).at().differ.tolist() == [a != b for a, b in zip(*labels, strict=True)]
 
 
 def test_two_runs_do_differ_somewhere(runs):
-    assert len({item.differ for task in TASKS[1:] for item in choices.pair(runs, task=task)}) == 2
+    differ = [of_items(choices.pair(runs, task=task)).at().differ for task in TASKS[1:]]
+    assert set(np.concatenate(differ).tolist()) == {True, False}
 
 
 @pytest.mark.parametrize("task", ["mnli", "cola", "swag"])

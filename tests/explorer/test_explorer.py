@@ -18,7 +18,7 @@ from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.compare.paper import EXAMPLES
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
-from mtdnn_kit.explorer.html import answer_html, asked_html, examples_html, page_html, question_html, side_by_side, threshold_html
+from mtdnn_kit.explorer.html import asked_html, examples_html, page_html, question_html, side_by_side, threshold_html
 from mtdnn_kit.explorer.state import State, of_runs, shared_tasks
 from mtdnn_kit.explorer.widgets import Explorer, explore
 from mtdnn_kit.inference import asking, salience
@@ -278,7 +278,7 @@ def test_the_other_tasks_open_in_the_same_way(trained):
     assert gold == [item.names[item.row.label]] and all(text in unescape(explorer.view.value) for text in item.texts)
     explorer.outcome.value = "all"
     assert "20 of 20" in explorer.status.value
-    right = [sum(item.right(name) for item in explorer.state.rows) for name in trained]
+    right = [sum(item.replies[name].label == item.gold for item in explorer.state.rows) for name in trained]
     assert [explorer.state.outcomes.table(i)["EM"] for i in range(2)] == pytest.approx([5 * n for n in right])
     assert [5 * n for n in right] == pytest.approx([run.metrics["mrpc"]["accuracy"] for run in trained.values()])
     explorer.slice.value = "right: equivalent"
@@ -304,11 +304,10 @@ def test_a_question_is_asked_edited_and_asked_again(trained):
     for name, reply in question.replies.items():
         now = asking.ask(asking.load(trained[name]), question.row.question, question.row.context)
         (row,) = (row[1:] for row in cells(ask.out.value) if len(row) == 5 and row[1] == name)
-        assert row[:3] == [name, plain(answer_html(reply)), plain(answer_html(now))]
+        assert row[:3] == [name, reply.text or "nothing", now.text or "nothing"]
         assert row[3] == "the same" or now.text != reply.text, "what ties may have changed places"
         assert now.probability == pytest.approx(reply.probability, abs=1e-5) and now.diff == pytest.approx(reply.diff, abs=1e-4)
-    ask.buttons["shorten the passage"].click()
-    assert len(ask.passage.value) < len(question.row.context) and question.golds[0] in ask.passage.value
+    ask.passage.value = question.row.context[: question.row.context.index(question.golds[0]) + len(question.golds[0])]
     ask.question.value += " Or not?"
     ask.buttons["ask all runs"].click()
     assert "<ins" in ask.out.value and "<del" in ask.out.value

@@ -224,7 +224,7 @@ def test_what_is_no_run_folder_is_said(tmp_path):
 def test_bad_data_stop_before_anything_is_written(config, tmp_path):
     (tmp_path / "data" / "cola").mkdir(parents=True)
     (tmp_path / "data" / "cola" / "train.jsonl").write_text(json.dumps({"sentence": "x", "label": 2}))
-    with pytest.raises(ValueError, match="row 1: column 'label' is 2"):
+    with pytest.raises(ValueError, match="line 1: column 'label' is 2"):
         train(config(tasks=["cola"], qa_weight=1.0, data=str(tmp_path / "data")))
     assert not (tmp_path / "run").exists()
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import Nesting, plain
 
-from mtdnn_kit.views.marks import EDGE, FOLD, changes_html, heat_html, letter, line, passage_html, salience_html, tokens_html
+from mtdnn_kit.views.marks import EDGE, FOLD, changes_html, heat_html, passage_html, salience_html, tokens_html
+from mtdnn_kit.views.style import letter, line
 
 
 def test_gold_and_answers_are_marked_where_they_stand():
