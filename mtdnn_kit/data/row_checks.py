@@ -88,7 +88,8 @@ def label(dataset: Dataset, record: dict, count: int) -> int:
     for value, number in known:
         if type(value) is type(found) and value == found:
             return number
-    raise DataError(_no_label(dataset, found, count))
+    own = " (`labels` and `skip` stand in a definition, `define`, under a name of one's own.)" * (dataset in DATASETS.values())
+    raise DataError(_no_label(dataset, found, count) + own)
 
 
 def _no_label(dataset: Dataset, found: Any, count: int) -> str:
