@@ -79,6 +79,12 @@ def test_a_tsv_that_a_program_quoted_is_read_so(tmp_path, quoting):
     assert [row.first for row in rows] == [record["text"] for record in records] and not file["read_as"]
 
 
+def test_a_tsv_with_a_mark_out_of_its_place_was_not_written_by_a_program(tmp_path):
+    """A program would have quoted the second row's text, too."""
+    rows, file = read(tmp_path, "x.tsv", 'text\ty\n"a ""b"""\tno\nA 5" pipe.\tyes\n', **SC)
+    assert [row.first for row in rows] == ['"a ""b"""', 'A 5" pipe.'] and file["read_as"]["quotation marks as letters (lines that have any)"] == 2
+
+
 def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_path):
     with pytest.raises(
         DataError, match="x.csv, line 2: quotation marks run over several lines, each of which looks like a row: set `quoted"
