@@ -19,8 +19,8 @@ from mtdnn_kit.files.wording import short, some
 
 OWN = {".csv": ",", ".tsv": "\t"}  # by the file's name
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-STATED = re.compile('"?sep=(.)"?[\r\n]*')  # a first line that spreadsheets write, e.g. sep=;
-QUOTED = re.compile('"(?:[^"]|"")*"')  # a field that quotation marks hold, those in it doubled
+STATED = re.compile('"?sep=([,;|\t])"?[\r\n]*')  # a first line that spreadsheets write, e.g. sep=;
+QUOTED = re.compile('"[^"]*(?:""[^"]*)*"')  # a field that quotation marks hold, those in it doubled
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 ASK = "set `quoted: true` where marks hold such fields together, `quoted: false` where they are letters"
 
@@ -79,11 +79,17 @@ def _broken(error: str) -> str:
 
 
 def _names(cells: list[str], where: str, reading: Reading) -> list[str]:
-    """The columns' names; the first may have none, as a data frame's row numbers have not."""
-    if len(cells) > 1 and not cells[0]:
+    """The columns' names; the first may have none, as a data frame's row numbers have not; nor empty columns at the end."""
+    names = list(cells)
+    while len(names) > 1 and not names[-1]:
+        names.pop()
+    if len(names) < len(cells):
+        reading.whole.append("empty columns at the end, left out")
+    if len(names) > 1 and not names[0]:
         reading.whole.append("a first column without a name, left out")
-    check_names(cells[not cells[0] and len(cells) > 1 :], where + ": a column's name in the first row", "name each column, differently")
-    return cells
+    remedy = "name each column, differently; is the first row the one with the names?"
+    check_names(names[not names[0] and len(names) > 1 :], where + ": a column's name in the first row", remedy)
+    return names
 
 
 def check_names(names: list[str], where: str, remedy: str) -> None:
@@ -94,6 +100,8 @@ def check_names(names: list[str], where: str, remedy: str) -> None:
 
 
 def _row(header: list[str], cells: list[str], where: str, dialect: Dialect) -> dict[str, str]:
+    while len(cells) > len(header) and not cells[-1]:
+        cells.pop()
     if len(cells) != len(header):
         quotes = f", or write a field that holds a {DELIMITERS[dialect.delimiter]} in quotation marks"
         raise DataError(
@@ -132,22 +140,24 @@ def _quotes(opened: Callable[[], Iterable[str]], delimiter: str, header: str, wh
     """Whether quotation marks hold fields together, by what the file has.
 
     They do where fields are not parted by tabs. Where they are, and each line has as many fields as the header, the marks aside, a mark is
-    a letter, unless a program wrote the file: all marks are in their place, and the header is quoted or a field has doubled marks in it.
+    a letter, unless a program wrote the file: all marks are in their place, and the header is quoted, a field has doubled marks in it, or
+    just those fields are quoted that have a comma.
     """
-    lines_are_rows, marks, lone, written = True, 0, 0, '"' in header
+    lines_are_rows, marks, lone, doubled, commas = True, 0, 0, '"' in header, [0, 0]
     wanted, tabs = header.count(delimiter), delimiter == "\t"
     for line in opened():
-        if '"' in line:
-            marks += 1
-            for field in line.rstrip("\r\n").split(delimiter):
-                held = QUOTED.fullmatch(field) is not None
-                lone, written = lone + ('"' in field and not held), written or (held and '""' in field[1:-1])
         lines_are_rows = lines_are_rows and (line.count(delimiter) == wanted or not line.strip())
+        marks += '"' in line
+        for field in line.rstrip("\r\n").split(delimiter) if tabs and ('"' in line or "," in line) else ():
+            held = QUOTED.fullmatch(field) is not None
+            lone, doubled = lone + ('"' in field and not held), doubled or (held and '""' in field[1:-1])
+            commas[held] += ("," in field) != held  # a comma without marks, marks without a comma
     readable, looks = _quoted_rows(opened(), delimiter, wanted) if marks else (True, 0)
     if looks and lines_are_rows != tabs:
-        raise DataError(f"{where}, line {looks}: quotation marks run over several lines, each of which looks like a row: {ASK}")
+        raise DataError(f"{where}, line {looks}: quotation marks run over several lines that look like rows of their own: {ASK}")
     if not marks or not tabs or not lines_are_rows:
         return readable or not tabs
+    written = doubled or not any(commas)
     if (written and readable and not looks and not lone) or ('"' in header and not readable):
         return True
     reading.read_as["quotation marks as letters (lines that have any)"] += marks
@@ -155,14 +165,14 @@ def _quotes(opened: Callable[[], Iterable[str]], delimiter: str, header: str, wh
 
 
 def _quoted_rows(lines: Iterable[str], delimiter: str, wanted: int) -> tuple[bool, int]:
-    """Whether the file can be read with marks that quote; and the first line of a row that runs over several lines, each of which has as
-    many delimiters as the header, 0 if there is none."""
+    """Whether the file can be read with marks that quote; and the first line of a row over several lines that look like rows: each has as
+    many delimiters as the header, or they have more tabs and no doubled marks. 0 if there is none."""
     csv.field_size_limit(LONGEST_LINE)
-    held: list[int] = []
+    held: list[str] = []
 
     def counted() -> Iterator[str]:
         for line in lines:
-            held.append(line.count(delimiter))
+            held.append(line)
             yield line
 
     rows, columns, looks = csv.reader(counted(), delimiter=delimiter, strict=True), 0, 0
@@ -171,8 +181,10 @@ def _quoted_rows(lines: Iterable[str], delimiter: str, wanted: int) -> tuple[boo
             columns = columns or len(cells)
             if cells and len(cells) != columns:
                 return False, 0
-            if len(held) > 1 and not looks and all(count == wanted for count in held):
-                looks = rows.line_num - len(held) + 1
+            if len(held) > 1 and not looks:
+                counts = [line.count(delimiter) for line in held]
+                more = delimiter == "\t" and sum(counts) > wanted and not any('""' in line for line in held)
+                looks = rows.line_num - len(held) + 1 if more or all(count == wanted for count in counts) else 0
             held.clear()
     except csv.Error:
         return False, 0

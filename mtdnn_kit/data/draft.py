@@ -26,14 +26,19 @@ from mtdnn_kit.files.wording import short, some
 
 LOOKED_AT = 20_000  # records from which a draft is made
 MOST_LABELS = 200
+SURE = 0.8  # share of rows whose answer stands where a column of numbers says, for that to be what it is
 SHOWN = 3  # rows
 CALLED = {  # role → names that columns have for it, small letters; the first found is taken
     "id": ("id", "qid", "question_id", "qas_id", "_id", "uid"),
     "title": ("title", "article", "article_title", "document_title"),
     "question": ("question", "query", "question_text", "ask"),
-    "context": ("context", "passage", "paragraph", "document", "ctx", "text", "question", "query", "stem", "premise", "sent1", "goal"),
+    "context": (
+        "context", "passage", "paragraph", "document", "ctx", "article", "premise", "sent1", "startphrase", "goal", "sentence", "text",
+        "question", "question_stem", "query", "stem",
+    ),
+    "choices": ("choices", "options", "endings", "candidates", "answers", "alternatives"),
     "answers": ("answers", "answer", "answer_text", "answer_texts", "text"),
-    "start": ("sent2", "startphrase"),
+    "start": ("sent2",),
     "label": (
         "label", "labels", "gold_label", "class", "target", "category", "answerkey", "answer_key", "answer", "is_duplicate", "sentiment",
         "topic", "y", "key", "score",
@@ -101,7 +106,7 @@ def guess(file: str | Path) -> Draft:
         asked = _named(columns, "question") and {"context", "passage", "paragraph"} & {name.casefold() for name in columns}
         for kind in (_qa, _mcc) if asked and not _named(columns, "label") else (_qa, _mcc, _sc):
             if found := kind(columns):
-                return _tried(path, *found, len(records))
+                return _tried(path, *found, _head(columns), len(records))
         if asked:
             raise DataError(f"{where}: questions on passages, but no answer that stands in its passage: {UNANSWERED}")
         raise DataError(f"{where}: of the columns {some(columns)} none looks like answers, choices or labels: write the definition by hand")
@@ -109,12 +114,13 @@ def guess(file: str | Path) -> Draft:
         return Draft("", {}, [str(error)], {}, [])
 
 
-def _tried(path: Path, definition: dict[str, Any], doubts: list[str], count: int) -> Draft:
+def _tried(path: Path, definition: dict[str, Any], doubts: list[str], head: list[str], count: int) -> Draft:
     """The draft with its file, read as a training would read it; what is at fault then is a doubt."""
     root = project_root()
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     definition = {"type": definition.pop("type"), "files": {"train": shown.as_posix()}, **definition, "validation_ratio": 0.1}
     doubts.append("validation_ratio: a tenth of the rows is cut off and scored; name a second file under `files` where there is one")
+    doubts += head
     if count == LOOKED_AT:
         doubts.append(f"only the first {LOOKED_AT:,} rows were looked at")
     name = _name(path)
@@ -127,6 +133,14 @@ def _tried(path: Path, definition: dict[str, Any], doubts: list[str], count: int
         definition["unanswerable"] = False
         doubts.append("unanswerable: false, as every question of this file has an answer")
     return Draft(name, definition, doubts, found.file, list(islice(found.rows, SHOWN)))
+
+
+def _head(columns: Columns) -> list[str]:
+    """A doubt where a name of a column is a number, or stands among its values: the first row may be no header."""
+    strange = [
+        name for name, values in columns.items() if isinstance(_whole(name), int) or name in [v for v in values if isinstance(v, str)]
+    ]
+    return [f"the first row may be no header but a row: {some(map(short.repr, strange))}"] * bool(strange)
 
 
 def _name(path: Path) -> str:
@@ -159,9 +173,9 @@ def _qa(columns: Columns) -> Found:
     texts, doubts, starts = _texts(columns), list[str](), None
     answers = next((name for name, values in columns.items() if any(map(_placed, values))), None)
     tries = [(answers, None, context) for context in texts] if answers else _two_columns(columns, texts)
-    hits, (answers, starts, context) = max(((_stand(columns, *one), one) for one in tries), default=(0, ("", "", "")), key=lambda x: x[0])
+    share, (answers, starts, context) = max(((_stand(columns, *one), one) for one in tries), default=(0, ("", "", "")), key=lambda x: x[0])
     left = [name for name in texts if name not in (answers, context)]
-    if not hits or not left:
+    if share < (SURE if starts else 1e-9) or not left:
         return None
     question = _named(left, "question") or max(left, key=lambda name: sum(str(v).rstrip().endswith("?") for v in columns[name]))
     if question.casefold() not in CALLED["question"]:
@@ -181,17 +195,18 @@ def _two_columns(columns: Columns, texts: dict[str, float]) -> list[tuple[str, s
     return [(a, s, c) for s in starts for a in texts if a != s for c in texts if c != a and texts[c] > texts[a]]
 
 
-def _stand(columns: Columns, answers: str, starts: str | None, context: str) -> int:
-    """How many of the first rows have an answer that stands in that context."""
+def _stand(columns: Columns, answers: str, starts: str | None, context: str) -> float:
+    """Share of the first rows with an answer whose answer stands in that context."""
 
     def stands(text: Any, start: Any, passage: Any) -> bool:
         return isinstance(text, str) and text != "" and isinstance(start, int) and start >= 0 and str(passage).startswith(text, start)
 
-    found = 0
+    found, asked = 0, 0
     for i, passage in enumerate(columns[context][:CHECKED]):
         pairs = [(columns[answers][i], _whole(columns[starts][i]))] if starts else _placed(columns[answers][i])
+        asked += any(text not in (None, "") for text, _ in pairs)
         found += any(stands(text, start, passage) for text, start in pairs)
-    return found
+    return found / max(asked, 1)
 
 
 def _placed(value: Any) -> list[tuple[Any, Any]]:
@@ -208,10 +223,13 @@ def _whole(value: Any) -> Any:
 
 def _mcc(columns: Columns) -> Found:
     """Multiple choice: a column of lists of texts, or several columns called alike; and which choice is right."""
+    raw, columns = columns, dict(columns)
     for name, values in list(columns.items()):  # {"text": […], "label": […]}, as ARC has it
         if all(isinstance(value, dict) and isinstance(value.get("text"), list) for value in values):
             columns[f"{name}.text"] = [value["text"] for value in values]
-    lists = [name for name, values in columns.items() if all(map(_is_list_of_texts, values))]
+        elif all(isinstance(value, list) and all(isinstance(one, dict) and "text" in one for one in value) for value in values):
+            columns[name] = [[one["text"] for one in value] for value in values]
+    lists = [name for name, values in columns.items() if _may_be_choices(name) and all(map(_is_list_of_texts, values))]
     several = [] if lists else _choice_columns(columns)
     if not lists and not several:
         return None
@@ -226,8 +244,15 @@ def _mcc(columns: Columns) -> Found:
     found = {"context": context, "choices": lists[0] if lists else several, **({"answer": answer} if answer else {"label": label})}
     if start := _named(set(_texts(left)) - {context, answer, label}, "start"):
         found["start"] = start
-    labels, doubts = ({}, []) if label is None else _choice_labels(columns[label], len(given[0]))
+    own = lists and (lists[0].endswith(".text") or any(isinstance(one, dict) for one in raw[lists[0]][0]))
+    labels, doubts = ({}, []) if label is None or own else _choice_labels(columns[label], len(given[0]))
+    unused = [name for name in _texts(left) if name not in (context, answer, label, found.get("start")) and _named([name], "id") is None]
+    doubts += [f"not used: {some(unused)}; a `template` puts columns together"] * bool(unused)
     return {"type": "mcc", "columns": found, **labels}, [f"context: {context!r}, choices: {found['choices']}, by their names", *doubts]
+
+
+def _may_be_choices(name: str) -> bool:
+    return name.endswith(".text") or name.casefold() in CALLED["choices"]
 
 
 def _is_list_of_texts(value: Any) -> bool:
@@ -238,7 +263,7 @@ def _choice_columns(columns: Columns) -> list[str]:
     """Columns of texts that are called alike but for a number or a letter at the end: ending0 …, or a, b, c …"""
     groups: dict[str, list[str]] = {}
     for name in columns:
-        if found := re.fullmatch(r"(.*?)[ _]?(\d|[a-eA-E])", name):
+        if (found := re.fullmatch(r"(.*?)[ _]?(\d|[a-eA-E])", name)) and "label" not in name.casefold():
             groups.setdefault(found[1].casefold(), []).append(name)
     words = ("choice", "option", "opt", "sol", "solution", "ending", "answer", "alternative", "answer_", "")
     return next((names for stem, names in groups.items() if len(names) > 2 or (len(names) == 2 and stem in words)), [])
@@ -265,7 +290,11 @@ def _sc(columns: Columns) -> Found:
     texts = _texts(columns)
     single = {n: [v[0] if isinstance(v, list) and len(v) == 1 else v for v in values] for n, values in columns.items()}
     kinds = {n: Counter(map(repr, values)) for n, values in single.items() if all(isinstance(v, str | int | float | None) for v in values)}
-    few = {n: k for n, k in kinds.items() if 2 <= len(k) <= min(MOST_LABELS, max(2, len(single[n]) // 2))}
+    few = {
+        name: kinds[name]
+        for name in set(kinds) - {_named([name], "id") for name in kinds}
+        if 2 <= len(kinds[name]) <= min(MOST_LABELS, max(2, len(single[name]) // 2)) and not any(map(_is_measure, single[name]))
+    }
     label = _named(few, "label") or min(few, key=lambda name: len(few[name]), default=None)
     left = {name: words for name, words in texts.items() if name != label}
     if label is None or not left:
@@ -277,6 +306,11 @@ def _sc(columns: Columns) -> Found:
     doubts += [f"first: {used[0]!r}, the column of the longest texts; {some(others)} holds texts, too (`second` for pairs)"] * bool(others)
     labels, more = _labels(single[label])
     return {"type": "sc", "columns": dict(zip(("first", "second"), used, strict=False)) | {"label": label}, **labels}, [*doubts, *more]
+
+
+def _is_measure(value: Any) -> bool:
+    """Whether a value is a number with a fraction: no label, but a grade."""
+    return re.fullmatch(r"-?\d+\.\d+", str(value)) is not None and isinstance(_whole(value), float | str)
 
 
 def _pair(one: str, other: str) -> bool:

@@ -31,22 +31,17 @@ def answers(dataset: Dataset, record: dict, context: str) -> tuple[tuple[int, st
             raise DataError(f"column {column!r} has an answer with empty text: an unanswerable question has empty lists")
         if start < 0 or not context.startswith(answer, start):
             raise DataError(_misplaced(answer, start, context))
-    _check_impossible(record.get("is_impossible"), len(texts))
+    _check_impossible(row_checks.impossible(record), len(texts))
     if not texts and not dataset.unanswerable:
         raise DataError(f"column {column!r} has no answer, but `unanswerable: false` says that every question has one: correct one of them")
     return tuple(zip(firsts, texts, strict=True))
 
 
-def _check_impossible(said: Any, count: int) -> None:
-    """Raises DataError where SQuAD's `is_impossible` says otherwise than the answers; a table has it as text."""
-    if said in (None, ""):
-        return
-    impossible = {"true": True, "false": False, "1": True, "0": False}.get(str(said).lower())
-    if impossible is None:
-        raise DataError(f"is_impossible is {short.repr(said)}: it must be true or false")
-    if impossible == bool(count):
+def _check_impossible(said: bool | None, count: int) -> None:
+    """Raises DataError where SQuAD's `is_impossible` says otherwise than the answers."""
+    if said is not None and said == bool(count):
         has = f"there {'is an answer' if count == 1 else f'are {count} answers'}" if count else "there is no answer"
-        raise DataError(f"is_impossible is {str(impossible).lower()}, but {has}: correct one of them")
+        raise DataError(f"is_impossible is {str(said).lower()}, but {has}: correct one of them")
 
 
 def _in_one(found: Any, column: str) -> tuple[list, list, tuple[str, ...]]:
@@ -56,10 +51,10 @@ def _in_one(found: Any, column: str) -> tuple[list, list, tuple[str, ...]]:
     if isinstance(found, list) and all(isinstance(one, dict) and {"text", "answer_start"} <= set(one) for one in found):
         return [one["text"] for one in found], [one["answer_start"] for one in found], words
     if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in ("text", "answer_start")):
+        printed = "; where it is a list that a program printed as text, save the list as JSON" * isinstance(found, str)
         raise DataError(
             f'column {column!r} is {short.repr(found)}: it must be {{"text": [...], "answer_start": [...]}}, empty lists if unanswerable; '
-            "where the column holds texts alone, name the column of their first characters as `starts`; where it is a list that a program "
-            "printed as text, save the list as JSON"
+            f"where the column holds texts alone, name the column of their first characters as `starts`{printed}"
         )
     return found["text"], found["answer_start"], words
 
@@ -85,7 +80,7 @@ def _misplaced(answer: str, start: int, context: str) -> str:
     there = context[start : start + len(answer)] if 0 <= start < len(context) else ""
     has = short.repr(there) if there else "nothing"
     said = f"answer {short.repr(answer)} should stand at character {short(start)}, but the context has {has} there"
-    places = [found.start() for found in re.finditer(f"(?={re.escape(answer)})", context)]
+    places = _places(answer, context)
     cause = next((f" ({words})" for words, holds in MISCOUNTS.items() if start > 0 and holds(answer, start, context)), "")
     if places:
         where = f"the text stands at character {some(places)}{cause}"
@@ -94,6 +89,15 @@ def _misplaced(answer: str, start: int, context: str) -> str:
         if alike(answer) in alike(context):
             return f"{said}; the context holds the text only {words}."
     return f"{said}; the context does not hold the text at all{cause}. Correct the answer, or remove the question."
+
+
+def _places(answer: str, context: str) -> list[int]:
+    """Where a text stands, the first hundred places."""
+    found, at = list[int](), context.find(answer)
+    while at >= 0 and len(found) < 100:
+        found.append(at)
+        at = context.find(answer, at + 1)
+    return found
 
 
 def _coded(encoding: str, width: int) -> Callable[[str, int, str], bool]:
@@ -105,6 +109,9 @@ MISCOUNTS: dict[str, Callable[[str, int, str], bool]] = {  # what an offset may 
     "its offset counts code units of UTF-16, as JavaScript and Java do: each emoji counts twice": _coded("utf-16-le", 2),
     "one less: are its offsets counted from 1?": lambda answer, start, context: context.startswith(answer, start - 1),
     "its offset counts a line break as two characters": lambda answer, start, context: re.sub("\r?\n", "\r\n", context).startswith(
+        answer, start
+    ),
+    "its offset counts a line break of two characters as one": lambda answer, start, context: context.replace("\r\n", "\n").startswith(
         answer, start
     ),
 }

@@ -7,6 +7,7 @@ two things is left as it is, for the checks to refuse. Knows one record at a tim
 import ast
 import io
 import tokenize
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,13 +15,15 @@ from math import isnan
 from typing import Any
 
 from mtdnn_kit.data.registry import Dataset
-from mtdnn_kit.data.row_checks import NOTHING, lookup
+from mtdnn_kit.data.row_checks import NOTHING, impossible, lookup
 from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short
 
 LONGEST_LITERAL = 200_000  # characters of a list that Python's own parser may see
 LABELLED = ("sc", "mcc")  # the types whose rows have one label each
 NUMPY = ("array", "str_", "int64", "int32", "float64", "float32")  # what numpy prints around a value
+SPACED_LABEL = "a label without the white space around it"
+OWN_LABEL = "the right choice by the choices' own labels"
 ONE_LABEL = "a label in a list of one"
 DECIMALS = "a whole number written as 35.0"
 TEXT_NUMBERS = "a number written as text"
@@ -75,12 +78,13 @@ def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False)
             reading.leave_out(f"label {short(found)} (skip)")
             return None
     if isinstance(columns.get("choices"), str):
-        new[columns["choices"]] = listed(lookup(record, columns["choices"]), notes)
+        new |= _choices(columns["choices"], columns.get("label"), record, notes)
     if dataset.type == "qa":
         new = _answers(columns["answers"], columns.get("starts"), record, notes, number)
-        found = lookup(record, columns["id"]) if "id" in columns else None
-        if type(found) is float:
-            found = new[columns["id"]] = number(found)
+        for name in (columns[role] for role in ("id", "title") if role in columns):
+            if type(found := lookup(record, name)) is float:
+                new[name] = number(found)
+        found = new.get(columns["id"], lookup(record, columns["id"])) if "id" in columns else None
         if found is None or found is NOTHING or found == "":
             notes[MADE_ID] += 1
     changed = {column: value for column, value in new.items() if value is not NOTHING and record.get(column, NOTHING) is not value}
@@ -108,8 +112,11 @@ def _label(known: tuple, found: Any, notes: Counter[str], number: Callable[[Any]
         truth = {str(value).lower(): value for value in known if isinstance(value, bool)}
         if found in known or found.lower() in truth:
             return found if found in known else truth[found.lower()]
+        if found.strip() in known:
+            notes[SPACED_LABEL] += 1
+            return found.strip()
         inner = listed(found, Counter())
-        found = inner if isinstance(inner, list) and len(inner) == 1 else found
+        found = inner if isinstance(inner, list) else found
     if isinstance(found, list) and len(found) == 1:
         notes[ONE_LABEL] += 1
         return _label(known, found[0], notes, number)
@@ -117,9 +124,24 @@ def _label(known: tuple, found: Any, notes: Counter[str], number: Callable[[Any]
     return str(label) if type(label) is int and label not in known and str(label) in known else label
 
 
+def _choices(column: str, label: str | None, record: dict, notes: Counter[str]) -> dict[str, Any]:
+    """Choices as a list of texts; where each has a label of its own (ARC, CommonsenseQA), the right one's number by these."""
+    found = listed(lookup(record, column), notes)
+    own = lookup(record, f"{column.removesuffix('.text')}.label") if column.endswith(".text") else None
+    if isinstance(found, list) and found and all(isinstance(one, dict) and {"text", "label"} <= set(one) for one in found):
+        own, found = [one["label"] for one in found], [one["text"] for one in found]
+    key = lookup(record, label) if label else NOTHING
+    if isinstance(own, list) and own.count(key) == 1:
+        notes[OWN_LABEL] += 1
+        return {column: found, str(label): own.index(key)}
+    return {column: found}
+
+
 def _answers(column: str, starts: str | None, record: dict, notes: Counter[str], number: Callable[[Any], Any]) -> dict[str, Any]:
     """Answers whose first characters are whole numbers, and none of empty text: {column: value}, of two columns or one (`gold_answers`)."""
     found = lookup(record, column)
+    if found in (None, NOTHING) and impossible(record):
+        return {column: [], **({starts: []} if starts else {})}
     if starts is not None:
         return _two_columns(column, found, starts, lookup(record, starts), notes, number)
     found = listed(found, notes)
@@ -171,7 +193,7 @@ def listed(found: Any, notes: Counter[str]) -> Any:
     except ValueError:
         try:
             value = _printed(found)
-        except (ValueError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError):
             return found
         notes[PYTHON_TEXT] += 1
     return value
@@ -188,10 +210,12 @@ def _printed(text: str) -> Any:
     for kind, string, *_ in tokenize.generate_tokens(io.StringIO(text.strip()).readline):
         if kind in (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER):
             continue
-        if parts and kind in (tokenize.STRING, tokenize.NUMBER) and parts[-1][0] == kind:
+        if parts and (kind == parts[-1][0] != tokenize.OP or (string == "-" and parts[-1][0] == tokenize.NUMBER)):
             parts.append((tokenize.OP, ","))
         parts.append((kind, string))
-    return _value(ast.parse(tokenize.untokenize(parts).strip(), mode="eval").body)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a text like '\d'
+        return _value(ast.parse(tokenize.untokenize(parts).strip(), mode="eval").body)
 
 
 def _value(node: ast.AST) -> Any:

@@ -114,7 +114,8 @@ def _of_line(line: bytes, where: str) -> dict:
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: {delimited.not_utf8(error)}; if it is compressed, name it .gz") from None
     except ValueError as error:
-        raise DataError(f"{where}: not JSON ({error}): {remedy}") from None
+        whole = "; a file of one JSON value over several lines is called .json" * (line.strip() in (b"{", b"["))
+        raise DataError(f"{where}: not JSON ({error}): {remedy}{whole}") from None
     if not isinstance(record, dict):
         raise DataError(f"{where}: {short.repr(record)} is no object: {remedy}")
     return record
@@ -189,8 +190,13 @@ def _json(content: BinaryIO, where: str, reading: Reading) -> Iterator[tuple[dic
         raise DataError(f"{where}: not JSON ({error}): a file of one JSON object a line is called .jsonl") from None
     items = whole
     if isinstance(whole, dict):
+        several = [key for key, value in whole.items() if isinstance(value, list) and any(isinstance(one, dict) for one in value)]
         items = whole.get("data", [whole] if _has_questions(whole) else None)
-        if isinstance(items, list) and not all(isinstance(item, dict) and "paragraphs" in item for item in items):
+        if isinstance(whole.get("data"), list) and len(several) > 1:
+            raise DataError(f"{where}: lists of objects in {some(several)}, and it is not clear which are the rows: leave one")
+        if several == ["rows"] and all(isinstance(one, dict) and isinstance(one.get("row"), dict) for one in whole["rows"]):
+            items = [one["row"] for one in whole["rows"]]  # as the hub's viewer gives them
+        if isinstance(whole.get("data"), list) and not all(isinstance(item, dict) and "paragraphs" in item for item in items):
             reading.whole.append("rows or contexts below `data`")
     if not isinstance(items, list):
         squad = '{"data": [{"title": …, "paragraphs": [{"context": …, "qas": […]}]}]}'
@@ -208,10 +214,12 @@ def _json(content: BinaryIO, where: str, reading: Reading) -> Iterator[tuple[dic
 
 
 def _has_questions(item: Any) -> bool:
-    """Whether an object is an article or a context of SQuAD's, with its questions below it, and no row."""
-    inside = item.get("paragraphs") if isinstance(item, dict) else None
-    texts = isinstance(inside, list) and inside and not isinstance(inside[0], dict)  # a column of that name
-    return isinstance(item, dict) and (isinstance(item.get("qas"), list) or ("paragraphs" in item and not texts))
+    """Whether an object is an article or a context of SQuAD's, with its questions below it, and no row that has a column of that name."""
+    if not isinstance(item, dict) or "question" in item:
+        return False
+    below = [item[key] for key in ("paragraphs", "qas") if key in item and not isinstance(item[key], str)]
+    empty = below and not any(below) and not set(item) <= {"title", "context", "paragraphs", "qas"}
+    return bool(below) and not empty and all(not isinstance(some, list) or all(isinstance(one, dict) for one in some) for some in below)
 
 
 def _questions(item: dict, number: int, where: str) -> Iterator[tuple[dict, str]]:
@@ -220,16 +228,18 @@ def _questions(item: dict, number: int, where: str) -> Iterator[tuple[dict, str]
     if not _has_questions(item):
         yield item, f"row {number}"
         return
-    contexts = [(item, f"context {number}")]
+    contexts = [(item, f"context {number}")] if "qas" in item else []
     if "paragraphs" in item:
         paragraphs = _inside(item, "paragraphs", list, f"{where}, article {number}")
-        contexts = [(paragraph, f"article {number}, paragraph {p}") for p, paragraph in enumerate(paragraphs, 1)]
+        contexts += [(paragraph, f"article {number}, paragraph {p}") for p, paragraph in enumerate(paragraphs, 1)]
     for paragraph, at in contexts:
         shared = {"title": item.get("title"), "context": _inside(paragraph, "context", str, f"{where}, {at}")}
+        if paragraph is not item and "paragraphs" in paragraph:
+            raise DataError(f"{where}, {at}: paragraphs inside a paragraph: put them below the article")
         for q, asked in enumerate(_inside(paragraph, "qas", list, f"{where}, {at}"), 1):
             if not isinstance(asked, dict):
                 raise DataError(f"{where}, {at}, question {q}: {short.repr(asked)} is no object, as SQuAD's files have there")
-            yield {**({"answers": []} if asked.get("is_impossible") is True else {}), **shared, **asked}, f"{at}, question {q}"
+            yield {**shared, **asked}, f"{at}, question {q}"
 
 
 def _inside(part: Any, key: str, kind: type, at: str) -> Any:

@@ -32,6 +32,16 @@ def lookup(record: dict, column: str) -> Any:
     return found
 
 
+def impossible(record: dict) -> bool | None:
+    """SQuAD's `is_impossible`, which a table has as text; None where it is not there. Raises DataError for another value."""
+    said = record.get("is_impossible")
+    if said in (None, ""):
+        return None
+    if (found := {"true": True, "false": False, "1": True, "0": False}.get(str(said).lower())) is None:
+        raise DataError(f"is_impossible is {short.repr(said)}: it must be true or false")
+    return found
+
+
 def check_columns(dataset: Dataset, record: dict) -> None:
     """Raises DataError where a column that the dataset names is not there."""
     missing = [column for column in dataset.required if lookup(record, column) is NOTHING]

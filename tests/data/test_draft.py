@@ -162,7 +162,7 @@ CASES = {  # file, its content, what the definition must say, what the first row
         jsonl(
             [{"ctx": f"She fills kettle {i} and", "endings": ["eats it.", "sings.", "boils it."], "label": str(i % 3)} for i in range(9)]
         ),
-        {"type": "mcc", "columns": {"context": "ctx", "choices": "endings", "label": "label"}},
+        {"type": "mcc", "columns": {"context": "ctx", "choices": "endings", "label": "label"}, "labels": None},
         0,
         [],
     ),
@@ -181,9 +181,51 @@ CASES = {  # file, its content, what the definition must say, what the first row
                 for i in range(9)
             ]
         ),
-        {"type": "mcc", "columns": {"context": "question", "choices": "choices.text", "label": "answerKey"}, "labels": ["A", "B"]},
+        {"type": "mcc", "columns": {"context": "question", "choices": "choices.text", "label": "answerKey"}, "labels": None},
         1,
         [],
+    ),
+    "objects": (
+        "x.jsonl",
+        jsonl(
+            [
+                {
+                    "question": f"{i} + 2 is",
+                    "choices": [{"label": "1", "text": f"{i}"}, {"label": "2", "text": f"{i + 2}"}],
+                    "answerKey": "2",
+                }
+                for i in range(9)
+            ]
+        ),
+        {"type": "mcc", "columns": {"context": "question", "choices": "choices", "label": "answerKey"}, "labels": None},
+        1,
+        [],
+    ),
+    "a label that is once a place": (
+        "x.csv",
+        table(
+            [
+                {"startphrase": f"He lifts pan {i}", "sent1": "He", "ending0": "a pan.", "ending1": f"it {i}.", "label": i % 2}
+                for i in range(9)
+            ]
+        ),
+        {"type": "mcc", "columns": {"context": "sent1", "choices": ["ending0", "ending1"], "label": "label"}},
+        0,
+        ["not used: startphrase"],
+    ),
+    "tokens": (
+        "x.jsonl",
+        jsonl([{"text": text, "tokens": text.split(), "label": ("a", "b")[i % 2]} for i, text in enumerate(SAID)]),
+        {"type": "sc", "columns": {"first": "text", "label": "label"}, "labels": ["a", "b"]},
+        0,
+        [],
+    ),
+    "no header": (
+        "x.csv",
+        b"".join(f'{i % 3},"{text}"\n'.encode() for i, text in enumerate(SAID)),
+        {"type": "sc"},
+        1,
+        ["the first row may be no header but a row: '0'"],
     ),
 }
 
@@ -215,6 +257,12 @@ def test_the_lines_of_a_draft_are_pasted_and_read(tmp_path, case):
         ("x.tsv", b"text\ty\na\n", r"row 1 .line 2.: 1 fields .*: correct the line or remove it"),
         ("x.txt", b"a", "its name must end in"),
         ("x.jsonl", b"", "no rows in it"),
+        (
+            "x.csv",
+            table([{"text": text, "score": f"{i % 5}.{i % 4}00"} for i, text in enumerate(SAID)]),
+            "none looks like answers, choices or labels",
+        ),
+        ("x.jsonl", jsonl([{"text": "{{1}}", "b": "{(0, 5): 'x'}"}]), "none looks like answers"),
         ("x.jsonl", b"\xff", "line 1: not UTF-8"),
     ],
 )

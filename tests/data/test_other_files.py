@@ -82,12 +82,14 @@ def test_a_tsv_that_a_program_quoted_is_read_so(tmp_path, quoting):
 def test_a_tsv_with_a_mark_out_of_its_place_was_not_written_by_a_program(tmp_path):
     """A program would have quoted the second row's text, too."""
     rows, file = read(tmp_path, "x.tsv", 'text\ty\n"a ""b"""\tno\nA 5" pipe.\tyes\n', **SC)
-    assert [row.first for row in rows] == ['"a ""b"""', 'A 5" pipe.'] and file["read_as"]["quotation marks as letters (lines that have any)"] == 2
+    assert [row.first for row in rows] == ['"a ""b"""', 'A 5" pipe.'] and file["read_as"][
+        "quotation marks as letters (lines that have any)"
+    ] == 2
 
 
 def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_path):
     with pytest.raises(
-        DataError, match="x.csv, line 2: quotation marks run over several lines, each of which looks like a row: set `quoted"
+        DataError, match="x.csv, line 2: quotation marks run over several lines that look like rows of their own: set `quoted"
     ):
         read(tmp_path, "x.csv", STRAY.replace(",", ";").replace("\t", ","), **SC)
     broken = STRAY + "C\tyes\n"  # a line with too few fields: the lines are no rows as they stand, and the marks would swallow two
@@ -97,9 +99,49 @@ def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_p
         read(tmp_path, "x.tsv", broken, **SC)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        'sort\ty\ttext\nA\tno\t"Row on\nB\tyes\nA\tno\tWe go home"\nC\tyes\tok\n',  # a broken line between two stray marks
+        'text\ty\n"Row on\tno\nbroken\nback home"\tyes\nok\tno\n',
+    ],
+)
+def test_marks_do_not_swallow_a_broken_line_either(tmp_path, content):
+    with pytest.raises(
+        DataError, match="x.tsv, line 2: quotation marks run over several lines that look like rows of their own: set `quoted: t"
+    ):
+        read(tmp_path, "x.tsv", content, **SC)
+
+
+@pytest.mark.parametrize("quoted", ["Hello, world", "Hello, ñ"])
+def test_a_tsv_that_a_spreadsheet_saved_quotes_just_its_commas(tmp_path, quoted):
+    rows, file = read(tmp_path, "x.tsv", f'text\ty\n"{quoted}"\tno\nplain\tyes\n', **SC)
+    assert [row.first for row in rows] == [quoted, "plain"] and not file["read_as"]
+    rows, _ = read(tmp_path, "x.tsv", f'text\ty\n"{quoted}"\tno\nplain, too\tyes\n', **SC)
+    assert [row.first for row in rows] == [f'"{quoted}"', "plain, too"], "a comma without marks: marks are letters"
+
+
+def test_long_fields_with_marks_cost_no_more_than_their_length(tmp_path):
+    text = '""'.join("word" for _ in range(200_000))
+    rows, _ = read(tmp_path, "x.tsv", f'text\ty\n"{text}"\tno\n', **SC)
+    assert rows[0].first == text.replace('""', '"')
+    context, answer = "a" * 200_000, "a" * 20_000 + "c"
+    with pytest.raises(DataError, match="does not hold the text at all"):
+        read(tmp_path, "x.json", json.dumps([asked([{"text": answer, "answer_start": 1}], context=context)]), type="qa")
+
+
+def test_empty_columns_at_the_end_of_a_spreadsheet_are_left_out(tmp_path):
+    rows, file = read(tmp_path, "x.csv", "text;y;;\na;no;;\nb;yes\n;;;\n", **SC)
+    assert [(row.first, row.label) for row in rows] == [("a", 0), ("b", 1)] and file["read_as"]["empty columns at the end, left out"] == 2
+    with pytest.raises(DataError, match="row 1 .line 2.: 3 fields"):
+        read(tmp_path, "x.csv", "text;y;\na;no;lost\n", **SC)
+
+
 def test_a_csv_counts_the_lines_in_its_fields(tmp_path):
     rows, file = read(tmp_path, "x.csv", 'text,y\n"one,\ntwo\nthree",no\n\n"four",yes\n,\n', **SC)
     assert [row.first for row in rows] == ["one,\ntwo\nthree", "four"]
+    with pytest.raises(DataError, match="row 2 .line 4.: column 'y' is 'maybe'"):
+        read(tmp_path, "x.csv", 'text,y\n"one,\ntwo",no\n"three\nfour, five",maybe\n', **SC)
     assert file == {
         "lines": 7,
         "rows": 2,
@@ -141,7 +183,7 @@ def test_three_readings_of_a_table_agree_on_every_cell_or_it_is_said_why_not(tmp
     try:
         found = [list(record.values()) for record, _ in readers.read(file, "x", None, reading)]
     except DataError as error:
-        assert "each of which looks like a row" in str(error)
+        assert "look like rows of their own" in str(error)
         return
     assert reading.found == reading.left_out.total() + len(found)
     if reading.read_as:  # marks as letters: pandas agrees where it is told so
@@ -188,6 +230,18 @@ def test_letters_and_numbers_in_a_column_are_refused_until_they_are_mapped(tmp_p
         read(tmp_path, "x.jsonl", lines(*records), **MCC, labels=["A", "B", "C"])
 
 
+def test_the_right_choice_is_told_by_the_choices_own_labels(tmp_path):
+    """As ARC (a mapping of two lists, letters in some rows and numbers in others) and CommonsenseQA (a list of objects) have them."""
+    choices = [{"text": ["x", "y"], "label": ["B", "A"]}, {"text": ["x", "y"], "label": ["1", "2"]}]
+    records = [{"q": f"{i}?", "c": some, "y": key} for i, (some, key) in enumerate(zip(choices, ("A", "2"), strict=True))]
+    row = {"type": "mcc", "columns": {"context": "q", "choices": "c.text", "label": "y"}}
+    rows, file = read(tmp_path, "x.jsonl", lines(*records), **row)
+    assert [r.label for r in rows] == [1, 1] and file["read_as"]["the right choice by the choices' own labels"] == 2
+    objects = [{**one, "c": [{"text": t, "label": la} for t, la in zip(*one["c"].values(), strict=True)]} for one in records]
+    rows, _ = read(tmp_path, "x.jsonl", lines(*objects), **{**row, "columns": {**row["columns"], "choices": "c"}})
+    assert [(r.label, r.choices) for r in rows] == [(1, ("x", "y"))] * 2
+
+
 def test_numbers_of_choices_may_be_text_and_count_from_0_unless_said(tmp_path):
     records = [{"q": f"{i}?", "o": ["x", "y", "z"], "y": str(i)} for i in range(3)]
     rows, file = read(tmp_path, "x.jsonl", lines(*records), **MCC)
@@ -204,6 +258,7 @@ def test_numbers_of_choices_may_be_text_and_count_from_0_unless_said(tmp_path):
     ("values", "labels", "rule"),
     [
         ([["no"], ["yes"]], ["no", "yes"], "a label in a list of one"),
+        (["no ", " yes"], ["no", "yes"], "a label without the white space around it"),
         ([[0], [1]], ["no", "yes"], "a label in a list of one"),
         ([0.0, 1.0], ["no", "yes"], "a whole number written as 35.0"),
         (["0", "1"], ["no", "yes"], "a number written as text"),
@@ -214,6 +269,21 @@ def test_numbers_of_choices_may_be_text_and_count_from_0_unless_said(tmp_path):
 def test_a_label_in_another_form_is_read_and_counted(tmp_path, values, labels, rule):
     rows, file = read(tmp_path, "x.jsonl", lines(*({"text": "t", "y": y} for y in values)), **{**SC, "labels": labels})
     assert [row.label for row in rows] == [0, 1] and file["read_as"] == ({rule: 2} if rule else {})
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1.5, "is 1.5: it must be a whole number"),
+        (["no", "yes"], r"is \['no', 'yes'\]: 2 labels, where a row has one"),
+        ("['no', 'yes']", r"is \['no', 'yes'\]: 2 labels, where a row has one"),
+        ([], r"is \[\]: 0 labels"),
+        ("{{1}}", "is '{{1}}': it must be a whole number".replace("{", "[{]")),
+    ],
+)
+def test_what_is_no_label_is_refused(tmp_path, value, message):
+    with pytest.raises(DataError, match=f"line 1: column 'y' {message}"):
+        read(tmp_path, "x.jsonl", lines({"text": "t", "y": value}), **SC)
 
 
 def test_rows_without_a_label_are_left_out_where_the_definition_says_so(tmp_path):
@@ -268,6 +338,7 @@ def test_a_line_may_hold_a_context_and_its_questions(tmp_path):
         ([{"text": "", "answer_start": 0}], (), "an answer of empty text as none"),
         ({"text": [""], "answer_start": [-1]}, (), "an answer of empty text as none"),
         ({"text": [], "answer_start": []}, (), None),
+        ({"text": [""], "answer_start": [7]}, DataError, "an answer with empty text"),
         ({"text": ["nine"], "answer_start": [30.0]}, ((30, "nine"),), "a whole number written as 35.0"),
         ([{"text": "nine", "answer_start": "30"}], ((30, "nine"),), "a number written as text"),
         ({"text": "nine", "answer_start": 30}, ((30, "nine"),), "an answer without a list around it"),
@@ -281,6 +352,10 @@ def test_a_line_may_hold_a_context_and_its_questions(tmp_path):
     ],
 )  # fmt: skip
 def test_answers_in_another_form_are_read_and_counted(tmp_path, answers, wanted, rule):
+    if wanted is DataError:
+        with pytest.raises(DataError, match=rule):
+            read(tmp_path, "x.json", json.dumps([asked(answers)]), type="qa")
+        return
     rows, file = read(tmp_path, "x.json", json.dumps([asked(answers)]), type="qa")
     assert rows[0].answers == wanted and file["read_as"] == ({rule: 1} if rule else {})
 
@@ -293,7 +368,20 @@ def test_what_numpy_prints_is_read_item_by_item_and_no_code_is_run():
         str(np.array([3, -1, 40])),
     )
     assert listed("[np.str_('x'), np.int64(3)]", notes) == ["x", 3]
-    for text in ("[__import__('os')]", "[open('x')]", "[x for x in 'ab']", "[1, ...]", "{'a': 1, 'a': 2}", "[1, 2", "[" * 5000, "[b'x']"):
+    assert listed("[ 3 -1 40]", notes) == [3, -1, 40] and listed("['\\d']", notes) == ["\\d"]
+    for text in (
+        "{(0, 5): 'x'}",
+        "[{[1]: 2}]",
+        "{{1}}",
+        "[__import__('os')]",
+        "[open('x')]",
+        "[x for x in 'ab']",
+        "[1, ...]",
+        "{'a': 1, 'a': 2}",
+        "[1, 2",
+        "[" * 5000,
+        "[b'x']",
+    ):
         assert listed(text, notes) == text
 
 
@@ -342,6 +430,7 @@ ZURICH = unicodedata.normalize("NFD", "In Zürich, at the Café.")
         ("The dawn, and dawn, dawn.", "dawn", 3, r"stands at character 4, 14, 20\. Correct answer_start to the place that is meant"),
         ("The dawn.", "dawn", 5, r"stands at character 4 \(one less: are its offsets counted from 1\?\)"),
         ("One.\nTwo.\nThree.", "Three", 12, r"stands at character 10 \(its offset counts a line break as two characters\)"),
+        ("One.\r\nTwo.\r\nThree.", "Three", 10, r"stands at character 12 \(its offset counts a line break of two characters as one\)"),
         (ZURICH, "Zürich", 3, "only in another Unicode form, where a letter and its accent"),
         ("In Zürich.", unicodedata.normalize("NFD", "Zürich"), 3, "only in another Unicode form"),
         ("It is ﬁne.", "fine", 6, "only in compatibility letters"),
@@ -383,6 +472,33 @@ def test_long_contexts_and_other_datasets_ways_of_saying_nothing_stay_right(tmp_
         asked({"text": ["", ""], "answer_start": [-1, -1]}, id="d"),
     ]
     assert [row.answers for row in read(tmp_path, "x.jsonl", lines(*records), type="qa")[0]] == [((25_000, "end"),), (), (), ()]
+
+
+def test_a_row_may_have_a_column_that_squads_files_have_too(tmp_path):
+    records = [{"text": "a", "y": 1, "paragraphs": []}, {"text": "b", "y": 1, "qas": []}, {"text": "c", "y": 0, "paragraphs": "of text"}]
+    assert [row.first for row in read(tmp_path, "x.jsonl", lines(*records), **SC)[0]] == ["a", "b", "c"]
+    assert [row.first for row in read(tmp_path, "x.json", json.dumps(records), **SC)[0]] == ["a", "b", "c"]
+
+
+def test_no_question_of_a_nested_file_is_lost(tmp_path):
+    one, two = ({"id": name, "question": "When?", "answers": ANSWERED} for name in "ab")
+    both = {"context": PASSAGE, "qas": [one], "paragraphs": [{"context": PASSAGE, "qas": [two]}]}
+    assert [row.id for row in read(tmp_path, "x.json", json.dumps({"data": [both]}), type="qa")[0]] == ["a", "b"]
+    deep = {"paragraphs": [{"context": PASSAGE, "qas": [one], "paragraphs": []}]}
+    with pytest.raises(DataError, match="article 1, paragraph 1: paragraphs inside a paragraph"):
+        read(tmp_path, "x.json", json.dumps([deep]), type="qa")
+    with pytest.raises(DataError, match="lists of objects in data, more, and it is not clear which are the rows"):
+        read(tmp_path, "x.json", json.dumps({"data": [both], "more": [both]}), type="qa")
+    viewer = {"features": [{"name": "id"}], "rows": [{"row_idx": 0, "row": asked(ANSWERED)}]}
+    assert len(read(tmp_path, "x.json", json.dumps({"rows": viewer["rows"]}), type="qa")[0]) == 1
+
+
+@pytest.mark.parametrize("more", [{"is_impossible": True}, {"is_impossible": "true", "answers": None}, {"is_impossible": 1}])
+def test_an_impossible_question_needs_no_answers(tmp_path, more):
+    record = {"id": "a", "context": PASSAGE, "question": "When?", **more}
+    nested = {"data": [{"paragraphs": [{"context": PASSAGE, "qas": [record]}]}]}
+    assert read(tmp_path, "x.jsonl", lines(record), type="qa")[0][0].answers == ()
+    assert read(tmp_path, "x.json", json.dumps(nested), type="qa")[0][0].answers == ()
 
 
 def test_what_became_of_a_file_is_in_the_manifests_sources(tmp_path):
