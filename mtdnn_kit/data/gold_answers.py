@@ -24,9 +24,10 @@ def answers(dataset: Dataset, record: dict, context: str) -> tuple[tuple[int, st
     if len(texts) != len(firsts):
         has, of_texts, of_firsts = words
         raise DataError(f"{has} {len(texts)} {of_texts} but {len(firsts)} {of_firsts}: each answer needs both")
+    of_text, of_start = f"an answer's text in column {column!r}", f"an answer_start in column {starts or column!r}"
     for answer, start in zip(texts, firsts, strict=True):
-        row_checks.value(answer, str, f"an answer's text in column {column!r}")
-        row_checks.value(start, int, f"an answer_start in column {starts or column!r}")
+        row_checks.value(answer, str, of_text)
+        row_checks.value(start, int, of_start)
         if not answer:
             raise DataError(f"column {column!r} has an answer with empty text: an unanswerable question has empty lists")
         if start < 0 or not context.startswith(answer, start):

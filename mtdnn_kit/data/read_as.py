@@ -81,11 +81,10 @@ def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False)
         new |= _choices(columns["choices"], columns.get("label"), record, notes)
     if dataset.type == "qa":
         new = _answers(columns["answers"], columns.get("starts"), record, notes, number)
-        for name in (columns[role] for role in ("id", "title") if role in columns):
-            if type(found := lookup(record, name)) is float:
-                new[name] = number(found)
-        found = new.get(columns["id"], lookup(record, columns["id"])) if "id" in columns else None
-        if found is None or found is NOTHING or found == "":
+        for role in ("id", "title"):
+            if role in columns and type(found := lookup(record, columns[role])) is float:
+                new[columns[role]] = number(found)
+        if "id" not in columns or (name := columns["id"]) not in record or new.get(name, record[name]) in (None, ""):
             notes[MADE_ID] += 1
     changed = {column: value for column, value in new.items() if value is not NOTHING and record.get(column, NOTHING) is not value}
     return record | changed if changed else record
