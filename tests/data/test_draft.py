@@ -238,6 +238,7 @@ def test_the_lines_of_a_draft_are_pasted_and_read(tmp_path, case):
     said = {key: draft.definition.get(key) for key in wanted}
     assert said == wanted and draft.definition["files"] == {"train": str(tmp_path / name)}
     assert all(any(one.startswith(doubt) for one in draft.doubts) for doubt in doubts), draft.doubts
+    assert not any("neither numbers nor letters" in one for one in draft.doubts)
     (tmp_path / "params.yaml").write_text(str(draft))
     found = read_rows(from_file(tmp_path / "params.yaml"))[0][0]
     assert len(draft.rows) == 3 and list(found) == [draft.name] and 0 < len(found[draft.name]) < draft.file["rows"]
