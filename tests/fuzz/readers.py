@@ -19,7 +19,7 @@ import atheris
 
 with atheris.instrument_imports(include=["mtdnn_kit", "json.decoder", "yaml"]):
     from mtdnn_kit import Run, config
-    from mtdnn_kit.data import arrays, definitions, registry, sources
+    from mtdnn_kit.data import arrays, definitions, draft, registry, sources
     from mtdnn_kit.files import yaml_files
     from mtdnn_kit.runs import predictions
     from mtdnn_kit.studies import study
@@ -60,10 +60,11 @@ def read_formats(number: int, data: bytes) -> None:
     name, (row, _) = MINE[which % len(MINE)]
     file = FOLDER / f"mine{end}{pack}"
     file.write_bytes(PACK[pack](data[1:]) if packed % 2 else data[1:])
-    row = row | {"files": {"train": str(file)}, "quoted": number // 16 % 2 == 0}
+    row = row | {"files": {"train": str(file)}, "quoted": (None, True, False)[number // 16 % 3]}
     dataset = definitions.dataset_from("x", row)
     splits = ("train", "validation") if dataset.validation_ratio else ("train",)
     found, _ = refused(lambda: [row for split in splits for row in sources.load("x", dataset, split, "sample").rows], file.name)
+    assert str(draft.guess(file))
     for row in found or ():
         assert dataset.type != "qa" or all(row.context.startswith(text, start) and text for start, text in row.answers), name
         assert dataset.type == "qa" or 0 <= row.label < max(len(dataset.labels), len(getattr(row, "choices", ()))), name
