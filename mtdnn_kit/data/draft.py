@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from mtdnn_kit.data import read_as, readers
-from mtdnn_kit.data.definitions import dataset_from
+from mtdnn_kit.data.definitions import dataset_from, label_names
 from mtdnn_kit.data.registry import DATASETS
 from mtdnn_kit.data.row_checks import UNANSWERED
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.errors import DataError
+from mtdnn_kit.errors import ConfigError, DataError
 from mtdnn_kit.files.paths import project_root
 from mtdnn_kit.files.wording import short, some
 
@@ -110,7 +110,7 @@ def guess(file: str | Path) -> Draft:
         if asked:
             raise DataError(f"{where}: questions on passages, but no answer that stands in its passage: {UNANSWERED}")
         raise DataError(f"{where}: of the columns {some(columns)} none looks like answers, choices or labels: write the definition by hand")
-    except DataError as error:
+    except (ConfigError, DataError) as error:  # of a draft that cannot be meant: names of columns without a letter, say
         return Draft("", {}, [str(error)], {}, [])
 
 
@@ -305,6 +305,8 @@ def _sc(columns: Columns) -> Found:
     others = [name for name in left if name not in used and left[name] > 2]
     doubts += [f"first: {used[0]!r}, the column of the longest texts; {some(others)} holds texts, too (`second` for pairs)"] * bool(others)
     labels, more = _labels(single[label])
+    if len(label_names(labels["labels"])) < 2:
+        return None
     return {"type": "sc", "columns": dict(zip(("first", "second"), used, strict=False)) | {"label": label}, **labels}, [*doubts, *more]
 
 

@@ -258,6 +258,7 @@ def test_the_lines_of_a_draft_are_pasted_and_read(tmp_path, case):
         ("x.tsv", b"text\ty\na\n", r"row 1 .line 2.: 1 fields .*: correct the line or remove it"),
         ("x.txt", b"a", "its name must end in"),
         ("x.jsonl", b"", "no rows in it"),
+        ("x.jsonl", jsonl([{"text": text, "label": ("a", None)[i % 2]} for i, text in enumerate(SAID)]), "none looks like answers"),
         (
             "x.csv",
             table([{"text": text, "score": f"{i % 5}.{i % 4}00"} for i, text in enumerate(SAID)]),
