@@ -85,6 +85,8 @@ TESTS = {  # file → tests that must notice
     "training/log": "training/failures training/trackers studies/progress",
     "compare/significance": "compare/significance",
     "compare/seeds": "compare/seeds",
+    "compare/blocks": "compare/blocks compare/seeds",
+    "compare/family": "compare/blocks",
     "compare/outcomes": "compare/outcomes",
     "explorer/state": "explorer/state",
     "explorer/search": "explorer/state",

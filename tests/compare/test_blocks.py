@@ -131,6 +131,7 @@ def made(p: float, place: int, df: float = 25.0) -> SettingDifference:
 def test_a_family_of_many_scores_is_holms():
     ps = [0.01, 0.03, 0.02, 0.5]
     assert family.adjusted([made(p, i) for i, p in enumerate(ps)], list("abcd")) == pytest.approx(significance.holm(ps))
+    assert family.adjusted([made(0.02, 0), made(0.021, 1)], ["a", "b"]) == pytest.approx([0.04, 0.04]), "never less than a smaller p's"
     mixed = family.adjusted([made(p, i) for i, p in enumerate(ps)], list("aabb"))
     assert all(a <= b for a, b in zip(mixed, significance.holm(ps), strict=True)) and mixed[0] < 0.04
     assert mixed[0] == pytest.approx(sum(family.any_as_small(0.01, [made(0.1, 0), made(0.1, 1)]) for _ in "ab"))
