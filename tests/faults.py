@@ -84,7 +84,7 @@ TESTS = {  # file → tests that must notice
     "training/failures": "training/failures training/survival training/checkpoints",
     "training/log": "training/failures training/trackers studies/progress",
     "compare/significance": "compare/significance",
-    "compare/seeds": "compare/seeds",
+    "compare/seeds": "compare/seeds compare/blocks",
     "compare/blocks": "compare/blocks compare/seeds",
     "compare/family": "compare/blocks",
     "compare/outcomes": "compare/outcomes",

@@ -131,13 +131,12 @@ def _worth(found: blocks.Contrast, level: float) -> SettingDifference:
     of_passages, tail = float(found.by_passage.var(ddof=1)) / g, (1 - level) / 2
     parts = np.array([[of_seeds, max(0.0, of_passages - shared)], [found.df, g - 1]])
     alone = np.array([[of_passages], [g - 1]])
-    ends = [(d - far, d + far) for some in (parts[:, :1], alone) for far in [half_width(some, tail)]]
+    for_seeds, for_passages = ((d - far, d + far) for far in (half_width(parts[:, :1], tail), half_width(alone, tail)))
     far, se = max(half_width(parts, tail), half_width(alone, tail)), max(parts[0].sum(), of_passages) ** 0.5
     p = max(_p(d, parts), _p(d, alone)) if min(found.n_seeds) >= _LEAST else None
-    df = _df(parts[0], parts[1])
-    passage = g * (of_passages - shared)
-    sizes = (found.seed - found.left / g, passage, found.left, found.n_seeds, g, found.paired)
-    return SettingDifference(d, d - far, d + far, p, level, se, df, *sizes, *ends, found.by_run, found.by_passage)
+    df, passage, seed = _df(*parts), g * (of_passages - shared), found.seed - found.left / g
+    of_both = (d, d - far, d + far, p, level, se, df, seed, passage, found.left, found.n_seeds, g, found.paired)
+    return SettingDifference(*of_both, for_seeds, for_passages, found.by_run, found.by_passage)
 
 
 def half_width(parts: np.ndarray, tail: float) -> float:

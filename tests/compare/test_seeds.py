@@ -94,6 +94,16 @@ def test_paired_by_hand():
     assert list(found.intervals) == list(POPULATIONS) and found.intervals["other seeds and passages"] == (found.low, found.high)
 
 
+def test_where_seeds_agree_by_chance_the_noise_of_questions_stays():
+    """Seed means 3, 3, 3; passage means 1, 5, 3; what is left is 1, so what is shared 1/9, and the passages' variance alone 4/3."""
+    u = np.array([[0.0, 6, 3], [2, 4, 3], [1, 5, 3]])
+    found = compare(np.zeros((3, 3)), u, paired=True)
+    assert found.seed == pytest.approx(-1 / 3) and found.se == pytest.approx(np.sqrt(4 / 3))
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 2, 3, np.sqrt(4 / 3)))
+    assert found.for_passages == pytest.approx((found.low, found.high))
+    assert found.p == pytest.approx(2 * stats.t.sf(3 / np.sqrt(4 / 3), 2)) and found.for_seeds == pytest.approx((3, 3))
+
+
 def test_unpaired_against_the_formula_written_out():
     rng = np.random.default_rng(3)
     a, b = crossed(rng, 3, 40, 1, 3, 2), crossed(rng, 5, 40, 2, 3, 3)
