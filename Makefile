@@ -104,6 +104,7 @@ bench: env-test ## what is claimed about speed, measured here
 	$(BIN)/python benchmarks/driver.py
 	$(BIN)/python benchmarks/nbest.py
 	$(BIN)/python benchmarks/explorer.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/seeds.py --draws 1000
 	$(if $(MTDNN_DATA),$(BIN)/python benchmarks/feed.py && $(BIN)/python benchmarks/growth.py,@echo "MTDNN_DATA names no folder of real rows: feed and growth are left out")
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 	$(BIN)/python benchmarks/step.py $(ARGS)

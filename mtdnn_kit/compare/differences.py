@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mtdnn_kit.compare import seeds, significance
+from mtdnn_kit.compare import family, seeds, significance
 from mtdnn_kit.compare.outcomes import best_kind
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.compare.slices import slices
@@ -160,31 +160,55 @@ def behind(questions: Sequence[Question], row: dict, a: str, b: str) -> list[Que
 
 
 def setting_table(questions: Sequence[Question], settings: Settings, score: str = "F1") -> list[dict]:
-    """A row a setting: its seeds, mean score with interval, and the difference to the first setting with interval, p and Holm's p.
+    """A row a setting: its seeds, mean score with interval, and the difference to the first setting with interval, p and the p adjusted for
+    all of them.
 
     settings: name → {seed: the run's name in the replies}. Several seeds of both speak for the settings (for further seeds and passages);
-    one seed of each, for the two models only; one of one and several of the other, for nothing: there is no interval then.
+    one seed of each, for the two models only; one of one and several of the other, for nothing: there is no interval then. Settings that
+    share seeds are compared within these, so that the difference need not be that of the means; with two seeds there is no p.
     """
-    first, rows = next(iter(settings)), list[dict[str, Any]]()
+    rows, gaps = list[dict[str, Any]](), setting_differences(questions, settings, score)
     for name, runs in settings.items():
         low, high = _setting_interval(questions, runs, score)
-        gap = setting_difference(questions, settings[first], runs, score) if name != first else None
-        speaks = "" if gap is None else "these two models" if isinstance(gap, significance.Difference) else "the settings"
+        gap = gaps.get(name)
         row = {"setting": name, "seeds": len(runs), score: mean(questions, runs, score), "low": low, "high": high, **ends(gap, "Δ")}
-        rows.append({**row, "p": gap and gap.p, "p (Holm)": None, "speaks for": speaks})
-    return corrected(rows)
+        rows.append({**row, "p": gap and gap.p, "p (Holm)": None, "speaks for": _speaks(gap)})
+    return corrected(rows, list(map(gaps.get, settings)))
+
+
+def _speaks(gap: Gap | None) -> str:
+    if gap is None or isinstance(gap, significance.Difference):
+        return "" if gap is None else "these two models"
+    return "the settings" if gap.p is not None else f"the settings; {seeds.NO_P}"
 
 
 def primary_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> list[dict]:
-    """The differences that a study is judged by: a row a score and setting but the first, with Holm's p over all of these rows."""
+    """The differences that a study is judged by: a row a score and setting but the first, with the p adjusted for all of these rows, and
+    why there is none."""
+    rows, tested = [], list[Gap | None]()
+    (first, base), *others = settings.items()
+    for score in scores:
+        gaps = setting_differences(questions, settings, score)
+        for name, runs in others:
+            gap = gaps.get(name)
+            row = {"score": score, "setting": name, "seeds": len(runs), first: mean(questions, base, score)}
+            row |= {"with it": mean(questions, runs, score), **ends(gap, "Δ"), "p": gap and gap.p, "p (Holm)": None}
+            rows.append(row | ({"no p": seeds.NO_P} if isinstance(gap, seeds.SettingDifference) and gap.p is None else {}))
+            tested.append(gap)
+    return corrected(rows, tested)
+
+
+def population_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> list[dict]:
+    """The differences of settings for each population: a row a score, setting and whom it speaks for, with the interval for these."""
     rows = []
     for score in scores:
-        first, *others = setting_table(questions, settings, score)
-        for row in others:
-            found = {"score": score, "setting": row["setting"], "seeds": row["seeds"], first["setting"]: first[score]}
-            found |= {"with it": row[score], **{key: row[key] for key in ("Δ", "Δ low", "Δ high", "p")}}
-            rows.append({**found, "p (Holm)": None})
-    return corrected(rows)
+        for name, gap in setting_differences(questions, settings, score).items():
+            if isinstance(gap, seeds.SettingDifference):
+                row = {"score": score, "setting": name, "seeds": min(gap.n_seeds), "the same seeds": "yes" if gap.paired else "no"}
+                rows += [
+                    {**row, "for": whom, "Δ": gap.difference, "Δ low": low, "Δ high": high} for whom, (low, high) in gap.intervals.items()
+                ]
+    return rows
 
 
 def mean(questions: Sequence[Question], runs: Setting, score: str) -> float | None:
@@ -193,33 +217,46 @@ def mean(questions: Sequence[Question], runs: Setting, score: str) -> float | No
     return sum(own) / len(own) if len(own) == len(runs) else None
 
 
-def corrected(rows: list[dict]) -> list[dict]:
-    """Rows with Holm's p over all that have a p."""
+def corrected(rows: list[dict], gaps: Sequence[Gap | None] = ()) -> list[dict]:
+    """Rows with Holm's p over all that have a p; where `gaps`, which they tell of, are all of settings, with what these have in common
+    (`family`), by the rows' score."""
     tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, significance.holm([row["p"] for row in tested]), strict=True):
+    of_settings = [gap for gap in gaps if isinstance(gap, seeds.SettingDifference) and gap.p is not None]
+    if tested and len(of_settings) == len(tested):
+        adjusted = family.adjusted(of_settings, [row.get("score", "") for row in tested])
+    else:
+        adjusted = significance.holm([row["p"] for row in tested])
+    for row, p in zip(tested, adjusted, strict=True):
         row["p (Holm)"] = p
     return rows
 
 
+def setting_differences(questions: Sequence[Question], settings: Settings, score: str) -> dict[str, Gap | None]:
+    """Each setting but the first minus the first, {seed: run}: with one seed of each by passages, with several within the seeds that they
+    share, the spread of seeds pooled over all settings of several (`seeds`). None: see `setting_table`."""
+    (first, base), *others = settings.items()
+    some = {name: _contributions(questions, runs, score) for name, runs in settings.items() if len(runs) > 1}
+    cells = {name: made for name, made in some.items() if made is not None}
+    several = zip(list(cells)[1:], seeds.compare_to_first(list(cells.values())), strict=True) if first in cells and len(cells) > 1 else ()
+    found: dict[str, Gap | None] = dict(several)
+    for name, runs in others:
+        if len(runs) == len(base) == 1:
+            found[name] = difference(questions, next(iter(base.values())), next(iter(runs.values())), score)
+    return {name: found.get(name) for name, _ in others}
+
+
 def setting_difference(questions: Sequence[Question], a: Setting, b: Setting, score: str) -> Gap | None:
-    """Setting b minus setting a, each {seed: run}; paired by seed where the seeds are the same and at least three, since two pairs tell too
-    little of how seeds vary (`seeds`: 91 % covered). None: see `setting_table`."""
-    if len(a) == len(b) == 1:
-        return difference(questions, next(iter(a.values())), next(iter(b.values())), score)
-    one, two = (_contributions(questions, runs, score) for runs in (a, b))
-    if min(len(a), len(b)) < 2 or one is None or two is None:
-        return None
-    return seeds.compare_settings(one, two, paired=sorted(a) == sorted(b) and len(a) > 2)
+    """Setting b minus setting a, each {seed: run}, by what these two alone tell."""
+    return setting_differences(questions, {"a": a, "b": b}, score)["b"]
 
 
 def sentences(questions: Sequence[Question], settings: Settings, score: str = "F1", detect: float = 1.0) -> list[str]:
     """What may be claimed of each setting's difference to the first, and what it would take to see one of `detect` points 8 times in 10."""
-    (first, base), *others = settings.items()
-    return [_sentence(questions, first, base, name, runs, score, detect) for name, runs in others]
+    first, gaps = next(iter(settings)), setting_differences(questions, settings, score)
+    return [_sentence(questions, first, name, found, detect) for name, found in gaps.items()]
 
 
-def _sentence(questions: Sequence[Question], first: str, base: dict, name: str, runs: dict, score: str, detect: float) -> str:
-    found = setting_difference(questions, base, runs, score)
+def _sentence(questions: Sequence[Question], first: str, name: str, found: Gap | None, detect: float) -> str:
     if found is None:
         return f"{name} − {first}: no claim; one of them has a single seed, a score that is missing, or a single passage."
     said = f"{found.sentence(first, name)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
@@ -232,12 +269,12 @@ def _sentence(questions: Sequence[Question], first: str, base: dict, name: str, 
     return f"{said} {few}, or {many}."
 
 
-def _contributions(questions: Sequence[Question], runs: Setting, score: str) -> np.ndarray | None:
-    """[S, G], in the order of the seeds; None without such a score, or two passages."""
-    found = [one for seed in sorted(runs) if (one := outcomes(questions, runs[seed], score)) is not None]
-    if len(found) < len(runs) or len(np.unique(found[0][1])) < 2:
+def _contributions(questions: Sequence[Question], runs: Setting, score: str) -> dict[int, np.ndarray] | None:
+    """{seed: [G]}; None without such a score, or two passages."""
+    found = {seed: one for seed, run in runs.items() if (one := outcomes(questions, run, score)) is not None}
+    if len(found) < len(runs) or any(len(np.unique(one[1])) < 2 for one in found.values()):
         return None
-    return np.array([seeds.contributions(*one) for one in found])
+    return {seed: seeds.contributions(*one) for seed, one in found.items()}
 
 
 def _setting_interval(questions: Sequence[Question], runs: Setting, score: str) -> tuple[float, float] | tuple[None, None]:
@@ -246,5 +283,5 @@ def _setting_interval(questions: Sequence[Question], runs: Setting, score: str) 
     made = _contributions(questions, runs, score)
     if made is None:
         return None, None
-    found = seeds.compare_settings(np.zeros_like(made), made, paired=True)  # its difference to nothing
+    found = seeds.mean_score(made)
     return found.low, found.high

@@ -1,44 +1,56 @@
-"""What a difference between two settings is worth, from several seeds of each: it is to hold for further seeds and further passages.
+"""What a difference between two settings is worth, from several seeds of each: for other seeds, for other passages, and for both.
 
 A setting is a recipe (a mixture, a weight); a seed is one run of it. Knows contributions of passages to the scores of runs, no run, row or
-name of a score; imports nothing of ours. Shapes: N items in G passages, S seeds. Model: crossed random effects, seed × passage; passage p
-contributes μ + S_s + P_p + (SP)_sp to the score of seed s, all independent (Searle, Casella & McCulloch 1992, "Variance Components"), so
-that a difference of means has variance σ²_S/S + σ²_P/G + σ²_SP/(S·G).
+name of a score; of ours it imports the least squares alone (`blocks`). Shapes: G passages, C runs. Model: crossed random effects (Searle,
+Casella & McCulloch 1992, "Variance Components"); the run of setting k with seed s has from passage p
+μ_k + S_s + (KS)_ks + P_p + (KP)_kp + (SP)_sp + e_ksp. Settings that share seeds are compared within them, where S and SP fall out.
 
-Degrees of freedom: Satterthwaite's (1946) formula weights 1/df of each part of the variance by its squared share. That is too bold with few
-seeds, whose part looks unimportant just when it is small by chance: simulated, a nominal 95 % then covers 88 % with two paired seeds, 92 %
-with three. So seeds' part and passages' part are weighted by their plain shares, and the seeds' part is never taken as less than what the
-spread of their means shows. This covers 94.5 to 97 % from three seeds up, whatever the mix of components. Two seeds of each are too few to
-pair: 91 % are covered with components like those of EM on SQuAD; unpaired 95 to 97.5 %.
+Three variances of a difference Σ w·u: of seeds, on these passages, Σw²·σ²_KS + Σw²·σ²_e/G; of passages, with these runs,
+σ²_KP/G + Σw²·σ²_e/G; of both, which counts what they share once. Each of the first two is one mean square, so its t-interval is exact.
+For both, the squared half-width is t²·V of seeds and t²·V of passages beyond what is shared, each with its own degrees of freedom
+(Banerjee 1960, "Approximate confidence interval for linear functions of means"), and never less than that of passages alone. Weighing
+degrees of freedom instead, as Satterthwaite (1946) does, is too bold far out: with 2 degrees a level of 0.00625 then rejects at up to 0.03.
+In turn it is careful where seeds hardly differ: three seeds of two settings cover up to 98.8 %. benchmarks/seeds.py simulates all this.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import nct, t
+from scipy.optimize import brentq
+from scipy.special import stdtrit
+from scipy.stats import nct
 
+from mtdnn_kit.compare import blocks
 from mtdnn_kit.errors import NoClaim
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
 Groups = Sequence | np.ndarray  # labels of the items' passages
+Cells = Mapping[int, ArrayLike]  # of a setting: seed → contributions [G] of its run
 _DOUBLINGS = 20  # to more seeds or passages than anyone has
+_TAILS = (np.log(0.5 - 1e-5), -100.0)  # logarithms of the largest tail and of the least that are told apart
+_LEAST = 3  # seeds of a setting, from which a p is shown
+NO_P = "no p: two seeds tell too little of how this setting's seeds vary"
+POPULATIONS = ("other seeds, these passages", "other passages, these runs", "other seeds and passages")
 
 
 @dataclass(frozen=True)
 class SettingDifference:
-    """Score of setting B minus that of setting A, for other seeds and other passages like these; p of the t-test.
+    """Score of setting B minus that of setting A. low, high, p, se, df: for other seeds and other passages like these; p is None where a
+    setting has two seeds. df: the parts' degrees, weighted by their shares of the variance.
 
-    seed, passage, seed_passage: σ²_S, σ²_P, σ²_SP of the difference between one seed of each on one passage (unpaired: the settings' own
-    summed) as ANOVA estimates them; 0 where the estimate is negative. n_seeds: of A and of B.
+    for_seeds, for_passages: ends of the intervals for other seeds on these passages, and for other passages with these runs. seed, passage,
+    seed_passage: σ²_KS, σ²_KP, σ²_e of the difference between one seed of each on one passage (not paired: the settings' own summed), which
+    may be negative, as estimates of what is small are. n_seeds: of A and of B that are compared; paired: they are the same ones.
+    by_run [C], by_passage [G]: what correlations of differences are made of (`family`).
     """
 
     difference: float
     low: float
     high: float
-    p: float
+    p: float | None
     level: float
     se: float
     df: float
@@ -48,16 +60,26 @@ class SettingDifference:
     n_seeds: tuple[int, int]
     n_passages: int
     paired: bool
+    for_seeds: tuple[float, float] = (float("nan"), float("nan"))
+    for_passages: tuple[float, float] = (float("nan"), float("nan"))
+    by_run: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    by_passage: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The ends of the interval for each of POPULATIONS."""
+        return dict(zip(POPULATIONS, (self.for_seeds, self.for_passages, (self.low, self.high)), strict=True))
 
     def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0) -> str:
         """What was found and what it speaks for, in one sentence; numbers are shown times `scale` (100: scores of 0 to 1 in points)."""
-        middle, low, high = (f"{scale * x:+.3g}" for x in (self.difference, self.low, self.high))
-        within = "more than" if self.p < 1 - self.level else "no more than"
+        low, high = (f"{scale * x:+.3g}" for x in (self.low, self.high))
+        within = "no more than" if self.low <= 0 <= self.high else "more than"
         seeds = f"the same {self.n_seeds[0]} seeds" if self.paired else f"{self.n_seeds[0]} and {self.n_seeds[1]} seeds"
+        others = "; ".join(f"{scale * x:+.3g} to {scale * y:+.3g} for {name}" for name, (x, y) in list(self.intervals.items())[:2])
         return (
-            f"{b} − {a} = {middle} ({100 * self.level:g} % interval {low} to {high}, p = {self.p:.2g}; {seeds}, {self.n_passages:,} "
-            f"passages), {within} what the choice of seeds and passages explains; it speaks for further seeds of these two settings "
-            "on passages like these, with nothing else changed."
+            f"{b} − {a} = {scale * self.difference:+.3g} ({100 * self.level:g} % interval {low} to {high} for {POPULATIONS[2]}; {others}; "
+            f"{NO_P if self.p is None else f'p = {self.p:.2g}'}; {seeds}, {self.n_passages:,} passages), {within} what the choice of seeds "
+            "and passages explains; it speaks for further seeds of these two settings on passages like these, with nothing else changed."
         )
 
 
@@ -91,30 +113,50 @@ def contributions(outcomes: ArrayLike, groups: Groups, statistic: Statistic | No
     return statistic(outcomes, np.ones(len(labels), int)) + (g - 1) * (without.mean() - without)
 
 
-def mean_squares(u: np.ndarray) -> tuple[float, float, float]:
-    """ANOVA mean squares of u [S, G], one value a cell: of seeds, of passages, of what is left (seed × passage)."""
-    (s, g), seeds, passages = u.shape, u.mean(axis=1), u.mean(axis=0)
-    rest = u - seeds[:, None] - passages + u.mean()
-    return float(g * seeds.var(ddof=1)), float(s * passages.var(ddof=1)), float((rest**2).sum() / ((s - 1) * (g - 1)))
+def compare_to_first(settings: Sequence[Cells], level: float = 0.95) -> list[SettingDifference]:
+    """Each other setting minus the first, with the spread of seeds pooled over all of them (`blocks.contrast`); contributions are of the
+    same passages. Raises NoClaim where a setting has a single seed; ValueError."""
+    cells = _checked(settings, level)
+    return [_worth(blocks.contrast(cells, k), level) for k in range(1, len(cells))]
 
 
-def compare_settings(a: ArrayLike, b: ArrayLike, *, paired: bool, level: float = 0.95) -> SettingDifference:
-    """Setting B minus setting A. a [S_a, G], b [S_b, G]: contributions of the same passages, a row a seed.
+def mean_score(setting: Cells, level: float = 0.95) -> SettingDifference:
+    """A setting's own score as its difference to nothing: for other seeds and passages. Raises as `compare_to_first`."""
+    return _worth(blocks.alone(_checked([setting], level)[0]), level)
 
-    paired: row s of both is the same seed, and what is analysed is b − a. Otherwise each setting has its own seeds, in any number, and the
-    passages' part is the variance of the difference of mean contributions, less what the interaction leaves in it. Raises NoClaim where a
-    setting has a single seed; ValueError.
-    """
-    a, b = _checked(a, b, paired, level)
-    blocks, g = ([b - a] if paired else [a, b]), a.shape[1]
-    s, of_seeds, left = np.array([(len(u), squares[0], squares[2]) for u in blocks for squares in [mean_squares(u)]]).T
-    passage = max(0.0, float((b.mean(axis=0) - a.mean(axis=0)).var(ddof=1) - (left / s).sum()))
-    se, df = _error(of_seeds / (s * g), s - 1, passage / g, g)
-    found, far = float(b.mean() - a.mean()), float(t.isf((1 - level) / 2, df))
-    p = 2 * float(t.sf(abs(found) / se, df)) if se else float(found == 0)
-    seed = float(np.maximum(0, (of_seeds - left) / g).sum())
-    low, high = found - far * se, found + far * se
-    return SettingDifference(found, low, high, p, level, se, df, seed, passage, float(left.sum()), (len(a), len(b)), g, paired)
+
+def _worth(found: blocks.Contrast, level: float) -> SettingDifference:
+    d, g = float(found.by_passage.mean()), len(found.by_passage)
+    of_seeds, shared = float((found.by_run**2).sum()), found.shared / g
+    of_passages, tail = float(found.by_passage.var(ddof=1)) / g, (1 - level) / 2
+    parts = np.array([[of_seeds, max(0.0, of_passages - shared)], [found.df, g - 1]])
+    alone = np.array([[of_passages], [g - 1]])
+    for_seeds, for_passages = ((d - far, d + far) for far in (half_width(parts[:, :1], tail), half_width(alone, tail)))
+    far, se = max(half_width(parts, tail), half_width(alone, tail)), max(parts[0].sum(), of_passages) ** 0.5
+    p = max(_p(d, parts), _p(d, alone)) if min(found.n_seeds) >= _LEAST else None
+    df, passage, seed = _df(*parts), g * (of_passages - shared), found.seed - found.left / g
+    of_both = (d, d - far, d + far, p, level, se, df, seed, passage, found.left, found.n_seeds, g, found.paired)
+    return SettingDifference(*of_both, for_seeds, for_passages, found.by_run, found.by_passage)
+
+
+def half_width(parts: np.ndarray, tail: float) -> float:
+    """Of an interval that leaves `tail` on either side, from the variance's parts [2, n], each with its degrees of freedom."""
+    return float(np.sqrt((parts[0] * stdtrit(parts[1], tail) ** 2).sum()))
+
+
+def _p(found: float, parts: np.ndarray) -> float:
+    """Two-sided: twice the tail at which the interval just reaches 0."""
+    if not parts[0].any() or not found:
+        return float(not found)
+    ends = [half_width(parts, np.exp(tail)) for tail in _TAILS]
+    if not ends[0] < abs(found) < ends[1]:
+        return 2 * float(np.exp(_TAILS[int(abs(found) > ends[0])]))
+    return 2 * float(np.exp(brentq(lambda tail: np.log(half_width(parts, np.exp(tail)) / abs(found)), *_TAILS)))
+
+
+def _df(parts: np.ndarray, dfs: np.ndarray) -> float:
+    """Degrees of freedom weighted by the parts' shares; those of the last part where nothing varies."""
+    return float(parts.sum() / (parts / dfs).sum()) if parts.any() else float(dfs[-1])
 
 
 def needed(found: SettingDifference, difference: float, *, power: float = 0.8, level: float = 0.95) -> Needed:
@@ -135,20 +177,13 @@ def needed(found: SettingDifference, difference: float, *, power: float = 0.8, l
 
 def _power(found: SettingDifference, difference: float, seeds: int, passages: int, level: float) -> float:
     """Probability that so many seeds of each setting and so many passages show the difference; both settings take equal parts."""
-    blocks = 1 if found.paired else 2
-    part = (found.seed + found.seed_passage / passages) / seeds / blocks
-    se, df = _error(np.full(blocks, part), np.full(blocks, seeds - 1), found.passage / passages, passages)
-    far, shift = t.isf((1 - level) / 2, df), abs(difference) / se if se else np.inf
-    return float(nct.sf(far, df, shift)) if shift < 100 else float(shift > far)
-
-
-def _error(parts: np.ndarray, dfs: np.ndarray, of_passages: float, passages: int) -> tuple[float, float]:
-    """Standard error and its degrees of freedom, from the seeds' parts of the variance [settings], their df, and the passages' part."""
-    of_seeds = float(parts.sum())
-    if not of_seeds:
-        return float(np.sqrt(of_passages)), float(passages - 1)
-    own, share = of_seeds**2 / float((parts**2 / dfs).sum()), of_seeds / (of_seeds + of_passages)
-    return float(np.sqrt(of_seeds + of_passages)), 1 / (share / own + (1 - share) / (passages - 1))
+    blocks_, of_passages = 1 if found.paired else 2, max(0.0, found.passage) / passages
+    of_seeds = (max(0.0, found.seed) + found.seed_passage / passages) / seeds
+    parts = np.array([[of_seeds, of_passages], [blocks_ * (seeds - 1), passages - 1]])
+    se = np.sqrt(of_seeds + of_passages)
+    if abs(difference) >= 100 * se:
+        return float(se == 0 or abs(difference) > half_width(parts, (1 - level) / 2))
+    return float(nct.sf(half_width(parts, (1 - level) / 2) / se, _df(*parts), abs(difference) / se))
 
 
 def _least(enough: Callable[[int], bool]) -> int | None:
@@ -157,16 +192,16 @@ def _least(enough: Callable[[int], bool]) -> int | None:
     return high and high // 2 + 1 + bisect_left(range(high // 2 + 1, high), True, key=enough)
 
 
-def _checked(a: ArrayLike, b: ArrayLike, paired: bool, level: float) -> tuple[np.ndarray, np.ndarray]:
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or a.shape[1] < 2:
-        raise ValueError(f"contributions must be [seeds, passages] of the same passages, at least two: {a.shape} and {b.shape}")
-    if min(len(a), len(b)) < 2:
-        raise NoClaim(f"{len(a)} and {len(b)} seeds: no claim beyond these two models; train further seeds of each setting")
-    if paired and len(a) != len(b):
-        raise ValueError(f"paired settings have the same seeds: {len(a)} and {len(b)}")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+def _checked(settings: Sequence[Cells], level: float) -> list[dict[int, np.ndarray]]:
+    cells = [{seed: np.asarray(own[seed], np.float64) for seed in sorted(own)} for own in settings]
+    shapes = {u.shape for own in cells for u in own.values()}
+    if min(map(len, cells)) < 2:
+        counts = " and ".join(str(len(own)) for own in cells)
+        raise NoClaim(f"{counts} seeds: no claim beyond these models; train further seeds of each setting")
+    if len(shapes) > 1 or any(len(shape) != 1 or shape[0] < 2 for shape in shapes):
+        raise ValueError(f"contributions must be [passages] of the same passages, at least two: {sorted(shapes)}")
+    if not all(np.isfinite(u).all() for own in cells for u in own.values()):
         raise ValueError("a contribution is NaN or infinite")
     if not 0 < level < 1:
         raise ValueError(f"level: {level} must lie between 0 and 1 (0.95 for 95 %)")
-    return a, b
+    return cells

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtdnn_kit.compare import paper
-from mtdnn_kit.compare.differences import RUN_SCORES, Settings, difference, ends, setting_difference, value
+from mtdnn_kit.compare.differences import RUN_SCORES, Settings, difference, ends, setting_differences, value
 from mtdnn_kit.compare.outcomes import ANSWER_KINDS, best_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
@@ -95,9 +95,9 @@ def example_table(questions: Sequence[Question], settings: Settings) -> list[dic
 def paper_needs(questions: Sequence[Question], settings: Settings, table: dict[str, tuple[float, float]]) -> list[str]:
     """A line a setting and score: seeds of each setting that it would take to see the gain which the paper reports, 8 times in 10."""
     first, *others = settings
-    lines = []
+    lines, gaps = [], [setting_differences(questions, settings, score) for score in ("EM", "F1")]
     for name, (place, score) in itertools.product(others, enumerate(("EM", "F1"))):
-        found = setting_difference(questions, settings[first], settings[name], score)
+        found = gaps[place][name]
         if isinstance(found, SettingDifference) and name in table and first in table:
             gain = table[name][place] - table[first][place]
             seeds = needed(found, abs(gain)).seeds

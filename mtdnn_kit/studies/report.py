@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mtdnn_kit.compare import Question, pair, paper, study_tables
-from mtdnn_kit.compare.differences import Settings, primary_table, sentences, setting_slices, setting_table
+from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices, setting_table
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.run import Run
@@ -58,6 +58,7 @@ def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question],
     first, *others = settings
     yield _section("Scores", score_table(questions, settings, study.paper))
     yield _section(f"Judged by {' and '.join(study.scores)}", primary_table(questions, settings, study.scores))
+    yield _section("For whom the differences speak", population_table(questions, settings, study.scores))
     yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))
     yield _section("The other tasks", study_tables.auxiliary_table(runs, settings))
     yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(questions, settings))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from questions import QUESTIONS, RUNS
 
-from mtdnn_kit.compare import differences, seeds, significance
+from mtdnn_kit.compare import differences, family, seeds, significance
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.metrics import f1
@@ -113,20 +113,56 @@ def test_one_seed_each_speaks_for_two_models_several_for_the_settings():
     assert (single[0]["low"], single[0]["high"]) == differences.interval(QUESTIONS, "A", "F1")
     several = differences.setting_table(QUESTIONS, {"x": {0: "A", 1: "C", 2: "E"}, "y": {0: "B", 1: "D", 2: "F"}})
     u = {run: seeds.contributions(values(run, lambda r: r.f1), PASSAGES) for run in RUNS}
-    wanted = seeds.compare_settings([u[run] for run in "ACE"], [u[run] for run in "BDF"], paired=True)
+    (wanted,) = seeds.compare_to_first([{s: u[run] for s, run in enumerate(some)} for some in ("ACE", "BDF")])
     assert several[1]["speaks for"] == "the settings" and several[1]["seeds"] == 3
     assert (several[1]["Δ"], several[1]["Δ low"], several[1]["p"]) == pytest.approx((wanted.difference, wanted.low, wanted.p))
     assert several[0]["F1"] == pytest.approx(np.mean([u[run].mean() for run in "ACE"]))
     assert several[0]["low"] < several[0]["F1"] < several[0]["high"]
 
 
-def test_seeds_are_paired_by_number_where_there_are_three_and_not_otherwise():
+def test_seeds_are_paired_by_number_where_three_are_shared_and_not_otherwise():
     same = differences.setting_difference(QUESTIONS, {0: "A", 1: "C", 5: "E"}, {1: "D", 0: "B", 5: "F"}, "F1")
     assert same.paired and same == differences.setting_difference(QUESTIONS, {5: "E", 0: "A", 1: "C"}, {0: "B", 1: "D", 5: "F"}, "F1")
     assert not differences.setting_difference(QUESTIONS, {0: "A", 1: "C", 5: "E"}, {0: "B", 1: "D", 6: "F"}, "F1").paired
     assert not differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {0: "B", 1: "D"}, "F1").paired, "two pairs are too few"
+    more = differences.setting_difference(QUESTIONS, {0: "A", 1: "C", 5: "E"}, {0: "B", 1: "D", 5: "F", 7: "A"}, "F1")
+    assert more.paired and more.difference == pytest.approx(same.difference), "the fourth seed has no partner"
     lone = differences.setting_table(QUESTIONS, {"x": {0: "A", 1: "C"}, "y": {0: "B"}})
     assert lone[1]["Δ"] is None and lone[1]["speaks for"] == "", "one seed against two: no claim"
+
+
+SEVERAL = {"x": {0: "A", 1: "C", 2: "E"}, "y": {0: "B", 1: "D", 2: "F"}, "z": {0: "D", 1: "F", 2: "A"}, "few": {0: "F", 2: "B"}}
+
+
+def test_with_two_seeds_no_p_is_shown_and_it_is_said_why():
+    rows = differences.setting_table(QUESTIONS, SEVERAL)
+    assert rows[3]["p"] is rows[3]["p (Holm)"] is None and rows[3]["Δ low"] < rows[3]["Δ"] < rows[3]["Δ high"]
+    assert rows[3]["speaks for"] == f"the settings; {seeds.NO_P}" and "two seeds" in seeds.NO_P and rows[1]["speaks for"] == "the settings"
+    judged = differences.primary_table(QUESTIONS, SEVERAL, ["F1", "span F1"])
+    assert [row.get("no p") for row in judged] == [None, None, seeds.NO_P] * 2
+    assert [row["p (Holm)"] is None for row in judged] == [False, False, True] * 2
+    said = differences.sentences(QUESTIONS, SEVERAL)
+    assert seeds.NO_P in said[2] and "p = " not in said[2] and "p = " in said[0]
+
+
+def test_the_spread_of_seeds_is_pooled_over_the_settings_and_their_tests_are_one_family():
+    scores = ["F1", "span F1"]
+    gaps = [differences.setting_differences(QUESTIONS, SEVERAL, score) for score in scores]
+    alone = differences.setting_difference(QUESTIONS, SEVERAL["x"], SEVERAL["y"], "F1")
+    assert gaps[0]["y"].difference == pytest.approx(alone.difference) and gaps[0]["y"].for_seeds != alone.for_seeds
+    tested = [found[name] for found in gaps for name in "yz"]
+    rows = [row for row in differences.primary_table(QUESTIONS, SEVERAL, scores) if row["p"] is not None]
+    assert [row["p"] for row in rows] == [one.p for one in tested]
+    assert [row["p (Holm)"] for row in rows] == family.adjusted(tested, ["F1", "F1", "span F1", "span F1"])
+    assert [row["p (Holm)"] for row in rows] != significance.holm([one.p for one in tested])
+
+
+def test_each_population_has_its_own_interval_by_name():
+    rows, gaps = differences.population_table(QUESTIONS, SEVERAL, ["F1"]), differences.setting_differences(QUESTIONS, SEVERAL, "F1")
+    assert [(row["setting"], row["for"]) for row in rows] == [(name, whom) for name in ("y", "z", "few") for whom in seeds.POPULATIONS]
+    wanted = [(gap.difference, *ends) for gap in gaps.values() for ends in (gap.for_seeds, gap.for_passages, (gap.low, gap.high))]
+    assert [(row["Δ"], row["Δ low"], row["Δ high"]) for row in rows] == wanted
+    assert differences.population_table(QUESTIONS, {"x": {0: "A"}, "y": {0: "B"}}, ["F1"]) == []
 
 
 def test_holm_counts_the_comparisons_of_a_study():

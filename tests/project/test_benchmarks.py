@@ -182,6 +182,15 @@ def test_a_steps_time_is_told_by_kind_and_drawn(bench, tiny, tmp_path, capsys):
     assert (tmp_path / "step.png").stat().st_size > 5000
 
 
+def test_shared_seeds_are_simulated_and_counted(bench, capsys):
+    seeds = bench("seeds", "--draws", 30, "--only", "5 settings")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * len(seeds.MIXES) and all(line.startswith("5 settings: 4, 3, 3, 3, 3; ") for line in lines)
+    found = [seeds.simulated("2 settings: 4, 3", 0.9, mix, 200) for mix in seeds.MIXES]
+    assert all(one[name] >= 0.9 for one in found for name in ("other seeds", "other passages", "both"))
+    assert all(one["p ≤ 0.05"] == one["family"] == pytest.approx(1 - one["both"]) for one in found), "p and interval agree"
+
+
 def test_the_gpus_benchmark_walks_through_on_a_processor(bench, tiny, capsys):
     shape = ["--device", "cpu", "--shapes", "tiny", "--sizes", 16, "--steps", 2, "--repeats", 2]
     bench("gpu", *shape, "--data", "sample", "--encoder", tiny)

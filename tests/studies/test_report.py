@@ -14,7 +14,7 @@ from conftest import ROOT
 from questions import QUESTIONS
 from scorer import score
 
-from mtdnn_kit.compare import differences, pairing, paper, seeds, significance, study_tables
+from mtdnn_kit.compare import differences, pairing, paper, seeds, study_tables
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.runs.run import Run
@@ -109,7 +109,9 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
         found = differences.setting_difference(questions, settings["A"], settings["B"], row["score"])
         assert (row["Δ"], row["Δ low"], row["p"]) == (found.difference, found.low, found.p)
         assert f"{row['Δ']:+.1f} [{row['Δ low']:+.1f}, {row['Δ high']:+.1f}]" in sections["Judged by span F1 and no-answer AP"]
-    assert [row["p (Holm)"] for row in judged] == significance.holm([row["p"] for row in judged])
+    assert {row["p"] for row in judged} == {None} and sections["Judged by span F1 and no-answer AP"].count("no p: two seeds") == 2
+    whom = sections["For whom the differences speak"]
+    assert whom.endswith("\n\n" + markdown(differences.population_table(questions, settings, ["span F1", "no-answer AP"])))
     mnli = (Run(SAMPLE / "qa-sc").metrics["mnli"]["accuracy"] + Run(SAMPLE / "qa-mcc-sc").metrics["mnli"]["accuracy"]) / 2
     assert next(line for line in sections["The other tasks"].split("\n") if line.startswith("| B")).endswith(f" {mnli:.1f} |")
     assert "Spread over seeds (standard deviation)" in sections

@@ -9,7 +9,7 @@ from recomputed import BOUNDS, DIFF, Kept, holm, kept_study, lines_of, power, ro
 from scorer import score
 from sklearn.metrics import average_precision_score
 
-from mtdnn_kit.compare import differences, pairing, paper
+from mtdnn_kit.compare import differences, pairing, paper, seeds
 from mtdnn_kit.studies import report
 
 RESULTS = ROOT / "results"
@@ -162,6 +162,26 @@ def test_the_paper_would_have_needed_as_many_seeds(real_data):
         assert f"{true:.2f}" == gain
         parts, n = kept.difference("QA", setting, name)[4], int(count.replace(",", ""))
         assert power(parts, true, n) >= 0.8 > power(parts, true, n - 1), line
+
+
+def test_the_kept_runs_are_compared_within_the_seeds_that_they_share(real_data):
+    """AP of QA+MCC: unrelated seeds, as the kept table has it, −0.3 [−3.3, +2.7]; its three pairs alone −0.73; with the spread of all five
+    settings the same difference, and more spread, since those with SC vary more. Two seeds have no p."""
+    kept = kept_study(MIXTURES, real_data / "squad/validation.jsonl.gz")
+    cells = {name: {seed: kept.runs[run].contributions("no-answer AP") for seed, run in own.items()} for name, own in kept.settings.items()}
+    assert kept.difference("QA", "QA+MCC", "no-answer AP")[:3] == pytest.approx((-0.32, -3.29, 2.65), abs=0.006)
+    gaps = [kept.runs[f"QA+MCC seed {s}"].precision() - kept.runs[f"QA seed {s}"].precision() for s in range(3)]
+    (alone,) = seeds.compare_to_first([cells["QA"], cells["QA+MCC"]])
+    pooled = dict(zip(list(cells)[1:], seeds.compare_to_first(list(cells.values())), strict=True))
+    assert alone.difference == pytest.approx(sum(gaps) / 3, abs=0.01) and f"{alone.difference:.2f}" == "-0.73" and alone.n_seeds == (3, 3)
+    assert (alone.low, alone.high, alone.p) == pytest.approx((-1.68, 0.21, 0.080), abs=0.006)
+    found = pooled["QA+MCC"]
+    assert (found.difference, found.low, found.high) == pytest.approx((alone.difference, -2.46, 1.00), abs=0.006)
+    assert found.for_passages == pytest.approx(alone.for_passages) and found.for_passages == pytest.approx((-1.22, -0.25), abs=0.006)
+    assert [name for name, one in pooled.items() if one.p is None] == ["QA+SQuAD 1.1"]
+    assert all(one.se >= one.by_passage.std(ddof=1) / len(one.by_passage) ** 0.5 for one in pooled.values()), (
+        "never less than questions' noise"
+    )
 
 
 def test_every_table_of_the_report_is_a_printed_one():

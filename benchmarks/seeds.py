@@ -1,0 +1,99 @@
+"""How often intervals of settings hold the truth, and tests reject it, when seeds are shared: simulated, without any training.
+
+    .venv/bin/python benchmarks/seeds.py [--draws 4000] [--only NAME]
+
+Runs of settings that do not differ are drawn from crossed random effects (`mtdnn_kit.compare.seeds`), as contributions of passages; runs of
+one seed are as alike as `rho` says. What is counted: for each of the three populations how often the nominal 95 % interval holds the
+difference that is true of it; how often p is at most 0.05 and 0.00625; and how often the least p of a family, adjusted, is at most 0.05.
+"""
+
+import argparse
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtdnn_kit.compare import family
+from mtdnn_kit.compare.seeds import SettingDifference, compare_to_first
+
+PASSAGES = 100
+LEVELS = (0.05, 0.00625)
+# Of the difference between one run of each of two settings that share a seed, the variance by its causes: the setting's own with this seed,
+# the settings' with these passages, and what is left of seed and passage (both by passage, so in the mean they count by their number).
+MIXES = {
+    "seeds alone": (1.0, 0.0, 0.01),
+    "seeds and questions": (0.5, 15.0, 35.0),
+    "questions, little of seeds": (0.1, 30.0, 60.0),
+    "settings' own passages": (0.02, 90.0, 2.0),
+}
+LAYOUTS: dict[str, Sequence[range]] = {
+    "2 settings: 3, 3": [range(3), range(3)],
+    "2 settings: 4, 3": [range(4), range(3)],
+    "2 settings: 14, 14": [range(14), range(14)],
+    "2 settings: 14, 3": [range(14), range(3)],
+    "2 settings: 5, 8, two shared": [range(5), range(3, 11)],
+    "2 settings: 3, 5, none shared": [range(3), range(3, 8)],
+    "5 settings: 4, 3, 3, 3, 3": [range(4), *[range(3)] * 4],
+    "9 settings: 3 each": [range(3)] * 9,
+    "9 settings: 3 each, none shared": [range(3 * k, 3 * k + 3) for k in range(9)],
+    "9 settings: 8, 3 to 6": [range(8), *(range(3 + k % 4) for k in range(8))],
+}
+
+
+def drawn(rng: np.random.Generator, layout: Sequence[range], rho: float, mix: Sequence[float]) -> tuple[list[dict], np.ndarray, list]:
+    """Contributions of every setting; and what these passages add to its mean score, and each run of it by its seed."""
+    (own, passages, left), alike = mix, rho / (1 - rho)
+    base, seeds = rng.normal(60, 10, PASSAGES), {seed for some in layout for seed in some}
+    common = {seed: (rng.normal(0, (own * alike) ** 0.5), rng.normal(0, (left * alike) ** 0.5, PASSAGES)) for seed in sorted(seeds)}
+    cells, here, runs = [], [], []
+    for some in layout:
+        here.append(rng.normal(0, (passages / 2) ** 0.5, PASSAGES))
+        runs.append({seed: common[seed][0] + rng.normal(0, (own / 2) ** 0.5) for seed in some})
+        within = {seed: common[seed][1] + rng.normal(0, (left / 2) ** 0.5, PASSAGES) for seed in some}
+        cells.append({seed: base + here[-1] + runs[-1][seed] + within[seed] for seed in some})
+    return cells, np.array(here).mean(axis=1), runs
+
+
+def of_these_runs(found: SettingDifference, runs: list[dict], k: int) -> float:
+    """What these runs add to the difference of setting k to the first: their effects, weighted as the difference weighs them."""
+    weights = np.split(found.by_run, np.cumsum([len(own) for own in runs])[:-1])
+    scale = {j: abs(weights[k if found.paired else j].sum()) for j in range(len(runs))}
+    return sum(weights[j] @ list(own.values()) / scale[j] for j, own in enumerate(runs) if weights[j].any())
+
+
+def family_errs(found: Sequence[SettingDifference]) -> bool:
+    """Whether the least p of the family, adjusted for all, is at most 0.05; reckoned only where Bonferroni's bounds leave it open."""
+    least = min(one.p for one in found)
+    return least <= LEVELS[0] and (least * len(found) <= LEVELS[0] or family.any_as_small(least, found) <= LEVELS[0])
+
+
+def simulated(name: str, rho: float, mix: str, draws: int) -> dict[str, float]:
+    """Shares of `draws` studies, in all of its comparisons: what is covered, what is rejected, and of families with a rejection."""
+    rng, layout = np.random.default_rng(round(10 * rho)), LAYOUTS[name]
+    covered, errs, ps = [], [], []
+    for _ in range(draws):
+        cells, here, runs = drawn(rng, layout, rho, MIXES[mix])
+        found = compare_to_first(cells)
+        for k, one in enumerate(found, 1):
+            truths = (here[k] - here[0], of_these_runs(one, runs, k), 0.0)
+            covered.append([low <= truth <= high for (low, high), truth in zip(one.intervals.values(), truths, strict=True)])
+        ps += [one.p for one in found]
+        errs.append(family_errs(found))
+    said = dict(zip(("other seeds", "other passages", "both"), np.mean(covered, axis=0), strict=True))
+    said |= {f"p ≤ {level}": float(np.mean(np.array(ps) <= level)) for level in LEVELS}
+    return {**said, "family": float(np.mean(errs))}
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--draws", type=int, default=4000, help="studies of each layout")
+    asked.add_argument("--only", default="", help="layouts whose name begins so")
+    given = asked.parse_args()
+    for name in (name for name in LAYOUTS if name.startswith(given.only)):
+        for mix, rho in itertools.product(MIXES, (0.0, 0.9)):
+            found = simulated(name, rho, mix, given.draws)
+            print(f"{name}; {mix}; rho {rho}: " + ", ".join(f"{key} {100 * share:.2f}" for key, share in found.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

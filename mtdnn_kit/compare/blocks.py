@@ -1,0 +1,103 @@
+"""Least squares of runs laid out as seeds × settings: a difference of two settings, and what the spread of seeds makes of it.
+
+A seed fixes the head that a run begins with and the rows of its batches, whatever the setting: runs of one seed are alike. So settings that
+share seeds are compared within them, with an effect for each seed and each setting; cells may be missing. What is left over is pooled over
+all settings, which takes them to vary alike. Settings that share too few are compared as unrelated, each with its own spread
+(Welch 1947): what they do share would only make the difference more certain. Knows arrays alone; imports nothing of ours.
+
+Shapes: C runs, G passages; u [C, G] contributions. Of the residuals of u, their means over passages tell how seeds vary, and what is
+left within a run how seed and passage interact.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_ROUNDING = 1e-10  # of the largest contribution: what is less is nothing
+Cells = dict[int, np.ndarray]  # seed → contributions [G]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Σ w·u: by passage [G]; by run [C], each weight times the standard deviation of its runs, so that its squares sum to the variance that
+    seeds make, with df degrees of freedom. shared: Σw²·σ²_e. seed, left: variance over seeds, and within a run over passages, of the
+    difference between one run of each."""
+
+    by_passage: np.ndarray
+    by_run: np.ndarray
+    df: float
+    shared: float
+    seed: float
+    left: float
+    n_seeds: tuple[int, int]
+    paired: bool
+
+
+@dataclass(frozen=True)
+class _Fit:
+    weights: np.ndarray  # [C]
+    square: float  # mean square of the residuals' means over passages
+    left: float  # and of what is left within a run
+    df: int
+
+
+def contrast(settings: Sequence[Cells], other: int) -> Contrast:
+    """Setting `other` minus the first, within the seeds that both have: three at least, or all of a setting that has two, and 2 degrees of
+    freedom; else as unrelated."""
+    common, fewest = len(settings[0].keys() & settings[other].keys()), min(len(settings[0]), len(settings[other]))
+    if common >= min(3, fewest):
+        fit = _within(settings, other)
+        if fit.df > 1:
+            u = np.array([u for own in settings for u in own.values()])
+            return _contrast(u, [fit], 2, (common, common), paired=True)
+    u, sizes = np.array([u for own in settings for u in own.values()]), [len(own) for own in settings]
+    at, fits = np.repeat(np.arange(len(sizes)), sizes), []
+    for k, sign in ((0, -1), (other, 1)):
+        fit = _least_squares(u[at == k], np.ones((sizes[k], 1)), np.array([sign]))
+        weights = np.zeros(len(u))
+        weights[at == k] = fit.weights
+        fits.append(_Fit(weights, fit.square, fit.left, fit.df))
+    return _contrast(u, fits, 1, (sizes[0], sizes[other]), paired=False)
+
+
+def alone(setting: Cells) -> Contrast:
+    """A setting's mean over its seeds."""
+    u = np.array(list(setting.values()))
+    return _contrast(u, [_least_squares(u, np.ones((len(u), 1)), np.ones(1))], 1, (len(u), len(u)), paired=False)
+
+
+def _within(settings: Sequence[Cells], other: int) -> _Fit:
+    """With an effect for each setting and each seed."""
+    places = [(k, seed) for k, own in enumerate(settings) for seed in own]
+    seeds = sorted({seed for _, seed in places})
+    design = np.array([[*(k == j for j in range(len(settings))), *(seed == s for s in seeds)] for k, seed in places], float)
+    wanted = np.zeros(design.shape[1])
+    wanted[[0, other]] = -1, 1
+    return _least_squares(np.array([settings[k][seed] for k, seed in places]), design, wanted)
+
+
+def _least_squares(u: np.ndarray, design: np.ndarray, wanted: np.ndarray) -> _Fit:
+    """The weights that give effects' wanted combination, and the mean squares of the residuals of u [C, G]."""
+    inverse, df = np.linalg.pinv(design), len(u) - int(np.linalg.matrix_rank(design))
+    rest = _snapped(u - design @ (inverse @ u), u)
+    means = rest.mean(axis=1)
+    within = rest - means[:, None]
+    degrees = max(df, 1)
+    return _Fit(inverse.T @ wanted, float(means @ means) / degrees, float((within**2).sum()) / degrees / (u.shape[1] - 1), df)
+
+
+def _contrast(u: np.ndarray, fits: Sequence[_Fit], runs: int, n_seeds: tuple[int, int], *, paired: bool) -> Contrast:
+    """runs: of each fit, that one difference is made of."""
+    squares = np.array([fit.weights @ fit.weights for fit in fits])
+    parts, left = squares * [fit.square for fit in fits], squares * [fit.left for fit in fits]
+    df = parts.sum() ** 2 / (parts**2 / [fit.df for fit in fits]).sum() if parts.any() else sum(fit.df for fit in fits)
+    by_run = sum(fit.weights * fit.square**0.5 for fit in fits)
+    by_passage = _snapped(sum(fit.weights for fit in fits) @ u, u)
+    seed, within = (runs * sum(getattr(fit, name) for fit in fits) for name in ("square", "left"))
+    return Contrast(by_passage, by_run, float(df), float(left.sum()), seed, within, n_seeds, paired)
+
+
+def _snapped(found: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """What is rounding becomes 0."""
+    return np.where(np.abs(found) < _ROUNDING * np.abs(u).max(), 0.0, found)
