@@ -1,15 +1,18 @@
 """What a difference between runs is worth: by score, by slice of the questions, and between settings of which several seeds were trained.
 
-Intervals and tests go by passages, since questions of one passage are not independent (`significance`). One seed of a setting speaks for
-two models only, several for the settings (`seeds`). Scores are in percent, differences in points; a table is a list of rows.
+Intervals and tests go by passages, or by articles (`pairing.clustered`), since questions of one are not independent (`significance`).
+One seed of a setting speaks for two models only, several for the settings (`seeds`). Scores are in percent, differences in points; a table
+is a list of rows.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from mtdnn_kit.compare import seeds, significance
+from mtdnn_kit.compare.equal_runs import check_seeds
 from mtdnn_kit.compare.outcomes import best_kind
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.compare.slices import slices
@@ -42,23 +45,29 @@ RUN_SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], fl
 
 
 def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.ndarray, np.ndarray, Callable | None] | None:
-    """What a run's score is made of: outcomes [N] or [N, 2], numbers of the passages [N], and the statistic (None: the mean).
+    """What a run's score is made of: outcomes [N] or [N, 2], numbers of the clusters [N], and the statistic (None: the mean).
 
-    Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on, and whether the
+    Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on (equal ones have
+    their mean rank, so that runs with few and with many equal ones are on one scale), and whether the
     question is unanswerable. None where the run has no such score, or no question has, as none has this one where all are of one kind.
     """
     some = _asked(questions, score)
     values = [x for q in some if (x := RUN_SCORES[score][1](q.row, q.replies[run])) is not None]
     if not some or len(values) < len(some):
         return None
-    passages = {context: i for i, context in enumerate(dict.fromkeys(q.row.context for q in questions))}
-    groups = np.array([passages[q.row.context] for q in some])
+    clusters = {name: i for i, name in enumerate(dict.fromkeys(q.cluster for q in questions))}
+    groups = np.array([clusters[q.cluster] for q in some])
     if score != "no-answer AP":
         return 100 * np.array(values), groups, None
     empty = np.array([not q.row.answers for q in some])
     if empty.all() or not empty.any():  # of one kind there is nothing to tell apart
         return None
-    return np.column_stack([np.unique(values, return_inverse=True)[1], empty]), groups, _precision
+    return np.column_stack([rankdata(values), empty]), groups, _precision
+
+
+def _several(values: np.ndarray, groups: np.ndarray) -> bool:
+    """Whether two clusters at least tell something of a score: of average precision, whether two have unanswerable questions."""
+    return len(np.unique(groups if values.ndim == 1 else groups[values[:, 1] > 0])) > 1
 
 
 def _precision(values: np.ndarray, weights: np.ndarray) -> float:
@@ -75,12 +84,12 @@ def value(questions: Sequence[Question], run: str, score: str) -> float | None:
 
 
 def interval(questions: Sequence[Question], run: str, score: str) -> tuple[float, float] | tuple[None, None]:
-    """The ends of the 95 % interval of a run's score over passages; None where it has no such score, or no two passages."""
+    """The ends of the 95 % interval of a run's score over clusters; None where it has no such score, or no two clusters."""
     found = outcomes(questions, run, score)
-    if found is None or len(np.unique(found[1])) < 2:
+    if found is None or not _several(*found[:2]):
         return None, None
     values, groups, statistic = found
-    made = significance.interval(values, groups, statistic)
+    made = significance.interval(values, groups, statistic, most=100)
     return made.low, made.high
 
 
@@ -90,9 +99,9 @@ def _asked(questions: Sequence[Question], score: str) -> list[Question]:
 
 
 def difference(questions: Sequence[Question], a: str, b: str, score: str) -> significance.Difference | None:
-    """Run b minus run a in points, with interval and sign-flip test by passages; None where one has no such score, or no two passages."""
+    """Run b minus run a in points, with interval and sign-flip test by clusters; None where one has no such score, or no two clusters."""
     one, two = (outcomes(questions, run, score) for run in (a, b))
-    if one is None or two is None or len(np.unique(one[1])) < 2:
+    if one is None or two is None or not _several(*one[:2]):
         return None
     first, groups, statistic = one
     return significance.difference(first, two[0], groups, statistic)
@@ -112,10 +121,11 @@ def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequ
 
 def ends(found: Gap | None, name: str = "difference") -> dict[str, float | None]:
     """A difference and the ends of its interval as cells of a row, the ends named "low" and "high", of another `name` "name low" and
-    "name high"; None of None."""
+    "name high"; None of None, and where the ends are infinite (`significance`: fewer than six clusters)."""
     stem = "" if name == "difference" else f"{name} "
     keys = {name: "difference", f"{stem}low": "low", f"{stem}high": "high"}
-    return {cell: None if found is None else getattr(found, key) for cell, key in keys.items()}
+    cells = {cell: None if found is None else getattr(found, key) for cell, key in keys.items()}
+    return {cell: x if x is None or np.isfinite(x) else None for cell, x in cells.items()}
 
 
 def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1") -> list[dict]:
@@ -163,10 +173,12 @@ def setting_table(questions: Sequence[Question], settings: Settings, score: str 
     """A row a setting: its seeds, mean score with interval, and the difference to the first setting with interval, p and Holm's p.
 
     settings: name → {seed: the run's name in the replies}. Several seeds of both speak for the settings (for further seeds and passages);
-    one seed of each, for the two models only; one of one and several of the other, for nothing: there is no interval then.
+    one seed of each, for the two models only; one of one and several of the other, for nothing: there is no interval then. Raises
+    CompareError where two seeds are one and the same run (`equal_runs`).
     """
     first, rows = next(iter(settings)), list[dict[str, Any]]()
     for name, runs in settings.items():
+        check_seeds(questions, name, runs)
         low, high = _setting_interval(questions, runs, score)
         gap = setting_difference(questions, settings[first], runs, score) if name != first else None
         speaks = "" if gap is None else "these two models" if isinstance(gap, significance.Difference) else "the settings"
@@ -194,7 +206,7 @@ def mean(questions: Sequence[Question], runs: Setting, score: str) -> float | No
 
 
 def corrected(rows: list[dict]) -> list[dict]:
-    """Rows with Holm's p over all that have a p."""
+    """Rows with Holm's p over all that have a p; NaN is no test (`significance.holm`)."""
     tested = [row for row in rows if row["p"] is not None]
     for row, p in zip(tested, significance.holm([row["p"] for row in tested]), strict=True):
         row["p (Holm)"] = p
@@ -233,9 +245,9 @@ def _sentence(questions: Sequence[Question], first: str, base: dict, name: str, 
 
 
 def _contributions(questions: Sequence[Question], runs: Setting, score: str) -> np.ndarray | None:
-    """[S, G], in the order of the seeds; None without such a score, or two passages."""
+    """[S, G], in the order of the seeds; None without such a score, or two clusters."""
     found = [one for seed in sorted(runs) if (one := outcomes(questions, runs[seed], score)) is not None]
-    if len(found) < len(runs) or len(np.unique(found[0][1])) < 2:
+    if len(found) < len(runs) or not _several(*found[0][:2]):
         return None
     return np.array([seeds.contributions(*one) for one in found])
 

@@ -74,7 +74,7 @@ def _cell(row: dict, key: str) -> str:
     if isinstance(found, int):
         return f"{found:,}"
     if key == "p" or key.startswith("p ") or key.endswith(" p"):
-        return f"{found:.2g}" if found >= 1e-4 else "< 0.0001"
+        return "no test" if found != found else f"{found:.2g}" if found >= 1e-4 else "< 0.0001"
     sign = "+" if key in ("difference", "points") or "Δ" in key else ""
     low, high = row.get(f"{stem}low"), row.get(f"{stem}high")
     return f"{found:{sign}.1f}" + (f" [{low:{sign}.1f}, {high:{sign}.1f}]" if low is not None and high is not None else "")
