@@ -1,6 +1,6 @@
 """What a difference between runs is worth: by score, by slice of the questions, and between settings of which several seeds were trained.
 
-Intervals and tests go by passages, or by articles (`pairing.clustered`), since questions of one are not independent (`significance`).
+Intervals and tests go by passages, or by articles (`clusters.clustered`), since questions of one are not independent (`significance`).
 One seed of a setting speaks for two models only, several for the settings (`seeds`). Scores are in percent, differences in points; a table
 is a list of rows.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from mtdnn_kit.compare import seeds, significance
+from mtdnn_kit.compare.clusters import other_population, population
 from mtdnn_kit.compare.equal_runs import check_seeds
 from mtdnn_kit.compare.outcomes import best_kind
 from mtdnn_kit.compare.pairing import Question, Reply
@@ -108,14 +109,19 @@ def difference(questions: Sequence[Question], a: str, b: str, score: str) -> sig
 
 
 def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(RUN_SCORES)) -> list[dict]:
-    """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider passages make the interval, and McNemar's p of EM."""
-    rows = []
+    """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider clusters make the interval, McNemar's p of EM; and
+    where titles are known, interval and p for the population that `questions` do not go by (other articles, if they go by passages)."""
+    rows, kind, others = [], population(questions), other_population(questions)
     for score in scores:
         if found := difference(questions, a, b, score):
             row: dict[str, Any] = {"score": score, **{name: value(questions, name, score) for name in (a, b)}, **ends(found), "p": found.p}
-            row |= {"widening": found.widening, "questions": found.n_items, "passages": found.n_passages}
+            row |= {"widening": found.widening, "questions": found.n_items, kind: found.n_passages}
             em: list[list[Any]] = [[q.replies[name].em for q in questions] for name in (a, b)]
-            rows.append({**row, "McNemar p": significance.mcnemar(*em)[2] if score == "EM" else None})
+            row["McNemar p"] = significance.mcnemar(*em)[2] if score == "EM" else None
+            if others:
+                apart, name = difference(others, a, b, score), population(others)
+                row |= {**ends(apart, f"Δ for other {name}"), f"other {name} p": apart and apart.p, name: apart and apart.n_passages}
+            rows.append(row)
     return rows
 
 
@@ -234,7 +240,8 @@ def _sentence(questions: Sequence[Question], first: str, base: dict, name: str, 
     found = setting_difference(questions, base, runs, score)
     if found is None:
         return f"{name} − {first}: no claim; one of them has a single seed, a score that is missing, or a single passage."
-    said = f"{found.sentence(first, name)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
+    words = {"of": population(questions)} if isinstance(found, significance.Difference) else {}
+    said = f"{found.sentence(first, name, **words)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
     each = len(questions) / found.n_passages
     if isinstance(found, significance.Difference):
         return f"{said} {significance.passages_needed(found, detect) * each:,.0f} such questions for these two models."

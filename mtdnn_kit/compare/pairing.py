@@ -47,18 +47,18 @@ class Reply:
 class Question:
     """A scored row and what each run replies, by the run's name; in how many windows the first run read it, where that is known.
 
-    title: whether intervals and tests go by its article, not by its passage (`clustered`).
+    by_title: whether intervals and tests go by its article, not by its passage (`clusters`).
     """
 
     row: QARow
     replies: dict[str, Reply]
     windows: int | None = None
-    title: bool = False
+    by_title: bool = False
 
     @property
     def cluster(self) -> str:
         """What it shares with questions that it is not independent of: the passage, or the article's title."""
-        return self.row.title if self.title else self.row.context
+        return self.row.title if self.by_title else self.row.context
 
     @property
     def golds(self) -> list[str]:
