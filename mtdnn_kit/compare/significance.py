@@ -90,7 +90,7 @@ def difference(
     """Score of b minus score of a, outcomes [N] or [N, …] of the same items; groups [N]: labels of their clusters.
 
     draws: random flips, 0 for 10,000. A statistic is called four times a cluster. What a nominal 95 % covers is told by
-    benchmarks/coverage.py. Raises ValueError on other lengths, NaN, a single cluster.
+    benchmarks/intervals.py. Raises ValueError on other lengths, NaN, a single cluster.
     """
     cluster, x, y = _items(groups, a, b, mean=statistic is None)
     sums, sizes, tiny = _sums(x, y, cluster, statistic)
@@ -223,7 +223,7 @@ def _flips(g: int, draws: int, seed: int) -> Iterator[np.ndarray]:
     """Rows of g zeros and ones, 1 where a cluster is flipped, in blocks of bounded memory [some, g]: all of them with few clusters (half:
     the others flip the rest, which is the same), else the one that flips none and `draws` random ones."""
     if g <= _EXACT:
-        yield ((np.arange(2 ** (g - 1))[:, None] >> np.arange(g)) % 2).astype(float)
+        yield ((np.arange(2 ** (g - 1))[:, None] >> np.arange(g)) & 1).astype(float)
         return
     yield np.zeros((1, g))
     rng, rows = np.random.default_rng(seed), max(1, _BLOCK // g)
