@@ -240,8 +240,9 @@ def _sentence(questions: Sequence[Question], first: str, base: dict, name: str, 
     found = setting_difference(questions, base, runs, score)
     if found is None:
         return f"{name} − {first}: no claim; one of them has a single seed, a score that is missing, or a single passage."
-    words = {"of": population(questions)} if isinstance(found, significance.Difference) else {}
-    said = f"{found.sentence(first, name, **words)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
+    of = population(questions)
+    text = found.sentence(first, name, of=of) if isinstance(found, significance.Difference) else found.sentence(first, name)
+    said = f"{text} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
     each = len(questions) / found.n_passages
     if isinstance(found, significance.Difference):
         return f"{said} {significance.passages_needed(found, detect) * each:,.0f} such questions for these two models."
