@@ -101,6 +101,8 @@ def test_equal_runs_given_as_seeds_are_refused_by_name():
         with pytest.raises(CompareError, match=r"setting 'x': seeds \d and \d \(A and C\) reply the same to all 48 questions"):
             differences.primary_table(twice, settings, ["F1"])
     assert differences.setting_table(twice, {"x": {0: "A"}, "y": {0: "C"}})[1]["Δ"] == 0, "as two settings they are compared"
+    once = [Question(q.row, {**q.replies, "C": q.replies["A"]}) if q is QUESTIONS[0] else q for q in QUESTIONS]
+    assert differences.setting_table(once, {"x": {0: "A", 1: "C"}})[0]["seeds"] == 2, "one equal reply makes no equal runs"
 
 
 def shifted(found: Reply, how) -> Reply:
