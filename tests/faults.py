@@ -38,6 +38,8 @@ TESTS = {  # file → tests that must notice
     "runs/predictions": "runs/predictions runs/hostile_runs model/evaluation",
     "training/interference": "training/interference",
     "compare/baseline": "compare/compare",
+    "compare/clusters": "compare/clusters",
+    "compare/equal_runs": "compare/differences",
     "studies/heldout": "studies/heldout",
     "tasks/null_threshold": "tasks/null_threshold",
     "metrics": "metrics",

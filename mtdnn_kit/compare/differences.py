@@ -1,15 +1,19 @@
 """What a difference between runs is worth: by score, by slice of the questions, and between settings of which several seeds were trained.
 
-Intervals and tests go by passages, since questions of one passage are not independent (`significance`). One seed of a setting speaks for
-two models only, several for the settings (`seeds`). Scores are in percent, differences in points; a table is a list of rows.
+Intervals and tests go by passages, or by articles (`clusters.clustered`), since questions of one are not independent (`significance`).
+One seed of a setting speaks for two models only, several for the settings (`seeds`). Scores are in percent, differences in points; a table
+is a list of rows.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from mtdnn_kit.compare import family, seeds, significance
+from mtdnn_kit.compare.clusters import other_population, population
+from mtdnn_kit.compare.equal_runs import check_seeds
 from mtdnn_kit.compare.outcomes import best_kind
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.compare.slices import slices
@@ -42,23 +46,29 @@ RUN_SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], fl
 
 
 def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.ndarray, np.ndarray, Callable | None] | None:
-    """What a run's score is made of: outcomes [N] or [N, 2], numbers of the passages [N], and the statistic (None: the mean).
+    """What a run's score is made of: outcomes [N] or [N, 2], numbers of the clusters [N], and the statistic (None: the mean).
 
-    Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on, and whether the
+    Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on (equal ones have
+    their mean rank, so that runs with few and with many equal ones are on one scale), and whether the
     question is unanswerable. None where the run has no such score, or no question has, as none has this one where all are of one kind.
     """
     some = _asked(questions, score)
     values = [x for q in some if (x := RUN_SCORES[score][1](q.row, q.replies[run])) is not None]
     if not some or len(values) < len(some):
         return None
-    passages = {context: i for i, context in enumerate(dict.fromkeys(q.row.context for q in questions))}
-    groups = np.array([passages[q.row.context] for q in some])
+    clusters = {name: i for i, name in enumerate(dict.fromkeys(q.cluster for q in questions))}
+    groups = np.array([clusters[q.cluster] for q in some])
     if score != "no-answer AP":
         return 100 * np.array(values), groups, None
     empty = np.array([not q.row.answers for q in some])
     if empty.all() or not empty.any():  # of one kind there is nothing to tell apart
         return None
-    return np.column_stack([np.unique(values, return_inverse=True)[1], empty]), groups, _precision
+    return np.column_stack([rankdata(values), empty]), groups, _precision
+
+
+def _several(values: np.ndarray, groups: np.ndarray) -> bool:
+    """Whether two clusters at least tell something of a score: of average precision, whether two have unanswerable questions."""
+    return len(np.unique(groups if values.ndim == 1 else groups[values[:, 1] > 0])) > 1
 
 
 def _precision(values: np.ndarray, weights: np.ndarray) -> float:
@@ -75,12 +85,12 @@ def value(questions: Sequence[Question], run: str, score: str) -> float | None:
 
 
 def interval(questions: Sequence[Question], run: str, score: str) -> tuple[float, float] | tuple[None, None]:
-    """The ends of the 95 % interval of a run's score over passages; None where it has no such score, or no two passages."""
+    """The ends of the 95 % interval of a run's score over clusters; None where it has no such score, or no two clusters."""
     found = outcomes(questions, run, score)
-    if found is None or len(np.unique(found[1])) < 2:
+    if found is None or not _several(*found[:2]):
         return None, None
     values, groups, statistic = found
-    made = significance.interval(values, groups, statistic)
+    made = significance.interval(values, groups, statistic, most=100)
     return made.low, made.high
 
 
@@ -90,32 +100,38 @@ def _asked(questions: Sequence[Question], score: str) -> list[Question]:
 
 
 def difference(questions: Sequence[Question], a: str, b: str, score: str) -> significance.Difference | None:
-    """Run b minus run a in points, with interval and sign-flip test by passages; None where one has no such score, or no two passages."""
+    """Run b minus run a in points, with interval and sign-flip test by clusters; None where one has no such score, or no two clusters."""
     one, two = (outcomes(questions, run, score) for run in (a, b))
-    if one is None or two is None or len(np.unique(one[1])) < 2:
+    if one is None or two is None or not _several(*one[:2]):
         return None
     first, groups, statistic = one
     return significance.difference(first, two[0], groups, statistic)
 
 
 def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(RUN_SCORES)) -> list[dict]:
-    """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider passages make the interval, and McNemar's p of EM."""
-    rows = []
+    """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider clusters make the interval, McNemar's p of EM; and
+    where titles are known, interval and p for the population that `questions` do not go by (other articles, if they go by passages)."""
+    rows, kind, others = [], population(questions), other_population(questions)
     for score in scores:
         if found := difference(questions, a, b, score):
             row: dict[str, Any] = {"score": score, **{name: value(questions, name, score) for name in (a, b)}, **ends(found), "p": found.p}
-            row |= {"widening": found.widening, "questions": found.n_items, "passages": found.n_passages}
+            row |= {"widening": found.widening, "questions": found.n_items, kind: found.n_passages}
             em: list[list[Any]] = [[q.replies[name].em for q in questions] for name in (a, b)]
-            rows.append({**row, "McNemar p": significance.mcnemar(*em)[2] if score == "EM" else None})
+            row["McNemar p"] = significance.mcnemar(*em)[2] if score == "EM" else None
+            if others:
+                apart, name = difference(others, a, b, score), population(others)
+                row |= {**ends(apart, f"Δ for other {name}"), f"other {name} p": apart and apart.p, name: apart and apart.n_passages}
+            rows.append(row)
     return rows
 
 
 def ends(found: Gap | None, name: str = "difference") -> dict[str, float | None]:
     """A difference and the ends of its interval as cells of a row, the ends named "low" and "high", of another `name` "name low" and
-    "name high"; None of None."""
+    "name high"; None of None, and where the ends are infinite (`significance`: fewer than six clusters)."""
     stem = "" if name == "difference" else f"{name} "
     keys = {name: "difference", f"{stem}low": "low", f"{stem}high": "high"}
-    return {cell: None if found is None else getattr(found, key) for cell, key in keys.items()}
+    cells = {cell: None if found is None else getattr(found, key) for cell, key in keys.items()}
+    return {cell: x if x is None or np.isfinite(x) else None for cell, x in cells.items()}
 
 
 def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1") -> list[dict]:
@@ -165,10 +181,12 @@ def setting_table(questions: Sequence[Question], settings: Settings, score: str 
 
     settings: name → {seed: the run's name in the replies}. Several seeds of both speak for the settings (for further seeds and passages);
     one seed of each, for the two models only; one of one and several of the other, for nothing: there is no interval then. Settings that
-    share seeds are compared within these, so that the difference need not be that of the means; with two seeds there is no p.
+    share seeds are compared within these, so that the difference need not be that of the means; with two seeds there is no p. Raises
+    CompareError where two seeds are one and the same run (`equal_runs`).
     """
     rows, gaps = list[dict[str, Any]](), setting_differences(questions, settings, score)
     for name, runs in settings.items():
+        check_seeds(questions, name, runs)
         low, high = _setting_interval(questions, runs, score)
         gap = gaps.get(name)
         row = {"setting": name, "seeds": len(runs), score: mean(questions, runs, score), "low": low, "high": high, **ends(gap, "Δ")}
@@ -200,13 +218,14 @@ def primary_table(questions: Sequence[Question], settings: Settings, scores: Seq
 
 def population_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> list[dict]:
     """The differences of settings for each population: a row a score, setting and whom it speaks for, with the interval for these."""
-    rows = []
+    rows, of = [], population(questions)
     for score in scores:
         for name, gap in setting_differences(questions, settings, score).items():
             if isinstance(gap, seeds.SettingDifference):
                 row = {"score": score, "setting": name, "seeds": min(gap.n_seeds), "the same seeds": "yes" if gap.paired else "no"}
                 rows += [
-                    {**row, "for": whom, "Δ": gap.difference, "Δ low": low, "Δ high": high} for whom, (low, high) in gap.intervals.items()
+                    {**row, "for": whom.replace("passages", of), "Δ": gap.difference, "Δ low": low, "Δ high": high}
+                    for whom, (low, high) in gap.intervals.items()
                 ]
     return rows
 
@@ -218,8 +237,8 @@ def mean(questions: Sequence[Question], runs: Setting, score: str) -> float | No
 
 
 def corrected(rows: list[dict], gaps: Sequence[Gap | None] = ()) -> list[dict]:
-    """Rows with Holm's p over all that have a p; where `gaps`, which they tell of, are all of settings, with what these have in common
-    (`family`), by the rows' score."""
+    """Rows with Holm's p over all that have a p, NaN being no test (`significance.holm`); where `gaps`, which they tell of, are all of
+    settings, with what these have in common (`family`), by the rows' score."""
     tested = [row for row in rows if row["p"] is not None]
     of_settings = [gap for gap in gaps if isinstance(gap, seeds.SettingDifference) and gap.p is not None]
     if tested and len(of_settings) == len(tested):
@@ -259,7 +278,8 @@ def sentences(questions: Sequence[Question], settings: Settings, score: str = "F
 def _sentence(questions: Sequence[Question], first: str, name: str, found: Gap | None, detect: float) -> str:
     if found is None:
         return f"{name} − {first}: no claim; one of them has a single seed, a score that is missing, or a single passage."
-    said = f"{found.sentence(first, name)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
+    of = population(questions)
+    said = f"{found.sentence(first, name, of=of)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
     each = len(questions) / found.n_passages
     if isinstance(found, significance.Difference):
         return f"{said} {significance.passages_needed(found, detect) * each:,.0f} such questions for these two models."
@@ -270,9 +290,9 @@ def _sentence(questions: Sequence[Question], first: str, name: str, found: Gap |
 
 
 def _contributions(questions: Sequence[Question], runs: Setting, score: str) -> dict[int, np.ndarray] | None:
-    """{seed: [G]}; None without such a score, or two passages."""
+    """{seed: [G]}; None without such a score, or two clusters."""
     found = {seed: one for seed, run in runs.items() if (one := outcomes(questions, run, score)) is not None}
-    if len(found) < len(runs) or any(len(np.unique(one[1])) < 2 for one in found.values()):
+    if len(found) < len(runs) or not all(_several(*one[:2]) for one in found.values()):
         return None
     return {seed: seeds.contributions(*one) for seed, one in found.items()}
 

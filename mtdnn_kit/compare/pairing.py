@@ -45,11 +45,20 @@ class Reply:
 
 @dataclass(frozen=True)
 class Question:
-    """A scored row and what each run replies, by the run's name; in how many windows the first run read it, where that is known."""
+    """A scored row and what each run replies, by the run's name; in how many windows the first run read it, where that is known.
+
+    by_title: whether intervals and tests go by its article, not by its passage (`clusters`).
+    """
 
     row: QARow
     replies: dict[str, Reply]
     windows: int | None = None
+    by_title: bool = False
+
+    @property
+    def cluster(self) -> str:
+        """What it shares with questions that it is not independent of: the passage, or the article's title."""
+        return self.row.title if self.by_title else self.row.context
 
     @property
     def golds(self) -> list[str]:

@@ -70,17 +70,19 @@ class SettingDifference:
         """The ends of the interval for each of POPULATIONS."""
         return dict(zip(POPULATIONS, (self.for_seeds, self.for_passages, (self.low, self.high)), strict=True))
 
-    def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0) -> str:
-        """What was found and what it speaks for, in one sentence; numbers are shown times `scale` (100: scores of 0 to 1 in points)."""
+    def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0, of: str = "passages") -> str:
+        """What was found and what it speaks for, in one sentence; numbers are shown times `scale` (100: scores of 0 to 1 in points); `of`:
+        what the clusters are."""
         low, high = (f"{scale * x:+.3g}" for x in (self.low, self.high))
         within = "no more than" if self.low <= 0 <= self.high else "more than"
         seeds = f"the same {self.n_seeds[0]} seeds" if self.paired else f"{self.n_seeds[0]} and {self.n_seeds[1]} seeds"
         others = "; ".join(f"{scale * x:+.3g} to {scale * y:+.3g} for {name}" for name, (x, y) in list(self.intervals.items())[:2])
-        return (
+        said = (
             f"{b} − {a} = {scale * self.difference:+.3g} ({100 * self.level:g} % interval {low} to {high} for {POPULATIONS[2]}; {others}; "
             f"{NO_P if self.p is None else f'p = {self.p:.2g}'}; {seeds}, {self.n_passages:,} passages), {within} what the choice of seeds "
             "and passages explains; it speaks for further seeds of these two settings on passages like these, with nothing else changed."
         )
+        return said.replace("passages", of)
 
 
 @dataclass(frozen=True)

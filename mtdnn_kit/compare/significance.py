@@ -1,15 +1,24 @@
-"""What a difference between two trained models is worth, from their outcomes on the same items: intervals and tests by whole passages.
+"""What a difference between two trained models is worth, from their outcomes on the same items: intervals and tests by whole clusters.
 
-Questions of one passage are not independent, so whole passages are resampled, and swapped. Knows outcomes and labels of passages, no run,
-row or name of a score; imports nothing of ours. One run of each model says nothing about the settings that trained it: see seeds.py.
+Questions of one passage, or of one article, are not independent: what is flipped is a whole cluster, and results speak for other clusters
+like these. Knows outcomes and labels of clusters, no run, row or name of a score; imports nothing of ours. One run of each model says
+nothing about the settings that trained it: see seeds.py.
 
-Shapes: N items in G passages. `outcomes` [N] or [N, …] are what a score is made of, item by item (0 or 1; an F1; gold and given
-label), read as floats. `statistic(outcomes, weights [N]) -> float` is the score when item i counts weights[i] = 0, 1, 2 … times, a number
-for any weights; None: the mean, of outcomes [N]. Results are in the score's units. Items are first put in an order that the labels of
-their passages and their values decide, so the order in which they come changes nothing.
+Shapes: N items in G clusters. `outcomes` [N] or [N, …] are what a score is made of, item by item (0 or 1; an F1; gold and given
+label), read as floats. `statistic(outcomes, weights [N]) -> float` is the score when item i counts weights[i] > 0 times, smooth in the
+weights; None: the mean, of outcomes [N]. Results are in the score's units. Items are first put in an order that the labels of their
+clusters and their values decide, so the order in which they come changes nothing.
 
-Intervals: percentile bootstrap with expanded percentiles (Hesterberg 2015, "What Teachers Should Know about the Bootstrap") of ratios, as
-passages differ in size; for n stands Kish's effective number of passages, (Σ size)² / Σ size².
+Differences: sign flips of clusters. With d_c the sum of a cluster's differences and n_c its items, θ is in the interval iff the test of
+d_c − θ n_c does not reject, so that p and interval agree. A flip is as large as what was found exactly where θ lies between the mean over
+the flipped clusters and that over the others: the interval's ends are order statistics of these. All 2^G flips are tried with at most 16
+clusters, where the test is exact for symmetric differences; fewer than 6 allow no p below 0.05, and no interval. A statistic is made
+linear first: d_c = score · n_c + N · ∂score/∂weight of c (Jaeckel 1972, "The Infinitesimal Jackknife").
+
+Scores between 0 and `most`: Wilson's interval (1927) with an effective number of items, m (1 − m) / se², where se is CR2's and t has
+Satterthwaite's degrees (Bell & McCaffrey 2002, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples", the
+clusters' means taken as equally variable). Where all is 0, or `most`, and nothing shows how alike the items of a cluster are, they count
+as one: the effective number is that of clusters, Kish's (Σ size)² / Σ size².
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,14 +29,15 @@ from numpy.typing import ArrayLike
 from scipy.stats import binom, norm, t
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
-Groups = Sequence | np.ndarray  # labels of the items' passages
-_BLOCK = 2**20  # entries of a block of resamples
-_EXACT = 12  # with at most so many passages that differ, every way to swap them is tried
+Groups = Sequence | np.ndarray  # labels of the items' clusters
+_BLOCK = 2**20  # entries of a block of flips
+_EXACT = 16  # with at most so many clusters every way to flip them is tried
+_ALONE = 1000  # of more items, taken as independent, a statistic's standard error is that of so many random heaps
 
 
 @dataclass(frozen=True)
 class Interval:
-    """One model's score, the interval where it would lie for all passages like these, and its standard error over passages."""
+    """One model's score, the interval where it would lie for all clusters like these, and its standard error over clusters."""
 
     score: float
     low: float
@@ -40,7 +50,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of B minus score of A, its interval, the sign-flip p, and standard errors: over passages, and over items as if independent."""
+    """Score of B minus score of A, its interval, the sign-flip p, and standard errors: over clusters, and over items as if independent.
+
+    low, high: infinite where so few clusters allow no interval. n_passages: the number of clusters, whatever they are.
+    """
 
     difference: float
     low: float
@@ -54,17 +67,19 @@ class Difference:
 
     @property
     def widening(self) -> float:
-        """How many times wider the passages make the interval: se / se_independent; 1 where nothing varies."""
+        """How many times wider the clusters make the interval: se / se_independent; 1 where nothing varies."""
         return self.se / self.se_independent if self.se_independent else 1.0
 
-    def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0) -> str:
-        """What was found and what it does not say, in one sentence; numbers times `scale` (100: outcomes of 0 to 1, in points)."""
+    def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0, of: str = "passages") -> str:
+        """What was found and what it does not say, in one sentence; numbers times `scale` (100: outcomes of 0 to 1, in points); `of`: what
+        the clusters are."""
         small, outside = self.p < 1 - self.level, not self.low <= 0 <= self.high
         within = "more than" if small and outside else "at the edge of" if small or outside else "no more than"
         middle, low, high = (f"{scale * x:+.3g}" for x in (self.difference, self.low, self.high))
+        ends = f"{100 * self.level:g} % interval {low} to {high}" if np.isfinite(self.low + self.high) else "too few for an interval"
         return (
-            f"{b} − {a} = {middle} ({100 * self.level:g} % interval {low} to {high}, p = {self.p:.2g}; {self.n_items:,} items in "
-            f"{self.n_passages:,} passages), {within} what the choice of passages explains; nothing is claimed beyond these two "
+            f"{b} − {a} = {middle} ({ends}, p = {self.p:.2g}; {self.n_items:,} items in "
+            f"{self.n_passages:,} {of}), {within} what the choice of {of} explains; nothing is claimed beyond these two "
             "models: a claim about the settings that trained them takes several seeds of each."
         )
 
@@ -72,45 +87,46 @@ class Difference:
 def difference(
     a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, level: float = 0.95, draws: int = 0, seed: int = 0
 ) -> Difference:
-    """Score of b minus score of a, outcomes [N] or [N, …] of the same items; groups [N]: labels of their passages.
+    """Score of b minus score of a, outcomes [N] or [N, …] of the same items; groups [N]: labels of their clusters.
 
-    draws: resamples, and random swaps; 0 for 10,000, or 2,000 of a statistic (which is called six times a draw). At a nominal 95 % the
-    interval covers 94 to 95.5 %, simulated for 30 to 500 passages of sizes like SQuAD's; 92 % where few long passages decide (sizes
-    lognormal, σ 0.9, and a difference that grows with them). Raises ValueError on other lengths, NaN, a single passage.
+    draws: random flips, 0 for 10,000. A statistic is called four times a cluster. What a nominal 95 % covers is told by
+    benchmarks/intervals.py. Raises ValueError on other lengths, NaN, a single cluster.
     """
-    passage, x, y = _items(groups, a, b, mean=statistic is None)
-    draws = _draws(draws, statistic, level)
-    score = None if statistic is None else lambda weights: statistic(y, weights) - statistic(x, weights)
-    found, low, high, se = _spread(y - x, score, passage, level, draws, seed)
-    items = np.arange(len(x))  # each item a passage of its own
-    alone = _standard_error(y - x, items) if score is None else _spread(y - x, score, items, level, draws, seed)[3]
-    p = sign_flip(a, b, groups, statistic, draws=draws, seed=seed)
-    return Difference(found, low, high, p, level, se, alone, len(x), int(passage[-1]) + 1)
+    cluster, x, y = _items(groups, a, b, mean=statistic is None)
+    sums, sizes, tiny = _sums(x, y, cluster, statistic)
+    p, low, high = _flipped(sums, sizes, tiny, level, draws, seed)
+    heaps = np.random.default_rng(seed).permutation(len(x)) % _ALONE if statistic else np.arange(len(x))
+    alone = (y - x, np.ones(len(x))) if statistic is None else _sums(x, y, heaps, statistic)[:2]
+    found = float(sums.sum() / len(x))
+    return Difference(found, low, high, p, level, _standard_error(sums, sizes), _standard_error(*alone), len(x), len(sizes))
 
 
 def interval(
-    outcomes: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, level: float = 0.95, draws: int = 0, seed: int = 0
+    outcomes: ArrayLike,
+    groups: Groups,
+    statistic: Statistic | None = None,
+    *,
+    most: float | None = None,
+    level: float = 0.95,
+    draws: int = 0,
+    seed: int = 0,
 ) -> Interval:
-    """One model's score with its interval over passages, as for error bars. Arguments, coverage and errors as for `difference`."""
-    passage, x = _items(groups, outcomes, mean=statistic is None)
-    score = None if statistic is None else lambda weights: statistic(x, weights)
-    found, low, high, se = _spread(x, score, passage, level, _draws(draws, statistic, level), seed)
-    return Interval(found, low, high, level, se, len(x), int(passage[-1]) + 1)
+    """One model's score with its interval over clusters, as for error bars; most: a bound of the score, 0 being the other one, without
+    which it is taken for a difference. Other arguments and errors as for `difference`."""
+    cluster, x = _items(groups, outcomes, mean=statistic is None)
+    sums, sizes, tiny = _sums(np.zeros_like(x), x, cluster, statistic)
+    low, high = _flipped(sums, sizes, tiny, level, draws, seed)[1:] if most is None else _wilson(sums / most, sizes, level, most)
+    return Interval(float(sums.sum() / len(x)), low, high, level, _standard_error(sums, sizes), len(x), len(sizes))
 
 
 def sign_flip(a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, draws: int = 0, seed: int = 0) -> float:
-    """Two-sided p of the paired randomisation test: how often swapping the models' outcomes in whole passages gives as large a difference.
+    """Two-sided p of the paired randomisation test: how often swapping the models' outcomes in whole clusters gives as large a difference.
 
-    With at most 12 passages that differ all 2^k swaps are tried; else `draws` random ones, and p = (1 + as large) / (1 + draws) (Phipson &
+    With at most 16 clusters all 2^G swaps are tried; else `draws` random ones, and p = (1 + as large) / (1 + draws) (Phipson &
     Smyth 2010). Differences equal but for rounding are equal. Arguments and errors as for `difference`.
     """
-    passage, x, y = _items(groups, a, b, mean=statistic is None)
-    k, swapped, tiny = _mean_swapped(x, y, passage) if statistic is None else _statistic_swapped(x, y, passage, statistic)
-    least, draws = abs(swapped(np.zeros((1, k), int))[0]) - tiny, _draws(draws, statistic)
-    if k <= _EXACT:
-        return float(np.mean(np.abs(swapped((np.arange(2**k)[:, None] >> np.arange(k)) % 2)) >= least))
-    as_large = sum(int((np.abs(swapped(swaps)) >= least).sum()) for swaps in _blocks(2, k, draws, seed))
-    return (1 + as_large) / (1 + draws)
+    cluster, x, y = _items(groups, a, b, mean=statistic is None)
+    return _flipped(*_sums(x, y, cluster, statistic), 0.95, draws, seed)[0]
 
 
 def passages_needed(found: Difference, difference: float, *, power: float = 0.8) -> int:
@@ -135,13 +151,14 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> tuple[int, int, float]:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The p-values of a study, each adjusted for all of them, in the given order (Holm 1979, step-down)."""
+    """The p-values of a study, each adjusted for all of them, in the given order (Holm 1979, step-down); NaN is no test, and stays."""
     given = np.asarray(ps, np.float64)
-    if given.ndim != 1 or not ((given >= 0) & (given <= 1)).all():
-        raise ValueError(f"p-values must lie between 0 and 1: {given.tolist()}")
-    order = np.argsort(given, kind="stable")
-    adjusted = np.empty(len(given))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1)))
+    if given.ndim != 1 or not (np.isnan(given) | ((given >= 0) & (given <= 1))).all():
+        raise ValueError(f"p-values must lie between 0 and 1, or be NaN: {given.tolist()}")
+    tested = int((~np.isnan(given)).sum())
+    order = np.argsort(given, kind="stable")[:tested]  # NaN comes last
+    adjusted = np.full(len(given), np.nan)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(given[order] * np.arange(tested, 0, -1)))
     return adjusted.tolist()
 
 
@@ -163,71 +180,87 @@ def _items(groups: Groups, *outcomes: ArrayLike, mean: bool) -> tuple[np.ndarray
     return passage[order], *(x[order] for x in arrays)
 
 
-def _draws(draws: int, statistic: Statistic | None, level: float = 0.95) -> int:
+def _sums(x: np.ndarray, y: np.ndarray, cluster: np.ndarray, statistic: Statistic | None) -> tuple[np.ndarray, np.ndarray, float]:
+    """What each cluster adds to N times the difference of the scores y − x [G], its items [G], and what of a sum of these is rounding."""
+    sizes, n = np.bincount(cluster).astype(float), len(cluster)
+    if statistic is None:
+        return np.bincount(cluster, y - x), sizes, 1e-10 * float((np.abs(x) + np.abs(y)).sum())
+    scores = [statistic(outcomes, np.ones(n)) for outcomes in (x, y)]
+    slopes = np.array([_slope(x, y, cluster == c, statistic) for c in range(len(sizes))])
+    sums = (scores[1] - scores[0]) * sizes + n * slopes
+    if not np.isfinite(sums).all():
+        raise ValueError("the statistic is no number; it must have a value for any weights above 0")
+    # the scores' own sizes are what differences are small beside; the slopes are good to about nine digits
+    return sums, sizes, 1e-7 * n * float(np.abs(scores).sum())
+
+
+def _slope(x: np.ndarray, y: np.ndarray, chosen: np.ndarray, statistic: Statistic) -> float:
+    """∂(score of y − score of x)/∂weight of the chosen items [N], by a central difference."""
+    step = min(0.5, 1e-5 * len(chosen) / chosen.sum())
+    up, down = (statistic(y, weights) - statistic(x, weights) for weights in (1 + step * chosen, 1 - step * chosen))
+    return (up - down) / (2 * step)
+
+
+def _flipped(sums: np.ndarray, sizes: np.ndarray, tiny: float, level: float, draws: int, seed: int) -> tuple[float, float, float]:
+    """p of a difference of 0, and the ends of the interval of those that a sign-flip test at 1 − level does not reject."""
     if not 0 < level < 1:
         raise ValueError(f"level: {level} must lie between 0 and 1 (0.95 for 95 %)")
-    draws = draws or (10_000 if statistic is None else 2_000)
-    if draws < (least := round(5 / (1 - level))):
+    if (draws := draws or 10_000) < (least := round(5 / (1 - level))):
         raise ValueError(f"draws: {draws} are too few for level {level}, which takes {least} at least")
-    return draws
+    whole, n = sums.sum(), sizes.sum()
+    # [flips]: sums and items of the clusters that are flipped
+    part, items = np.concatenate([flips @ np.stack([sums, sizes], axis=1) for flips in _flips(len(sums), draws, seed)]).T
+    p = float(np.mean(np.abs(whole - 2 * part) >= abs(whole) - tiny))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = np.stack([part / items, (whole - part) / (n - items)])
+    none = (items == 0) | (items == n)  # where none is flipped, or all are, any difference is as large
+    lows, highs = np.where(none, -np.inf, means.min(axis=0)), np.where(none, np.inf, means.max(axis=0))
+    at = max(0, int(np.ceil((1 - level) * len(part) - 1e-9)) - 1)
+    return p, float(np.partition(lows, at)[at]), float(-np.partition(-highs, at)[at])
 
 
-def _spread(values: np.ndarray, score: Callable | None, passage: np.ndarray, level: float, draws: int, seed: int) -> tuple[float, ...]:
-    """Score (None: the mean of `values`), low, high, standard error: the last linearised for a mean, else that of the resamples."""
-    sizes = np.bincount(passage)
-    blocks, g = _blocks(len(sizes), len(sizes), draws, seed), len(sizes)
-    if score is None:
-        sums = np.bincount(passage, values)
-        found, se = sums.sum() / sizes.sum(), _standard_error(values, passage)
-        samples = np.concatenate([sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1) for drawn in blocks])
-    else:
-        found = score(np.ones(len(passage), int))
-        samples = np.array([score(np.bincount(row, minlength=g)[passage]) for drawn in blocks for row in drawn], np.float64)
-        if not np.isfinite(samples).all():
-            raise ValueError("the statistic of a resample is no number; it must have a value (0, say) also where its parts are empty")
-        se = np.sqrt(g / (g - 1)) * samples.std()
-    low, high = np.quantile(samples, _percentiles(sizes, level))
-    return float(found), float(low), float(high), float(se)
-
-
-def _percentiles(sizes: np.ndarray, level: float) -> tuple[float, float]:
-    """Hesterberg's expanded percentiles: Φ(√(n / (n − 1)) · t), t of n − 1 degrees of freedom."""
-    n = sizes.sum() ** 2 / (sizes @ sizes)
-    tail = norm.cdf(np.sqrt(n / (n - 1)) * t.ppf((1 - level) / 2, n - 1))
-    return tail, 1 - tail
-
-
-def _standard_error(values: np.ndarray, passage: np.ndarray) -> float:
-    """Of the mean as a ratio, linearised: √(G / (G − 1) · Σ (sum_p − mean · size_p)²) / N (Cochran 1977, "Sampling Techniques")."""
-    if not np.ptp(values):
-        return 0.0
-    sizes = np.bincount(passage)
-    residuals = np.bincount(passage, values) - values.mean() * sizes
-    return float(np.sqrt(len(sizes) / (len(sizes) - 1) * (residuals @ residuals)) / len(values))
-
-
-def _blocks(choices: int, n: int, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """`draws` rows of n random numbers from 0 to choices − 1, in blocks of bounded memory [some, n]."""
-    rng, rows = np.random.default_rng(seed), max(1, _BLOCK // n)
+def _flips(g: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Rows of g zeros and ones, 1 where a cluster is flipped, in blocks of bounded memory [some, g]: all of them with few clusters (half:
+    the others flip the rest, which is the same), else the one that flips none and `draws` random ones."""
+    if g <= _EXACT:
+        yield ((np.arange(2 ** (g - 1))[:, None] >> np.arange(g)) & 1).astype(float)
+        return
+    yield np.zeros((1, g))
+    rng, rows = np.random.default_rng(seed), max(1, _BLOCK // g)
     for start in range(0, draws, rows):
-        yield rng.integers(0, choices, (min(rows, draws - start), n))
+        yield rng.integers(0, 2, (min(rows, draws - start), g)).astype(float)
 
 
-def _mean_swapped(x: np.ndarray, y: np.ndarray, passage: np.ndarray) -> tuple[int, Callable, float]:
-    """Number k of passages that differ; the difference (times N) of swaps [some, k] of them → [some]; and what is rounding."""
-    sums, tiny = np.bincount(passage, y - x), 1e-10 * (np.abs(x) + np.abs(y)).sum()
-    sums = sums[np.abs(sums) > tiny]
-    return len(sums), lambda swaps: sums.sum() - 2 * (swaps @ sums), tiny
+def _standard_error(sums: np.ndarray, sizes: np.ndarray) -> float:
+    """Of the mean as a ratio, linearised: √(G / (G − 1) · Σ (sum_c − mean · size_c)²) / N (Cochran 1977, "Sampling Techniques")."""
+    residuals = _residuals(sums, sizes)
+    return float(np.sqrt(len(sizes) / (len(sizes) - 1) * (residuals @ residuals)) / sizes.sum())
 
 
-def _statistic_swapped(x: np.ndarray, y: np.ndarray, passage: np.ndarray, statistic: Statistic) -> tuple[int, Callable, float]:
-    """The same for a statistic: outcomes change sides, and it is computed anew."""
-    ones, column = np.ones(len(passage), int), (-1, *[1] * (x.ndim - 1))
-    differ = np.unique(passage[(x != y).reshape(len(x), -1).any(axis=1)])
+def _residuals(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """sum_c − mean · size_c [G]; 0 where that is rounding."""
+    residuals = sums - sums.sum() / sizes.sum() * sizes
+    return np.where(np.abs(residuals) > 1e-10 * np.abs(sums).max(), residuals, 0.0)
 
-    def swapped(swap: np.ndarray) -> float:
-        mask = np.isin(passage, differ[swap > 0]).reshape(column)
-        return statistic(np.where(mask, x, y), ones) - statistic(np.where(mask, y, x), ones)
 
-    tiny = 1e-10 * (abs(statistic(x, ones)) + abs(statistic(y, ones)))
-    return len(differ), lambda swaps: np.array([swapped(swap) for swap in swaps]), tiny
+def _wilson(sums: np.ndarray, sizes: np.ndarray, level: float, most: float) -> tuple[float, float]:
+    """Ends of the interval of a score between 0 and 1 whose clusters add `sums` to it; times `most`."""
+    share = sizes / sizes.sum()
+    mean, squares = float(sums.sum() / sizes.sum()), float(share @ share)
+    # CR2: a residual's expected square is (1 − 2 share + Σ share²) times the variance of a cluster's mean
+    left = 1 - 2 * share + squares
+    variance = float((_residuals(sums, sizes) ** 2 / left).sum()) / sizes.sum() ** 2
+    far = float(t.isf((1 - level) / 2, _degrees(share, left)))
+    mean = min(max(mean, 0.0), 1.0)
+    spread = variance / (mean * (1 - mean)) if 0 < mean < 1 else squares  # 1 / effective number of items
+    z = far**2 * spread
+    half = np.sqrt(z * mean * (1 - mean) + z * z / 4)
+    return float(most * (mean + z / 2 - half) / (1 + z)), float(most * (mean + z / 2 + half) / (1 + z))
+
+
+def _degrees(share: np.ndarray, left: np.ndarray) -> float:
+    """Satterthwaite's degrees of freedom of CR2's variance: (Σ λ)² / Σ λ², λ the eigenvalues of the residuals' covariance, without them."""
+    squares, u = float(share @ share), share**2 / left
+    s0, s1, s2 = (float(u @ share**k) for k in range(3))
+    pairs = squares**2 * s0**2 + 2 * s2 * s0 + 2 * s1**2 - 4 * squares * s1 * s0
+    return squares**2 / (pairs - float((u**2) @ (squares - 2 * share) ** 2) + float((u**2) @ left**2))

@@ -13,7 +13,7 @@ and figures into the folder. No text of the data is printed or written.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mtdnn_kit.compare import Question, pair, paper, study_tables
+from mtdnn_kit.compare import Question, clustered, pair, paper, speaks_for, study_tables
 from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices, setting_table
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
@@ -36,6 +36,7 @@ def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list
     """The study, its kept runs, the questions with their replies, and the settings of which runs were kept."""
     study = read_study(folder / "study.yaml")
     runs, questions = open_study(folder, data)
+    questions = clustered(questions, study.cluster)
     settings = {name: {seed: run for seed, run in own.items() if run in runs} for name, own in study.settings.items()}
     return study, runs, questions, {name: own for name, own in settings.items() if own}
 
@@ -56,7 +57,7 @@ def write(folder: Path, data: str | None) -> None:
 
 def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: Settings) -> Iterator[str]:
     first, *others = settings
-    yield _section("Scores", score_table(questions, settings, study.paper))
+    yield f"{speaks_for(questions)}\n\n{_section('Scores', score_table(questions, settings, study.paper))}"
     yield _section(f"Judged by {' and '.join(study.scores)}", primary_table(questions, settings, study.scores))
     yield _section("For whom the differences speak", population_table(questions, settings, study.scores))
     yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))

@@ -11,6 +11,7 @@ A study varies parameters around a base file to answer one question, which the f
     compare: {baseline: QA, others: [QA+SC]} # which comparison answers the question; the first variant with all others otherwise
     scores: [span F1, no-answer AP]         # what is judged by, declared before a run is made; F1 otherwise
     paper: table 2                          # the paper's table with the same variants
+    cluster: passage                        # for whom intervals and tests speak: other passages, or with `title` other articles
 
 One of `variants` and `vary` is needed. Without `seeds` a run has its variant's name, with them "QA+SC seed 1".
 """
@@ -47,7 +48,7 @@ class Study:
     """A family of runs: `variants` maps each one's name to the parameters that it changes, on top of `fixed`, on top of the file `base`.
 
     `baseline` and `others`: the variants whose comparison answers the question, `scores` what it is judged by. `paper`: a key of
-    `paper.TABLES`.
+    `paper.TABLES`. `cluster`: a key of `clusters.CLUSTERS`.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Study:
     seeds: list[int] | None = None
     paper: str | None = None
     scores: tuple[str, ...] = ("F1",)
+    cluster: str = "passage"
 
     @property
     def runs(self) -> dict[str, Planned]:
@@ -160,7 +162,7 @@ def _study(name: str, question: str, content: Any) -> Study:
     runs = len(variants) * len(file.seeds or [None])
     require(runs <= MOST_RUNS, f"seeds: there would be {runs:,} runs; a study has at most {MOST_RUNS:,}")
     chosen = compared(file.compare, variants)
-    study = Study(name, question, file.base, variants, *chosen, file.fixed, file.seeds, file.paper, tuple(file.scores))
+    study = Study(name, question, file.base, variants, *chosen, file.fixed, file.seeds, file.paper, tuple(file.scores), file.cluster)
     folders: dict[str, str] = {}
     for run in study.runs:
         limit = f"{short(run)}: a run's name has at most {LONGEST_RUN_NAME} characters, for its folder is called so; name it shorter"

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from mtdnn_kit.compare.clusters import CLUSTERS
 from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.checks import require, typed
@@ -19,6 +20,7 @@ MOST_RUNS, LONGEST_RUN_NAME = 2_000, 150  # runs of a study, and characters of t
 Changes = Annotated[dict, "it must map parameters to values, e.g. {qa_weight: 0.8}"]
 Values = Annotated[list, "it must be a list of values, e.g. [0.5, 0.8]", bool]
 Lists = Annotated[dict, "it must map parameters to lists of values, e.g. {qa_weight: [0.5, 0.8]}"]
+Cluster = Annotated[str, f"intervals go by one of {', '.join(CLUSTERS)}", lambda name: name in CLUSTERS]
 Paper = Annotated[str, f"the paper has {', '.join(TABLES)}", lambda name: name in TABLES]
 
 
@@ -48,6 +50,7 @@ class StudyFile:
     compare: str | Compared | None = None
     scores: Judged = field(default_factory=lambda: ["F1"])
     paper: Paper | None = None
+    cluster: Cluster = "passage"
 
 
 def slug(name: str) -> str:

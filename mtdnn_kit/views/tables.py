@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtdnn_kit.compare.baseline import lexical_answers
+from mtdnn_kit.compare.clusters import other_population, population
 from mtdnn_kit.compare.differences import Settings, mean, setting_table
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.compare.paper import TABLES
@@ -26,14 +27,19 @@ def score_table(questions: Sequence[Question], settings: Settings, table: str | 
     nothing, and F1 minus that of the first setting, with interval and p; beside them what the paper reports for the setting of that name
     (`table`, a key of `paper.TABLES`).
 
-    settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Two rows more: always answering
-    nothing, and the lexical-overlap baseline (which always answers).
+    settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Where titles are known, EM and F1
+    have a second interval, for the population that `questions` do not go by: other articles, if they go by passages. Two rows more: always
+    answering nothing, and the lexical-overlap baseline (which always answers).
     """
     paper, first, rows = TABLES.get(table or "", {}), next(iter(settings)), []
+    others = other_population(questions)
+    apart = {score: {row["setting"]: row for row in setting_table(others, settings, score)} for score in ("EM", "F1")} if others else {}
     for em, f1 in zip(setting_table(questions, settings, "EM"), setting_table(questions, settings, "F1"), strict=True):
         name, row = em["setting"], {"run": em["setting"], "seeds": em["seeds"]}
         for score, found in (("EM", em), ("F1", f1)):
-            row |= {score: found[score], f"{score} low": found["low"], f"{score} high": found["high"]}
+            row |= _interval(score, found, score)
+            if others:
+                row |= _interval(f"{score} for other {population(others)}", apart[score][name], score)
         row |= {score: mean(questions, settings[name], score) for score in ("span F1", "no-answer AP")}
         row |= {key.replace("Δ", "ΔF1"): f1[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
         if paper:
@@ -41,6 +47,10 @@ def score_table(questions: Sequence[Question], settings: Settings, table: str | 
             row["paper ΔF1"] = paper[name][1] - paper[first][1] if name != first and {name, first} <= paper.keys() else None
         rows.append(row)
     return [*rows, *floors([q.row for q in questions])]
+
+
+def _interval(key: str, row: dict, score: str) -> dict:
+    return {key: row[score], f"{key} low": row["low"], f"{key} high": row["high"]}
 
 
 def alone(runs: dict[str, Run]) -> Settings:
@@ -74,7 +84,7 @@ def _cell(row: dict, key: str) -> str:
     if isinstance(found, int):
         return f"{found:,}"
     if key == "p" or key.startswith("p ") or key.endswith(" p"):
-        return f"{found:.2g}" if found >= 1e-4 else "< 0.0001"
+        return "no test" if found != found else f"{found:.2g}" if found >= 1e-4 else "< 0.0001"
     sign = "+" if key in ("difference", "points") or "Δ" in key else ""
     low, high = row.get(f"{stem}low"), row.get(f"{stem}high")
     return f"{found:{sign}.1f}" + (f" [{low:{sign}.1f}, {high:{sign}.1f}]" if low is not None and high is not None else "")

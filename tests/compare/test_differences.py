@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
-from questions import QUESTIONS, RUNS
+from questions import QUESTIONS, RUNS, made
+from scipy.stats import rankdata
 
 from mtdnn_kit.compare import differences, family, seeds, significance
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow
+from mtdnn_kit.errors import CompareError
 from mtdnn_kit.metrics import f1
 from mtdnn_kit.tasks.null_threshold import average_precision
+from mtdnn_kit.views import tables
 
 PASSAGES = np.repeat(np.arange(12), 4)
 
@@ -45,6 +48,61 @@ def test_average_precision_is_compared_by_ranks_each_runs_own():
     assert (row["A"], row["B"], row["difference"]) == (own["A"], own["B"], pytest.approx(own["B"] - own["A"]))
     other = [Question(q.row, {**q.replies, "B": shifted(q.replies["B"], lambda x: np.exp(x) - 5)}) for q in QUESTIONS]
     assert differences.difference(other, "A", "B", "no-answer AP") == differences.difference(QUESTIONS, "A", "B", "no-answer AP")
+
+
+def test_average_precision_of_runs_with_many_ties_has_a_p_that_agrees_with_its_interval():
+    """Run B is run A but sharper, and A's null − best is rounded as bfloat16 rounds: its dense ranks would be on a scale of their own."""
+    rng, agree, ps = np.random.default_rng(3), [], []
+    for shift in np.linspace(0, 0.7, 12):
+        some = []
+        for q in made(40, 6):
+            a = rng.normal(1.2 * (not q.row.answers), 1)
+            b = a + rng.normal(shift * (not q.row.answers), 0.6)
+            coarse = shifted(q.replies["A"], lambda _, a=a: np.round(2 * a) / 2)
+            some.append(Question(q.row, {"A": coarse, "B": shifted(q.replies["B"], lambda _, b=b: b)}))
+        found = differences.difference(some, "A", "B", "no-answer AP")
+        agree.append((found.p < 0.05) == (not found.low <= 0 <= found.high))
+        ps.append((found.p, swapped(some, rng)))
+    assert all(agree) and np.abs(np.subtract(*np.transpose(ps))).max() < 0.1
+
+
+def swapped(questions, rng) -> float:
+    """p by swapping ranks of null − best, equal ones with their mean rank, in whole passages of six questions."""
+    empty = np.array([not q.row.answers for q in questions])
+    a, b = (rankdata([q.replies[run].diff for q in questions]) for run in "AB")
+
+    def gap(mask):
+        return average_precision(np.where(mask, a, b), empty) - average_precision(np.where(mask, b, a), empty)
+
+    found = abs(gap(np.zeros(len(a), bool)))
+    return np.mean([abs(gap(np.repeat(rng.random(len(a) // 6) < 0.5, 6))) >= found for _ in range(300)])
+
+
+def test_average_precision_of_few_unanswerable_questions_is_not_0_where_none_is_drawn():
+    """Two of 22 passages have unanswerable questions, all told apart: none of the interval is what a draw without them would count as."""
+    row = [QARow(f"{i}", "", f"The cat {i // 6} sat.", "Who sat?", ((4, "cat"),) * (i > 11 or i % 6 > 0)) for i in range(132)]
+    some = [Question(one, {"A": Reply(0, 1, "", 1, 1, 1, 1, [], 0, 0, float(not one.answers))}) for one in row]
+    assert differences.value(some, "A", "no-answer AP") == 100
+    low, high = differences.interval(some, "A", "no-answer AP")
+    assert 75 < low < 90 and high == pytest.approx(100)
+    alone = [q for q in some if q.row.id != "6"]
+    assert differences.interval(alone, "A", "no-answer AP") == (None, None), "all in one passage"
+
+
+def test_a_rate_of_0_has_an_interval_with_a_width():
+    none = [Question(q.row, {"A": Reply(**{**vars(q.replies["A"]), "em": 0.0})}) for q in made(22, 6)]
+    low, high = differences.interval(none, "A", "EM")
+    assert low == pytest.approx(0) and 15 < high < 20
+
+
+def test_equal_runs_given_as_seeds_are_refused_by_name():
+    twice = [Question(q.row, {**q.replies, "C": q.replies["A"]}) for q in QUESTIONS]
+    for settings in ({"x": {0: "A", 1: "C"}, "y": {0: "B", 1: "D"}}, {"y": {0: "B", 1: "D"}, "x": {1: "A", 2: "D", 0: "C"}}):
+        with pytest.raises(CompareError, match=r"setting 'x': seeds \d and \d \(A and C\) reply the same to all 48 questions"):
+            differences.primary_table(twice, settings, ["F1"])
+    assert differences.setting_table(twice, {"x": {0: "A"}, "y": {0: "C"}})[1]["Δ"] == 0, "as two settings they are compared"
+    once = [Question(q.row, {**q.replies, "C": q.replies["A"]}) if q is QUESTIONS[0] else q for q in QUESTIONS]
+    assert differences.setting_table(once, {"x": {0: "A", 1: "C"}})[0]["seeds"] == 2, "one equal reply makes no equal runs"
 
 
 def shifted(found: Reply, how) -> Reply:
@@ -190,6 +248,12 @@ def test_holm_counts_all_differences_that_a_study_is_judged_by_whatever_their_sc
 def test_holm_passes_over_what_was_not_tested():
     rows = [{"p": p, "p (Holm)": None} for p in (0.01, None, 0.04, 0.02)]
     assert [row["p (Holm)"] for row in differences.corrected(rows)] == pytest.approx([0.03, None, 0.04, 0.04])
+
+
+def test_a_nan_is_no_test_in_its_own_row():
+    rows = differences.corrected([{"p": p, "p (Holm)": None} for p in (0.01, np.nan, 0.04, 0.02)])
+    assert [row["p (Holm)"] for row in rows] == pytest.approx([0.03, np.nan, 0.04, 0.04], nan_ok=True)
+    assert tables.shown(rows)[1] == {"p": "no test", "p (Holm)": "no test"}
 
 
 def test_slices_of_settings_count_all_slices():

@@ -52,6 +52,28 @@ def test_make_bench_runs_each_of_them():
     assert [name for name in runnable if f"benchmarks/{name}" not in named] == []
 
 
+def test_intervals_cover_and_tests_reject_as_often_as_they_say(bench, capsys):
+    """16 articles of the real proportions, a tenth of the size, and 22 passages; see benchmarks/README.md."""
+    intervals = bench("intervals")
+    for case in intervals.QUICK:
+        *covered, at_5, at_06 = intervals.rates(case, 400, seed=1)
+        assert all(0.93 <= one <= 0.97 for one in covered) and at_5 <= 0.06 and at_06 <= 0.012, (case, covered, at_5, at_06)
+    bench("intervals", "--quick", "--repeats", 5)
+    assert capsys.readouterr().out.count("\n| ") == 3
+
+
+def test_a_resampled_articles_population_has_its_own_truth(bench):
+    intervals = bench("intervals")
+    case = intervals.Case("", 0.5, (3, 4, 9), resampled=True)
+    for (a, b, cluster), score, gap in intervals.draws(case, 5, 0):
+        assert (
+            len(a) == len(b) == len(cluster)
+            and set(cluster) == {0, 1, 2}
+            and score in [100 * k / 16 for k in range(17)]
+            and abs(gap) <= 100
+        )
+
+
 def test_the_trainer_and_its_peers_run(bench, tiny, tmp_path, capsys):
     before = dict(os.environ)
     small = ("--data", "sample", "--encoder", tiny, "--rows", 20, "--repeats", 2, "--figure", tmp_path / "loss.png")

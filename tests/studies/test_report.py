@@ -121,6 +121,18 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
     assert not [q.row.question for q in questions if q.row.question in text]
 
 
+def test_a_study_says_for_whom_its_intervals_speak(copy):
+    told = {}
+    for cluster in ("passage", "title"):
+        (copy / "study.yaml").write_text(f"{STUDY}cluster: {cluster}\n")
+        told[cluster] = "\n".join(report.report(copy, None))
+    assert told["passage"].startswith("Intervals and tests speak for other passages like these")
+    assert told["title"].startswith("Intervals and tests speak for other articles like these")
+    header = next(line for line in told["passage"].splitlines() if line.startswith("| run |"))
+    assert "| EM for other articles |" in header and "| F1 for other articles |" in header
+    assert "items in" not in told["passage"], "several seeds: sentences are of settings"
+
+
 def test_kinds_of_spans_add_up_and_wrong_bounds_are_three_of_them(kept, questions):
     settings = {"A": {0: "A seed 0"}}
     (row,) = study_tables.bounds_table(questions, settings)

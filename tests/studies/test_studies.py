@@ -108,6 +108,7 @@ A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
         (A + "scores: [F1, F1]", "scores is ['F1', 'F1']"),
         (A + "scores: []", "scores is []"),
         (A + "scores: [span_f1]", "scores: there is no score 'span_f1'. Did you mean span F1?"),
+        (A + "cluster: article", "cluster is 'article'; intervals go by one of passage, title"),
         (A + "scores: [[F1]]", "scores: there is no score ['F1']"),
     ],
 )
@@ -137,6 +138,10 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path):
 def test_what_cannot_be_meant_is_refused_by_run_and_key(read, tmp_path, content, changes, message):
     with pytest.raises(ConfigError, match=message):
         read(**content).configs(tmp_path, changes)
+
+
+def test_intervals_go_by_passages_or_what_the_file_says(read):
+    assert read(variants={"a": {}}).cluster == "passage" and read(variants={"a": {}}, cluster="title").cluster == "title"
 
 
 def test_scores_are_f1_or_what_the_file_says_and_each_is_one_of_differences(read):
