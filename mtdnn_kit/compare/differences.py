@@ -186,7 +186,6 @@ def setting_table(questions: Sequence[Question], settings: Settings, score: str 
     """
     rows, gaps = list[dict[str, Any]](), setting_differences(questions, settings, score)
     for name, runs in settings.items():
-        check_seeds(questions, name, runs)
         low, high = _setting_interval(questions, runs, score)
         gap = gaps.get(name)
         row = {"setting": name, "seeds": len(runs), score: mean(questions, runs, score), "low": low, "high": high, **ends(gap, "Δ")}
@@ -252,8 +251,11 @@ def corrected(rows: list[dict], gaps: Sequence[Gap | None] = ()) -> list[dict]:
 
 def setting_differences(questions: Sequence[Question], settings: Settings, score: str) -> dict[str, Gap | None]:
     """Each setting but the first minus the first, {seed: run}: with one seed of each by passages, with several within the seeds that they
-    share, the spread of seeds pooled over all settings of several (`seeds`). None: see `setting_table`."""
+    share, the spread of seeds pooled over all settings of several (`seeds`). None: see `setting_table`. Raises CompareError where two seeds
+    are one and the same run."""
     (first, base), *others = settings.items()
+    for name, runs in settings.items():
+        check_seeds(questions, name, runs)
     some = {name: _contributions(questions, runs, score) for name, runs in settings.items() if len(runs) > 1}
     cells = {name: made for name, made in some.items() if made is not None}
     several = zip(list(cells)[1:], seeds.compare_to_first(list(cells.values())), strict=True) if first in cells and len(cells) > 1 else ()
