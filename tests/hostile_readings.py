@@ -83,6 +83,15 @@ def rows_of(definition: dict, records: list[dict], texts: bool) -> list[tuple]:
     return [_row(definition, columns, record, number, texts) for number, record in enumerate(records)]
 
 
+def as_questions(rows: list[tuple]) -> list[tuple]:
+    """A question's further rows, of the same id, only add answers."""
+    found: dict[str, tuple] = {}
+    for row in rows:
+        same = found.setdefault(row[0], row)
+        found[row[0]] = (*row[:-1], tuple(dict.fromkeys((*same[-1], *row[-1])))) if same is not row else row
+    return list(found.values())
+
+
 def at(record: dict, column: str):
     """A column's value; `a.b` is that of b in a."""
     if column in record or "." not in column:

@@ -6,7 +6,7 @@ import pytest
 from hostile import cases, each, ends, refused
 from hostile_data import value_of
 from hostile_formats import OFFICIAL, PACK, ROWS, UNPACK, WRITE, files, table
-from hostile_readings import records_of, rows_of
+from hostile_readings import as_questions, records_of, rows_of
 from hypothesis import strategies as st
 
 from mtdnn_kit import Config
@@ -37,8 +37,9 @@ def same(definition: dict, file, splits: list[list]) -> None:
     """Rows are those of a plain reading; where some were cut off, no group, passage or text is on both sides."""
     end, pack = suffix_of(file.name)
     records = records_of(end, UNPACK[pack](file.read_bytes()), definition.get("quoted"))
-    wanted = rows_of(definition, records, end in (".csv", ".tsv"))
-    places = {row[0]: i for i, row in enumerate(wanted)}
+    each = rows_of(definition, records, end in (".csv", ".tsv"))
+    wanted = as_questions(each) if definition["type"] == "qa" else each
+    places = {row[0]: len(each) - i for i, row in enumerate(each[::-1], 1)}
     assert sorted((tuple(row) for part in splits for row in part), key=lambda row: places[row[0]]) == wanted and wanted
     for context, answers in [(row[2], row[4]) for row in wanted] if definition["type"] == "qa" else ():
         assert all(context[start : start + len(text)] == text and start >= 0 and text for start, text in answers)

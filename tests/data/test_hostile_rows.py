@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, changed
 from hostile import cases, each, ends, refused
 from hostile_data import lines_of, packed
-from hostile_readings import records_of, rows_of
+from hostile_readings import as_questions, records_of, rows_of
 
 from mtdnn_kit import Run, prepare, train
 from mtdnn_kit.compare.pairing import pair
@@ -37,12 +37,10 @@ def uncached(monkeypatch):
 
 def plain(task: str, raw: bytes) -> list[tuple]:
     """The rows of JSON lines as they are defined, without a check; a question's further lines only add answers."""
-    dataset, rows = DATASETS[task], {}
+    dataset = DATASETS[task]
     definition = {"type": dataset.type, "columns": dataset.columns, "labels": list(dataset.labels)}
-    for row in rows_of(definition, records_of(".jsonl", raw, None), False):
-        same = rows.setdefault(row[0], row)
-        rows[row[0]] = (*row[:-1], tuple(dict.fromkeys((*same[-1], *row[-1])))) if same is not row else row
-    return list(rows.values())
+    rows = rows_of(definition, records_of(".jsonl", raw, None), False)
+    return as_questions(rows) if dataset.type == "qa" else rows
 
 
 @cases(25)
