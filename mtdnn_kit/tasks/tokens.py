@@ -145,13 +145,14 @@ def _stretches(places: list[int]) -> tuple[list[int], list[int]]:
 def _is_of_the_next(bare: Tokenizer, text: str, word: slice, at: int) -> bool:
     """Whether a letter that is in no token belongs to the one after it: the normalizer makes one of both (`` → "), and claims the last.
 
-    A mark belongs to the letter before it. Raises EncoderError where the normalizer kept the letter, and it was thrown away later.
+    A mark belongs to the letter before it, and so does what becomes a space (¸). Raises EncoderError where the normalizer kept the letter,
+    and it was thrown away later.
     """
     if category(text[at])[0] == "M":
         return False
     _check_kept(bare, text, word, at)
     before, both = (bare.normalizer.normalize_str(text[word.start : end]) for end in (at, at + 1))
-    return both != before and both.startswith(before)
+    return both.startswith(before) and both[len(before) :].strip() != ""
 
 
 def _check_kept(bare: Tokenizer, text: str, word: slice, at: int) -> None:

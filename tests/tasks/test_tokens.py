@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import transformers
 from conftest import TEXTS, byte_level, cased, pieces
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_pre_tokenizers import built
 from tokenizers import Tokenizer, models, normalizers
@@ -85,6 +85,7 @@ def plain_tokens(tokenizer, text: str) -> list[tuple[int, int, int]]:
 
 
 @given(st.lists(st.one_of(st.just(""), TEXTS), max_size=5))
+@example(["t¸t"])
 @settings(max_examples=150, deadline=None)
 def test_texts_tokenised_together_are_those_of_the_plain_definition(any_tokenizer, texts):
     made = tokenize(any_tokenizer, texts)

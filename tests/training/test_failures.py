@@ -133,7 +133,17 @@ def test_a_folder_that_cannot_be_written_is_said(eight, disk):
 
 def test_memory_that_runs_out_is_said_with_its_batch_and_what_to_change(tiny, tmp_path, python):
     """A limit on the addresses of a process, 64 MB above those it has at its first step, where one tensor alone is larger."""
-    large = dict(tasks=["squad"], qa_weight=1.0, batch_size=500, max_steps=3, log_every=1, max_length=256, overlap=40, grad_accumulation=1)
+    large = dict(
+        tasks=["squad"],
+        qa_weight=1.0,
+        threshold_articles=[],
+        batch_size=500,
+        max_steps=3,
+        log_every=1,
+        max_length=256,
+        overlap=40,
+        grad_accumulation=1,
+    )
     (life,) = carried_out(python, tmp_path, {**SMALL, **large, "encoder": tiny}, lives=[{"name": "run", "starve": 0}])
     said = (tmp_path / "run.said").read_text().strip().splitlines()[-1]
     assert life["code"] == 1 and "TrainingError: step 1, task squad, 500 rows, padded to " in said and "out of memory" in said, said
