@@ -179,7 +179,7 @@ class _File:
                     reading.leave_out("further lines of a question")
                     continue
                 seen.add(row.id)
-                row = self._together(row, place, further.get(row.id, []))
+                row = self._together(row, place, further[row.id]) if row.id in further else row
             if units is not None:
                 units.append(unit)
             reading.rows += 1
@@ -230,7 +230,7 @@ class _File:
             if bool(other.answers) != bool(answers):
                 raise DataError(f"{at}it is the question of {place}, but only one of them has an answer: correct one of them")
             answers += other.answers
-        return row._replace(answers=tuple(dict.fromkeys(answers))) if further else row
+        return row._replace(answers=tuple(dict.fromkeys(answers)))
 
 
 def _named(dataset: Dataset, record: dict) -> str:
