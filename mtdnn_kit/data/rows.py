@@ -57,14 +57,20 @@ def from_record(dataset: Dataset, record: dict, number: int) -> QARow | SCRow | 
 def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
     columns = dataset.columns
     title = row_checks.lookup(record, columns["title"]) if "title" in columns else None
-    title = "" if title in (None, row_checks.NOTHING) else row_checks.written(title, f"column {columns['title']!r}")
+    title = "" if title in (None, row_checks.NOTHING) else _written(title, columns["title"])
     context, question = (row_checks.text(dataset, record, role) for role in ("context", "question"))
     if not context.strip():
         raise DataError(f"column {columns['context']!r} is empty: a question needs a text to be answered from; remove the row")
     found = row_checks.lookup(record, columns["id"]) if "id" in columns else None
     none = found in (None, "", row_checks.NOTHING)
-    row_id = made_id(context, question) if none else row_checks.written(found, f"column {columns['id']!r}")
+    row_id = made_id(context, question) if none else _written(found, columns["id"])
     return QARow(row_id, title, context, question, gold_answers.answers(dataset, record, context))
+
+
+def _written(found: Any, column: str) -> str:
+    """A text, or a whole number as one. Raises DataError."""
+    plain = isinstance(found, str) and found.isascii()  # most are: nothing is to be said of them
+    return found if plain else row_checks.written(found, f"column {column!r}")
 
 
 def made_id(context: str, question: str) -> str:
