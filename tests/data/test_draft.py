@@ -1,14 +1,11 @@
 """A draft of a definition is pasted as it is printed, and the rows are then those that the file means."""
 
-import csv
-import io
 import json
 import re
 
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 from conftest import ROOT
+from written import jsonl, parquet, table
 
 from mtdnn_kit import from_file
 from mtdnn_kit.__main__ import main
@@ -32,24 +29,6 @@ SAID = [f"Boat number {i} {'leaks' if i % 3 else 'floats'} today." for i in rang
 
 def answers(row: dict) -> list[dict]:
     return [{"text": row["text"], "answer_start": row["first"]}]
-
-
-def jsonl(records: list[dict]) -> bytes:
-    return "".join(json.dumps(record) + "\n" for record in records).encode()
-
-
-def table(records: list[dict], delimiter: str = ",") -> bytes:
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, list(records[0]), delimiter=delimiter)
-    writer.writeheader()
-    writer.writerows(records)
-    return out.getvalue().encode()
-
-
-def parquet(records: list[dict]) -> bytes:
-    out = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(pa.Table.from_pylist(records), out)
-    return out.getvalue().to_pybytes()
 
 
 def squad(rows: list[dict], keys=("id", "question")) -> bytes:

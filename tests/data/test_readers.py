@@ -1,9 +1,7 @@
 """Files of every format: what was written is what is read, and what cannot be read is said with its place and the remedy."""
 
 import bz2
-import csv
 import gzip
-import io
 import json
 import lzma
 import tempfile
@@ -16,6 +14,7 @@ import pytest
 from conftest import TEXTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written import jsonl, parquet, table
 
 from mtdnn_kit.data import readers
 from mtdnn_kit.data.definitions import PACKED, SUFFIXES
@@ -28,22 +27,8 @@ PACK = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compr
 PAIRS = Dataset("sc", {"first": "one", "second": "two", "label": "y"}, "pairs", labels=("no", "yes"), score=None)
 
 
-def table(records: list[dict], delimiter: str) -> bytes:
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, list(records[0]), delimiter=delimiter)
-    writer.writeheader()
-    writer.writerows(records)
-    return out.getvalue().encode()
-
-
-def parquet(records: list[dict]) -> bytes:
-    out = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(pa.Table.from_pylist(records), out)
-    return out.getvalue().to_pybytes()
-
-
 WRITE = {
-    ".jsonl": lambda records: "".join(json.dumps(record) + "\n" for record in records).encode(),
+    ".jsonl": jsonl,
     ".csv": lambda records: table(records, ","),
     ".tsv": lambda records: table(records, "\t"),
     ".parquet": parquet,
