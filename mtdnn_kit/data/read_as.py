@@ -64,13 +64,15 @@ def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False)
 
     table: whether it is of a file that holds nothing but text: there a number as text is no news.
     """
-    notes, columns, new = reading.read_as, dataset.columns, dict[str, Any]()
+    notes, columns = reading.read_as, dataset.columns
+    new: dict[str, Any] = {}
 
     def number(found: Any) -> Any:
         return whole_number(found, notes, table)
 
-    for root in (column.partition(".")[0] for column in dataset.nested if column not in record):
-        if isinstance(record.get(root), str):  # an object that a table holds as text
+    for column in dataset.nested:
+        root = column.partition(".")[0]
+        if column not in record and isinstance(record.get(root), str):  # an object that a table holds as text
             record = record | {root: listed(record[root], notes)}
     if dataset.type in LABELLED and "label" in columns and (found := lookup(record, columns["label"])) is not NOTHING:
         label = new[columns["label"]] = _label(dataset.label_values, found, notes, number)
@@ -139,7 +141,7 @@ def _choices(column: str, label: str | None, record: dict, notes: Counter[str]) 
 def _answers(column: str, starts: str | None, record: dict, notes: Counter[str], number: Callable[[Any], Any]) -> dict[str, Any]:
     """Answers whose first characters are whole numbers, and none of empty text: {column: value}, of two columns or one (`gold_answers`)."""
     found = lookup(record, column)
-    if found in (None, NOTHING) and impossible(record):
+    if (found is None or found is NOTHING) and impossible(record):
         return {column: [], **({starts: []} if starts else {})}
     if starts is not None:
         return _two_columns(column, found, starts, lookup(record, starts), notes, number)
@@ -151,7 +153,7 @@ def _answers(column: str, starts: str | None, record: dict, notes: Counter[str],
         if texts and not any(texts) and _nowhere(firsts):
             notes[EMPTY_ANSWER] += 1
             return {column: {"text": [], "answer_start": []}}
-        if any(type(start) is not int for start in firsts):
+        if not {*map(type, firsts)} <= {int}:
             found = found | {"answer_start": [number(start) for start in firsts]}
     elif isinstance(found, list) and found and all(isinstance(one, dict) and "answer_start" in one for one in found):
         if not any(one.get("text") for one in found) and _nowhere([one["answer_start"] for one in found]):
