@@ -13,9 +13,8 @@ from scipy.stats import rankdata
 
 from mtdnn_kit.compare import family, seeds, significance
 from mtdnn_kit.compare.clusters import other_population, population
-from mtdnn_kit.compare.equal_runs import check_seeds
 from mtdnn_kit.compare.outcomes import best_kind
-from mtdnn_kit.compare.pairing import Question, Reply
+from mtdnn_kit.compare.pairing import Question, Reply, check_seeds
 from mtdnn_kit.compare.slices import slices
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.metrics import exact
@@ -182,7 +181,7 @@ def setting_table(questions: Sequence[Question], settings: Settings, score: str 
     settings: name → {seed: the run's name in the replies}. Several seeds of both speak for the settings (for further seeds and passages);
     one seed of each, for the two models only; one of one and several of the other, for nothing: there is no interval then. Settings that
     share seeds are compared within these, so that the difference need not be that of the means; with two seeds there is no p. Raises
-    CompareError where two seeds are one and the same run (`equal_runs`).
+    CompareError where two seeds are one and the same run (`pairing.check_seeds`).
     """
     rows, gaps = list[dict[str, Any]](), setting_differences(questions, settings, score)
     for name, runs in settings.items():

@@ -7,6 +7,7 @@ Scores and what a difference is worth are in `tables`.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 from mtdnn_kit.data.registry import REST, TYPE_WORDS
@@ -219,3 +220,13 @@ def find(questions: Sequence[Question], title: str, words: Sequence[str]) -> Que
     """The first answerable question under a title whose text has all these words."""
     fit = (q for q in questions if q.row.title == title and q.row.answers and all(word in q.row.question for word in words))
     return next(fit, None)
+
+
+def check_seeds(questions: Sequence[Question], setting: str, runs: dict[int, str]) -> None:
+    """Raises CompareError where two seeds of a setting, {seed: run}, reply the same to all `questions`, scores included."""
+    for (one, a), (two, b) in combinations(runs.items(), 2):
+        if questions and all(q.replies[a] == q.replies[b] for q in questions):
+            raise CompareError(
+                f"setting {setting!r}: seeds {one} and {two} ({a} and {b}) reply the same to all {len(questions):,} questions, to the last "
+                "digit: one run given twice, which says nothing about seeds. Leave one out, or train it with another seed"
+            )

@@ -16,17 +16,6 @@ from mtdnn_kit.compare.seeds import SettingDifference, needed
 from mtdnn_kit.runs.run import Run
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
-AUXILIARY_SCORES = (("swag", "accuracy"), ("cola", "matthews"), ("mrpc", "f1"), ("mrpc", "accuracy"), ("mnli", "accuracy"))  # task, score
-
-
-def auxiliary_table(runs: dict[str, Run], settings: Settings) -> list[dict]:
-    """A row a setting: mean scores over its seeds on the other scored tasks, in percent."""
-    rows = []
-    for setting, own in settings.items():
-        metrics = [runs[name].metrics for name in own.values()]
-        found = {f"{task} {score}": [one[task][score] for one in metrics if task in one] for task, score in AUXILIARY_SCORES}
-        rows.append({"setting": setting, **{name: float(np.mean(values)) if values else None for name, values in found.items()}})
-    return rows
 
 
 def threshold_table(runs: dict[str, Run], questions: Sequence[Question], settings: Settings) -> list[dict]:

@@ -6,7 +6,6 @@ a folder, or a name on the Hugging Face hub. Weights come from safetensors only,
 
 import hashlib
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +104,14 @@ def _import_model(source: str, given: Config) -> Run:
     precision = resolve_precision(config.precision, device)
     held_out, scored = (make_features(config, rows, tokenizer, segments) for rows in (held_out, scored))
     run, metrics, start = claim(config), dict[str, dict](), now()
-    thresholds = tuned(model.to(device), held_out, config, precision)
-    score = partial(evaluate, model, scored, thresholds, config, precision)
-    write_folder(run.path / "predictions", lambda folder: metrics.update(score(folder)))
+    thresholds = dict[str, float]()
+
+    def predictions(folder: Path) -> None:
+        """Answers to the held-out rows, and then to the scored ones."""
+        thresholds.update(tuned(model.to(device), held_out, config, precision, folder))
+        metrics.update(evaluate(model, scored, thresholds, config, precision, folder))
+
+    write_folder(run.path / "predictions", predictions)
     write_folder(run.path / "model", lambda folder: save_model(model, tokenizer, folder))
     record = {"imported": {"kind": "model", **encoder.record()}, "data": sources, "precision": precision, "machine": describe(device)}
     return _finish(run, config.to_yaml(), metrics, {**record, "held_out": record_of(config, held_out, thresholds), "start": start})

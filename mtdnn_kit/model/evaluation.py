@@ -17,6 +17,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import ALWAYS, REST
 from mtdnn_kit.files.atomic import write_parts
 from mtdnn_kit.model.multitask import MultiTask
+from mtdnn_kit.runs.held_out import write_held_out
 from mtdnn_kit.runs.predictions import write_answers
 from mtdnn_kit.tasks import TYPES, qa
 
@@ -77,18 +78,22 @@ def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision:
     return found
 
 
-def tuned(model: MultiTask, held_out: dict, config: Config, precision: str) -> dict[str, float]:
-    """The threshold of each qa task: the one that is best for its held-out questions, `ALWAYS` where none of them is unanswerable.
+def tuned(model: MultiTask, held_out: dict, config: Config, precision: str, folder: Path) -> dict[str, float]:
+    """The threshold of each qa task: the one that is best for its held-out questions, `ALWAYS` where none of them is unanswerable. What
+    these are worth is kept in `folder` (`runs.held_out`).
 
     held_out: task → features (`training.setup.Setup`). `ALWAYS`, too, where every question has an answer (`unanswerable: false`); 0 where
     none is held out.
     """
+    folder.mkdir(exist_ok=True)
     found = {}
     for task, dataset in config.datasets.items():
         if dataset.type == "qa":
             found[task] = 0.0 if dataset.unanswerable else ALWAYS
             if dataset.unanswerable and task in held_out:
-                found[task] = qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))
+                rows, answers = held_out[task].rows, predict(model, task, held_out[task], config, precision)
+                found[task] = qa.tune(rows, answers)
+                write_held_out(folder, task, rows, qa.scored(rows, answers))
     return found
 
 

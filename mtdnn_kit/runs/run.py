@@ -23,6 +23,7 @@ from mtdnn_kit.files.yaml_files import read_yaml, text_of
 from mtdnn_kit.runs import schema
 
 COPY = "copy it again from where the run was made"
+HELD_OUT_FILE = "{}_held_out.jsonl.gz"  # of a task, in predictions (`runs.held_out`)
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 
 
@@ -142,8 +143,9 @@ class Run:
 
         def fill(partial: Path) -> None:
             (partial / "predictions").mkdir()
-            for name in [*nbest, *labels, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
-                if name != "log.jsonl" or (self.path / name).exists():
+            held_out = [f"predictions/{HELD_OUT_FILE.format(task)}" for task in known]
+            for name in [*nbest, *labels, *held_out, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
+                if name not in ("log.jsonl", *held_out) or (self.path / name).exists():
                     shutil.copyfile(self.path / name, partial / name)
 
         write_folder(folder, fill)

@@ -1,8 +1,9 @@
 """What is kept of a study with a project: enough to compute every table again wherever the rows are, and nobody's text.
 
-A folder a run (config, manifest, metrics, log), the study file, and spans.csv.gz: the id of every scored question and, for every run, the
-characters [start, end) of its best span and null − best. With the thresholds of metrics.json these decide every score of question
-answering. Of some runs the n-best are kept, too, cut short, so that notebook 04 opens them. Trains nothing, draws nothing.
+A folder a run (config, manifest, metrics, log, what the held-out questions were worth), the study file, and spans.csv.gz: the id of every
+scored question and, for every run, the characters [start, end) of its best span and null − best. With the thresholds of metrics.json these
+decide every score of question answering. Of some runs the n-best are kept, too, cut short, so that notebook 04 opens them. Trains nothing,
+draws nothing.
 """
 
 import csv
@@ -22,7 +23,7 @@ from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.predictions import first_of
-from mtdnn_kit.runs.run import Run
+from mtdnn_kit.runs.run import HELD_OUT_FILE, Run
 from mtdnn_kit.studies.variants import slug
 
 SPANS, RUNS = "spans.csv.gz", "runs"
@@ -48,8 +49,13 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
             for file in KEPT_FILES:
                 shutil.copyfile(run.path / file, to / file)
             write_whole(to / "config.yaml", _anywhere(run))
-            if name in whole:
+            files = [run.path / "predictions" / HELD_OUT_FILE.format(task) for task in run.types]
+            files = [file for file in files if file.is_file()]
+            if files or name in whole:
                 (to / "predictions").mkdir()
+            for kept in files:
+                shutil.copyfile(kept, to / "predictions" / kept.name)
+            if name in whole:
                 write_whole(to / "predictions" / "squad_nbest.jsonl.gz", _short(run))
         shutil.copyfile(study, partial / "study.yaml")
         write_json(partial / "runs.json", {name: f"{RUNS}/{slug(name)}" for name in runs})

@@ -4,10 +4,10 @@
     mtdnn report tables results/NAME --data FOLDER
     mtdnn report write results/NAME --data FOLDER
 
-The first copies what is worth keeping of finished runs (`keep`), the second joins it with the rows and prints: scores in the paper's
-form; the differences that the study declared it is judged by; what the other tasks learn; how best spans are bounded; slices; the spread of
-seeds and what it would take to see gains as large as the paper's; its three examples. The third writes these, the tables as numbers
-and figures into the folder. No text of the data is printed or written.
+The first copies what is worth keeping of finished runs (`keep`), the second joins it with the rows and prints: scores in the paper's form;
+the differences that the study declared it is judged by; what the threshold's choice does; whether the other tasks were learnt; how best
+spans are bounded; slices; the spread of seeds and what it would take to see gains as large as the paper's; its three examples. The third
+writes these, the tables as numbers and figures into the folder. No text of the data is printed or written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,8 @@ from pathlib import Path
 
 from mtdnn_kit.compare import Question, clustered, pair, paper, speaks_for, study_tables
 from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices, setting_table
+from mtdnn_kit.compare.learnt import learnt_table, marked
+from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.run import Run
@@ -29,7 +31,7 @@ from mtdnn_kit.views.tables import markdown, points, score_table
 
 def report(folder: Path, data: str | None) -> Iterator[str]:
     """The sections of a kept study, each a heading and a table, or lines."""
-    return _sections(*_opened(folder, data))
+    return _sections(*_opened(folder, data), data)
 
 
 def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list[Question], Settings]:
@@ -45,7 +47,7 @@ def write(folder: Path, data: str | None) -> None:
     """Into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`); and its
     figures: the differences in what the study is judged by, and the paper's figure of the same settings."""
     study, runs, questions, settings = _opened(folder, data)
-    write_whole(folder / "tables.md", "\n".join(_sections(study, runs, questions, settings)))
+    write_whole(folder / "tables.md", "\n".join(_sections(study, runs, questions, settings, data)))
     rows = score_table(questions, settings, study.paper)
     tables.write(folder, rows, runs, settings)
     for score in study.scores:
@@ -55,15 +57,23 @@ def write(folder: Path, data: str | None) -> None:
         points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
 
 
-def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: Settings) -> Iterator[str]:
+def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: Settings, data: str | None) -> Iterator[str]:
     first, *others = settings
-    yield f"{speaks_for(questions)}\n\n{_section('Scores', score_table(questions, settings, study.paper))}"
-    yield _section(f"Judged by {' and '.join(study.scores)}", primary_table(questions, settings, study.scores))
+    learnt = learnt_table(runs, settings, data)
+
+    def judged(some: Sequence[Question], scores: Sequence[str]) -> list[dict]:
+        return marked(primary_table(some, settings, scores), learnt, first)
+
+    yield f"{speaks_for(questions)}\n\n{_section('Scores', marked(score_table(questions, settings, study.paper), learnt, first))}"
+    yield _section(f"Judged by {' and '.join(study.scores)}", judged(questions, study.scores))
     yield _section("For whom the differences speak", population_table(questions, settings, study.scores))
     yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))
-    yield _section("The other tasks", study_tables.auxiliary_table(runs, settings))
+    yield _section("The threshold as a choice", choice_table(runs, questions, settings))
+    if common := at_common_share(questions):
+        yield _section(f"At a common share of no answers, {common[1]:.1f} %", judged(common[0], ["EM", "F1"]))
+    yield _section("Were the other tasks learnt?", learnt)
     yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(questions, settings))
-    yield _section("Wrong bounds", primary_table(questions, settings, ["wrong bounds"]))
+    yield _section("Wrong bounds", judged(questions, ["wrong bounds"]))
     for score in study.scores:
         for name in others:
             rows = setting_slices(questions, settings[first], settings[name], score, (first, name))

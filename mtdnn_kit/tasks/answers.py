@@ -75,18 +75,19 @@ class Answers(Sequence):
 
 def tune(rows: Sequence[QARow], answers: Answers) -> float:
     """The threshold that is best for F1 on `rows` (held out of training, never the reported set); without unanswerable ones `ALWAYS`."""
-    scored = _scored(rows, answers)
-    if scored["answerable"].all():
+    found = scored(rows, answers)
+    if found["answerable"].all():
         return ALWAYS
-    return best_threshold(scored["f1"], scored["nothing"], scored["diff"])[0]
+    return best_threshold(found["f1"], found["nothing"], found["diff"])[0]
 
 
 def scores(rows: Sequence[QARow], answers: Answers, threshold: float) -> dict:
     """EM, F1 and their parts in percent (see `metrics.qa_threshold_scores`), at `threshold`, at 0 and at the best on these rows."""
-    return qa_threshold_scores(**_scored(rows, answers), threshold=threshold)
+    return qa_threshold_scores(**scored(rows, answers), threshold=threshold)
 
 
-def _scored(rows: Sequence[QARow], answers: Answers) -> dict[str, np.ndarray]:
+def scored(rows: Sequence[QARow], answers: Answers) -> dict[str, np.ndarray]:
+    """What a threshold decides on: em, f1 of the best spans and of no answer (nothing), 0 to 1, whether there is an answer, diff [Q]."""
     # [Q, 4]: EM, F1, the score of no answer, whether there is an answer; characters 0 and 0, no text, where there is no span
     starts, ends = answers.best.start[:, 0], answers.best.end[:, 0]
     found = np.empty((len(answers), 4))

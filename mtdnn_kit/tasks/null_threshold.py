@@ -43,11 +43,11 @@ def best_threshold(span: np.ndarray, nothing: np.ndarray, diff: np.ndarray) -> t
     totals = np.concatenate([[0.0], np.cumsum(gains)])[: len(finite) + 1]
     # how many levels are answered: the most that are equally good, within rounding, which depends on the order of the questions
     answered = int(np.flatnonzero(totals > totals.max() - 1e-9)[-1])
-    threshold = _between(finite, answered)
+    threshold = between(finite, answered)
     return threshold, score_at(threshold, span, nothing, diff)
 
 
-def _between(levels: np.ndarray, answered: int) -> float:
+def between(levels: np.ndarray, answered: int) -> float:
     """The threshold that answers the lowest `answered` of the levels, in the middle of where it may be; levels [L], rising."""
     if answered == len(levels):
         return ALWAYS

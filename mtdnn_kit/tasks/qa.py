@@ -16,7 +16,7 @@ from mtdnn_kit.data.arrays import SIZE, Parts, Ragged, gathered, ragged, ragged_
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.data.table import column, shared
 from mtdnn_kit.errors import ScoreError
-from mtdnn_kit.tasks.answers import Answers, scores, tune
+from mtdnn_kit.tasks.answers import Answers, scored, scores, tune
 from mtdnn_kit.tasks.decoding import NBest, best_spans, merge_windows, no_spans
 from mtdnn_kit.tasks.padding import Batch
 from mtdnn_kit.tasks.spans import (
@@ -36,7 +36,7 @@ OUTPUTS = 2  # a token: start and end
 SETTINGS = ("max_length", "max_question", "overlap")  # parameters on which the columns depend
 TEXTS = 256  # passages tokenised in one go
 QUESTIONS_AT_ONCE = 8192  # questions in one go
-__all__ = ["HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader", "encode", "features", "logits", "loss", "scores", "tune"]
+__all__ = ["HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader", "encode", "features", "logits", "loss", "scored", "scores", "tune"]
 
 
 class Contexts(Mapping):

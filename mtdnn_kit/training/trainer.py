@@ -106,7 +106,7 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: 
             stop.hurry()
             write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
             with failures.memory(setup):
-                thresholds = tuned(model, setup.held_out, setup.config, precision)
+                thresholds = tuned(model, setup.held_out, setup.config, precision, run.path / "predictions")
                 metrics = evaluate(model, setup.scored, thresholds, setup.config, precision, run.path / "predictions")
             write_json(run.path / "metrics.json", metrics)
         except Interrupted:

@@ -7,14 +7,13 @@ import shutil
 import statistics
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
 from questions import QUESTIONS
 from scorer import score
 
-from mtdnn_kit.compare import differences, pairing, paper, seeds, study_tables
+from mtdnn_kit.compare import differences, pairing, paper, seeds, study_tables, threshold_choice
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.runs.run import Run
@@ -113,7 +112,14 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
     whom = sections["For whom the differences speak"]
     assert whom.endswith("\n\n" + markdown(differences.population_table(questions, settings, ["span F1", "no-answer AP"])))
     mnli = (Run(SAMPLE / "qa-sc").metrics["mnli"]["accuracy"] + Run(SAMPLE / "qa-mcc-sc").metrics["mnli"]["accuracy"]) / 2
-    assert next(line for line in sections["The other tasks"].split("\n") if line.startswith("| B")).endswith(f" {mnli:.1f} |")
+    line = next(line for line in sections["Were the other tasks learnt?"].split("\n") if line.startswith("| B | mnli"))
+    assert line.startswith(f"| B | mnli | 2 | accuracy | {mnli:.1f} [") and line.endswith(" | not shown |")
+    assert all(row.count("cola, mrpc, mnli") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
+    share, _, table = sections[next(title for title in sections if title.startswith("At a common share of no answers"))].partition("\n\n")
+    common, percent = threshold_choice.at_common_share(questions)
+    assert f"{percent:.1f} %" in share and [line.split(" | ")[2] for line in table.splitlines()[2:]] == ["2", "2"]
+    em = differences.primary_table(common, settings, ["EM"])[0]
+    assert f"{em['Δ']:+.1f} [{em['Δ low']:+.1f}, {em['Δ high']:+.1f}]" in table
     assert "Spread over seeds (standard deviation)" in sections
     alone = differences.primary_table(questions, {"A": {0: "A seed 0"}, "B": {0: "B seed 0"}}, ["F1", "span F1", "no-answer AP"])
     assert sections["The first seed alone, as if there were no other"].endswith("\n\n" + markdown(alone))
@@ -167,15 +173,6 @@ def test_a_score_that_a_study_is_judged_by_is_tested_once_where_each_setting_has
     alone = differences.primary_table(questions, {"A": {0: "A seed 0"}, "B": {0: "B seed 0"}}, ["F1"])
     assert len(alone) == 1 and alone[0]["p (Holm)"] == alone[0]["p"]
     assert sections["The first seed alone, as if there were no other"].endswith("\n\n" + markdown(alone))
-
-
-def test_other_tasks_scores_are_means_over_all_seeds():
-    mnli, swag = {"accuracy": 50.0}, {"accuracy": 30.0}
-    metrics = {"a": {"mnli": mnli}, "b": {"mnli": {"accuracy": 62.0}}, "c": {"mnli": {"accuracy": 71.0}, "swag": swag}, "d": {}}
-    runs = {name: SimpleNamespace(metrics=one) for name, one in metrics.items()}
-    rows = study_tables.auxiliary_table(runs, {"A": {0: "a", 1: "b", 2: "c"}, "B": {0: "b", 1: "c"}, "C": {0: "d"}})
-    assert [row["mnli accuracy"] for row in rows] == [61.0, 66.5, None]
-    assert [row["swag accuracy"] for row in rows] == [30.0, 30.0, None] and {row["cola matthews"] for row in rows} == {None}
 
 
 def test_the_spread_is_the_standard_deviation_of_seeds_drawn_from_more():

@@ -1,0 +1,155 @@
+"""Whether the other tasks of a mixture were learnt: each beside chance and the best constant answer, with intervals.
+
+What a model has not learnt it cannot pass on, so what is claimed of a mixture is marked with the tasks that it was not shown to learn
+(`marked`). A task is learnt where the first of its scores that has an interval lies above that of the best constant answer, interval and
+all; where it does not, that is no proof that nothing was learnt.
+
+Intervals are for other rows (sentences, pairs, endings), with the runs at hand. Where runs keep their labels they are the jackknife's
+(Tukey 1958) of score minus constant answer, row by row; of kept studies, which have the scores alone, accuracy has Wilson's (1927),
+Matthews' correlation Fisher's z (1921), and the two are taken as independent, which is careful. Shapes: N rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm, t
+
+from mtdnn_kit.compare import choices, significance
+from mtdnn_kit.compare.differences import Settings
+from mtdnn_kit.compare.pairing import scored_rows
+from mtdnn_kit.data.rows import SCRow
+from mtdnn_kit.errors import CompareError, DataError
+from mtdnn_kit.metrics import SCORES
+from mtdnn_kit.runs.run import Run
+
+Ends = tuple[float, float]  # of a 95 % interval
+_LABELLED = ("sc", "mcc")  # types whose rows have one right label
+_FAR = float(norm.isf(0.025))
+YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "not told"  # not told: nothing to tell it by, or no rows
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scored rows of a task: right labels [N], how many labels there are, the labels said by each run that keeps them, [N]."""
+
+    gold: np.ndarray
+    labels: int
+    said: dict[str, np.ndarray]
+
+    def constant(self, score: str) -> tuple[float, int]:
+        """What the best constant answer scores, and its label, the lowest of those that are equally good."""
+        found = [SCORES[score](self.gold, np.full_like(self.gold, label)) for label in range(self.labels)]
+        return max(found), int(np.argmax(found))
+
+    def chance(self, score: str) -> float:
+        """What labels drawn alike often score: expected counts in place of counts."""
+        shares, alike = np.bincount(self.gold, minlength=self.labels) / len(self.gold), 1 / self.labels
+        f1 = 100 * 2 * shares * alike / (shares + alike)
+        return {"accuracy": 100 * alike, "matthews": 0.0, "f1": float(f1[1]), "macro_f1": float(f1.mean())}[score]
+
+
+def learnt_table(runs: Mapping[str, Run], settings: Settings, data: str | None = None) -> list[dict]:
+    """A row a setting, other task and score of it: the mean over the setting's seeds with its interval, chance, the best constant answer,
+    the score above that with its interval, and whether the task was learnt.
+
+    data: where the rows are ("sample", "hub", a folder); None: where the runs had them. Rows that are not there leave chance and constant
+    answer out.
+    """
+    rows = []
+    for setting, own in settings.items():
+        named = {name: runs[name] for name in own.values()}
+        first = next(iter(named.values()))
+        there = [task for task, kind in first.types.items() if kind in _LABELLED and all(task in run.metrics for run in named.values())]
+        for task in there:
+            made = [_row(named, _scored(named, data, task), task, score) for score in first.metrics[task] if score in SCORES]
+            above = [row["above it low"] for row in made if row["above it low"] is not None]
+            learnt = UNKNOWN if not above else YES if above[0] > 0 else NOT_SHOWN
+            rows += [{"setting": setting, "task": task, "seeds": len(own), **row, "learnt": learnt} for row in made]
+    return rows
+
+
+def not_learnt(table: Sequence[dict]) -> dict[str, list[str]]:
+    """The tasks of each setting that were not shown to be learnt, by the rows of `learnt_table`."""
+    found: dict[str, list[str]] = {}
+    for row in table:
+        tasks = found.setdefault(row["setting"], [])
+        if row["learnt"] == NOT_SHOWN and row["task"] not in tasks:
+            tasks.append(row["task"])
+    return found
+
+
+def marked(rows: Sequence[dict], table: Sequence[dict], first: str) -> list[dict]:
+    """Rows of differences to the setting `first`, each with the tasks that it or its setting trained and was not shown to learn: a claim
+    about such a task speaks of the recipe, not of the skill. As they were where every task was learnt, or none is known."""
+    lacking = not_learnt(table)
+    if not any(lacking.values()):
+        return list(rows)
+    both = [dict.fromkeys([*lacking.get(row.get("setting") or row["run"], []), *lacking.get(first, [])]) for row in rows]
+    return [{**row, "not shown to be learnt": ", ".join(tasks)} for row, tasks in zip(rows, both, strict=True)]
+
+
+def _scored(runs: Mapping[str, Run], data: str | None, task: str) -> Scored | None:
+    """None where the rows are not there, or others."""
+    try:
+        if all(run.keeps(task) for run in runs.values()):
+            items = choices.pair(dict(runs), data, task)
+            said = {name: np.array([item.replies[name].label for item in items]) for name in runs}
+            return Scored(np.array([item.gold for item in items]), max(len(item.names) for item in items), said)
+        rows = scored_rows(dict(runs), data, task, *_LABELLED)
+    except (CompareError, DataError):
+        return None
+    names = next(iter(runs.values())).parameters.datasets[task].labels
+    labels = len(names) if isinstance(rows[0], SCRow) else len(rows[0].choices)
+    return Scored(np.array([row.label for row in rows]), labels, {})
+
+
+def _row(runs: Mapping[str, Run], scored: Scored | None, task: str, score: str) -> dict[str, Any]:
+    """The cells of one score of a task: the mean over the runs, what it is held against, and the intervals."""
+    metrics = [run.metrics[task] for run in runs.values()]
+    found = float(np.mean([one[score] for one in metrics]))
+    constant = scored.constant(score)[0] if scored else None
+    ends, above = _intervals(scored, score, found, metrics[0]["n"]) if scored else (None, None)
+    row: dict[str, Any] = {"score": score, "with it": found, **_cells("with it", ends)}
+    row |= {"chance": scored and scored.chance(score), "constant answer": constant}
+    return row | {"above it": None if constant is None else found - constant, **_cells("above it", above)}
+
+
+def _cells(key: str, ends: Ends | None) -> dict[str, float | None]:
+    return {f"{key} low": ends and ends[0], f"{key} high": ends and ends[1]}
+
+
+def _intervals(scored: Scored, score: str, found: float, n: int) -> tuple[Ends | None, Ends | None]:
+    """Ends for a score, and for what it is above the best constant answer; None where the runs keep too little to tell."""
+    constant, label = scored.constant(score)
+    if scored.said:
+        of = partial(_jackknife, SCORES[score], scored.gold)
+        # [N], means over the runs: what each row adds to the score, and to that of the constant answer
+        own, fixed = np.mean([of(said) for said in scored.said.values()], axis=0), of(np.full_like(scored.gold, label))
+        if np.ptp(own):  # of a model that says one label everywhere, Matthews' correlation is 0 without any of the rows
+            return _around(found, own), _around(found - constant, own - fixed)
+    if score == "accuracy":
+        half = 100 * _FAR * np.sqrt(sum(share * (1 - share) for share in (found / 100, constant / 100)) / n)
+        right = np.arange(n) < round(found / 100 * n)
+        made = significance.interval(100.0 * right, np.arange(n), most=100)
+        return (made.low, made.high), (found - constant - half, found - constant + half)
+    if score == "matthews":
+        z, half = np.arctanh(np.clip(found / 100, -0.999999, 0.999999)), _FAR / np.sqrt(max(n - 3, 1))
+        low, high = (float(100 * np.tanh(z + side)) for side in (-half, half))
+        return (low, high), (low, high)
+    return None, None
+
+
+def _jackknife(score: Any, gold: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """Pseudo-values [N] of a score of labels: n·θ − (n − 1)·θ without the row; rows of equal labels have the same, reckoned once."""
+    n, whole = len(gold), score(gold, said)
+    _, place, inverse = np.unique(gold * (max(gold.max(), said.max()) + 1) + said, return_index=True, return_inverse=True)
+    without = np.array([score(np.delete(gold, i), np.delete(said, i)) for i in place])
+    return n * whole - (n - 1) * without[inverse]
+
+
+def _around(middle: float, parts: np.ndarray) -> Ends:
+    half = float(t.isf(0.025, len(parts) - 1) * parts.std(ddof=1) / np.sqrt(len(parts)))
+    return middle - half, middle + half

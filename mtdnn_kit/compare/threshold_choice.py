@@ -1,0 +1,116 @@
+"""The threshold as a choice: EM and F1 without it, where all runs answer nothing equally often, and the spread that choosing it adds.
+
+A threshold is tuned on few held-out articles, and another few would have given another one: that is no property of the model, yet EM and
+F1 move with it. Two views: `at_common_share` gives each run the threshold at which it answers nothing as often as all runs do on average,
+for which no label is needed; `choice_spread` draws the held-out articles again (Efron & Tibshirani 1993, chapter 6), tunes on each draw,
+and takes the standard deviation of what the scored questions get.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from mtdnn_kit.compare.differences import Settings, mean, value
+from mtdnn_kit.compare.outcomes import of_questions, reply_at
+from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.runs.held_out import held_out_scores
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.tasks.null_threshold import best_threshold, between, finite_threshold, no_answer
+
+_DRAWS = 1000
+NOT_KEPT = "not kept"  # of a run that has no scores of its held-out questions: those of before 0.3.0, and those that held nothing out
+
+
+@dataclass(frozen=True)
+class ChoiceSpread:
+    """Standard deviations over other held-out units (articles, or passages): of the threshold, and of EM and F1 at it, in points."""
+
+    threshold: float
+    em: float
+    f1: float
+    units: int
+
+
+def at_common_share(questions: Sequence[Question]) -> tuple[list[Question], float] | None:
+    """The same questions with the replies that the runs give where each answers nothing equally often, and how often, in percent: as often
+    as they do on average at their tuned thresholds. Questions of equal null − best change sides together, so shares are as near as that
+    lets them be. None where a run has no n-best, so that its threshold cannot move.
+    """
+    names = list(questions[0].replies) if questions else []
+    if not names or any(q.replies[name].diff is None for q in questions for name in names):
+        return None
+    said = [[not q.replies[name].text for q in questions] for name in names]
+    share = float(np.mean(said))
+    thresholds = {name: _threshold_of(np.array([q.replies[name].diff for q in questions], float), share) for name in names}
+    made = [replace(q, replies={name: reply_at(q.row, q.replies[name], thresholds[name]) for name in names}) for q in questions]
+    return made, 100 * share
+
+
+def _threshold_of(diff: np.ndarray, share: float) -> float:
+    """The threshold at which nothing is answered to that share of the questions, or to the next smaller share of two as near; diff [N]."""
+    levels, counts = np.unique(diff, return_counts=True)
+    finite = int(np.isfinite(levels).sum())
+    # [L + 1]: the share that gets no answer where the lowest 0, 1, … levels are answered
+    shares = 1 - np.concatenate([[0], np.cumsum(counts[:finite])]) / len(diff)
+    off = np.abs(shares - share)
+    return between(levels[:finite], int(np.flatnonzero(off <= off.min() + 1e-12)[-1]))
+
+
+def choice_spread(run: Run, questions: Sequence[Question], name: str, task: str = "squad") -> ChoiceSpread | None:
+    """What choosing the threshold adds to the spread of a run's EM and F1 on `questions`, in whose replies it is called `name`.
+
+    None where the run kept no held-out scores. Units are drawn with replacement, `_DRAWS` times, always by the same seed; standard
+    deviations are times √(U / (U − 1)), U units, which the draw takes away. One unit has none: NaN.
+    """
+    held = held_out_scores(run, task)
+    if held is None:
+        return None
+    thresholds, units = drawn_thresholds(held)
+    one = [replace(q, replies={name: q.replies[name]}) for q in questions]
+    columns = of_questions(one)
+    # [draws, N]: whether nothing is answered; a draw at a time, so that memory holds one
+    given = [~no_answer(columns.diff[0], threshold) for threshold in thresholds]
+    found = [[100 * np.where(some, score[0], columns.nothing).mean() for some in given] for score in (columns.em, columns.f1)]
+    widened = np.sqrt(units / (units - 1)) if units > 1 else np.nan
+    finite = [finite_threshold(threshold, held["diff"]) for threshold in thresholds]
+    threshold, em, f1 = (float(widened * np.std(some)) for some in (finite, *found))
+    return ChoiceSpread(threshold, em, f1, units)
+
+
+def drawn_thresholds(held: Mapping[str, np.ndarray]) -> tuple[list[float], int]:
+    """The best threshold for F1 on each draw of the held-out units, and how many units there are. held: `runs.held_out`."""
+    names, unit = np.unique(held["unit"], return_inverse=True)
+    members = [np.flatnonzero(unit == i) for i in range(len(names))]
+    rng, found = np.random.default_rng(0), []
+    for _ in range(_DRAWS):
+        some = np.concatenate([members[i] for i in rng.integers(0, len(names), len(names))])
+        found.append(best_threshold(held["f1"][some], held["nothing"][some], held["diff"][some])[0])
+    return found, len(names)
+
+
+def choice_table(runs: Mapping[str, Run], questions: Sequence[Question], settings: Settings) -> list[dict]:
+    """A row a score and setting: EM or F1 at the tuned thresholds and at the common share, means over the seeds with their standard
+    deviations, and the standard deviation that choosing the threshold alone adds to one run. [] where a threshold cannot move."""
+    common, rows = at_common_share(questions), list[dict]()
+    if common is None:
+        return rows
+    spreads = {run: choice_spread(runs[run], questions, run) for own in settings.values() for run in own.values()}
+    for score, (setting, own) in product(("EM", "F1"), settings.items()):
+        row = {"score": score, "setting": setting, "seeds": len(own)}
+        for of, some in (("tuned", questions), ("common share", common[0])):
+            values = [value(some, run, score) for run in own.values()]
+            row |= {of: mean(some, own, score), f"{of} (sd)": _sd(values)}
+        rows.append(row | {"sd by the choice": _added([spreads[run] for run in own.values()], score)})
+    return rows
+
+
+def _added(spreads: Sequence[ChoiceSpread | None], score: str) -> float | str:
+    """The root of the mean variance; NOT_KEPT where a run kept nothing to reckon it from."""
+    found = [getattr(one, score.lower()) for one in spreads if one]
+    return float(np.sqrt(np.mean(np.square(found)))) if len(found) == len(spreads) else NOT_KEPT
+
+
+def _sd(values: Sequence[float | None]) -> float | None:
+    return float(np.std(np.array(values, float), ddof=1)) if len(values) > 1 else None

@@ -1,0 +1,125 @@
+"""Was a task learnt: chance and constant answers by hand, intervals against theory and simulation, marks on claims."""
+
+import numpy as np
+import pytest
+from conftest import THREADS
+from sklearn.metrics import f1_score, matthews_corrcoef
+
+from mtdnn_kit import Config, train
+from mtdnn_kit.compare import learnt
+from mtdnn_kit.metrics import SCORES
+
+
+def scored(gold: list[int], said: dict[str, list[int]] | None = None, labels: int = 2) -> learnt.Scored:
+    return learnt.Scored(np.array(gold), labels, {name: np.array(one) for name, one in (said or {}).items()})
+
+
+def test_chance_and_constant_answers_are_those_by_hand():
+    some = scored([1, 1, 1, 0])
+    assert some.constant("accuracy") == (75.0, 1) and some.constant("matthews") == (0.0, 0)
+    assert some.constant("f1") == (pytest.approx(600 / 7), 1) and some.constant("macro_f1") == (pytest.approx(300 / 7), 1)
+    assert (some.chance("accuracy"), some.chance("matthews")) == (50.0, 0.0)
+    assert some.chance("f1") == pytest.approx(100 * 2 * 0.75 * 0.5 / 1.25)
+    assert scored([0, 1, 2, 2], labels=4).chance("accuracy") == 25.0
+
+
+def test_chance_is_what_labels_drawn_alike_score():
+    rng = np.random.default_rng(0)
+    gold = (rng.random(2000) < 0.7).astype(int)
+    drawn = [rng.integers(0, 2, len(gold)) for _ in range(200)]
+    for score in ("accuracy", "matthews", "f1", "macro_f1"):
+        assert scored(gold).chance(score) == pytest.approx(np.mean([SCORES[score](gold, one) for one in drawn]), abs=0.3)
+
+
+def test_the_jackknife_of_accuracy_is_each_rows_own_and_others_are_those_row_by_row():
+    rng = np.random.default_rng(1)
+    gold, said = rng.integers(0, 2, 60), rng.integers(0, 2, 60)
+    assert learnt._jackknife(SCORES["accuracy"], gold, said) == pytest.approx(100.0 * (gold == said))
+    for name, of in (("matthews", matthews_corrcoef), ("f1", f1_score)):
+        without = np.array([100 * of(np.delete(gold, i), np.delete(said, i)) for i in range(60)])
+        assert learnt._jackknife(SCORES[name], gold, said) == pytest.approx(60 * 100 * of(gold, said) - 59 * without)
+
+
+@pytest.mark.parametrize(("score", "agree"), [("accuracy", 0.6), ("matthews", 0.65), ("f1", 0.7)])
+def test_intervals_cover_what_other_rows_give(score, agree):
+    """400 samples of 250 rows of one population, planted with a million; the quick form of a simulation."""
+    rng = np.random.default_rng(3)
+
+    def drawn(n: int) -> tuple[np.ndarray, np.ndarray]:
+        gold = (rng.random(n) < 0.6).astype(int)
+        return gold, np.where(rng.random(n) < agree, gold, 1 - gold)
+
+    gold, said = drawn(1_000_000)
+    truth, fixed = SCORES[score](gold, said), SCORES[score](gold, np.ones_like(gold))
+    inside = np.zeros(2)
+    for _ in range(400):
+        gold, said = drawn(250)
+        some = learnt.Scored(gold, 2, {"run": said})
+        found, above = learnt._intervals(some, score, SCORES[score](gold, said), 250)
+        inside += [found[0] <= truth <= found[1], above[0] <= truth - fixed <= above[1]]
+    assert all(inside >= 0.92 * 400) and all(inside <= 0.98 * 400), inside
+
+
+def test_without_labels_intervals_are_wilsons_and_fishers():
+    gold = [1] * 60 + [0] * 40
+    (low, high), above = learnt._intervals(scored(gold), "accuracy", 70.0, 100)
+    assert (low, high) == (pytest.approx(60.3, abs=0.1), pytest.approx(78.2, abs=0.1))
+    half = 196 * np.sqrt((0.7 * 0.3 + 0.6 * 0.4) / 100)
+    assert above == (pytest.approx(10 - half, abs=0.01), pytest.approx(10 + half, abs=0.01))
+    (low, high), above = learnt._intervals(scored(gold), "matthews", 30.0, 100)
+    z = np.arctanh(0.3)
+    assert above == (low, high) == (
+        pytest.approx(100 * np.tanh(z - 1.96 / 97**0.5), abs=0.01),
+        pytest.approx(100 * np.tanh(z + 1.96 / 97**0.5), abs=0.01),
+    )  # fmt: skip
+    assert learnt._intervals(scored(gold), "f1", 70.0, 100) == (None, None), "of F1 alone nothing can be told"
+
+
+def test_a_model_that_always_says_one_label_is_not_sure_to_do_so_elsewhere():
+    some = scored([1, 0] * 50, {"run": [1] * 100})
+    (low, high), above = learnt._intervals(some, "matthews", 0.0, 100)
+    assert low < -15 and high > 15 and above == (low, high)
+
+
+@pytest.fixture(scope="module")
+def runs(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    tasks = ["squad", "swag", "cola", "mrpc"]
+    small = dict(encoder=tiny, max_steps=6, batch_size=4, precision="fp32", device="cpu", threads=THREADS, qa_weight=0.25, tasks=tasks)
+    made = {f"all {seed}": train(Config(**small, run_dir=str(folder / f"all-{seed}"), seed=seed)) for seed in (0, 1)}
+    return made | {"QA": train(Config(**{**small, "tasks": ["squad"], "qa_weight": 1.0}, run_dir=str(folder / "qa")))}
+
+
+def test_a_study_shows_each_task_beside_chance_and_a_constant_answer(runs):
+    settings = {"QA": {0: "QA"}, "QA+MCC+SC": {0: "all 0", 1: "all 1"}}
+    table = learnt.learnt_table(runs, settings)
+    assert [(row["setting"], row["task"], row["score"]) for row in table] == [
+        ("QA+MCC+SC", task, score)
+        for task, score in (("swag", "accuracy"), ("cola", "matthews"), ("cola", "accuracy"), ("mrpc", "f1"), ("mrpc", "accuracy"))
+    ]
+    for row in table:
+        values = [runs[name].metrics[row["task"]][row["score"]] for name in ("all 0", "all 1")]
+        assert row["with it"] == pytest.approx(np.mean(values)) and row["seeds"] == 2
+        assert row["above it"] == pytest.approx(row["with it"] - row["constant answer"])
+        assert row["with it low"] <= row["with it"] <= row["with it high"] and row["learnt"] in ("yes", "not shown")
+    assert table[0]["chance"] == 25.0 and table[1]["constant answer"] == 0.0
+    # six steps of a tiny encoder teach it nothing of grammar
+    assert "cola" in learnt.not_learnt(table)["QA+MCC+SC"]
+
+
+def test_claims_of_tasks_that_were_not_shown_to_be_learnt_are_marked():
+    table = [
+        {"setting": "both", "task": "cola", "learnt": "not shown"}, {"setting": "both", "task": "swag", "learnt": "yes"},
+        {"setting": "one", "task": "mrpc", "learnt": "not told"},
+    ]  # fmt: skip
+    rows = [{"setting": "one"}, {"setting": "both"}, {"run": "always nothing"}]
+    assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "QA")] == ["", "cola", ""]
+    assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "both")] == ["cola"] * 3, "the setting that is compared to"
+    assert learnt.marked(rows, table[1:], "QA") == rows
+
+
+def test_rows_that_are_not_there_leave_the_scores_alone(runs, tmp_path):
+    (tmp_path / "squad").mkdir()
+    (row, *_) = learnt.learnt_table(runs, {"QA+MCC+SC": {0: "all 0"}}, str(tmp_path))
+    assert row["with it"] == runs["all 0"].metrics["swag"]["accuracy"]
+    assert (row["chance"], row["constant answer"], row["above it"], row["learnt"]) == (None, None, None, "not told")
