@@ -26,9 +26,10 @@ def population(questions: Sequence[Question]) -> str:
 
 
 def other_population(questions: Sequence[Question]) -> list[Question] | None:
-    """The same questions by articles where they go by passages, and the other way round; None where there are no two titles."""
-    titles = {q.row.title for q in questions}
-    if len(titles) < 2 or "" in titles:
+    """The same questions by articles where they go by passages, and the other way round; None where there are no two titles, or each has a
+    single passage, so that both are the same."""
+    titles, passages = {q.row.title for q in questions}, {q.row.context for q in questions}
+    if len(titles) < 2 or "" in titles or len(titles) == len(passages):
         return None
     return clustered(questions, "passage" if population(questions) == "articles" else "title")
 
