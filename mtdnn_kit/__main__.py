@@ -69,6 +69,9 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("study", metavar="FILE", help="a study file, e.g. parameters/ablations/demo.yaml")
     add("--dry-run", action="store_true", help="only say which runs there are, their steps, their time, and what is done")
+    add(
+        "--declare", action="store_true", help="only write down how the study will be judged, before it is run; its page says what deviates"
+    )
     add("--folder", help="for the run folders; runs/NAME otherwise")
     add("--set", **SET, help="a parameter on top of every run's (YAML); may be repeated")
     add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters")
@@ -127,6 +130,10 @@ def study(given: argparse.Namespace) -> None:
     changes, made = dict(given.set), read_study(given.study)
     folder = resolve(given.folder) if given.folder else default_folder(made)
     print(f"{made.name}: {made.question}", flush=True)
+    if given.declare:
+        from mtdnn_kit.studies.declaration import declare
+
+        return print(f"declared: {declare(made, folder)}")
     if given.dry_run:
         return _dry_run(made, folder, changes, given.workers or 1)
     for run in run_study(made, folder, changes, Bars(), given.engine, given.if_changed, given.plain, **engine_options(given)).values():
@@ -150,6 +157,7 @@ def engine_options(given: argparse.Namespace) -> dict:
 def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     """Prints what a study would do."""
     from mtdnn_kit.studies.plan import as_text, plan
+    from mtdnn_kit.studies.power import earlier_spreads, sentences
     from mtdnn_kit.studies.running import NOTEBOOK
     from mtdnn_kit.studies.status import code, standings
     from mtdnn_kit.studies.study import project_notebook
@@ -157,6 +165,10 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     configs = made.configs(folder, changes)
     found = standings(configs, code(project_notebook(NOTEBOOK)))
     print(as_text(plan(configs, found, folder), workers))
+    spread = earlier_spreads(next(iter(configs.values())).encoder, folder)
+    tests = len(made.others) * (len(made.scores) if made.family == "study" else 1)
+    settings = 1 + len(made.others)
+    print(*sentences(spread, made.scores, len(made.seeds or [0]), settings, tests, made.smallest_effect), sep="\n")
     for name, stands in found.items():
         if stands.changed and stands.status != "new":
             print(f"{name} is not what it would be today: {'; '.join(stands.changed)} (see --if-changed)")

@@ -98,13 +98,13 @@ def _asked(questions: Sequence[Question], score: str) -> list[Question]:
     return [q for q in questions if RUN_SCORES[score][0](q.row)]
 
 
-def difference(questions: Sequence[Question], a: str, b: str, score: str) -> significance.Difference | None:
+def difference(questions: Sequence[Question], a: str, b: str, score: str, level: float = 0.95) -> significance.Difference | None:
     """Run b minus run a in points, with interval and sign-flip test by clusters; None where one has no such score, or no two clusters."""
     one, two = (outcomes(questions, run, score) for run in (a, b))
     if one is None or two is None or not _several(*one[:2]):
         return None
     first, groups, statistic = one
-    return significance.difference(first, two[0], groups, statistic)
+    return significance.difference(first, two[0], groups, statistic, level=level)
 
 
 def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(RUN_SCORES)) -> list[dict]:
@@ -198,9 +198,9 @@ def _speaks(gap: Gap | None) -> str:
     return "the settings" if gap.p is not None else f"the settings; {seeds.NO_P}"
 
 
-def primary_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> list[dict]:
-    """The differences that a study is judged by: a row a score and setting but the first, with the p adjusted for all of these rows, and
-    why there is none."""
+def primary_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str], family: str = "study") -> list[dict]:
+    """The differences that a study is judged by: a row a score and setting but the first, with the p adjusted for all of these rows, or
+    with family "score" for those of the same score, and why there is none."""
     rows, tested = [], list[Gap | None]()
     (first, base), *others = settings.items()
     for score in scores:
@@ -211,7 +211,10 @@ def primary_table(questions: Sequence[Question], settings: Settings, scores: Seq
             row |= {"with it": mean(questions, runs, score), **ends(gap, "Δ"), "p": gap and gap.p, "p (Holm)": None}
             rows.append(row | ({"no p": seeds.NO_P} if isinstance(gap, seeds.SettingDifference) and gap.p is None else {}))
             tested.append(gap)
-    return corrected(rows, tested)
+    groups = [list(range(len(rows)))] if family == "study" else [[i for i, row in enumerate(rows) if row["score"] == s] for s in scores]
+    for places in groups:
+        corrected([rows[i] for i in places], [tested[i] for i in places])
+    return rows
 
 
 def population_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> list[dict]:
@@ -248,7 +251,7 @@ def corrected(rows: list[dict], gaps: Sequence[Gap | None] = ()) -> list[dict]:
     return rows
 
 
-def setting_differences(questions: Sequence[Question], settings: Settings, score: str) -> dict[str, Gap | None]:
+def setting_differences(questions: Sequence[Question], settings: Settings, score: str, level: float = 0.95) -> dict[str, Gap | None]:
     """Each setting but the first minus the first, {seed: run}: with one seed of each by passages, with several within the seeds that they
     share, the spread of seeds pooled over all settings of several (`seeds`). None: see `setting_table`. Raises CompareError where two seeds
     are one and the same run."""
@@ -257,11 +260,13 @@ def setting_differences(questions: Sequence[Question], settings: Settings, score
         check_seeds(questions, name, runs)
     some = {name: _contributions(questions, runs, score) for name, runs in settings.items() if len(runs) > 1}
     cells = {name: made for name, made in some.items() if made is not None}
-    several = zip(list(cells)[1:], seeds.compare_to_first(list(cells.values())), strict=True) if first in cells and len(cells) > 1 else ()
+    several = (
+        zip(list(cells)[1:], seeds.compare_to_first(list(cells.values()), level), strict=True) if first in cells and len(cells) > 1 else ()
+    )
     found: dict[str, Gap | None] = dict(several)
     for name, runs in others:
         if len(runs) == len(base) == 1:
-            found[name] = difference(questions, next(iter(base.values())), next(iter(runs.values())), score)
+            found[name] = difference(questions, next(iter(base.values())), next(iter(runs.values())), score, level)
     return {name: found.get(name) for name, _ in others}
 
 

@@ -9,13 +9,34 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtdnn_kit.compare import paper
-from mtdnn_kit.compare.differences import RUN_SCORES, Settings, difference, ends, setting_differences, value
+from mtdnn_kit.compare.differences import RUN_SCORES, Settings, difference, ends, primary_table, setting_differences, value
 from mtdnn_kit.compare.outcomes import ANSWER_KINDS, best_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
 from mtdnn_kit.runs.run import Run
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
+
+
+def decision_table(
+    questions: Sequence[Question], settings: Settings, scores: Sequence[str], effect: float, family: str = "study"
+) -> list[dict]:
+    """What is decided of each difference to the first setting: a row a score and setting with the 90 % interval.
+
+    "more" or "less" where p, adjusted for the family, is below 0.05; "no difference larger than `effect` points" where the 90 % interval
+    lies within them: two one-sided tests at 0.05 (Schuirmann 1987); both can hold. "open" where neither does: no evidence either way.
+    """
+    rows, tested = [], primary_table(questions, settings, scores, family)
+    gaps = {score: setting_differences(questions, settings, score, level=0.9) for score in scores}
+    for row in tested:
+        gap = gaps[row["score"]][row["setting"]]
+        differs = row["p (Holm)"] is not None and row["p (Holm)"] < 0.05
+        said = ["more" if row["Δ"] > 0 else "less"] if differs else []
+        shown = isinstance(gap, SettingDifference) and gap.p is None  # two seeds decide nothing
+        if gap is not None and not shown and -effect < gap.low and gap.high < effect:
+            said.append(f"no difference larger than {effect:g}")
+        rows.append({"score": row["score"], "setting": row["setting"], **ends(gap, "Δ"), "decided": "; ".join(said) or "open"})
+    return rows
 
 
 def threshold_table(runs: dict[str, Run], questions: Sequence[Question], settings: Settings) -> list[dict]:

@@ -19,7 +19,7 @@ from mtdnn_kit.runs.held_out import held_out_scores
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.tasks.null_threshold import best_threshold, between, finite_threshold, no_answer
 
-_DRAWS = 1000
+_RESAMPLES = 1000
 NOT_KEPT = "not kept"  # of a run that has no scores of its held-out questions: those of before 0.3.0, and those that held nothing out
 
 
@@ -61,7 +61,7 @@ def _threshold_of(diff: np.ndarray, share: float) -> float:
 def choice_spread(run: Run, questions: Sequence[Question], name: str, task: str = "squad") -> ChoiceSpread | None:
     """What choosing the threshold adds to the spread of a run's EM and F1 on `questions`, in whose replies it is called `name`.
 
-    None where the run kept no held-out scores. Units are drawn with replacement, `_DRAWS` times, always by the same seed; standard
+    None where the run kept no held-out scores. Units are drawn with replacement, `_RESAMPLES` times, always by the same seed; standard
     deviations are times √(U / (U − 1)), U units, which the draw takes away. One unit has none: NaN.
     """
     held = held_out_scores(run, task)
@@ -84,7 +84,7 @@ def drawn_thresholds(held: Mapping[str, np.ndarray]) -> tuple[list[float], int]:
     names, unit = np.unique(held["unit"], return_inverse=True)
     members = [np.flatnonzero(unit == i) for i in range(len(names))]
     rng, found = np.random.default_rng(0), []
-    for _ in range(_DRAWS):
+    for _ in range(_RESAMPLES):
         some = np.concatenate([members[i] for i in rng.integers(0, len(names), len(names))])
         found.append(best_threshold(held["f1"][some], held["nothing"][some], held["diff"][some])[0])
     return found, len(names)

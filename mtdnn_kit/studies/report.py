@@ -20,7 +20,9 @@ from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.studies.declaration import DECLARATION, notes
 from mtdnn_kit.studies.keep import keep_study, open_study
+from mtdnn_kit.studies.power import write_spread
 from mtdnn_kit.studies.status import run_of
 from mtdnn_kit.studies.study import Study, read_study
 from mtdnn_kit.studies.variants import slug
@@ -31,7 +33,8 @@ from mtdnn_kit.views.tables import markdown, points, score_table
 
 def report(folder: Path, data: str | None) -> Iterator[str]:
     """The sections of a kept study, each a heading and a table, or lines."""
-    return _sections(*_opened(folder, data), data)
+    study, runs, questions, settings = _opened(folder, data)
+    return _sections(study, runs, questions, settings, folder, data)
 
 
 def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list[Question], Settings]:
@@ -47,9 +50,10 @@ def write(folder: Path, data: str | None) -> None:
     """Into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`); and its
     figures: the differences in what the study is judged by, and the paper's figure of the same settings."""
     study, runs, questions, settings = _opened(folder, data)
-    write_whole(folder / "tables.md", "\n".join(_sections(study, runs, questions, settings, data)))
+    write_whole(folder / "tables.md", "\n".join(_sections(study, runs, questions, settings, folder, data)))
     rows = score_table(questions, settings, study.paper)
     tables.write(folder, rows, runs, settings)
+    write_spread(folder, runs, questions, settings, study.scores)
     for score in study.scores:
         settings_figure(setting_table(questions, settings, score), score).savefig(folder / f"{slug(score)}.png", dpi=150)
     if study.paper:
@@ -57,15 +61,20 @@ def write(folder: Path, data: str | None) -> None:
         points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
 
 
-def _sections(study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: Settings, data: str | None) -> Iterator[str]:
+def _sections(
+    study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: Settings, folder: Path, data: str | None
+) -> Iterator[str]:
     first, *others = settings
     learnt = learnt_table(runs, settings, data)
 
     def judged(some: Sequence[Question], scores: Sequence[str]) -> list[dict]:
-        return marked(primary_table(some, settings, scores), learnt, first)
+        return marked(primary_table(some, settings, scores, study.family), learnt, first)
 
-    yield f"{speaks_for(questions)}\n\n{_section('Scores', marked(score_table(questions, settings, study.paper), learnt, first))}"
+    yield f"{speaks_for(questions)}\n\n{' '.join(notes(study, folder, runs))}\n"
+    yield _section("Scores", marked(score_table(questions, settings, study.paper), learnt, first))
     yield _section(f"Judged by {' and '.join(study.scores)}", judged(questions, study.scores))
+    if effect := study.smallest_effect:
+        yield _section("What is decided", study_tables.decision_table(questions, settings, study.scores, effect, study.family))
     yield _section("For whom the differences speak", population_table(questions, settings, study.scores))
     yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))
     yield _section("The threshold as a choice", choice_table(runs, questions, settings))
@@ -104,4 +113,6 @@ def keep_finished(study_file: str, folder: Path, into: Path, data: str | None, w
     runs = {name: run_of(config) for name, config in study.configs(folder).items()}
     runs = {name: run for name, run in runs.items() if (run.path / "manifest.json").is_file() and run.finished}
     keep_study(resolve(study_file), runs, pair(runs, data, nbest=1), into, whole)
+    if (folder / DECLARATION).is_file():
+        write_whole(into / DECLARATION, (folder / DECLARATION).read_bytes())
     return f"{into}: {len(runs)} finished runs kept: {', '.join(runs)}"

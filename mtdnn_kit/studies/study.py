@@ -9,16 +9,19 @@ A study varies parameters around a base file to answer one question, which the f
     vary: {learning_rate: [1.0e-4, 3.0e-4]} # every combination of these, and of these with every variant
     seeds: [0, 1, 2]                        # each variant with each seed
     compare: {baseline: QA, others: [QA+SC]} # which comparison answers the question; the first variant with all others otherwise
-    scores: [span F1, no-answer AP]         # what is judged by, declared before a run is made; F1 otherwise
+    judged_by: [span F1, no-answer AP]      # the scores that decide, named before a run is made; F1 otherwise (`scores` until 0.2)
+    smallest_effect: 0.5                    # points that would matter: what the plan asks for, and what "no difference" means
+    family: study                           # p is corrected over all scores and settings, or with `score` over those of each score
     paper: table 2                          # the paper's table with the same variants
     cluster: passage                        # for whom intervals and tests speak: other passages, or with `title` other articles
 
 One of `variants` and `vary` is needed. Without `seeds` a run has its variant's name, with them "QA+SC seed 1".
 """
 
+import hashlib
 import itertools
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +50,8 @@ class Planned:
 class Study:
     """A family of runs: `variants` maps each one's name to the parameters that it changes, on top of `fixed`, on top of the file `base`.
 
-    `baseline` and `others`: the variants whose comparison answers the question, `scores` what it is judged by. `paper`: a key of
-    `paper.TABLES`. `cluster`: a key of `clusters.CLUSTERS`.
+    `baseline` and `others`: the variants whose comparison answers the question, `scores` what it is judged by, `smallest_effect` in points,
+    `family` of `variants.FAMILIES`. `paper`: a key of `paper.TABLES`. `cluster`: a key of `clusters.CLUSTERS`. `digest`: the file's sha256.
     """
 
     name: str
@@ -62,6 +65,9 @@ class Study:
     paper: str | None = None
     scores: tuple[str, ...] = ("F1",)
     cluster: str = "passage"
+    smallest_effect: float | None = None
+    family: str = "study"
+    digest: str = ""
 
     @property
     def runs(self) -> dict[str, Planned]:
@@ -143,7 +149,7 @@ def read_study(path: str | Path) -> Study:
     comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     question = " ".join(line.lstrip("# ").strip() for line in comment)
     try:
-        return _study(Path(path).stem, question, content)
+        return replace(_study(Path(path).stem, question, content), digest=hashlib.sha256(text.encode()).hexdigest())
     except ValueError as error:
         raise StudyError(f"{path}: {error}") from None
 
@@ -157,12 +163,18 @@ def _study(name: str, question: str, content: Any) -> Study:
     known_keys(content, [key.name for key in fields(StudyFile)])
     file = StudyFile(**checked(content, StudyFile))
     check_not_set("fixed", file.fixed, file.seeds)
-    check_scores(file.scores)
+    require(file.scores is None or "judged_by" not in content, "scores is the older name of judged_by; leave it out")
+    scores = file.scores or file.judged_by
+    check_scores(scores)
     variants = expand(file)
     runs = len(variants) * len(file.seeds or [None])
     require(runs <= MOST_RUNS, f"seeds: there would be {runs:,} runs; a study has at most {MOST_RUNS:,}")
     chosen = compared(file.compare, variants)
-    study = Study(name, question, file.base, variants, *chosen, file.fixed, file.seeds, file.paper, tuple(file.scores), file.cluster)
+    study = replace(
+        Study(name, question, file.base, variants, *chosen, file.fixed, file.seeds, file.paper, tuple(scores), file.cluster),
+        smallest_effect=file.smallest_effect,
+        family=file.family,
+    )
     folders: dict[str, str] = {}
     for run in study.runs:
         limit = f"{short(run)}: a run's name has at most {LONGEST_RUN_NAME} characters, for its folder is called so; name it shorter"

@@ -15,6 +15,7 @@ from mtdnn_kit.files.checks import require, typed
 from mtdnn_kit.files.wording import nearest, short, some
 
 STUDY_SCORES = ("EM", "F1", "span F1", "wrong bounds", "has-answer F1", "no-answer accuracy", "no-answer AP")  # `differences.RUN_SCORES`
+FAMILIES = ("study", "score")  # over which comparisons p is corrected: all scores and settings of a study, or those of a score
 SET_BY_STUDY = ("run_dir", "resume")  # what a study sets for its runs itself
 MOST_RUNS, LONGEST_RUN_NAME = 2_000, 150  # runs of a study, and characters of the name of one, at most
 Changes = Annotated[dict, "it must map parameters to values, e.g. {qa_weight: 0.8}"]
@@ -35,6 +36,8 @@ def _says_what_is_compared(value: dict) -> bool:
 Seed = Annotated[int, lambda seed: seed >= 0]
 Seeds = Annotated[list[Seed], "it must be a list of different whole numbers, e.g. [0, 1, 2]", _different]
 Judged = Annotated[list, "it must be a list of different scores, e.g. [span F1, no-answer AP]", _different]
+Effect = Annotated[float, "it must be a number of points above 0, e.g. 0.5", lambda points: 0 < points < 100]
+Family = Annotated[str, f"p is corrected over one of {', '.join(FAMILIES)}", lambda name: name in FAMILIES]
 Compared = Annotated[dict, "it must be a variant's name, or {baseline: NAME, others: [NAME, …]}", _says_what_is_compared]
 
 
@@ -48,7 +51,10 @@ class StudyFile:
     vary: Lists = field(default_factory=dict)
     seeds: Seeds | None = None
     compare: str | Compared | None = None
-    scores: Judged = field(default_factory=lambda: ["F1"])
+    judged_by: Judged = field(default_factory=lambda: ["F1"])
+    scores: Judged | None = None
+    smallest_effect: Effect | None = None
+    family: Family = "study"
     paper: Paper | None = None
     cluster: Cluster = "passage"
 
@@ -80,7 +86,7 @@ def check_scores(scores: list) -> None:
     """Raises ConfigError for a score that is none of STUDY_SCORES."""
     for score in scores:
         near = nearest(str(score), list(STUDY_SCORES))
-        require(score in STUDY_SCORES, f"scores: there is no score {score!r}.{near} All are: {', '.join(STUDY_SCORES)}")
+        require(score in STUDY_SCORES, f"judged_by: there is no score {score!r}.{near} All are: {', '.join(STUDY_SCORES)}")
 
 
 def _named(variants: dict, seeds: list | None) -> dict[str, dict]:

@@ -5,7 +5,7 @@ import pytest
 from questions import QUESTIONS, RUNS, made
 from scipy.stats import rankdata
 
-from mtdnn_kit.compare import differences, family, seeds, significance
+from mtdnn_kit.compare import differences, family, seeds, significance, study_tables
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
@@ -226,6 +226,48 @@ def test_each_population_has_its_own_interval_by_name():
 def test_holm_counts_the_comparisons_of_a_study():
     rows = differences.setting_table(QUESTIONS, {name: {0: name} for name in RUNS})
     assert [row["p (Holm)"] for row in rows[1:]] == significance.holm([row["p"] for row in rows[1:]]) and rows[0]["p (Holm)"] is None
+
+
+def test_with_a_family_a_score_p_is_adjusted_within_each_score():
+    scores, some = ["F1", "span F1"], {name: {0: name} for name in "ABC"}
+    for settings in (SEVERAL, some):
+        apart = [row for score in scores for row in differences.primary_table(QUESTIONS, settings, [score])]
+        assert differences.primary_table(QUESTIONS, settings, scores, "score") == apart
+        assert differences.primary_table(QUESTIONS, settings, scores) != apart
+
+
+def test_what_is_decided_goes_by_the_adjusted_p_and_by_two_one_sided_tests():
+    rows = differences.primary_table(QUESTIONS, SEVERAL, ["F1"])
+    gaps = differences.setting_differences(QUESTIONS, SEVERAL, "F1", level=0.9)
+    widest = max(max(-gap.low, gap.high) for gap in gaps.values())
+    for effect in (0.01, 5.0, widest + 0.01, 100.0):
+        found = study_tables.decision_table(QUESTIONS, SEVERAL, ["F1"], effect)
+        for row, judged in zip(found, rows, strict=True):
+            gap = gaps[row["setting"]]
+            assert (row["Δ low"], row["Δ high"]) == (gap.low, gap.high)
+            differs = judged["p (Holm)"] is not None and judged["p (Holm)"] < 0.05
+            alike = judged["p"] is not None and -effect < gap.low and gap.high < effect
+            words = [("more" if judged["Δ"] > 0 else "less")] * differs + [f"no difference larger than {effect:g}"] * alike
+            assert row["decided"] == ("; ".join(words) or "open")
+    said = [row["decided"] for row in study_tables.decision_table(QUESTIONS, SEVERAL, ["F1"], 100.0)]
+    assert said[-1] == "open", "two seeds decide nothing"
+    assert all("no difference larger than 100" in one for one in said[:-1])
+
+
+def test_a_p_that_correction_takes_away_decides_nothing(monkeypatch):
+    rows = [{"score": "F1", "setting": name, "Δ": 9.0, "p": 0.03, "p (Holm)": 0.09} for name in ("y", "z", "few")]
+    monkeypatch.setattr(study_tables, "primary_table", lambda *_: rows)
+    assert {row["decided"] for row in study_tables.decision_table(QUESTIONS, SEVERAL, ["F1"], 0.01)} == {"open"}
+
+
+def test_the_90_percent_interval_is_that_of_two_one_sided_tests_at_5():
+    """p against a difference of the interval's end, one-sided, is 0.05: by shifting the second run's outcomes."""
+    rng = np.random.default_rng(5)
+    cells = [{s: rng.normal(50, 3, 30) for s in range(5)} for _ in range(3)]
+    at = seeds.compare_to_first(cells, 0.9)[0]
+    for end in (at.low, at.high):
+        moved = [cells[0], {s: u - end for s, u in cells[1].items()}, cells[2]]
+        assert seeds.compare_to_first(moved)[0].p == pytest.approx(0.1, abs=1e-6)
 
 
 def test_holm_counts_all_differences_that_a_study_is_judged_by_whatever_their_score():

@@ -105,11 +105,14 @@ A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
         (A + "compare: {base: a}", "compare is {'base': 'a'}; it must be a variant's name, or"),
         (A + "compare: [a]", "compare is ['a']"),
         (A + "scores: span F1", "scores is 'span F1'; it must be a list of different scores"),
+        (A + "judged_by: [F1]\nscores: [F1]", "scores is the older name of judged_by; leave it out"),
+        (A + "smallest_effect: 0", "smallest_effect is 0; it must be a number of points above 0"),
+        (A + "family: all", "family is 'all'; p is corrected over one of study, score"),
         (A + "scores: [F1, F1]", "scores is ['F1', 'F1']"),
         (A + "scores: []", "scores is []"),
-        (A + "scores: [span_f1]", "scores: there is no score 'span_f1'. Did you mean span F1?"),
+        (A + "scores: [span_f1]", "judged_by: there is no score 'span_f1'. Did you mean span F1?"),
         (A + "cluster: article", "cluster is 'article'; intervals go by one of passage, title"),
-        (A + "scores: [[F1]]", "scores: there is no score ['F1']"),
+        (A + "scores: [[F1]]", "judged_by: there is no score ['F1']"),
     ],
 )
 def test_a_file_that_is_no_study_is_refused_by_key(read, content, message):
@@ -146,7 +149,8 @@ def test_intervals_go_by_passages_or_what_the_file_says(read):
 
 def test_scores_are_f1_or_what_the_file_says_and_each_is_one_of_differences(read):
     assert read(variants={"a": {}}).scores == ("F1",)
-    assert read(variants={"a": {}}, scores=["span F1", "no-answer AP"]).scores == ("span F1", "no-answer AP")
+    for key in ("judged_by", "scores"):
+        assert read(variants={"a": {}}, **{key: ["span F1", "no-answer AP"]}).scores == ("span F1", "no-answer AP")
     assert tuple(differences.RUN_SCORES) == STUDY_SCORES
 
 

@@ -1,0 +1,95 @@
+"""What a study declares before its runs (scores, smallest effect, family, seeds), and what deviated from it.
+
+`mtdnn study FILE --declare` writes declaration.json into the study's folder, once; the study's page and report say what was declared, when,
+and every deviation. It binds nobody: it lets a reader see what was chosen after the results were known (Nosek et al. 2018, "The
+preregistration revolution").
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mtdnn_kit.errors import StudyError
+from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.wording import some
+from mtdnn_kit.runs.run import Run, now
+from mtdnn_kit.studies.study import Study
+
+DECLARATION = "declaration.json"
+_WORDS = {
+    "file": "the study's file", "base": "its base file", "judged_by": "the scores it is judged by", "seeds": "the seeds",
+    "smallest_effect": "the smallest effect", "family": "the family", "cluster": "the clusters", "settings": "the settings",
+}  # fmt: skip
+
+
+def declared_of(study: Study) -> dict[str, Any]:
+    """What is declared of a study: hashes of its files, and what they say of how it is judged."""
+    base = resolve(study.base)
+    return {
+        "file": study.digest,
+        "base": hashlib.sha256(base.read_bytes()).hexdigest() if base.is_file() else None,
+        "judged_by": list(study.scores),
+        "smallest_effect": study.smallest_effect,
+        "family": study.family,
+        "cluster": study.cluster,
+        "seeds": study.seeds,
+        "settings": [study.baseline, *study.others],
+    }
+
+
+def declare(study: Study, folder: Path) -> Path:
+    """Writes the declaration, with the time and the runs that there are already. Raises StudyError where one is there."""
+    file = folder / DECLARATION
+    if before := read_declaration(folder):
+        raise StudyError(
+            f"{file}: the study was declared at {before['declared']}, and a second declaration would hide the first: name another folder, "
+            "or run it as it is; its page says what deviates"
+        )
+    begun = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"declared": now(), "begun_before": begun, **declared_of(study)})
+    return file
+
+
+def read_declaration(folder: Path) -> dict[str, Any] | None:
+    """What was declared; None where nothing was. Raises StudyError for a file that cannot be read."""
+    try:
+        found = read_json((folder / DECLARATION).read_bytes())
+        missing = {"declared", "begun_before", *_WORDS} - set(found)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise StudyError(f"{folder / DECLARATION}: cannot be read ({error}); copy it again from where the study was declared") from None
+    if missing:
+        raise StudyError(f"{folder / DECLARATION}: {some(sorted(missing))} is missing; copy it again from where the study was declared")
+    return found
+
+
+def notes(study: Study, folder: Path, runs: Mapping[str, Run]) -> list[str]:
+    """What was declared and when, and each deviation, a sentence each. runs: the study's finished runs by name."""
+    before = read_declaration(folder)
+    if before is None:
+        return ["Nothing was declared before the runs."]
+    effect = "no smallest effect" if before["smallest_effect"] is None else f"smallest effect {before['smallest_effect']:g} points"
+    seeds = "no seeds" if before["seeds"] is None else f"seeds {some(before['seeds'], 24)}"
+    judged = f"judged by {some(before['judged_by'])}, {effect}, family: {before['family']}, {seeds}"
+    return [f"Declared {before['declared']}: {judged}.", *_deviations(before, study, runs)]
+
+
+def _deviations(before: dict[str, Any], study: Study, runs: Mapping[str, Run]) -> list[str]:
+    said, today = [], declared_of(study)
+    for key, words in _WORDS.items():
+        if before[key] != today[key]:
+            hashes = key in ("file", "base")
+            was, now_ = (str(one)[:12] if hashes else f"{one}" for one in (before[key], today[key]))
+            said.append(f"Deviation: {words} changed, from {was} to {now_}{' (sha256)' * hashes}.")
+    lacking = [name for name in study.runs if name not in runs]
+    if lacking:
+        said.append(f"Deviation: {len(lacking)} of {len(study.runs)} runs are not there: {some(lacking)}.")
+    early = [name for name, run in runs.items() if (started := run.manifest.get("start")) and started < before["declared"]]
+    if early:
+        said.append(f"Deviation: {len(early)} runs had begun before the declaration: {some(early)}.")
+    return said or ["No deviation from it."]

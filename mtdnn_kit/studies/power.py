@@ -1,0 +1,177 @@
+"""What a study's seeds can see, told before it is run: power, the seeds that an effect takes, the effect that the seeds see.
+
+The spread of seeds and passages is that of earlier runs (`spreads`), kept beside a study as spread.json. Power is had by drawing what the
+test is made of (`compare.seeds`): the difference, normal, and its mean squares, χ² with their degrees of freedom; always by the same seed.
+The spread is known by few degrees of freedom itself, so the seeds needed are a range: with the 10 % and the 90 % point of the seeds'
+variance. Each comparison is tested at 0.05 over the number of the family (Bonferroni), a little more strictly than the study will.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from scipy.special import stdtrit
+from scipy.stats import chi2
+
+from mtdnn_kit.compare import Question
+from mtdnn_kit.compare.differences import Settings, setting_differences
+from mtdnn_kit.compare.seeds import SettingDifference
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.files.paths import project_root, resolve
+from mtdnn_kit.runs.run import Run
+
+SPREAD_FILE = "spread.json"
+WANTED_POWER, FAMILY_LEVEL = 0.8, 0.05
+_DRAWS, _MOST, _FEWEST = 20_000, 1000, 3  # draws; seeds that anyone trains; seeds from which a p is shown
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of a score's difference between one seed of each of two settings, in points²: the mean square over seeds on these passages, with df
+    degrees of freedom; the variance over passages; what of the first is noise within a run (σ²_e). G passages."""
+
+    over_seeds: float
+    df: int
+    over_passages: float
+    within: float
+    passages: int
+
+    def with_seeds(self, over_seeds: float) -> "Spread":
+        """The same with another mean square over seeds."""
+        return Spread(over_seeds, self.df, self.over_passages, self.within, self.passages)
+
+    @property
+    def ends(self) -> tuple["Spread", "Spread"]:
+        """With the 10 % and the 90 % point of the mean square over seeds."""
+        low, high = (self.over_seeds * self.df / chi2.isf(tail, self.df) for tail in (0.1, 0.9))
+        return self.with_seeds(float(low)), self.with_seeds(float(high))
+
+
+def spreads(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> dict[str, Spread]:
+    """Of each score, where two settings have two seeds at least: means over the differences to the first setting."""
+    several = [own for own in settings.values() if len(own) > 1]
+    df = sum(map(len, several)) - len(several) - len({seed for own in several for seed in own}) + 1
+    found = {}
+    for score in scores:
+        gaps = [gap for gap in setting_differences(questions, settings, score).values() if isinstance(gap, SettingDifference)]
+        if gaps and df > 0:
+            g = gaps[0].n_passages
+            over = np.mean([(max(0.0, gap.seed + gap.seed_passage / g), max(0.0, gap.passage), gap.seed_passage) for gap in gaps], axis=0)
+            found[score] = Spread(float(over[0]), df, float(over[1]), float(over[2]), g)
+    return found
+
+
+def write_spread(folder: Path, runs: dict[str, Run], questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> None:
+    """Writes spread.json into a study's folder, for the plans of later studies; nothing where no setting has two seeds."""
+    if found := spreads(questions, settings, scores):
+        encoder = next(iter(runs.values())).config["encoder"]
+        write_json(
+            folder / SPREAD_FILE, {"encoder": encoder, "runs": len(runs), "scores": {score: asdict(one) for score, one in found.items()}}
+        )
+
+
+def earlier_spreads(encoder: str, folder: Path) -> tuple[str, dict[str, Spread]] | None:
+    """Where it is from, and by score: of a study of the same encoder, in its own folder, where studies usually are, or kept with the
+    project; the one with most degrees of freedom. None where there is none. Raises RunError for a file that cannot be read."""
+    usual = resolve(os.environ.get("MTDNN_RUNS", "runs"))
+    places = [folder / SPREAD_FILE, *sorted(usual.glob(f"*/{SPREAD_FILE}")), *sorted((project_root() / "results").glob(f"*/{SPREAD_FILE}"))]
+    found = [(place, *_read(place)) for place in places if place.is_file()]
+    alike = [(place, count, scores) for place, of, count, scores in found if of == encoder and scores]
+    if not alike:
+        return None
+    place, count, scores = max(alike, key=lambda one: (one[0].parent == folder, max(spread.df for spread in one[2].values())))
+    return f"{Run(place.parent).name}, {count} runs", scores
+
+
+def _read(place: Path) -> tuple[str, int, dict[str, Spread]]:
+    try:
+        content = read_json(place.read_bytes())
+        return content["encoder"], content["runs"], {score: Spread(**one) for score, one in content["scores"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunError(f"{place}: cannot be read ({error}); delete it, or write it again (`mtdnn report write`)") from None
+
+
+def power(spread: Spread, effect: float, seeds: int, settings: int, level: float = FAMILY_LEVEL) -> float:
+    """Probability that so many seeds, which `settings` settings share, show a difference of `effect` points (p < level); 0 below three."""
+    if seeds < _FEWEST:
+        return 0.0
+    z, of_seeds, of_passages = _draws((seeds - 1) * (settings - 1), spread.passages)
+    noise = spread.within / spread.passages / seeds
+    by_seed, by_passage = spread.over_seeds / seeds, spread.over_passages / spread.passages + noise
+    # [draws]: the difference, and the squared half-width of `seeds.half_width` from mean squares
+    found = effect + z * np.sqrt(by_seed + by_passage - noise)
+    far, alone = (stdtrit(df, level / 2) ** 2 for df in ((seeds - 1) * (settings - 1), spread.passages - 1))
+    both = far * by_seed * of_seeds + alone * np.maximum(0.0, by_passage * of_passages - noise)
+    return float(np.mean(found**2 > np.maximum(both, alone * by_passage * of_passages)))
+
+
+@lru_cache(64)
+def _draws(df: int, passages: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Standard normal, and χ²/df of the two mean squares, [draws] each."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal(_DRAWS), rng.chisquare(df, _DRAWS) / df, rng.chisquare(passages - 1, _DRAWS) / (passages - 1)
+
+
+def seeds_needed(spread: Spread, effect: float, settings: int, level: float = FAMILY_LEVEL) -> int | None:
+    """The least number of seeds of each setting with WANTED_POWER for that effect; None where a thousand are not enough."""
+    low, high = _FEWEST - 1, _FEWEST
+    while power(spread, effect, high, settings, level) < WANTED_POWER:
+        low, high = high, 2 * high
+        if low >= _MOST:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(spread, effect, middle, settings, level) >= WANTED_POWER else (middle, high)
+    return high
+
+
+def smallest_seen(spread: Spread, seeds: int, settings: int, level: float = FAMILY_LEVEL) -> float | None:
+    """The effect in points that so many seeds see with WANTED_POWER; None below three."""
+    if seeds < _FEWEST:
+        return None
+    low, high = 0.0, 1.0
+    while power(spread, high, seeds, settings, level) < WANTED_POWER:
+        low, high = high, 2 * high
+    while high - low > 0.005:
+        middle = (low + high) / 2
+        low, high = (low, middle) if power(spread, middle, seeds, settings, level) >= WANTED_POWER else (middle, high)
+    return high
+
+
+def sentences(
+    found: tuple[str, dict[str, Spread]] | None, scores: Sequence[str], seeds: int, settings: int, tests: int, effect: float | None
+) -> list[str]:
+    """What a plan says: tested how, and for each score what its seeds see and how many the smallest effect of interest takes.
+
+    tests: comparisons of the family; effect: points, None where the study names none.
+    """
+    level = FAMILY_LEVEL / tests
+    said = [f"{tests} comparison{'s' * (tests != 1)} in the family, each tested at {level:.2g}; power {WANTED_POWER:g}"]
+    if found is None:
+        return [*said, "seeds needed: unknown, no earlier study of this encoder with several seeds (spread.json) tells how they vary"]
+    where, known = found
+    said.append(f"spread of seeds and passages as in {where}")
+    for score in scores:
+        if score not in known:
+            said.append(f"{score}: unknown, that study has no spread of it")
+            continue
+        spread, seen = known[score], smallest_seen(known[score], seeds, settings, level)
+        sees = f"{seeds} seeds see {seen:.1f} points" if seen else f"{seeds} seed{'s' * (seeds != 1)}: no p, which takes three at least"
+        said.append(f"{score}: {sees}" + ("" if effect is None else f"; {effect:g} take {_range(spread, effect, settings, level)}"))
+    return said
+
+
+def _range(spread: Spread, effect: float, settings: int, level: float) -> str:
+    least, needed, most = (seeds_needed(one, effect, settings, level) for one in (spread.ends[0], spread, spread.ends[1]))
+    if needed is None:
+        return (
+            f"more than {_MOST:,}: passages alone vary too much"
+            if least is None
+            else f"{least:,} or more seeds of each, perhaps any number"
+        )
+    return f"{needed:,} seeds of each ({least:,} to {f'{most:,}' if most else 'any number'}, by {spread.df} degrees of freedom)"

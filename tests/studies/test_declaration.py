@@ -1,0 +1,100 @@
+"""What was declared before the runs stands on the page, with every deviation; once declared, it is not declared again."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from mtdnn_kit.__main__ import main
+from mtdnn_kit.errors import StudyError
+from mtdnn_kit.studies.declaration import declare, notes
+from mtdnn_kit.studies.study import read_study
+
+STUDY = """# Does it help?
+base: parameters/demo.yaml
+variants:
+  QA: {tasks: [squad], qa_weight: 1.0}
+  QA+SC: {tasks: [squad, cola]}
+seeds: [0, 1, 2]
+judged_by: [span F1, no-answer AP]
+smallest_effect: 0.5
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return tmp_path / "study.yaml"
+
+
+def runs(study, start: str = "2999-01-01T00:00:00+00:00") -> dict:
+    return {name: SimpleNamespace(manifest={"start": start}) for name in study.runs}
+
+
+def test_what_is_declared_is_said_with_the_time_and_no_deviation(file, tmp_path):
+    study = read_study(file)
+    declare(study, tmp_path / "runs")
+    when = json.loads((tmp_path / "runs/declaration.json").read_text())["declared"]
+    assert notes(study, tmp_path / "runs", runs(study)) == [
+        f"Declared {when}: judged by span F1, no-answer AP, smallest effect 0.5 points, family: study, seeds 0, 1, 2.",
+        "No deviation from it.",
+    ]
+    assert notes(study, tmp_path / "elsewhere", runs(study)) == ["Nothing was declared before the runs."]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[span F1, no-answer AP]", "[F1]", "the scores it is judged by changed, from ['span F1', 'no-answer AP'] to ['F1']"),
+        ("smallest_effect: 0.5", "smallest_effect: 1.5", "the smallest effect changed, from 0.5 to 1.5"),
+        ("smallest_effect: 0.5", "family: score", "the family changed, from study to score"),
+        ("[0, 1, 2]", "[0, 1, 2, 3]", "the seeds changed, from [0, 1, 2] to [0, 1, 2, 3]"),
+        ("QA+SC: {tasks", "QA+CoLA: {tasks", "the settings changed, from ['QA', 'QA+SC'] to ['QA', 'QA+CoLA']"),
+        ("seeds:", "cluster: title\nseeds:", "the clusters changed, from passage to title"),
+        ("parameters/demo.yaml", "parameters/minilm.yaml", "its base file changed"),
+    ],
+)
+def test_each_change_of_the_file_is_a_deviation(file, tmp_path, old, new, said):
+    declare(read_study(file), tmp_path / "runs")
+    file.write_text(STUDY.replace(old, new))
+    study = read_study(file)
+    found = notes(study, tmp_path / "runs", runs(study))[1:]
+    assert "the study's file changed, from " in found[0] and found[0].endswith("(sha256).")
+    assert any(said in note for note in found)
+
+
+def test_a_comment_that_changed_is_a_changed_file_and_nothing_else(file, tmp_path):
+    declare(read_study(file), tmp_path / "runs")
+    file.write_text(STUDY.replace("Does it help?", "Does it hurt?"))
+    study = read_study(file)
+    assert len(notes(study, tmp_path / "runs", runs(study))) == 2
+
+
+def test_runs_that_lack_and_runs_of_before_are_deviations(file, tmp_path):
+    study = read_study(file)
+    declare(study, tmp_path / "runs")
+    some = runs(study, "2020-01-01T00:00:00+00:00")
+    del some["QA seed 2"]
+    assert notes(study, tmp_path / "runs", some)[1:] == [
+        "Deviation: 1 of 6 runs are not there: QA seed 2.",
+        "Deviation: 5 runs had begun before the declaration: QA seed 0, QA seed 1, QA+SC seed 0, QA+SC seed 1, QA+SC seed 2.",
+    ]
+
+
+def test_it_is_declared_once_and_by_a_command(file, tmp_path, capsys):
+    command = ["study", str(file), "--folder", str(tmp_path / "runs"), "--declare"]
+    main(command)
+    assert "declaration.json" in capsys.readouterr().out
+    before = (tmp_path / "runs/declaration.json").read_bytes()
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 1 and "would hide the first" in capsys.readouterr().err
+    assert (tmp_path / "runs/declaration.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"declared": "2026"}'])
+def test_a_damaged_declaration_is_said(file, tmp_path, damage):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/declaration.json").write_text(damage)
+    with pytest.raises(StudyError, match=r"declaration.json: .*copy it again"):
+        notes(read_study(file), tmp_path / "runs", {})

@@ -1,0 +1,106 @@
+"""What a plan says of seeds against the whole thing simulated, and what it reads it from."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mtdnn_kit.compare import seeds
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.studies import power
+from mtdnn_kit.studies.power import Spread, seeds_needed, smallest_seen
+
+SPREAD = Spread(over_seeds=0.32, df=7, over_passages=7.5, within=197.0, passages=646)
+
+
+def simulated(spread: Spread, effect: float, n: int, settings: int, level: float, times: int = 1500) -> float:
+    """How often p is below the level, by whole studies: settings × seeds, each seed with an effect of its own, contributions of passages.
+
+    Of a difference: seed twice, passages of the two settings together. Few passages stand for many: their variance is scaled.
+    """
+    rng, g = np.random.default_rng(1), 40
+    scale = g / spread.passages
+    noise, of_passages = spread.within * scale / 2, spread.over_passages * scale
+    of_runs = (spread.over_seeds - spread.within / spread.passages) / 2
+    seen = 0
+    for _ in range(times):
+        seed, passage = rng.normal(0, 2, n), rng.normal(0, 3, g)
+        # half of a difference's passages is each setting's own; the other settings only tell how seeds vary
+        cells = [
+            {
+                s: 50 + effect * (k == 1) + seed[s] + passage + own + rng.normal(0, of_runs**0.5) + rng.normal(0, noise**0.5, g)
+                for s in range(n)
+            }
+            for k, own in enumerate(rng.normal(0, (of_passages / 2) ** 0.5, (settings, g)))
+        ]
+        seen += seeds.compare_to_first(cells)[0].p < level
+    return seen / times
+
+
+@pytest.mark.parametrize(
+    ("effect", "n", "settings", "level", "passages"),
+    [(0.8, 5, 3, 0.05, 7.5), (1.1, 5, 5, 0.05 / 8, 7.5), (1.2, 3, 3, 0.05, 7.5), (0.5, 12, 2, 0.05, 7.5), (1.8, 6, 3, 0.05, 200.0)],
+)
+def test_the_plans_power_is_that_of_whole_studies(effect, n, settings, level, passages):
+    """passages: variance over them; the last case has as much of it as of all others together."""
+    few = Spread(0.32, 7, passages * 40 / 646, 197.0 * 40 / 646, 40)  # the same variances, on as few passages as are simulated
+    said, found = (
+        power.power(few, effect, n, settings, level),
+        simulated(replace(SPREAD, over_passages=passages), effect, n, settings, level),
+    )
+    assert 0.2 < said < 0.97 and said == pytest.approx(found, abs=0.03)
+
+
+def test_power_grows_with_seeds_effect_and_level_and_two_seeds_have_none():
+    assert [power.power(SPREAD, 1.0, n, 5) for n in (1, 2)] == [0.0, 0.0]
+    by_seeds = [power.power(SPREAD, 0.8, n, 5) for n in (3, 5, 8, 20, 60)]
+    by_effect = [power.power(SPREAD, effect, 5, 5) for effect in (0.0, 0.3, 0.8, 2.0)]
+    assert by_seeds == sorted(by_seeds) and by_effect == sorted(by_effect) and by_effect[-1] > 0.99
+    assert by_effect[0] < 0.05 and power.power(SPREAD, 0.8, 5, 5, 0.05 / 8) < by_effect[2]
+
+
+def test_the_seeds_needed_are_the_least_that_do_and_the_effect_seen_is_at_the_edge():
+    for settings, level in ((2, 0.05), (5, 0.05 / 8)):
+        n = seeds_needed(SPREAD, 0.8, settings, level)
+        assert power.power(SPREAD, 0.8, n, settings, level) >= 0.8 > power.power(SPREAD, 0.8, n - 1, settings, level)
+        edge = smallest_seen(SPREAD, n, settings, level)
+        assert edge <= 0.8 and power.power(SPREAD, edge, n, settings, level) >= 0.8 > power.power(SPREAD, edge - 0.01, n, settings, level)
+    assert seeds_needed(SPREAD, 0.1, 5) is None, "passages alone vary by more"
+    assert smallest_seen(SPREAD, 2, 5) is None
+
+
+def test_the_range_covers_the_seeds_variance_as_often_as_it_says():
+    """The mean square of 7 degrees of freedom: its 10 % and 90 % points hold the true one in 80 of 100."""
+    rng = np.random.default_rng(0)
+    ends = [Spread(0.32 * x / 7, 7, 0, 0, 10).ends for x in rng.chisquare(7, 4000)]
+    assert np.mean([low.over_seeds <= 0.32 <= high.over_seeds for low, high in ends]) == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_plan_says_what_it_knows_and_what_it_does_not():
+    said = power.sentences(("results/x, 15 runs", {"span F1": SPREAD}), ["span F1", "EM"], 5, 5, 8, 1.0)
+    seen, n = smallest_seen(SPREAD, 5, 5, 0.05 / 8), seeds_needed(SPREAD, 1.0, 5, 0.05 / 8)
+    assert said[:2] == [
+        "8 comparisons in the family, each tested at 0.0063; power 0.8",
+        "spread of seeds and passages as in results/x, 15 runs",
+    ]
+    least, most = (seeds_needed(one, 1.0, 5, 0.05 / 8) for one in SPREAD.ends)
+    assert said[2] == f"span F1: 5 seeds see {seen:.1f} points; 1 take {n} seeds of each ({least} to {most}, by 7 degrees of freedom)"
+    assert least < n < most and said[3] == "EM: unknown, that study has no spread of it"
+    assert "unknown, no earlier study of this encoder" in power.sentences(None, ["F1"], 5, 2, 1, None)[1]
+    (_, _, two) = power.sentences(("x", {"F1": SPREAD}), ["F1"], 2, 2, 1, None)
+    assert two == "F1: 2 seeds: no p, which takes three at least"
+
+
+def test_the_spread_is_looked_for_in_the_studys_folder_first_and_by_encoder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "usual"))
+    for place, encoder, df in (("own", "mine", 2), ("usual/a", "mine", 9), ("usual/b", "another", 30)):
+        (tmp_path / place).mkdir(parents=True)
+        content = {"encoder": encoder, "runs": df, "scores": {"F1": {**vars(SPREAD), "df": df}}}
+        (tmp_path / place / "spread.json").write_text(json.dumps(content))
+    where, found = power.earlier_spreads("mine", tmp_path / "own")
+    assert where.endswith("own, 2 runs") and found["F1"].df == 2
+    assert power.earlier_spreads("mine", tmp_path / "none")[1]["F1"].df == 9 and power.earlier_spreads("third", tmp_path / "own") is None
+    (tmp_path / "own/spread.json").write_text('{"encoder": "mine"}')
+    with pytest.raises(RunError, match=r"spread.json: cannot be read .*delete it"):
+        power.earlier_spreads("mine", tmp_path / "own")
