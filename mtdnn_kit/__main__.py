@@ -156,7 +156,7 @@ def engine_options(given: argparse.Namespace) -> dict:
 
 def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     """Prints what a study would do."""
-    from mtdnn_kit.studies.plan import as_text, plan
+    from mtdnn_kit.studies.plan import as_text, on_cards, plan
     from mtdnn_kit.studies.power import earlier_spreads, sentences
     from mtdnn_kit.studies.running import NOTEBOOK
     from mtdnn_kit.studies.status import code, standings
@@ -164,7 +164,8 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
 
     configs = made.configs(folder, changes)
     found = standings(configs, code(project_notebook(NOTEBOOK)))
-    print(as_text(plan(configs, found, folder), workers))
+    rows = plan(configs, found, folder)
+    print(as_text(rows, workers), *on_cards(rows, configs, folder), sep="\n")
     spread = earlier_spreads(next(iter(configs.values())).encoder, folder)
     tests = len(made.others) * (len(made.scores) if made.family == "study" else 1)
     settings = 1 + len(made.others)

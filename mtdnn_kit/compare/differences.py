@@ -260,10 +260,8 @@ def setting_differences(questions: Sequence[Question], settings: Settings, score
         check_seeds(questions, name, runs)
     some = {name: _contributions(questions, runs, score) for name, runs in settings.items() if len(runs) > 1}
     cells = {name: made for name, made in some.items() if made is not None}
-    several = (
-        zip(list(cells)[1:], seeds.compare_to_first(list(cells.values()), level), strict=True) if first in cells and len(cells) > 1 else ()
-    )
-    found: dict[str, Gap | None] = dict(several)
+    several = seeds.compare_to_first(list(cells.values()), level) if first in cells and len(cells) > 1 else []
+    found: dict[str, Gap | None] = dict(zip(list(cells)[1:], several, strict=False))
     for name, runs in others:
         if len(runs) == len(base) == 1:
             found[name] = difference(questions, next(iter(base.values())), next(iter(runs.values())), score, level)

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.paths import project_root, resolve
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.model.devices import describe, resolve_device
 from mtdnn_kit.runs.run import Run, checkpoints
@@ -22,6 +22,8 @@ from mtdnn_kit.training.setup import prepare, schedule_of
 
 # What decides how long a step takes, and what batches there are.
 SHAPE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation", "device", "precision", "threads")
+ANYWHERE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation")  # on whatever machine
+Earlier = tuple[Config, str, float]  # parameters, machine, seconds a step
 MIXTURE = attrgetter(
     "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap",
     "threshold_articles", "threshold_ratio", "train_limit",
@@ -32,14 +34,14 @@ def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -
     """A row a run: name, status, steps, training time, where that is from. Seconds: what a finished run took, else what is left, about;
     None where no earlier run tells.
     """
-    steps, earlier = _steps(configs), list(_earlier(folder))
+    steps, earlier, kept = _steps(configs), list(_earlier(folder)), list(_earlier(folder, kept=True))
     rows = []
     for name, config in configs.items():
         stands, run = found[name], run_of(config)
         if stands.status == "done":
             count, seconds, origin = run.manifest["steps"], run.manifest["train_seconds"], "it took"
         else:
-            pace, origin = _like(config, earlier)
+            pace, origin = _like(config, earlier, kept)
             done = checkpoints(run)[-1][0] if stands.status == "begun" else 0
             count, seconds = steps[name], None if pace is None else pace * (steps[name] - done)
             origin += f", from step {done}" if done else ""
@@ -61,6 +63,28 @@ def as_text(rows: list[dict], workers: int = 1) -> str:
     return "\n".join(lines)
 
 
+def on_cards(rows: list[dict], configs: dict[str, Config], folder: Path) -> list[str]:
+    """A line a GPU on which earlier runs of like shape were made: about how long the steps that are left would take there, one run at a
+    time. Kept runs may have shared their card with others: then it is less."""
+    left = {row["run"]: row["steps"] for row in rows if row["status"] != "done"}
+    paces: dict[str, list[tuple[Config, float]]] = {}
+    for config, machine, pace in _earlier(folder, kept=True):
+        if _is_card(machine):
+            paces.setdefault(machine, []).append((config, pace))
+    lines = []
+    for machine, some in paces.items():
+        alike = {name: [pace for one, pace in some if ANYWHERE(one) == ANYWHERE(configs[name])] for name in left}
+        if left and all(alike.values()):
+            seconds = sum(steps * median(alike[name]) for name, steps in left.items())
+            lines.append(f"on one {machine}: about {duration(seconds)} of training, one run at a time, at the pace of earlier runs there")
+    return lines
+
+
+def _is_card(machine: str) -> bool:
+    """Whether `devices.describe` means a GPU: it counts a processor's cores."""
+    return not machine.endswith(" cores")
+
+
 def _time(seconds: float | None) -> str:
     return "unknown" if seconds is None else duration(seconds)
 
@@ -75,10 +99,12 @@ def _steps(configs: dict[str, Config]) -> dict[str, int]:
     return {name: len(schedule_of(config, sizes[str(MIXTURE(config))])[0]) for name, config in configs.items()}
 
 
-def _earlier(folder: Path) -> Iterable[tuple[Config, str, float]]:
-    """Finished and begun runs, in the study's folder and wherever runs usually are: parameters, machine, seconds a step."""
+def _earlier(folder: Path, kept: bool = False) -> Iterable[Earlier]:
+    """Finished and begun runs, in the study's folder and wherever runs usually are, or also those that are kept with the project:
+    parameters, machine, seconds a step."""
     usual = resolve(os.environ.get("MTDNN_RUNS", "runs"))
-    for file in sorted({*folder.glob("*/manifest.json"), *usual.glob("*/manifest.json"), *usual.glob("*/*/manifest.json")}):
+    places = {*folder.glob("*/manifest.json"), *usual.glob("*/manifest.json"), *usual.glob("*/*/manifest.json")}
+    for file in sorted(places | {*(project_root() / "results").glob("*/runs/*/manifest.json")} if kept else places):
         run = Run(file.parent)
         try:
             made = run.manifest
@@ -89,13 +115,14 @@ def _earlier(folder: Path) -> Iterable[tuple[Config, str, float]]:
             continue
 
 
-def _like(config: Config, earlier: list[tuple[Config, str, float]]) -> tuple[float | None, str]:
+def _like(config: Config, earlier: list[Earlier], kept: list[Earlier]) -> tuple[float | None, str]:
     """Median seconds a step of the earlier runs of this shape: of those of this machine if there are any, then of those with the same
-    tasks. None where there are none.
+    tasks; where there are none, of kept runs on a machine of the same kind. None where there are none either.
     """
     here = describe(resolve_device("cpu" if config.device == "cpu" else "auto"))
     alike = [one for one in earlier if SHAPE(one[0]) == SHAPE(config)]
     alike = [one for one in alike if one[1] == here] or alike
+    alike = alike or [one for one in kept if ANYWHERE(one[0]) == ANYWHERE(config) and _is_card(one[1]) == _is_card(here)]
     same = [one for one in alike if one[0].tasks == config.tasks]
     if not alike:
         return None, "no earlier run of like shape"

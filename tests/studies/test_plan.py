@@ -89,3 +89,28 @@ def test_the_time_is_that_of_begun_runs_too_and_of_this_machine_before_others(co
     (run.path / "log.jsonl").write_text("")
     shutil.rmtree(empty / "here")
     assert said(status="running") == (None, "no earlier run of like shape"), "before its first steps"
+
+
+def test_a_card_that_kept_runs_were_made_on_says_its_hours(config, empty, monkeypatch, tmp_path):
+    """Of two kept runs of like shape the median pace; of another shape, or a processor, nothing."""
+    monkeypatch.setattr(planning, "project_root", lambda: tmp_path)
+    for name, machine, seconds, changes in (
+        ("a", "A100", 60.0, {}), ("b", "A100", 120.0, {"tasks": ["squad"], "qa_weight": 1.0}), ("c", "A100", 999.0, {"batch_size": 32}),
+        ("d", "Some Processor, 2 cores", 999.0, {}),
+    ):  # fmt: skip
+        folder = tmp_path / "results/x/runs" / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(config(**changes).to_yaml())
+        (folder / "manifest.json").write_text(json.dumps({"status": "finished", "machine": machine, "steps": 30, "train_seconds": seconds}))
+    configs = {"one": config(max_steps=100), "two": config(max_steps=50), "done": config(max_steps=70)}
+    rows = [{"run": name, "status": "new", "steps": c.max_steps} for name, c in configs.items()]
+    rows[2]["status"] = "done"
+    assert planning.on_cards(rows, configs, empty) == [
+        "on one A100: about 7:30 of training, one run at a time, at the pace of earlier runs there"
+    ]
+    assert planning.on_cards(rows, {**configs, "two": config(batch_size=2)}, empty) == []
+    assert planning.on_cards(rows[2:], configs, empty) == []
+    # where no run of this machine tells, a kept one does, on a machine of the same kind and by its name
+    monkeypatch.setattr(planning, "describe", lambda device: "Another Processor, 8 cores")
+    (row,) = plan({"one": config(max_steps=10, threads=1)}, {"one": NEW}, empty)
+    assert row["seconds"] == pytest.approx(10 * 999.0 / 30) and row["from"] == "1 earlier run like it, on Some Processor, 2 cores"
