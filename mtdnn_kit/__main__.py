@@ -156,13 +156,15 @@ def engine_options(given: argparse.Namespace) -> dict:
 
 def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     """Prints what a study would do."""
+    from mtdnn_kit.studies.arms import equalized, tuning_runs
     from mtdnn_kit.studies.plan import as_text, on_cards, plan
     from mtdnn_kit.studies.power import earlier_spreads, sentences
     from mtdnn_kit.studies.running import NOTEBOOK
     from mtdnn_kit.studies.status import code, standings
     from mtdnn_kit.studies.study import project_notebook
 
-    configs = made.configs(folder, changes)
+    tuning = tuning_runs(made)
+    configs = made.configs(folder, changes, tuning) | equalized(made.configs(folder, changes), made.equal)
     found = standings(configs, code(project_notebook(NOTEBOOK)))
     rows = plan(configs, found, folder)
     print(as_text(rows, workers), *on_cards(rows, configs, folder), sep="\n")

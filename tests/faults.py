@@ -33,6 +33,7 @@ TESTS = {  # file → tests that must notice
     "studies/status": "studies/status",
     "compare/study_tables": "studies/report compare/differences",
     "studies/power": "studies/power",
+    "studies/arms": "studies/arms",
     "studies/declaration": "studies/declaration",
     "studies/report": "studies/report",
     "studies/keep": "studies/report",

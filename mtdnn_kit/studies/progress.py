@@ -128,7 +128,7 @@ class Bars:
         statuses = [state.status for state in progress.states]
         self._show(ALL_RUNS, str(progress), statuses, statuses.count("done") + statuses.count("failed"), len(statuses))
         if self.terminal and progress.over:
-            self.bars[ALL_RUNS].close()
+            self.bars.pop(ALL_RUNS).close()
 
     def _show(self, name: str, line: str, place: Any, done: int, total: int) -> None:
         """Moves a bar; or writes the line, where what it is about is in another place than when the last one was written."""

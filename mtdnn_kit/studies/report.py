@@ -20,6 +20,7 @@ from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.studies.arms import TUNED, tuning_table
 from mtdnn_kit.studies.declaration import DECLARATION, notes
 from mtdnn_kit.studies.keep import keep_study, open_study
 from mtdnn_kit.studies.power import write_spread
@@ -71,6 +72,8 @@ def _sections(
         return marked(primary_table(some, settings, scores, study.family), learnt, first)
 
     yield f"{speaks_for(questions)}\n\n{' '.join(notes(study, folder, runs))}\n"
+    if tuned := tuning_table(folder):
+        yield _section("Tuned at equal budget, on held-out questions", tuned)
     yield _section("Scores", marked(score_table(questions, settings, study.paper), learnt, first))
     yield _section(f"Judged by {' and '.join(study.scores)}", judged(questions, study.scores))
     if effect := study.smallest_effect:
@@ -113,6 +116,7 @@ def keep_finished(study_file: str, folder: Path, into: Path, data: str | None, w
     runs = {name: run_of(config) for name, config in study.configs(folder).items()}
     runs = {name: run for name, run in runs.items() if (run.path / "manifest.json").is_file() and run.finished}
     keep_study(resolve(study_file), runs, pair(runs, data, nbest=1), into, whole)
-    if (folder / DECLARATION).is_file():
-        write_whole(into / DECLARATION, (folder / DECLARATION).read_bytes())
+    for name in (DECLARATION, TUNED):
+        if (folder / name).is_file():
+            write_whole(into / name, (folder / name).read_bytes())
     return f"{into}: {len(runs)} finished runs kept: {', '.join(runs)}"

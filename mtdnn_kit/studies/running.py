@@ -20,10 +20,11 @@ from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import own, project_root, resolve
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.studies import arms
 from mtdnn_kit.studies.engines import ENGINES, SAID, Job
 from mtdnn_kit.studies.progress import Progress
 from mtdnn_kit.studies.status import Standing, code, run_of, standings
-from mtdnn_kit.studies.study import Study, default_folder, project_notebook
+from mtdnn_kit.studies.study import Planned, Study, default_folder, project_notebook
 
 NOTEBOOK = "notebooks/02_train.ipynb"
 IfChanged = Literal["refuse", "redo", "keep"]
@@ -51,17 +52,28 @@ def run_study(
     others are done then.
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
-    configs, start = study.configs(folder, changes), _engine(engine, options)
-    runs = {name: run_of(config) for name, config in configs.items()}
+    study.configs(folder, changes)  # raises before anything runs
+    start, tell = _engine(engine, options), watch or (lambda _: None)
     project_notebook(NOTEBOOK)
     folder.mkdir(parents=True, exist_ok=True)
+
+    def made(planned: dict[str, Planned], configs: dict[str, Config]) -> dict[str, Run]:
+        """These runs, finished."""
+        runs = {name: run_of(config) for name, config in configs.items()}
+        jobs, progress = _jobs(study, planned, configs, if_changed, plain), Progress(list(configs))
+        _follow(progress, runs, start, jobs, tell)
+        failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
+        if failed:
+            raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
+        return runs
+
     with held(folder / ".lock", f"the study {study.name} is at work"):
-        jobs, progress = _jobs(study, configs, if_changed, plain), Progress(list(configs))
-        _follow(progress, runs, start, jobs, watch or (lambda _: None))
-    failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
-    if failed:
-        raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
-    return runs
+        if study.tune:
+            tuning = arms.tuning_runs(study)
+            rows = arms.choose(study, made(tuning, study.configs(folder, changes, tuning)))
+            arms.write_chosen(folder, study, rows)
+            study = arms.with_chosen(study, rows)
+        return made(study.runs, arms.equalized(study.configs(folder, changes), study.equal))
 
 
 def _engine(name: str, options: dict) -> Callable:
@@ -75,9 +87,9 @@ def _engine(name: str, options: dict) -> Callable:
     return lambda jobs: ENGINES[name](jobs, **options)
 
 
-def _jobs(study: Study, configs: dict[str, Config], if_changed: str, plain: bool = False) -> list[Job]:
+def _jobs(study: Study, planned: dict[str, Planned], configs: dict[str, Config], if_changed: str, plain: bool = False) -> list[Job]:
     """What is to be executed; folders that begin anew are cleared."""
-    notebook, jobs, planned = project_notebook(NOTEBOOK), [], study.runs
+    notebook, jobs = project_notebook(NOTEBOOK), list[Job]()
     now = code(notebook)
     found = standings(configs, now)
     _check_changed(study, found, if_changed)

@@ -15,7 +15,8 @@ A study varies parameters around a base file to answer one question, which the f
     paper: table 2                          # the paper's table with the same variants
     cluster: passage                        # for whom intervals and tests speak: other passages, or with `title` other articles
 
-One of `variants` and `vary` is needed. Without `seeds` a run has its variant's name, with them "QA+SC seed 1".
+Arms on equal terms: `tune`, `tune_seeds`, `tune_by`, `equal` (`studies.arms`). One of `variants` and `vary` is needed.
+Without `seeds` a run has its variant's name, with them "QA+SC seed 1".
 """
 
 import hashlib
@@ -32,7 +33,17 @@ from mtdnn_kit.files.paths import project_root, resolve
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.studies.variants import LONGEST_RUN_NAME, MOST_RUNS, StudyFile, check_not_set, check_scores, compared, expand, slug
+from mtdnn_kit.studies.variants import (
+    LONGEST_RUN_NAME,
+    MOST_RUNS,
+    StudyFile,
+    check_not_set,
+    check_scores,
+    check_tuning,
+    compared,
+    expand,
+    slug,
+)
 from mtdnn_kit.views.reprs import study_html
 
 
@@ -67,6 +78,10 @@ class Study:
     cluster: str = "passage"
     smallest_effect: float | None = None
     family: str = "study"
+    tune: dict[str, list] = field(default_factory=dict)
+    tune_seeds: tuple[int, ...] = ()
+    tune_by: str = "span F1"
+    equal: str | None = None
     digest: str = ""
 
     @property
@@ -85,8 +100,8 @@ class Study:
         ordered = dict.fromkeys([self.baseline, *self.others, *self.variants])
         return {variant: {run.seed or 0: name for name, run in self.runs.items() if run.variant == variant} for variant in ordered}
 
-    def configs(self, folder: Path, changes: dict | None = None) -> dict[str, Config]:
-        """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all.
+    def configs(self, folder: Path, changes: dict | None = None, planned: dict[str, Planned] | None = None) -> dict[str, Config]:
+        """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all. planned: None for `runs`.
 
         Raises ConfigError, naming the run: a parameter that cannot be meant, or two runs with the same ones.
         """
@@ -96,7 +111,7 @@ class Study:
         )
         check_not_set("changes", changes or {}, self.seeds, f"{self.name} ")
         made, root = {}, project_root()
-        for name, run in self.runs.items():
+        for name, run in (planned or self.runs).items():
             path = folder / slug(name)
             run_dir = path.relative_to(root) if path.is_relative_to(root) else path  # no machine's path in config.yaml
             try:
@@ -169,11 +184,16 @@ def _study(name: str, question: str, content: Any) -> Study:
     variants = expand(file)
     runs = len(variants) * len(file.seeds or [None])
     require(runs <= MOST_RUNS, f"seeds: there would be {runs:,} runs; a study has at most {MOST_RUNS:,}")
+    check_tuning(file, variants)
     chosen = compared(file.compare, variants)
     study = replace(
         Study(name, question, file.base, variants, *chosen, file.fixed, file.seeds, file.paper, tuple(scores), file.cluster),
         smallest_effect=file.smallest_effect,
         family=file.family,
+        tune=file.tune,
+        tune_seeds=tuple(file.tune_seeds or ()),
+        tune_by=file.tune_by,
+        equal=file.equal,
     )
     folders: dict[str, str] = {}
     for run in study.runs:

@@ -15,6 +15,8 @@ from mtdnn_kit.files.checks import require, typed
 from mtdnn_kit.files.wording import nearest, short, some
 
 STUDY_SCORES = ("EM", "F1", "span F1", "wrong bounds", "has-answer F1", "no-answer accuracy", "no-answer AP")  # `differences.RUN_SCORES`
+TUNED_BY = ("span F1", "span EM", "F1", "EM", "no-answer AP")  # scores of held-out questions
+EQUAL = ("steps", "tokens")  # in which arms are held equal
 FAMILIES = ("study", "score")  # over which comparisons p is corrected: all scores and settings of a study, or those of a score
 SET_BY_STUDY = ("run_dir", "resume")  # what a study sets for its runs itself
 MOST_RUNS, LONGEST_RUN_NAME = 2_000, 150  # runs of a study, and characters of the name of one, at most
@@ -38,6 +40,8 @@ Seeds = Annotated[list[Seed], "it must be a list of different whole numbers, e.g
 Judged = Annotated[list, "it must be a list of different scores, e.g. [span F1, no-answer AP]", _different]
 Effect = Annotated[float, "it must be a number of points above 0, e.g. 0.5", lambda points: 0 < points < 100]
 Family = Annotated[str, f"p is corrected over one of {', '.join(FAMILIES)}", lambda name: name in FAMILIES]
+Tuned = Annotated[str, f"it must be one of {', '.join(TUNED_BY)}", lambda name: name in TUNED_BY]
+Equal = Annotated[str, f"arms are equal in one of {', '.join(EQUAL)}", lambda name: name in EQUAL]
 Compared = Annotated[dict, "it must be a variant's name, or {baseline: NAME, others: [NAME, …]}", _says_what_is_compared]
 
 
@@ -55,6 +59,10 @@ class StudyFile:
     scores: Judged | None = None
     smallest_effect: Effect | None = None
     family: Family = "study"
+    tune: Lists = field(default_factory=dict)
+    tune_seeds: Seeds | None = None
+    tune_by: Tuned = "span F1"
+    equal: Equal | None = None
     paper: Paper | None = None
     cluster: Cluster = "passage"
 
@@ -68,7 +76,7 @@ def expand(file: StudyFile) -> dict[str, dict]:
     """Name → changed parameters of every variant: the named ones (None: there are none), each with every combination of the lists."""
     require(file.variants is not None or file.vary, "vary lists no parameter, and there are no variants")
     named = {"": {}} if file.variants is None else _named(file.variants, file.seeds)
-    made = _combinations(file.vary)
+    made = combinations(file.vary)
     count = len(named) * len(made)
     require(count <= MOST_RUNS, f"vary: with the variants there would be {count:,} runs; a study has at most {MOST_RUNS:,}")
     return _crossed(named, made)
@@ -80,6 +88,17 @@ def check_not_set(where: str, changes: dict, seeds: list | None, study: str = ""
         by = "seeds" if key == "seed" else "a folder a run"
         set_by_it = key in SET_BY_STUDY or (key == "seed" and seeds)
         require(not set_by_it, f"{where}: {key} is set by the study {study}itself ({by}); leave it out")
+
+
+def check_tuning(file: StudyFile, variants: dict[str, dict]) -> None:
+    """Raises ConfigError where what is tuned is set elsewhere, or its seeds are none of its own."""
+    require(bool(file.tune) == bool(file.tune_seeds), "tune: name its seeds, too, which no other run has, e.g. tune_seeds: [100, 101]")
+    shared = sorted({*(file.tune_seeds or ())} & {*(file.seeds or [0])})
+    require(not shared, f"tune_seeds: {some(shared)} are seeds of the study; what is tuned on a seed is flattered on it: name others")
+    for name, changes in {"fixed": file.fixed, **variants}.items():
+        both = sorted(changes.keys() & file.tune.keys())
+        require(not both, f"tune: {some(both)} is set by {some([name])} as well; leave out one")
+    combinations(file.tune, "tune")
 
 
 def check_scores(scores: list) -> None:
@@ -98,16 +117,16 @@ def _named(variants: dict, seeds: list | None) -> dict[str, dict]:
     return variants
 
 
-def _combinations(vary: dict) -> dict[str, dict]:
+def combinations(vary: dict, where: str = "vary") -> dict[str, dict]:
     """Name → parameters of every combination of the lists, the last one changing fastest; one without a name where there is no list."""
     count = 1
     for key, values in vary.items():
         rest = "; list seeds under `seeds:`" if key == "seed" else ""
-        require(key not in (*SET_BY_STUDY, "seed"), f"vary: {key} is set by the study itself{rest}")
-        count *= len(typed(f"vary: {some([key])}", values, Values))
-        many = f"vary: up to {some([key])} there are {count:,} combinations; a study has at most {MOST_RUNS:,} runs"
+        require(key not in (*SET_BY_STUDY, "seed"), f"{where}: {key} is set by the study itself{rest}")
+        count *= len(typed(f"{where}: {some([key])}", values, Values))
+        many = f"{where}: up to {some([key])} there are {count:,} combinations; a study has at most {MOST_RUNS:,} runs"
         require(count <= MOST_RUNS, many)
-        require(len(set(map(_short, values))) == len(values), f"vary: {some([key])} lists a value twice: {short(values)}")
+        require(len(set(map(_short, values))) == len(values), f"{where}: {some([key])} lists a value twice: {short(values)}")
     made = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
     return {" ".join(f"{key}={_short(value)}" for key, value in one.items()): one for one in made}
 

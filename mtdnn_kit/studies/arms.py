@@ -1,0 +1,138 @@
+"""Arms of a study on equal terms: each tuned at the same budget, and each with as many steps, or tokens, as the largest.
+
+    tune: {learning_rate: [3.0e-4, 6.0e-4, 1.0e-3]}   # each variant is trained with every combination
+    tune_seeds: [100, 101]                            # and with each of these seeds, which no other run of the study has
+    tune_by: span F1                                  # the best mean on the held-out questions is taken; of equals the first that is listed
+    equal: steps                                      # or tokens: of runs with the same seed, those that would have fewer get more epochs
+
+What is chosen for the main task alone favours it (one rate for all arms), and a mixture has more steps (paper, "Training"): a difference
+between arms can be of either. Tuning looks at held-out questions alone; of the reported ones a tuning run scores one (`eval_limit`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.errors import StudyError
+from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.metrics import mean_percent
+from mtdnn_kit.runs.held_out import held_out_scores
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.sampler import batch_count
+from mtdnn_kit.studies.study import Planned, Study
+from mtdnn_kit.studies.variants import combinations
+from mtdnn_kit.tasks.null_threshold import average_precision, best_threshold
+from mtdnn_kit.training.setup import prepare, schedule_of
+
+TUNED = "tuned.json"  # in the study's folder: what was tried, and what was taken
+
+
+def tuning_runs(study: Study) -> dict[str, Planned]:
+    """The runs that tune, by name: of each variant every combination with every seed."""
+    made = {}
+    for variant, changes in study.variants.items():
+        for combination, chosen in combinations(study.tune).items():
+            for seed in study.tune_seeds:
+                name = f"tune {variant} {combination} seed {seed}"
+                made[name] = Planned(name, variant, seed, {**study.fixed, **changes, **chosen, "seed": seed, "eval_limit": 1})
+    return made
+
+
+def choose(study: Study, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+    """A row a variant and combination: the mean score of its tuning runs on their held-out questions, in percent, and whether it is taken.
+
+    runs: finished ones, by the names of `tuning_runs`. Raises StudyError where a run held nothing out.
+    """
+    rows = []
+    for variant in study.variants:
+        own = list[dict[str, Any]]()
+        for combination, chosen in combinations(study.tune).items():
+            found = [_held_out_score(runs[f"tune {variant} {combination} seed {seed}"], study.tune_by) for seed in study.tune_seeds]
+            own.append({"variant": variant, "parameters": chosen, "scores": found, "mean": float(np.mean(found)), "taken": False})
+        best = max(own, key=lambda row: row["mean"])
+        rows += [row | {"taken": row is best} for row in own]
+    return rows
+
+
+def with_chosen(study: Study, rows: list[dict[str, Any]]) -> Study:
+    """The study with each variant's chosen parameters, and nothing left to tune."""
+    chosen = {row["variant"]: row["parameters"] for row in rows if row["taken"]}
+    return replace(study, variants={name: {**changes, **chosen[name]} for name, changes in study.variants.items()}, tune={}, tune_seeds=())
+
+
+def write_chosen(folder: Path, study: Study, rows: list[dict[str, Any]]) -> None:
+    """Writes what was tried and taken into the study's folder."""
+    write_json(folder / TUNED, {"by": study.tune_by, "seeds": list(study.tune_seeds), "tried": rows})
+
+
+def tuning_table(folder: Path) -> list[dict]:
+    """What was tried and taken, a row a variant and combination; [] where nothing was tuned. Raises StudyError: unreadable."""
+    try:
+        found = read_json((folder / TUNED).read_bytes())
+        keys = [f"{found['by']}, seed {seed}" for seed in found["seeds"]]
+        return [
+            {"variant": row["variant"], "tried": ", ".join(f"{key} {value}" for key, value in row["parameters"].items())}
+            | dict(zip(keys, row["scores"], strict=True))
+            | {"mean": row["mean"], "taken": "taken" if row["taken"] else ""}
+            for row in found["tried"]
+        ]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StudyError(f"{folder / TUNED}: cannot be read ({error}); run the study again, which writes it anew") from None
+
+
+def _held_out_score(run: Run, score: str) -> float:
+    """A run's score on the questions that tuned its threshold, in percent; EM and F1 at that threshold."""
+    held = held_out_scores(run, run.config["tasks"][0])
+    if held is None:
+        raise StudyError(f"tune: {run.name} held no questions out, so there is nothing to choose by. Set threshold_ratio, e.g. 0.1")
+    if score == "no-answer AP":
+        return average_precision(held["diff"], held["nothing"] > 0) or 0.0
+    if score.startswith("span "):
+        return mean_percent(held[score[5:].lower()][held["nothing"] == 0])
+    return best_threshold(held[score.lower()], held["nothing"], held["diff"])[1]
+
+
+def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
+    """The same runs, those of a seed with the steps, or the tokens (without padding), of the largest of them; by None: as they are."""
+    if by is None:
+        return configs
+    sizes = {name: _sizes(config) for name, config in configs.items()}
+    made = dict[str, Config]()
+    for seed in dict.fromkeys(config.seed for config in configs.values()):
+        own = {name: config for name, config in configs.items() if config.seed == seed}
+        steps = {name: len(schedule_of(config, sizes[name][0])[0]) for name, config in own.items()}
+        cost = {name: 1.0 if by == "steps" else _tokens_a_step(config, *sizes[name]) for name, config in own.items()}
+        most = max(steps[name] * cost[name] for name in own)
+        made |= {name: _lengthened(config, sizes[name][0], steps[name], round(most / cost[name])) for name, config in own.items()}
+    return {name: made[name] for name in configs}
+
+
+def _sizes(config: Config) -> tuple[dict[str, int], dict[str, float]]:
+    """Of each task: the batches of a pass, and the tokens of a batch."""
+    train = prepare(replace(config, eval_limit=1)).train
+    batches = {task: batch_count(len(features.lengths), config.batch_size) for task, features in train.items()}
+    tokens = {task: features.lengths.sum() * getattr(features, "choices", 1) / batches[task] for task, features in train.items()}
+    return batches, tokens
+
+
+def _tokens_a_step(config: Config, batches: dict[str, int], tokens: dict[str, float]) -> float:
+    """Mean over the schedule."""
+    draws = schedule_of(config, batches)[0].draws()
+    return sum(count * tokens[task] for task, count in draws.items()) / sum(draws.values())
+
+
+def _lengthened(config: Config, batches: dict[str, int], steps: int, wanted: int) -> Config:
+    """With that many steps: more epochs, cut off at the step."""
+    if steps >= wanted:
+        return config
+    longer = replace(config, epochs=config.epochs * wanted / steps * 1.2 + 1, max_steps=wanted)
+    if len(schedule_of(longer, batches)[0]) < wanted:
+        raise StudyError(f"equal: {longer.run_dir} has no {wanted:,} steps in {longer.epochs:.1f} epochs. Set exhausted: cycle")
+    return longer
