@@ -68,7 +68,7 @@ TESTS = {  # file → tests that must notice
     "config": "training/hold_out",
     "training/hold_out": "training/hold_out",
     "runs/notes": "training/hold_out",
-    "data/table": "data/arrays data/sources",
+    "data/table": "data/arrays data/sources training/setup",
     "model/multitask": "model/model project/everywhere model/families",
     "inference/exporting": "inference/exporting",
     "inference/model_card": "inference/exporting",
@@ -103,7 +103,7 @@ TESTS = {  # file → tests that must notice
     "explorer/edits": "explorer/edits",
     "training/odd_rows": "data/hostile_rows",
     "files/json_files": "data/hostile_rows",
-    "data/definitions": "hostile_parameters",
+    "data/definitions": "hostile_parameters training/setup",
     "files/yaml_files": "hostile_parameters",
     "runs/schema": "runs/hostile_runs",
 }

@@ -15,6 +15,7 @@ from mtdnn_kit.files.wording import nearest, short, some
 LONGEST_NAMED = 1000  # characters of a name, as a message writes it
 KEYS = [f.name for f in fields(Dataset) if f.name != "values"]  # `values` are the keys of `labels`
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")  # formats, those of `readers.READERS`
+PERMUTABLE = ("sc", "mcc")  # types whose rows have a `label`, which can be permuted
 PLUGINS = "mtdnn_kit.tasks"  # the entry points of packages that bring a task type
 PACKED = ("", ".gz", ".bz2", ".xz")  # how any of them may be compressed
 
@@ -71,6 +72,9 @@ def _check_type(at: str, row: dict, kind: Kind) -> None:
     qa = row["type"] == "qa"
     require(qa or not row.get("cut"), f"{at}.cut is {short(row.get('cut'))}; it is for question answering: leave it out")
     require(qa or row.get("unanswerable", True), f"{at}.unanswerable: only questions can be unanswerable; leave it out")
+    shuffled, its = row.get("permute_labels"), "the answer to another question does not stand in its passage"
+    require(not (shuffled and qa), f"{at}.permute_labels: questions cannot be permuted, since {its}: leave it out")
+    require(not shuffled or row["type"] in PERMUTABLE, f"{at}.permute_labels: it is for types {' and '.join(PERMUTABLE)}: leave it out")
     labelled = isinstance(row.get("columns"), dict) and "label" in row["columns"]
     require(labelled or not row.get("skip"), f"{at}.skip: its values are those of the column `label`, and there is none: leave it out")
 

@@ -17,7 +17,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.data.cache import code_of, kept, key_of
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.data.table import RowList, pick
+from mtdnn_kit.data.table import RowList, column, permuted, pick
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model.encoders import Encoder, find_encoder
@@ -151,7 +151,11 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     }
     limits = (config.train_limit, config.eval_limit, config.eval_limit)
     parts = zip((train, held_out, scored), limits, strict=True)
-    return tuple({task: _subset(some, limit) for task, some in part.items()} for part, limit in parts), sources
+    train, held_out, scored = ({task: _subset(some, limit) for task, some in part.items()} for part, limit in parts)
+    for task, d in datasets.items():
+        if d.permute_labels and training:
+            train[task], sources[f"{task}/{d.train}"]["permuted_labels"] = _permuted(task, train[task], config.seed)
+    return (train, held_out, scored), sources
 
 
 def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, segments: bool) -> dict[str, Any]:
@@ -192,6 +196,13 @@ def _encoder(config: Config) -> Encoder:
     if run.config["encoder"] != config.encoder:
         raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
     return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run")
+
+
+def _permuted(task: str, rows: Sequence, seed: int) -> tuple[Sequence, dict[str, int]]:
+    """The rows with their labels permuted, another way for each seed and task, and what a manifest says of that."""
+    made = permuted(rows, generator(seed, "permute_labels", task).permutation(len(rows)))
+    changed = np.count_nonzero(np.array(column(made, "label")) != np.array(column(rows, "label")))
+    return made, {"seed": seed, "rows": len(rows), "changed": int(changed)}
 
 
 def _subset(rows: Sequence, limit: int | None) -> Sequence:
