@@ -44,6 +44,7 @@ class Config:
 
     run_dir: str | None = None  # folder that the run leaves behind; None: a new one, runs/001, runs/002 …
     encoder: str = DEFAULT_ENCODER  # a name on the Hugging Face hub, or a folder
+    reinit_layers: Annotated[int, at_least(0)] = 0  # so many of its last layers are drawn anew, by the seed
     data: str = "sample"  # "sample", "hub", or a folder of TASK/SPLIT.jsonl.gz (.csv, .parquet …)
     tasks: list[str] = field(default_factory=lambda: ["squad", "swag", "cola", "mrpc", "mnli"])  # the first is the main one
     define: dict[str, dict] = field(default_factory=dict)  # further datasets: name → registry row

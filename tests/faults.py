@@ -73,6 +73,7 @@ TESTS = {  # file → tests that must notice
     "inference/exporting": "inference/exporting",
     "inference/model_card": "inference/exporting",
     "inference/predictor": "inference/predictor",
+    "model/layers": "model/layers",
     "model/dropout": "model/dropout",
     "training/optim": "training/optim",
     "training/trainer": "training/training",

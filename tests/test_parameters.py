@@ -82,6 +82,7 @@ MINE = {"mine": {"type": "sc", "folder": "cola", "columns": COLUMNS, "labels": [
 EFFECTS = {
     "run_dir": ("elsewhere", lambda c: train(c).path.name),
     "encoder": ("other", lambda c: prepare(c).encoder.sha256),
+    "reinit_layers": (1, first_losses),
     "data": ("local", lambda c: [source["fingerprint"] for source in prepare(c).sources.values()]),
     "tasks": (["squad", "cola"], lambda c: list(prepare(c).train)),
     "define": (MINE, defined),

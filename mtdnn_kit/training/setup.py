@@ -21,6 +21,7 @@ from mtdnn_kit.data.table import RowList, column, permuted, pick
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model.encoders import Encoder, find_encoder
+from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes_token_types
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, weights
@@ -105,7 +106,9 @@ def prepare(config: Config) -> Setup:
     _, processes = launched()
     encoder = _encoder(config)
     types = [dataset.type for dataset in config.datasets.values()]
-    segments = takes_token_types(load_encoder_config(encoder.path, config.max_length, types))
+    architecture = load_encoder_config(encoder.path, config.max_length, types)
+    check_layers(architecture, encoder.path.name, config.reinit_layers)
+    segments = takes_token_types(architecture)
     tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
