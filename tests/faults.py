@@ -74,6 +74,7 @@ TESTS = {  # file → tests that must notice
     "inference/model_card": "inference/exporting",
     "inference/predictor": "inference/predictor",
     "model/layers": "model/layers",
+    "model/provenance": "model/provenance",
     "model/dropout": "model/dropout",
     "training/optim": "training/optim",
     "training/trainer": "training/training",

@@ -1,7 +1,7 @@
 """The last layers of an encoder, drawn anew as its family draws those of a new model.
 
 After Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning" (section 5): the upper layers hold most of what the encoder was
-trained for before. They draw a pooler anew with them; here it stays, since question answering does not read it and the other heads are new anyway.
+trained for before. They draw the pooler anew, too; here it stays, since question answering does not read it.
 Knows transformers' encoders, no task.
 """
 

@@ -23,6 +23,7 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes_token_types
+from mtdnn_kit.model.provenance import trained_before
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, weights
 from mtdnn_kit.tasks import TYPES
@@ -198,7 +199,8 @@ def _encoder(config: Config) -> Encoder:
         raise ConfigError(f"init_from: {run.path} is no finished run")
     if run.config["encoder"] != config.encoder:
         raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
-    return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run")
+    before = [*(trained_before(run) or ["not known"]), *run.types]
+    return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run", trained_on=before)
 
 
 def _permuted(task: str, rows: Sequence, seed: int) -> tuple[Sequence, dict[str, int]]:
