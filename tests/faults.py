@@ -65,7 +65,7 @@ TESTS = {  # file → tests that must notice
     "data/draft": "data/draft",
     "data/cache": "data/cache",
     "training/setup": "training/setup data/cache tasks/new_type",
-    "config": "training/hold_out",
+    "config": "training/hold_out training/scored_also",
     "training/hold_out": "training/hold_out",
     "runs/notes": "training/hold_out",
     "data/table": "data/arrays data/sources training/setup",
@@ -105,7 +105,7 @@ TESTS = {  # file → tests that must notice
     "explorer/edits": "explorer/edits",
     "training/odd_rows": "data/hostile_rows",
     "files/json_files": "data/hostile_rows",
-    "data/definitions": "hostile_parameters training/setup",
+    "data/definitions": "hostile_parameters training/setup training/scored_also",
     "files/yaml_files": "hostile_parameters",
     "runs/schema": "runs/hostile_runs",
 }

@@ -86,6 +86,7 @@ EFFECTS = {
     "data": ("local", lambda c: [source["fingerprint"] for source in prepare(c).sources.values()]),
     "tasks": (["squad", "cola"], lambda c: list(prepare(c).train)),
     "define": (MINE, defined),
+    "scored_also": ({"further": {"folder": "squad", "score": "train"}}, lambda c: list(train(c).metrics)),
     "qa_weight": (0.9, schedule),
     "sharing": ("group", lambda c: prepare(changed(c, tasks=["squad", "swag", "cola", "mrpc"])).probabilities),
     "sampler": ("proportional", lambda c: prepare(c).probabilities),

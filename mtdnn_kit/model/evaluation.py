@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.data.registry import ALWAYS, REST
+from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.files.atomic import write_parts
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.runs.predictions import write_answers
@@ -96,12 +96,12 @@ def evaluate(model: MultiTask, scored: dict, thresholds: dict, config: Config, p
     """Scores every task that has scored rows and writes its predictions into `folder`; returns {task: scores}.
 
     scored: task → features (`training.setup.Setup`); thresholds: as `tuned` gives them, 0 for a qa task that has none. The rest of a cut
-    split (`registry.REST`) is scored as its task is, at the same threshold.
+    split and what is in `scored_also` are scored by their task (`Config.task_of`), at its threshold.
     """
     folder.mkdir(exist_ok=True)
     metrics = {}
     for name, features in scored.items():
-        task = name.removesuffix(REST)
+        task = config.task_of(name)
         found = predict(model, task, features, config, precision)
         if model.specs[task]["type"] == "qa":
             threshold = thresholds.get(task, 0.0)

@@ -54,7 +54,8 @@ def note(run: Run) -> str | None:
         return None
     if known is None:
         return f"encoder: what {name} was trained on before is not known"
-    said = ", ".join(f"{task} ({', '.join(names)})" for task, names in overlap(known, run.parameters.datasets).items())
+    met = overlap(known, run.parameters.datasets | run.parameters.further)
+    said = ", ".join(f"{task} ({', '.join(names)})" for task, names in met.items())
     return f"encoder: {name} was trained on data of these tasks before, as its card says: {said}" if said else None
 
 

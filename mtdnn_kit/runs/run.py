@@ -133,7 +133,10 @@ class Run:
 
         Raises RunError for a run without n-best: its answers are text.
         """
-        known = {name for task in self.types for name in (task, task + REST)}  # the names in metrics.json are a file's
+        known = {
+            *self.parameters.scored_also,
+            *(name for task in self.types for name in (task, task + REST)),
+        }  # those in metrics.json are a file's
         nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores and task in known]
         if not nbest and "qa" in self.types.values():
             raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")

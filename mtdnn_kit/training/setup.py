@@ -38,7 +38,7 @@ FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 class Setup:
     """A run before its first step. `train`, `held_out`, `scored`: task → features; `held_out` are the questions that tune the threshold.
 
-    `scored` may also hold the rest of a split that was cut, as TASK_rest (`registry.REST`).
+    `scored` may also hold the rest of a split that was cut, as TASK_rest (`registry.REST`), and the further sets of `scored_also`.
     """
 
     config: Config
@@ -143,12 +143,13 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     datasets = config.datasets
     wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
     data = config.data if config.data in ("sample", "hub") else str(resolve(config.data))
+    wanted += [(name, d, str(d.score)) for name, d in config.further.items()]
     tables = {(t, s): load(t, d, s, data) for t, d, s in wanted}
     if data == "hub":  # what the cut of a scored split leaves is scored, too
         tables |= {(t + REST, d.score): load(t, d, d.score, data, rest=True) for t, d in datasets.items() if d.score and d.cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
     held_out, train = hold_out(train, config) if training else ({}, {})
-    named = {name: d.score for task, d in datasets.items() if d.score for name in (task, task + REST)}
+    named = {name: d.score for task, d in {**datasets, **config.further}.items() if d.score for name in (task, task + REST)}
     scored = {name: tables[name, split].rows for name, split in named.items() if (name, split) in tables}
     sources = {
         f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint, "file": r.file} for (t, s), r in tables.items()
@@ -164,7 +165,7 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
 
 def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, segments: bool) -> dict[str, Any]:
     """Features of rows by task; `segments`: whether the encoder takes token types. What is costly of them is kept (`cache`)."""
-    datasets, made, known = {name: config.datasets[name.removesuffix(REST)] for name in rows}, {}, tokenizer_digest(tokenizer)
+    datasets, made, known = {name: config.dataset_of(name) for name in rows}, {}, tokenizer_digest(tokenizer)
     for name, d in datasets.items():
         some, kind = rows[name], TYPES[d.type]
         settings = {key: getattr(config, key) for key in kind.SETTINGS}
