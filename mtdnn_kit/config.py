@@ -78,7 +78,7 @@ class Config:
     threshold_ratio: Part | None = None  # or the share of the training questions held out for it, in whole titles (passages without titles)
     train_limit: Count | None = None  # at most so many training rows a task
     eval_limit: Count | None = None  # at most so many scored rows a task
-    eval_every: Count | None = None  # steps between scorings of the held-out questions during training
+    eval_every: Count | None = None  # steps between scorings of the held-out questions, and of some scored rows of each task
     interference_every: Count | None = None  # steps between measurements of how the tasks' gradients agree (`training.interference`)
     log_every: Annotated[int, at_least(1)] = 10  # steps between writes of the log; the device is waited for only then
     checkpoint_every: Count | None = None
@@ -214,7 +214,8 @@ def _check_threshold(c: Config) -> None:
         require(has_qa or not given, f"{key}: only question answering has a threshold, and no task is of that type")
     require(not (c.threshold_articles and c.threshold_ratio), "threshold_ratio: threshold_articles names what is held out: leave out one")
     held_out = c.threshold_articles or c.threshold_ratio
-    require(c.eval_every is None or held_out, "eval_every: scores what threshold_articles or threshold_ratio hold out, and both are unset")
+    some = held_out or any(dataset.score for dataset in c.datasets.values())
+    require(c.eval_every is None or some, "eval_every: scores what is held out and some of what is scored, and there is neither")
 
 
 def _sample_articles(c: Config) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import entry_points
 
+from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.registry import DATASETS, KINDS, Dataset, Kind, template_parts
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.checks import checked, known_keys, require, unfit
@@ -16,7 +17,6 @@ LONGEST_NAMED = 1000  # characters of a name, as a message writes it
 KEYS = [f.name for f in fields(Dataset) if f.name != "values"]  # `values` are the keys of `labels`
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")  # formats, those of `readers.READERS`
 TRAINED = ("train", "validation_ratio", "group", "permute_labels")  # keys of a definition that say how a split is trained on
-PERMUTABLE = ("sc", "mcc")  # types whose rows have a `label`, which can be permuted
 PLUGINS = "mtdnn_kit.tasks"  # the entry points of packages that bring a task type
 PACKED = ("", ".gz", ".bz2", ".xz")  # how any of them may be compressed
 
@@ -90,7 +90,7 @@ def _check_type(at: str, row: dict, kind: Kind) -> None:
     require(qa or row.get("unanswerable", True), f"{at}.unanswerable: only questions can be unanswerable; leave it out")
     shuffled, its = row.get("permute_labels"), "the answer to another question does not stand in its passage"
     require(not (shuffled and qa), f"{at}.permute_labels: questions cannot be permuted, since {its}: leave it out")
-    require(not shuffled or row["type"] in PERMUTABLE, f"{at}.permute_labels: it is for types {' and '.join(PERMUTABLE)}: leave it out")
+    require(not shuffled or row["type"] in LABELLED, f"{at}.permute_labels: it is for types {' and '.join(LABELLED)}: leave it out")
     labelled = isinstance(row.get("columns"), dict) and "label" in row["columns"]
     require(labelled or not row.get("skip"), f"{at}.skip: its values are those of the column `label`, and there is none: leave it out")
 

@@ -14,11 +14,16 @@ import numpy as np
 import torch
 
 from mtdnn_kit.config import Config
+from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.registry import ALWAYS
+from mtdnn_kit.data.rows import gold_texts
+from mtdnn_kit.data.table import column
 from mtdnn_kit.files.atomic import write_parts
+from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.runs.predictions import write_answers
 from mtdnn_kit.tasks import TYPES, qa
+from mtdnn_kit.tasks.classification import LabelPrediction
 
 TOKENS = 8192  # of a batch in evaluation, padding included
 TRIM = 100  # batches after which memory that they left is given back
@@ -68,13 +73,42 @@ def _by_length(lengths: np.ndarray, choices: int) -> list[np.ndarray]:
     return groups
 
 
-def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision: str) -> dict[str, dict]:
-    """Scores of the held-out questions at the threshold that is best for them: {task: scores}; for watching a training."""
-    found = {}
+def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision: str) -> tuple[dict[str, dict], dict[str, float]]:
+    """Scores of the held-out questions at the threshold that is best for them: {task: scores}; and each qa task's threshold, as `tuned`.
+
+    For watching a training.
+    """
+    found, thresholds = {}, untuned(config)
     for task, features in held_out.items():
         answers = predict(model, task, features, config, precision)
-        found[task] = qa.scores(features.rows, answers, qa.tune(features.rows, answers))
+        thresholds[task] = qa.tune(features.rows, answers)
+        found[task] = qa.scores(features.rows, answers, thresholds[task])
+    return found, thresholds
+
+
+def slice_scores(model: MultiTask, slices: dict, thresholds: dict, config: Config, precision: str) -> dict[str, dict]:
+    """Scores of some of each task's scored rows, {task: scores}, at the threshold of each qa task; for watching a training."""
+    found = {task: predict(model, task, features, config, precision) for task, features in slices.items()}
+    return {task: _scores(config, task, slices[task].rows, said, thresholds.get(task)) for task, said in found.items()}
+
+
+def constant_scores(trained: dict, scored: dict, config: Config) -> dict[str, dict]:
+    """What one and the same answer scores on some scored rows, {task: scores}: no answer (qa), or the label that most of the rows trained
+    on have (sc, mcc; of several the first). Of a type of one's own nothing is known. trained, scored: task → features."""
+    found = {}
+    for task, features in scored.items():
+        dataset, rows = config.datasets[task], features.rows
+        if dataset.type == "qa":
+            found[task] = qa_scores([""] * len(rows), [gold_texts(row) for row in rows])
+        elif dataset.type in LABELLED:
+            said = LabelPrediction(0, int(np.bincount(column(trained[task].rows, "label")).argmax()), [])
+            found[task] = TYPES[dataset.type].scores(rows, [said] * len(rows), dataset.metrics)
     return found
+
+
+def untuned(config: Config) -> dict[str, float]:
+    """The threshold of each qa task where no question is held out: 0, `ALWAYS` where every question has an answer."""
+    return {task: 0.0 if dataset.unanswerable else ALWAYS for task, dataset in config.datasets.items() if dataset.type == "qa"}
 
 
 def tuned(model: MultiTask, held_out: dict, config: Config, precision: str) -> dict[str, float]:
@@ -83,12 +117,10 @@ def tuned(model: MultiTask, held_out: dict, config: Config, precision: str) -> d
     held_out: task → features (`training.setup.Setup`). `ALWAYS`, too, where every question has an answer (`unanswerable: false`); 0 where
     none is held out.
     """
-    found = {}
-    for task, dataset in config.datasets.items():
-        if dataset.type == "qa":
-            found[task] = 0.0 if dataset.unanswerable else ALWAYS
-            if dataset.unanswerable and task in held_out:
-                found[task] = qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))
+    found = untuned(config)
+    for task in found:
+        if config.datasets[task].unanswerable and task in held_out:
+            found[task] = qa.tune(held_out[task].rows, predict(model, task, held_out[task], config, precision))
     return found
 
 
@@ -103,11 +135,16 @@ def evaluate(model: MultiTask, scored: dict, thresholds: dict, config: Config, p
     for name, features in scored.items():
         task = config.task_of(name)
         found = predict(model, task, features, config, precision)
+        threshold = thresholds.get(task, 0.0)
+        metrics[name] = _scores(config, task, features.rows, found, threshold)
         if model.specs[task]["type"] == "qa":
-            threshold = thresholds.get(task, 0.0)
-            metrics[name] = qa.scores(features.rows, found, threshold)
             write_answers(folder, name, features.rows, found, threshold)
         else:
-            metrics[name] = TYPES[model.specs[task]["type"]].scores(features.rows, found, config.datasets[task].metrics)
             write_parts(folder / f"{name}.jsonl", ((json.dumps(vars(choice)) + "\n").encode() for choice in found))
     return metrics
+
+
+def _scores(config: Config, task: str, rows: Any, found: Any, threshold: Any) -> dict:
+    """Scores of predictions of a task, as its type has them; threshold: a number, of a qa task."""
+    dataset = config.datasets[task]
+    return qa.scores(rows, found, threshold) if dataset.type == "qa" else TYPES[dataset.type].scores(rows, found, dataset.metrics)

@@ -23,6 +23,7 @@ from mtdnn_kit.files.yaml_files import read_yaml, text_of
 from mtdnn_kit.runs import schema
 
 COPY = "copy it again from where the run was made"
+SCORED = "scored"  # what a log's record says it is of, where it has the scores of some scored rows
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 
 
@@ -83,7 +84,12 @@ class Run:
 
     def scorings(self) -> list[dict]:
         """Scores of the held-out questions during training (`eval_every`): step, task and scores."""
-        return [record for record in self._log() if "scores" in record]
+        return [record for record in self._log() if "scores" in record and "of" not in record]
+
+    def watched(self) -> list[dict]:
+        """Scores of some of each task's scored rows during training (`eval_every`): step, task, scores, and `constant`, what one and the
+        same answer scores on them (no answer; the most frequent label)."""
+        return [record for record in self._log() if record.get("of") == SCORED]
 
     def interference(self) -> list[dict]:
         """What `interference_every` measured, a record a step and task: step, task, norm, cosine; [] where nothing was measured."""

@@ -85,5 +85,10 @@ MANIFEST_FORM = _object(
 METRICS_FORM = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))
 ANSWERS_FORM = _each(TEXT)
 RECORD_FORM = replace(
-    STEP, parts={**dict.fromkeys(STEP_FIGURES, NUMBER), **dict.fromkeys(("scores", "norm", "cosine"), _each(MAYBE_NUMBER))}
+    STEP,
+    parts={
+        **dict.fromkeys(STEP_FIGURES, NUMBER),
+        **dict.fromkeys(("scores", "constant", "norm", "cosine"), _each(MAYBE_NUMBER)),
+        "of": TEXT,
+    },
 )

@@ -31,6 +31,7 @@ from mtdnn_kit.training.distributed import launched
 from mtdnn_kit.training.hold_out import hold_out
 
 CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
+SLICE = 200  # rows at most of a task's scored ones that are scored on the way
 FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 
 
@@ -51,6 +52,7 @@ class Setup:
     probabilities: dict[str, float]
     sources: dict[str, dict]
     processes: int = 1  # that train together: a batch has `batch_size` items for each of them
+    slices: dict[str, Any] = field(default_factory=dict)  # of the scored rows of each task, what `eval_every` scores on the way
     passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
 
     @property
@@ -115,7 +117,9 @@ def prepare(config: Config) -> Setup:
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
     sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes)
-    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes)
+    slices = {task: _subset(f.rows, SLICE) for task, f in scored.items() if config.eval_every and task in train}
+    watched = make_features(config, slices, tokenizer, segments)
+    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, watched)
 
 
 def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
