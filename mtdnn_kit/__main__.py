@@ -107,6 +107,7 @@ def train(given: argparse.Namespace) -> None:
     import torch.distributed as dist
 
     from mtdnn_kit.config import from_file
+    from mtdnn_kit.model.provenance import note
     from mtdnn_kit.runs.notes import threshold_notes
     from mtdnn_kit.training.distributed import launched
     from mtdnn_kit.training.trainer import train as train_run
@@ -114,7 +115,7 @@ def train(given: argparse.Namespace) -> None:
     rank, _ = launched()
     run = train_run(from_file(given.parameters, **dict(given.set)))
     if rank == 0:
-        print(run, *threshold_notes(run), sep="\n")
+        print(run, *threshold_notes(run), *filter(None, [note(run)]), sep="\n")
     if dist.is_initialized():
         dist.destroy_process_group()
 

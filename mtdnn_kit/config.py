@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import yaml
 
-from mtdnn_kit.data.definitions import dataset_from
+from mtdnn_kit.data.definitions import dataset_from, scored_from
 from mtdnn_kit.data.registry import DATASETS, REST, SAMPLE_ARTICLES, Dataset
 from mtdnn_kit.errors import ConfigError, YamlError
 from mtdnn_kit.files.checks import Count, Positive, Rule, Share, at_least, at_most, checked, known_keys, require
@@ -44,9 +44,11 @@ class Config:
 
     run_dir: str | None = None  # folder that the run leaves behind; None: a new one, runs/001, runs/002 …
     encoder: str = DEFAULT_ENCODER  # a name on the Hugging Face hub, or a folder
+    reinit_layers: Annotated[int, at_least(0)] = 0  # so many of its last layers are drawn anew, by the seed
     data: str = "sample"  # "sample", "hub", or a folder of TASK/SPLIT.jsonl.gz (.csv, .parquet …)
     tasks: list[str] = field(default_factory=lambda: ["squad", "swag", "cola", "mrpc", "mnli"])  # the first is the main one
     define: dict[str, dict] = field(default_factory=dict)  # further datasets: name → registry row
+    scored_also: dict[str, dict] = field(default_factory=dict)  # further questions to score at the end: name → registry row
     qa_weight: Probability | None = 0.8  # probability of the main task at each step
     sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
     sampler: Sampler = "weighted"
@@ -76,7 +78,7 @@ class Config:
     threshold_ratio: Part | None = None  # or the share of the training questions held out for it, in whole titles (passages without titles)
     train_limit: Count | None = None  # at most so many training rows a task
     eval_limit: Count | None = None  # at most so many scored rows a task
-    eval_every: Count | None = None  # steps between scorings of the held-out questions during training
+    eval_every: Count | None = None  # steps between scorings of the held-out questions, and of some scored rows of each task
     interference_every: Count | None = None  # steps between measurements of how the tasks' gradients agree (`training.interference`)
     log_every: Annotated[int, at_least(1)] = 10  # steps between writes of the log; the device is waited for only then
     checkpoint_every: Count | None = None
@@ -101,8 +103,20 @@ class Config:
     def datasets(self) -> dict[str, Dataset]:
         """Registry rows of this run's tasks, in order; the files that they name as absolute paths."""
         known = {**DATASETS, **{name: dataset_from(name, row) for name, row in self.define.items()}}
-        found = {task: known[task] for task in self.tasks}
-        return {task: replace(d, files=_placed(task, d.files)) if d.files else d for task, d in found.items()}
+        return {task: _placed(f"define.{task}", known[task]) for task in self.tasks}
+
+    @property
+    def further(self) -> dict[str, Dataset]:
+        """Registry rows of `scored_also`, in order; the files that they name as absolute paths."""
+        return {name: _placed(f"scored_also.{name}", scored_from(name, row)) for name, row in self.scored_also.items()}
+
+    def task_of(self, name: str) -> str:
+        """The task that scores what metrics.json calls `name`: a task itself or the rest of its split; the first for `scored_also`."""
+        return self.tasks[0] if name in self.scored_also else name.removesuffix(REST)
+
+    def dataset_of(self, name: str) -> Dataset:
+        """The registry row of what metrics.json calls `name`."""
+        return self.further[name] if name in self.scored_also else self.datasets[self.task_of(name)]
 
     def to_yaml(self) -> str:
         """The parameters as a parameter file."""
@@ -144,14 +158,15 @@ def from_file(path: str | Path, **changes: Any) -> Config:
     return Config(**given)
 
 
-def _placed(task: str, files: dict[str, str]) -> dict[str, str]:
+def _placed(at: str, dataset: Dataset) -> Dataset:
+    """A registry row whose files are absolute paths; at: its place in the parameters."""
     found = {}
-    for split, file in files.items():
+    for split, file in dataset.files.items():
         try:
             found[split] = str(resolve(file))
         except ConfigError as error:
-            raise ConfigError(f"define.{task}.files.{split}: {error}") from None
-    return found
+            raise ConfigError(f"{at}.files.{split}: {error}") from None
+    return replace(dataset, files=found) if found else dataset
 
 
 def _check(c: Config) -> None:
@@ -168,17 +183,29 @@ def _check(c: Config) -> None:
 def _check_tasks(c: Config) -> None:
     require(bool(c.tasks), "tasks: names no task")
     known = [*DATASETS, *c.define]
-    for name, row in c.define.items():
-        require(len(name) <= 40, f"define: {short(name)}: files are called by it: at most 40 characters")
-        require(name not in DATASETS, f"define: {name!r} is already a task of the kit: choose another name")
-        _check_case("define", name, known)
-        require(not name.casefold().endswith(REST), f"define: {short(name)}: {REST} ends the name of a second scored set; choose another")
-        require(name.replace("_", "").replace("-", "").isalnum(), f"define: {short(name)}: a name has letters, digits, - and _ only")
-        dataset_from(name, row)
+    for key, rows, read in (("define", c.define, dataset_from), ("scored_also", c.scored_also, scored_from)):
+        for name, row in rows.items():
+            _check_name(key, name, [*known, *c.scored_also])
+            read(name, row)
+    for name in c.scored_also:
+        require(name not in c.define, f"scored_also: {name!r} is a task of `define`, too: choose another name")
     for task in c.tasks:
         require(task in known, f"tasks: unknown task {short(task)}.{nearest(task, known)} There are {some(known)}; define adds more")
         require(c.tasks.count(task) == 1, f"tasks: {short(task)} is named twice")
         _check_case("tasks", task, c.tasks)
+
+    first = c.tasks[0]
+    qa = not c.scored_also or c.datasets[first].type == "qa"
+    require(qa, f"scored_also: the head and the threshold of the first task answer it, and {short(first)} is no question answering")
+
+
+def _check_name(key: str, name: str, names: list[str]) -> None:
+    """Raises ConfigError where a dataset of one's own cannot have that name; names: all that there are."""
+    require(len(name) <= 40, f"{key}: {short(name)}: files are called by it: at most 40 characters")
+    require(name not in DATASETS, f"{key}: {name!r} is already a task of the kit: choose another name")
+    _check_case(key, name, names)
+    require(not name.casefold().endswith(REST), f"{key}: {short(name)}: {REST} ends the name of a second scored set; choose another")
+    require(name.replace("_", "").replace("-", "").isalnum(), f"{key}: {short(name)}: a name has letters, digits, - and _ only")
 
 
 def _check_threshold(c: Config) -> None:
@@ -187,7 +214,8 @@ def _check_threshold(c: Config) -> None:
         require(has_qa or not given, f"{key}: only question answering has a threshold, and no task is of that type")
     require(not (c.threshold_articles and c.threshold_ratio), "threshold_ratio: threshold_articles names what is held out: leave out one")
     held_out = c.threshold_articles or c.threshold_ratio
-    require(c.eval_every is None or held_out, "eval_every: scores what threshold_articles or threshold_ratio hold out, and both are unset")
+    some = held_out or any(dataset.score for dataset in c.datasets.values())
+    require(c.eval_every is None or some, "eval_every: scores what is held out and some of what is scored, and there is neither")
 
 
 def _sample_articles(c: Config) -> list[str]:

@@ -52,7 +52,10 @@ UNWEIGHTED = {"qa_weight": None, "sharing": None}
         ({"grad_accumulation": 17}, "^grad_accumulation: "),
         ({"loss_weights": {"codah": 1.0}}, "^loss_weights: 'codah' is none of the tasks"),
         ({"loss_weights": {"swag": "2"}}, "^loss_weights: "),
-        ({"eval_every": 5, "threshold_articles": []}, "^eval_every: scores what threshold_articles or threshold_ratio hold out"),
+        (
+            {"eval_every": 5, "tasks": ["squad1"], "qa_weight": 1.0},
+            "^eval_every: scores what is held out and some of what is scored, and there is neither",
+        ),
         ({"threshold_articles": ["Cork"], "threshold_ratio": 0.1}, "^threshold_ratio: threshold_articles names .* leave out one"),
         ({"threshold_ratio": 0.0}, r"^threshold_ratio: 0.0 must be a share above 0 and below 1 \(0.1 is a tenth\), or null"),
         ({"threshold_ratio": 1}, "^threshold_ratio: 1.0 must be a share above 0 and below 1"),

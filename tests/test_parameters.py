@@ -82,9 +82,11 @@ MINE = {"mine": {"type": "sc", "folder": "cola", "columns": COLUMNS, "labels": [
 EFFECTS = {
     "run_dir": ("elsewhere", lambda c: train(c).path.name),
     "encoder": ("other", lambda c: prepare(c).encoder.sha256),
+    "reinit_layers": (1, first_losses),
     "data": ("local", lambda c: [source["fingerprint"] for source in prepare(c).sources.values()]),
     "tasks": (["squad", "cola"], lambda c: list(prepare(c).train)),
     "define": (MINE, defined),
+    "scored_also": ({"further": {"folder": "squad", "score": "train"}}, lambda c: list(train(c).metrics)),
     "qa_weight": (0.9, schedule),
     "sharing": ("group", lambda c: prepare(changed(c, tasks=["squad", "swag", "cola", "mrpc"])).probabilities),
     "sampler": ("proportional", lambda c: prepare(c).probabilities),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtdnn_kit.compare.pairing import by_row, scored_rows
-from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import MCCRow, SCRow
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.runs.run import Run
@@ -55,7 +54,7 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "mnli") -> l
     RunError where a file cannot be read; DataError where the rows cannot.
     """
     rows = scored_rows(runs, data, task, "sc", "mcc")
-    dataset = next(iter(runs.values())).parameters.datasets[task.removesuffix(REST)]
+    dataset = next(iter(runs.values())).parameters.dataset_of(task)
     names = {row.id: tuple(dataset.labels) if isinstance(row, SCRow) else row.choices for row in rows}
     replies = {name: _replies(name, run, task, names) for name, run in runs.items()}
     return [Item(row, said, names[row.id]) for row, said in by_row(rows, replies, "row")]

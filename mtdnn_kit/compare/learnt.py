@@ -20,13 +20,13 @@ from scipy.stats import norm, t
 from mtdnn_kit.compare import choices, significance
 from mtdnn_kit.compare.differences import Settings
 from mtdnn_kit.compare.pairing import scored_rows
+from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.rows import SCRow
 from mtdnn_kit.errors import CompareError, DataError
 from mtdnn_kit.metrics import SCORES
 from mtdnn_kit.runs.run import Run
 
 Ends = tuple[float, float]  # of a 95 % interval
-_LABELLED = ("sc", "mcc")  # types whose rows have one right label
 _FAR = float(norm.isf(0.025))
 YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "not told"  # not told: nothing to tell it by, or no rows
 
@@ -62,7 +62,7 @@ def learnt_table(runs: Mapping[str, Run], settings: Settings, data: str | None =
     for setting, own in settings.items():
         named = {name: runs[name] for name in own.values()}
         first = next(iter(named.values()))
-        there = [task for task, kind in first.types.items() if kind in _LABELLED and all(task in run.metrics for run in named.values())]
+        there = [task for task, kind in first.types.items() if kind in LABELLED and all(task in run.metrics for run in named.values())]
         for task in there:
             made = [_row(named, _scored(named, data, task), task, score) for score in first.metrics[task] if score in SCORES]
             above = [row["above it low"] for row in made if row["above it low"] is not None]
@@ -98,7 +98,7 @@ def _scored(runs: Mapping[str, Run], data: str | None, task: str) -> Scored | No
             items = choices.pair(dict(runs), data, task)
             said = {name: np.array([item.replies[name].label for item in items]) for name in runs}
             return Scored(np.array([item.gold for item in items]), max(len(item.names) for item in items), said)
-        rows = scored_rows(dict(runs), data, task, *_LABELLED)
+        rows = scored_rows(dict(runs), data, task, *LABELLED)
     except (CompareError, DataError):
         return None
     names = next(iter(runs.values())).parameters.datasets[task].labels

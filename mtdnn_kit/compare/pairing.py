@@ -124,21 +124,20 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
     """
     if not runs:
         raise CompareError("runs: name at least one run folder")
-    base = task.removesuffix(REST)
     for name, run in runs.items():
         if not run.finished:
             raise CompareError(f"{name}: there is no finished run in {run.path}")
-        if run.types.get(base) not in types or task not in run.metrics:
+        if run.types.get(run.parameters.task_of(task)) not in types or task not in run.metrics:
             kind = " or ".join(TYPE_WORDS[kind] for kind in types)
             raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
     name, run = next(iter(runs.items()))
-    dataset = run.parameters.datasets[base]
+    dataset = run.parameters.dataset_of(task)
     dataset = dataset if data is None else replace(dataset, files={})  # a folder that is named stands for them
     if dataset.score is None:
-        raise CompareError(f"{base} is trained, not scored: it has no rows to compare runs on")
+        raise CompareError(f"{task} is trained, not scored: it has no rows to compare runs on")
     try:
         where = data or run.parameters.data
-        rows = load(base, dataset, dataset.score, where if where in ("sample", "hub") else str(resolve(where)), rest=task != base)
+        rows = load(task, dataset, dataset.score, where if where in ("sample", "hub") else str(resolve(where)), rest=task.endswith(REST))
     except (ConfigError, DataError) as error:
         if data is not None:
             raise

@@ -15,7 +15,7 @@ import numpy as np
 from mtdnn_kit.compare.differences import Settings, mean, value
 from mtdnn_kit.compare.outcomes import of_questions, reply_at
 from mtdnn_kit.compare.pairing import Question
-from mtdnn_kit.runs.held_out import held_out_scores
+from mtdnn_kit.runs.held_out import read_held_out
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.tasks.null_threshold import best_threshold, between, finite_threshold, no_answer
 
@@ -64,7 +64,7 @@ def choice_spread(run: Run, questions: Sequence[Question], name: str, task: str 
     None where the run kept no held-out scores. Units are drawn with replacement, `_RESAMPLES` times, always by the same seed; standard
     deviations are times √(U / (U − 1)), U units, which the draw takes away. One unit has none: NaN.
     """
-    held = held_out_scores(run, task)
+    held = read_held_out(run, task)
     if held is None:
         return None
     thresholds, units = drawn_thresholds(held)

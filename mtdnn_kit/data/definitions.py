@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import entry_points
 
+from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.registry import DATASETS, KINDS, Dataset, Kind, template_parts
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.checks import checked, known_keys, require, unfit
@@ -15,17 +16,33 @@ from mtdnn_kit.files.wording import nearest, short, some
 LONGEST_NAMED = 1000  # characters of a name, as a message writes it
 KEYS = [f.name for f in fields(Dataset) if f.name != "values"]  # `values` are the keys of `labels`
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")  # formats, those of `readers.READERS`
+TRAINED = ("train", "validation_ratio", "group", "permute_labels")  # keys of a definition that say how a split is trained on
 PLUGINS = "mtdnn_kit.tasks"  # the entry points of packages that bring a task type
 PACKED = ("", ".gz", ".bz2", ".xz")  # how any of them may be compressed
 
 
-def dataset_from(name: str, row: dict) -> Dataset:
-    """A registry row from a parameter file (`define: {NAME: {type: sc, columns: {...}, ...}}`).
+def scored_from(name: str, row: dict) -> Dataset:
+    """A registry row of questions that are scored and not trained on (`scored_also: {NAME: {files: {validation: FILE}}}`).
+
+    Raises ConfigError as `dataset_from`, and for a key that is of use in training alone.
+    """
+    at = f"scored_also.{name}"
+    require(row.get("type", "qa") == "qa", f"{at}.type is {short(row.get('type'))}; only question answering (qa) can be scored so")
+    for key in TRAINED:
+        require(key not in row, f"{at}.{key}: nothing of it is trained on: leave it out")
+    score = row.get("score", "validation")
+    require(score is not None, f"{at}.score: it is there to be scored: leave it out, or name its split")
+    # its scored split is the only one
+    return dataset_from(name, {"type": "qa", **row, "train": score}, at)
+
+
+def dataset_from(name: str, row: dict, at: str = "") -> Dataset:
+    """A registry row from a parameter file (`define: {NAME: {type: sc, columns: {...}, ...}}`); at: the place that errors name.
 
     `labels` is a list of names, or a mapping of what the column holds to names, several to one perhaps. Question answering may leave
     `columns` out: they are SQuAD's then. Raises ConfigError that names the dataset, the key at fault and the keys there are.
     """
-    at = f"define.{name}"
+    at = at or f"define.{name}"
     for place, text in _texts(at, row):
         require(not unfit(text), f"{place}: {short(text)} has a NUL or half a surrogate pair, which nothing here can be called: remove it")
         long = len(repr(text)) > LONGEST_NAMED and place.split(".")[2:3] not in (["template"], ["files"])
@@ -71,6 +88,9 @@ def _check_type(at: str, row: dict, kind: Kind) -> None:
     qa = row["type"] == "qa"
     require(qa or not row.get("cut"), f"{at}.cut is {short(row.get('cut'))}; it is for question answering: leave it out")
     require(qa or row.get("unanswerable", True), f"{at}.unanswerable: only questions can be unanswerable; leave it out")
+    shuffled, its = row.get("permute_labels"), "the answer to another question does not stand in its passage"
+    require(not (shuffled and qa), f"{at}.permute_labels: questions cannot be permuted, since {its}: leave it out")
+    require(not shuffled or row["type"] in LABELLED, f"{at}.permute_labels: it is for types {' and '.join(LABELLED)}: leave it out")
     labelled = isinstance(row.get("columns"), dict) and "label" in row["columns"]
     require(labelled or not row.get("skip"), f"{at}.skip: its values are those of the column `label`, and there is none: leave it out")
 

@@ -65,6 +65,7 @@ class Dataset:
     skip: values of the label column whose rows are left out. template: role → text with {column}s, in place of a column. validation_ratio:
     the share of `train` that becomes the `score` split, whole values of the column `group` together. quoted: whether quotation marks in CSV
     and TSV quote (true) or are letters (false); None: as the file shows. unanswerable: whether a question may have no answer.
+    permute_labels: the labels of the rows that are trained on (sc, mcc) are permuted among them: a placebo (`table.permuted`).
     """
 
     type: str
@@ -85,6 +86,7 @@ class Dataset:
     group: Name | None = None
     quoted: Flag | None = None
     unanswerable: Flag = True
+    permute_labels: Flag = False
 
     @cached_property
     def label_values(self) -> tuple:

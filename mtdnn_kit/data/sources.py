@@ -109,7 +109,7 @@ def _parts(file: "_File", further: dict[str, list]) -> Parts:
 
 def _key(dataset: Dataset, **content: Any) -> str:
     """Whatever the columns depend on: a file's content, not its place; the code that reads it, and the parser of a type of one's own."""
-    what = {key: value for key, value in asdict(dataset).items() if key != "files"}
+    what = {key: value for key, value in asdict(dataset).items() if key not in ("files", "permute_labels")}
     parser = sha256_of(Path(inspect.getfile(PARSERS[dataset.type])))
     return key_of("rows", dataset=what, code=code_of(*COLUMNS_CODE), parser=parser, **content)
 

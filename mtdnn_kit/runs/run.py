@@ -24,6 +24,7 @@ from mtdnn_kit.runs import schema
 
 COPY = "copy it again from where the run was made"
 HELD_OUT_FILE = "{}_held_out.jsonl.gz"  # of a task, in predictions (`runs.held_out`)
+SCORED = "scored"  # what a log's record says it is of, where it has the scores of some scored rows
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 
 
@@ -84,7 +85,12 @@ class Run:
 
     def scorings(self) -> list[dict]:
         """Scores of the held-out questions during training (`eval_every`): step, task and scores."""
-        return [record for record in self._log() if "scores" in record]
+        return [record for record in self._log() if "scores" in record and "of" not in record]
+
+    def watched(self) -> list[dict]:
+        """Scores of some of each task's scored rows during training (`eval_every`): step, task, scores, and `constant`, what one and the
+        same answer scores on them (no answer; the most frequent label)."""
+        return [record for record in self._log() if record.get("of") == SCORED]
 
     def interference(self) -> list[dict]:
         """What `interference_every` measured, a record a step and task: step, task, norm, cosine; [] where nothing was measured."""
@@ -134,7 +140,10 @@ class Run:
 
         Raises RunError for a run without n-best: its answers are text.
         """
-        known = {name for task in self.types for name in (task, task + REST)}  # the names in metrics.json are a file's
+        known = {
+            *self.parameters.scored_also,
+            *(name for task in self.types for name in (task, task + REST)),
+        }  # those in metrics.json are a file's
         nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores and task in known]
         if not nbest and "qa" in self.types.values():
             raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")

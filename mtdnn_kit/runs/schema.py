@@ -65,6 +65,7 @@ NUMBER = Form("a number", is_number)
 MAYBE_NUMBER = Form("a number", lambda value: value is None or is_number(value))
 PERCENT = Form("a score", lambda value: value is None or (is_number(value) and abs(value) <= 100.000001))
 TASKS = Form("a list of names", lambda value: isinstance(value, list) and bool(value) and all(isinstance(task, str) for task in value))
+MAYBE_NAMES = Form("a list of names, or null", lambda value: value is None or TASKS.fits(value))
 COUNTED = Form("scores with `n`, the number of rows", lambda value: _is_object(value) and is_count(value.get("n")))
 THRESHOLDS = {"threshold": NUMBER, "best_em_threshold": MAYBE_NUMBER, "best_f1_threshold": MAYBE_NUMBER}
 STEP = Form("a step of a task", lambda value: _is_object(value) and is_count(value.get("step")) and isinstance(value.get("task"), str))
@@ -78,10 +79,16 @@ MANIFEST_FORM = _object(
     train_seconds=NUMBER,
     data=_each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER)),
     draws=_each(WHOLE_NUMBER),
+    encoder=_object(name=TEXT, trained_on=MAYBE_NAMES),
     held_out=_each(_object(rule=TEXT, always_answers=FLAG, **{ANY: WHOLE_NUMBER})),
 )
 METRICS_FORM = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))
 ANSWERS_FORM = _each(TEXT)
 RECORD_FORM = replace(
-    STEP, parts={**dict.fromkeys(STEP_FIGURES, NUMBER), **dict.fromkeys(("scores", "norm", "cosine"), _each(MAYBE_NUMBER))}
+    STEP,
+    parts={
+        **dict.fromkeys(STEP_FIGURES, NUMBER),
+        **dict.fromkeys(("scores", "constant", "norm", "cosine"), _each(MAYBE_NUMBER)),
+        "of": TEXT,
+    },
 )

@@ -21,7 +21,7 @@ from mtdnn_kit.errors import StudyError
 from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.metrics import mean_percent
-from mtdnn_kit.runs.held_out import held_out_scores
+from mtdnn_kit.runs.held_out import read_held_out
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import batch_count
 from mtdnn_kit.studies.study import Planned, Study
@@ -89,7 +89,7 @@ def tuning_table(folder: Path) -> list[dict]:
 
 def _held_out_score(run: Run, score: str) -> float:
     """A run's score on the questions that tuned its threshold, in percent; EM and F1 at that threshold."""
-    held = held_out_scores(run, run.config["tasks"][0])
+    held = read_held_out(run, run.config["tasks"][0])
     if held is None:
         raise StudyError(f"tune: {run.name} held no questions out, so there is nothing to choose by. Set threshold_ratio, e.g. 0.1")
     if score == "no-answer AP":

@@ -1,11 +1,11 @@
-"""What follows each step of a training: its figures are logged, the held-out questions scored, interference measured, checkpoints written,
-signals obeyed. Rank 0 alone writes; the others wait where it does. Knows nothing of how a step is made.
+"""What follows each step of a training: its figures are logged, held-out questions and some of the scored rows scored, interference
+measured, checkpoints written, signals obeyed. Rank 0 alone writes; the others wait where it does. Knows nothing of how a step is made.
 """
 
 import time
 from collections.abc import Callable
 
-from mtdnn_kit.model.evaluation import held_out_scores
+from mtdnn_kit.model.evaluation import constant_scores, held_out_scores, slice_scores
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.training.checkpoints import save_checkpoint
@@ -31,6 +31,7 @@ class Bookkeeper:
         self.run, self.setup, self.model, self.optimizer, self.log = run, setup, model, optimizer, log
         self.stop, self.world, self.precision, self.loss = stop, world, precision, loss
         self.fixed, self.before, self.started = fixed_batches(setup), before, time.perf_counter()
+        self.constants = constant_scores(setup.train, setup.slices, setup.config)
 
     @property
     def seconds(self) -> float:
@@ -61,11 +62,13 @@ class Bookkeeper:
         return self.seconds
 
     def _measure(self, log: Recorder, step: int) -> None:
-        """Scores of the held-out questions, and the tasks' gradients against each other, where they are due."""
+        """Scores of the held-out questions and of each task's slice, and the tasks' gradients against each other, where they are due."""
         config = self.setup.config
         if self._due(step, config.eval_every):
             with memory(self.setup):
-                log.scores(step, held_out_scores(self.model, self.setup.held_out, config, self.precision))
+                found, thresholds = held_out_scores(self.model, self.setup.held_out, config, self.precision)
+                log.scores(step, found)
+                log.watched(step, slice_scores(self.model, self.setup.slices, thresholds, config, self.precision), self.constants)
         if config.interference_every and (step + 1) % config.interference_every == 0:
             with memory(self.setup, doing="measuring interference"):
                 log.pulls(step, measure(self.model, self.fixed, self.loss, config.grad_accumulation))

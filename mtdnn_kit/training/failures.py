@@ -126,7 +126,7 @@ def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
     scored = {task: len(features.rows) for task, features in setup.scored.items()}
     qa = sum(n for task, n in scored.items() if hasattr(setup.scored[task], "table"))
     answers = qa * (LABEL + config.n_best * SPAN + 400) + (sum(scored.values()) - qa) * LABEL
-    scorings = len(setup.schedule) // config.eval_every if config.eval_every else 0
+    scorings = (1 + len(setup.slices)) * len(setup.schedule) // config.eval_every if config.eval_every else 0
     pulls = 20 * len(config.tasks) * len(setup.schedule) // config.interference_every if config.interference_every else 0
     return {
         "checkpoints": state * (KEEP + 1 if config.checkpoint_every else 1),

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from mtdnn_kit.config import Config
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.wording import duration
-from mtdnn_kit.runs.run import LOGS, Log, Run
+from mtdnn_kit.runs.run import LOGS, SCORED, Log, Run
 from mtdnn_kit.training.failures import diverged
 from mtdnn_kit.training.setup import Setup
 
@@ -99,6 +99,13 @@ class Recorder:
         self.flush()
         self.log.append([{"step": step + 1, "task": task, "scores": scores} for task, scores in found.items()])
         self._tell_scores(step + 1, found, "held_out/")
+        self.restart_clock()
+
+    def watched(self, step: int, found: dict[str, dict], constants: dict[str, dict]) -> None:
+        """Writes the scores of each task's slice after a step, beside those of one and the same answer (`evaluation.constant_scores`)."""
+        of = {"step": step + 1, "of": SCORED}
+        self.log.append([{**of, "task": task, "scores": scores, "constant": constants.get(task, {})} for task, scores in found.items()])
+        self._tell_scores(step + 1, found, "slice/")
         self.restart_clock()
 
     def pulls(self, step: int, found: list[dict]) -> None:

@@ -17,11 +17,13 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.data.cache import code_of, kept, key_of
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.data.table import RowList, pick
+from mtdnn_kit.data.table import RowList, column, permuted, pick
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model.encoders import Encoder, find_encoder
+from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes_token_types
+from mtdnn_kit.model.provenance import trained_before
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, weights
 from mtdnn_kit.tasks import TYPES
@@ -29,6 +31,7 @@ from mtdnn_kit.training.distributed import launched
 from mtdnn_kit.training.hold_out import hold_out
 
 CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
+SLICE = 200  # rows at most of a task's scored ones that are scored on the way
 FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 
 
@@ -36,7 +39,7 @@ FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 class Setup:
     """A run before its first step. `train`, `held_out`, `scored`: task → features; `held_out` are the questions that tune the threshold.
 
-    `scored` may also hold the rest of a split that was cut, as TASK_rest (`registry.REST`).
+    `scored` may also hold the rest of a split that was cut, as TASK_rest (`registry.REST`), and the further sets of `scored_also`.
     """
 
     config: Config
@@ -49,6 +52,7 @@ class Setup:
     probabilities: dict[str, float]
     sources: dict[str, dict]
     processes: int = 1  # that train together: a batch has `batch_size` items for each of them
+    slices: dict[str, Any] = field(default_factory=dict)  # of the scored rows of each task, what `eval_every` scores on the way
     passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
 
     @property
@@ -105,13 +109,17 @@ def prepare(config: Config) -> Setup:
     _, processes = launched()
     encoder = _encoder(config)
     types = [dataset.type for dataset in config.datasets.values()]
-    segments = takes_token_types(load_encoder_config(encoder.path, config.max_length, types))
+    architecture = load_encoder_config(encoder.path, config.max_length, types)
+    check_layers(architecture, encoder.path.name, config.reinit_layers)
+    segments = takes_token_types(architecture)
     tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
     sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes)
-    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes)
+    slices = {task: _subset(f.rows, SLICE) for task, f in scored.items() if config.eval_every and task in train}
+    watched = make_features(config, slices, tokenizer, segments)
+    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, watched)
 
 
 def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
@@ -139,24 +147,29 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     datasets = config.datasets
     wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
     data = config.data if config.data in ("sample", "hub") else str(resolve(config.data))
+    wanted += [(name, d, str(d.score)) for name, d in config.further.items()]
     tables = {(t, s): load(t, d, s, data) for t, d, s in wanted}
     if data == "hub":  # what the cut of a scored split leaves is scored, too
         tables |= {(t + REST, d.score): load(t, d, d.score, data, rest=True) for t, d in datasets.items() if d.score and d.cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
     held_out, train = hold_out(train, config) if training else ({}, {})
-    named = {name: d.score for task, d in datasets.items() if d.score for name in (task, task + REST)}
+    named = {name: d.score for task, d in {**datasets, **config.further}.items() if d.score for name in (task, task + REST)}
     scored = {name: tables[name, split].rows for name, split in named.items() if (name, split) in tables}
     sources = {
         f"{t}/{s}": {"origin": r.origin, "rows": len(r), "fingerprint": r.fingerprint, "file": r.file} for (t, s), r in tables.items()
     }
     limits = (config.train_limit, config.eval_limit, config.eval_limit)
     parts = zip((train, held_out, scored), limits, strict=True)
-    return tuple({task: _subset(some, limit) for task, some in part.items()} for part, limit in parts), sources
+    train, held_out, scored = ({task: _subset(some, limit) for task, some in part.items()} for part, limit in parts)
+    for task, d in datasets.items():
+        if d.permute_labels and training:
+            train[task], sources[f"{task}/{d.train}"]["permuted_labels"] = _permuted(task, train[task], config.seed)
+    return (train, held_out, scored), sources
 
 
 def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, segments: bool) -> dict[str, Any]:
     """Features of rows by task; `segments`: whether the encoder takes token types. What is costly of them is kept (`cache`)."""
-    datasets, made, known = {name: config.datasets[name.removesuffix(REST)] for name in rows}, {}, tokenizer_digest(tokenizer)
+    datasets, made, known = {name: config.dataset_of(name) for name in rows}, {}, tokenizer_digest(tokenizer)
     for name, d in datasets.items():
         some, kind = rows[name], TYPES[d.type]
         settings = {key: getattr(config, key) for key in kind.SETTINGS}
@@ -191,7 +204,15 @@ def _encoder(config: Config) -> Encoder:
         raise ConfigError(f"init_from: {run.path} is no finished run")
     if run.config["encoder"] != config.encoder:
         raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
-    return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run")
+    before = [*(trained_before(run) or ["not known"]), *run.types]
+    return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run", trained_on=before)
+
+
+def _permuted(task: str, rows: Sequence, seed: int) -> tuple[Sequence, dict[str, int]]:
+    """The rows with their labels permuted, another way for each seed and task, and what a manifest says of that."""
+    made = permuted(rows, generator(seed, "permute_labels", task).permutation(len(rows)))
+    changed = np.count_nonzero(np.array(column(made, "label")) != np.array(column(rows, "label")))
+    return made, {"seed": seed, "rows": len(rows), "changed": int(changed)}
 
 
 def _subset(rows: Sequence, limit: int | None) -> Sequence:

@@ -60,7 +60,8 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     with join(device) as world:
         setup = setup or world.in_turn(partial(prepare, config))
         _check(config, setup, device, world)
-        model = build_model(setup.encoder.path, setup.specs, config.encoder_dropout, config.head_dropout, config.max_length, config.seed)
+        rates = config.encoder_dropout, config.head_dropout
+        model = build_model(setup.encoder.path, setup.specs, *rates, config.max_length, config.seed, config.reinit_layers)
         with Stop(copies=world.size > 1) as stop, failures.on_disk(config.run_dir or "a new one"):
             run = world.alone(partial(claim, config))
             with held(run.path / ".lock", "a training is at work", GONE) if world.first else nullcontext():

@@ -81,7 +81,7 @@ def held(units: int, each: int, rng: np.random.Generator, apart: float) -> dict[
 
 def test_the_spread_is_that_of_thresholds_tuned_on_articles_drawn_again(monkeypatch):
     kept = held(5, 30, np.random.default_rng(1), 0.8)
-    monkeypatch.setattr(threshold_choice, "held_out_scores", lambda run, task: kept)
+    monkeypatch.setattr(threshold_choice, "read_held_out", lambda run, task: kept)
     questions = asked(200, {"A": 0.3})
     found = threshold_choice.choice_spread(SimpleNamespace(), questions, "A")
     rng, thresholds, scores = np.random.default_rng(0), [], []
@@ -113,7 +113,7 @@ def test_one_article_tells_no_spread_and_equal_ones_have_none(monkeypatch):
     one = held(1, 40, np.random.default_rng(0), 0.0)
     twice = {key: np.concatenate([values, values]) for key, values in one.items()} | {"unit": np.repeat([0, 1], 40)}
     for kept, wanted in ((one, None), (twice, 0.0)):
-        monkeypatch.setattr(threshold_choice, "held_out_scores", lambda run, task, kept=kept: kept)
+        monkeypatch.setattr(threshold_choice, "read_held_out", lambda run, task, kept=kept: kept)
         found = threshold_choice.choice_spread(SimpleNamespace(), asked(40, {"A": 0.3}), "A")
         assert np.isnan(found.em) if wanted is None else (found.em, found.threshold) == pytest.approx((0, 0), abs=1e-9)
 
@@ -121,7 +121,7 @@ def test_one_article_tells_no_spread_and_equal_ones_have_none(monkeypatch):
 def test_the_table_says_what_is_not_kept(monkeypatch):
     names = ["A", "B", "C", "D"]
     kept = held(4, 30, np.random.default_rng(1), 0.8)
-    monkeypatch.setattr(threshold_choice, "held_out_scores", lambda run, task: kept if run in "ABC" else None)
+    monkeypatch.setattr(threshold_choice, "read_held_out", lambda run, task: kept if run in "ABC" else None)
     questions = asked(200, dict(zip(names, (0.3, 0.6, -0.2, 0.9), strict=True)))
     rows = threshold_choice.choice_table({name: name for name in names}, questions, {"one": {0: "A", 1: "B"}, "two": {0: "C", 1: "D"}})
     assert [(row["score"], row["setting"], row["seeds"]) for row in rows] == [

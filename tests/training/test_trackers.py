@@ -32,6 +32,8 @@ def assert_told_all(run: Run) -> None:
             wanted.setdefault(name, {})[record["step"]] = record[key]
     for record in run.scorings():
         wanted |= {f"held_out/{record['task']}/{k}": {record["step"]: v} for k, v in record["scores"].items() if v is not None}
+    for record in run.watched():
+        wanted |= {f"slice/{record['task']}/{k}": {record["step"]: v} for k, v in record["scores"].items() if v is not None}
     for task, scores in run.metrics.items():
         wanted |= {f"{task}/{name}": {run.manifest["steps"]: value} for name, value in scores.items() if value is not None}
     found = scalars(run)

@@ -1,0 +1,63 @@
+"""What an encoder was trained on before, as its card says (known_encoders.yaml), and which of a run's tasks it has met so.
+
+Met is a task whose texts or labels are among that, whatever was trained with them. That SQuAD's passages are of Wikipedia, which nearly all
+encoders have read, does not count. Reads no model and asks no hub.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mtdnn_kit.data.registry import Dataset
+from mtdnn_kit.files.yaml_files import read_yaml, text_of
+from mtdnn_kit.runs.run import Run
+
+
+@cache
+def _registry() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """{an encoder's name: what it was trained on}, and {a data set's name: folders and hub names of its rows}."""
+    found = read_yaml(text_of(Path(__file__).with_name("known_encoders.yaml")))
+    return {name: entry["trained_on"] for entry in found["encoders"] for name in entry["names"]}, found["data"]
+
+
+def trained_on(encoder: str) -> list[str] | None:
+    """The data sets that an encoder, by its name on the hub, was trained on; None: not known."""
+    known = _registry()[0].get(encoder)
+    return None if known is None else [*known]
+
+
+def overlap(encoder: str | Iterable[str] | None, tasks: Mapping[str, Dataset]) -> dict[str, list[str]]:
+    """{task: data sets by which the encoder has met it}, tasks that it has not met left out; {} also where nothing is known.
+
+    encoder: its name, or what it was trained on (a manifest's `encoder`, `trained_on`); tasks: as `Config.datasets`. A task that names
+    its files is told by its place on the hub alone, and so not at all.
+    """
+    data, known = _registry()[1], trained_on(encoder) if isinstance(encoder, str) else encoder
+    found = {}
+    for task, d in tasks.items():
+        rows = set() if d.files else {d.folder, d.hub, f"{d.hub} {d.hub_config}"}
+        found[task] = [name for name in known or () if rows & {name, *data.get(name, ())}]
+    return {task: names for task, names in found.items() if names}
+
+
+def trained_before(run: Run) -> list[str] | None:
+    """What the encoder of a run, or a model that was imported, was trained on before; None: not known."""
+    record = _record(run)
+    return record["trained_on"] if "trained_on" in record else trained_on(record.get("name", ""))
+
+
+def note(run: Run) -> str | None:
+    """A sentence on what a run's encoder has met of its tasks before; None: nothing, as its card says, or no encoder. Raises RunError."""
+    name, known = _record(run).get("name"), trained_before(run)
+    if name is None:
+        return None
+    if known is None:
+        return f"encoder: what {name} was trained on before is not known"
+    met = overlap(known, run.parameters.datasets | run.parameters.further)
+    said = ", ".join(f"{task} ({', '.join(names)})" for task, names in met.items())
+    return f"encoder: {name} was trained on data of these tasks before, as its card says: {said}" if said else None
+
+
+def _record(run: Run) -> dict[str, Any]:
+    return run.manifest.get("encoder") or run.manifest.get("imported") or {}

@@ -1,0 +1,99 @@
+"""What an encoder was trained on before: known by its name or its weights, kept in the manifest, said where it has met a run's tasks."""
+
+import re
+import shutil
+
+import pytest
+from conftest import ROOT, changed
+
+from mtdnn_kit import Config, Run, train
+from mtdnn_kit.config import DEFAULT_ENCODER, from_file
+from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.yaml_files import read_yaml, text_of
+from mtdnn_kit.model.encoders import find_encoder
+from mtdnn_kit.model.provenance import note, overlap, trained_on
+
+ALL = Config(tasks=["squad", "squad1", "swag", "cola", "mrpc", "mnli"]).datasets
+KNOWN = read_yaml(text_of(ROOT / "mtdnn_kit/model/known_encoders.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "met"),
+    [
+        (DEFAULT_ENCODER, {"squad": ["SQuAD 2.0"], "squad1": ["SQuAD 2.0"], "mnli": ["MultiNLI"]}),
+        ("google-bert/bert-base-cased", {}),
+        ("bert-large-uncased", {}),
+        ("FacebookAI/roberta-large-mnli", {"mnli": ["MultiNLI"]}),
+        ("deepset/roberta-base-squad2", {"squad": ["SQuAD 2.0"], "squad1": ["SQuAD 2.0"]}),
+        ("distilbert/distilbert-base-cased-distilled-squad", {"squad": ["SQuAD 1.1"], "squad1": ["SQuAD 1.1"]}),
+        ("textattack/roberta-base-CoLA", {"cola": ["CoLA"]}),
+        ("textattack/bert-base-uncased-MRPC", {"mrpc": ["MRPC"]}),
+        ("someone/else", {}),
+        (None, {}),
+    ],
+)
+def test_which_tasks_an_encoder_has_met(encoder, met):
+    assert overlap(encoder, ALL) == met
+    assert encoder is None or overlap(trained_on(encoder), ALL) == met
+
+
+def test_a_task_of_ones_own_is_known_by_its_folder_or_its_place_on_the_hub():
+    columns = {"first": "premise", "second": "hypothesis", "label": "label"}
+    nli = {"type": "sc", "columns": columns, "labels": ["a", "b", "c"]}
+    define = {
+        "noise": {**nli, "folder": "mnli", "permute_labels": True},
+        "theirs": {**nli, "hub": "nyu-mll/multi_nli"},
+        "glue": {**nli, "hub": "nyu-mll/glue", "hub_config": "mnli"},
+        "rte": {**nli, "hub": "nyu-mll/glue", "hub_config": "rte"},
+        "mine": {**nli, "folder": "mnli", "files": {"train": "a.csv", "validation": "b.csv"}},
+    }
+    made = Config(tasks=["squad", *define], define=define)
+    assert overlap(["MultiNLI"], made.datasets) == {name: ["MultiNLI"] for name in ("noise", "theirs", "glue")}
+
+
+def test_the_registry_is_whole():
+    """Each name once, each with a source, and every encoder that ships in a parameter file."""
+    names = [name for entry in KNOWN["encoders"] for name in entry["names"]]
+    assert len(set(names)) == len(names) >= 40
+    assert all(set(entry) == {"names", "trained_on", "source"} and entry["source"].startswith("https://") for entry in KNOWN["encoders"])
+    said = {data for entry in KNOWN["encoders"] for data in entry["trained_on"]}
+    assert set(KNOWN["data"]) <= said and all(re.fullmatch(r"[^\n]{3,60}", data) for data in said)
+    shipped = {from_file(path).encoder for path in (ROOT / "parameters").glob("*.yaml")}
+    assert len(shipped) >= 3 and all(trained_on(name) for name in shipped)
+
+
+def test_a_copy_of_the_default_encoder_is_known_by_its_weights(tmp_path):
+    shutil.copytree(find_encoder(DEFAULT_ENCODER).path, tmp_path / "copy")
+    found = find_encoder(str(tmp_path / "copy"))
+    assert found.record()["trained_on"] == trained_on(DEFAULT_ENCODER) and "MultiNLI" in found.record()["trained_on"]
+
+
+def test_a_run_keeps_it_and_says_so(config, capsys):
+    run = train(config(tasks=["squad", "cola"], max_steps=1))
+    assert run.manifest["encoder"]["trained_on"] is None
+    assert note(run) == f"encoder: what {run.manifest['encoder']['name']} was trained on before is not known"
+    record = {"name": DEFAULT_ENCODER, "trained_on": trained_on(DEFAULT_ENCODER)}
+    write_json(run.path / "manifest.json", {**run.manifest, "encoder": record})
+    said = f"encoder: {DEFAULT_ENCODER} was trained on data of these tasks before, as its card says: squad (SQuAD 2.0)"
+    assert note(run) == said and f"<p>{said}</p>" in run._repr_html_()
+    write_json(run.path / "manifest.json", {**run.manifest, "encoder": {"name": "bert-base-cased", "trained_on": ["English Wikipedia"]}})
+    assert note(run) is None and "<p>" not in run._repr_html_()
+    write_json(run.path / "manifest.json", {key: value for key, value in run.manifest.items() if key != "encoder"})
+    assert note(run) is None
+    write_json(run.path / "manifest.json", {**run.manifest, "encoder": {"name": "x", "trained_on": [3]}})
+    with pytest.raises(ValueError, match=r"manifest.json: encoder: trained_on is \[3\], not a list of names, or null"):
+        note(run)
+
+
+def test_of_a_run_made_before_it_is_known_by_the_name():
+    run = Run(ROOT / "results/sample/qa-mcc-sc")
+    assert "trained_on" not in run.manifest["encoder"]
+    assert note(run).endswith("as its card says: squad (SQuAD 2.0), mnli (MultiNLI)")
+
+
+def test_a_run_that_starts_from_another_has_met_that_ones_tasks(config, tmp_path):
+    first = train(config(tasks=["squad", "cola"], max_steps=1))
+    second = changed(config(tasks=["squad", "mrpc"], max_steps=1), init_from=str(first.path), run_dir=str(tmp_path / "second"))
+    run = train(second)
+    assert run.manifest["encoder"]["trained_on"] == ["not known", "squad", "cola"]
+    assert note(run).endswith("as its card says: squad (squad)")
