@@ -76,6 +76,11 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     add("--set", **SET, help="a parameter on top of every run's (YAML); may be repeated")
     add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters")
     add("--no-page", action="store_true", help="do not execute notebook 03 at the end")
+    add(
+        "--hours",
+        type=float,
+        help="begin no further seed after so many hours; what is done then is whole seeds, and the page tells of these",
+    )
     add("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
     add("--engine", choices=("local", "ray"), default="local")
     add = verb.add_argument_group("engine local").add_argument
@@ -137,12 +142,14 @@ def study(given: argparse.Namespace) -> None:
         return print(f"declared: {declare(made, folder)}")
     if given.dry_run:
         return _dry_run(made, folder, changes, given.workers or 1)
-    for run in run_study(made, folder, changes, Bars(), given.engine, given.if_changed, given.plain, **engine_options(given)).values():
+    for run in run_study(
+        made, folder, changes, Bars(), given.engine, given.if_changed, given.plain, given.hours, **engine_options(given)
+    ).values():
         print(run)
     if not (given.no_page or given.plain):
         from mtdnn_kit.studies.page import write_page
 
-        print(f"page: {write_page(given.study, folder, changes)}")
+        print(f"page: {write_page(given.study, folder, changes, None if given.hours is None else 0)}")
 
 
 def engine_options(given: argparse.Namespace) -> dict:

@@ -11,6 +11,7 @@ between arms can be of either. Tuning looks at held-out questions alone; of the 
 
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ from mtdnn_kit.studies.variants import combinations
 from mtdnn_kit.tasks.null_threshold import average_precision, best_threshold
 from mtdnn_kit.training.setup import prepare, schedule_of
 
+# what decides which batches there are
+MIXTURE = attrgetter(
+    "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap",
+    "threshold_articles", "threshold_ratio", "train_limit",
+)  # fmt: skip
 TUNED = "tuned.json"  # in the study's folder: what was tried, and what was taken
 
 
@@ -103,7 +109,7 @@ def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
     """The same runs, those of a seed with the steps, or the tokens (without padding), of the largest of them; by None: as they are."""
     if by is None:
         return configs
-    sizes = {name: _sizes(config) for name, config in configs.items()}
+    sizes = pass_sizes(configs)
     made = dict[str, Config]()
     for seed in dict.fromkeys(config.seed for config in configs.values()):
         own = {name: config for name, config in configs.items() if config.seed == seed}
@@ -114,8 +120,13 @@ def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
     return {name: made[name] for name in configs}
 
 
+def pass_sizes(configs: Mapping[str, Config]) -> dict[str, tuple[dict[str, int], dict[str, float]]]:
+    """Of each run, by task: the batches of a pass, and the tokens of a batch. Rows that several runs share are cut once."""
+    sizes = {key: _sizes(config) for key, config in {str(MIXTURE(config)): config for config in configs.values()}.items()}
+    return {name: sizes[str(MIXTURE(config))] for name, config in configs.items()}
+
+
 def _sizes(config: Config) -> tuple[dict[str, int], dict[str, float]]:
-    """Of each task: the batches of a pass, and the tokens of a batch."""
     train = prepare(replace(config, eval_limit=1)).train
     batches = {task: batch_count(len(features.lengths), config.batch_size) for task, features in train.items()}
     tokens = {task: features.lengths.sum() * getattr(features, "choices", 1) / batches[task] for task, features in train.items()}

@@ -18,14 +18,14 @@ POLICY = (
 KEPT_NOTEBOOK, PAGE = "03_ablations.ipynb", "study.html"
 
 
-def write_page(study: str | Path, folder: Path, changes: dict | None = None) -> Path:
+def write_page(study: str | Path, folder: Path, changes: dict | None = None, hours: float | None = None) -> Path:
     """Executes notebook 03 into the study's folder and writes study.html beside it, without the code; the page's path.
 
-    study: the study file. All runs must be done: what was accepted before (`if_changed`) is accepted here. Raises StudyError with the
-    notebook's error where it stops, and where there is no notebook.
+    study: the study file. hours: 0 where not all seeds are done: it tells of those that are. Else all runs must be done: what was accepted
+    before (`if_changed`) is accepted here. Raises StudyError with the notebook's error where it stops, and where there is no notebook.
     """
     made = folder / KEPT_NOTEBOOK
-    parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep"}
+    parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep", "hours": hours}
     try:
         execute(project_notebook(PAGE_NOTEBOOK), made, parameters)
     except PapermillExecutionError as error:

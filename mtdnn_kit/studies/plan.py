@@ -6,7 +6,6 @@ of like shape, finished or begun, on this machine if there are any; where there 
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, median
@@ -16,18 +15,14 @@ from mtdnn_kit.files.paths import project_root, resolve
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.model.devices import describe, resolve_device
 from mtdnn_kit.runs.run import Run, checkpoints
-from mtdnn_kit.sampler import batch_count
+from mtdnn_kit.studies.arms import pass_sizes
 from mtdnn_kit.studies.status import Standing, run_of
-from mtdnn_kit.training.setup import prepare, schedule_of
+from mtdnn_kit.training.setup import schedule_of
 
 # What decides how long a step takes, and what batches there are.
 SHAPE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation", "device", "precision", "threads")
 ANYWHERE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation")  # on whatever machine
 Earlier = tuple[Config, str, float]  # parameters, machine, seconds a step
-MIXTURE = attrgetter(
-    "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap",
-    "threshold_articles", "threshold_ratio", "train_limit",
-)  # fmt: skip
 
 
 def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -> list[dict]:
@@ -90,13 +85,9 @@ def _time(seconds: float | None) -> str:
 
 
 def _steps(configs: dict[str, Config]) -> dict[str, int]:
-    """Steps of each run. Rows that several runs of the same tasks share are cut once."""
-    sizes: dict[str, dict[str, int]] = {}
-    for config in configs.values():
-        if str(MIXTURE(config)) not in sizes:
-            train = prepare(replace(config, eval_limit=1)).train
-            sizes[str(MIXTURE(config))] = {task: batch_count(len(features.lengths), config.batch_size) for task, features in train.items()}
-    return {name: len(schedule_of(config, sizes[str(MIXTURE(config))])[0]) for name, config in configs.items()}
+    """Steps of each run."""
+    sizes = pass_sizes(configs)
+    return {name: len(schedule_of(config, sizes[name][0])[0]) for name, config in configs.items()}
 
 
 def _earlier(folder: Path, kept: bool = False) -> Iterable[Earlier]:

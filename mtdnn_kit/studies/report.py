@@ -43,8 +43,7 @@ def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list
     study = read_study(folder / "study.yaml")
     runs, questions = open_study(folder, data)
     questions = clustered(questions, study.cluster)
-    settings = {name: {seed: run for seed, run in own.items() if run in runs} for name, own in study.settings.items()}
-    return study, runs, questions, {name: own for name, own in settings.items() if own}
+    return study, runs, questions, study.of(runs)
 
 
 def write(folder: Path, data: str | None) -> None:

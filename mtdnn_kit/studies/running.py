@@ -9,6 +9,7 @@ executed is `engines`' business, whether one may be skipped is `status`'. What t
 
 import inspect
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -38,6 +39,7 @@ def run_study(
     engine: str = "local",
     if_changed: IfChanged = "refuse",
     plain: bool = False,
+    hours: float | None = None,
     **options: Any,
 ) -> dict[str, Run]:
     """Runs what is not done yet; {name: finished run}.
@@ -45,7 +47,8 @@ def run_study(
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
     whose parameters, code, encoder or data are others now: "refuse", "redo" (delete it and run it again) or "keep" (take it as it
-    is, or go on with it; never where a parameter has changed). plain: call `train` without the notebook.
+    is, or go on with it; never where a parameter has changed). plain: call `train` without the notebook. hours: after so many no further
+    seed is begun, and the runs of whole seeds are what is given back; the same call goes on with the next ones.
 
     Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run, or no notebook to
     run), LockedError (the study is at work already). At the end: StudyError with the error and the cell of each run that failed; the
@@ -53,12 +56,15 @@ def run_study(
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
     study.configs(folder, changes)  # raises before anything runs
+    require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or none")
+    began = time.monotonic()
     start, tell = _engine(engine, options), watch or (lambda _: None)
     project_notebook(NOTEBOOK)
     folder.mkdir(parents=True, exist_ok=True)
 
     def made(planned: dict[str, Planned], configs: dict[str, Config]) -> dict[str, Run]:
-        """These runs, finished."""
+        """These runs, finished, in the order of `planned`."""
+        configs = {name: configs[name] for name in planned}
         runs = {name: run_of(config) for name, config in configs.items()}
         jobs, progress = _jobs(study, planned, configs, if_changed, plain), Progress(list(configs))
         _follow(progress, runs, start, jobs, tell)
@@ -73,7 +79,27 @@ def run_study(
             rows = arms.choose(study, made(tuning, study.configs(folder, changes, tuning)))
             arms.write_chosen(folder, study, rows)
             study = arms.with_chosen(study, rows)
-        return made(study.runs, arms.equalized(study.configs(folder, changes), study.equal))
+        configs = arms.equalized(study.configs(folder, changes), study.equal)
+        if hours is None:
+            return made({name: run for block in study.blocks for name, run in block.items()}, configs)
+        return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+
+
+def _by_blocks(
+    study: Study, configs: dict[str, Config], made: Callable[[dict, dict], dict[str, Run]], hours: float, began: float, workers: int
+) -> dict[str, Run]:
+    """The runs of whole seeds: of those that are done, and of as many more as begin within the hours, as many seeds at a time as keep all
+    workers at work. Raises StudyError where none is."""
+    runs: dict[str, Run] = {}
+    blocks, at_once = study.blocks, -(-workers // len(study.variants))
+    for group in (blocks[i : i + at_once] for i in range(0, len(blocks), at_once)):
+        time_left = time.monotonic() - began < 3600 * hours
+        some = group if time_left else [block for block in group if all(run_of(configs[name]).finished for name in block)]
+        if some:
+            runs |= made({name: run for block in some for name, run in block.items()}, configs)
+    if not runs:
+        raise StudyError(f"{study.name}: hours: {hours:g} were over before the first seed's runs began; give it more")
+    return runs
 
 
 def _engine(name: str, options: dict) -> Callable:

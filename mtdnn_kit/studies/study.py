@@ -22,6 +22,7 @@ Without `seeds` a run has its variant's name, with them "QA+SC seed 1".
 import hashlib
 import itertools
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,17 @@ class Study:
         """{variant: {seed: run's name}} for tables of differences: the baseline first, then what is compared with it, then the rest."""
         ordered = dict.fromkeys([self.baseline, *self.others, *self.variants])
         return {variant: {run.seed or 0: name for name, run in self.runs.items() if run.variant == variant} for variant in ordered}
+
+    @property
+    def blocks(self) -> list[dict[str, Planned]]:
+        """The runs seed by seed: a study that is stopped after some has all settings with the same seeds."""
+        runs, seeds = self.runs, [None] if self.seeds is None else [*self.seeds]
+        return [{name: run for name, run in runs.items() if run.seed == seed} for seed in seeds]
+
+    def of(self, runs: Mapping[str, Any]) -> dict[str, dict[int, str]]:
+        """`settings` with those of the runs alone that there are, without settings that have none."""
+        there = {name: {seed: run for seed, run in own.items() if run in runs} for name, own in self.settings.items()}
+        return {name: own for name, own in there.items() if own}
 
     def configs(self, folder: Path, changes: dict | None = None, planned: dict[str, Planned] | None = None) -> dict[str, Config]:
         """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all. planned: None for `runs`.

@@ -7,6 +7,7 @@ import pytest
 from conftest import changed
 
 from mtdnn_kit import Config, prepare, train
+from mtdnn_kit.studies import arms
 from mtdnn_kit.studies import plan as planning
 from mtdnn_kit.studies.plan import as_text, plan
 from mtdnn_kit.studies.status import Standing
@@ -37,7 +38,7 @@ def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
         "fewer rows": changed(base, train_limit=40),
     }
     cut = []
-    monkeypatch.setattr(planning, "prepare", lambda config: cut.append(config) or prepare(config))
+    monkeypatch.setattr(arms, "prepare", lambda config: cut.append(config) or prepare(config))
     rows = plan(configs, dict.fromkeys(configs, NEW), empty)
     assert {row["run"]: row["steps"] for row in rows} == {name: len(prepare(c).schedule) for name, c in configs.items()}
     assert len(cut) == 5 and all(row["seconds"] is None and row["from"] == "no earlier run of like shape" for row in rows)
