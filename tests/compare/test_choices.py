@@ -145,5 +145,5 @@ def test_what_is_kept_of_a_run_has_its_choices_and_no_text(runs, tmp_path):
     for task in TASKS[1:]:
         assert choices.pair({"one": Run(tmp_path / "kept")}, task=task) == choices.pair({"one": runs["one"]}, task=task)
     files = {file.name for file in (tmp_path / "kept" / "predictions").iterdir()}
-    assert files == {"squad_nbest.jsonl.gz", "swag.jsonl", "cola.jsonl", "mnli.jsonl"}
+    assert files == {"squad_nbest.jsonl.gz", "squad_held_out.jsonl.gz", "swag.jsonl", "cola.jsonl", "mnli.jsonl"}
     assert {key for line in Run(tmp_path / "kept").choices("swag") for key in line} == {"id", "label", "probabilities"}

@@ -187,7 +187,14 @@ def test_what_is_kept_of_a_run_compares_as_the_run_and_holds_no_text(runs, tmp_p
     again = pairing.pair({name: Run(path) for name, path in kept.items()})
     assert again == pairing.pair(runs)
     files = {file.relative_to(kept["QA"]).as_posix() for file in kept["QA"].rglob("*") if file.is_file()}
-    assert files == {"config.yaml", "manifest.json", "metrics.json", "log.jsonl", "predictions/squad_nbest.jsonl.gz"}
+    assert files == {
+        "config.yaml",
+        "manifest.json",
+        "metrics.json",
+        "log.jsonl",
+        "predictions/squad_nbest.jsonl.gz",
+        "predictions/squad_held_out.jsonl.gz",
+    }
 
 
 def test_the_lexical_baseline_takes_the_words_nearest_to_the_shared_ones():
