@@ -48,15 +48,27 @@ def trained_before(run: Run) -> list[str] | None:
 
 
 def note(run: Run) -> str | None:
-    """A sentence on what a run's encoder has met of its tasks before; None: nothing, as its card says, or no encoder. Raises RunError."""
-    name, known = _record(run).get("name"), trained_before(run)
-    if name is None:
-        return None
+    """`notes` of one run; None where there is nothing to say."""
+    return next(iter(notes([run])), None)
+
+
+def notes(runs: Iterable[Run]) -> list[str]:
+    """A sentence for each encoder of some runs: what it has met of their tasks before, as its card says, or that this is not known; none
+    for an encoder that has met none of them. Raises RunError."""
+    known: dict[str, list[str] | None] = {}
+    tasks: dict[str, dict[str, Dataset]] = {}
+    for run in runs:
+        if (name := _record(run).get("name")) is not None:
+            known[name] = trained_before(run)
+            tasks.setdefault(name, {}).update(run.parameters.datasets | run.parameters.further)
+    return [said for name in known if (said := _sentence(name, known[name], tasks[name]))]
+
+
+def _sentence(name: str, known: list[str] | None, tasks: Mapping[str, Dataset]) -> str:
     if known is None:
         return f"encoder: what {name} was trained on before is not known"
-    met = overlap(known, run.parameters.datasets | run.parameters.further)
-    said = ", ".join(f"{task} ({', '.join(names)})" for task, names in met.items())
-    return f"encoder: {name} was trained on data of these tasks before, as its card says: {said}" if said else None
+    said = ", ".join(f"{task} ({', '.join(names)})" for task, names in overlap(known, tasks).items())
+    return f"encoder: {name} was trained on data of these tasks before, as its card says: {said}" if said else ""
 
 
 def _record(run: Run) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mtdnn_kit.compare.learnt import learnt_table, marked
 from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.model import provenance
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.arms import TUNED, tuning_table
 from mtdnn_kit.studies.declaration import DECLARATION, notes
@@ -71,6 +72,7 @@ def _sections(
         return marked(primary_table(some, settings, scores, study.family), learnt, first)
 
     yield f"{speaks_for(questions)}\n\n{' '.join(notes(study, folder, runs))}\n"
+    yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(runs.values()))
     if tuned := tuning_table(folder):
         yield _section("Tuned at equal budget, on held-out questions", tuned)
     yield _section("Scores", marked(score_table(questions, settings, study.paper), learnt, first))

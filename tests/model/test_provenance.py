@@ -11,7 +11,7 @@ from mtdnn_kit.config import DEFAULT_ENCODER, from_file
 from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
 from mtdnn_kit.model.encoders import find_encoder
-from mtdnn_kit.model.provenance import note, overlap, trained_on
+from mtdnn_kit.model.provenance import note, notes, overlap, trained_on
 
 ALL = Config(tasks=["squad", "squad1", "swag", "cola", "mrpc", "mnli"]).datasets
 KNOWN = read_yaml(text_of(ROOT / "mtdnn_kit/model/known_encoders.yaml"))
@@ -89,6 +89,13 @@ def test_of_a_run_made_before_it_is_known_by_the_name():
     run = Run(ROOT / "results/sample/qa-mcc-sc")
     assert "trained_on" not in run.manifest["encoder"]
     assert note(run).endswith("as its card says: squad (SQuAD 2.0), mnli (MultiNLI)")
+
+
+def test_of_a_study_a_sentence_an_encoder_names_the_tasks_of_all_runs():
+    runs = [Run(ROOT / "results/sample" / name) for name in ("qa", "qa-mcc", "qa-sc")]
+    (said,) = notes(runs)
+    assert said.startswith(f"encoder: {DEFAULT_ENCODER} was trained") and said.endswith("squad (SQuAD 2.0), mnli (MultiNLI)")
+    assert notes([]) == [] and notes(runs[:1]) == [note(runs[0])]
 
 
 def test_a_run_that_starts_from_another_has_met_that_ones_tasks(config, tmp_path):
