@@ -236,7 +236,7 @@ def test_a_rate_on_22_passages_is_covered_as_often_as_said(rate):
 
 
 def test_a_statistic_sees_weights_and_whole_outcomes():
-    """A statistic is given all items, whose gold labels both models share, each with a weight above 0."""
+    """A statistic is given all items, whose gold labels both models share, each once, or not at all with the others of its passage."""
     rng = np.random.default_rng(3)
     gold = rng.integers(0, 2, 60)
     a, b = (np.stack([gold, np.where(rng.random(60) < right, gold, 1 - gold)], axis=1) for right in (0.6, 0.9))
@@ -250,7 +250,8 @@ def test_a_statistic_sees_weights_and_whole_outcomes():
     assert found.difference == pytest.approx(f1_of_label_1(b, np.ones(60)) - f1_of_label_1(a, np.ones(60)))
     assert found.low < found.difference < found.high and found.p < 0.05
     assert all(sorted(outcomes[:, 0]) == sorted(gold) for outcomes, _ in seen)
-    assert len(seen) == 2 + 4 * 20 + 2 + 4 * 60 and all(weights.min() > 0 for _, weights in seen)
+    assert len(seen) == 2 + 2 * 20 + 2 + 2 * 60 and all(set(weights) <= {0, 1} for _, weights in seen)
+    assert [(weights == 0).sum() for _, weights in seen] == [0] * 2 + [3] * 40 + [0] * 2 + [1] * 120
     with pytest.raises(ValueError, match="is no number"):
         difference(a, b, np.arange(60) // 3, lambda outcomes, weights: np.nan, draws=100)
 
