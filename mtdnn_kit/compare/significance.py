@@ -18,7 +18,7 @@ Unequal m"), shifted so that their sum is N · score. A linear form would not do
 
 Scores between 0 and `most`: Wilson's interval (1927) with an effective number of items, m (1 − m) / se², where se is CR2's and t has
 Satterthwaite's degrees (Bell & McCaffrey 2002, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples", the
-clusters' means taken as equally variable). Where all is 0, or `most`, and nothing shows how alike the items of a cluster are, they count
+clusters' means taken as equally variable), fewer where a few clusters make most of the variance (`degrees`). Where all is 0, or `most`, and nothing shows how alike the items of a cluster are, they count
 as one: the effective number is that of clusters, Kish's (Σ size)² / Σ size².
 """
 
@@ -33,6 +33,7 @@ Statistic = Callable[[np.ndarray, np.ndarray], float]
 Groups = Sequence | np.ndarray  # labels of the items' clusters
 _BLOCK = 2**20  # entries of a block of flips
 _EXACT = 16  # with at most so many clusters every way to flip them is tried
+_TAILS, _LEAST_DEGREES = 1.5, 4  # what excess kurtosis counts, and what it leaves
 _ALONE = 1000  # of more items, taken as independent, a statistic's standard error is that of so many random heaps
 
 
@@ -239,22 +240,42 @@ def _residuals(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.where(np.abs(residuals) > 1e-10 * np.abs(sums).max(), residuals, 0.0)
 
 
+def _spread(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """CR2's variance of the mean as a ratio, and its degrees of freedom."""
+    share = sizes / sizes.sum()
+    # a residual's expected square is (1 − 2 share + Σ share²) times the variance of a cluster's mean
+    left = 1 - 2 * share + share @ share
+    parts = _residuals(sums, sizes) / np.sqrt(left) / sizes.sum()
+    return float(parts @ parts), degrees(parts, _satterthwaite(share, left))
+
+
+def degrees(parts: np.ndarray, df: float) -> float:
+    """Degrees of freedom of a variance Σ parts² [G], which has df where the parts are normal.
+
+    1 / df + excess kurtosis / (2 G) is half of such a variance's own relative variance (Cramér 1946, "Mathematical Methods of Statistics",
+    27.4); the kurtosis, by Fisher's G2, counts half as much again, as few clusters tell too little of it, and 4 degrees always stay: both
+    chosen by simulation (benchmarks/intervals.py).
+    """
+    g, square = len(parts), float(parts @ parts)
+    if g < 4 or not square:
+        return df
+    kurtosis = g * float((parts**4).sum()) / square**2
+    excess = (g - 1) / ((g - 2) * (g - 3)) * ((g + 1) * (kurtosis - 3) + 6)
+    return min(df, max(_LEAST_DEGREES, 1 / (1 / df + _TAILS * max(excess, 0.0) / (2 * g))))
+
+
 def _wilson(sums: np.ndarray, sizes: np.ndarray, level: float, most: float) -> tuple[float, float]:
     """Ends of the interval of a score between 0 and 1 whose clusters add `sums` to it; times `most`."""
-    share = sizes / sizes.sum()
-    mean, squares = float(sums.sum() / sizes.sum()), float(share @ share)
-    # CR2: a residual's expected square is (1 − 2 share + Σ share²) times the variance of a cluster's mean
-    left = 1 - 2 * share + squares
-    variance = float((_residuals(sums, sizes) ** 2 / left).sum()) / sizes.sum() ** 2
-    far = float(t.isf((1 - level) / 2, _degrees(share, left)))
+    mean, (variance, df) = float(sums.sum() / sizes.sum()), _spread(sums, sizes)
     mean = min(max(mean, 0.0), 1.0)
-    spread = variance / (mean * (1 - mean)) if 0 < mean < 1 else squares  # 1 / effective number of items
-    z = far**2 * spread
+    # 1 / effective number of items
+    few = variance / (mean * (1 - mean)) if 0 < mean < 1 else float(sizes @ sizes) / sizes.sum() ** 2
+    z = float(t.isf((1 - level) / 2, df)) ** 2 * few
     half = np.sqrt(z * mean * (1 - mean) + z * z / 4)
     return float(most * (mean + z / 2 - half) / (1 + z)), float(most * (mean + z / 2 + half) / (1 + z))
 
 
-def _degrees(share: np.ndarray, left: np.ndarray) -> float:
+def _satterthwaite(share: np.ndarray, left: np.ndarray) -> float:
     """Satterthwaite's degrees of freedom of CR2's variance: (Σ λ)² / Σ λ², λ the eigenvalues of the residuals' covariance, without them."""
     squares, u = float(share @ share), share**2 / left
     s0, s1, s2 = (float(u @ share**k) for k in range(3))
