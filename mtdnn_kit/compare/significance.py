@@ -12,14 +12,19 @@ values decide, so the order in which they come changes nothing.
 Differences: sign flips of clusters. With d_c the sum of a cluster's differences and n_c its items, θ is in the interval iff the test of
 d_c − θ n_c does not reject, so that p and interval agree. A flip is as large as what was found exactly where θ lies between the mean over
 the flipped clusters and that over the others: the interval's ends are order statistics of these. All 2^G flips are tried with at most 16
-clusters, where the test is exact for symmetric differences; fewer than 6 allow no p below 0.05, and no interval. A statistic is first
-made a mean of pseudo-values: d_c = N · score − (N − n_c) · score without c (Busing, Meijer & van der Leeden 1999, "Delete-m Jackknife for
-Unequal m"), shifted so that their sum is N · score. A linear form would not do: average precision bends with how far articles differ.
+clusters, where the test is exact for symmetric differences; fewer than 6 allow no p below 0.05, and no interval. Where few clusters lie
+skew to one side flips are too bold far out: a difference must pass the t-test by the scores' standard error too, so p is the larger of
+the two and the interval the wider. Of rare outcomes flips are careful: k clusters that differ allow no p below 2^(1 − k).
+
+A statistic is first made a mean of pseudo-values: d_c = N · score − (N − n_c) · score without c (Busing, Meijer & van der Leeden 1999,
+"Delete-m Jackknife for Unequal m"), shifted so that their sum is N · score. A linear form would not do: average precision bends with how
+far articles differ.
 
 Scores between 0 and `most`: Wilson's interval (1927) with an effective number of items, m (1 − m) / se², where se is CR2's and t has
 Satterthwaite's degrees (Bell & McCaffrey 2002, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples", the
-clusters' means taken as equally variable), fewer where a few clusters make most of the variance (`degrees`). Where all is 0, or `most`, and nothing shows how alike the items of a cluster are, they count
-as one: the effective number is that of clusters, Kish's (Σ size)² / Σ size².
+clusters' means taken as equally variable), fewer where a few clusters make most of the variance (`degrees`). Where all is 0, or `most`,
+and nothing shows how alike the items of a cluster are, they count as one: the effective number is that of clusters, Kish's
+(Σ size)² / Σ size².
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +38,7 @@ Statistic = Callable[[np.ndarray, np.ndarray], float]
 Groups = Sequence | np.ndarray  # labels of the items' clusters
 _BLOCK = 2**20  # entries of a block of flips
 _EXACT = 16  # with at most so many clusters every way to flip them is tried
-_TAILS, _LEAST_DEGREES = 1.5, 4  # what excess kurtosis counts, and what it leaves
+_LEAST_DEGREES = 4  # of freedom, that heavy tails leave: chosen by simulation
 _ALONE = 1000  # of more items, taken as independent, a statistic's standard error is that of so many random heaps
 
 
@@ -52,7 +57,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of B minus score of A, its interval, the sign-flip p, and standard errors: over clusters, and over items as if independent.
+    """Score of B minus score of A, its interval, its p, and standard errors: over clusters, and over items as if independent.
 
     low, high: infinite where so few clusters allow no interval. n_passages: the number of clusters, whatever they are.
     """
@@ -96,7 +101,7 @@ def difference(
     """
     cluster, x, y = _items(groups, a, b, mean=statistic is None)
     sums, sizes, tiny = _sums(x, y, cluster, statistic)
-    p, low, high = _flipped(sums, sizes, tiny, level, draws, seed)
+    p, low, high = _judged(sums, sizes, tiny, level, draws, seed)
     heaps = np.random.default_rng(seed).permutation(len(x)) % _ALONE if statistic else np.arange(len(x))
     alone = (y - x, np.ones(len(x))) if statistic is None else _sums(x, y, heaps, statistic)[:2]
     found = float(sums.sum() / len(x))
@@ -117,12 +122,12 @@ def interval(
     which it is taken for a difference. Other arguments and errors as for `difference`."""
     cluster, x = _items(groups, outcomes, mean=statistic is None)
     sums, sizes, tiny = _sums(np.zeros_like(x), x, cluster, statistic)
-    low, high = _flipped(sums, sizes, tiny, level, draws, seed)[1:] if most is None else _wilson(sums / most, sizes, level, most)
+    low, high = _judged(sums, sizes, tiny, level, draws, seed)[1:] if most is None else _wilson(sums / most, sizes, level, most)
     return Interval(float(sums.sum() / len(x)), low, high, level, _standard_error(sums, sizes), len(x), len(sizes))
 
 
 def sign_flip(a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, draws: int = 0, seed: int = 0) -> float:
-    """Two-sided p of the paired randomisation test: how often swapping the models' outcomes in whole clusters gives as large a difference.
+    """Two-sided p of the paired randomisation test alone: how often swapping outcomes in whole clusters gives as large a difference.
 
     With at most 16 clusters all 2^G swaps are tried; else `draws` random ones, and p = (1 + as large) / (1 + draws) (Phipson &
     Smyth 2010). Differences equal but for rounding are equal. Arguments and errors as for `difference`.
@@ -198,6 +203,15 @@ def _sums(x: np.ndarray, y: np.ndarray, cluster: np.ndarray, statistic: Statisti
     return sums, sizes, 1e-9 * n * float(np.abs(scores).sum())
 
 
+def _judged(sums: np.ndarray, sizes: np.ndarray, tiny: float, level: float, draws: int, seed: int) -> tuple[float, float, float]:
+    """p of a difference of 0, and the ends of the interval of those that neither sign flips nor the t-test reject at 1 − level."""
+    p, low, high = _flipped(sums, sizes, tiny, level, draws, seed)
+    middle, (variance, df) = float(sums.sum() / sizes.sum()), _spread(sums, sizes)
+    se = variance**0.5
+    by_t, far = 2 * float(t.sf(abs(middle) / se, df)) if se else 0.0, float(t.isf((1 - level) / 2, df)) * se
+    return max(p, by_t), min(low, middle - far), max(high, middle + far)
+
+
 def _flipped(sums: np.ndarray, sizes: np.ndarray, tiny: float, level: float, draws: int, seed: int) -> tuple[float, float, float]:
     """p of a difference of 0, and the ends of the interval of those that a sign-flip test at 1 − level does not reject."""
     if not 0 < level < 1:
@@ -246,22 +260,22 @@ def _spread(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     # a residual's expected square is (1 − 2 share + Σ share²) times the variance of a cluster's mean
     left = 1 - 2 * share + share @ share
     parts = _residuals(sums, sizes) / np.sqrt(left) / sizes.sum()
-    return float(parts @ parts), degrees(parts, _satterthwaite(share, left))
+    # what uneven sizes cost is in Satterthwaite's degrees already
+    return float(parts @ parts), degrees(parts / np.sqrt(share), _satterthwaite(share, left))
 
 
 def degrees(parts: np.ndarray, df: float) -> float:
-    """Degrees of freedom of a variance Σ parts² [G], which has df where the parts are normal.
+    """Degrees of freedom of a variance Σ parts² [G], which has df where the parts are normal; parts in any unit.
 
     1 / df + excess kurtosis / (2 G) is half of such a variance's own relative variance (Cramér 1946, "Mathematical Methods of Statistics",
-    27.4); the kurtosis, by Fisher's G2, counts half as much again, as few clusters tell too little of it, and 4 degrees always stay: both
-    chosen by simulation (benchmarks/intervals.py).
+    27.4); the kurtosis by Fisher's G2.
     """
     g, square = len(parts), float(parts @ parts)
     if g < 4 or not square:
         return df
     kurtosis = g * float((parts**4).sum()) / square**2
     excess = (g - 1) / ((g - 2) * (g - 3)) * ((g + 1) * (kurtosis - 3) + 6)
-    return min(df, max(_LEAST_DEGREES, 1 / (1 / df + _TAILS * max(excess, 0.0) / (2 * g))))
+    return min(df, max(_LEAST_DEGREES, 1 / (1 / df + max(excess, 0.0) / (2 * g))))
 
 
 def _wilson(sums: np.ndarray, sizes: np.ndarray, level: float, most: float) -> tuple[float, float]:
