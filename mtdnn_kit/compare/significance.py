@@ -92,20 +92,34 @@ class Difference:
 
 
 def difference(
-    a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, level: float = 0.95, draws: int = 0, seed: int = 0
+    a: ArrayLike,
+    b: ArrayLike,
+    groups: Groups,
+    statistic: Statistic | None = None,
+    *,
+    level: float = 0.95,
+    draws: int = 0,
+    seed: int = 0,
+    alone: bool = True,
 ) -> Difference:
     """Score of b minus score of a, outcomes [N] or [N, …] of the same items; groups [N]: labels of their clusters.
 
-    draws: random flips, 0 for 10,000. A statistic is called twice a cluster. What a nominal 95 % covers is told by
+    draws: random flips, 0 for 10,000. A statistic is called twice a cluster, and for se_independent twice an item, up to 1,000 (not alone:
+    left out, NaN). What a nominal 95 % covers is told by
     benchmarks/intervals.py. Raises ValueError on other lengths, NaN, a single cluster.
     """
     cluster, x, y = _items(groups, a, b, mean=statistic is None)
     sums, sizes, tiny = _sums(x, y, cluster, statistic)
     p, low, high = _judged(sums, sizes, tiny, level, draws, seed)
-    heaps = np.random.default_rng(seed).permutation(len(x)) % _ALONE if statistic else np.arange(len(x))
-    alone = (y - x, np.ones(len(x))) if statistic is None else _sums(x, y, heaps, statistic)[:2]
-    found = float(sums.sum() / len(x))
-    return Difference(found, low, high, p, level, _standard_error(sums, sizes), _standard_error(*alone), len(x), len(sizes))
+    se, se_alone = _standard_error(sums, sizes), _independent(x, y, statistic, seed) if alone else float("nan")
+    return Difference(float(sums.sum() / len(x)), low, high, p, level, se, se_alone, len(x), len(sizes))
+
+
+def _independent(x: np.ndarray, y: np.ndarray, statistic: Statistic | None, seed: int) -> float:
+    """Standard error of the difference if the items were independent."""
+    if statistic is None:
+        return _standard_error(y - x, np.ones(len(x)))
+    return _standard_error(*_sums(x, y, np.random.default_rng(seed).permutation(len(x)) % _ALONE, statistic)[:2])
 
 
 def interval(
