@@ -39,8 +39,8 @@ class Case:
 
 PASSAGES = (4, 5, 6, 6, 7, 8) * 3 + (4, 6, 6, 8)
 FULL = (
-    *(Case(f"16 articles, {rate:.0%}", rate, ARTICLES) for rate in (0.5, 0.7, 0.8, 0.9)),
-    *(Case(f"16 articles resampled, {rate:.0%}", rate, ARTICLES, True) for rate in (0.5, 0.7, 0.8)),
+    *(Case(f"16 articles, {rate:.0%}", rate, ARTICLES) for rate in (0.5, 0.7, 0.8, 0.9, 0.95)),
+    *(Case(f"16 articles resampled, {rate:.0%}", rate, ARTICLES, True) for rate in (0.5, 0.7, 0.8, 0.9)),
     Case("16 articles, average precision", None, ARTICLES),
     Case("16 articles, average precision, alike but in level", None, ARTICLES, apart=ALIKE),
     *(Case(f"22 passages, {rate:.0%}", rate, PASSAGES) for rate in (0.02, 0.5, 0.9, 0.98)),
