@@ -1,12 +1,13 @@
 """What a nominal 95 % interval covers and how often tests reject, for other articles and other passages, simulated with planted truths.
 
-    .venv/bin/python benchmarks/intervals.py [--repeats 2000] [--quick]
+    .venv/bin/python benchmarks/intervals.py [--repeats 2000] [--only NAME] [--quick]
 
 A line a case: how often the interval of a score, and of a difference between two models, holds the truth, and how often the test of
 the true difference rejects at 0.05 and at 0.00625 (a family of eight). Two populations of articles: *drawn*, whose effects are drawn
 anew each time, the 16 sizes being those of the 6,078 questions; *resampled*, 16 planted articles of which 16 are drawn with replacement.
 Two models are alike: article, passage and question each add a normal effect to whether (how surely) each is right, of which they
-share 70 %. The intra-article correlation is that of null − best in the kept runs.
+share 70 %. The intra-article correlation is that of null − best in the kept runs. Of average precision, articles also differ in how well
+unanswerable questions stand apart, and in how many they have, as they do in the kept runs; or, a hard case, in nothing but their level.
 """
 
 import argparse
@@ -21,28 +22,33 @@ from mtdnn_kit.tasks.null_threshold import average_precision
 
 ARTICLES = (486, 458, 445, 444, 424, 421, 418, 402, 384, 377, 373, 364, 357, 262, 255, 208)  # questions of each, of the 6,078
 WITHIN_ARTICLE, WITHIN_PASSAGE, SHARED, PASSAGE = 0.35, 0.1, 0.7, 9  # correlations of latent values; questions of a passage
+APART, ALIKE = (0.31, 0.1, 0.06), (1.0, 0.0, 0.0)  # unanswerable questions stand apart by, its spread over articles, that of their share
 Draw = tuple[np.ndarray, np.ndarray, np.ndarray]  # outcomes of two models [N] or [N, 2], labels of clusters [N]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A score (rate right, or None: average precision), sizes of clusters, and how data sets come about."""
+    """A score (rate right, or None: average precision), sizes of clusters, how data sets come about; apart: see APART."""
 
     name: str
     rate: float | None
     sizes: tuple[int, ...]
     resampled: bool = False
+    apart: tuple[float, float, float] = APART
 
 
+PASSAGES = (4, 5, 6, 6, 7, 8) * 3 + (4, 6, 6, 8)
 FULL = (
-    *(Case(f"16 articles, {rate:.0%}", rate, ARTICLES) for rate in (0.5, 0.7, 0.8, 0.9)),
-    *(Case(f"16 articles resampled, {rate:.0%}", rate, ARTICLES, True) for rate in (0.5, 0.7, 0.8)),
+    *(Case(f"16 articles, {rate:.0%}", rate, ARTICLES) for rate in (0.5, 0.7, 0.8, 0.9, 0.95)),
+    *(Case(f"16 articles resampled, {rate:.0%}", rate, ARTICLES, True) for rate in (0.5, 0.7, 0.8, 0.9)),
     Case("16 articles, average precision", None, ARTICLES),
-    *(Case(f"22 passages, {rate:.0%}", rate, (4, 5, 6, 6, 7, 8) * 3 + (4, 6, 6, 8)) for rate in (0.02, 0.5, 0.9, 0.98)),
+    Case("16 articles, average precision, alike but in level", None, ARTICLES, apart=ALIKE),
+    *(Case(f"22 passages, {rate:.0%}", rate, PASSAGES) for rate in (0.02, 0.5, 0.9, 0.98)),
+    Case("22 passages, average precision", None, PASSAGES),
     Case("100 passages, 50%", 0.5, (2, 4, 5, 6, 13) * 20),
     Case("8 passages, 50%", 0.5, (2, 4, 5, 6, 6, 6, 6, 13)),
 )
-QUICK = (Case("16 articles of a tenth, 50%", 0.5, tuple(n // 10 for n in ARTICLES)), FULL[9])
+QUICK = (Case("16 articles of a tenth, 50%", 0.5, tuple(n // 10 for n in ARTICLES)), Case("22 passages, 50%", 0.5, PASSAGES))
 
 
 def latent(rng: np.random.Generator, sizes: np.ndarray) -> Draw:
@@ -66,8 +72,18 @@ def outcomes(rng: np.random.Generator, case: Case, sizes: np.ndarray) -> Draw:
     a, b, cluster = latent(rng, sizes)
     if case.rate is not None:
         return *(100.0 * (z < norm.ppf(case.rate)) for z in (a, b)), cluster
-    empty = rng.random(len(cluster)) < 0.5
-    return *(np.column_stack([z + empty, empty]) for z in (a, b)), cluster
+    far, spread, of_share = case.apart
+    empty = rng.random(len(cluster)) < (0.5 + of_share * rng.normal(size=len(sizes)))[cluster]
+    shared, *own = rng.normal(size=(3, len(sizes)))
+    gaps = (far + spread * (np.sqrt(SHARED) * shared + np.sqrt(1 - SHARED) * one) for one in own)
+    return *(np.column_stack([z + gap[cluster] * empty, empty]) for z, gap in zip((a, b), gaps, strict=True)), cluster
+
+
+def true_precision(apart: tuple[float, float, float]) -> float:
+    """Average precision of ever more articles, in percent: the mean over unanswerable questions of precision at their null − best."""
+    z = np.linspace(-12, 12, 100_001)
+    far = (z - apart[0]) / np.hypot(1, apart[1])
+    return float(100 * np.average(norm.sf(far) / (norm.sf(far) + norm.sf(z)), weights=norm.pdf(far)))
 
 
 def precision(values: np.ndarray, weights: np.ndarray) -> float:
@@ -78,7 +94,7 @@ def precision(values: np.ndarray, weights: np.ndarray) -> float:
 def draws(case: Case, repeats: int, seed: int) -> Iterator[tuple[Draw, float, float]]:
     """Data sets, each with the true score of the first model and the true difference."""
     rng, sizes = np.random.default_rng(seed), np.array(case.sizes)
-    truth = 100 * case.rate if case.rate is not None else precision(outcomes(rng, case, np.tile(sizes, 200))[0], np.ones(200 * sizes.sum()))
+    truth = 100 * case.rate if case.rate is not None else true_precision(case.apart)
     for _ in range(repeats):
         a, b, cluster = outcomes(rng, case, sizes)
         if not case.resampled:
@@ -95,11 +111,7 @@ def rates(case: Case, repeats: int, seed: int = 0) -> tuple[float, float, float,
     found = []
     for (a, b, cluster), score, gap in draws(case, repeats, seed):
         alone = significance.interval(a, cluster, statistic, most=100)
-        if statistic:
-            p = significance.sign_flip(a, b, cluster, statistic)
-            found.append((alone.low <= score <= alone.high, p >= 0.05, p < 0.05, p < 0.00625))
-            continue
-        left = significance.difference(a + gap, b, cluster)
+        left = significance.difference(a if statistic else a + gap, b, cluster, statistic, alone=False)
         found.append((alone.low <= score <= alone.high, left.low <= 0 <= left.high, left.p < 0.05, left.p < 0.00625))
     return tuple(np.mean(found, axis=0).tolist())
 
@@ -108,9 +120,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--repeats", type=int, default=2000, help="data sets of each case")
     arguments.add_argument("--quick", action="store_true", help="two small cases, as the tests take")
+    arguments.add_argument("--only", default="", help="cases whose name begins so")
     given = arguments.parse_args()
     print("| case | score covered, % | difference covered, % | rejected at 0.05, % | at 0.00625, % |\n| --- | --- | --- | --- | --- |")
-    for case in QUICK if given.quick else FULL:
+    for case in (case for case in (QUICK if given.quick else FULL) if case.name.startswith(given.only)):
         print(
             f"| {case.name} | "
             + " | ".join(f"{100 * x:.{digits}f}" for x, digits in zip(rates(case, given.repeats), (1, 1, 1, 2), strict=True))

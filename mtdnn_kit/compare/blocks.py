@@ -2,18 +2,22 @@
 
 A seed fixes the head that a run begins with and the rows of its batches, whatever the setting: runs of one seed are alike. So settings that
 share seeds are compared within them, with an effect for each seed and each setting; cells may be missing. What is left over is pooled over
-all settings, which takes them to vary alike. Settings that share too few are compared as unrelated, each with its own spread
-(Welch 1947): what they do share would only make the difference more certain. Knows arrays alone; imports nothing of ours.
+all settings, unless the two vary more than the others let expect (F-test at UNLIKE): then it is that of these two alone. Pooling after a
+test is an old compromise (Bancroft 1964, "Analysis and inference for incompletely specified models"); the test's level is high, since three
+seeds show little. Settings that share too few are compared as unrelated, each with its own spread (Welch 1947): what they do share would
+only make the difference more certain. Knows arrays alone; imports nothing of ours.
 
 Shapes: C runs, G passages; u [C, G] contributions. Of the residuals of u, their means over passages tell how seeds vary, and what is
 left within a run how seed and passage interact.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import f
 
+UNLIKE = 0.5  # below this p, two settings' spread is not that of the others
 _ROUNDING = 1e-10  # of the largest contribution: what is less is nothing
 Cells = dict[int, np.ndarray]  # seed → contributions [G]
 
@@ -47,8 +51,9 @@ def contrast(settings: Sequence[Cells], other: int) -> Contrast:
     freedom; else as unrelated."""
     common, fewest = len(settings[0].keys() & settings[other].keys()), min(len(settings[0]), len(settings[other]))
     if common >= min(3, fewest):
-        fit = _within(settings, other)
+        fit, pair = _within(settings, other), _within(settings, other, alone=True)
         if fit.df > 1:
+            fit = pair if _unlike(pair, fit) else fit
             u = np.array([u for own in settings for u in own.values()])
             return _contrast(u, [fit], 2, (common, common), paired=True)
     u, sizes = np.array([u for own in settings for u in own.values()]), [len(own) for own in settings]
@@ -67,14 +72,24 @@ def alone(setting: Cells) -> Contrast:
     return _contrast(u, [_least_squares(u, np.ones((len(u), 1)), np.ones(1))], 1, (len(u), len(u)), paired=False)
 
 
-def _within(settings: Sequence[Cells], other: int) -> _Fit:
-    """With an effect for each setting and each seed."""
-    places = [(k, seed) for k, own in enumerate(settings) for seed in own]
+def _unlike(pair: _Fit, whole: _Fit) -> bool:
+    """Whether a pair of settings, of two degrees of freedom at least, varies more than the others of the whole layout."""
+    df = whole.df - pair.df
+    rest = whole.square * whole.df - pair.square * pair.df
+    return pair.df > 1 and df > 0 and pair.square * df > max(rest, 0.0) * float(f.isf(UNLIKE, pair.df, df))
+
+
+def _within(settings: Sequence[Cells], other: int, *, alone: bool = False) -> _Fit:
+    """With an effect for each setting and each seed; alone: by the runs of the first and the other setting, the others' weights being 0."""
+    places = [(k, seed) for k, own in enumerate(settings) for seed in own if not alone or k in (0, other)]
     seeds = sorted({seed for _, seed in places})
     design = np.array([[*(k == j for j in range(len(settings))), *(seed == s for s in seeds)] for k, seed in places], float)
     wanted = np.zeros(design.shape[1])
     wanted[[0, other]] = -1, 1
-    return _least_squares(np.array([settings[k][seed] for k, seed in places]), design, wanted)
+    fit = _least_squares(np.array([settings[k][seed] for k, seed in places]), design, wanted)
+    weights = iter(fit.weights)
+    spread = [next(weights) if not alone or k in (0, other) else 0.0 for k, own in enumerate(settings) for _ in own]
+    return replace(fit, weights=np.array(spread))
 
 
 def _least_squares(u: np.ndarray, design: np.ndarray, wanted: np.ndarray) -> _Fit:

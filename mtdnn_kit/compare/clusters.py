@@ -43,7 +43,8 @@ def speaks_for(questions: Sequence[Question]) -> str:
     return (
         said
         if not few
-        else f"{said} {min(few)} are few: every way to flip their signs is tried, scores have intervals by t with few degrees."
+        else f"{said} {min(few)} are few: every way to flip their signs is tried and a t-test must agree, scores have intervals by t with "
+        "few degrees; those of no-answer AP may hold 91 times in 100 instead of 95."
     )
 
 

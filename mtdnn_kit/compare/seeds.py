@@ -1,12 +1,14 @@
 """What a difference between two settings is worth, from several seeds of each: for other seeds, for other passages, and for both.
 
 A setting is a recipe (a mixture, a weight); a seed is one run of it. Knows contributions of passages to the scores of runs, no run, row or
-name of a score; of ours it imports the least squares alone (`blocks`). Shapes: G passages, C runs. Model: crossed random effects (Searle,
-Casella & McCulloch 1992, "Variance Components"); the run of setting k with seed s has from passage p
-μ_k + S_s + (KS)_ks + P_p + (KP)_kp + (SP)_sp + e_ksp. Settings that share seeds are compared within them, where S and SP fall out.
+name of a score; of ours it imports the least squares (`blocks`) and the degrees of freedom of few passages (`significance`). Shapes: G
+passages, C runs. Model: crossed random effects (Searle, Casella & McCulloch 1992, "Variance Components"); the run of setting k with seed s
+has from passage p μ_k + S_s + (KS)_ks + P_p + (KP)_kp + (SP)_sp + e_ksp. Settings that share seeds are compared within them, where S and SP
+fall out.
 
 Three variances of a difference Σ w·u: of seeds, on these passages, Σw²·σ²_KS + Σw²·σ²_e/G; of passages, with these runs,
-σ²_KP/G + Σw²·σ²_e/G; of both, which counts what they share once. Each of the first two is one mean square, so its t-interval is exact.
+σ²_KP/G + Σw²·σ²_e/G; of both, which counts what they share once. Each of the first two is one mean square, so its t-interval is exact
+(of passages: with G − 1 degrees of freedom, fewer where a few of them make most of the variance, as in `significance`).
 For both, the squared half-width is t²·V of seeds and t²·V of passages beyond what is shared, each with its own degrees of freedom
 (Banerjee 1960, "Approximate confidence interval for linear functions of means"), and never less than that of passages alone. Weighing
 degrees of freedom instead, as Satterthwaite (1946) does, is too bold far out: with 2 degrees a level of 0.00625 then rejects at up to 0.03.
@@ -23,7 +25,7 @@ from scipy.optimize import brentq
 from scipy.special import stdtrit
 from scipy.stats import nct
 
-from mtdnn_kit.compare import blocks
+from mtdnn_kit.compare import blocks, significance
 from mtdnn_kit.errors import NoClaim
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
@@ -131,8 +133,9 @@ def _worth(found: blocks.Contrast, level: float) -> SettingDifference:
     d, g = float(found.by_passage.mean()), len(found.by_passage)
     of_seeds, shared = float((found.by_run**2).sum()), found.shared / g
     of_passages, tail = float(found.by_passage.var(ddof=1)) / g, (1 - level) / 2
-    parts = np.array([[of_seeds, max(0.0, of_passages - shared)], [found.df, g - 1]])
-    alone = np.array([[of_passages], [g - 1]])
+    by_g = significance.degrees(found.by_passage - d, g - 1)
+    parts = np.array([[of_seeds, max(0.0, of_passages - shared)], [found.df, by_g]])
+    alone = np.array([[of_passages], [by_g]])
     for_seeds, for_passages = ((d - far, d + far) for far in (half_width(parts[:, :1], tail), half_width(alone, tail)))
     far, se = max(half_width(parts, tail), half_width(alone, tail)), max(parts[0].sum(), of_passages) ** 0.5
     p = max(_p(d, parts), _p(d, alone)) if min(found.n_seeds) >= _LEAST else None

@@ -5,20 +5,26 @@ like these. Knows outcomes and labels of clusters, no run, row or name of a scor
 nothing about the settings that trained it: see seeds.py.
 
 Shapes: N items in G clusters. `outcomes` [N] or [N, …] are what a score is made of, item by item (0 or 1; an F1; gold and given
-label), read as floats. `statistic(outcomes, weights [N]) -> float` is the score when item i counts weights[i] > 0 times, smooth in the
-weights; None: the mean, of outcomes [N]. Results are in the score's units. Items are first put in an order that the labels of their
-clusters and their values decide, so the order in which they come changes nothing.
+label), read as floats. `statistic(outcomes, weights [N]) -> float` is the score when item i counts weights[i] times, 0 or 1; None: the
+mean, of outcomes [N]. Results are in the score's units. Items are first put in an order that the labels of their clusters and their
+values decide, so the order in which they come changes nothing.
 
 Differences: sign flips of clusters. With d_c the sum of a cluster's differences and n_c its items, θ is in the interval iff the test of
 d_c − θ n_c does not reject, so that p and interval agree. A flip is as large as what was found exactly where θ lies between the mean over
 the flipped clusters and that over the others: the interval's ends are order statistics of these. All 2^G flips are tried with at most 16
-clusters, where the test is exact for symmetric differences; fewer than 6 allow no p below 0.05, and no interval. A statistic is made
-linear first: d_c = score · n_c + N · ∂score/∂weight of c (Jaeckel 1972, "The Infinitesimal Jackknife").
+clusters, where the test is exact for symmetric differences; fewer than 6 allow no p below 0.05, and no interval. Where few clusters lie
+skew to one side flips are too bold far out: a difference must pass the t-test by the scores' standard error too, so p is the larger of
+the two and the interval the wider. Of rare outcomes flips are careful: k clusters that differ allow no p below 2^(1 − k).
+
+A statistic is first made a mean of pseudo-values: d_c = N · score − (N − n_c) · score without c (Busing, Meijer & van der Leeden 1999,
+"Delete-m Jackknife for Unequal m"), shifted so that their sum is N · score. A linear form would not do: average precision bends with how
+far articles differ.
 
 Scores between 0 and `most`: Wilson's interval (1927) with an effective number of items, m (1 − m) / se², where se is CR2's and t has
 Satterthwaite's degrees (Bell & McCaffrey 2002, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples", the
-clusters' means taken as equally variable). Where all is 0, or `most`, and nothing shows how alike the items of a cluster are, they count
-as one: the effective number is that of clusters, Kish's (Σ size)² / Σ size².
+clusters' means taken as equally variable), fewer where a few clusters make most of the variance (`degrees`). Where all is 0, or `most`,
+and nothing shows how alike the items of a cluster are, they count as one: the effective number is that of clusters, Kish's
+(Σ size)² / Σ size².
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +38,7 @@ Statistic = Callable[[np.ndarray, np.ndarray], float]
 Groups = Sequence | np.ndarray  # labels of the items' clusters
 _BLOCK = 2**20  # entries of a block of flips
 _EXACT = 16  # with at most so many clusters every way to flip them is tried
+_LEAST_DEGREES = 4  # of freedom, that heavy tails leave: chosen by simulation
 _ALONE = 1000  # of more items, taken as independent, a statistic's standard error is that of so many random heaps
 
 
@@ -50,7 +57,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of B minus score of A, its interval, the sign-flip p, and standard errors: over clusters, and over items as if independent.
+    """Score of B minus score of A, its interval, its p, and standard errors: over clusters, and over items as if independent.
 
     low, high: infinite where so few clusters allow no interval. n_passages: the number of clusters, whatever they are.
     """
@@ -85,20 +92,34 @@ class Difference:
 
 
 def difference(
-    a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, level: float = 0.95, draws: int = 0, seed: int = 0
+    a: ArrayLike,
+    b: ArrayLike,
+    groups: Groups,
+    statistic: Statistic | None = None,
+    *,
+    level: float = 0.95,
+    draws: int = 0,
+    seed: int = 0,
+    alone: bool = True,
 ) -> Difference:
     """Score of b minus score of a, outcomes [N] or [N, …] of the same items; groups [N]: labels of their clusters.
 
-    draws: random flips, 0 for 10,000. A statistic is called four times a cluster. What a nominal 95 % covers is told by
+    draws: random flips, 0 for 10,000. A statistic is called twice a cluster, and for se_independent twice an item, up to 1,000 (not alone:
+    left out, NaN). What a nominal 95 % covers is told by
     benchmarks/intervals.py. Raises ValueError on other lengths, NaN, a single cluster.
     """
     cluster, x, y = _items(groups, a, b, mean=statistic is None)
     sums, sizes, tiny = _sums(x, y, cluster, statistic)
-    p, low, high = _flipped(sums, sizes, tiny, level, draws, seed)
-    heaps = np.random.default_rng(seed).permutation(len(x)) % _ALONE if statistic else np.arange(len(x))
-    alone = (y - x, np.ones(len(x))) if statistic is None else _sums(x, y, heaps, statistic)[:2]
-    found = float(sums.sum() / len(x))
-    return Difference(found, low, high, p, level, _standard_error(sums, sizes), _standard_error(*alone), len(x), len(sizes))
+    p, low, high = _judged(sums, sizes, tiny, level, draws, seed)
+    se, se_alone = _standard_error(sums, sizes), _independent(x, y, statistic, seed) if alone else float("nan")
+    return Difference(float(sums.sum() / len(x)), low, high, p, level, se, se_alone, len(x), len(sizes))
+
+
+def _independent(x: np.ndarray, y: np.ndarray, statistic: Statistic | None, seed: int) -> float:
+    """Standard error of the difference if the items were independent."""
+    if statistic is None:
+        return _standard_error(y - x, np.ones(len(x)))
+    return _standard_error(*_sums(x, y, np.random.default_rng(seed).permutation(len(x)) % _ALONE, statistic)[:2])
 
 
 def interval(
@@ -115,12 +136,12 @@ def interval(
     which it is taken for a difference. Other arguments and errors as for `difference`."""
     cluster, x = _items(groups, outcomes, mean=statistic is None)
     sums, sizes, tiny = _sums(np.zeros_like(x), x, cluster, statistic)
-    low, high = _flipped(sums, sizes, tiny, level, draws, seed)[1:] if most is None else _wilson(sums / most, sizes, level, most)
+    low, high = _judged(sums, sizes, tiny, level, draws, seed)[1:] if most is None else _wilson(sums / most, sizes, level, most)
     return Interval(float(sums.sum() / len(x)), low, high, level, _standard_error(sums, sizes), len(x), len(sizes))
 
 
 def sign_flip(a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic | None = None, *, draws: int = 0, seed: int = 0) -> float:
-    """Two-sided p of the paired randomisation test: how often swapping the models' outcomes in whole clusters gives as large a difference.
+    """Two-sided p of the paired randomisation test alone: how often swapping outcomes in whole clusters gives as large a difference.
 
     With at most 16 clusters all 2^G swaps are tried; else `draws` random ones, and p = (1 + as large) / (1 + draws) (Phipson &
     Smyth 2010). Differences equal but for rounding are equal. Arguments and errors as for `difference`.
@@ -186,19 +207,23 @@ def _sums(x: np.ndarray, y: np.ndarray, cluster: np.ndarray, statistic: Statisti
     if statistic is None:
         return np.bincount(cluster, y - x), sizes, 1e-10 * float((np.abs(x) + np.abs(y)).sum())
     scores = [statistic(outcomes, np.ones(n)) for outcomes in (x, y)]
-    slopes = np.array([_slope(x, y, cluster == c, statistic) for c in range(len(sizes))])
-    sums = (scores[1] - scores[0]) * sizes + n * slopes
+    left = ((cluster != c).astype(float) for c in range(len(sizes)))
+    without = np.array([statistic(y, weights) - statistic(x, weights) for weights in left])
+    sums = n * (scores[1] - scores[0]) - (n - sizes) * without
+    sums += sizes * ((scores[1] - scores[0]) - sums.sum() / n)
     if not np.isfinite(sums).all():
-        raise ValueError("the statistic is no number; it must have a value for any weights above 0")
-    # the scores' own sizes are what differences are small beside; the slopes are good to about nine digits
-    return sums, sizes, 1e-7 * n * float(np.abs(scores).sum())
+        raise ValueError("the statistic is no number; it must have a value also without any one cluster")
+    # the scores' own sizes are what differences are small beside
+    return sums, sizes, 1e-9 * n * float(np.abs(scores).sum())
 
 
-def _slope(x: np.ndarray, y: np.ndarray, chosen: np.ndarray, statistic: Statistic) -> float:
-    """∂(score of y − score of x)/∂weight of the chosen items [N], by a central difference."""
-    step = min(0.5, 1e-5 * len(chosen) / chosen.sum())
-    up, down = (statistic(y, weights) - statistic(x, weights) for weights in (1 + step * chosen, 1 - step * chosen))
-    return (up - down) / (2 * step)
+def _judged(sums: np.ndarray, sizes: np.ndarray, tiny: float, level: float, draws: int, seed: int) -> tuple[float, float, float]:
+    """p of a difference of 0, and the ends of the interval of those that neither sign flips nor the t-test reject at 1 − level."""
+    p, low, high = _flipped(sums, sizes, tiny, level, draws, seed)
+    middle, (variance, df) = float(sums.sum() / sizes.sum()), _spread(sums, sizes)
+    se = variance**0.5
+    by_t, far = 2 * float(t.sf(abs(middle) / se, df)) if se else 0.0, float(t.isf((1 - level) / 2, df)) * se
+    return max(p, by_t), min(low, middle - far), max(high, middle + far)
 
 
 def _flipped(sums: np.ndarray, sizes: np.ndarray, tiny: float, level: float, draws: int, seed: int) -> tuple[float, float, float]:
@@ -243,22 +268,42 @@ def _residuals(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.where(np.abs(residuals) > 1e-10 * np.abs(sums).max(), residuals, 0.0)
 
 
+def _spread(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """CR2's variance of the mean as a ratio, and its degrees of freedom."""
+    share = sizes / sizes.sum()
+    # a residual's expected square is (1 − 2 share + Σ share²) times the variance of a cluster's mean
+    left = 1 - 2 * share + share @ share
+    parts = _residuals(sums, sizes) / np.sqrt(left) / sizes.sum()
+    # what uneven sizes cost is in Satterthwaite's degrees already
+    return float(parts @ parts), degrees(parts / np.sqrt(share), _satterthwaite(share, left))
+
+
+def degrees(parts: np.ndarray, df: float) -> float:
+    """Degrees of freedom of a variance Σ parts² [G], which has df where the parts are normal; parts in any unit.
+
+    1 / df + excess kurtosis / (2 G) is half of such a variance's own relative variance (Cramér 1946, "Mathematical Methods of Statistics",
+    27.4); the kurtosis by Fisher's G2.
+    """
+    g, square = len(parts), float(parts @ parts)
+    if g < 4 or not square:
+        return df
+    kurtosis = g * float((parts**4).sum()) / square**2
+    excess = (g - 1) / ((g - 2) * (g - 3)) * ((g + 1) * (kurtosis - 3) + 6)
+    return min(df, max(_LEAST_DEGREES, 1 / (1 / df + max(excess, 0.0) / (2 * g))))
+
+
 def _wilson(sums: np.ndarray, sizes: np.ndarray, level: float, most: float) -> tuple[float, float]:
     """Ends of the interval of a score between 0 and 1 whose clusters add `sums` to it; times `most`."""
-    share = sizes / sizes.sum()
-    mean, squares = float(sums.sum() / sizes.sum()), float(share @ share)
-    # CR2: a residual's expected square is (1 − 2 share + Σ share²) times the variance of a cluster's mean
-    left = 1 - 2 * share + squares
-    variance = float((_residuals(sums, sizes) ** 2 / left).sum()) / sizes.sum() ** 2
-    far = float(t.isf((1 - level) / 2, _degrees(share, left)))
+    mean, (variance, df) = float(sums.sum() / sizes.sum()), _spread(sums, sizes)
     mean = min(max(mean, 0.0), 1.0)
-    spread = variance / (mean * (1 - mean)) if 0 < mean < 1 else squares  # 1 / effective number of items
-    z = far**2 * spread
+    # 1 / effective number of items
+    few = variance / (mean * (1 - mean)) if 0 < mean < 1 else float(sizes @ sizes) / sizes.sum() ** 2
+    z = float(t.isf((1 - level) / 2, df)) ** 2 * few
     half = np.sqrt(z * mean * (1 - mean) + z * z / 4)
     return float(most * (mean + z / 2 - half) / (1 + z)), float(most * (mean + z / 2 + half) / (1 + z))
 
 
-def _degrees(share: np.ndarray, left: np.ndarray) -> float:
+def _satterthwaite(share: np.ndarray, left: np.ndarray) -> float:
     """Satterthwaite's degrees of freedom of CR2's variance: (Σ λ)² / Σ λ², λ the eigenvalues of the residuals' covariance, without them."""
     squares, u = float(share @ share), share**2 / left
     s0, s1, s2 = (float(u @ share**k) for k in range(3))

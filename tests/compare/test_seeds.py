@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from mtdnn_kit.compare import significance
 from mtdnn_kit.compare.seeds import NO_P, POPULATIONS, SettingDifference, compare_to_first, contributions, mean_score, needed
 from mtdnn_kit.errors import NoClaim
 
@@ -116,10 +117,12 @@ def test_unpaired_against_the_formula_written_out():
     passage = all_passages - left[0] / 3 / 40 - left[1] / 5 / 40
     assert passage > 0 and found.se**2 == pytest.approx(seeds_a + seeds_b + passage)
     welch = (seeds_a + seeds_b) ** 2 / (seeds_a**2 / 2 + seeds_b**2 / 4)
-    far = np.sqrt((seeds_a + seeds_b) * stats.t.isf(0.025, welch) ** 2 + passage * stats.t.isf(0.025, 39) ** 2)
+    few = significance.degrees(found.by_passage - found.difference, 39)
+    assert 20 < few < 39
+    far = np.sqrt((seeds_a + seeds_b) * stats.t.isf(0.025, welch) ** 2 + passage * stats.t.isf(0.025, few) ** 2)
     assert (found.high - found.difference, found.difference - found.low) == pytest.approx((far, far))
     assert found.for_seeds[1] - found.difference == pytest.approx(stats.t.isf(0.025, welch) * np.sqrt(seeds_a + seeds_b))
-    assert found.for_passages[1] - found.difference == pytest.approx(stats.t.isf(0.025, 39) * np.sqrt(all_passages))
+    assert found.for_passages[1] - found.difference == pytest.approx(stats.t.isf(0.025, few) * np.sqrt(all_passages))
     assert found.passage == pytest.approx(40 * passage) and found.seed_passage == pytest.approx(sum(left))
     assert found.seed == pytest.approx(3 * seeds_a - left[0] / 40 + 5 * seeds_b - left[1] / 40)
     assert found.difference == pytest.approx(b.mean() - a.mean()) and found.n_seeds == (3, 5) and not found.paired

@@ -53,7 +53,7 @@ def test_make_bench_runs_each_of_them():
 
 
 def test_intervals_cover_and_tests_reject_as_often_as_they_say(bench, capsys):
-    """16 articles of the real proportions, a tenth of the size, and 22 passages; see benchmarks/README.md."""
+    """16 articles of the real proportions, a tenth of the size, and 22 passages; see docs/intervals.md."""
     intervals = bench("intervals")
     for case in intervals.QUICK:
         *covered, at_5, at_06 = intervals.rates(case, 400, seed=1)
