@@ -66,6 +66,13 @@ def contrast(settings: Sequence[Cells], other: int) -> Contrast:
     return _contrast(u, fits, 1, (sizes[0], sizes[other]), paired=False)
 
 
+def pooled(settings: Sequence[Cells]) -> tuple[float, float, int]:
+    """The mean squares over seeds, and within a run over passages, of what an effect of each setting and each seed leaves, and its degrees
+    of freedom; of a difference the squares are twice as large."""
+    fit = _within(settings, len(settings) - 1)
+    return fit.square, fit.left, fit.df
+
+
 def alone(setting: Cells) -> Contrast:
     """A setting's mean over its seeds."""
     u = np.array(list(setting.values()))

@@ -258,7 +258,7 @@ def setting_differences(questions: Sequence[Question], settings: Settings, score
     (first, base), *others = settings.items()
     for name, runs in settings.items():
         check_seeds(questions, name, runs)
-    some = {name: _contributions(questions, runs, score) for name, runs in settings.items() if len(runs) > 1}
+    some = {name: contributions(questions, runs, score) for name, runs in settings.items() if len(runs) > 1}
     cells = {name: made for name, made in some.items() if made is not None}
     several = seeds.compare_to_first(list(cells.values()), level) if first in cells and len(cells) > 1 else []
     found: dict[str, Gap | None] = dict(zip(list(cells)[1:], several, strict=False))
@@ -293,8 +293,8 @@ def _sentence(questions: Sequence[Question], first: str, name: str, found: Gap |
     return f"{said} {few}, or {many}."
 
 
-def _contributions(questions: Sequence[Question], runs: Setting, score: str) -> dict[int, np.ndarray] | None:
-    """{seed: [G]}; None without such a score, or two clusters."""
+def contributions(questions: Sequence[Question], runs: Setting, score: str) -> dict[int, np.ndarray] | None:
+    """Of each seed's run, each cluster's contribution to the score, {seed: [G]}; None without such a score, or two clusters."""
     found = {seed: one for seed, run in runs.items() if (one := outcomes(questions, run, score)) is not None}
     if len(found) < len(runs) or not all(_several(*one[:2]) for one in found.values()):
         return None
@@ -304,7 +304,7 @@ def _contributions(questions: Sequence[Question], runs: Setting, score: str) -> 
 def _setting_interval(questions: Sequence[Question], runs: Setting, score: str) -> tuple[float, float] | tuple[None, None]:
     if len(runs) == 1:
         return interval(questions, next(iter(runs.values())), score)
-    made = _contributions(questions, runs, score)
+    made = contributions(questions, runs, score)
     if made is None:
         return None, None
     found = seeds.mean_score(made)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import stdtrit
-from scipy.stats import chi2
+from scipy.stats import chi2, f
 
-from mtdnn_kit.compare import Question
-from mtdnn_kit.compare.differences import Settings, setting_differences
+from mtdnn_kit.compare import Question, blocks
+from mtdnn_kit.compare.differences import Settings, contributions, setting_differences
 from mtdnn_kit.compare.seeds import SettingDifference
 from mtdnn_kit.errors import RunError
 from mtdnn_kit.files.atomic import write_json
@@ -54,15 +54,16 @@ class Spread:
 
 def spreads(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> dict[str, Spread]:
     """Of each score, where two settings have two seeds at least: means over the differences to the first setting."""
-    several = [own for own in settings.values() if len(own) > 1]
-    df = sum(map(len, several)) - len(several) - len({seed for own in several for seed in own}) + 1
+    several = {name: own for name, own in settings.items() if len(own) > 1}
     found = {}
     for score in scores:
-        gaps = [gap for gap in setting_differences(questions, settings, score).values() if isinstance(gap, SettingDifference)]
-        if gaps and df > 0:
-            g = gaps[0].n_passages
-            over = np.mean([(max(0.0, gap.seed + gap.seed_passage / g), max(0.0, gap.passage), gap.seed_passage) for gap in gaps], axis=0)
-            found[score] = Spread(float(over[0]), df, float(over[1]), float(over[2]), g)
+        gaps = [gap for gap in setting_differences(questions, several, score).values() if isinstance(gap, SettingDifference)]
+        if gaps:
+            cells = [made for own in several.values() if (made := contributions(questions, own, score)) is not None]
+            over_seeds, within, df = blocks.pooled(cells)
+            over_passages = float(np.mean([max(0.0, gap.passage) for gap in gaps]))
+            if df > 0:
+                found[score] = Spread(2 * over_seeds, df, over_passages, 2 * within, gaps[0].n_passages)
     return found
 
 
@@ -100,21 +101,31 @@ def power(spread: Spread, effect: float, seeds: int, settings: int, level: float
     """Probability that so many seeds, which `settings` settings share, show a difference of `effect` points (p < level); 0 below three."""
     if seeds < _FEWEST:
         return 0.0
-    z, of_seeds, of_passages = _draws((seeds - 1) * (settings - 1), spread.passages)
+    z, of_pair, of_others, of_passages = _draws(seeds - 1, settings, spread.passages)
     noise = spread.within / spread.passages / seeds
     by_seed, by_passage = spread.over_seeds / seeds, spread.over_passages / spread.passages + noise
     # [draws]: the difference, and the squared half-width of `seeds.half_width` from mean squares
     found = effect + z * np.sqrt(by_seed + by_passage - noise)
-    far, alone = (stdtrit(df, level / 2) ** 2 for df in ((seeds - 1) * (settings - 1), spread.passages - 1))
-    both = far * by_seed * of_seeds + alone * np.maximum(0.0, by_passage * of_passages - noise)
+    pair, pooled, alone = (stdtrit(df, level / 2) ** 2 for df in (seeds - 1, (seeds - 1) * (settings - 1), spread.passages - 1))
+    # pooled, unless the two settings vary more than the others (`blocks.UNLIKE`)
+    whole = (of_pair + (settings - 2) * of_others) / (settings - 1)
+    far = np.where(_unlike(of_pair, of_others, seeds - 1, settings), pair * of_pair, pooled * whole)
+    both = far * by_seed + alone * np.maximum(0.0, by_passage * of_passages - noise)
     return float(np.mean(found**2 > np.maximum(both, alone * by_passage * of_passages)))
 
 
+def _unlike(of_pair: np.ndarray, of_others: np.ndarray, df: int, settings: int) -> np.ndarray:
+    """Whether two settings have their own spread: mean squares [draws] of a pair, df degrees of freedom, and of the others."""
+    if settings == 2 or df < 2:
+        return np.zeros(len(of_pair), bool)
+    return of_pair > of_others * float(f.isf(blocks.UNLIKE, df, df * (settings - 2)))
+
+
 @lru_cache(64)
-def _draws(df: int, passages: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Standard normal, and χ²/df of the two mean squares, [draws] each."""
+def _draws(df: int, settings: int, passages: int) -> tuple[np.ndarray, ...]:
+    """Standard normal, and χ²/df of the mean squares over a pair's seeds, the other settings' and passages, [draws] each."""
     rng = np.random.default_rng(0)
-    return rng.standard_normal(_DRAWS), rng.chisquare(df, _DRAWS) / df, rng.chisquare(passages - 1, _DRAWS) / (passages - 1)
+    return rng.standard_normal(_DRAWS), *(rng.chisquare(n, _DRAWS) / n for n in (df, max(df * (settings - 2), 1), passages - 1))
 
 
 def seeds_needed(spread: Spread, effect: float, settings: int, level: float = FAMILY_LEVEL) -> int | None:

@@ -104,3 +104,24 @@ def test_the_spread_is_looked_for_in_the_studys_folder_first_and_by_encoder(tmp_
     (tmp_path / "own/spread.json").write_text('{"encoder": "mine"}')
     with pytest.raises(RunError, match=r"spread.json: cannot be read .*delete it"):
         power.earlier_spreads("mine", tmp_path / "own")
+
+
+def test_the_spread_is_that_of_the_runs_it_was_planted_in(monkeypatch):
+    """By whole layouts of four settings and six seeds: the mean of what is told is what was planted."""
+    rng, told = np.random.default_rng(4), []
+    settings = {name: {seed: f"{name}{seed}" for seed in range(6)} for name in "abcd"}
+    for _ in range(150):
+        seed = rng.normal(0, 2, 6)
+        cells = {
+            name: {s: seed[s] + passage + rng.normal(0, 0.5) + rng.normal(0, 2.0, 30) for s in own}
+            for (name, own), passage in zip(settings.items(), rng.normal(0, 1.5, (4, 30)), strict=True)
+        }
+        monkeypatch.setattr(power, "contributions", lambda questions, own, score, cells=cells: cells[next(iter(own.values()))[0]])
+        gaps = dict(zip("bcd", seeds.compare_to_first(list(cells.values())), strict=True))
+        monkeypatch.setattr(power, "setting_differences", lambda *_, gaps=gaps: gaps)
+        told.append(power.spreads([], settings, ["F1"])["F1"])
+    assert {one.df for one in told} == {15} and {one.passages for one in told} == {30}
+    # of a difference: twice a run's own variance; over seeds it is on these 30 passages
+    assert np.mean([one.over_seeds for one in told]) == pytest.approx(2 * (0.25 + 4 / 30), rel=0.1)
+    assert np.mean([one.within for one in told]) == pytest.approx(2 * 4.0, rel=0.05)
+    assert np.mean([one.over_passages for one in told]) == pytest.approx(2 * 2.25, rel=0.15)
