@@ -163,7 +163,8 @@ def _slices(questions: Sequence[Question], a: Setting, b: Setting, score: str, n
         if before is not None and after is not None:
             found, n = setting_difference(some, a, b, score), len(_asked(some, score))
             row = {"facet": facet, "slice": name, "questions": n, names[0]: before, names[1]: after, **ends(found)}
-            rows.append({**row, "difference": after - before, "p": found and found.p, "p (Holm)": None, "places": places})
+            row["difference"] = after - before if found is None else row["difference"]
+            rows.append({**row, "p": found and found.p, "p (Holm)": None, "places": places})
     return rows
 
 
@@ -200,7 +201,8 @@ def _speaks(gap: Gap | None) -> str:
 
 def primary_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str], family: str = "study") -> list[dict]:
     """The differences that a study is judged by: a row a score and setting but the first, with the p adjusted for all of these rows, or
-    with family "score" for those of the same score, and why there is none."""
+    with family "score" for those of the same score, and why there is none; "all at once" is the interval by Bonferroni's level, 0.05 over
+    the number of these rows, which covers all true differences 95 times in 100, and which two seeds have, too."""
     rows, tested = [], list[Gap | None]()
     (first, base), *others = settings.items()
     for score in scores:
@@ -214,6 +216,9 @@ def primary_table(questions: Sequence[Question], settings: Settings, scores: Seq
     groups = [list(range(len(rows)))] if family == "study" else [[i for i, row in enumerate(rows) if row["score"] == s] for s in scores]
     for places in groups:
         corrected([rows[i] for i in places], [tested[i] for i in places])
+        level = 1 - 0.05 / max(sum(tested[i] is not None for i in places), 1)
+        for row, gap in ((rows[i], gap) for i in places if isinstance(gap := tested[i], seeds.SettingDifference)):
+            row |= {"Δ, all at once": row["Δ"], "Δ, all at once low": gap.ends(level)[0], "Δ, all at once high": gap.ends(level)[1]}
     return rows
 
 

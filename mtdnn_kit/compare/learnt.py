@@ -87,8 +87,12 @@ def marked(rows: Sequence[dict], table: Sequence[dict], first: str) -> list[dict
     lacking = not_learnt(table)
     if not any(lacking.values()):
         return list(rows)
-    both = [dict.fromkeys([*lacking.get(row.get("setting") or row["run"], []), *lacking.get(first, [])]) for row in rows]
-    return [{**row, "not shown to be learnt": ", ".join(tasks)} for row, tasks in zip(rows, both, strict=True)]
+    made = []
+    for row in rows:
+        trained = "setting" in row or "seeds" in row  # the others need no training: always no answer, lexical overlap
+        tasks = {*lacking.get(row.get("setting") or row["run"], []), *lacking.get(first, [])} if trained else set()
+        made.append({**row, "not shown to be learnt": ", ".join(sorted(tasks))})
+    return made
 
 
 def _scored(runs: Mapping[str, Run], data: str | None, task: str) -> Scored | None:

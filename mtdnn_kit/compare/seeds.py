@@ -46,7 +46,8 @@ class SettingDifference:
     for_seeds, for_passages: ends of the intervals for other seeds on these passages, and for other passages with these runs. seed, passage,
     seed_passage: σ²_KS, σ²_KP, σ²_e of the difference between one seed of each on one passage (not paired: the settings' own summed), which
     may be negative, as estimates of what is small are. n_seeds: of A and of B that are compared; paired: they are the same ones.
-    by_run [C], by_passage [G]: what correlations of differences are made of (`family`).
+    by_run [C], by_passage [G]: what correlations of differences are made of (`family`). parts [2, 3]: the variances that intervals are made
+    of (of seeds, of passages beyond what is shared, of passages), each with its degrees of freedom.
     """
 
     difference: float
@@ -66,6 +67,12 @@ class SettingDifference:
     for_passages: tuple[float, float] = (float("nan"), float("nan"))
     by_run: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     by_passage: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    parts: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)), repr=False, compare=False)
+
+    def ends(self, level: float) -> tuple[float, float]:
+        """The ends of the interval for other seeds and other passages, at another level."""
+        far = _far(self.parts, (1 - level) / 2)
+        return self.difference - far, self.difference + far
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -137,16 +144,22 @@ def _worth(found: blocks.Contrast, level: float) -> SettingDifference:
     parts = np.array([[of_seeds, max(0.0, of_passages - shared)], [found.df, by_g]])
     alone = np.array([[of_passages], [by_g]])
     for_seeds, for_passages = ((d - far, d + far) for far in (half_width(parts[:, :1], tail), half_width(alone, tail)))
-    far, se = max(half_width(parts, tail), half_width(alone, tail)), max(parts[0].sum(), of_passages) ** 0.5
+    all_parts = np.hstack([parts, alone])
+    far, se = _far(all_parts, tail), max(parts[0].sum(), of_passages) ** 0.5
     p = max(_p(d, parts), _p(d, alone)) if min(found.n_seeds) >= _LEAST else None
     df, passage, seed = _df(*parts), g * (of_passages - shared), found.seed - found.left / g
     of_both = (d, d - far, d + far, p, level, se, df, seed, passage, found.left, found.n_seeds, g, found.paired)
-    return SettingDifference(*of_both, for_seeds, for_passages, found.by_run, found.by_passage)
+    return SettingDifference(*of_both, for_seeds, for_passages, found.by_run, found.by_passage, all_parts)
 
 
 def half_width(parts: np.ndarray, tail: float) -> float:
     """Of an interval that leaves `tail` on either side, from the variance's parts [2, n], each with its degrees of freedom."""
     return float(np.sqrt((parts[0] * stdtrit(parts[1], tail) ** 2).sum()))
+
+
+def _far(parts: np.ndarray, tail: float) -> float:
+    """Half the width of the interval for both, from the variances and degrees of freedom [2, 3] of `SettingDifference.parts`."""
+    return max(half_width(parts[:, :2], tail), half_width(parts[:, 2:], tail))
 
 
 def _p(found: float, parts: np.ndarray) -> float:

@@ -236,6 +236,18 @@ def test_with_a_family_a_score_p_is_adjusted_within_each_score():
         assert differences.primary_table(QUESTIONS, settings, scores) != apart
 
 
+def test_all_at_once_has_the_interval_of_the_level_that_the_number_of_tests_asks_for():
+    """Two seeds have it as well; p of just that level touches 0."""
+    rows = differences.primary_table(QUESTIONS, SEVERAL, ["F1", "span F1"])
+    for score in ("F1", "span F1"):
+        at_level = differences.setting_differences(QUESTIONS, SEVERAL, score, level=1 - 0.05 / 6)
+        for row in (row for row in rows if row["score"] == score):
+            gap = at_level[row["setting"]]
+            assert (row["Δ, all at once low"], row["Δ, all at once high"]) == pytest.approx((gap.low, gap.high), abs=1e-9)
+    within = differences.primary_table(QUESTIONS, SEVERAL, ["F1", "span F1"], "score")
+    assert all(one["Δ, all at once low"] > six["Δ, all at once low"] for one, six in zip(within, rows, strict=True))
+
+
 def test_what_is_decided_goes_by_the_adjusted_p_and_by_two_one_sided_tests():
     rows = differences.primary_table(QUESTIONS, SEVERAL, ["F1"])
     gaps = differences.setting_differences(QUESTIONS, SEVERAL, "F1", level=0.9)

@@ -112,9 +112,10 @@ def test_claims_of_tasks_that_were_not_shown_to_be_learnt_are_marked():
         {"setting": "both", "task": "cola", "learnt": "not shown"}, {"setting": "both", "task": "swag", "learnt": "yes"},
         {"setting": "one", "task": "mrpc", "learnt": "not told"},
     ]  # fmt: skip
-    rows = [{"setting": "one"}, {"setting": "both"}, {"run": "always nothing"}]
+    rows = [{"setting": "one"}, {"run": "both", "seeds": 2}, {"run": "always nothing"}]
     assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "QA")] == ["", "cola", ""]
-    assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "both")] == ["cola"] * 3, "the setting that is compared to"
+    # the setting that is compared to; what needs no training learns nothing
+    assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "both")] == ["cola", "cola", ""]
     assert learnt.marked(rows, table[1:], "QA") == rows
 
 
