@@ -20,12 +20,12 @@ from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.run import LOGS, Run
 
-_LEVEL, _LEAST, _BLOCKS = 0.05, 4, 6
+_LEVEL, _FEWEST, _BLOCKS = 0.05, 4, 6
 UNWATCHED = "No log says how the tasks' scores went (eval_every): whether one still rises at the end is not told."
 
 
 @dataclass(frozen=True)
-class Curve:
+class TaskCurve:
     """The headline score of a task (F1 of question answering; else the first of its metrics) on some of its scored rows, after each of
     `steps`; beside it what one and the same answer scores on them, and chance, where they are known."""
 
@@ -36,7 +36,7 @@ class Curve:
     chance: float | None
 
 
-def curves(run: Run) -> dict[str, Curve]:
+def curves(run: Run) -> dict[str, TaskCurve]:
     """{task: its curve} of the tasks that were scored on the way, in the run's order; {} where none was, or no log is kept."""
     records = run.watched() if (run.path / LOGS[0]).is_file() else []
     found = {}
@@ -45,7 +45,7 @@ def curves(run: Run) -> dict[str, Curve]:
         score = "f1" if dataset.type == "qa" else next((name for record in mine for name in record["scores"] if name != "n"), "")
         if told := [(record["step"], value) for record in mine if (value := record["scores"].get(score)) is not None]:
             steps, values = map(list, zip(*told, strict=True))
-            found[task] = Curve(score, steps, values, mine[0].get("constant", {}).get(score), _chance(dataset, score))
+            found[task] = TaskCurve(score, steps, values, mine[0].get("constant", {}).get(score), _chance(dataset, score))
     return found
 
 
@@ -56,7 +56,7 @@ def _chance(dataset: Dataset, score: str) -> float | None:
     return 0.0 if score == "matthews" else 100 / labels if score == "accuracy" and labels else None
 
 
-def rises(found: Mapping[str, Curve]) -> dict[str, tuple[float, float]]:
+def rises(found: Mapping[str, TaskCurve]) -> dict[str, tuple[float, float]]:
     """Of the curves of a run, those that still rise at the end: {task: (points gained over the last third, p for all tasks of the run)}."""
     tests = {task: rise(curve.values) for task, curve in found.items()}
     return {task: (gain, p * len(tests)) for task, (gain, p) in tests.items() if p * len(tests) < _LEVEL}
@@ -65,7 +65,7 @@ def rises(found: Mapping[str, Curve]) -> dict[str, tuple[float, float]]:
 def rise(values: Sequence[float]) -> tuple[float, float]:
     """Points that the least-squares line of the last third of `values` gains, and the one-sided p of its rise; 1 with fewer than 4."""
     last = np.asarray(values[-ceil(len(values) / 3) :], float)
-    if len(last) < _LEAST:
+    if len(last) < _FEWEST:
         return 0.0, 1.0
     means = np.array([block.mean() for block in np.array_split(last, min(_BLOCKS, len(last)))])
     times = np.arange(len(means))
@@ -105,4 +105,4 @@ def notes(runs: Mapping[str, Run]) -> list[str]:
 
 def _needed(tasks: int) -> int:
     """Scorings from which a run of so many tasks can be said to rise: their last third has enough orders."""
-    return 3 * next((n for n in range(_LEAST, _BLOCKS) if _LEVEL * factorial(n) > tasks), _BLOCKS) - 2
+    return 3 * next((n for n in range(_FEWEST, _BLOCKS) if _LEVEL * factorial(n) > tasks), _BLOCKS) - 2

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mtdnn_kit.compare.differences import Settings
-from mtdnn_kit.runs.curves import Curve, curves, rises
+from mtdnn_kit.runs.curves import TaskCurve, curves, rises
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.plots import detached, styled
 from mtdnn_kit.views.style import look
@@ -39,7 +39,7 @@ def curves_figure(run: Run) -> Figure | None:
 @styled
 def study_curves_figure(runs: Mapping[str, Run], settings: Settings) -> Figure | None:
     """The same of a study's runs: a colour and a line a setting, a thin line a seed; None where no run was scored on the way."""
-    panels: dict[str, dict[str, list[tuple[Curve, dict]]]] = {}
+    panels: dict[str, dict[str, list[tuple[TaskCurve, dict]]]] = {}
     for i, (setting, own) in enumerate(settings.items()):
         for name in own.values():
             for task, curve in curves(runs[name]).items() if name in runs else ():
@@ -47,7 +47,7 @@ def study_curves_figure(runs: Mapping[str, Run], settings: Settings) -> Figure |
     return _panels(panels)
 
 
-def _panels(panels: Mapping[str, Mapping[str, list[tuple[Curve, dict]]]]) -> Figure | None:
+def _panels(panels: Mapping[str, Mapping[str, list[tuple[TaskCurve, dict]]]]) -> Figure | None:
     """task → label of its lines → curves, each with its look. A label "" stands in no legend."""
     if not panels:
         return None
@@ -62,7 +62,7 @@ def _panels(panels: Mapping[str, Mapping[str, list[tuple[Curve, dict]]]]) -> Fig
     return detached(figure)
 
 
-def _panel(axes: Axes, task: str, lines: Mapping[str, list[tuple[Curve, dict]]], named: dict[str, Line2D]) -> None:
+def _panel(axes: Axes, task: str, lines: Mapping[str, list[tuple[TaskCurve, dict]]], named: dict[str, Line2D]) -> None:
     """Draws a task's curves, and enters the first line of each label into `named`."""
     drawn = [(label, curve, *axes.plot(curve.steps, curve.values, **style)) for label, own in lines.items() for curve, style in own]
     first = drawn[0][1]

@@ -26,7 +26,7 @@ def test_p_is_the_share_of_orders_that_rise_as_much():
     assert curves.rise([0.0] * 8 + [1.0, 2.0, 3.0, 4.0]) == (pytest.approx(3.0), 1 / 24), "one order of four"
     assert curves.rise([0.0] * 8 + [1.0, 2.0, 4.0, 3.0])[1] == 4 / 24, "the sorted order, and each of one swap of neighbours"
     assert curves.rise([0.0] * 8 + [5.0] * 4)[1] == curves.rise([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])[1] == 1.0
-    assert curves.rise(list(range(8)) + [4.0, 3.0, 2.0, 1.0]) == (pytest.approx(-3.0), 1.0)
+    assert curves.rise([*range(8), 4.0, 3.0, 2.0, 1.0]) == (pytest.approx(-3.0), 1.0)
     # 12 points are 6 blocks of 2, whose means rise though neighbours swing
     assert curves.rise([0.0] * 24 + [k + 3 * (-1) ** k for k in range(12)])[1] == 1 / 720
 

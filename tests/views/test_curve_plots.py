@@ -45,9 +45,9 @@ def test_a_study_has_a_colour_a_setting_and_a_line_a_seed(tmp_path):
 
 
 def test_many_tasks_go_on_in_a_second_row():
-    from mtdnn_kit.runs.curves import Curve
+    from mtdnn_kit.runs.curves import TaskCurve
 
-    one = Curve("accuracy", [1], [50.0], None, None)
+    one = TaskCurve("accuracy", [1], [50.0], None, None)
     figure = curve_plots._panels({str(k): {"A": [(one, {})]} for k in range(7)})
     assert len(figure.axes) == 7 and len({round(axes.get_position().y0, 3) for axes in figure.axes}) == 2
 
