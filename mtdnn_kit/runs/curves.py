@@ -20,7 +20,7 @@ from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.run import LOGS, Run
 
-_LEVEL, _FEWEST, _BLOCKS = 0.05, 4, 6
+_LEVEL, _LEAST_POINTS, _BLOCKS = 0.05, 4, 6
 UNWATCHED = "No log says how the tasks' scores went (eval_every): whether one still rises at the end is not told."
 
 
@@ -65,7 +65,7 @@ def rises(found: Mapping[str, TaskCurve]) -> dict[str, tuple[float, float]]:
 def rise(values: Sequence[float]) -> tuple[float, float]:
     """Points that the least-squares line of the last third of `values` gains, and the one-sided p of its rise; 1 with fewer than 4."""
     last = np.asarray(values[-ceil(len(values) / 3) :], float)
-    if len(last) < _FEWEST:
+    if len(last) < _LEAST_POINTS:
         return 0.0, 1.0
     means = np.array([block.mean() for block in np.array_split(last, min(_BLOCKS, len(last)))])
     times = np.arange(len(means))
@@ -105,4 +105,4 @@ def notes(runs: Mapping[str, Run]) -> list[str]:
 
 def _needed(tasks: int) -> int:
     """Scorings from which a run of so many tasks can be said to rise: their last third has enough orders."""
-    return 3 * next((n for n in range(_FEWEST, _BLOCKS) if _LEVEL * factorial(n) > tasks), _BLOCKS) - 2
+    return 3 * next((n for n in range(_LEAST_POINTS, _BLOCKS) if _LEVEL * factorial(n) > tasks), _BLOCKS) - 2

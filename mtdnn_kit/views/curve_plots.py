@@ -6,6 +6,7 @@ is reported: what is drawn, and which task still rises, is `runs.curves`'.
 
 from collections.abc import Mapping
 from math import ceil
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -20,18 +21,19 @@ from mtdnn_kit.views.style import look
 
 _ACROSS = 5  # panels beside each other
 _LEAST_SPAN = 20  # points that a panel spans at least
-_GREY = {"color": "0.3", "lw": 1.2}
+_GREY: dict[str, Any] = {"color": "0.3", "lw": 1.2}
 
 
 @styled
 def curves_figure(run: Run) -> Figure | None:
     """The score of each task over a run's steps, in the task's colour, its last value beside it; None where none was scored on the way."""
     found, names = curves(run), list(run.types)
+    rising = rises(found)
     figure = _panels({task: {"": [(curve, look(names.index(task), lw=2, marker=".", ms=5))]} for task, curve in found.items()})
     for axes, (task, curve) in zip(figure.axes if figure else (), found.items(), strict=False):
         axes.annotate(f"{curve.values[-1]:.1f}", (curve.steps[-1], curve.values[-1]), (5, 1), textcoords="offset points", va="bottom")
         axes.set_xlim(0, 1.2 * curve.steps[-1])
-        if task in rises(found):
+        if task in rising:
             axes.set_title(f"{task}, still rises")
     return figure
 
@@ -64,9 +66,11 @@ def _panels(panels: Mapping[str, Mapping[str, list[tuple[TaskCurve, dict]]]]) ->
 
 def _panel(axes: Axes, task: str, lines: Mapping[str, list[tuple[TaskCurve, dict]]], named: dict[str, Line2D]) -> None:
     """Draws a task's curves, and enters the first line of each label into `named`."""
-    drawn = [(label, curve, *axes.plot(curve.steps, curve.values, **style)) for label, own in lines.items() for curve, style in own]
-    first = drawn[0][1]
-    named.update({label: line for label, _, line in drawn if label and label not in named})
+    first = next(curve for own in lines.values() for curve, _ in own)
+    for label, own in lines.items():
+        drawn = [line for curve, style in own for line in axes.plot(curve.steps, curve.values, **style)]
+        if label:
+            named.setdefault(label, drawn[0])
     if first.constant is not None:
         named["one and the same answer"] = axes.axhline(first.constant, ls="--", **_GREY)
     if first.chance is not None and (first.constant is None or abs(first.chance - first.constant) > 0.05):
