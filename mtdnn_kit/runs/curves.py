@@ -4,7 +4,7 @@ Of a task whose score still rises when the training ends, nobody can say what it
 scorings, at least 4, is cut into at most 6 blocks of neighbours; a task rises where so steep a least-squares line through the blocks'
 means is rare among all their orders (Pitman 1937, "Significance tests which may be applied to samples from any populations"; exact, ties
 included), p times the tasks of the run (Bonferroni) being below 0.05. A slope, since it sees more than Kendall's tau does; blocks, since
-neighbouring scorings are alike. Of thousands of simulated runs of 5 flat tasks it names one in 4 to 5 %, also where noise falls as the learning
+neighbouring scorings are alike. In simulation it names one of 5 flat tasks in 4 to 5 % of runs, also where noise falls as the learning
 rate; where the noise of neighbours correlates by 0.5, in 17 % with 16 scorings and in 8 % with 60 or 180. What it does not name may rise
 all the same: scores of few rows are noisy, and a learning rate that falls to 0 flattens any curve. Scores are in percent.
 """
