@@ -45,6 +45,8 @@ TESTS = {  # file → tests that must notice
     "compare/learnt": "compare/learnt",
     "compare/threshold_choice": "compare/threshold_choice",
     "runs/held_out": "runs/held_out",
+    "runs/curves": "runs/curves",
+    "views/curve_plots": "views/curve_plots",
     "studies/heldout": "studies/heldout",
     "tasks/null_threshold": "tasks/null_threshold",
     "metrics": "metrics",

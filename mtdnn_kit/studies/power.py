@@ -56,7 +56,7 @@ def spreads(questions: Sequence[Question], settings: Settings, scores: Sequence[
     """Of each score, where two settings have two seeds at least: means over the differences to the first setting."""
     several = {name: own for name, own in settings.items() if len(own) > 1}
     found = {}
-    for score in scores:
+    for score in scores if len(several) > 1 else ():
         gaps = [gap for gap in setting_differences(questions, several, score).values() if isinstance(gap, SettingDifference)]
         if gaps:
             cells = [made for own in several.values() if (made := contributions(questions, own, score)) is not None]

@@ -20,6 +20,7 @@ from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model import provenance
+from mtdnn_kit.runs import curves
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.arms import TUNED, tuning_table
 from mtdnn_kit.studies.declaration import DECLARATION, notes
@@ -84,7 +85,7 @@ def _sections(
     yield _section("The threshold as a choice", choice_table(runs, questions, settings))
     if common := at_common_share(questions):
         yield _section(f"At a common share of no answers, {common[1]:.1f} %", judged(common[0], ["EM", "F1"]))
-    yield _section("Were the other tasks learnt?", learnt)
+    yield f"{_section('Were the other tasks learnt?', learnt)}\n{' '.join(curves.notes(runs))}\n"
     yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(questions, settings))
     yield _section("Wrong bounds", judged(questions, ["wrong bounds"]))
     for score in study.scores:

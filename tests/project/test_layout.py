@@ -26,7 +26,7 @@ HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.sp
 MOST_AT_THE_TOP, MOST_IN_A_ROOM = 20, 16
 ONLY = {
     "ipywidgets": {"explorer.panels", "explorer.widgets"},
-    "matplotlib": {"views.plots", "views.study_plots", "views.answer_plots"},
+    "matplotlib": {"views.plots", "views.study_plots", "views.answer_plots", "views.curve_plots"},
     "IPython": {"views.plots", "training.log", "views.study_plots"},
     "papermill": {"studies.worker", "studies.page"},
     "nbconvert": {"studies.page"},

@@ -46,6 +46,7 @@ def test_02_runs_under_papermill_with_a_training_parameter_file(tmp_path, tiny, 
         **yaml.safe_load((ROOT / "parameters" / "demo.yaml").read_text()),
         **SMALL,
         "encoder": tiny,
+        "eval_every": 1,
         "run_dir": str(tmp_path / "run"),
     }
     made = run(tmp_path, **parameters)
@@ -53,7 +54,9 @@ def test_02_runs_under_papermill_with_a_training_parameter_file(tmp_path, tiny, 
     left = Run(tmp_path / "run")
     assert left.finished and left.config["max_steps"] == 4 and left.config["threshold_articles"][:2] == ["Glacier", "Cork"]
     pictures = [output for cell in made["cells"] for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-    assert len(pictures) >= 3
+    assert len(pictures) == 4, "schedule, losses, curves, scores"
+    told = [output["metadata"]["image/png"]["alt"] for output in pictures if output["metadata"].get("image/png")]
+    assert len(told) == 1 and told[0].startswith("Too few scorings to tell"), "the text that stands for the curves"
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -153,7 +156,7 @@ def test_01_shows_tasks_without_question_answering_and_question_answering_alone(
 @pytest.mark.filterwarnings("ignore")
 def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
     base, study = tmp_path / "base.yaml", tmp_path / "mine.yaml"
-    base.write_text(yaml.safe_dump({**SMALL, "encoder": tiny, "threshold_articles": ["Cork"], "interference_every": 2}))
+    base.write_text(yaml.safe_dump({**SMALL, "encoder": tiny, "threshold_articles": ["Cork"], "interference_every": 2, "eval_every": 2}))
     variants = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+MCC+SC": {"qa_weight": 0.5, "tasks": ["squad", "swag", "cola"]}}
     study.write_text("# Does it help?\n" + yaml.safe_dump({"base": str(base), "variants": variants, "paper": "table 2"}))
     made = run(tmp_path, "03_ablations", study=str(study), folder=str(tmp_path / "runs"), changes={"seed": 3})
@@ -164,7 +167,9 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
     assert (tmp_path / "runs" / "qa" / "02_train.ipynb").exists()
     table = next(html for html in shown(made, "text/html") if "paper EM" in html)
     assert all(name in table for name in ("QA+MCC+SC", "always nothing", "lexical overlap", "74.6", "77.2"))
-    assert len(shown(made, "image/png")) == 5, "losses, differences, figures 3 and 4, and the interference of the run with several tasks"
+    assert len(shown(made, "image/png")) == 6, (
+        "losses, curves, differences, figures 3 and 4, and the interference of the run with several tasks"
+    )
     nb = nbformat.read(tmp_path / "out.ipynb", 4)  # again, and twice in one kernel: nothing is trained any more
     nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
     for i, cell in enumerate(nb.cells):

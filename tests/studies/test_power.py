@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from questions import QUESTIONS
 
 from mtdnn_kit.compare import seeds
 from mtdnn_kit.errors import RunError
@@ -104,6 +105,13 @@ def test_the_spread_is_looked_for_in_the_studys_folder_first_and_by_encoder(tmp_
     (tmp_path / "own/spread.json").write_text('{"encoder": "mine"}')
     with pytest.raises(RunError, match=r"spread.json: cannot be read .*delete it"):
         power.earlier_spreads("mine", tmp_path / "own")
+
+
+def test_single_seeds_have_no_spread_and_nothing_is_written(tmp_path):
+    for settings in ({"a": {0: "A"}, "b": {0: "B"}}, {"a": {0: "A", 1: "C"}, "b": {0: "B"}}):
+        assert power.spreads(QUESTIONS, settings, ["F1"]) == {}
+        power.write_spread(tmp_path, {}, QUESTIONS, settings, ["F1"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_spread_is_that_of_the_runs_it_was_planted_in(monkeypatch):

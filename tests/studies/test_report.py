@@ -16,6 +16,7 @@ from scorer import score
 from mtdnn_kit.compare import differences, pairing, paper, seeds, study_tables, threshold_choice
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
+from mtdnn_kit.runs.curves import UNWATCHED
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies import keep, report
 from mtdnn_kit.tasks import null_threshold
@@ -54,6 +55,14 @@ def kept(tmp_path_factory, runs, questions) -> Path:
 @pytest.fixture
 def copy(kept, tmp_path) -> Path:
     return Path(shutil.copytree(kept, tmp_path / "copy"))
+
+
+def test_the_report_names_tasks_that_still_rise(copy):
+    scorings = [{"step": k, "of": "scored", "task": "mnli", "scores": {"accuracy": 3.0 * k, "n": 9}, "constant": {}} for k in range(1, 19)]
+    with open(copy / "runs" / "b-seed-1" / "log.jsonl", "a") as log:
+        log.writelines(json.dumps(record) + "\n" for record in scorings)
+    (section,) = (part for part in report.report(copy, None) if part.startswith("## Were the other tasks learnt?"))
+    assert "\n\nmnli still rises at the end of 1 of 1 runs (B seed 1: accuracy +15.0 in the last third, p = 0.0014): train" in section
 
 
 def test_every_score_of_every_run_is_the_runs_own(kept, runs, questions):
@@ -114,6 +123,8 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
     mnli = (Run(SAMPLE / "qa-sc").metrics["mnli"]["accuracy"] + Run(SAMPLE / "qa-mcc-sc").metrics["mnli"]["accuracy"]) / 2
     line = next(line for line in sections["Were the other tasks learnt?"].split("\n") if line.startswith("| B | mnli"))
     assert line.startswith(f"| B | mnli | 2 | accuracy | {mnli:.1f} [") and line.endswith(" | not shown |")
+    assert all(row.count("cola, mnli, mrpc") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
+    assert sections["Were the other tasks learnt?"].endswith(f"\n\n{UNWATCHED}\n")
     assert all(row.count("cola, mnli, mrpc") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
     share, _, table = sections[next(title for title in sections if title.startswith("At a common share of no answers"))].partition("\n\n")
     common, percent = threshold_choice.at_common_share(questions)
