@@ -6,11 +6,12 @@ Scores by `scorer`, average precision held to scikit-learn's, tests by plain loo
 import csv
 import gzip
 import json
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import nct, t
+from scipy.stats import f, kurtosis, nct, t
 from scorer import overlap, words_of
 from sklearn.metrics import average_precision_score
 
@@ -138,61 +139,187 @@ class Kept:
     def mean(self, setting: str, score: str) -> float:
         return float(np.mean([run.score(score) for run in self.of(setting)]))
 
-    def difference(self, a: str, b: str, score: str) -> tuple[float, float, float, float, tuple]:
-        """b − a, low, high, p, and what a power analysis needs: by crossed random effects of seeds and passages, unless seeds are alike."""
-        one, two = (np.array([run.contributions(score) for run in self.of(setting)]) for setting in (a, b))
-        paired = sorted(self.settings[a]) == sorted(self.settings[b]) and len(one) > 2
-        parts = [two - one] if paired else [one, two]
-        g, of_seeds, dfs, inner, seeds = one.shape[1], [], [], [], []
-        for part in parts:
-            s = len(part)
-            rest = part - part.mean(1, keepdims=True) - part.mean(0) + part.mean()
-            left = (rest**2).sum() / ((s - 1) * (g - 1))
-            of_seeds.append(part.mean(1).var(ddof=1) / s), dfs.append(s - 1), inner.append(left)
-            seeds.append(part.mean(1).var(ddof=1))
-        leftover = sum(left / len(part) for left, part in zip(inner, parts, strict=True))
-        passages = max(0.0, (two.mean(0) - one.mean(0)).var(ddof=1) - leftover) / g
-        own = sum(of_seeds) ** 2 / sum(v**2 / df for v, df in zip(of_seeds, dfs, strict=True))
-        share = sum(of_seeds) / (sum(of_seeds) + passages)
-        se, df = np.sqrt(sum(of_seeds) + passages), 1 / (share / own + (1 - share) / (g - 1))
-        gap, far = two.mean() - one.mean(), t.ppf(0.975, df) * np.sqrt(sum(of_seeds) + passages)
-        spread = sum(max(0.0, v - left / g) for v, left in zip(seeds, inner, strict=True)) + sum(inner) / g
-        return float(gap), float(gap - far), float(gap + far), float(2 * t.sf(abs(gap) / se, df)), (spread, passages, g, len(parts))
+    def cells(self, score: str, only: tuple[str, ...] = ()) -> list[tuple[str, int, np.ndarray]]:
+        """(setting, seed, contributions of the passages [G]) of each run of `only`, else of all settings that have several seeds."""
+        names = [name for name, own in self.settings.items() if (name in only if only else len(own) > 1)]
+        return [(name, seed, self.runs[run].contributions(score)) for name in names for seed, run in self.settings[name].items()]
+
+    def difference(self, a: str, b: str, score: str) -> "Judged":
+        """b − a within the seeds that both have (three at least, or all of two), by dummies of settings and seeds."""
+        shared, fewest = len(self.settings[a].keys() & self.settings[b].keys()), min(len(self.settings[a]), len(self.settings[b]))
+        assert shared >= min(3, fewest), "all settings of the kept studies share their seeds"
+        whole, pair = regress(self.cells(score), a, b), regress(self.cells(score, (a, b)), a, b)
+        others = whole.df - pair.df
+        if pair.df > 1 and others > 0:
+            rest = (whole.square * whole.df - pair.square * pair.df) / others
+            whole = pair if pair.square > rest * f.isf(0.5, pair.df, others) else whole
+        by_run = {run: weight * whole.square**0.5 for run, weight in whole.weights.items()}
+        shared_noise = sum(weight**2 for weight in whole.weights.values()) * whole.left
+        return Judged(whole.by_passage, sum(x**2 for x in by_run.values()), whole.df, shared_noise, fewest, by_run, whole)
+
+    def alone(self, setting: str, score: str) -> "Judged":
+        """A setting's mean over its seeds."""
+        u = np.array([run.contributions(score) for run in self.of(setting)])
+        s, g = u.shape
+        rest = u - u.mean(axis=0)
+        left = ((rest - rest.mean(axis=1, keepdims=True)) ** 2).sum() / (s - 1) / (g - 1)
+        return Judged(u.mean(axis=0), u.mean(axis=1).var(ddof=1) / s, s - 1, left / s, s)
 
 
-def power(parts: tuple, gain: float, seeds: int) -> float:
-    """Probability that so many seeds of each setting show a true gain at 5 %."""
-    spread, passages, g, settings = parts
-    own, df = spread / seeds, settings * (seeds - 1)
-    share = own / (own + passages)
-    df = 1 / (share / df + (1 - share) / (g - 1))
-    return float(nct.sf(t.ppf(0.975, df), df, abs(gain) / np.sqrt(own + passages)))
+@dataclass
+class Fit:
+    """A difference by passage [G]; the weight of each run in it; mean squares over seeds and within a run; degrees of freedom."""
+
+    by_passage: np.ndarray
+    weights: dict[tuple[str, int], float]
+    square: float
+    left: float
+    df: int
 
 
-def sign_flips(a: Answers, b: Answers, score: str, draws: int) -> float:
-    """p of swapping two models' outcomes in whole passages at random."""
-    rng = np.random.default_rng(1)
+def regress(cells: list[tuple[str, int, np.ndarray]], a: str, b: str) -> Fit:
+    """Ordinary least squares with a dummy for each setting and for each seed but the first, passage by passage."""
+    settings, seeds = (sorted({cell[i] for cell in cells}) for i in (0, 1))
+    x = np.array([[*(name == one for one in settings), *(seed == one for one in seeds[1:])] for name, seed, _ in cells], float)
+    y = np.array([u for *_, u in cells])
+    found = np.linalg.lstsq(x, y, rcond=None)[0]
+    wanted = np.array([(name == b) - (name == a) for name in settings] + [0] * (len(seeds) - 1), float)
+    rest, df = y - x @ found, len(y) - np.linalg.matrix_rank(x)
+    means = rest.mean(axis=1)
+    left = ((rest - means[:, None]) ** 2).sum() / max(df, 1) / (y.shape[1] - 1)
+    weights = {cell[:2]: float(w) for cell, w in zip(cells, x @ np.linalg.pinv(x.T @ x) @ wanted, strict=True)}
+    return Fit(wanted @ found, weights, float((means**2).sum() / max(df, 1)), float(left), int(df))
+
+
+@dataclass
+class Judged:
+    """What intervals for other seeds and other passages are made of."""
+
+    by_passage: np.ndarray
+    of_seeds: float
+    df: float
+    shared: float  # a run's own noise within it, as a variance of one passage
+    seeds: int
+    by_run: dict[tuple[str, int], float] = field(default_factory=dict)  # weight × standard deviation
+    fit: "Fit | None" = None
+
+    @property
+    def gap(self) -> float:
+        return float(self.by_passage.mean())
+
+    @property
+    def degrees(self) -> float:
+        """Of the passages' variance: fewer where it is heavy-tailed."""
+        g, excess = len(self.by_passage), kurtosis(self.by_passage, bias=False)
+        return min(g - 1, max(4.0, 1 / (1 / (g - 1) + max(excess, 0.0) / (2 * g))))
+
+    @property
+    def shown_df(self) -> float:
+        """The two parts' degrees of freedom, weighted by their shares of the variance."""
+        g = len(self.by_passage)
+        parts = np.array([self.of_seeds, max(0.0, self.by_passage.var(ddof=1) / g - self.shared / g)])
+        return float(parts.sum() / (parts / [self.df, self.degrees]).sum())
+
+    def far(self, tail: float) -> float:
+        g = len(self.by_passage)
+        of_passages, beyond = self.by_passage.var(ddof=1) / g, t.isf(tail, self.degrees) ** 2
+        both = t.isf(tail, self.df) ** 2 * self.of_seeds + beyond * max(0.0, of_passages - self.shared / g)
+        return float(np.sqrt(max(both, beyond * of_passages)))
+
+    def ends(self, level: float = 0.95) -> tuple[float, float]:
+        return self.gap - self.far((1 - level) / 2), self.gap + self.far((1 - level) / 2)
+
+    @property
+    def p(self) -> float | None:
+        """Twice the tail whose interval just reaches 0, by halving; none with two seeds."""
+        if self.seeds < 3:
+            return None
+        low, high = 1e-30, 0.5
+        for _ in range(200):
+            middle = np.sqrt(low * high)
+            low, high = (low, middle) if self.far(middle) < abs(self.gap) else (middle, high)
+        return 2 * high
+
+
+def adjusted(tests: list[tuple[str, Judged]], draws: int = 200_000) -> list[float]:
+    """p of each (score, test) adjusted for all: Holm's step-down over scores, within a score by drawing from the multivariate t."""
+    rng, order = np.random.default_rng(0), sorted(range(len(tests)), key=lambda i: tests[i][1].p)
+    told, least = [0.0] * len(tests), 0.0
+    for place, i in enumerate(order):
+        chance, p = 0.0, tests[i][1].p
+        for score in {tests[j][0] for j in order[place:]}:
+            own = [tests[j][1] for j in order[place:] if tests[j][0] == score]
+            df = max(one.shown_df for one in own)
+            z = rng.multivariate_normal(np.zeros(len(own)), correlations(own), draws, check_valid="ignore")
+            drawn = np.abs(z / np.sqrt(rng.chisquare(df, draws) / df)[:, None]).max(axis=1)
+            chance += p if len(own) == 1 else float((drawn >= t.isf(p / 2, df)).mean())
+        told[i] = least = max(least, min(1.0, chance))
+    return told
+
+
+def correlations(own: list[Judged]) -> np.ndarray:
+    """Of differences to the same setting: by the runs and the passages that they have in common."""
+    g = len(own[0].by_passage)
+    shared = np.cov([one.by_passage for one in own]).reshape(len(own), len(own)) / g
+    for i, one in enumerate(own):
+        for j, two in enumerate(own):
+            shared[i, j] += sum(x * two.by_run.get(run, 0.0) for run, x in one.by_run.items())
+    sd = np.sqrt(np.diag(shared))
+    return shared / np.outer(sd, sd)
+
+
+def power(judged: Judged, gain: float, seeds: int) -> float:
+    """Probability that so many seeds, the same of both settings, show a true gain at 5 %."""
+    g, fit = len(judged.by_passage), judged.fit
+    of_seeds = (max(0.0, 2 * fit.square - 2 * fit.left / g) + 2 * fit.left / g) / seeds
+    of_passages = max(0.0, judged.by_passage.var(ddof=1) - judged.shared) / g
+    half = np.sqrt(t.isf(0.025, seeds - 1) ** 2 * of_seeds + t.isf(0.025, g - 1) ** 2 * of_passages)
+    se = np.sqrt(of_seeds + of_passages)
+    df = se**2 / (of_seeds / (seeds - 1) + of_passages / (g - 1))
+    return float(nct.sf(half / se, df, abs(gain) / se))
+
+
+def two_models(a: Answers, b: Answers, score: str, draws: int) -> tuple[float, float, float]:
+    """b − a of two models, half the width of a t interval, and p: the larger of that of sign flips of whole passages and of t."""
     if score == "no-answer AP":
-        one, two = (np.unique(run.diff, return_inverse=True)[1] for run in (a, b))
-        seen = abs(b.score(score) - a.score(score))
-        as_large = 0
-        for _ in range(draws):
-            swap = rng.integers(0, 2, a.passages.max() + 1).astype(bool)[a.passages]
-            x, y = np.where(swap, two, one), np.where(swap, one, two)
-            after, before = (in_order(~a.able[order], ranks[order]) for ranks in (y, x) for order in [np.argsort(-ranks)])
-            gap = after - before
-            as_large += abs(gap) >= seen - 1e-9
-        return (1 + as_large) / (1 + draws)
-    (x, passages), (y, _) = a.of(score), b.of(score)
-    sums = np.array([(y - x)[passages == passage].sum() for passage in np.unique(passages)])
-    flips = (1 - 2 * rng.integers(0, 2, (draws, len(sums)), np.int8)).astype(np.float32) @ sums
-    return float((1 + (np.abs(flips) >= abs(sums.sum()) - 1e-6).sum()) / (1 + draws))
+        counts = np.bincount(a.passages).astype(float)
+        n, scores = counts.sum(), b.precision() - a.precision()
+        sums = np.array([n * scores - (n - size) * (b.precision(i) - a.precision(i)) for i, size in enumerate(counts)])
+        sums += counts * (scores - sums.sum() / n)
+    else:
+        (x, passages), (y, _) = a.of(score), b.of(score)
+        places = [passages == passage for passage in np.unique(passages)]
+        sums, counts = np.array([(y - x)[place].sum() for place in places]), np.array([place.sum() for place in places], float)
+    gap, share, g = sums.sum() / counts.sum(), counts / counts.sum(), len(sums)
+    flips = (1 - 2 * np.random.default_rng(1).integers(0, 2, (draws, g), np.int8)).astype(np.float32) @ sums
+    by_flips = (1 + (np.abs(flips) >= abs(sums.sum()) - 1e-6).sum()) / (1 + draws)
+    # CR2: what a passage lies off, over the square root of the share of its variance that is left in it
+    left = 1 - 2 * share + (share**2).sum()
+    off = (sums - gap * counts) / np.sqrt(left) / counts.sum()
+    se = float(np.sqrt((off**2).sum()))
+    df = heavy(off / np.sqrt(share), satterthwaite(share))
+    return float(gap), float(t.isf(0.025, df) * se), float(max(by_flips, 2 * t.sf(abs(gap) / se, df)))
 
 
-def holm(ps: list[float]) -> list[float]:
-    """Each p times the number of those that are not smaller, never below an earlier one."""
-    found, most = {}, 0.0
-    for rank, (p, place) in enumerate(sorted((p, place) for place, p in enumerate(ps))):
-        most = max(most, min(1.0, p * (len(ps) - rank)))
-        found[place] = most
-    return [found[place] for place in range(len(ps))]
+def satterthwaite(share: np.ndarray) -> float:
+    """Degrees of freedom of CR2's variance of a mean: (Σ λ)² / Σ λ² of D (I − 1 s') V (I − s 1') D, by the matrix itself."""
+    g = len(share)
+    project = np.eye(g) - np.outer(np.ones(g), share)  # a passage's mean less the whole mean
+    weight = share / np.sqrt(1 - 2 * share + (share**2).sum())
+    matrix = (weight[:, None] * project) @ (weight[:, None] * project).T
+    return float(np.trace(matrix) ** 2 / (matrix**2).sum())
+
+
+def heavy(parts: np.ndarray, df: float) -> float:
+    """Fewer degrees of freedom where a few passages make most of the variance."""
+    g, moment = len(parts), (parts**2).sum()
+    excess = (g - 1) / ((g - 2) * (g - 3)) * ((g + 1) * (g * (parts**4).sum() / moment**2 - 3) + 6)
+    return min(df, max(4.0, 1 / (1 / df + max(excess, 0.0) / (2 * g))))
+
+
+def at_share(run: Answers, share: float) -> tuple[float, float]:
+    """EM and F1 where a run answers nothing to that share of the questions, as near as equal null − best allow; of two the smaller."""
+    levels = [-np.inf, *np.unique(run.diff)]
+    best = min(reversed(levels), key=lambda level: round(abs((run.diff > level).mean() - share), 12))
+    given = run.diff <= best
+    return tuple(float(np.where(given, score, 100.0 * ~run.able).mean()) for score in (run.span_em, run.span_f1))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mtdnn_kit.compare import Question, clustered, pair, paper, speaks_for, study_tables
+from mtdnn_kit.compare.clusters import other_population, population
 from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices, setting_table
 from mtdnn_kit.compare.learnt import learnt_table, marked
 from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
@@ -78,6 +79,8 @@ def _sections(
         yield _section("Tuned at equal budget, on held-out questions", tuned)
     yield _section("Scores", marked(score_table(questions, settings, study.paper), learnt, first))
     yield _section(f"Judged by {' and '.join(study.scores)}", judged(questions, study.scores))
+    if beside := other_population(questions):
+        yield _section(f"The same for other {population(beside)}", judged(beside, study.scores))
     if effect := study.smallest_effect:
         yield _section("What is decided", study_tables.decision_table(questions, settings, study.scores, effect, study.family))
     yield _section("For whom the differences speak", population_table(questions, settings, study.scores))
