@@ -4,7 +4,8 @@ Means are over a setting's seeds, scores in percent. What is compared with what 
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,24 @@ def threshold_table(runs: dict[str, Run], questions: Sequence[Question], setting
         found = {"nothing answered": [100 * float(np.mean([not q.replies[run].text for q in questions])) for run in own.values()]}
         found |= {name: [runs[run].metrics["squad"][key] for run in own.values()] for name, key in kept.items()}
         rows.append({"setting": setting, **{name: float(np.mean(values)) for name, values in found.items()}})
+    return rows
+
+
+def further_table(runs: Mapping[str, Run], settings: Settings) -> list[dict]:
+    """A row a further question set (`scored_also`) and setting: its scores at the main task's threshold, in percent, means over the seeds
+    with their standard deviation; [] where no run has one."""
+    kinds = {"EM": "em", "F1": "f1", "span F1": "span_f1", "no-answer AP": "no_answer_ap"}
+    rows = []
+    for name in dict.fromkeys(name for run in runs.values() for name in run.parameters.further):
+        for setting, own in settings.items():
+            metrics = [runs[run].metrics[name] for run in own.values() if name in runs[run].metrics]
+            if metrics:
+                row: dict[str, Any] = {"set": name, "setting": setting, "seeds": len(metrics), "questions": metrics[0]["n"]}
+                for score, key in kinds.items():
+                    values = [one[key] for one in metrics if one.get(key) is not None]
+                    row[score] = float(np.mean(values)) if len(values) == len(metrics) else None
+                    row[f"{score} (sd)"] = float(np.std(values, ddof=1)) if len(values) == len(metrics) > 1 else None
+                rows.append(row)
     return rows
 
 

@@ -85,6 +85,8 @@ def _sections(
         yield _section("What is decided", study_tables.decision_table(questions, settings, study.scores, effect, study.family))
     yield _section("For whom the differences speak", population_table(questions, settings, study.scores))
     yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))
+    if further := study_tables.further_table(runs, settings):
+        yield _section("Further question sets, at the same threshold", further)
     yield _section("The threshold as a choice", choice_table(runs, questions, settings))
     if common := at_common_share(questions):
         yield _section(f"At a common share of no answers, {common[1]:.1f} %", judged(common[0], ["EM", "F1"]))

@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -98,7 +99,8 @@ def test_no_text_and_no_path_is_kept(kept, questions):
         text = (gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()).decode()
         assert not [word for word in words if word in text] and str(ROOT) not in text
     assert {file.name for file in files} == {
-        *("study.yaml", "runs.json", "spans.csv.gz", "config.yaml", "manifest.json", "metrics.json", "log.jsonl", "squad_nbest.jsonl.gz")
+        *("study.yaml", "runs.json", "spans.csv.gz", "config.yaml", "manifest.json", "metrics.json", "log.jsonl"),
+        *("squad_nbest.jsonl.gz", "squad_held_out.jsonl.gz"),
     }
     assert [len(entry["nbest"]) <= keep.ENTRIES for entry in Run(kept / "runs" / "a-seed-0").nbest()].count(False) == 0
 
@@ -184,6 +186,19 @@ def test_a_score_that_a_study_is_judged_by_is_tested_once_where_each_setting_has
     alone = differences.primary_table(questions, {"A": {0: "A seed 0"}, "B": {0: "B seed 0"}}, ["F1"])
     assert len(alone) == 1 and alone[0]["p (Holm)"] == alone[0]["p"]
     assert sections["The first seed alone, as if there were no other"].endswith("\n\n" + markdown(alone))
+
+
+def test_further_sets_stand_apart_as_means_over_the_seeds():
+    def run(em: float, ap: float | None):
+        metrics = {"squad": {"em": 1.0, "n": 9}, "wiki": {"em": em, "f1": em + 1, "span_f1": em + 2, "no_answer_ap": ap, "n": 7}}
+        return SimpleNamespace(metrics=metrics, parameters=SimpleNamespace(further={"wiki": None}))
+
+    runs = {"a": run(50.0, 10.0), "b": run(60.0, 20.0), "c": run(70.0, None), "d": SimpleNamespace(parameters=SimpleNamespace(further={}))}
+    rows = study_tables.further_table(runs, {"A": {0: "a", 1: "b"}, "B": {0: "c"}})
+    assert [(row["set"], row["setting"], row["seeds"], row["questions"]) for row in rows] == [("wiki", "A", 2, 7), ("wiki", "B", 1, 7)]
+    assert (rows[0]["EM"], rows[0]["EM (sd)"], rows[0]["no-answer AP"]) == (55.0, pytest.approx(50**0.5), 15.0)
+    assert (rows[1]["F1"], rows[1]["F1 (sd)"], rows[1]["no-answer AP"]) == (71.0, None, None)
+    assert study_tables.further_table({"d": runs["d"]}, {"A": {0: "d"}}) == []
 
 
 def test_the_spread_is_the_standard_deviation_of_seeds_drawn_from_more():
