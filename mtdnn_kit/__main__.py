@@ -139,7 +139,7 @@ def study(given: argparse.Namespace) -> None:
     if given.declare:
         from mtdnn_kit.studies.declaration import declare
 
-        return print(f"declared: {declare(made, folder)}")
+        return print(f"declared: {declare(made, folder, changes)}")
     if given.dry_run:
         return _dry_run(made, folder, changes, given.workers or 1)
     for run in run_study(
@@ -164,15 +164,16 @@ def engine_options(given: argparse.Namespace) -> dict:
 
 def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     """Prints what a study would do."""
-    from mtdnn_kit.studies.arms import equalized, tuning_runs
+    from mtdnn_kit.studies.arms import check_tunable, chosen_before, equalized, tuning_runs
     from mtdnn_kit.studies.plan import as_text, on_cards, plan
     from mtdnn_kit.studies.power import earlier_spreads, sentences
     from mtdnn_kit.studies.running import NOTEBOOK
     from mtdnn_kit.studies.status import code, standings
     from mtdnn_kit.studies.study import project_notebook
 
-    tuning = tuning_runs(made)
-    configs = made.configs(folder, changes, tuning) | equalized(made.configs(folder, changes), made.equal)
+    tuning = equalized(made.configs(folder, changes, tuning_runs(made)), made.equal) if made.tune else {}
+    check_tunable(tuning)
+    configs = tuning | equalized(chosen_before(made, folder).configs(folder, changes), made.equal)
     found = standings(configs, code(project_notebook(NOTEBOOK)))
     rows = plan(configs, found, folder)
     print(as_text(rows, workers), *on_cards(rows, configs, folder), sep="\n")

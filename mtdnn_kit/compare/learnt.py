@@ -1,7 +1,7 @@
 """Whether the other tasks of a mixture were learnt: each beside chance and the best constant answer, with intervals.
 
 What a model has not learnt it cannot pass on, so what is claimed of a mixture is marked with the tasks that it was not shown to learn
-(`marked`). A task is learnt where the first of its scores that has an interval lies above that of the best constant answer, interval and
+(`marked`). A task is learnt where the first of its scores that has an interval lies above chance and the best constant answer, interval and
 all; where it does not, that is no proof that nothing was learnt.
 
 Intervals are for other rows (sentences, pairs, endings), with the runs at hand. Where runs keep their labels they are the jackknife's
@@ -44,6 +44,10 @@ class Scored:
         found = [SCORES[score](self.gold, np.full_like(self.gold, label)) for label in range(self.labels)]
         return max(found), int(np.argmax(found))
 
+    def bar(self, score: str) -> float:
+        """What a score has to be above: the larger of chance and the best constant answer (of macro F1 that is chance)."""
+        return max(self.constant(score)[0], self.chance(score))
+
     def chance(self, score: str) -> float:
         """What labels drawn alike often score: expected counts in place of counts."""
         shares, alike = np.bincount(self.gold, minlength=self.labels) / len(self.gold), 1 / self.labels
@@ -53,7 +57,7 @@ class Scored:
 
 def learnt_table(runs: Mapping[str, Run], settings: Settings, data: str | None = None) -> list[dict]:
     """A row a setting, other task and score of it: the mean over the setting's seeds with its interval, chance, the best constant answer,
-    the score above that with its interval, and whether the task was learnt.
+    how far the score is above the larger of these with its interval, and whether the task was learnt.
 
     data: where the rows are ("sample", "hub", a folder); None: where the runs had them. Rows that are not there leave chance and constant
     answer out.
@@ -115,10 +119,11 @@ def _row(runs: Mapping[str, Run], scored: Scored | None, task: str, score: str) 
     metrics = [run.metrics[task] for run in runs.values()]
     found = float(np.mean([one[score] for one in metrics]))
     constant = scored.constant(score)[0] if scored else None
+    bar = scored.bar(score) if scored else None
     ends, above = _intervals(scored, score, found, metrics[0]["n"]) if scored else (None, None)
     row: dict[str, Any] = {"score": score, "with it": found, **_cells("with it", ends)}
     row |= {"chance": scored and scored.chance(score), "constant answer": constant}
-    return row | {"above it": None if constant is None else found - constant, **_cells("above it", above)}
+    return row | {"above it": None if bar is None else found - bar, **_cells("above it", above)}
 
 
 def _cells(key: str, ends: Ends | None) -> dict[str, float | None]:
@@ -128,12 +133,16 @@ def _cells(key: str, ends: Ends | None) -> dict[str, float | None]:
 def _intervals(scored: Scored, score: str, found: float, n: int) -> tuple[Ends | None, Ends | None]:
     """Ends for a score, and for what it is above the best constant answer; None where the runs keep too little to tell."""
     constant, label = scored.constant(score)
+    bar = scored.bar(score)
+    if n < 2:
+        return None, None
     if scored.said:
         of = partial(_jackknife, SCORES[score], scored.gold)
         # [N], means over the runs: what each row adds to the score, and to that of the constant answer
-        own, fixed = np.mean([of(said) for said in scored.said.values()], axis=0), of(np.full_like(scored.gold, label))
+        own = np.mean([of(said) for said in scored.said.values()], axis=0)
+        fixed = of(np.full_like(scored.gold, label)) if bar == constant else np.full(n, bar)
         if np.ptp(own):  # of a model that says one label everywhere, Matthews' correlation is 0 without any of the rows
-            return _around(found, own), _around(found - constant, own - fixed)
+            return _around(found, own), _around(found - bar, own - fixed)
     if score == "accuracy":
         half = 100 * _FAR * np.sqrt(sum(share * (1 - share) for share in (found / 100, constant / 100)) / n)
         right = np.arange(n) < round(found / 100 * n)

@@ -14,6 +14,7 @@ from mtdnn_kit.compare.differences import RUN_SCORES, Settings, difference, ends
 from mtdnn_kit.compare.outcomes import ANSWER_KINDS, best_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
+from mtdnn_kit.compare.significance import Difference
 from mtdnn_kit.runs.run import Run
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
@@ -25,7 +26,8 @@ def decision_table(
     """What is decided of each difference to the first setting: a row a score and setting with the 90 % interval.
 
     "more" or "less" where p, adjusted for the family, is below 0.05; "no difference larger than `effect` points" where the 90 % interval
-    lies within them: two one-sided tests at 0.05 (Schuirmann 1987); both can hold. "open" where neither does: no evidence either way.
+    lies within them: two one-sided tests, at 0.05 for each row by itself (Schuirmann 1987); both can hold. "open" where neither does: no
+    evidence either way.
     """
     rows, tested = [], primary_table(questions, settings, scores, family)
     gaps = {score: setting_differences(questions, settings, score, level=0.9) for score in scores}
@@ -36,6 +38,8 @@ def decision_table(
         shown = isinstance(gap, SettingDifference) and gap.p is None  # two seeds decide nothing
         if gap is not None and not shown and -effect < gap.low and gap.high < effect:
             said.append(f"no difference larger than {effect:g}")
+        if said and isinstance(gap, Difference):
+            said = [f"{word} (of these two models)" for word in said]
         rows.append({"score": row["score"], "setting": row["setting"], **ends(gap, "Δ"), "decided": "; ".join(said) or "open"})
     return rows
 

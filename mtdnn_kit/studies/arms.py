@@ -6,7 +6,8 @@
     equal: steps                                      # or tokens: of runs with the same seed, those that would have fewer get more epochs
 
 What is chosen for the main task alone favours it (one rate for all arms), and a mixture has more steps (paper, "Training"): a difference
-between arms can be of either. Tuning looks at held-out questions alone; of the reported ones a tuning run scores one (`eval_limit`).
+between arms can be of either. Tuning looks at held-out questions alone: tuning runs score the reported ones as all runs do, and nothing
+reads these scores. With `equal` they have the steps that the arms will have.
 """
 
 from collections.abc import Mapping
@@ -20,13 +21,14 @@ import numpy as np
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import StudyError
 from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.metrics import mean_percent
 from mtdnn_kit.runs.held_out import read_held_out
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import batch_count
 from mtdnn_kit.studies.study import Planned, Study
-from mtdnn_kit.studies.variants import combinations
+from mtdnn_kit.studies.variants import combinations, slug
 from mtdnn_kit.tasks.null_threshold import average_precision, best_threshold
 from mtdnn_kit.training.setup import prepare, schedule_of
 
@@ -39,14 +41,28 @@ TUNED = "tuned.json"  # in the study's folder: what was tried, and what was take
 
 
 def tuning_runs(study: Study) -> dict[str, Planned]:
-    """The runs that tune, by name: of each variant every combination with every seed."""
-    made = {}
+    """The runs that tune, by name: of each variant every combination with every seed. Raises ConfigError where two would share a folder."""
+    made, folders = {}, {slug(name): name for name in study.runs}
     for variant, changes in study.variants.items():
         for combination, chosen in combinations(study.tune).items():
             for seed in study.tune_seeds:
                 name = f"tune {variant} {combination} seed {seed}"
-                made[name] = Planned(name, variant, seed, {**study.fixed, **changes, **chosen, "seed": seed, "eval_limit": 1})
+                first = folders.setdefault(slug(name), name)
+                require(
+                    first == name, f"tune: {first!r} and {name!r} would share a folder; rename the variant, or write the values otherwise"
+                )
+                made[name] = Planned(name, variant, seed, {**study.fixed, **changes, **chosen, "seed": seed})
     return made
+
+
+def check_tunable(configs: Mapping[str, Config]) -> None:
+    """Raises StudyError, before anything trains, where there would be no held-out questions to choose by."""
+    for name, config in configs.items():
+        main = config.datasets[config.tasks[0]]
+        if main.type != "qa" or not main.unanswerable:
+            raise StudyError(f"{name}: tune needs a main task of question answering with unanswerable questions; leave tune out")
+        if not (config.threshold_articles or config.threshold_ratio):
+            raise StudyError(f"{name}: it would hold no questions out, so there is nothing to choose by. Set threshold_ratio, e.g. 0.1")
 
 
 def choose(study: Study, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
@@ -76,21 +92,37 @@ def write_chosen(folder: Path, study: Study, rows: list[dict[str, Any]]) -> None
     write_json(folder / TUNED, {"by": study.tune_by, "seeds": list(study.tune_seeds), "tried": rows})
 
 
-def tuning_table(folder: Path) -> list[dict]:
-    """What was tried and taken, a row a variant and combination; [] where nothing was tuned. Raises StudyError: unreadable."""
+def chosen_before(study: Study, folder: Path) -> Study:
+    """The study with what an earlier run of it chose, where that is kept and of the same variants, values and seeds; else as it is."""
+    kept = _kept(folder) if study.tune else {}
+    same = kept.get("by") == study.tune_by and kept.get("seeds") == list(study.tune_seeds)
+    tried = [(variant, chosen) for variant in study.variants for chosen in combinations(study.tune).values()]
+    return with_chosen(study, kept["tried"]) if same and [(r["variant"], r["parameters"]) for r in kept["tried"]] == tried else study
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """tuned.json; {} where there is none. Raises StudyError: unreadable."""
     try:
         found = read_json((folder / TUNED).read_bytes())
-        keys = [f"{found['by']}, seed {seed}" for seed in found["seeds"]]
-        return [
-            {"variant": row["variant"], "tried": ", ".join(f"{key} {value}" for key, value in row["parameters"].items())}
-            | dict(zip(keys, row["scores"], strict=True))
-            | {"mean": row["mean"], "taken": "taken" if row["taken"] else ""}
-            for row in found["tried"]
-        ]
+        if all(isinstance(row["parameters"], dict) and len(row["scores"]) == len(found["seeds"]) for row in found["tried"]):
+            return found
+        raise ValueError("a row has not a score for each seed")
     except FileNotFoundError:
-        return []
+        return {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StudyError(f"{folder / TUNED}: cannot be read ({error}); run the study again, which writes it anew") from None
+
+
+def tuning_table(study: Study, folder: Path) -> list[dict]:
+    """What was tried and taken, a row a variant and combination; [] where the study tunes nothing. Raises StudyError: unreadable."""
+    found = _kept(folder) if study.tune else {}
+    keys = [f"{found['by']}, seed {seed}" for seed in found.get("seeds", ())]
+    return [
+        {"variant": row["variant"], "tried": ", ".join(f"{key} {value}" for key, value in row["parameters"].items())}
+        | dict(zip(keys, row["scores"], strict=True))
+        | {"mean": row["mean"], "taken": "taken" if row["taken"] else ""}
+        for row in found.get("tried", ())
+    ]
 
 
 def _held_out_score(run: Run, score: str) -> float:
@@ -98,10 +130,16 @@ def _held_out_score(run: Run, score: str) -> float:
     held = read_held_out(run, run.config["tasks"][0])
     if held is None:
         raise StudyError(f"tune: {run.name} held no questions out, so there is nothing to choose by. Set threshold_ratio, e.g. 0.1")
+    empty = held["nothing"] > 0
+    if (score == "no-answer AP" and not empty.any()) or (score.startswith("span ") and empty.all()):
+        kind = "unanswerable" if score == "no-answer AP" else "answerable"
+        raise StudyError(
+            f"tune_by: {run.name} held out no {kind} question, so it has no {score}; hold out more, or choose by another score"
+        )
     if score == "no-answer AP":
-        return average_precision(held["diff"], held["nothing"] > 0) or 0.0
+        return average_precision(held["diff"], empty) or 0.0
     if score.startswith("span "):
-        return mean_percent(held[score[5:].lower()][held["nothing"] == 0])
+        return mean_percent(held[score[5:].lower()][~empty])
     return best_threshold(held[score.lower()], held["nothing"], held["diff"])[1]
 
 
@@ -109,6 +147,11 @@ def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
     """The same runs, those of a seed with the steps, or the tokens (without padding), of the largest of them; by None: as they are."""
     if by is None:
         return configs
+    for name, config in configs.items():
+        if config.sampler in ("sequential", "annealed") or config.exhausted == "drop":
+            raise StudyError(f"equal: {name} has a schedule that more epochs would change (sampler, exhausted: drop); leave equal out")
+    if len({config.max_steps for config in configs.values()}) > 1:
+        raise StudyError("equal: some runs have max_steps of their own; leave one of the two out")
     sizes = pass_sizes(configs)
     made = dict[str, Config]()
     for seed in dict.fromkeys(config.seed for config in configs.values()):

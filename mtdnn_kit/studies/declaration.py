@@ -7,14 +7,16 @@ preregistration revolution").
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mtdnn_kit.errors import StudyError
+from mtdnn_kit.errors import ConfigError, StudyError
 from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
+from mtdnn_kit.runs.claim import RESUME_MAY_CHANGE
 from mtdnn_kit.runs.run import Run, now
 from mtdnn_kit.studies.study import Study
 
@@ -40,8 +42,10 @@ def declared_of(study: Study) -> dict[str, Any]:
     }
 
 
-def declare(study: Study, folder: Path) -> Path:
-    """Writes the declaration, with the time and the runs that there are already. Raises StudyError where one is there."""
+def declare(study: Study, folder: Path, changes: dict | None = None) -> Path:
+    """Writes the declaration, with the time, the runs that there are already and `changes` (`--set`). Raises StudyError where one is there,
+    ConfigError where a run's parameters cannot be meant."""
+    study.configs(folder, changes)
     file = folder / DECLARATION
     if before := read_declaration(folder):
         raise StudyError(
@@ -50,7 +54,7 @@ def declare(study: Study, folder: Path) -> Path:
         )
     begun = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"declared": now(), "begun_before": begun, **declared_of(study)})
+    write_json(file, {"declared": now(), "begun_before": begun, "changes": changes or {}, **declared_of(study)})
     return file
 
 
@@ -58,7 +62,9 @@ def read_declaration(folder: Path) -> dict[str, Any] | None:
     """What was declared; None where nothing was. Raises StudyError for a file that cannot be read."""
     try:
         found = read_json((folder / DECLARATION).read_bytes())
-        missing = {"declared", "begun_before", *_WORDS} - set(found)
+        missing = {"declared", "begun_before", "changes", *_WORDS} - set(found)
+        if not missing and not (isinstance(found["judged_by"], list) and isinstance(found["smallest_effect"] or 0.0, int | float)):
+            raise ValueError("judged_by is no list, or smallest_effect no number")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -89,7 +95,37 @@ def _deviations(before: dict[str, Any], study: Study, runs: Mapping[str, Run]) -
     lacking = [name for name in study.runs if name not in runs]
     if lacking:
         said.append(f"Deviation: {len(lacking)} of {len(study.runs)} runs are not there: {some(lacking)}.")
+    if before["begun_before"]:
+        said.append(f"Deviation: {len(before['begun_before'])} runs were there when it was declared: {some(before['begun_before'])}.")
+    said += _other_parameters(before["changes"], study, runs)
     early = [name for name, run in runs.items() if (started := run.manifest.get("start")) and started < before["declared"]]
     if early:
         said.append(f"Deviation: {len(early)} runs had begun before the declaration: {some(early)}.")
     return said or ["No deviation from it."]
+
+
+def _other_parameters(changes: dict, study: Study, runs: Mapping[str, Run]) -> list[str]:
+    """A sentence where runs have other parameters than the file and the declared changes say; what is tuned, made equal, or of the machine
+    is left aside."""
+    aside = {
+        "data",
+        "device",
+        "encoder",
+        "run_dir",
+        "resume",
+        *RESUME_MAY_CHANGE,
+        *study.tune,
+        *(("epochs", "max_steps") if study.equal else ()),
+    }
+    try:
+        expected = study.configs(Path("runs"), changes)
+    except ConfigError as error:
+        return [f"Deviation: the declared parameters can no longer be meant: {error}."]
+    others = {}
+    for name, run in runs.items():
+        wanted, kept = asdict(expected[name]), run.config
+        found = [f"{key} {kept[key]!r}" for key in wanted if key not in aside and key in kept and kept[key] != wanted[key]]
+        if found:
+            others[name] = found
+    said = some(f"{name} ({some(found)})" for name, found in others.items())
+    return [f"Deviation: {len(others)} runs have other parameters than were declared: {said}."] if others else []

@@ -92,7 +92,11 @@ def earlier_spreads(encoder: str, folder: Path) -> tuple[str, dict[str, Spread]]
 def _read(place: Path) -> tuple[str, int, dict[str, Spread]]:
     try:
         content = read_json(place.read_bytes())
-        return content["encoder"], content["runs"], {score: Spread(**one) for score, one in content["scores"].items()}
+        found = {score: Spread(**one) for score, one in content["scores"].items()}
+        for spread in found.values():
+            if not (spread.df >= 1 and spread.passages >= 2 and min(spread.over_seeds, spread.over_passages, spread.within) >= 0):
+                raise ValueError("a variance below 0, or no degrees of freedom")
+        return content["encoder"], content["runs"], found
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(f"{place}: cannot be read ({error}); delete it, or write it again (`mtdnn report write`)") from None
 
@@ -161,6 +165,8 @@ def sentences(
 
     tests: comparisons of the family; effect: points, None where the study names none.
     """
+    if not tests:
+        return ["nothing is compared: one setting alone"]
     level = FAMILY_LEVEL / tests
     said = [f"{tests} comparison{'s' * (tests != 1)} in the family, each tested at {level:.2g}; power {WANTED_POWER:g}"]
     if found is None:

@@ -75,7 +75,7 @@ def _sections(
 
     yield f"{speaks_for(questions)}\n\n{' '.join(notes(study, folder, runs))}\n"
     yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(runs.values()))
-    if tuned := tuning_table(folder):
+    if tuned := tuning_table(study, folder):
         yield _section("Tuned at equal budget, on held-out questions", tuned)
     yield _section("Scores", marked(score_table(questions, settings, study.paper), learnt, first))
     yield _section(f"Judged by {' and '.join(study.scores)}", judged(questions, study.scores))

@@ -21,7 +21,6 @@ from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import own, project_root, resolve
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.studies import arms
 from mtdnn_kit.studies.engines import ENGINES, SAID, Job
 from mtdnn_kit.studies.progress import Progress
 from mtdnn_kit.studies.status import Standing, code, run_of, standings
@@ -56,6 +55,12 @@ def run_study(
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
     study.configs(folder, changes)  # raises before anything runs
+    if study.tune or study.equal:
+        from mtdnn_kit.studies import arms  # with torch, which a driver of other studies does not need
+
+        tuning = arms.tuning_runs(study)
+        trials = study.configs(folder, changes, tuning) if study.tune else {}
+        arms.check_tunable(trials)
     require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or none")
     began = time.monotonic()
     start, tell = _engine(engine, options), watch or (lambda _: None)
@@ -75,11 +80,11 @@ def run_study(
 
     with held(folder / ".lock", f"the study {study.name} is at work"):
         if study.tune:
-            tuning = arms.tuning_runs(study)
-            rows = arms.choose(study, made(tuning, study.configs(folder, changes, tuning)))
+            rows = arms.choose(study, made(tuning, arms.equalized(trials, study.equal)))
             arms.write_chosen(folder, study, rows)
             study = arms.with_chosen(study, rows)
-        configs = arms.equalized(study.configs(folder, changes), study.equal)
+        configs = study.configs(folder, changes)
+        configs = arms.equalized(configs, study.equal) if study.equal else configs
         if hours is None:
             return made({name: run for block in study.blocks for name, run in block.items()}, configs)
         return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
@@ -91,12 +96,18 @@ def _by_blocks(
     """The runs of whole seeds: of those that are done, and of as many more as begin within the hours, as many seeds at a time as keep all
     workers at work. Raises StudyError where none is."""
     runs: dict[str, Run] = {}
+    failed: list[str] = []
     blocks, at_once = study.blocks, -(-workers // len(study.variants))
     for group in (blocks[i : i + at_once] for i in range(0, len(blocks), at_once)):
         time_left = time.monotonic() - began < 3600 * hours
         some = group if time_left else [block for block in group if all(run_of(configs[name]).finished for name in block)]
         if some:
-            runs |= made({name: run for block in some for name, run in block.items()}, configs)
+            try:
+                runs |= made({name: run for block in some for name, run in block.items()}, configs)
+            except StudyError as error:  # the next seeds are begun all the same
+                failed.append(str(error))
+    if failed:
+        raise StudyError("\n".join(failed))
     if not runs:
         raise StudyError(f"{study.name}: hours: {hours:g} were over before the first seed's runs began; give it more")
     return runs

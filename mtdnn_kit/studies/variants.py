@@ -93,9 +93,13 @@ def check_not_set(where: str, changes: dict, seeds: list | None, study: str = ""
 def check_tuning(file: StudyFile, variants: dict[str, dict]) -> None:
     """Raises ConfigError where what is tuned is set elsewhere, or its seeds are none of its own."""
     require(bool(file.tune) == bool(file.tune_seeds), "tune: name its seeds, too, which no other run has, e.g. tune_seeds: [100, 101]")
-    shared = sorted({*(file.tune_seeds or ())} & {*(file.seeds or [0])})
+    require(
+        not file.tune or file.seeds, "tune: list the study's own seeds, too, so that those of tuning are no others, e.g. seeds: [0, 1, 2]"
+    )
+    require(not (file.equal and {"epochs", "max_steps"} & set(file.tune)), "tune: epochs and max_steps are what equal sets; leave one out")
+    shared = sorted({*(file.tune_seeds or ())} & {*(file.seeds or ())})
     require(not shared, f"tune_seeds: {some(shared)} are seeds of the study; what is tuned on a seed is flattered on it: name others")
-    for name, changes in {"fixed": file.fixed, **variants}.items():
+    for name, changes in [("fixed", file.fixed), *variants.items()]:
         both = sorted(changes.keys() & file.tune.keys())
         require(not both, f"tune: {some(both)} is set by {some([name])} as well; leave out one")
     combinations(file.tune, "tune")

@@ -60,6 +60,20 @@ def test_intervals_cover_what_other_rows_give(score, agree):
     assert all(inside >= 0.92 * 400) and all(inside <= 0.98 * 400), inside
 
 
+def test_guesses_of_three_labels_are_not_learnt_by_macro_f1_though_they_beat_a_constant_answer():
+    rng, shown = np.random.default_rng(7), 0
+    for _ in range(200):
+        gold, said = np.repeat([0, 1, 2], 60), rng.integers(0, 3, 180)
+        some = learnt.Scored(gold, 3, {"run": said})
+        assert SCORES["macro_f1"](gold, said) > some.constant("macro_f1")[0]
+        shown += learnt._intervals(some, "macro_f1", SCORES["macro_f1"](gold, said), 180)[1][0] > 0
+    assert shown <= 0.05 * 200
+
+
+def test_one_row_tells_nothing():
+    assert learnt._intervals(scored([1], {"run": [1]}), "accuracy", 100.0, 1) == (None, None)
+
+
 def test_without_labels_intervals_are_wilsons_and_fishers():
     gold = [1] * 60 + [0] * 40
     (low, high), above = learnt._intervals(scored(gold), "accuracy", 70.0, 100)

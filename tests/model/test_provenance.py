@@ -86,7 +86,7 @@ def test_a_run_keeps_it_and_says_so(config, capsys):
 
 
 def test_of_a_run_made_before_it_is_known_by_the_name():
-    run = Run(ROOT / "results/sample/qa-mcc-sc")
+    run = Run(ROOT / "results/minilm-mixtures/runs/qa-mcc-sc-seed-0")
     assert "trained_on" not in run.manifest["encoder"]
     assert note(run).endswith("as its card says: squad (SQuAD 2.0), mnli (MultiNLI)")
 

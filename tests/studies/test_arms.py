@@ -44,8 +44,6 @@ def test_each_variant_is_tuned_with_as_many_runs_and_none_of_the_studys_seeds(tm
     ]
     assert {run.seed for run in runs.values()} == {100, 101} and {run.seed for run in study.runs.values()} == {0, 1}
     configs = study.configs(tmp_path / "runs", None, runs)
-    # of the reported questions one is scored, so that nothing can be chosen by them
-    assert {config.eval_limit for config in configs.values()} == {1}
     assert [config.learning_rate for config in configs.values()] == [1e-3, 1e-3, 1e-4, 1e-4] * 2
 
 
@@ -68,9 +66,9 @@ def test_the_rate_with_the_best_mean_on_held_out_questions_is_taken_for_each_arm
     }  # fmt: skip
     assert not chosen.tune and not arms.tuning_runs(chosen)
     arms.write_chosen(tmp_path, study, rows)
-    table = arms.tuning_table(tmp_path)
+    table = arms.tuning_table(study, tmp_path)
     assert [(row["tried"], row["taken"]) for row in table[:2]] == [("learning_rate 0.001", "taken"), ("learning_rate 0.0001", "")]
-    assert table[0]["span F1, seed 101"] == pytest.approx(60) and arms.tuning_table(tmp_path / "none") == []
+    assert table[0]["span F1, seed 101"] == pytest.approx(60) and arms.tuning_table(study, tmp_path / "none") == []
 
 
 def test_of_equally_good_rates_the_first_is_taken(tmp_path):
@@ -98,7 +96,8 @@ def test_what_held_nothing_out_cannot_be_tuned(tmp_path):
     [
         ({"tune": {"learning_rate": [1e-3]}}, "tune: name its seeds"),
         ({**TUNE, "tune_seeds": [1, 2]}, "tune_seeds: 1 are seeds of the study"),
-        ({"tune": {"learning_rate": [1e-3]}, "tune_seeds": [0]}, "tune_seeds: 0 are seeds of the study"),
+        ({"tune": {"learning_rate": [1e-3]}, "tune_seeds": [5]}, "tune: list the study's own seeds"),
+        ({**TUNE, "tune": {"epochs": [1, 2]}, "equal": "steps"}, "tune: epochs and max_steps are what equal sets"),
         ({**TUNE, "fixed": {"learning_rate": 1e-3}}, "tune: learning_rate is set by fixed as well"),
         ({**TUNE, "tune": {"qa_weight": [0.5]}}, "tune: qa_weight is set by QA as well"),
         ({**TUNE, "tune": {"seed": [1]}}, "tune: seed is set by the study itself"),
@@ -142,12 +141,14 @@ def test_arms_get_the_tokens_of_the_largest(config):
 
 
 def test_a_study_is_tuned_run_and_goes_on_where_it_was(tmp_path, tiny):
-    small = dict(max_steps=4, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=THREADS, eval_limit=3)
+    small = dict(max_steps=4, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=THREADS)
     alone = {"seeds": [0], "tune_seeds": [100], "variants": {"QA": VARIANTS["QA"]}}
     study = study_of(tmp_path, {**small, "encoder": tiny, "data": "sample"}, **{**TUNE, **alone})
     runs = run_study(study, tmp_path / "runs", plain=True)
-    table = arms.tuning_table(tmp_path / "runs")
+    table = arms.tuning_table(study, tmp_path / "runs")
     (taken,) = [row["tried"] for row in table if row["taken"]]
+    held = arms.read_held_out(Run(next((tmp_path / "runs").glob("tune-*"))))
+    assert len(held["diff"]) == 60, "all of the sample's held-out questions, not as many as are scored"
     assert list(runs) == ["QA seed 0"] and len(table) == 2 and taken == f"learning_rate {runs['QA seed 0'].config['learning_rate']:g}"
     before = {path: path.stat().st_mtime for path in (tmp_path / "runs").glob("*/manifest.json")}
     run_study(study, tmp_path / "runs", plain=True)
@@ -157,6 +158,52 @@ def test_a_study_is_tuned_run_and_goes_on_where_it_was(tmp_path, tiny):
 
 
 def test_a_damaged_table_is_said(tmp_path):
+    study = study_of(tmp_path, **TUNE)
     (tmp_path / "tuned.json").write_text('{"by": "F1", "seeds": [1], "tried": [1]}')
     with pytest.raises(StudyError, match=r"tuned.json: cannot be read .*run the study again"):
-        arms.tuning_table(tmp_path)
+        arms.tuning_table(study, tmp_path)
+    assert arms.tuning_table(study_of(tmp_path, seeds=[0]), tmp_path) == [], "of another study that was there before"
+
+
+def test_what_an_earlier_run_chose_is_taken_for_a_plan_and_only_of_the_same_trials(tmp_path):
+    study = study_of(tmp_path, **TUNE)
+    runs = {
+        name: kept(tmp_path / str(i), 0.9 - 0.1 * (run.changes["learning_rate"] > 5e-4))
+        for i, (name, run) in enumerate(arms.tuning_runs(study).items())
+    }
+    arms.write_chosen(tmp_path, study, arms.choose(study, runs))
+    planned = arms.chosen_before(study, tmp_path)
+    assert {c.learning_rate for c in planned.configs(tmp_path).values()} == {1e-4} and not planned.tune
+    for other in ({"tune": {"learning_rate": [1e-3, 2e-4]}}, {"tune_by": "F1"}, {"tune_seeds": [100, 102]}):
+        changed = study_of(tmp_path, **{**TUNE, **other})
+        assert arms.chosen_before(changed, tmp_path) == changed
+
+
+def test_what_cannot_be_tuned_is_said_before_anything_trains(config):
+    with pytest.raises(StudyError, match="one: it would hold no questions out"):
+        arms.check_tunable({"one": config(threshold_articles=[])})
+    for changes in ({"tasks": ["cola", "mrpc"], "threshold_articles": None},):
+        with pytest.raises(StudyError, match="one: tune needs a main task of question answering"):
+            arms.check_tunable({"one": config(**changes)})
+
+
+@pytest.mark.parametrize(("empty", "by", "kind"), [(True, "span F1", "answerable"), (False, "no-answer AP", "unanswerable")])
+def test_held_out_questions_of_one_kind_have_no_score_that_needs_the_other(tmp_path, monkeypatch, empty, by, kind):
+    run = kept(tmp_path / "run", 0.3)
+    held = {"unit": np.zeros(3), "diff": np.arange(3.0), "em": np.ones(3), "f1": np.ones(3), "nothing": np.full(3, float(empty))}
+    monkeypatch.setattr(arms, "read_held_out", lambda *_: held)
+    with pytest.raises(StudyError, match=f"tune_by: .*held out no {kind} question"):
+        arms._held_out_score(run, by)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sampler": "annealed", "qa_weight": None, "sharing": None}, "schedule that more epochs would change"),
+        ({"exhausted": "drop"}, "schedule that more epochs would change"),
+        ({"max_steps": 5}, "max_steps of their own"),
+    ],
+)
+def test_schedules_that_cannot_be_lengthened_are_refused(config, changes, said):
+    with pytest.raises(StudyError, match=said):
+        arms.equalized({"QA": config(**VARIANTS["QA"], max_steps=None), "other": config(**{"max_steps": None, **changes})}, "steps")

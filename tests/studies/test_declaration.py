@@ -1,12 +1,14 @@
 """What was declared before the runs stands on the page, with every deviation; once declared, it is not declared again."""
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mtdnn_kit.__main__ import main
-from mtdnn_kit.errors import StudyError
+from mtdnn_kit.errors import ConfigError, StudyError
 from mtdnn_kit.studies.declaration import declare, notes
 from mtdnn_kit.studies.study import read_study
 
@@ -27,8 +29,9 @@ def file(tmp_path):
     return tmp_path / "study.yaml"
 
 
-def runs(study, start: str = "2999-01-01T00:00:00+00:00") -> dict:
-    return {name: SimpleNamespace(manifest={"start": start}) for name in study.runs}
+def runs(study, start: str = "2999-01-01T00:00:00+00:00", changes: dict | None = None) -> dict:
+    configs = study.configs(Path("runs"), changes)
+    return {name: SimpleNamespace(manifest={"start": start}, config=asdict(configs[name])) for name in study.runs}
 
 
 def test_what_is_declared_is_said_with_the_time_and_no_deviation(file, tmp_path):
@@ -79,6 +82,30 @@ def test_runs_that_lack_and_runs_of_before_are_deviations(file, tmp_path):
         "Deviation: 1 of 6 runs are not there: QA seed 2.",
         "Deviation: 5 runs had begun before the declaration: QA seed 0, QA seed 1, QA+SC seed 0, QA+SC seed 1, QA+SC seed 2.",
     ]
+
+
+def test_parameters_that_were_not_declared_are_a_deviation_and_declared_ones_are_none(file, tmp_path):
+    study = read_study(file)
+    declare(study, tmp_path / "runs", {"learning_rate": 2e-3})
+    as_declared = runs(study, changes={"learning_rate": 2e-3, "device": "cpu"})
+    assert notes(study, tmp_path / "runs", as_declared)[1:] == ["No deviation from it."]
+    (said,) = notes(study, tmp_path / "runs", runs(study, changes={"learning_rate": 0.02}))[1:]
+    assert said.startswith("Deviation: 6 runs have other parameters than were declared: QA seed 0 (learning_rate 0.02)")
+
+
+def test_runs_that_were_there_when_it_was_declared_are_named_even_if_they_are_made_anew(file, tmp_path):
+    study = read_study(file)
+    (tmp_path / "runs/qa-seed-0").mkdir(parents=True)
+    (tmp_path / "runs/qa-seed-0/manifest.json").write_text("{}")
+    declare(study, tmp_path / "runs")
+    assert notes(study, tmp_path / "runs", runs(study))[1:] == ["Deviation: 1 runs were there when it was declared: qa-seed-0."]
+
+
+def test_a_study_that_cannot_run_is_not_declared(file, tmp_path):
+    file.write_text(STUDY.replace("seeds:", "fixed: {nonsense: 3}\nseeds:"))
+    with pytest.raises(ConfigError, match="nonsense"):
+        declare(read_study(file), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_it_is_declared_once_and_by_a_command(file, tmp_path, capsys):

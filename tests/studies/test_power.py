@@ -102,9 +102,12 @@ def test_the_spread_is_looked_for_in_the_studys_folder_first_and_by_encoder(tmp_
     where, found = power.earlier_spreads("mine", tmp_path / "own")
     assert where.endswith("own, 2 runs") and found["F1"].df == 2
     assert power.earlier_spreads("mine", tmp_path / "none")[1]["F1"].df == 9 and power.earlier_spreads("third", tmp_path / "own") is None
-    (tmp_path / "own/spread.json").write_text('{"encoder": "mine"}')
-    with pytest.raises(RunError, match=r"spread.json: cannot be read .*delete it"):
-        power.earlier_spreads("mine", tmp_path / "own")
+    for damage in ({"passages": 1}, {"over_seeds": -1.0}, {"df": 0}, {"within": "x"}, None):
+        content = {"encoder": "mine", "runs": 3, "scores": {"F1": {**vars(SPREAD), **(damage or {})}}} if damage else {"encoder": "mine"}
+        (tmp_path / "own/spread.json").write_text(json.dumps(content))
+        with pytest.raises(RunError, match=r"spread.json: cannot be read .*delete it"):
+            power.earlier_spreads("mine", tmp_path / "own")
+    assert power.sentences(None, ["F1"], 3, 1, 0, None) == ["nothing is compared: one setting alone"]
 
 
 def test_single_seeds_have_no_spread_and_nothing_is_written(tmp_path):

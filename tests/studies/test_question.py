@@ -45,7 +45,7 @@ def done(data, tiny, tmp_path_factory):
         data=str(data), encoder=tiny, max_steps=None, epochs=0.02, batch_size=2, eval_limit=6, train_limit=150, max_length=96,
         max_question=16, overlap=10, precision="fp32", device="cpu", threads=THREADS, threshold_articles=ARTICLES, checkpoint_every=None,
     )  # fmt: skip
-    declaration.declare(study, folder)
+    declaration.declare(study, folder, changes)
     clock = iter([0.0, 1.0, 2.0, 3.0e9])
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(running.ENGINES, "here", in_this_process)
@@ -68,7 +68,7 @@ def test_the_arms_have_equal_steps_and_their_own_tuned_rate(done):
     study, folder, runs, _ = done
     for seed in (0, 1):
         assert len({runs[f"{variant} seed {seed}"].manifest["steps"] for variant in study.variants}) == 1
-    taken = {row["variant"]: row["tried"] for row in arms.tuning_table(folder) if row["taken"]}
+    taken = {row["variant"]: row["tried"] for row in arms.tuning_table(study, folder) if row["taken"]}
     assert taken == {name: f"learning_rate {runs[f'{name} seed 0'].config['learning_rate']:g}" for name in study.variants}
     assert {run.config["seed"] for run in runs.values()} == {0, 1}
 

@@ -110,7 +110,7 @@ def planned(finished, tmp_path):
     folder, study = copied(folder, tmp_path / "runs"), read_study(file)
 
     def jobs(changes=None, if_changed="refuse"):
-        return [job.name for job in running._jobs(study, study.configs(folder, changes), if_changed)]
+        return [job.name for job in running._jobs(study, study.runs, study.configs(folder, changes), if_changed)]
 
     return folder, jobs
 
