@@ -207,3 +207,10 @@ def test_held_out_questions_of_one_kind_have_no_score_that_needs_the_other(tmp_p
 def test_schedules_that_cannot_be_lengthened_are_refused(config, changes, said):
     with pytest.raises(StudyError, match=said):
         arms.equalized({"QA": config(**VARIANTS["QA"], max_steps=None), "other": config(**{"max_steps": None, **changes})}, "steps")
+
+
+def test_a_row_of_multiple_choice_has_a_sequence_for_each_ending(config):
+    made = config(tasks=["squad", "swag"], batch_size=4)
+    swag = prepare(made).train["swag"]
+    batches, tokens = arms.pass_sizes({"one": made})["one"]
+    assert batches["swag"] == -(-len(swag.lengths) // 4) and tokens["swag"] == pytest.approx(4 * swag.lengths.sum() / batches["swag"])
