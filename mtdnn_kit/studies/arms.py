@@ -23,13 +23,12 @@ from mtdnn_kit.errors import StudyError
 from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.json_files import read_json
-from mtdnn_kit.metrics import mean_percent
 from mtdnn_kit.runs.held_out import read_held_out
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import batch_count
 from mtdnn_kit.studies.study import Planned, Study
 from mtdnn_kit.studies.variants import combinations, slug
-from mtdnn_kit.tasks.null_threshold import average_precision, best_threshold
+from mtdnn_kit.tasks.null_threshold import qa_threshold_scores
 from mtdnn_kit.training.setup import prepare, schedule_of
 
 # what decides which batches there are
@@ -37,6 +36,7 @@ MIXTURE = attrgetter(
     "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap",
     "threshold_articles", "threshold_ratio", "train_limit",
 )  # fmt: skip
+METRIC_OF = {"span F1": "span_f1", "span EM": "span_em", "F1": "best_f1", "EM": "best_em", "no-answer AP": "no_answer_ap"}  # of TUNED_BY
 TUNED = "tuned.json"  # in the study's folder: what was tried, and what was taken
 
 
@@ -104,9 +104,12 @@ def _kept(folder: Path) -> dict[str, Any]:
     """tuned.json; {} where there is none. Raises StudyError: unreadable."""
     try:
         found = read_json((folder / TUNED).read_bytes())
-        if all(isinstance(row["parameters"], dict) and len(row["scores"]) == len(found["seeds"]) for row in found["tried"]):
-            return found
-        raise ValueError("a row has not a score for each seed")
+        for row in found["tried"]:
+            if not ({"variant", "mean", "taken"} <= row.keys() and isinstance(row["parameters"], dict)):
+                raise ValueError("a row lacks variant, parameters, mean or taken")
+            if len(row["scores"]) != len(found["seeds"]):
+                raise ValueError(f"a row has not a score by {found['by']} for each seed")
+        return found
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -126,21 +129,17 @@ def tuning_table(study: Study, folder: Path) -> list[dict]:
 
 
 def _held_out_score(run: Run, score: str) -> float:
-    """A run's score on the questions that tuned its threshold, in percent; EM and F1 at that threshold."""
+    """A run's score on the questions that tuned its threshold, in percent; EM and F1 at the best threshold for each."""
     held = read_held_out(run, run.config["tasks"][0])
     if held is None:
         raise StudyError(f"tune: {run.name} held no questions out, so there is nothing to choose by. Set threshold_ratio, e.g. 0.1")
-    empty = held["nothing"] > 0
-    if (score == "no-answer AP" and not empty.any()) or (score.startswith("span ") and empty.all()):
+    parts = {key: held[key] for key in ("em", "f1", "nothing", "diff")}
+    found = qa_threshold_scores(**parts, answerable=held["nothing"] == 0, threshold=0.0)[METRIC_OF[score]]
+    if found is None:
         kind = "unanswerable" if score == "no-answer AP" else "answerable"
-        raise StudyError(
-            f"tune_by: {run.name} held out no {kind} question, so it has no {score}; hold out more, or choose by another score"
-        )
-    if score == "no-answer AP":
-        return average_precision(held["diff"], empty) or 0.0
-    if score.startswith("span "):
-        return mean_percent(held[score[5:].lower()][~empty])
-    return best_threshold(held[score.lower()], held["nothing"], held["diff"])[1]
+        why = f"held out no {kind} question, so it has no {score}; hold out more, or choose by another score"
+        raise StudyError(f"tune_by: {run.name} {why}")
+    return found
 
 
 def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:

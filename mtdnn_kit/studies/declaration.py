@@ -107,23 +107,16 @@ def _deviations(before: dict[str, Any], study: Study, runs: Mapping[str, Run]) -
 def _other_parameters(changes: dict, study: Study, runs: Mapping[str, Run]) -> list[str]:
     """A sentence where runs have other parameters than the file and the declared changes say; what is tuned, made equal, or of the machine
     is left aside."""
-    aside = {
-        "data",
-        "device",
-        "encoder",
-        "run_dir",
-        "resume",
-        *RESUME_MAY_CHANGE,
-        *study.tune,
-        *(("epochs", "max_steps") if study.equal else ()),
-    }
+    aside = {"data", "device", "run_dir", "resume", *RESUME_MAY_CHANGE, *study.tune, *(("epochs", "max_steps") if study.equal else ())}
     try:
         expected = study.configs(Path("runs"), changes)
     except ConfigError as error:
         return [f"Deviation: the declared parameters can no longer be meant: {error}."]
     others = {}
-    for name, run in runs.items():
-        wanted, kept = asdict(expected[name]), run.config
+    for name, config in expected.items():
+        if name not in runs:
+            continue
+        wanted, kept = asdict(config), runs[name].config
         found = [f"{key} {kept[key]!r}" for key in wanted if key not in aside and key in kept and kept[key] != wanted[key]]
         if found:
             others[name] = found

@@ -8,7 +8,7 @@ variance. Each comparison is tested at 0.05 over the number of the family (Bonfe
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,15 +41,11 @@ class Spread:
     within: float
     passages: int
 
-    def with_seeds(self, over_seeds: float) -> "Spread":
-        """The same with another mean square over seeds."""
-        return Spread(over_seeds, self.df, self.over_passages, self.within, self.passages)
-
     @property
     def ends(self) -> tuple["Spread", "Spread"]:
         """With the 10 % and the 90 % point of the mean square over seeds."""
         low, high = (self.over_seeds * self.df / chi2.isf(tail, self.df) for tail in (0.1, 0.9))
-        return self.with_seeds(float(low)), self.with_seeds(float(high))
+        return replace(self, over_seeds=float(low)), replace(self, over_seeds=float(high))
 
 
 def spreads(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> dict[str, Spread]:

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -67,17 +68,7 @@ def run_study(
     project_notebook(NOTEBOOK)
     folder.mkdir(parents=True, exist_ok=True)
 
-    def made(planned: dict[str, Planned], configs: dict[str, Config]) -> dict[str, Run]:
-        """These runs, finished, in the order of `planned`."""
-        configs = {name: configs[name] for name in planned}
-        runs = {name: run_of(config) for name, config in configs.items()}
-        jobs, progress = _jobs(study, planned, configs, if_changed, plain), Progress(list(configs))
-        _follow(progress, runs, start, jobs, tell)
-        failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
-        if failed:
-            raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
-        return runs
-
+    made = partial(_made, study, start=start, tell=tell, if_changed=if_changed, plain=plain)
     with held(folder / ".lock", f"the study {study.name} is at work"):
         if study.tune:
             rows = arms.choose(study, made(tuning, arms.equalized(trials, study.equal)))
@@ -87,7 +78,29 @@ def run_study(
         configs = arms.equalized(configs, study.equal) if study.equal else configs
         if hours is None:
             return made({name: run for block in study.blocks for name, run in block.items()}, configs)
+        _check_changed(study, standings(configs, code(project_notebook(NOTEBOOK))), if_changed)
         return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+
+
+def _made(
+    study: Study,
+    planned: dict[str, Planned],
+    configs: dict[str, Config],
+    *,
+    start: Callable,
+    tell: Callable[[Progress], None],
+    if_changed: str,
+    plain: bool,
+) -> dict[str, Run]:
+    """The planned runs, finished, in that order. Raises StudyError where one fails, or may not be taken for one of today."""
+    configs = {name: configs[name] for name in planned}
+    runs = {name: run_of(config) for name, config in configs.items()}
+    jobs, progress = _jobs(study, planned, configs, if_changed, plain), Progress(list(configs))
+    _follow(progress, runs, start, jobs, tell)
+    failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
+    if failed:
+        raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
+    return runs
 
 
 def _by_blocks(

@@ -159,9 +159,17 @@ def test_a_study_is_tuned_run_and_goes_on_where_it_was(tmp_path, tiny):
 
 def test_a_damaged_table_is_said(tmp_path):
     study = study_of(tmp_path, **TUNE)
-    (tmp_path / "tuned.json").write_text('{"by": "F1", "seeds": [1], "tried": [1]}')
-    with pytest.raises(StudyError, match=r"tuned.json: cannot be read .*run the study again"):
-        arms.tuning_table(study, tmp_path)
+    whole = {"variant": "QA", "parameters": {}, "scores": [1.0], "mean": 1.0, "taken": True}
+    damaged = [[1], [{}], [{**whole, "scores": []}], *([{k: v for k, v in whole.items() if k != lost}] for lost in whole)]
+    for content in (
+        *({"by": "F1", "seeds": [1], "tried": tried} for tried in damaged),
+        {"seeds": [1], "tried": [{**whole, "scores": []}]},
+        [],
+    ):
+        (tmp_path / "tuned.json").write_text(json.dumps(content))
+        for read in (arms.tuning_table, arms.chosen_before):
+            with pytest.raises(StudyError, match=r"tuned.json: cannot be read .*run the study again"):
+                read(study, tmp_path)
     assert arms.tuning_table(study_of(tmp_path, seeds=[0]), tmp_path) == [], "of another study that was there before"
 
 

@@ -89,8 +89,17 @@ def test_parameters_that_were_not_declared_are_a_deviation_and_declared_ones_are
     declare(study, tmp_path / "runs", {"learning_rate": 2e-3})
     as_declared = runs(study, changes={"learning_rate": 2e-3, "device": "cpu"})
     assert notes(study, tmp_path / "runs", as_declared)[1:] == ["No deviation from it."]
+    (said,) = notes(study, tmp_path / "runs", runs(study, changes={"learning_rate": 2e-3, "encoder": "bert-base-cased"}))[1:]
+    assert "QA seed 0 (encoder 'bert-base-cased')" in said
     (said,) = notes(study, tmp_path / "runs", runs(study, changes={"learning_rate": 0.02}))[1:]
     assert said.startswith("Deviation: 6 runs have other parameters than were declared: QA seed 0 (learning_rate 0.02)")
+
+
+def test_a_kept_run_that_the_changed_file_no_longer_has_is_no_error(file, tmp_path):
+    declare(read_study(file), tmp_path / "runs")
+    before = runs(read_study(file))
+    file.write_text(STUDY.replace("[0, 1, 2]", "[0, 1]"))
+    assert any("the seeds changed" in note for note in notes(read_study(file), tmp_path / "runs", before))
 
 
 def test_runs_that_were_there_when_it_was_declared_are_named_even_if_they_are_made_anew(file, tmp_path):

@@ -10,6 +10,7 @@ from conftest import ROOT, THREADS
 
 from mtdnn_kit import train
 from mtdnn_kit.data.sources import SAMPLE
+from mtdnn_kit.errors import StudyError
 from mtdnn_kit.studies import arms, declaration, report, running
 from mtdnn_kit.studies.study import read_study
 
@@ -97,3 +98,18 @@ def test_the_same_call_goes_on_and_the_report_tells_all_of_it(done, tmp_path):
         assert f"\n## {title}" in told
     assert "judged by span F1, no-answer AP" in told and "No deviation from it." in told
     assert "| QA+MCC+SC permuted | mnli-permuted | 3 | accuracy |" in told
+
+
+def test_runs_of_other_parameters_are_refused_before_a_further_seed_begins(done):
+    """Without tuning and equal steps the same names have other parameters: with `hours`, too, nothing is trained then."""
+    study, folder, _, changes = done
+    other = replace(study, tune={}, tune_seeds=(), equal=None, seeds=[0, 1, 9])
+
+    def never(jobs, **options):
+        raise AssertionError("something was trained")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(running.ENGINES, "here", never)
+        with pytest.raises(StudyError, match="runs are not what they would be today"):
+            running.run_study(other, folder, changes, engine="here", plain=True, hours=1000.0)
+    assert not list(folder.glob("*seed-9"))
