@@ -146,6 +146,8 @@ def test_yaml_that_can_be_meant_is_what_pyyaml_reads():
         ({"loss_weights": '{"swag": 0.5}'}, "a number. A mapping given by papermill's -p arrives as text: use -y or a parameter file.$"),
         ({"tasks": '["squad"]'}, "each item text. A list given by papermill's -p arrives as text: use -y or a parameter file.$"),
         ({"encoder": "\ud800"}, "^encoder: .* half surrogate pair"),
+        ({"scored_also": ["m"]}, r"^scored_also: \['m'\] is a list; it must be a mapping, each value a mapping\.$"),
+        ({"define": {"a": {}, "m": None}}, "^define: .* it must be a mapping, each value a mapping. That of 'm' is none.$"),
         ({"define": {"x" * 90: RTE}}, "^define: 'xxx.*at most 40 characters"),
         ({"define": {"rte": {**RTE, 3: 4}}}, "^define.rte.3: no such key"),
         ({"define": {"rte": {**RTE, "type": ["sc"]}}}, r"^define.rte.type is \['sc'\]"),

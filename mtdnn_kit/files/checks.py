@@ -144,6 +144,9 @@ def _remedy(value: Any, hint: Any) -> str:
         return " It has more than 64 bits."
     if isinstance(value, str) and (kind := get_origin(hint)) in (list, dict):
         return f" {KINDS_OF_VALUE[kind].capitalize()} given by papermill's -p arrives as text: use -y or a parameter file."
-    if (isinstance(value, str) and str in (hint, *get_args(hint))) or (isinstance(value, list) and all(isinstance(x, str) for x in value)):
+    if isinstance(value, dict) and get_args(hint)[1:] == (dict,):
+        return "".join(f" That of {key!r} is none." for key in [key for key, item in value.items() if not isinstance(item, dict)][:1])
+    texts = isinstance(value, list) and get_origin(hint) is list and all(isinstance(x, str) for x in value)
+    if texts or (isinstance(value, str) and str in (hint, *get_args(hint))):
         return " Remove its NUL or half surrogate pair."
     return ""
