@@ -99,7 +99,7 @@ def _asked(questions: Sequence[Question], score: str) -> list[Question]:
 
 
 def difference(questions: Sequence[Question], a: str, b: str, score: str, level: float = 0.95) -> significance.Difference | None:
-    """Run b minus run a in points, with interval and p by clusters (`significance`); None where one has no such score, or no two clusters."""
+    """Run b minus run a in points, with interval and p by clusters (`significance`); None where one has no such score, or one cluster."""
     one, two = (outcomes(questions, run, score) for run in (a, b))
     if one is None or two is None or not _several(*one[:2]):
         return None
