@@ -73,6 +73,12 @@ def rise(values: Sequence[float]) -> tuple[float, float]:
     return float(np.polyfit(np.arange(len(last)), last, 1)[0] * (len(last) - 1)), float((slopes >= slopes[0] - 1e-9).mean())
 
 
+def may_rise(found: Mapping[str, TaskCurve]) -> dict[str, tuple[float, float]]:
+    """Those that rise by a test of their own, but not counting all tasks of the run: {task: (points gained over the last third, its p)}."""
+    tests = {task: rise(curve.values) for task, curve in found.items()}
+    return {task: (gain, p) for task, (gain, p) in tests.items() if p < _LEVEL <= p * len(tests)}
+
+
 def still_rising(run: Run) -> list[str]:
     """The tasks of a run whose score still rises at its end."""
     return list(rises(curves(run)))
@@ -92,6 +98,12 @@ def notes(runs: Mapping[str, Run]) -> list[str]:
         of = f" of {len(own)} of {len(watched)} runs" if len(runs) > 1 else ""
         parts = [f"{f'{name}: ' if of else ''}{score} {gain:+.1f} in the last third, p = {p:.2g}" for name, score, gain, p in own]
         said.append(f"{task} still rises at the end{of} ({'; '.join(parts)}): train longer before you say what it does not give.")
+    for name, found in watched.items():
+        of = f" of {name}" if len(runs) > 1 else ""
+        parts = [f"{task} ({found[task].score} {gain:+.1f} in the last third, p = {p:.2g})" for task, (gain, p) in may_rise(found).items()]
+        said += [f"May still rise{of}, each by itself, not counting that {len(found)} tasks were looked at: {', '.join(parts)}."] * bool(
+            parts
+        )
     if not said and len(few) < len(watched):
         said = ["No task's score was seen to rise in its last third: no proof that none would, as the learning rate falls to 0 there."]
     if few:

@@ -12,6 +12,20 @@ FLAT = [50.0, 51.0, 49.0] * 6
 RISING = list(np.linspace(35.0, 60.0, 18))
 
 
+def test_a_task_that_rises_by_itself_but_not_among_all_is_named_as_one_that_may(monkeypatch):
+    """Five values with one inversion: 2 of 120 orders rise as much, p = 0.0167 for one task and 0.083 for five."""
+    level = [33.0, 34.0, 33.0, 34.0, 33.0]
+    values = {"squad": [30.0] * 9 + [30.2, 40.1, 39.6, 44.2, 46.5]} | {name: [33.0] * 9 + level for name in ("a", "b", "c", "d")}
+    found = {task: curves.TaskCurve("f1", list(range(14)), some, None, None) for task, some in values.items()}
+    monkeypatch.setattr(curves, "curves", lambda run: found)
+    assert curves.rises(found) == {} and list(curves.may_rise(found)) == ["squad"]
+    assert curves.may_rise(found)["squad"][1] == pytest.approx(2 / 120)
+    (said,) = curves.notes({"run": object()})
+    assert said.startswith("May still rise, each by itself, not counting that 5 tasks were looked at: squad (f1 +") and "p = 0.017" in said
+    one = {"squad": found["squad"]}
+    assert curves.may_rise(one) == {} and list(curves.rises(one)) == ["squad"], "alone it is one that rises"
+
+
 def test_a_curve_is_the_headline_score_beside_one_answer_and_chance(tmp_path):
     run = planted(tmp_path / "run", {task: [40.0, None, 42.5] for task in ("squad", "swag", "cola", "mrpc", "mnli")})
     found = curves.curves(run)
