@@ -114,7 +114,7 @@ bench: env-test ## what is claimed about speed, measured here
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 lab: env ## JupyterLab on this machine alone, with its token; it asks nobody for news or versions
-	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.news_url=None --LabApp.extension_manager=readonly --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.news_url=None --LabApp.extension_manager=readonly --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
 
 notebooks: env ## runs the notebooks on the packaged sample; keeps their outputs, and the four runs that notebook 04 opens
 	rm -rf build/runs

@@ -7,6 +7,7 @@ The verbs, in the order in which a notebook uses them:
     run = train(config)                          trains, scores, and leaves a run folder
     run.metrics, run.log(), run.answers()        what is in it; Run("runs/mine") opens it again
     ask(run, question, passage)                  answers of a trained run to a question of your own
+    explore(runs)                                answers of several runs side by side: in Jupyter, or .save("answers.html")
     load(run)                                    the whole model: answer(…), classify(…), choose(…), single items and lists
     export(run, task)                            one task's model in transformers' own layout, with a model card
     import_run(source, run_dir)                  somebody else's predictions or model as a run folder
@@ -15,8 +16,8 @@ DATASETS holds the datasets that are known by name; `define` in a parameter file
 
 Where to go on, room by room (each says in its first line what it is for): config, sampler, metrics; data, tasks, model, training, runs,
 inference, compare, views, studies, explorer, files. `from mtdnn_kit import compare, differences, studies, running, plots, tables` is what a
-notebook needs beside the verbs, explorer.widgets `explore(runs)` for JupyterLab; `mtdnn --help` is the command line. Errors
-that are yours to mend are ConfigError, RunError and their like: each says what is wrong, where, and what to do.
+notebook needs beside the verbs; `mtdnn --help` is the command line. Errors that are yours to mend are ConfigError, RunError and their
+like: each says what is wrong, where, and what to do.
 """
 
 import os
@@ -38,6 +39,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views import reprs as _reprs  # noqa: F401 (gives Run and Schedule what a notebook shows of them)
 
 if TYPE_CHECKING:  # what a type checker sees of the names below
+    from mtdnn_kit.explorer.widgets import explore
     from mtdnn_kit.inference.asking import ask_run as ask
     from mtdnn_kit.inference.exporting import export
     from mtdnn_kit.inference.importing import import_run
@@ -47,9 +49,10 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
 
 __version__ = "0.2.0"
 __all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError"]
-__all__ += ["ask", "export", "from_file", "from_params", "import_run", "load", "prepare", "train"]
+__all__ += ["ask", "explore", "export", "from_file", "from_params", "import_run", "load", "prepare", "train"]
 VERBS = {  # what brings torch and transformers along, and is imported when first used
     "ask": "inference.asking.ask_run",
+    "explore": "explorer.widgets.explore",
     "export": "inference.exporting.export",
     "import_run": "inference.importing.import_run",
     "load": "inference.predictor.load",

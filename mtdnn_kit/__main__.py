@@ -52,6 +52,14 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("--data", help=DATA)
     one.add_argument("--spans", metavar="FILE", help="a .csv.gz that is to hold each best span as character offsets, and null − best")
+    one = _verb(verbs, "explore", explore, "writes runs' answers side by side as a page to open from disk or to send")
+    one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run; up to six")
+    one.add_argument("--out", required=True, metavar="FILE", help="the page, e.g. answers.html")
+    one.add_argument(
+        "--only", metavar="ROWS", help='favourites, filter (those answered differently), or a filter\'s name: "topic: Compass"'
+    )
+    one.add_argument("--task", action="append", help="a task; all that the runs share otherwise; may be repeated")
+    one.add_argument("--data", help=DATA)
     one = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' own layout, with a model card")
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
@@ -227,6 +235,14 @@ def heldout(given: argparse.Namespace) -> None:
     if given.spans:
         write_spans(resolve(given.spans), found)
     print(markdown(table(found)), end="")
+
+
+def explore(given: argparse.Namespace) -> None:
+    """Writes the explorer's page, and says where it is."""
+    from mtdnn_kit.explorer.widgets import explore as explore_runs
+
+    task = given.task[0] if given.task else None
+    print(explore_runs(given.runs, task, given.data, live=False).save(given.out, given.only, given.task))
 
 
 def export(given: argparse.Namespace) -> None:

@@ -1,1 +1,1 @@
-"""The answers explorer: what is shown (`state`, `html`), and the widgets of JupyterLab around it (`widgets`, `panels`)."""
+"""The answers explorer: `explore(runs)` (widgets), its page (front/), what Python answers it (replies), and as a file of its own (page)."""

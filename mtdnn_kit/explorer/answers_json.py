@@ -1,0 +1,166 @@
+"""Rows and every run's answers as the one JSON that the explorer's page reads (front/data.js): columns, packed by gzip.
+
+Offsets are characters of the passage. Scores are whole, so that EM and F1 at any threshold are Python's; probabilities have three digits,
+and spans of the n-best that would read 0.000 are left out. It holds ids, texts and names; no path of this machine. Shapes: N rows.
+"""
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from mtdnn_kit.compare import ANSWER_KINDS, Columns, CompareError, Item, Question, choices, pair
+from mtdnn_kit.compare.clusters import clustered
+from mtdnn_kit.data.registry import REST, TYPE_WORDS
+from mtdnn_kit.explorer.filters import DIFFER, columns_of, facets
+from mtdnn_kit.runs.run import Run
+
+DEPTH, LEAST = 20, 0.0005  # of an n-best: how many spans at most, and how probable at least
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A task's rows with every run's answers, as columns too; `runs` by name, none where only the answers are known."""
+
+    task: str
+    items: Sequence[Any]
+    columns: Columns
+    runs: dict[str, Run]
+
+    @property
+    def qa(self) -> bool:
+        """Whether it is a question answering task."""
+        return not self.items or isinstance(self.items[0], Question)
+
+
+def shared_tasks(runs: dict[str, Run]) -> list[str]:
+    """Tasks to which every run keeps its answers, question answering first. Raises CompareError where there is none."""
+    types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPE_WORDS} if runs else {}
+    further = dict.fromkeys(name for run in runs.values() for name in run.parameters.scored_also)
+    named = [*(name for task in types for name in (task, task + REST)), *further]
+    kept = [name for name in named if all(run.keeps(name) for run in runs.values())]
+    if not kept:
+        raise CompareError(f"runs: there is no task to which {', '.join(runs) or 'a run'} keep their answers")
+    return sorted(kept, key=lambda name: types.get(name.removesuffix(REST), "qa") != "qa")
+
+
+def read(runs: dict[str, Run], task: str, data: str | None = None, cluster: str = "passage") -> Answers:
+    """The answers of runs to a task. Raises CompareError and DataError as `compare.pair` does."""
+    first = next(iter(runs.values()))
+    if first.types[first.parameters.task_of(task)] != "qa":
+        return of_items(choices.pair(runs, data, task), task, runs)
+    return of_items(clustered(pair(runs, data, task, nbest=DEPTH), cluster), task, runs)
+
+
+def of_items(items: Sequence[Question | Item], task: str = "squad", runs: dict[str, Run] | None = None) -> Answers:
+    """Rows that are at hand."""
+    return Answers(task, items, columns_of(items), runs or {})
+
+
+def as_json(answers: Answers, notes: dict[str, str] | None = None, places: Sequence[int] | None = None, compared: bool = False) -> dict:
+    """What front/data.js reads. notes: of favourites, by id; places: which rows, None for all; compared: with every two runs compared,
+    over all rows (`comparison`), for a page without Python behind it."""
+    whole, columns = answers.items, answers.columns
+    some = list(range(len(whole))) if places is None else list(places)
+    items = [whole[i] for i in some]
+    differ = len(columns.names) > 1 and bool(columns.at().differ.any())
+    made: dict[str, Any] = {"task": answers.task, "type": "qa" if answers.qa else "choice", "whole": len(whole), "kinds": ANSWER_KINDS}
+    made |= {"notes": notes or {}, "start": [DIFFER] if differ and places is None else []}
+    made["runs"] = [_run(answers, r) for r in range(len(columns.names))]
+    made |= _questions(items) if answers.qa else _choices(items)
+    made["rows"] |= {"id": [one.row.id for one in items], "nothing": columns.nothing[some].tolist()}
+    made["facets"] = [_facet(name, parts, some) for name, parts in facets(whole).items()]
+    made["answers"] = [_answers(answers, r, some, items) for r in range(len(columns.names))]
+    if compared and answers.qa:
+        pairs = combinations(range(len(columns.names)), 2)
+        made["comparisons"] = {f"{a},{b}": comparison(answers, a, b) for one in pairs for a, b in (one, one[::-1])}
+    return made
+
+
+def packed(value: dict) -> bytes:
+    """JSON, ASCII alone, packed; the same bytes each time."""
+    return gzip.compress(json.dumps(value, allow_nan=False, separators=(",", ":")).encode(), 6, mtime=0)
+
+
+def _run(answers: Answers, r: int) -> dict:
+    name, tuned = answers.columns.names[r], answers.columns.tuned[r]
+    return {"name": name, "tuned": None if np.isnan(tuned) else float(tuned), "without": _without(name, answers.runs.get(name))}
+
+
+def _without(name: str, run: Run | None) -> str | None:
+    """Why a run cannot be asked; None where it has its model."""
+    if run is None:
+        return f"{name}: these answers come without a run, so there is no model to ask."
+    kept = (run.path / "model" / "model.safetensors").is_file()
+    return None if kept else f"{name} has no model: what is kept of a run has none. Copy its folder model/ from where it was trained."
+
+
+def _questions(items: Sequence[Question]) -> dict:
+    passages = {text: k for k, text in enumerate(dict.fromkeys(one.row.context for one in items))}
+    golds = [[x for start, text in one.row.answers for x in (start, start + len(text))] for one in items]
+    rows = {"title": [one.row.title for one in items], "question": [one.row.question for one in items], "golds": golds}
+    return {"passages": list(passages), "rows": {**rows, "passage": [passages[one.row.context] for one in items]}}
+
+
+def _choices(items: Sequence[Item]) -> dict:
+    rows: dict[str, Any] = {"texts": [list(one.texts) for one in items], "gold": [one.gold for one in items]}
+    labels = list(items[0].names) if items else []
+    if all(list(one.names) == labels for one in items):
+        return {"labels": labels, "rows": rows}
+    return {"rows": {**rows, "labels": [list(one.names) for one in items]}}
+
+
+def _facet(name: str, parts: dict[str, list[int]], some: Sequence[int]) -> dict:
+    of = np.full(max([-1, *some, *(i for places in parts.values() for i in places)]) + 1, -1)
+    for k, places in enumerate(parts.values()):
+        of[places] = k
+    return {"facet": name, "names": list(parts), "of": of[list(some)].tolist()}
+
+
+def _answers(answers: Answers, r: int, some: list[int], items: Sequence[Any]) -> dict:
+    columns, name = answers.columns, answers.columns.names[r]
+    made: dict[str, Any] = {key: getattr(columns, key)[r][some].tolist() for key in ("em", "f1", "text", "kind")}
+    if not answers.qa:
+        return made | {"p": [[round(p, 4) for p in one.replies[name].probabilities] for one in items]}
+    replies = [one.replies[name] for one in items]
+    if np.isnan(columns.tuned[r]):
+        return made | {"said": [[reply.text, reply.start, reply.end] for reply in replies]}
+    best, none = [_best(reply.best) for reply in replies], [round(reply.nothing or 0.0, 3) for reply in replies]
+    return made | {"diff": [x if np.isfinite(x) else None for x in columns.diff[r][some].tolist()], "none": none, "best": best}
+
+
+def _best(spans: Sequence[tuple[int, int, float]]) -> list:
+    return [x for k, (a, b, p) in enumerate(spans[:DEPTH]) if k == 0 or p >= LEAST for x in (a, b, round(p, 3))] or [0, 0, 0]
+
+
+def comparison(answers: Answers, a: int, b: int) -> dict:
+    """Run b against run a over all questions, at their own thresholds: EM, F1 and span F1 with intervals, for whom these speak, and the
+    slices by what they add (`differences`)."""
+    from mtdnn_kit.compare import differences, speaks_for
+    from mtdnn_kit.compare.clusters import CLUSTERS
+
+    questions, names = answers.items, answers.columns.names
+    one, two = names[a], names[b]
+    rows, slices = differences.difference_table(questions, one, two, ("EM", "F1", "span F1")), differences.slice_table(questions, one, two)
+    found = differences.difference(questions, one, two, "F1")
+    of = CLUSTERS["title" if questions and questions[0].by_title else "passage"]
+    said = found.sentence(one, two, of=of) if found else "There are fewer than two passages or articles: no interval."
+    keys = ("difference", "low", "high")
+    scores = [{"score": row["score"], "a": row[one], "b": row[two], "p": row["p"], **{key: row[key] for key in keys}} for row in rows]
+    parts = [{key: row[key] for key in ("facet", "slice", "questions", *keys)} | {"p": row["p (Holm)"]} for row in slices]
+    return {"sentence": said, "population": speaks_for(questions), "scores": _plain(scores), "slices": _plain(parts)}
+
+
+def _plain(rows: list[dict]) -> list[dict]:
+    """Rows with numbers of Python's own, those that are none as None."""
+    return [{key: _number(value) for key, value in row.items()} for row in rows]
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str) or value is None:
+        return value
+    return float(value) if np.isfinite(value) else None

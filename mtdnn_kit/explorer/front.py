@@ -1,0 +1,31 @@
+"""The explorer's front end: the files of front/ as one ES module and one style sheet. Nothing is compiled and nothing is fetched.
+
+Each file imports what it uses from the others, for who reads it; joined in the order below, they are one module that needs none of that.
+"""
+
+import re
+from functools import cache
+
+from mtdnn_kit.files.paths import PACKAGE
+
+FOLDER = PACKAGE / "explorer" / "front"
+FILES = (
+    *("dom", "data", "scores", "filters", "state", "moved"),
+    *("list", "bar", "question", "share", "why", "threshold", "compare", "tabs"),
+    *("actions", "keys", "main"),
+)
+_IMPORT = re.compile(r"^import .*;\n", re.M)
+_EXPORT = re.compile(r"^export (?=async |function |const )", re.M)
+
+
+@cache
+def module() -> str:
+    """The ES module; its default export is what anywidget calls, `boot` what a page of its own does."""
+    parts = [_EXPORT.sub("", _IMPORT.sub("", (FOLDER / f"{name}.js").read_text(encoding="utf-8"))) for name in FILES]
+    return "".join(parts)
+
+
+@cache
+def style() -> str:
+    """The style sheet."""
+    return (FOLDER / "explorer.css").read_text(encoding="utf-8")

@@ -1,0 +1,66 @@
+// One task's rows and every run's answers (answers_json.py): columns, unpacked. Offsets count characters (code points), as in Python.
+
+export const LETTERS = "ABCDEF";
+const WORDS = { "false nothing": "missed", "wrong label": "wrong" }; // kinds of answers that read better here
+
+// The JSON in bytes packed by gzip.
+export async function unpack(bytes) {
+  if (typeof DecompressionStream === "undefined") throw new Error("This browser is too old: it lacks DecompressionStream. Update it.");
+  const text = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  return opened(JSON.parse(text));
+}
+
+export function opened(data) {
+  const numbers = (list) => Float64Array.from(list, (x) => (x === null ? Infinity : x)); // no span is possible
+  for (const own of data.answers) {
+    if (own.diff) own.diff = numbers(own.diff);
+    for (const name of ["em", "f1"]) own[name] = Float64Array.from(own[name]);
+  }
+  data.n = data.rows.id.length;
+  data.places = new Map(data.rows.id.map((id, i) => [String(id), i]));
+  data.qa = data.type === "qa";
+  return data;
+}
+
+// Characters [start, end) of a text.
+export function cut(text, start, end) {
+  return /[\ud800-\udfff]/.test(text) ? [...text].slice(start, end).join("") : text.slice(start, end);
+}
+
+export const passageOf = (data, i) => (data.qa ? data.passages[data.rows.passage[i]] : "");
+export const titleOf = (data, i) => (data.rows.title ? data.rows.title[i].replaceAll("_", " ") : "");
+export const headOf = (data, i) => (data.qa ? data.rows.question[i] : data.rows.texts[i][0] ?? "");
+export const labelsOf = (data, i) => data.rows.labels?.[i] ?? data.labels;
+
+// The accepted answers of a question, each once; an empty list where nothing is right.
+export function goldsOf(data, i) {
+  if (!data.qa) return [labelsOf(data, i)[data.rows.gold[i]]];
+  const found = data.rows.golds[i], texts = [];
+  for (let k = 0; k < found.length; k += 2) texts.push(cut(passageOf(data, i), found[k], found[k + 1]));
+  return [...new Set(texts)];
+}
+
+// What run r says of row i at its present threshold: {text, none, start, end, probability, kind, right, f1, sure, mark}.
+export function replyOf(data, now, r, i) {
+  const own = data.answers[r], given = now[r].given[i] === 1, kind = data.kinds[now[r].kind[i]];
+  const reply = { none: !given, kind: WORDS[kind] ?? kind, right: now[r].em[i] > 0, f1: now[r].f1[i], start: null, end: null, text: "" };
+  if (!data.qa) {
+    const label = own.text[i] - 1;
+    return { ...reply, none: false, text: labelsOf(data, i)[label], label, probability: own.p[i][label] };
+  }
+  if (own.said) {
+    [reply.text, reply.start, reply.end] = own.said[i];
+    return { ...reply, probability: null };
+  }
+  const [start, end, p] = own.best[i];
+  reply.probability = given ? p : own.none[i];
+  if (given) Object.assign(reply, { start, end, text: cut(passageOf(data, i), start, end) });
+  return { ...reply, ...surety(own.diff[i], now[r].threshold) };
+}
+
+const SOFTNESS = 4; // in units of null − best: with 1 nearly all bars would be full or empty
+
+// How sure a model is to answer, from 0 to 1: 1 / (1 + exp((null − best) / 4)); `mark` the same of its threshold. It answers iff sure ≥ mark.
+export function surety(diff, threshold) {
+  return { diff, threshold, sure: 1 / (1 + Math.exp(diff / SOFTNESS)), mark: 1 / (1 + Math.exp(threshold / SOFTNESS)) };
+}

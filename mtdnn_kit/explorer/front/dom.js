@@ -1,0 +1,68 @@
+// Elements made, compared and changed in place. Text is only ever text: nothing here parses HTML, and styles are set as properties.
+
+const SVG = "http://www.w3.org/2000/svg";
+const DRAWN = new Set(["svg", "path", "line", "circle", "g", "text", "title"]);
+
+// h("button", {class: "chip", "data-do": "next"}, "Next"): an element; children that are null or false are left out.
+export function h(tag, attributes = {}, ...children) {
+  const made = DRAWN.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "style") made.style.cssText = value;
+    else made.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children.flat(Infinity)) {
+    if (child !== null && child !== undefined && child !== false) made.append(child);
+  }
+  return made;
+}
+
+// Makes `old` like `fresh` and keeps what is the same: focus, scroll positions and what is being typed stay.
+export function morph(old, fresh) {
+  if (old.nodeName !== fresh.nodeName || old.dataset?.key !== fresh.dataset?.key) return old.replaceWith(fresh);
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  if (old.style && old.style.cssText !== fresh.style.cssText) old.style.cssText = fresh.style.cssText;
+  for (const { name } of [...old.attributes]) if (name !== "style" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (name !== "style" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const typed = old === document.activeElement && old.matches("input:not([type=range]), textarea");
+  if (old.matches("input") && !typed && old.value !== (fresh.getAttribute("value") ?? "")) old.value = fresh.getAttribute("value") ?? "";
+  if (old.matches("textarea")) {
+    if (!typed && old.value !== fresh.value) old.value = fresh.value;
+    return;
+  }
+  const before = [...old.childNodes], wanted = [...fresh.childNodes];
+  wanted.forEach((child, i) => (before[i] ? morph(before[i], child) : old.append(child)));
+  before.slice(wanted.length).forEach((child) => child.remove());
+}
+
+// Offers a text as a file to keep.
+export function download(name, text, type) {
+  const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// Puts a text on the clipboard, by selecting it in a field where the browser allows no other way. Whether that was done.
+export async function copy(text, root) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = h("textarea", { class: "mx-away", "aria-hidden": "true" }), had = document.activeElement;
+    root.append(field);
+    field.value = text;
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    had?.focus();
+    return done;
+  }
+}
+
+export const percent = (value, digits = 1) => (value === null || Number.isNaN(value) ? "–" : value.toFixed(digits));
+export const signed = (value, digits = 1) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+export const always = (threshold) => threshold > 1e6; // the threshold of a model that has no "no answer"
+export const count = (value) => value.toLocaleString("en-US");

@@ -1,0 +1,89 @@
+// Which rows pass: named masks in groups. A name is the same as in filters.py; of one group one filter holds at a time, and groups add up.
+
+import { cut, goldsOf, labelsOf, passageOf, replyOf } from "./data.js";
+
+export const FAVOURITES = "favourites";
+
+// [{group, name, mask}] of all filters there are at these outcomes; mask: Uint8Array, a value a row.
+export function filtersOf(data, now, notes) {
+  const { n, runs, kinds } = data, made = [];
+  const add = (group, name, passes) => made.push({ group, name, mask: Uint8Array.from({ length: n }, (_, i) => (passes(i) ? 1 : 0)) });
+  const right = (r, i) => now[r].em[i] > 0, every = runs.map((_, r) => r);
+  if (runs.length > 1) {
+    const differ = (i) => every.some((r) => now[r].text[i] !== now[0].text[i]);
+    add("All models", "answers differ", differ);
+    add("All models", "all answer the same", (i) => !differ(i));
+    add("All models", "all right", (i) => every.every((r) => right(r, i)));
+    add("All models", "all wrong", (i) => !every.some((r) => right(r, i)));
+  }
+  for (const a of every) {
+    for (const b of every.filter((r) => r !== a)) {
+      add("Two models", `${runs[a].name} wrong, ${runs[b].name} right`, (i) => !right(a, i) && right(b, i));
+    }
+  }
+  every.forEach((r) => {
+    add(runs[r].name, `${runs[r].name}: right`, (i) => right(r, i));
+    add(runs[r].name, `${runs[r].name}: wrong`, (i) => !right(r, i));
+    kinds.slice(1).forEach((kind, k) => add(runs[r].name, `${runs[r].name}: ${kind}`, (i) => now[r].kind[i] === k + 1));
+  });
+  for (const facet of data.facets) {
+    facet.names.forEach((name, k) => add(facet.facet, `${facet.facet}: ${name}`, (i) => facet.of[i] === k));
+  }
+  add("Yours", FAVOURITES, (i) => notes.has(String(data.rows.id[i])));
+  return made;
+}
+
+// Rows (a mask) that pass all chosen filters but those of one group, and hold the searched text.
+export function passing(data, filters, chosen, found, except = null) {
+  const masks = filters.filter((one) => chosen.includes(one.name) && one.group !== except).map((one) => one.mask);
+  return Uint8Array.from({ length: data.n }, (_, i) => (found[i] && masks.every((mask) => mask[i]) ? 1 : 0));
+}
+
+// {name: how many rows the filter would leave beside those chosen in other groups}.
+export function leaves(data, filters, chosen, found) {
+  const counts = new Map(), groups = new Map();
+  for (const one of filters) {
+    if (!groups.has(one.group)) groups.set(one.group, passing(data, filters, chosen, found, one.group));
+    const others = groups.get(one.group);
+    let total = 0;
+    for (let i = 0; i < data.n; i++) total += others[i] & one.mask[i];
+    counts.set(one.name, total);
+  }
+  return counts;
+}
+
+// A pattern that finds a text in any case; null of none.
+export function pattern(text) {
+  return text.trim() ? new RegExp(text.trim().replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), "giu") : null;
+}
+
+// Rows that hold a text in question, passage, accepted answers or what a model says: a mask.
+export function search(data, now, text) {
+  const wanted = pattern(text);
+  if (!wanted) return new Uint8Array(data.n).fill(1);
+  const has = (one) => one.search(wanted) >= 0;
+  if (!data.qa) {
+    return Uint8Array.from({ length: data.n }, (_, i) => (data.rows.texts[i].some(has) || labelsOf(data, i).some(has) ? 1 : 0));
+  }
+  const passages = data.passages.map(has); // what is answered is in the passage, but for answers that came without a place
+  const lost = (i) => data.answers.some((own) => own.said && has(own.said[i][0]));
+  return Uint8Array.from({ length: data.n }, (_, i) => (passages[data.rows.passage[i]] || has(data.rows.question[i]) || lost(i) ? 1 : 0));
+}
+
+export const SORTS = ["largest gap", "most disagreement", "least sure", "surest", "as in the data"];
+
+// All rows in an order; `pair` are the two runs that gaps are between, the second that of which sureness is told.
+export function ordered(data, now, sort, [a, b]) {
+  const order = Array.from({ length: data.n }, (_, i) => i);
+  const of = (i) => now.map((own) => own.f1[i]), different = (i) => new Set(now.map((own) => own.text[i])).size;
+  const sure = (i) => replyOf(data, now, b, i).probability ?? 0.5;
+  const by = {
+    "largest gap": (i) => Math.abs(now[b].f1[i] - now[a].f1[i]),
+    "most disagreement": (i) => 100 * (Math.max(...of(i)) - Math.min(...of(i))) + different(i),
+    "least sure": (i) => -sure(i),
+    surest: sure,
+  }[sort];
+  if (!by) return order;
+  const keys = Float64Array.from(order, by);
+  return order.sort((x, y) => keys[y] - keys[x]);
+}

@@ -1,0 +1,47 @@
+// The list of rows that pass. It has no end: only what is in sight is in the page, every row ROW pixels high.
+
+import { headOf, LETTERS, titleOf } from "./data.js";
+import { h } from "./dom.js";
+import { pattern } from "./filters.js";
+
+export const ROW = 60, AROUND = 8; // pixels; rows beyond either edge of what is in sight
+
+// The rows in sight of a list that is scrolled to `top` and `height` pixels high.
+export function list(state, top, height) {
+  const { shown } = state, first = Math.max(Math.floor(top / ROW) - AROUND, 0), last = Math.min(Math.ceil((top + height) / ROW) + AROUND, shown.length);
+  const rows = shown.slice(first, last).map((i, k) => row(state, i, first + k));
+  if (!shown.length) return h("div", { class: "mx-none" }, "No question passes these filters.");
+  return h("div", { style: `height:${shown.length * ROW}px; position: relative`, role: "presentation" }, rows);
+}
+
+function row(state, i, place) {
+  const { data, now } = state, open = i === state.open, star = state.notes.has(String(data.rows.id[i])) ? "★ " : "";
+  const said = now.map((out, r) => `${LETTERS[r]} ${out.em[i] > 0 ? "right" : "wrong"}`).join(", ");
+  return h("div", {
+    class: open ? "mx-row mx-open" : "mx-row", role: "option", id: `${state.id}-row-${i}`, "data-do": "open", "data-arg": i, "aria-selected": String(open),
+    "aria-setsize": state.shown.length, "aria-posinset": place + 1, "aria-label": `${star}${headOf(data, i)} ${titleOf(data, i)}: ${said}`, style: `top:${place * ROW}px`,
+  },
+    h("span", { class: "mx-row-text" }, h("span", { class: "mx-row-head", dir: "auto" }, star, marked(headOf(data, i), pattern(state.text))), h("small", { class: "mx-dim" }, titleOf(data, i))),
+    h("span", { class: "mx-pips" }, now.map((out, r) => h("span", { class: out.em[i] > 0 ? "mx-ok" : "mx-no" }, `${LETTERS[r]}${out.em[i] > 0 ? "✓" : "✗"}`))),
+  );
+}
+
+// A text as pieces, with what a pattern finds in it marked.
+export function marked(text, wanted) {
+  if (!wanted) return [text];
+  const pieces = [];
+  let end = 0;
+  for (const hit of text.matchAll(wanted)) {
+    pieces.push(text.slice(end, hit.index), h("mark", { class: "mx-hit" }, hit[0]));
+    end = hit.index + hit[0].length;
+  }
+  return [...pieces, text.slice(end)].filter((one) => one !== "");
+}
+
+// Scrolls so that the open row is in sight.
+export function reveal(box, state) {
+  const place = state.shown.indexOf(state.open);
+  if (place < 0) return;
+  if (place * ROW < box.scrollTop) box.scrollTop = place * ROW;
+  else if ((place + 1) * ROW > box.scrollTop + box.clientHeight) box.scrollTop = (place + 1) * ROW - box.clientHeight;
+}

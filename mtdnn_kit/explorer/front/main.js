@@ -1,0 +1,155 @@
+// The explorer: one front end for Jupyter (anywidget calls `render`) and for a file of its own (`boot`). Shown anew after whatever is done.
+
+import { actions, changes, typed } from "./actions.js";
+import { bar } from "./bar.js";
+import { unpack } from "./data.js";
+import { h, morph } from "./dom.js";
+import { drags, keys } from "./keys.js";
+import { list, reveal } from "./list.js";
+import { question } from "./question.js";
+import { begin } from "./state.js";
+import { tabs } from "./tabs.js";
+import { asked } from "./why.js";
+
+let number = 0;
+
+// Builds the page in an element. home: "jupyter" or "file"; ask(kind, about): what Python replies, or why it cannot; open(task): its data.
+export async function mount(el, { home, tasks, ask, open, saved }) {
+  const root = h("div", { class: "mtdnn-explorer", "data-lm-suppress-shortcuts": "true" });
+  el.append(root);
+  const app = { root, home, tasks, ask, tab: "alternatives", popup: null, comparisons: new Map(), looked: new Map(), saved };
+  app.show = () => show(app);
+  app.openTask = async (task) => {
+    try {
+      await begun(app, await open(task));
+    } catch (error) {
+      fail(app, error);
+    }
+  };
+  addReckoning(app);
+  const reading = h("p", { class: "mx-none", role: "status" }, "The answers are being read …");
+  const main = h(home === "file" ? "main" : "div", { class: "mx-main", role: home === "file" ? null : "region", tabindex: 0, "aria-label": "The open question", "data-key": "main" }, reading);
+  root.append(h("div", { class: "mx-app" }, h("div", { class: "mx-top" }), h("div", { class: "mx-list", role: "listbox", tabindex: 0, "aria-label": "Questions", "data-key": "list" }), main));
+  listen(app);
+  await app.openTask(null);
+  return app;
+}
+
+async function begun(app, data) {
+  const { kinds } = data;
+  Object.assign(data, { missed: kinds.indexOf("false nothing"), correct: kinds.indexOf("right") });
+  app.state = begin(data, { ...data.notes, ...app.saved?.read(data) });
+  app.state.id = `mx${++number}`;
+  app.comparisons = new Map(Object.entries(data.comparisons ?? {}));
+  app.looked.clear();
+  app.moveAll = 0;
+  fromLink(app);
+  app.show();
+}
+
+function fail(app, error) {
+  const place = app.root.querySelector(".mx-main");
+  place.replaceChildren(h("p", { class: "mx-none mx-no", role: "alert" }, String(error.message ?? error)));
+}
+
+// A saved page that is opened by a link to a question opens that.
+function fromLink(app) {
+  const place = app.home === "file" ? app.state.data.places.get(decodeURIComponent(location.hash.slice(1))) : undefined;
+  if (place !== undefined) Object.assign(app.state, { open: place, history: [place], at: 0 });
+}
+
+// What Python reckons on request, kept by what was asked, so that nothing old is shown for something new.
+function addReckoning(app) {
+  app.lacks = () => (app.home === "file" ? "A saved page has no models: open the runs in Jupyter (explore) for this." : app.state.data.runs.every((run) => run.without) ? app.state.data.runs.map((run) => run.without).join(" ") : null);
+  app.whyKey = (r) => JSON.stringify([r, app.state.thresholds[r], ...asked(app.state)]);
+  const later = async (kept, key, call) => {
+    kept.set(key, null);
+    kept.set(key, await call().catch((error) => ({ error: String(error.message ?? error) })));
+    app.show();
+  };
+  app.look = (r, key) => {
+    const [question, passage] = asked(app.state);
+    if (!app.looked.has(key)) later(app.looked, key, async () => ({ passage, ...(await app.ask("why", { task: app.state.data.task, run: r, question, passage })) }));
+  };
+  app.compareTwo = (a, b, key) => {
+    if (app.comparisons.has(key)) return;
+    later(app.comparisons, key, async () => (app.home === "file" ? { error: "This page holds no comparison of these two." } : app.ask("compare", { task: app.state.data.task, a, b })));
+  };
+}
+
+function show(app) {
+  const { root, state } = app, had = root.contains(document.activeElement);
+  const top = root.querySelector(".mx-top"), box = root.querySelector(".mx-list"), main = root.querySelector(".mx-main");
+  if (app.last !== state.open) reveal(box, state);
+  morph(top, h("div", { class: "mx-top" }, bar(app)));
+  showList(app);
+  const fresh = main.cloneNode(false);
+  fresh.append(...[question(app), tabs(app)].flat(Infinity).filter(Boolean));
+  morph(main, fresh);
+  if (app.last !== state.open) main.scrollTop = 0;
+  app.last = state.open;
+  if (had && !root.contains(document.activeElement)) (root.querySelector(`[data-key="${CSS.escape(app.focus ?? "")}"]`) ?? box).focus();
+}
+
+function showList(app) {
+  const box = app.root.querySelector(".mx-list"), fresh = box.cloneNode(false), { state } = app;
+  fresh.append(list(state, box.scrollTop, box.clientHeight || 600));
+  fresh.setAttribute("aria-label", `${state.shown.length} questions`);
+  if (state.shown.includes(state.open)) fresh.setAttribute("aria-activedescendant", `${state.id}-row-${state.open}`);
+  else fresh.removeAttribute("aria-activedescendant");
+  morph(box, fresh);
+}
+
+function listen(app) {
+  const { root } = app, of = (event, name) => event.target.closest?.(`[data-${name}]`);
+  const say = (call) => Promise.resolve().then(call).catch((error) => { app.said = String(error.message ?? error); app.show(); });
+  root.addEventListener("click", (event) => {
+    const el = of(event, "do");
+    if (!el && app.popup && !event.target.closest(".mx-popup")) return actions.popup(app, app.popup);
+    if (!el || el.getAttribute("aria-disabled") === "true") return;
+    app.said = null;
+    app.focus = el.dataset.key ?? null;
+    say(() => actions[el.dataset.do](app, el.dataset.arg, event));
+  });
+  root.addEventListener("change", (event) => { const el = of(event, "change"); if (el && app.state) say(() => changes[el.dataset.change](app, el.value, el.dataset.arg)); });
+  root.addEventListener("input", (event) => { const el = of(event, "type"); if (el && app.state) typed[el.dataset.type](app, el.value, el.dataset.arg); });
+  root.querySelector(".mx-list").addEventListener("scroll", () => app.state && showList(app));
+  keys(app);
+  drags(app);
+}
+
+// In Jupyter: rows come as the bytes of a message, never in what the notebook keeps; the static view beside it is hidden while this lives.
+async function render({ model, el }) {
+  const waiting = new Map(), cover = h("style", {}, `[data-mtdnn-static="${CSS.escape(model.get("static_id"))}"] { display: none }`);
+  let turn = 0;
+  const heard = (message, buffers) => {
+    const wait = waiting.get(message.turn);
+    if (!wait) return;
+    waiting.delete(message.turn);
+    if (message.error) wait.reject(new Error(message.error));
+    else wait.resolve(buffers?.length ? buffers[0] : message.reply);
+  };
+  model.on("msg:custom", heard);
+  const ask = (kind, about = {}) => new Promise((resolve, reject) => {
+    waiting.set(++turn, { resolve, reject });
+    model.send({ turn, kind, ...about });
+  });
+  document.head.append(cover);
+  await mount(el, { home: "jupyter", tasks: model.get("tasks"), ask, open: async (task) => unpack(await ask("open", { task })) });
+  return () => { model.off("msg:custom", heard); cover.remove(); };
+}
+
+export default { render };
+
+// As a page of its own: the data of each task stand in it, packed; notes are kept by the browser.
+export async function boot() {
+  const data = [...document.querySelectorAll("script[data-task]")], tasks = data.map((one) => one.dataset.task);
+  const bytes = (text) => Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
+  const place = (task) => `mtdnn-kit ${location.pathname} ${task}`;
+  const saved = {
+    read: ({ task }) => { try { return JSON.parse(localStorage.getItem(place(task)) ?? "{}"); } catch { return {}; } },
+    keep: ({ task }, notes) => { try { localStorage.setItem(place(task), JSON.stringify(Object.fromEntries(notes))); } catch { /* a browser that keeps nothing */ } },
+  };
+  window.mtdnnExplorer = await mount(document.body, { home: "file", tasks, ask: async () => { throw new Error("A saved page has no models behind it."); }, saved,
+    open: (task) => unpack(bytes(data[task ? tasks.indexOf(task) : 0].textContent)) });
+}

@@ -1,0 +1,78 @@
+// What is shown: which rows pass, in what order, which is open, at which thresholds. No element is known here.
+
+import { FAVOURITES, filtersOf, ordered, passing, search } from "./filters.js";
+import { outcomesAt, tally } from "./scores.js";
+
+export function begin(data, notes) {
+  const last = data.runs.length - 1;
+  const state = {
+    data, notes: new Map(Object.entries(notes ?? {})), thresholds: data.runs.map((run) => run.tuned), pair: [0, last],
+    text: "", chosen: [...data.start], sort: data.runs.length > 1 ? "largest gap" : "as in the data", history: [], at: -1, open: null, edit: null,
+  };
+  state.before = outcomesAt(data, state.thresholds);
+  state.tallies = state.before.map((out) => tally(data, out));
+  moved(state);
+  return state;
+}
+
+// After thresholds were moved: outcomes and all that follows from them.
+export function moved(state) {
+  state.now = outcomesAt(state.data, state.thresholds);
+  refilter(state, true);
+}
+
+export const isMoved = (state) => state.thresholds.some((one, r) => one !== state.data.runs[r].tuned);
+
+// After a filter, the text, the order or the favourites changed; `stay`: the open row stays open though it may not pass.
+export function refilter(state, stay = false) {
+  const { data, now } = state;
+  state.filters = filtersOf(data, now, state.notes);
+  state.chosen = state.chosen.filter((name) => state.filters.some((one) => one.name === name));
+  state.found = search(data, now, state.text);
+  const passes = passing(data, state.filters, state.chosen, state.found);
+  state.shown = ordered(data, now, state.sort, state.pair).filter((i) => passes[i]);
+  if (!state.shown.includes(state.open) && !(stay && state.open !== null)) {
+    state.open = null;
+    if (state.shown.length) visit(state, state.shown[0]);
+  }
+}
+
+// Adds a filter, in place of another one of its group; takes it away where it is there.
+export function choose(state, name) {
+  const group = state.filters.find((one) => one.name === name).group;
+  const others = state.chosen.filter((one) => state.filters.find((other) => other.name === one).group !== group);
+  state.chosen = state.chosen.includes(name) ? others : [...others, name];
+  refilter(state);
+}
+
+export function clear(state) {
+  Object.assign(state, { text: "", chosen: [...state.data.start], open: null });
+  refilter(state);
+}
+
+// Opens a row, and keeps it in the history; what was edited of another goes.
+export function visit(state, i) {
+  if (state.open !== i) state.edit = null;
+  state.open = i;
+  if (state.history[state.at] !== i) {
+    state.history = [...state.history.slice(0, state.at + 1), i];
+    state.at = state.history.length - 1;
+  }
+}
+
+// The next shown row (by 1) or the one before (by −1); it stops at the ends.
+export function step(state, by) {
+  const place = state.shown.indexOf(state.open), next = place < 0 ? 0 : Math.min(Math.max(place + by, 0), state.shown.length - 1);
+  if (state.shown.length) visit(state, state.shown[next]);
+}
+
+// Back (−1) and forward (1) among the rows that were open.
+export function travel(state, by) {
+  if (state.history[state.at + by] === undefined) return;
+  state.at += by;
+  visit(state, state.history[state.at]);
+}
+
+export function favourites(state) {
+  return state.filters.find((one) => one.name === FAVOURITES).mask.reduce((sum, one) => sum + one, 0);
+}

@@ -1,0 +1,150 @@
+"""What the explorer's page asks of Python, answered: a task's rows, models asked and looked into, two runs compared, notes, files.
+
+A reply is the packed rows, or {"reply": …}, or {"error": why not}, which the page shows where it was asked. Models, and torch with them,
+are loaded when first asked for.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mtdnn_kit.errors import CompareError, LockedError
+from mtdnn_kit.explorer import answers_json, favourites, filters
+from mtdnn_kit.explorer.answers_json import Answers
+from mtdnn_kit.explorer.page import page
+from mtdnn_kit.files.atomic import write_whole
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.runs.run import Run
+
+TROUBLE = (ValueError, OSError, LockedError)  # what is told instead of failing
+FAVOURITE_ROWS, FIRST_ROWS = "favourites", "filter"
+
+
+class Desk:
+    """The answers of runs, task by task, and what is done with them. read: gives a task's `Answers`; each is read once."""
+
+    def __init__(self, runs: dict[str, Run], tasks: Sequence[str], read: Callable[[str], Answers]):
+        self.runs, self.tasks, self._read = runs, list(tasks), read
+        self._answers: dict[str, Answers] = {}
+        self.folder = favourites.beside(list(runs.values())) if runs else None
+
+    def answers(self, task: str) -> Answers:
+        """A task's answers. Raises CompareError and DataError where they cannot be read."""
+        if task not in self._answers:
+            self._answers[task] = self._read(task)
+        return self._answers[task]
+
+    def reply(self, asked: dict) -> dict | bytes:
+        """What the page is told: `asked` has a kind and what that needs."""
+        try:
+            call = {
+                "open": self._open,
+                "ask": self._ask,
+                "why": self._why,
+                "compare": self._compare,
+                "note": self._note,
+                "page": self._page,
+            }
+            found = call[asked["kind"]](asked)
+        except TROUBLE as error:
+            return {"error": str(error)}
+        return found if isinstance(found, bytes) else {"reply": found}
+
+    def notes(self, task: str) -> dict[str, str]:
+        """Notes of a task's favourites by id, as they are kept beside the runs."""
+        return favourites.read(self.folder).get(task, {}) if self.folder else {}
+
+    def _open(self, asked: dict) -> bytes:
+        task = asked.get("task") or self.tasks[0]
+        return answers_json.packed(answers_json.as_json(self.answers(task), self.notes(task)))
+
+    def _run(self, asked: dict, number: int) -> tuple[str, Run]:
+        name = self.answers(asked["task"]).columns.names[number]
+        if name not in self.runs:
+            raise CompareError(f"{name}: these answers come without a run, so there is no model to ask")
+        return name, self.runs[name]
+
+    def _ask(self, asked: dict) -> dict:
+        """Every run's answer to a question of one's own; thresholds: those that were moved, None for a run's own."""
+        from mtdnn_kit.inference import asking
+
+        replies: list[dict] = []
+        for number, threshold in enumerate(asked["thresholds"]):
+            try:
+                _, run = self._run(asked, number)
+                model = asking.load(run, run.parameters.task_of(asked["task"]))
+                said = asking.ask(model, asked["question"], asked["passage"], threshold)
+                at = model.threshold if threshold is None else threshold
+                replies.append({"text": said.text, "start": said.start, "end": said.end, "diff": said.diff, "threshold": at})
+            except TROUBLE as error:
+                replies.append({"error": str(error)})
+        return {"replies": replies}
+
+    def _why(self, asked: dict) -> dict:
+        """Where a run sees a start and an end, token by token, and what the score of its answer hangs on."""
+        from mtdnn_kit.inference import asking, salience
+
+        _, run = self._run(asked, asked["run"])
+        model, texts = asking.load(run, run.parameters.task_of(asked["task"])), (asked["question"], asked["passage"])
+        heat = asking.heat(model, *texts)
+        tokens = [list(token) for token in zip(*(part.tolist() for part in heat[:4]), strict=True)]
+        weights = [[one.text, one.part, one.value] for one in salience.salience(model, *texts)]
+        return {"heat": tokens, "nothing": [heat.nothing_start, heat.nothing_end], "salience": weights}
+
+    def _compare(self, asked: dict) -> dict:
+        return answers_json.comparison(self.answers(asked["task"]), asked["a"], asked["b"])
+
+    def _note(self, asked: dict) -> dict:
+        if self.folder is None:
+            raise CompareError("these answers come without runs, so there is no folder to keep favourites beside")
+        return favourites.keep(self.folder, asked["task"], str(asked["id"]), asked["note"])
+
+    def _page(self, asked: dict) -> dict:
+        """Writes some rows as a page beside the runs."""
+        if self.folder is None:
+            raise CompareError("these answers come without runs, so there is no folder to write beside: call .save(file)")
+        answers, wanted = self.answers(asked["task"]), {str(one) for one in asked["ids"]}
+        places = [i for i, one in enumerate(answers.items) if str(one.row.id) in wanted]
+        file = self.folder / "exports" / f"{answers.task}-{safe_name(asked['name'])}.html"
+        file.parent.mkdir(exist_ok=True)
+        self._write(file, [(answers, None if len(places) == len(answers.items) else places)])
+        return {"said": f"Written: {file.relative_to(self.folder.parent)}"}
+
+    def save(self, file: str | Path, only: str | None, tasks: Sequence[str] | None) -> Path:
+        """`widgets.Explorer.save`."""
+        lacking = [task for task in tasks or () if task not in self.tasks]
+        if lacking:
+            raise CompareError(f"tasks: the runs keep no answers to {lacking[0]!r}; they do to {', '.join(self.tasks)}")
+        made = [(answers, self._places(answers, only)) for answers in map(self.answers, tasks or self.tasks)]
+        made = [(answers, places) for answers, places in made if places is None or places]
+        if not made:
+            raise CompareError(f"only: no row passes {only!r}")
+        path = resolve(str(file))
+        if not path.parent.is_dir():
+            raise CompareError(f"{path.parent}: there is no such folder to write {path.name} into; make it first")
+        self._write(path, made)
+        return path
+
+    def _places(self, answers: Answers, only: str | None) -> list[int] | None:
+        """Places of the rows that `only` names in a task. Raises CompareError where there is no such filter."""
+        if only is None:
+            return None
+        if only == FIRST_ROWS:
+            return sorted(filters.first(answers.items))
+        if only == FAVOURITE_ROWS:
+            notes = self.notes(answers.task)
+            return [i for i, one in enumerate(answers.items) if str(one.row.id) in notes]
+        known = filters.all_filters(answers.items)
+        if only not in known and len(self.tasks) == 1:
+            raise CompareError(f"only: there is no filter {only!r}; there are favourites, filter, {', '.join(list(known)[:12])} …")
+        return [i for i, passes in enumerate(known.get(only, [])) if passes]
+
+    def _write(self, file: Path, made: Sequence[tuple[Answers, list[int] | None]]) -> None:
+        names = ", ".join(made[0][0].columns.names)
+        data = [answers_json.as_json(answers, self.notes(answers.task), places, compared=True) for answers, places in made]
+        write_whole(file, page(data, f"Answers of {names} to {made[0][0].task}"))
+
+
+def safe_name(text: str) -> str:
+    """`text` as part of a file's name: letters and digits of ASCII, - and _; others become -; at most 60."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:60] or "rows"
