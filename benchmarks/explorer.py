@@ -1,33 +1,50 @@
-"""What a click costs in the explorer, and what it holds: six runs' answers, drawn, on real passages or the sample's.
+"""What the explorer costs: the size of its page, how long it takes to open, and what a click takes, of runs whose answers are drawn.
 
-    .venv/bin/python benchmarks/explorer.py [--data FOLDER] [--runs 6] [--repeats 7]
+    .venv/bin/python benchmarks/explorer.py [--data FOLDER] [--runs 4] [--repeats 50]
 
-Six run folders are written with 20 n-best entries a question (spans and scores drawn; half the best spans are right) and opened as notebook
-04 opens them. A click is all that the kernel does until the new contents of every control are on their way: the median of --repeats, in
-milliseconds. Memory is what the process holds more than before, after a garbage collection.
+Run folders are written with 20 n-best entries a question (spans and scores drawn; half the best spans are right), saved as a page
+and opened from disk in Chromium. A click is what the page does until the next frame is drawn: the median of
+--repeats, in milliseconds. Before that, in a process of its own: seconds from the first import to the widget of the kept sample runs.
 """
 
 import argparse
-import gc
 import gzip
 import json
 import os
 import platform
-import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import yaml
+from playwright.sync_api import Page, sync_playwright
 
-from mtdnn_kit.compare.pairing import named
+from mtdnn_kit import explore
 from mtdnn_kit.data.registry import DATASETS
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.explorer.state import of_runs
-from mtdnn_kit.explorer.widgets import Explorer
+
+KEPT = [f"results/sample/{name}" for name in ("qa", "qa-mcc", "qa-sc", "qa-mcc-sc")]
+FIRST = f"""
+import sys, time
+began = time.perf_counter()
+from mtdnn_kit import explore
+explore({KEPT}, live=True)
+print(time.perf_counter() - began, "torch" in sys.modules)"""
+CLICKS = {  # what is done, each time from the state that the one before left
+    "next": "app.root.querySelector('[data-do=step][data-arg=\"1\"]').click()",
+    "filter": "app.root.querySelector('[data-key=stars]').parentNode.querySelector('[data-do=choose]').click()",
+    "search": "(box => { box.value = ['century', 'war', 'the', ''][turn % 4]; box.dispatchEvent(new Event('input', {bubbles: true})) })"
+    "(app.root.querySelector('.mx-search'))",
+    "filters": "app.root.querySelector('[data-do=popup][data-arg=filter]').click()",
+    "threshold": "(box => { box.value = turn / 7; box.dispatchEvent(new Event('change', {bubbles: true})) })"
+    "(app.root.querySelector('[data-change=threshold]'))",
+    "sort": "app.root.querySelector('[data-do=popup][data-arg=sort]').click(); await null; await null;"
+    "app.root.querySelectorAll('[data-do=sort]')[turn % 5].click()",
+}
 
 
 def write_run(folder: Path, rows, number: int, data: str) -> None:
@@ -52,61 +69,42 @@ def write_run(folder: Path, rows, number: int, data: str) -> None:
     (folder / "manifest.json").write_text(json.dumps({"status": "finished", "data": sources}))
 
 
-def write_runs(folder: str, count: int, data: str) -> None:
-    """Six run folders; in a process of its own, so that ours is as small as a notebook's before it opens them."""
-    rows = load("squad", DATASETS["squad"], "validation", data)
-    for i in range(count):
-        write_run(Path(folder, f"run-{i}"), rows, i, data)
-    print(f"{rows.origin}: {len(rows):,} questions, {count} runs; {platform.machine()}, Python {platform.python_version()}")
-
-
-def held() -> float:
-    """MB that this process holds now."""
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
-
-
-def clicks(explorer: Explorer) -> dict:
-    """What is clicked, by name."""
-    state, fields = explorer.state, explorer.panels["thresholds"].fields
-    name, turn = state.names[0], [0]
-
-    def turned() -> int:
-        turn[0] += 1
-        return turn[0]
-
-    return {
-        "next": lambda: explorer.buttons["next ▸"].click(),
-        "surprise me": lambda: explorer.buttons["surprise me"].click(),
-        "outcome": lambda: setattr(explorer.outcome, "value", ("all", "answers differ")[turned() % 2]),
-        "slice": lambda: setattr(explorer.slice, "value", ("all", "answerable: answerable")[turned() % 2]),
-        "find": lambda: setattr(explorer.text, "value", ("century", "war", "the", "")[turned() % 4]),
-        "order": lambda: setattr(explorer.order, "value", ("most disagreement first", "largest gap first")[turned() % 2]),
-        "threshold": lambda: setattr(fields[name], "value", turned() / 7),
-    }
+def clicks(page: Page, repeats: int) -> None:
+    """Prints what each of CLICKS takes."""
+    page.evaluate("window.app = mtdnnExplorer")
+    for name, does in CLICKS.items():
+        if name == "threshold":
+            page.click("[data-do=tab][data-arg=threshold]")
+        script = f"""async (turn) => {{
+            const began = performance.now(); {does}; await new Promise(requestAnimationFrame); document.body.offsetHeight; return performance.now() - began }}"""
+        times = [page.evaluate(script, turn) for turn in range(repeats)]
+        print(f"{name}: {statistics.median(times):.0f} ms (longest {max(times):.0f})")
 
 
 def main() -> None:
-    """Prints seconds to open, MB held, and milliseconds a click."""
+    """Prints seconds to the widget, the page's size, seconds to open it, and milliseconds a click."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("MTDNN_DATA", "sample"), help="a folder of squad/validation.jsonl.gz")
-    parser.add_argument("--runs", type=int, default=6)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=50)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        writer = get_context("spawn").Process(target=write_runs, args=(folder, given.runs, given.data))
-        writer.start(), writer.join()
-        runs, before, began = named([f"{folder}/run-{i}" for i in range(given.runs)]), held(), time.perf_counter()
-        explorer = Explorer(of_runs(runs, "squad", given.data), "squad", runs)
-        print(f"opened in {time.perf_counter() - began:.1f} s; {held() - before:.0f} MB held")
-        explorer.panels["thresholds"].switch.value = True
-        for name, click in clicks(explorer).items():
-            times = []
-            for _ in range(given.repeats):
-                began = time.perf_counter()
-                click()
-                times.append(1000 * (time.perf_counter() - began))
-            print(f"{name}: {statistics.median(times):.0f} ms (longest {max(times):.0f})")
+    firsts = [subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True).stdout.split() for _ in range(5)]
+    print(f"import to widget: {statistics.median(float(first) for first, _ in firsts):.2f} s; torch imported: {firsts[0][1]}")
+    rows = load("squad", DATASETS["squad"], "validation", given.data)
+    print(f"{rows.origin}: {len(rows):,} questions, {given.runs} runs; {platform.machine()}, Python {platform.python_version()}")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        for i in range(given.runs):
+            write_run(Path(folder, f"run-{i}"), rows, i, given.data)
+        began = time.perf_counter()
+        explorer = explore([f"{folder}/run-{i}" for i in range(given.runs)], data=given.data, live=False)
+        read = time.perf_counter() - began
+        file = explorer.save(f"{folder}/answers.html")
+        print(f"read in {read:.1f} s, saved in {time.perf_counter() - began - read:.1f} s: {file.stat().st_size / 1e6:.1f} MB")
+        page = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"]).new_page()
+        page.goto(file.as_uri())
+        page.wait_for_selector(".mtdnn-explorer h2")
+        print(f"opened in {page.evaluate('performance.now()') / 1000:.2f} s")
+        clicks(page, given.repeats)
 
 
 if __name__ == "__main__":

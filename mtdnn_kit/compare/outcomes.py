@@ -17,7 +17,7 @@ from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.metrics import exact, normalize, percent
 from mtdnn_kit.tasks.null_threshold import no_answer
 
-ANSWER_KINDS = ("right", "false nothing", "false answer", "too long", "cut off", "overlapping", "elsewhere", "wrong label")
+ANSWER_KINDS = ("right", "missed", "false answer", "too long", "cut off", "overlapping", "elsewhere", "wrong label")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Columns:
     def at(self, thresholds: Sequence[float] | np.ndarray | None = None) -> "Outcomes":
         """Every run's answers at its threshold [R] (None: the tuned ones)."""
         given = ~no_answer(self.diff, np.nan_to_num(self.tuned if thresholds is None else np.asarray(thresholds, np.float64))[:, None])
-        kind = np.where(self.nothing > 0, ANSWER_KINDS.index("right"), ANSWER_KINDS.index("false nothing"))
+        kind = np.where(self.nothing > 0, ANSWER_KINDS.index("right"), ANSWER_KINDS.index("missed"))
         left: dict[str, ArrayLike] = {"em": self.nothing, "f1": self.nothing, "text": 0, "kind": kind, "probability": self.of_nothing}
         return Outcomes(given, **{name: np.where(given, getattr(self, name), empty) for name, empty in left.items()})
 
@@ -76,8 +76,8 @@ class Outcomes:
         return (self.text != self.text[:1]).any(axis=0)
 
     def table(self, run: int) -> dict[str, Any]:
-        """What a run scores over all questions: EM and F1 in percent (None of none), its numbers of false answers and false nothings."""
-        counts = {f"{kind}s": int(self.is_kind(run, kind).sum()) for kind in ("false answer", "false nothing")}
+        """What a run scores over all questions: EM and F1 in percent (None of none), its numbers of false answers and of missed ones."""
+        counts = {name: int(self.is_kind(run, kind).sum()) for name, kind in (("false answers", "false answer"), ("missed", "missed"))}
         return {"EM": percent(self.em[run]), "F1": percent(self.f1[run]), **counts}
 
 

@@ -7,7 +7,7 @@ and spans of the n-best that would read 0.000 are left out. It holds ids, texts 
 import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -19,6 +19,7 @@ from mtdnn_kit.data.registry import REST, TYPE_WORDS
 from mtdnn_kit.explorer.filters import DIFFER, columns_of, facets
 from mtdnn_kit.runs.run import Run
 
+NO_INTERVAL = "There are fewer than two passages or articles: no interval."
 DEPTH, LEAST = 20, 0.0005  # of an n-best: how many spans at most, and how probable at least
 
 
@@ -76,8 +77,8 @@ def as_json(answers: Answers, notes: dict[str, str] | None = None, places: Seque
     made["facets"] = [_facet(name, parts, some) for name, parts in facets(whole).items()]
     made["answers"] = [_answers(answers, r, some, items) for r in range(len(columns.names))]
     if compared and answers.qa:
-        pairs = combinations(range(len(columns.names)), 2)
-        made["comparisons"] = {f"{a},{b}": comparison(answers, a, b) for one in pairs for a, b in (one, one[::-1])}
+        for a, b in combinations(range(len(columns.names)), 2):
+            made.setdefault("comparisons", {}).update({f"{a},{b}": (one := comparison(answers, a, b)), f"{b},{a}": turned(one)})
     return made
 
 
@@ -148,11 +149,29 @@ def comparison(answers: Answers, a: int, b: int) -> dict:
     rows, slices = differences.difference_table(questions, one, two, ("EM", "F1", "span F1")), differences.slice_table(questions, one, two)
     found = differences.difference(questions, one, two, "F1")
     of = CLUSTERS["title" if questions and questions[0].by_title else "passage"]
-    said = found.sentence(one, two, of=of) if found else "There are fewer than two passages or articles: no interval."
+    back = found and replace(found, difference=-found.difference, low=-found.high, high=-found.low)
+    said = [made.sentence(x, y, of=of) if made else NO_INTERVAL for made, x, y in ((found, one, two), (back, two, one))]
     keys = ("difference", "low", "high")
     scores = [{"score": row["score"], "a": row[one], "b": row[two], "p": row["p"], **{key: row[key] for key in keys}} for row in rows]
     parts = [{key: row[key] for key in ("facet", "slice", "questions", *keys)} | {"p": row["p (Holm)"]} for row in slices]
-    return {"sentence": said, "population": speaks_for(questions), "scores": _plain(scores), "slices": _plain(parts)}
+    return {"sentence": said[0], "turned": said[1], "population": speaks_for(questions), "scores": _plain(scores), "slices": _plain(parts)}
+
+
+def turned(found: dict) -> dict:
+    """The same `comparison` with the two runs in each other's place."""
+    scores = [{**_negated(row), "a": row["b"], "b": row["a"]} for row in found["scores"]]
+    return {
+        **found,
+        "sentence": found["turned"],
+        "turned": found["sentence"],
+        "scores": scores,
+        "slices": [*map(_negated, found["slices"])],
+    }
+
+
+def _negated(row: dict) -> dict:
+    low, high = (x if x is None else -x for x in (row["high"], row["low"]))
+    return {**row, "difference": -row["difference"], "low": low, "high": high}
 
 
 def _plain(rows: list[dict]) -> list[dict]:

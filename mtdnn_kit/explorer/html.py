@@ -38,7 +38,7 @@ def kind(question: Question, reply: Reply) -> str:
     """What kind of answer a reply is (`outcomes.ANSWER_KINDS`); "" where nobody knows the right one."""
     if reply.em is None:
         return ""
-    return span_kind(question.row, (reply.start, reply.end), reply.em) if reply.em or reply.text else "false nothing"
+    return span_kind(question.row, (reply.start, reply.end), reply.em) if reply.em or reply.text else "missed"
 
 
 def _row(item: Question | Item) -> Html:

@@ -220,3 +220,11 @@ def prune_checkpoints(run: Run, keep: int) -> None:
         os.replace(folder, folder.with_name(folder.name + ".partial"))
     for partial in (run.path / "checkpoints").glob("*.partial"):
         shutil.rmtree(partial)
+
+
+def demo_runs() -> list[str]:
+    """The runs that notebook 04 opens where none is named: those of `make demo` in runs/demo, where all four are finished there, else the
+    kept ones in results/sample; these also where $MTDNN_RUNS says that runs are elsewhere (tests, `make notebooks`)."""
+    names = ("qa", "qa-mcc", "qa-sc", "qa-mcc-sc")
+    own = "MTDNN_RUNS" not in os.environ and all(Run(f"runs/demo/{name}").finished for name in names)
+    return [f"{'runs/demo' if own else 'results/sample'}/{name}" for name in names]

@@ -25,7 +25,9 @@ from conftest import ROOT
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, expect
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE = 300_000  # ms to wait for anything: a busy machine is slow, and a test that passes never waits so long
+PATIENCE = int(
+    os.environ.get("MTDNN_PATIENCE", 300_000)
+)  # ms to wait for anything: a busy machine is slow, and a test that passes never waits so long
 PLACES = (  # environment variables that name where Jupyter reads and writes
     "JUPYTER_CONFIG_DIR",
     "JUPYTER_DATA_DIR",

@@ -59,7 +59,7 @@ def test_columns_say_what_the_replies_say_one_by_one(questions, thresholds):
         assert table["EM"] == pytest.approx(100 * np.mean([reply.em for reply in replies]))
         assert table["F1"] == pytest.approx(100 * np.mean([reply.f1 for reply in replies]))
         assert table["false answers"] == sum(bool(reply.text) and not q.row.answers for q, reply in zip(questions, replies, strict=True))
-        assert table["false nothings"] == sum(not reply.text and bool(q.row.answers) for q, reply in zip(questions, replies, strict=True))
+        assert table["missed"] == sum(not reply.text and bool(q.row.answers) for q, reply in zip(questions, replies, strict=True))
 
 
 @given(asked())
@@ -101,7 +101,7 @@ def test_a_reply_without_nbest_is_the_same_at_any_threshold():
     for threshold in (-1e9, 0.0, 1e9):
         now = columns.at([threshold, threshold])
         assert now.em.tolist() == [[1.0], [0.0]] and now.given.tolist() == [[True], [False]]
-        assert now.is_kind(1, "false nothing").all() and reply_at(row, said, threshold) is said
+        assert now.is_kind(1, "missed").all() and reply_at(row, said, threshold) is said
 
 
 def test_kept_runs_score_at_their_tuned_thresholds_what_their_metrics_say():

@@ -6,7 +6,8 @@ import { favourites } from "./state.js";
 
 export function bar(app) {
   const { state } = app, { data } = state, rows = data.qa ? "questions and passages" : "rows";
-  const counts = leaves(data, state.filters, state.chosen, state.found), starred = favourites(state);
+  const some = app.popup === "filter" ? state.filters : state.filters.filter((one) => state.chosen.includes(one.name));
+  const counts = leaves(data, state.filters, state.chosen, state.found, some), starred = favourites(state);
   const search = h("input", {
     class: "mx-search", type: "search", "data-key": "search", "data-type": "search", "aria-label": "Search", value: state.text,
     placeholder: `Search ${count(data.n)} ${rows}  ( / )`,

@@ -1,7 +1,6 @@
 // One task's rows and every run's answers (answers_json.py): columns, unpacked. Offsets count characters (code points), as in Python.
 
 export const LETTERS = "ABCDEF";
-const WORDS = { "false nothing": "missed", "wrong label": "wrong" }; // kinds of answers that read better here
 
 // The JSON in bytes packed by gzip.
 export async function unpack(bytes) {
@@ -43,7 +42,7 @@ export function goldsOf(data, i) {
 // What run r says of row i at its present threshold: {text, none, start, end, probability, kind, right, f1, sure, mark}.
 export function replyOf(data, now, r, i) {
   const own = data.answers[r], given = now[r].given[i] === 1, kind = data.kinds[now[r].kind[i]];
-  const reply = { none: !given, kind: WORDS[kind] ?? kind, right: now[r].em[i] > 0, f1: now[r].f1[i], start: null, end: null, text: "" };
+  const reply = { none: !given, kind, right: now[r].em[i] > 0, f1: now[r].f1[i], start: null, end: null, text: "" };
   if (!data.qa) {
     const label = own.text[i] - 1;
     return { ...reply, none: false, text: labelsOf(data, i)[label], label, probability: own.p[i][label] };

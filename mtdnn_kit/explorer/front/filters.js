@@ -1,13 +1,16 @@
 // Which rows pass: named masks in groups. A name is the same as in filters.py; of one group one filter holds at a time, and groups add up.
 
-import { cut, goldsOf, labelsOf, passageOf, replyOf } from "./data.js";
+import { labelsOf } from "./data.js";
 
 export const FAVOURITES = "favourites";
 
-// [{group, name, mask}] of all filters there are at these outcomes; mask: Uint8Array, a value a row.
+// [{group, name, mask}] of all filters there are at these outcomes; mask: Uint8Array, a value a row, made when it is first asked for.
 export function filtersOf(data, now, notes) {
-  const { n, runs, kinds } = data, made = [];
-  const add = (group, name, passes) => made.push({ group, name, mask: Uint8Array.from({ length: n }, (_, i) => (passes(i) ? 1 : 0)) });
+  const { runs, kinds } = data, made = [];
+  const add = (group, name, passes) => {
+    let mask = null;
+    made.push({ group, name, get mask() { return (mask ??= maskOf(data.n, passes)); } });
+  };
   const right = (r, i) => now[r].em[i] > 0, every = runs.map((_, r) => r);
   if (runs.length > 1) {
     const differ = (i) => every.some((r) => now[r].text[i] !== now[0].text[i]);
@@ -33,16 +36,22 @@ export function filtersOf(data, now, notes) {
   return made;
 }
 
+function maskOf(n, passes) {
+  const mask = new Uint8Array(n);
+  for (let i = 0; i < n; i++) mask[i] = passes(i) ? 1 : 0;
+  return mask;
+}
+
 // Rows (a mask) that pass all chosen filters but those of one group, and hold the searched text.
 export function passing(data, filters, chosen, found, except = null) {
   const masks = filters.filter((one) => chosen.includes(one.name) && one.group !== except).map((one) => one.mask);
-  return Uint8Array.from({ length: data.n }, (_, i) => (found[i] && masks.every((mask) => mask[i]) ? 1 : 0));
+  return maskOf(data.n, (i) => found[i] && masks.every((mask) => mask[i]));
 }
 
-// {name: how many rows the filter would leave beside those chosen in other groups}.
-export function leaves(data, filters, chosen, found) {
+// {name: how many rows the filter would leave beside those chosen in other groups} of some filters.
+export function leaves(data, filters, chosen, found, some) {
   const counts = new Map(), groups = new Map();
-  for (const one of filters) {
+  for (const one of some) {
     if (!groups.has(one.group)) groups.set(one.group, passing(data, filters, chosen, found, one.group));
     const others = groups.get(one.group);
     let total = 0;
@@ -63,11 +72,11 @@ export function search(data, now, text) {
   if (!wanted) return new Uint8Array(data.n).fill(1);
   const has = (one) => one.search(wanted) >= 0;
   if (!data.qa) {
-    return Uint8Array.from({ length: data.n }, (_, i) => (data.rows.texts[i].some(has) || labelsOf(data, i).some(has) ? 1 : 0));
+    return maskOf(data.n, (i) => data.rows.texts[i].some(has) || labelsOf(data, i).some(has));
   }
   const passages = data.passages.map(has); // what is answered is in the passage, but for answers that came without a place
   const lost = (i) => data.answers.some((own) => own.said && has(own.said[i][0]));
-  return Uint8Array.from({ length: data.n }, (_, i) => (passages[data.rows.passage[i]] || has(data.rows.question[i]) || lost(i) ? 1 : 0));
+  return maskOf(data.n, (i) => passages[data.rows.passage[i]] || has(data.rows.question[i]) || lost(i));
 }
 
 export const SORTS = ["largest gap", "most disagreement", "least sure", "surest", "as in the data"];
@@ -76,7 +85,11 @@ export const SORTS = ["largest gap", "most disagreement", "least sure", "surest"
 export function ordered(data, now, sort, [a, b]) {
   const order = Array.from({ length: data.n }, (_, i) => i);
   const of = (i) => now.map((own) => own.f1[i]), different = (i) => new Set(now.map((own) => own.text[i])).size;
-  const sure = (i) => replyOf(data, now, b, i).probability ?? 0.5;
+  const sure = (i) => {
+    const own = data.answers[b];
+    if (!data.qa) return own.p[i][own.text[i] - 1];
+    return own.said ? 0.5 : now[b].given[i] ? own.best[i][2] : own.none[i];
+  };
   const by = {
     "largest gap": (i) => Math.abs(now[b].f1[i] - now[a].f1[i]),
     "most disagreement": (i) => 100 * (Math.max(...of(i)) - Math.min(...of(i))) + different(i),

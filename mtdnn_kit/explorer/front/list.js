@@ -22,7 +22,7 @@ function row(state, i, place) {
     "aria-setsize": state.shown.length, "aria-posinset": place + 1, "aria-label": `${star}${headOf(data, i)} ${titleOf(data, i)}: ${said}`, style: `top:${place * ROW}px`,
   },
     h("span", { class: "mx-row-text" }, h("span", { class: "mx-row-head", dir: "auto" }, star, marked(headOf(data, i), pattern(state.text))), h("small", { class: "mx-dim" }, titleOf(data, i))),
-    h("span", { class: "mx-pips" }, now.map((out, r) => h("span", { class: out.em[i] > 0 ? "mx-ok" : "mx-no" }, `${LETTERS[r]}${out.em[i] > 0 ? "✓" : "✗"}`))),
+    h("span", { class: "mx-pips", style: `grid-template-columns: repeat(${now.length > 4 ? 3 : now.length}, auto)` }, now.map((out, r) => h("span", { class: out.em[i] > 0 ? "mx-ok" : "mx-no" }, `${LETTERS[r]}${out.em[i] > 0 ? "✓" : "✗"}`))),
   );
 }
 

@@ -37,7 +37,7 @@ export async function mount(el, { home, tasks, ask, open, saved }) {
 
 async function begun(app, data) {
   const { kinds } = data;
-  Object.assign(data, { missed: kinds.indexOf("false nothing"), correct: kinds.indexOf("right") });
+  Object.assign(data, { missed: kinds.indexOf("missed"), correct: kinds.indexOf("right") });
   app.state = begin(data, { ...data.notes, ...app.saved?.read(data) });
   app.state.id = `mx${++number}`;
   app.comparisons = new Map(Object.entries(data.comparisons ?? {}));

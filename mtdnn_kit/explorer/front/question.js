@@ -23,7 +23,7 @@ function head(app, i) {
       arrow("travel", -1, "←", "Back ( [ )", state.at <= 0), arrow("step", -1, "↑", "Previous ( k )", place <= 0),
       arrow("step", 1, "↓", "Next ( j )", place < 0 ? !state.shown.length : place + 1 >= state.shown.length), arrow("travel", 1, "→", "Forward ( ] )", state.at + 1 >= state.history.length),
       h("button", { class: "mx-plain", "data-do": "star", "data-key": "star", "aria-pressed": String(saved), title: "Save as a favourite ( s )" }, saved ? "★ Saved" : "☆ Save"),
-      app.home === "file" ? h("button", { class: "mx-plain", "data-do": "link", "data-key": "link" }, "⧉ Copy link") : h("button", { class: "mx-plain", "data-do": "markdown", "data-key": "link" }, "⧉ Copy"),
+      app.home === "file" ? h("button", { class: "mx-plain", "data-do": "link", "data-key": "link" }, "Copy link") : h("button", { class: "mx-plain", "data-do": "markdown", "data-key": "link" }, "Copy"),
       h("span", { class: "mx-dim", role: "status" }, app.said ?? ""),
     ),
   );
@@ -42,7 +42,7 @@ function editFields(state) {
     made.value = state.edit[name];
     return made;
   };
-  return [field("question", "Question", 2), field("passage", "Passage", 9)];
+  return [field("question", "Question", 2), field("passage", "Passage", Math.min(Math.max(Math.ceil(state.edit.passage.length / 75), 4), 14))];
 }
 
 // The passage: accepted answers on gold, each model's answer underlined in a lane of its own; those that answer the same share one.
