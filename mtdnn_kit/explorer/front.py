@@ -11,8 +11,8 @@ from mtdnn_kit.files.paths import PACKAGE
 FOLDER = PACKAGE / "explorer" / "front"
 FILES = (
     *("dom", "data", "scores", "filters", "state", "moved"),
-    *("list", "bar", "question", "share", "why", "threshold", "compare", "tabs"),
-    *("actions", "keys", "main"),
+    *("list", "bar", "cards", "question", "share", "why", "edit", "threshold", "compare", "tabs"),
+    *("actions", "keys", "main", "homes"),
 )
 _IMPORT = re.compile(r"^import .*;\n", re.M)
 _EXPORT = re.compile(r"^export (?=async |function |const )", re.M)

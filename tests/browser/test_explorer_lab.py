@@ -99,7 +99,7 @@ def test_an_edit_is_asked_and_looked_into(open_notebook, trained):
         assert shown == pytest.approx(said.diff, abs=0.02), "the kernel may sum in another order"
         assert card.locator(".mx-answer").inner_text().startswith(said.text or "no answer")
     view.get_by_label("Passage", exact=True).fill(passage + " So it does.")
-    expect(view.locator(".mx-panel")).to_contain_text("The text has changed since")
+    expect(view.locator(".mx-panel")).to_contain_text("have changed since: ask again")
     view.get_by_role("tab", name="Why this answer").click()
     expect(view.locator(".mx-salient").first).to_be_visible()
     expect(view.locator(".mx-panel")).to_contain_text("Of the edited text")

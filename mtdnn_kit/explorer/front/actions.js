@@ -1,12 +1,18 @@
 // What a click, a change or typing does; each ends by showing all anew.
 
-import { headOf, passageOf, surety } from "./data.js";
+import { headOf, passageOf } from "./data.js";
 import { copy, download } from "./dom.js";
+import { askModels } from "./edit.js";
 import { FAVOURITES } from "./filters.js";
 import { asJson, csv, markdown, part } from "./share.js";
 import { choose, clear, moved, refilter, step, travel, visit } from "./state.js";
 
-const showing = (call) => (app, ...rest) => { call(app.state, ...rest); app.show(); };
+const showing =
+  (call) =>
+  (app, ...rest) => {
+    call(app.state, ...rest);
+    app.show();
+  };
 
 export const actions = {
   open: showing((state, i) => visit(state, Number(i))),
@@ -14,10 +20,19 @@ export const actions = {
   travel: showing((state, by) => travel(state, Number(by))),
   choose: showing(choose),
   clear: showing(clear),
-  sort: (app, name) => { app.state.sort = name; app.state.open = null; refilter(app.state); close(app, "sort"); },
-  topic: showing((state, title) => { if (!state.chosen.includes(`topic: ${title}`)) choose(state, `topic: ${title}`); }),
+  sort: (app, name) => {
+    app.state.sort = name;
+    app.state.open = null;
+    refilter(app.state);
+    close(app, "sort");
+  },
+  topic: showing((state, title) => {
+    if (!state.chosen.includes(`topic: ${title}`)) choose(state, `topic: ${title}`);
+  }),
   slice: showing(slice),
-  random: showing((state) => { if (state.shown.length) visit(state, state.shown[Math.floor(Math.random() * state.shown.length)]); }),
+  random: showing((state) => {
+    if (state.shown.length) visit(state, state.shown[Math.floor(Math.random() * state.shown.length)]);
+  }),
   popup: (app, name) => (app.popup === name ? close(app, name) : open(app, name)),
   tab: (app, name) => {
     app.tab = name;
@@ -25,28 +40,60 @@ export const actions = {
     app.show();
   },
   star,
-  link: async (app) => say(app, (await copy(`${location.href.split("#")[0]}#${encodeURIComponent(app.state.data.rows.id[app.state.open])}`, app.root)) ? "copied" : "this browser does not let it be copied"),
-  markdown: async (app) => say(app, (await copy(markdown(app.state, app.state.open), app.root)) ? "copied as Markdown" : "this browser does not let it be copied"),
-  csv: (app, what) => { download(`${app.state.data.task}-${what}.csv`, csv(app.state, placesOf(app.state, what)), "text/csv"); close(app, "share"); },
+  link: async (app) =>
+    say(
+      app,
+      (await copy(`${location.href.split("#")[0]}#${encodeURIComponent(app.state.data.rows.id[app.state.open])}`, app.root))
+        ? "copied"
+        : "this browser does not let it be copied",
+    ),
+  markdown: async (app) =>
+    say(app, (await copy(markdown(app.state, app.state.open), app.root)) ? "copied as Markdown" : "this browser does not let it be copied"),
+  csv: (app, what) => {
+    download(`${app.state.data.task}-${what}.csv`, csv(app.state, placesOf(app.state, what)), "text/csv");
+    close(app, "share");
+  },
   page: sharePage,
-  reset: showing((state) => { state.thresholds = state.data.runs.map((run) => run.tuned); moved(state); }),
-  best: (app) => { app.allBest = !app.allBest; app.show(); },
-  why: (app, r) => { app.whyRun = Number(r); app.show(); },
+  reset: showing((state) => {
+    state.thresholds = state.data.runs.map((run) => run.tuned);
+    moved(state);
+  }),
+  best: (app) => {
+    app.allBest = !app.allBest;
+    app.show();
+  },
+  why: (app, r) => {
+    app.whyRun = Number(r);
+    app.show();
+  },
   "begin-edit": (app) => {
     app.tab = "edit";
     app.state.edit ??= { question: headOf(app.state.data, app.state.open), passage: passageOf(app.state.data, app.state.open) };
     app.show();
     app.root.querySelector('[data-key="edit question"]')?.focus();
   },
-  "empty-edit": (app) => { app.state.edit = { question: "", passage: "" }; app.focus = "edit passage"; app.show(); },
-  "end-edit": showing((state) => { state.edit = null; }),
+  "empty-edit": (app) => {
+    app.state.edit = { question: "", passage: "" };
+    app.focus = "edit passage";
+    app.show();
+  },
+  "end-edit": showing((state) => {
+    state.edit = null;
+  }),
   ask: askModels,
 };
 
 export const changes = {
   task: (app, task) => app.openTask(task),
-  note: (app, text, id) => { app.state.notes.set(id, text); return keepNote(app, id); },
-  pair: (app, r, side) => { app.state.pair[side] = Number(r); refilter(app.state, true); app.show(); },
+  note: (app, text, id) => {
+    app.state.notes.set(id, text);
+    return keepNote(app, id);
+  },
+  pair: (app, r, side) => {
+    app.state.pair[side] = Number(r);
+    refilter(app.state, true);
+    app.show();
+  },
   threshold: (app, text, r) => setThreshold(app, Number(r), text === "" ? NaN : Number(text)),
   moveAll: (app, text) => {
     app.moveAll = Number(text) || 0;
@@ -57,10 +104,18 @@ export const changes = {
 };
 
 export const typed = {
-  search: (app, text) => { app.state.text = text; refilter(app.state); app.show(); },
-  narrow: (app, text) => { app.state.narrow = text; app.show(); },
+  search: (app, text) => {
+    app.state.text = text;
+    refilter(app.state);
+    app.show();
+  },
+  narrow: (app, text) => {
+    app.state.narrow = text;
+    app.show();
+  },
   edit: (app, text, name) => {
-    const { edit } = app.state, was = edit.stale;
+    const { edit } = app.state,
+      was = edit.stale;
     edit[name] = text;
     edit.stale = Boolean(edit.replies);
     if (edit.stale !== was) app.show();
@@ -94,13 +149,15 @@ function say(app, text) {
 
 // A slice of two models' comparison: its questions that are answered differently, without other filters.
 function slice(state, name) {
-  const both = [name, "answers differ"], on = both.every((one) => state.chosen.includes(one)) && state.chosen.length === 2;
+  const both = [name, "answers differ"],
+    on = both.every((one) => state.chosen.includes(one)) && state.chosen.length === 2;
   Object.assign(state, { text: "", chosen: on ? [...state.data.start] : both });
   refilter(state);
 }
 
 async function star(app) {
-  const { state } = app, id = String(state.data.rows.id[state.open]);
+  const { state } = app,
+    id = String(state.data.rows.id[state.open]);
   if (state.open === null) return;
   if (state.notes.has(id)) state.notes.delete(id);
   else state.notes.set(id, "");
@@ -124,8 +181,10 @@ function placesOf(state, what) {
 
 // A page of some rows: in Jupyter Python writes it beside the runs, a saved page makes it of itself.
 async function sharePage(app, what) {
-  const places = placesOf(app.state, what), { data } = app.state;
-  if (app.home === "jupyter") return say(app, (await app.ask("page", { task: data.task, ids: places.map((i) => data.rows.id[i]), name: what })).said);
+  const places = placesOf(app.state, what),
+    { data } = app.state;
+  if (app.home === "jupyter")
+    return say(app, (await app.ask("page", { task: data.task, ids: places.map((i) => data.rows.id[i]), name: what })).said);
   const packed = new Blob([asJson(part(data, places, app.state.notes))]).stream().pipeThrough(new CompressionStream("gzip"));
   const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
   let letters = "";
@@ -136,44 +195,14 @@ async function sharePage(app, what) {
 
 // This page with other data.
 function pageOf(task, data) {
-  const text = (name) => document.querySelector(name).outerHTML, holder = document.createElement("script");
+  const text = (name) => document.querySelector(name).outerHTML,
+    holder = document.createElement("script");
   holder.type = "application/gzip";
   holder.dataset.task = task;
   holder.textContent = data;
-  const head = [...document.head.children].filter((one) => one.matches("meta, title, style")).map((one) => one.outerHTML).join("");
+  const head = [...document.head.children]
+    .filter((one) => one.matches("meta, title, style"))
+    .map((one) => one.outerHTML)
+    .join("");
   return `<!doctype html><html lang="en"><head>${head}</head><body class="mx-page">${holder.outerHTML}${text("script[type=module]")}</body></html>`;
-}
-
-async function askModels(app) {
-  const { state } = app, { edit, data } = state;
-  if (!edit) return;
-  if (!edit.question.trim() || !edit.passage.trim()) return refuse(app, "A question and a passage are needed.");
-  Object.assign(edit, { waiting: true, error: null });
-  app.show();
-  const asked = [edit.question, edit.passage], thresholds = state.thresholds.map((one, r) => (one === data.runs[r].tuned ? null : one));
-  try {
-    const { replies } = await app.ask("ask", { task: data.task, question: edit.question, passage: edit.passage, thresholds });
-    edit.replies = replies.map((one, r) => (one.error ? one : replied(one, state, r)));
-    edit.stale = edit.question !== asked[0] || edit.passage !== asked[1];
-  } catch (error) {
-    edit.error = String(error.message ?? error);
-  }
-  edit.waiting = false;
-  app.show();
-}
-
-function refuse(app, why) {
-  app.state.edit.error = why;
-  app.show();
-}
-
-function replied(one, state, r) {
-  const was = state.now[r].given[state.open] ? state.data.answers[r] : null, old = was ? wasText(state, r) : "";
-  return { ...one, none: one.text === "", ...surety(one.diff, one.threshold), flipped: one.text.trim().toLowerCase() !== old.trim().toLowerCase() };
-}
-
-function wasText(state, r) {
-  const own = state.data.answers[r], i = state.open;
-  if (own.said) return own.said[i][0];
-  return [...passageOf(state.data, i)].slice(own.best[i][0], own.best[i][1]).join("");
 }

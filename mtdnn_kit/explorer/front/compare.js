@@ -7,12 +7,20 @@ import { isMoved } from "./state.js";
 import { movedNote } from "./moved.js";
 
 export function compare(app) {
-  const { state } = app, { data, pair } = state, [a, b] = pair;
-  const select = (side, name) => h("select", { class: "mx-field", "data-change": "pair", "data-arg": side, "data-key": `pair ${side}`, "aria-label": name }, data.runs.map((run, r) => h("option", { value: r, selected: r === pair[side] }, `${LETTERS[r]} ${run.name}`)));
+  const { state } = app,
+    { data, pair } = state,
+    [a, b] = pair;
+  const select = (side, name) =>
+    h(
+      "select",
+      { class: "mx-field", "data-change": "pair", "data-arg": side, "data-key": `pair ${side}`, "aria-label": name },
+      data.runs.map((run, r) => h("option", { value: r, selected: r === pair[side] }, `${LETTERS[r]} ${run.name}`)),
+    );
   const top = h("p", {}, select(1, "Model"), " compared with ", select(0, "The model it is compared with"));
   if (a === b) return [top, h("p", { class: "mx-dim" }, "Choose two different models.")];
   if (isMoved(state)) return [top, movedNote(state), plainGap(state, a, b)];
-  const key = `${a},${b}`, found = app.comparisons.get(key);
+  const key = `${a},${b}`,
+    found = app.comparisons.get(key);
   if (!found) app.compareTwo(a, b, key);
   if (!found) return [top, plainGap(state, a, b), h("p", { role: "status" }, "Intervals and slices are being computed …")];
   return [top, found.error ? h("p", { class: "mx-no", role: "alert" }, found.error) : made(state, found, a, b), filtered(state, a, b)];
@@ -20,24 +28,66 @@ export function compare(app) {
 
 // EM and F1 of both alone: at moved thresholds there is no interval and no p, since nobody chose these on other questions.
 function plainGap(state, a, b) {
-  const [one, two] = [a, b].map((r) => tally(state.data, state.now[r])), text = (name, key) => `${name} ${percent(one[key])} → ${percent(two[key])} (${signed(two[key] - one[key])})`;
-  return h("p", {}, `${text("F1", "f1")}, ${text("EM", "em")} over ${count(state.data.n)} questions. `, isMoved(state) ? "No interval and no p at moved thresholds." : "");
+  const [one, two] = [a, b].map((r) => tally(state.data, state.now[r])),
+    text = (name, key) => `${name} ${percent(one[key])} → ${percent(two[key])} (${signed(two[key] - one[key])})`;
+  return h(
+    "p",
+    {},
+    `${text("F1", "f1")}, ${text("EM", "em")} over ${count(state.data.n)} questions. `,
+    isMoved(state) ? "No interval and no p at moved thresholds." : "",
+  );
 }
 
 function filtered(state, a, b) {
   if (state.shown.length === state.data.n || !state.shown.length) return null;
-  return h("p", { class: "mx-dim" }, `Of the ${count(state.shown.length)} questions listed: F1 ${signed(gapOver(state.data, state.now, a, b, state.shown))} points (no interval: they were chosen by looking).`);
+  return h(
+    "p",
+    { class: "mx-dim" },
+    `Of the ${count(state.shown.length)} questions listed: F1 ${signed(gapOver(state.data, state.now, a, b, state.shown))} points (no interval: they were chosen by looking).`,
+  );
 }
 
 function made(state, found, a, b) {
   const head = ["score", LETTERS[a], LETTERS[b], "difference", "95 % interval", "p"];
-  const rows = found.scores.map((row) => h("tr", {}, h("th", { scope: "row" }, row.score), h("td", {}, percent(row.a)), h("td", {}, percent(row.b)), h("td", {}, signed(row.difference)), h("td", {}, ends(row)), h("td", {}, row.p === null ? "–" : p(row.p))));
+  const rows = found.scores.map((row) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, row.score),
+      h("td", {}, percent(row.a)),
+      h("td", {}, percent(row.b)),
+      h("td", {}, signed(row.difference)),
+      h("td", {}, ends(row)),
+      h("td", {}, row.p === null ? "–" : p(row.p)),
+    ),
+  );
   return [
     h("p", { class: "mx-finding" }, found.sentence),
     h("p", { class: "mx-dim" }, found.population),
-    h("div", { class: "mx-scroll" }, h("table", { class: "mx-table" }, h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows))),
+    h(
+      "div",
+      { class: "mx-scroll" },
+      h(
+        "table",
+        { class: "mx-table" },
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            head.map((name) => h("th", { scope: "col" }, name)),
+          ),
+        ),
+        h("tbody", {}, rows),
+      ),
+    ),
     h("h3", {}, "By slice: F1, in points"),
-    h("p", { class: "mx-dim" }, "A row shows its questions that the two answer differently. Whiskers are 95 % intervals; p is corrected for all slices (Holm). Hollow: too few passages for an interval."),
+    h(
+      "p",
+      { class: "mx-dim" },
+      "A row shows its questions that the two answer differently. Whiskers are 95 % intervals; p is corrected for all slices (Holm). Hollow: too few passages for an interval.",
+    ),
     forest(state, found.slices, b),
   ];
 }
@@ -47,14 +97,46 @@ const p = (value) => (value < 0.001 ? "< 0.001" : value.toPrecision(2));
 
 // A line a slice: a dot at its difference, a whisker for its interval, on one scale for all.
 function forest(state, slices, b) {
-  const reach = Math.max(5, ...slices.flatMap((one) => [Math.abs(one.low ?? 0), Math.abs(one.high ?? 0), Math.abs(one.difference)])), most = Math.min(reach, 60);
+  const reach = Math.max(5, ...slices.flatMap((one) => [Math.abs(one.low ?? 0), Math.abs(one.high ?? 0), Math.abs(one.difference)])),
+    most = Math.min(reach, 60);
   const at = (value) => 50 + (50 * Math.max(-most, Math.min(most, value))) / most;
   const rows = slices.map((one) => {
-    const name = `${one.facet}: ${one.slice}`, on = state.chosen.includes(name);
-    return h("button", { class: on ? "mx-forest mx-on" : "mx-forest", "data-do": "slice", "data-arg": name, "data-key": name, "aria-pressed": String(on) },
+    const name = `${one.facet}: ${one.slice}`,
+      on = state.chosen.includes(name);
+    return h(
+      "button",
+      { class: on ? "mx-forest mx-on" : "mx-forest", "data-do": "slice", "data-arg": name, "data-key": name, "aria-pressed": String(on) },
       h("span", {}, name, " ", h("span", { class: "mx-dim" }, count(one.questions))),
-      h("span", { class: `mx-line-of mx-run-${b}`, "aria-hidden": "true" }, h("i", { class: "mx-zero" }), one.low === null ? null : h("i", { class: "mx-whisker", style: `left:${at(one.low)}%;right:${100 - at(one.high)}%` }), h("b", { class: one.low === null ? "mx-dot mx-hollow" : "mx-dot", style: `left:${at(one.difference)}%` })),
-      h("span", {}, signed(one.difference), " ", h("span", { class: "mx-dim" }, one.low === null ? "" : `[${signed(one.low)}, ${signed(one.high)}]${one.p === null ? "" : ` p ${p(one.p)}`}`)));
+      h(
+        "span",
+        { class: `mx-line-of mx-run-${b}`, "aria-hidden": "true" },
+        h("i", { class: "mx-zero" }),
+        one.low === null ? null : h("i", { class: "mx-whisker", style: `left:${at(one.low)}%;right:${100 - at(one.high)}%` }),
+        h("b", { class: one.low === null ? "mx-dot mx-hollow" : "mx-dot", style: `left:${at(one.difference)}%` }),
+      ),
+      h(
+        "span",
+        {},
+        signed(one.difference),
+        " ",
+        h(
+          "span",
+          { class: "mx-dim" },
+          one.low === null ? "" : `[${signed(one.low)}, ${signed(one.high)}]${one.p === null ? "" : ` p ${p(one.p)}`}`,
+        ),
+      ),
+    );
   });
-  return h("div", { class: "mx-forests" }, rows, h("p", { class: "mx-dim mx-scale", "aria-hidden": "true" }, h("span", {}, signed(-most, 0)), h("span", {}, "0"), h("span", {}, signed(most, 0))));
+  return h(
+    "div",
+    { class: "mx-forests" },
+    rows,
+    h(
+      "p",
+      { class: "mx-dim mx-scale", "aria-hidden": "true" },
+      h("span", {}, signed(-most, 0)),
+      h("span", {}, "0"),
+      h("span", {}, signed(most, 0)),
+    ),
+  );
 }

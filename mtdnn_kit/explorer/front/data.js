@@ -28,20 +28,23 @@ export function cut(text, start, end) {
 
 export const passageOf = (data, i) => (data.qa ? data.passages[data.rows.passage[i]] : "");
 export const titleOf = (data, i) => (data.rows.title ? data.rows.title[i].replaceAll("_", " ") : "");
-export const headOf = (data, i) => (data.qa ? data.rows.question[i] : data.rows.texts[i][0] ?? "");
+export const headOf = (data, i) => (data.qa ? data.rows.question[i] : (data.rows.texts[i][0] ?? ""));
 export const labelsOf = (data, i) => data.rows.labels?.[i] ?? data.labels;
 
 // The accepted answers of a question, each once; an empty list where nothing is right.
 export function goldsOf(data, i) {
   if (!data.qa) return [labelsOf(data, i)[data.rows.gold[i]]];
-  const found = data.rows.golds[i], texts = [];
+  const found = data.rows.golds[i],
+    texts = [];
   for (let k = 0; k < found.length; k += 2) texts.push(cut(passageOf(data, i), found[k], found[k + 1]));
   return [...new Set(texts)];
 }
 
 // What run r says of row i at its present threshold: {text, none, start, end, probability, kind, right, f1, sure, mark}.
 export function replyOf(data, now, r, i) {
-  const own = data.answers[r], given = now[r].given[i] === 1, kind = data.kinds[now[r].kind[i]];
+  const own = data.answers[r],
+    given = now[r].given[i] === 1,
+    kind = data.kinds[now[r].kind[i]];
   const reply = { none: !given, kind, right: now[r].em[i] > 0, f1: now[r].f1[i], start: null, end: null, text: "" };
   if (!data.qa) {
     const label = own.text[i] - 1;

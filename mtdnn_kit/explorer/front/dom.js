@@ -33,7 +33,8 @@ export function morph(old, fresh) {
     if (!typed && old.value !== fresh.value) old.value = fresh.value;
     return;
   }
-  const before = [...old.childNodes], wanted = [...fresh.childNodes];
+  const before = [...old.childNodes],
+    wanted = [...fresh.childNodes];
   wanted.forEach((child, i) => (before[i] ? morph(before[i], child) : old.append(child)));
   before.slice(wanted.length).forEach((child) => child.remove());
 }
@@ -51,7 +52,8 @@ export async function copy(text, root) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    const field = h("textarea", { class: "mx-away", "aria-hidden": "true" }), had = document.activeElement;
+    const field = h("textarea", { class: "mx-away", "aria-hidden": "true" }),
+      had = document.activeElement;
     root.append(field);
     field.value = text;
     field.select();

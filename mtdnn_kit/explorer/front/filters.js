@@ -6,12 +6,20 @@ export const FAVOURITES = "favourites";
 
 // [{group, name, mask}] of all filters there are at these outcomes; mask: Uint8Array, a value a row, made when it is first asked for.
 export function filtersOf(data, now, notes) {
-  const { runs, kinds } = data, made = [];
+  const { runs, kinds } = data,
+    made = [];
   const add = (group, name, passes) => {
     let mask = null;
-    made.push({ group, name, get mask() { return (mask ??= maskOf(data.n, passes)); } });
+    made.push({
+      group,
+      name,
+      get mask() {
+        return (mask ??= maskOf(data.n, passes));
+      },
+    });
   };
-  const right = (r, i) => now[r].em[i] > 0, every = runs.map((_, r) => r);
+  const right = (r, i) => now[r].em[i] > 0,
+    every = runs.map((_, r) => r);
   if (runs.length > 1) {
     const differ = (i) => every.some((r) => now[r].text[i] !== now[0].text[i]);
     add("All models", "answers differ", differ);
@@ -50,7 +58,8 @@ export function passing(data, filters, chosen, found, except = null) {
 
 // {name: how many rows the filter would leave beside those chosen in other groups} of some filters.
 export function leaves(data, filters, chosen, found, some) {
-  const counts = new Map(), groups = new Map();
+  const counts = new Map(),
+    groups = new Map();
   for (const one of some) {
     if (!groups.has(one.group)) groups.set(one.group, passing(data, filters, chosen, found, one.group));
     const others = groups.get(one.group);
@@ -84,7 +93,8 @@ export const SORTS = ["largest gap", "most disagreement", "least sure", "surest"
 // All rows in an order; `pair` are the two runs that gaps are between, the second that of which sureness is told.
 export function ordered(data, now, sort, [a, b]) {
   const order = Array.from({ length: data.n }, (_, i) => i);
-  const of = (i) => now.map((own) => own.f1[i]), different = (i) => new Set(now.map((own) => own.text[i])).size;
+  const of = (i) => now.map((own) => own.f1[i]),
+    different = (i) => new Set(now.map((own) => own.text[i])).size;
   const sure = (i) => {
     const own = data.answers[b];
     if (!data.qa) return own.p[i][own.text[i] - 1];

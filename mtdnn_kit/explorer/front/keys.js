@@ -8,14 +8,21 @@ const SUPPRESS = "data-lm-suppress-shortcuts"; // JupyterLab looks for it
 const STEPS = { ArrowLeft: -0.1, ArrowRight: 0.1, ArrowDown: -0.1, ArrowUp: 0.1, PageDown: -1, PageUp: 1 };
 const FREE = {
   "/": (app) => app.root.querySelector(".mx-search").focus(),
-  j: (app) => actions.step(app, 1), ArrowDown: (app) => actions.step(app, 1),
-  k: (app) => actions.step(app, -1), ArrowUp: (app) => actions.step(app, -1),
-  "[": (app) => actions.travel(app, -1), "]": (app) => actions.travel(app, 1),
-  r: (app) => actions.random(app), s: (app) => actions.star(app), e: (app) => actions.tab(app, "edit"), "?": (app) => actions.popup(app, "help"),
+  j: (app) => actions.step(app, 1),
+  ArrowDown: (app) => actions.step(app, 1),
+  k: (app) => actions.step(app, -1),
+  ArrowUp: (app) => actions.step(app, -1),
+  "[": (app) => actions.travel(app, -1),
+  "]": (app) => actions.travel(app, 1),
+  r: (app) => actions.random(app),
+  s: (app) => actions.star(app),
+  e: (app) => actions.tab(app, "edit"),
+  "?": (app) => actions.popup(app, "help"),
 };
 
 export function keys(app) {
-  const { root } = app, saves = (event) => (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s";
+  const { root } = app,
+    saves = (event) => (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s";
   root.addEventListener("keydown", (event) => root.toggleAttribute(SUPPRESS, !saves(event)), true);
   root.addEventListener("keydown", (event) => {
     if (saves(event)) return setTimeout(() => root.toggleAttribute(SUPPRESS, true));
@@ -28,13 +35,17 @@ export function keys(app) {
 
 // Whether a key was one of ours.
 function pressed(app, event) {
-  const { key, target } = event, field = target.closest("input, textarea, select");
+  const { key, target } = event,
+    field = target.closest("input, textarea, select");
   if (key === "Enter" && (event.ctrlKey || event.metaKey) && app.state.edit) return Boolean(actions.ask(app)) || true;
   if (key === "Escape") return escape(app, field);
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   if (target.closest("[data-drag]") && STEPS[key]) return nudge(app, Number(target.closest("[data-drag]").dataset.drag), STEPS[key]);
   if (target.closest("[role=tab]") && ["ArrowLeft", "ArrowRight"].includes(key)) return nextTab(app, target, key === "ArrowRight" ? 1 : -1);
-  if (field) return field.matches(".mx-search") && (key === "ArrowDown" || key === "Enter") && Boolean(app.root.querySelector(".mx-list").focus() ?? true);
+  if (field)
+    return (
+      field.matches(".mx-search") && (key === "ArrowDown" || key === "Enter") && Boolean(app.root.querySelector(".mx-list").focus() ?? true)
+    );
   if (key === "Enter" && target.matches(".mx-list")) return Boolean(app.root.querySelector(".mx-main").focus() ?? true);
   if (target.matches(".mx-list") && ["Home", "End", "PageUp", "PageDown"].includes(key)) return leap(app, key);
   if (!FREE[key]) return false;
@@ -55,7 +66,8 @@ function nudge(app, r, by) {
 }
 
 function nextTab(app, target, by) {
-  const all = [...target.closest("[role=tablist]").children], next = all[(all.indexOf(target) + by + all.length) % all.length];
+  const all = [...target.closest("[role=tablist]").children],
+    next = all[(all.indexOf(target) + by + all.length) % all.length];
   app.tab = next.dataset.arg;
   app.show();
   app.root.querySelector("[role=tab][aria-selected=true]").focus();
@@ -63,7 +75,9 @@ function nextTab(app, target, by) {
 }
 
 function leap(app, key) {
-  const { state } = app, place = state.shown.indexOf(state.open), last = state.shown.length - 1;
+  const { state } = app,
+    place = state.shown.indexOf(state.open),
+    last = state.shown.length - 1;
   const to = { Home: 0, End: last, PageUp: Math.max(place - 8, 0), PageDown: Math.min(place + 8, last) }[key];
   if (last >= 0) visit(state, state.shown[to]);
   app.show();

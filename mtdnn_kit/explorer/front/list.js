@@ -4,25 +4,49 @@ import { headOf, LETTERS, titleOf } from "./data.js";
 import { h } from "./dom.js";
 import { pattern } from "./filters.js";
 
-export const ROW = 60, AROUND = 8; // pixels; rows beyond either edge of what is in sight
+export const ROW = 60,
+  AROUND = 8; // pixels; rows beyond either edge of what is in sight
 
 // The rows in sight of a list that is scrolled to `top` and `height` pixels high.
 export function list(state, top, height) {
-  const { shown } = state, first = Math.max(Math.floor(top / ROW) - AROUND, 0), last = Math.min(Math.ceil((top + height) / ROW) + AROUND, shown.length);
+  const { shown } = state,
+    first = Math.max(Math.floor(top / ROW) - AROUND, 0),
+    last = Math.min(Math.ceil((top + height) / ROW) + AROUND, shown.length);
   const rows = shown.slice(first, last).map((i, k) => row(state, i, first + k));
   if (!shown.length) return h("div", { class: "mx-none" }, "No question passes these filters.");
   return h("div", { style: `height:${shown.length * ROW}px; position: relative`, role: "presentation" }, rows);
 }
 
 function row(state, i, place) {
-  const { data, now } = state, open = i === state.open, star = state.notes.has(String(data.rows.id[i])) ? "★ " : "";
+  const { data, now } = state,
+    open = i === state.open,
+    star = state.notes.has(String(data.rows.id[i])) ? "★ " : "";
   const said = now.map((out, r) => `${LETTERS[r]} ${out.em[i] > 0 ? "right" : "wrong"}`).join(", ");
-  return h("div", {
-    class: open ? "mx-row mx-open" : "mx-row", role: "option", id: `${state.id}-row-${i}`, "data-do": "open", "data-arg": i, "aria-selected": String(open),
-    "aria-setsize": state.shown.length, "aria-posinset": place + 1, "aria-label": `${star}${headOf(data, i)} ${titleOf(data, i)}: ${said}`, style: `top:${place * ROW}px`,
-  },
-    h("span", { class: "mx-row-text" }, h("span", { class: "mx-row-head", dir: "auto" }, star, marked(headOf(data, i), pattern(state.text))), h("small", { class: "mx-dim" }, titleOf(data, i))),
-    h("span", { class: "mx-pips", style: `grid-template-columns: repeat(${now.length > 4 ? 3 : now.length}, auto)` }, now.map((out, r) => h("span", { class: out.em[i] > 0 ? "mx-ok" : "mx-no" }, `${LETTERS[r]}${out.em[i] > 0 ? "✓" : "✗"}`))),
+  return h(
+    "div",
+    {
+      class: open ? "mx-row mx-open" : "mx-row",
+      role: "option",
+      id: `${state.id}-row-${i}`,
+      "data-do": "open",
+      "data-arg": i,
+      "aria-selected": String(open),
+      "aria-setsize": state.shown.length,
+      "aria-posinset": place + 1,
+      "aria-label": `${star}${headOf(data, i)} ${titleOf(data, i)}: ${said}`,
+      style: `top:${place * ROW}px`,
+    },
+    h(
+      "span",
+      { class: "mx-row-text" },
+      h("span", { class: "mx-row-head", dir: "auto" }, star, marked(headOf(data, i), pattern(state.text))),
+      h("small", { class: "mx-dim" }, titleOf(data, i)),
+    ),
+    h(
+      "span",
+      { class: "mx-pips", style: `grid-template-columns: repeat(${now.length > 4 ? 3 : now.length}, auto)` },
+      now.map((out, r) => h("span", { class: out.em[i] > 0 ? "mx-ok" : "mx-no" }, `${LETTERS[r]}${out.em[i] > 0 ? "✓" : "✗"}`)),
+    ),
   );
 }
 

@@ -2,7 +2,6 @@
 
 import { actions, changes, typed } from "./actions.js";
 import { bar } from "./bar.js";
-import { unpack } from "./data.js";
 import { h, morph } from "./dom.js";
 import { drags, keys } from "./keys.js";
 import { list, reveal } from "./list.js";
@@ -28,8 +27,20 @@ export async function mount(el, { home, tasks, ask, open, saved }) {
   };
   addReckoning(app);
   const reading = h("p", { class: "mx-none", role: "status" }, "The answers are being read …");
-  const main = h(home === "file" ? "main" : "div", { class: "mx-main", role: home === "file" ? null : "region", tabindex: 0, "aria-label": "The open question", "data-key": "main" }, reading);
-  root.append(h("div", { class: "mx-app" }, h("div", { class: "mx-top" }), h("div", { class: "mx-list", role: "listbox", tabindex: 0, "aria-label": "Questions", "data-key": "list" }), main));
+  const main = h(
+    home === "file" ? "main" : "div",
+    { class: "mx-main", role: home === "file" ? null : "region", tabindex: 0, "aria-label": "The open question", "data-key": "main" },
+    reading,
+  );
+  root.append(
+    h(
+      "div",
+      { class: "mx-app" },
+      h("div", { class: "mx-top" }),
+      h("div", { class: "mx-list", role: "listbox", tabindex: 0, "aria-label": "Questions", "data-key": "list" }),
+      main,
+    ),
+  );
   listen(app);
   await app.openTask(null);
   return app;
@@ -38,7 +49,7 @@ export async function mount(el, { home, tasks, ask, open, saved }) {
 async function begun(app, data) {
   const { kinds } = data;
   Object.assign(data, { missed: kinds.indexOf("missed"), correct: kinds.indexOf("right") });
-  app.state = begin(data, { ...data.notes, ...app.saved?.read(data) });
+  app.state = begin(data, app.saved?.read(data) ?? data.notes);
   app.state.id = `mx${++number}`;
   app.comparisons = new Map(Object.entries(data.comparisons ?? {}));
   app.looked.clear();
@@ -60,7 +71,12 @@ function fromLink(app) {
 
 // What Python reckons on request, kept by what was asked, so that nothing old is shown for something new.
 function addReckoning(app) {
-  app.lacks = () => (app.home === "file" ? "A saved page has no models: open the runs in Jupyter (explore) for this." : app.state.data.runs.every((run) => run.without) ? app.state.data.runs.map((run) => run.without).join(" ") : null);
+  app.lacks = () =>
+    app.home === "file"
+      ? "A saved page has no models: open the runs in Jupyter (explore) for this."
+      : app.state.data.runs.every((run) => run.without)
+        ? app.state.data.runs.map((run) => run.without).join(" ")
+        : null;
   app.whyKey = (r) => JSON.stringify([r, app.state.thresholds[r], ...asked(app.state)]);
   const later = async (kept, key, call) => {
     kept.set(key, null);
@@ -69,17 +85,28 @@ function addReckoning(app) {
   };
   app.look = (r, key) => {
     const [question, passage] = asked(app.state);
-    if (!app.looked.has(key)) later(app.looked, key, async () => ({ passage, ...(await app.ask("why", { task: app.state.data.task, run: r, question, passage })) }));
+    if (!app.looked.has(key))
+      later(app.looked, key, async () => ({
+        passage,
+        ...(await app.ask("why", { task: app.state.data.task, run: r, question, passage })),
+      }));
   };
   app.compareTwo = (a, b, key) => {
     if (app.comparisons.has(key)) return;
-    later(app.comparisons, key, async () => (app.home === "file" ? { error: "This page holds no comparison of these two." } : app.ask("compare", { task: app.state.data.task, a, b })));
+    later(app.comparisons, key, async () =>
+      app.home === "file"
+        ? { error: "This page holds no comparison of these two." }
+        : app.ask("compare", { task: app.state.data.task, a, b }),
+    );
   };
 }
 
 function show(app) {
-  const { root, state } = app, had = root.contains(document.activeElement);
-  const top = root.querySelector(".mx-top"), box = root.querySelector(".mx-list"), main = root.querySelector(".mx-main");
+  const { root, state } = app,
+    had = root.contains(document.activeElement);
+  const top = root.querySelector(".mx-top"),
+    box = root.querySelector(".mx-list"),
+    main = root.querySelector(".mx-main");
   if (app.last !== state.open) reveal(box, state);
   morph(top, h("div", { class: "mx-top" }, bar(app)));
   showList(app);
@@ -92,7 +119,9 @@ function show(app) {
 }
 
 function showList(app) {
-  const box = app.root.querySelector(".mx-list"), fresh = box.cloneNode(false), { state } = app;
+  const box = app.root.querySelector(".mx-list"),
+    fresh = box.cloneNode(false),
+    { state } = app;
   fresh.append(list(state, box.scrollTop, box.clientHeight || 600));
   fresh.setAttribute("aria-label", `${state.shown.length} questions`);
   if (state.shown.includes(state.open)) fresh.setAttribute("aria-activedescendant", `${state.id}-row-${state.open}`);
@@ -101,8 +130,15 @@ function showList(app) {
 }
 
 function listen(app) {
-  const { root } = app, of = (event, name) => event.target.closest?.(`[data-${name}]`);
-  const say = (call) => Promise.resolve().then(call).catch((error) => { app.said = String(error.message ?? error); app.show(); });
+  const { root } = app,
+    of = (event, name) => event.target.closest?.(`[data-${name}]`);
+  const say = (call) =>
+    Promise.resolve()
+      .then(call)
+      .catch((error) => {
+        app.said = String(error.message ?? error);
+        app.show();
+      });
   root.addEventListener("click", (event) => {
     const el = of(event, "do");
     if (!el && app.popup && !event.target.closest(".mx-popup")) return actions.popup(app, app.popup);
@@ -111,45 +147,15 @@ function listen(app) {
     app.focus = el.dataset.key ?? null;
     say(() => actions[el.dataset.do](app, el.dataset.arg, event));
   });
-  root.addEventListener("change", (event) => { const el = of(event, "change"); if (el && app.state) say(() => changes[el.dataset.change](app, el.value, el.dataset.arg)); });
-  root.addEventListener("input", (event) => { const el = of(event, "type"); if (el && app.state) typed[el.dataset.type](app, el.value, el.dataset.arg); });
+  root.addEventListener("change", (event) => {
+    const el = of(event, "change");
+    if (el && app.state) say(() => changes[el.dataset.change](app, el.value, el.dataset.arg));
+  });
+  root.addEventListener("input", (event) => {
+    const el = of(event, "type");
+    if (el && app.state) typed[el.dataset.type](app, el.value, el.dataset.arg);
+  });
   root.querySelector(".mx-list").addEventListener("scroll", () => app.state && showList(app));
   keys(app);
   drags(app);
-}
-
-// In Jupyter: rows come as the bytes of a message, never in what the notebook keeps; the static view beside it is hidden while this lives.
-async function render({ model, el }) {
-  const waiting = new Map(), cover = h("style", {}, `[data-mtdnn-static="${CSS.escape(model.get("static_id"))}"] { display: none }`);
-  let turn = 0;
-  const heard = (message, buffers) => {
-    const wait = waiting.get(message.turn);
-    if (!wait) return;
-    waiting.delete(message.turn);
-    if (message.error) wait.reject(new Error(message.error));
-    else wait.resolve(buffers?.length ? buffers[0] : message.reply);
-  };
-  model.on("msg:custom", heard);
-  const ask = (kind, about = {}) => new Promise((resolve, reject) => {
-    waiting.set(++turn, { resolve, reject });
-    model.send({ turn, kind, ...about });
-  });
-  document.head.append(cover);
-  await mount(el, { home: "jupyter", tasks: model.get("tasks"), ask, open: async (task) => unpack(await ask("open", { task })) });
-  return () => { model.off("msg:custom", heard); cover.remove(); };
-}
-
-export default { render };
-
-// As a page of its own: the data of each task stand in it, packed; notes are kept by the browser.
-export async function boot() {
-  const data = [...document.querySelectorAll("script[data-task]")], tasks = data.map((one) => one.dataset.task);
-  const bytes = (text) => Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
-  const place = (task) => `mtdnn-kit ${location.pathname} ${task}`;
-  const saved = {
-    read: ({ task }) => { try { return JSON.parse(localStorage.getItem(place(task)) ?? "{}"); } catch { return {}; } },
-    keep: ({ task }, notes) => { try { localStorage.setItem(place(task), JSON.stringify(Object.fromEntries(notes))); } catch { /* a browser that keeps nothing */ } },
-  };
-  window.mtdnnExplorer = await mount(document.body, { home: "file", tasks, ask: async () => { throw new Error("A saved page has no models behind it."); }, saved,
-    open: (task) => unpack(bytes(data[task ? tasks.indexOf(task) : 0].textContent)) });
 }

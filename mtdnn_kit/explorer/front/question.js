@@ -1,29 +1,79 @@
 // The open row: its place, the question, the passage with what is accepted and what each model answers marked, and a card a model.
 
-import { goldsOf, headOf, labelsOf, LETTERS, passageOf, replyOf, titleOf } from "./data.js";
-import { always, count, h, signed } from "./dom.js";
+import { cards } from "./cards.js";
+import { headOf, labelsOf, LETTERS, passageOf, replyOf, titleOf } from "./data.js";
+import { count, h } from "./dom.js";
 import { pattern } from "./filters.js";
 import { marked } from "./list.js";
 
 export function question(app) {
-  const { state } = app, { data, open: i } = state;
-  if (i === null) return [h("p", { class: "mx-none" }, "No question passes these filters. ", h("button", { class: "mx-chip", "data-do": "clear", "data-key": "clear" }, "Clear them"))];
+  const { state } = app,
+    { data, open: i } = state;
+  if (i === null)
+    return [
+      h(
+        "p",
+        { class: "mx-none" },
+        "No question passes these filters. ",
+        h("button", { class: "mx-chip", "data-do": "clear", "data-key": "clear" }, "Clear them"),
+      ),
+    ];
   const replies = data.runs.map((_, r) => replyOf(data, state.now, r, i));
-  return [head(app, i), state.edit ? editFields(state) : [h("h2", { dir: "auto", "data-key": "head" }, marked(headOf(data, i), pattern(state.text))), data.qa ? passage(state, i, replies) : texts(state, i, replies)], note(state, i), legend(data), cards(app, i, replies)];
+  return [
+    head(app, i),
+    state.edit
+      ? editFields(state)
+      : [
+          h("h2", { dir: "auto", "data-key": "head" }, marked(headOf(data, i), pattern(state.text))),
+          data.qa ? passage(state, i, replies) : texts(state, i, replies),
+        ],
+    note(state, i),
+    legend(data),
+    cards(app, i, replies),
+  ];
 }
 
 function head(app, i) {
-  const { state } = app, { data } = state, place = state.shown.indexOf(i), title = titleOf(data, i), id = String(data.rows.id[i]);
+  const { state } = app,
+    { data } = state,
+    place = state.shown.indexOf(i),
+    title = titleOf(data, i),
+    id = String(data.rows.id[i]);
   const where = place < 0 ? "not among those shown" : `${count(place + 1)} of ${count(state.shown.length)}`;
-  const arrow = (action, arg, sign, name, off) => h("button", { class: "mx-plain", "data-do": action, "data-arg": arg, "aria-label": name, title: name, "aria-disabled": off ? "true" : null }, sign);
+  const arrow = (action, arg, sign, name, off) =>
+    h(
+      "button",
+      { class: "mx-plain", "data-do": action, "data-arg": arg, "aria-label": name, title: name, "aria-disabled": off ? "true" : null },
+      sign,
+    );
   const saved = state.notes.has(id);
-  return h("div", { class: "mx-head" },
-    h("span", { class: "mx-dim" }, title ? [h("button", { class: "mx-plain", "data-do": "topic", "data-arg": data.rows.title[i], title: `Only ${title}` }, title), " · "] : null, h("span", { class: "mx-id" }, id), ` · ${where}`),
-    h("span", { class: "mx-tools" },
-      arrow("travel", -1, "←", "Back ( [ )", state.at <= 0), arrow("step", -1, "↑", "Previous ( k )", place <= 0),
-      arrow("step", 1, "↓", "Next ( j )", place < 0 ? !state.shown.length : place + 1 >= state.shown.length), arrow("travel", 1, "→", "Forward ( ] )", state.at + 1 >= state.history.length),
-      h("button", { class: "mx-plain", "data-do": "star", "data-key": "star", "aria-pressed": String(saved), title: "Save as a favourite ( s )" }, saved ? "★ Saved" : "☆ Save"),
-      app.home === "file" ? h("button", { class: "mx-plain", "data-do": "link", "data-key": "link" }, "Copy link") : h("button", { class: "mx-plain", "data-do": "markdown", "data-key": "link" }, "Copy"),
+  return h(
+    "div",
+    { class: "mx-head" },
+    h(
+      "span",
+      { class: "mx-dim" },
+      title
+        ? [h("button", { class: "mx-plain", "data-do": "topic", "data-arg": data.rows.title[i], title: `Only ${title}` }, title), " · "]
+        : null,
+      h("span", { class: "mx-id" }, id),
+      ` · ${where}`,
+    ),
+    h(
+      "span",
+      { class: "mx-tools" },
+      arrow("travel", -1, "←", "Back ( [ )", state.at <= 0),
+      arrow("step", -1, "↑", "Previous ( k )", place <= 0),
+      arrow("step", 1, "↓", "Next ( j )", place < 0 ? !state.shown.length : place + 1 >= state.shown.length),
+      arrow("travel", 1, "→", "Forward ( ] )", state.at + 1 >= state.history.length),
+      h(
+        "button",
+        { class: "mx-plain", "data-do": "star", "data-key": "star", "aria-pressed": String(saved), title: "Save as a favourite ( s )" },
+        saved ? "★ Saved" : "☆ Save",
+      ),
+      app.home === "file"
+        ? h("button", { class: "mx-plain", "data-do": "link", "data-key": "link" }, "Copy link")
+        : h("button", { class: "mx-plain", "data-do": "markdown", "data-key": "link" }, "Copy"),
       h("span", { class: "mx-dim", role: "status" }, app.said ?? ""),
     ),
   );
@@ -32,36 +82,71 @@ function head(app, i) {
 function note(state, i) {
   const id = String(state.data.rows.id[i]);
   if (!state.notes.has(id)) return null;
-  return h("label", { class: "mx-note" }, "★ Note ", h("input", { class: "mx-field", "data-change": "note", "data-arg": id, "data-key": `note ${id}`, value: state.notes.get(id), placeholder: "what to remember" }));
+  return h(
+    "label",
+    { class: "mx-note" },
+    "★ Note ",
+    h("input", {
+      class: "mx-field",
+      "data-change": "note",
+      "data-arg": id,
+      "data-key": `note ${id}`,
+      value: state.notes.get(id),
+      placeholder: "what to remember",
+    }),
+  );
 }
 
 // Question and passage to be changed where they stand.
 function editFields(state) {
   const field = (name, label, rows) => {
-    const made = h("textarea", { class: `mx-field mx-edit-${name}`, "data-type": "edit", "data-arg": name, "data-key": `edit ${name}`, "aria-label": label, rows, dir: "auto" });
+    const made = h("textarea", {
+      class: `mx-field mx-edit-${name}`,
+      "data-type": "edit",
+      "data-arg": name,
+      "data-key": `edit ${name}`,
+      "aria-label": label,
+      rows,
+      dir: "auto",
+    });
     made.value = state.edit[name];
     return made;
   };
-  return [field("question", "Question", 2), field("passage", "Passage", Math.min(Math.max(Math.ceil(state.edit.passage.length / 75), 4), 14))];
+  return [
+    field("question", "Question", 2),
+    field("passage", "Passage", Math.min(Math.max(Math.ceil(state.edit.passage.length / 75), 4), 14)),
+  ];
 }
 
 // The passage: accepted answers on gold, each model's answer underlined in a lane of its own; those that answer the same share one.
 function passage(state, i, replies) {
-  const { data } = state, letters = [...passageOf(data, i)], golds = data.rows.golds[i], lanes = new Map();
+  const { data } = state,
+    letters = [...passageOf(data, i)],
+    golds = data.rows.golds[i],
+    lanes = new Map();
   replies.forEach((reply, r) => {
     if (reply.start === null) return;
     const span = `${reply.start} ${reply.end}`;
     lanes.set(span, { start: reply.start, end: reply.end, runs: [...(lanes.get(span)?.runs ?? []), r] });
   });
-  const spans = [...lanes.values()], edges = new Set([0, letters.length, ...golds, ...spans.flatMap((one) => [one.start, one.end])]);
-  const cuts = [...edges].sort((a, b) => a - b), pieces = [];
+  const spans = [...lanes.values()],
+    edges = new Set([0, letters.length, ...golds, ...spans.flatMap((one) => [one.start, one.end])]);
+  const cuts = [...edges].sort((a, b) => a - b),
+    pieces = [];
   const gold = cuts.map((a, k) => k + 1 < cuts.length && isGold(golds, a, cuts[k + 1]));
   for (let k = 0; k + 1 < cuts.length; k++) {
     const [a, b] = [cuts[k], cuts[k + 1]];
     const frame = gold[k] && `mx-gold${gold[k - 1] ? " mx-goes-on-left" : ""}${gold[k + 1] ? " mx-goes-on-right" : ""}`; // one frame around all pieces
     pieces.push(piece(letters.slice(a, b).join(""), pattern(state.text), frame, spans, a, b));
     const ending = spans.filter((one) => one.end === b).flatMap((one) => one.runs);
-    if (ending.length) pieces.push(h("span", { class: "mx-tags" }, ending.map((r) => h("b", { class: `mx-tag mx-run-${r}` }, LETTERS[r]))));
+    if (ending.length)
+      pieces.push(
+        h(
+          "span",
+          { class: "mx-tags" },
+          ending.map((r) => h("b", { class: `mx-tag mx-run-${r}` }, LETTERS[r])),
+        ),
+      );
   }
   return h("p", { class: "mx-passage", dir: "auto", style: `line-height:${1.75 + 0.28 * Math.max(spans.length - 1, 0)}` }, pieces);
 }
@@ -72,56 +157,49 @@ function piece(text, wanted, gold, spans, a, b) {
   let made = marked(text, wanted);
   if (gold) made = [h("mark", { class: gold }, made)];
   spans.forEach((one, lane) => {
-    if (one.start <= a && b <= one.end) made = [h("u", { class: `mx-under mx-run-${one.runs[0]}`, style: `padding-bottom:${1 + 5 * lane}px` }, made)];
+    if (one.start <= a && b <= one.end)
+      made = [h("u", { class: `mx-under mx-run-${one.runs[0]}`, style: `padding-bottom:${1 + 5 * lane}px` }, made)];
   });
   return made;
 }
 
 // Sentences, or a text and its endings: each label or ending with the letters of the models that choose it, the right one on gold.
 function texts(state, i, replies) {
-  const { data } = state, gold = data.rows.gold[i];
+  const { data } = state,
+    gold = data.rows.gold[i];
   return [
     data.rows.texts[i].slice(1).map((text) => h("p", { class: "mx-passage", dir: "auto" }, marked(text, pattern(state.text)))),
-    h("ul", { class: "mx-labels" }, labelsOf(data, i).map((name, k) => h("li", { dir: "auto" }, k === gold ? h("mark", { class: "mx-gold" }, name) : name,
-      h("span", { class: "mx-tags" }, replies.flatMap((reply, r) => (reply.label === k ? [h("b", { class: `mx-tag mx-run-${r}` }, LETTERS[r])] : [])))))),
+    h(
+      "ul",
+      { class: "mx-labels" },
+      labelsOf(data, i).map((name, k) =>
+        h(
+          "li",
+          { dir: "auto" },
+          k === gold ? h("mark", { class: "mx-gold" }, name) : name,
+          h(
+            "span",
+            { class: "mx-tags" },
+            replies.flatMap((reply, r) => (reply.label === k ? [h("b", { class: `mx-tag mx-run-${r}` }, LETTERS[r])] : [])),
+          ),
+        ),
+      ),
+    ),
   ];
 }
 
 function legend(data) {
-  return h("div", { class: "mx-legend mx-dim" },
-    h("span", {}, h("mark", { class: "mx-gold" }, data.qa ? "accepted answer" : "right"), data.qa ? "  underlined: what a model answers" : "  letters: what a model chooses"),
-    data.qa ? h("span", {}, "sure of answering → ", h("b", { class: "mx-tick-sign" }), " its threshold") : h("span", {}, "probability of its choice"));
+  return h(
+    "div",
+    { class: "mx-legend mx-dim" },
+    h(
+      "span",
+      {},
+      h("mark", { class: "mx-gold" }, data.qa ? "accepted answer" : "right"),
+      data.qa ? "  underlined: what a model answers" : "  letters: what a model chooses",
+    ),
+    data.qa
+      ? h("span", {}, "sure of answering → ", h("b", { class: "mx-tick-sign" }), " its threshold")
+      : h("span", {}, "probability of its choice"),
+  );
 }
-
-function cards(app, i, replies) {
-  const { state } = app, { data } = state, golds = goldsOf(data, i), asked = state.edit?.replies;
-  return h("ul", { class: "mx-cards" }, replies.map((reply, r) => {
-    const now = asked?.[r], answer = now && !now.error ? now : reply;
-    return h("li", { class: state.edit?.stale ? "mx-card mx-grey" : "mx-card", "data-key": `card ${r}` },
-      h("span", { class: `mx-letter mx-run-${r}` }, LETTERS[r]), h("span", { class: "mx-name" }, data.runs[r].name),
-      h("span", { class: "mx-answer", dir: "auto" }, said(answer), now && !now.error ? flip(reply, now) : now?.error ? h("small", { class: "mx-no", role: "alert" }, ` ${now.error}`) : null),
-      now && !now.error ? h("span", {}, same(reply, now) ? "the same" : h("b", { class: "mx-flip" }, "⇄ flipped")) : verdict(data, reply, golds),
-      sureness(data, answer, r),
-    );
-  }));
-}
-
-const said = (reply) => (reply.none || reply.text === "" ? h("i", {}, "no answer") : reply.text);
-const same = (a, b) => (a.none ? "" : a.text).trim().toLowerCase() === (b.none ? "" : b.text).trim().toLowerCase();
-const flip = (old, now) => (same(old, now) ? null : h("small", { class: "mx-dim" }, "was: ", said(old)));
-
-function verdict(data, reply, golds) {
-  const share = data.qa && reply.f1 > 0 && reply.f1 < 1 ? h("small", { class: "mx-dim" }, `F1 ${reply.f1.toFixed(2)}`) : null;
-  const none = data.qa && !golds.length && reply.right ? h("small", { class: "mx-dim" }, "there is none") : null;
-  return h("span", { class: "mx-verdict" }, h("span", { class: reply.right ? "mx-ok" : "mx-no" }, `${reply.right ? "✓" : "✗"} ${reply.kind}`), share ?? none);
-}
-
-// A bar of how sure a model is to answer, with a tick at its threshold; of other tasks, of its choice's probability.
-function sureness(data, reply, r) {
-  const value = data.qa ? reply.sure : reply.probability, tick = data.qa ? reply.mark : null;
-  if (value === undefined || value === null) return h("span", { class: "mx-dim" }, "it keeps no n-best");
-  const name = data.qa ? `null − best ${signed(reply.diff, 2)}, ${always(reply.threshold) ? "always answers" : `answers up to ${signed(reply.threshold, 2)}`}` : `probability ${value.toFixed(2)}`;
-  return h("span", { class: `mx-sure mx-run-${r}`, role: "img", "aria-label": name, title: name },
-    h("i", { style: `width:${100 * value}%` }), tick === null ? null : h("b", { style: `left:calc(${100 * tick}% - 1px)` }));
-}
-

@@ -6,8 +6,16 @@ export function outcomesAt(data, thresholds) {
 }
 
 function outcomeOf(data, own, threshold) {
-  const { n, rows, missed, correct } = data, empty = rows.nothing;
-  const made = { threshold, given: new Uint8Array(n), em: new Float64Array(n), f1: new Float64Array(n), text: new Int32Array(n), kind: new Uint8Array(n) };
+  const { n, rows, missed, correct } = data,
+    empty = rows.nothing;
+  const made = {
+    threshold,
+    given: new Uint8Array(n),
+    em: new Float64Array(n),
+    f1: new Float64Array(n),
+    text: new Int32Array(n),
+    kind: new Uint8Array(n),
+  };
   for (let i = 0; i < n; i++) {
     const given = own.diff ? own.diff[i] <= threshold : own.text[i] !== 0;
     made.given[i] = given ? 1 : 0;
@@ -21,7 +29,8 @@ function outcomeOf(data, own, threshold) {
 
 // EM and F1 (accuracy of other tasks is EM) in percent, numbers of false answers and of missed ones.
 export function tally(data, out) {
-  const total = { em: 0, f1: 0, falseAnswers: 0, missed: 0 }, wrong = data.kinds.indexOf("false answer");
+  const total = { em: 0, f1: 0, falseAnswers: 0, missed: 0 },
+    wrong = data.kinds.indexOf("false answer");
   for (let i = 0; i < data.n; i++) {
     total.em += out.em[i];
     total.f1 += out.f1[i];
@@ -33,7 +42,10 @@ export function tally(data, out) {
 
 // F1 of a run over thresholds: {levels, f1}: each level of null − best, rising, and F1 in percent where all up to it are answered.
 export function curveOf(data, r) {
-  const own = data.answers[r], order = [...own.diff.keys()].sort((a, b) => own.diff[a] - own.diff[b]), levels = [], f1 = [];
+  const own = data.answers[r],
+    order = [...own.diff.keys()].sort((a, b) => own.diff[a] - own.diff[b]),
+    levels = [],
+    f1 = [];
   let sum = 0;
   for (let i = 0; i < data.n; i++) sum += data.rows.nothing[i];
   const start = (100 * sum) / data.n;
@@ -41,7 +53,7 @@ export function curveOf(data, r) {
     if (!Number.isFinite(own.diff[i])) break;
     sum += own.f1[i] - data.rows.nothing[i];
     if (levels.at(-1) === own.diff[i]) f1[f1.length - 1] = (100 * sum) / data.n;
-    else levels.push(own.diff[i]), f1.push((100 * sum) / data.n);
+    else (levels.push(own.diff[i]), f1.push((100 * sum) / data.n));
   }
   return { levels, f1, start };
 }

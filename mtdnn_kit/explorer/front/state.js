@@ -6,8 +6,17 @@ import { outcomesAt, tally } from "./scores.js";
 export function begin(data, notes) {
   const last = data.runs.length - 1;
   const state = {
-    data, notes: new Map(Object.entries(notes ?? {})), thresholds: data.runs.map((run) => run.tuned), pair: [0, last],
-    text: "", chosen: [...data.start], sort: data.runs.length > 1 ? "largest gap" : "as in the data", history: [], at: -1, open: null, edit: null,
+    data,
+    notes: new Map(Object.entries(notes ?? {})),
+    thresholds: data.runs.map((run) => run.tuned),
+    pair: [0, last],
+    text: "",
+    chosen: [...data.start],
+    sort: data.runs.length > 1 ? "largest gap" : "as in the data",
+    history: [],
+    at: -1,
+    open: null,
+    edit: null,
   };
   state.before = outcomesAt(data, state.thresholds);
   state.tallies = state.before.map((out) => tally(data, out));
@@ -18,6 +27,7 @@ export function begin(data, notes) {
 // After thresholds were moved: outcomes and all that follows from them.
 export function moved(state) {
   state.now = outcomesAt(state.data, state.thresholds);
+  if (state.edit?.replies) state.edit.stale = true;
   refilter(state, true);
 }
 
@@ -62,7 +72,8 @@ export function visit(state, i) {
 
 // The next shown row (by 1) or the one before (by −1); it stops at the ends.
 export function step(state, by) {
-  const place = state.shown.indexOf(state.open), next = place < 0 ? 0 : Math.min(Math.max(place + by, 0), state.shown.length - 1);
+  const place = state.shown.indexOf(state.open),
+    next = place < 0 ? 0 : Math.min(Math.max(place + by, 0), state.shown.length - 1);
   if (state.shown.length) visit(state, state.shown[next]);
 }
 

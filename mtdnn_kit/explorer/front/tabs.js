@@ -3,26 +3,60 @@
 import { compare } from "./compare.js";
 import { cut, labelsOf, LETTERS, passageOf } from "./data.js";
 import { h } from "./dom.js";
+import { edit } from "./edit.js";
 import { movedNote } from "./moved.js";
 import { threshold } from "./threshold.js";
 import { why } from "./why.js";
 
-const TABS = { alternatives: "Alternatives", why: "Why this answer", edit: "Try an edit", threshold: "Threshold", compare: "Compare two models" };
+const TABS = {
+  alternatives: "Alternatives",
+  why: "Why this answer",
+  edit: "Try an edit",
+  threshold: "Threshold",
+  compare: "Compare two models",
+};
 const NEEDS_MODELS = ["why", "edit"];
 const FEW = 5; // alternatives at first
 const CONTENT = { alternatives, why, edit, threshold, compare };
 
 export function tabs(app) {
-  const { state } = app, names = state.data.qa ? Object.keys(TABS) : ["alternatives"];
+  const { state } = app,
+    names = state.data.qa ? Object.keys(TABS) : ["alternatives"];
   const open = names.includes(app.tab) ? app.tab : names[0];
   const tab = (name) => {
     const off = NEEDS_MODELS.includes(name) && app.lacks();
-    return h("button", { role: "tab", id: `${state.id}-tab-${name}`, class: "mx-tab", "data-do": "tab", "data-arg": name, "aria-selected": String(name === open), tabindex: name === open ? 0 : -1,
-      "aria-controls": `${state.id}-panel`, title: off || null, "data-off": off ? "" : null }, TABS[name], off ? h("span", { class: "mx-away" }, ` (off: ${off})`) : null);
+    return h(
+      "button",
+      {
+        role: "tab",
+        id: `${state.id}-tab-${name}`,
+        class: "mx-tab",
+        "data-do": "tab",
+        "data-arg": name,
+        "aria-selected": String(name === open),
+        tabindex: name === open ? 0 : -1,
+        "aria-controls": `${state.id}-panel`,
+        title: off || null,
+        "data-off": off ? "" : null,
+      },
+      TABS[name],
+      off ? h("span", { class: "mx-away" }, ` (off: ${off})`) : null,
+    );
   };
   return [
     h("div", { class: "mx-tabs", role: "tablist", "aria-label": "More about it" }, names.map(tab)),
-    h("div", { class: "mx-panel", role: "tabpanel", id: `${state.id}-panel`, "data-key": open, "aria-labelledby": `${state.id}-tab-${open}`, tabindex: 0 }, content(app, open)),
+    h(
+      "div",
+      {
+        class: "mx-panel",
+        role: "tabpanel",
+        id: `${state.id}-panel`,
+        "data-key": open,
+        "aria-labelledby": `${state.id}-tab-${open}`,
+        tabindex: 0,
+      },
+      content(app, open),
+    ),
   ];
 }
 
@@ -31,38 +65,51 @@ function content(app, open) {
   return off ? h("p", { class: "mx-dim" }, off) : CONTENT[open](app);
 }
 
-
 // The n-best of each model, no answer among them; of other tasks the probability of each label.
 function alternatives(app) {
   const { data, open: i, now } = app.state;
   if (i === null) return null;
   const columns = data.runs.map((run, r) => {
-    const own = data.answers[r], found = [];
+    const own = data.answers[r],
+      found = [];
     if (!data.qa) own.p[i].forEach((p, k) => found.push({ p, text: labelsOf(data, i)[k] }));
     else if (own.best) {
-      for (let k = 0; k < own.best[i].length; k += 3) found.push({ p: own.best[i][k + 2], text: cut(passageOf(data, i), own.best[i][k], own.best[i][k + 1]) });
+      for (let k = 0; k < own.best[i].length; k += 3)
+        found.push({ p: own.best[i][k + 2], text: cut(passageOf(data, i), own.best[i][k], own.best[i][k + 1]) });
       found.push({ p: own.none[i], text: null });
     }
     found.sort((a, b) => b.p - a.p);
     const some = app.allBest ? found : found.slice(0, FEW);
-    return h("div", { class: "mx-column" }, h("h3", {}, h("span", { class: `mx-letter mx-run-${r}` }, LETTERS[r]), ` ${run.name}`),
-      found.length ? h("ol", {}, some.map((one) => h("li", {}, h("span", { class: "mx-p" }, one.p.toFixed(2)), " ", h("span", { dir: "auto" }, one.text ?? h("i", {}, "no answer"))))) : h("p", { class: "mx-dim" }, "It keeps no n-best."));
+    return h(
+      "div",
+      { class: "mx-column" },
+      h("h3", {}, h("span", { class: `mx-letter mx-run-${r}` }, LETTERS[r]), ` ${run.name}`),
+      found.length
+        ? h(
+            "ol",
+            {},
+            some.map((one) =>
+              h(
+                "li",
+                {},
+                h("span", { class: "mx-p" }, one.p.toFixed(2)),
+                " ",
+                h("span", { dir: "auto" }, one.text ?? h("i", {}, "no answer")),
+              ),
+            ),
+          )
+        : h("p", { class: "mx-dim" }, "It keeps no n-best."),
+    );
   });
-  const hint = data.qa ? "Probabilities among a model's spans and no answer. Its threshold on null − best, not the larger probability, decides between the two." : "Probability of each.";
-  const more = data.qa ? h("button", { class: "mx-chip", "data-do": "best", "data-key": "best", "aria-pressed": String(Boolean(app.allBest)) }, app.allBest ? "Fewer" : "All of them") : null;
+  const hint = data.qa
+    ? "Probabilities among a model's spans and no answer. Its threshold on null − best, not the larger probability, decides between the two."
+    : "Probability of each.";
+  const more = data.qa
+    ? h(
+        "button",
+        { class: "mx-chip", "data-do": "best", "data-key": "best", "aria-pressed": String(Boolean(app.allBest)) },
+        app.allBest ? "Fewer" : "All of them",
+      )
+    : null;
   return [movedNote(app.state), h("p", { class: "mx-dim" }, hint), h("div", { class: "mx-columns" }, columns), more];
-}
-
-// An edited question: the fields stand above, in place of question and passage.
-function edit(app) {
-  const { state } = app;
-  if (state.open === null) return null;
-  const made = state.edit, button = (action, text, more = {}) => h("button", { class: "mx-chip", "data-do": action, "data-key": action, ...more }, text);
-  if (!made) return button("begin-edit", "Edit question and passage ( e )");
-  const flipped = made.replies ? made.replies.filter((reply) => reply.flipped).length : null;
-  return [
-    movedNote(state),
-    h("p", {}, "Change question and passage above, or write your own; the cards show what each model answers then. ", button("ask", made.waiting ? "asking …" : "Ask ( Ctrl + Enter )", { class: "mx-chip mx-on" }), " ", button("empty-edit", "Begin empty"), " ", button("end-edit", "Back to the original")),
-    h("p", { role: "status" }, made.error ? h("span", { class: "mx-no", role: "alert" }, made.error) : made.stale ? "The text has changed since: ask again." : flipped === null ? null : `${flipped} of ${made.replies.length} answers flipped.`),
-  ];
 }

@@ -5,17 +5,37 @@ import { count, h, percent, signed } from "./dom.js";
 import { curveOf, tally } from "./scores.js";
 import { movedNote } from "./moved.js";
 
-const WIDTH = 640, HEIGHT = 220, LEFT = 44, BOTTOM = 34, TOP = 24, RIGHT = 24, POINTS = 240;
+const WIDTH = 640,
+  HEIGHT = 220,
+  LEFT = 44,
+  BOTTOM = 34,
+  TOP = 24,
+  RIGHT = 24,
+  POINTS = 240;
 
 export function threshold(app) {
-  const { state } = app, { data } = state, movable = data.runs.flatMap((run, r) => (run.tuned === null ? [] : [r]));
+  const { state } = app,
+    { data } = state,
+    movable = data.runs.flatMap((run, r) => (run.tuned === null ? [] : [r]));
   if (!movable.length) return h("p", { class: "mx-dim" }, "These runs keep no n-best, so their thresholds cannot be moved.");
   const frame = (state.frame ??= frameOf(data, movable));
   const whole = data.whole > data.n ? ` Of the ${count(data.n)} questions in this file; the runs answered ${count(data.whole)}.` : "";
   return [
     movedNote(state),
     h("p", { class: "mx-dim" }, `A model answers where null − best is at most its threshold. Draw a handle, or type.${whole}`),
-    h("label", {}, "Move all by ", h("input", { class: "mx-field mx-number", type: "number", step: "0.5", "data-change": "moveAll", "data-key": "all", value: app.moveAll ?? 0 })),
+    h(
+      "label",
+      {},
+      "Move all by ",
+      h("input", {
+        class: "mx-field mx-number",
+        type: "number",
+        step: "0.5",
+        "data-change": "moveAll",
+        "data-key": "all",
+        value: app.moveAll ?? 0,
+      }),
+    ),
     picture(state, frame, movable),
     table(state),
   ];
@@ -23,20 +43,28 @@ export function threshold(app) {
 
 // What is drawn: curves, and thresholds from `low` to `high`, F1 from `floor` to `top`.
 function frameOf(data, movable) {
-  const curves = new Map(movable.map((r) => [r, curveOf(data, r)])), all = movable.flatMap((r) => { const { levels } = curves.get(r); return [levels[Math.floor(levels.length * 0.02)] ?? 0, levels.at(-1) ?? 0]; });
-  const low = Math.floor(Math.min(...all, ...tunedOf(data, movable)) - 1), high = Math.ceil(Math.max(...all, ...tunedOf(data, movable)) + 1);
+  const curves = new Map(movable.map((r) => [r, curveOf(data, r)])),
+    all = movable.flatMap((r) => {
+      const { levels } = curves.get(r);
+      return [levels[Math.floor(levels.length * 0.02)] ?? 0, levels.at(-1) ?? 0];
+    });
+  const low = Math.floor(Math.min(...all, ...tunedOf(data, movable)) - 1),
+    high = Math.ceil(Math.max(...all, ...tunedOf(data, movable)) + 1);
   const values = movable.flatMap((r) => [curves.get(r).start, ...curves.get(r).f1]);
   return { curves, low, high, floor: Math.floor(Math.min(...values) / 5) * 5, top: Math.ceil(Math.max(...values) / 5) * 5 };
 }
 
 const tunedOf = (data, movable) => movable.map((r) => data.runs[r].tuned).filter((one) => Math.abs(one) < 1e6);
-const acrossOf = (frame, value) => LEFT + ((Math.min(Math.max(value, frame.low), frame.high) - frame.low) / (frame.high - frame.low)) * (WIDTH - LEFT - RIGHT);
+const acrossOf = (frame, value) =>
+  LEFT + ((Math.min(Math.max(value, frame.low), frame.high) - frame.low) / (frame.high - frame.low)) * (WIDTH - LEFT - RIGHT);
 const upOf = (frame, value) => TOP + (1 - (value - frame.floor) / (frame.top - frame.floor || 1)) * (HEIGHT - TOP - BOTTOM);
 // The threshold at a place, `x` as a share of the picture's width.
-export const thresholdAt = (frame, x) => frame.low + ((Math.min(Math.max(x * WIDTH, LEFT), WIDTH - RIGHT) - LEFT) / (WIDTH - LEFT - RIGHT)) * (frame.high - frame.low);
+export const thresholdAt = (frame, x) =>
+  frame.low + ((Math.min(Math.max(x * WIDTH, LEFT), WIDTH - RIGHT) - LEFT) / (WIDTH - LEFT - RIGHT)) * (frame.high - frame.low);
 
 function atThreshold(curve, value) {
-  let from = 0, to = curve.levels.length;
+  let from = 0,
+    to = curve.levels.length;
   while (from < to) {
     const middle = (from + to) >> 1;
     if (curve.levels[middle] <= value) from = middle + 1;
@@ -47,39 +75,126 @@ function atThreshold(curve, value) {
 
 // Whole numbers between two, at most eight, by 1, 2, 5, 10 …
 function evenly(low, high) {
-  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((one) => (high - low) / one <= 8) ?? high - low, first = Math.ceil(low / step);
+  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((one) => (high - low) / one <= 8) ?? high - low,
+    first = Math.ceil(low / step);
   return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, k) => (first + k) * step);
 }
 
 function picture(state, frame, movable) {
   const ticks = (low, high, n) => Array.from({ length: n + 1 }, (_, k) => low + ((high - low) * k) / n);
   const axis = [
-    evenly(frame.floor, frame.top).map((v) => [h("line", { class: "mx-grid", x1: LEFT, x2: WIDTH - RIGHT, y1: upOf(frame, v), y2: upOf(frame, v) }), h("text", { x: LEFT - 6, y: upOf(frame, v) + 4, "text-anchor": "end" }, v.toFixed(0))]),
-    evenly(frame.low, frame.high).map((v) => h("text", { x: acrossOf(frame, v), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, v ? signed(v, 0) : "0")),
-    h("text", { x: WIDTH / 2, y: HEIGHT - 3, "text-anchor": "middle" }, "threshold on null − best"), h("text", { x: 4, y: 11 }, "F1, %"),
+    evenly(frame.floor, frame.top).map((v) => [
+      h("line", { class: "mx-grid", x1: LEFT, x2: WIDTH - RIGHT, y1: upOf(frame, v), y2: upOf(frame, v) }),
+      h("text", { x: LEFT - 6, y: upOf(frame, v) + 4, "text-anchor": "end" }, v.toFixed(0)),
+    ]),
+    evenly(frame.low, frame.high).map((v) =>
+      h("text", { x: acrossOf(frame, v), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, v ? signed(v, 0) : "0"),
+    ),
+    h("text", { x: WIDTH / 2, y: HEIGHT - 3, "text-anchor": "middle" }, "threshold on null − best"),
+    h("text", { x: 4, y: 11 }, "F1, %"),
   ];
   const drawn = movable.map((r) => {
-    const curve = frame.curves.get(r), points = ticks(frame.low, frame.high, POINTS).map((v) => `${acrossOf(frame, v).toFixed(1)} ${upOf(frame, atThreshold(curve, v)).toFixed(1)}`);
+    const curve = frame.curves.get(r),
+      points = ticks(frame.low, frame.high, POINTS).map(
+        (v) => `${acrossOf(frame, v).toFixed(1)} ${upOf(frame, atThreshold(curve, v)).toFixed(1)}`,
+      );
     return h("path", { class: `mx-curve mx-run-${r}`, d: `M${points.join("L")}` });
   });
   const handles = movable.map((r) => {
-    const curve = frame.curves.get(r), tuned = state.data.runs[r].tuned, value = state.thresholds[r], place = (v) => [acrossOf(frame, v), upOf(frame, atThreshold(curve, v))];
-    const [x, y] = place(value), [x0, y0] = place(tuned);
-    return [h("circle", { class: `mx-ring mx-run-${r}`, cx: x0, cy: y0, r: 5 }),
-      h("g", { class: `mx-handle mx-run-${r}`, "data-drag": r, "data-key": `handle ${r}`, tabindex: 0, role: "slider", "aria-label": `Threshold of ${LETTERS[r]} ${state.data.runs[r].name}`, "aria-valuemin": frame.low, "aria-valuemax": frame.high, "aria-valuenow": value.toFixed(2), transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
-        h("circle", { r: 10 }), h("text", { "text-anchor": "middle", y: 4 }, LETTERS[r]))];
+    const curve = frame.curves.get(r),
+      tuned = state.data.runs[r].tuned,
+      value = state.thresholds[r],
+      place = (v) => [acrossOf(frame, v), upOf(frame, atThreshold(curve, v))];
+    const [x, y] = place(value),
+      [x0, y0] = place(tuned);
+    return [
+      h("circle", { class: `mx-ring mx-run-${r}`, cx: x0, cy: y0, r: 5 }),
+      h(
+        "g",
+        {
+          class: `mx-handle mx-run-${r}`,
+          "data-drag": r,
+          "data-key": `handle ${r}`,
+          tabindex: 0,
+          role: "slider",
+          "aria-label": `Threshold of ${LETTERS[r]} ${state.data.runs[r].name}`,
+          "aria-valuemin": frame.low,
+          "aria-valuemax": frame.high,
+          "aria-valuenow": value.toFixed(2),
+          transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`,
+        },
+        h("circle", { r: 10 }),
+        h("text", { "text-anchor": "middle", y: 4 }, LETTERS[r]),
+      ),
+    ];
   });
-  return h("svg", { class: "mx-figure", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "data-figure": "threshold", role: "group", "aria-label": "F1 over the threshold: a line a model, a ring at its tuned threshold, a handle at the present one" }, axis, drawn, handles);
+  return h(
+    "svg",
+    {
+      class: "mx-figure",
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      "data-figure": "threshold",
+      role: "group",
+      "aria-label": "F1 over the threshold: a line a model, a ring at its tuned threshold, a handle at the present one",
+    },
+    axis,
+    drawn,
+    handles,
+  );
 }
 
 function table(state) {
-  const { data } = state, cell = (before, now, digits) => (Math.abs(now - before) < 10 ** -digits / 2 ? [digits ? percent(now, digits) : count(now)] : [digits ? percent(before, digits) : count(before), " → ", h("b", {}, digits ? percent(now, digits) : count(now))]);
+  const { data } = state,
+    cell = (before, now, digits) =>
+      Math.abs(now - before) < 10 ** -digits / 2
+        ? [digits ? percent(now, digits) : count(now)]
+        : [digits ? percent(before, digits) : count(before), " → ", h("b", {}, digits ? percent(now, digits) : count(now))];
   const rows = data.runs.map((run, r) => {
-    const before = state.tallies[r], now = tally(data, state.now[r]), tuned = run.tuned;
-    const field = tuned === null ? "fixed" : h("input", { class: "mx-field mx-number", type: "number", step: "0.25", "data-change": "threshold", "data-arg": r, "data-key": `threshold ${r}`, "aria-label": `Threshold of ${LETTERS[r]} ${run.name}`, value: round(state.thresholds[r]) });
-    return h("tr", {}, h("th", { scope: "row" }, h("span", { class: `mx-letter mx-run-${r}` }, LETTERS[r]), ` ${run.name}`), h("td", {}, field), h("td", {}, cell(before.em, now.em, 1)), h("td", {}, cell(before.f1, now.f1, 1)), h("td", {}, cell(before.falseAnswers, now.falseAnswers, 0)), h("td", {}, cell(before.missed, now.missed, 0)));
+    const before = state.tallies[r],
+      now = tally(data, state.now[r]),
+      tuned = run.tuned;
+    const field =
+      tuned === null
+        ? "fixed"
+        : h("input", {
+            class: "mx-field mx-number",
+            type: "number",
+            step: "0.25",
+            "data-change": "threshold",
+            "data-arg": r,
+            "data-key": `threshold ${r}`,
+            "aria-label": `Threshold of ${LETTERS[r]} ${run.name}`,
+            value: round(state.thresholds[r]),
+          });
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, h("span", { class: `mx-letter mx-run-${r}` }, LETTERS[r]), ` ${run.name}`),
+      h("td", {}, field),
+      h("td", {}, cell(before.em, now.em, 1)),
+      h("td", {}, cell(before.f1, now.f1, 1)),
+      h("td", {}, cell(before.falseAnswers, now.falseAnswers, 0)),
+      h("td", {}, cell(before.missed, now.missed, 0)),
+    );
   });
-  return h("div", { class: "mx-scroll" }, h("table", { class: "mx-table" }, h("thead", {}, h("tr", {}, ["model", "threshold", "EM", "F1", "false answers", "missed"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows)));
+  return h(
+    "div",
+    { class: "mx-scroll" },
+    h(
+      "table",
+      { class: "mx-table" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          ["model", "threshold", "EM", "F1", "false answers", "missed"].map((name) => h("th", { scope: "col" }, name)),
+        ),
+      ),
+      h("tbody", {}, rows),
+    ),
+  );
 }
 
 export const round = (value) => (Math.abs(value) > 1e6 ? value : Number(value.toFixed(3)));

@@ -5,22 +5,48 @@ import { h } from "./dom.js";
 import { movedNote } from "./moved.js";
 
 export function why(app) {
-  const { state } = app, r = app.whyRun ?? 0, key = app.whyKey(r), found = app.looked.get(key);
+  const { state } = app,
+    r = app.whyRun ?? 0,
+    key = app.whyKey(r),
+    found = app.looked.get(key);
   if (state.open === null) return null;
   if (!found) app.look(r, key);
-  const choice = h("div", { class: "mx-choice", role: "group", "aria-label": "Model" }, state.data.runs.map((run, k) =>
-    h("button", { class: k === r ? "mx-chip mx-on" : "mx-chip", "data-do": "why", "data-arg": k, "aria-pressed": String(k === r) }, h("span", { class: `mx-letter mx-run-${k}` }, LETTERS[k]), ` ${run.name}`)));
-  return [movedNote(state), choice, state.edit ? h("p", { class: "mx-dim" }, "Of the edited text.") : null, found ? shown(app, found, r) : h("p", { role: "status" }, "The model is being asked …")];
+  const choice = h(
+    "div",
+    { class: "mx-choice", role: "group", "aria-label": "Model" },
+    state.data.runs.map((run, k) =>
+      h(
+        "button",
+        { class: k === r ? "mx-chip mx-on" : "mx-chip", "data-do": "why", "data-arg": k, "aria-pressed": String(k === r) },
+        h("span", { class: `mx-letter mx-run-${k}` }, LETTERS[k]),
+        ` ${run.name}`,
+      ),
+    ),
+  );
+  return [
+    movedNote(state),
+    choice,
+    state.edit ? h("p", { class: "mx-dim" }, "Of the edited text.") : null,
+    found ? shown(app, found, r) : h("p", { role: "status" }, "The model is being asked …"),
+  ];
 }
 
 function shown(app, found, r) {
   if (found.error) return h("p", { class: "mx-no", role: "alert" }, found.error);
   return [
     h("h3", {}, "Where it sees an answer begin and end"),
-    h("p", { class: "mx-dim" }, `Above a token: how likely an answer begins there; below: that it ends there. No answer: ${found.nothing.map((p) => p.toFixed(2)).join(" and ")}.`),
+    h(
+      "p",
+      { class: "mx-dim" },
+      `Above a token: how likely an answer begins there; below: that it ends there. No answer: ${found.nothing.map((p) => p.toFixed(2)).join(" and ")}.`,
+    ),
     h("p", { class: "mx-tokens", dir: "auto" }, heat(found.passage, found.heat, r)),
     h("h3", {}, "What its score hangs on"),
-    h("p", { class: "mx-dim" }, "Gradient × input: a full line pulls the score of its answer up, a dotted one down; the stronger, the more."),
+    h(
+      "p",
+      { class: "mx-dim" },
+      "Gradient × input: a full line pulls the score of its answer up, a dotted one down; the stronger, the more.",
+    ),
     h("p", { class: "mx-tokens", dir: "auto" }, salience(found.salience)),
   ];
 }
@@ -31,7 +57,19 @@ function heat(passage, tokens, r) {
   let end = 0;
   for (const [a, b, p, q] of tokens) {
     if (a > end) pieces.push(cut(passage, end, a));
-    pieces.push(p < 0.01 && q < 0.01 ? cut(passage, a, b) : h("span", { class: `mx-heat mx-run-${r}`, style: `--p:${p.toFixed(3)};--q:${q.toFixed(3)}`, title: `begins ${p.toFixed(2)}, ends ${q.toFixed(2)}` }, cut(passage, a, b)));
+    pieces.push(
+      p < 0.01 && q < 0.01
+        ? cut(passage, a, b)
+        : h(
+            "span",
+            {
+              class: `mx-heat mx-run-${r}`,
+              style: `--p:${p.toFixed(3)};--q:${q.toFixed(3)}`,
+              title: `begins ${p.toFixed(2)}, ends ${q.toFixed(2)}`,
+            },
+            cut(passage, a, b),
+          ),
+    );
     end = b;
   }
   return [...pieces, cut(passage, end, passage.length)];
@@ -40,7 +78,19 @@ function heat(passage, tokens, r) {
 // Tokens [text, part, value].
 function salience(tokens) {
   const most = Math.max(...tokens.map(([, , value]) => Math.abs(value))) || 1;
-  return tokens.flatMap(([text, part, value]) => [h("span", { class: `mx-salient ${value < 0 ? "mx-down" : "mx-up"} ${part === "special" ? "mx-dim" : ""}`, style: `--share:${(Math.abs(value) / most).toFixed(3)}`, title: value.toPrecision(3) }, text), " "]);
+  return tokens.flatMap(([text, part, value]) => [
+    h(
+      "span",
+      {
+        class: `mx-salient ${value < 0 ? "mx-down" : "mx-up"} ${part === "special" ? "mx-dim" : ""}`,
+        style: `--share:${(Math.abs(value) / most).toFixed(3)}`,
+        title: value.toPrecision(3),
+      },
+      text,
+    ),
+    " ",
+  ]);
 }
 
-export const asked = (state) => (state.edit ? [state.edit.question, state.edit.passage] : [headOf(state.data, state.open), passageOf(state.data, state.open)]);
+export const asked = (state) =>
+  state.edit ? [state.edit.question, state.edit.passage] : [headOf(state.data, state.open), passageOf(state.data, state.open)];

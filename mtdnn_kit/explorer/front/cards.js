@@ -1,0 +1,66 @@
+// A card a model: its answer, of what kind it is, and how sure the model is to answer with its threshold as a tick.
+
+import { goldsOf, LETTERS } from "./data.js";
+import { always, h, signed } from "./dom.js";
+
+export function cards(app, i, replies) {
+  const { state } = app,
+    { data } = state,
+    golds = goldsOf(data, i),
+    asked = state.edit?.replies;
+  return h(
+    "ul",
+    { class: "mx-cards" },
+    replies.map((reply, r) => {
+      const now = asked?.[r],
+        answer = now && !now.error ? now : reply;
+      return h(
+        "li",
+        { class: state.edit?.stale ? "mx-card mx-grey" : "mx-card", "data-key": `card ${r}` },
+        h("span", { class: `mx-letter mx-run-${r}` }, LETTERS[r]),
+        h("span", { class: "mx-name" }, data.runs[r].name),
+        h(
+          "span",
+          { class: "mx-answer", dir: "auto" },
+          said(answer),
+          now && !now.error ? flip(reply, now) : now?.error ? h("small", { class: "mx-no", role: "alert" }, ` ${now.error}`) : null,
+        ),
+        now && !now.error
+          ? h("span", {}, same(reply, now) ? "the same" : h("b", { class: "mx-flip" }, "⇄ flipped"))
+          : verdict(data, reply, golds),
+        sureness(data, answer, r),
+      );
+    }),
+  );
+}
+
+const said = (reply) => (reply.none || reply.text === "" ? h("i", {}, "no answer") : reply.text);
+export const same = (a, b) => (a.none ? "" : a.text).trim().toLowerCase() === (b.none ? "" : b.text).trim().toLowerCase();
+const flip = (old, now) => (same(old, now) ? null : h("small", { class: "mx-dim" }, "was: ", said(old)));
+
+function verdict(data, reply, golds) {
+  const share = data.qa && reply.f1 > 0 && reply.f1 < 1 ? h("small", { class: "mx-dim" }, `F1 ${reply.f1.toFixed(2)}`) : null;
+  const none = data.qa && !golds.length && reply.right ? h("small", { class: "mx-dim" }, "there is none") : null;
+  return h(
+    "span",
+    { class: "mx-verdict" },
+    h("span", { class: reply.right ? "mx-ok" : "mx-no" }, `${reply.right ? "✓" : "✗"} ${reply.kind}`),
+    share ?? none,
+  );
+}
+
+// A bar of how sure a model is to answer, with a tick at its threshold; of other tasks, of its choice's probability.
+function sureness(data, reply, r) {
+  const value = data.qa ? reply.sure : reply.probability,
+    tick = data.qa ? reply.mark : null;
+  if (value === undefined || value === null) return h("span", { class: "mx-dim" }, "it keeps no n-best");
+  const name = data.qa
+    ? `null − best ${signed(reply.diff, 2)}, ${always(reply.threshold) ? "always answers" : `answers up to ${signed(reply.threshold, 2)}`}`
+    : `probability ${value.toFixed(2)}`;
+  return h(
+    "span",
+    { class: `mx-sure mx-run-${r}`, role: "img", "aria-label": name, title: name },
+    h("i", { style: `width:${100 * value}%` }),
+    tick === null ? null : h("b", { style: `left:calc(${100 * tick}% - 1px)` }),
+  );
+}

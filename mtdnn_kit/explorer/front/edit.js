@@ -1,0 +1,68 @@
+// A question and its passage edited in place, or one's own, and what the models answer then.
+
+import { same } from "./cards.js";
+import { replyOf, surety } from "./data.js";
+import { h } from "./dom.js";
+import { movedNote } from "./moved.js";
+
+// An edited question: the fields stand above, in place of question and passage.
+export function edit(app) {
+  const { state } = app;
+  if (state.open === null) return null;
+  const made = state.edit,
+    button = (action, text, more = {}) => h("button", { class: "mx-chip", "data-do": action, "data-key": action, ...more }, text);
+  if (!made) return button("begin-edit", "Edit question and passage ( e )");
+  const flipped = made.replies ? made.replies.filter((reply) => reply.flipped).length : null;
+  return [
+    movedNote(state),
+    h(
+      "p",
+      {},
+      "Change question and passage above, or write your own; the cards show what each model answers then. ",
+      button("ask", made.waiting ? "asking …" : "Ask ( Ctrl + Enter )", { class: "mx-chip mx-on" }),
+      " ",
+      button("empty-edit", "Begin empty"),
+      " ",
+      button("end-edit", "Back to the original"),
+    ),
+    h(
+      "p",
+      { role: "status" },
+      made.error
+        ? h("span", { class: "mx-no", role: "alert" }, made.error)
+        : made.stale
+          ? "Text or thresholds have changed since: ask again."
+          : flipped === null
+            ? null
+            : `${flipped} of ${made.replies.length} answers flipped.`,
+    ),
+  ];
+}
+
+// Asks every model; what comes is of the texts as they were when asked.
+export async function askModels(app) {
+  const { state } = app,
+    { edit: made, data, open: i } = state;
+  if (!made || made.waiting) return;
+  const { question, passage } = made,
+    complete = question.trim() && passage.trim();
+  Object.assign(made, { waiting: Boolean(complete), error: complete ? null : "A question and a passage are needed." });
+  app.show();
+  if (!complete) return;
+  const thresholds = state.thresholds.map((one, r) => (one === data.runs[r].tuned ? null : one));
+  try {
+    const { replies } = await app.ask("ask", { task: data.task, question, passage, thresholds });
+    made.replies = replies.map((one, r) => (one.error ? one : replied(one, replyOf(data, state.now, r, i))));
+    made.stale =
+      made.question !== question || made.passage !== passage || thresholds.some((one, r) => one !== null && one !== state.thresholds[r]);
+  } catch (error) {
+    made.error = String(error.message ?? error);
+  }
+  made.waiting = false;
+  app.show();
+}
+
+function replied(one, before) {
+  const reply = { ...one, none: one.text === "", ...surety(one.diff, one.threshold) };
+  return { ...reply, flipped: !same(reply, before) };
+}

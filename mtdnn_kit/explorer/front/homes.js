@@ -1,0 +1,69 @@
+// The two homes of the explorer: a cell of Jupyter (anywidget calls `render`), and a page of its own (`boot`).
+
+import { unpack } from "./data.js";
+import { h } from "./dom.js";
+import { mount } from "./main.js";
+
+const PATIENCE = 300000; // ms
+
+// In Jupyter: rows come as the bytes of a message, never in what the notebook keeps; the static view beside it is hidden while this lives.
+async function render({ model, el }) {
+  const waiting = new Map(),
+    cover = h("style", {}, `[data-mtdnn-static="${CSS.escape(model.get("static_id"))}"] { display: none }`);
+  let turn = 0;
+  const heard = (message, buffers) => {
+    const wait = waiting.get(message.turn);
+    if (!wait) return;
+    waiting.delete(message.turn);
+    if (message.error) wait.reject(new Error(message.error));
+    else wait.resolve(buffers?.length ? buffers[0] : message.reply);
+  };
+  model.on("msg:custom", heard);
+  const ask = (kind, about = {}) =>
+    new Promise((resolve, reject) => {
+      waiting.set(++turn, { resolve, reject });
+      setTimeout(reject, PATIENCE, new Error("The kernel does not reply. Wait until it is idle, or run the cell again."));
+      model.send({ turn, kind, ...about });
+    });
+  document.head.append(cover);
+  await mount(el, { home: "jupyter", tasks: model.get("tasks"), ask, open: async (task) => unpack(await ask("open", { task })) });
+  return () => {
+    model.off("msg:custom", heard);
+    cover.remove();
+  };
+}
+
+export default { render };
+
+// As a page of its own: the data of each task stand in it, packed; notes are kept by the browser.
+export async function boot() {
+  const data = [...document.querySelectorAll("script[data-task]")],
+    tasks = data.map((one) => one.dataset.task);
+  const bytes = (text) => Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
+  const place = (task) => `mtdnn-kit ${location.pathname} ${task}`;
+  const saved = {
+    read: ({ task }) => {
+      try {
+        return JSON.parse(localStorage.getItem(place(task)));
+      } catch {
+        return null;
+      }
+    },
+    keep: ({ task }, notes) => {
+      try {
+        localStorage.setItem(place(task), JSON.stringify(Object.fromEntries(notes)));
+      } catch {
+        /* a browser that keeps nothing */
+      }
+    },
+  };
+  window.mtdnnExplorer = await mount(document.body, {
+    home: "file",
+    tasks,
+    ask: async () => {
+      throw new Error("A saved page has no models behind it.");
+    },
+    saved,
+    open: (task) => unpack(bytes(data[task ? tasks.indexOf(task) : 0].textContent)),
+  });
+}
