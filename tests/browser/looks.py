@@ -28,7 +28,7 @@ def audit(part: Locator) -> list[str]:
     JupyterLab's body has no height of its own and cuts off what overflows, so that axe would take all text for hidden and check no
     contrast: it gets the window's height.
     """
-    part.page.add_style_tag(content="body { min-height: 100vh }")
+    part.page.evaluate("document.body.style.minHeight = '100vh'")
     part.page.evaluate(AXE_SCRIPT)
     found = part.evaluate("node => axe.run(node, {resultTypes: ['violations']})")["violations"]
     nodes = [(rule["id"], node) for rule in found for node in rule["nodes"] if node["impact"] in GRAVE]

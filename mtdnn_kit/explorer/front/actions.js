@@ -132,7 +132,7 @@ export function setThreshold(app, r, value) {
 function open(app, name) {
   app.popup = name;
   app.show();
-  app.root.querySelector(".mx-popup input, .mx-popup button")?.focus();
+  app.root.querySelector(".mx-popup input, .mx-popup button, .mx-help")?.focus();
 }
 
 export function close(app, name) {

@@ -187,7 +187,7 @@ function help() {
     );
   return h(
     "div",
-    { class: "mx-popup mx-help", role: "dialog", "aria-label": "Keys and signs" },
+    { class: "mx-popup mx-help", role: "dialog", tabindex: 0, "aria-label": "Keys and signs" },
     h("h3", {}, "Keys"),
     list(KEYS),
     h("h3", {}, "Signs"),

@@ -19,7 +19,6 @@ export function h(tag, attributes = {}, ...children) {
 
 // Makes `old` like `fresh` and keeps what is the same: focus, scroll positions and what is being typed stay.
 export function morph(old, fresh) {
-  if (old.nodeName !== fresh.nodeName || old.dataset?.key !== fresh.dataset?.key) return old.replaceWith(fresh);
   if (old.nodeType === Node.TEXT_NODE) {
     if (old.data !== fresh.data) old.data = fresh.data;
     return;
@@ -33,10 +32,26 @@ export function morph(old, fresh) {
     if (!typed && old.value !== fresh.value) old.value = fresh.value;
     return;
   }
-  const before = [...old.childNodes],
+  morphChildren(old, fresh);
+}
+
+// Children are the same where name and key are, in order. What is no longer there goes first, so that nothing that stays is moved.
+function morphChildren(old, fresh) {
+  const left = [...old.childNodes],
     wanted = [...fresh.childNodes];
-  wanted.forEach((child, i) => (before[i] ? morph(before[i], child) : old.append(child)));
-  before.slice(wanted.length).forEach((child) => child.remove());
+  const like = (child) => {
+    const place = left.findIndex((one) => one.nodeName === child.nodeName && one.dataset?.key === child.dataset?.key);
+    return place < 0 ? null : left.splice(place, 1)[0];
+  };
+  const pairs = wanted.map((child) => [child, like(child)]);
+  left.forEach((one) => one.remove());
+  let place = old.firstChild;
+  for (const [child, before] of pairs) {
+    const stays = before ?? child;
+    if (stays === place) place = place.nextSibling;
+    else old.insertBefore(stays, place);
+    if (before) morph(before, child);
+  }
 }
 
 // Offers a text as a file to keep.
