@@ -150,7 +150,7 @@ def comparison(answers: Answers, a: int, b: int) -> dict:
     found = differences.difference(questions, one, two, "F1")
     of = CLUSTERS["title" if questions and questions[0].by_title else "passage"]
     back = found and replace(found, difference=-found.difference, low=-found.high, high=-found.low)
-    said = [made.sentence(x, y, of=of) if made else NO_INTERVAL for made, x, y in ((found, one, two), (back, two, one))]
+    said = [f"F1: {made.sentence(x, y, of=of)}" if made else NO_INTERVAL for made, x, y in ((found, one, two), (back, two, one))]
     keys = ("difference", "low", "high")
     scores = [{"score": row["score"], "a": row[one], "b": row[two], "p": row["p"], **{key: row[key] for key in keys}} for row in rows]
     parts = [{key: row[key] for key in ("facet", "slice", "questions", *keys)} | {"p": row["p (Holm)"]} for row in slices]

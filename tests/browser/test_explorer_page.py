@@ -3,11 +3,14 @@
 import base64
 import csv
 import gzip
+import io
 import json
 import re
 import shutil
 from dataclasses import replace
+from html import unescape
 
+import mistune
 import numpy as np
 import pytest
 from answers import QUESTIONS, question
@@ -29,6 +32,13 @@ RUNS = {"QA": "qa", "QA+MCC": "qa-mcc", "QA+SC": "qa-sc", "QA+MCC+SC": "qa-mcc-s
 KEPT = [str(ROOT / "results/sample" / name) for name in RUNS.values()]
 FILTER, COUNT = "+ Filter", ".mx-bar [role=status]"
 EVIL = '<script>window.pwned=1</script></script><img src=x onerror="window.pwned=1">'
+WITH_STATE = """async ([source, data]) => {
+    const text = source + "export { begin, markdown, csv, outcomesAt, tally, unpack };"
+    const kit = await import(URL.createObjectURL(new Blob([text], {type: "text/javascript"})))
+    const task = await kit.unpack(Uint8Array.from(atob(data), one => one.charCodeAt(0)))
+    Object.assign(task, {missed: task.kinds.indexOf("missed"), correct: 0})
+    const state = kit.begin(task, {})
+    return RETURN }"""
 TEXT_OF = """node => { const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT), found = []
     while (texts.nextNode()) if (!texts.currentNode.parentElement.closest('.mx-tags')) found.push(texts.currentNode.data)
     return found }"""
@@ -80,6 +90,10 @@ def kept() -> dict[str, dict]:
 @pytest.fixture(scope="module")
 def sample() -> list:
     return load("squad", DATASETS["squad"], "validation", "sample").rows
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def write(file, items, **more):
@@ -149,18 +163,10 @@ def test_em_and_f1_at_a_thousand_thresholds_are_pythons(page, kept):
     columns, packed = of_questions(questions), answers_json.packed(answers_json.as_json(answers_json.of_items(questions)))
     thresholds = np.sort(np.random.default_rng(0).normal(0, 6, 1000))
     page.goto("about:blank")
-    found = page.evaluate(
-        """async ([source, data, thresholds]) => {
-            const text = source + "export { outcomesAt, tally, unpack };"
-            const kit = await import(URL.createObjectURL(new Blob([text], {type: "text/javascript"})))
-            const task = await kit.unpack(Uint8Array.from(atob(data), one => one.charCodeAt(0)))
-            Object.assign(task, {missed: task.kinds.indexOf("missed"), correct: 0})
-            return thresholds.map(t => kit.outcomesAt(task, task.runs.map(() => t)).map(out => {
-                const total = kit.tally(task, out)
-                return [total.em, total.f1, total.falseAnswers, total.missed] }))
-        }""",
-        [front.module(), base64.b64encode(packed).decode(), thresholds.tolist()],
-    )
+    script = f"""{json.dumps(thresholds.tolist())}.map(t => kit.outcomesAt(task, task.runs.map(() => t)).map(out => {{
+        const total = kit.tally(task, out)
+        return [total.em, total.f1, total.falseAnswers, total.missed] }}))"""
+    found = page.evaluate(WITH_STATE.replace("RETURN", script), [front.module(), b64(packed)])
     for threshold, made in zip(thresholds, found, strict=True):
         now = columns.at(np.full(4, threshold))
         wanted = [list(now.table(r).values()) for r in range(4)]
@@ -219,7 +225,7 @@ def test_why_two_models_differ_leads_to_the_questions(opened, saved):
     assert set(ids(page)) == {questions[i].row.id for i in slices[0]["places"] if differ[i]}
     page.get_by_label("Model", exact=True).select_option("0")
     page.get_by_label("The model it is compared with").select_option("3")
-    expect(page.locator(".mx-finding")).to_contain_text(f"QA − QA+MCC+SC = {-table['F1']['difference']:+.3g}")
+    expect(page.locator(".mx-finding")).to_contain_text(f"F1: QA − QA+MCC+SC = {-table['F1']['difference']:+.3g}")
 
 
 def test_three_favourites_are_sent_as_a_file_with_their_notes(opened, saved, tmp_path):
@@ -360,6 +366,24 @@ def test_hostile_rows_are_text(opened, tmp_path):
         assert page.locator(".mx-passage .mx-gold").last.inner_text() == text[-3:] and cut_off(page.locator("body")) == []
         assert page.locator(".mx-answer").first.inner_text() == text[:9].strip() or name in ("right to left", "half a surrogate")
     assert page.locator(".mtdnn-explorer script, .mtdnn-explorer img").count() == 0 and page.evaluate("window.pwned") is None
+
+
+def test_texts_stay_text_in_what_is_taken_along(page, tmp_path):
+    marks = "<b>x</b> a_b_ *c* `d` [e](f) | $g$ ~h~ # i \\ & www.j.k"
+    row = question("q", (0, 3), context=marks, title=marks)
+    row = replace(
+        row, row=row.row._replace(question=marks), replies={marks: row.replies["model 0"], 'a "quoted", name': row.replies["model 0"]}
+    )
+    packed = answers_json.packed(answers_json.as_json(answers_json.of_items([row])))
+    page.goto("about:blank")
+    markdown, table = page.evaluate(
+        WITH_STATE.replace("RETURN", "[kit.markdown(state, 0), kit.csv(state, [0])]"), [front.module(), b64(packed)]
+    )
+    html = mistune.create_markdown(escape=False, plugins=["table", "strikethrough", "math", "url"])(markdown)
+    assert set(re.findall(r"<(\w+)", html)) <= {"table", "thead", "tbody", "tr", "th", "td", "p", "strong", "blockquote"}
+    assert unescape(html).count(marks.replace("\\ &", "\\ &")) >= 3
+    lines = list(csv.DictReader(io.StringIO(table, newline="")))
+    assert [line["run"] for line in lines] == [marks, 'a "quoted", name'] and lines[0]["answer"] == marks[:3]
 
 
 def test_the_policy_lets_nothing_else_run(page, saved, tmp_path):

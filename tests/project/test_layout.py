@@ -25,9 +25,10 @@ FLOORS = [
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 MOST_AT_THE_TOP, MOST_IN_A_ROOM = 20, 16
 ONLY = {
-    "ipywidgets": {"explorer.panels", "explorer.widgets"},
+    "ipywidgets": set(),
+    "anywidget": {"explorer.widgets"},
     "matplotlib": {"views.plots", "views.study_plots", "views.answer_plots", "views.curve_plots"},
-    "IPython": {"views.plots", "training.log", "views.study_plots"},
+    "IPython": {"views.plots", "training.log", "views.study_plots", "explorer.widgets"},
     "papermill": {"studies.worker", "studies.page"},
     "nbconvert": {"studies.page"},
     "ray": {"studies.engines"},

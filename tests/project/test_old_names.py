@@ -12,7 +12,6 @@ STATEMENTS = [  # as they stood there
     "from mtdnn_kit.compare import Question",
     "from mtdnn_kit.config import only",
     "from mtdnn_kit.explorer.html import examples_html, side_by_side",
-    "from mtdnn_kit.explorer.state import State",
     "from mtdnn_kit.explorer.widgets import explore",
     "from mtdnn_kit.marks import tokens_html",
     "from mtdnn_kit.tasks import register",

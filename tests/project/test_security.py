@@ -21,7 +21,6 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from answers import QUESTIONS, question
 from conftest import ROOT, study_text
 from safetensors import safe_open
 
@@ -29,9 +28,7 @@ from mtdnn_kit import Config, ConfigError, Run, train
 from mtdnn_kit.config import from_file
 from mtdnn_kit.data import arrays, cache
 from mtdnn_kit.errors import EncoderError, LockedError, RunError, StudyError
-from mtdnn_kit.explorer.export_row import as_markdown
-from mtdnn_kit.explorer.html import page_html
-from mtdnn_kit.explorer.panels import safe_name
+from mtdnn_kit.explorer.replies import safe_name
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.model.encoders import find_encoder
@@ -396,18 +393,6 @@ def test_names_stay_text_in_a_table_of_latex():
         r"\textasciitilde \textasciitilde j\textasciitilde \textasciitilde \space \textbackslash u202ekcab "
         r"\%\#\{\}\textasciitilde \textasciicircum" in made
     )
-
-
-def test_texts_stay_text_in_what_is_taken_along():
-    asked = question("x", (4, 7), None)
-    replies = {f"{MARKUP}{i}": reply for i, reply in enumerate(asked.replies.values())}
-    asked = asked.__class__(asked.row._replace(question=MARKUP, context=f"The cat. {MARKUP}"), replies)
-    seen = rendered(as_markdown(asked))
-    assert seen.tags <= {"table", "thead", "tbody", "tr", "th", "td", "p", "strong", "blockquote"}
-    assert "".join(seen.text).count(" ".join(MARKUP.split())) >= 3
-    page = Seen(page_html(asked))
-    assert not page.tags & {"script", "a", "img", "em", "code"} and not page.addresses and "<script>alert(1)</script>" in "".join(page.text)
-    assert as_markdown(QUESTIONS[0])
 
 
 def test_a_studys_page_runs_and_loads_nothing(tmp_path):

@@ -71,6 +71,7 @@ def test_the_wheel_holds_the_module_and_its_sample_and_nothing_else(built):
     names = {name for name in zipfile.ZipFile(built["whl"]).namelist() if ".dist-info/" not in name}
     assert names == {name for name in tracked("mtdnn_kit") if (ROOT / name).is_file()}
     wanted = ("py.typed", "data/sample/squad/train.jsonl", "inference/model_card.md", "explorer/answers.html", "explorer/widgets.py")
+    wanted += ("explorer/front/main.js", "explorer/front/explorer.css")
     assert {f"mtdnn_kit/{name}" for name in wanted} <= names
 
 

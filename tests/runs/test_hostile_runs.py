@@ -18,7 +18,7 @@ from mtdnn_kit.compare import choices, pairing
 from mtdnn_kit.data import sources
 from mtdnn_kit.data.rows import gold_texts
 from mtdnn_kit.errors import CompareError, DataError, RunError
-from mtdnn_kit.explorer import favourites, state
+from mtdnn_kit.explorer import answers_json, favourites
 from mtdnn_kit.files import json_files
 from mtdnn_kit.inference import importing
 from mtdnn_kit.metrics import exact, f1
@@ -73,14 +73,14 @@ def opened(folder) -> dict:
     found |= {"interference": run.interference(), "metrics": run.metrics, "types": run.types}
     runs = pairing.named([run, ROOT / "results" / "sample" / "qa"])
     name = next(iter(runs))
-    found["shared"] = state.shared_tasks({name: run})
+    found["shared"] = answers_json.shared_tasks({name: run})
     found["questions"] = pairing.pair({name: run})
     found["items"] = {task: choices.pair({name: run}, task=task) for task in ("mnli", "swag")}
     found["table"] = tables.score_table(found["questions"][:20], tables.alone({name: run}))
     found["tidy"] = tables.tidy({name: run}, tables.alone({name: run}))
     for task in ("squad", "mnli"):
-        shown = state.of_runs({name: run}, task)
-        found[task] = shown.item, shown.outcomes.table(0)
+        shown = answers_json.read({name: run}, task)
+        found[task] = shown.columns.at().table(0), answers_json.packed(answers_json.as_json(shown))
     found["nbest"] = list(NBestFile(run))
     return found
 

@@ -19,7 +19,7 @@ from mtdnn_kit.compare.pairing import named
 from mtdnn_kit.data import registry, rows, table
 from mtdnn_kit.data.arrays import gathered
 from mtdnn_kit.data.table import RowList, parts
-from mtdnn_kit.explorer.state import shared_tasks
+from mtdnn_kit.explorer.answers_json import shared_tasks
 from mtdnn_kit.inference.exporting import write_task
 from mtdnn_kit.model.multitask import load_model
 from mtdnn_kit.views import overview

@@ -9,7 +9,7 @@ from conftest import changed
 
 from mtdnn_kit import Config, ConfigError, train
 from mtdnn_kit.compare.pairing import pair
-from mtdnn_kit.explorer.state import of_runs, shared_tasks
+from mtdnn_kit.explorer.answers_json import read, shared_tasks
 from mtdnn_kit.inference.model_card import card
 from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.model.provenance import note
@@ -65,7 +65,7 @@ def test_the_further_set_is_scored_at_the_main_tasks_threshold(two):
 def test_its_rows_are_in_the_manifest_and_it_is_shown_apart(two, tmp_path):
     run = two[1]
     assert run.manifest["data"]["depots/validation"]["rows"] == 12
-    assert shared_tasks({"r": run}) == ["squad", "depots", "cola"] and len(of_runs({"r": run}, "depots").rows) == 9
+    assert shared_tasks({"r": run}) == ["squad", "depots", "cola"] and len(read({"r": run}, "depots").items) == 9
     told = card(run, "squad")
     assert note(run) == note(two[0]), "rows of one's own files are not known"
     assert "depots, scored at the threshold of squad; nothing of it was trained on:" in told and "| depots | |" in told

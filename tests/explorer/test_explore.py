@@ -1,0 +1,291 @@
+"""`explore`: the door, what Python answers the page, what it writes, the cards that a notebook keeps. tests/browser has the page."""
+
+import base64
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from answers import CAT, QUESTIONS, TEXT, THE_CAT, question
+from conftest import ROOT, THREADS
+from pages import Nesting, plain
+
+from mtdnn_kit import Config, explore, train
+from mtdnn_kit.compare import of_questions, pair
+from mtdnn_kit.compare.pairing import Question, Reply, named
+from mtdnn_kit.compare.paper import EXAMPLES
+from mtdnn_kit.data.rows import QARow
+from mtdnn_kit.errors import CompareError
+from mtdnn_kit.explorer import answers_json, filters, front
+from mtdnn_kit.explorer.html import examples_html, pieces, side_by_side, surety
+from mtdnn_kit.explorer.replies import Desk
+from mtdnn_kit.inference import asking, salience
+from mtdnn_kit.runs.run import demo_runs
+
+KEPT = [str(ROOT / "results" / "sample" / name) for name in ("qa", "qa-mcc", "qa-sc", "qa-mcc-sc")]
+
+
+@pytest.fixture
+def kept(tmp_path) -> list[str]:
+    """Copies of two kept runs, in a folder that a test may write to."""
+    return [str(shutil.copytree(path, tmp_path / "kept" / path.rsplit("/", 1)[1])) for path in (KEPT[0], KEPT[3])]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory) -> list[str]:
+    """Two runs of a few steps that have their models."""
+    folder = tmp_path_factory.mktemp("trained")
+    small = dict(encoder=tiny, batch_size=4, max_steps=6, max_length=96, overlap=10, precision="fp32", device="cpu", threads=THREADS)
+    tasks = dict(eval_limit=20, tasks=["squad", "mrpc", "swag"], qa_weight=0.5)
+    return [str(train(Config(run_dir=str(folder / f"seed-{seed}"), seed=seed, **small, **tasks)).path) for seed in (0, 1)]
+
+
+def tasks_of(file) -> dict[str, dict]:
+    """The data of a saved page, by task."""
+    found = re.findall(r'data-task="(\w+)">([^<]+)<', file.read_text())
+    return {task: json.loads(gzip.decompress(base64.b64decode(data))) for task, data in found}
+
+
+def ids(file) -> list:
+    return next(iter(tasks_of(file).values()))["rows"]["id"]
+
+
+def cards(html: str) -> list[list[str]]:
+    """The text of each card: letter, name, answer, kind."""
+    return [[plain(part) for part in re.findall(r"<span class=\"mx-(?:letter|name|answer|verdict)[^>]*>(.*?)</span>(?= |<)", card)]
+            for card in re.findall(r'<li class="mx-card">(.*?)</li>', html)]  # fmt: skip
+
+
+def desk(*items) -> Desk:
+    return Desk({}, ["squad"], lambda task: answers_json.of_items(items))
+
+
+def test_what_cannot_be_explored_is_said():
+    with pytest.raises(CompareError, match="0 runs; the explorer shows 1 to 6"):
+        explore([])
+    with pytest.raises(CompareError, match="runs: None is NoneType; it must be a list of run folders"):
+        explore(None)
+    for show in (-1, "3", True):
+        with pytest.raises(CompareError, match="show: .* must be a whole number, 0 or more"):
+            explore(KEPT, show=show, live=False)
+    with pytest.raises(CompareError, match="task: not every run keeps answers to 'mrpc'; all do to squad"):
+        explore(KEPT, task="mrpc")
+    with pytest.raises(CompareError, match="cluster: 'page' must be one of passage, title"):
+        explore(KEPT, cluster="page")
+
+
+@pytest.mark.parametrize("name", ["JPY_SESSION_NAME", "VSCODE_PID"])
+def test_without_a_front_end_the_first_rows_stay_as_cards(monkeypatch, name):
+    for front_end in ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG"):
+        monkeypatch.delenv(front_end, raising=False)
+    questions = pair(named([KEPT[0], KEPT[3]]))
+    first = [questions[i] for i in filters.first(questions)]
+    static = explore([KEPT[0], KEPT[3]], show=3)._repr_mimebundle_()
+    assert static["text/html"] == side_by_side(first[:3]) and "application/vnd.jupyter.widget-view+json" not in static
+    assert explore([KEPT[0], KEPT[3]])._repr_html_().count("<section>") == min(20, len(first))
+    monkeypatch.setenv(name, "x")
+    shown = []
+    monkeypatch.setattr("mtdnn_kit.explorer.widgets.display", shown.append)
+    explorer = explore([KEPT[0], KEPT[3]])
+    bundle = explorer._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert "application/vnd.jupyter.widget-view+json" in data and "text/html" not in data
+    assert f'data-mtdnn-static="{explorer.static_id}"' in shown[0] and explorer._repr_html_() is None
+    synced = json.dumps(
+        {key: value for key, value in explorer.get_state().items() if isinstance(value, (str, list, int, float, type(None)))}
+    )
+    assert first[0].row.question not in synced, "rows are sent, not kept by the widget"
+
+
+def test_importing_the_explorer_makes_no_widget_and_brings_no_torch():
+    """A notebook that has made one is saved with a script for it."""
+    code = f"""import sys; import mtdnn_kit.explorer.widgets; from ipywidgets.widgets.widget import _instances; print(len(_instances))
+from mtdnn_kit import explore; explore({KEPT}, live=True); print('torch' in sys.modules, 'scipy' in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "0\nFalse False\n"
+
+
+def test_cards_say_what_each_model_answers_and_of_what_kind_it_is():
+    html = side_by_side(QUESTIONS)
+    Nesting(html)
+    assert cards(html)[2:4] == [["A", "model 0", "cat", "✓ right"], ["B", "model 1", "no answer", "✗ missed"]]
+    assert cards(html)[5] == ["B", "model 1", "The cat", "✗ false answer"]
+    assert "null − best -1.00, answers up to +0.00" in html and "<script" not in html
+
+
+def test_nothing_of_the_data_becomes_markup():
+    html = side_by_side([question(7, CAT, THE_CAT, title="<i>x", answers=((8, "<b>"),))])
+    assert "<b>sat</b>" not in html and "Question &lt;7&gt;?" in html and "&lt;i&gt;x" in html
+    Nesting(html)
+
+
+def test_a_question_without_replies_shows_its_accepted_answers():
+    html = side_by_side([question(1, answers=((4, "cat"), (0, "The cat")))])
+    assert cards(html) == [] and plain(html).endswith("accepted: cat / The cat")
+    assert plain(side_by_side([question(1, answers=())])).endswith("accepted: no answer")
+    assert "no question to show" in side_by_side([])
+
+
+def test_a_passage_is_cut_where_marks_begin_and_end():
+    found = pieces(TEXT, [(4, 7)], [(0, 4, 7), (1, 0, 7), (2, 4, 7)])
+    assert found == [("The ", False, [(1, 1)], []), ("cat", True, [(0, 0), (1, 1)], [0, 2, 1]), (TEXT[7:], False, [], [])]
+    assert "".join(text for text, *_ in pieces(TEXT, [(3, 9), (4, 7)], [(0, 5, 20)])) == TEXT
+
+
+def test_it_answers_iff_it_is_as_sure_as_its_threshold():
+    values = np.linspace(-30, 30, 61)
+    assert all((surety(d) >= surety(t)) == (d <= t) for d in values for t in values) and surety(0) == 0.5 and surety(float("inf")) < 1e-200
+
+
+def test_the_papers_examples_are_shown_where_the_data_have_them():
+    row = QARow("n", "Normans", "Alexius Komnenos did.", "Who ruined Roussel?", ((0, "Alexius Komnenos"),))
+    reply = Reply(None, None, "", 0.6, 0.0, 0.0, 0.6, [], diff=1.0, threshold=0.0)
+    html = examples_html([Question(row, {"QA": reply})], EXAMPLES)
+    assert "Who ruined Roussel?" in html and html.count("Not in these data") == 2
+    Nesting(html)
+
+
+def test_the_front_end_is_one_module_with_all_of_its_files():
+    files = {path.stem for path in front.FOLDER.glob("*.js")}
+    assert files == set(front.FILES) and not re.search(r"^\s*(import|export (?!default))", front.module(), re.M)
+    assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(|https?://(?!www\.w3\.org/2000/svg)", front.module())
+    assert "url(" not in front.style() and "@import" not in front.style()
+
+
+def contrast(a: str, b: str) -> float:
+    def light(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * x for x in colour[1:])
+        parts = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+        return sum(
+            w * (x / 12.92 if x <= 0.03928 else ((x + 0.055) / 1.055) ** 2.4) for w, x in zip((0.2126, 0.7152, 0.0722), parts, strict=True)
+        )
+
+    high, low = sorted((light(a), light(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_colours_stand_out_in_both_themes():
+    """Text 4.5:1, marks and edges of controls 3:1 (WCAG 2.2)."""
+    found = dict(re.findall(r"--([\w-]+): light-dark\((#\w+, #\w+)\)", front.style()))
+    runs = re.findall(r"--c: light-dark\((#\w+), (#\w+)\)", front.style())
+    assert len(runs) == len({*runs}) == 6
+    pairs = {name: colours.split(", ") for name, colours in found.items()}
+    for theme in (0, 1):
+        back = [pairs[name][theme] for name in ("bg", "soft", "sel")]
+        for name, least in (("fg", 4.5), ("dim", 4.5), ("ok", 4.5), ("no", 4.5), ("edge", 3), ("accent", 3)):
+            assert min(contrast(pairs[name][theme], one) for one in back) >= least, (name, theme)
+        assert all(contrast(run[theme], pairs["bg"][theme]) >= 4.5 for run in runs), "letters on it are of the background's colour"
+        assert contrast(pairs["gold-edge"][theme], pairs["bg"][theme]) >= 3 and contrast(pairs["fg"][theme], pairs["gold"][theme]) >= 4.5
+
+
+def test_a_page_is_saved_whole_or_in_part(kept, tmp_path):
+    explorer = explore(kept, live=False)
+    questions = pair(named(kept))
+    whole = explorer.save(tmp_path / "all.html")
+    assert ids(whole) == [q.row.id for q in questions] and explorer.save(tmp_path / "again.html").read_bytes() == whole.read_bytes()
+    task = tasks_of(whole)["squad"]
+    assert task["start"] == ["answers differ"] and set(task["comparisons"]) == {"0,1", "1,0"}
+    there, back = task["comparisons"]["0,1"], task["comparisons"]["1,0"]
+    assert [row["difference"] for row in back["scores"]] == [-row["difference"] for row in there["scores"]]
+    assert [(row["low"], row["a"]) for row in back["scores"]] == [(-row["high"], row["b"]) for row in there["scores"]]
+    part = explorer.save(tmp_path / "part.html", only="topic: Compass")
+    assert ids(part) == [q.row.id for q in questions if q.row.title == "Compass"] and tasks_of(part)["squad"]["whole"] == len(questions)
+    assert len(ids(explorer.save(tmp_path / "differ.html", only="filter"))) == of_questions(questions).at().differ.sum()
+    with pytest.raises(CompareError, match="only: there is no filter 'topic: Nowhere'; there are favourites, filter, answers differ"):
+        explorer.save(tmp_path / "none.html", only="topic: Nowhere")
+    with pytest.raises(CompareError, match="no row passes 'favourites'"):
+        explorer.save(tmp_path / "none.html", only="favourites")
+    with pytest.raises(CompareError, match="tasks: the runs keep no answers to 'cola'; they do to squad"):
+        explorer.save(tmp_path / "none.html", tasks=["cola"])
+    with pytest.raises(CompareError, match="nowhere: there is no such folder to write none.html into"):
+        explorer.save(tmp_path / "nowhere" / "none.html")
+    assert not (tmp_path / "none.html").exists()
+    asked = {"kind": "note", "task": "squad", "id": ids(whole)[3], "note": "odd"}
+    assert explorer.desk.reply(asked) == {"reply": {ids(whole)[3]: "odd"}}
+    marked = explorer.save(tmp_path / "marked.html", only="favourites")
+    assert ids(marked) == [ids(whole)[3]] and tasks_of(marked)["squad"]["notes"] == {ids(whole)[3]: "odd"}
+
+
+def test_the_command_writes_a_page_or_says_why_not(tmp_path):
+    command = [sys.executable, "-m", "mtdnn_kit", "explore", KEPT[0], KEPT[3], "--out", str(tmp_path / "answers.html")]
+    done = subprocess.run([*command, "--only", "topic: Compass"], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == str(tmp_path / "answers.html") and set(tasks_of(tmp_path / "answers.html")["squad"]["rows"]["title"]) == {
+        "Compass"
+    }
+    done = subprocess.run([*command, "--task", "mnli"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1 and done.stderr == "task: not every run keeps answers to 'mnli'; all do to squad\n"
+
+
+def test_the_runs_of_notebook_04_are_those_of_the_demo_where_they_are(monkeypatch, tmp_path):
+    monkeypatch.delenv("MTDNN_RUNS", raising=False)
+    (tmp_path / "pyproject.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    names = ["qa", "qa-mcc", "qa-sc", "qa-mcc-sc"]
+    assert demo_runs() == [f"results/sample/{name}" for name in names]
+    for name in names:
+        shutil.copytree(ROOT / "results/sample" / name, tmp_path / "runs/demo" / name)
+    assert demo_runs() == [f"runs/demo/{name}" for name in names]
+    monkeypatch.setenv("MTDNN_RUNS", "elsewhere")
+    assert demo_runs() == [f"results/sample/{name}" for name in names]
+
+
+def test_numbers_that_are_none_and_spans_that_are_not_there_can_be_sent():
+    row = QARow("a", "", "One two.", "Which?", ())
+    silent = Question(row, {"x": Reply(None, None, "", 1.0, 1.0, 1.0, 1.0, [], 0.0, 0.0, float("inf"), 0.0)})
+    made = answers_json.as_json(answers_json.of_items([silent]))
+    assert made["answers"][0]["diff"] == [None] and made["answers"][0]["best"] == [[0, 0, 0]]
+    assert json.loads(gzip.decompress(answers_json.packed(made)))["rows"]["golds"] == [[]]
+    assert json.loads(gzip.decompress(answers_json.packed(answers_json.as_json(answers_json.of_items([])))))["runs"] == []
+
+
+def test_without_models_it_is_said_where_it_was_asked():
+    replies = Desk(named([KEPT[0]]), ["squad"], lambda task: answers_json.read(named([KEPT[0]]), task))
+    asked = {"task": "squad", "question": "What?", "passage": "That.", "thresholds": [None], "run": 0}
+    assert "has no model/ to ask" in replies.reply({"kind": "ask", **asked})["reply"]["replies"][0]["error"]
+    assert "has no model/ to ask" in replies.reply({"kind": "why", **asked})["error"]
+    bare = desk(*QUESTIONS)
+    for kind in ("why", "note", "page"):
+        assert "come without" in bare.reply({"kind": kind, **asked, "id": "0", "note": "", "ids": [], "name": "x"})["error"]
+    assert [run["without"][:7] for run in answers_json.as_json(bare.answers("squad"))["runs"]] == ["model 0", "model 1"]
+
+
+def test_models_are_asked_and_looked_into(trained):
+    """The same computation twice, in one process: bit for bit."""
+    explorer = explore(trained, live=False)
+    assert explorer.tasks == ["squad", "mrpc", "swag"]
+    texts = {"question": "What floats on water?", "passage": "Cork is the bark of an oak. It floats on water."}
+    runs = list(named(trained).values())
+    said = explorer.desk.reply({"kind": "ask", "task": "squad", **texts, "thresholds": [None, 1e9]})["reply"]["replies"]
+    for number, (one, threshold) in enumerate(zip(said, (None, 1e9), strict=True)):
+        reply = asking.ask(asking.load(runs[number]), texts["question"], texts["passage"], threshold)
+        assert (one["text"], one["start"], one["end"], one["diff"]) == (reply.text, reply.start, reply.end, reply.diff)
+    looked = explorer.desk.reply({"kind": "why", "task": "squad", **texts, "run": 1})["reply"]
+    model = asking.load(runs[1])
+    heat, weights = asking.heat(model, *texts.values()), salience.salience(model, *texts.values())
+    assert [token[2] for token in looked["heat"]] == heat.p_start.tolist() and [token[1] for token in looked["heat"]] == heat.ends.tolist()
+    assert [(text, value) for text, _, value in looked["salience"]] == [(one.text, one.value) for one in weights]
+    bad = explorer.desk.reply({"kind": "why", "task": "squad", "question": "\ud800", "passage": "x", "run": 0})
+    assert "half a surrogate" in bad["error"]
+
+
+def test_other_tasks_have_labels_and_probabilities(trained):
+    explorer = explore(trained, live=False)
+    for task in ("mrpc", "swag"):
+        made = json.loads(gzip.decompress(explorer.desk.reply({"kind": "open", "task": task})))
+        assert made["type"] == "choice" and len(made["rows"]["gold"]) == 20
+        run = named(trained)["seed-0"]
+        right = [own == gold for own, gold in zip([text - 1 for text in made["answers"][0]["text"]], made["rows"]["gold"], strict=True)]
+        assert 100 * np.mean(right) == pytest.approx(run.metrics[task]["accuracy"])
+        assert ("labels" in made) == (task == "mrpc") and made["facets"][0]["facet"] == "right"
+
+
+def test_a_task_that_cannot_be_read_is_said(tmp_path, trained):
+    shutil.copytree(trained[0], tmp_path / "run")
+    (tmp_path / "run/predictions/mrpc.jsonl").write_text('{"id": 0, "label": 1}\n')
+    explorer = explore([str(tmp_path / "run")], live=False)
+    assert "line 1: row 0: None should be 2 probabilities" in explorer.desk.reply({"kind": "open", "task": "mrpc"})["error"]
+    assert isinstance(explorer.desk.reply({"kind": "open", "task": None}), bytes)
