@@ -123,7 +123,7 @@ TESTS = {  # file → tests that must notice
 
 
 class Fault(NamedTuple):
-    """`old`, which stands once in mtdnn_kit/FILE.py (or FILE, a template), becomes `new`."""
+    """`old`, which stands once in mtdnn_kit/FILE.py (or FILE, a template or script), becomes `new`."""
 
     file: str
     name: str
@@ -132,7 +132,7 @@ class Fault(NamedTuple):
 
     def place(self, package: Path) -> Path:
         """The file below the package's folder."""
-        return package / (self.file if self.file.endswith(".html") else f"{self.file}.py")
+        return package / (self.file if self.file.endswith((".html", ".js")) else f"{self.file}.py")
 
 
 FAULTS = [Fault(file, *one.values()) for file, some in yaml.safe_load((ROOT / "tests" / "faults.yaml").read_text()).items() for one in some]

@@ -24,7 +24,7 @@ DEPTH, LEAST = 20, 0.0005  # of an n-best: how many spans at most, and how proba
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class RunAnswers:
     """A task's rows with every run's answers, as columns too; `runs` by name, none where only the answers are known."""
 
     task: str
@@ -49,7 +49,7 @@ def shared_tasks(runs: dict[str, Run]) -> list[str]:
     return sorted(kept, key=lambda name: types.get(name.removesuffix(REST), "qa") != "qa")
 
 
-def read(runs: dict[str, Run], task: str, data: str | None = None, cluster: str = "passage") -> Answers:
+def read(runs: dict[str, Run], task: str, data: str | None = None, cluster: str = "passage") -> RunAnswers:
     """The answers of runs to a task. Raises CompareError and DataError as `compare.pair` does."""
     first = next(iter(runs.values()))
     if first.types[first.parameters.task_of(task)] != "qa":
@@ -57,12 +57,12 @@ def read(runs: dict[str, Run], task: str, data: str | None = None, cluster: str 
     return of_items(clustered(pair(runs, data, task, nbest=DEPTH), cluster), task, runs)
 
 
-def of_items(items: Sequence[Question | Item], task: str = "squad", runs: dict[str, Run] | None = None) -> Answers:
+def of_items(items: Sequence[Question | Item], task: str = "squad", runs: dict[str, Run] | None = None) -> RunAnswers:
     """Rows that are at hand."""
-    return Answers(task, items, columns_of(items), runs or {})
+    return RunAnswers(task, items, columns_of(items), runs or {})
 
 
-def as_json(answers: Answers, notes: dict[str, str] | None = None, places: Sequence[int] | None = None, compared: bool = False) -> dict:
+def as_json(answers: RunAnswers, notes: dict[str, str] | None = None, places: Sequence[int] | None = None, compared: bool = False) -> dict:
     """What front/data.js reads. notes: of favourites, by id; places: which rows, None for all; compared: with every two runs compared,
     over all rows (`comparison`), for a page without Python behind it."""
     whole, columns = answers.items, answers.columns
@@ -87,7 +87,7 @@ def packed(value: dict) -> bytes:
     return gzip.compress(json.dumps(value, allow_nan=False, separators=(",", ":")).encode(), 6, mtime=0)
 
 
-def _run(answers: Answers, r: int) -> dict:
+def _run(answers: RunAnswers, r: int) -> dict:
     name, tuned = answers.columns.names[r], answers.columns.tuned[r]
     return {"name": name, "tuned": None if np.isnan(tuned) else float(tuned), "without": _without(name, answers.runs.get(name))}
 
@@ -122,7 +122,7 @@ def _facet(name: str, parts: dict[str, list[int]], some: Sequence[int]) -> dict:
     return {"facet": name, "names": list(parts), "of": of[list(some)].tolist()}
 
 
-def _answers(answers: Answers, r: int, some: list[int], items: Sequence[Any]) -> dict:
+def _answers(answers: RunAnswers, r: int, some: list[int], items: Sequence[Any]) -> dict:
     columns, name = answers.columns, answers.columns.names[r]
     made: dict[str, Any] = {key: getattr(columns, key)[r][some].tolist() for key in ("em", "f1", "text", "kind")}
     if not answers.qa:
@@ -138,7 +138,7 @@ def _best(spans: Sequence[tuple[int, int, float]]) -> list:
     return [x for k, (a, b, p) in enumerate(spans[:DEPTH]) if k == 0 or p >= LEAST for x in (a, b, round(p, 3))] or [0, 0, 0]
 
 
-def comparison(answers: Answers, a: int, b: int) -> dict:
+def comparison(answers: RunAnswers, a: int, b: int) -> dict:
     """Run b against run a over all questions, at their own thresholds: EM, F1 and span F1 with intervals, for whom these speak, and the
     slices by what they add (`differences`)."""
     from mtdnn_kit.compare import differences, speaks_for

@@ -8,8 +8,8 @@ from functools import cache
 
 from mtdnn_kit.files.paths import PACKAGE
 
-FOLDER = PACKAGE / "explorer" / "front"
-FILES = (
+FRONT = PACKAGE / "explorer" / "front"
+FRONT_FILES = (
     *("dom", "data", "scores", "filters", "state", "moved"),
     *("list", "bar", "cards", "question", "share", "why", "edit", "threshold", "compare", "tabs"),
     *("actions", "keys", "main", "homes"),
@@ -21,11 +21,11 @@ _EXPORT = re.compile(r"^export (?=async |function |const )", re.M)
 @cache
 def module() -> str:
     """The ES module; its default export is what anywidget calls, `boot` what a page of its own does."""
-    parts = [_EXPORT.sub("", _IMPORT.sub("", (FOLDER / f"{name}.js").read_text(encoding="utf-8"))) for name in FILES]
+    parts = [_EXPORT.sub("", _IMPORT.sub("", (FRONT / f"{name}.js").read_text(encoding="utf-8"))) for name in FRONT_FILES]
     return "".join(parts)
 
 
 @cache
 def style() -> str:
     """The style sheet."""
-    return (FOLDER / "explorer.css").read_text(encoding="utf-8")
+    return (FRONT / "explorer.css").read_text(encoding="utf-8")

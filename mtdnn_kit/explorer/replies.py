@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mtdnn_kit.errors import CompareError, LockedError
 from mtdnn_kit.explorer import answers_json, favourites, filters
-from mtdnn_kit.explorer.answers_json import Answers
+from mtdnn_kit.explorer.answers_json import RunAnswers
 from mtdnn_kit.explorer.page import page
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
@@ -21,14 +21,14 @@ FAVOURITE_ROWS, FIRST_ROWS = "favourites", "filter"
 
 
 class Desk:
-    """The answers of runs, task by task, and what is done with them. read: gives a task's `Answers`; each is read once."""
+    """The answers of runs, task by task, and what is done with them. read: gives a task's `RunAnswers`; each is read once."""
 
-    def __init__(self, runs: dict[str, Run], tasks: Sequence[str], read: Callable[[str], Answers]):
+    def __init__(self, runs: dict[str, Run], tasks: Sequence[str], read: Callable[[str], RunAnswers]):
         self.runs, self.tasks, self._read = runs, list(tasks), read
-        self._answers: dict[str, Answers] = {}
+        self._answers: dict[str, RunAnswers] = {}
         self.folder = favourites.beside(list(runs.values())) if runs else None
 
-    def answers(self, task: str) -> Answers:
+    def answers(self, task: str) -> RunAnswers:
         """A task's answers. Raises CompareError and DataError where they cannot be read."""
         if task not in self._answers:
             self._answers[task] = self._read(task)
@@ -125,7 +125,7 @@ class Desk:
         self._write(path, made)
         return path
 
-    def _places(self, answers: Answers, only: str | None) -> list[int] | None:
+    def _places(self, answers: RunAnswers, only: str | None) -> list[int] | None:
         """Places of the rows that `only` names in a task. Raises CompareError where there is no such filter."""
         if only is None:
             return None
@@ -139,10 +139,10 @@ class Desk:
             raise CompareError(f"only: there is no filter {only!r}; there are favourites, filter, {', '.join(list(known)[:12])} …")
         return [i for i, passes in enumerate(known.get(only, [])) if passes]
 
-    def _write(self, file: Path, made: Sequence[tuple[Answers, list[int] | None]]) -> None:
+    def _write(self, file: Path, made: Sequence[tuple[RunAnswers, list[int] | None]]) -> None:
         names = ", ".join(made[0][0].columns.names)
         data = [answers_json.as_json(answers, self.notes(answers.task), places, compared=True) for answers, places in made]
-        write_whole(file, page(data, f"Answers of {names} to {made[0][0].task}"))
+        write_whole(file, page(data, f"RunAnswers of {names} to {made[0][0].task}"))
 
 
 def safe_name(text: str) -> str:

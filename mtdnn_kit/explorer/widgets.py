@@ -24,14 +24,14 @@ from mtdnn_kit.runs.run import Run
 
 FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
 MOST_SIDE_BY_SIDE = 6  # runs
-SHOWN = 20  # rows of the static cards
+CARDS = 20  # rows of the static cards
 
 
 def explore(
     runs: Sequence[str | Run],
     task: str | None = None,
     data: str | None = None,
-    show: int = SHOWN,
+    show: int = CARDS,
     live: bool | None = None,
     cluster: str = "passage",
 ) -> "Explorer":
@@ -65,7 +65,7 @@ class Explorer(anywidget.AnyWidget):
     tasks: Any = traitlets.List(traitlets.Unicode()).tag(sync=True)
     static_id: Any = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, desk: Desk, show: int = SHOWN, live: bool = True):
+    def __init__(self, desk: Desk, show: int = CARDS, live: bool = True):
         super().__init__(tasks=desk.tasks, static_id=uuid.uuid4().hex)
         self.desk, self.show, self.live = desk, show, live
         self.on_msg(self._heard)

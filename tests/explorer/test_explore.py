@@ -150,8 +150,8 @@ def test_the_papers_examples_are_shown_where_the_data_have_them():
 
 
 def test_the_front_end_is_one_module_with_all_of_its_files():
-    files = {path.stem for path in front.FOLDER.glob("*.js")}
-    assert files == set(front.FILES) and not re.search(r"^\s*(import|export (?!default))", front.module(), re.M)
+    files = {path.stem for path in front.FRONT.glob("*.js")}
+    assert files == set(front.FRONT_FILES) and not re.search(r"^\s*(import|export (?!default))", front.module(), re.M)
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(|https?://(?!www\.w3\.org/2000/svg)", front.module())
     assert "url(" not in front.style() and "@import" not in front.style()
 

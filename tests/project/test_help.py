@@ -79,7 +79,7 @@ def test_what_the_packages_help_promises_is_there():
     from mtdnn_kit import Run
     from mtdnn_kit.training import setup
 
-    for module in ("compare", "differences", "studies", "running", "plots", "tables", "explorer.widgets", "model"):
+    for module in ("compare", "differences", "studies", "running", "plots", "tables", "explorer", "model"):
         assert module.split(".")[-1] in mtdnn_kit.__doc__ and importlib.import_module(f"mtdnn_kit.{module}")
     assert all(hasattr(Run, name) for name in ("metrics", "log", "answers")) and hasattr(setup.Setup, "table")
 

@@ -1,10 +1,11 @@
-// Which rows pass: named masks in groups. A name is the same as in filters.py; of one group one filter holds at a time, and groups add up.
+// Which rows pass: named masks in groups. A name is the same as in filters.py; of one `set` one filter holds at a time, and sets add up.
 
 import { labelsOf } from "./data.js";
 
 export const FAVOURITES = "favourites";
+const MODELS = ["All models", "Two models"]; // groups of one set: of two models one wrong, one right, is a way to differ
 
-// [{group, name, mask}] of all filters there are at these outcomes; mask: Uint8Array, a value a row, made when it is first asked for.
+// [{group, set, name, mask}] of all filters there are at these outcomes; mask: Uint8Array, a value a row, made when it is first asked for.
 export function filtersOf(data, now, notes) {
   const { runs, kinds } = data,
     made = [];
@@ -12,6 +13,7 @@ export function filtersOf(data, now, notes) {
     let mask = null;
     made.push({
       group,
+      set: MODELS.includes(group) ? MODELS[0] : group,
       name,
       get mask() {
         return (mask ??= maskOf(data.n, passes));
@@ -50,19 +52,19 @@ function maskOf(n, passes) {
   return mask;
 }
 
-// Rows (a mask) that pass all chosen filters but those of one group, and hold the searched text.
+// Rows (a mask) that pass all chosen filters but those of one set, and hold the searched text.
 export function passing(data, filters, chosen, found, except = null) {
-  const masks = filters.filter((one) => chosen.includes(one.name) && one.group !== except).map((one) => one.mask);
+  const masks = filters.filter((one) => chosen.includes(one.name) && one.set !== except).map((one) => one.mask);
   return maskOf(data.n, (i) => found[i] && masks.every((mask) => mask[i]));
 }
 
-// {name: how many rows the filter would leave beside those chosen in other groups} of some filters.
+// {name: how many rows the filter would leave beside those chosen in other sets} of some filters.
 export function leaves(data, filters, chosen, found, some) {
   const counts = new Map(),
-    groups = new Map();
+    sets = new Map();
   for (const one of some) {
-    if (!groups.has(one.group)) groups.set(one.group, passing(data, filters, chosen, found, one.group));
-    const others = groups.get(one.group);
+    if (!sets.has(one.set)) sets.set(one.set, passing(data, filters, chosen, found, one.set));
+    const others = sets.get(one.set);
     let total = 0;
     for (let i = 0; i < data.n; i++) total += others[i] & one.mask[i];
     counts.set(one.name, total);

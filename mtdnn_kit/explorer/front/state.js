@@ -47,10 +47,10 @@ export function refilter(state, stay = false) {
   }
 }
 
-// Adds a filter, in place of another one of its group; takes it away where it is there.
+// Adds a filter, in place of another one of its set; takes it away where it is there.
 export function choose(state, name) {
-  const group = state.filters.find((one) => one.name === name).group;
-  const others = state.chosen.filter((one) => state.filters.find((other) => other.name === one).group !== group);
+  const setOf = (one) => state.filters.find((other) => other.name === one).set;
+  const others = state.chosen.filter((one) => setOf(one) !== setOf(name));
   state.chosen = state.chosen.includes(name) ? others : [...others, name];
   refilter(state);
 }
