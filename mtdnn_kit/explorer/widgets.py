@@ -21,6 +21,7 @@ from mtdnn_kit.explorer.answers_json import read, shared_tasks
 from mtdnn_kit.explorer.html import side_by_side
 from mtdnn_kit.explorer.replies import Desk
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.views.templates import Html
 
 FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
 MOST_SIDE_BY_SIDE = 6  # runs
@@ -34,7 +35,7 @@ def explore(
     show: int = CARDS,
     live: bool | None = None,
     cluster: str = "passage",
-) -> "Explorer":
+) -> "Explorer | Cards":
     """One to six runs' answers to read, row by row: displayed as a widget in Jupyter, as cards of the first `show` rows elsewhere.
 
     runs: run folders; task: which is opened first (None: the first that all were scored on); data: where the scored rows are now (None:
@@ -54,7 +55,31 @@ def explore(
     first = task or tasks[0]
     desk = Desk(by_name, [first, *(name for name in tasks if name != first)], lambda name: read(by_name, name, data, cluster))
     desk.answers(first)  # so that what cannot be read is said now
-    return Explorer(desk, show, any(name in os.environ for name in FRONT_ENDS) if live is None else live)
+    alive = any(name in os.environ for name in FRONT_ENDS) if live is None else live
+    return Explorer(desk, show) if alive else Cards(desk, show)
+
+
+class Cards:
+    """The first rows of a `Desk` as cards: HTML without script, in a notebook or page without a live front end."""
+
+    def __init__(self, desk: Desk, show: int = CARDS):
+        self.desk, self.show = desk, show
+
+    def html(self, widget: str = "") -> Html:
+        """The cards; widget: the id of a widget that hides them while it lives."""
+        answers = self.desk.answers(self.desk.tasks[0])
+        return side_by_side([answers.items[i] for i in filters.first(answers.items)[: self.show]], widget)
+
+    def _repr_html_(self) -> str:
+        return str(self.html())
+
+    def save(self, file: str | Path, only: str | None = None, tasks: Sequence[str] | None = None) -> Path:
+        """Writes the explorer as one HTML file to open from disk; returns it.
+
+        only: "favourites", "filter" (the rows that are shown first) or a filter's name as in the page ("topic: Compass"); None: all.
+        tasks: which, None for all. Raises CompareError for what there is not.
+        """
+        return self.desk.save(file, only, tasks)
 
 
 class Explorer(anywidget.AnyWidget):
@@ -65,9 +90,10 @@ class Explorer(anywidget.AnyWidget):
     tasks: Any = traitlets.List(traitlets.Unicode()).tag(sync=True)
     static_id: Any = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, desk: Desk, show: int = CARDS, live: bool = True):
+    def __init__(self, desk: Desk, show: int = CARDS):
         super().__init__(tasks=desk.tasks, static_id=uuid.uuid4().hex)
-        self.desk, self.show, self.live = desk, show, live
+        self.desk, self.cards = desk, Cards(desk, show)
+        self.save = self.cards.save
         self.on_msg(self._heard)
 
     def _heard(self, _: Any, asked: dict, buffers: Any) -> None:
@@ -77,25 +103,6 @@ class Explorer(anywidget.AnyWidget):
         else:
             self.send({"turn": asked.get("turn"), **reply})
 
-    def cards(self) -> Any:
-        """The first rows as HTML without script, hidden while the widget lives."""
-        answers = self.desk.answers(self.tasks[0])
-        some = [answers.items[i] for i in filters.first(answers.items)[: self.show]]
-        return side_by_side(some, self.static_id if self.live else "")
-
-    def _repr_html_(self) -> str | None:
-        return None if self.live else str(self.cards())
-
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        if not self.live:
-            return {"text/plain": "Explorer", "text/html": str(self.cards())}
-        display(self.cards())  # an output of its own: JupyterLab shows no other kind of an output beside a widget that it has lost
+        display(self.cards.html(self.static_id))  # an output of its own: beside a widget that JupyterLab has lost it shows nothing else
         return super()._repr_mimebundle_(**kwargs)
-
-    def save(self, file: str | Path, only: str | None = None, tasks: Sequence[str] | None = None) -> Path:
-        """Writes the explorer as one HTML file to open from disk; returns it.
-
-        only: "favourites", "filter" (the rows that are shown first) or a filter's name as in the page ("topic: Compass"); None: all.
-        tasks: which, None for all. Raises CompareError for what there is not.
-        """
-        return self.desk.save(file, only, tasks)

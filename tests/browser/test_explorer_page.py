@@ -181,7 +181,9 @@ def test_every_filter_leaves_what_python_counts(opened, saved):
     assert ids(page) == [questions[i].row.id for i in filters.first(questions)]
     page.get_by_role("button", name=FILTER).click()
     masks = filters.all_filters(questions)
-    for button in page.locator(".mx-popup fieldset").filter(has_not_text=re.compile("All models|Two models")).locator("[data-do=choose]").all()[:40]:
+    for button in (
+        page.locator(".mx-popup fieldset").filter(has_not_text=re.compile("All models|Two models")).locator("[data-do=choose]").all()[:40]
+    ):
         said, name = int(button.locator(".mx-dim").inner_text()), button.get_attribute("data-arg")
         assert said == (masks[name] & masks["answers differ"]).sum(), name
 

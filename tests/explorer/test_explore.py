@@ -84,8 +84,8 @@ def test_without_a_front_end_the_first_rows_stay_as_cards(monkeypatch, name):
         monkeypatch.delenv(front_end, raising=False)
     questions = pair(named([KEPT[0], KEPT[3]]))
     first = [questions[i] for i in filters.first(questions)]
-    static = explore([KEPT[0], KEPT[3]], show=3)._repr_mimebundle_()
-    assert static["text/html"] == side_by_side(first[:3]) and "application/vnd.jupyter.widget-view+json" not in static
+    static = explore([KEPT[0], KEPT[3]], show=3)
+    assert static._repr_html_() == side_by_side(first[:3]) and not hasattr(static, "comm"), "a widget would be kept by nbconvert"
     assert explore([KEPT[0], KEPT[3]])._repr_html_().count("<section>") == min(20, len(first))
     monkeypatch.setenv(name, "x")
     shown = []
@@ -94,7 +94,7 @@ def test_without_a_front_end_the_first_rows_stay_as_cards(monkeypatch, name):
     bundle = explorer._repr_mimebundle_()
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     assert "application/vnd.jupyter.widget-view+json" in data and "text/html" not in data
-    assert f'data-mtdnn-static="{explorer.static_id}"' in shown[0] and explorer._repr_html_() is None
+    assert f'data-mtdnn-static="{explorer.static_id}"' in shown[0]
     synced = json.dumps(
         {key: value for key, value in explorer.get_state().items() if isinstance(value, (str, list, int, float, type(None)))}
     )
@@ -256,7 +256,7 @@ def test_without_models_it_is_said_where_it_was_asked():
 def test_models_are_asked_and_looked_into(trained):
     """The same computation twice, in one process: bit for bit."""
     explorer = explore(trained, live=False)
-    assert explorer.tasks == ["squad", "mrpc", "swag"]
+    assert explorer.desk.tasks == ["squad", "mrpc", "swag"]
     texts = {"question": "What floats on water?", "passage": "Cork is the bark of an oak. It floats on water."}
     runs = list(named(trained).values())
     said = explorer.desk.reply({"kind": "ask", "task": "squad", **texts, "thresholds": [None, 1e9]})["reply"]["replies"]
