@@ -74,7 +74,7 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     )
     add("--folder", help="for the run folders; runs/NAME otherwise")
     add("--set", **SET, help="a parameter on top of every run's (YAML); may be repeated")
-    add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters")
+    add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs of other code, data, parameters, environment")
     add("--no-page", action="store_true", help="do not execute notebook 03 at the end")
     add(
         "--hours",
@@ -84,11 +84,11 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     add("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
     add("--engine", choices=("local", "ray"), default="local")
     add = verb.add_argument_group("engine local").add_argument
-    add("--workers", type=int, help="runs at a time, which share the cores out among them; 1 otherwise")
+    add("--workers", type=int, help="runs at a time; 1 otherwise. A run takes as many threads as alone")
     add("--gpus", help="GPUs that they share out, e.g. 0,1; with --workers 4 two runs each")
     add = verb.add_argument_group("engine ray").add_argument
     add("--address", help='of a Ray cluster ("auto": this machine\'s); a Ray of this machine alone is started otherwise')
-    add("--cores", type=int, help="cores that a run takes, where it has no `threads`; 1 otherwise")
+    add("--cores", type=int, help="cores that a run takes, where it has no `threads`; as many as alone otherwise")
     add("--gpus-per-run", type=float, help="0.5: two runs a GPU; none otherwise")
 
 

@@ -31,6 +31,8 @@ TESTS = {  # file → tests that must notice
     "tasks/sc": "tasks/tasks",
     "sampler": "sampler batches",
     "studies/status": "studies/status",
+    "studies/engines": "studies/engines",
+    "runs/environment": "runs/environment",
     "compare/study_tables": "studies/report compare/differences",
     "studies/power": "studies/power",
     "studies/arms": "studies/arms",

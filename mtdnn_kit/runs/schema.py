@@ -74,8 +74,9 @@ STEP_FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens
 # The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
 CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
 MANIFEST_FORM = _object(
-    **dict.fromkeys(("status", "code", "precision", "start", "end"), TEXT),
-    **dict.fromkeys(("steps", "threads", "seed"), WHOLE_NUMBER),
+    **dict.fromkeys(("status", "code", "precision", "start", "end", "device", "machine", "kit"), TEXT),
+    **dict.fromkeys(("steps", "threads", "seed", "processes"), WHOLE_NUMBER),
+    packages=_each(TEXT),
     train_seconds=NUMBER,
     data=_each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER)),
     draws=_each(WHOLE_NUMBER),

@@ -22,6 +22,7 @@ from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model import provenance
 from mtdnn_kit.runs import curves
+from mtdnn_kit.runs.environment import unlike
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.arms import TUNED, tuning_table
 from mtdnn_kit.studies.declaration import DECLARATION, notes
@@ -75,6 +76,7 @@ def _sections(
 
     yield f"{speaks_for(questions)}\n\n{' '.join(notes(study, folder, runs))}\n"
     yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(runs.values()))
+    yield from (f"{said}\n" for said in unlike(runs))
     if tuned := tuning_table(study, folder):
         yield _section("Tuned at equal budget, on held-out questions", tuned)
     yield _section("Scores", marked(score_table(questions, settings, study.paper), learnt, first))

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -27,6 +28,7 @@ from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
 from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code_hash import code_hash
+from mtdnn_kit.runs.environment import default_threads, kit_version
 from mtdnn_kit.runs.run import Run, now
 from mtdnn_kit.training import failures
 from mtdnn_kit.training.bookkeeping import Bookkeeper
@@ -42,7 +44,6 @@ from mtdnn_kit.training.optim import make_optimizer
 from mtdnn_kit.training.setup import Setup, prepare
 
 GONE = 30.0  # seconds that a process which was killed may take to leave its folder
-THREADS = torch.get_num_threads()  # as many as torch takes by itself
 RUN_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
 
@@ -75,7 +76,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
 def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch: Callable | None, stop: Stop, world: World) -> Run:
     """The steps, and what comes before and after them; the run's folder is ours alone, and of our processes rank 0's."""
     config, need = setup.config, failures.disk_bytes(model, setup)
-    torch.set_num_threads(config.threads or world.threads(THREADS))
+    torch.set_num_threads(config.threads or world.alone(partial(_threads, run)) or world.threads(default_threads()))
     manifest = world.alone(partial(_begin, run, setup, device, need))
     with failures.accounted(run, manifest) if world.first else nullcontext(), world:
         accelerator = _accelerator(setup, run, device, world, manifest["precision"])
@@ -137,6 +138,11 @@ def _is_done(run: Run, config: Config) -> bool:
     return run.finished
 
 
+def _threads(run: Run) -> int | None:
+    """Those that a run which goes on began with; None of a new one."""
+    return run.manifest.get("threads") if (run.path / "manifest.json").exists() else None
+
+
 def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     """The manifest of the run that goes on, {} of a new one.
 
@@ -174,7 +180,8 @@ def _prepared(accelerator: Accelerator, model: MultiTask, optimizer: Any) -> tup
 
 
 def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -> dict:
-    """Writes config.yaml and a manifest that says "running", which it returns; a run that goes on keeps its precision and its start.
+    """Writes config.yaml, with the threads that were taken, and a manifest that says "running", which it returns; a run that goes on keeps
+    its precision and its start.
 
     Raises as `_manifest_of` does.
     """
@@ -184,6 +191,7 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         "status": "running",
         "code": code_hash(),
         "python": ".".join(map(str, sys.version_info[:3])),
+        "kit": kit_version(),
         "packages": {name: version(name) for name in RUN_PACKAGES},
         "seed": setup.config.seed,
         "device": str(device.type),
@@ -199,6 +207,6 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         "disk_bytes": need,
         "start": begun.get("start") or now(),
     }
-    write_whole(run.path / "config.yaml", setup.config.to_yaml())
+    write_whole(run.path / "config.yaml", replace(setup.config, threads=torch.get_num_threads()).to_yaml())
     write_json(run.path / "manifest.json", manifest)
     return manifest

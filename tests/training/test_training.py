@@ -121,6 +121,23 @@ def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
         train(Config(**{**finished.config, "resume": True, "encoder_dropout": 0.2}))
 
 
+def test_config_yaml_holds_the_threads_that_were_taken_and_a_run_goes_on_with_them(config, monkeypatch):
+    """As a run of 0.2.0 does, too, which kept them in its manifest alone."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    small = config(tasks=["squad"], qa_weight=1.0, max_steps=2, checkpoint_every=1, threads=None)
+    run = train(small)
+    assert run.config["threads"] == run.manifest["threads"] == 2 and small.threads is None
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for kept in (run.config["threads"], None):
+        (run.path / "config.yaml").write_text(changed(small, threads=kept).to_yaml())
+        (run.path / "manifest.json").write_text(json.dumps({**run.manifest, "status": "running"}))
+        again = train(changed(small, resume=True))
+        assert again.finished and again.config["threads"] == again.manifest["threads"] == 2
+    torch.set_num_threads(THREADS)
+    with pytest.raises(ConfigError, match=r"^threads: the run in .* has 2, not 1; a resumed run keeps its parameters"):
+        train(changed(small, resume=True, threads=1))
+
+
 def test_a_run_goes_on_with_the_rows_of_no_other_file(config):
     """Of each split that it began with, those that it scores, too."""
     small = config(tasks=["squad", "cola"], max_steps=2, checkpoint_every=1)
