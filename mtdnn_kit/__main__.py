@@ -36,10 +36,20 @@ SET: Any = dict(type=setting, action="append", default=[], metavar="KEY=VALUE")
 DATA = "where the rows are: a folder, or hub; where the runs had them otherwise"
 
 
+class _Version(argparse.Action):
+    """Prints the version and, of a clone, the commit, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from mtdnn_kit.runs.origin import version_line
+
+        parser.exit(message=f"{version_line()}\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """All verbs and their options."""
     said = "Trains one encoder on several tasks, runs studies of many such runs, and reports them. `mtdnn VERB --help` says more."
     whole = argparse.ArgumentParser(prog="mtdnn", description=said)
+    whole.add_argument("--version", action=_Version, nargs=0, help="the kit's version and, of a clone, its commit")
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
     one = _verb(verbs, "train", train, "trains one model, on one device or, under accelerate launch or torchrun, on several")
     one.add_argument("parameters", metavar="FILE", help="a parameter file, e.g. parameters/minilm.yaml")
@@ -52,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("--data", help=DATA)
     one.add_argument("--spans", metavar="FILE", help="a .csv.gz that is to hold each best span as character offsets, and null − best")
+    one = _verb(verbs, "rerun", rerun, "makes a finished run again, in a new folder, and says what came out equal")
+    one.add_argument("run", metavar="RUN", help="the folder of a finished run")
+    one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; one below runs/ otherwise")
+    one.add_argument("--data", help=DATA)
+    one.add_argument("--set", **SET, help="another parameter, e.g. device=cpu (YAML); may be repeated")
     one = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' own layout, with a model card")
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
@@ -227,6 +242,17 @@ def heldout(given: argparse.Namespace) -> None:
     if given.spans:
         write_spans(resolve(given.spans), found)
     print(markdown(table(found)), end="")
+
+
+def rerun(given: argparse.Namespace) -> None:
+    """Makes a run again, and prints what came out equal. Of several processes the first says it."""
+    from mtdnn_kit.inference.rerunning import rerun as make_again
+    from mtdnn_kit.training.distributed import launched
+    from mtdnn_kit.views.tables import markdown
+
+    run, rows = make_again(given.run, given.folder, **({"data": given.data} if given.data else {}), **dict(given.set))
+    if launched()[0] == 0:
+        print(run, markdown(rows), sep="\n", end="")
 
 
 def export(given: argparse.Namespace) -> None:

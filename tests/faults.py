@@ -33,6 +33,8 @@ TESTS = {  # file → tests that must notice
     "studies/status": "studies/status",
     "studies/engines": "studies/engines",
     "runs/environment": "runs/environment",
+    "runs/origin": "runs/origin",
+    "runs/equal": "inference/rerunning",
     "compare/study_tables": "studies/report compare/differences",
     "studies/power": "studies/power",
     "studies/arms": "studies/arms",

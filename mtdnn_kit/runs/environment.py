@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from mtdnn_kit.runs.run import Run
 
 MOST_THREADS = 4  # that a run takes by itself: as many alone as beside others, so that it has the same bits
+UNTOLD = "not kept"  # what a page says of what a run does not know of itself
 WATCHED_PACKAGES = ("torch", "transformers")
 _CORES = " cores"  # how `devices.describe` ends what it says of a processor
 

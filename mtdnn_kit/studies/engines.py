@@ -21,6 +21,7 @@ from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.runs.environment import default_threads
+from mtdnn_kit.runs.origin import COMMAND, command
 from mtdnn_kit.runs.run import Run
 
 KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, what its process says
@@ -143,7 +144,7 @@ def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Po
     threads = job.config.threads or (run.manifest["threads"] if begun else threads)
     given = {"notebook": job.notebook, "made": str(run.path / MADE), "record": job.record, "plain": job.plain}
     given["parameters"] = asdict(replace(job.config, resume=begun))
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **environment}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), COMMAND: command(), **environment}
     with open(run.path / SAID, "w") as said:
         child = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, encoding="utf-8", stdout=said, stderr=said, cwd=job.root, env=environment, start_new_session=True

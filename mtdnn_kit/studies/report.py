@@ -23,6 +23,7 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model import provenance
 from mtdnn_kit.runs import curves
 from mtdnn_kit.runs.environment import unlike
+from mtdnn_kit.runs.origin import origin_table
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.arms import TUNED, tuning_table
 from mtdnn_kit.studies.declaration import DECLARATION, notes
@@ -111,6 +112,7 @@ def _sections(
         lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])
         yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))
     yield _section("The paper's examples", study_tables.example_table(questions, settings))
+    yield _section("How the runs were made", origin_table(runs))
 
 
 def _section(title: str, body: str | list[dict]) -> str:
