@@ -36,10 +36,20 @@ SET: Any = dict(type=setting, action="append", default=[], metavar="KEY=VALUE")
 DATA = "where the rows are: a folder, or hub; where the runs had them otherwise"
 
 
+class _Version(argparse.Action):
+    """Prints the version and, of a clone, the commit, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from mtdnn_kit.runs.origin import version_line
+
+        parser.exit(message=f"{version_line()}\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """All verbs and their options."""
     said = "Trains one encoder on several tasks, runs studies of many such runs, and reports them. `mtdnn VERB --help` says more."
     whole = argparse.ArgumentParser(prog="mtdnn", description=said)
+    whole.add_argument("--version", action=_Version, nargs=0, help="the kit's version and, of a clone, its commit")
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
     one = _verb(verbs, "train", train, "trains one model, on one device or, under accelerate launch or torchrun, on several")
     one.add_argument("parameters", metavar="FILE", help="a parameter file, e.g. parameters/minilm.yaml")
@@ -60,6 +70,11 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--task", action="append", help="a task; all that the runs share otherwise; may be repeated")
     one.add_argument("--data", help=DATA)
+    one = _verb(verbs, "rerun", rerun, "makes a finished run again, in a new folder, and says what came out equal")
+    one.add_argument("run", metavar="RUN", help="the folder of a finished run")
+    one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; one below runs/ otherwise")
+    one.add_argument("--data", help=DATA)
+    one.add_argument("--set", **SET, help="another parameter, e.g. device=cpu (YAML); may be repeated")
     one = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' own layout, with a model card")
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
@@ -82,7 +97,7 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     )
     add("--folder", help="for the run folders; runs/NAME otherwise")
     add("--set", **SET, help="a parameter on top of every run's (YAML); may be repeated")
-    add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters")
+    add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs of other code, data, parameters, environment")
     add("--no-page", action="store_true", help="do not execute notebook 03 at the end")
     add(
         "--hours",
@@ -92,11 +107,11 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     add("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
     add("--engine", choices=("local", "ray"), default="local")
     add = verb.add_argument_group("engine local").add_argument
-    add("--workers", type=int, help="runs at a time, which share the cores out among them; 1 otherwise")
+    add("--workers", type=int, help="runs at a time; 1 otherwise. A run takes as many threads as alone")
     add("--gpus", help="GPUs that they share out, e.g. 0,1; with --workers 4 two runs each")
     add = verb.add_argument_group("engine ray").add_argument
     add("--address", help='of a Ray cluster ("auto": this machine\'s); a Ray of this machine alone is started otherwise')
-    add("--cores", type=int, help="cores that a run takes, where it has no `threads`; 1 otherwise")
+    add("--cores", type=int, help="cores that a run takes, where it has no `threads`; as many as alone otherwise")
     add("--gpus-per-run", type=float, help="0.5: two runs a GPU; none otherwise")
 
 
@@ -243,6 +258,15 @@ def explore(given: argparse.Namespace) -> None:
 
     task = given.task[0] if given.task else None
     print(explore_runs(given.runs, task, given.data, live=False).save(given.out, given.only, given.task))
+def rerun(given: argparse.Namespace) -> None:
+    """Makes a run again, and prints what came out equal. Of several processes the first says it."""
+    from mtdnn_kit.inference.rerunning import rerun as make_again
+    from mtdnn_kit.training.distributed import launched
+    from mtdnn_kit.views.tables import markdown
+
+    run, rows = make_again(given.run, given.folder, **({"data": given.data} if given.data else {}), **dict(given.set))
+    if launched()[0] == 0:
+        print(run, markdown(rows), sep="\n", end="")
 
 
 def export(given: argparse.Namespace) -> None:

@@ -86,7 +86,7 @@ class Config:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     cuda_graphs: bool = False  # on a GPU, record each shape of step once and replay it (`training.cuda_graphs`)
-    threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: as many as torch takes
+    threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: one a core, at most 4 (`runs.environment`)
     seed: Annotated[int, at_least(0)] = 0
     init_from: str | None = None  # a finished run whose model this one starts from
     resume: bool = False  # go on from the last checkpoint of run_dir

@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError, RunError
@@ -45,10 +46,15 @@ def check_claim(run: Run, config: Config) -> None:
         state = "a finished run" if run.finished else "an unfinished run"
         raise ConfigError(f"run_dir: {run.path} holds {state}. Name another folder, delete it, or set resume: true to go on with it.")
     for key, value in run.config.items():
-        if key not in RESUME_MAY_CHANGE and value != getattr(config, key):
+        if is_other(key, value, getattr(config, key)):
             raise ConfigError(
                 f"{key}: the run in {run.path} has {value!r}, not {getattr(config, key)!r}; a resumed run keeps its parameters."
             )
+
+
+def is_other(key: str, kept: Any, given: Any) -> bool:
+    """Whether a parameter that a run kept is another one than is given: no `threads` stands for those that the machine gives."""
+    return kept != given and key not in RESUME_MAY_CHANGE and not (key == "threads" and given is None)
 
 
 def _next_run(folder: Path) -> Run:

@@ -26,6 +26,7 @@ COPY = "copy it again from where the run was made"
 HELD_OUT_FILE = "{}_held_out.jsonl.gz"  # of a task, in predictions (`runs.held_out`)
 SCORED = "scored"  # what a log's record says it is of, where it has the scores of some scored rows
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
+LOCK = "requirements.txt"  # all packages that were installed (`runs.origin`)
 
 
 class Run:
@@ -153,8 +154,8 @@ class Run:
         def fill(partial: Path) -> None:
             (partial / "predictions").mkdir()
             held_out = [f"predictions/{HELD_OUT_FILE.format(task)}" for task in known]
-            for name in [*nbest, *labels, *held_out, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
-                if name not in ("log.jsonl", *held_out) or (self.path / name).exists():
+            for name in [*nbest, *labels, *held_out, LOCK, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
+                if name not in ("log.jsonl", LOCK, *held_out) or (self.path / name).exists():
                     shutil.copyfile(self.path / name, partial / name)
 
         write_folder(folder, fill)

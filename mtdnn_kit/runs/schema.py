@@ -71,11 +71,21 @@ THRESHOLDS = {"threshold": NUMBER, "best_em_threshold": MAYBE_NUMBER, "best_f1_t
 STEP = Form("a step of a task", lambda value: _is_object(value) and is_count(value.get("step")) and isinstance(value.get("task"), str))
 STEP_FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens")  # of a step, in the log
 
+RESUME = {"time": TEXT, "host": TEXT, "after_step": WHOLE_NUMBER}
+ONE_RESUME = Form("a resume", lambda value: _is_object(value) and RESUME.keys() <= value.keys(), RESUME)
+RESUMES = Form("a list of resumes", lambda value: isinstance(value, list) and not any(problem(one, ONE_RESUME) for one in value))
+
 # The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
 CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
 MANIFEST_FORM = _object(
-    **dict.fromkeys(("status", "code", "precision", "start", "end"), TEXT),
-    **dict.fromkeys(("steps", "threads", "seed"), WHOLE_NUMBER),
+    **dict.fromkeys(("status", "code", "precision", "start", "end", "device", "machine", "kit", "command", "os", "host"), TEXT),
+    **dict.fromkeys(("steps", "threads", "seed", "processes"), WHOLE_NUMBER),
+    packages=_each(TEXT),
+    git=_object(of=TEXT, commit=TEXT, clean=FLAG),
+    lock=_object(packages=WHOLE_NUMBER),
+    peak_memory=_each(NUMBER),
+    energy_joules=NUMBER,
+    resumes=RESUMES,
     train_seconds=NUMBER,
     data=_each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER)),
     draws=_each(WHOLE_NUMBER),

@@ -18,7 +18,10 @@ from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.runs.environment import default_threads
+from mtdnn_kit.runs.origin import COMMAND, command
 from mtdnn_kit.runs.run import Run
 
 KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, what its process says
@@ -50,9 +53,10 @@ class Job:
 
 
 def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ()) -> Generator[dict[str, str]]:
-    """`workers` processes at a time, which share the cores out among them, and one of `gpus` each: 4 workers, 2 GPUs are 2 runs a GPU.
+    """`workers` processes at a time, and one of `gpus` each: 4 workers, 2 GPUs are 2 runs a GPU.
 
-    A job with `threads` keeps to them; one that goes on has as many as it began with, so that it stays the same bit for bit.
+    A job has its `threads`, else as many as alone, whatever `workers` is; one that goes on has as many as it began with: so a run is the
+    same bit for bit. More threads than cores wait without taking a core's time.
     """
     waiting = deque(jobs)
     running: dict[int, tuple[Job, subprocess.Popen]] = {}  # by slot, which says the GPU
@@ -61,7 +65,8 @@ def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ())
             while waiting and len(running) < workers:
                 slot, job = min(set(range(workers)) - running.keys()), waiting.popleft()
                 more = {"CUDA_VISIBLE_DEVICES": str(gpus[slot % len(gpus)])} if gpus else {}
-                running[slot] = job, _begin(job, max(cores() // workers, 1), more)
+                more |= {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")} if workers > 1 else {}
+                running[slot] = job, _begin(job, default_threads(), more)
             ended = {slot: _end(job, child) for slot, (job, child) in running.items() if child.poll() is not None}
             yield {running.pop(slot)[0].name: error for slot, error in ended.items()}
             time.sleep(0 if ended else BEAT)
@@ -69,11 +74,12 @@ def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ())
         _stop([child for _, child in running.values()])
 
 
-def ray(jobs: Sequence[Job], address: str | None = None, cores: int = 1, gpus: float = 0.0) -> Generator[dict[str, str]]:
+def ray(jobs: Sequence[Job], address: str | None = None, cores: int | None = None, gpus: float = 0.0) -> Generator[dict[str, str]]:
     """One Ray task a job, on the cluster at `address` ("auto": this machine's; None: a Ray of this machine alone, started for it).
 
-    A task takes the job's `threads` (or `cores`) and `gpus` (0.5: two runs a GPU) of Ray's resources. A job whose worker dies is started
-    again, up to `RETRIES` times, and goes on from its checkpoint. All machines need the same environment and see the same project folder.
+    A task takes the job's `threads` (else `cores`, else as many as alone) and `gpus` (0.5: two runs a GPU) of Ray's resources. A job whose
+    worker dies is started again, up to `RETRIES` times, and goes on from its checkpoint. All machines need the same environment and see the
+    same project folder.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -85,9 +91,11 @@ def ray(jobs: Sequence[Job], address: str | None = None, cores: int = 1, gpus: f
     task, tasks = ray.remote(max_retries=RETRIES)(execute), {}
     try:
         for job in jobs:
-            threads = job.config.threads or cores
+            threads = job.config.threads or cores or default_threads()
             if address is None and threads > ray.cluster_resources().get("CPU", 0):
                 raise ConfigError(f"threads: run {job.name} takes {threads} cores, more than this machine has; set it, or --cores, lower")
+            if address is None and gpus > ray.cluster_resources().get("GPU", 0):
+                raise ConfigError(f"gpus: run {job.name} takes {gpus:g} GPUs, more than this machine has; leave it out")
             tasks[task.options(num_cpus=threads, num_gpus=gpus, name=job.name).remote(job, threads)] = job
         while tasks:
             ready, _ = ray.wait(list(tasks), num_returns=len(tasks), timeout=BEAT)
@@ -101,9 +109,17 @@ def ray(jobs: Sequence[Job], address: str | None = None, cores: int = 1, gpus: f
 ENGINES: dict[str, Callable] = {"local": local, "ray": ray}
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def there(gpus: Sequence[int | str]) -> list[str]:
+    """GPUs, by number or UUID, as CUDA_VISIBLE_DEVICES names them; numbers count those that this process sees. Raises ConfigError for one
+    that is not there: a run would train on the processor instead."""
+    import torch  # not before GPUs are asked for
+
+    count, seen = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    known = f"torch sees {count} GPUs here, which count from 0" if count else "torch sees no GPU; leave gpus out to train on the processor"
+    for one in map(str, gpus):
+        by_name = one.startswith(("GPU-", "MIG-"))
+        require(count > 0 and (by_name or (one.isdecimal() and int(one) < count)), f"gpus: {one!r} is not there: {known}")
+    return [seen[int(one)] if one.isdecimal() and len(seen) == count else one for one in map(str, gpus)]
 
 
 def execute(job: Job, threads: int) -> str:
@@ -128,7 +144,7 @@ def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Po
     threads = job.config.threads or (run.manifest["threads"] if begun else threads)
     given = {"notebook": job.notebook, "made": str(run.path / MADE), "record": job.record, "plain": job.plain}
     given["parameters"] = asdict(replace(job.config, resume=begun))
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **environment}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), COMMAND: command(), **environment}
     with open(run.path / SAID, "w") as said:
         child = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, encoding="utf-8", stdout=said, stderr=said, cwd=job.root, env=environment, start_new_session=True

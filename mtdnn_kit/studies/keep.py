@@ -23,7 +23,7 @@ from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.predictions import first_of
-from mtdnn_kit.runs.run import HELD_OUT_FILE, Run
+from mtdnn_kit.runs.run import HELD_OUT_FILE, LOCK, Run
 from mtdnn_kit.studies.variants import slug
 
 SPANS, RUNS = "spans.csv.gz", "runs"
@@ -46,7 +46,7 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
         for name, run in runs.items():
             to = partial / RUNS / slug(name)
             to.mkdir(parents=True)
-            for file in KEPT_FILES:
+            for file in (*KEPT_FILES, *([LOCK] if (run.path / LOCK).is_file() else ())):
                 shutil.copyfile(run.path / file, to / file)
             write_whole(to / "config.yaml", _anywhere(run))
             files = [run.path / "predictions" / HELD_OUT_FILE.format(task) for task in run.types]

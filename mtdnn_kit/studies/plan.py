@@ -6,6 +6,7 @@ of like shape, finished or begun, on this machine if there are any; where there 
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, median
@@ -14,6 +15,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.files.paths import project_root, resolve
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.model.devices import describe, resolve_device
+from mtdnn_kit.runs.environment import default_threads
 from mtdnn_kit.runs.run import Run, checkpoints
 from mtdnn_kit.studies.arms import pass_sizes
 from mtdnn_kit.studies.status import Standing, run_of
@@ -101,7 +103,8 @@ def _earlier(folder: Path, kept: bool = False) -> Iterable[Earlier]:
             made = run.manifest
             # of a begun run by its log, where it has made steps
             pace = made["train_seconds"] / made["steps"] if run.finished else fmean(r["tokens"] / r["tokens_per_second"] for r in run.log())
-            yield run.parameters, made["machine"], pace
+            config = run.parameters
+            yield replace(config, threads=config.threads or made.get("threads")), made["machine"], pace
         except (ValueError, TypeError, KeyError, OSError):  # of another version of the kit, or before its first steps
             continue
 
@@ -110,6 +113,7 @@ def _like(config: Config, earlier: list[Earlier], kept: list[Earlier]) -> tuple[
     """Median seconds a step of the earlier runs of this shape: of those of this machine if there are any, then of those with the same
     tasks; where there are none, of kept runs on a machine of the same kind. None where there are none either.
     """
+    config = replace(config, threads=config.threads or default_threads())
     here = describe(resolve_device("cpu" if config.device == "cpu" else "auto"))
     alike = [one for one in earlier if SHAPE(one[0]) == SHAPE(config)]
     alike = [one for one in alike if one[1] == here] or alike

@@ -22,6 +22,8 @@ from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model import provenance
 from mtdnn_kit.runs import curves
+from mtdnn_kit.runs.environment import unlike
+from mtdnn_kit.runs.origin import origin_table
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.arms import TUNED, tuning_table
 from mtdnn_kit.studies.declaration import DECLARATION, notes
@@ -75,6 +77,7 @@ def _sections(
 
     yield f"{speaks_for(questions)}\n\n{' '.join(notes(study, folder, runs))}\n"
     yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(runs.values()))
+    yield from (f"{said}\n" for said in unlike(runs))
     if tuned := tuning_table(study, folder):
         yield _section("Tuned at equal budget, on held-out questions", tuned)
     yield _section("Scores", marked(score_table(questions, settings, study.paper), learnt, first))
@@ -109,6 +112,7 @@ def _sections(
         lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])
         yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))
     yield _section("The paper's examples", study_tables.example_table(questions, settings))
+    yield _section("How the runs were made", origin_table(runs))
 
 
 def _section(title: str, body: str | list[dict]) -> str:

@@ -22,7 +22,7 @@ from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import own, project_root, resolve
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.studies.engines import ENGINES, SAID, Job
+from mtdnn_kit.studies.engines import ENGINES, SAID, Job, there
 from mtdnn_kit.studies.progress import Progress
 from mtdnn_kit.studies.status import Standing, code, run_of, standings
 from mtdnn_kit.studies.study import Planned, Study, default_folder, project_notebook
@@ -46,8 +46,8 @@ def run_study(
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
-    whose parameters, code, encoder or data are others now: "refuse", "redo" (delete it and run it again) or "keep" (take it as it
-    is, or go on with it; never where a parameter has changed). plain: call `train` without the notebook. hours: after so many no further
+    whose parameters, code, encoder, data or environment are others now: "refuse", "redo" (delete it and run it again) or "keep" (take it as
+    it is, or go on with it; never where a parameter has changed). plain: call `train` without the notebook. hours: after so many no further
     seed is begun, and the runs of whole seeds are what is given back; the same call goes on with the next ones.
 
     Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run, or no notebook to
@@ -68,7 +68,8 @@ def run_study(
     project_notebook(NOTEBOOK)
     folder.mkdir(parents=True, exist_ok=True)
 
-    made = partial(_made, study, start=start, tell=tell, if_changed=if_changed, plain=plain)
+    elsewhere = engine == "ray" and options.get("address") is not None
+    made = partial(_made, study, start=start, tell=tell, if_changed=if_changed, plain=plain, elsewhere=elsewhere)
     with held(folder / ".lock", f"the study {study.name} is at work"):
         if study.tune:
             rows = arms.choose(study, made(tuning, arms.equalized(trials, study.equal)))
@@ -78,7 +79,7 @@ def run_study(
         configs = arms.equalized(configs, study.equal) if study.equal else configs
         if hours is None:
             return made({name: run for block in study.blocks for name, run in block.items()}, configs)
-        _check_changed(study, standings(configs, code(project_notebook(NOTEBOOK))), if_changed)
+        _check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere), if_changed)
         return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
 
 
@@ -91,11 +92,12 @@ def _made(
     tell: Callable[[Progress], None],
     if_changed: str,
     plain: bool,
+    elsewhere: bool,
 ) -> dict[str, Run]:
     """The planned runs, finished, in that order. Raises StudyError where one fails, or may not be taken for one of today."""
     configs = {name: configs[name] for name in planned}
     runs = {name: run_of(config) for name, config in configs.items()}
-    jobs, progress = _jobs(study, planned, configs, if_changed, plain), Progress(list(configs))
+    jobs, progress = _jobs(study, planned, configs, if_changed, plain, elsewhere), Progress(list(configs))
     _follow(progress, runs, start, jobs, tell)
     failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
     if failed:
@@ -134,14 +136,18 @@ def _engine(name: str, options: dict) -> Callable:
         require(key in known, f"{key}: engine {name} has no such option; it has {', '.join(known)}")
     workers = options.get("workers", 1)
     require(type(workers) is int and workers >= 1, f"workers: {workers!r} must be a whole number, at least 1")
+    if name == "local" and (gpus := options.get("gpus")):
+        options = {**options, "gpus": there(gpus)}
     return lambda jobs: ENGINES[name](jobs, **options)
 
 
-def _jobs(study: Study, planned: dict[str, Planned], configs: dict[str, Config], if_changed: str, plain: bool = False) -> list[Job]:
+def _jobs(
+    study: Study, planned: dict[str, Planned], configs: dict[str, Config], if_changed: str, plain: bool = False, elsewhere: bool = False
+) -> list[Job]:
     """What is to be executed; folders that begin anew are cleared."""
     notebook, jobs = project_notebook(NOTEBOOK), list[Job]()
     now = code(notebook)
-    found = standings(configs, now)
+    found = standings(configs, now, elsewhere)
     _check_changed(study, found, if_changed)
     for name, config in configs.items():
         stands, path = found[name], run_of(config).path

@@ -1,6 +1,6 @@
-"""Where a planned run stands: nothing in its folder, done, begun; and what has changed since: a parameter, code, encoder, data.
+"""Where a planned run stands: nothing in its folder, done, begun; and what has changed: parameters, code, encoder, data, environment.
 
-A run is only what it seems while all three are as they were, so a study neither skips nor goes on with one where something has changed
+A run is only what it seems while all of these are as they were, so a study neither skips nor goes on with one where something has changed
 unless it is told to. What a run was made with is in its `config.yaml`, `manifest.json` and, for the code file by file, `study.json`.
 """
 
@@ -9,18 +9,20 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.registry import REST, Dataset
 from mtdnn_kit.data.sources import load
-from mtdnn_kit.errors import DataError, EncoderError
+from mtdnn_kit.errors import ConfigError, DataError, EncoderError
 from mtdnn_kit.files.json_files import parsed, read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
 from mtdnn_kit.model.encoders import find_encoder
-from mtdnn_kit.runs.claim import RESUME_MAY_CHANGE
+from mtdnn_kit.runs.claim import is_other
 from mtdnn_kit.runs.code_hash import code_files, code_hash
+from mtdnn_kit.runs.environment import WATCHED_PACKAGES, changes, default_threads, environment, kit_version
 from mtdnn_kit.runs.run import Run, checkpoints
 
 RECORD = "study.json"  # in the run folder: study, variant, seed, code
@@ -28,7 +30,7 @@ RECORD = "study.json"  # in the run folder: study, variant, seed, code
 
 @dataclass(frozen=True)
 class Standing:
-    """`status`: new, begun (there is a checkpoint) or done; what has changed, in words: `parameters`, `rest` (code, encoder, data)."""
+    """`status`: new, begun (there is a checkpoint) or done; what has changed, in words: `parameters`, `rest` (all else)."""
 
     status: str
     parameters: list[str] = field(default_factory=list)
@@ -57,14 +59,18 @@ def run_of(config: Config) -> Run:
     return Run(str(config.run_dir))
 
 
-def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str, Standing]:
-    """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, each once."""
+def standings(configs: dict[str, Config], code_now: dict[str, str], elsewhere: bool = False) -> dict[str, Standing]:
+    """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, each once.
+
+    elsewhere: the runs are made on other machines, so that of the environment only the versions are compared.
+    """
     fingerprint, weights, found = cache(_fingerprint), cache(_weights), {name: Standing("new") for name in configs}
     for name, config in configs.items():
         run = run_of(config)
         if (run.path / "manifest.json").exists():
             status = "done" if run.finished else "begun" if checkpoints(run) else "new"
             rest = [*_code(run, code_now), *_begun_from(run, config, weights), *_data(run, config, fingerprint)]
+            rest += _environment(run, config, elsewhere)
             found[name] = Standing(status, _parameters(run, config), rest)
     return found
 
@@ -72,7 +78,8 @@ def standings(configs: dict[str, Config], code_now: dict[str, str]) -> dict[str,
 def _parameters(run: Run, config: Config) -> list[str]:
     """Parameters that are others now; one that a run's file does not know yet had its default."""
     before, now = {**asdict(Config()), **run.config}, asdict(config)
-    return [f"{k}: {before[k]!r}, now {now[k]!r}" for k in now if k not in RESUME_MAY_CHANGE and before[k] != now[k]]
+    before["threads"] = before["threads"] or run.manifest.get("threads", now["threads"])  # older runs keep them there alone
+    return [f"{k}: {before[k]!r}, now {now[k]!r}" for k in now if is_other(k, before[k], now[k])]
 
 
 def _code(run: Run, now: dict[str, str]) -> list[str]:
@@ -97,6 +104,29 @@ def _data(run: Run, config: Config, fingerprint: Callable[[tuple], str]) -> list
     before, now = run.manifest.get("data", {}), {f"{source[0]}/{source[1]}": fingerprint(source) for source in _sources(config)}
     changed = {name: found for name, found in now.items() if before.get(name, {}).get("fingerprint") != found}
     return [f"data: {name}" + (f" ({found})" if " " in found else "") for name, found in changed.items()]
+
+
+def _environment(run: Run, config: Config, elsewhere: bool) -> list[str]:
+    """What the bits hang on beside all that: what the run was made on, and what it would be made on now. One that goes on keeps its threads
+    and its precision; `threads` that are named are a parameter."""
+    before, now = environment(run.manifest), {name: version(name) for name in WATCHED_PACKAGES} | {"mtdnn-kit": kit_version()}
+    if not elsewhere and before.keys() - now.keys():
+        now |= _machine(config.device, config.precision, config.threads or default_threads())
+    kept = (() if run.finished else ("threads", "precision")) + (("threads",) if config.threads else ())
+    return [f"environment: {said}" for said in changes({key: before[key] for key in before if key not in kept}, now)]
+
+
+@cache
+def _machine(device_name: str, precision: str, threads: int) -> dict[str, str]:
+    """The environment of a run with these parameters on this machine; where its GPU is not here, that."""
+    from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision  # with torch: only where a run is looked at
+
+    try:
+        device = resolve_device(device_name)
+    except ConfigError:
+        return {"device": "no GPU"}
+    on = {"device": device.type, "precision": resolve_precision(precision, device), "machine": describe(device), "threads": threads}
+    return environment({**on, "processes": 1})
 
 
 def _encoder(config: Config) -> str:

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -24,10 +25,13 @@ from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate, tuned
+from mtdnn_kit.model.meter import Meter
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
 from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code_hash import code_hash
-from mtdnn_kit.runs.run import Run, now
+from mtdnn_kit.runs.environment import default_threads
+from mtdnn_kit.runs.origin import lock, made_with, resumes
+from mtdnn_kit.runs.run import LOCK, Run, checkpoints, now
 from mtdnn_kit.training import failures
 from mtdnn_kit.training.bookkeeping import Bookkeeper
 from mtdnn_kit.training.checkpoints import Point, restore, save_checkpoint
@@ -42,7 +46,6 @@ from mtdnn_kit.training.optim import make_optimizer
 from mtdnn_kit.training.setup import Setup, prepare
 
 GONE = 30.0  # seconds that a process which was killed may take to leave its folder
-THREADS = torch.get_num_threads()  # as many as torch takes by itself
 RUN_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
 
@@ -75,8 +78,8 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
 def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch: Callable | None, stop: Stop, world: World) -> Run:
     """The steps, and what comes before and after them; the run's folder is ours alone, and of our processes rank 0's."""
     config, need = setup.config, failures.disk_bytes(model, setup)
-    torch.set_num_threads(config.threads or world.threads(THREADS))
-    manifest = world.alone(partial(_begin, run, setup, device, need))
+    torch.set_num_threads(config.threads or world.alone(partial(_threads, run)) or world.threads(default_threads()))
+    manifest, meter = world.alone(partial(_begin, run, setup, device, need)), Meter(device)
     with failures.accounted(run, manifest) if world.first else nullcontext(), world:
         accelerator = _accelerator(setup, run, device, world, manifest["precision"])
         optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
@@ -93,13 +96,13 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
             setup, joined, optimizer, point.step, seed, lambda task, items: gradients(task, *world.share(items)), within, books.after
         )
         seconds = books.close()
-    found = world.alone(partial(_finish, run, setup, model, optimizer, manifest, seconds, stop))
+    found = world.alone(partial(_finish, run, setup, model, optimizer, manifest, seconds, stop, meter))
     if log:
         log.close(found)
     return run
 
 
-def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: dict, seconds: float, stop: Stop) -> dict:
+def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: dict, seconds: float, stop: Stop, meter: Meter) -> dict:
     """Writes the model, the predictions, the scores, which it returns, and last that the run is finished."""
     total, precision = len(setup.schedule), manifest["precision"]
     with failures.accounted(run, manifest):
@@ -116,7 +119,7 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: 
             stop.end(run, total, total)
         stop.wait()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
-        write_json(run.path / "manifest.json", {**manifest, "status": "finished", **ended})
+        write_json(run.path / "manifest.json", {**manifest, "status": "finished", **ended, **meter.read()})
     return metrics
 
 
@@ -135,6 +138,11 @@ def _check(config: Config, setup: Setup, device: torch.device, world: World) -> 
 def _is_done(run: Run, config: Config) -> bool:
     check_claim(run, config)
     return run.finished
+
+
+def _threads(run: Run) -> int | None:
+    """Those that a run which goes on began with; None of a new one."""
+    return run.manifest.get("threads") if (run.path / "manifest.json").exists() else None
 
 
 def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
@@ -174,7 +182,8 @@ def _prepared(accelerator: Accelerator, model: MultiTask, optimizer: Any) -> tup
 
 
 def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -> dict:
-    """Writes config.yaml and a manifest that says "running", which it returns; a run that goes on keeps its precision and its start.
+    """Writes config.yaml, with the threads that were taken, and a manifest that says "running", which it returns; a run that goes on keeps
+    its precision and its start.
 
     Raises as `_manifest_of` does.
     """
@@ -198,7 +207,10 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         "passes": setup.schedule.passes(),
         "disk_bytes": need,
         "start": begun.get("start") or now(),
+        **made_with(),
     }
-    write_whole(run.path / "config.yaml", setup.config.to_yaml())
+    manifest["resumes"] = resumes(begun, manifest, checkpoints(run)[-1][0] if checkpoints(run) else 0)
+    write_whole(run.path / LOCK, lock(manifest))
+    write_whole(run.path / "config.yaml", replace(setup.config, threads=torch.get_num_threads()).to_yaml())
     write_json(run.path / "manifest.json", manifest)
     return manifest

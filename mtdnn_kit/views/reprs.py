@@ -12,6 +12,7 @@ from typing import Any
 
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.model.provenance import note
+from mtdnn_kit.runs.origin import origin_note
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import Schedule
 from mtdnn_kit.views.templates import macros
@@ -29,10 +30,10 @@ def run_html(run: Any) -> str:
         scores = run.metrics if manifest["status"] == "finished" else {}
         head = [manifest["status"], *_amount(manifest), *(f"{key} {manifest[key]}" for key in ("seed", "precision") if key in manifest)]
         rows = [_task_row(task, manifest, scores.get(task, {})) for task in [*tasks, *(name for name in scores if name not in tasks)]]
-        met = note(run)
+        said = [text for text in (note(run), origin_note(run)) if text]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return _page().unread(run.name, error)
-    return _page().listed(run.name, head, ("task", "steps", "passes", "scores, percent", "rows scored"), rows, met)
+    return _page().listed(run.name, head, ("task", "steps", "passes", "scores, percent", "rows scored"), rows, said)
 
 
 def _amount(manifest: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.metrics import qa_scores
+from mtdnn_kit.runs.environment import unlike
 from mtdnn_kit.runs.run import Run
 
 _ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # what Markdown makes something of, within a cell
@@ -131,7 +132,7 @@ def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: Se
 
     write_whole(folder / "table.csv", pd.DataFrame(rows).round(3).to_csv(index=False))
     write_whole(folder / "scores.csv", pd.DataFrame(tidy(runs, settings)).to_csv(index=False))
-    write_whole(folder / "table.md", markdown(rows))
+    write_whole(folder / "table.md", "".join(f"{said}\n\n" for said in unlike(runs)) + markdown(rows))
     write_whole(folder / "table.tex", latex(rows))
 
 

@@ -28,6 +28,8 @@ TWO = "-m mtdnn_kit train parameters/minilm.yaml --set run_dir=runs/two"
 NOT_RUN = {
     f"accelerate launch --multi_gpu --num_processes 2 {TWO}": "needs two GPUs; tests/training/test_distributed.py launches two processes",
     f"torchrun --nproc_per_node 2 {TWO}": "needs the hub; tests/training/test_distributed.py launches two processes",
+    "mtdnn rerun runs/demo/qa runs/again": "needs the demo; tests/inference/test_rerunning.py makes a run again",
+    "mtdnn rerun results/minilm-mixtures/runs/qa-seed-0 runs/again --data my/data": "needs the data, and an hour",
     "git clone … && cd mtdnn-kit": "no address is known to the project",
     ".venv/bin/mtdnn data my/tickets.csv": "a file of the reader's; tests/data/test_draft.py gives it files",
 }

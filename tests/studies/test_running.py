@@ -296,8 +296,8 @@ def test_an_engine_or_an_option_that_there_is_not_is_refused_before_anything_run
     assert not (tmp_path / "runs").exists()
 
 
-def test_workers_share_out_gpus_and_cores(monkeypatch, config):
-    """Three runs at a time on two GPUs; a run keeps its own `threads`, another has its share of the cores."""
+def test_workers_share_out_gpus(monkeypatch, config):
+    """Three runs at a time on two GPUs; how many there are at a time does not decide on their threads."""
     begun = []
 
     class Child:
@@ -311,7 +311,7 @@ def test_workers_share_out_gpus_and_cores(monkeypatch, config):
         engines, "_begin", lambda job, threads, more: begun.append((job.name, threads, more["CUDA_VISIBLE_DEVICES"])) or Child()
     )
     monkeypatch.setattr(engines, "_end", lambda job, child: "")
-    monkeypatch.setattr(engines, "cores", lambda: 12)
+    monkeypatch.setattr(engines, "default_threads", lambda: 4)
     monkeypatch.setattr(engines, "BEAT", 0)
     jobs = [engines.Job(name, config(), "x", "/", {}) for name in "abcd"]
     ended = [one for step in engines.local(jobs, workers=3, gpus=[0, 5]) for one in step]

@@ -2,15 +2,19 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, changed
 from safetensors.torch import load_file, save_file
 
 from mtdnn_kit import Config
+from mtdnn_kit.model.devices import describe, resolve_precision
 from mtdnn_kit.model.encoders import find_encoder
 from mtdnn_kit.runs.code_hash import code_hash
+from mtdnn_kit.runs.environment import WATCHED_PACKAGES, default_threads, kit_version
 from mtdnn_kit.studies import status
 from mtdnn_kit.training.setup import read_rows
 
@@ -44,6 +48,12 @@ def recorded(config: Config) -> Config:
     Path(config.run_dir, "manifest.json").write_text(json.dumps(manifest))
     Path(config.run_dir, "config.yaml").write_text(config.to_yaml())
     return config
+
+
+def recorded_as(config: Config, **changes) -> Config:
+    """Other parameters in the run's config.yaml."""
+    Path(config.run_dir, "config.yaml").write_text(changed(config, **changes).to_yaml())
+    return changed(config, **changes)
 
 
 def said(config: Config) -> list[str]:
@@ -117,6 +127,69 @@ def test_a_run_that_kept_no_hash_of_its_encoder_has_none_to_compare(run, tmp_pat
     del manifest["encoder"]
     (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
     assert said(run) == []
+
+
+def keep(run: Config, **environment) -> None:
+    """The environment of here in the run's manifest, but for what is given."""
+    device = torch.device("cpu")
+    here = {"device": "cpu", "processes": 1, "precision": resolve_precision("auto", device), "machine": describe(device)}
+    here |= {"threads": default_threads(), "kit": kit_version(), "packages": {name: version(name) for name in WATCHED_PACKAGES}}
+    file = Path(run.run_dir, "manifest.json")
+    manifest = {**json.loads(file.read_text()), **here, **environment}
+    file.write_text(json.dumps({key: value for key, value in manifest.items() if value is not None}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, None),
+        ({"packages": {"torch": "1.0", "transformers": version("transformers")}}, f"torch 1.0, now {version('torch')}"),
+        ({"packages": {"torch": version("torch"), "transformers": "4.0"}}, f"transformers 4.0, now {version('transformers')}"),
+        ({"packages": {"torch": version("torch"), "numpy": "1.0"}}, None),
+        ({"kit": "0.1.0"}, f"mtdnn-kit 0.1.0, now {kit_version()}"),
+        ({"threads": 97}, f"threads 97, now {default_threads()}"),
+        ({"precision": "fp8"}, f"precision fp8, now {resolve_precision('auto', torch.device('cpu'))}"),
+        ({"device": "cuda", "machine": "Card 9"}, "device cuda, now cpu"),
+        ({"machine": "Abacus, 8 cores"}, f"processor Abacus, now {describe(torch.device('cpu')).rpartition(', ')[0]}"),
+    ],
+)
+def test_another_environment_is_named(run, changes, named):
+    keep(run, **changes)
+    assert said(run) == ([f"environment: {named}"] if named else [])
+
+
+def test_what_a_manifest_does_not_keep_of_its_environment_is_not_called_changed(run):
+    """As of a run that an older kit made."""
+    keep(run, kit=None, threads=None, machine=None, packages=None)
+    assert said(run) == []
+
+
+def test_of_runs_made_on_other_machines_the_versions_alone_are_compared(run):
+    keep(run, machine="Abacus, 8 cores", device="cuda", threads=97, kit="0.1.0")
+    (found,) = status.standings({"it": run}, {}, elsewhere=True)["it"].changed
+    assert found == f"environment: mtdnn-kit 0.1.0, now {kit_version()}"
+
+
+def test_a_gpu_that_is_not_here_is_another_device(run, monkeypatch):
+    keep(run, device="cuda", machine="Card 9")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    status._machine.cache_clear()
+    (found,) = said(recorded_as(run, device="cuda"))
+    assert found == "environment: device cuda, now no GPU"
+
+
+def test_a_run_that_goes_on_keeps_its_threads_and_named_threads_are_a_parameter(run, tmp_path):
+    keep(run, threads=97)
+    recorded_as(run, threads=97)
+    assert said(run) == [f"environment: threads 97, now {default_threads()}"], "config.yaml holds those that were taken"
+    assert said(changed(run, threads=97)) == []
+    assert said(changed(run, threads=96)) == ["threads: 97, now 96"]
+    recorded_as(run, threads=None)
+    assert said(changed(run, threads=96)) == ["threads: 97, now 96"], "an older run has them in its manifest alone"
+    (tmp_path / "run" / "checkpoints" / "step-0000004").mkdir(parents=True)
+    keep(run, threads=97, status="running", precision="fp8", kit="0.1.0")
+    begun = status.standings({"it": run}, {})["it"]
+    assert (begun.status, begun.changed) == ("begun", [f"environment: mtdnn-kit 0.1.0, now {kit_version()}"])
 
 
 def test_of_the_hubs_cut_split_the_rest_is_looked_at_as_well():

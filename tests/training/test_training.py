@@ -13,8 +13,10 @@ from conftest import ROOT, THREADS, changed
 from sameness import Stopped, assert_same, weights_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import mtdnn_kit
 from mtdnn_kit import Config, Run, prepare, train
 from mtdnn_kit.errors import ConfigError, RunError, TrainingError
+from mtdnn_kit.runs.origin import repository
 from mtdnn_kit.training.log import Recorder
 
 
@@ -49,6 +51,15 @@ def test_the_manifest_says_what_the_run_was(finished):
     assert manifest["train_seconds"] > 0 and manifest["start"] <= manifest["end"] and manifest["passes"]["squad"] == 1
     text = (finished.path / "manifest.json").read_text()
     assert str(ROOT.parent) not in text and str(finished.path) not in text, "no machine paths"
+
+
+def test_the_manifest_says_where_the_run_comes_from(finished):
+    manifest = finished.manifest
+    assert manifest["kit"] == mtdnn_kit.__version__ and manifest["command"] and manifest["os"] and manifest["host"]
+    assert manifest.get("git") == repository() and manifest["resumes"] == [] and "energy_joules" not in manifest
+    assert 50_000_000 < manifest["peak_memory"].pop("process") < 2**40 and manifest["peak_memory"] == {}
+    lines = (finished.path / "requirements.txt").read_text().splitlines()
+    assert len(lines) - 1 == manifest["lock"]["packages"] and f"torch=={version('torch')}" in lines
 
 
 def test_the_log_has_a_line_a_step_and_the_scorings_between(finished):
@@ -104,6 +115,8 @@ def test_10_stop_at_any_step_and_resume_bit_for_bit(undisturbed, tmp_path, monke
     assert [record["step"] for record in seen] == list(range(1, 13))
     assert resumed.finished
     assert_same(reference, resumed)
+    (again,) = resumed.manifest["resumes"]
+    assert again["after_step"] == max((k for k in (4, 8) if k < stop), default=0) and again["changed"] == []
 
 
 def test_10_a_run_resumes_at_the_end_too(finished):
@@ -119,6 +132,23 @@ def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
         train(config(run_dir=str(finished.path)))
     with pytest.raises(ConfigError, match=r"^encoder_dropout: the run in .* has 0.1, not 0.2; a resumed run keeps its parameters"):
         train(Config(**{**finished.config, "resume": True, "encoder_dropout": 0.2}))
+
+
+def test_config_yaml_holds_the_threads_that_were_taken_and_a_run_goes_on_with_them(config, monkeypatch):
+    """As a run of 0.2.0 does, too, which kept them in its manifest alone."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    small = config(tasks=["squad"], qa_weight=1.0, max_steps=2, checkpoint_every=1, threads=None)
+    run = train(small)
+    assert run.config["threads"] == run.manifest["threads"] == 2 and small.threads is None
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for kept in (run.config["threads"], None):
+        (run.path / "config.yaml").write_text(changed(small, threads=kept).to_yaml())
+        (run.path / "manifest.json").write_text(json.dumps({**run.manifest, "status": "running"}))
+        again = train(changed(small, resume=True))
+        assert again.finished and again.config["threads"] == again.manifest["threads"] == 2
+    torch.set_num_threads(THREADS)
+    with pytest.raises(ConfigError, match=r"^threads: the run in .* has 2, not 1; a resumed run keeps its parameters"):
+        train(changed(small, resume=True, threads=1))
 
 
 def test_a_run_goes_on_with_the_rows_of_no_other_file(config):

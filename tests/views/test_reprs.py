@@ -27,7 +27,7 @@ class Reader(HTMLParser):
 
     def __init__(self, html: str):
         super().__init__()
-        self.rows, self.tags, self.text = [], set(), []
+        self.rows, self.tags, self.text, self.cell = [], set(), [], False
         self.feed(html)
         self.close()
 
@@ -38,10 +38,14 @@ class Reader(HTMLParser):
             self.rows.append([])
         elif tag in ("td", "th"):
             self.rows[-1].append("")
+            self.cell = True
+
+    def handle_endtag(self, tag):
+        self.cell = self.cell and tag not in ("td", "th")
 
     def handle_data(self, data):
         self.text.append(data)
-        if self.rows and self.rows[-1]:
+        if self.cell:
             self.rows[-1][-1] += data
 
 
@@ -61,6 +65,7 @@ def test_a_run_shows_what_its_folder_holds():
     assert found.rows[1][3] == f"EM {metrics['squad']['em']:.1f}, F1 {metrics['squad']['f1']:.1f}" and found.rows[1][4] == "132"
     assert found.rows[3][3] == f"matthews {metrics['cola']['matthews']:.1f}, accuracy {metrics['cola']['accuracy']:.1f}"
     assert sum(int(row[1]) for row in found.rows[1:]) == run.manifest["steps"] == len(run.log())
+    assert f"on {run.manifest['machine'].rpartition(', ')[0]}, {run.manifest['precision']}, 1 thread; torch" in "".join(found.text)
     head = "".join(found.text).split("task")[0]
     assert f"{run.name} · finished · {run.manifest['steps']} steps in {duration(run.manifest['train_seconds'])} · seed 0" in head
 

@@ -1,0 +1,32 @@
+"""A finished run made again, from its own parameters, in a new folder; and what came out equal (`runs.equal`)."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.runs.equal import compare_runs
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.training.distributed import launched
+from mtdnn_kit.training.trainer import train
+
+
+def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: Any) -> tuple[Run, list[dict[str, str]]]:
+    """Trains again with the parameters and the threads of `source`; the new run, and a row of what it is equal in, or not.
+
+    run_dir: a new folder; None: one below runs/. given: parameters that may be others here, e.g. `data`, of which a kept run names the
+    folder alone. Raises RunError for a run that was not finished, or not trained here, or by another number of processes; else as `train`.
+    """
+    run = source if isinstance(source, Run) else Run(source)
+    if not run.finished or "draws" not in run.manifest:
+        why = "it was imported, not trained" if run.finished else "no finished run"
+        raise RunError(f"{run.path}: {why}, so there is nothing to make again")
+    made, here = run.manifest.get("processes", 1), launched()[1]
+    if made != here:
+        start = f"start it with accelerate launch --num_processes {made} -m mtdnn_kit rerun" if made > 1 else "start it without a launcher"
+        raise RunError(f"{run.path}: it was trained by {made} processes, and here are {here}: {start}")
+    before = run.parameters
+    before = replace(before, threads=before.threads or run.manifest.get("threads"), run_dir=None if run_dir is None else str(run_dir))
+    again = train(Config(**{**asdict(before), **given}))
+    return again, compare_runs(run, again)

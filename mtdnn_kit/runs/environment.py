@@ -1,0 +1,71 @@
+"""What the bits of a run hang on beside its parameters, code and data: device, processor, precision, threads, versions; and who differs.
+
+A manifest keeps it; what an older one does not keep is unknown, which is no difference. Knows no model, no torch.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+
+from mtdnn_kit.runs.run import Run
+
+MOST_THREADS = 4  # that a run takes by itself: as many alone as beside others, so that it has the same bits
+UNTOLD = "not kept"  # what a page says of what a run does not know of itself
+WATCHED_PACKAGES = ("torch", "transformers")
+_CORES = " cores"  # how `devices.describe` ends what it says of a processor
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_threads() -> int:
+    """Threads of a run that has no `threads`: OMP_NUM_THREADS where it is set, else one a core and at most MOST_THREADS.
+
+    They decide in which order sums are made. So they must not depend on how many runs are at work beside it.
+    """
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(said) if said.isdecimal() and int(said) else min(cores(), MOST_THREADS)
+
+
+def kit_version() -> str:
+    """The version of this kit."""
+    import mtdnn_kit  # when it is asked for: the package imports this room
+
+    return mtdnn_kit.__version__
+
+
+def environment(manifest: Mapping) -> dict[str, str]:
+    """{what: value} of a manifest, as far as it is kept; what the bits of a run on a GPU do not hang on is left out of theirs."""
+    found = {key: str(manifest[key]) for key in ("device", "precision", "processes", "threads") if manifest.get(key) is not None}
+    if isinstance(machine := manifest.get("machine"), str):
+        found["processor" if machine.endswith(_CORES) else "GPU"] = machine.rpartition(", ")[0] if machine.endswith(_CORES) else machine
+    if found.get("device") == "cuda":
+        found.pop("threads", None)
+    packages = manifest.get("packages")
+    found |= {name: str(packages[name]) for name in WATCHED_PACKAGES if name in packages} if isinstance(packages, dict) else {}
+    return found | ({"mtdnn-kit": str(manifest["kit"])} if manifest.get("kit") else {})
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs between two environments, in words: "torch 2.12.0, now 2.13.0"; what one of them does not know is left out."""
+    return [f"{what} {value}, now {now[what]}" for what, value in before.items() if now.get(what, value) != value]
+
+
+def unlike(runs: Mapping[str, Run]) -> list[str]:
+    """What a comparison of runs must say first where they were not made alike: a sentence, with what differs and whose it is; [] else."""
+    known = {name: environment(run.manifest) for name, run in runs.items()}
+    parts = []
+    for what in dict.fromkeys(key for own in known.values() for key in own):
+        whose: dict[str, list[str]] = {}
+        for name, own in known.items():
+            if what in own:
+                whose.setdefault(own[what], []).append(name)
+        if len(whose) > 1:
+            parts.append(f"{what} {'; '.join(f'{value} ({_names(names)})' for value, names in whose.items())}")
+    return [f"These runs were not made alike, which can make a difference by itself: {'. '.join(parts)}."] if parts else []
+
+
+def _names(names: Iterable[str], most: int = 6) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

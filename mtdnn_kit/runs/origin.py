@@ -1,0 +1,159 @@
+"""Where a run comes from: the kit's version and commit, the command, the system, all installed packages; and how often it went on.
+
+No path of the machine and no token is kept. What a run of an older kit did not keep is "not kept". Knows no model, no torch.
+"""
+
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from mtdnn_kit.files.paths import PACKAGE, project_root
+from mtdnn_kit.files.wording import some
+from mtdnn_kit.runs.environment import UNTOLD, changes, environment, kit_version
+from mtdnn_kit.runs.run import LOCK, Run, now
+
+COMMAND = "MTDNN_COMMAND"  # in the environment of a study's runs: what the study was started with
+_PATH = re.compile(r"""(?:(?<=^)|(?<=[\s='"(\[,]))(?:[A-Za-z]:)?[\\/][^\s'",)\]}]+""")
+_SECRET = re.compile(
+    r"(?i)\b(?:hf_|gh[a-z]_|github_pat_|sk-|xox[a-z]-)[\w-]{8,}|\b[a-z0-9]{32,}\b|(?<=://)[^/@\s]+(?=@)"
+    r"|(?<=token=)[^\s&]+|(?<=password=)[^\s&]+|(?<=secret=)[^\s&]+|(?<=key=)[^\s&]+"
+)
+
+
+def made_with() -> dict[str, Any]:
+    """What a manifest keeps of where its run comes from."""
+    found = {"kit": kit_version(), "command": command(), "os": platform.platform(), "host": platform.node()}
+    return {**found, **({"git": git} if (git := repository()) else {}), "lock": {"file": LOCK, "packages": len(_installed())}}
+
+
+def version_line() -> str:
+    """The kit's version and, of a clone, the commit, as `mtdnn --version` says it."""
+    git = repository() or {"of": "none"}
+    at = f" (commit {git['commit']}, {'clean' if git['clean'] else 'with changes'})" if git["of"] == "kit" else ""
+    return f"mtdnn-kit {kit_version()}{at}"
+
+
+def repository() -> dict[str, Any] | None:
+    """{"of": "kit", or "project" where the kit is no part of a repository, "commit", "clean": whether no file that git knows has changed};
+    None where there is no repository, or no git to ask."""
+    for of, folder in (("kit", PACKAGE), ("project", project_root())):
+        commit = _git(folder, "rev-parse", "HEAD")
+        if commit and (of == "project" or _git(folder, "ls-files", "__init__.py")):
+            return {"of": of, "commit": commit, "clean": _git(folder, "status", "--porcelain", "--untracked-files=no") == ""}
+    return None
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git says; None where it cannot. It runs nothing that the repository names, and writes nothing."""
+    calm = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            ["git", "-c", "core.fsmonitor=false", *words], cwd=folder, capture_output=True, text=True, timeout=9, env=calm
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def command(words: Sequence[str] | None = None) -> str:
+    """What this process (None), or the study that it is part of, was started with: without paths of the machine, without tokens."""
+    if words is None and (said := os.environ.get(COMMAND)):
+        return said
+    program, *rest = sys.argv if words is None else words
+    name = Path(program).name
+    if name == "ipykernel_launcher.py":
+        return "in a notebook"
+    if Path(program).is_relative_to(PACKAGE):
+        name = "-m mtdnn_kit" if name == "__main__.py" else f"-m mtdnn_kit.{Path(program).stem}"
+    name = name.removesuffix(".exe") if name.startswith("mtdnn") else f"python {name}"
+    return " ".join([name, *(shlex.quote(_clean(word)) for word in rest)])
+
+
+def _clean(word: str) -> str:
+    key, equals, value = word.rpartition("=")
+    word = f"{key}{equals}{_named(value)}" if _is_path(value) else _PATH.sub(lambda found: _named(found[0]), word)
+    return _SECRET.sub("…", word)
+
+
+def _is_path(word: str) -> bool:
+    return os.path.isabs(word) or PureWindowsPath(word).is_absolute()
+
+
+def _named(path: str) -> str:
+    """An absolute path as one within the project, or its last part."""
+    root = project_root()
+    if Path(path).is_relative_to(root):
+        return Path(path).relative_to(root).as_posix()
+    return PureWindowsPath(path).name or path[:1]  # which knows both kinds of slash
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """{name: version} of all installed packages but the kit; of one that is there twice the first, which is what Python imports."""
+    found: dict[str, tuple[str, str]] = {}
+    for one in distributions():
+        if name := one.metadata["Name"]:
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), (name, one.version))
+    return {name: version for key, (name, version) in sorted(found.items()) if key != "mtdnn-kit"}
+
+
+def lock(made: Mapping) -> str:
+    """All installed packages, for pip: `pip install --no-deps -r requirements.txt`. made: `made_with`, for whom they are."""
+    commit = f", commit {made['git']['commit']}" if "git" in made else ""
+    python = ".".join(map(str, sys.version_info[:3]))
+    head = f"# pip install --no-deps -r {LOCK}: all packages beside mtdnn-kit {made['kit']}{commit}, Python {python}\n"
+    return head + "".join(f"{name}=={version}\n" for name, version in _installed().items())
+
+
+def resumes(begun: Mapping, manifest: Mapping, step: int) -> list[dict]:
+    """Each time that a run went on: when, on which host, after which step, and what of its environment was another then. begun: its
+    manifest of before, {} of a new one, which has none."""
+    before = environment(begun)
+    entry = {"time": now(), "host": platform.node(), "after_step": step, "changed": changes(before, {**before, **environment(manifest)})}
+    return [*begun.get("resumes", []), *([entry] if begun else [])]
+
+
+def origin_table(runs: Mapping[str, Run]) -> list[dict[str, str]]:
+    """A row a run: what it was made with, on, and by; "not kept" where it does not say, and without what none of them says."""
+    rows = {name: _row(run.manifest) for name, run in runs.items()}
+    kept = dict.fromkeys(key for row in rows.values() for key, value in row.items() if value != UNTOLD or key in ("kit", "commit"))
+    return [{"run": name, **{key: row[key] for key in kept}} for name, row in rows.items()]
+
+
+def origin_note(run: Run) -> str:
+    """The same of one run in a sentence."""
+    return "; ".join(f"{key} {value}" for key, value in _row(run.manifest).items() if value != UNTOLD)
+
+
+def _row(manifest: Mapping) -> dict[str, str]:
+    made, git = environment(manifest), manifest.get("git") or {}
+    commit = f"{git['commit'][:12]}{'' if git.get('clean') else ', with changes'}" if git else None
+    peak, energy = manifest.get("peak_memory", {}), manifest.get("energy_joules")
+    threads = f"{made['threads']} thread{'s' * (made['threads'] != '1')}" if "threads" in made else None
+    on = [made.get("GPU") or made.get("processor"), made.get("precision"), threads]
+    row = {
+        "kit": made.get("mtdnn-kit"),
+        "commit": f"{commit} (of the project)" if git.get("of") == "project" else commit,
+        "on": _listed(on),
+        "torch": made.get("torch"),
+        "transformers": made.get("transformers"),
+        "system": manifest.get("os"),
+        "packages": f"{manifest['lock']['packages']} ({LOCK})" if manifest.get("lock") else None,
+        "peak memory": _listed(f"{what} {size / 1e9:.2f} GB" for what, size in peak.items() if size),
+        "energy": None if energy is None else f"{energy / 3600:.1f} Wh (of the whole device)",
+        "went on": _listed(f"{one['time']} on {one['host']} after step {one['after_step']}" for one in manifest.get("resumes", [])),
+        "command": manifest.get("command"),
+    }
+    return {key: value or ("never" if key == "went on" and "command" in manifest else UNTOLD) for key, value in row.items()}
+
+
+def _listed(parts: Iterable[str | None]) -> str:
+    return some(part for part in parts if part)

@@ -1,0 +1,91 @@
+"""A finished run made again: bit for bit where all is as it was, else with what differs named."""
+
+import json
+import shutil
+
+import pytest
+from conftest import THREADS
+
+from mtdnn_kit import Config, Run, train
+from mtdnn_kit.__main__ import main
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.inference.rerunning import rerun
+from mtdnn_kit.runs.equal import compare_runs
+
+
+@pytest.fixture(scope="module")
+def made(tiny, tmp_path_factory) -> Run:
+    small = dict(encoder=tiny, batch_size=4, max_steps=3, max_length=96, overlap=10, precision="fp32", device="cpu", eval_limit=4)
+    folder = tmp_path_factory.mktemp("made") / "run"
+    return train(Config(run_dir=str(folder), threads=THREADS, tasks=["squad", "cola"], qa_weight=0.5, threshold_articles=["Cork"], **small))
+
+
+@pytest.fixture
+def copied(made, tmp_path) -> Run:
+    return Run(shutil.copytree(made.path, tmp_path / "copy"))
+
+
+def said(rows: list[dict]) -> dict[str, str]:
+    return {row["what"]: row["came out"] for row in rows}
+
+
+def test_a_run_made_again_is_equal_in_everything(made, tmp_path, capsys):
+    main(["rerun", str(made.path), str(tmp_path / "again")])
+    again, told = Run(tmp_path / "again"), capsys.readouterr().out
+    found = said(compare_runs(made, again))
+    assert set(found.values()) == {"equal", "equal, 3 of them"} and found["every step"] == "equal, 3 of them"
+    files = {"squad.json", "squad_nbest.jsonl.gz", "squad_held_out.jsonl.gz", "cola.jsonl"}
+    data = {f"data: {task}/{split}" for task in ("squad", "cola") for split in ("train", "validation")}
+    assert found.keys() == {"code", "environment", "every step", "weights", "scores: squad", "scores: cola"} | files | data
+    assert "| weights | equal |" in told and again.config["resume"] is False and again.manifest["resumes"] == []
+
+
+def test_what_is_given_anew_is_named_with_what_became_of_it(made, tmp_path):
+    _, rows = rerun(made.path, tmp_path / "again", seed=1)
+    found = said(rows)
+    assert found["every step"].startswith("different from step ") and found["weights"] == "different"
+    assert (found["code"], found["environment"], found["data: squad/train"]) == ("equal", "equal", "equal")
+
+
+def test_runs_are_compared_file_by_file_and_what_one_has_not_is_not_kept(made, copied):
+    manifest = copied.manifest
+    manifest["packages"]["torch"] = "1.0"
+    manifest["data"]["squad/train"]["fingerprint"] = manifest["code"] = "0"
+    (copied.path / "manifest.json").write_text(json.dumps(manifest))
+    lines = (copied.path / "log.jsonl").read_text().splitlines()
+    record = json.loads(lines[1])
+    lines[1] = json.dumps({**record, "loss": record["loss"] + 1e-7, "tokens_per_second": 1.0})
+    (copied.path / "log.jsonl").write_text("\n".join(lines) + "\n")
+    metrics = copied.metrics
+    metrics["squad"] |= {"f1": 12.3456, "em": None}
+    (copied.path / "metrics.json").write_text(json.dumps(metrics))
+    shutil.rmtree(copied.path / "model")
+    (copied.path / "predictions" / "cola.jsonl").write_text("")
+    found = said(compare_runs(copied, made))
+    assert found["code"] == "different: other code made it" and found["data: squad/train"] == "different: other rows"
+    assert found["environment"] == f"different: torch 1.0, now {made.manifest['packages']['torch']}"
+    assert found["every step"] == "different from step 2 on" and found["weights"] == "not kept"
+    now = made.metrics["squad"]
+    assert sorted(found["scores: squad"].removeprefix("different: ").split(", then ")[0].split()) == ["em", "none"]
+    assert f"f1 12.3456, then {now['f1']:.6g}" in found["scores: squad"] and found["scores: cola"] == "equal"
+    assert found["cola.jsonl"] == "different" and found["squad.json"] == "equal" and found["data: cola/train"] == "equal"
+
+
+def test_what_is_no_finished_run_of_here_is_not_made_again(copied, tmp_path, monkeypatch):
+    kept = copied.manifest
+    for manifest, why in (
+        ({**kept, "status": "running"}, "no finished run, so there is nothing to make again"),
+        ({key: kept[key] for key in kept if key != "draws"}, "it was imported, not trained"),
+        ({**kept, "processes": 2}, "it was trained by 2 processes, and here are 1: start it with accelerate launch --num_processes 2"),
+    ):
+        (copied.path / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(RunError, match=why):
+            rerun(copied, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_run_of_before_threads_were_in_its_parameters_takes_those_of_its_manifest(copied, tmp_path):
+    text = (copied.path / "config.yaml").read_text()
+    (copied.path / "config.yaml").write_text(text.replace(f"threads: {THREADS}", "threads: null"))
+    again, rows = rerun(copied, tmp_path / "again", max_steps=1)
+    assert again.config["threads"] == THREADS and said(rows)["every step"] == "different: 3 steps, then 1"

@@ -1,0 +1,71 @@
+"""What a training takes beside time: where a system or a card does not tell, nothing is said."""
+
+import ctypes
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mtdnn_kit.model import meter
+from mtdnn_kit.model.meter import Meter, energy, process_peak
+
+CARD = SimpleNamespace(type="cuda")
+
+
+def test_a_process_has_a_peak_and_a_processor_no_energy():
+    before = process_peak()
+    held = torch.ones(30_000_000)  # 120 MB
+    assert before > 50_000_000 and process_peak() >= before and held[0] == 1
+    assert Meter(torch.device("cpu")).read().keys() == {"peak_memory"} and energy(torch.device("cpu")) is None
+
+
+class Library:
+    """A management library whose card has used so many millijoules."""
+
+    def __init__(self, used: int, wrong: str = ""):
+        self.used, self.wrong, self.asked = used, wrong, None
+
+    def nvmlInit_v2(self) -> int:
+        return int(self.wrong == "init")
+
+    def nvmlDeviceGetHandleByUUID(self, name: bytes, handle) -> int:
+        self.asked = name
+        return int(self.wrong == "handle")
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle, used) -> int:
+        ctypes.cast(used, ctypes.POINTER(ctypes.c_ulonglong))[0] = self.used
+        return int(self.wrong == "energy")
+
+
+@pytest.fixture
+def card(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="7-7"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 5000)
+
+    def put(library):
+        monkeypatch.setattr(meter.ctypes, "CDLL", lambda _: library)
+
+    return put
+
+
+def test_a_cards_energy_is_what_its_counter_rose_by(card):
+    library = Library(3_000_000)
+    card(library)
+    measured = Meter(CARD)
+    library.used += 7_250
+    found = measured.read()
+    assert found["energy_joules"] == 7.2 and found["peak_memory"]["device"] == 5000 and library.asked == b"GPU-7-7"
+
+
+@pytest.mark.parametrize("wrong", ["init", "handle", "energy"])
+def test_a_card_that_does_not_tell_its_energy_has_none(card, wrong):
+    card(Library(1, wrong))
+    assert energy(CARD) is None and "energy_joules" not in Meter(CARD).read()
+
+
+def test_without_the_library_there_is_no_energy(card, monkeypatch):
+    monkeypatch.setattr(meter, "NVML", "no-such-library.so")
+    assert energy(CARD) is None
+    card(SimpleNamespace())  # one that has none of the functions
+    assert energy(CARD) is None

@@ -1,0 +1,44 @@
+"""What an engine gives a run, whatever else is at work: its threads, a GPU that is there. Nothing is started here."""
+
+from types import SimpleNamespace
+
+import pytest
+from conftest import ROOT
+
+from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.studies import engines
+from mtdnn_kit.studies.running import run_study
+from mtdnn_kit.studies.study import read_study
+
+STUDY = read_study(ROOT / "parameters/ablations/demo.yaml")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_run_has_as_many_threads_alone_as_beside_others(monkeypatch, config, workers):
+    """And more threads than cores do not spin while they wait for each other."""
+    begun = []
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr(engines, "default_threads", lambda: 4)
+    ended = SimpleNamespace(poll=lambda: 0)
+    monkeypatch.setattr(engines, "_begin", lambda job, threads, more: begun.append((threads, more)) or ended)
+    monkeypatch.setattr(engines, "_end", lambda job, child: "")
+    jobs = [engines.Job(name, config(), "x", "/", {}) for name in "abcd"]
+    assert sorted(one for step in engines.local(jobs, workers) for one in step) == list("abcd")
+    assert begun == [(4, {} if workers == 1 else {"OMP_WAIT_POLICY": "passive"})] * 4
+
+
+def test_gpus_that_are_not_there_are_refused_before_anything_runs(tmp_path, monkeypatch):
+    seen = {"count": 0}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: seen["count"])
+    for gpus in ([0], ["0"], ["GPU-3"]):
+        with pytest.raises(ConfigError, match=f"^gpus: '{gpus[0]}' is not there: torch sees no GPU; leave gpus out"):
+            run_study(STUDY, tmp_path / "runs", gpus=gpus)
+    seen["count"] = 2
+    for gpu in ("2", "x", "-1"):
+        with pytest.raises(ConfigError, match=f"^gpus: '{gpu}' is not there: torch sees 2 GPUs here, which count from 0"):
+            run_study(STUDY, tmp_path / "runs", gpus=["0", gpu])
+    assert not (tmp_path / "runs").exists()
+    assert engines.there([1, "0", "MIG-7"]) == ["1", "0", "MIG-7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert engines.there(["1", "0"]) == ["6", "4"], "those that a cluster gave this process"
