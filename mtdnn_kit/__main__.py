@@ -258,6 +258,8 @@ def explore(given: argparse.Namespace) -> None:
 
     task = given.task[0] if given.task else None
     print(explore_runs(given.runs, task, given.data, live=False).save(given.out, given.only, given.task))
+
+
 def rerun(given: argparse.Namespace) -> None:
     """Makes a run again, and prints what came out equal. Of several processes the first says it."""
     from mtdnn_kit.inference.rerunning import rerun as make_again
