@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("--data", help=DATA)
     one.add_argument("--spans", metavar="FILE", help="a .csv.gz that is to hold each best span as character offsets, and null − best")
+    _add_score(_verb(verbs, "score", score, "scores finished runs on other rows, keeps that beside them and prints a table"))
     one = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' own layout, with a model card")
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
@@ -90,6 +91,16 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     add("--address", help='of a Ray cluster ("auto": this machine\'s); a Ray of this machine alone is started otherwise')
     add("--cores", type=int, help="cores that a run takes, where it has no `threads`; 1 otherwise")
     add("--gpus-per-run", type=float, help="0.5: two runs a GPU; none otherwise")
+
+
+def _add_score(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
+    where = verb.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data", metavar="FOLDER", help="rows as the run's tasks have theirs: TASK/SPLIT in a folder, or hub, or sample")
+    where.add_argument("--define", metavar="FILE", help="YAML that says what rows there are, as `mtdnn data` prints it")
+    verb.add_argument("--task", metavar="TASK", help="whose head and threshold score them; otherwise each whose rows are there, or fit")
+    verb.add_argument("--name", metavar="NAME", help="of the set; TASK-FOLDER, or its name in FILE, otherwise")
+    verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
 def _add_report(verb: argparse.ArgumentParser) -> None:
@@ -227,6 +238,19 @@ def heldout(given: argparse.Namespace) -> None:
     if given.spans:
         write_spans(resolve(given.spans), found)
     print(markdown(table(found)), end="")
+
+
+def score(given: argparse.Namespace) -> None:
+    """Scores finished runs on other rows, and prints what they score."""
+    from mtdnn_kit.inference.scoring import score as score_run
+    from mtdnn_kit.runs.run import Run
+    from mtdnn_kit.views.tables import markdown, set_table
+
+    runs, rows = [Run(resolve(path)) for path in given.runs], []
+    for run in runs:
+        names = score_run(run, given.data, given.define, given.task, given.name, given.device)
+        rows += set_table({run.name: run}, names)
+    print(markdown(rows), end="")
 
 
 def export(given: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from mtdnn_kit.files.checks import Name
 ALWAYS = 1e300  # the threshold that always answers: nothing is then said only where no span is possible
 SAMPLE_ARTICLES = {"squad": ("Glacier", "Cork", "Tea", "Soap", "Owl", "Salt", "Chess", "Nile", "Camel", "Dune")}  # folder → held-out titles
 METRICS = ("accuracy", "matthews", "f1", "macro_f1")  # names in `metrics.SCORES`
-CUTS = ("cs224n",)  # names in `sources.CUT_RULES`
+CUTS = ("cs224n", "cs224n_rest")  # names in `sources.CUT_RULES`
 Flag = Annotated[bool, "it must be true or false"]
 REST = "_rest"  # ends the name under which the part of a scored split that its cut leaves is scored, untouched by any choice
 

@@ -11,6 +11,18 @@ def threshold_notes(run: Run) -> list[str]:
     return [f"{task}: threshold: {_note(metrics[task]['threshold'], held.get(task), task in always)}" for task in tasks]
 
 
+def threshold_words(run: Run, name: str) -> str:
+    """What decided on a scored set of questions, in a table's cell: "1.25, tuned on 124 questions", "0, not tuned" or "always answers"; ""
+    for what has no threshold. name: as metrics.json has it; the threshold is that of the task that scores it."""
+    task = run.parameters.task_of(name)
+    threshold, held = run.metrics.get(name, {}).get("threshold"), run.manifest.get("held_out", {}).get(task)
+    if threshold is None:
+        return ""
+    if not run.parameters.datasets[task].unanswerable or (held and held["always_answers"]):
+        return "always answers"
+    return f"{threshold:.2f}, tuned on {held['questions']:,} questions" if held else f"{threshold:g}, not tuned"
+
+
 def _note(threshold: float, held: dict | None, always: bool) -> str:
     """held: what the manifest says of a task's held-out questions; always: whether every question has an answer by definition."""
     if always:

@@ -71,18 +71,26 @@ THRESHOLDS = {"threshold": NUMBER, "best_em_threshold": MAYBE_NUMBER, "best_f1_t
 STEP = Form("a step of a task", lambda value: _is_object(value) and is_count(value.get("step")) and isinstance(value.get("task"), str))
 STEP_FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens")  # of a step, in the log
 
+SOURCES = _each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER))
+
 # The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
 CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
 MANIFEST_FORM = _object(
     **dict.fromkeys(("status", "code", "precision", "start", "end"), TEXT),
     **dict.fromkeys(("steps", "threads", "seed"), WHOLE_NUMBER),
     train_seconds=NUMBER,
-    data=_each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER)),
+    data=SOURCES,
     draws=_each(WHOLE_NUMBER),
     encoder=_object(name=TEXT, trained_on=MAYBE_NAMES),
     held_out=_each(_object(rule=TEXT, always_answers=FLAG, **{ANY: WHOLE_NUMBER})),
 )
-METRICS_FORM = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))
+SCORES_FORM = replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT})
+METRICS_FORM = _each(SCORES_FORM)
+LATER_FORM = Form(
+    "an object with `set`, `data` and `scores`",
+    lambda value: _is_object(value) and {"set", "data", "scores"} <= value.keys(),
+    {"set": _object(), "data": SOURCES, "scores": SCORES_FORM, "end": TEXT},
+)
 ANSWERS_FORM = _each(TEXT)
 RECORD_FORM = replace(
     STEP,

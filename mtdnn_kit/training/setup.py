@@ -19,7 +19,6 @@ from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.data.table import RowList, column, permuted, pick
 from mtdnn_kit.errors import ConfigError
-from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes_token_types
@@ -146,11 +145,10 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     """
     datasets = config.datasets
     wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
-    data = config.data if config.data in ("sample", "hub") else str(resolve(config.data))
     wanted += [(name, d, str(d.score)) for name, d in config.further.items()]
-    tables = {(t, s): load(t, d, s, data) for t, d, s in wanted}
-    if data == "hub":  # what the cut of a scored split leaves is scored, too
-        tables |= {(t + REST, d.score): load(t, d, d.score, data, rest=True) for t, d in datasets.items() if d.score and d.cut}
+    tables = {(t, s): load(t, d, s, config.data_of(t)) for t, d, s in wanted}
+    if config.data == "hub":  # what the cut of a scored split leaves is scored, too
+        tables |= {(t + REST, d.score): load(t, d, d.score, "hub", rest=True) for t, d in datasets.items() if d.score and d.cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
     held_out, train = hold_out(train, config) if training else ({}, {})
     named = {name: d.score for task, d in {**datasets, **config.further}.items() if d.score for name in (task, task + REST)}

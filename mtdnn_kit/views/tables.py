@@ -4,7 +4,7 @@ A table is a list of rows; scores are in percent, differences in points. What a 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mtdnn_kit.compare.baseline import lexical_answers
@@ -17,8 +17,10 @@ from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.metrics import qa_scores
+from mtdnn_kit.runs.notes import threshold_words
 from mtdnn_kit.runs.run import Run
 
+ANSWER_SCORES = ("em", "f1", "em_at_0", "f1_at_0", "span_f1", "no_answer_ap")  # of questions, what a table of sets shows
 _ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # what Markdown makes something of, within a cell
 
 
@@ -122,6 +124,19 @@ def tidy(runs: dict[str, Run], settings: Settings) -> list[dict]:
         for task, scores in run.metrics.items():
             kept = {score: found for score, found in scores.items() if score != "n" and found is not None}
             rows += [{**head, "task": task, "score": score, "value": found, "n": scores["n"]} for score, found in kept.items()]
+    return rows
+
+
+def set_table(runs: dict[str, Run], names: Iterable[str] | None = None) -> list[dict]:
+    """A row a run and set that it was scored on (names; None: all), the task that scores it and its scores in percent; of questions EM
+    and F1 at the run's threshold, what that is, and at 0."""
+    rows = []
+    for name, run in runs.items():
+        for one, found in run.metrics.items():
+            if names is None or one in names:
+                row: dict = {"run": name, "set": one, "scored by": run.parameters.task_of(one), "rows": found["n"]}
+                kept = {key: found[key] for key in ANSWER_SCORES if key in found} or {key: found[key] for key in found if key != "n"}
+                rows.append({**row, **kept} | ({"threshold": threshold_words(run, one)} if "threshold" in found else {}))
     return rows
 
 

@@ -29,6 +29,8 @@ NOT_RUN = {
     f"accelerate launch --multi_gpu --num_processes 2 {TWO}": "needs two GPUs; tests/training/test_distributed.py launches two processes",
     f"torchrun --nproc_per_node 2 {TWO}": "needs the hub; tests/training/test_distributed.py launches two processes",
     "git clone … && cd mtdnn-kit": "no address is known to the project",
+    ".venv/bin/mtdnn score runs/demo/qa runs/demo/qa-mcc --data my/folder": "the reader's rows; tests/inference/test_scoring.py has some",
+    ".venv/bin/mtdnn score runs/demo/qa --define my/sets.yaml --task squad": "the same",
     ".venv/bin/mtdnn data my/tickets.csv": "a file of the reader's; tests/data/test_draft.py gives it files",
 }
 names = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
