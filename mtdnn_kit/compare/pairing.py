@@ -62,6 +62,11 @@ class Question:
         return self.row.title if self.by_title else self.row.context
 
     @property
+    def population(self) -> str:
+        """What its clusters are called."""
+        return "articles" if self.by_title else "passages"
+
+    @property
     def golds(self) -> list[str]:
         """Accepted answers, each once; "" alone where there is none."""
         return list(dict.fromkeys(text for _, text in self.row.answers)) or [""]

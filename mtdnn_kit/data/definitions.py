@@ -17,7 +17,7 @@ LONGEST_NAMED = 1000  # characters of a name, as a message writes it
 KEYS = [f.name for f in fields(Dataset) if f.name != "values"]  # `values` are the keys of `labels`
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")  # formats, those of `readers.READERS`
 SCORER = ("task", "data")  # keys of `scored_also` beside a definition's: the task that scores the rows, and where these are
-TRAINED = ("train", "validation_ratio", "group", "permute_labels")  # keys of a definition that say how a split is trained on
+TRAINED = ("train", "validation_ratio", "permute_labels")  # keys of a definition that say how a split is trained on
 PLUGINS = "mtdnn_kit.tasks"  # the entry points of packages that bring a task type
 PACKED = ("", ".gz", ".bz2", ".xz")  # how any of them may be compressed
 
@@ -56,6 +56,7 @@ def _inherited(base: Dataset, row: dict) -> dict:
         what["labels"] = {value: base.labels[number] for value, number in base.values} or list(base.labels)
     if "columns" not in row:
         what |= {"columns": dict(base.columns), "template": dict(base.template), "quoted": base.quoted, "skip": list(base.skip)}
+        what["group"] = base.group
     return {key: value for key, value in {**what, **place}.items() if value not in (None, [], {})}
 
 
@@ -205,6 +206,5 @@ def _check_files(at: str, row: dict, kind: Kind) -> None:
 
 def _check_split(at: str, row: dict, kind: Kind) -> None:
     cuts, score = "validation_ratio" in row, row.get("score", "validation")
-    require(cuts or not row.get("group"), f"{at}.group keeps rows together where validation_ratio cuts; set that, too (0.1 is a tenth)")
     other = score not in (None, row.get("train", "train")) and not row.get("cut")
     require(other or not cuts, f"{at}.validation_ratio cuts the scored split from the training rows: leave `score` and `cut` out")

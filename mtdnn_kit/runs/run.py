@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtdnn_kit.config import Config
+from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.errors import ConfigError, RunError, WriteError
 from mtdnn_kit.files.atomic import write_folder, write_whole
@@ -114,9 +115,21 @@ class Run:
         lines = self._text(name).split("\n")[:-1]  # without a line that is being written
         return [self._checked(f"{name}, line {number}", line, read_json, schema.RECORD_FORM) for number, line in enumerate(lines, 1)]
 
-    def answers(self, task: str = "squad") -> dict[str, str]:
-        """{question id: answer} at the tuned threshold, the official format."""
-        return self._read(f"predictions/{task}.json", schema.ANSWERS_FORM)
+    def answers(self, task: str = "squad") -> dict:
+        """{question id: answer} at the tuned threshold, the official format; of sentences and pairs {row id: label}, of multiple choice
+        {row id: number of the choice, from 0}."""
+        config = self.parameters
+        kind = self.types.get(config.task_of(task))
+        if kind not in LABELLED:
+            return self._read(f"predictions/{task}.json", schema.ANSWERS_FORM)
+        names, found = config.dataset_of(task).labels if kind == "sc" else (), {}
+        for number, line in enumerate(self.choices(task), 1):
+            wrong = schema.problem(line, schema.CHOICE_FORM)
+            if wrong or (names and line["label"] >= len(names)):
+                wrong = wrong or f"label {line['label']} is none of {len(names)}"
+                raise RunError(f"{self.path}/predictions/{task}.jsonl, line {number}: {wrong}; {COPY}")
+            found[line["id"]] = names[line["label"]] if names else line["label"]
+        return found
 
     def has_nbest(self, task: str = "squad") -> bool:
         """Whether the run keeps its n-best; one that `import_run` made of a predictions file has none."""

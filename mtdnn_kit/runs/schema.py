@@ -92,6 +92,9 @@ LATER_FORM = Form(
     {"set": _object(), "data": SOURCES, "scores": SCORES_FORM, "end": TEXT},
 )
 ANSWERS_FORM = _each(TEXT)
+CHOICE_FORM = Form(
+    "a row's id and the number of its label", lambda value: _is_object(value) and is_count(value.get("id")) and is_count(value.get("label"))
+)
 RECORD_FORM = replace(
     STEP,
     parts={
