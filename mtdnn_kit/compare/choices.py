@@ -145,11 +145,11 @@ def label_outcomes(items: Sequence[Item], run: str, score: str) -> Made | None:
     pairs = np.array([(item.gold, item.replies[run].label) for item in items], float)
     if score == "accuracy":
         return 100.0 * (pairs[:, 0] == pairs[:, 1]), numbered(items, items), None
-    return pairs, numbered(items, items), _statistic(score, labels)
+    return pairs, numbered(items, items), label_statistic(score, labels)
 
 
 @cache
-def _statistic(score: str, labels: int) -> significance.Statistic:
+def label_statistic(score: str, labels: int) -> significance.Statistic:
     """A score as a statistic of pairs of labels, right and said; it depends on how many there are of each kind, and is reckoned once for
     each such count."""
 
