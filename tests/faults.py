@@ -74,7 +74,7 @@ TESTS = {  # file → tests that must notice
     "training/setup": "training/setup data/cache tasks/new_type",
     "config": "training/hold_out training/scored_also inference/scoring",
     "training/hold_out": "training/hold_out",
-    "runs/notes": "training/hold_out",
+    "runs/notes": "training/hold_out inference/scoring",
     "data/table": "data/arrays data/sources training/setup",
     "model/multitask": "model/model project/everywhere model/families",
     "inference/exporting": "inference/exporting",

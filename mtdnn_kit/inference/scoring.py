@@ -61,7 +61,7 @@ def score(
     for one in given:
         taken = one in run.config.get("scored_also", {}) or (one in run.metrics and one not in run.later)
         require(not taken, f"{one}: {run.name} was scored on a set of this name when it was trained: choose another name")
-    config = replace(model.config, eval_limit=None, scored_also={**model.config.scored_also, **given})
+    config = replace(model.config, scored_also={**model.config.scored_also, **given})
     return {one: _scored(run, model, config, one) for one in given}
 
 

@@ -4,6 +4,7 @@ Notebook 02 looks at what this returns before it trains; `trainer` takes it as i
 """
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,7 +28,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
-from mtdnn_kit.training.hold_out import hold_out
+from mtdnn_kit.training.hold_out import hold_out, not_tuned
 
 CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
 SLICE = 200  # rows at most of a task's scored ones that are scored on the way
@@ -103,9 +104,10 @@ class Setup:
 def prepare(config: Config) -> Setup:
     """Reads and checks all rows, makes the features and draws the schedule, for as many processes as a launcher started.
 
-    Raises DataError, EncoderError, ConfigError or another ValueError, each saying what to change, before anything is trained or written.
+    Warns where the main task's threshold will not be tuned (`hold_out.not_tuned`). Raises DataError, EncoderError, ConfigError or another
+    ValueError, each saying what to change, before anything is trained or written.
     """
-    _, processes = launched()
+    rank, processes = launched()
     encoder = _encoder(config)
     types = [dataset.type for dataset in config.datasets.values()]
     architecture = load_encoder_config(encoder.path, config.max_length, types)
@@ -113,6 +115,8 @@ def prepare(config: Config) -> Setup:
     segments = takes_token_types(architecture)
     tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
+    if (said := not_tuned(config, *rows)) and rank == 0:
+        warnings.warn(said, stacklevel=2)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
     sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes)
