@@ -97,7 +97,7 @@ def _add_score(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
     where = verb.add_mutually_exclusive_group(required=True)
     where.add_argument("--data", metavar="FOLDER", help="rows as the run's tasks have theirs: TASK/SPLIT in a folder, or hub, or sample")
-    where.add_argument("--define", metavar="FILE", help="YAML that says what rows there are, as `mtdnn data` prints it")
+    where.add_argument("--define", metavar="FILE", help="YAML that says what rows there are: definitions, or what `mtdnn data` prints")
     verb.add_argument("--task", metavar="TASK", help="whose head and threshold score them; otherwise each whose rows are there, or fit")
     verb.add_argument("--name", metavar="NAME", help="of the set; TASK-FOLDER, or its name in FILE, otherwise")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -6,6 +6,7 @@ What cannot be meant stops with the key, before anything is read; whether the co
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import entry_points
+from typing import Any
 
 from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.registry import DATASETS, KINDS, Dataset, Kind, template_parts
@@ -37,13 +38,22 @@ def scored_from(name: str, row: dict, base: Dataset | None = None) -> Dataset:
     given = {"type": "qa", **(_inherited(base, given) if base else {}), **given}
     score = given.get("score", "validation")
     require(score is not None, f"{at}.score: it is there to be scored: leave it out, or name its split")
-    if base and isinstance(labels := given.get("labels"), dict) and set(labels.values()) == set(base.labels):
-        given["labels"] = dict(sorted(labels.items(), key=lambda one: base.labels.index(one[1])))  # names say which number it is
+    if base and "labels" in given:
+        given["labels"] = _in_order(given["labels"], base.labels)
     # its scored split is the only one
     made = dataset_from(name, {**given, "train": score}, at)
     alike = not base or not KINDS[base.type].labelled or made.labels == base.labels
-    require(alike, f"{at}.labels are {some(made.labels)}; the task that scores it has {some(base.labels if base else ())}, in this order")
+    require(alike, f"{at}.labels are {some(made.labels)}; the task that scores it has {some(base.labels if base else ())}")
     return made
+
+
+def _in_order(labels: Any, wanted: tuple) -> Any:
+    """Labels of the same names in the order of a task's own, so that they have its numbers; a column then holds names, or what maps to
+    them, and no numbers, which would mean others. As they are where the names are others, or in that order."""
+    named = {name: name for name in labels} if isinstance(labels, list | tuple) and all(isinstance(x, str) for x in labels) else labels
+    if not isinstance(named, dict) or {*map(str, named.values())} != {*wanted} or label_names(labels) == wanted:
+        return labels
+    return dict(sorted(named.items(), key=lambda one: wanted.index(one[1])))
 
 
 def _inherited(base: Dataset, row: dict) -> dict:

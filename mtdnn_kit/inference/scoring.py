@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.data.definitions import label_names
+from mtdnn_kit.data.definitions import TRAINED, label_names
 from mtdnn_kit.data.registry import KINDS, Dataset
 from mtdnn_kit.data.sources import SAMPLE, Rows, load
 from mtdnn_kit.errors import ConfigError, RunError, YamlError
@@ -103,14 +103,28 @@ def _there(dataset: Dataset, data: str, place: Path) -> bool:
 
 
 def _of_definition(config: Config, define: str | Path | Mapping, task: str | None) -> Sets:
-    """The sets of a file, or of a mapping: {NAME: row}, perhaps below `define` or `scored_also`, each with the task that scores it."""
+    """The sets of a mapping {NAME: row}, or of a file: rows as in `scored_also`, or a parameter file, whose `define` is scored whole. Each
+    with the task that scores it."""
     where = "define" if isinstance(define, Mapping) else str(define)
     given = dict(define) if isinstance(define, Mapping) else _read(where)
-    parts = [given.pop(key) for key in ("define", "scored_also") if isinstance(given.get(key), Mapping)]
-    sets = {name: row for part in (*parts, given) for name, row in part.items()}
+    parts = [given[key] for key in ("define", "scored_also") if isinstance(given.get(key), Mapping)]
+    sets = {str(name): row for part in parts or [given] for name, row in part.items()}
     form = "it must map a set's name to its definition, as `mtdnn data FILE` prints it"
     require(sets and all(isinstance(row, Mapping) for row in sets.values()), f"{where}: {form}")
-    return {str(name): {**row, "task": task or row.get("task") or _fitting(config, f"{where}: {name}", row)} for name, row in sets.items()}
+    sets = {name: _to_score(row) if name in (given.get("define") or {}) else row for name, row in sets.items()}
+    for name, row in sets.items():
+        other = task is not None and row.get("task", task) != task
+        require(not other, f"{where}: {name}: its definition names task {short(row.get('task'))}, not {short(task)}: leave one of them out")
+    return {name: {**row, "task": row.get("task") or task or _fitting(config, f"{where}: {name}", row)} for name, row in sets.items()}
+
+
+def _to_score(row: Mapping) -> dict:
+    """A definition of rows to train on and to score as one of rows to score: its scored file, or the only one that it names, whole."""
+    files, kept = row.get("files"), {key: value for key, value in row.items() if key not in (*TRAINED, "files")}
+    if not isinstance(files, Mapping) or not files:
+        return {**kept, **({"files": files} if "files" in row else {})}
+    place = files.get(row.get("score", "validation"), next(iter(files.values())))
+    return {**kept, "score": "validation", "files": {"validation": place}}
 
 
 def _read(file: str) -> dict:

@@ -139,7 +139,8 @@ def set_table(runs: dict[str, Run], names: Iterable[str] | None = None) -> list[
         for one, found in run.metrics.items():
             if names is None or one in names:
                 row: dict = {"run": name, "set": one, "scored by": run.parameters.task_of(one), "rows": found["n"]}
-                kept = {key: found[key] for key in ANSWER_SCORES if key in found} or {key: found[key] for key in found if key != "n"}
+                keys = ANSWER_SCORES if "em" in found else [key for key in found if key != "n"]
+                kept = {key: found[key] for key in keys if key in found}
                 rows.append({**row, **kept} | ({"threshold": threshold_words(run, one)} if "threshold" in found else {}))
     return rows
 

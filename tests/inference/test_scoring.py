@@ -88,6 +88,7 @@ def test_what_was_scored_later_is_compared_explored_tabled_and_kept_like_the_fir
     assert {row["task"] for row in tidy(two, {"s": {0: "one", 1: "two"}})} == set(run.metrics)
     told = {row["set"]: row for row in set_table({"r": run})}
     assert (told["squad-boats"]["scored by"], told["squad-boats"]["rows"], told["cola-boats"]["scored by"]) == ("squad", 12, "cola")
+    assert told["mrpc"]["f1"] == run.metrics["mrpc"]["f1"] and told["mrpc"]["accuracy"] == run.metrics["mrpc"]["accuracy"]
     assert told["squad-boats"]["f1_at_0"] == run.metrics["squad-boats"]["f1_at_0"] and "threshold" not in told["cola-boats"]
     run.keep(tmp_path / "kept")
     kept = {"kept": Run(tmp_path / "kept")}
@@ -152,6 +153,18 @@ def test_a_definition_says_what_rows_there_are(run, folder, tmp_path):
         assert one["label"] == two["label"] and one["probabilities"] == pytest.approx(two["probabilities"], abs=1e-6)
 
 
+def test_what_mtdnn_data_prints_of_a_file_serves_as_it_is(run, folder, tmp_path, capsys):
+    """All its rows are scored: there is nothing to train on."""
+    rows = [{"text": s["sentence"], "fine": "acceptable" if s["label"] else "unacceptable"} for s in SENTENCES]
+    write(tmp_path / "reviews.jsonl", rows)
+    command_line.main(["data", str(tmp_path / "reviews.jsonl")])
+    (tmp_path / "sets.yaml").write_text(capsys.readouterr().out)
+    found = run.score(define=tmp_path / "sets.yaml")
+    assert list(found) == ["reviews"] and found["reviews"]["n"] == 10 and run.parameters.task_of("reviews") == "cola"
+    both = {"mine": {"type": "qa", "files": {"train": "no", "validation": str(folder / "squad" / "validation.jsonl")}, "train": "train"}}
+    assert run.score(define={"define": both})["mine"]["n"] == 12
+
+
 def test_the_sample_is_a_place_too_and_its_rows_are_the_runs_own(run):
     found = run.score("sample", task="mrpc", name="whole")["whole"]
     rows = load_rows("mrpc", DATASETS["mrpc"], "validation", "sample")
@@ -185,10 +198,11 @@ def test_the_sample_is_a_place_too_and_its_rows_are_the_runs_own(run):
         ),
         ({"define": {"d": {"type": "sc"}}}, ConfigError, r"^define: d: cola, mrpc could score it: name one of them as `task`"),
         (
-            {"define": {"d": {"task": "cola", "labels": ["acceptable", "unacceptable"]}}},
+            {"define": {"d": {"task": "cola", "labels": ["good", "bad"]}}},
             ConfigError,
-            "^scored_also.d.labels are acc",
+            "^scored_also.d.labels are good, bad; the task that scores it has unacceptable, acceptable",
         ),
+        ({"define": {"d": {"task": "cola", "labels": ["acceptable", "unacceptable"]}}}, DataError, "column 'label' is 1: it must be"),
         (
             {"define": {"d": {"task": "cola", "type": "qa"}}},
             ConfigError,
@@ -196,6 +210,7 @@ def test_the_sample_is_a_place_too_and_its_rows_are_the_runs_own(run):
         ),
         ({"define": {"d": {"task": "cola", "train": "x"}}}, ConfigError, "^scored_also.d.train: nothing of it is trained on"),
         ({"define": {"d": {"task": "cola", "data": 3}}}, ConfigError, "^scored_also.d.data is 3; it must be"),
+        ({"define": {"d": {"task": "cola"}}, "task": "mrpc"}, ConfigError, "^define: d: its definition names task 'cola', not 'mrpc'"),
         ({"define": {"d": 3}}, ConfigError, "^define: it must map a set's name to its definition"),
         ({"define": "no/such.yaml"}, ConfigError, "^no/such.yaml: cannot be read"),
     ],
