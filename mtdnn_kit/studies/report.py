@@ -22,6 +22,7 @@ from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model import provenance
 from mtdnn_kit.runs import curves
+from mtdnn_kit.runs.notes import threshold_words
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.arms import TUNED, tuning_table
 from mtdnn_kit.studies.declaration import DECLARATION, notes
@@ -54,7 +55,7 @@ def write(folder: Path, data: str | None) -> None:
     figures: the differences in what the study is judged by, and the paper's figure of the same settings."""
     study, runs, questions, settings = _opened(folder, data)
     write_whole(folder / "tables.md", "\n".join(_sections(study, runs, questions, settings, folder, data)))
-    rows = score_table(questions, settings, study.paper)
+    rows = score_table(questions, settings, study.paper, _untuned(runs))
     tables.write(folder, rows, runs, settings)
     write_spread(folder, runs, questions, settings, study.scores)
     for score in study.scores:
@@ -77,7 +78,7 @@ def _sections(
     yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(runs.values()))
     if tuned := tuning_table(study, folder):
         yield _section("Tuned at equal budget, on held-out questions", tuned)
-    yield _section("Scores", marked(score_table(questions, settings, study.paper), learnt, first))
+    yield _section("Scores", marked(score_table(questions, settings, study.paper, _untuned(runs)), learnt, first))
     yield _section(f"Judged by {' and '.join(study.scores)}", judged(questions, study.scores))
     if beside := other_population(questions):
         yield _section(f"The same for other {population(beside)}", judged(beside, study.scores))
@@ -111,6 +112,11 @@ def _sections(
         lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])
         yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))
     yield _section("The paper's examples", study_tables.example_table(questions, settings))
+
+
+def _untuned(runs: dict[str, Run]) -> dict[str, Run] | None:
+    """The runs where the threshold of one of them was not tuned, so that the table of scores says of each what its own is; else None."""
+    return runs if any("not tuned" in threshold_words(run, "squad") for run in runs.values()) else None
 
 
 def _section(title: str, body: str | list[dict]) -> str:
