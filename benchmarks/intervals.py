@@ -8,6 +8,8 @@ anew each time, the 16 sizes being those of the 6,078 questions; *resampled*, 16
 Two models are alike: article, passage and question each add a normal effect to whether (how surely) each is right, of which they
 share 70 %. The intra-article correlation is that of null − best in the kept runs. Of average precision, articles also differ in how well
 unanswerable questions stand apart, and in how many they have, as they do in the kept runs; or, a hard case, in nothing but their level.
+Rows with labels: which label is right, and which is said of it, is drawn from a planted table; rows of a text are alike as those of a
+passage.
 """
 
 import argparse
@@ -18,6 +20,9 @@ import numpy as np
 from scipy.stats import norm
 
 from mtdnn_kit.compare import significance
+from mtdnn_kit.compare.choices import label_statistic
+from mtdnn_kit.compare.differences import LEAST
+from mtdnn_kit.metrics import SCORES
 from mtdnn_kit.tasks.null_threshold import average_precision
 
 ARTICLES = (486, 458, 445, 444, 424, 421, 418, 402, 384, 377, 373, 364, 357, 262, 255, 208)  # questions of each, of the 6,078
@@ -28,15 +33,19 @@ Draw = tuple[np.ndarray, np.ndarray, np.ndarray]  # outcomes of two models [N] o
 
 @dataclass(frozen=True)
 class Case:
-    """A score (rate right, or None: average precision), sizes of clusters, how data sets come about; apart: see APART."""
+    """A score (rate right, or None: average precision), sizes of clusters, how data sets come about; apart: see APART. Of labels: the
+    score, and how often each pair of right label and label said comes."""
 
     name: str
     rate: float | None
     sizes: tuple[int, ...]
     resampled: bool = False
     apart: tuple[float, float, float] = APART
+    labels: tuple[str, tuple[tuple[float, ...], ...]] | None = None
 
 
+TWO, THREE = ((0.1, 0.2), (0.07, 0.63)), ((0.22, 0.07, 0.04), (0.08, 0.18, 0.07), (0.06, 0.06, 0.22))  # as of CoLA, and of MNLI
+PARAPHRASES, SCARCE = ((0.2, 0.13), (0.08, 0.59)), ((0.85, 0.05), (0.05, 0.05))  # as of MRPC, and where label 1 is a tenth
 PASSAGES = (4, 5, 6, 6, 7, 8) * 3 + (4, 6, 6, 8)
 FULL = (
     *(Case(f"16 articles, {rate:.0%}", rate, ARTICLES) for rate in (0.5, 0.7, 0.8, 0.9, 0.95)),
@@ -47,6 +56,11 @@ FULL = (
     Case("22 passages, average precision", None, PASSAGES),
     Case("100 passages, 50%", 0.5, (2, 4, 5, 6, 13) * 20),
     Case("8 passages, 50%", 0.5, (2, 4, 5, 6, 6, 6, 6, 13)),
+    *(Case(f"labels, Matthews, {n} sentences", None, (1,) * n, labels=("matthews", TWO)) for n in (60, 300)),
+    Case("labels, Matthews of three, 100 texts of 3", None, (3,) * 100, labels=("matthews", THREE)),
+    *(Case(f"labels, F1, {n} pairs", None, (1,) * n, labels=("f1", PARAPHRASES)) for n in (160, 400)),
+    Case("labels, F1 of a label that is a tenth, 300 rows", None, (1,) * 300, labels=("f1", SCARCE)),
+    Case("labels, macro F1, 67 texts of 3", None, (3,) * 67, labels=("macro_f1", THREE)),
 )
 QUICK = (Case("16 articles of a tenth, 50%", 0.5, tuple(n // 10 for n in ARTICLES)), Case("22 passages, 50%", 0.5, PASSAGES))
 
@@ -70,6 +84,11 @@ def latent(rng: np.random.Generator, sizes: np.ndarray) -> Draw:
 def outcomes(rng: np.random.Generator, case: Case, sizes: np.ndarray) -> Draw:
     """Outcomes of two models of one truth: 0 or 100, or null − best and whether a question is unanswerable (half are)."""
     a, b, cluster = latent(rng, sizes)
+    if case.labels:
+        table = np.array(case.labels[1])
+        gold = np.searchsorted(np.cumsum(table.sum(axis=1))[:-1], norm.cdf(latent(rng, sizes)[0]))
+        below = (np.cumsum(table, axis=1) / table.sum(axis=1, keepdims=True))[gold, :-1]
+        return *(np.column_stack([gold, (norm.cdf(z)[:, None] > below).sum(axis=1)]).astype(float) for z in (a, b)), cluster
     if case.rate is not None:
         return *(100.0 * (z < norm.ppf(case.rate)) for z in (a, b)), cluster
     far, spread, of_share = case.apart
@@ -86,6 +105,13 @@ def true_precision(apart: tuple[float, float, float]) -> float:
     return float(100 * np.average(norm.sf(far) / (norm.sf(far) + norm.sf(z)), weights=norm.pdf(far)))
 
 
+def true_score(score: str, table: tuple[tuple[float, ...], ...]) -> float:
+    """A score of labels, in percent, of as many rows of each kind as the table says of 10,000."""
+    counts = np.rint(1e4 * np.array(table)).astype(int)
+    kinds = np.repeat(np.arange(counts.size), counts.ravel())
+    return SCORES[score](kinds // len(table), kinds % len(table))
+
+
 def precision(values: np.ndarray, weights: np.ndarray) -> float:
     """Average precision in percent, as a statistic."""
     return average_precision(values[:, 0], values[:, 1] > 0, weights) or 0.0
@@ -94,7 +120,7 @@ def precision(values: np.ndarray, weights: np.ndarray) -> float:
 def draws(case: Case, repeats: int, seed: int) -> Iterator[tuple[Draw, float, float]]:
     """Data sets, each with the true score of the first model and the true difference."""
     rng, sizes = np.random.default_rng(seed), np.array(case.sizes)
-    truth = 100 * case.rate if case.rate is not None else true_precision(case.apart)
+    truth = true_score(*case.labels) if case.labels else 100 * case.rate if case.rate is not None else true_precision(case.apart)
     for _ in range(repeats):
         a, b, cluster = outcomes(rng, case, sizes)
         if not case.resampled:
@@ -108,9 +134,11 @@ def draws(case: Case, repeats: int, seed: int) -> Iterator[tuple[Draw, float, fl
 def rates(case: Case, repeats: int, seed: int = 0) -> tuple[float, float, float, float]:
     """Shares of data sets: score covered, difference covered, rejected at 0.05, rejected at 0.00625."""
     statistic: Callable | None = None if case.rate is not None else precision
-    found = []
+    least, found = 0.0, []
+    if case.labels:
+        statistic, least = label_statistic(case.labels[0], len(case.labels[1])), LEAST.get(case.labels[0], 0.0)
     for (a, b, cluster), score, gap in draws(case, repeats, seed):
-        alone = significance.interval(a, cluster, statistic, most=100)
+        alone = significance.interval(a, cluster, statistic, least=least, most=100)
         left = significance.difference(a if statistic else a + gap, b, cluster, statistic, alone=False)
         found.append((alone.low <= score <= alone.high, left.low <= 0 <= left.high, left.p < 0.05, left.p < 0.00625))
     return tuple(np.mean(found, axis=0).tolist())

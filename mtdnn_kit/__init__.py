@@ -10,6 +10,7 @@ The verbs, in the order in which a notebook uses them:
     explore(runs)                                answers of several runs side by side: in Jupyter, or .save("answers.html")
     load(run)                                    the whole model: answer(…), classify(…), choose(…), single items and lists
     export(run, task)                            one task's model in transformers' own layout, with a model card
+    score(run, data)                             a run scored on other rows, kept beside it; run.score(data)
     import_run(source, run_dir)                  somebody else's predictions or model as a run folder
 
 DATASETS holds the datasets that are known by name; `define` in a parameter file adds others (Dataset).
@@ -44,12 +45,13 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
     from mtdnn_kit.inference.exporting import export
     from mtdnn_kit.inference.importing import import_run
     from mtdnn_kit.inference.predictor import load
+    from mtdnn_kit.inference.scoring import score
     from mtdnn_kit.training.setup import prepare
     from mtdnn_kit.training.trainer import train
 
 __version__ = "0.2.0"
 __all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError"]
-__all__ += ["ask", "explore", "export", "from_file", "from_params", "import_run", "load", "prepare", "train"]
+__all__ += ["ask", "explore", "export", "from_file", "from_params", "import_run", "load", "prepare", "score", "train"]
 VERBS = {  # what brings torch and transformers along, and is imported when first used
     "ask": "inference.asking.ask_run",
     "explore": "explorer.widgets.explore",
@@ -57,6 +59,7 @@ VERBS = {  # what brings torch and transformers along, and is imported when firs
     "import_run": "inference.importing.import_run",
     "load": "inference.predictor.load",
     "prepare": "training.setup.prepare",
+    "score": "inference.scoring.score",
     "train": "training.trainer.train",
 }
 MODULES = {  # what a notebook imports by one word; before 0.2.0 they lay here
@@ -82,6 +85,14 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names, those that are imported when first used included."""
     return sorted({*globals(), *__all__})
+
+
+def _score(run: Run, *args: Any, **options: Any) -> dict[str, dict]:
+    """Scores the run on further rows and keeps predictions and scores beside it: `score(run, data, define, task, name, device)`."""
+    return __getattr__("score")(run, *args, **options)
+
+
+setattr(Run, "score", _score)  # noqa: B010 (runs know no model: what scores stands on a higher floor)
 
 
 class _Forwarded(ModuleType):

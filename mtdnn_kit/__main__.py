@@ -75,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; one below runs/ otherwise")
     one.add_argument("--data", help=DATA)
     one.add_argument("--set", **SET, help="another parameter, e.g. device=cpu (YAML); may be repeated")
+    _add_score(_verb(verbs, "score", score, "scores finished runs on other rows, keeps that beside them and prints a table"))
     one = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' own layout, with a model card")
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
@@ -113,6 +114,16 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     add("--address", help='of a Ray cluster ("auto": this machine\'s); a Ray of this machine alone is started otherwise')
     add("--cores", type=int, help="cores that a run takes, where it has no `threads`; as many as alone otherwise")
     add("--gpus-per-run", type=float, help="0.5: two runs a GPU; none otherwise")
+
+
+def _add_score(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
+    where = verb.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data", metavar="FOLDER", help="rows as the run's tasks have theirs: TASK/SPLIT in a folder, or hub, or sample")
+    where.add_argument("--define", metavar="FILE", help="YAML that says what rows there are: definitions, or what `mtdnn data` prints")
+    verb.add_argument("--task", metavar="TASK", help="whose head and threshold score them; otherwise each whose rows are there, or fit")
+    verb.add_argument("--name", metavar="NAME", help="of the set; TASK-FOLDER, or its name in FILE, otherwise")
+    verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
 def _add_report(verb: argparse.ArgumentParser) -> None:
@@ -269,6 +280,19 @@ def rerun(given: argparse.Namespace) -> None:
     run, rows = make_again(given.run, given.folder, **({"data": given.data} if given.data else {}), **dict(given.set))
     if launched()[0] == 0:
         print(run, markdown(rows), sep="\n", end="")
+
+
+def score(given: argparse.Namespace) -> None:
+    """Scores finished runs on other rows, and prints what they score."""
+    from mtdnn_kit.inference.scoring import score as score_run
+    from mtdnn_kit.runs.run import Run
+    from mtdnn_kit.views.tables import markdown, set_table
+
+    runs, rows = [Run(resolve(path)) for path in given.runs], []
+    for run in runs:
+        names = score_run(run, given.data, given.define, given.task, given.name, given.device)
+        rows += set_table({run.name: run}, names)
+    print(markdown(rows), end="")
 
 
 def export(given: argparse.Namespace) -> None:

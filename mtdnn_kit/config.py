@@ -48,7 +48,7 @@ class Config:
     data: str = "sample"  # "sample", "hub", or a folder of TASK/SPLIT.jsonl.gz (.csv, .parquet …)
     tasks: list[str] = field(default_factory=lambda: ["squad", "swag", "cola", "mrpc", "mnli"])  # the first is the main one
     define: dict[str, dict] = field(default_factory=dict)  # further datasets: name → registry row
-    scored_also: dict[str, dict] = field(default_factory=dict)  # further questions to score at the end: name → registry row
+    scored_also: dict[str, dict] = field(default_factory=dict)  # further rows to score at the end: name → registry row, `task`, `data`
     qa_weight: Probability | None = 0.8  # probability of the main task at each step
     sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
     sampler: Sampler = "weighted"
@@ -108,11 +108,19 @@ class Config:
     @property
     def further(self) -> dict[str, Dataset]:
         """Registry rows of `scored_also`, in order; the files that they name as absolute paths."""
-        return {name: _placed(f"scored_also.{name}", scored_from(name, row)) for name, row in self.scored_also.items()}
+        tasks = self.datasets
+        made = {name: scored_from(name, row, tasks.get(row.get("task", ""))) for name, row in self.scored_also.items()}
+        return {name: _placed(f"scored_also.{name}", dataset) for name, dataset in made.items()}
 
     def task_of(self, name: str) -> str:
-        """The task that scores what metrics.json calls `name`: a task itself or the rest of its split; the first for `scored_also`."""
-        return self.tasks[0] if name in self.scored_also else name.removesuffix(REST)
+        """The task that scores what metrics.json calls `name`: a task itself or the rest of its split; of `scored_also` its `task`, or else
+        the first."""
+        return self.scored_also[name].get("task", self.tasks[0]) if name in self.scored_also else name.removesuffix(REST)
+
+    def data_of(self, name: str) -> str:
+        """Where the rows of what metrics.json calls `name` are: "sample", "hub" or a folder, as an absolute path."""
+        data = self.scored_also.get(name, {}).get("data", self.data)
+        return data if data in ("sample", "hub") else str(resolve(data))
 
     def dataset_of(self, name: str) -> Dataset:
         """The registry row of what metrics.json calls `name`."""
@@ -183,20 +191,30 @@ def _check(c: Config) -> None:
 def _check_tasks(c: Config) -> None:
     require(bool(c.tasks), "tasks: names no task")
     known = [*DATASETS, *c.define]
-    for key, rows, read in (("define", c.define, dataset_from), ("scored_also", c.scored_also, scored_from)):
-        for name, row in rows.items():
+    for key, rows in (("define", c.define), ("scored_also", c.scored_also)):
+        for name in rows:
             _check_name(key, name, [*known, *c.scored_also])
-            read(name, row)
-    for name in c.scored_also:
-        require(name not in c.define, f"scored_also: {name!r} is a task of `define`, too: choose another name")
+    for name, row in c.define.items():
+        dataset_from(name, row)
     for task in c.tasks:
         require(task in known, f"tasks: unknown task {short(task)}.{nearest(task, known)} There are {some(known)}; define adds more")
         require(c.tasks.count(task) == 1, f"tasks: {short(task)} is named twice")
         _check_case("tasks", task, c.tasks)
+    for name, row in c.scored_also.items():
+        require(name not in c.define, f"scored_also: {name!r} is a task of `define`, too: choose another name")
+        _check_scored(c, name, row)
 
-    first = c.tasks[0]
-    qa = not c.scored_also or c.datasets[first].type == "qa"
-    require(qa, f"scored_also: the head and the threshold of the first task answer it, and {short(first)} is no question answering")
+
+def _check_scored(c: Config, name: str, row: dict) -> None:
+    """A set of `scored_also`: who scores it, where its rows are, and what they are."""
+    at, first, task = f"scored_also.{name}", c.tasks[0], row.get("task")
+    require("task" not in row or task in c.tasks, f"{at}.task: {short(task)} is none of the tasks {some(c.tasks)}")
+    named = isinstance(row.get("data", "sample"), str) and row.get("data", "sample")
+    require(named, f'{at}.data is {short(row.get("data"))}; it must be "sample", "hub" or a folder')
+    base = c.datasets[task] if task else None
+    scored_from(name, row, base)
+    qa = base or c.datasets[first].type == "qa"
+    require(qa, f"{at}: without `task` the first task scores it, and {short(first)} is no question answering: name the task")
 
 
 def _check_name(key: str, name: str, names: list[str]) -> None:

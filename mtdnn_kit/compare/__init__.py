@@ -1,9 +1,10 @@
 """Several runs compared: answers paired by question, what became of each, slices, differences and what they are worth."""
 
 from mtdnn_kit.compare.choices import Choice, Item
+from mtdnn_kit.compare.choices import pair_any as pair
 from mtdnn_kit.compare.clusters import CLUSTERS, clustered, speaks_for
 from mtdnn_kit.compare.outcomes import ANSWER_KINDS, Columns, Outcomes, of_items, of_questions, reply_at, span_kind
-from mtdnn_kit.compare.pairing import Question, Reply, find, named, pair, reply, two
+from mtdnn_kit.compare.pairing import Question, Reply, find, named, reply, two
 from mtdnn_kit.errors import CompareError
 
 __all__ = ["ANSWER_KINDS", "CLUSTERS", "Choice", "Columns", "CompareError", "Item", "Outcomes", "Question", "Reply"]

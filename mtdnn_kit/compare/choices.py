@@ -3,14 +3,24 @@
 Read from each run's labels and probabilities, as strictly: the same rows, each once, or an error that says which file and line.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import numpy as np
+
+from mtdnn_kit.compare import pairing, significance
 from mtdnn_kit.compare.pairing import by_row, scored_rows
+from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.rows import MCCRow, SCRow
+from mtdnn_kit.data.table import units
 from mtdnn_kit.errors import CompareError
+from mtdnn_kit.metrics import SCORES
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import is_number
+
+Made = tuple[np.ndarray, np.ndarray, significance.Statistic | None]  # what a score is made of (`differences.outcomes`)
 
 
 @dataclass(frozen=True)
@@ -28,11 +38,26 @@ class Choice:
 
 @dataclass(frozen=True)
 class Item:
-    """A scored row and what each run says of it, by the run's name; `names` of the labels (sc), or the texts of the choices (mcc)."""
+    """A scored row and what each run says of it, by the run's name; `names` of the labels (sc), or the texts of the choices (mcc).
+
+    metrics: the scores that the task is told by; group: the number of its group, where the dataset has a `group`.
+    """
 
     row: SCRow | MCCRow
     replies: dict[str, Choice]
     names: tuple[str, ...]
+    metrics: tuple[str, ...] = ("accuracy",)
+    group: int | None = None
+
+    @property
+    def cluster(self) -> str | int:
+        """What it shares with rows that it is not independent of: its group, or its first text (a premise, what endings go on from)."""
+        return self.group if self.group is not None else next(iter(self.texts), f"row {self.row.id}")
+
+    @property
+    def population(self) -> str:
+        """What its clusters are called."""
+        return "texts" if self.group is None else "groups"
 
     @property
     def gold(self) -> int:
@@ -53,11 +78,24 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "mnli") -> l
     does, or naming file and line: no id with finite probabilities, one for each label, that sum to 1 and whose largest is the label's;
     RunError where a file cannot be read; DataError where the rows cannot.
     """
-    rows = scored_rows(runs, data, task, "sc", "mcc")
+    rows = scored_rows(runs, data, task, *LABELLED)
     dataset = next(iter(runs.values())).parameters.dataset_of(task)
     names = {row.id: tuple(dataset.labels) if isinstance(row, SCRow) else row.choices for row in rows}
     replies = {name: _replies(name, run, task, names) for name, run in runs.items()}
-    return [Item(row, said, names[row.id]) for row, said in by_row(rows, replies, "row")]
+    found = units(rows) if dataset.group else None
+    groups = {} if found is None else {row.id: int(unit) for row, unit in zip(rows, found, strict=True)}
+    metrics = tuple(dataset.metrics)
+    return [Item(row, said, names[row.id], metrics, groups.get(row.id)) for row, said in by_row(rows, replies, "row")]
+
+
+def pair_any(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbest: int | None = None) -> list[Any]:
+    """The rows of any task with what each run says: `pairing.Question` of question answering, `Item` of sentences, pairs and endings.
+
+    This is `compare.pair`. Arguments and errors as those of `pairing.pair`, or of `pair`; nbest is of use for questions alone.
+    """
+    first = next(iter(runs.values()), None)
+    labelled = first is not None and first.types.get(first.parameters.task_of(task)) in LABELLED
+    return pair(runs, data, task) if labelled else pairing.pair(runs, data, task, nbest)
 
 
 def _replies(name: str, run: Run, task: str, names: dict[int, tuple[str, ...]]) -> dict[int, Choice]:
@@ -88,3 +126,40 @@ def _wrong(label: Any, probabilities: Any, count: int) -> str | None:
     if type(label) is not int or not 0 <= label < count or probabilities[label] < max(probabilities):
         return f"label {label!r} is not the most probable of {count}"
     return None
+
+
+def numbered(rows: Sequence[Any], some: Sequence[Any]) -> np.ndarray:
+    """The number of each one's cluster among those of all rows, or questions [N]."""
+    clusters = {name: i for i, name in enumerate(dict.fromkeys(row.cluster for row in rows))}
+    return np.array([clusters[row.cluster] for row in some])
+
+
+def label_outcomes(items: Sequence[Item], run: str, score: str) -> Made | None:
+    """`differences.outcomes` of rows with labels: whether the label is right, in percent, or right label and the one that was said [N, 2].
+
+    None of an unknown score, and of F1, which is that of label 1 of two, where there are more.
+    """
+    labels = max(len(item.names) for item in items)
+    if score not in SCORES or (score == "f1" and labels != 2):
+        return None
+    pairs = np.array([(item.gold, item.replies[run].label) for item in items], float)
+    if score == "accuracy":
+        return 100.0 * (pairs[:, 0] == pairs[:, 1]), numbered(items, items), None
+    return pairs, numbered(items, items), label_statistic(score, labels)
+
+
+@cache
+def label_statistic(score: str, labels: int) -> significance.Statistic:
+    """A score as a statistic of pairs of labels, right and said; it depends on how many there are of each kind, and is reckoned once for
+    each such count."""
+
+    @cache
+    def scored(counts: tuple[int, ...]) -> float:
+        kinds = np.repeat(np.arange(labels**2), counts)
+        return SCORES[score](kinds // labels, kinds % labels) if len(kinds) else 0.0
+
+    def statistic(pairs: np.ndarray, weights: np.ndarray) -> float:
+        kinds = (pairs[:, 0] * labels + pairs[:, 1]).astype(int)
+        return scored(tuple(np.bincount(kinds, weights, labels**2).astype(int).tolist()))
+
+    return statistic

@@ -1,56 +1,66 @@
-"""For whom an interval speaks: for other passages, or for other articles. Which questions are not independent of each other decides it."""
+"""For whom an interval speaks: for other passages, or for other articles. Which questions are not independent of each other decides it.
+
+Rows with labels (`choices.Item`) go by their `group` or, where there is none, by their first text: a premise that several pairs share.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+from mtdnn_kit.compare.choices import Item
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.errors import CompareError
 
 CLUSTERS = {"passage": "passages", "title": "articles"}  # `cluster` of study files and notebooks → what its clusters are called
+Compared = Sequence[Any]  # `Question`s, or `Item`s: rows with labels
 FEW = 20  # below so many clusters a table is told how many there are, and what holds there
 
 
-def clustered(questions: Sequence[Question], cluster: str = "passage") -> list[Question]:
-    """The same questions, whose intervals and tests go by `cluster`: a key of CLUSTERS. Raises CompareError, also where titles lack."""
+def clustered(questions: Compared, cluster: str = "passage") -> list[Any]:
+    """The same questions, whose intervals and tests go by `cluster`: a key of CLUSTERS. Rows with labels go by what they go by, and stay as
+    they are. Raises CompareError, also where titles lack."""
     if cluster not in CLUSTERS:
         raise CompareError(f"cluster: {cluster!r} must be one of {', '.join(CLUSTERS)}")
+    if questions and isinstance(questions[0], Item):
+        return list(questions)
     bare = sum(not q.row.title for q in questions)
     if cluster == "title" and bare:
         raise CompareError(f"cluster: {bare:,} of {len(questions):,} questions have no title. Set cluster to passage")
     return [replace(q, by_title=cluster == "title") for q in questions]
 
 
-def population(questions: Sequence[Question]) -> str:
-    """What the clusters of these questions are: "passages" or "articles"."""
-    return CLUSTERS["title" if any(q.by_title for q in questions) else "passage"]
+def population(questions: Compared) -> str:
+    """What the clusters of these questions are: "passages" or "articles"; of rows with labels "groups" or "texts"."""
+    return next((q.population for q in questions), "passages")
 
 
-def other_population(questions: Sequence[Question]) -> list[Question] | None:
+def other_population(questions: Compared) -> list[Question] | None:
     """The same questions by articles where they go by passages, and the other way round; None where there are no two titles, or each has a
-    single passage, so that both are the same."""
+    single passage, so that both are the same, and of rows with labels."""
+    if questions and not isinstance(questions[0], Question):
+        return None
     titles, passages = {q.row.title for q in questions}, {q.row.context for q in questions}
     if len(titles) < 2 or "" in titles or len(titles) == len(passages):
         return None
     return clustered(questions, "passage" if population(questions) == "articles" else "title")
 
 
-def speaks_for(questions: Sequence[Question]) -> str:
+def speaks_for(questions: Compared) -> str:
     """A sentence for the head of tables: for whom their intervals and tests speak, and where clusters are few, that they are."""
     said = f"Intervals and tests speak for {_counted(questions)}"
     other = other_population(questions)
     few = [_count(some) for some in (questions, other) if some and _count(some) < FEW]
     said += f"; columns that name them, for {_counted(other)}." if other else "."
-    return (
-        said
-        if not few
-        else f"{said} {min(few)} are few: every way to flip their signs is tried and a t-test must agree, scores have intervals by t with "
-        "few degrees; those of no-answer AP may hold 91 times in 100 instead of 95."
-    )
+    if not few:
+        return said
+    said += f" {min(few)} are few: every way to flip their signs is tried and a t-test must agree, scores have intervals by t with few"
+    beside = "; those of no-answer AP may hold 91 times in 100 instead of 95" if isinstance(questions[0], Question) else ""
+    return f"{said} degrees{beside}."
 
 
-def _counted(questions: Sequence[Question]) -> str:
+def _counted(questions: Compared) -> str:
     return f"other {population(questions)} like these {_count(questions):,}"
 
 
-def _count(questions: Sequence[Question]) -> int:
+def _count(questions: Compared) -> int:
     return len({q.cluster for q in questions})

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from mtdnn_kit.compare import family, seeds, significance
-from mtdnn_kit.compare.clusters import other_population, population
+from mtdnn_kit.compare.choices import Item, Made, label_outcomes, numbered
+from mtdnn_kit.compare.clusters import Compared, other_population, population
 from mtdnn_kit.compare.outcomes import best_kind
 from mtdnn_kit.compare.pairing import Question, Reply, check_seeds
 from mtdnn_kit.compare.slices import slices
@@ -25,6 +26,7 @@ BOUNDS = ("too long", "cut off", "overlapping")  # kinds of spans that share cha
 
 Setting = dict[int, str]  # seed → the run's name in the replies
 Settings = dict[str, Setting]  # by name
+LEAST = {"matthews": -100}  # the least that a score can be, where it is not 0
 Gap = significance.Difference | seeds.SettingDifference
 
 
@@ -44,19 +46,26 @@ RUN_SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], fl
 }
 
 
-def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.ndarray, np.ndarray, Callable | None] | None:
+def scores_of(questions: Compared) -> tuple[str, ...]:
+    """The scores that these rows have: RUN_SCORES of questions, of rows with labels those that their task is told by, and accuracy."""
+    return tuple(dict.fromkeys([*questions[0].metrics, "accuracy"])) if questions and isinstance(questions[0], Item) else tuple(RUN_SCORES)
+
+
+def outcomes(questions: Compared, run: str, score: str) -> Made | None:
     """What a run's score is made of: outcomes [N] or [N, 2], numbers of the clusters [N], and the statistic (None: the mean).
 
-    Of average precision the outcomes are the rank of null − best among the run's own, which is all that it depends on (equal ones have
-    their mean rank, so that runs with few and with many equal ones are on one scale), and whether the
-    question is unanswerable. None where the run has no such score, or no question has, as none has this one where all are of one kind.
+    Of Matthews' correlation and F1 of labels (`metrics.SCORES`) the outcomes are the right label and the one that is said. Of average
+    precision they are the rank of null − best among the run's own, which is all that it depends on (equal ones have their mean rank, so
+    that runs with few and with many equal ones are on one scale), and whether the question is unanswerable. None where the run has no such
+    score, or no question has, as none has this one where all are of one kind.
     """
+    if questions and isinstance(questions[0], Item):
+        return label_outcomes(questions, run, score)
     some = _asked(questions, score)
     values = [x for q in some if (x := RUN_SCORES[score][1](q.row, q.replies[run])) is not None]
     if not some or len(values) < len(some):
         return None
-    clusters = {name: i for i, name in enumerate(dict.fromkeys(q.cluster for q in questions))}
-    groups = np.array([clusters[q.cluster] for q in some])
+    groups = numbered(questions, some)
     if score != "no-answer AP":
         return 100 * np.array(values), groups, None
     empty = np.array([not q.row.answers for q in some])
@@ -65,16 +74,17 @@ def outcomes(questions: Sequence[Question], run: str, score: str) -> tuple[np.nd
     return np.column_stack([rankdata(values), empty]), groups, _precision
 
 
-def _several(values: np.ndarray, groups: np.ndarray) -> bool:
+def _several(found: Made) -> bool:
     """Whether two clusters at least tell something of a score: of average precision, whether two have unanswerable questions."""
-    return len(np.unique(groups if values.ndim == 1 else groups[values[:, 1] > 0])) > 1
+    values, groups, statistic = found
+    return len(np.unique(groups[values[:, 1] > 0] if statistic is _precision else groups)) > 1
 
 
 def _precision(values: np.ndarray, weights: np.ndarray) -> float:
     return average_precision(values[:, 0], values[:, 1] > 0, weights) or 0.0
 
 
-def value(questions: Sequence[Question], run: str, score: str) -> float | None:
+def value(questions: Compared, run: str, score: str) -> float | None:
     """A run's score; None where it has none."""
     found = outcomes(questions, run, score)
     if found is None:
@@ -83,13 +93,13 @@ def value(questions: Sequence[Question], run: str, score: str) -> float | None:
     return statistic(values, np.ones(len(values))) if statistic else float(values.mean())
 
 
-def interval(questions: Sequence[Question], run: str, score: str) -> tuple[float, float] | tuple[None, None]:
+def interval(questions: Compared, run: str, score: str) -> tuple[float, float] | tuple[None, None]:
     """The ends of the 95 % interval of a run's score over clusters; None where it has no such score, or no two clusters."""
     found = outcomes(questions, run, score)
-    if found is None or not _several(*found[:2]):
+    if found is None or not _several(found):
         return None, None
     values, groups, statistic = found
-    made = significance.interval(values, groups, statistic, most=100)
+    made = significance.interval(values, groups, statistic, least=LEAST.get(score, 0), most=100)
     return made.low, made.high
 
 
@@ -98,25 +108,26 @@ def _asked(questions: Sequence[Question], score: str) -> list[Question]:
     return [q for q in questions if RUN_SCORES[score][0](q.row)]
 
 
-def difference(questions: Sequence[Question], a: str, b: str, score: str, level: float = 0.95) -> significance.Difference | None:
+def difference(questions: Compared, a: str, b: str, score: str, level: float = 0.95) -> significance.Difference | None:
     """Run b minus run a in points, with interval and p by clusters (`significance`); None where one has no such score, or one cluster."""
     one, two = (outcomes(questions, run, score) for run in (a, b))
-    if one is None or two is None or not _several(*one[:2]):
+    if one is None or two is None or not _several(one):
         return None
     first, groups, statistic = one
     return significance.difference(first, two[0], groups, statistic, level=level)
 
 
-def difference_table(questions: Sequence[Question], a: str, b: str, scores: Sequence[str] = tuple(RUN_SCORES)) -> list[dict]:
-    """A row a score: run a, run b, b − a with its 95 % interval and p, how much wider clusters make the interval, McNemar's p of EM; and
-    where titles are known, interval and p for the population that `questions` do not go by (other articles, if they go by passages)."""
+def difference_table(questions: Compared, a: str, b: str, scores: Sequence[str] = ()) -> list[dict]:
+    """A row a score (none: `scores_of`): run a, run b, b − a with its 95 % interval and p, how much wider clusters make the interval,
+    McNemar's p of EM and accuracy; and where titles are known, interval and p for the population that `questions` do not go by (other
+    articles, if they go by passages)."""
     rows, kind, others = [], population(questions), other_population(questions)
-    for score in scores:
+    for score in scores or scores_of(questions):
         if found := difference(questions, a, b, score):
             row: dict[str, Any] = {"score": score, **{name: value(questions, name, score) for name in (a, b)}, **ends(found), "p": found.p}
-            row |= {"widening": found.widening, "questions": found.n_items, kind: found.n_passages}
-            em: list[list[Any]] = [[q.replies[name].em for q in questions] for name in (a, b)]
-            row["McNemar p"] = significance.mcnemar(*em)[2] if score == "EM" else None
+            row |= {"widening": found.widening, _called(questions): found.n_items, kind: found.n_passages}
+            whole = [outcomes(questions, name, score) for name in (a, b)] if score in ("EM", "accuracy") else []
+            row["McNemar p"] = significance.mcnemar(*(one[0] / 100 for one in whole if one))[2] if whole else None
             if others:
                 apart, name = difference(others, a, b, score), population(others)
                 row |= {**ends(apart, f"Δ for other {name}"), f"other {name} p": apart and apart.p, name: apart and apart.n_passages}
@@ -175,7 +186,7 @@ def behind(questions: Sequence[Question], row: dict, a: str, b: str) -> list[Que
     return sorted(differing, key=lambda q: -abs((q.replies[b].f1 or 0.0) - (q.replies[a].f1 or 0.0)))
 
 
-def setting_table(questions: Sequence[Question], settings: Settings, score: str = "F1") -> list[dict]:
+def setting_table(questions: Compared, settings: Settings, score: str = "F1") -> list[dict]:
     """A row a setting: its seeds, mean score with interval, and the difference to the first setting with interval, p and the p adjusted for
     all of them.
 
@@ -199,7 +210,7 @@ def _speaks(gap: Gap | None) -> str:
     return "the settings" if gap.p is not None else f"the settings; {seeds.NO_P}"
 
 
-def primary_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str], family: str = "study") -> list[dict]:
+def primary_table(questions: Compared, settings: Settings, scores: Sequence[str], family: str = "study") -> list[dict]:
     """The differences that a study is judged by: a row a score and setting but the first, with the p adjusted for all of these rows, or
     with family "score" for those of the same score, and why there is none; "all at once" is the interval by Bonferroni's level, 0.05 over
     the number of these rows, which covers all true differences 95 times in 100, and which two seeds have, too."""
@@ -222,7 +233,7 @@ def primary_table(questions: Sequence[Question], settings: Settings, scores: Seq
     return rows
 
 
-def population_table(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> list[dict]:
+def population_table(questions: Compared, settings: Settings, scores: Sequence[str]) -> list[dict]:
     """The differences of settings for each population: a row a score, setting and whom it speaks for, with the interval for these."""
     rows, of = [], population(questions)
     for score in scores:
@@ -236,7 +247,7 @@ def population_table(questions: Sequence[Question], settings: Settings, scores: 
     return rows
 
 
-def mean(questions: Sequence[Question], runs: Setting, score: str) -> float | None:
+def mean(questions: Compared, runs: Setting, score: str) -> float | None:
     """A setting's score, {seed: run}: the mean over its seeds; None where one has none."""
     own = [found for run in runs.values() if (found := value(questions, run, score)) is not None]
     return sum(own) / len(own) if len(own) == len(runs) else None
@@ -256,7 +267,7 @@ def corrected(rows: list[dict], gaps: Sequence[Gap | None] = ()) -> list[dict]:
     return rows
 
 
-def setting_differences(questions: Sequence[Question], settings: Settings, score: str, level: float = 0.95) -> dict[str, Gap | None]:
+def setting_differences(questions: Compared, settings: Settings, score: str, level: float = 0.95) -> dict[str, Gap | None]:
     """Each setting but the first minus the first, {seed: run}: with one seed of each by passages, with several within the seeds that they
     share, the spread of seeds pooled over all settings of several (`seeds`). None: see `setting_table`. Raises CompareError where two seeds
     are one and the same run."""
@@ -273,40 +284,44 @@ def setting_differences(questions: Sequence[Question], settings: Settings, score
     return {name: found.get(name) for name, _ in others}
 
 
-def setting_difference(questions: Sequence[Question], a: Setting, b: Setting, score: str) -> Gap | None:
+def setting_difference(questions: Compared, a: Setting, b: Setting, score: str) -> Gap | None:
     """Setting b minus setting a, each {seed: run}, by what these two alone tell."""
     return setting_differences(questions, {"a": a, "b": b}, score)["b"]
 
 
-def sentences(questions: Sequence[Question], settings: Settings, score: str = "F1", detect: float = 1.0) -> list[str]:
+def sentences(questions: Compared, settings: Settings, score: str = "F1", detect: float = 1.0) -> list[str]:
     """What may be claimed of each setting's difference to the first, and what it would take to see one of `detect` points 8 times in 10."""
     first, gaps = next(iter(settings)), setting_differences(questions, settings, score)
     return [_sentence(questions, first, name, found, detect) for name, found in gaps.items()]
 
 
-def _sentence(questions: Sequence[Question], first: str, name: str, found: Gap | None, detect: float) -> str:
+def _sentence(questions: Compared, first: str, name: str, found: Gap | None, detect: float) -> str:
     if found is None:
         return f"{name} − {first}: no claim; one of them has a single seed, a score that is missing, or a single passage."
-    of = population(questions)
+    of, called = population(questions), _called(questions)
     said = f"{found.sentence(first, name, of=of)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
     each = len(questions) / found.n_passages
     if isinstance(found, significance.Difference):
-        return f"{said} {significance.passages_needed(found, detect) * each:,.0f} such questions for these two models."
+        return f"{said} {significance.passages_needed(found, detect) * each:,.0f} such {called} for these two models."
     need = seeds.needed(found, detect)
     few = f"{need.seeds:,} seeds of each" if need.seeds else "no number of seeds on these passages"
-    many = f"{need.passages * each:,.0f} such questions with these seeds" if need.passages else "no number of questions with these seeds"
+    many = f"{need.passages * each:,.0f} such {called} with these seeds" if need.passages else f"no number of {called} with these seeds"
     return f"{said} {few}, or {many}."
 
 
-def contributions(questions: Sequence[Question], runs: Setting, score: str) -> dict[int, np.ndarray] | None:
+def _called(questions: Compared) -> str:
+    return "rows" if questions and isinstance(questions[0], Item) else "questions"
+
+
+def contributions(questions: Compared, runs: Setting, score: str) -> dict[int, np.ndarray] | None:
     """Of each seed's run, each cluster's contribution to the score, {seed: [G]}; None without such a score, or two clusters."""
     found = {seed: one for seed, run in runs.items() if (one := outcomes(questions, run, score)) is not None}
-    if len(found) < len(runs) or not all(_several(*one[:2]) for one in found.values()):
+    if len(found) < len(runs) or not all(map(_several, found.values())):
         return None
     return {seed: seeds.contributions(*one) for seed, one in found.items()}
 
 
-def _setting_interval(questions: Sequence[Question], runs: Setting, score: str) -> tuple[float, float] | tuple[None, None]:
+def _setting_interval(questions: Compared, runs: Setting, score: str) -> tuple[float, float] | tuple[None, None]:
     if len(runs) == 1:
         return interval(questions, next(iter(runs.values())), score)
     made = contributions(questions, runs, score)

@@ -62,6 +62,11 @@ class Question:
         return self.row.title if self.by_title else self.row.context
 
     @property
+    def population(self) -> str:
+        """What its clusters are called."""
+        return "articles" if self.by_title else "passages"
+
+    @property
     def golds(self) -> list[str]:
         """Accepted answers, each once; "" alone where there is none."""
         return list(dict.fromkeys(text for _, text in self.row.answers)) or [""]
@@ -136,8 +141,8 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
     if dataset.score is None:
         raise CompareError(f"{task} is trained, not scored: it has no rows to compare runs on")
     try:
-        where = data or run.parameters.data
-        rows = load(task, dataset, dataset.score, where if where in ("sample", "hub") else str(resolve(where)), rest=task.endswith(REST))
+        where = data if data in ("sample", "hub") else str(resolve(data)) if data else run.parameters.data_of(task)
+        rows = load(task, dataset, dataset.score, where, rest=task.endswith(REST))
     except (ConfigError, DataError) as error:
         if data is not None:
             raise

@@ -22,8 +22,9 @@ far articles differ.
 
 Scores between 0 and `most`: Wilson's interval (1927) with an effective number of items, m (1 − m) / se², where se is CR2's and t has
 Satterthwaite's degrees (Bell & McCaffrey 2002, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples", the
-clusters' means taken as equally variable), fewer where a few clusters make most of the variance (`degrees`). Where all is 0, or `most`,
-and nothing shows how alike the items of a cluster are, they count as one: the effective number is that of clusters, Kish's
+clusters' means taken as equally variable), fewer where a few clusters make most of the variance (`degrees`). Where nothing varies over
+clusters (all is 0, or `most`, or the same label is said everywhere), and so nothing shows how alike the items of a cluster are, they count
+as one: the effective number is that of clusters, Kish's
 (Σ size)² / Σ size².
 """
 
@@ -128,15 +129,19 @@ def interval(
     statistic: Statistic | None = None,
     *,
     most: float | None = None,
+    least: float = 0.0,
     level: float = 0.95,
     draws: int = 0,
     seed: int = 0,
 ) -> Interval:
-    """One model's score with its interval over clusters, as for error bars; most: a bound of the score, 0 being the other one, without
-    which it is taken for a difference. Other arguments and errors as for `difference`."""
+    """One model's score with its interval over clusters, as for error bars; least, most: the score's bounds, without the second of which
+    it is taken for a difference. Other arguments and errors as for `difference`."""
     cluster, x = _items(groups, outcomes, mean=statistic is None)
-    sums, sizes, tiny = _sums(np.zeros_like(x), x, cluster, statistic)
-    low, high = _judged(sums, sizes, tiny, level, draws, seed)[1:] if most is None else _wilson(sums / most, sizes, level, most)
+    sums, sizes, tiny = _sums(None, x, cluster, statistic)
+    if most is None:
+        low, high = _judged(sums, sizes, tiny, level, draws, seed)[1:]
+    else:
+        low, high = (least + end for end in _wilson((sums - least * sizes) / (most - least), sizes, level, most - least))
     return Interval(float(sums.sum() / len(x)), low, high, level, _standard_error(sums, sizes), len(x), len(sizes))
 
 
@@ -201,14 +206,16 @@ def _items(groups: Groups, *outcomes: ArrayLike, mean: bool) -> tuple[np.ndarray
     return passage[order], *(x[order] for x in arrays)
 
 
-def _sums(x: np.ndarray, y: np.ndarray, cluster: np.ndarray, statistic: Statistic | None) -> tuple[np.ndarray, np.ndarray, float]:
-    """What each cluster adds to N times the difference of the scores y − x [G], its items [G], and what of a sum of these is rounding."""
+def _sums(x: np.ndarray | None, y: np.ndarray, cluster: np.ndarray, statistic: Statistic | None) -> tuple[np.ndarray, np.ndarray, float]:
+    """What each cluster adds to N times the difference of the scores y − x [G], its items [G], and what of a sum of these is rounding; x
+    None: to N times the score y."""
     sizes, n = np.bincount(cluster).astype(float), len(cluster)
     if statistic is None:
+        x = np.zeros_like(y) if x is None else x
         return np.bincount(cluster, y - x), sizes, 1e-10 * float((np.abs(x) + np.abs(y)).sum())
-    scores = [statistic(outcomes, np.ones(n)) for outcomes in (x, y)]
+    scores = [0.0 if x is None else statistic(x, np.ones(n)), statistic(y, np.ones(n))]
     left = ((cluster != c).astype(float) for c in range(len(sizes)))
-    without = np.array([statistic(y, weights) - statistic(x, weights) for weights in left])
+    without = np.array([statistic(y, weights) - (0.0 if x is None else statistic(x, weights)) for weights in left])
     sums = n * (scores[1] - scores[0]) - (n - sizes) * without
     sums += sizes * ((scores[1] - scores[0]) - sums.sum() / n)
     if not np.isfinite(sums).all():
@@ -297,7 +304,7 @@ def _wilson(sums: np.ndarray, sizes: np.ndarray, level: float, most: float) -> t
     mean, (variance, df) = float(sums.sum() / sizes.sum()), _spread(sums, sizes)
     mean = min(max(mean, 0.0), 1.0)
     # 1 / effective number of items
-    few = variance / (mean * (1 - mean)) if 0 < mean < 1 else float(sizes @ sizes) / sizes.sum() ** 2
+    few = variance / (mean * (1 - mean)) if variance and 0 < mean < 1 else float(sizes @ sizes) / sizes.sum() ** 2
     z = float(t.isf((1 - level) / 2, df)) ** 2 * few
     half = np.sqrt(z * mean * (1 - mean) + z * z / 4)
     return float(most * (mean + z / 2 - half) / (1 + z)), float(most * (mean + z / 2 + half) / (1 + z))

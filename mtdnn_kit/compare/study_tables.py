@@ -10,11 +10,24 @@ from typing import Any
 import numpy as np
 
 from mtdnn_kit.compare import paper
-from mtdnn_kit.compare.differences import RUN_SCORES, Settings, difference, ends, primary_table, setting_differences, value
+from mtdnn_kit.compare.choices import Item, pair_any
+from mtdnn_kit.compare.differences import (
+    RUN_SCORES,
+    Settings,
+    corrected,
+    difference,
+    ends,
+    primary_table,
+    scores_of,
+    setting_differences,
+    setting_table,
+    value,
+)
 from mtdnn_kit.compare.outcomes import ANSWER_KINDS, best_kind
 from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
 from mtdnn_kit.compare.significance import Difference
+from mtdnn_kit.errors import CompareError, DataError
 from mtdnn_kit.runs.run import Run
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
@@ -72,6 +85,36 @@ def further_table(runs: Mapping[str, Run], settings: Settings) -> list[dict]:
                     row[f"{score} (sd)"] = float(np.std(values, ddof=1)) if len(values) == len(metrics) > 1 else None
                 rows.append(row)
     return rows
+
+
+def task_table(runs: Mapping[str, Run], settings: Settings, data: str | None = None) -> list[dict]:
+    """A row a task beside the main one (further sets included), score and setting that has it: the mean over the seeds with its interval,
+    and the difference to the first setting that has the task, with interval, p and p adjusted for all rows (Holm).
+
+    data: where the rows are; None: where the runs had them. A task whose rows are others now, or not there, has a row that says so; runs
+    that keep no answers to it (kept studies) have none.
+    """
+    main, rows = next(iter(runs.values())).parameters.tasks[0], list[dict]()
+    for task in dict.fromkeys(name for run in runs.values() for name in run.metrics if name != main):
+        own = {setting: some for setting, some in settings.items() if all(runs[run].keeps(task) for run in some.values())}
+        if not own:
+            continue
+        try:
+            found = pair_any({run: runs[run] for some in own.values() for run in some.values()}, data, task, nbest=1)
+        except (CompareError, DataError) as error:
+            rows.append({"task": task, "note": f"not told: {error}", "p": None})
+            continue
+        scores = scores_of(found) if isinstance(found[0], Item) else ("EM", "F1")
+        rows += [_task_row(task, score, row, next(iter(own))) for score in scores for row in setting_table(found, own, score)]
+    return corrected(rows)
+
+
+def _task_row(task: str, score: str, row: dict, first: str) -> dict:
+    """A row of `setting_table` as one of `task_table`; first: the setting that it is compared with."""
+    cells = {"task": task, "score": score, "setting": row["setting"], "seeds": row["seeds"]}
+    cells |= {"value": row[score], "value low": row["low"], "value high": row["high"]}
+    cells["beside"] = "" if row["setting"] == first else first
+    return cells | {key: row[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
 
 
 def bounds_table(questions: Sequence[Question], settings: Settings) -> list[dict]:

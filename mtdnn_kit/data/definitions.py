@@ -6,6 +6,7 @@ What cannot be meant stops with the key, before anything is read; whether the co
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import entry_points
+from typing import Any
 
 from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.registry import DATASETS, KINDS, Dataset, Kind, template_parts
@@ -16,24 +17,57 @@ from mtdnn_kit.files.wording import nearest, short, some
 LONGEST_NAMED = 1000  # characters of a name, as a message writes it
 KEYS = [f.name for f in fields(Dataset) if f.name != "values"]  # `values` are the keys of `labels`
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")  # formats, those of `readers.READERS`
-TRAINED = ("train", "validation_ratio", "group", "permute_labels")  # keys of a definition that say how a split is trained on
+SCORER = ("task", "data")  # keys of `scored_also` beside a definition's: the task that scores the rows, and where these are
+TRAINED = ("train", "validation_ratio", "permute_labels")  # keys of a definition that say how a split is trained on
 PLUGINS = "mtdnn_kit.tasks"  # the entry points of packages that bring a task type
 PACKED = ("", ".gz", ".bz2", ".xz")  # how any of them may be compressed
 
 
-def scored_from(name: str, row: dict) -> Dataset:
-    """A registry row of questions that are scored and not trained on (`scored_also: {NAME: {files: {validation: FILE}}}`).
+def scored_from(name: str, row: dict, base: Dataset | None = None) -> Dataset:
+    """A registry row of rows that are scored and not trained on (`scored_also: {NAME: {files: {validation: FILE}}}`).
 
-    Raises ConfigError as `dataset_from`, and for a key that is of use in training alone.
+    base: that of the task that scores them, where `task` names one: what the row leaves out is as there (`_inherited`). Without it they are
+    questions. Raises ConfigError as `dataset_from`; for a key that is of use in training alone; for another type or other labels than base.
     """
-    at = f"scored_also.{name}"
-    require(row.get("type", "qa") == "qa", f"{at}.type is {short(row.get('type'))}; only question answering (qa) can be scored so")
+    at, given = f"scored_also.{name}", {key: value for key, value in row.items() if key not in SCORER}
+    kind = given.get("type", base.type if base else "qa")
+    require(base or kind == "qa", f"{at}.type is {short(kind)}; without `task` only question answering (qa): name the task that scores it")
+    require(not base or kind == base.type, f"{at}.type is {short(kind)}; the task that scores it is of type {base and base.type}")
     for key in TRAINED:
-        require(key not in row, f"{at}.{key}: nothing of it is trained on: leave it out")
-    score = row.get("score", "validation")
+        require(key not in given, f"{at}.{key}: nothing of it is trained on: leave it out")
+    given = {"type": "qa", **(_inherited(base, given) if base else {}), **given}
+    score = given.get("score", "validation")
     require(score is not None, f"{at}.score: it is there to be scored: leave it out, or name its split")
+    if base and "labels" in given:
+        given["labels"] = _in_order(given["labels"], base.labels)
     # its scored split is the only one
-    return dataset_from(name, {"type": "qa", **row, "train": score}, at)
+    made = dataset_from(name, {**given, "train": score}, at)
+    alike = not base or not KINDS[base.type].labelled or made.labels == base.labels
+    require(alike, f"{at}.labels are {some(made.labels)}; the task that scores it has {some(base.labels if base else ())}")
+    return made
+
+
+def _in_order(labels: Any, wanted: tuple) -> Any:
+    """Labels of the same names in the order of a task's own, so that they have its numbers; a column then holds names, or what maps to
+    them, and no numbers, which would mean others. As they are where the names are others, or in that order."""
+    named = {name: name for name in labels} if isinstance(labels, list | tuple) and all(isinstance(x, str) for x in labels) else labels
+    if not isinstance(named, dict) or {*map(str, named.values())} != {*wanted} or label_names(labels) == wanted:
+        return labels
+    return dict(sorted(named.items(), key=lambda one: wanted.index(one[1])))
+
+
+def _inherited(base: Dataset, row: dict) -> dict:
+    """What rows that a task scores have of the task's registry row: what they are and, where the row does not say, where they are."""
+    place = {} if row.keys() & {"files", "hub"} else {"hub": base.hub, "hub_config": base.hub_config, "cut": base.cut}
+    what: dict = {"type": base.type, "folder": base.folder, "score": base.score or "validation", "unanswerable": base.unanswerable}
+    if base.metrics:
+        what["metrics"] = list(base.metrics)
+    if KINDS[base.type].labelled or "columns" not in row:  # the labels of choices are those of a column
+        what["labels"] = {value: base.labels[number] for value, number in base.values} or list(base.labels)
+    if "columns" not in row:
+        what |= {"columns": dict(base.columns), "template": dict(base.template), "quoted": base.quoted, "skip": list(base.skip)}
+        what["group"] = base.group
+    return {key: value for key, value in {**what, **place}.items() if value not in (None, [], {})}
 
 
 def dataset_from(name: str, row: dict, at: str = "") -> Dataset:
@@ -182,6 +216,5 @@ def _check_files(at: str, row: dict, kind: Kind) -> None:
 
 def _check_split(at: str, row: dict, kind: Kind) -> None:
     cuts, score = "validation_ratio" in row, row.get("score", "validation")
-    require(cuts or not row.get("group"), f"{at}.group keeps rows together where validation_ratio cuts; set that, too (0.1 is a tenth)")
     other = score not in (None, row.get("train", "train")) and not row.get("cut")
     require(other or not cuts, f"{at}.validation_ratio cuts the scored split from the training rows: leave `score` and `cut` out")

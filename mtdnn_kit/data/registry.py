@@ -15,7 +15,7 @@ from mtdnn_kit.files.checks import Name
 ALWAYS = 1e300  # the threshold that always answers: nothing is then said only where no span is possible
 SAMPLE_ARTICLES = {"squad": ("Glacier", "Cork", "Tea", "Soap", "Owl", "Salt", "Chess", "Nile", "Camel", "Dune")}  # folder → held-out titles
 METRICS = ("accuracy", "matthews", "f1", "macro_f1")  # names in `metrics.SCORES`
-CUTS = ("cs224n",)  # names in `sources.CUT_RULES`
+CUTS = ("cs224n", "cs224n_rest")  # names in `sources.CUT_RULES`
 Flag = Annotated[bool, "it must be true or false"]
 REST = "_rest"  # ends the name under which the part of a scored split that its cut leaves is scored, untouched by any choice
 
@@ -63,8 +63,9 @@ class Dataset:
 
     files: split → file, in place of `data`. values: (what the label column holds, the label's number) pairs; (): its number or its name.
     skip: values of the label column whose rows are left out. template: role → text with {column}s, in place of a column. validation_ratio:
-    the share of `train` that becomes the `score` split, whole values of the column `group` together. quoted: whether quotation marks in CSV
-    and TSV quote (true) or are letters (false); None: as the file shows. unanswerable: whether a question may have no answer.
+    the share of `train` that becomes the `score` split, whole values of the column `group` together, by which intervals go, too (sc, mcc).
+    quoted: whether quotation marks in CSV and TSV quote (true) or are letters (false); None: as the file shows. unanswerable: whether a
+    question may have no answer.
     permute_labels: the labels of the rows that are trained on (sc, mcc) are permuted among them: a placebo (`table.permuted`).
     """
 

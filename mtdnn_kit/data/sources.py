@@ -26,7 +26,7 @@ from mtdnn_kit.data.read_as import Reading
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.data.rows import PARSERS, QARow, from_record
 from mtdnn_kit.data.split import CUT_RULES, sides, unit_of
-from mtdnn_kit.data.table import RowList, parts, pick
+from mtdnn_kit.data.table import UNIT, RowList, parts, pick
 from mtdnn_kit.errors import DataError, RepeatedIdError
 from mtdnn_kit.files.wording import short, some
 
@@ -75,7 +75,7 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
         arrays = _columns(key, file)
     rows: Any = RowList(dataset.type, arrays)
     if ratio:
-        rows = pick(rows, sides(arrays["_unit"], ratio, where)[int(split == dataset.score)])
+        rows = pick(rows, sides(arrays[UNIT], ratio, where)[int(split == dataset.score)])
         origin += f" ({ratio:g} of it)" if split == dataset.score else f" (without {ratio:g} of it)"
     if hub and split == dataset.score and dataset.cut:
         rows, origin = CUT_RULES[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"
@@ -98,12 +98,12 @@ def _columns(key: str | None, file: "_File") -> dict[str, np.ndarray]:
 
 
 def _parts(file: "_File", further: dict[str, list]) -> Parts:
-    """The rows as columns; `_unit`, what each may not be parted from, where some are to be cut off; `_file`, what became of the file."""
-    units: list[int] | None = [] if file.dataset.validation_ratio else None
+    """The rows as columns; UNIT, where some are to be cut off or the dataset has a `group`; `_file`, what became of the file."""
+    units: list[int] | None = [] if file.dataset.validation_ratio or file.dataset.group else None
     reading = Reading()
     yield from parts(file.dataset.type, file.checked(reading, units, further))
     if units is not None:
-        yield {"_unit": np.array(units, np.uint64)}
+        yield {UNIT: np.array(units, np.uint64)}
     yield {"_file": np.frombuffer(json.dumps(reading.record()).encode(), np.uint8)}
 
 
@@ -186,8 +186,8 @@ class _File:
             yield row
 
     def rows(self, reading: Reading) -> Iterator[tuple[str, int, Any]]:
-        """Place, unit (`split.unit_of`; 0 where nothing is cut off) and row of each record that is not left out. Raises DataError where
-        one is at fault, or none is there."""
+        """Place, unit (`split.unit_of`; 0 where nothing is cut off or grouped) and row of each record that is not left out. Raises
+        DataError where one is at fault, or none is there."""
         first: tuple[dict, Any] | None = None
         for number, (given, place) in enumerate(self.read(reading)):
             try:
@@ -201,7 +201,7 @@ class _File:
                 if self.dataset.type == "mcc" and len(row.choices) != (count := len(first[1].choices)):
                     few = "each row needs as many; remove the others"
                     raise DataError(f"{len(row.choices)} choices, where the first row has {count}: {few}")
-                unit = unit_of(self.dataset, record, row) if self.dataset.validation_ratio else 0
+                unit = unit_of(self.dataset, record, row) if self.dataset.validation_ratio or self.dataset.group else 0
             except DataError as error:
                 raise DataError(f"{self.where}, {place}{_named(self.dataset, given)}: {error}") from None
             yield place, unit, row

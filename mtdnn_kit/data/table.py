@@ -20,7 +20,7 @@ BLOCK = 2048  # rows that become columns in one go
 ROWS: dict[str, Any] = {"qa": QARow, "sc": SCRow, "mcc": MCCRow}  # each a NamedTuple class
 SHARED = {"qa": ("title", "context")}  # fields whose different texts are kept once
 TO_JSON = json.JSONEncoder(ensure_ascii=False).encode
-DIGEST = "_digest"  # no field of a NamedTuple begins so
+DIGEST, UNIT = "_digest", "_unit"  # no field of a NamedTuple begins so; UNIT: what a row may not be parted from, as a number
 
 
 class RowList(Made):
@@ -112,6 +112,13 @@ def pick(rows: Sequence, places: np.ndarray) -> Sequence:
         return [rows[i] for i in places]
     places = np.asarray(places, np.int32)
     return RowList(rows.kind, rows.arrays, places if rows.picks is None else rows.picks[places])
+
+
+def units(rows: Sequence) -> np.ndarray | None:
+    """What each row may not be parted from, as a number (`split.unit_of`), uint64 [N]; None where the rows' file was read without."""
+    if not isinstance(rows, RowList) or UNIT not in rows.arrays:
+        return None
+    return rows.arrays[UNIT] if rows.picks is None else rows.arrays[UNIT][rows.picks]
 
 
 def permuted(rows: Sequence, order: np.ndarray) -> Sequence:

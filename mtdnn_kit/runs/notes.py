@@ -1,5 +1,7 @@
 """What a finished run says of its thresholds, in words, from its manifest and its scores. Knows no model and no data."""
 
+from collections.abc import Iterable
+
 from mtdnn_kit.runs.run import Run
 
 
@@ -11,12 +13,32 @@ def threshold_notes(run: Run) -> list[str]:
     return [f"{task}: threshold: {_note(metrics[task]['threshold'], held.get(task), task in always)}" for task in tasks]
 
 
+def threshold_words(run: Run, name: str) -> str:
+    """What decided on a scored set of questions, in a table's cell: "1.25, tuned on 124 questions", "0, not tuned" or "always answers"; ""
+    for what has no threshold. name: as metrics.json has it; the threshold is that of the task that scores it."""
+    threshold = run.metrics.get(name, {}).get("threshold")
+    if threshold is None:
+        return ""
+    config = run.parameters
+    task = config.task_of(name)
+    held = run.manifest.get("held_out", {}).get(task)
+    if not config.datasets[task].unanswerable or (held and held["always_answers"]):
+        return "always answers"
+    return f"{threshold:.2f}, tuned on {held['questions']:,} questions" if held else f"{threshold:g}, not tuned"
+
+
+def threshold_of_several(runs: Iterable[Run], name: str) -> str:
+    """`threshold_words` of a setting's runs in one cell: of several seeds what each was tuned on, without the thresholds themselves."""
+    said = [threshold_words(run, name) for run in runs]
+    return said[0] if len(said) == 1 else "; ".join(dict.fromkeys(text if "not" in text else text.split(", ")[-1] for text in said))
+
+
 def _note(threshold: float, held: dict | None, always: bool) -> str:
     """held: what the manifest says of a task's held-out questions; always: whether every question has an answer by definition."""
     if always:
         return "always answers, since every question has an answer (unanswerable: false)"
     if held is None:
-        return f"{threshold:.2f}, since no question was held out to tune it (threshold_articles, threshold_ratio)"
+        return f"{threshold:g}, not tuned, since no question was held out for it (threshold_articles, threshold_ratio)"
     questions, unanswerable, titles = held["questions"], held["unanswerable"], held["titles"]
     count, unit = (titles, "title") if titles else (held["passages"], "passage")
     units = f"{count} {unit}{'s' * (count != 1)} ({held['rule']})"

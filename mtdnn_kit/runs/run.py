@@ -9,11 +9,13 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mtdnn_kit.config import Config
+from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.errors import ConfigError, RunError, WriteError
 from mtdnn_kit.files.atomic import write_folder, write_whole
@@ -25,6 +27,7 @@ from mtdnn_kit.runs import schema
 COPY = "copy it again from where the run was made"
 HELD_OUT_FILE = "{}_held_out.jsonl.gz"  # of a task, in predictions (`runs.held_out`)
 SCORED = "scored"  # what a log's record says it is of, where it has the scores of some scored rows
+LATER = "scored"  # folder of what was scored after the run had ended
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 LOCK = "requirements.txt"  # all packages that were installed (`runs.origin`)
 
@@ -54,11 +57,21 @@ class Run:
 
     @property
     def parameters(self) -> Config:
-        """The same as parameters of today, to be read with, not resumed. Raises RunError where they are none."""
+        """The same as parameters of today, to be read with, not resumed; what was scored `later` is in `scored_also`. Raises RunError where
+        they are none."""
+        later = {name: one["set"] for name, one in self.later.items()}
         try:
-            return Config(**{**self.config, "resume": False})
+            config = Config(**{**self.config, "resume": False})
+            return replace(config, scored_also={**config.scored_also, **later}) if later else config
         except (ConfigError, TypeError) as error:
             raise RunError(f"{self.path}/config.yaml: not the parameters of a run ({str(error)[:600]}); {COPY}") from None
+
+    @property
+    def later(self) -> dict[str, dict]:
+        """What was scored after the run had ended (`inference.scoring`), by name: `set`, as in `scored_also`; `data`, as in the manifest;
+        `scores`."""
+        files = sorted((self.path / LATER).glob("*.json"))
+        return {file.stem: self._read(f"{LATER}/{file.name}", schema.LATER_FORM) for file in files}
 
     @property
     def types(self) -> dict[str, str]:
@@ -67,13 +80,15 @@ class Run:
 
     @property
     def manifest(self) -> dict:
-        """Status, versions, seed, device, data fingerprints, steps, times (design, "Run folder")."""
-        return self._read("manifest.json", schema.MANIFEST_FORM)
+        """Status, versions, seed, device, data fingerprints (also those of `later`), steps, times (design, "Run folder")."""
+        found = self._read("manifest.json", schema.MANIFEST_FORM)
+        later = {name: source for one in self.later.values() for name, source in one["data"].items()}
+        return {**found, "data": {**found.get("data", {}), **later}} if later else found
 
     @property
     def metrics(self) -> dict:
-        """{task: {score: percent, "n": rows}}."""
-        return self._read("metrics.json", schema.METRICS_FORM)
+        """{task: {score: percent, "n": rows}}, that of sets that were scored `later` last."""
+        return {**self._read("metrics.json", schema.METRICS_FORM), **{name: one["scores"] for name, one in self.later.items()}}
 
     @property
     def finished(self) -> bool:
@@ -101,9 +116,21 @@ class Run:
         lines = self._text(name).split("\n")[:-1]  # without a line that is being written
         return [self._checked(f"{name}, line {number}", line, read_json, schema.RECORD_FORM) for number, line in enumerate(lines, 1)]
 
-    def answers(self, task: str = "squad") -> dict[str, str]:
-        """{question id: answer} at the tuned threshold, the official format."""
-        return self._read(f"predictions/{task}.json", schema.ANSWERS_FORM)
+    def answers(self, task: str = "squad") -> dict:
+        """{question id: answer} at the tuned threshold, the official format; of sentences and pairs {row id: label}, of multiple choice
+        {row id: number of the choice, from 0}."""
+        config = self.parameters
+        kind = self.types.get(config.task_of(task))
+        if kind not in LABELLED:
+            return self._read(f"predictions/{task}.json", schema.ANSWERS_FORM)
+        names, found = config.dataset_of(task).labels if kind == "sc" else (), {}
+        for number, line in enumerate(self.choices(task), 1):
+            wrong = schema.problem(line, schema.CHOICE_FORM)
+            if wrong or (names and line["label"] >= len(names)):
+                wrong = wrong or f"label {line['label']} is none of {len(names)}"
+                raise RunError(f"{self.path}/predictions/{task}.jsonl, line {number}: {wrong}; {COPY}")
+            found[line["id"]] = names[line["label"]] if names else line["label"]
+        return found
 
     def has_nbest(self, task: str = "squad") -> bool:
         """Whether the run keeps its n-best; one that `import_run` made of a predictions file has none."""
@@ -141,21 +168,22 @@ class Run:
 
         Raises RunError for a run without n-best: its answers are text.
         """
-        known = {
-            *self.parameters.scored_also,
-            *(name for task in self.types for name in (task, task + REST)),
-        }  # those in metrics.json are a file's
-        nbest = [f"predictions/{task}_nbest.jsonl.gz" for task, scores in self.metrics.items() if "span_f1" in scores and task in known]
-        if not nbest and "qa" in self.types.values():
+        config, types = self.parameters, self.types
+        known = {*config.scored_also, *(name for task in types for name in (task, task + REST))}  # those in metrics.json are a file's
+        scored = {name: types[config.task_of(name)] for name in self.metrics if name in known}
+        nbest = [f"predictions/{name}_nbest.jsonl.gz" for name, kind in scored.items() if kind == "qa" and "span_f1" in self.metrics[name]]
+        if not nbest and "qa" in types.values():
             raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
 
-        labels = [f"predictions/{task}.jsonl" for task in self.metrics if self.types.get(task, "qa") != "qa"]
+        labels = [f"predictions/{name}.jsonl" for name, kind in scored.items() if kind != "qa"]
 
         def fill(partial: Path) -> None:
             (partial / "predictions").mkdir()
             held_out = [f"predictions/{HELD_OUT_FILE.format(task)}" for task in known]
-            for name in [*nbest, *labels, *held_out, LOCK, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
+            later = [f"{LATER}/{name}.json" for name in self.later]
+            for name in [*nbest, *labels, *held_out, *later, LOCK, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
                 if name not in ("log.jsonl", LOCK, *held_out) or (self.path / name).exists():
+                    (partial / name).parent.mkdir(exist_ok=True)
                     shutil.copyfile(self.path / name, partial / name)
 
         write_folder(folder, fill)

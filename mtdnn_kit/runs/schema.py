@@ -74,6 +74,7 @@ STEP_FIGURES = ("loss", "lr", "grad_norm", "tokens_per_second", "epoch", "tokens
 RESUME = {"time": TEXT, "host": TEXT, "after_step": WHOLE_NUMBER}
 ONE_RESUME = Form("a resume", lambda value: _is_object(value) and RESUME.keys() <= value.keys(), RESUME)
 RESUMES = Form("a list of resumes", lambda value: isinstance(value, list) and not any(problem(one, ONE_RESUME) for one in value))
+SOURCES = _each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER))
 
 # The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
 CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
@@ -87,13 +88,22 @@ MANIFEST_FORM = _object(
     energy_joules=NUMBER,
     resumes=RESUMES,
     train_seconds=NUMBER,
-    data=_each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER)),
+    data=SOURCES,
     draws=_each(WHOLE_NUMBER),
     encoder=_object(name=TEXT, trained_on=MAYBE_NAMES),
     held_out=_each(_object(rule=TEXT, always_answers=FLAG, **{ANY: WHOLE_NUMBER})),
 )
-METRICS_FORM = _each(replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT}))
+SCORES_FORM = replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT})
+METRICS_FORM = _each(SCORES_FORM)
+LATER_FORM = Form(
+    "an object with `set`, `data` and `scores`",
+    lambda value: _is_object(value) and {"set", "data", "scores"} <= value.keys(),
+    {"set": _object(), "data": SOURCES, "scores": SCORES_FORM, "end": TEXT},
+)
 ANSWERS_FORM = _each(TEXT)
+CHOICE_FORM = Form(
+    "a row's id and the number of its label", lambda value: _is_object(value) and is_count(value.get("id")) and is_count(value.get("label"))
+)
 RECORD_FORM = replace(
     STEP,
     parts={

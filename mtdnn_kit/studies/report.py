@@ -23,6 +23,7 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model import provenance
 from mtdnn_kit.runs import curves
 from mtdnn_kit.runs.environment import unlike
+from mtdnn_kit.runs.notes import threshold_words
 from mtdnn_kit.runs.origin import origin_table
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.arms import TUNED, tuning_table
@@ -56,7 +57,7 @@ def write(folder: Path, data: str | None) -> None:
     figures: the differences in what the study is judged by, and the paper's figure of the same settings."""
     study, runs, questions, settings = _opened(folder, data)
     write_whole(folder / "tables.md", "\n".join(_sections(study, runs, questions, settings, folder, data)))
-    rows = score_table(questions, settings, study.paper)
+    rows = score_table(questions, settings, study.paper, _untuned(runs))
     tables.write(folder, rows, runs, settings)
     write_spread(folder, runs, questions, settings, study.scores)
     for score in study.scores:
@@ -80,7 +81,7 @@ def _sections(
     yield from (f"{said}\n" for said in unlike(runs))
     if tuned := tuning_table(study, folder):
         yield _section("Tuned at equal budget, on held-out questions", tuned)
-    yield _section("Scores", marked(score_table(questions, settings, study.paper), learnt, first))
+    yield _section("Scores", marked(score_table(questions, settings, study.paper, _untuned(runs)), learnt, first))
     yield _section(f"Judged by {' and '.join(study.scores)}", judged(questions, study.scores))
     if beside := other_population(questions):
         yield _section(f"The same for other {population(beside)}", judged(beside, study.scores))
@@ -93,6 +94,8 @@ def _sections(
     yield _section("The threshold as a choice", choice_table(runs, questions, settings))
     if common := at_common_share(questions):
         yield _section(f"At a common share of no answers, {common[1]:.1f} %", judged(common[0], ["EM", "F1"]))
+    if told := study_tables.task_table(runs, settings, data):
+        yield _section("The other tasks", told)
     yield f"{_section('Were the other tasks learnt?', learnt)}\n{' '.join(curves.notes(runs))}\n"
     yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(questions, settings))
     yield _section("Wrong bounds", judged(questions, ["wrong bounds"]))
@@ -113,6 +116,11 @@ def _sections(
         yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))
     yield _section("The paper's examples", study_tables.example_table(questions, settings))
     yield _section("How the runs were made", origin_table(runs))
+
+
+def _untuned(runs: dict[str, Run]) -> dict[str, Run] | None:
+    """The runs where the threshold of one of them was not tuned, so that the table of scores says of each what its own is; else None."""
+    return runs if any("not tuned" in threshold_words(run, "squad") for run in runs.values()) else None
 
 
 def _section(title: str, body: str | list[dict]) -> str:

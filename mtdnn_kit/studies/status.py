@@ -142,7 +142,7 @@ def _sources(config: Config) -> list[tuple]:
         wanted = [(task, split) for split in dict.fromkeys((d.train, d.score)) if split]
         wanted += [(task + REST, d.score)] if data == "hub" and d.cut and d.score else []
         found += [(name, split, data, json.dumps(asdict(d))) for name, split in wanted]
-    return found + [(name, d.score, data, json.dumps(asdict(d))) for name, d in config.further.items()]
+    return found + [(name, d.score, config.data_of(name), json.dumps(asdict(d))) for name, d in config.further.items()]
 
 
 def _weights(name: str) -> str:

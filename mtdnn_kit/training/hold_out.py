@@ -38,6 +38,18 @@ def hold_out(rows: RowsByTask, config: Config) -> tuple[RowsByTask, RowsByTask]:
     return {task: some for task, some in held.items() if len(some)}, left
 
 
+def not_tuned(config: Config, train: RowsByTask, held_out: RowsByTask, scored: RowsByTask) -> str | None:
+    """A sentence where the main task is scored and has questions without an answer, trained on or scored, and none is held out to tune its
+    threshold; else None."""
+    task, d = config.tasks[0], config.datasets[config.tasks[0]]
+    if d.type != "qa" or not (d.score and d.unanswerable) or task in held_out:
+        return None
+    without = [not answers for some in (train[task], scored[task]) for answers in column(some, "answers")]
+    said = f"{task}: nothing is held out to tune the threshold of no answer, and {sum(without):,} of {len(without):,} questions have none"
+    remedy = "To tune it, set threshold_ratio: 0.1, or threshold_articles to titles of training questions"
+    return f"{said}. It stays 0, and scores are at a threshold that was not tuned. {remedy}." if any(without) else None
+
+
 def record(config: Config, held_out: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, dict]:
     """What a manifest says of each task that has held-out questions: by which rule, how many, and whether the threshold always answers.
 

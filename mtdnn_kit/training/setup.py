@@ -4,6 +4,7 @@ Notebook 02 looks at what this returns before it trains; `trainer` takes it as i
 """
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +20,6 @@ from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.data.table import RowList, column, permuted, pick
 from mtdnn_kit.errors import ConfigError
-from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes_token_types
@@ -28,7 +28,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
-from mtdnn_kit.training.hold_out import hold_out
+from mtdnn_kit.training.hold_out import hold_out, not_tuned
 
 CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
 SLICE = 200  # rows at most of a task's scored ones that are scored on the way
@@ -104,9 +104,10 @@ class Setup:
 def prepare(config: Config) -> Setup:
     """Reads and checks all rows, makes the features and draws the schedule, for as many processes as a launcher started.
 
-    Raises DataError, EncoderError, ConfigError or another ValueError, each saying what to change, before anything is trained or written.
+    Warns where the main task's threshold will not be tuned (`hold_out.not_tuned`). Raises DataError, EncoderError, ConfigError or another
+    ValueError, each saying what to change, before anything is trained or written.
     """
-    _, processes = launched()
+    rank, processes = launched()
     encoder = _encoder(config)
     types = [dataset.type for dataset in config.datasets.values()]
     architecture = load_encoder_config(encoder.path, config.max_length, types)
@@ -114,6 +115,8 @@ def prepare(config: Config) -> Setup:
     segments = takes_token_types(architecture)
     tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
+    if (said := not_tuned(config, *rows)) and rank == 0:
+        warnings.warn(said, stacklevel=2)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
     sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes)
@@ -146,11 +149,10 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     """
     datasets = config.datasets
     wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
-    data = config.data if config.data in ("sample", "hub") else str(resolve(config.data))
     wanted += [(name, d, str(d.score)) for name, d in config.further.items()]
-    tables = {(t, s): load(t, d, s, data) for t, d, s in wanted}
-    if data == "hub":  # what the cut of a scored split leaves is scored, too
-        tables |= {(t + REST, d.score): load(t, d, d.score, data, rest=True) for t, d in datasets.items() if d.score and d.cut}
+    tables = {(t, s): load(t, d, s, config.data_of(t)) for t, d, s in wanted}
+    if config.data == "hub":  # what the cut of a scored split leaves is scored, too
+        tables |= {(t + REST, d.score): load(t, d, d.score, "hub", rest=True) for t, d in datasets.items() if d.score and d.cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
     held_out, train = hold_out(train, config) if training else ({}, {})
     named = {name: d.score for task, d in {**datasets, **config.further}.items() if d.score for name in (task, task + REST)}

@@ -4,7 +4,7 @@ A table is a list of rows; scores are in percent, differences in points. What a 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mtdnn_kit.compare.baseline import lexical_answers
@@ -18,18 +18,23 @@ from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.runs.environment import unlike
+from mtdnn_kit.runs.notes import threshold_of_several, threshold_words
 from mtdnn_kit.runs.run import Run
 
+ANSWER_SCORES = ("em", "f1", "em_at_0", "f1_at_0", "span_f1", "no_answer_ap")  # of questions, what a table of sets shows
 _ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # what Markdown makes something of, within a cell
 
 
-def score_table(questions: Sequence[Question], settings: Settings, table: str | None = None) -> list[dict]:
-    """A row a setting: EM and F1 at the tuned threshold with the ends of their 95 % intervals, span F1, average precision of answering
+def score_table(
+    questions: Sequence[Question], settings: Settings, table: str | None = None, runs: dict[str, Run] | None = None, task: str = "squad"
+) -> list[dict]:
+    """A row a setting: EM and F1 at the runs' thresholds with the ends of their 95 % intervals, span F1, average precision of answering
     nothing, and F1 minus that of the first setting, with interval and p; beside them what the paper reports for the setting of that name
     (`table`, a key of `paper.TABLES`).
 
     settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Where titles are known, EM and F1
-    have a second interval, for the population that `questions` do not go by: other articles, if they go by passages. Two rows more: always
+    have a second interval, for the population that `questions` do not go by: other articles, if they go by passages. runs: by name, so that
+    each row says at which threshold, and what that was tuned on or that it was not (of `task`). Two rows more: always
     answering nothing, and the lexical-overlap baseline (which always answers).
     """
     paper, first, rows = TABLES.get(table or "", {}), next(iter(settings)), []
@@ -37,6 +42,7 @@ def score_table(questions: Sequence[Question], settings: Settings, table: str | 
     apart = {score: {row["setting"]: row for row in setting_table(others, settings, score)} for score in ("EM", "F1")} if others else {}
     for em, f1 in zip(setting_table(questions, settings, "EM"), setting_table(questions, settings, "F1"), strict=True):
         name, row = em["setting"], {"run": em["setting"], "seeds": em["seeds"]}
+        row |= {"threshold": threshold_of_several([runs[run] for run in settings[name].values()], task)} if runs else {}
         for score, found in (("EM", em), ("F1", f1)):
             row |= _interval(score, found, score)
             if others:
@@ -123,6 +129,20 @@ def tidy(runs: dict[str, Run], settings: Settings) -> list[dict]:
         for task, scores in run.metrics.items():
             kept = {score: found for score, found in scores.items() if score != "n" and found is not None}
             rows += [{**head, "task": task, "score": score, "value": found, "n": scores["n"]} for score, found in kept.items()]
+    return rows
+
+
+def set_table(runs: dict[str, Run], names: Iterable[str] | None = None) -> list[dict]:
+    """A row a run and set that it was scored on (names; None: all), the task that scores it and its scores in percent; of questions EM
+    and F1 at the run's threshold, what that is, and at 0."""
+    rows = []
+    for name, run in runs.items():
+        for one, found in run.metrics.items():
+            if names is None or one in names:
+                row: dict = {"run": name, "set": one, "scored by": run.parameters.task_of(one), "rows": found["n"]}
+                keys = ANSWER_SCORES if "em" in found else [key for key in found if key != "n"]
+                kept = {key: found[key] for key in keys if key in found}
+                rows.append({**row, **kept} | ({"threshold": threshold_words(run, one)} if "threshold" in found else {}))
     return rows
 
 

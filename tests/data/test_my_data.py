@@ -385,7 +385,6 @@ SC = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "y
         ({"validation_ratio": True}, "validation_ratio is True"),
         ({"validation_ratio": None}, "validation_ratio is None"),
         ({"validation_ratio": 0.1, "score": None}, "validation_ratio cuts the scored split from the training rows"),
-        ({"group": "g"}, "group keeps rows together where validation_ratio cuts; set that, too"),
         (
             {"files": {"train": "a.csv"}},
             "files lacks 'validation': name its file. Set score: null .* or validation_ratio to cut it from train",

@@ -31,6 +31,8 @@ NOT_RUN = {
     "mtdnn rerun runs/demo/qa runs/again": "needs the demo; tests/inference/test_rerunning.py makes a run again",
     "mtdnn rerun results/minilm-mixtures/runs/qa-seed-0 runs/again --data my/data": "needs the data, and an hour",
     "git clone … && cd mtdnn-kit": "no address is known to the project",
+    ".venv/bin/mtdnn score runs/demo/qa runs/demo/qa-mcc --data my/folder": "the reader's rows; tests/inference/test_scoring.py has some",
+    ".venv/bin/mtdnn score runs/demo/qa --define my/sets.yaml --task squad": "the same",
     ".venv/bin/mtdnn data my/tickets.csv": "a file of the reader's; tests/data/test_draft.py gives it files",
 }
 names = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]

@@ -167,6 +167,8 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
     assert (tmp_path / "runs" / "qa" / "02_train.ipynb").exists()
     table = next(html for html in shown(made, "text/html") if "paper EM" in html)
     assert all(name in table for name in ("QA+MCC+SC", "always nothing", "lexical overlap", "74.6", "77.2"))
+    others = next(html for html in shown(made, "text/html") if ">beside<" in html)
+    assert all(name in others for name in ("swag", "cola", "matthews", "accuracy")) and "squad" not in others, "every task has its table"
     assert len(shown(made, "image/png")) == 6, (
         "losses, curves, differences, figures 3 and 4, and the interference of the run with several tasks"
     )

@@ -17,6 +17,7 @@ from scorer import score
 from mtdnn_kit.compare import differences, pairing, paper, seeds, study_tables, threshold_choice
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
+from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.runs.curves import UNWATCHED
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies import keep, report
@@ -315,3 +316,16 @@ def test_the_commands(kept, tmp_path, python):
     assert done.returncode == 0 and done.stdout == "\n".join(report.report(kept, "sample")) + "\n"
     failed = command("keep", "parameters/ablations/demo.yaml", str(tmp_path), str(tmp_path / "into"))
     assert failed.returncode == 1 and "name at least one run folder" in failed.stderr and "Traceback" not in failed.stderr
+
+
+def test_a_report_says_of_each_threshold_what_it_was_tuned_on_where_one_was_not(copy):
+    """Where all are tuned the table is as it was."""
+    assert "not tuned" not in "\n".join(report.report(copy, None))
+    for name in ("a-seed-0", "a-seed-1"):
+        file = copy / "runs" / name / "manifest.json"
+        write_json(file, {**json.loads(file.read_text()), "held_out": {}})
+        metrics = copy / "runs" / name / "metrics.json"
+        write_json(metrics, {"squad": {**json.loads(metrics.read_text())["squad"], "threshold": 0.0}})
+    scores = "\n".join(report.report(copy, None)).split("## Scores\n")[1].split("\n##")[0].strip().splitlines()
+    at = [cell.strip() for cell in scores[0].split("|")].index("threshold")
+    assert [line.split("|")[at].strip() for line in scores[2:4]] == ["0, not tuned", "tuned on 60 questions"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from dataclasses import asdict
 
 import pytest
@@ -140,12 +141,29 @@ def test_held_out_questions_without_any_answer_are_said(config, tmp_path):
 def test_notes_of_what_was_not_tuned(config, tmp_path):
     untuned = train(config(tasks=["squad", "cola"], qa_weight=0.5, max_steps=1))
     assert threshold_notes(untuned) == [
-        "squad: threshold: 0.00, since no question was held out to tune it (threshold_articles, threshold_ratio)"
+        "squad: threshold: 0, not tuned, since no question was held out for it (threshold_articles, threshold_ratio)"
     ]
     assert untuned.manifest["held_out"] == {}
     always = {**asked(tmp_path, unanswerable=False), "unanswerable": False}
     run = train(mine(config, always, max_steps=1, run_dir=str(tmp_path / "always")))
     assert threshold_notes(run) == ["mine: threshold: always answers, since every question has an answer (unanswerable: false)"]
+
+
+def test_a_threshold_that_will_not_be_tuned_is_said_before_the_training(config, tmp_path):
+    """Of the main task alone, where questions have no answer; nothing is said where some are held out, or every question has one."""
+    squad = dict(tasks=["squad", "cola"], qa_weight=0.5, eval_limit=None)
+    rows = read_rows(config(**squad))[0]
+    empty, all_ = (sum(len([q for q in some["squad"] if of(q)]) for some in (rows[0], rows[2])) for of in (lambda q: not q.answers, bool))
+    with pytest.warns(
+        UserWarning, match=f"^squad: nothing is held out .*, and {empty} of {all_} questions have none. It stays 0, .*: 0.1, or"
+    ):
+        prepare(config(**squad))
+    always = {**asked(tmp_path, unanswerable=False)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare(config(**squad, threshold_articles=["Cork"]))
+        prepare(config(**{**squad, "tasks": ["cola", "squad"]}))
+        prepare(config(**{**squad, "tasks": ["mine"], "qa_weight": 1.0}, define={"mine": {**always, "unanswerable": False}}))
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_study_sees_whether_its_rows_are_others(two):
 @pytest.mark.parametrize(
     ("further", "message"),
     [
-        ({"d": {"type": "sc"}}, "^scored_also.d.type is 'sc'; only question answering"),
+        ({"d": {"type": "sc"}}, "^scored_also.d.type is 'sc'; without `task` only question answering"),
         ({"d": {"train": "train"}}, "^scored_also.d.train: nothing of it is trained on: leave it out"),
         ({"d": {"validation_ratio": 0.1}}, "^scored_also.d.validation_ratio: nothing of it is trained on"),
         ({"d": {"permute_labels": True}}, "^scored_also.d.permute_labels: nothing of it is trained on"),
@@ -107,7 +107,7 @@ def test_what_cannot_be_is_refused_with_its_place(further, message):
 
 def test_without_a_question_answering_task_first_it_is_refused():
     with pytest.raises(
-        ConfigError, match="^scored_also: the head and the threshold of the first task answer it, and 'cola' is no question"
+        ConfigError, match="^scored_also.d: without `task` the first task scores it, and 'cola' is no question answering: name the task"
     ):
         Config(tasks=["cola", "squad"], scored_also={"d": {}})
 

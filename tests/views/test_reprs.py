@@ -62,7 +62,8 @@ def test_a_run_shows_what_its_folder_holds():
     found, metrics = read(run), run.metrics
     assert found.rows[0] == ["task", "steps", "passes", "scores, percent", "rows scored"]
     assert [row[0] for row in found.rows[1:]] == run.config["tasks"]
-    assert found.rows[1][3] == f"EM {metrics['squad']['em']:.1f}, F1 {metrics['squad']['f1']:.1f}" and found.rows[1][4] == "132"
+    tuned = f"(threshold {metrics['squad']['threshold']:.2f}, tuned on {run.manifest['held_out']['squad']['questions']} questions)"
+    assert found.rows[1][3] == f"EM {metrics['squad']['em']:.1f}, F1 {metrics['squad']['f1']:.1f} {tuned}" and found.rows[1][4] == "132"
     assert found.rows[3][3] == f"matthews {metrics['cola']['matthews']:.1f}, accuracy {metrics['cola']['accuracy']:.1f}"
     assert sum(int(row[1]) for row in found.rows[1:]) == run.manifest["steps"] == len(run.log())
     assert f"on {run.manifest['machine'].rpartition(', ')[0]}, {run.manifest['precision']}, 1 thread; torch" in "".join(found.text)

@@ -3,9 +3,11 @@
 import pandas as pd
 import pytest
 
+from mtdnn_kit import train
 from mtdnn_kit.compare import differences, pairing
 from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.errors import CompareError
+from mtdnn_kit.runs.notes import threshold_of_several, threshold_words
 from mtdnn_kit.views import tables
 
 
@@ -108,3 +110,17 @@ def test_replies_without_n_best_give_the_same_tables(runs):
     assert {len(q.replies["QA"].best) for q in few} == {1} and len(all_[0].replies["QA"].best) == 20
     settings = tables.alone(runs)
     assert tables.score_table(few, settings) == tables.score_table(all_, settings)
+
+
+def test_each_row_says_what_its_threshold_was_tuned_on(runs, config):
+    """Or that it was not; of several seeds without the thresholds themselves."""
+    questions, held = pairing.pair(runs), {name: run.manifest["held_out"]["squad"] for name, run in runs.items()}
+    words = {name: threshold_words(run, "squad") for name, run in runs.items()}
+    rows = tables.score_table(questions, tables.alone(runs), runs=runs)
+    assert [row.get("threshold") for row in rows] == [*words.values(), None, None]
+    assert all("tuned on" in text or held[name]["always_answers"] for name, text in words.items())
+    several = threshold_of_several(runs.values(), "squad")
+    assert several == "; ".join(dict.fromkeys(text.split(", ")[-1] for text in words.values()))
+    assert "threshold" not in tables.score_table(questions, tables.alone(runs))[0]
+    bare = train(config(tasks=["squad"], qa_weight=1.0, max_steps=1))
+    assert threshold_of_several([bare, bare], "squad") == "0, not tuned" and "(threshold 0, not tuned)" in bare._repr_html_()
