@@ -219,8 +219,8 @@ def data(given: argparse.Namespace) -> None:
 
 def heldout(given: argparse.Namespace) -> None:
     """Prints the scores of runs on their held-out questions."""
+    from mtdnn_kit.inference.heldout import held_out, table, write_spans
     from mtdnn_kit.runs.run import Run
-    from mtdnn_kit.studies.heldout import held_out, table, write_spans
     from mtdnn_kit.views.tables import markdown
 
     found = [one for path in given.runs for one in held_out(Run(resolve(path)), given.data)]

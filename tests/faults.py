@@ -47,7 +47,7 @@ TESTS = {  # file → tests that must notice
     "runs/held_out": "runs/held_out",
     "runs/curves": "runs/curves",
     "views/curve_plots": "views/curve_plots",
-    "studies/heldout": "studies/heldout",
+    "inference/heldout": "inference/heldout",
     "tasks/null_threshold": "tasks/null_threshold",
     "metrics": "metrics",
     "model/evaluation": "model/evaluation data/my_data training/watched",
