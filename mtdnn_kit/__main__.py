@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtdnn_kit.errors import DataError, KitError, YamlError
+from mtdnn_kit.errors import DataError, KitError, LockedError, YamlError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.yaml_files import read_yaml
 
@@ -82,6 +82,8 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
         help="begin no further seed after so many hours; what is done then is whole seeds, and the page tells of these",
     )
     add("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
+    add("--shard", metavar="I/N", help="run the I-th of N parts alone: for several processes on a folder whose file system has no locks")
+    add("--no-wait", action="store_true", help="end once other processes on the same folder have the runs that are left")
     add("--engine", choices=("local", "ray"), default="local")
     add = verb.add_argument_group("engine local").add_argument
     add("--workers", type=int, help="runs at a time, which share the cores out among them; 1 otherwise")
@@ -142,14 +144,24 @@ def study(given: argparse.Namespace) -> None:
         return print(f"declared: {declare(made, folder, changes)}")
     if given.dry_run:
         return _dry_run(made, folder, changes, given.workers or 1)
-    for run in run_study(
-        made, folder, changes, Bars(), given.engine, given.if_changed, given.plain, given.hours, **engine_options(given)
-    ).values():
-        print(run)
+    shared = {"shard": given.shard, "wait": not given.no_wait}
+    chosen = (given.engine, given.if_changed, given.plain, given.hours)
+    runs = run_study(made, folder, changes, Bars(), *chosen, **shared, **engine_options(given))
+    print(*runs.values(), sep="\n")
+    if given.hours is None and len(runs) < len(made.runs):
+        return print(f"{len(runs)} of {len(made.runs)} runs are done, others have the rest; the last one writes the page")
     if not (given.no_page or given.plain):
-        from mtdnn_kit.studies.page import write_page
+        _page(given, folder, changes)
 
+
+def _page(given: argparse.Namespace, folder: Path, changes: dict) -> None:
+    """Writes a study's page, where no other process does, and says where it is."""
+    from mtdnn_kit.studies.page import write_page
+
+    try:
         print(f"page: {write_page(given.study, folder, changes, None if given.hours is None else 0)}")
+    except LockedError as error:
+        print(error)
 
 
 def engine_options(given: argparse.Namespace) -> dict:

@@ -31,6 +31,7 @@ TESTS = {  # file → tests that must notice
     "tasks/sc": "tasks/tasks",
     "sampler": "sampler batches",
     "studies/status": "studies/status",
+    "studies/sharing": "studies/sharing",
     "compare/study_tables": "studies/report compare/differences",
     "studies/power": "studies/power",
     "studies/arms": "studies/arms",

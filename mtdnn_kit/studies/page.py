@@ -8,6 +8,7 @@ from papermill import PapermillExecutionError
 
 from mtdnn_kit.errors import StudyError
 from mtdnn_kit.files.atomic import write_whole
+from mtdnn_kit.files.locks import held
 from mtdnn_kit.studies.study import project_notebook
 from mtdnn_kit.studies.worker import execute
 
@@ -22,15 +23,17 @@ def write_page(study: str | Path, folder: Path, changes: dict | None = None, hou
     """Executes notebook 03 into the study's folder and writes study.html beside it, without the code; the page's path.
 
     study: the study file. hours: 0 where not all seeds are done: it tells of those that are. Else all runs must be done: what was accepted
-    before (`if_changed`) is accepted here. Raises StudyError with the notebook's error where it stops, and where there is no notebook.
+    before (`if_changed`) is accepted here. Raises StudyError with the notebook's error where it stops, and where there is no notebook;
+    LockedError where another process is writing it.
     """
     made = folder / KEPT_NOTEBOOK
     parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep", "hours": hours}
-    try:
-        execute(project_notebook(PAGE_NOTEBOOK), made, parameters)
-    except PapermillExecutionError as error:
-        raise StudyError(f"The runs are done, but notebook 03 stopped: {error.ename}: {error.evalue} (see {made})") from None
-    write_whole(folder / PAGE, as_page(made))
+    with held(folder / ".page", "the page is written"):
+        try:
+            execute(project_notebook(PAGE_NOTEBOOK), made, parameters)
+        except PapermillExecutionError as error:
+            raise StudyError(f"The runs are done, but notebook 03 stopped: {error.ename}: {error.evalue} (see {made})") from None
+        write_whole(folder / PAGE, as_page(made))
     return folder / PAGE
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from mtdnn_kit.runs.run import checkpoints, prune_checkpoints
 from mtdnn_kit.studies import engines, running
 from mtdnn_kit.studies.progress import Progress
 from mtdnn_kit.studies.running import run_study
+from mtdnn_kit.studies.sharing import Todo
 from mtdnn_kit.studies.status import Standing, code, standings
 from mtdnn_kit.studies.study import read_study
 
@@ -110,7 +112,8 @@ def planned(finished, tmp_path):
     folder, study = copied(folder, tmp_path / "runs"), read_study(file)
 
     def jobs(changes=None, if_changed="refuse"):
-        return [job.name for job in running._jobs(study, study.runs, study.configs(folder, changes), if_changed)]
+        with closing(Todo(study, folder, study.runs, study.configs(folder, changes), if_changed)) as todo:
+            return [job.name for job in todo.jobs()]
 
     return folder, jobs
 
@@ -236,23 +239,15 @@ def test_killed_in_the_middle_it_redoes_nothing_and_ends_as_if_it_never_was(fini
         assert_same(Run(reference / name), Run(folder / name), tasks)
 
 
-def test_a_run_that_fails_is_named_and_stops_no_other_and_a_second_command_is_refused(finished, tmp_path, tiny):
+def test_a_run_that_fails_is_named_and_stops_no_other(finished, tmp_path, tiny):
     bad = {"bad": {**TWO["QA"], "threshold_articles": ["Nowhere"]}, "QA": TWO["QA"]}
-    study, folder, refused = read_study(write_study(tmp_path / "study", tiny, bad)), tmp_path / "runs", []
-
-    def watch(progress):
-        if progress.states[0].status == "running" and not refused:
-            with pytest.raises(LockedError) as error:
-                run_study(study, folder)
-            refused.append(str(error.value))
-
+    study, folder = read_study(write_study(tmp_path / "study", tiny, bad)), tmp_path / "runs"
     with pytest.raises(StudyError) as error:
-        run_study(study, folder, watch=watch)
+        run_study(study, folder)
     told, kept = str(error.value), folder / "bad" / "02_train.ipynb"
     assert told.startswith("1 of 2 runs failed.\nbad: code cell ") and "ConfigError: threshold_articles: no training question" in told
     assert str(kept) in told and "threshold_articles" in kept.read_text()
     assert Run(folder / "qa").finished
-    assert f"the study mine is at work already, by process {os.getpid()} on" in refused[0]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
