@@ -176,6 +176,7 @@ def engine_options(given: argparse.Namespace) -> dict:
 
 def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     """Prints what a study would do."""
+    from mtdnn_kit.runs.claim import earlier
     from mtdnn_kit.studies.arms import check_tunable, chosen_before, equalized, tuning_runs
     from mtdnn_kit.studies.plan import as_text, on_cards, plan
     from mtdnn_kit.studies.power import earlier_spreads, sentences
@@ -186,12 +187,13 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     tuning = equalized(made.configs(folder, changes, tuning_runs(made)), made.equal) if made.tune else {}
     check_tunable(tuning)
     configs = tuning | equalized(chosen_before(made, folder).configs(folder, changes), made.equal)
+    configs |= earlier(configs, folder)
     found = standings(configs, code(project_notebook(NOTEBOOK)))
     rows = plan(configs, found, folder)
     print(as_text(rows, workers), *on_cards(rows, configs, folder), sep="\n")
     spread = earlier_spreads(next(iter(configs.values())).encoder, folder)
-    tests = len(made.others) * (len(made.scores) if made.family == "study" else 1)
-    settings = 1 + len(made.others)
+    tests = sum(len(others) for _, others in made.compared) * (len(made.scores) if made.family == "study" else 1)
+    settings = len({name for baseline, others in made.compared for name in (baseline, *others)})
     print(*sentences(spread, made.scores, len(made.seeds or [0]), settings, tests, made.smallest_effect), sep="\n")
     for name, stands in found.items():
         if stands.changed and stands.status != "new":

@@ -32,6 +32,8 @@ TESTS = {  # file → tests that must notice
     "sampler": "sampler batches",
     "studies/status": "studies/status",
     "studies/sharing": "studies/sharing",
+    "studies/variants": "studies/studies",
+    "runs/claim": "studies/sharing",
     "compare/study_tables": "studies/report compare/differences",
     "studies/power": "studies/power",
     "studies/arms": "studies/arms",

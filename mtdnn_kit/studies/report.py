@@ -11,6 +11,8 @@ writes these, the tables as numbers and figures into the folder. No text of the 
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 from mtdnn_kit.compare import Question, clustered, pair, paper, speaks_for, study_tables
@@ -67,11 +69,14 @@ def write(folder: Path, data: str | None) -> None:
 def _sections(
     study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: Settings, folder: Path, data: str | None
 ) -> Iterator[str]:
-    first, *others = settings
+    first = next(iter(settings))
     learnt = learnt_table(runs, settings, data)
 
-    def judged(some: Sequence[Question], scores: Sequence[str]) -> list[dict]:
-        return marked(primary_table(some, settings, scores, study.family), learnt, first)
+    compared = [of for of in study.comparisons(runs) if len(of) > 1]
+
+    def judged(some: Sequence[Question], scores: Sequence[str]) -> str:
+        found = [(of, primary_table(some, of, scores, study.family, len(compared))) for of in compared]
+        return "\n".join(markdown(marked(rows, learnt, next(iter(of)))) for of, rows in found)
 
     yield f"{speaks_for(questions)}\n\n{' '.join(notes(study, folder, runs))}\n"
     yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(runs.values()))
@@ -82,7 +87,8 @@ def _sections(
     if beside := other_population(questions):
         yield _section(f"The same for other {population(beside)}", judged(beside, study.scores))
     if effect := study.smallest_effect:
-        yield _section("What is decided", study_tables.decision_table(questions, settings, study.scores, effect, study.family))
+        decide = partial(study_tables.decision_table, effect=effect, family=study.family, tables=len(compared))
+        yield _section("What is decided", "\n".join(markdown(decide(questions, of, study.scores)) for of in compared))
     yield _section("For whom the differences speak", population_table(questions, settings, study.scores))
     yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))
     if further := study_tables.further_table(runs, settings):
@@ -93,10 +99,11 @@ def _sections(
     yield f"{_section('Were the other tasks learnt?', learnt)}\n{' '.join(curves.notes(runs))}\n"
     yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(questions, settings))
     yield _section("Wrong bounds", judged(questions, ["wrong bounds"]))
-    for score in study.scores:
+    for score, of in product(study.scores, compared):
+        base, *others = of
         for name in others:
-            rows = setting_slices(questions, settings[first], settings[name], score, (first, name))
-            yield _section(f"Slices: {score}, {name} − {first}", [row for row in rows if row["p"] is not None])
+            rows = setting_slices(questions, of[base], of[name], score, (base, name))
+            yield _section(f"Slices: {score}, {name} − {base}", [row for row in rows if row["p"] is not None])
     yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
         alone = {name: dict([min(own.items())]) for name, own in settings.items()}
@@ -104,7 +111,8 @@ def _sections(
         yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, scores))
     yield _section("Two seeds of the same setting", study_tables.seed_table(questions, settings))
     for score in study.scores:
-        yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in sentences(questions, settings, score)) + "\n")
+        said = [text for of in compared for text in sentences(questions, of, score)]
+        yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in said) + "\n")
     if study.paper:
         lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])
         yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))

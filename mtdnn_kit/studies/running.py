@@ -20,6 +20,7 @@ from mtdnn_kit.errors import StudyError
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.runs.claim import earlier, note_places
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.engines import ENGINES
 from mtdnn_kit.studies.progress import Progress
@@ -71,7 +72,7 @@ def run_study(
     todo = partial(Todo, study, folder, if_changed=if_changed, plain=plain, mine=mine, wait=wait and shard is None)
     made = partial(_made, todo, start, tell)
     if study.tune:
-        tried = made(tuning, arms.equalized(trials, study.equal), mine=shard_of(list(tuning), shard))
+        tried = made(tuning, _placed(folder, arms.equalized(trials, study.equal)), mine=shard_of(list(tuning), shard))
         if len(tried) < len(tuning):  # others have the rest
             return {}
         rows = arms.choose(study, tried)
@@ -79,11 +80,19 @@ def run_study(
             arms.write_chosen(folder, study, rows)
         study = arms.with_chosen(study, rows)
     configs = study.configs(folder, changes)
-    configs = arms.equalized(configs, study.equal) if study.equal else configs
+    configs = _placed(folder, arms.equalized(configs, study.equal) if study.equal else configs)
     if hours is None:
         return made(planned, configs)
     check_changed(study, standings(configs, code(project_notebook(NOTEBOOK))), if_changed)
     return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+
+
+def _placed(folder: Path, configs: dict[str, Config]) -> dict[str, Config]:
+    """The same runs, each in the folder where it was made before, under whatever name; that is noted for who looks later."""
+    found = earlier(configs, folder)
+    if found:
+        note_places(found, folder)
+    return configs | found
 
 
 def _made(

@@ -3,6 +3,7 @@
 A table is a list of rows; scores are in percent, differences in points. What a difference is worth is `differences`' business.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from mtdnn_kit.compare.clusters import other_population, population
 from mtdnn_kit.compare.differences import Settings, mean, setting_table
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.compare.paper import TABLES
+from mtdnn_kit.compare.seeds import cannot_tell
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.errors import CompareError
@@ -87,7 +89,10 @@ def _cell(row: dict, key: str) -> str:
         return "no test" if found != found else f"{found:.2g}" if found >= 1e-4 else "< 0.0001"
     sign = "+" if key in ("difference", "points") or "Δ" in key else ""
     low, high = row.get(f"{stem}low"), row.get(f"{stem}high")
-    return f"{found:{sign}.1f}" + (f" [{low:{sign}.1f}, {high:{sign}.1f}]" if low is not None and high is not None else "")
+    if low is None or high is None:
+        return f"{found:{sign}.1f}"
+    seeds = row["seeds"] if isinstance(row.get("seeds"), int) else None
+    return f"{found:{sign}.1f} [{cannot_tell(low, high, seeds) or f'{low:{sign}.1f}, {high:{sign}.1f}'}]"
 
 
 def markdown(rows: Sequence[dict]) -> str:
@@ -113,16 +118,41 @@ def latex(rows: Sequence[dict]) -> str:
 
 
 def tidy(runs: dict[str, Run], settings: Settings) -> list[dict]:
-    """Every score of every run, a row each: setting, seed, run, folder, task, score, value, and the number of rows n that it is over."""
+    """Every score of every run, a row each: setting, seed, the parameters in which the runs differ (`varied`), run, folder, task, score,
+    value, and the number of rows n that it is over."""
     places = {run: (setting, seed) for setting, some in settings.items() for seed, run in some.items()}
+    parameters = varied(runs)
     rows = []
     for name, run in runs.items():
         setting, seed = places[name]
-        head = {"setting": setting, "seed": run.config.get("seed", seed), "run": name, "folder": run.name}
+        head = {"setting": setting, "seed": run.config.get("seed", seed), **parameters[name], "run": name, "folder": run.name}
         for task, scores in run.metrics.items():
             kept = {score: found for score, found in scores.items() if score != "n" and found is not None}
             rows += [{**head, "task": task, "score": score, "value": found, "n": scores["n"]} for score, found in kept.items()]
     return rows
+
+
+def varied(runs: dict[str, Run]) -> dict[str, dict]:
+    """Of each run the parameters that are not the same in all of them, but for seed and folder; lists as text, "squad+cola"."""
+    found = {name: {key: _as_text(value) for key, value in run.config.items()} for name, run in runs.items()}
+    keys = dict.fromkeys(key for own in found.values() for key in own if key not in ("seed", "run_dir", "resume"))
+    differ = [key for key in keys if len({repr(own.get(key)) for own in found.values()}) > 1]
+    return {name: {key: own.get(key) for key in differ} for name, own in found.items()}
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, list):
+        return "+".join(map(str, value)) or "none"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+
+
+def aligned(rows: Sequence[dict], keys: Sequence[str]) -> str:
+    """Some columns of rows, those that are there, as a person reads them, one under the other: for a terminal."""
+    cells = [{key: visible(text) for key, text in row.items()} for row in shown(rows)]
+    keys = [key for key in keys if any(row.get(key) for row in cells)]
+    lines = [keys, *([row.get(key, "") for key in keys] for row in cells)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(keys))]
+    return "".join("  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines)
 
 
 def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: Settings) -> None:

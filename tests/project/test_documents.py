@@ -86,6 +86,13 @@ def test_the_commands_exist(path):
         assert target in TARGETS, target
 
 
+def test_one_table_has_every_key_of_a_study_file_and_what_it_is_otherwise():
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| (.*) \|$", (ROOT / "docs/studies.md").read_text(), re.MULTILINE)
+    assert sorted(key for key, _ in rows) == sorted(key.name for key in fields(StudyFile))
+    said, known = dict(rows), {key.name: key.default for key in fields(StudyFile)}
+    assert {key: said[key] for key in ("family", "cluster", "tune_by")} == {k: f"`{known[k]}`" for k in ("family", "cluster", "tune_by")}
+
+
 @pytest.mark.parametrize("path", LINKED, ids=[path.name for path in LINKED])
 def test_links_lead_to_files(path):
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", path.read_text()) if "://" not in link]

@@ -19,8 +19,9 @@ from conftest import ROOT, study_text
 from processes import HANGS, until
 
 from mtdnn_kit.__main__ import parser
-from mtdnn_kit.errors import ConfigError, LockedError, StudyError
+from mtdnn_kit.errors import ConfigError, LockedError, RunError, StudyError
 from mtdnn_kit.files.locks import held
+from mtdnn_kit.runs.claim import earlier
 from mtdnn_kit.studies import engines, page, sharing, status
 from mtdnn_kit.studies.running import run_study
 from mtdnn_kit.studies.sharing import Todo, shard_of
@@ -172,6 +173,54 @@ def test_shards_share_a_study_out_without_any_lock(study, tmp_path):
     )
     assert [*run_study(study, folder, shard="1/2", workers=3)] == NAMES
     assert Counter(name for name, _ in lives(folder)) == dict.fromkeys(NAMES, 1)
+
+
+def added(study: Study, tmp_path: Path, **more) -> Study:
+    """The study's file with more in it."""
+    content = {"base": str(tmp_path / "base.yaml"), "variants": {"a": {}, "b": {"epochs": 2}, "c": {"epochs": 4}}, **more}
+    (tmp_path / "mine.yaml").write_text(study_text(content))
+    return read_study(tmp_path / "mine.yaml")
+
+
+def test_seeds_and_values_that_are_added_later_are_all_that_is_run(study, tmp_path):
+    """First without seeds, then with two, then with a list that has the base file's value, otherwise written, then as at first."""
+    folder, counts = tmp_path / "runs", []
+    first = {"a": "a", "b": "b", "c": "c"}
+    stages = (
+        ({}, first),
+        ({"seeds": [0, 1]}, {f"{v} seed {s}": v if s == 0 else f"{v}-seed-1" for v in "abc" for s in (0, 1)}),
+        ({"vary": {"warmup": ["1e-1", 0.2]}}, {f"{v} warmup={w}": v if w == 0.1 else f"{v}-warmup-0.2" for v in "abc" for w in (0.1, 0.2)}),
+        ({}, first),
+    )
+    for more, wanted in stages:
+        made = added(study, tmp_path, **more)
+        runs = run_study(made, folder, workers=3)
+        counts.append(len(lives(folder)))
+        assert {name: run.path.name for name, run in runs.items()} == wanted
+        seen = {name: Path(config.run_dir).name for name, config in made.configs(folder).items()}
+        assert seen == wanted, "whoever looks later sees it"
+    assert counts == [3, 6, 9, 9]
+
+
+def test_a_run_of_other_parameters_or_of_a_name_of_today_is_taken_for_no_other(study, tmp_path):
+    folder = tmp_path / "runs"
+    run_study(added(study, tmp_path, fixed={"learning_rate": 0.01}), folder, workers=3)
+    assert earlier(added(study, tmp_path, seeds=[0]).configs(folder), folder) == {}
+    now = added(study, tmp_path, fixed={"learning_rate": 0.01}, seeds=[0]).configs(folder)
+    assert {name: Path(config.run_dir).name for name, config in earlier(now, folder).items()} == {f"{v} seed 0": v for v in "abc"}
+    (folder / "c" / "config.yaml").write_text("tasks: [none]\n")
+    assert set(earlier(now, folder)) == {"a seed 0", "b seed 0"}, "what cannot be read is nobody's"
+
+
+def test_places_that_cannot_be_are_refused(study, tmp_path):
+    (tmp_path / "runs").mkdir()
+    for text in ("{", "[]", '{"a": "../b"}', '{"a": 3}'):
+        (tmp_path / "runs" / "folders.json").write_text(text)
+        with pytest.raises(RunError, match="folders.json: cannot be read .* delete it"):
+            study.configs(tmp_path / "runs")
+    (tmp_path / "runs" / "folders.json").write_text('{"a seed 0": "b-seed-0"}')
+    with pytest.raises(ConfigError, match="runs a seed 0 and b seed 0 would share the folder"):
+        study.configs(tmp_path / "runs")
 
 
 @pytest.mark.parametrize("names", [[], ["x"], list("abcdefg")])
