@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from processes import HANGS, until
 from mtdnn_kit.__main__ import parser
 from mtdnn_kit.errors import ConfigError, LockedError, RunError, StudyError
 from mtdnn_kit.files.locks import held
-from mtdnn_kit.runs.claim import earlier
+from mtdnn_kit.runs.claim import earlier, read_places
 from mtdnn_kit.studies import engines, page, sharing, status
 from mtdnn_kit.studies.running import run_study
 from mtdnn_kit.studies.sharing import Todo, shard_of
@@ -199,7 +199,7 @@ def test_seeds_and_values_that_are_added_later_are_all_that_is_run(study, tmp_pa
         assert {name: run.path.name for name, run in runs.items()} == wanted
         seen = {name: Path(config.run_dir).name for name, config in made.configs(folder).items()}
         assert seen == wanted, "whoever looks later sees it"
-    assert counts == [3, 6, 9, 9]
+    assert counts == [3, 6, 9, 9] and read_places(folder) == {f"{v} {now}": v for now in ("seed 0", "warmup=0.1") for v in "abc"}
 
 
 def test_a_run_of_other_parameters_or_of_a_name_of_today_is_taken_for_no_other(study, tmp_path):
@@ -208,6 +208,8 @@ def test_a_run_of_other_parameters_or_of_a_name_of_today_is_taken_for_no_other(s
     assert earlier(added(study, tmp_path, seeds=[0]).configs(folder), folder) == {}
     now = added(study, tmp_path, fixed={"learning_rate": 0.01}, seeds=[0]).configs(folder)
     assert {name: Path(config.run_dir).name for name, config in earlier(now, folder).items()} == {f"{v} seed 0": v for v in "abc"}
+    renamed = {"new": now["a seed 0"], "a": replace(now["b seed 0"], run_dir=str(folder / "a"))}
+    assert earlier(renamed, folder) == {}, "a's folder is a's, whatever is in it"
     (folder / "c" / "config.yaml").write_text("tasks: [none]\n")
     assert set(earlier(now, folder)) == {"a seed 0", "b seed 0"}, "what cannot be read is nobody's"
 
