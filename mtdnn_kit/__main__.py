@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtdnn_kit.errors import DataError, KitError, LockedError, YamlError
+from mtdnn_kit.errors import CompareError, DataError, KitError, LockedError, YamlError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.yaml_files import read_yaml
 
@@ -75,13 +75,13 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     add("--folder", help="for the run folders; runs/NAME otherwise")
     add("--set", **SET, help="a parameter on top of every run's (YAML); may be repeated")
     add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters")
-    add("--no-page", action="store_true", help="do not execute notebook 03 at the end")
+    add("--no-page", action="store_true", help="write no page at the end, only the tables")
     add(
         "--hours",
         type=float,
         help="begin no further seed after so many hours; what is done then is whole seeds, and the page tells of these",
     )
-    add("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
+    add("--plain", action="store_true", help="train, and write the page, without executing notebooks: needs no Jupyter")
     add("--shard", metavar="I/N", help="run the I-th of N parts alone: for several processes on a folder whose file system has no locks")
     add("--no-wait", action="store_true", help="end once other processes on the same folder have the runs that are left")
     add("--engine", choices=("local", "ray"), default="local")
@@ -149,19 +149,26 @@ def study(given: argparse.Namespace) -> None:
     runs = run_study(made, folder, changes, Bars(), *chosen, **shared, **engine_options(given))
     print(*runs.values(), sep="\n")
     if given.hours is None and len(runs) < len(made.runs):
-        return print(f"{len(runs)} of {len(made.runs)} runs are done, others have the rest; the last one writes the page")
-    if not (given.no_page or given.plain):
-        _page(given, folder, changes)
-
-
-def _page(given: argparse.Namespace, folder: Path, changes: dict) -> None:
-    """Writes a study's page, where no other process does, and says where it is."""
-    from mtdnn_kit.studies.page import write_page
-
+        return print(f"{len(runs)} of {len(made.runs)} runs are done, others have the rest; the last one writes table and page")
     try:
-        print(f"page: {write_page(given.study, folder, changes, None if given.hours is None else 0)}")
-    except LockedError as error:
+        _conclude(given, made, folder, changes, runs)
+    except (LockedError, CompareError) as error:  # the runs are done
         print(error)
+
+
+ENDING = ("run", "seeds", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)")  # columns of the table at the end
+
+
+def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict, runs: dict) -> None:
+    """Writes a study's tables and its page, says where that is, and prints the table."""
+    from mtdnn_kit.studies.page import write_page
+    from mtdnn_kit.studies.report import conclude
+    from mtdnn_kit.views.tables import aligned, read
+
+    alone = given.plain or given.no_page
+    hours = None if given.hours is None else 0
+    page = conclude(made, folder, runs, not given.no_page) if alone else write_page(given.study, folder, changes, hours)
+    print(*([f"page: {page}"] if page else []), aligned(read(folder), ENDING), sep="\n", end="")
 
 
 def engine_options(given: argparse.Namespace) -> dict:

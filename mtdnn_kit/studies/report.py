@@ -10,6 +10,7 @@ spans are bounded; slices; the spread of seeds and what it would take to see gai
 writes these, the tables as numbers and figures into the folder. No text of the data is printed or written.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
@@ -28,6 +29,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.arms import TUNED, tuning_table
 from mtdnn_kit.studies.declaration import DECLARATION, notes
 from mtdnn_kit.studies.keep import keep_study, open_study
+from mtdnn_kit.studies.page import write_plain_page, writing
 from mtdnn_kit.studies.power import write_spread
 from mtdnn_kit.studies.status import run_of
 from mtdnn_kit.studies.study import Study, read_study
@@ -59,11 +61,38 @@ def write(folder: Path, data: str | None) -> None:
     rows = score_table(questions, settings, study.paper)
     tables.write(folder, rows, runs, settings)
     write_spread(folder, runs, questions, settings, study.scores)
-    for score in study.scores:
-        settings_figure(setting_table(questions, settings, score), score).savefig(folder / f"{slug(score)}.png", dpi=150)
+    for score, image in _figures(questions, settings, study.scores).items():
+        write_whole(folder / f"{slug(score)}.png", image)
     if study.paper:
         theirs = paper.TABLES[study.paper]
         points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
+
+
+def _figures(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> dict[str, bytes]:
+    """{score: PNG} of each setting's score and its difference to the first setting."""
+    images = {score: io.BytesIO() for score in scores}
+    for score, image in images.items():
+        settings_figure(setting_table(questions, settings, score), score).savefig(image, dpi=150)
+    return {score: image.getvalue() for score, image in images.items()}
+
+
+def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Path | None:
+    """Writes into the folder of a study's finished runs what notebook 03 leaves there, without Jupyter: the tables, and the page; its path.
+
+    Raises LockedError where another process does; CompareError where the main task is no question answering: the scores are written then.
+    """
+    settings = study.of(runs)
+    with writing(folder):
+        tables.write_scores(folder, runs, settings)
+        questions = clustered(pair(runs, nbest=1), study.cluster)
+        rows = marked(score_table(questions, settings, study.paper), learnt_table(runs, settings), study.baseline)
+        tables.write(folder, rows, runs, settings)
+        write_spread(folder, runs, questions, settings, study.scores)
+        if not page:
+            return None
+        figures = {f"{score} of each setting": image for score, image in _figures(questions, settings, study.scores).items()}
+        sections = _sections(study, runs, questions, settings, folder, None)
+        return write_plain_page(folder, study.name, study.question, figures, sections)
 
 
 def _sections(

@@ -3,9 +3,11 @@
 A table is a list of rows; scores are in percent, differences in points. What a difference is worth is `differences`' business.
 """
 
+import csv
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mtdnn_kit.compare.baseline import lexical_answers
@@ -159,10 +161,31 @@ def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: Se
     """What a study leaves: the table as numbers (table.csv), as Markdown and as LaTeX, and every score of every run (scores.csv, tidy)."""
     import pandas as pd
 
+    write_scores(folder, runs, settings)
     write_whole(folder / "table.csv", pd.DataFrame(rows).round(3).to_csv(index=False))
-    write_whole(folder / "scores.csv", pd.DataFrame(tidy(runs, settings)).to_csv(index=False))
     write_whole(folder / "table.md", markdown(rows))
     write_whole(folder / "table.tex", latex(rows))
+
+
+def write_scores(folder: Path, runs: dict[str, Run], settings: Settings) -> None:
+    """Writes scores.csv (`tidy`)."""
+    import pandas as pd
+
+    write_whole(folder / "scores.csv", pd.DataFrame(tidy(runs, settings)).to_csv(index=False))
+
+
+def read(folder: Path) -> list[dict]:
+    """The rows of a table.csv that `write` left, numbers as they were but for their rounding."""
+    with open(folder / "table.csv", encoding="utf-8", newline="") as file:
+        return [{key: _number(key, text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(key: str, text: str) -> int | float | str | None:
+    if key in ("run", "speaks for"):
+        return text
+    with suppress(ValueError):
+        return None if text == "" else int(float(text)) if key == "seeds" else float(text)
+    return text
 
 
 def points(table: Sequence[dict]) -> dict[str, dict]:
