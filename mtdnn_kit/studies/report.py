@@ -21,6 +21,7 @@ from mtdnn_kit.compare.clusters import other_population, population
 from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices, setting_table
 from mtdnn_kit.compare.learnt import learnt_table, marked
 from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
+from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model import provenance
@@ -47,6 +48,10 @@ def report(folder: Path, data: str | None) -> Iterator[str]:
 
 def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list[Question], Settings]:
     """The study, its kept runs, the questions with their replies, and the settings of which runs were kept."""
+    if not (folder / "study.yaml").is_file():
+        runs = folder if any(folder.glob("*/manifest.json")) else "RUNS_FOLDER"
+        keep = f"mtdnn report keep STUDY_FILE {runs} results/NAME"
+        raise CompareError(f"{folder}: no study is kept there; keep the finished runs of one first: {keep}")
     study = read_study(folder / "study.yaml")
     runs, questions = open_study(folder, data)
     questions = clustered(questions, study.cluster)

@@ -140,6 +140,17 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
     assert not [q.row.question for q in questions if q.row.question in text]
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_of_a_study_that_is_not_kept_a_report_says_how_to_keep_it(tmp_path, runs):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ("manifest.json" if runs else "x")).write_text("{}")
+    keep = f"mtdnn report keep STUDY_FILE {tmp_path if runs else 'RUNS_FOLDER'} results/NAME"
+    for verb in (report.report, report.write):
+        with pytest.raises(CompareError) as error:
+            verb(tmp_path, None)
+        assert str(error.value) == f"{tmp_path}: no study is kept there; keep the finished runs of one first: {keep}"
+
+
 def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, questions):
     """One seed a setting, so that each difference has a p."""
     text = STUDY.replace("seeds: [0, 1]", "seeds: [0]").replace("scores: [span F1, no-answer AP]", "scores: [F1]\nsmallest_effect: 1")
