@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtdnn_kit.errors import DataError, KitError, YamlError
+from mtdnn_kit.errors import CompareError, DataError, KitError, LockedError, YamlError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.yaml_files import read_yaml
 
@@ -100,12 +100,16 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     add("--set", **SET, help="a parameter on top of every run's (YAML); may be repeated")
     add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs of other code, data, parameters, environment")
     add("--no-page", action="store_true", help="do not execute notebook 03 at the end")
+    add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters")
+    add("--no-page", action="store_true", help="write no page at the end, only the tables")
     add(
         "--hours",
         type=float,
         help="begin no further seed after so many hours; what is done then is whole seeds, and the page tells of these",
     )
-    add("--plain", action="store_true", help="train without executing notebooks: needs no Jupyter, writes no page")
+    add("--plain", action="store_true", help="train, and write the page, without executing notebooks: needs no Jupyter")
+    add("--shard", metavar="I/N", help="run the I-th of N parts alone: for several processes on a folder whose file system has no locks")
+    add("--no-wait", action="store_true", help="end once other processes on the same folder have the runs that are left")
     add("--engine", choices=("local", "ray"), default="local")
     add = verb.add_argument_group("engine local").add_argument
     add("--workers", type=int, help="runs at a time; 1 otherwise. A run takes as many threads as alone")
@@ -176,14 +180,30 @@ def study(given: argparse.Namespace) -> None:
         return print(f"declared: {declare(made, folder, changes)}")
     if given.dry_run:
         return _dry_run(made, folder, changes, given.workers or 1)
-    for run in run_study(
-        made, folder, changes, Bars(), given.engine, given.if_changed, given.plain, given.hours, **engine_options(given)
-    ).values():
-        print(run)
-    if not (given.no_page or given.plain):
-        from mtdnn_kit.studies.page import write_page
+    chosen = (given.engine, given.if_changed, given.plain, given.hours, given.shard, not given.no_wait)
+    runs = run_study(made, folder, changes, Bars(), *chosen, **engine_options(given))
+    print(*runs.values(), sep="\n")
+    if given.hours is None and len(runs) < len(made.runs):
+        return print(f"{len(runs)} of {len(made.runs)} runs are done, others have the rest; the last one writes table and page")
+    try:
+        _conclude(given, made, folder, changes, runs)
+    except (LockedError, CompareError) as error:  # the runs are done
+        print(error)
 
-        print(f"page: {write_page(given.study, folder, changes, None if given.hours is None else 0)}")
+
+ENDING = ("run", "seeds", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)")  # columns of the table at the end
+
+
+def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict, runs: dict) -> None:
+    """Writes a study's tables and its page, says where that is, and prints the table."""
+    from mtdnn_kit.studies.page import write_page
+    from mtdnn_kit.studies.report import conclude
+    from mtdnn_kit.views.tables import aligned, read
+
+    alone = given.plain or given.no_page
+    hours = None if given.hours is None else 0
+    page = conclude(made, folder, runs, not given.no_page) if alone else write_page(given.study, folder, changes, hours)
+    print(*([f"page: {page}"] if page else []), aligned(read(folder), ENDING), sep="\n", end="")
 
 
 def engine_options(given: argparse.Namespace) -> dict:
@@ -198,6 +218,7 @@ def engine_options(given: argparse.Namespace) -> dict:
 
 def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     """Prints what a study would do."""
+    from mtdnn_kit.runs.claim import earlier
     from mtdnn_kit.studies.arms import check_tunable, chosen_before, equalized, tuning_runs
     from mtdnn_kit.studies.plan import as_text, on_cards, plan
     from mtdnn_kit.studies.power import earlier_spreads, sentences
@@ -208,12 +229,13 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     tuning = equalized(made.configs(folder, changes, tuning_runs(made)), made.equal) if made.tune else {}
     check_tunable(tuning)
     configs = tuning | equalized(chosen_before(made, folder).configs(folder, changes), made.equal)
+    configs |= earlier(configs, folder)
     found = standings(configs, code(project_notebook(NOTEBOOK)))
     rows = plan(configs, found, folder)
     print(as_text(rows, workers), *on_cards(rows, configs, folder), sep="\n")
     spread = earlier_spreads(next(iter(configs.values())).encoder, folder)
-    tests = len(made.others) * (len(made.scores) if made.family == "study" else 1)
-    settings = 1 + len(made.others)
+    tests = sum(len(others) for _, others in made.compared) * (len(made.scores) if made.family == "study" else 1)
+    settings = len({name for baseline, others in made.compared for name in (baseline, *others)})
     print(*sentences(spread, made.scores, len(made.seeds or [0]), settings, tests, made.smallest_effect), sep="\n")
     for name, stands in found.items():
         if stands.changed and stands.status != "new":
@@ -253,8 +275,8 @@ def data(given: argparse.Namespace) -> None:
 
 def heldout(given: argparse.Namespace) -> None:
     """Prints the scores of runs on their held-out questions."""
+    from mtdnn_kit.inference.heldout import held_out, table, write_spans
     from mtdnn_kit.runs.run import Run
-    from mtdnn_kit.studies.heldout import held_out, table, write_spans
     from mtdnn_kit.views.tables import markdown
 
     found = [one for path in given.runs for one in held_out(Run(resolve(path)), given.data)]

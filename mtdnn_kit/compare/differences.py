@@ -210,26 +210,29 @@ def _speaks(gap: Gap | None) -> str:
     return "the settings" if gap.p is not None else f"the settings; {seeds.NO_P}"
 
 
-def primary_table(questions: Compared, settings: Settings, scores: Sequence[str], family: str = "study") -> list[dict]:
+def primary_table(questions: Compared, settings: Settings, scores: Sequence[str], family: str = "study", tables: int = 1) -> list[dict]:
     """The differences that a study is judged by: a row a score and setting but the first, with the p adjusted for all of these rows, or
     with family "score" for those of the same score, and why there is none; "all at once" is the interval by Bonferroni's level, 0.05 over
-    the number of these rows, which covers all true differences 95 times in 100, and which two seeds have, too."""
-    rows, tested = [], list[Gap | None]()
+    the number of these rows, which covers all true differences 95 times in 100, and which two seeds have, too. tables: how many such
+    tables a study has, one a baseline; p and level are theirs, too (Bonferroni)."""
+    rows, tested = list[dict[str, Any]](), list[Gap | None]()
     (first, base), *others = settings.items()
     for score in scores:
         gaps = setting_differences(questions, settings, score)
         for name, runs in others:
             gap = gaps.get(name)
-            row = {"score": score, "setting": name, "seeds": len(runs), first: mean(questions, base, score)}
+            row: dict[str, Any] = {"score": score, "setting": name, "seeds": len(runs), first: mean(questions, base, score)}
             row |= {"with it": mean(questions, runs, score), **ends(gap, "Δ"), "p": gap and gap.p, "p (Holm)": None}
             rows.append(row | ({"no p": seeds.NO_P} if isinstance(gap, seeds.SettingDifference) and gap.p is None else {}))
             tested.append(gap)
     groups = [list(range(len(rows)))] if family == "study" else [[i for i, row in enumerate(rows) if row["score"] == s] for s in scores]
     for places in groups:
         corrected([rows[i] for i in places], [tested[i] for i in places])
-        level = 1 - 0.05 / max(sum(tested[i] is not None for i in places), 1)
+        level = 1 - 0.05 / max(sum(tested[i] is not None for i in places), 1) / tables
         for row, gap in ((rows[i], gap) for i in places if isinstance(gap := tested[i], seeds.SettingDifference)):
             row |= {"Δ, all at once": row["Δ"], "Δ, all at once low": gap.ends(level)[0], "Δ, all at once high": gap.ends(level)[1]}
+    for row in (row for row in rows if row["p (Holm)"] is not None):
+        row["p (Holm)"] = min(tables * row["p (Holm)"], 1.0)
     return rows
 
 

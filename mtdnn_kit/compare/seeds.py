@@ -35,6 +35,7 @@ _DOUBLINGS = 20  # to more seeds or passages than anyone has
 _TAILS = (np.log(0.5 - 1e-5), -100.0)  # logarithms of the largest tail and of the least that are told apart
 _LEAST = 3  # seeds of a setting, from which a p is shown
 NO_P = "no p: two seeds tell too little of how this setting's seeds vary"
+SCALE = 100  # points, from the least score to the most
 POPULATIONS = ("other seeds, these passages", "other passages, these runs", "other seeds and passages")
 
 
@@ -90,8 +91,19 @@ class SettingDifference:
             f"{b} − {a} = {scale * self.difference:+.3g} ({100 * self.level:g} % interval {low} to {high} for {POPULATIONS[2]}; {others}; "
             f"{NO_P if self.p is None else f'p = {self.p:.2g}'}; {seeds}, {self.n_passages:,} passages), {within} what the choice of seeds "
             "and passages explains; it speaks for further seeds of these two settings on passages like these, with nothing else changed."
+            f"{_sentence(cannot_tell(scale * self.low, scale * self.high, min(self.n_seeds)))}"
         )
         return said.replace("passages", of)
+
+
+def cannot_tell(low: float, high: float, seeds: int | None = None) -> str:
+    """What an interval in points says that is wider than the scale of scores: "two seeds cannot tell"; "" of one that is not."""
+    words = {2: "two seeds", 3: "three seeds"}.get(seeds or 0, f"{seeds} seeds" if (seeds or 0) > 1 else "these models")
+    return f"{words} cannot tell" if high - low > SCALE else ""
+
+
+def _sentence(said: str) -> str:
+    return f" {said[0].upper()}{said[1:]}: the interval is wider than the scale." if said else ""
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,15 @@ SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of 
 
 
 def decision_table(
-    questions: Sequence[Question], settings: Settings, scores: Sequence[str], effect: float, family: str = "study"
+    questions: Sequence[Question], settings: Settings, scores: Sequence[str], effect: float, family: str = "study", tables: int = 1
 ) -> list[dict]:
     """What is decided of each difference to the first setting: a row a score and setting with the 90 % interval.
 
     "more" or "less" where p, adjusted for the family, is below 0.05; "no difference larger than `effect` points" where the 90 % interval
     lies within them: two one-sided tests, at 0.05 for each row by itself (Schuirmann 1987); both can hold. "open" where neither does: no
-    evidence either way.
+    evidence either way. tables: as in `primary_table`.
     """
-    rows, tested = [], primary_table(questions, settings, scores, family)
+    rows, tested = [], primary_table(questions, settings, scores, family, tables)
     gaps = {score: setting_differences(questions, settings, score, level=0.9) for score in scores}
     for row in tested:
         gap = gaps[row["score"]][row["setting"]]

@@ -2,14 +2,19 @@
 
 import os
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError, RunError
+from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.json_files import read_json
+from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import own, project_root, resolve
 from mtdnn_kit.runs.run import Run, checkpoints
 
+PLACES = "folders.json"  # beside run folders: {run's name: folder's name} of those that were made under another name
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "log_with"}
 
 
@@ -64,3 +69,36 @@ def _next_run(folder: Path) -> Run:
             (folder / f"{number:03d}").mkdir()
             return Run(folder / f"{number:03d}")
     raise RunError(f"{folder} is full: delete runs that are no longer needed")
+
+
+def earlier(configs: dict[str, Config], folder: Path) -> dict[str, Config]:
+    """Of planned runs below `folder`, by name, those that have no folder, but whose parameters a run there has that goes by no name of
+    today: in its folder. So runs are found after seeds or values, which names have, were added or written otherwise."""
+    lacking = {name: config for name, config in configs.items() if not Run(str(config.run_dir)).path.exists()}
+    known, found = {Run(str(config.run_dir)).path for config in configs.values()}, dict[str, Config]()
+    for path in sorted({file.parent for file in folder.glob("*/manifest.json")} - known) if lacking else ():
+        with suppress(RunError):  # of another version of the kit
+            kept = asdict(Run(path).parameters)
+            name = next((n for n, c in lacking.items() if not any(is_other(key, kept[key], x) for key, x in vars(c).items())), None)
+            if name is not None:
+                found[name] = replace(lacking.pop(name), run_dir=str(Path(str(configs[name].run_dir)).with_name(path.name)))
+    return found
+
+
+def note_places(configs: dict[str, Config], folder: Path) -> None:
+    """Notes the folders of runs, by name, for `read_places`, beside those noted before."""
+    with held(folder / ".lock", "where runs are is written", 60.0):
+        write_json(folder / PLACES, {**read_places(folder), **{name: Path(str(config.run_dir)).name for name, config in configs.items()}})
+
+
+def read_places(folder: Path) -> dict[str, str]:
+    """{run's name: folder's name} of the runs that were made under another name; {} where none was. Raises RunError: unreadable."""
+    try:
+        found = read_json((folder / PLACES).read_bytes())
+        if not all(isinstance(place, str) and place == Path(place).name and place not in ("", "..") for place in found.values()):
+            raise ValueError("a folder's name is no name alone")
+        return found
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / PLACES}: cannot be read ({error}); delete it, and runs are found by their own names") from None

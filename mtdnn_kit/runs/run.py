@@ -205,8 +205,8 @@ class Run:
         file = self.path / name
         try:
             return text_of(file) if name == "config.yaml" else file.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise RunError(f"{self.path} has no {name}: not a run folder, or the run has not come that far") from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise RunError(schema.missing(self.path, name)) from None
         except OSError as error:
             raise RunError(f"{file}: cannot be read ({error.strerror}); it must be a file that you may read") from None
         except ValueError as error:

@@ -1,14 +1,16 @@
 """What the files of a run folder must hold so that what is read is what was written: plain values in, what is wrong with them out.
 
 A number that is NaN, a count below 0 or a text where a number stands would otherwise end up in a table, or in an error far from its file.
-More keys than are known here are left alone. Knows no path.
+More keys than are known here are left alone. And what a folder is that lacks such a file (`missing`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from mtdnn_kit.files.wording import short
+from mtdnn_kit.files.paths import project_root
+from mtdnn_kit.files.wording import short, some
 
 ANY = "*"  # the form of all other keys
 
@@ -112,3 +114,16 @@ RECORD_FORM = replace(
         "of": TEXT,
     },
 )
+
+
+def missing(folder: Path, name: str) -> str:
+    """What is said where a run folder has no such file: what the folder is instead, and what to do."""
+    if not folder.exists():
+        return f"{folder}: there is no such folder; correct the path (a relative one starts at {project_root()})"
+    if not folder.is_dir():
+        return f"{folder} is a file; name the folder of a run"
+    if (folder / "manifest.json").exists():
+        return f"{folder} has no {name}: the run has not come that far, or its folder was not copied whole"
+    if runs := sorted(file.parent.name for file in folder.glob("*/manifest.json")):
+        return f"{folder} is no run but a folder of {len(runs)}; name one of them: {some(f'{folder.name}/{run}' for run in runs)}"
+    return f"{folder} has no {name} and no manifest.json: not a run folder, or nothing was trained there yet"

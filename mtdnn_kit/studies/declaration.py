@@ -29,7 +29,7 @@ _WORDS = {
 
 def declared_of(study: Study) -> dict[str, Any]:
     """What is declared of a study: hashes of its files, and what they say of how it is judged."""
-    base = resolve(study.base)
+    base, settings = resolve(study.base), [[baseline, *others] for baseline, others in study.compared]
     return {
         "file": study.digest,
         "base": hashlib.sha256(base.read_bytes()).hexdigest() if base.is_file() else None,
@@ -38,7 +38,7 @@ def declared_of(study: Study) -> dict[str, Any]:
         "family": study.family,
         "cluster": study.cluster,
         "seeds": study.seeds,
-        "settings": [study.baseline, *study.others],
+        "settings": settings if len(settings) > 1 else settings[0],
     }
 
 

@@ -1,7 +1,8 @@
 """Where a study's runs are executed: processes of this machine, or a Ray cluster. An engine starts jobs and says which have ended.
 
 Each is a generator: it yields {name: ""} of jobs that are done, {name: why} of those that failed, {} about twice a second in between, and
-stops what is at work when it is closed. Ray schedules its jobs by itself. Neither knows what a study is.
+stops what is at work when it is closed. It takes a job once it has room for one; None among them: there is none now, but there may be one
+later. Ray schedules its jobs by itself. Neither knows what a study is.
 """
 
 import json
@@ -10,8 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the exe
 WORKER = (sys.executable, "-m", "mtdnn_kit.studies.worker")
 BEAT = 0.5  # seconds between looks
 STOP_TIMEOUT = 75  # seconds that a worker may take to end, with its kernel's checkpoint (`worker.GRACE`)
+MOST_TASKS = 256  # jobs that Ray is given at most: each is held by a lock, and a process has only so many files open
 RETRIES = 3  # times that Ray starts a job again whose worker died
 
 
@@ -52,21 +53,22 @@ class Job:
         return Run(str(Path(self.root, str(self.config.run_dir))))
 
 
-def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ()) -> Generator[dict[str, str]]:
+def local(jobs: Iterable[Job | None], workers: int = 1, gpus: Sequence[int | str] = ()) -> Generator[dict[str, str]]:
     """`workers` processes at a time, and one of `gpus` each: 4 workers, 2 GPUs are 2 runs a GPU.
 
     A job has its `threads`, else as many as alone, whatever `workers` is; one that goes on has as many as it began with: so a run is the
     same bit for bit. More threads than cores wait without taking a core's time.
     """
-    waiting = deque(jobs)
+    coming, more = iter(jobs), True
     running: dict[int, tuple[Job, subprocess.Popen]] = {}  # by slot, which says the GPU
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                slot, job = min(set(range(workers)) - running.keys()), waiting.popleft()
-                more = {"CUDA_VISIBLE_DEVICES": str(gpus[slot % len(gpus)])} if gpus else {}
-                more |= {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")} if workers > 1 else {}
-                running[slot] = job, _begin(job, default_threads(), more)
+        while more or running:
+            begun, more = _next(coming, workers - len(running))
+            for job in begun:
+                slot = min(set(range(workers)) - running.keys())
+                extra = {"CUDA_VISIBLE_DEVICES": str(gpus[slot % len(gpus)])} if gpus else {}
+                extra |= {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")} if workers > 1 else {}
+                running[slot] = job, _begin(job, default_threads(), extra)
             ended = {slot: _end(job, child) for slot, (job, child) in running.items() if child.poll() is not None}
             yield {running.pop(slot)[0].name: error for slot, error in ended.items()}
             time.sleep(0 if ended else BEAT)
@@ -74,7 +76,7 @@ def local(jobs: Sequence[Job], workers: int = 1, gpus: Sequence[int | str] = ())
         _stop([child for _, child in running.values()])
 
 
-def ray(jobs: Sequence[Job], address: str | None = None, cores: int | None = None, gpus: float = 0.0) -> Generator[dict[str, str]]:
+def ray(jobs: Iterable[Job | None], address: str | None = None, cores: int | None = None, gpus: float = 0.0) -> Generator[dict[str, str]]:
     """One Ray task a job, on the cluster at `address` ("auto": this machine's; None: a Ray of this machine alone, started for it).
 
     A task takes the job's `threads` (else `cores`, else as many as alone) and `gpus` (0.5: two runs a GPU) of Ray's resources. A job whose
@@ -87,18 +89,28 @@ def ray(jobs: Sequence[Job], address: str | None = None, cores: int | None = Non
     except ImportError:
         raise ConfigError("engine: Ray is not installed; pip install 'mtdnn-kit[ray]'") from None
     alone = {"include_dashboard": False, "object_store_memory": 100_000_000} if address is None else {}  # jobs are small
-    ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **alone)
-    task, tasks = ray.remote(max_retries=RETRIES)(execute), {}
     try:
-        for job in jobs:
-            threads = job.config.threads or cores or default_threads()
-            if address is None and threads > ray.cluster_resources().get("CPU", 0):
-                raise ConfigError(f"threads: run {job.name} takes {threads} cores, more than this machine has; set it, or --cores, lower")
-            if address is None and gpus > ray.cluster_resources().get("GPU", 0):
-                raise ConfigError(f"gpus: run {job.name} takes {gpus:g} GPUs, more than this machine has; leave it out")
-            tasks[task.options(num_cpus=threads, num_gpus=gpus, name=job.name).remote(job, threads)] = job
-        while tasks:
-            ready, _ = ray.wait(list(tasks), num_returns=len(tasks), timeout=BEAT)
+        ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **alone)
+    except (ConnectionError, ValueError) as error:
+        if address is None:
+            raise
+        start = "Start one (`ray start --head`), or leave address out for a Ray of this machine alone"
+        raise ConfigError(f"address: no Ray cluster is found at {address!r} ({str(error).splitlines()[0]}). {start}") from None
+    task, tasks, coming, more = ray.remote(max_retries=RETRIES)(execute), dict[Any, Job](), iter(jobs), True
+    try:
+        while more or tasks:
+            begun, more = _next(coming, MOST_TASKS - len(tasks))
+            for job in begun:
+                threads = job.config.threads or cores or default_threads()
+                if address is None and threads > ray.cluster_resources().get("CPU", 0):
+                    raise ConfigError(
+                        f"threads: run {job.name} takes {threads} cores, more than this machine has; set it, or --cores, lower"
+                    )
+                if address is None and gpus > ray.cluster_resources().get("GPU", 0):
+                    raise ConfigError(f"gpus: run {job.name} takes {gpus:g} GPUs, more than this machine has; leave it out")
+                tasks[task.options(num_cpus=threads, num_gpus=gpus, name=job.name).remote(job, threads)] = job
+            time.sleep(0 if tasks else BEAT)
+            ready = ray.wait(list(tasks), num_returns=len(tasks), timeout=BEAT)[0] if tasks else []
             yield {tasks.pop(one).name: _result(ray, one) for one in ready}
     finally:  # a task that is cancelled by force takes its worker along, and that the run
         for one in tasks:
@@ -120,6 +132,18 @@ def there(gpus: Sequence[int | str]) -> list[str]:
         by_name = one.startswith(("GPU-", "MIG-"))
         require(count > 0 and (by_name or (one.isdecimal() and int(one) < count)), f"gpus: {one!r} is not there: {known}")
     return [seen[int(one)] if one.isdecimal() and len(seen) == count else one for one in map(str, gpus)]
+
+
+def _next(coming: Iterator[Job | None], room: int) -> tuple[list[Job], bool]:
+    """The jobs that there are now, `room` at most; whether more may come."""
+    found = list[Job]()
+    for job in coming if room > 0 else ():
+        if job is None:
+            return found, True
+        found.append(job)
+        if len(found) == room:
+            return found, True
+    return found, room <= 0
 
 
 def execute(job: Job, threads: int) -> str:

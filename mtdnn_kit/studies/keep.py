@@ -8,7 +8,6 @@ draws nothing.
 
 import csv
 import gzip
-import io
 import json
 import shutil
 from collections.abc import Iterable, Sequence
@@ -19,7 +18,7 @@ import yaml
 
 from mtdnn_kit.compare.pairing import Question, reply, scored_rows
 from mtdnn_kit.errors import CompareError
-from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
+from mtdnn_kit.files.atomic import packed, write_folder, write_json, write_whole
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.predictions import first_of
@@ -113,13 +112,6 @@ def _spans(questions: Sequence[Question], names: list[str]) -> Iterable[list]:
                 raise CompareError(f"{name} has no n-best, only answers' texts, which are not to be kept with a project")
             cells += [*(own.best[0][:2] if own.best else ("", "")), own.diff]
         yield [question.row.id, *cells]
-
-
-def packed(lines: Iterable[Iterable]) -> bytes:
-    """Lines as gzipped CSV, the same bytes each time: without a date."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return gzip.compress(text.getvalue().encode(), mtime=0)
 
 
 def _short(run: Run) -> bytes:

@@ -10,7 +10,10 @@ spans are bounded; slices; the spread of seeds and what it would take to see gai
 writes these, the tables as numbers and figures into the folder. No text of the data is printed or written.
 """
 
+import io
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 from mtdnn_kit.compare import Question, clustered, pair, paper, speaks_for, study_tables
@@ -18,6 +21,7 @@ from mtdnn_kit.compare.clusters import other_population, population
 from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices, setting_table
 from mtdnn_kit.compare.learnt import learnt_table, marked
 from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
+from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.model import provenance
@@ -29,6 +33,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.arms import TUNED, tuning_table
 from mtdnn_kit.studies.declaration import DECLARATION, notes
 from mtdnn_kit.studies.keep import keep_study, open_study
+from mtdnn_kit.studies.page import write_plain_page, writing
 from mtdnn_kit.studies.power import write_spread
 from mtdnn_kit.studies.status import run_of
 from mtdnn_kit.studies.study import Study, read_study
@@ -46,6 +51,10 @@ def report(folder: Path, data: str | None) -> Iterator[str]:
 
 def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list[Question], Settings]:
     """The study, its kept runs, the questions with their replies, and the settings of which runs were kept."""
+    if not (folder / "study.yaml").is_file():
+        made = folder if any(folder.glob("*/manifest.json")) else "RUNS_FOLDER"
+        keep = f"mtdnn report keep STUDY_FILE {made} results/NAME"
+        raise CompareError(f"{folder}: no study is kept there; keep the finished runs of one first: {keep}")
     study = read_study(folder / "study.yaml")
     runs, questions = open_study(folder, data)
     questions = clustered(questions, study.cluster)
@@ -60,21 +69,51 @@ def write(folder: Path, data: str | None) -> None:
     rows = score_table(questions, settings, study.paper, _untuned(runs))
     tables.write(folder, rows, runs, settings)
     write_spread(folder, runs, questions, settings, study.scores)
-    for score in study.scores:
-        settings_figure(setting_table(questions, settings, score), score).savefig(folder / f"{slug(score)}.png", dpi=150)
+    for score, image in _figures(questions, settings, study.scores).items():
+        write_whole(folder / f"{slug(score)}.png", image)
     if study.paper:
         theirs = paper.TABLES[study.paper]
         points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
 
 
+def _figures(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> dict[str, bytes]:
+    """{score: PNG} of each setting's score and its difference to the first setting."""
+    images = {score: io.BytesIO() for score in scores}
+    for score, image in images.items():
+        settings_figure(setting_table(questions, settings, score), score).savefig(image, dpi=150)
+    return {score: image.getvalue() for score, image in images.items()}
+
+
+def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Path | None:
+    """Writes into the folder of a study's finished runs what notebook 03 leaves there, without Jupyter: the tables, and the page; its path.
+
+    Raises LockedError where another process does; CompareError where the main task is no question answering: the scores are written then.
+    """
+    settings = study.of(runs)
+    with writing(folder):
+        tables.write_scores(folder, runs, settings)
+        questions = clustered(pair(runs, nbest=1), study.cluster)
+        rows = marked(score_table(questions, settings, study.paper), learnt_table(runs, settings), study.baseline)
+        tables.write(folder, rows, runs, settings)
+        write_spread(folder, runs, questions, settings, study.scores)
+        if not page:
+            return None
+        figures = {f"{score} of each setting": image for score, image in _figures(questions, settings, study.scores).items()}
+        sections = _sections(study, runs, questions, settings, folder, None)
+        return write_plain_page(folder, study.name, study.question, figures, sections)
+
+
 def _sections(
     study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: Settings, folder: Path, data: str | None
 ) -> Iterator[str]:
-    first, *others = settings
+    first = next(iter(settings))
     learnt = learnt_table(runs, settings, data)
 
-    def judged(some: Sequence[Question], scores: Sequence[str]) -> list[dict]:
-        return marked(primary_table(some, settings, scores, study.family), learnt, first)
+    compared = [of for of in study.comparisons(runs) if len(of) > 1]
+
+    def judged(some: Sequence[Question], scores: Sequence[str]) -> str:
+        found = [(of, primary_table(some, of, scores, study.family, len(compared))) for of in compared]
+        return "\n".join(markdown(marked(rows, learnt, next(iter(of)))) for of, rows in found)
 
     yield f"{speaks_for(questions)}\n\n{' '.join(notes(study, folder, runs))}\n"
     yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(runs.values()))
@@ -86,7 +125,8 @@ def _sections(
     if beside := other_population(questions):
         yield _section(f"The same for other {population(beside)}", judged(beside, study.scores))
     if effect := study.smallest_effect:
-        yield _section("What is decided", study_tables.decision_table(questions, settings, study.scores, effect, study.family))
+        decide = partial(study_tables.decision_table, effect=effect, family=study.family, tables=len(compared))
+        yield _section("What is decided", "\n".join(markdown(decide(questions, of, study.scores)) for of in compared))
     yield _section("For whom the differences speak", population_table(questions, settings, study.scores))
     yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))
     if further := study_tables.further_table(runs, settings):
@@ -99,10 +139,11 @@ def _sections(
     yield f"{_section('Were the other tasks learnt?', learnt)}\n{' '.join(curves.notes(runs))}\n"
     yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(questions, settings))
     yield _section("Wrong bounds", judged(questions, ["wrong bounds"]))
-    for score in study.scores:
+    for score, of in product(study.scores, compared):
+        base, *others = of
         for name in others:
-            rows = setting_slices(questions, settings[first], settings[name], score, (first, name))
-            yield _section(f"Slices: {score}, {name} − {first}", [row for row in rows if row["p"] is not None])
+            rows = setting_slices(questions, of[base], of[name], score, (base, name))
+            yield _section(f"Slices: {score}, {name} − {base}", [row for row in rows if row["p"] is not None])
     yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
         alone = {name: dict([min(own.items())]) for name, own in settings.items()}
@@ -110,7 +151,8 @@ def _sections(
         yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, scores))
     yield _section("Two seeds of the same setting", study_tables.seed_table(questions, settings))
     for score in study.scores:
-        yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in sentences(questions, settings, score)) + "\n")
+        said = [text for of in compared for text in sentences(questions, of, score)]
+        yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in said) + "\n")
     if study.paper:
         lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])
         yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))

@@ -1,34 +1,32 @@
 """Runs a study: what is done is not run again, what was interrupted goes on, a run that fails stops no other.
 
 Each run is notebook 02 under papermill in a process of its own (`worker`), its executed notebook kept in its folder; or, plain, `train`
-alone, which needs no Jupyter. Where they are
-executed is `engines`' business, whether one may be skipped is `status`'. What the runs then say is read elsewhere (`compare`, `plots`).
+alone, which needs no Jupyter. Where they are executed is `engines`' business, which may be skipped is `status`', which of them this
+process takes, where others work on the same folder, is `sharing`'s. What the runs then say is read elsewhere (`compare`, `plots`).
 
     mtdnn study parameters/ablations/demo.yaml --workers 2
 """
 
 import inspect
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import StudyError
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
-from mtdnn_kit.files.paths import own, project_root, resolve
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.runs.claim import earlier, note_places
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.studies.engines import ENGINES, SAID, Job, there
+from mtdnn_kit.studies.engines import ENGINES, there
 from mtdnn_kit.studies.progress import Progress
-from mtdnn_kit.studies.status import Standing, code, run_of, standings
+from mtdnn_kit.studies.sharing import NOTEBOOK, IfChanged, Todo, check_changed, shard_of
+from mtdnn_kit.studies.status import code, run_of, standings
 from mtdnn_kit.studies.study import Planned, Study, default_folder, project_notebook
-
-NOTEBOOK = "notebooks/02_train.ipynb"
-IfChanged = Literal["refuse", "redo", "keep"]
 
 
 def run_study(
@@ -40,19 +38,22 @@ def run_study(
     if_changed: IfChanged = "refuse",
     plain: bool = False,
     hours: float | None = None,
+    shard: str | None = None,
+    wait: bool = True,
     **options: Any,
 ) -> dict[str, Run]:
-    """Runs what is not done yet; {name: finished run}.
+    """Runs what is not done yet and no other process is at work on; {name: finished run}, all of them, once they are.
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
     whose parameters, code, encoder, data or environment are others now: "refuse", "redo" (delete it and run it again) or "keep" (take it as
     it is, or go on with it; never where a parameter has changed). plain: call `train` without the notebook. hours: after so many no further
-    seed is begun, and the runs of whole seeds are what is given back; the same call goes on with the next ones.
+    seed is begun, and the runs of whole seeds are what is given back; the same call goes on with the next ones. shard: "2/4", to run the
+    second of four parts alone, for file systems without locks. wait: for runs that others have, to take them where such a process dies; if
+    not, or with `shard`, those that are done by then are given back.
 
     Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run, or no notebook to
-    run), LockedError (the study is at work already). At the end: StudyError with the error and the cell of each run that failed; the
-    others are done then.
+    run). At the end: StudyError with the error and the cell of each run that failed, here or elsewhere; the others are done then.
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
     study.configs(folder, changes)  # raises before anything runs
@@ -63,46 +64,58 @@ def run_study(
         trials = study.configs(folder, changes, tuning) if study.tune else {}
         arms.check_tunable(trials)
     require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or none")
-    began = time.monotonic()
-    start, tell = _engine(engine, options), watch or (lambda _: None)
+    planned, began = {name: run for block in study.blocks for name, run in block.items()}, time.monotonic()
+    start, tell, mine = _engine(engine, options), watch or (lambda _: None), shard_of(list(planned), shard)
     project_notebook(NOTEBOOK)
     folder.mkdir(parents=True, exist_ok=True)
 
     elsewhere = engine == "ray" and options.get("address") is not None
-    made = partial(_made, study, start=start, tell=tell, if_changed=if_changed, plain=plain, elsewhere=elsewhere)
-    with held(folder / ".lock", f"the study {study.name} is at work"):
-        if study.tune:
-            rows = arms.choose(study, made(tuning, arms.equalized(trials, study.equal)))
+    todo = partial(Todo, study, folder, if_changed=if_changed, plain=plain, mine=mine, wait=wait and shard is None, elsewhere=elsewhere)
+    made = partial(_made, todo, start, tell)
+    if study.tune:
+        tried = made(tuning, _placed(folder, arms.equalized(trials, study.equal)), mine=shard_of(list(tuning), shard))
+        if len(tried) < len(tuning):  # others have the rest
+            return {}
+        rows = arms.choose(study, tried)
+        with held(folder / ".lock", "what was tuned is written", 60.0):
             arms.write_chosen(folder, study, rows)
-            study = arms.with_chosen(study, rows)
-        configs = study.configs(folder, changes)
-        configs = arms.equalized(configs, study.equal) if study.equal else configs
-        if hours is None:
-            return made({name: run for block in study.blocks for name, run in block.items()}, configs)
-        _check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere), if_changed)
-        return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+        study = arms.with_chosen(study, rows)
+    configs = study.configs(folder, changes)
+    configs = _placed(folder, arms.equalized(configs, study.equal) if study.equal else configs)
+    if hours is None:
+        return made(planned, configs)
+    check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere), if_changed)
+    return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+
+
+def _placed(folder: Path, configs: dict[str, Config]) -> dict[str, Config]:
+    """The same runs, each in the folder where it was made before, under whatever name; that is noted for who looks later."""
+    found = earlier(configs, folder)
+    if found:
+        note_places(found, folder)
+    return configs | found
 
 
 def _made(
-    study: Study,
-    planned: dict[str, Planned],
-    configs: dict[str, Config],
-    *,
+    todo: Callable[..., Todo],
     start: Callable,
     tell: Callable[[Progress], None],
-    if_changed: str,
-    plain: bool,
-    elsewhere: bool,
+    planned: dict[str, Planned],
+    configs: dict[str, Config],
+    **more: Any,
 ) -> dict[str, Run]:
-    """The planned runs, finished, in that order. Raises StudyError where one fails, or may not be taken for one of today."""
+    """The planned runs, in that order, that are finished when this process has nothing more to do.
+
+    Raises StudyError where one fails, or may not be taken for one of today."""
     configs = {name: configs[name] for name in planned}
     runs = {name: run_of(config) for name, config in configs.items()}
-    jobs, progress = _jobs(study, planned, configs, if_changed, plain, elsewhere), Progress(list(configs))
-    _follow(progress, runs, start, jobs, tell)
+    taken, progress = todo(planned, configs, **more), Progress(list(configs))
+    _follow(progress, runs, start, taken, tell)
     failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
     if failed:
         raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
-    return runs
+    late = taken.finished_late(state.name for state in progress.states if state.status != "done")
+    return {state.name: runs[state.name] for state in progress.states if state.status == "done" or state.name in late}
 
 
 def _by_blocks(
@@ -123,8 +136,9 @@ def _by_blocks(
                 failed.append(str(error))
     if failed:
         raise StudyError("\n".join(failed))
+    runs = {name: runs[name] for block in blocks if block.keys() <= runs.keys() for name in block}
     if not runs:
-        raise StudyError(f"{study.name}: hours: {hours:g} were over before the first seed's runs began; give it more")
+        raise StudyError(f"{study.name}: hours: no seed has all its runs after {hours:g}; give it more, or wait for what others have")
     return runs
 
 
@@ -141,56 +155,23 @@ def _engine(name: str, options: dict) -> Callable:
     return lambda jobs: ENGINES[name](jobs, **options)
 
 
-def _jobs(
-    study: Study, planned: dict[str, Planned], configs: dict[str, Config], if_changed: str, plain: bool = False, elsewhere: bool = False
-) -> list[Job]:
-    """What is to be executed; folders that begin anew are cleared."""
-    notebook, jobs = project_notebook(NOTEBOOK), list[Job]()
-    now = code(notebook)
-    found = standings(configs, now, elsewhere)
-    _check_changed(study, found, if_changed)
-    for name, config in configs.items():
-        stands, path = found[name], run_of(config).path
-        if stands.changed and (stands.status == "new" or if_changed == "redo"):
-            shutil.rmtree(path)
-        elif stands.status == "done":
-            continue
-        own(path)
-        (path / SAID).unlink(missing_ok=True)
-        record = {"study": study.name, "run": name, "variant": planned[name].variant, "seed": config.seed, "code": now}
-        jobs.append(Job(name, config, str(notebook), str(project_root()), record, plain))
-    return jobs
-
-
-def _check_changed(study: Study, found: dict[str, Standing], if_changed: str) -> None:
-    """Raises StudyError where a run of before may not be taken for one of today."""
-    require(if_changed in get_args(IfChanged), f"if_changed: {if_changed!r} must be one of {', '.join(get_args(IfChanged))}")
-    mixed = {n: s.parameters if if_changed == "keep" else s.changed for n, s in found.items() if s.status != "new" and if_changed != "redo"}
-    said = [f"{name} ({found[name].status}): {'; '.join(changed)}" for name, changed in mixed.items() if changed]
-    if said:
-        raise StudyError(
-            f"{study.name}: {len(said)} of {len(found)} runs are not what they would be today, and they are not mixed with new ones:\n"
-            + "\n".join(said)
-            + "\nName another folder; or say if_changed: redo (they are deleted and run again) or keep (they are taken as they are; "
-            "not where a parameter changed). On the command line: --if-changed redo"
-        )
-
-
-def _follow(progress: Progress, runs: dict[str, Run], start: Callable, jobs: list[Job], tell: Callable[[Progress], None]) -> None:
-    """Executes the jobs and keeps the states of all runs up to date."""
-    waiting = {job.name for job in jobs}
+def _follow(progress: Progress, runs: dict[str, Run], start: Callable, todo: Todo, tell: Callable[[Progress], None]) -> None:
+    """Executes what is to be done and keeps the states of all runs up to date, those that other processes have included."""
     for state in progress.states:
         state.look(runs[state.name])
-        state.before, state.status = state.steps, "waiting" if state.name in waiting else "done"
-    if not jobs:
+        state.before, state.status = state.steps, "waiting" if state.name in todo.names else "done"
+    if not todo.names:
         return tell(progress)
-    with closing(start(jobs)) as engine:
+    with closing(todo), closing(start(todo.jobs())) as engine:
         for ended in engine:
+            for name, error in ended.items():
+                todo.give_back(name, error)
+            ended = {**ended, **todo.news()}
             for state in progress.states:
                 if state.name in ended:
                     state.error = ended[state.name]
                     state.status = "failed" if state.error else "done"
-                elif state.status == "waiting" and (runs[state.name].path / SAID).exists():
+                elif state.status == "waiting" and todo.at_work(state.name):
                     state.status = "running"
                 elif state.status != "running":
                     continue

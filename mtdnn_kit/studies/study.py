@@ -1,22 +1,15 @@
 """A study file → named runs with full parameters. Runs nothing, and reads no run folder but to show, in a notebook, what is finished.
 
-A study varies parameters around a base file to answer one question, which the file's first comment asks:
+A study varies parameters around a base file to answer one question, which the file's first comment asks; all keys are in docs/studies.md:
 
-    # Does the weight matter more than the mixture?
-    base: parameters/demo.yaml              # a parameter file
-    fixed: {epochs: 2}                      # changed in every run
-    variants: {QA: {…}, QA+SC: {…}}         # named, each with what it changes
-    vary: {learning_rate: [1.0e-4, 3.0e-4]} # every combination of these, and of these with every variant
-    seeds: [0, 1, 2]                        # each variant with each seed
-    compare: {baseline: QA, others: [QA+SC]} # which comparison answers the question; the first variant with all others otherwise
-    judged_by: [span F1, no-answer AP]      # the scores that decide, named before a run is made; F1 otherwise (`scores` until 0.2)
-    smallest_effect: 0.5                    # points that would matter: what the plan asks for, and what "no difference" means
-    family: study                           # p is corrected over all scores and settings, or with `score` over those of each score
-    paper: table 2                          # the paper's table with the same variants
-    cluster: passage                        # for whom intervals and tests speak: other passages, or with `title` other articles
+    # Does the mixture help at either learning rate?
+    base: parameters/demo.yaml
+    variants: {QA: {…}, QA+SC: {…}}
+    vary: {learning_rate: [1.0e-4, 3.0e-4]}
+    seeds: [0, 1, 2]
 
-Arms on equal terms: `tune`, `tune_seeds`, `tune_by`, `equal` (`studies.arms`). One of `variants` and `vary` is needed.
-Without `seeds` a run has its variant's name, with them "QA+SC seed 1".
+Without `seeds` a run has its variant's name, with them "QA+SC seed 1". One that was made before under another name, with the same
+parameters, is found by these (`runs.claim.earlier`): seeds, variants and values may be added later, and written otherwise.
 """
 
 import hashlib
@@ -33,10 +26,12 @@ from mtdnn_kit.files.checks import checked, known_keys, require
 from mtdnn_kit.files.paths import project_root, resolve
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
+from mtdnn_kit.runs.claim import read_places
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.variants import (
     LONGEST_RUN_NAME,
     MOST_RUNS,
+    Comparison,
     StudyFile,
     check_not_set,
     check_scores,
@@ -62,16 +57,16 @@ class Planned:
 class Study:
     """A family of runs: `variants` maps each one's name to the parameters that it changes, on top of `fixed`, on top of the file `base`.
 
-    `baseline` and `others`: the variants whose comparison answers the question, `scores` what it is judged by, `smallest_effect` in points,
-    `family` of `variants.FAMILIES`. `paper`: a key of `paper.TABLES`. `cluster`: a key of `clusters.CLUSTERS`. `digest`: the file's sha256.
+    `compared`: the comparisons that answer the question, each a baseline and others, `scores` what it is judged by, `smallest_effect` in
+    points, `family` of `variants.FAMILIES`. `paper`: a key of `paper.TABLES`. `cluster`: a key of `clusters.CLUSTERS`. `digest`: the
+    file's sha256.
     """
 
     name: str
     question: str
     base: str
     variants: dict[str, dict]
-    baseline: str
-    others: list[str]
+    compared: list[Comparison]
     fixed: dict = field(default_factory=dict)
     seeds: list[int] | None = None
     paper: str | None = None
@@ -96,6 +91,16 @@ class Study:
         return made
 
     @property
+    def baseline(self) -> str:
+        """The baseline of the first comparison, which tables of all variants begin with."""
+        return self.compared[0][0]
+
+    @property
+    def others(self) -> list[str]:
+        """What the first comparison compares with it."""
+        return self.compared[0][1]
+
+    @property
     def settings(self) -> dict[str, dict[int, str]]:
         """{variant: {seed: run's name}} for tables of differences: the baseline first, then what is compared with it, then the rest."""
         ordered = dict.fromkeys([self.baseline, *self.others, *self.variants])
@@ -112,6 +117,15 @@ class Study:
         there = {name: {seed: run for seed, run in own.items() if run in runs} for name, own in self.settings.items()}
         return {name: own for name, own in there.items() if own}
 
+    def comparisons(self, runs: Mapping[str, Any]) -> list[dict[str, dict[int, str]]]:
+        """`of(runs)` for each comparison, its baseline first; of one alone with all settings, of several each with its own."""
+        there = self.of(runs)
+        if len(self.compared) == 1:
+            return [there]
+        return [
+            {name: there[name] for name in (baseline, *others) if name in there} for baseline, others in self.compared if baseline in there
+        ]
+
     def configs(self, folder: Path, changes: dict | None = None, planned: dict[str, Planned] | None = None) -> dict[str, Config]:
         """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all. planned: None for `runs`.
 
@@ -122,9 +136,9 @@ class Study:
             f"changes: {short(changes)} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1",
         )
         check_not_set("changes", changes or {}, self.seeds, f"{self.name} ")
-        made, root = {}, project_root()
+        made, root, places = {}, project_root(), read_places(folder)
         for name, run in (planned or self.runs).items():
-            path = folder / slug(name)
+            path = _place(folder, name, places)
             run_dir = path.relative_to(root) if path.is_relative_to(root) else path  # no machine's path in config.yaml
             try:
                 made[name] = from_file(self.base, **{**run.changes, **(changes or {}), "run_dir": str(run_dir)})
@@ -132,13 +146,20 @@ class Study:
                 raise ConfigError(f"{self.name}, run {name}: {error}") from None
         seen: dict[str, str] = {}
         for name, config in made.items():
+            first = seen.setdefault(f"in {config.run_dir}", name)
+            require(first == name, f"{self.name}: runs {first} and {name} would share the folder {config.run_dir}; rename one")
             same = seen.setdefault(str({**asdict(config), "run_dir": None}), name)
             require(same == name, f"{self.name}: runs {same} and {name} have the same parameters; leave one out")
         return made
 
     def _repr_html_(self) -> str:
         folder = default_folder(self)
-        return study_html(self, {name: _status(Run(folder / slug(name))) for name in self.runs}, Run(folder).name)
+        return study_html(self, {name: _status(Run(_place(folder, name, read_places(folder)))) for name in self.runs}, Run(folder).name)
+
+
+def _place(folder: Path, name: str, places: Mapping[str, str]) -> Path:
+    """A run's folder: its own, or where it was made under another name (`runs.claim.read_places`)."""
+    return folder / (slug(name) if (folder / slug(name)).exists() else places.get(name, slug(name)))
 
 
 def _status(run: Run) -> str:
@@ -197,9 +218,19 @@ def _study(name: str, question: str, content: Any) -> Study:
     runs = len(variants) * len(file.seeds or [None])
     require(runs <= MOST_RUNS, f"seeds: there would be {runs:,} runs; a study has at most {MOST_RUNS:,}")
     check_tuning(file, variants)
-    chosen = compared(file.compare, variants)
     study = replace(
-        Study(name, question, file.base, variants, *chosen, file.fixed, file.seeds, file.paper, tuple(scores), file.cluster),
+        Study(
+            name,
+            question,
+            file.base,
+            variants,
+            compared(file.compare, variants),
+            file.fixed,
+            file.seeds,
+            file.paper,
+            tuple(scores),
+            file.cluster,
+        ),
         smallest_effect=file.smallest_effect,
         family=file.family,
         tune=file.tune,

@@ -11,7 +11,7 @@ from typing import Annotated
 from mtdnn_kit.compare.clusters import CLUSTERS
 from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.errors import ConfigError
-from mtdnn_kit.files.checks import require, typed
+from mtdnn_kit.files.checks import EXPONENT, require, typed
 from mtdnn_kit.files.wording import nearest, short, some
 
 STUDY_SCORES = ("EM", "F1", "span F1", "wrong bounds", "has-answer F1", "no-answer accuracy", "no-answer AP")  # `differences.RUN_SCORES`
@@ -19,6 +19,7 @@ TUNED_BY = ("span F1", "span EM", "F1", "EM", "no-answer AP")  # scores of held-
 EQUAL = ("steps", "tokens")  # in which arms are held equal
 FAMILIES = ("study", "score")  # over which comparisons p is corrected: all scores and settings of a study, or those of a score
 SET_BY_STUDY = ("run_dir", "resume")  # what a study sets for its runs itself
+WRITTEN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 MOST_RUNS, LONGEST_RUN_NAME = 2_000, 150  # runs of a study, and characters of the name of one, at most
 Changes = Annotated[dict, "it must map parameters to values, e.g. {qa_weight: 0.8}"]
 Values = Annotated[list, "it must be a list of values, e.g. [0.5, 0.8]", bool]
@@ -31,8 +32,10 @@ def _different(values: list) -> bool:
     return 0 < len({*map(str, values)}) == len(values)
 
 
-def _says_what_is_compared(value: dict) -> bool:
-    return set(value) <= {"baseline", "others"} and isinstance(value.get("others", []), list)
+def _says_what_is_compared(value: dict | list) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(one, dict) and _says_what_is_compared(one) for one in value)
+    return set(value) <= {"baseline", "others"} and isinstance(value.get("others", []), list) and value.get("baseline", 0) != []
 
 
 Seed = Annotated[int, lambda seed: seed >= 0]
@@ -42,7 +45,9 @@ Effect = Annotated[float, "it must be a number of points above 0, e.g. 0.5", lam
 Family = Annotated[str, f"p is corrected over one of {', '.join(FAMILIES)}", lambda name: name in FAMILIES]
 Tuned = Annotated[str, f"it must be one of {', '.join(TUNED_BY)}", lambda name: name in TUNED_BY]
 Equal = Annotated[str, f"arms are equal in one of {', '.join(EQUAL)}", lambda name: name in EQUAL]
-Compared = Annotated[dict, "it must be a variant's name, or {baseline: NAME, others: [NAME, …]}", _says_what_is_compared]
+_COMPARED = "it must be a variant's name, or {baseline: NAME, others: [NAME, …]}, with several names as baseline, or a list of such"
+Compared = Annotated[dict | list, _COMPARED, _says_what_is_compared]
+Comparison = tuple[str, list[str]]  # a baseline, and what is compared with it
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,17 @@ def combinations(vary: dict, where: str = "vary") -> dict[str, dict]:
 def _short(value: object) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key}:{_short(item)}" for key, item in value.items()) or "none"
-    return "+".join(map(_short, value)) or "none" if isinstance(value, list) else "null" if value is None else str(value)
+    return "+".join(map(_short, value)) or "none" if isinstance(value, list) else "null" if value is None else _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """3e-4 and 3.0E-4 as Python writes them, 0.0003."""
+    return str(float(text)) if EXPONENT.fullmatch(text) else text
+
+
+def _canonical(name: str) -> str:
+    """A variant's name with its numbers written in one way: learning_rate=3.0e-4 is learning_rate=0.0003, epochs=1 is epochs=1.0."""
+    return re.sub(r"=([-+.\deE]+)(?= |$)", lambda found: f"={float(found[1])}" if WRITTEN_NUMBER.fullmatch(found[1]) else found[0], name)
 
 
 def _crossed(variants: dict[str, dict], combinations: dict[str, dict]) -> dict[str, dict]:
@@ -148,14 +163,23 @@ def _crossed(variants: dict[str, dict], combinations: dict[str, dict]) -> dict[s
     return {" ".join(filter(None, (a, b))): {**one, **two} for a, one in variants.items() for b, two in combinations.items()}
 
 
-def compared(value: str | dict | None, variants: dict[str, dict]) -> tuple[str, list[str]]:
-    """The baseline and the variants that are compared with it; the first one with all others if nothing is said."""
-    value = {"baseline": value} if isinstance(value, str) else value or {}
-    baseline = value.get("baseline", next(iter(variants)))
-    others = value.get("others", [name for name in variants if name != baseline])
-    for name in (baseline, *others):
-        if not isinstance(name, str) or name not in variants:
-            near = nearest(str(name), list(variants))
-            raise ConfigError(f"compare: there is no variant {short(name)}.{near} All are: {some(variants)}")
-    require(baseline not in others, f"compare: {some([baseline])} would be compared with itself")
-    return baseline, others
+def compared(value: str | dict | list | None, variants: dict[str, dict]) -> list[Comparison]:
+    """Each baseline and the variants that are compared with it; the first variant with all others if nothing is said."""
+    found = list[Comparison]()
+    for one in value if isinstance(value, list) else [{"baseline": value} if isinstance(value, str) else value or {}]:
+        baselines = one.get("baseline", next(iter(variants)))
+        for baseline in (_variant(name, variants) for name in (baselines if isinstance(baselines, list) else [baselines])):
+            others = [_variant(name, variants) for name in one.get("others", [name for name in variants if name != baseline])]
+            require(baseline not in others, f"compare: {some([baseline])} would be compared with itself")
+            found.append((baseline, others))
+    bases = [baseline for baseline, _ in found]
+    require(len(set(bases)) == len(bases), f"compare: {some(bases)}: one is named twice as baseline; put what is compared with it together")
+    return found
+
+
+def _variant(name: object, variants: dict[str, dict]) -> str:
+    """The variant of that name, however its numbers are written. Raises ConfigError."""
+    alike = [one for one in variants if one == name] or [one for one in variants if _canonical(one) == _canonical(str(name))]
+    if len(alike) != 1:
+        raise ConfigError(f"compare: there is no variant {short(name)}.{nearest(str(name), list(variants))} All are: {some(variants)}")
+    return alike[0]

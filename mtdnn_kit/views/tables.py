@@ -3,8 +3,11 @@
 A table is a list of rows; scores are in percent, differences in points. What a difference is worth is `differences`' business.
 """
 
+import csv
+import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mtdnn_kit.compare.baseline import lexical_answers
@@ -12,6 +15,7 @@ from mtdnn_kit.compare.clusters import other_population, population
 from mtdnn_kit.compare.differences import Settings, mean, setting_table
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.compare.paper import TABLES
+from mtdnn_kit.compare.seeds import cannot_tell
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.errors import CompareError
@@ -94,7 +98,10 @@ def _cell(row: dict, key: str) -> str:
         return "no test" if found != found else f"{found:.2g}" if found >= 1e-4 else "< 0.0001"
     sign = "+" if key in ("difference", "points") or "Δ" in key else ""
     low, high = row.get(f"{stem}low"), row.get(f"{stem}high")
-    return f"{found:{sign}.1f}" + (f" [{low:{sign}.1f}, {high:{sign}.1f}]" if low is not None and high is not None else "")
+    if low is None or high is None:
+        return f"{found:{sign}.1f}"
+    seeds = row["seeds"] if isinstance(row.get("seeds"), int) else None
+    return f"{found:{sign}.1f} [{cannot_tell(low, high, seeds) or f'{low:{sign}.1f}, {high:{sign}.1f}'}]"
 
 
 def markdown(rows: Sequence[dict]) -> str:
@@ -120,12 +127,14 @@ def latex(rows: Sequence[dict]) -> str:
 
 
 def tidy(runs: dict[str, Run], settings: Settings) -> list[dict]:
-    """Every score of every run, a row each: setting, seed, run, folder, task, score, value, and the number of rows n that it is over."""
+    """Every score of every run, a row each: setting, seed, the parameters in which the runs differ (`varied`), run, folder, task, score,
+    value, and the number of rows n that it is over."""
     places = {run: (setting, seed) for setting, some in settings.items() for seed, run in some.items()}
+    parameters = varied(runs)
     rows = []
     for name, run in runs.items():
         setting, seed = places[name]
-        head = {"setting": setting, "seed": run.config.get("seed", seed), "run": name, "folder": run.name}
+        head = {"setting": setting, "seed": run.config.get("seed", seed), **parameters[name], "run": name, "folder": run.name}
         for task, scores in run.metrics.items():
             kept = {score: found for score, found in scores.items() if score != "n" and found is not None}
             rows += [{**head, "task": task, "score": score, "value": found, "n": scores["n"]} for score, found in kept.items()]
@@ -146,14 +155,58 @@ def set_table(runs: dict[str, Run], names: Iterable[str] | None = None) -> list[
     return rows
 
 
+def varied(runs: dict[str, Run]) -> dict[str, dict]:
+    """Of each run the parameters that are not the same in all of them, but for seed and folder; lists as text, "squad+cola"."""
+    found = {name: {key: _as_text(value) for key, value in run.config.items()} for name, run in runs.items()}
+    keys = dict.fromkeys(key for own in found.values() for key in own if key not in ("seed", "run_dir", "resume"))
+    differ = [key for key in keys if len({repr(own.get(key)) for own in found.values()}) > 1]
+    return {name: {key: own.get(key) for key in differ} for name, own in found.items()}
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, list):
+        return "+".join(map(str, value)) or "none"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+
+
+def aligned(rows: Sequence[dict], keys: Sequence[str]) -> str:
+    """Some columns of rows, those that are there, as a person reads them, one under the other: for a terminal."""
+    cells = [{key: visible(text) for key, text in row.items()} for row in shown(rows)]
+    keys = [key for key in keys if any(row.get(key) for row in cells)]
+    lines = [keys, *([row.get(key, "") for key in keys] for row in cells)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(keys))]
+    return "".join("  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines)
+
+
 def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: Settings) -> None:
     """What a study leaves: the table as numbers (table.csv), as Markdown and as LaTeX, and every score of every run (scores.csv, tidy)."""
     import pandas as pd
 
+    write_scores(folder, runs, settings)
     write_whole(folder / "table.csv", pd.DataFrame(rows).round(3).to_csv(index=False))
-    write_whole(folder / "scores.csv", pd.DataFrame(tidy(runs, settings)).to_csv(index=False))
     write_whole(folder / "table.md", "".join(f"{said}\n\n" for said in unlike(runs)) + markdown(rows))
     write_whole(folder / "table.tex", latex(rows))
+
+
+def write_scores(folder: Path, runs: dict[str, Run], settings: Settings) -> None:
+    """Writes scores.csv (`tidy`)."""
+    import pandas as pd
+
+    write_whole(folder / "scores.csv", pd.DataFrame(tidy(runs, settings)).to_csv(index=False))
+
+
+def read(folder: Path) -> list[dict]:
+    """The rows of a table.csv that `write` left, numbers as they were but for their rounding."""
+    with open(folder / "table.csv", encoding="utf-8", newline="") as file:
+        return [{key: _number(key, text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(key: str, text: str) -> int | float | str | None:
+    if key in ("run", "speaks for"):
+        return text
+    with suppress(ValueError):
+        return None if text == "" else int(float(text)) if key == "seeds" else float(text)
+    return text
 
 
 def points(table: Sequence[dict]) -> dict[str, dict]:

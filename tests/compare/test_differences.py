@@ -327,3 +327,12 @@ def test_sentences_say_what_is_claimed_and_what_it_would_take():
     assert several.startswith(found.sentence("x", "y")) and "To see 2 points (power 0.8)" in several
     assert (f"{need.seeds:,} seeds of each" if need.seeds else "no number of seeds on these passages") in several
     assert (f"{4 * need.passages:,} such" if need.passages else "no number of questions with these seeds") in several
+
+
+def test_of_several_tables_p_and_the_intervals_for_all_at_once_are_those_of_all():
+    """One a baseline: Bonferroni's correction over the tables, on top of the table's own."""
+    one, three = (differences.primary_table(QUESTIONS, SEVERAL, ["F1", "span F1"], tables=n) for n in (1, 3))
+    for alone, among in zip(one, three, strict=True):
+        assert among["p (Holm)"] == (None if alone["p (Holm)"] is None else min(1.0, 3 * alone["p (Holm)"]))
+        assert among["Δ, all at once low"] < alone["Δ, all at once low"] and (among["p"], among["Δ"]) == (alone["p"], alone["Δ"])
+    assert any(row["p (Holm)"] is not None for row in one)

@@ -14,7 +14,7 @@ from mtdnn_kit.data.registry import DATASETS
 from mtdnn_kit.data.sources import load as load_rows
 from mtdnn_kit.data.split import CS224N_TITLES
 from mtdnn_kit.errors import CompareError, ConfigError, DataError, RunError
-from mtdnn_kit.explorer.state import of_runs, shared_tasks
+from mtdnn_kit.explorer.answers_json import read, shared_tasks
 from mtdnn_kit.metrics import accuracy, qa_scores
 from mtdnn_kit.runs.notes import threshold_words
 from mtdnn_kit.views.tables import set_table, tidy
@@ -83,8 +83,8 @@ def test_what_was_scored_later_is_compared_explored_tabled_and_kept_like_the_fir
     two = {"one": run, "two": Run(shutil.copytree(run.path, tmp_path / "two"))}
     assert set(shared_tasks(two)) == {"squad", "swag", "cola", "mrpc", "squad-boats", "cola-boats"}
     assert [q.row.id for q in pair(two, task="squad-boats")] == [f"b{i}" for i in range(12)]
-    assert len(of_runs(two, "cola-boats").rows) == len(choices.pair(two, task="cola-boats")) == 10
-    assert len(of_runs(two, "squad-boats").rows) == 12 and run.keeps("squad-boats")
+    assert len(read(two, "cola-boats").items) == len(choices.pair(two, task="cola-boats")) == 10
+    assert len(read(two, "squad-boats").items) == 12 and run.keeps("squad-boats")
     assert {row["task"] for row in tidy(two, {"s": {0: "one", 1: "two"}})} == set(run.metrics)
     told = {row["set"]: row for row in set_table({"r": run})}
     assert (told["squad-boats"]["scored by"], told["squad-boats"]["rows"], told["cola-boats"]["scored by"]) == ("squad", 12, "cola")

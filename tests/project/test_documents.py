@@ -33,6 +33,7 @@ NOT_RUN = {
     "git clone … && cd mtdnn-kit": "no address is known to the project",
     ".venv/bin/mtdnn score runs/demo/qa runs/demo/qa-mcc --data my/folder": "the reader's rows; tests/inference/test_scoring.py has some",
     ".venv/bin/mtdnn score runs/demo/qa --define my/sets.yaml --task squad": "the same",
+    ".venv/bin/mtdnn study parameters/ablations/question.yaml": "takes a day on a GPU; tests/studies/test_sharing.py shares a small one",
     ".venv/bin/mtdnn data my/tickets.csv": "a file of the reader's; tests/data/test_draft.py gives it files",
 }
 names = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
@@ -87,6 +88,13 @@ def test_the_commands_exist(path):
             assert files and all((ROOT / file).exists() for file in files), line
     for target in re.findall(r"`make ([a-z-]+)", path.read_text()):
         assert target in TARGETS, target
+
+
+def test_one_table_has_every_key_of_a_study_file_and_what_it_is_otherwise():
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| (.*) \|$", (ROOT / "docs/studies.md").read_text(), re.MULTILINE)
+    assert sorted(key for key, _ in rows) == sorted(key.name for key in fields(StudyFile))
+    said, known = dict(rows), {key.name: key.default for key in fields(StudyFile)}
+    assert {key: said[key] for key in ("family", "cluster", "tune_by")} == {k: f"`{known[k]}`" for k in ("family", "cluster", "tune_by")}
 
 
 @pytest.mark.parametrize("path", LINKED, ids=[path.name for path in LINKED])

@@ -186,7 +186,7 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
         ("03_ablations", {"study": "parameters/ablations/none.yaml"}, "parameters/ablations/none.yaml: cannot be read"),
         ("03_ablations", {"studdy": "x"}, "studdy: no such parameter. Did you mean study?"),
         ("04_answers", {"run": ["x"]}, "run: no such parameter. Did you mean runs?"),
-        ("04_answers", {"runs": ["no/where"]}, "has no config.yaml: not a run folder"),
+        ("04_answers", {"runs": ["no/where"]}, "no/where: there is no such folder; correct the path"),
         ("01_data", {"max_lenght": 3}, "max_lenght: no such parameter. Did you mean max_length?"),
     ],
 )

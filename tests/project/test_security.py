@@ -33,7 +33,7 @@ from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.model.encoders import find_encoder
 from mtdnn_kit.model.multitask import load_model
-from mtdnn_kit.studies.page import as_page
+from mtdnn_kit.studies.page import as_page, write_plain_page
 from mtdnn_kit.studies.study import read_study
 from mtdnn_kit.training.setup import prepare
 from mtdnn_kit.views import tables
@@ -393,6 +393,18 @@ def test_names_stay_text_in_a_table_of_latex():
         r"\textasciitilde \textasciitilde j\textasciitilde \textasciitilde \space \textbackslash u202ekcab "
         r"\%\#\{\}\textasciitilde \textasciicircum" in made
     )
+
+
+def test_names_stay_text_on_a_page_without_a_notebook(tmp_path):
+    """Headings, a table, a list and lines, as a report's sections have them; the policy is the other page's."""
+    line, table = MARKUP.splitlines()[0], tables.markdown([{"run": MARKUP, "F1": 2.0}, {"run": "QA | SC", "F1": None}])
+    sections = [f"{MARKUP}\n\nnext\n", f"## {line}\n\n{table}", f"{table}after\n", f"## Needs\n\n- {line}\n- two\n"]
+    page = write_plain_page(tmp_path, MARKUP, MARKUP, {MARKUP: b"\x89PNG"}, sections).read_text()
+    seen = Seen(page)
+    assert {"h1", "h2", "p", "img", "td", "li"} <= seen.tags and not seen.tags & {"script", "a", "em", "code", "strong"}
+    assert seen.addresses == ["data:image/png;base64,iVBORw=="]
+    assert "".join(seen.text).count("<script>alert(1)</script>") == 8 and {"QA | SC", "after", "two", "2.0"} <= set(seen.text)
+    assert page.index("Content-Security-Policy") < page.index("<title>") and page.count("<tr>") == 6
 
 
 def test_a_studys_page_runs_and_loads_nothing(tmp_path):

@@ -141,6 +141,36 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
     assert not [q.row.question for q in questions if q.row.question in text]
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_of_a_study_that_is_not_kept_a_report_says_how_to_keep_it(tmp_path, runs):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ("manifest.json" if runs else "x")).write_text("{}")
+    keep = f"mtdnn report keep STUDY_FILE {tmp_path if runs else 'RUNS_FOLDER'} results/NAME"
+    for verb in (report.report, report.write):
+        with pytest.raises(CompareError) as error:
+            verb(tmp_path, None)
+        assert str(error.value) == f"{tmp_path}: no study is kept there; keep the finished runs of one first: {keep}"
+
+
+def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, questions):
+    """One seed a setting, so that each difference has a p."""
+    text = STUDY.replace("seeds: [0, 1]", "seeds: [0]").replace("scores: [span F1, no-answer AP]", "scores: [F1]\nsmallest_effect: 1")
+    (copy / "study.yaml").write_text(f"{text}compare: [{{baseline: B, others: [A]}}, {{baseline: A}}]\n")
+    sections = {part.split("\n")[0].removeprefix("## "): part for part in report.report(copy, None)}
+    own = [{name: {0: f"{name} seed 0"} for name in names} for names in ("BA", "AB")]
+    wanted = [differences.primary_table(questions, of, ["F1"], tables=2) for of in own]
+    (one,), (two,) = wanted
+    assert one["p (Holm)"] == min(1, 2 * one["p"]) and (one["Δ"], one["p"]) == (-two["Δ"], two["p"])
+    judged = sections["Judged by F1"]
+    assert judged.count("\n| ---") == 2 and "\n| F1 | A | 1 |" in judged and "\n| F1 | B | 1 |" in judged
+    assert all(
+        f"| {row['Δ']:+.1f} [{row['Δ low']:+.1f}, {row['Δ high']:+.1f}] | {row['p']:.2g} | {row['p (Holm)']:.2g} |" in judged
+        for row in (one, two)
+    )
+    assert sections["What is decided"].count("\n| ---") == 2 and sections["What it would take: F1"].count("\n- ") == 2
+    assert {"Slices: F1, A − B", "Slices: F1, B − A"} <= sections.keys()
+
+
 def test_a_study_says_for_whom_its_intervals_speak(copy):
     told = {}
     for cluster in ("passage", "title"):

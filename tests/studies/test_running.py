@@ -7,23 +7,29 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, study_text
+from papermill import PapermillExecutionError
 from processes import HANGS, alive, below, until
 from sameness import assert_same
 
 from mtdnn_kit import ConfigError, Run, train
+from mtdnn_kit.__main__ import ENDING
 from mtdnn_kit.errors import LockedError, StudyError
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.runs.run import checkpoints, prune_checkpoints
 from mtdnn_kit.studies import engines, running
 from mtdnn_kit.studies.progress import Progress
 from mtdnn_kit.studies.running import run_study
+from mtdnn_kit.studies.sharing import Todo
 from mtdnn_kit.studies.status import Standing, code, standings
 from mtdnn_kit.studies.study import read_study
+from mtdnn_kit.views import tables
 
 SMALL = dict(max_steps=12, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1, eval_limit=3, log_every=1)
 TWO = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+SC": {"tasks": ["squad", "cola"], "qa_weight": 0.5}}
@@ -68,6 +74,8 @@ def test_one_command_runs_a_study_and_leaves_runs_notebooks_and_a_page(finished)
         record = json.loads((run.path / "study.json").read_text())
         assert (record["study"], record["run"], record["variant"], record["seed"]) == ("mine", variant, variant, 0)
         assert {"training/loop.py", "02_train.ipynb"} <= set(record["code"])
+    shown = done.stdout.splitlines()[-5:]
+    assert [line.split("  ")[0] for line in shown] == ["run", "QA", "QA+SC", "always nothing", "lexical overlap"], "it ends with the table"
     page = (folder / "study.html").read_text()
     assert "Figure 4" in page and "always nothing" in page and "image/png" in page and "run_study" not in page, (
         "what was found, not the code"
@@ -81,7 +89,14 @@ def test_a_plain_study_needs_no_jupyter_and_trains_the_same_models(finished, tmp
     command = [*COMMAND, str(file), "--folder", str(tmp_path / "runs"), "--plain", "--workers", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "page:" not in done.stdout and "2 of 2 done" in done.stderr
+    assert f"page: {tmp_path / 'runs' / 'study.html'}\n" in done.stdout and "2 of 2 done" in done.stderr
+    assert done.stdout.endswith(tables.aligned(tables.read(folder), ENDING)), "the same table"
+    for name in ("table.csv", "table.md", "table.tex"):
+        assert (tmp_path / "runs" / name).read_text() == (folder / name).read_text()
+    scores = [pd.read_csv(place / "scores.csv").drop(columns="folder") for place in (tmp_path / "runs", folder)]
+    pd.testing.assert_frame_equal(*scores)
+    page = (tmp_path / "runs" / "study.html").read_text()
+    assert "<h2>Judged by F1</h2><table>" in page and "always nothing" in page and "image/png" in page and "Is a test a study?" in page
     for name, tasks in (("qa", ("squad",)), ("qa-sc", ("squad", "cola"))):
         assert_same(Run(tmp_path / "runs" / name), Run(folder / name), tasks)
         assert not list((tmp_path / "runs" / name).glob("*.ipynb"))
@@ -110,7 +125,8 @@ def planned(finished, tmp_path):
     folder, study = copied(folder, tmp_path / "runs"), read_study(file)
 
     def jobs(changes=None, if_changed="refuse"):
-        return [job.name for job in running._jobs(study, study.runs, study.configs(folder, changes), if_changed)]
+        with closing(Todo(study, folder, study.runs, study.configs(folder, changes), if_changed)) as todo:
+            return [job.name for job in todo.jobs()]
 
     return folder, jobs
 
@@ -236,23 +252,15 @@ def test_killed_in_the_middle_it_redoes_nothing_and_ends_as_if_it_never_was(fini
         assert_same(Run(reference / name), Run(folder / name), tasks)
 
 
-def test_a_run_that_fails_is_named_and_stops_no_other_and_a_second_command_is_refused(finished, tmp_path, tiny):
+def test_a_run_that_fails_is_named_and_stops_no_other(finished, tmp_path, tiny):
     bad = {"bad": {**TWO["QA"], "threshold_articles": ["Nowhere"]}, "QA": TWO["QA"]}
-    study, folder, refused = read_study(write_study(tmp_path / "study", tiny, bad)), tmp_path / "runs", []
-
-    def watch(progress):
-        if progress.states[0].status == "running" and not refused:
-            with pytest.raises(LockedError) as error:
-                run_study(study, folder)
-            refused.append(str(error.value))
-
+    study, folder = read_study(write_study(tmp_path / "study", tiny, bad)), tmp_path / "runs"
     with pytest.raises(StudyError) as error:
-        run_study(study, folder, watch=watch)
+        run_study(study, folder)
     told, kept = str(error.value), folder / "bad" / "02_train.ipynb"
     assert told.startswith("1 of 2 runs failed.\nbad: code cell ") and "ConfigError: threshold_articles: no training question" in told
     assert str(kept) in told and "threshold_articles" in kept.read_text()
     assert Run(folder / "qa").finished
-    assert f"the study mine is at work already, by process {os.getpid()} on" in refused[0]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
@@ -410,7 +418,7 @@ def test_a_page_that_cannot_be_made_says_where_the_notebook_stopped(tmp_path, mo
     from mtdnn_kit.studies import page
 
     def stop(*_, **__):
-        raise page.PapermillExecutionError(3, 3, "", "CompareError", "QA: was not scored", [])
+        raise PapermillExecutionError(3, 3, "", "CompareError", "QA: was not scored", [])
 
     monkeypatch.setattr(page, "execute", stop)
     with pytest.raises(StudyError, match="The runs are done, but notebook 03 stopped: CompareError: QA: was not scored"):

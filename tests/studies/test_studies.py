@@ -57,6 +57,38 @@ def test_lists_are_crossed_with_each_other_with_the_variants_and_with_the_seeds(
     assert Path(made.run_dir).name == "many-learning-rate-0.0003-seed-7"
 
 
+@pytest.mark.parametrize("written", ["3e-4", "3.0e-4", "0.0003", "0.00030", "3E-04"])
+@pytest.mark.parametrize("named", ["3e-4", "3.0e-4", "0.0003"])
+def test_values_match_however_they_are_written(read, tmp_path, written, named):
+    """In a list, where YAML takes 3e-4 for text, and in the name of a variant."""
+    text = f"base: {tmp_path}/base.yaml\nvariants: {{QA: {{}}}}\nvary: {{learning_rate: [{written}, 0.001], warmup: [0.1]}}\n"
+    study = read(f"{text}compare: {{baseline: QA learning_rate=0.001 warmup=0.1, others: [QA learning_rate={named} warmup=.10]}}")
+    assert list(study.variants) == ["QA learning_rate=0.0003 warmup=0.1", "QA learning_rate=0.001 warmup=0.1"]
+    assert study.others == ["QA learning_rate=0.0003 warmup=0.1"]
+    assert [config.learning_rate for config in study.configs(tmp_path).values()] == [3e-4, 1e-3]
+
+
+def test_names_that_are_no_numbers_match_as_they_are(read):
+    study = read(vary={"sharing": ["group", "dataset"]}, compare="sharing=dataset")
+    assert study.baseline == "sharing=dataset"
+    with pytest.raises(StudyError, match="there is no variant 'sharing=groups'"):
+        read(vary={"sharing": ["group", "dataset"]}, compare="sharing=groups")
+
+
+def test_a_study_may_have_several_baselines_each_with_its_own_others(read):
+    several = read(variants={"A": {}, "B": {"epochs": 2}, "C": {"epochs": 4}}, seeds=[0, 1], compare={"baseline": ["B", "A"]})
+    assert several.compared == [("B", ["A", "C"]), ("A", ["B", "C"])] and (several.baseline, several.others) == ("B", ["A", "C"])
+    runs = {name: None for name in several.runs if name != "C seed 1"}
+    assert [list(of) for of in several.comparisons(runs)] == [["B", "A", "C"], ["A", "B", "C"]]
+    assert several.comparisons(runs)[1]["C"] == {0: "C seed 0"}
+    pairs = [{"baseline": "B", "others": ["C"]}, {"baseline": "A", "others": ["C"]}]
+    apart = read(variants=several.variants, compare=pairs)
+    assert [list(of) for of in apart.comparisons({"A": 0, "C": 0, "B": 0})] == [["B", "C"], ["A", "C"]]
+    assert [list(of) for of in apart.comparisons({"A": 0, "C": 0})] == [["A", "C"]], "those whose baseline there is"
+    one = read(variants=several.variants, compare={"baseline": "A", "others": ["C"]})
+    assert [list(of) for of in one.comparisons({"A": 0, "B": 0, "C": 0})] == [["A", "C", "B"]], "of one comparison the rest comes after"
+
+
 def test_variant_and_seed_of_each_run_can_be_asked(read):
     study = read(variants={"a": {}, "b": {"epochs": 2}}, seeds=[0, 1, 2], compare={"baseline": "b", "others": ["a"]})
     assert [(run.name, run.variant, run.seed) for run in study.runs.values()] == [
@@ -104,6 +136,12 @@ A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
         (A + "compare: {baseline: a, others: [a]}", "compare: a would be compared with itself"),
         (A + "compare: {base: a}", "compare is {'base': 'a'}; it must be a variant's name, or"),
         (A + "compare: [a]", "compare is ['a']"),
+        (A + "compare: []", "compare is []"),
+        (A + "compare: {baseline: []}", "compare is {'baseline': []}; it must be a variant's name, or"),
+        (A + "compare: [{baseline: a}, {baseline: a, others: [b]}]", "compare: a, a: one is named twice as baseline"),
+        (A + "compare: {baseline: [a, c]}", "compare: there is no variant 'c'"),
+        ("base: x.yaml\nvary: {epochs: [1, 1.0]}\ncompare: epochs=1.00", "compare: there is no variant 'epochs=1.00'"),
+        ("base: x.yaml\nvary: {learning_rate: [3e-4, 3.0e-4]}", "vary: learning_rate lists a value twice"),
         (A + "scores: span F1", "scores is 'span F1'; it must be a list of different scores"),
         (A + "judged_by: [F1]\nscores: [F1]", "scores is the older name of judged_by; leave it out"),
         (A + "smallest_effect: 0", "smallest_effect is 0; it must be a number of points above 0"),

@@ -247,8 +247,19 @@ def test_unnamed_runs_are_numbered(config, tmp_path, monkeypatch):
 
 
 def test_what_is_no_run_folder_is_said(tmp_path):
-    with pytest.raises(RunError, match="has no metrics.json: not a run folder"):
+    with pytest.raises(RunError, match="has no metrics.json and no manifest.json: not a run folder"):
         _ = Run(tmp_path).metrics
+    with pytest.raises(RunError, match=r"nowhere: there is no such folder; correct the path \(a relative one starts at /"):
+        _ = Run(tmp_path / "nowhere").config
+    for run in ("study/a", "study/b"):
+        (tmp_path / run).mkdir(parents=True)
+        (tmp_path / run / "manifest.json").write_text("{}")
+    with pytest.raises(RunError, match="study is no run but a folder of 2; name one of them: study/a, study/b$"):
+        _ = Run(tmp_path / "study").config
+    with pytest.raises(RunError, match="b has no metrics.json: the run has not come that far, or its folder was not copied whole"):
+        _ = Run(tmp_path / "study/b").metrics
+    with pytest.raises(RunError, match="manifest.json is a file; name the folder of a run"):
+        _ = Run(tmp_path / "study/b/manifest.json").config
 
 
 def test_bad_data_stop_before_anything_is_written(config, tmp_path):

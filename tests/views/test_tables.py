@@ -56,6 +56,32 @@ def test_rows_as_a_person_reads_them():
     ]
 
 
+def test_an_interval_wider_than_the_scale_says_that_its_seeds_cannot_tell():
+    row = {"setting": "a", "seeds": 2, "F1": 60.0, "F1 low": -20.0, "F1 high": 90.0, "Δ": 5.8, "Δ low": -170.25, "Δ high": 181.85}
+    assert tables.shown([row])[0] == {
+        "setting": "a",
+        "seeds": "2",
+        "F1": "60.0 [two seeds cannot tell]",
+        "Δ": "+5.8 [two seeds cannot tell]",
+    }
+    assert tables.shown([{**row, "Δ low": -40.0, "Δ high": 60.0}])[0]["Δ"] == "+5.8 [-40.0, +60.0]", "as wide as the scale"
+    for seeds, said in ((3, "three seeds"), (5, "5 seeds"), (1, "these models"), ("1 − 0", "these models")):
+        assert tables.shown([{**row, "seeds": seeds}])[0]["Δ"] == f"+5.8 [{said} cannot tell]"
+
+
+def test_a_table_for_a_terminal_has_some_columns_one_under_the_other(runs):
+    rows = [{"run": "A", "x": 1, "F1": 50.0, "F1 low": 40.0, "F1 high": 60.0}, {"run": "long\u202ename", "F1": 5.0, "x": None}]
+    assert tables.aligned(rows, ["run", "F1", "none"]) == "run             F1\nA               50.0 [40.0, 60.0]\nlong\\u202ename  5.0\n"
+
+
+def test_parameters_that_differ_are_columns_and_others_are_not(runs):
+    found = tables.varied(runs)
+    assert found == {
+        "QA": {"tasks": "squad", "qa_weight": 1.0}, "QA+SC": {"tasks": "+".join(runs["QA+SC"].config["tasks"]), "qa_weight": 0.5},
+    }  # fmt: skip
+    assert tables.varied({"QA": runs["QA"]}) == {"QA": {}}
+
+
 class Scored:
     """A run's metrics, as far as `choice_table` reads them."""
 
@@ -97,7 +123,9 @@ def test_what_a_study_leaves_is_written_and_tidy(runs, tmp_path):
     table = pd.read_csv(tmp_path / "table.csv", index_col="run")
     assert table.loc["QA", "F1 low"] == pytest.approx(rows[0]["F1 low"], abs=1e-3)
     tidy = pd.read_csv(tmp_path / "scores.csv")
-    assert list(tidy.columns) == ["setting", "seed", "run", "folder", "task", "score", "value", "n"]
+    varied = ["tasks", "qa_weight"]
+    assert list(tidy.columns) == ["setting", "seed", *varied, "run", "folder", "task", "score", "value", "n"]
+    assert dict(zip(tidy.run, tidy.tasks, strict=True)) == {name: "+".join(run.config["tasks"]) for name, run in runs.items()}
     own = tidy[(tidy.run == "QA+SC") & (tidy.task == "cola")].set_index("score")
     assert {score: own.value[score] for score in own.index} == pytest.approx(
         {k: v for k, v in runs["QA+SC"].metrics["cola"].items() if k != "n"}

@@ -13,7 +13,7 @@ from scorer import score
 
 from mtdnn_kit import train
 from mtdnn_kit.errors import DataError, RunError
-from mtdnn_kit.studies import heldout
+from mtdnn_kit.inference import heldout
 
 ARTICLES = ["Sugar", "Flamingo"]
 

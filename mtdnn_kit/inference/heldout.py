@@ -14,12 +14,11 @@ from typing import Any
 
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import DataError, RunError
-from mtdnn_kit.files.atomic import write_whole
+from mtdnn_kit.files.atomic import packed, write_whole
 from mtdnn_kit.inference.loading import load
 from mtdnn_kit.model.evaluation import predict
 from mtdnn_kit.model.multitask import takes_token_types
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.studies.keep import packed
 from mtdnn_kit.tasks import qa
 from mtdnn_kit.tasks.answers import Answers
 from mtdnn_kit.training.setup import make_features, read_rows

@@ -1,0 +1,194 @@
+"""The runs of a study that are not done, for any number of processes to take: each those that nobody has. Executes none.
+
+A run is taken by a lock beside its folder (`.taken/RUN` in the study's), which is free again however its holder ends, on whatever machine
+that sees the folder. Why a run failed is left beside the lock: a process that was at work then does not try it again, one that comes
+later does. What another process made is looked at as what was there before: it may have read another file than this one.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Literal, get_args
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.errors import LockedError, StudyError
+from mtdnn_kit.files.atomic import write_whole
+from mtdnn_kit.files.checks import require
+from mtdnn_kit.files.locks import held
+from mtdnn_kit.files.paths import own, project_root
+from mtdnn_kit.files.wording import short
+from mtdnn_kit.studies.engines import SAID, Job
+from mtdnn_kit.studies.status import Standing, code, run_of, standings
+from mtdnn_kit.studies.study import Planned, Study, project_notebook
+
+NOTEBOOK = "notebooks/02_train.ipynb"
+IfChanged = Literal["refuse", "redo", "keep"]
+TAKEN = ".taken"  # in the study's folder: a lock a run
+LOOK = 2.0  # seconds between looks whether others gave a run back
+Mark = tuple[int, int] | None  # of a file: another once it is written again
+
+
+@dataclass
+class Todo:
+    """Runs by name, in the order in which they are taken. mine: those that this process may take; None: all. wait: for what others have.
+    elsewhere: runs are made on other machines, so that of the environment only versions are compared.
+
+    Raises StudyError where a run of before may not be taken for one of today (`check_changed`).
+    """
+
+    study: Study
+    folder: Path
+    planned: dict[str, Planned]
+    configs: dict[str, Config]
+    if_changed: str = "refuse"
+    plain: bool = False
+    mine: set[str] | None = None
+    wait: bool = True
+    elsewhere: bool = False
+    late: list[str] = field(default_factory=list)  # those that another process finished since
+    _taken: dict[str, ExitStack] = field(default_factory=dict)
+    _news: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        notebook = project_notebook(NOTEBOOK)
+        self.notebook, self.code = str(notebook), code(notebook)
+        self._before = {name: _mark(self._path(name) / "manifest.json") for name in self.configs}
+        self._failures = {name: _mark(self._failure(name)) for name in self.configs}
+        self.found = standings(self.configs, self.code, self.elsewhere)
+        check_changed(self.study, self.found, self.if_changed)
+        redo = self.if_changed == "redo"
+        self.names = [name for name, stands in self.found.items() if stands.status != "done" or (stands.changed and redo)]
+        own(self.folder / TAKEN)
+
+    def jobs(self) -> Iterator[Job | None]:
+        """Each run that nobody has, taken; None while others have all that are left. What was done or failed there is in `news`."""
+        (self.folder / TAKEN).mkdir(parents=True, exist_ok=True)
+        left = [name for name in self.names if self.mine is None or name in self.mine]
+        while left:
+            name = next((name for name in left if self._failed_elsewhere(name) or self._take(name)), None)
+            if name is None and not self.wait:
+                return
+            if name is None:
+                until = monotonic() + LOOK
+                while monotonic() < until:
+                    yield None
+                continue
+            left.remove(name)
+            if name in self._taken and (job := self._job(name)):
+                yield job
+
+    def give_back(self, name: str, error: str | None = None) -> None:
+        """Frees a run that has ended; error: why it failed, "" where it did not, None where it was not tried."""
+        if error:
+            write_whole(self._failure(name), error)
+        self._taken.pop(name).close()
+
+    def news(self) -> dict[str, str]:
+        """{name: "" or why it failed} of the runs that others ended, each told once."""
+        found, self._news = self._news, {}
+        return found
+
+    def at_work(self, name: str) -> bool:
+        """Whether a process, this one or another, is at work on the run, as far as can be seen."""
+        return (self._path(name) / SAID).exists() and self._lock(name).with_name(f"{self._lock(name).name}.holder").exists()
+
+    def close(self) -> None:
+        """Frees what is taken."""
+        while self._taken:
+            self._taken.popitem()[1].close()
+
+    def finished_late(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that another process has finished. Raises StudyError where one of all such is not what it would be here."""
+        self.late += [name for name in names if run_of(self.configs[name]).finished]
+        check_changed(
+            self.study, standings({name: self.configs[name] for name in self.late}, self.code, self.elsewhere), self.if_changed, redone=True
+        )
+        return self.late
+
+    def _take(self, name: str) -> bool:
+        stack = ExitStack()
+        try:
+            stack.enter_context(held(self._lock(name), f"the run {name} is at work"))
+        except LockedError:
+            return False
+        self._taken[name] = stack
+        self._failure(name).unlink(missing_ok=True)
+        return True
+
+    def _failed_elsewhere(self, name: str) -> bool:
+        found = _mark(self._failure(name))
+        if found in (None, self._failures[name]):
+            return False
+        with suppress(FileNotFoundError):  # one that came later tries it again
+            self._news[name] = self._failure(name).read_text(encoding="utf-8", errors="replace")
+        return name in self._news
+
+    def _job(self, name: str) -> Job | None:
+        """What is to be executed of a run that was taken, its folder cleared where it begins anew; None, and the run freed: nothing."""
+        config, path, stands = self.configs[name], self._path(name), self.found[name]
+        try:
+            if _mark(path / "manifest.json") != self._before[name]:  # another process was here since
+                if run_of(config).finished:
+                    self.late.append(name)
+                    self._news[name] = ""
+                    self.give_back(name)
+                    return None
+                stands = standings({name: config}, self.code, self.elsewhere)[name]
+                check_changed(self.study, {name: stands}, self.if_changed)
+        except StudyError as error:
+            self._news[name] = str(error)
+            self.give_back(name)
+            return None
+        if stands.changed and (stands.status == "new" or self.if_changed == "redo"):
+            shutil.rmtree(path)
+        own(path)
+        (path / SAID).unlink(missing_ok=True)
+        record = {"study": self.study.name, "run": name, "variant": self.planned[name].variant, "seed": config.seed, "code": self.code}
+        return Job(name, config, self.notebook, str(project_root()), record, self.plain)
+
+    def _path(self, name: str) -> Path:
+        return run_of(self.configs[name]).path
+
+    def _lock(self, name: str) -> Path:
+        return self.folder / TAKEN / self._path(name).name
+
+    def _failure(self, name: str) -> Path:
+        return self._lock(name).with_name(f"{self._lock(name).name}.failed")
+
+
+def _mark(file: Path) -> Mark:
+    """What tells a file from the one that is there after it was written again; None where there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
+def shard_of(names: list[str], shard: str | None) -> set[str] | None:
+    """The names of the i-th of n shards, of "i/n": every n-th from the i-th on; None: all. Raises ConfigError."""
+    if shard is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", str(shard))
+    i, n = (int(match[1]), int(match[2])) if match else (0, 0)
+    require(1 <= i <= n, f"shard: {short(shard)} must be i/n, the i-th of n parts, counted from 1: 1/4, 2/4, 3/4 and 4/4")
+    return set(names[i - 1 :: n])
+
+
+def check_changed(study: Study, found: dict[str, Standing], if_changed: str, redone: bool = False) -> None:
+    """Raises StudyError where a run of before may not be taken for one of today. redone: those that are to be made again were."""
+    require(if_changed in get_args(IfChanged), f"if_changed: {if_changed!r} must be one of {', '.join(get_args(IfChanged))}")
+    kept = {name: stands for name, stands in found.items() if stands.status != "new" and (redone or if_changed != "redo")}
+    mixed = {name: stands.parameters if if_changed == "keep" else stands.changed for name, stands in kept.items()}
+    said = [f"{name} ({found[name].status}): {'; '.join(changed)}" for name, changed in mixed.items() if changed]
+    if said:
+        raise StudyError(
+            f"{study.name}: {len(said)} of {len(found)} runs are not what they would be today, and they are not mixed with new ones:\n"
+            + "\n".join(said)
+            + "\nName another folder; or say if_changed: redo (they are deleted and run again) or keep (they are taken as they are; "
+            "not where a parameter changed). On the command line: --if-changed redo"
+        )
