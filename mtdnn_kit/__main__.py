@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
     one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; RUN/export/TASK otherwise")
+    one = _verb(verbs, "prune", prune, "deletes finished runs' models and checkpoints, and says what remains possible")
+    one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run")
+    one.add_argument("--checkpoints", action="store_true", help="only the checkpoints, of which a finished run has no use")
     return whole
 
 
@@ -234,6 +237,15 @@ def export(given: argparse.Namespace) -> None:
     from mtdnn_kit.inference.exporting import export as export_task
 
     print(export_task(given.run, given.task, given.folder))
+
+
+def prune(given: argparse.Namespace) -> None:
+    """Deletes models and checkpoints; says of each run what is possible from then on."""
+    from mtdnn_kit.runs.pruning import prune as prune_run
+    from mtdnn_kit.runs.run import Run
+
+    for run in [Run(resolve(path)) for path in given.runs]:
+        print(prune_run(run, given.checkpoints), flush=True)
 
 
 def main(words: Sequence[str] | None = None) -> None:

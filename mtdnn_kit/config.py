@@ -82,6 +82,7 @@ class Config:
     interference_every: Count | None = None  # steps between measurements of how the tasks' gradients agree (`training.interference`)
     log_every: Annotated[int, at_least(1)] = 10  # steps between writes of the log; the device is waited for only then
     checkpoint_every: Count | None = None
+    keep_checkpoints: bool = False  # whether a finished run keeps its last ones; what resumes it until then, and no longer
     log_with: str | list[str] | None = None  # experiment trackers, by accelerate's names: "tensorboard", "wandb" …
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -9,7 +9,7 @@ from mtdnn_kit.errors import ConfigError, RunError
 from mtdnn_kit.files.paths import own, project_root, resolve
 from mtdnn_kit.runs.run import Run, checkpoints
 
-RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "log_with"}
+RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "keep_checkpoints", "log_with"}
 
 
 def claim(config: Config) -> Run:

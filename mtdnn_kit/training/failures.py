@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from mtdnn_kit.errors import RunError, TrainingError, WriteError
 from mtdnn_kit.files.atomic import write_json
-from mtdnn_kit.files.wording import some
+from mtdnn_kit.files.wording import disk_size, some
 from mtdnn_kit.runs.run import Run, checkpoints
 from mtdnn_kit.training.checkpoints import KEEP
 from mtdnn_kit.training.interruptions import Interrupted
@@ -141,12 +141,8 @@ def check_space(run: Run, need: dict[str, int]) -> None:
     there = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file())
     total, free = sum(need.values()), shutil.disk_usage(run.path).free
     if total > there + free:
-        parts = ", ".join(f"{name} {_shown(size)}" for name, size in need.items())
+        parts = ", ".join(f"{name} {disk_size(size)}" for name, size in need.items())
         raise RunError(
-            f"run_dir: a training in {run.path} takes up to {_shown(total)} ({parts}), and {_shown(free)} are free there. "
+            f"run_dir: a training in {run.path} takes up to {disk_size(total)} ({parts}), and {disk_size(free)} are free there. "
             "Free some space, or name a run_dir on another disk."
         )
-
-
-def _shown(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

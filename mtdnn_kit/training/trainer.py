@@ -27,6 +27,7 @@ from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
 from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code_hash import code_hash
+from mtdnn_kit.runs.pruning import tidy
 from mtdnn_kit.runs.run import Run, now
 from mtdnn_kit.training import failures
 from mtdnn_kit.training.bookkeeping import Bookkeeper
@@ -117,6 +118,8 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: 
         stop.wait()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
         write_json(run.path / "manifest.json", {**manifest, "status": "finished", **ended})
+    if not setup.config.keep_checkpoints:
+        tidy(run)
     return metrics
 
 
