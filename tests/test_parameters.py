@@ -114,6 +114,7 @@ EFFECTS = {
     "threshold_ratio": (0.1, counts),
     "train_limit": (9, counts),
     "eval_limit": (3, counts),
+    "metrics": (["doors:kappa"], lambda c: list(train(c).metrics["cola"])),
     "eval_every": (2, lambda c: len(train(c).scorings())),
     "interference_every": (2, lambda c: len(train(c).interference())),
     "log_every": (1, log_times),

@@ -18,7 +18,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.errors import ConfigError, PluginError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
@@ -111,9 +111,11 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: 
                 thresholds = tuned(model, setup.held_out, setup.config, precision, run.path / "predictions")
                 metrics = evaluate(model, setup.scored, thresholds, setup.config, precision, run.path / "predictions")
             write_json(run.path / "metrics.json", metrics)
-        except Interrupted:
+        except (Interrupted, PluginError) as error:
             stop.wait()
             save_checkpoint(run, total, model, optimizer, seconds)
+            if isinstance(error, PluginError):
+                raise PluginError(f"{error}. All {total} steps are made: mend it, and resume: true goes on from there.") from error
             stop.end(run, total, total)
         stop.wait()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
@@ -128,11 +130,17 @@ def _check(config: Config, setup: Setup, device: torch.device, world: World) -> 
     require(setup.config == config, "setup: it was prepared for other parameters; call prepare(config) again.")
     made, size = setup.processes, world.size
     require(made == size, f"setup: it was prepared for {made} processes, not for {size}; let train prepare it.")
-    for what, mine in {"parameters": config, "code": code_hash(), "data": setup.sources}.items():
+    same = {"parameters": config, "code": code_hash(), "plugins": _plugins(config), "data": setup.sources}
+    for what, mine in same.items():
         require(world.alike(mine), f"{what}: the {size} processes have not all the same; start them with one command, from one folder.")
     if config.cuda_graphs and (device.type != "cuda" or size > 1):
         raise ConfigError("cuda_graphs: steps are recorded on one GPU alone; set it to false on a processor, or with several processes.")
     check_trackers(config)
+
+
+def _plugins(config: Config) -> dict[str, dict[str, str]]:
+    """What the manifest says of functions of one's own, by their name in the parameters."""
+    return {one.name: one.record() for one in config.plugins}
 
 
 def _is_done(run: Run, config: Config) -> bool:
@@ -152,6 +160,9 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     for name, source in setup.sources.items():
         if manifest["data"].get(name, {}).get("fingerprint") != source["fingerprint"]:
             raise ConfigError(f"data: the rows of {name} are not those that the run in {run.path} began with; it cannot go on with others.")
+    name = setup.config.sampler
+    if name in (before := manifest.get("plugins", {})) and before[name] != _plugins(setup.config)[name]:
+        raise ConfigError(f"sampler: {name} is not the code that the run in {run.path} began with; it cannot go on with another schedule.")
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
             f"processes: the run in {run.path} has {processes}, among which its batches are cut; {setup.processes} cannot go on with it."
@@ -186,6 +197,7 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
     manifest = {
         "status": "running",
         "code": code_hash(),
+        **({"plugins": _plugins(setup.config)} if setup.config.plugins else {}),
         "python": ".".join(map(str, sys.version_info[:3])),
         "packages": {name: version(name) for name in RUN_PACKAGES},
         "seed": setup.config.seed,
