@@ -84,6 +84,10 @@ class Config:
     eval_limit: Count | None = None  # at most so many scored rows a task
     metrics: list[str] = field(default_factory=list)  # further scores of one's own, module:function each (`plugins`)
     eval_every: Count | None = None  # steps between scorings of the held-out questions, and of some scored rows of each task
+    select: Literal["last", "best"] = (
+        "last"  # the weights that a run ends with: of its last step, or of the best scoring (`training.selection`)
+    )
+    patience: Count | None = None  # scorings without a better one after which the training ends
     interference_every: Count | None = None  # steps between measurements of how the tasks' gradients agree (`training.interference`)
     log_every: Annotated[int, at_least(1)] = 10  # steps between writes of the log; the device is waited for only then
     checkpoint_every: Count | None = None
@@ -245,6 +249,15 @@ def _check_threshold(c: Config) -> None:
     held_out = c.threshold_articles or c.threshold_ratio
     some = held_out or any(dataset.score for dataset in c.datasets.values())
     require(c.eval_every is None or some, "eval_every: scores what is held out and some of what is scored, and there is neither")
+    main = c.datasets[c.tasks[0]]
+    for key, given in {"select": c.select == "best", "patience": c.patience}.items():
+        require(not given or c.eval_every, f"{key}: goes by the scorings of eval_every, which is not set")
+        fit = held_out and main.type == "qa" and main.score
+        require(
+            not given or fit,
+            f"{key}: goes by the first task's held-out questions: it must be question answering, scored, with "
+            "threshold_articles or threshold_ratio",
+        )
 
 
 def _sample_articles(c: Config) -> list[str]:

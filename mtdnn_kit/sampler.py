@@ -69,6 +69,10 @@ class Schedule:
         """Task, pass and batch of a step, counted from 0."""
         return self.tasks[self.task[step]], int(self.pass_[step]), int(self.batch[step])
 
+    def first(self, steps: int) -> "Schedule":
+        """The schedule of its first steps alone."""
+        return Schedule(self.tasks, *(column[:steps] for column in (self.task, self.pass_, self.batch, self.epoch)))
+
     def draws(self) -> dict[str, int]:
         """Steps of each task."""
         return {name: int((self.task == i).sum()) for i, name in enumerate(self.tasks)}

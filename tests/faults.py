@@ -90,6 +90,7 @@ TESTS = {  # file → tests that must notice
     "training/distributed": "training/distributed",
     "training/loop": "training/training training/distributed",
     "training/bookkeeping": "training/training training/distributed training/watched",
+    "training/selection": "training/selection",
     "training/cuda_graphs": "training/cuda_graphs",
     "training/checkpoints": "training/checkpoints",
     "files/atomic": "training/checkpoints training/failures runs/pruning",

@@ -38,7 +38,7 @@ def prune(run: Run, checkpoints_only: bool = False) -> str:
         raise RunError(f"{run.path}: the run is not finished, and goes on from its checkpoints: finish it, or delete the folder")
     own(run.path)
     with held(run.path / ".lock", "a training is at work"):
-        sizes = {name: _removed(run.path / name) for name in ("checkpoints", "model")[: 1 if checkpoints_only else 2]}
+        sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "model")[: 2 if checkpoints_only else 3]}
     freed = ", ".join(f"{name} {disk_size(size)}" for name, size in sizes.items() if size)
     after = "Its model is there" if (run.path / "model").is_dir() else f"{STILL}; {NO_LONGER}"
     return f"{run.name}: {f'freed {freed}' if freed else 'nothing to delete'}. {after}."

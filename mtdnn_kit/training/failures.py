@@ -130,6 +130,7 @@ def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
     pulls = 20 * len(config.tasks) * len(setup.schedule) // config.interference_every if config.interference_every else 0
     return {
         "checkpoints": state * (KEEP + 1 if config.checkpoint_every else 1),
+        **({"best": (KEEP + 2) * (weights + HEADER * len(list(model.parameters())))} if config.select == "best" else {}),
         "model": weights + WORD * len(setup.tokenizer) + 100_000,
         "answers": answers,
         "log": LINE * (len(setup.schedule) + 3 * scorings + pulls) + 50_000,

@@ -30,6 +30,7 @@ from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, o
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
 from mtdnn_kit.training.hold_out import hold_out
+from mtdnn_kit.training.selection import check_selection
 
 CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
 SLICE = 200  # rows at most of a task's scored ones that are scored on the way
@@ -117,6 +118,7 @@ def prepare(config: Config) -> Setup:
     tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
+    check_selection(config, held_out)
     try_own_scores(config, scored)
     sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes)

@@ -86,26 +86,28 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         point = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
         log = Recorder(run, setup, point.step, point.logs, watch, accelerator) if world.first else None
         loss = partial(loss_of, accelerator, model, setup)
-        books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point.seconds)
+        books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
         seed, within = partial(world.seed, config.seed), partial(failures.memory, setup)
         stop.wait()
-        train_steps(
-            setup, joined, optimizer, point.step, seed, lambda task, items: gradients(task, *world.share(items)), within, books.after
-        )
+        first = point.step if not books.ended else len(setup.schedule)
+        train_steps(setup, joined, optimizer, first, seed, lambda task, items: gradients(task, *world.share(items)), within, books.after)
         seconds = books.close()
-    found = world.alone(partial(_finish, run, setup, model, optimizer, manifest, seconds, stop))
+    found = world.alone(partial(_finish, books, manifest, seconds))
     if log:
         log.close(found)
     return run
 
 
-def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: dict, seconds: float, stop: Stop) -> dict:
+def _finish(books: Bookkeeper, manifest: dict, seconds: float) -> dict:
     """Writes the model, the predictions, the scores, which it returns, and last that the run is finished."""
+    run, setup, model, stop, done = books.run, books.setup, books.model, books.stop, books.done
     total, precision = len(setup.schedule), manifest["precision"]
     with failures.accounted(run, manifest):
         try:
             stop.hurry()
+            with failures.memory(setup):
+                selected = books.select()
             write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
             with failures.memory(setup):
                 thresholds = tuned(model, setup.held_out, setup.config, precision, run.path / "predictions")
@@ -113,16 +115,25 @@ def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: 
             write_json(run.path / "metrics.json", metrics)
         except (Interrupted, PluginError) as error:
             stop.wait()
-            save_checkpoint(run, total, model, optimizer, seconds)
+            save_checkpoint(run, done, model, books.optimizer, seconds)
             if isinstance(error, PluginError):
-                raise PluginError(f"{error}. All {total} steps are made: mend it, and resume: true goes on from there.") from error
-            stop.end(run, total, total)
+                raise PluginError(f"{error}. All {done} steps are made: mend it, and resume: true goes on from there.") from error
+            stop.end(run, done, total)
         stop.wait()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
-        write_json(run.path / "manifest.json", {**manifest, "status": "finished", **ended})
+        write_json(run.path / "manifest.json", {**manifest, "status": "finished", **_made(setup, done), **selected, **ended})
+    if books.selection:
+        books.selection.close()
     if not setup.config.keep_checkpoints:
         tidy(run)
     return metrics
+
+
+def _made(setup: Setup, done: int) -> dict:
+    """What a manifest says of a training that `patience` ended after `done` steps; {} where all were made."""
+    made = setup.schedule.first(done)
+    planned = {"planned_steps": len(setup.schedule), "steps": done, "draws": made.draws(), "passes": made.passes()}
+    return planned if done < len(setup.schedule) else {}
 
 
 def _check(config: Config, setup: Setup, device: torch.device, world: World) -> None:
