@@ -80,6 +80,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
     one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; RUN/export/TASK otherwise")
+    one = _verb(verbs, "prune", prune, "deletes finished runs' models and checkpoints, and says what remains possible")
+    one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run")
+    one.add_argument("--checkpoints", action="store_true", help="only the checkpoints, of which a finished run has no use")
+    one = _verb(verbs, "plugins", plugins, "lists functions of your own: those of installed packages, and those that parameter files name")
+    one.add_argument("files", metavar="FILE", nargs="*", help="a parameter file")
     return whole
 
 
@@ -322,6 +327,32 @@ def export(given: argparse.Namespace) -> None:
     from mtdnn_kit.inference.exporting import export as export_task
 
     print(export_task(given.run, given.task, given.folder))
+
+
+def prune(given: argparse.Namespace) -> None:
+    """Deletes models and checkpoints; says of each run what is possible from then on."""
+    from mtdnn_kit.runs.pruning import prune as prune_run
+    from mtdnn_kit.runs.run import Run
+
+    for run in [Run(resolve(path)) for path in given.runs]:
+        print(prune_run(run, given.checkpoints), flush=True)
+
+
+def plugins(given: argparse.Namespace) -> None:
+    """Prints a line for each function of one's own. Raises ConfigError where one cannot be used."""
+    from mtdnn_kit.config import DOORS, from_file
+    from mtdnn_kit.data.definitions import PLUGINS
+    from mtdnn_kit.files.plugins import find, installed
+
+    named = [(one.key, one.name) for file in given.files for one in from_file(file).plugins]
+    named += [(key, name) for key, door in DOORS.items() for name, _ in installed(door.group)]
+    for key, name in dict.fromkeys(named):
+        one = find(key, name, DOORS[key])
+        print(f"{key}: {name}, {one.package or one.file}, sha256 {one.record()['sha256'][:16]}")
+    for name, package in installed(PLUGINS):
+        print(f"type: {name}, {package}")
+    if not (named or list(installed(PLUGINS))):
+        print("none installed; a parameter file names one as module:function (docs/plugins.md)")
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -7,7 +7,7 @@ would only warn. What a value means for the rows, the model or the device is che
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 
@@ -16,12 +16,16 @@ from mtdnn_kit.data.registry import DATASETS, REST, SAMPLE_ARTICLES, Dataset
 from mtdnn_kit.errors import ConfigError, YamlError
 from mtdnn_kit.files.checks import Count, Positive, Rule, Share, at_least, at_most, checked, known_keys, require
 from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.plugins import Door, Plugin, find, installed
 from mtdnn_kit.files.wording import nearest, short, some
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-Sampler = Literal["weighted", "proportional", "temperature", "annealed", "round_robin", "sequential"]
-SAMPLERS = get_args(Sampler)
+SAMPLERS = ("weighted", "proportional", "temperature", "annealed", "round_robin", "sequential")
+DOORS = {  # parameter → what a function of one's own takes there (docs/plugins.md)
+    "sampler": Door("mtdnn_kit.samplers", ("sizes", "epoch", "epochs", "rng")),
+    "metrics": Door("mtdnn_kit.metrics", ("task", "gold", "said")),
+}
 SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and what it may be
     "qa_weight": (("weighted",), "a probability"),
     "sharing": (("weighted",), "'dataset' or 'group'"),
@@ -51,7 +55,7 @@ class Config:
     scored_also: dict[str, dict] = field(default_factory=dict)  # further rows to score at the end: name → registry row, `task`, `data`
     qa_weight: Probability | None = 0.8  # probability of the main task at each step
     sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
-    sampler: Sampler = "weighted"
+    sampler: str = "weighted"  # one of SAMPLERS, or a function of one's own, module:function (`plugins`)
     temperature: Positive | None = None  # T of p ∝ size^(1/T): 1 is proportional, the higher the more alike
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     epochs: Positive = 3.0  # passes of the main task; may be fractional
@@ -78,10 +82,16 @@ class Config:
     threshold_ratio: Part | None = None  # or the share of the training questions held out for it, in whole titles (passages without titles)
     train_limit: Count | None = None  # at most so many training rows a task
     eval_limit: Count | None = None  # at most so many scored rows a task
+    metrics: list[str] = field(default_factory=list)  # further scores of one's own, module:function each (`plugins`)
     eval_every: Count | None = None  # steps between scorings of the held-out questions, and of some scored rows of each task
+    select: Literal["last", "best"] = (
+        "last"  # the weights that a run ends with: of its last step, or of the best scoring (`training.selection`)
+    )
+    patience: Count | None = None  # scorings without a better one after which the training ends
     interference_every: Count | None = None  # steps between measurements of how the tasks' gradients agree (`training.interference`)
     log_every: Annotated[int, at_least(1)] = 10  # steps between writes of the log; the device is waited for only then
     checkpoint_every: Count | None = None
+    keep_checkpoints: bool = False  # whether a finished run keeps its last ones; what resumes it until then, and no longer
     log_with: str | list[str] | None = None  # experiment trackers, by accelerate's names: "tensorboard", "wandb" …
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -112,6 +122,21 @@ class Config:
         made = {name: scored_from(name, row, tasks.get(row.get("task", ""))) for name, row in self.scored_also.items()}
         return {name: _placed(f"scored_also.{name}", dataset) for name, dataset in made.items()}
 
+    @property
+    def own_sampler(self) -> Plugin | None:
+        """The sampler of one's own, imported and checked; None where it is the kit's. Raises ConfigError."""
+        return None if self.sampler in SAMPLERS else find("sampler", self.sampler, DOORS["sampler"])
+
+    @property
+    def own_metrics(self) -> list[Plugin]:
+        """The scores of one's own, imported and checked. Raises ConfigError."""
+        return [find("metrics", name, DOORS["metrics"]) for name in self.metrics]
+
+    @property
+    def plugins(self) -> list[Plugin]:
+        """All functions of one's own. They are imported where parameters are read to train, not where a run folder is opened."""
+        return [*filter(None, [self.own_sampler]), *self.own_metrics]
+
     def task_of(self, name: str) -> str:
         """The task that scores what metrics.json calls `name`: a task itself or the rest of its split; of `scored_also` its `task`, or else
         the first."""
@@ -136,7 +161,7 @@ def from_params(namespace: Mapping[str, Any]) -> Config:
 
     Raises ConfigError that starts with the key: unknown, of the wrong type, or contradicting another one.
     """
-    return Config(**only(namespace, [f.name for f in fields(Config)]))
+    return _found(Config(**only(namespace, [f.name for f in fields(Config)])))
 
 
 def only(namespace: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
@@ -163,7 +188,13 @@ def from_file(path: str | Path, **changes: Any) -> Config:
         raise ConfigError(f"{path}: a parameter file holds lines of the form `key: value`")
     given = {**params, **changes}
     known_keys(given, [f.name for f in fields(Config)], what="parameter")
-    return Config(**given)
+    return _found(Config(**given))
+
+
+def _found(config: Config) -> Config:
+    """The same parameters, once their plug-ins are imported and checked. Raises ConfigError."""
+    _ = config.plugins
+    return config
 
 
 def _placed(at: str, dataset: Dataset) -> Dataset:
@@ -183,6 +214,8 @@ def _check(c: Config) -> None:
     _check_sampler(c)
     require(c.grad_accumulation <= c.batch_size, f"grad_accumulation: cuts a batch of {c.batch_size} into at most that many pieces")
     require(not c.cuda_graphs or c.grad_accumulation == 1, "cuda_graphs: records whole batches: set it, or grad_accumulation, back")
+    twice = next((name for name in c.metrics if c.metrics.count(name) > 1), None)
+    require(twice is None, f"metrics: {short(twice)} is named twice")
     require(not c.resume or c.run_dir is not None, "resume: goes on in run_dir, and none is named")
     for task in c.loss_weights:
         require(task in c.tasks, f"loss_weights: {short(task)} is none of the tasks {some(c.tasks)}")
@@ -234,6 +267,15 @@ def _check_threshold(c: Config) -> None:
     held_out = c.threshold_articles or c.threshold_ratio
     some = held_out or any(dataset.score for dataset in c.datasets.values())
     require(c.eval_every is None or some, "eval_every: scores what is held out and some of what is scored, and there is neither")
+    main = c.datasets[c.tasks[0]]
+    for key, given in {"select": c.select == "best", "patience": c.patience}.items():
+        require(not given or c.eval_every, f"{key}: goes by the scorings of eval_every, which is not set")
+        fit = held_out and main.type == "qa" and main.score
+        require(
+            not given or fit,
+            f"{key}: goes by the first task's held-out questions: it must be question answering, scored, with "
+            "threshold_articles or threshold_ratio",
+        )
 
 
 def _sample_articles(c: Config) -> list[str]:
@@ -252,8 +294,12 @@ def _check_case(key: str, name: str, names: list[str]) -> None:
 
 
 def _check_sampler(c: Config) -> None:
+    own = c.sampler not in SAMPLERS
+    known = not own or ":" in c.sampler or (c.sampler.isidentifier() and c.sampler in dict(installed(DOORS["sampler"].group)))
+    kinds = f"is none of {', '.join(SAMPLERS)}, nor a function of yours (module:function)"
+    require(known, f"sampler: {short(c.sampler)} {kinds}.{nearest(c.sampler, list(SAMPLERS))}")
     for key, (samplers, values) in SAMPLER_SETTINGS.items():
-        used, given = c.sampler in samplers, getattr(c, key) is not None
+        used, given = c.sampler in samplers or (own and key == "exhausted"), getattr(c, key) is not None
         require(given or not used, f"{key}: sampler {c.sampler!r} needs it: {values}")
         require(used or not given, f"{key}: sampler {c.sampler!r} does not use it: set it to null")
     require(c.sampler != "annealed" or c.epochs > 1, "epochs: sampler 'annealed' changes from epoch to epoch: it needs more than 1")

@@ -51,6 +51,10 @@ class ScoreError(KitError, ValueError):
     """A model's scores of a row that are no numbers, or a row that was not scored; says which."""
 
 
+class PluginError(KitError, RuntimeError):
+    """A function of one's own that raised, or returned what cannot be used; says which, with its file and line."""
+
+
 class TrainingError(KitError, RuntimeError):
     """A training that cannot go on; says step, task and what to change."""
 

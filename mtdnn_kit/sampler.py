@@ -11,13 +11,13 @@ Here a batch is a list of item numbers: what an item is, the module does not kno
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
 
-from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.errors import ConfigError, PluginError
 
 POOL = 50  # batches that are sorted by length together: the more, the less padding and the less random
 DRAWN_AT_ONCE = 1024  # draws made at once
@@ -68,6 +68,10 @@ class Schedule:
     def at(self, step: int) -> tuple[str, int, int]:
         """Task, pass and batch of a step, counted from 0."""
         return self.tasks[self.task[step]], int(self.pass_[step]), int(self.batch[step])
+
+    def first(self, steps: int) -> "Schedule":
+        """The schedule of its first steps alone."""
+        return Schedule(self.tasks, *(column[:steps] for column in (self.task, self.pass_, self.batch, self.epoch)))
 
     def draws(self) -> dict[str, int]:
         """Steps of each task."""
@@ -126,16 +130,17 @@ def draw(
 ) -> Schedule:
     """The schedule of a run.
 
-    sizes: task → batches a pass, main task first; p: epoch (from 1) → `weights`; exhausted: `cycle` (another reshuffled pass of that
-    task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: sequential, one pass of each. A fraction of an
-    epoch ends after that share of the main task's batches. Raises ConfigError for more than `MOST_STEPS` steps.
+    sizes: task → batches a pass, main task first; p: epoch (from 1) → `weights`, or an order (`own`); exhausted: `cycle` (another
+    reshuffled pass of that task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: sequential, one pass of
+    each. A fraction of an epoch ends after that share of the main task's batches. Raises ConfigError for more than `MOST_STEPS` steps.
     """
     rng, names, full = generator(seed, "schedule"), tuple(sizes), np.array(list(sizes.values()))
-    _check_steps(names[0], full[0], p(1)[0], epochs, max_steps)
+    _check_steps(names[0], full[0], shares(p(1), len(full))[0], epochs, max_steps)
     parts, passes = [], np.zeros(len(full), np.int64)
     for number, share in enumerate(_shares(epochs), 1):
         left = _batches_left(full, share, exhausted)
-        tasks = FIXED_ORDERS[sampler](left) if sampler in FIXED_ORDERS else _epoch(rng, p(number), left)
+        planned = FIXED_ORDERS[sampler](left) if sampler in FIXED_ORDERS else p(number)
+        tasks = planned if planned.dtype.kind == "i" else _epoch(rng, planned, left)
         running = _running_count(tasks, len(full))
         parts.append((tasks, passes[tasks] + running // full[tasks], running % full[tasks], np.full(len(tasks), number)))
         passes += -(-np.bincount(tasks, minlength=len(full)) // full)
@@ -192,6 +197,45 @@ def _one_after_another(left: np.ndarray) -> np.ndarray:
     """All batches of the second task, of the third …, and of the main task last (one epoch is intermediate training: Phang et al. 2018)."""
     order = np.roll(np.arange(len(left)), -1)
     return np.repeat(order, left[order])
+
+
+def own(function: Callable, seed: int, sizes: dict[str, int], exhausted: str | None, epochs: float, epoch: int) -> np.ndarray:
+    """What a sampler of one's own says of an epoch: weights, float [K], or the tasks of its steps in order, int [S].
+
+    function(sizes, epoch, epochs, rng) → {task: weight} or [task, task, …] (docs/plugins.md). Raises PluginError where that cannot be.
+    """
+    part = {task: max(1, round(n * min(1.0, epochs - epoch + 1))) for task, n in sizes.items()}
+    found, names = function(dict(part), epoch, epochs, generator(seed, "sampler", epoch)), list(sizes)
+    said = f"sampler: in epoch {epoch} {getattr(function, 'name', 'it')}"
+    if not isinstance(found, Mapping | list | tuple):
+        raise PluginError(f"{said} gave {type(found).__name__}; it must give a weight for each task, or a list of tasks")
+    if unknown := next((task for task in found if task not in names), None):
+        raise PluginError(f"{said} gave a task {unknown!r}; there are {', '.join(names)}")
+    return _own_weights(said, found, names) if isinstance(found, Mapping) else _own_order(said, list(found), part, exhausted)
+
+
+def _own_weights(said: str, found: Mapping[str, float], names: list[str]) -> np.ndarray:
+    try:
+        p = np.array([float(found.get(name, 0)) for name in names])
+    except (TypeError, ValueError):
+        p = np.full(len(names), np.nan)
+    if not (np.isfinite(p).all() and (p >= 0).all() and p[0] > 0):
+        raise PluginError(f"{said} gave the weights {dict(found)}; each must be at least 0, and that of {names[0]} above 0")
+    return p / p.sum()
+
+
+def _own_order(said: str, found: list[str], part: dict[str, int], exhausted: str | None) -> np.ndarray:
+    counts, main = {task: found.count(task) for task in part}, next(iter(part))
+    if counts[main] != part[main] or found[-1] != main:
+        raise PluginError(f"{said} gave an order with {counts[main]} batches of {main}; it must hold all {part[main]}, one of them last")
+    if over := next((task for task, n in counts.items() if exhausted == "drop" and n > part[task]), None):
+        raise PluginError(f"{said} gave {counts[over]} batches of {over}, which has {part[over]} (exhausted: cycle begins another pass)")
+    return np.array([list(part).index(task) for task in found], np.int64)
+
+
+def shares(planned: np.ndarray, n_tasks: int) -> np.ndarray:
+    """The probability of each task [K] by weights, or its share of the steps of an order."""
+    return planned if planned.dtype.kind == "f" else np.bincount(planned, minlength=n_tasks) / len(planned)
 
 
 FIXED_ORDERS = {"round_robin": _in_turn, "sequential": _one_after_another}

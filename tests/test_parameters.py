@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from mtdnn_kit import Config, ConfigError, prepare, train
 from mtdnn_kit.runs.run import checkpoints
 
+WATCHED = dict(eval_every=1, threshold_articles=["Cork"], max_steps=8, learning_rate=1e-30, weight_decay=0.0)  # no scoring is better
 BASE = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=5)
 
 
@@ -114,10 +115,14 @@ EFFECTS = {
     "threshold_ratio": (0.1, counts),
     "train_limit": (9, counts),
     "eval_limit": (3, counts),
+    "metrics": (["doors:kappa"], lambda c: list(train(c).metrics["cola"])),
     "eval_every": (2, lambda c: len(train(c).scorings())),
+    "select": ("best", lambda c: "selected" in train(c).manifest),
+    "patience": (1, lambda c: train(c).manifest["steps"]),
     "interference_every": (2, lambda c: len(train(c).interference())),
     "log_every": (1, log_times),
-    "checkpoint_every": (2, lambda c: len(checkpoints(train(c)))),
+    "checkpoint_every": (2, lambda c: len(checkpoints(train(changed(c, keep_checkpoints=True))))),
+    "keep_checkpoints": (True, lambda c: len(checkpoints(train(changed(c, checkpoint_every=2))))),
     "log_with": ("tensorboard", lambda c: (train(c).path / "trackers").exists()),
     "precision": ("bf16", first_losses),
     "device": ("cuda", outcome),
@@ -150,6 +155,8 @@ def test_16_it_has_an_effect(key, config, tmp_path, tmp_path_factory, tokenizer,
         base = changed(base, qa_weight=None, sharing=None, sampler="temperature", temperature=1.0)
     elif key == "eval_every":
         base = changed(base, threshold_articles=["Cork"])
+    elif key in ("select", "patience"):
+        base = changed(base, **WATCHED)
     elif key == "init_from":
         value = str(train(changed(base, run_dir=str(tmp_path / "first"), seed=5)).path)
     before = look(base)

@@ -63,12 +63,22 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         fill(partial)
+        _open_to(partial)
         for written in (*partial.rglob("*"), partial):
             sync(written)
         shutil.rmtree(path, ignore_errors=True)
         os.replace(partial, path)
         sync(path.parent)
         sync(path.parent.parent)  # the first checkpoint makes the folder of all
+
+
+def _open_to(folder: Path) -> None:
+    """Lets those read the files in a folder whom the umask lets read the folder: safetensors makes its files for their owner alone."""
+    allowed = folder.stat().st_mode & 0o666  # a folder's mode is 0777 less the umask
+    for file in folder.rglob("*"):
+        if file.is_file() and file.stat().st_mode & 0o777 != allowed:
+            with suppress(OSError):  # a disk that knows no modes
+                file.chmod(allowed)
 
 
 def sync(path: Path) -> None:

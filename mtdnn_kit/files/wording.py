@@ -48,3 +48,8 @@ def duration(seconds: float) -> str:
     """1:05:09, or 5:09 below an hour."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def disk_size(size: int) -> str:
+    """Bytes as 1.2 MB, or 3.4 GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -21,6 +21,7 @@ from mtdnn_kit.data.table import column
 from mtdnn_kit.files.atomic import write_parts
 from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.model.multitask import MultiTask
+from mtdnn_kit.model.own_scores import own_scores
 from mtdnn_kit.runs.held_out import write_held_out
 from mtdnn_kit.runs.predictions import write_answers
 from mtdnn_kit.tasks import TYPES, qa
@@ -150,6 +151,7 @@ def evaluate(model: MultiTask, scored: dict, thresholds: dict, config: Config, p
 
 
 def _scores(config: Config, task: str, rows: Any, found: Any, threshold: Any) -> dict:
-    """Scores of predictions of a task, as its type has them; threshold: a number, of a qa task."""
+    """Scores of predictions of a task, as its type has them, and those of one's own; threshold: a number, of a qa task."""
     dataset = config.datasets[task]
-    return qa.scores(rows, found, threshold) if dataset.type == "qa" else TYPES[dataset.type].scores(rows, found, dataset.metrics)
+    its = qa.scores(rows, found, threshold) if dataset.type == "qa" else TYPES[dataset.type].scores(rows, found, dataset.metrics)
+    return {**its, **own_scores(config, task, rows, found, threshold)}

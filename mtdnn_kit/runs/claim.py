@@ -15,7 +15,7 @@ from mtdnn_kit.files.paths import own, project_root, resolve
 from mtdnn_kit.runs.run import Run, checkpoints
 
 PLACES = "folders.json"  # beside run folders: {run's name: folder's name} of those that were made under another name
-RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "log_with"}
+RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "keep_checkpoints", "log_with"}
 
 
 def claim(config: Config) -> Run:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mtdnn_kit.config import Config
+from mtdnn_kit.config import SAMPLERS, Config
 from mtdnn_kit.errors import StudyError
 from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.checks import require
@@ -147,7 +147,7 @@ def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
     if by is None:
         return configs
     for name, config in configs.items():
-        if config.sampler in ("sequential", "annealed") or config.exhausted == "drop":
+        if config.sampler in ("sequential", "annealed") or config.sampler not in SAMPLERS or config.exhausted == "drop":
             raise StudyError(f"equal: {name} has a schedule that more epochs would change (sampler, exhausted: drop); leave equal out")
     if len({config.max_steps for config in configs.values()}) > 1:
         raise StudyError("equal: some runs have max_steps of their own; leave one of the two out")

@@ -51,13 +51,15 @@ class RunState:
             number, size = log.stat().st_ino, log.stat().st_size
             took = log.stat().st_mtime - manifest.stat().st_mtime  # the manifest is written before the first step, and again at the end
             self.seconds = took if took > 0 else self.seconds
-            if self.place[0] != number or size < self.place[1]:  # a run that goes on writes its log anew
+            anew = self.place[0] not in (0, number) or size < self.place[1]  # by a run that goes on, as far as its checkpoint
+            if self.place[0] != number or anew:
                 self.losses, self.place = [], (number, 0)
             file.seek(self.place[1])
             whole = file.read(size - self.place[1]).rpartition(b"\n")[0]
         self.place = number, self.place[1] + len(whole) + bool(whole)
         records = [record for record in map(read_json, whole.splitlines()) if "loss" in record]
-        self.steps = records[-1]["step"] if records else self.steps
+        self.steps = records[-1]["step"] if records else 0 if anew else self.steps
+        self.before = min(self.before, self.steps) if anew else self.before
         self.losses += [(record["step"], record["loss"]) for record in records if record["task"] == self.main]
         while len(self.losses) > POINTS:
             pairs = zip(self.losses[::2], self.losses[1::2], strict=False)

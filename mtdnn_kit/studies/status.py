@@ -69,7 +69,7 @@ def standings(configs: dict[str, Config], code_now: dict[str, str], elsewhere: b
         run = run_of(config)
         if (run.path / "manifest.json").exists():
             status = "done" if run.finished else "begun" if checkpoints(run) else "new"
-            rest = [*_code(run, code_now), *_begun_from(run, config, weights), *_data(run, config, fingerprint)]
+            rest = [*_code(run, code_now), *_plugins(run, config), *_begun_from(run, config, weights), *_data(run, config, fingerprint)]
             rest += _environment(run, config, elsewhere)
             found[name] = Standing(status, _parameters(run, config), rest)
     return found
@@ -91,6 +91,12 @@ def _code(run: Run, now: dict[str, str]) -> list[str]:
     except (OSError, ValueError, LookupError, TypeError):
         return [f"code: {RECORD}, which says what it was, cannot be read"]
     return [f"code: {some(names, 5)}"] if names else []
+
+
+def _plugins(run: Run, config: Config) -> list[str]:
+    """Functions of one's own whose files are others now."""
+    before = run.manifest.get("plugins", {})
+    return [f"code: {one.name}" for one in config.plugins if before.get(one.name) != one.record()]
 
 
 def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:

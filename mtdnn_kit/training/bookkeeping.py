@@ -8,29 +8,32 @@ from collections.abc import Callable
 from mtdnn_kit.model.evaluation import constant_scores, held_out_scores, slice_scores
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.training.checkpoints import save_checkpoint
+from mtdnn_kit.training.checkpoints import Point, save_checkpoint
 from mtdnn_kit.training.distributed import World
 from mtdnn_kit.training.failures import memory
 from mtdnn_kit.training.interference import fixed_batches, measure
 from mtdnn_kit.training.interruptions import Stop
 from mtdnn_kit.training.log import Recorder
 from mtdnn_kit.training.loop import Step
+from mtdnn_kit.training.selection import Selection
 from mtdnn_kit.training.setup import Setup
 
 
 class Bookkeeper:
     """`after(step)` for `loop.train_steps`. log: None on all ranks but the first; loss(task, items): the mean loss of some items.
 
-    `seconds`: training time so far, `before` of them spent by the run that this one goes on with.
+    `seconds`: training time so far, of which `point` had some; `done`: steps made; `ended`: by `patience`, on all ranks alike.
     """
 
     def __init__(
         self, run: Run, setup: Setup, model: MultiTask, optimizer: object, log: Recorder | None, stop: Stop, world: World,
-        precision: str, loss: Callable, before: float,
+        precision: str, loss: Callable, point: Point,
     ) -> None:  # fmt: skip
         self.run, self.setup, self.model, self.optimizer, self.log = run, setup, model, optimizer, log
         self.stop, self.world, self.precision, self.loss = stop, world, precision, loss
-        self.fixed, self.before, self.started = fixed_batches(setup), before, time.perf_counter()
+        self.fixed, self.before, self.started = fixed_batches(setup), point.seconds, time.perf_counter()
+        self.selection, self.done = Selection(run, setup.config) if log else None, point.step
+        self.ended = self._waited()
         self.constants = constant_scores(setup.train, setup.slices, setup.config)
 
     @property
@@ -38,8 +41,10 @@ class Bookkeeper:
         """Seconds of training, those before a resumption included."""
         return self.before + time.perf_counter() - self.started
 
-    def after(self, step: Step) -> None:
-        """Writes what is due after a step. Raises Interrupted where a signal has come, once the checkpoint is written."""
+    def after(self, step: Step) -> bool:
+        """Writes what is due after a step; whether `patience` ends the training here. Raises Interrupted where a signal has come, once the
+        checkpoint is written."""
+        self.done = step.number + 1
         loss, (tokens,) = self.world.mean(step.loss), self.world.sums(step.tokens)
         if self.log:
             self.log.add(step.number, step.task, step.rate, loss, step.norm, tokens)
@@ -54,6 +59,8 @@ class Bookkeeper:
             self.world.wait()
         if stopping:
             self.stop.end(self.run, step.number + 1, len(self.setup.schedule))
+        self.ended = self._due(step.number, self.setup.config.eval_every) and self._waited()
+        return self.ended
 
     def close(self) -> float:
         """Writes what is pending after the last step; returns the seconds of training."""
@@ -66,12 +73,31 @@ class Bookkeeper:
         config = self.setup.config
         if self._due(step, config.eval_every):
             with memory(self.setup):
-                found, thresholds = held_out_scores(self.model, self.setup.held_out, config, self.precision)
-                log.scores(step, found)
+                thresholds = self.score(step + 1)
                 log.watched(step, slice_scores(self.model, self.setup.slices, thresholds, config, self.precision), self.constants)
         if config.interference_every and (step + 1) % config.interference_every == 0:
             with memory(self.setup, doing="measuring interference"):
                 log.pulls(step, measure(self.model, self.fixed, self.loss, config.grad_accumulation))
+
+    def score(self, done: int) -> dict[str, float]:
+        """Scores the held-out questions after `done` steps, for the log and `selection`; the thresholds that are best. Rank 0's."""
+        found, thresholds = held_out_scores(self.model, self.setup.held_out, self.setup.config, self.precision)
+        if self.log and self.selection:
+            self.log.scores(done - 1, found)
+            if self.selection.task in found:
+                self.selection.saw(done, found, self.model)
+        return thresholds
+
+    def select(self) -> dict:
+        """Scores the last step, gives the model the best step's weights, and says for the manifest which that is; {} for `select: last`."""
+        if self.setup.config.select == "last" or not self.selection:
+            return {}
+        if self.done not in self.selection.seen:
+            self.score(self.done)
+        return {"selected": self.selection.take(self.model, self.done)}
+
+    def _waited(self) -> bool:
+        return self.setup.config.patience is not None and self.world.alone(lambda: bool(self.selection and self.selection.waited))
 
     def _due(self, step: int, every: int | None) -> bool:
         """Whether something is to be done after a step (from 0); after the last one, the end of the run does it."""

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from mtdnn_kit.errors import RunError, TrainingError, WriteError
 from mtdnn_kit.files.atomic import write_json
-from mtdnn_kit.files.wording import some
+from mtdnn_kit.files.wording import disk_size, some
 from mtdnn_kit.runs.run import Run, checkpoints
 from mtdnn_kit.training.checkpoints import KEEP
 from mtdnn_kit.training.interruptions import Interrupted
@@ -130,6 +130,7 @@ def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
     pulls = 20 * len(config.tasks) * len(setup.schedule) // config.interference_every if config.interference_every else 0
     return {
         "checkpoints": state * (KEEP + 1 if config.checkpoint_every else 1),
+        **({"best": (KEEP + 2) * (weights + HEADER * len(list(model.parameters())))} if config.select == "best" else {}),
         "model": weights + WORD * len(setup.tokenizer) + 100_000,
         "answers": answers,
         "log": LINE * (len(setup.schedule) + 3 * scorings + pulls) + 50_000,
@@ -141,12 +142,8 @@ def check_space(run: Run, need: dict[str, int]) -> None:
     there = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file())
     total, free = sum(need.values()), shutil.disk_usage(run.path).free
     if total > there + free:
-        parts = ", ".join(f"{name} {_shown(size)}" for name, size in need.items())
+        parts = ", ".join(f"{name} {disk_size(size)}" for name, size in need.items())
         raise RunError(
-            f"run_dir: a training in {run.path} takes up to {_shown(total)} ({parts}), and {_shown(free)} are free there. "
+            f"run_dir: a training in {run.path} takes up to {disk_size(total)} ({parts}), and {disk_size(free)} are free there. "
             "Free some space, or name a run_dir on another disk."
         )
-
-
-def _shown(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -62,8 +62,11 @@ class Recorder:
         self.pending: list[tuple[dict, torch.Tensor]] = []
         self.smooth: dict[str, float] = {}
         self.since = time.perf_counter()
+        before = run.log() if done else []
+        for record in before:  # the shown loss goes on where it was
+            self._smoothed(record)
         if watch and done:
-            watch(run.log())
+            watch(before)
         self.bar = None if watch else TrainingBar(len(setup.schedule), done)
 
     def add(self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
@@ -129,8 +132,7 @@ class Recorder:
 
     def _show(self, records: list[dict]) -> None:
         for record in records:
-            task, loss = record["task"], record["loss"]
-            self.smooth[task] = 0.9 * self.smooth.get(task, loss) + 0.1 * loss
+            task, loss = self._smoothed(record)
             self.accelerator.log({f"loss/{task}": loss, **{name: record[name] for name in FIGURES}}, step=record["step"])
         if self.watch:
             self.watch(records)
@@ -138,15 +140,25 @@ class Recorder:
             last = records[-1]
             self.bar.move(last["step"], f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:,.0f} tokens/s")
 
+    def _smoothed(self, record: dict) -> tuple[str, float]:
+        """Takes a step's loss into the one that is shown; its task and loss."""
+        task, loss = record["task"], record["loss"]
+        self.smooth[task] = 0.9 * self.smooth.get(task, loss) + 0.1 * loss
+        return task, loss
+
 
 class TrainingBar:
-    """How far a training is: `move` it along, then `close` it. In a log file there is a line for each tenth of the way."""
+    """How far a training is: `move` it along, then `close` it. In a log file there is a line for each tenth of the way.
 
-    def __init__(self, total: int, done: int):
+    what, unit: how it is called and what it counts, where it is of something else.
+    """
+
+    def __init__(self, total: int, done: int, what: str = "training", unit: str = "step"):
         self.total, self.done, self.before, self.began = total, done, done, time.monotonic()
+        self.what, self.unit = what, unit
         self.output = _notebook_output()
         terminal = not self.output and sys.stderr.isatty()
-        self.bar = tqdm(total=total, initial=done, desc="training", unit="step", leave=False, disable=not terminal)
+        self.bar = tqdm(total=total, initial=done, desc=what, unit=unit, leave=False, disable=not terminal)
 
     def move(self, done: int, said: str) -> None:
         """Shows that `done` steps are made, and what there is to say about the last one."""
@@ -165,7 +177,7 @@ class TrainingBar:
     def _line(self, said: str) -> str:
         made, left = self.done - self.before, self.total - self.done
         time_left = f", {duration((time.monotonic() - self.began) / made * left)} left" if made and left else ""
-        return f"training: step {self.done:,} of {self.total:,}, {said}{time_left}"
+        return f"{self.what}: {self.unit} {self.done:,} of {self.total:,}{said and ', '}{said}{time_left}"
 
 
 def _notebook_output() -> Any:

@@ -38,12 +38,12 @@ def train_steps(
     seed: Callable[[int], int],
     gradient: Callable[[str, np.ndarray], tuple[Tensor, int]],
     within: Callable[[int], AbstractContextManager],
-    after: Callable[[Step], None],
+    after: Callable[[Step], bool],
 ) -> None:
     """Algorithm 1 from step `first` to the end of the schedule.
 
     seed(step): of the step's random numbers. gradient(task, items) → loss and tokens, the gradients left in the weights (`backward`).
-    within(step): around a step, to say what failed in it. after(step): writes, scores, stops.
+    within(step): around a step, to say what failed in it. after(step): writes, scores, stops; whether that was enough.
     """
     config, total, weights = setup.config, len(setup.schedule), list(model.parameters())
     model.train()
@@ -64,7 +64,8 @@ def train_steps(
             # what has no gradient is not touched: neither decayed nor its moments moved
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        after(Step(step, task, rate, loss, norm, tokens))
+        if after(Step(step, task, rate, loss, norm, tokens)):
+            break
 
 
 def backward(

@@ -7,7 +7,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes_token_types
+from mtdnn_kit.model.own_scores import try_own_scores
 from mtdnn_kit.model.provenance import trained_before
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, weights
+from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, own, shares, weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
 from mtdnn_kit.training.hold_out import hold_out, not_tuned
+from mtdnn_kit.training.selection import check_selection
 
 CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
 SLICE = 200  # rows at most of a task's scored ones that are scored on the way
@@ -104,10 +106,11 @@ class Setup:
 def prepare(config: Config) -> Setup:
     """Reads and checks all rows, makes the features and draws the schedule, for as many processes as a launcher started.
 
-    Warns where the main task's threshold will not be tuned (`hold_out.not_tuned`). Raises DataError, EncoderError, ConfigError or another
-    ValueError, each saying what to change, before anything is trained or written.
+    Warns where the main task's threshold will not be tuned (`hold_out.not_tuned`). Raises DataError, EncoderError, ConfigError, PluginError
+    or another ValueError, each saying what to change, before anything is trained or written.
     """
     rank, processes = launched()
+    _ = config.plugins  # what they lack is said before rows are read
     encoder = _encoder(config)
     types = [dataset.type for dataset in config.datasets.values()]
     architecture = load_encoder_config(encoder.path, config.max_length, types)
@@ -118,6 +121,8 @@ def prepare(config: Config) -> Setup:
     if (said := not_tuned(config, *rows)) and rank == 0:
         warnings.warn(said, stacklevel=2)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
+    check_selection(config, held_out)
+    try_own_scores(config, scored)
     sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes)
     slices = {task: _subset(f.rows, SLICE) for task, f in scored.items() if config.eval_every and task in train}
@@ -130,15 +135,18 @@ def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[s
 
     Raises ValueError where it would be too long.
     """
-    types = [d.type for d in config.datasets.values()]
+    types, function = [d.type for d in config.datasets.values()], config.own_sampler
 
+    @cache
     def p(epoch: int) -> np.ndarray:
+        if function:
+            return own(function, config.seed, sizes, config.exhausted, config.epochs, epoch)
         shared = config.qa_weight, config.sharing, config.temperature
         return weights(config.sampler, list(sizes.values()), types, *shared, epoch, config.epochs)
 
     schedule = draw(config.seed, sizes, p, config.exhausted, config.epochs, config.max_steps, config.sampler)
     epochs, steps = np.unique(schedule.epoch, return_counts=True)
-    mean = np.average([p(int(epoch)) for epoch in epochs], axis=0, weights=steps)
+    mean = np.average([shares(p(int(epoch)), len(sizes)) for epoch in epochs], axis=0, weights=steps)
     return schedule, dict(zip(sizes, mean.tolist(), strict=True))
 
 

@@ -19,7 +19,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.errors import ConfigError, PluginError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
@@ -31,6 +31,7 @@ from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.environment import default_threads
 from mtdnn_kit.runs.origin import lock, made_with, resumes
+from mtdnn_kit.runs.pruning import tidy
 from mtdnn_kit.runs.run import LOCK, Run, checkpoints, now
 from mtdnn_kit.training import failures
 from mtdnn_kit.training.bookkeeping import Bookkeeper
@@ -88,39 +89,55 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         point = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
         log = Recorder(run, setup, point.step, point.logs, watch, accelerator) if world.first else None
         loss = partial(loss_of, accelerator, model, setup)
-        books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point.seconds)
+        books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
         seed, within = partial(world.seed, config.seed), partial(failures.memory, setup)
         stop.wait()
-        train_steps(
-            setup, joined, optimizer, point.step, seed, lambda task, items: gradients(task, *world.share(items)), within, books.after
-        )
+        first = point.step if not books.ended else len(setup.schedule)
+        train_steps(setup, joined, optimizer, first, seed, lambda task, items: gradients(task, *world.share(items)), within, books.after)
         seconds = books.close()
-    found = world.alone(partial(_finish, run, setup, model, optimizer, manifest, seconds, stop, meter))
+    found = world.alone(partial(_finish, books, manifest, seconds, meter))
     if log:
         log.close(found)
     return run
 
 
-def _finish(run: Run, setup: Setup, model: MultiTask, optimizer: Any, manifest: dict, seconds: float, stop: Stop, meter: Meter) -> dict:
+def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> dict:
     """Writes the model, the predictions, the scores, which it returns, and last that the run is finished."""
+    run, setup, model, stop, done = books.run, books.setup, books.model, books.stop, books.done
     total, precision = len(setup.schedule), manifest["precision"]
     with failures.accounted(run, manifest):
         try:
             stop.hurry()
+            with failures.memory(setup):
+                selected = books.select()
             write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
             with failures.memory(setup):
                 thresholds = tuned(model, setup.held_out, setup.config, precision, run.path / "predictions")
                 metrics = evaluate(model, setup.scored, thresholds, setup.config, precision, run.path / "predictions")
             write_json(run.path / "metrics.json", metrics)
-        except Interrupted:
+        except (Interrupted, PluginError) as error:
             stop.wait()
-            save_checkpoint(run, total, model, optimizer, seconds)
-            stop.end(run, total, total)
+            save_checkpoint(run, done, model, books.optimizer, seconds)
+            if isinstance(error, PluginError):
+                raise PluginError(f"{error}. All {done} steps are made: mend it, and resume: true goes on from there.") from error
+            stop.end(run, done, total)
         stop.wait()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
-        write_json(run.path / "manifest.json", {**manifest, "status": "finished", **ended, **meter.read()})
+        ended |= {"status": "finished", **_made(setup, done), **selected, **meter.read()}
+        write_json(run.path / "manifest.json", {**manifest, **ended})
+    if books.selection:
+        books.selection.close()
+    if not setup.config.keep_checkpoints:
+        tidy(run)
     return metrics
+
+
+def _made(setup: Setup, done: int) -> dict:
+    """What a manifest says of a training that `patience` ended after `done` steps; {} where all were made."""
+    made = setup.schedule.first(done)
+    planned = {"planned_steps": len(setup.schedule), "steps": done, "draws": made.draws(), "passes": made.passes()}
+    return planned if done < len(setup.schedule) else {}
 
 
 def _check(config: Config, setup: Setup, device: torch.device, world: World) -> None:
@@ -128,11 +145,17 @@ def _check(config: Config, setup: Setup, device: torch.device, world: World) -> 
     require(setup.config == config, "setup: it was prepared for other parameters; call prepare(config) again.")
     made, size = setup.processes, world.size
     require(made == size, f"setup: it was prepared for {made} processes, not for {size}; let train prepare it.")
-    for what, mine in {"parameters": config, "code": code_hash(), "data": setup.sources}.items():
+    same = {"parameters": config, "code": code_hash(), "plugins": _plugins(config), "data": setup.sources}
+    for what, mine in same.items():
         require(world.alike(mine), f"{what}: the {size} processes have not all the same; start them with one command, from one folder.")
     if config.cuda_graphs and (device.type != "cuda" or size > 1):
         raise ConfigError("cuda_graphs: steps are recorded on one GPU alone; set it to false on a processor, or with several processes.")
     check_trackers(config)
+
+
+def _plugins(config: Config) -> dict[str, dict[str, str]]:
+    """What the manifest says of functions of one's own, by their name in the parameters."""
+    return {one.name: one.record() for one in config.plugins}
 
 
 def _is_done(run: Run, config: Config) -> bool:
@@ -157,6 +180,9 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     for name, source in setup.sources.items():
         if manifest["data"].get(name, {}).get("fingerprint") != source["fingerprint"]:
             raise ConfigError(f"data: the rows of {name} are not those that the run in {run.path} began with; it cannot go on with others.")
+    name = setup.config.sampler
+    if name in (before := manifest.get("plugins", {})) and before[name] != _plugins(setup.config)[name]:
+        raise ConfigError(f"sampler: {name} is not the code that the run in {run.path} began with; it cannot go on with another schedule.")
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
             f"processes: the run in {run.path} has {processes}, among which its batches are cut; {setup.processes} cannot go on with it."
@@ -192,6 +218,7 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
     manifest = {
         "status": "running",
         "code": code_hash(),
+        **({"plugins": _plugins(setup.config)} if setup.config.plugins else {}),
         "python": ".".join(map(str, sys.version_info[:3])),
         "packages": {name: version(name) for name in RUN_PACKAGES},
         "seed": setup.config.seed,

@@ -75,7 +75,8 @@ def pickled(kind: str, trap: Path) -> bytes:
 def made(tiny, tmp_path_factory) -> Run:
     """A finished run with its checkpoints, on the packaged sample."""
     small = dict(encoder=tiny, batch_size=4, max_steps=5, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1)
-    return train(Config(run_dir=str(tmp_path_factory.mktemp("made") / "run"), **small, eval_limit=4, checkpoint_every=2))
+    kept = dict(eval_limit=4, checkpoint_every=2, keep_checkpoints=True)
+    return train(Config(run_dir=str(tmp_path_factory.mktemp("made") / "run"), **small, **kept))
 
 
 @pytest.fixture

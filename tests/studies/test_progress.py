@@ -187,6 +187,21 @@ def test_the_time_left_is_reckoned_with_the_steps_alone_and_of_a_run_that_goes_o
     assert str(gone) == "step 20 of 40, squad loss 2.000, 1:20 left", "four seconds a step today"
 
 
+def test_a_run_that_was_killed_far_past_its_checkpoint_has_the_time_left_of_the_steps_since(tmp_path):
+    """950 steps of 1,000 were logged, the checkpoint is of 500: the log is written anew as far as that."""
+    state = RunState("one")
+    state.look(logged(tmp_path, range(1, 951), 1000, 1000, 1950))
+    state.before = state.steps
+    (tmp_path / "log.jsonl").rename(tmp_path / "old")  # it keeps its number, which the new file cannot have
+    state.look(logged(tmp_path, range(1, 501), 1000, 9000, 9001))
+    assert (state.before, state.steps, str(state)) == (500, 500, "preparing")
+    state.look(logged(tmp_path, range(1, 521), 1000, 9000, 9020))
+    assert str(state).endswith(", 8:00 left")
+    (tmp_path / "log.jsonl").rename(tmp_path / "older")
+    state.look(logged(tmp_path, range(0), 1000, 9100, 9101))
+    assert (state.before, state.steps) == (0, 0), "without a checkpoint from the first step on"
+
+
 def test_a_study_in_a_terminal_has_bars(study, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     acted(study, Bars())

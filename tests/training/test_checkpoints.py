@@ -27,7 +27,8 @@ def runs(tiny, tmp_path_factory):
     """A finished run of 12 steps, and its like, stopped after step 10, with checkpoints of steps 4 and 8."""
     folder = tmp_path_factory.mktemp("runs")
     small = dict(tasks=["squad", "cola"], qa_weight=0.5, batch_size=4, max_steps=12, max_length=96, overlap=10, eval_limit=6, log_every=3)
-    settled = dict(precision="fp32", device="cpu", threads=THREADS, checkpoint_every=4, interference_every=3, encoder=tiny)
+    settled = dict(precision="fp32", device="cpu", threads=THREADS, encoder=tiny)
+    settled |= dict(checkpoint_every=4, keep_checkpoints=True, interference_every=3)
     whole = train(Config(run_dir=str(folder / "whole"), **small, **settled))
     broken = Config(run_dir=str(folder / "broken"), **small, **settled)
     add = Recorder.add

@@ -247,7 +247,8 @@ def audited(config: Config, folder: str) -> tuple[str, list]:
 
 def test_rank_0_alone_writes_and_all_know_where(config, tmp_path):
     """A new folder; logs, checkpoints, scorings, interference, trackers. What no step touched has neither moved nor decayed."""
-    watched = dict(eval_every=1, threshold_articles=["Cork"], interference_every=1, checkpoint_every=1, log_with="tensorboard")
+    watched = dict(eval_every=1, threshold_articles=["Cork"], interference_every=1, log_with="tensorboard")
+    watched |= dict(checkpoint_every=1, keep_checkpoints=True)
     settings = config(**watched, tasks=["squad", "swag", "cola"], max_steps=2, weight_decay=0.9, learning_rate=0.1, run_dir=None)
     (path, wrote), (other, nothing) = launch(2, audited, settings, str(tmp_path / "runs"))
     assert path == other == str(tmp_path / "runs" / "001") and nothing == [] and len(wrote) > 10

@@ -12,7 +12,7 @@ from mtdnn_kit import prepare, train
 from mtdnn_kit.training.interference import WHOLE, fixed_batches, group_of, measure
 from mtdnn_kit.training.log import Recorder
 
-SMALL = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=9, checkpoint_every=4)
+SMALL = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=9, checkpoint_every=4, keep_checkpoints=True)
 
 
 def test_it_changes_no_weight_no_moment_and_no_number_of_the_training(config, tmp_path):

@@ -26,7 +26,7 @@ def finished(tiny, tmp_path_factory) -> Run:
     small = dict(
         batch_size=4, max_steps=12, max_length=96, overlap=10, qa_weight=0.4, precision="fp32", device="cpu", threads=THREADS, log_every=5
     )
-    watched = dict(checkpoint_every=4, eval_every=6, threshold_articles=["Glacier", "Cork"])
+    watched = dict(checkpoint_every=4, keep_checkpoints=True, eval_every=6, threshold_articles=["Glacier", "Cork"])
     return train(Config(run_dir=str(tmp_path_factory.mktemp("finished") / "run"), encoder=tiny, **small, **watched))
 
 

@@ -1,0 +1,73 @@
+"""Scores of one's own, beside those that a task type has: `metrics: [module:function]` (docs/plugins.md).
+
+A function is given the task's name, what is right and what was said, row by row, and returns a percentage, or None where it has nothing to
+say of that task. It is tried on rows that are answered right before anything is trained, so that what it lacks is found then.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from mtdnn_kit.config import Config
+from mtdnn_kit.data.read_as import LABELLED
+from mtdnn_kit.data.rows import gold_texts
+from mtdnn_kit.data.table import column, pick
+from mtdnn_kit.errors import PluginError
+from mtdnn_kit.files.checks import require
+from mtdnn_kit.files.plugins import Plugin
+from mtdnn_kit.files.wording import short
+from mtdnn_kit.metrics import SCORES
+
+TAKEN = {"n", *SCORES, "em", "f1", "threshold", "em_at_0", "f1_at_0", "best_em", "best_em_threshold", "best_f1", "best_f1_threshold"}
+TAKEN |= {"has_answer_em", "has_answer_f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap"}  # names of the kit's scores
+TRIED = 50  # rows at most that a score is tried on
+
+
+def own_scores(config: Config, task: str, rows: Sequence, found: Sequence, threshold: float | None) -> dict[str, float]:
+    """{name: percent} of predictions (of a qa task at its threshold), by the functions in `metrics`. Raises PluginError."""
+    if not config.metrics:
+        return {}
+    kind = config.datasets[task].type
+    if kind == "qa":
+        said = [answer.text(row.context, threshold) for row, answer in zip(rows, found, strict=True)]
+    else:
+        said = [one.label for one in found] if kind in LABELLED else list(found)
+    return _scored(config.own_metrics, task, _gold(kind, rows), said)
+
+
+def try_own_scores(config: Config, scored: Mapping[str, Any]) -> None:
+    """Calls each function once a task with what is right as what was said. scored: task → features. Raises PluginError, or ConfigError."""
+    names = [one.score for one in config.own_metrics]
+    for one in config.own_metrics:
+        twice = one.score in TAKEN or names.count(one.score) > 1
+        require(not twice, f"metrics: {one.name}: there is a score {one.score} already; give the function another name")
+    for name, features in scored.items() if config.metrics else ():
+        kind, rows = config.dataset_of(name).type, pick(features.rows, np.arange(min(TRIED, len(features.rows))))
+        gold = _gold(kind, rows)
+        if kind == "qa" or kind in LABELLED:
+            _scored(config.own_metrics, config.task_of(name), gold, [next(iter(x), "") for x in gold] if kind == "qa" else gold)
+
+
+def _gold(kind: str, rows: Sequence) -> list:
+    """What is right of each row: its accepted answers (qa; perhaps none), its label, or the row itself (types of one's own)."""
+    if kind == "qa":
+        return [[text for text in gold_texts(row) if text] for row in rows]
+    return [int(label) for label in column(rows, "label")] if kind in LABELLED else list(rows)
+
+
+def _scored(functions: list[Plugin], task: str, gold: list, said: list) -> dict[str, float]:
+    found = {}
+    for one in functions:
+        value = one(task, list(gold), list(said))
+        if value is None:
+            continue
+        try:
+            score = float(value)
+        except (TypeError, ValueError):
+            score = float("nan")
+        if not (isfinite(score) and abs(score) <= 100):
+            raise PluginError(f"metrics: {one.name} gave {short(value)} for {task}; it must be a percentage, −100 to 100, or None")
+        found[one.score] = score
+    return found

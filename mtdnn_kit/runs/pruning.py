@@ -1,0 +1,56 @@
+"""What a finished run can do without: its checkpoints, which only go on with an unfinished one, and its model. Nothing else is deleted.
+
+Scores, answers, n-best, log and manifest stay, and what is exported stays; so a pruned run is compared and explored as before.
+"""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from mtdnn_kit.errors import RunError
+from mtdnn_kit.files.locks import held
+from mtdnn_kit.files.paths import own
+from mtdnn_kit.files.wording import disk_size
+from mtdnn_kit.runs.run import Run, prune_checkpoints
+
+STILL = "Scores, comparisons, the explorer, tables and pages work as before"
+NO_LONGER = (
+    "ask, load, export, heldout, salience and init_from want the model: train the run again (config.yaml is kept), or copy model/ back"
+)
+
+
+def tidy(run: Run) -> None:
+    """Deletes the checkpoints of a run that has just finished; those that were set aside as damaged stay, and what the disk refuses."""
+    with suppress(OSError):
+        prune_checkpoints(run, 0)
+        (run.path / "checkpoints").rmdir()
+
+
+def prune(run: Run, checkpoints_only: bool = False) -> str:
+    """Deletes a finished run's model and checkpoints, or the latter alone; says what was freed, and what is possible from then on.
+
+    Raises RunError for a folder that is no finished run, ConfigError where a symbolic link is in it, LockedError where it is written.
+    """
+    if not run.path.is_dir():
+        raise RunError(f"{run.path}: there is no such folder; name that of a finished run")
+    if not run.finished:
+        raise RunError(f"{run.path}: the run is not finished, and goes on from its checkpoints: finish it, or delete the folder")
+    own(run.path)
+    with held(run.path / ".lock", "a training is at work"):
+        sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "model")[: 2 if checkpoints_only else 3]}
+    freed = ", ".join(f"{name} {disk_size(size)}" for name, size in sizes.items() if size)
+    after = "Its model is there" if (run.path / "model").is_dir() else f"{STILL}; {NO_LONGER}"
+    return f"{run.name}: {f'freed {freed}' if freed else 'nothing to delete'}. {after}."
+
+
+def _removed(folder: Path) -> int:
+    """Deletes a folder, never half of it under its name; the bytes that it took. 0 where there is none."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    if folder.exists():
+        shutil.rmtree(partial, ignore_errors=True)
+        os.replace(folder, partial)
+    size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
+    if partial.exists():
+        shutil.rmtree(partial)
+    return size

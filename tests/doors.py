@@ -1,0 +1,32 @@
+"""Functions of one's own, as docs/plugins.md shows them: two samplers and a score."""
+
+
+def by_root(sizes, epoch, epochs, rng):
+    """Each task by the square root of its batches."""
+    return {task: n**0.5 for task, n in sizes.items()}
+
+
+def main_last(sizes, epoch, epochs, rng):
+    """In each epoch one batch in four is of another task, which one is drawn; the main task ends it."""
+    main, *others = sizes
+    order = []
+    for number in range(sizes[main]):
+        if others and number % 3 == 0:
+            order.append(str(rng.choice(others)))
+        order.append(main)
+    return order
+
+
+def kappa(task, gold, said):
+    """Cohen's kappa, in percent, of tasks with one label a row."""
+    if not isinstance(gold[0], int):
+        return None
+    n = len(gold)
+    agreed = sum(a == b for a, b in zip(gold, said, strict=True)) / n
+    by_chance = sum(gold.count(label) * said.count(label) for label in set(gold)) / n**2
+    return 100 * (agreed - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0
+
+
+def answered(task, gold, said):
+    """How many questions got an answer, in percent."""
+    return 100 * sum(text != "" for text in said) / len(said) if isinstance(gold[0], list) else None

@@ -1,0 +1,247 @@
+"""Samplers and scores of one's own (docs/plugins.md): what they are given and may give, when they are checked, whose an error is."""
+
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT, changed
+from sameness import Stopped, assert_same
+from sklearn.metrics import cohen_kappa_score
+
+from mtdnn_kit import Config, ConfigError, Run, from_file, from_params, prepare, train
+from mtdnn_kit.__main__ import main
+from mtdnn_kit.errors import PluginError
+from mtdnn_kit.model.own_scores import TAKEN
+from mtdnn_kit.runs.run import checkpoints
+from mtdnn_kit.sampler import own
+from mtdnn_kit.studies import status
+from mtdnn_kit.training.log import Recorder
+from mtdnn_kit.training.setup import schedule_of
+
+OWN = dict(qa_weight=None, sharing=None)
+SIZES = {"squad": 30, "swag": 12, "cola": 6}
+
+
+def steps(sampler: str, sizes=SIZES, **changes) -> list[tuple]:
+    found = schedule_of(Config(**{**OWN, "tasks": list(sizes), "sampler": sampler, **changes}), sizes)[0]
+    return [(*found.at(k), int(found.epoch[k])) for k in range(len(found))]
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """mine(text): a module of that text in a project of its own, called `mine`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "pyproject.toml").touch()
+
+    def write(text: str) -> None:
+        sys.modules.pop("mine", None)
+        sys.dont_write_bytecode = True  # the same file twice in a second
+        (tmp_path / "mine.py").write_text(text)
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield write
+    sys.modules.pop("mine", None)
+
+
+def test_weights_of_ones_own_draw_as_the_kits_do():
+    """By the root of the size is `temperature: 2`, epochs and fractions included."""
+    for more in ({"epochs": 2.5}, {"exhausted": "drop"}, {"max_steps": 20}):
+        assert steps("doors:by_root", **more) == steps("temperature", temperature=2.0, **more)
+    found = schedule_of(Config(tasks=["squad", "cola"], sampler="doors:by_root", **OWN), {"squad": 16, "cola": 4})[1]
+    assert found == {"squad": 4 / 6, "cola": 2 / 6}
+
+
+def test_an_order_of_ones_own_is_the_schedule():
+    found = steps("doors:main_last", epochs=1.5)
+    first = [task for task, _, _, epoch in found if epoch == 1]
+    assert first.count("squad") == 30 and len(first) == 40 and first[-1] == "squad" and first[1::4] == ["squad"] * 10
+    assert len([1 for *_, epoch in found if epoch == 2]) == 15 + 5, "half of the main task's batches"
+    assert [batch for task, pass_, batch, epoch in found if task == "squad" and epoch == 1] == list(range(30))
+    assert found == steps("doors:main_last", epochs=1.5) != steps("doors:main_last", epochs=1.5, seed=1)
+    shares = schedule_of(Config(tasks=list(SIZES), sampler="doors:main_last", **OWN), SIZES)[1]
+    assert shares["squad"] == 0.75 and sum(shares.values()) == pytest.approx(1)
+
+
+def test_a_function_is_told_each_epochs_batches_and_random_numbers_of_its_own():
+    seen = []
+
+    def look(sizes, epoch, epochs, rng):
+        seen.append((dict(sizes), epoch, epochs, rng.random()))
+        sizes.clear()  # its own copy
+        return {"squad": 1}
+
+    for seed, epoch in ((0, 1), (0, 2), (0, 1), (1, 1)):
+        assert own(look, seed, {"squad": 10, "cola": 3}, "cycle", 1.5, epoch).tolist() == [1.0, 0.0]
+    (one, first, _, a), (half, _, epochs, b), again, (*_, other) = seen
+    assert (one, half, first, epochs) == ({"squad": 10, "cola": 3}, {"squad": 5, "cola": 2}, 1, 1.5) and again == seen[0]
+    assert len({a, b, other}) == 3
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [
+        ("{'squad': 1, 'sqaud': 1}", "gave a task 'sqaud'; there are squad, swag, cola"),
+        ("{'squad': 0, 'cola': 1}", "each must be at least 0, and that of squad above 0"),
+        ("{'squad': 1, 'cola': float('nan')}", "each must be at least 0"),
+        ("{'squad': 1, 'cola': 'much'}", "each must be at least 0"),
+        ("['squad'] * 29", "gave an order with 29 batches of squad; it must hold all 30, one of them last"),
+        ("['squad'] * 30 + ['cola']", "it must hold all 30, one of them last"),
+        ("['cola'] * 7 + ['squad'] * 30", r"gave 7 batches of cola, which has 6 \(exhausted: cycle begins another pass\)"),
+        ("[]", "an order with 0 batches of squad"),
+        ("None", "gave NoneType; it must give a weight for each task, or a list of tasks"),
+        ("1 / 0", r"^sampler: mine:f raised ZeroDivisionError: division by zero \(mine.py, line 2\)$"),
+    ],
+)
+def test_what_a_sampler_may_not_give_is_said_with_its_name(mine, gives, said):
+    mine(f"def f(sizes, epoch, epochs, rng):\n    return {gives}\n")
+    with pytest.raises(PluginError, match=said) as error:
+        steps("mine:f", exhausted="drop")
+    assert "mine:f" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere:f", "nowhere:f: cannot import nowhere .ModuleNotFoundError: No module named 'nowhere'.; it must lie in "),
+        ("mine:g", "'mine:g': mine has no function 'g'"),
+        ("mine:LIMIT", "'mine:LIMIT': mine has no function 'LIMIT'"),
+        ("mine:f", r"mine:f must take \((sizes, epoch, epochs, rng|task, gold, said)\), by position; it is f\(a\)"),
+        ("mine.py:f", "cannot import mine.py"),
+        ("./mine:f", "is not module:function, e.g. mine:"),
+        ("broken:f", "cannot import broken .ValueError: no."),
+    ],
+)
+@pytest.mark.parametrize("key", ["sampler", "metrics"])
+def test_it_is_checked_when_the_parameters_are_read(mine, tmp_path, key, name, said):
+    mine("LIMIT = 3\ndef f(a): ...\n")
+    (tmp_path / "broken.py").write_text("raise ValueError('no')\n")
+    given = {**OWN, "sampler": name} if key == "sampler" else {"metrics": [name]}
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(given))
+    for read in (lambda: from_file(tmp_path / "p.yaml"), lambda: from_params(given), lambda: prepare(Config(**given))):
+        with pytest.raises(ConfigError, match=f"^{key}: .*{said}"):
+            read()
+
+
+def test_settings_of_the_kits_samplers_stay_unset():
+    with pytest.raises(ConfigError, match="^qa_weight: sampler 'doors:by_root' does not use it: set it to null"):
+        Config(sampler="doors:by_root")
+    with pytest.raises(ConfigError, match="^exhausted: sampler 'doors:by_root' needs it"):
+        Config(sampler="doors:by_root", exhausted=None, **OWN)
+    with pytest.raises(ConfigError, match="^sampler: 'wieghted' is none of weighted, .*module:function.* Did you mean weighted?"):
+        Config(sampler="wieghted")
+    with pytest.raises(ConfigError, match="^metrics: 'a:b' is named twice"):
+        Config(metrics=["a:b", "a:b"])
+
+
+def test_scores_of_ones_own_stand_beside_the_tasks_own(config):
+    run = train(config(tasks=["squad", "cola", "swag"], qa_weight=0.5, eval_limit=12, metrics=["doors:kappa", "doors:answered"]))
+    gold = [row.label for row in prepare(config(tasks=["cola"], qa_weight=1.0, eval_limit=12)).scored["cola"].rows]
+    said = [entry["label"] for entry in run.choices("cola")]
+    assert run.metrics["cola"]["kappa"] == pytest.approx(100 * cohen_kappa_score(gold, said), nan_ok=True)
+    assert {task: sorted({"kappa", "answered"} & set(scores)) for task, scores in run.metrics.items()} == {
+        "squad": ["answered"], "cola": ["kappa"], "swag": ["kappa"],
+    }  # fmt: skip
+    assert run.metrics["squad"]["answered"] == pytest.approx(100 * sum(map(bool, run.answers().values())) / 12)
+    assert set(run.manifest["plugins"]) == {"doors:kappa", "doors:answered"}
+    assert {name for scores in run.metrics.values() for name in scores} - {"kappa", "answered"} <= TAKEN
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return 1 / (len(gold) - 50)", None),
+        ("return [1]", "gave .1. for cola; it must be a percentage, −100 to 100, or None"),
+        ("return 101", "gave 101 for cola"),
+        ("return float('nan')", "gave nan for cola"),
+        ("raise KeyError(task)", r"raised KeyError: 'cola' \(mine.py, line 2\)"),
+    ],
+)
+def test_a_score_is_tried_before_the_first_step(mine, config, body, said):
+    mine(f"def f(task, gold, said):\n    {body}\n")
+    one = config(tasks=["cola"], qa_weight=1.0, metrics=["mine:f"], eval_limit=60)
+    if said is None:
+        said = r"raised ZeroDivisionError: .* \(mine.py, line 2\)"
+    with pytest.raises(PluginError, match=f"^metrics: mine:f {said}"):
+        prepare(one)
+
+
+def test_a_score_may_not_be_called_as_one_of_the_kits(mine, config):
+    mine("def accuracy(task, gold, said):\n    return 1\n")
+    with pytest.raises(ConfigError, match="^metrics: mine:accuracy: there is a score accuracy already; give the function another name"):
+        prepare(config(tasks=["cola"], qa_weight=1.0, metrics=["mine:accuracy"]))
+
+
+def test_a_score_that_raises_at_the_end_loses_no_step(mine, config, tmp_path):
+    text = "def f(task, gold, said):\n    if gold != said:\n        raise ValueError('not equal')\n    return 50\n"
+    mine(text)
+    one = config(tasks=["cola"], qa_weight=1.0, metrics=["mine:f"])
+    with pytest.raises(
+        PluginError, match=r"^metrics: mine:f raised ValueError: not equal \(mine.py, line 3\). All 6 steps are made: mend it"
+    ):
+        train(one)
+    run = Run(one.run_dir)
+    assert run.manifest["status"].startswith("failed: PluginError: metrics: mine:f") and [step for step, _ in checkpoints(run)] == [6]
+    mine(text.replace("raise ValueError('not equal')", "return 25"))
+    again = train(changed(one, resume=True))
+    assert again.metrics["cola"]["f"] == 25 and not checkpoints(again)
+    whole = train(changed(one, run_dir=str(tmp_path / "whole")))
+    assert_same(whole, again, tasks=("cola",))
+
+
+def test_a_run_by_an_order_resumes_bit_for_bit_and_refuses_another_sampler(mine, config, tmp_path, monkeypatch):
+    mine((ROOT / "tests" / "doors.py").read_text())
+    one = config(tasks=["squad", "cola"], sampler="mine:main_last", **OWN, max_steps=8, checkpoint_every=3, log_every=1)
+    whole, add = train(one), Recorder.add
+
+    def until(self, step, *figures):
+        add(self, step, *figures)
+        if step == 4:
+            raise Stopped
+
+    broken = changed(one, run_dir=str(tmp_path / "broken"))
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(Recorder, "add", until)
+        train(broken)
+    before = (tmp_path / "mine.py").read_text()
+    mine(before.replace("% 3", "% 2"))
+    with pytest.raises(ConfigError, match="^sampler: mine:main_last is not the code that the run in .*broken began with"):
+        train(changed(broken, resume=True))
+    mine(before)
+    assert_same(whole, train(changed(broken, resume=True)))
+
+
+def test_an_edited_function_asks_for_the_run_to_be_made_again_and_a_run_folder_is_read_without_it(mine, config, tmp_path):
+    mine("def f(task, gold, said):\n    return 1\n")
+    one = config(tasks=["cola"], qa_weight=1.0, metrics=["mine:f"], max_steps=1)
+    run = train(one)
+    assert status._plugins(run, one) == []
+    mine("def f(task, gold, said):\n    return 2\n")
+    assert status._plugins(run, one) == ["code: mine:f"]
+    sys.modules.pop("mine", None)
+    (tmp_path / "mine.py").write_text("raise SystemExit('imported')\n")
+    assert Run(run.path).parameters.metrics == ["mine:f"] and run.types == {"cola": "sc"} and "mine" not in sys.modules
+
+
+def test_plugins_lists_what_is_named_and_what_is_installed(mine, tmp_path, monkeypatch, capsys):
+    main(["plugins"])
+    assert capsys.readouterr().out == "none installed; a parameter file names one as module:function (docs/plugins.md)\n"
+    mine((ROOT / "tests" / "doors.py").read_text())
+    info = tmp_path / "brought-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[mtdnn_kit.samplers]\nby_root = mine:by_root\n[mtdnn_kit.tasks]\nspans = mine\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Config(sampler="by_root", **OWN).own_sampler.record()["package"] == "brought 1.2"
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"metrics": ["mine:kappa"]}))
+    main(["plugins", "p.yaml"])
+    lines = [line.split(", ") for line in capsys.readouterr().out.splitlines()]
+    where = str(tmp_path / "mine.py")
+    assert [line[:2] for line in lines] == [
+        ["metrics: mine:kappa", where],
+        ["sampler: by_root", "brought 1.2"],
+        ["type: spans", "brought 1.2"],
+    ]
+    assert lines[0][2] == lines[1][2] and lines[0][2].startswith("sha256 ")
+    with pytest.raises(ConfigError, match="^metrics: 'kapa' is no entry point of mtdnn_kit.metrics: no installed package has one"):
+        Config(metrics=["kapa"]).plugins  # noqa: B018

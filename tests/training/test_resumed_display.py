@@ -1,0 +1,44 @@
+"""What is shown of a training that goes on: the loss where it was, the time left by the steps of today."""
+
+import pytest
+from conftest import changed
+from sameness import Stopped
+
+from mtdnn_kit import train
+from mtdnn_kit.training.log import Recorder, TrainingBar
+
+
+def shown(config, monkeypatch, stop: int | None = None) -> list[tuple[int, str]]:
+    """The steps and words that the bar was moved to."""
+    said, add = [], Recorder.add
+
+    def until(self, step, *figures):
+        add(self, step, *figures)
+        if step + 1 == stop:
+            raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingBar, "move", lambda self, step, words: said.append((step, words.rpartition(", ")[0])))
+        patched.setattr(Recorder, "add", until)
+        if stop is None:
+            train(config)
+        else:
+            with pytest.raises(Stopped):
+                train(config)
+    return said
+
+
+def test_the_shown_loss_goes_on_where_it_was(config, tmp_path, monkeypatch):
+    one = config(tasks=["squad", "cola"], qa_weight=0.5, max_steps=12, log_every=2, checkpoint_every=4)
+    whole = shown(one, monkeypatch)
+    broken = changed(one, run_dir=str(tmp_path / "broken"))
+    assert shown(broken, monkeypatch, stop=7) == whole[:3]
+    assert shown(changed(broken, resume=True), monkeypatch) == whole[2:], "from the checkpoint of step 4"
+
+
+def test_a_bar_of_something_else_is_called_so(capsys):
+    bar = TrainingBar(20, 0, "answering", "window")
+    bar.move(10, "")
+    bar.move(20, "")
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("answering: window 10 of 20, 0:0") and first.endswith(" left") and last == "answering: window 20 of 20"
