@@ -62,7 +62,7 @@ def _number(value: float | None) -> str:
 
 
 def _files(before: Run, again: Run, name: str) -> str:
-    return _verdict(*(_hash(run.path / name) for run in (before, again)))
+    return _verdict(_hash(before.path / name), _hash(again.path / name))
 
 
 def _hash(file: Path) -> str | None:
