@@ -154,7 +154,7 @@ def test_a_card_passes_the_hubs_own_reading_and_tells_what_the_run_was(trained):
     for said in (
         f"| f1 | {run.metrics['mrpc']['f1']:.2f} |",
         "| n | 6 |",
-        run.manifest["code"],
+        f"sha256 `{run.manifest['code']}`, version {run.manifest['kit']}",
         "max_length: 96",
         "Apache-2.0, written for",
     ):

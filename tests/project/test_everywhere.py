@@ -18,7 +18,8 @@ from conftest import ROOT
 from mtdnn_kit import train
 from mtdnn_kit.data import cache
 
-TIMES = ("tokens_per_second", "train_seconds", "start", "end")
+TIMES = ("tokens_per_second", "train_seconds", "start", "end", "peak_memory")
+WHENCE = ("command", "git")  # the project lies elsewhere, in no repository, and the runs are started otherwise
 RUN = """
 import json, sys
 from mtdnn_kit import Config, train
@@ -38,6 +39,8 @@ def content(folder: Path) -> dict:
             if name == "config.yaml":
                 data = b"\n".join(line for line in data.splitlines() if not line.startswith((b"run_dir:", b"data:", b"encoder:")))
             found[name] = hashlib.sha256(data).hexdigest()
+        elif name == "requirements.txt":
+            found[name] = file.read_text(encoding="utf-8").splitlines()[1:]
         elif name == "log.jsonl":
             found[name] = [without(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
         elif name == "manifest.json":
@@ -53,9 +56,10 @@ def without(record: dict) -> dict:
 
 
 def manifest(record: dict) -> dict:
-    """A manifest without times and without the names of folders; the rows' fingerprints stay."""
+    """A manifest without times, without the names of folders and without where it was made; the rows' fingerprints stay."""
     data = {name: {key: value for key, value in source.items() if key != "origin"} for name, source in record["data"].items()}
-    return {**without(record), "data": data, "encoder": {**record["encoder"], "name": ""}}
+    kept = {key: value for key, value in without(record).items() if key not in WHENCE}
+    return {**kept, "data": data, "encoder": {**record["encoder"], "name": ""}}
 
 
 @pytest.fixture(scope="module")
