@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from mtdnn_kit import Config, Run, prepare, train
 from mtdnn_kit.__main__ import main
 from mtdnn_kit.errors import ConfigError, OtherRankError
+from mtdnn_kit.launch import launch as launch_processes
 from mtdnn_kit.model.multitask import build_model
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.training import loop
@@ -280,6 +281,39 @@ def test_accelerate_launch(config, tmp_path):
     run = Run(tmp_path / "made")
     assert done.returncode == 0, done.stderr[-3000:]
     assert run.finished and run.manifest["processes"] == 2 and run.manifest["device"] == "cpu" and done.stdout.count("finished") == 1
+
+
+def test_the_kits_own_launcher_prints_no_traceback_where_its_processes_fail(config, tmp_path):
+    (tmp_path / "small.yaml").write_text(config(tasks=["squad"], qa_weight=1.0).to_yaml())
+    command = [sys.executable, "-m", "mtdnn_kit.launch", str(tmp_path / "small.yaml"), "--processes", "2", "--set", "overlap=90"]
+    done = subprocess.run([*command, "--set", f"run_dir={tmp_path / 'made'}"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1 and not (tmp_path / "made").exists()
+    assert "overlap: 90 must lie between 0 and " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_kits_own_launcher_trains_in_so_many_processes_or_is_one_of_anothers(monkeypatch):
+    begun, alone = [], []
+    monkeypatch.setattr(
+        "torch.distributed.launcher.api.elastic_launch", lambda config, call: lambda words: begun.append((config, call, words))
+    )
+    monkeypatch.setattr("mtdnn_kit.launch.main", alone.append)
+    launch_processes(["small.yaml", "--processes", "3", "--set", "seed=1"])
+    ((options, call, words),) = begun
+    assert (options.nproc_per_node, options.max_nodes, options.max_restarts) == (3, 1, 0) and words == [
+        "train",
+        "small.yaml",
+        "--set",
+        "seed=1",
+    ]
+    launch_processes(["small.yaml", "--set", "seed=1"])
+    assert alone == [words] and len(begun) == 1 and call == alone.append
+
+
+@pytest.mark.parametrize("processes", ["0", "-1", "x"])
+def test_a_number_of_processes_that_cannot_be_is_refused(processes, capsys):
+    with pytest.raises(SystemExit, match="^2$"):
+        launch_processes(["small.yaml", "--processes", processes])
+    assert "--processes" in capsys.readouterr().err
 
 
 def test_a_command_without_a_launcher_says_what_is_wrong_in_a_line(config, tmp_path, capsys):
