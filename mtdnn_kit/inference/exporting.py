@@ -19,7 +19,7 @@ from mtdnn_kit.inference.model_card import card
 from mtdnn_kit.model.multitask import MultiTask, takes_token_types
 from mtdnn_kit.runs.run import Run
 
-KEPT = "mtdnn_kit"  # the key of config.json that is ours; transformers lets it be
+EXPORTED = "mtdnn_kit"  # the key of config.json that is ours; transformers lets it be
 
 
 def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -> Path:
@@ -47,9 +47,9 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
 
 
 def _keep_threshold(file: Path, threshold: float, held_out: dict | None) -> None:
-    """Writes into an exported configuration, under `KEPT`, the threshold and what it was tuned on: `import_run` takes it from there."""
+    """Writes into an exported configuration, under `EXPORTED`, the threshold and what it was tuned on: `import_run` takes it from there."""
     kept = {"threshold": threshold, **({"held_out": held_out} if held_out else {})}
-    write_json(file, {**read_json(file.read_bytes()), KEPT: kept})
+    write_json(file, {**read_json(file.read_bytes()), EXPORTED: kept})
 
 
 def write_task(model: MultiTask, tokenizer: Any, task: str, folder: Path, max_length: int | None = None) -> None:

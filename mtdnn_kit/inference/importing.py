@@ -20,7 +20,7 @@ from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import short
-from mtdnn_kit.inference.exporting import KEPT
+from mtdnn_kit.inference.exporting import EXPORTED
 from mtdnn_kit.metrics import matched, qa_scores
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.encoders import Encoder, find_encoder
@@ -42,7 +42,7 @@ from mtdnn_kit.runs.schema import MANIFEST_FORM, is_number, problem
 from mtdnn_kit.training.hold_out import record as record_of
 from mtdnn_kit.training.setup import make_features, read_rows
 
-TUNED = ("rule", "questions", "unanswerable", "titles", "passages", "always_answers")  # what there is of a threshold that was tuned
+TUNED_ON = ("rule", "questions", "unanswerable", "titles", "passages", "always_answers")  # what there is of a threshold that was tuned
 ANSWERS = ("eval_limit", "define")  # the settings that a predictions file can have
 
 
@@ -155,15 +155,15 @@ def kept_threshold(encoder: Encoder, task: str) -> dict:
 
     Raises EncoderError where it is not what was written.
     """
-    kept = read_json((encoder.path / "config.json").read_bytes()).get(KEPT, {})
+    kept = read_json((encoder.path / "config.json").read_bytes()).get(EXPORTED, {})
     held = kept.get("held_out", {}) if isinstance(kept, dict) else None
     whole = (
         isinstance(held, dict)
         and (not kept or kept.get("threshold") == ALWAYS or is_number(kept.get("threshold")))
-        and (not held or set(held) >= set(TUNED))
+        and (not held or set(held) >= set(TUNED_ON))
     )
     if not whole or problem({"held_out": {task: held}}, MANIFEST_FORM):
-        raise EncoderError(f"{encoder.name!r}: {KEPT} in its config.json is {short(kept)}, not what export writes; delete it there")
+        raise EncoderError(f"{encoder.name!r}: {EXPORTED} in its config.json is {short(kept)}, not what export writes; delete it there")
     return kept
 
 
