@@ -103,6 +103,7 @@ bench: env-test ## what is claimed about speed, measured here
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/driver.py
 	$(BIN)/python benchmarks/nbest.py
+	$(BIN)/python benchmarks/asking.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/explorer.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/seeds.py --draws 1000

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from mtdnn_kit.errors import RunError
-from mtdnn_kit.files.atomic import write_folder, write_whole
+from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
+from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.inference.loading import load
 from mtdnn_kit.inference.model_card import card
 from mtdnn_kit.model.multitask import MultiTask, takes_token_types
 from mtdnn_kit.runs.run import Run
+
+EXPORTED = "mtdnn_kit"  # the key of config.json that is ours; transformers lets it be
 
 
 def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -> Path:
@@ -34,10 +38,18 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
 
     def fill(partial: Path) -> None:
         write_task(model.net, model.tokenizer, task, partial, model.config.max_length)
+        if task in model.thresholds:
+            _keep_threshold(partial / "config.json", model.thresholds[task], run.manifest.get("held_out", {}).get(task))
         write_whole(partial / "README.md", card(run, task))
 
     write_folder(folder, fill)
     return folder
+
+
+def _keep_threshold(file: Path, threshold: float, held_out: dict | None) -> None:
+    """Writes into an exported configuration, under `EXPORTED`, the threshold and what it was tuned on: `import_run` takes it from there."""
+    kept = {"threshold": threshold, **({"held_out": held_out} if held_out else {})}
+    write_json(file, {**read_json(file.read_bytes()), EXPORTED: kept})
 
 
 def write_task(model: MultiTask, tokenizer: Any, task: str, folder: Path, max_length: int | None = None) -> None:
@@ -48,6 +60,7 @@ def write_task(model: MultiTask, tokenizer: Any, task: str, folder: Path, max_le
     head = model.heads[task]
     with torch.device("meta"):
         expected = set(type(head)(head.config).state_dict())
+    transformers.utils.logging.disable_progress_bar()
     state = {name: x.cpu().contiguous() for name, x in head.state_dict().items() if name in expected}
     head.save_pretrained(folder, state_dict=state)
     own = copy.deepcopy(tokenizer)

@@ -13,22 +13,36 @@ import yaml
 from transformers import AutoModelForQuestionAnswering
 
 from mtdnn_kit.config import Config
+from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.errors import EncoderError, RunError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.wording import short
+from mtdnn_kit.inference.exporting import EXPORTED
 from mtdnn_kit.metrics import matched, qa_scores
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.evaluation import evaluate, tuned
-from mtdnn_kit.model.multitask import OURS, MultiTask, build_model, load_encoder_config, load_tokenizer, save_model, takes_token_types
+from mtdnn_kit.model.multitask import (
+    OURS,
+    MultiTask,
+    build_model,
+    load_encoder_config,
+    load_tokenizer,
+    quiet,
+    save_model,
+    takes_token_types,
+)
 from mtdnn_kit.runs.claim import claim
 from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.run import Run, now
+from mtdnn_kit.runs.schema import MANIFEST_FORM, is_number, problem
 from mtdnn_kit.training.hold_out import record as record_of
 from mtdnn_kit.training.setup import make_features, read_rows
 
+TUNED_ON = ("rule", "questions", "unanswerable", "titles", "passages", "always_answers")  # what there is of a threshold that was tuned
 ANSWERS = ("eval_limit", "define")  # the settings that a predictions file can have
 
 
@@ -37,8 +51,8 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
 
     data: whose scored rows are answered ("sample", "hub", a folder); settings: parameters of evaluation (`max_length`, `overlap`,
     `max_answer`, `n_best`, `threshold_articles` or `threshold_ratio`, `device`, `precision`, …); a predictions file has `eval_limit` and
-    `define` alone. Where nothing is held out a model is scored at threshold 0. Answers of a file have no n-best, hence neither span scores
-    nor probabilities.
+    `define` alone. Unless these say what is held out to tune it, the threshold is the one that `export` wrote down; where it did not, and
+    nothing is held out, 0. Answers of a file have no n-best, hence neither span scores nor probabilities.
     Raises RunError, EncoderError, ConfigError or DataError, saying what is wrong and where, before the folder is written.
     """
     config = Config(**{"run_dir": str(run_dir), "data": data, "tasks": [task], "qa_weight": 1.0, **settings})
@@ -46,7 +60,7 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
         raise RunError(f"task: {task!r} has no scored questions; name a question answering task that is scored")
     if str(source).endswith(".json"):
         return _import_answers(resolve(str(source)), config, settings)
-    return _import_model(str(source), config)
+    return _import_model(str(source), config, bool({"threshold_articles", "threshold_ratio"} & set(settings)))
 
 
 def _import_answers(file: Path, config: Config, settings: dict) -> Run:
@@ -95,9 +109,11 @@ def read_predictions(file: Path) -> dict[str, str]:
     return found
 
 
-def _import_model(source: str, given: Config) -> Run:
-    config = Config(**{**asdict(given), "encoder": source})
-    encoder, task = find_encoder(source), config.tasks[0]
+def _import_model(source: str, given: Config, tune: bool) -> Run:
+    """tune: whether the threshold is to be tuned here, also where `export` wrote it down."""
+    encoder, task = find_encoder(source), given.tasks[0]
+    kept = {} if tune else kept_threshold(encoder, task)
+    config = Config(**{**asdict(given), "encoder": source, **({"threshold_articles": []} if kept else {})})
     model, tokenizer = load_answering(encoder, task, config.max_length), load_tokenizer(encoder.path)
     (_, held_out, scored), sources = read_rows(config, training=bool(config.threshold_articles or config.threshold_ratio))
     device, segments = resolve_device(config.device), takes_token_types(model.encoder.config)
@@ -109,12 +125,14 @@ def _import_model(source: str, given: Config) -> Run:
     def predictions(folder: Path) -> None:
         """Answers to the held-out rows, and then to the scored ones."""
         thresholds.update(tuned(model.to(device), held_out, config, precision, folder))
+        thresholds.update({task: kept["threshold"]} if kept else {})
         metrics.update(evaluate(model, scored, thresholds, config, precision, folder))
 
     write_folder(run.path / "predictions", predictions)
     write_folder(run.path / "model", lambda folder: save_model(model, tokenizer, folder))
     record = {"imported": {"kind": "model", **encoder.record()}, "data": sources, "precision": precision, "machine": describe(device)}
-    return _finish(run, config.to_yaml(), metrics, {**record, "held_out": record_of(config, held_out, thresholds), "start": start})
+    told = {task: kept["held_out"]} if kept.get("held_out") else record_of(config, held_out, thresholds)
+    return _finish(run, config.to_yaml(), metrics, {**record, "held_out": told, "start": start})
 
 
 def load_answering(encoder: Encoder, task: str, max_length: int) -> MultiTask:
@@ -123,12 +141,30 @@ def load_answering(encoder: Encoder, task: str, max_length: int) -> MultiTask:
     if not any(name.endswith("ForQuestionAnswering") for name in kind.architectures or ()):
         raise EncoderError(f"{encoder.name!r} is no question-answering model: its config.json names {kind.architectures}")
     model = build_model(encoder.path, {task: {"type": "qa", "labels": 2}}, 0.0, 0.0, max_length, seed=0)
-    own, info = AutoModelForQuestionAnswering.from_pretrained(encoder.path, use_safetensors=True, output_loading_info=True, **OURS)
+    with quiet():
+        own, info = AutoModelForQuestionAnswering.from_pretrained(encoder.path, use_safetensors=True, output_loading_info=True, **OURS)
     lacking, unknown = model.heads[task].load_state_dict(own.state_dict(), strict=False)
     lacking = [name for name in [*info["missing_keys"], *lacking, *unknown] if "pooler" not in name]
     if lacking:
         raise EncoderError(f"{encoder.name!r}: its weights are not those of its config.json, e.g. {lacking[0]}")
     return model.eval()
+
+
+def kept_threshold(encoder: Encoder, task: str) -> dict:
+    """What `export` has written of a model's threshold: {"threshold"} and, where it was tuned, {"held_out"}; {} of other people's models.
+
+    Raises EncoderError where it is not what was written.
+    """
+    kept = read_json((encoder.path / "config.json").read_bytes()).get(EXPORTED, {})
+    held = kept.get("held_out", {}) if isinstance(kept, dict) else None
+    whole = (
+        isinstance(held, dict)
+        and (not kept or kept.get("threshold") == ALWAYS or is_number(kept.get("threshold")))
+        and (not held or set(held) >= set(TUNED_ON))
+    )
+    if not whole or problem({"held_out": {task: held}}, MANIFEST_FORM):
+        raise EncoderError(f"{encoder.name!r}: {EXPORTED} in its config.json is {short(kept)}, not what export writes; delete it there")
+    return kept
 
 
 def _finish(run: Run, config: str, metrics: dict, record: dict) -> Run:

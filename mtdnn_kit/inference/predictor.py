@@ -5,9 +5,12 @@ what the run wrote down. Knows no gold and no file of rows.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from mtdnn_kit.data.registry import TYPE_WORDS
 from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
@@ -15,9 +18,13 @@ from mtdnn_kit.errors import DataError, RunError
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.inference import loading
+from mtdnn_kit.model.evaluation import read
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.tasks.answers import Answer
+from mtdnn_kit.training.log import TrainingBar
 
+LONG = 500  # windows from which on a bar shows how far they are
 DEVICES = ("auto", "cpu", "cuda")
 Texts = str | Sequence[str]  # a single item's, or a list of many
 
@@ -56,22 +63,29 @@ class Chosen(NamedTuple):
     probabilities: list[float]
 
 
-def load(run: Run | str | Path, device: str = "auto") -> "Predictor":
+def load(run: Run | str | Path, device: str = "auto", batch_size: int | None = None) -> "Predictor":
     """The model of a finished run with all its tasks: `load("runs/demo/qa-mcc-sc").answer("What gives cork?", "Cork is …")`.
 
-    device: "auto" (the GPU if there is one), "cpu" or "cuda". Raises RunError where the run has no model, ConfigError for another device.
+    device: "auto" (the GPU if there is one), "cpu" or "cuda". batch_size: windows or texts at a time at most, where memory is short; None:
+    as in scoring, about 8,192 tokens. Raises RunError where the run has no model, ConfigError for another device or size.
     """
     require(device in DEVICES, f"device: {device!r} is none of {', '.join(DEVICES)}")
-    return Predictor(**vars(loading.load(run if isinstance(run, Run) else Run(run), device)))
+    whole = batch_size is None or (isinstance(batch_size, int) and batch_size > 0)
+    require(whole, f"batch_size: {short(batch_size)} is no whole number above 0, nor None")
+    return Predictor(**vars(loading.load(run if isinstance(run, Run) else Run(run), device)), batch_size=batch_size)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictor(loading.Loaded):
     """A run's model, ready to `answer`, `classify` and `choose`. Each takes one item and returns one result, or lists and returns a list.
 
     Beside a list, a single text stands for every item (several questions to one context). `task` may be left out where the run has one task
     of that type. All raise DataError, naming the argument and the item, for what is no text or does not fit together, and RunError for a
-    task that is not there or could be several.
+    task that is not there or could be several. Lists are read in batches of like length, whatever their order; of long ones it is shown how
+    far they are.
     """
+
+    batch_size: int | None = None
 
     def __repr__(self) -> str:
         return f"Predictor({self.name}: {self._tasks()})"
@@ -106,6 +120,23 @@ class Predictor(loading.Loaded):
             found |= {choice.id: choice for choice in self.predict(task, [row for row in rows if len(row.choices) == count])}
         chosen = [(found[row.id], row.choices) for row in rows]
         return shaped([Chosen(some[x.label], x.label, max(x.probabilities), x.probabilities) for x, some in chosen])
+
+    def predict(self, task: str, rows: Sequence) -> Sequence:
+        """What the model says of rows of a task, in their order (`Loaded.predict`)."""
+        features = self.features(task, rows)
+        reader = TYPES[self.net.specs[task]["type"]].Reader(features, self.config)
+        total = len(features.lengths)
+        bar = TrainingBar(total, 0, "reading", "window") if total >= LONG else None
+
+        def add(items: np.ndarray, logits: np.ndarray) -> None:
+            reader.add(items, logits)
+            if bar:
+                bar.move(bar.done + len(items), "")
+
+        read(self.net, task, features, self.precision, add, self.batch_size)
+        if bar:
+            bar.close()
+        return reader.predictions()
 
     def _task(self, kind: str, task: str | None) -> str:
         able = [name for name, spec in self.net.specs.items() if spec["type"] == kind]

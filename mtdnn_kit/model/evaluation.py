@@ -38,16 +38,23 @@ def predict(model: MultiTask, task: str, features: Any, config: Config, precisio
     return reader.predictions()
 
 
-def read(model: MultiTask, task: str, features: Any, precision: str, add: Callable[[np.ndarray, np.ndarray], None]) -> None:
+def read(
+    model: MultiTask,
+    task: str,
+    features: Any,
+    precision: str,
+    add: Callable[[np.ndarray, np.ndarray], None],
+    batch_size: int | None = None,
+) -> None:
     """Hands `add` the items and their logits, fp32, a batch at a time: each item once, long ones first.
 
-    Batches hold items of like length, about `TOKENS` tokens each. The model is left in the mode it was in.
+    Batches hold items of like length, about `TOKENS` tokens each and at most `batch_size` items. The model is left in the mode it was in.
     """
     device, training = next(model.parameters()).device, model.training
     model.eval()
     # logits of a batch [B, T, 2], [B, L] or [B, C], as fp32 on the processor: scores are compared and written there
     with torch.inference_mode(), _autocast(device, precision):
-        for number, items in enumerate(_by_length(features.lengths, getattr(features, "choices", 1)), 1):
+        for number, items in enumerate(_by_length(features.lengths, getattr(features, "choices", 1), batch_size), 1):
             inputs = {name: x.to(device) for name, x in features.collate(items).inputs.items()}
             add(items, model(task, inputs).float().cpu().numpy())
             if number % TRIM == 0:
@@ -65,11 +72,11 @@ def _autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-def _by_length(lengths: np.ndarray, choices: int) -> list[np.ndarray]:
-    """Items, longest first, in batches of at most TOKENS tokens."""
+def _by_length(lengths: np.ndarray, choices: int, most: int | None) -> list[np.ndarray]:
+    """Items, longest first, in batches of at most TOKENS tokens and `most` items."""
     order, groups = np.argsort(-lengths, kind="stable"), []
     while len(order):
-        size = max(1, TOKENS // int(lengths[order[0]] * choices))
+        size = min(max(1, TOKENS // int(lengths[order[0]] * choices)), most or len(order))
         groups.append(order[:size])
         order = order[size:]
     return groups

@@ -7,7 +7,8 @@ nothing of rows, losses or batches.
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def _pretrained(path: Path, config: Any, seed: str) -> nn.Module:
     transformers.utils.logging.disable_progress_bar()  # a bar of 0.02 s is only debris in a notebook
     options = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **OURS)
     # numbers of its own: what is drawn here shifts nobody else's
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(zlib.crc32(seed.encode()))
         encoder, info = AutoModel.from_pretrained(path, **options)
     lacking = sorted(key for key in info["missing_keys"] if "pooler" not in key) + sorted(map(str, info["mismatched_keys"]))
@@ -201,6 +202,17 @@ def _pretrained(path: Path, config: Any, seed: str) -> nn.Module:
         why = f"its weights are not those of its config.json: {len(lacking)} lack, the first {lacking[0]}"
         raise EncoderError(f"encoder {path.name!r}: {why}")
     return encoder
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' report of which weights lack, printed for every head that is drawn anew: what may lack is checked here."""
+    before = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(before)
 
 
 def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Module:

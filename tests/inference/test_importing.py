@@ -11,11 +11,12 @@ import transformers
 from conftest import ROOT
 from ties import TIE, of_entry, plain_spans
 
-from mtdnn_kit import Config, ConfigError, Run, RunError, ask, import_run, train
+from mtdnn_kit import Config, ConfigError, Run, RunError, ask, export, import_run, load, train
 from mtdnn_kit.compare.pairing import named, pair
 from mtdnn_kit.errors import CompareError, EncoderError
 from mtdnn_kit.inference.exporting import write_task
 from mtdnn_kit.model.multitask import load_model
+from mtdnn_kit.runs.notes import threshold_notes
 
 SMALL = dict(max_length=96, overlap=10, device="cpu", precision="fp32")
 
@@ -125,6 +126,36 @@ def test_7_and_13_a_model_of_transformers_answers_as_the_run_it_came_from_and_as
             assert said.diff == pytest.approx(scored.null - max(scored.spans.values()), abs=TIE)
             assert said.text == made.answers()[key] and scored.says(None if said.start is None else (said.start, said.end), threshold)
     assert ask(theirs, "What gives cork?", "Cork is the bark of an oak.")[1].spans
+
+
+def test_an_export_is_imported_with_its_threshold_and_without_a_report(tmp_path, exported, capfd):
+    """Nothing is held out, so the threshold is the exported one, and it says what that was tuned on."""
+    run, bare = exported
+    folder = export(run, "squad", tmp_path / "export")
+    capfd.readouterr()
+    theirs = import_run(folder, tmp_path / "theirs", **SMALL)
+    assert "newly" not in (said := capfd.readouterr().err) and "REPORT" not in said and "UNEXPECTED" not in said
+    assert theirs.metrics["squad"]["threshold"] == run.metrics["squad"]["threshold"] != 0
+    assert theirs.manifest["held_out"] == run.manifest["held_out"] and threshold_notes(theirs) == threshold_notes(run)
+    assert load(theirs).thresholds == load(run).thresholds and theirs.answers() == run.answers()
+    again = export(theirs, "squad", tmp_path / "again")
+    assert json.loads((again / "config.json").read_text())["mtdnn_kit"] == json.loads((folder / "config.json").read_text())["mtdnn_kit"]
+    bare = import_run(bare, tmp_path / "bare", threshold_articles=[], **SMALL)
+    assert bare.metrics["squad"]["threshold"] == 0 and bare.manifest["held_out"] == {}, "a model of transformers has none"
+    own = import_run(folder, tmp_path / "own", threshold_articles=["Cork"], **SMALL)
+    assert own.manifest["held_out"]["squad"]["questions"] != run.manifest["held_out"]["squad"]["questions"], "what is held out goes first"
+
+
+@pytest.mark.parametrize("kept", ["x", {"threshold": "1"}, {}, {"threshold": 1, "held_out": {"rule": "x"}}, {"threshold": None}, [1]])
+def test_a_threshold_that_export_did_not_write_is_refused(tmp_path, exported, kept):
+    _, folder = exported
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "mtdnn_kit": kept}))
+    if kept == {}:
+        assert len(import_run(folder, tmp_path / "theirs", **SMALL).manifest["held_out"]) == 1, "tuned as the sample's always are"
+        return
+    with pytest.raises(EncoderError, match="mtdnn_kit in its config.json is .*, not what export writes; delete it there"):
+        import_run(folder, tmp_path / "theirs", **SMALL)
 
 
 def test_models_that_cannot_answer_are_refused(tmp_path, exported, tiny):

@@ -4,11 +4,13 @@ import json
 import pydoc
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from ties import most, of_reply
 
 from mtdnn_kit import Run, RunError, load
 from mtdnn_kit.errors import ConfigError, DataError
+from mtdnn_kit.inference import predictor
 from mtdnn_kit.inference.predictor import Predictor
 from mtdnn_kit.training.setup import read_rows
 
@@ -150,3 +152,34 @@ def test_help_and_repr_tell_what_there_is(model, trained):
     assert repr(model) == f"Predictor({trained('bert').name}: squad (qa), swag (mcc), cola (sc), mrpc (sc))"
     told = pydoc.plain(pydoc.render_doc(Predictor))
     assert all(f" {name}(" in told for name in ("answer", "choose", "classify")) and "returns a list" in told
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_batch_has_at_most_so_many_windows_and_the_replies_are_the_same(trained, monkeypatch, size):
+    model, plain, seen = load(trained("bert"), batch_size=size), load(trained("bert")), []
+    texts = ["Cork is the bark of an oak. " * (1 + i % 5) for i in range(9)]
+    forward = type(model.net).forward
+    monkeypatch.setattr(
+        type(model.net), "forward", lambda net, task, inputs: seen.append(len(inputs["input_ids"])) or forward(net, task, inputs)
+    )
+    said, batches = model.answer("What gives cork?", texts), seen.copy()
+    same = plain.answer("What gives cork?", texts)
+    assert batches == {1: [1] * 9, 3: [3] * 3, 1000: [9]}[size] and seen[len(batches) :] == [9]
+    assert [one.text for one in said] == [one.text for one in same]
+    assert np.allclose([one.diff for one in said], [one.diff for one in same], atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
+def test_a_batch_size_that_is_none_is_refused(trained, size):
+    with pytest.raises(ConfigError, match=r"^batch_size: .* is no whole number above 0, nor None"):
+        load(trained("bert"), batch_size=size)
+
+
+def test_of_a_long_list_it_is_shown_how_far_it_is(trained, monkeypatch, capsys):
+    model = load(trained("bert"), batch_size=5)
+    model.classify(["One."] * 9, task="cola")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(predictor, "LONG", 10)
+    model.classify(["One."] * 20, task="cola")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4 and lines[0].startswith("reading: window 5 of 20, ") and lines[-1] == "reading: window 20 of 20"
