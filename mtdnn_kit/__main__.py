@@ -104,8 +104,6 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     add("--folder", help="for the run folders; runs/NAME otherwise")
     add("--set", **SET, help="a parameter on top of every run's (YAML); may be repeated")
     add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs of other code, data, parameters, environment")
-    add("--no-page", action="store_true", help="do not execute notebook 03 at the end")
-    add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs made with other code, data, parameters")
     add("--no-page", action="store_true", help="write no page at the end, only the tables")
     add(
         "--hours",

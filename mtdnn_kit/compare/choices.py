@@ -3,14 +3,14 @@
 Read from each run's labels and probabilities, as strictly: the same rows, each once, or an error that says which file and line.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from mtdnn_kit.compare import pairing, significance
+from mtdnn_kit.compare import pairing
 from mtdnn_kit.compare.pairing import by_row, scored_rows
 from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.rows import MCCRow, SCRow
@@ -20,7 +20,8 @@ from mtdnn_kit.metrics import SCORES
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import is_number
 
-Made = tuple[np.ndarray, np.ndarray, significance.Statistic | None]  # what a score is made of (`differences.outcomes`)
+Statistic = Callable[[np.ndarray, np.ndarray], float]  # of outcomes and their weights (`significance.Statistic`)
+Made = tuple[np.ndarray, np.ndarray, Statistic | None]  # what a score is made of (`differences.outcomes`)
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def label_outcomes(items: Sequence[Item], run: str, score: str) -> Made | None:
 
 
 @cache
-def label_statistic(score: str, labels: int) -> significance.Statistic:
+def label_statistic(score: str, labels: int) -> Statistic:
     """A score as a statistic of pairs of labels, right and said; it depends on how many there are of each kind, and is reckoned once for
     each such count."""
 

@@ -19,8 +19,9 @@ from mtdnn_kit.data.registry import REST, TYPE_WORDS
 from mtdnn_kit.explorer.filters import DIFFER, columns_of, facets
 from mtdnn_kit.runs.run import Run
 
+COMPARED, ENDS = ("EM", "F1", "span F1"), ("difference", "low", "high")
 NO_INTERVAL = "There are fewer than two passages or articles: no interval."
-DEPTH, LEAST = 20, 0.0005  # of an n-best: how many spans at most, and how probable at least
+DEPTH, LEAST_PROBABLE = 20, 0.0005  # of an n-best: how many spans at most, and how probable at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def as_json(answers: RunAnswers, notes: dict[str, str] | None = None, places: Se
     made["rows"] |= {"id": [one.row.id for one in items], "nothing": columns.nothing[some].tolist()}
     made["facets"] = [_facet(name, parts, some) for name, parts in facets(whole).items()]
     made["answers"] = [_answers(answers, r, some, items) for r in range(len(columns.names))]
-    if compared and answers.qa:
+    if compared:
         for a, b in combinations(range(len(columns.names)), 2):
             made.setdefault("comparisons", {}).update({f"{a},{b}": (one := comparison(answers, a, b)), f"{b},{a}": turned(one)})
     return made
@@ -135,26 +136,40 @@ def _answers(answers: RunAnswers, r: int, some: list[int], items: Sequence[Any])
 
 
 def _best(spans: Sequence[tuple[int, int, float]]) -> list:
-    return [x for k, (a, b, p) in enumerate(spans[:DEPTH]) if k == 0 or p >= LEAST for x in (a, b, round(p, 3))] or [0, 0, 0]
+    return [x for k, (a, b, p) in enumerate(spans[:DEPTH]) if k == 0 or p >= LEAST_PROBABLE for x in (a, b, round(p, 3))] or [0, 0, 0]
 
 
 def comparison(answers: RunAnswers, a: int, b: int) -> dict:
-    """Run b against run a over all questions, at their own thresholds: EM, F1 and span F1 with intervals, for whom these speak, and the
-    slices by what they add (`differences`)."""
+    """Run b against run a over all rows, at their own thresholds: scores with intervals for the population that the rows go by, and for
+    the other one where titles are known; of question answering, the slices by what they add (`differences`)."""
     from mtdnn_kit.compare import differences, speaks_for
-    from mtdnn_kit.compare.clusters import CLUSTERS
+    from mtdnn_kit.compare.clusters import other_population, population
 
-    questions, names = answers.items, answers.columns.names
-    one, two = names[a], names[b]
-    rows, slices = differences.difference_table(questions, one, two, ("EM", "F1", "span F1")), differences.slice_table(questions, one, two)
-    found = differences.difference(questions, one, two, "F1")
-    of = CLUSTERS["title" if questions and questions[0].by_title else "passage"]
+    items, (one, two) = answers.items, (answers.columns.names[k] for k in (a, b))
+    rows = differences.difference_table(items, one, two, COMPARED if answers.qa else ())
+    score = "F1" if answers.qa else differences.scores_of(items)[0]
+    found = differences.difference(items, one, two, score)
     back = found and replace(found, difference=-found.difference, low=-found.high, high=-found.low)
-    said = [f"F1: {made.sentence(x, y, of=of)}" if made else NO_INTERVAL for made, x, y in ((found, one, two), (back, two, one))]
-    keys = ("difference", "low", "high")
-    scores = [{"score": row["score"], "a": row[one], "b": row[two], "p": row["p"], **{key: row[key] for key in keys}} for row in rows]
-    parts = [{key: row[key] for key in ("facet", "slice", "questions", *keys)} | {"p": row["p (Holm)"]} for row in slices]
-    return {"sentence": said[0], "turned": said[1], "population": speaks_for(questions), "scores": _plain(scores), "slices": _plain(parts)}
+    pairs = ((found, one, two), (back, two, one))
+    said = [f"{score}: {made.sentence(x, y, of=population(items))}" if made else NO_INTERVAL for made, x, y in pairs]
+    other = population(beside) if (beside := other_population(items)) else None
+    parts = [
+        {key: row[key] for key in ("facet", "slice", "questions", *ENDS)} | {"p": row["p (Holm)"]} for row in _slices(answers, one, two)
+    ]
+    made = {"sentence": said[0], "turned": said[1], "population": speaks_for(items), "other": other}
+    return made | {"scores": _plain([_score(row, one, two, other) for row in rows]), "slices": _plain(parts)}
+
+
+def _score(row: dict, one: str, two: str, other: str | None) -> dict:
+    made = {"score": row["score"], "a": row[one], "b": row[two], "p": row["p"], **{key: row[key] for key in ENDS}}
+    name = f"Δ for other {other}"
+    return made | ({"other_low": row[f"{name} low"], "other_high": row[f"{name} high"]} if other else {})
+
+
+def _slices(answers: RunAnswers, one: str, two: str) -> list[dict]:
+    from mtdnn_kit.compare import differences
+
+    return differences.slice_table(answers.items, one, two) if answers.qa else []
 
 
 def turned(found: dict) -> dict:
@@ -170,8 +185,9 @@ def turned(found: dict) -> dict:
 
 
 def _negated(row: dict) -> dict:
-    low, high = (x if x is None else -x for x in (row["high"], row["low"]))
-    return {**row, "difference": -row["difference"], "low": low, "high": high}
+    ends = {"low": "high", "high": "low", "other_low": "other_high", "other_high": "other_low"}
+    made = {key: row[other] if row[other] is None else -row[other] for key, other in ends.items() if other in row}
+    return {**row, **made, "difference": -row["difference"]}
 
 
 def _plain(rows: list[dict]) -> list[dict]:

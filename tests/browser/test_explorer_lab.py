@@ -107,7 +107,7 @@ def test_an_edit_is_asked_and_looked_into(open_notebook, trained):
     page.keyboard.press("Escape")
     view.get_by_label("Task").select_option("mrpc")
     expect(view.locator(".mx-labels li")).to_have_count(2)
-    expect(view.get_by_role("tab")).to_have_count(1)
+    expect(view.get_by_role("tab")).to_have_count(2)
     shot(view, "explorer-mrpc")
     assert notebook.errors == []
 

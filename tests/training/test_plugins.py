@@ -11,7 +11,7 @@ from sklearn.metrics import cohen_kappa_score
 from mtdnn_kit import Config, ConfigError, Run, from_file, from_params, prepare, train
 from mtdnn_kit.__main__ import main
 from mtdnn_kit.errors import PluginError
-from mtdnn_kit.model.own_scores import TAKEN
+from mtdnn_kit.model.own_scores import KIT_SCORES
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.sampler import own
 from mtdnn_kit.studies import status
@@ -144,7 +144,7 @@ def test_scores_of_ones_own_stand_beside_the_tasks_own(config):
     }  # fmt: skip
     assert run.metrics["squad"]["answered"] == pytest.approx(100 * sum(map(bool, run.answers().values())) / 12)
     assert set(run.manifest["plugins"]) == {"doors:kappa", "doors:answered"}
-    assert {name for scores in run.metrics.values() for name in scores} - {"kappa", "answered"} <= TAKEN
+    assert {name for scores in run.metrics.values() for name in scores} - {"kappa", "answered"} <= KIT_SCORES
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ function plainGap(state, a, b) {
   return h(
     "p",
     {},
-    `${text("F1", "f1")}, ${text("EM", "em")} over ${count(state.data.n)} questions. `,
+    `${state.data.qa ? `${text("F1", "f1")}, ${text("EM", "em")}` : text("accuracy", "em")} over ${count(state.data.n)} rows. `,
     isMoved(state) ? "No interval and no p at moved thresholds." : "",
   );
 }
@@ -43,12 +43,13 @@ function filtered(state, a, b) {
   return h(
     "p",
     { class: "mx-dim" },
-    `Of the ${count(state.shown.length)} questions listed: F1 ${signed(gapOver(state.data, state.now, a, b, state.shown))} points (no interval: they were chosen by looking).`,
+    `Of the ${count(state.shown.length)} rows listed: ${state.data.qa ? "F1" : "accuracy"} ${signed(gapOver(state.data, state.now, a, b, state.shown))} points (no interval: they were chosen by looking).`,
   );
 }
 
 function made(state, found, a, b) {
-  const head = ["score", LETTERS[a], LETTERS[b], "difference", "95 % interval", "p"];
+  const other = found.other ? [`for other ${found.other}`] : [];
+  const head = ["score", LETTERS[a], LETTERS[b], "difference", "95 % interval", "p", ...other];
   const rows = found.scores.map((row) =>
     h(
       "tr",
@@ -59,8 +60,10 @@ function made(state, found, a, b) {
       h("td", {}, signed(row.difference)),
       h("td", {}, ends(row)),
       h("td", {}, row.p === null ? "–" : p(row.p)),
+      other.map(() => h("td", {}, ends({ low: row.other_low, high: row.other_high }))),
     ),
   );
+  const slices = found.slices.length ? bySlice(state, found.slices, b) : null;
   return [
     h("p", { class: "mx-finding" }, found.sentence),
     h("p", { class: "mx-dim" }, found.population),
@@ -82,14 +85,15 @@ function made(state, found, a, b) {
         h("tbody", {}, rows),
       ),
     ),
-    h("h3", {}, "By slice: F1, in points"),
-    h(
-      "p",
-      { class: "mx-dim" },
-      "A row shows its questions that the two answer differently. Whiskers are 95 % intervals; p is corrected for all slices (Holm). Hollow: too few passages for an interval.",
-    ),
-    forest(state, found.slices, b),
+    slices,
   ];
+}
+
+function bySlice(state, slices, b) {
+  const said =
+    "A row shows its questions that the two answer differently. Whiskers are 95 % intervals; p is corrected for all slices (Holm). " +
+    "Hollow: too few passages for an interval.";
+  return [h("h3", {}, "By slice: F1, in points"), h("p", { class: "mx-dim" }, said), forest(state, slices, b)];
 }
 
 const ends = (row) => (row.low === null ? "–" : `${signed(row.low)} to ${signed(row.high)}`);
