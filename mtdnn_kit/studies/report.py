@@ -93,7 +93,7 @@ def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Pa
     with writing(folder):
         tables.write_scores(folder, runs, settings)
         questions = clustered(pair(runs, nbest=1), study.cluster)
-        rows = marked(score_table(questions, settings, study.paper), learnt_table(runs, settings), study.baseline)
+        rows = marked(score_table(questions, settings, study.paper, runs), learnt_table(runs, settings), study.baseline)
         tables.write(folder, rows, runs, settings)
         write_spread(folder, runs, questions, settings, study.scores)
         if not page:

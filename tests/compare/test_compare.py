@@ -192,6 +192,7 @@ def test_what_is_kept_of_a_run_compares_as_the_run_and_holds_no_text(runs, tmp_p
         "manifest.json",
         "metrics.json",
         "log.jsonl",
+        "requirements.txt",
         "predictions/squad_nbest.jsonl.gz",
         "predictions/squad_held_out.jsonl.gz",
     }

@@ -46,7 +46,7 @@ def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
 
 
 def test_the_time_is_that_of_earlier_runs_of_like_shape(config, empty):
-    earlier = train(config(run_dir=str(empty / "before"), checkpoint_every=4))
+    earlier = train(config(run_dir=str(empty / "before"), checkpoint_every=4, keep_checkpoints=True))
     pace = earlier.manifest["train_seconds"] / 6
     configs = {
         "before": Config(**earlier.config),

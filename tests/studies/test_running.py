@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("warm_kernels")
 def write_study(folder: Path, tiny: str, variants: dict, **more) -> Path:
     """A study file of the tiny encoder, with its base file."""
     folder.mkdir(exist_ok=True)
-    (folder / "base.yaml").write_text(yaml.safe_dump({**SMALL, "encoder": tiny, "checkpoint_every": 2}))
+    (folder / "base.yaml").write_text(yaml.safe_dump({**SMALL, "encoder": tiny, "checkpoint_every": 2, "keep_checkpoints": True}))
     (folder / "mine.yaml").write_text(study_text({"base": str(folder / "base.yaml"), "variants": variants, **more}))
     return folder / "mine.yaml"
 
