@@ -4,7 +4,7 @@ Shapes: N rows, of question answering (`compare.Question`) or of SC and MCC (`ch
 """
 
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -28,6 +28,8 @@ def outcomes(columns: Columns) -> dict[str, np.ndarray]:
     if len(names) > 1:
         found |= {DIFFER: now.differ, "all answer the same": ~now.differ}
         found |= {"all right": np.all(right, axis=0), "all wrong": ~np.any(right, axis=0)}
+    if len(names) > 2:
+        found |= {f"{names[a]} and {names[b]} differ": now.text[a] != now.text[b] for a, b in combinations(range(len(names)), 2)}
     found |= {f"{names[a]} wrong, {names[b]} right": ~right[a] & right[b] for a, b in permutations(range(len(names)), 2)}
     for r, name in enumerate(names):
         found |= {f"{name}: right": right[r], f"{name}: wrong": ~right[r]}
@@ -39,7 +41,7 @@ def facets(items: Sequence[Question | Item]) -> Facets:
     """Topics and slices of questions; of SC and MCC, what the right label (the right ending's number) is."""
     if items and isinstance(items[0], Item):
         right = [str(one.gold + 1) if isinstance(one.row, MCCRow) else one.names[one.gold] for one in items if isinstance(one, Item)]
-        return {"right": _places(right)}
+        return {"right ending" if isinstance(items[0].row, MCCRow) else "right label": _places(right)}
     questions = [one for one in items if isinstance(one, Question)]
     windows = [one.windows for one in questions if one.windows is not None]
     found = slices([one.row for one in questions], windows if len(windows) == len(questions) else None)

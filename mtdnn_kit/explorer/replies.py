@@ -48,6 +48,8 @@ class Desk:
             found = call[asked["kind"]](asked)
         except TROUBLE as error:
             return {"error": str(error)}
+        except Exception as error:  # a page that gets no reply would wait
+            return {"error": f"{type(error).__name__}: {error}"}
         return found if isinstance(found, bytes) else {"reply": found}
 
     def notes(self, task: str) -> dict[str, str]:
@@ -112,6 +114,7 @@ class Desk:
 
     def save(self, file: str | Path, only: str | None, tasks: Sequence[str] | None) -> Path:
         """`widgets.Explorer.save`."""
+        tasks = [tasks] if isinstance(tasks, str) else tasks
         lacking = [task for task in tasks or () if task not in self.tasks]
         if lacking:
             raise CompareError(f"tasks: the runs keep no answers to {lacking[0]!r}; they do to {', '.join(self.tasks)}")
@@ -135,14 +138,14 @@ class Desk:
             notes = self.notes(answers.task)
             return [i for i, one in enumerate(answers.items) if str(one.row.id) in notes]
         known = filters.all_filters(answers.items)
-        if only not in known and len(self.tasks) == 1:
+        if not any(only in filters.all_filters(self.answers(task).items) for task in self.tasks):
             raise CompareError(f"only: there is no filter {only!r}; there are favourites, filter, {', '.join(list(known)[:12])} …")
         return [i for i, passes in enumerate(known.get(only, [])) if passes]
 
     def _write(self, file: Path, made: Sequence[tuple[RunAnswers, list[int] | None]]) -> None:
         names = ", ".join(made[0][0].columns.names)
         data = [answers_json.as_json(answers, self.notes(answers.task), places, compared=True) for answers, places in made]
-        write_whole(file, page(data, f"RunAnswers of {names} to {made[0][0].task}"))
+        write_whole(file, page(data, f"Answers of {names} to {made[0][0].task}"))
 
 
 def safe_name(text: str) -> str:

@@ -223,7 +223,7 @@ def test_why_two_models_differ_leads_to_the_questions(opened, saved):
     assert [line.get_attribute("data-arg") for line in page.locator(".mx-forest").all()] == [f"{s['facet']}: {s['slice']}" for s in slices]
     first = page.locator(".mx-forest").first
     first.click()
-    differ = filters.all_filters(questions)["answers differ"]
+    differ = filters.all_filters(questions)["QA and QA+MCC+SC differ"]
     assert set(ids(page)) == {questions[i].row.id for i in slices[0]["places"] if differ[i]}
     page.get_by_label("Model", exact=True).select_option("0")
     page.get_by_label("The model it is compared with").select_option("3")
@@ -288,6 +288,10 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(opened, saved, theme):
         shot(page, f"explorer-page-{theme}-{width}")
         assert overflow(page, width) == 0 and cut_off(page.locator("body")) == []
     page = opened(saved, theme)
+    page.locator(".mx-search").fill("nothing has this")
+    assert audit(page.locator("html")) == []
+    page.locator(".mx-search").fill("")
+    page.locator(".mx-list").evaluate("box => (box.scrollTop = 1500)")
     for name in ("Alternatives", "Threshold", "Compare two models"):
         page.get_by_role("tab", name=name).click()
         assert audit(page.locator("html")) == []
@@ -332,6 +336,50 @@ def test_the_keyboard_alone_is_enough_and_the_focus_is_never_lost(opened, saved)
     tab_to(page.get_by_role("button", name=re.compile("^answers differ")))
     keyboard.press("Enter")
     assert page.evaluate("document.activeElement.closest('.mtdnn-explorer') !== null"), "the chip is gone, the focus is not"
+
+
+def test_what_was_moved_or_typed_never_looks_like_what_was_not(opened, saved):
+    """What a newcomer stumbled over: each of these once showed something of before."""
+    page = opened(saved)
+    page.get_by_role("tab", name="Threshold").click()
+    field, every = page.locator("input[aria-label='Threshold of A QA']"), page.get_by_label("Move all by")
+    before = field.input_value()
+    for nonsense in ("", "1e999"):
+        field.fill(nonsense)
+        field.press("Enter")
+        expect(field).to_have_value(before)
+    every.fill("2")
+    every.press("Enter")
+    page.get_by_role("tab", name="Why this answer").click()
+    page.get_by_role("button", name="thresholds moved · reset").click()
+    page.get_by_role("tab", name="Threshold").click()
+    expect(every).to_have_value("0")
+    page.get_by_role("button", name=FILTER).click()
+    page.locator(".mx-search").click()
+    page.keyboard.type("sea")
+    expect(page.locator(".mx-search")).to_have_value("sea")
+    expect(page.locator(".mx-popup")).to_have_count(0)
+    page.locator(".mx-search").fill("zzzz")
+    page.locator(".mx-list").focus()
+    for key in "sejk[r":
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    page.keyboard.press("s")
+    page.locator(".mx-note input").fill("kept")
+    page.locator(".mx-list").focus()
+    page.keyboard.press("s")
+    page.keyboard.press("s")
+    expect(page.locator(".mx-note input")).to_have_value("kept")
+
+
+def test_a_link_opens_its_question_whatever_else_is_there(opened, saved, sample, tmp_path):
+    file = shutil.copy(saved, tmp_path / "linked.html")
+    page, key = opened(file), sample[40].id
+    page.goto(f"{file.as_uri()}#squad/{key}")
+    expect(page.locator(".mx-id")).to_have_text(key)
+    page.goto(f"{file.as_uri()}#%E0%A4%A")
+    page.reload()
+    expect(page.locator("h2")).to_be_visible()
 
 
 def test_a_handle_is_drawn(opened, saved):
@@ -411,7 +459,7 @@ def test_other_tasks_are_shown_with_their_labels(opened, tmp_path):
     assert page.locator(".mx-labels li").all_inner_texts()[1].startswith("two")
     expect(page.locator(".mx-card .mx-verdict").first).to_contain_text("right")
     expect(page.locator(".mx-card .mx-verdict").last).to_contain_text("wrong")
-    add(page, "right: 3")
+    add(page, "right ending: 3")
     assert ids(page) == [2, 6]
 
 

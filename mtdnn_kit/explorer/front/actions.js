@@ -2,7 +2,7 @@
 
 import { headOf, passageOf } from "./data.js";
 import { copy, download } from "./dom.js";
-import { askModels } from "./edit.js";
+import { askModels, isStale } from "./edit.js";
 import { FAVOURITES } from "./filters.js";
 import { asJson, csv, markdown, part } from "./share.js";
 import { choose, clear, moved, refilter, step, travel, visit } from "./state.js";
@@ -36,6 +36,7 @@ export const actions = {
   popup: (app, name) => (app.popup === name ? close(app, name) : open(app, name)),
   tab: (app, name) => {
     app.tab = name;
+    for (const kept of [app.comparisons, app.looked]) kept.forEach((found, key) => found?.error && kept.delete(key)); // asked again
     if (name === "edit" && !app.lacks() && !app.state.edit) return actions["begin-edit"](app);
     app.show();
   },
@@ -43,7 +44,10 @@ export const actions = {
   link: async (app) =>
     say(
       app,
-      (await copy(`${location.href.split("#")[0]}#${encodeURIComponent(app.state.data.rows.id[app.state.open])}`, app.root))
+      (await copy(
+        `${location.href.split("#")[0]}#${[app.state.data.task, app.state.data.rows.id[app.state.open]].map(encodeURIComponent).join("/")}`,
+        app.root,
+      ))
         ? "copied"
         : "this browser does not let it be copied",
     ),
@@ -54,10 +58,12 @@ export const actions = {
     close(app, "share");
   },
   page: sharePage,
-  reset: showing((state) => {
-    state.thresholds = state.data.runs.map((run) => run.tuned);
-    moved(state);
-  }),
+  reset: (app) => {
+    app.moveAll = 0;
+    app.state.thresholds = app.state.data.runs.map((run) => run.tuned);
+    moved(app.state);
+    app.show();
+  },
   best: (app) => {
     app.allBest = !app.allBest;
     app.show();
@@ -68,12 +74,13 @@ export const actions = {
   },
   "begin-edit": (app) => {
     app.tab = "edit";
-    app.state.edit ??= { question: headOf(app.state.data, app.state.open), passage: passageOf(app.state.data, app.state.open) };
+    if (app.state.open === null) return app.show();
+    app.state.edit ??= begunEdit(app.state);
     app.show();
     app.root.querySelector('[data-key="edit question"]')?.focus();
   },
   "empty-edit": (app) => {
-    app.state.edit = { question: "", passage: "" };
+    app.state.edit = { ...begunEdit(app.state), question: "", passage: "" };
     app.focus = "edit passage";
     app.show();
   },
@@ -105,6 +112,7 @@ export const changes = {
 
 export const typed = {
   search: (app, text) => {
+    Object.assign(app, { said: null });
     app.state.text = text;
     refilter(app.state);
     app.show();
@@ -115,22 +123,29 @@ export const typed = {
   },
   edit: (app, text, name) => {
     const { edit } = app.state,
-      was = edit.stale;
-    edit[name] = text;
-    edit.stale = Boolean(edit.replies);
-    if (edit.stale !== was) app.show();
+      was = `${isStale(edit)} ${edit.error}`;
+    Object.assign(edit, { [name]: text, error: null });
+    if (`${isStale(edit)} ${edit.error}` !== was) app.show();
   },
 };
 
 // A threshold that is typed or drawn; back to the tuned one where it is no number.
 export function setThreshold(app, r, value) {
+  app.moveAll = 0;
   app.state.thresholds[r] = Number.isFinite(value) ? value : app.state.data.runs[r].tuned;
   moved(app.state);
   app.show();
 }
 
+// The open question as it is edited; `asked`: the texts that the cards' answers are to.
+function begunEdit({ data, open: i }) {
+  const [question, passage] = [headOf(data, i), passageOf(data, i)];
+  return { question, passage, asked: [question, passage], moved: false };
+}
+
 function open(app, name) {
   app.popup = name;
+  app.state.narrow = "";
   app.show();
   app.root.querySelector(".mx-popup input, .mx-popup button, .mx-help")?.focus();
 }
@@ -149,7 +164,9 @@ function say(app, text) {
 
 // A slice of two models' comparison: its questions that are answered differently, without other filters.
 function slice(state, name) {
-  const both = [name, "answers differ"],
+  const [a, b] = [...state.pair].sort((x, y) => x - y),
+    { runs } = state.data,
+    both = [name, runs.length > 2 ? `${runs[a].name} and ${runs[b].name} differ` : "answers differ"],
     on = both.every((one) => state.chosen.includes(one)) && state.chosen.length === 2;
   Object.assign(state, { text: "", chosen: on ? [...state.data.start] : both });
   refilter(state);
@@ -159,11 +176,19 @@ async function star(app) {
   const { state } = app,
     id = String(state.data.rows.id[state.open]);
   if (state.open === null) return;
-  if (state.notes.has(id)) state.notes.delete(id);
-  else state.notes.set(id, "");
+  const had = state.notes.get(id);
+  if (had === undefined) state.notes.set(id, state.dropped.get(id) ?? "");
+  else (state.dropped.set(id, had), state.notes.delete(id)); // a note comes back with its star
   refilter(state, true);
   app.show();
-  await keepNote(app, id);
+  try {
+    await keepNote(app, id);
+  } catch (error) {
+    if (had === undefined) state.notes.delete(id);
+    else state.notes.set(id, had);
+    refilter(state, true);
+    throw error;
+  }
 }
 
 async function keepNote(app, id) {

@@ -2,7 +2,8 @@
 
 import { count, h } from "./dom.js";
 import { FAVOURITES, leaves, SORTS } from "./filters.js";
-import { favourites } from "./state.js";
+import { favourites, isMoved } from "./state.js";
+import { LETTERS } from "./data.js";
 
 export function bar(app) {
   const { state } = app,
@@ -33,6 +34,7 @@ export function bar(app) {
     menu(app, "filter", "+ Filter", () => filterMenu(state, counts)),
     menu(app, "sort", `Sort: ${state.sort}`, () => sortMenu(state)),
     h("span", { class: "mx-dim", role: "status" }, `${count(state.shown.length)} of ${count(data.n)}`),
+    isMoved(state) ? chip("moved", "thresholds moved · reset", "reset") : null,
     state.text || state.chosen.join() !== data.start.join() ? chip("clear", "Clear", "clear") : null,
     h(
       "button",
@@ -113,7 +115,7 @@ function filterMenu(state, counts) {
         )
       : null;
   });
-  return [field, parts];
+  return [field, parts, parts.some(Boolean) ? null : h("p", { class: "mx-dim" }, "No filter has this in its name and leaves a row.")];
 }
 
 function option(state, counts, { group, name }) {
@@ -129,8 +131,10 @@ function option(state, counts, { group, name }) {
 }
 
 function sortMenu(state) {
-  return SORTS.map((name) =>
-    h("button", { class: "mx-line", "data-do": "sort", "data-arg": name, "aria-pressed": String(name === state.sort) }, name),
+  const some = state.data.runs.length > 1 ? SORTS : SORTS.slice(2),
+    of = (name) => (/sure/.test(name) ? ` (${LETTERS[state.pair[1]]})` : "");
+  return some.map((name) =>
+    h("button", { class: "mx-line", "data-do": "sort", "data-arg": name, "aria-pressed": String(name === state.sort) }, name, of(name)),
   );
 }
 
@@ -172,6 +176,7 @@ const SIGNS = [
   ["cut off", "a part of an accepted answer"],
   ["overlapping", "shares words with one"],
   ["elsewhere", "shares none"],
+  ["wrong label", "of other tasks: another label or ending than the right one"],
   [
     "bar and tick",
     "how sure a model is to answer, 1 / (1 + exp((null − best) / 4)), and its threshold: it answers where the bar reaches the tick",

@@ -1,13 +1,15 @@
 // A card a model: its answer, of what kind it is, and how sure the model is to answer with its threshold as a tick.
 
 import { goldsOf, LETTERS } from "./data.js";
-import { always, h, signed } from "./dom.js";
+import { always, h, never, signed } from "./dom.js";
+import { isStale } from "./edit.js";
 
 export function cards(app, i, replies) {
   const { state } = app,
     { data } = state,
     golds = goldsOf(data, i),
-    asked = state.edit?.replies;
+    asked = state.edit?.replies,
+    grey = state.edit && isStale(state.edit);
   return h(
     "ul",
     { class: "mx-cards" },
@@ -16,7 +18,7 @@ export function cards(app, i, replies) {
         answer = now && !now.error ? now : reply;
       return h(
         "li",
-        { class: state.edit?.stale ? "mx-card mx-grey" : "mx-card", "data-key": `card ${r}` },
+        { class: grey ? "mx-card mx-grey" : "mx-card", "data-key": `card ${r}` },
         h("span", { class: `mx-letter mx-run-${r}` }, LETTERS[r]),
         h("span", { class: "mx-name" }, data.runs[r].name),
         h(
@@ -25,9 +27,11 @@ export function cards(app, i, replies) {
           said(answer),
           now && !now.error ? flip(reply, now) : now?.error ? h("small", { class: "mx-no", role: "alert" }, ` ${now.error}`) : null,
         ),
-        now && !now.error
-          ? h("span", {}, same(reply, now) ? "the same" : h("b", { class: "mx-flip" }, "⇄ flipped"))
-          : verdict(data, reply, golds),
+        grey || now?.error
+          ? h("span", { class: "mx-dim" }, grey ? "of before" : "not asked")
+          : now
+            ? h("span", {}, same(reply, now) ? "the same" : h("b", { class: "mx-flip" }, "⇄ flipped"))
+            : verdict(data, reply, golds),
         sureness(data, answer, r),
       );
     }),
@@ -49,14 +53,15 @@ function verdict(data, reply, golds) {
   );
 }
 
+const reach = (threshold) =>
+  always(threshold) ? "always answers" : never(threshold) ? "never answers" : `answers up to ${signed(threshold, 2)}`;
+
 // A bar of how sure a model is to answer, with a tick at its threshold; of other tasks, of its choice's probability.
 function sureness(data, reply, r) {
   const value = data.qa ? reply.sure : reply.probability,
     tick = data.qa ? reply.mark : null;
   if (value === undefined || value === null) return h("span", { class: "mx-dim" }, "it keeps no n-best");
-  const name = data.qa
-    ? `null − best ${signed(reply.diff, 2)}, ${always(reply.threshold) ? "always answers" : `answers up to ${signed(reply.threshold, 2)}`}`
-    : `probability ${value.toFixed(2)}`;
+  const name = data.qa ? `null − best ${signed(reply.diff, 2)}, ${reach(reply.threshold)}` : `probability ${value.toFixed(2)}`;
   return h(
     "span",
     { class: `mx-sure mx-run-${r}`, role: "img", "aria-label": name, title: name },

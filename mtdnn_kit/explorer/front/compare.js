@@ -66,7 +66,7 @@ function made(state, found, a, b) {
   const slices = found.slices.length ? bySlice(state, found.slices, b) : null;
   return [
     h("p", { class: "mx-finding" }, found.sentence),
-    h("p", { class: "mx-dim" }, found.population),
+    h("p", { class: "mx-dim" }, found.population, partial(state)),
     h(
       "div",
       { class: "mx-scroll" },
@@ -88,6 +88,11 @@ function made(state, found, a, b) {
     slices,
   ];
 }
+
+const partial = ({ data }) =>
+  data.whole > data.n
+    ? ` All figures are of the ${count(data.whole)} rows that the runs answered; this file holds ${count(data.n)}.`
+    : null;
 
 function bySlice(state, slices, b) {
   const said =

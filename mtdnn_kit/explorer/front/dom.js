@@ -33,6 +33,7 @@ export function morph(old, fresh) {
     return;
   }
   morphChildren(old, fresh);
+  if (old.matches("select") && old.value !== fresh.value) old.value = fresh.value;
 }
 
 // Children are the same where name and key are, in order. What is no longer there goes first, so that nothing that stays is moved.
@@ -81,5 +82,8 @@ export async function copy(text, root) {
 
 export const percent = (value, digits = 1) => (value === null || Number.isNaN(value) ? "–" : value.toFixed(digits));
 export const signed = (value, digits = 1) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
-export const always = (threshold) => threshold > 1e6; // the threshold of a model that has no "no answer"
+// The threshold of a model that has no "no answer", or nothing else.
+export const always = (threshold) => threshold > 1e6;
+export const never = (threshold) => threshold < -1e6;
+
 export const count = (value) => value.toLocaleString("en-US");

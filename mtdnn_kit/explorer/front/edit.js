@@ -30,8 +30,10 @@ export function edit(app) {
       { role: "status" },
       made.error
         ? h("span", { class: "mx-no", role: "alert" }, made.error)
-        : made.stale
-          ? "Text or thresholds have changed since: ask again."
+        : isStale(made)
+          ? made.replies
+            ? "Text or thresholds have changed since: ask again."
+            : "The cards still show the answers to the original: ask."
           : flipped === null
             ? null
             : `${flipped} of ${made.replies.length} answers flipped.`,
@@ -39,22 +41,25 @@ export function edit(app) {
   ];
 }
 
-// Asks every model; what comes is of the texts as they were when asked.
+// Whether the cards' answers are to other texts, or at other thresholds, than those of now.
+export const isStale = (edit) => edit.moved || edit.question !== edit.asked[0] || edit.passage !== edit.asked[1];
+
+// Asks every model; what comes is of the texts and thresholds as they were when asked.
 export async function askModels(app) {
   const { state } = app,
     { edit: made, data, open: i } = state;
   if (!made || made.waiting) return;
   const { question, passage } = made,
-    complete = question.trim() && passage.trim();
+    complete = question.trim() && passage.trim(),
+    at = [...state.thresholds];
   Object.assign(made, { waiting: Boolean(complete), error: complete ? null : "A question and a passage are needed." });
   app.show();
   if (!complete) return;
-  const thresholds = state.thresholds.map((one, r) => (one === data.runs[r].tuned ? null : one));
   try {
+    const thresholds = at.map((one, r) => (one === data.runs[r].tuned ? null : one));
     const { replies } = await app.ask("ask", { task: data.task, question, passage, thresholds });
     made.replies = replies.map((one, r) => (one.error ? one : replied(one, replyOf(data, state.now, r, i))));
-    made.stale =
-      made.question !== question || made.passage !== passage || thresholds.some((one, r) => one !== null && one !== state.thresholds[r]);
+    Object.assign(made, { asked: [question, passage], moved: at.some((one, r) => one !== state.thresholds[r]) });
   } catch (error) {
     made.error = String(error.message ?? error);
   }

@@ -29,6 +29,11 @@ export function filtersOf(data, now, notes) {
     add("All models", "all right", (i) => every.every((r) => right(r, i)));
     add("All models", "all wrong", (i) => !every.some((r) => right(r, i)));
   }
+  for (const a of runs.length > 2 ? every : []) {
+    for (const b of every.filter((r) => r > a)) {
+      add("Two models", `${runs[a].name} and ${runs[b].name} differ`, (i) => now[a].text[i] !== now[b].text[i]);
+    }
+  }
   for (const a of every) {
     for (const b of every.filter((r) => r !== a)) {
       add("Two models", `${runs[a].name} wrong, ${runs[b].name} right`, (i) => !right(a, i) && right(b, i));
@@ -97,11 +102,8 @@ export function ordered(data, now, sort, [a, b]) {
   const order = Array.from({ length: data.n }, (_, i) => i);
   const of = (i) => now.map((own) => own.f1[i]),
     different = (i) => new Set(now.map((own) => own.text[i])).size;
-  const sure = (i) => {
-    const own = data.answers[b];
-    if (!data.qa) return own.p[i][own.text[i] - 1];
-    return own.said ? 0.5 : now[b].given[i] ? own.best[i][2] : own.none[i];
-  };
+  const own = data.answers[b],
+    sure = (i) => (data.qa ? -(own.diff?.[i] ?? 0) : own.p[i][own.text[i] - 1]); // as the bar on a card
   const by = {
     "largest gap": (i) => Math.abs(now[b].f1[i] - now[a].f1[i]),
     "most disagreement": (i) => 100 * (Math.max(...of(i)) - Math.min(...of(i))) + different(i),

@@ -2,7 +2,7 @@
 
 import { unpack } from "./data.js";
 import { h } from "./dom.js";
-import { mount } from "./main.js";
+import { linked, mount } from "./main.js";
 
 const PATIENCE = 300000; // ms
 
@@ -10,6 +10,7 @@ const PATIENCE = 300000; // ms
 async function render({ model, el }) {
   const waiting = new Map(),
     cover = h("style", {}, `[data-mtdnn-static="${CSS.escape(model.get("static_id"))}"] { display: none }`);
+  const view = Math.random().toString(36).slice(2); // of one widget there may be several views
   let turn = 0;
   const heard = (message, buffers) => {
     const wait = waiting.get(message.turn);
@@ -21,15 +22,22 @@ async function render({ model, el }) {
   model.on("msg:custom", heard);
   const ask = (kind, about = {}) =>
     new Promise((resolve, reject) => {
-      waiting.set(++turn, { resolve, reject });
+      const key = `${view} ${++turn}`;
+      waiting.set(key, { resolve, reject });
       setTimeout(reject, PATIENCE, new Error("The kernel does not reply. Wait until it is idle, or run the cell again."));
-      model.send({ turn, kind, ...about });
+      model.send({ turn: key, kind, ...about });
     });
-  document.head.append(cover);
-  await mount(el, { home: "jupyter", tasks: model.get("tasks"), ask, open: async (task) => unpack(await ask("open", { task })) });
+  const app = await mount(el, {
+    home: "jupyter",
+    tasks: model.get("tasks"),
+    ask,
+    open: async (task) => unpack(await ask("open", { task })),
+  });
+  if (app.state) document.head.append(cover);
   return () => {
     model.off("msg:custom", heard);
     cover.remove();
+    app.end();
   };
 }
 
@@ -40,7 +48,8 @@ export async function boot() {
   const data = [...document.querySelectorAll("script[data-task]")],
     tasks = data.map((one) => one.dataset.task);
   const bytes = (text) => Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
-  const place = (task) => `mtdnn-kit ${location.pathname} ${task}`;
+  const block = (task) => data[Math.max(tasks.indexOf(task), 0)].textContent.trim();
+  const place = (task) => `mtdnn-kit ${location.pathname} ${task} ${block(task).slice(-16)}`; // gzip ends with a checksum of the data
   const saved = {
     read: ({ task }) => {
       try {
@@ -64,6 +73,12 @@ export async function boot() {
       throw new Error("A saved page has no models behind it.");
     },
     saved,
-    open: (task) => unpack(bytes(data[task ? tasks.indexOf(task) : 0].textContent)),
+    open: (task) => unpack(bytes(block(task ?? linked().task))),
+  });
+  window.addEventListener("hashchange", () => {
+    const { task } = linked(),
+      app = window.mtdnnExplorer;
+    if (tasks.includes(task) && task !== app.state.data.task) app.openTask(task);
+    else if (app.follow()) app.show();
   });
 }

@@ -37,7 +37,7 @@ export function keys(app) {
 function pressed(app, event) {
   const { key, target } = event,
     field = target.closest("input, textarea, select");
-  if (key === "Enter" && (event.ctrlKey || event.metaKey) && app.state.edit) return Boolean(actions.ask(app)) || true;
+  if (key === "Enter" && (event.ctrlKey || event.metaKey) && app.state.edit) return Boolean(app.do(() => actions.ask(app)));
   if (key === "Escape") return escape(app, field);
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   if (target.closest("[data-drag]") && STEPS[key]) return nudge(app, Number(target.closest("[data-drag]").dataset.drag), STEPS[key]);
@@ -49,7 +49,7 @@ function pressed(app, event) {
   if (key === "Enter" && target.matches(".mx-list")) return Boolean(app.root.querySelector(".mx-main").focus() ?? true);
   if (target.matches(".mx-list") && ["Home", "End", "PageUp", "PageDown"].includes(key)) return leap(app, key);
   if (!FREE[key]) return false;
-  FREE[key](app);
+  app.do(() => FREE[key](app));
   return true;
 }
 
@@ -61,7 +61,9 @@ function escape(app, field) {
 }
 
 function nudge(app, r, by) {
-  setThreshold(app, r, Number((app.state.thresholds[r] + by).toFixed(3)));
+  const { frame, thresholds } = app.state,
+    inside = (value) => Math.min(Math.max(value, frame.low), frame.high);
+  setThreshold(app, r, Number(inside(inside(thresholds[r]) + by).toFixed(3)));
   return true;
 }
 
@@ -89,7 +91,7 @@ export function drags(app) {
   let drawn = null;
   root.addEventListener("pointerdown", (event) => {
     const handle = event.target.closest("[data-drag]");
-    if (!handle) return;
+    if (!handle || event.button) return;
     drawn = Number(handle.dataset.drag);
     handle.focus();
     handle.setPointerCapture(event.pointerId);

@@ -2,7 +2,7 @@
 
 import { headOf, LETTERS, titleOf } from "./data.js";
 import { h } from "./dom.js";
-import { pattern } from "./filters.js";
+import { FAVOURITES, pattern } from "./filters.js";
 
 export const ROW = 60,
   AROUND = 8; // pixels; rows beyond either edge of what is in sight
@@ -13,7 +13,7 @@ export function list(state, top, height) {
     first = Math.max(Math.floor(top / ROW) - AROUND, 0),
     last = Math.min(Math.ceil((top + height) / ROW) + AROUND, shown.length);
   const rows = shown.slice(first, last).map((i, k) => row(state, i, first + k));
-  if (!shown.length) return h("div", { class: "mx-none" }, "No question passes these filters.");
+  if (!shown.length) return h("div", { class: "mx-none" }, none(state));
   return h("div", { style: `height:${shown.length * ROW}px; position: relative`, role: "presentation" }, rows);
 }
 
@@ -49,6 +49,12 @@ function row(state, i, place) {
     ),
   );
 }
+
+// Why no row is shown.
+export const none = (state) =>
+  state.chosen.includes(FAVOURITES) && !state.notes.size
+    ? "No favourites yet: press s at a question."
+    : "No question passes these filters.";
 
 // A text as pieces, with what a pattern finds in it marked.
 export function marked(text, wanted) {

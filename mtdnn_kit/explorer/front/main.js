@@ -6,23 +6,28 @@ import { h, morph } from "./dom.js";
 import { drags, keys } from "./keys.js";
 import { list, reveal } from "./list.js";
 import { question } from "./question.js";
-import { begin } from "./state.js";
+import { begin, visit } from "./state.js";
 import { tabs } from "./tabs.js";
 import { asked } from "./why.js";
 
 let number = 0;
 
 // Builds the page in an element. home: "jupyter" or "file"; ask(kind, about): what Python replies, or why it cannot; open(task): its data.
+// Its promise is kept when the first task is shown; `end` of what it gives takes away what it has put outside the element.
 export async function mount(el, { home, tasks, ask, open, saved }) {
   const root = h("div", { class: "mtdnn-explorer", "data-lm-suppress-shortcuts": "true" });
   el.append(root);
   const app = { root, home, tasks, ask, tab: "alternatives", popup: null, comparisons: new Map(), looked: new Map(), saved };
+  let latest = 0;
   app.show = () => show(app);
+  app.follow = () => fromLink(app);
   app.openTask = async (task) => {
+    const mine = ++latest;
     try {
-      await begun(app, await open(task));
+      const data = await open(task);
+      if (mine === latest) begun(app, data);
     } catch (error) {
-      fail(app, error);
+      if (mine === latest) fail(app, error);
     }
   };
   addReckoning(app);
@@ -36,7 +41,8 @@ export async function mount(el, { home, tasks, ask, open, saved }) {
     h(
       "div",
       { class: "mx-app" },
-      h("div", { class: "mx-top" }),
+      home === "file" ? h("h1", { class: "mx-away" }, document.title) : null,
+      h("header", { class: "mx-top" }),
       h("div", { class: "mx-list", role: "listbox", tabindex: 0, "aria-label": "Questions", "data-key": "list" }),
       main,
     ),
@@ -46,7 +52,7 @@ export async function mount(el, { home, tasks, ask, open, saved }) {
   return app;
 }
 
-async function begun(app, data) {
+function begun(app, data) {
   const { kinds } = data;
   Object.assign(data, { missed: kinds.indexOf("missed"), correct: kinds.indexOf("right") });
   app.state = begin(data, app.saved?.read(data) ?? data.notes);
@@ -63,10 +69,23 @@ function fail(app, error) {
   place.replaceChildren(h("p", { class: "mx-none mx-no", role: "alert" }, String(error.message ?? error)));
 }
 
-// A saved page that is opened by a link to a question opens that.
+// Task and id that a page's address names, "#squad/compass-6".
+export function linked() {
+  try {
+    const [task, id] = location.hash.slice(1).split("/").map(decodeURIComponent);
+    return { task, id };
+  } catch {
+    return {};
+  }
+}
+
+// Opens the question that a saved page's address names; whether there is one.
 function fromLink(app) {
-  const place = app.home === "file" ? app.state.data.places.get(decodeURIComponent(location.hash.slice(1))) : undefined;
-  if (place !== undefined) Object.assign(app.state, { open: place, history: [place], at: 0 });
+  const { task, id } = linked(),
+    { data } = app.state,
+    place = app.home === "file" && task === data.task ? data.places.get(id) : undefined;
+  if (place !== undefined) visit(app.state, place);
+  return place !== undefined;
 }
 
 // What Python reckons on request, kept by what was asked, so that nothing old is shown for something new.
@@ -107,14 +126,19 @@ function show(app) {
   const top = root.querySelector(".mx-top"),
     box = root.querySelector(".mx-list"),
     main = root.querySelector(".mx-main");
-  if (app.last !== state.open) reveal(box, state);
-  morph(top, h("div", { class: "mx-top" }, bar(app)));
+  const other = app.last !== state.open;
+  if (other && app.last !== undefined) app.said = null;
+  morph(top, h("header", { class: "mx-top" }, bar(app)));
   showList(app);
+  if (other || app.lastShown !== state.shown) {
+    reveal(box, state);
+    showList(app);
+  }
   const fresh = main.cloneNode(false);
   fresh.append(...[question(app), tabs(app)].flat(Infinity).filter(Boolean));
   morph(main, fresh);
-  if (app.last !== state.open) main.scrollTop = 0;
-  app.last = state.open;
+  if (other) main.scrollTop = 0;
+  Object.assign(app, { last: state.open, lastShown: state.shown });
   if (had && !root.contains(document.activeElement)) (root.querySelector(`[data-key="${CSS.escape(app.focus ?? "")}"]`) ?? box).focus();
 }
 
@@ -124,7 +148,9 @@ function showList(app) {
     { state } = app;
   fresh.append(list(state, box.scrollTop, box.clientHeight || 600));
   fresh.setAttribute("aria-label", `${state.shown.length} questions`);
-  if (state.shown.includes(state.open)) fresh.setAttribute("aria-activedescendant", `${state.id}-row-${state.open}`);
+  fresh.setAttribute("role", state.shown.length ? "listbox" : "group");
+  const row = `${state.id}-row-${state.open}`;
+  if (fresh.querySelector(`#${row}`)) fresh.setAttribute("aria-activedescendant", row);
   else fresh.removeAttribute("aria-activedescendant");
   morph(box, fresh);
 }
@@ -132,16 +158,18 @@ function showList(app) {
 function listen(app) {
   const { root } = app,
     of = (event, name) => event.target.closest?.(`[data-${name}]`);
-  const say = (call) =>
+  const say = (app.do = (call) =>
     Promise.resolve()
       .then(call)
       .catch((error) => {
         app.said = String(error.message ?? error);
         app.show();
-      });
+      }));
   root.addEventListener("click", (event) => {
     const el = of(event, "do");
-    if (!el && app.popup && !event.target.closest(".mx-popup")) return actions.popup(app, app.popup);
+    const outside = app.popup && !event.target.closest(".mx-popup") && el?.dataset.do !== "popup";
+    if (outside) app.popup = null;
+    if (outside && !el) return app.show();
     if (!el || el.getAttribute("aria-disabled") === "true") return;
     app.said = null;
     app.focus = el.dataset.key ?? null;
@@ -149,13 +177,26 @@ function listen(app) {
   });
   root.addEventListener("change", (event) => {
     const el = of(event, "change");
-    if (el && app.state) say(() => changes[el.dataset.change](app, el.value, el.dataset.arg));
+    if (!el || !app.state) return;
+    say(async () => {
+      await changes[el.dataset.change](app, el.value, el.dataset.arg);
+      if (el.type === "number") el.value = el.getAttribute("value"); // what was no number is gone
+    });
   });
   root.addEventListener("input", (event) => {
     const el = of(event, "type");
     if (el && app.state) typed[el.dataset.type](app, el.value, el.dataset.arg);
   });
   root.querySelector(".mx-list").addEventListener("scroll", () => app.state && showList(app));
+  const sizes = new ResizeObserver(() => app.state && showList(app));
+  const away = (event) => {
+    if (!app.popup || root.contains(event.target)) return;
+    app.popup = null;
+    app.show();
+  };
+  sizes.observe(root.querySelector(".mx-list"));
+  document.addEventListener("pointerdown", away);
+  app.end = () => (sizes.disconnect(), document.removeEventListener("pointerdown", away));
   keys(app);
   drags(app);
 }

@@ -4,7 +4,7 @@ import { cards } from "./cards.js";
 import { headOf, labelsOf, LETTERS, passageOf, replyOf, titleOf } from "./data.js";
 import { count, h } from "./dom.js";
 import { pattern } from "./filters.js";
-import { marked } from "./list.js";
+import { marked, none } from "./list.js";
 
 export function question(app) {
   const { state } = app,
@@ -14,7 +14,8 @@ export function question(app) {
       h(
         "p",
         { class: "mx-none" },
-        "No question passes these filters. ",
+        none(state),
+        " ",
         h("button", { class: "mx-chip", "data-do": "clear", "data-key": "clear" }, "Clear them"),
       ),
     ];
@@ -50,15 +51,7 @@ function head(app, i) {
   return h(
     "div",
     { class: "mx-head" },
-    h(
-      "span",
-      { class: "mx-dim" },
-      title
-        ? [h("button", { class: "mx-plain", "data-do": "topic", "data-arg": data.rows.title[i], title: `Only ${title}` }, title), " · "]
-        : null,
-      h("span", { class: "mx-id" }, id),
-      ` · ${where}`,
-    ),
+    h("span", { class: "mx-dim" }, title ? [topic(state, i, title), " · "] : null, h("span", { class: "mx-id" }, id), ` · ${where}`),
     h(
       "span",
       { class: "mx-tools" },
@@ -77,6 +70,13 @@ function head(app, i) {
       h("span", { class: "mx-dim", role: "status" }, app.said ?? ""),
     ),
   );
+}
+
+// The title: a way to its questions, where there are others.
+function topic(state, i, title) {
+  const name = state.data.rows.title[i],
+    others = state.filters.some((one) => one.name === `topic: ${name}`);
+  return others ? h("button", { class: "mx-plain", "data-do": "topic", "data-arg": name, title: `Only ${title}` }, title) : title;
 }
 
 function note(state, i) {

@@ -8,6 +8,7 @@ export function begin(data, notes) {
   const state = {
     data,
     notes: new Map(Object.entries(notes ?? {})),
+    dropped: new Map(), // notes whose star was taken away
     thresholds: data.runs.map((run) => run.tuned),
     pair: [0, last],
     text: "",
@@ -27,7 +28,7 @@ export function begin(data, notes) {
 // After thresholds were moved: outcomes and all that follows from them.
 export function moved(state) {
   state.now = outcomesAt(state.data, state.thresholds);
-  if (state.edit?.replies) state.edit.stale = true;
+  if (state.edit) state.edit.moved = true;
   refilter(state, true);
 }
 
@@ -79,6 +80,7 @@ export function step(state, by) {
 
 // Back (−1) and forward (1) among the rows that were open.
 export function travel(state, by) {
+  if (state.open === null && by < 0 && state.at >= 0) return visit(state, state.history[state.at]); // no row passes: back to the last one
   if (state.history[state.at + by] === undefined) return;
   state.at += by;
   visit(state, state.history[state.at]);

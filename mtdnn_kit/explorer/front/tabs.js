@@ -111,5 +111,6 @@ function alternatives(app) {
         app.allBest ? "Fewer" : "All of them",
       )
     : null;
-  return [movedNote(app.state), h("p", { class: "mx-dim" }, hint), h("div", { class: "mx-columns" }, columns), more];
+  const original = app.state.edit ? h("p", { class: "mx-dim" }, "Of the original question, not of the edited one.") : null;
+  return [movedNote(app.state), original, h("p", { class: "mx-dim" }, hint), h("div", { class: "mx-columns" }, columns), more];
 }

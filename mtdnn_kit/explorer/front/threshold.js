@@ -153,8 +153,9 @@ function table(state) {
     const before = state.tallies[r],
       now = tally(data, state.now[r]),
       tuned = run.tuned;
-    const field =
-      tuned === null
+    const field = always(state.thresholds[r])
+      ? "always answers"
+      : tuned === null
         ? "fixed"
         : h("input", {
             class: "mx-field mx-number",
