@@ -37,7 +37,7 @@ TESTS = {  # file → tests that must notice
     "studies/sharing": "studies/sharing",
     "studies/variants": "studies/studies",
     "runs/claim": "studies/sharing",
-    "runs/environment": "runs/environment",
+    "runs/environment": "runs/watched_environment",
     "runs/origin": "runs/origin",
     "runs/equal": "inference/rerunning",
     "compare/study_tables": "studies/report compare/differences compare/labels",
