@@ -121,7 +121,7 @@ notebooks: env ## runs the notebooks on the packaged sample; keeps their outputs
 	rm -rf build/runs
 	$(NBCONVERT) notebooks/01_data.ipynb notebooks/02_train.ipynb notebooks/03_ablations.ipynb
 	$(BIN)/python -c "from pathlib import Path; from mtdnn_kit import Run; \
-		[Run(path).keep(Path('results/sample', path.name)) for path in Path('build/runs/demo').iterdir() if path.is_dir()]"
+		[Run(path).keep(Path('results/sample', path.name)) for path in Path('build/runs/demo').iterdir() if (path / 'manifest.json').exists()]"
 	cp build/runs/demo/table.csv build/runs/demo/table.md build/runs/demo/figure-4.png results/sample
 	$(NBCONVERT) notebooks/04_answers.ipynb
 	rm -rf build/runs

@@ -19,6 +19,7 @@ from mtdnn_kit.model.devices import resolve_device
 from mtdnn_kit.model.evaluation import predict
 from mtdnn_kit.model.multitask import MultiTask, load_model, takes_token_types
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.runs.schema import missing
 from mtdnn_kit.tasks import TYPES
 
 HELD = 6  # models at a time
@@ -52,8 +53,8 @@ def load(run: Run, device: str = "auto") -> Loaded:
     Raises RunError where the run is not finished, or its model is not there or damaged; EncoderError where weights are not those of its
     config.json; ConfigError for a device that is not there.
     """
-    if not run.path.is_dir():
-        raise RunError(f"{run.path}: there is no such folder; name that of a finished run")
+    if not (run.path / "manifest.json").exists():
+        raise RunError(missing(run.path, "manifest.json"))
     if not run.finished:
         raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
     weights = run.path / "model" / "model.safetensors"

@@ -8,6 +8,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.errors import RunError
 from mtdnn_kit.runs.equal import compare_runs
 from mtdnn_kit.runs.run import Run
+from mtdnn_kit.runs.schema import missing
 from mtdnn_kit.training.distributed import launched
 from mtdnn_kit.training.trainer import train
 
@@ -19,6 +20,8 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
     folder alone. Raises RunError for a run that was not finished, or not trained here, or by another number of processes; else as `train`.
     """
     run = source if isinstance(source, Run) else Run(source)
+    if not (run.path / "manifest.json").exists():
+        raise RunError(missing(run.path, "manifest.json"))
     if not run.finished or "draws" not in run.manifest:
         why = "it was imported, not trained" if run.finished else "no finished run"
         raise RunError(f"{run.path}: {why}, so there is nothing to make again")

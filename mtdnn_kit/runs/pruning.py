@@ -13,6 +13,7 @@ from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import own
 from mtdnn_kit.files.wording import disk_size
 from mtdnn_kit.runs.run import Run, prune_checkpoints
+from mtdnn_kit.runs.schema import missing
 
 STILL = "Scores, comparisons, the explorer, tables and pages work as before"
 NO_LONGER = (
@@ -32,8 +33,8 @@ def prune(run: Run, checkpoints_only: bool = False) -> str:
 
     Raises RunError for a folder that is no finished run, ConfigError where a symbolic link is in it, LockedError where it is written.
     """
-    if not run.path.is_dir():
-        raise RunError(f"{run.path}: there is no such folder; name that of a finished run")
+    if not (run.path / "manifest.json").exists():
+        raise RunError(missing(run.path, "manifest.json"))
     if not run.finished:
         raise RunError(f"{run.path}: the run is not finished, and goes on from its checkpoints: finish it, or delete the folder")
     own(run.path)

@@ -119,7 +119,7 @@ def test_a_run_that_cannot_be_asked_says_what_to_do(run, tmp_path):
         load(Run(tmp_path / "kept"))
     with pytest.raises(RunError, match="cannot be asked: cola answers questions"):
         load(run, "cola")
-    with pytest.raises(RunError, match="there is no such folder; name that of a finished run"):
+    with pytest.raises(RunError, match="there is no such folder; correct the path"):
         load(Run(tmp_path / "nowhere"))
     other = shutil.copytree(run.path, tmp_path / "other")
     (other / "model" / "model.safetensors").write_bytes(b"damaged")

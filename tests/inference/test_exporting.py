@@ -233,7 +233,7 @@ def test_what_cannot_be_exported_says_what_to_do(trained, tmp_path):
         export(trained("bert"), "mnli", tmp_path / "new")
     with pytest.raises(RunError, match="has no model/ to ask"):
         export(KIT, "squad", tmp_path / "new")
-    with pytest.raises(RunError, match="there is no such folder; name that of a finished run"):
+    with pytest.raises(RunError, match="there is no such folder; correct the path"):
         export(tmp_path / "nowhere", "squad", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

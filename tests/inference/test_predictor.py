@@ -139,7 +139,7 @@ def test_a_task_that_is_not_there_or_could_be_several_is_named(model, trained, c
 
 
 def test_what_cannot_be_loaded_says_what_to_do(trained, tmp_path):
-    with pytest.raises(RunError, match="there is no such folder; name that of a finished run"):
+    with pytest.raises(RunError, match="there is no such folder; correct the path"):
         load(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="device: 'tpu' is none of auto, cpu, cuda"):
         load(trained("bert"), device="tpu")

@@ -85,3 +85,11 @@ def test_every_file_of_a_run_can_be_read_by_whom_the_umask_lets(finished):
     os.umask(before)
     modes = {file.name: file.stat().st_mode & 0o777 for file in finished[1].path.rglob("*") if file.is_file() and file.name != ".lock"}
     assert {name for name, mode in modes.items() if mode != 0o666 & ~before} == set()
+
+
+def test_a_folder_of_runs_is_not_taken_for_a_run_that_is_not_finished(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "study" / name).mkdir(parents=True)
+        (tmp_path / "study" / name / "manifest.json").write_text('{"status": "finished"}')
+    with pytest.raises(RunError, match="study is no run but a folder of 2; name one of them: study/a and study/b|study/a, study/b"):
+        prune(Run(tmp_path / "study"))
