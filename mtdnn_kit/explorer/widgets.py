@@ -73,6 +73,9 @@ class Cards:
     def _repr_html_(self) -> str:
         return str(self.html())
 
+    def __repr__(self) -> str:
+        return f"Cards({', '.join(self.desk.runs)}: {self.desk.tasks[0]})"
+
     def save(self, file: str | Path, only: str | None = None, tasks: Sequence[str] | None = None) -> Path:
         """Writes the explorer as one HTML file to open from disk; returns it.
 
