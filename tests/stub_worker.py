@@ -14,7 +14,7 @@ def finish(folder: str, parameters: dict, record: dict, data: dict) -> None:
     """Writes a finished run of ten steps; the manifest last, whole or not at all."""
     os.makedirs(folder, exist_ok=True)
     rows = [{"step": k + 1, "task": "squad", "loss": 1.0, "tokens": 1, "tokens_per_second": 1.0} for k in range(10)]
-    manifest = {"status": "finished", "steps": 10, "draws": {"squad": 10}, "data": data, "threads": 1}
+    manifest = {"status": "finished", "steps": 10, "draws": {"squad": 10}, "data": data}
     texts = {"study.json": json.dumps(record), "config.yaml": json.dumps(parameters), "metrics.json": "{}"}
     texts |= {"log.jsonl": "".join(json.dumps(row) + "\n" for row in rows), "manifest.json": json.dumps(manifest)}
     for name, text in texts.items():

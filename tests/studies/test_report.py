@@ -101,7 +101,7 @@ def test_no_text_and_no_path_is_kept(kept, questions):
         assert not [word for word in words if word in text] and str(ROOT) not in text
     assert {file.name for file in files} == {
         *("study.yaml", "runs.json", "spans.csv.gz", "config.yaml", "manifest.json", "metrics.json", "log.jsonl"),
-        *("squad_nbest.jsonl.gz", "squad_held_out.jsonl.gz"),
+        *("squad_nbest.jsonl.gz", "squad_held_out.jsonl.gz", "requirements.txt"),
     }
     assert [len(entry["nbest"]) <= keep.ENTRIES for entry in Run(kept / "runs" / "a-seed-0").nbest()].count(False) == 0
 
