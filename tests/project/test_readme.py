@@ -139,7 +139,9 @@ def test_make_lab_serves_this_machine_alone_with_its_token_and_the_kernel(copy):
     server = subprocess.Popen(command, cwd=copy, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         lines = iter(server.stderr.readline, "")
-        token = next(found[0] for line in lines if (found := re.findall(rf"http://127\.0\.0\.1:{port}/lab\?token=(\w+)", line)))
+        token = next(
+            found[0] for line in lines if (found := re.findall(rf"http://127\.0\.0\.1:{port}/lab/tree/notebooks\?token=(\w+)", line))
+        )
         while not answers(port) and server.poll() is None:
             time.sleep(0.2)
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
@@ -147,6 +149,9 @@ def test_make_lab_serves_this_machine_alone_with_its_token_and_the_kernel(copy):
         refused.value.close()
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/kernelspecs?token={token}") as reply:
             assert b'"python3"' in reply.read()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents?token={token}") as reply:
+            served = {one["name"] for one in json.load(reply)["content"]}
+            assert {"notebooks", "results", "README.md"} <= served, "runs, exports and pages are a click away"
     finally:
         server.terminate()
         server.wait()
