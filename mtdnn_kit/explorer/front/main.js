@@ -41,9 +41,12 @@ export async function mount(el, { home, tasks, ask, open, saved }) {
     h(
       "div",
       { class: "mx-app" },
-      home === "file" ? h("h1", { class: "mx-away" }, document.title) : null,
       h("header", { class: "mx-top" }),
-      h("div", { class: "mx-list", role: "listbox", tabindex: 0, "aria-label": "Questions", "data-key": "list" }),
+      h(
+        "nav",
+        { class: "mx-side", "aria-label": "Questions" },
+        h("div", { class: "mx-list", role: "listbox", tabindex: 0, "aria-label": "Questions", "data-key": "list" }),
+      ),
       main,
     ),
   );
@@ -128,7 +131,8 @@ function show(app) {
     main = root.querySelector(".mx-main");
   const other = app.last !== state.open;
   if (other && app.last !== undefined) app.said = null;
-  morph(top, h("header", { class: "mx-top" }, bar(app)));
+  const title = app.home === "file" ? h("h1", { class: "mx-away" }, document.title) : null;
+  morph(top, h("header", { class: "mx-top" }, title, bar(app)));
   showList(app);
   if (other || app.lastShown !== state.shown) {
     reveal(box, state);
