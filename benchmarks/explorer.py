@@ -12,6 +12,7 @@ import gzip
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from mtdnn_kit import explore
 from mtdnn_kit.data.registry import DATASETS
 from mtdnn_kit.data.sources import load
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 KEPT = [f"results/sample/{name}" for name in ("qa", "qa-mcc", "qa-sc", "qa-mcc-sc")]
 FIRST = f"""
 import sys, time
@@ -76,9 +78,9 @@ def clicks(page: Page, repeats: int) -> None:
         if name == "threshold":
             page.click("[data-do=tab][data-arg=threshold]")
         script = f"""async (turn) => {{
-            const began = performance.now()
-            {does}
-            await new Promise(requestAnimationFrame)
+            const began = performance.now();
+            {does};
+            await new Promise(requestAnimationFrame);
             return document.body.offsetHeight && performance.now() - began }}"""
         times = [page.evaluate(script, turn) for turn in range(repeats)]
         print(f"{name}: {statistics.median(times):.0f} ms (longest {max(times):.0f})")
@@ -103,7 +105,10 @@ def main() -> None:
         read = time.perf_counter() - began
         file = explorer.save(f"{folder}/answers.html")
         print(f"read in {read:.1f} s, saved in {time.perf_counter() - began - read:.1f} s: {file.stat().st_size / 1e6:.1f} MB")
-        page = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"]).new_page()
+        browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if not browser:
+            return print(f"no browser: none of {', '.join(BROWSERS)} is in PATH, so nothing is opened and clicked")
+        page = playwright.chromium.launch(executable_path=browser).new_page()
         page.goto(file.as_uri())
         page.wait_for_selector(".mtdnn-explorer h2")
         print(f"opened in {page.evaluate('performance.now()') / 1000:.2f} s")
