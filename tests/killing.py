@@ -34,7 +34,9 @@ def same(one: Path, two: Path) -> list[str]:
     kept = {folder: {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} for folder in (one, two)}
     kept = {f: {name for name in names if not name.startswith((".lock", "checkpoints/", "said"))} for f, names in kept.items()}
     differing = kept[one] ^ kept[two]
-    for name in sorted(kept[one] & kept[two] - {"manifest.json", "config.yaml"}):
+    for name in sorted(
+        kept[one] & kept[two] - {"manifest.json", "config.yaml", "requirements.txt"}
+    ):  # the last names the commit, and whether there are changes
         read = lines if name.endswith("log.jsonl") or name == "interference.jsonl" else Path.read_bytes
         if read(one / name) != read(two / name):
             differing.add(name)
