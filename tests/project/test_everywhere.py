@@ -20,7 +20,8 @@ from mtdnn_kit import train
 from mtdnn_kit.data import cache
 
 TIMES = ("tokens_per_second", "train_seconds", "start", "end", "peak_memory")
-WHENCE = ("command", "git")  # the project lies elsewhere, in no repository, and the runs are started otherwise
+# The project lies elsewhere, in no repository; the runs are started otherwise, in a process whose path may hold other packages.
+WHENCE = ("command", "git", "lock")
 RUN = """
 import json, sys
 from mtdnn_kit import Config, train
@@ -41,7 +42,7 @@ def content(folder: Path) -> dict:
                 settings = yaml.safe_load(file.read_text(encoding="utf-8"))
                 found[name] = {key: value for key, value in settings.items() if key not in ("run_dir", "data", "encoder")}
         elif name == "requirements.txt":
-            found[name] = file.read_text(encoding="utf-8").splitlines()[1:]
+            continue
         elif name == "log.jsonl":
             found[name] = [without(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
         elif name == "manifest.json":
