@@ -29,15 +29,19 @@ def lines(file: Path) -> list[dict]:
     return [{key: value for key, value in record.items() if key not in TIMING} for record in records]
 
 
+def packages(file: Path) -> list[str]:
+    """The packages of a lock without its first line, which says of which commit it is, and whether there were changes."""
+    return file.read_text().splitlines()[1:]
+
+
 def same(one: Path, two: Path) -> list[str]:
     """Files of two finished runs that differ, or that only one has: log lines but for their timing, all else bit for bit."""
     kept = {folder: {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} for folder in (one, two)}
     kept = {f: {name for name in names if not name.startswith((".lock", "checkpoints/", "said"))} for f, names in kept.items()}
     differing = kept[one] ^ kept[two]
-    for name in sorted(
-        kept[one] & kept[two] - {"manifest.json", "config.yaml", "requirements.txt"}
-    ):  # the last names the commit, and whether there are changes
-        read = lines if name.endswith("log.jsonl") or name == "interference.jsonl" else Path.read_bytes
+    for name in sorted(kept[one] & kept[two] - {"manifest.json", "config.yaml"}):
+        logged = name.endswith("log.jsonl") or name == "interference.jsonl"
+        read = lines if logged else packages if name == "requirements.txt" else Path.read_bytes
         if read(one / name) != read(two / name):
             differing.add(name)
     if not all(json.loads((folder / "manifest.json").read_text())["status"] == "finished" for folder in (one, two)):

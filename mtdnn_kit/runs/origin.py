@@ -97,9 +97,11 @@ def _named(path: str) -> str:
 
 @cache
 def _installed() -> dict[str, str]:
-    """{name: version} of all installed packages but the kit; of one that is there twice the first, which is what Python imports."""
+    """{name: version} of all installed packages but the kit; of one that is there twice the first, which is what Python imports.
+
+    What a package brings along in a folder of its own, and puts on `sys.path`, is not installed."""
     found: dict[str, tuple[str, str]] = {}
-    for one in distributions():
+    for one in distributions(path=[path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]):
         if name := one.metadata["Name"]:
             found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), (name, one.version))
     return {name: version for key, (name, version) in sorted(found.items()) if key != "mtdnn-kit"}

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from killing import packages
 
 from mtdnn_kit import train
 from mtdnn_kit.data import cache
 
 TIMES = ("tokens_per_second", "train_seconds", "start", "end", "peak_memory")
-# The project lies elsewhere, in no repository; the runs are started otherwise, in a process whose path may hold other packages.
-WHENCE = ("command", "git", "lock")
+# The project lies elsewhere, in no repository, and the runs are started otherwise.
+WHENCE = ("command", "git")
 RUN = """
 import json, sys
 from mtdnn_kit import Config, train
@@ -42,7 +43,7 @@ def content(folder: Path) -> dict:
                 settings = yaml.safe_load(file.read_text(encoding="utf-8"))
                 found[name] = {key: value for key, value in settings.items() if key not in ("run_dir", "data", "encoder")}
         elif name == "requirements.txt":
-            continue
+            found[name] = packages(file)
         elif name == "log.jsonl":
             found[name] = [without(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
         elif name == "manifest.json":

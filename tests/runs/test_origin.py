@@ -85,6 +85,14 @@ def test_the_lock_is_one_that_pip_reads():
     assert not any("@" in line or "/" in line for line in lines), "no path of this machine"
 
 
+def test_what_a_package_brings_along_in_a_folder_of_its_own_is_not_installed(tmp_path, monkeypatch):
+    for folder, name in {"site-packages": "installed", "thirdparty_files": "brought-along"}.items():
+        (tmp_path / folder / f"{name}-1.0.dist-info").mkdir(parents=True)
+        (tmp_path / folder / f"{name}-1.0.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    monkeypatch.setattr(origin.sys, "path", [str(tmp_path / "thirdparty_files"), str(tmp_path / "site-packages")])
+    assert origin._installed.__wrapped__() == {"installed": "1.0"}
+
+
 def test_each_time_that_a_run_went_on_is_kept_with_what_was_another_then(monkeypatch):
     monkeypatch.setattr(origin, "now", lambda: "2026-01-02T03:04:05+00:00")
     monkeypatch.setattr(origin.platform, "node", lambda: "abacus")
