@@ -86,15 +86,17 @@ def not_learnt(table: Sequence[dict]) -> dict[str, list[str]]:
 
 
 def marked(rows: Sequence[dict], table: Sequence[dict], first: str) -> list[dict]:
-    """Rows of differences to the setting `first`, each with the tasks that it or its setting trained and was not shown to learn: a claim
-    about such a task speaks of the recipe, not of the skill. As they were where every task was learnt, or none is known."""
+    """Rows of differences to the setting `first`, or to the one that they are "compared with", each with the tasks that it or its setting
+    trained and was not shown to learn: a claim about such a task speaks of the recipe, not of the skill. As they were where every task was
+    learnt, or none is known."""
     lacking = not_learnt(table)
     if not any(lacking.values()):
         return list(rows)
     made = []
     for row in rows:
         trained = "setting" in row or "seeds" in row  # the others need no training: always no answer, lexical overlap
-        tasks = {*lacking.get(row.get("setting") or row["run"], []), *lacking.get(first, [])} if trained else set()
+        name = row.get("setting") or row["run"]
+        tasks = {*lacking.get(name, []), *lacking.get(row.get("compared with", first) or name, [])} if trained else set()
         made.append({**row, "not shown to be learnt": ", ".join(sorted(tasks))})
     return made
 

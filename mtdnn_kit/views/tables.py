@@ -41,6 +41,38 @@ def score_table(
     each row says at which threshold, and what that was tuned on or that it was not (of `task`). Two rows more: always
     answering nothing, and the lexical-overlap baseline (which always answers).
     """
+    return [*_setting_rows(questions, settings, table, runs, task), *floors([q.row for q in questions])]
+
+
+def score_tables(
+    questions: Sequence[Question],
+    settings: Settings,
+    compared: Sequence[Settings],
+    table: str | None = None,
+    runs: dict[str, Run] | None = None,
+    task: str = "squad",
+) -> list[dict]:
+    """`score_table` of each comparison (`Study.comparisons`), one below the other: each row says which setting it is "compared with", and
+    p (Holm) is for the differences of all of them (Bonferroni). Settings that are in none of them have scores alone. One comparison is
+    told as `score_table` tells it."""
+    if len(compared) < 2:
+        return score_table(questions, settings, table, runs, task)
+    alone, tested = (
+        [{name: own} for name, own in settings.items() if not any(name in of for of in compared)],
+        sum(len(of) > 1 for of in compared),
+    )
+    rows = []
+    for of in (*compared, *alone):
+        first = next(iter(of))
+        for row in _setting_rows(questions, of, table, runs, task):
+            head = {"run": row["run"], "compared with": "" if row["run"] == first else first}
+            rows.append({**head, **row, "p (Holm)": row["p (Holm)"] and min(1.0, tested * row["p (Holm)"])})
+    return [*rows, *floors([q.row for q in questions])]
+
+
+def _setting_rows(
+    questions: Sequence[Question], settings: Settings, table: str | None, runs: dict[str, Run] | None, task: str
+) -> list[dict]:
     paper, first, rows = TABLES.get(table or "", {}), next(iter(settings)), []
     others = other_population(questions)
     apart = {score: {row["setting"]: row for row in setting_table(others, settings, score)} for score in ("EM", "F1")} if others else {}
@@ -57,7 +89,7 @@ def score_table(
             row |= dict(zip(("paper EM", "paper F1"), paper.get(name, (None, None)), strict=True))
             row["paper ΔF1"] = paper[name][1] - paper[first][1] if name != first and {name, first} <= paper.keys() else None
         rows.append(row)
-    return [*rows, *floors([q.row for q in questions])]
+    return rows
 
 
 def _interval(key: str, row: dict, score: str) -> dict:
@@ -202,7 +234,7 @@ def read(folder: Path) -> list[dict]:
 
 
 def _number(key: str, text: str) -> int | float | str | None:
-    if key in ("run", "speaks for"):
+    if key in ("run", "compared with", "speaks for"):
         return text
     with suppress(ValueError):
         return None if text == "" else int(float(text)) if key == "seeds" else float(text)
