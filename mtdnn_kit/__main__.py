@@ -194,11 +194,13 @@ def study(given: argparse.Namespace) -> None:
         print(error)
 
 
-ENDING = ("run", "seeds", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)")  # columns of the table at the end
+ENDING = ("run", "compared with", "seeds", "threshold", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)")  # of the last table
 
 
 def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict, runs: dict) -> None:
-    """Writes a study's tables and its page, says where that is, and prints the table."""
+    """Writes a study's tables and its page, says where that is and how runs are unlike, and prints the table, scores of one's own last."""
+    from mtdnn_kit.runs.environment import unlike
+    from mtdnn_kit.runs.notes import own_scores
     from mtdnn_kit.studies.page import write_page
     from mtdnn_kit.studies.report import conclude
     from mtdnn_kit.views.tables import aligned, read
@@ -206,7 +208,8 @@ def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict,
     alone = given.plain or given.no_page
     hours = None if given.hours is None else 0
     page = conclude(made, folder, runs, not given.no_page) if alone else write_page(given.study, folder, changes, hours)
-    print(*([f"page: {page}"] if page else []), aligned(read(folder), ENDING), sep="\n", end="")
+    own = dict.fromkeys(score for run in runs.values() for score in own_scores([run], run.parameters.tasks[0]))
+    print(*([f"page: {page}"] if page else []), *unlike(runs), aligned(read(folder), (*ENDING, *own)), sep="\n", end="")
 
 
 def engine_options(given: argparse.Namespace) -> dict:

@@ -77,10 +77,11 @@ class Told:
     @cached_property
     def scores(self) -> list[dict]:
         """The table of scores, one a comparison, marked with tasks that were not learnt."""
-        untuned = any("not tuned" in threshold_words(run, "squad") for run in self.runs.values())
+        thresholds = self.thresholds or any("not tuned" in threshold_words(run, "squad") for run in self.runs.values())
         comparisons = self.study.comparisons(self.runs)
-        shown = self.runs if self.thresholds or untuned else None
-        return marked(score_tables(self.questions, self.settings, comparisons, self.study.paper, shown), self.learnt, self.study.baseline)
+        rows = score_tables(self.questions, self.settings, comparisons, self.study.paper, self.runs)
+        rows = rows if thresholds else [{key: value for key, value in row.items() if key != "threshold"} for row in rows]
+        return marked(rows, self.learnt, self.study.baseline)
 
     def judged(self, some: Sequence[Question], scores: Sequence[str]) -> str:
         """The differences in some scores, a table a baseline."""

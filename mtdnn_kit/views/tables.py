@@ -22,7 +22,7 @@ from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.runs.environment import unlike
-from mtdnn_kit.runs.notes import threshold_of_several, threshold_words
+from mtdnn_kit.runs.notes import own_scores, threshold_of_several, threshold_words
 from mtdnn_kit.runs.run import Run
 
 ANSWER_SCORES = ("em", "f1", "em_at_0", "f1_at_0", "span_f1", "no_answer_ap")  # of questions, what a table of sets shows
@@ -38,8 +38,8 @@ def score_table(
 
     settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Where titles are known, EM and F1
     have a second interval, for the population that `questions` do not go by: other articles, if they go by passages. runs: by name, so that
-    each row says at which threshold, and what that was tuned on or that it was not (of `task`). Two rows more: always
-    answering nothing, and the lexical-overlap baseline (which always answers).
+    each row says at which threshold, and what that was tuned on or that it was not (of `task`), and has the scores of one's own
+    (`metrics`), without a test. Two rows more: always answering nothing, and the lexical-overlap baseline (which always answers).
     """
     return [*_setting_rows(questions, settings, table, runs, task), *floors([q.row for q in questions])]
 
@@ -57,12 +57,9 @@ def score_tables(
     told as `score_table` tells it."""
     if len(compared) < 2:
         return score_table(questions, settings, table, runs, task)
-    alone, tested = (
-        [{name: own} for name, own in settings.items() if not any(name in of for of in compared)],
-        sum(len(of) > 1 for of in compared),
-    )
-    rows = []
-    for of in (*compared, *alone):
+    lone = [{name: own} for name, own in settings.items() if not any(name in of for of in compared)]
+    rows, tested = [], sum(len(of) > 1 for of in compared)
+    for of in (*compared, *lone):
         first = next(iter(of))
         for row in _setting_rows(questions, of, table, runs, task):
             head = {"run": row["run"], "compared with": "" if row["run"] == first else first}
@@ -73,6 +70,7 @@ def score_tables(
 def _setting_rows(
     questions: Sequence[Question], settings: Settings, table: str | None, runs: dict[str, Run] | None, task: str
 ) -> list[dict]:
+    """`score_table` without what needs no training."""
     paper, first, rows = TABLES.get(table or "", {}), next(iter(settings)), []
     others = other_population(questions)
     apart = {score: {row["setting"]: row for row in setting_table(others, settings, score)} for score in ("EM", "F1")} if others else {}
@@ -84,6 +82,7 @@ def _setting_rows(
             if others:
                 row |= _interval(f"{score} for other {population(others)}", apart[score][name], score)
         row |= {score: mean(questions, settings[name], score) for score in ("span F1", "no-answer AP")}
+        row |= own_scores([runs[run] for run in settings[name].values()], task) if runs else {}
         row |= {key.replace("Δ", "ΔF1"): f1[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
         if paper:
             row |= dict(zip(("paper EM", "paper F1"), paper.get(name, (None, None)), strict=True))
@@ -181,7 +180,7 @@ def set_table(runs: dict[str, Run], names: Iterable[str] | None = None) -> list[
         for one, found in run.metrics.items():
             if names is None or one in names:
                 row: dict = {"run": name, "set": one, "scored by": run.parameters.task_of(one), "rows": found["n"]}
-                keys = ANSWER_SCORES if "em" in found else [key for key in found if key != "n"]
+                keys = [*ANSWER_SCORES, *own_scores([run], one)] if "em" in found else [key for key in found if key != "n"]
                 kept = {key: found[key] for key in keys if key in found}
                 rows.append({**row, **kept} | ({"threshold": threshold_words(run, one)} if "threshold" in found else {}))
     return rows

@@ -104,6 +104,12 @@ def runs(tiny, tmp_path_factory):
     return made | {"QA": train(Config(**{**small, "tasks": ["squad"], "qa_weight": 1.0}, run_dir=str(folder / "qa")))}
 
 
+def test_a_row_is_marked_with_what_the_setting_that_it_is_compared_with_did_not_learn():
+    table = [{"setting": name, "task": task, "learnt": "not shown"} for name, task in (("A", "cola"), ("B", "mrpc"))]
+    rows = [{"run": name, "seeds": 1, "compared with": base} for name, base in (("C", "A"), ("C", "B"), ("B", ""))]
+    assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "A")] == ["cola", "mrpc", "mrpc"]
+
+
 def test_a_study_shows_each_task_beside_chance_and_a_constant_answer(runs):
     settings = {"QA": {0: "QA"}, "QA+MCC+SC": {0: "all 0", 1: "all 1"}}
     table = learnt.learnt_table(runs, settings)
