@@ -6,7 +6,9 @@ from conftest import THREADS
 from sklearn.metrics import f1_score, matthews_corrcoef
 
 from mtdnn_kit import Config, train
-from mtdnn_kit.compare import learnt
+from mtdnn_kit.compare import choices, differences, learnt
+from mtdnn_kit.compare.choices import Choice, Item
+from mtdnn_kit.data.rows import SCRow
 from mtdnn_kit.metrics import SCORES
 
 
@@ -93,6 +95,27 @@ def test_a_model_that_always_says_one_label_is_not_sure_to_do_so_elsewhere():
     some = scored([1, 0] * 50, {"run": [1] * 100})
     (low, high), above = learnt._intervals(some, "matthews", 0.0, 100)
     assert low < -15 and high > 15 and above == (low, high)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("said", [[0, 1] * 15, [1] * 30, [1, 0] * 15], ids=["all right", "one label", "all wrong"])
+def test_where_nothing_varies_the_interval_is_that_of_the_table_of_tasks(said, seeds):
+    """By clusters: two rows a text, whatever the score."""
+    gold, equal = [0, 1] * 15, 0
+    sure = [0.9 - seed / 10 for seed in range(seeds)]
+    answers = {f"{seed}": [Choice(label, ((p, 1 - p), (1 - p, p))[label]) for label in said] for seed, p in enumerate(sure)}
+    items = [
+        Item(SCRow(i, f"The barge {i // 2} is late.", None, g), {run: one[i] for run, one in answers.items()}, ("a", "b"))
+        for i, g in enumerate(gold)
+    ]
+    some = learnt.Scored(np.array(gold), 2, {run: np.array(said) for run in answers}, choices.numbered(items, items))
+    for score in SCORES:
+        (row,) = differences.setting_table(items, {"A": {seed: f"{seed}" for seed in range(seeds)}}, score)
+        (low, high), above = learnt._intervals(some, score, row[score], len(gold))
+        if np.ptp(learnt._jackknife(SCORES[score], some.gold, np.array(said))) == 0:
+            equal += 1
+            assert (low, high) == (pytest.approx(row["low"]), pytest.approx(row["high"])) and high - low > 10 and above is not None
+    assert equal
 
 
 @pytest.fixture(scope="module")
