@@ -42,7 +42,7 @@ class Scored:
     clusters: np.ndarray | None = None
 
     def ends(self, score: str) -> Ends | None:
-        """The interval over clusters (`significance.interval`), ends averaged over the runs; None where they keep no labels, and where there
+        """The interval over clusters (`significance.interval`), ends averaged over the runs; None where they keep no labels, or there
         is one cluster."""
         groups = np.arange(len(self.gold)) if self.clusters is None else self.clusters
         if not self.said or len(np.unique(groups)) < 2:

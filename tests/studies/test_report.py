@@ -104,8 +104,32 @@ def test_no_text_and_no_path_is_kept(kept, questions):
     assert {file.name for file in files} == {
         *("study.yaml", "runs.json", "spans.csv.gz", "config.yaml", "manifest.json", "metrics.json", "log.jsonl"),
         *("squad_nbest.jsonl.gz", "squad_held_out.jsonl.gz", "requirements.txt"),
+        *(f"{task}.jsonl" for task in ("swag", "cola", "mrpc", "mnli")),
     }
     assert [len(entry["nbest"]) <= keep.ENTRIES for entry in Run(kept / "runs" / "a-seed-0").nbest()].count(False) == 0
+
+
+def test_labels_and_what_was_scored_later_are_kept_without_text_or_path(tmp_path, runs, questions):
+    run = Run(shutil.copytree(runs["B seed 0"].path, tmp_path / "run"))
+    lines = [{**line, "text": "The ferry is late."} for line in run.choices("cola")]
+    (run.path / "predictions" / "cola.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run.path / "scored").mkdir()
+    later = {"set": {"task": "cola", "data": str(tmp_path / "boats"), "files": {"validation": str(tmp_path / "x.csv")}}}
+    later |= {"data": {"cola-boats/validation": {"origin": "boats", "rows": 3, "fingerprint": "f"}}, "scores": {"accuracy": 50.0, "n": 3}}
+    write_json(run.path / "scored" / "cola-boats.json", later)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    found = {**runs, "B seed 0": run}
+    keep.keep_study(tmp_path / "study.yaml", found, questions, tmp_path / "kept")
+    kept = Run(tmp_path / "kept" / "runs" / "b-seed-0")
+    assert list(kept.choices("cola")) == list(runs["B seed 0"].choices("cola")) and set(next(kept.choices("cola"))) == {
+        "id",
+        "label",
+        "probabilities",
+    }
+    assert kept.later["cola-boats"]["set"] == {"task": "cola", "data": "boats", "files": {"validation": "x.csv"}}
+    assert kept.metrics["cola-boats"] == {"accuracy": 50.0, "n": 3}
+    sections = "\n".join(report.report(tmp_path / "kept", None))
+    assert "## The other tasks\n" in sections and str(tmp_path) not in sections and "ferry" not in sections
 
 
 def test_a_run_that_is_kept_whole_opens_beside_others(kept):
