@@ -4,21 +4,24 @@
     mtdnn study parameters/ablations/demo.yaml --workers 2
     mtdnn report write results/NAME --data FOLDER
 
-It ends with 0; with 1 where something failed, said in a line; with 2 where the command itself is wrong; with 130 where it was stopped.
+It ends with 0; with 1 where something failed, said in a line; with 2 where the command itself is wrong; with 130 where it was stopped; with
+141 where nobody reads on what it prints (`mtdnn … | head`).
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mtdnn_kit.errors import CompareError, DataError, KitError, LockedError, YamlError
+from mtdnn_kit.errors import CompareError, DataError, KitError, KitWarning, LockedError, YamlError
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.yaml_files import read_yaml
 
-FAILED, STOPPED = 1, 130
+FAILED, STOPPED, UNREAD = 1, 130, 141
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -194,11 +197,13 @@ def study(given: argparse.Namespace) -> None:
         print(error)
 
 
-ENDING = ("run", "seeds", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)")  # columns of the table at the end
+ENDING = ("run", "compared with", "seeds", "threshold", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)")  # of the last table
 
 
 def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict, runs: dict) -> None:
-    """Writes a study's tables and its page, says where that is, and prints the table."""
+    """Writes a study's tables and its page, says where that is and how runs are unlike, and prints the table, scores of one's own last."""
+    from mtdnn_kit.runs.environment import unlike
+    from mtdnn_kit.runs.notes import own_scores
     from mtdnn_kit.studies.page import write_page
     from mtdnn_kit.studies.report import conclude
     from mtdnn_kit.views.tables import aligned, read
@@ -206,7 +211,8 @@ def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict,
     alone = given.plain or given.no_page
     hours = None if given.hours is None else 0
     page = conclude(made, folder, runs, not given.no_page) if alone else write_page(given.study, folder, changes, hours)
-    print(*([f"page: {page}"] if page else []), aligned(read(folder), ENDING), sep="\n", end="")
+    own = dict.fromkeys(score for run in runs.values() for score in own_scores([run], run.parameters.tasks[0]))
+    print(*([f"page: {page}"] if page else []), *unlike(runs), aligned(read(folder), (*ENDING, *own)), sep="\n", end="")
 
 
 def engine_options(given: argparse.Namespace) -> dict:
@@ -353,6 +359,23 @@ def plugins(given: argparse.Namespace) -> None:
         print("none installed; a parameter file names one as module:function (docs/plugins.md)")
 
 
+@contextmanager
+def _warning_in_a_line() -> Iterator[None]:
+    """The kit's warnings as a line each; others as Python shows them."""
+    before = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *place: Any) -> None:
+        if not issubclass(category, KitWarning):
+            return before(message, category, *place)
+        print(f"warning: {message}", file=sys.stderr, flush=True)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Does what the command says (`words`; None: the process's own), or says in a line why not. Raises SystemExit."""
     words = list(sys.argv[1:] if words is None else words)
@@ -360,7 +383,12 @@ def main(words: Sequence[str] | None = None) -> None:
         words.insert(0, "study")
     given = parser().parse_args(words)
     try:
-        return given.call(given)
+        with _warning_in_a_line():
+            given.call(given)
+        return sys.stdout.flush()
+    except BrokenPipeError:  # what is left to print goes nowhere, also at the end of Python
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(UNREAD) from None
     except KitError as error:
         said, code = str(error), FAILED
     except KeyboardInterrupt as error:

@@ -7,6 +7,14 @@ class KitError(Exception):
     """Any of the errors below: `except KitError` takes all that the kit foresaw, and lets its own mistakes through."""
 
 
+class KitWarning(UserWarning):
+    """What is doubtful and done all the same; the command line says it in a line."""
+
+
+class CheckpointWarning(KitWarning):
+    """A checkpoint that cannot be used; says which and why, and from where the run goes on instead."""
+
+
 class ConfigError(KitError, ValueError):
     """A parameter that cannot be meant: the message starts with its key."""
 

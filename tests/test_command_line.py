@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 import yaml
 from conftest import ROOT
 
 import mtdnn_kit.__main__ as command_line
+from mtdnn_kit import Run
 from mtdnn_kit.errors import RunError
 
 VERBS = ("train", "study", "report keep", "report tables", "report write", "heldout", "export", "prune", "plugins")
@@ -83,6 +85,27 @@ def test_what_fails_is_1_in_a_line(tmp_path, capsys):
     ):
         code, _, err = ended(capsys, *words)
         assert code == 1 and str(tmp_path) in err and "Traceback" not in err, words
+
+
+def test_a_warning_of_the_training_is_a_line_and_stands_in_the_manifest(config, tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text(config(tasks=["squad"], qa_weight=1.0, max_steps=1, eval_limit=None).to_yaml())
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        command_line.main(["train", str(file)])
+    (warned,) = Run(tmp_path / "run").manifest["warnings"]
+    lines = capsys.readouterr().err.splitlines()
+    assert warned.startswith("squad: nothing is held out") and lines.count(f"warning: {warned}") == 1
+    assert not [line for line in lines if "Warning" in line or "setup.py" in line]
+
+
+def test_what_nobody_reads_on_ends_quietly():
+    """As `mtdnn data … | head -c 1` does."""
+    command = [sys.executable, "-m", "mtdnn_kit", "data", *["mtdnn_kit/data/sample/cola/validation.jsonl"] * 400]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (command_line.UNREAD, b"")
 
 
 @pytest.mark.parametrize(("engine", "option"), [("local", "--gpus-per-run"), ("ray", "--gpus")])

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from mtdnn_kit.compare import choices, significance
-from mtdnn_kit.compare.differences import Settings
+from mtdnn_kit.compare.differences import LEAST, Settings
 from mtdnn_kit.compare.pairing import scored_rows
 from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.rows import SCRow
@@ -33,11 +33,23 @@ YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "not told"  # not told: nothing to
 
 @dataclass(frozen=True)
 class Scored:
-    """The scored rows of a task: right labels [N], how many labels there are, the labels said by each run that keeps them, [N]."""
+    """The scored rows of a task: right labels [N], how many labels there are, the labels said by each run that keeps them, [N]; the number
+    of each row's cluster [N], None: each is one."""
 
     gold: np.ndarray
     labels: int
     said: dict[str, np.ndarray]
+    clusters: np.ndarray | None = None
+
+    def ends(self, score: str) -> Ends | None:
+        """The interval over clusters (`significance.interval`), ends averaged over the runs; None where they keep no labels, or there
+        is one cluster."""
+        groups = np.arange(len(self.gold)) if self.clusters is None else self.clusters
+        if not self.said or len(np.unique(groups)) < 2:
+            return None
+        statistic, bounds = choices.label_statistic(score, self.labels), {"least": LEAST.get(score, 0), "most": 100}
+        found = [significance.interval(np.column_stack([self.gold, one]), groups, statistic, **bounds) for one in self.said.values()]
+        return float(np.mean([one.low for one in found])), float(np.mean([one.high for one in found]))
 
     def constant(self, score: str) -> tuple[float, int]:
         """What the best constant answer scores, and its label, the lowest of those that are equally good."""
@@ -86,15 +98,17 @@ def not_learnt(table: Sequence[dict]) -> dict[str, list[str]]:
 
 
 def marked(rows: Sequence[dict], table: Sequence[dict], first: str) -> list[dict]:
-    """Rows of differences to the setting `first`, each with the tasks that it or its setting trained and was not shown to learn: a claim
-    about such a task speaks of the recipe, not of the skill. As they were where every task was learnt, or none is known."""
+    """Rows of differences to the setting `first`, or to the one that they are "compared with", each with the tasks that it or its setting
+    trained and was not shown to learn: a claim about such a task speaks of the recipe, not of the skill. As they were where every task was
+    learnt, or none is known."""
     lacking = not_learnt(table)
     if not any(lacking.values()):
         return list(rows)
     made = []
     for row in rows:
         trained = "setting" in row or "seeds" in row  # the others need no training: always no answer, lexical overlap
-        tasks = {*lacking.get(row.get("setting") or row["run"], []), *lacking.get(first, [])} if trained else set()
+        name = row.get("setting") or row["run"]
+        tasks = {*lacking.get(name, []), *lacking.get(row.get("compared with", first) or name, [])} if trained else set()
         made.append({**row, "not shown to be learnt": ", ".join(sorted(tasks))})
     return made
 
@@ -105,7 +119,8 @@ def _scored(runs: Mapping[str, Run], data: str | None, task: str) -> Scored | No
         if all(run.keeps(task) for run in runs.values()):
             items = choices.pair(dict(runs), data, task)
             said = {name: np.array([item.replies[name].label for item in items]) for name in runs}
-            return Scored(np.array([item.gold for item in items]), max(len(item.names) for item in items), said)
+            gold, labels = np.array([item.gold for item in items]), max(len(item.names) for item in items)
+            return Scored(gold, labels, said, choices.numbered(items, items))
         rows = scored_rows(dict(runs), data, task, *LABELLED)
     except (CompareError, DataError):
         return None
@@ -141,18 +156,20 @@ def _intervals(scored: Scored, score: str, found: float, n: int) -> tuple[Ends |
         # [N], means over the runs: what each row adds to the score, and to that of the constant answer
         own = np.mean([of(said) for said in scored.said.values()], axis=0)
         fixed = of(np.full_like(scored.gold, label)) if bar == constant else np.full(n, bar)
-        if np.ptp(own):  # of a model that says one label everywhere, Matthews' correlation is 0 without any of the rows
+        if np.ptp(own):
             return _around(found, own), _around(found - bar, own - fixed)
+    # nothing varies: one label is said everywhere, or every row is right; then the interval is that of the table of tasks
+    ends = scored.ends(score)
     if score == "accuracy":
         half = 100 * _FAR * np.sqrt(sum(share * (1 - share) for share in (found / 100, constant / 100)) / n)
         right = np.arange(n) < round(found / 100 * n)
         made = significance.interval(100.0 * right, np.arange(n), most=100)
-        return (made.low, made.high), (found - constant - half, found - constant + half)
+        return ends or (made.low, made.high), (found - constant - half, found - constant + half)
     if score == "matthews":
         z, half = np.arctanh(np.clip(found / 100, -0.999999, 0.999999)), _FAR / np.sqrt(max(n - 3, 1))
         low, high = (float(100 * np.tanh(z + side)) for side in (-half, half))
-        return (low, high), (low, high)
-    return None, None
+        return ends or (low, high), ends or (low, high)
+    return ends, ends and (ends[0] - bar, ends[1] - bar)
 
 
 def _jackknife(score: Any, gold: np.ndarray, said: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ from mtdnn_kit.compare.pairing import Question, find
 from mtdnn_kit.compare.seeds import SettingDifference, needed
 from mtdnn_kit.compare.significance import Difference
 from mtdnn_kit.errors import CompareError, DataError
+from mtdnn_kit.runs.notes import own_scores
 from mtdnn_kit.runs.run import Run
 
 SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of a best span on an answerable question
@@ -83,7 +84,7 @@ def further_table(runs: Mapping[str, Run], settings: Settings) -> list[dict]:
                     values = [one[key] for one in metrics if one.get(key) is not None]
                     row[score] = float(np.mean(values)) if len(values) == len(metrics) else None
                     row[f"{score} (sd)"] = float(np.std(values, ddof=1)) if len(values) == len(metrics) > 1 else None
-                rows.append(row)
+                rows.append(row | own_scores([runs[run] for run in own.values() if name in runs[run].metrics], name))
     return rows
 
 
@@ -106,7 +107,14 @@ def task_table(runs: Mapping[str, Run], settings: Settings, data: str | None = N
             continue
         scores = scores_of(found) if isinstance(found[0], Item) else ("EM", "F1")
         rows += [_task_row(task, score, row, next(iter(own))) for score in scores for row in setting_table(found, own, score)]
+        rows += [row for setting, some in own.items() for row in _own_rows(task, setting, [runs[run] for run in some.values()])]
     return corrected(rows)
+
+
+def _own_rows(task: str, setting: str, runs: Sequence[Run]) -> list[dict]:
+    """A row a score of one's own: its mean over a setting's runs, which nothing is tested by."""
+    cells = {"task": task, "setting": setting, "seeds": len(runs), "p": None}
+    return [{**cells, "score": score, "value": found} for score, found in own_scores(runs, task).items()]
 
 
 def _task_row(task: str, score: str, row: dict, first: str) -> dict:

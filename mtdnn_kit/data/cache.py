@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mtdnn_kit.data.arrays import Parts, gathered, read, write
-from mtdnn_kit.errors import DamagedEntryError
+from mtdnn_kit.errors import DamagedEntryError, KitWarning
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import PACKAGE
 
@@ -65,14 +65,14 @@ def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, DamagedEntryError) as error:
-        warnings.warn(f"the cache's entry {entry} is damaged ({error}) and is made again", stacklevel=2)
+        warnings.warn(f"the cache's entry {entry} is damaged ({error}) and is made again", KitWarning, stacklevel=2)
         shutil.rmtree(entry, ignore_errors=True)
     try:
         _written(entry, make())
         prune(entry)
         return _opened(entry)
     except (OSError, DamagedEntryError) as error:
-        warnings.warn(f"nothing can be kept in {root()} ({error}); MTDNN_CACHE names another folder", stacklevel=2)
+        warnings.warn(f"nothing can be kept in {root()} ({error}); MTDNN_CACHE names another folder", KitWarning, stacklevel=2)
     with tempfile.TemporaryDirectory() as folder:  # mapped files stay as long as they are mapped
         write(Path(folder), make())
         return read(Path(folder))

@@ -11,15 +11,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mtdnn_kit.errors import LockedError
+from mtdnn_kit.errors import KitWarning, LockedError
 from mtdnn_kit.files.atomic import write_whole
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # what a file system without locks says
 
 
 @contextmanager
-def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
+def held(file: Path, what: str, wait: float = 0.0) -> Iterator[str | None]:
     """Holds the lock `file` while the block runs; `what` is done there, for the message. Who holds it stands beside it, in FILE.holder.
+    Gives who had it before and died with it, in words; None where nobody did.
 
     Raises LockedError where another process, or another thread of this one, has it for more than `wait` seconds, or where a symbolic link
     is in its place; FileNotFoundError for a folder that is gone. A file system without locks (some clusters') lets everybody through, with
@@ -36,11 +37,14 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
-        warnings.warn(f"{file.parent}: its file system has no locks, so see that nothing else writes there ({error})", stacklevel=3)
+        warnings.warn(
+            f"{file.parent}: its file system has no locks, so see that nothing else writes there ({error})", KitWarning, stacklevel=3
+        )
+    died = _holder(holder) if holder.exists() else None  # who lets it go takes the file away first
     with suppress(OSError):  # it is only for the message
         write_whole(holder, f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     try:
-        yield
+        yield died
     finally:
         holder.unlink(missing_ok=True)
         lock.release()

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.errors import RunError
+from mtdnn_kit.errors import ConfigError, DataError, RunError
+from mtdnn_kit.inference.scoring import score
 from mtdnn_kit.runs.equal import compare_runs
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import missing
@@ -14,7 +15,8 @@ from mtdnn_kit.training.trainer import train
 
 
 def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: Any) -> tuple[Run, list[dict[str, str]]]:
-    """Trains again with the parameters and the threads of `source`; the new run, and a row of what it is equal in, or not.
+    """Trains again with the parameters and the threads of `source`, scores what that was scored on later; the new run, and a row of what it
+    is equal in, or not.
 
     run_dir: a new folder; None: one below runs/. given: parameters that may be others here, e.g. `data`, of which a kept run names the
     folder alone. Raises RunError for a run that was not finished, or not trained here, or by another number of processes; else as `train`.
@@ -29,7 +31,21 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
     if made != here:
         start = f"start it with accelerate launch --num_processes {made} -m mtdnn_kit rerun" if made > 1 else "start it without a launcher"
         raise RunError(f"{run.path}: it was trained by {made} processes, and here are {here}: {start}")
-    before = run.parameters
+    before = replace(run.parameters, scored_also=run.config.get("scored_also", {}))
     before = replace(before, threads=before.threads or run.manifest.get("threads"), run_dir=None if run_dir is None else str(run_dir))
     again = train(Config(**{**asdict(before), **given}))
-    return again, compare_runs(run, again)
+    lacking = _scored_later(run, again) if launched()[0] == 0 else {}
+    rows = compare_runs(run, again)
+    return again, [{**row, "came out": lacking.get(row["what"], row["came out"])} for row in rows]
+
+
+def _scored_later(run: Run, again: Run) -> dict[str, str]:
+    """Scores the sets that `run` was scored on later, all of their rows, by its head at its threshold; {"scores: NAME": why not} of those
+    whose rows are not there, or others."""
+    lacking = {}
+    for name, one in run.later.items():
+        try:
+            score(again, define={name: one["set"]}, device=again.config["device"])
+        except (ConfigError, DataError) as error:
+            lacking[f"scores: {name}"] = f"not scored again: {error}"
+    return lacking

@@ -60,7 +60,12 @@ def notes(runs: Iterable[Run]) -> list[str]:
     for run in runs:
         if (name := _record(run).get("name")) is not None:
             known[name] = trained_before(run)
-            tasks.setdefault(name, {}).update(run.parameters.datasets | run.parameters.further)
+            config = run.parameters
+            # a set in a folder of its own has its task's layout, not its task's rows
+            there = {
+                set_: d for set_, d in config.further.items() if config.data_of(set_) in ("sample", "hub", config.data_of(config.tasks[0]))
+            }
+            tasks.setdefault(name, {}).update(config.datasets | there)
     return [said for name in known if (said := _sentence(name, known[name], tasks[name]))]
 
 

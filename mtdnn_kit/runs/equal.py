@@ -14,8 +14,12 @@ _SPEED = "tokens_per_second"
 
 
 def compare_runs(before: Run, again: Run) -> list[dict[str, str]]:
-    """A row for each of: code, data, environment, losses and rates step by step, weights, scores task by task, answers file by file."""
+    """A row for each of: code, functions of one's own, data, environment, losses and rates step by step, weights, scores task by task,
+    answers file by file."""
     rows = [("code", _verdict(before.manifest.get("code"), again.manifest.get("code"), "other code made it"))]
+    own, now = (run.manifest.get("plugins", {}) for run in (before, again))
+    other = [name for name in dict.fromkeys([*own, *now]) if own.get(name) != now.get(name)]
+    rows += [("own functions", f"{DIFFERENT}: {', '.join(other)}" if other else SAME)] if own or now else []
     rows += [(f"data: {name}", said) for name, said in _data(before, again).items()]
     other = changes(environment(before.manifest), environment(again.manifest))
     rows += [("environment", f"{DIFFERENT}: {', '.join(other)}" if other else SAME), ("every step", _steps(before, again))]

@@ -27,6 +27,15 @@ def threshold_words(run: Run, name: str) -> str:
     return f"{threshold:.2f}, tuned on {held['questions']:,} questions" if held else f"{threshold:g}, not tuned"
 
 
+def own_scores(runs: Iterable[Run], name: str) -> dict[str, float]:
+    """Means over some runs of the scores of one's own (`metrics`) that all of them have of a scored set; their functions are not looked
+    for, and nothing is tested by them."""
+    found = [(run.config.get("metrics") or [], run.metrics.get(name, {})) for run in runs]
+    named = dict.fromkeys(one.rpartition(":")[2] for names, _ in found for one in names)
+    values = {score: [scores[score] for _, scores in found if scores.get(score) is not None] for score in named}
+    return {score: sum(some) / len(some) for score, some in values.items() if len(some) == len(found)}
+
+
 def threshold_of_several(runs: Iterable[Run], name: str) -> str:
     """`threshold_words` of a setting's runs in one cell: of several seeds what each was tuned on, without the thresholds themselves."""
     said = [threshold_words(run, name) for run in runs]

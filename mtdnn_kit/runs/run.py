@@ -51,6 +51,11 @@ class Run:
         return str(self.path.relative_to(root)) if self.path.is_relative_to(root) else self.path.name
 
     @property
+    def place(self) -> str:
+        """Its path within the project, or its whole path: what `run_dir` takes. For messages alone; what is kept has `name`."""
+        return self.name if self.path.is_relative_to(project_root()) else str(self.path)
+
+    @property
     def config(self) -> dict:
         """The parameters it was made with, resolved."""
         return self._read("config.yaml", schema.CONFIG_FORM)
@@ -229,6 +234,11 @@ class Log:
                 os.fsync(file.fileno())
         except OSError as error:
             raise WriteError(self.path, error) from None
+
+
+def smoothed(before: float | None, loss: float) -> float:
+    """The loss of a task that is shown after a step of it: nine tenths of what was shown before, None at first, and a tenth of its own."""
+    return loss if before is None else 0.9 * before + 0.1 * loss
 
 
 def now() -> str:

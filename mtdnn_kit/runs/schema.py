@@ -89,6 +89,7 @@ MANIFEST_FORM = _object(
     peak_memory=_each(NUMBER),
     energy_joules=NUMBER,
     resumes=RESUMES,
+    warnings=Form("a list of texts", lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value)),
     train_seconds=NUMBER,
     data=SOURCES,
     draws=_each(WHOLE_NUMBER),

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,8 @@ def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Po
         child = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, encoding="utf-8", stdout=said, stderr=said, cwd=job.root, env=environment, start_new_session=True
         )
-    print(json.dumps(given), file=child.stdin, flush=True)
+    with suppress(BrokenPipeError):  # it died at once: its end says why
+        print(json.dumps(given), file=child.stdin, flush=True)
     return child
 
 

@@ -1,9 +1,9 @@
 """What is kept of a study with a project: enough to compute every table again wherever the rows are, and nobody's text.
 
-A folder a run (config, manifest, metrics, log, what the held-out questions were worth), the study file, and spans.csv.gz: the id of every
-scored question and, for every run, the characters [start, end) of its best span and null − best. With the thresholds of metrics.json these
-decide every score of question answering. Of some runs the n-best are kept, too, cut short, so that notebook 04 opens them. Trains nothing,
-draws nothing.
+A folder a run (config, manifest, metrics, log, what the held-out questions were worth, labels of other tasks, what was scored later), the
+study file, and spans.csv.gz: the id of every scored question and, for every run, the characters [start, end) of its best span and
+null − best. With the thresholds of metrics.json these decide every score of question answering. Of some runs the n-best are kept, too, cut
+short, so that notebook 04 opens them. Trains nothing, draws nothing.
 """
 
 import csv
@@ -17,12 +17,13 @@ from typing import Any
 import yaml
 
 from mtdnn_kit.compare.pairing import Question, reply, scored_rows
+from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import packed, write_folder, write_json, write_whole
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.predictions import first_of
-from mtdnn_kit.runs.run import HELD_OUT_FILE, LOCK, Run
+from mtdnn_kit.runs.run import HELD_OUT_FILE, LATER, LOCK, Run
 from mtdnn_kit.studies.variants import slug
 
 SPANS, RUNS = "spans.csv.gz", "runs"
@@ -48,12 +49,12 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
             for file in (*KEPT_FILES, *([LOCK] if (run.path / LOCK).is_file() else ())):
                 shutil.copyfile(run.path / file, to / file)
             write_whole(to / "config.yaml", _anywhere(run))
-            files = [run.path / "predictions" / HELD_OUT_FILE.format(task) for task in run.types]
-            files = [file for file in files if file.is_file()]
-            if files or name in whole:
-                (to / "predictions").mkdir()
-            for kept in files:
-                shutil.copyfile(kept, to / "predictions" / kept.name)
+            (to / "predictions").mkdir()
+            for kept in (run.path / "predictions" / HELD_OUT_FILE.format(task) for task in run.types):
+                if kept.is_file():
+                    shutil.copyfile(kept, to / "predictions" / kept.name)
+            _keep_labels(run, to)
+            _keep_later(run, to)
             if name in whole:
                 write_whole(to / "predictions" / "squad_nbest.jsonl.gz", _short(run))
         shutil.copyfile(study, partial / "study.yaml")
@@ -61,6 +62,29 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
         write_whole(partial / SPANS, packed(_spans(questions, list(runs))))
 
     write_folder(folder, fill)
+
+
+def _keep_labels(run: Run, to: Path) -> None:
+    """Writes the labels and probabilities of each row that a run was scored on, by the row's id."""
+    config, types = run.parameters, run.types
+    for name in run.metrics:
+        if types.get(config.task_of(name)) in LABELLED and run.keeps(name):
+            lines = ({key: line[key] for key in ("id", "label", "probabilities")} for line in run.choices(name))
+            write_whole(to / "predictions" / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _keep_later(run: Run, to: Path) -> None:
+    """Writes the scores of sets that a run was scored on later, without this machine's paths: of folders and files the names."""
+    for name, one in run.later.items():
+        row = dict(one["set"])
+        row |= {"data": _folder_name(row["data"])} if "data" in row else {}
+        row |= {"files": {split: Path(file).name for split, file in row["files"].items()}} if isinstance(row.get("files"), dict) else {}
+        (to / LATER).mkdir(exist_ok=True)
+        write_json(to / LATER / f"{name}.json", {**one, "set": row})
+
+
+def _folder_name(data: str) -> str:
+    return data if data in ("sample", "hub") else resolve(data).name
 
 
 def open_study(folder: Path, data: str | None = None) -> tuple[dict[str, Run], list[Question]]:
@@ -122,7 +146,5 @@ def _short(run: Run) -> bytes:
 
 def _anywhere(run: Run) -> str:
     """The run's parameters without this machine's paths: of the data folder the name, the run's folder left out."""
-    config = {**run.config, "run_dir": None, "resume": False}
-    if config["data"] not in ("sample", "hub"):
-        config["data"] = resolve(config["data"]).name
+    config = {**run.config, "run_dir": None, "resume": False, "data": _folder_name(run.config["data"])}
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

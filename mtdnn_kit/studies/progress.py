@@ -14,10 +14,9 @@ from tqdm import tqdm
 
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.wording import duration
-from mtdnn_kit.runs.run import Run
+from mtdnn_kit.runs.run import Run, smoothed
 
 POINTS = 400  # of a curve, at most
-LAST = 5  # losses of which the mean is told
 ALL_RUNS, FORMAT = "", "{desc} |{bar:20}|"  # the bar of all runs, among theirs; how a bar looks
 
 
@@ -38,6 +37,8 @@ class RunState:
     main: str = ""  # the main task
     seconds: float = 0.0  # that the steps since `before` took, without what came before the first
     place: tuple[int, int] = (0, 0)  # the log's file and how far it was read
+    loss: float | None = None  # of the main task, smoothed, as the training itself shows it
+    said: list[str] = field(default_factory=list)  # lines that are told once: a warning, that it was taken over
 
     def look(self, run: Run) -> None:
         """Takes what is new in the run's log."""
@@ -47,20 +48,23 @@ class RunState:
         if self.total is None:
             draws = run.manifest["draws"]
             self.main, self.total = next(iter(draws)), run.manifest["steps"]
+            self.said += [f"warning: {said}" for said in run.manifest.get("warnings", [])]
         with open(log, "rb") as file:
             number, size = log.stat().st_ino, log.stat().st_size
             took = log.stat().st_mtime - manifest.stat().st_mtime  # the manifest is written before the first step, and again at the end
             self.seconds = took if took > 0 else self.seconds
             anew = self.place[0] not in (0, number) or size < self.place[1]  # by a run that goes on, as far as its checkpoint
             if self.place[0] != number or anew:
-                self.losses, self.place = [], (number, 0)
+                self.losses, self.loss, self.place = [], None, (number, 0)
             file.seek(self.place[1])
             whole = file.read(size - self.place[1]).rpartition(b"\n")[0]
         self.place = number, self.place[1] + len(whole) + bool(whole)
         records = [record for record in map(read_json, whole.splitlines()) if "loss" in record]
         self.steps = records[-1]["step"] if records else 0 if anew else self.steps
         self.before = min(self.before, self.steps) if anew else self.before
-        self.losses += [(record["step"], record["loss"]) for record in records if record["task"] == self.main]
+        for record in (record for record in records if record["task"] == self.main):
+            self.losses.append((record["step"], record["loss"]))
+            self.loss = smoothed(self.loss, record["loss"])
         while len(self.losses) > POINTS:
             pairs = zip(self.losses[::2], self.losses[1::2], strict=False)
             self.losses = [((a + b) / 2, (c + d) / 2) for (a, c), (b, d) in pairs]
@@ -69,7 +73,7 @@ class RunState:
         made = self.steps - self.before
         if self.total is None or made <= 0:
             return "preparing"
-        loss = f", {self.main} loss {sum(x for _, x in self.losses[-LAST:]) / len(self.losses[-LAST:]):.3f}" if self.losses else ""
+        loss = f", {self.main} loss {self.loss:.3f}" if self.loss is not None else ""
         left = self.seconds / made * (self.total - self.steps)
         return f"step {self.steps:,} of {self.total:,}{loss}, {f'{duration(left)} left' if self.steps < self.total else 'scoring'}"
 
@@ -119,6 +123,9 @@ class Bars:
         if self.terminal and ALL_RUNS not in self.bars:
             self.bars[ALL_RUNS] = tqdm(total=len(progress.states), bar_format=FORMAT)
         for state in progress.states:
+            for line in state.said if state.status == "running" or state.steps > state.before else ():
+                if line not in self.told:
+                    self.told[line] = tqdm.write(line, file=sys.stderr)
             if state.status == "running":
                 tenth = 10 * state.steps // state.total if state.total and state.steps > state.before else -1  # before its first steps
                 self._show(state.name, f"{state.name}: {state}", tenth, state.steps, state.total or 1)

@@ -12,7 +12,8 @@ writes these, the tables as numbers and figures into the folder. No text of the 
 
 import io
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 
@@ -40,47 +41,89 @@ from mtdnn_kit.studies.study import Study, read_study
 from mtdnn_kit.studies.variants import slug
 from mtdnn_kit.views import tables
 from mtdnn_kit.views.study_plots import points_figure, settings_figure
-from mtdnn_kit.views.tables import markdown, points, score_table
+from mtdnn_kit.views.tables import markdown, points, score_tables
+
+
+@dataclass(frozen=True)
+class Told:
+    """A study's finished runs and the questions with their replies, as a report tells them.
+
+    folder: where they are, with what was declared and tuned; data: where the rows are, None: where the runs had them. thresholds: whether
+    the table of scores says of each run what its threshold was tuned on; where one was not, it says so in any case.
+    """
+
+    study: Study
+    runs: dict[str, Run]
+    questions: Sequence[Question]
+    folder: Path
+    data: str | None = None
+    thresholds: bool = False
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Those of which there are runs."""
+        return self.study.of(self.runs)
+
+    @cached_property
+    def compared(self) -> list[Settings]:
+        """The comparisons of which more than the baseline is there."""
+        return [of for of in self.study.comparisons(self.runs) if len(of) > 1]
+
+    @cached_property
+    def learnt(self) -> list[dict]:
+        """Whether the other tasks were learnt (`learnt_table`)."""
+        return learnt_table(self.runs, self.settings, self.data)
+
+    @cached_property
+    def scores(self) -> list[dict]:
+        """The table of scores, one a comparison, marked with tasks that were not learnt."""
+        thresholds = self.thresholds or any("not tuned" in threshold_words(run, "squad") for run in self.runs.values())
+        comparisons = self.study.comparisons(self.runs)
+        rows = score_tables(self.questions, self.settings, comparisons, self.study.paper, self.runs)
+        rows = rows if thresholds else [{key: value for key, value in row.items() if key != "threshold"} for row in rows]
+        return marked(rows, self.learnt, self.study.baseline)
+
+    def judged(self, some: Sequence[Question], scores: Sequence[str]) -> str:
+        """The differences in some scores, a table a baseline."""
+        tables = [(of, primary_table(some, of, scores, self.study.family, len(self.compared))) for of in self.compared]
+        return "\n".join(markdown(marked(rows, self.learnt, next(iter(of)))) for of, rows in tables)
 
 
 def report(folder: Path, data: str | None) -> Iterator[str]:
     """The sections of a kept study, each a heading and a table, or lines."""
-    study, runs, questions, settings = _opened(folder, data)
-    return _sections(study, runs, questions, settings, folder, data)
+    return _sections(_opened(folder, data))
 
 
-def _opened(folder: Path, data: str | None) -> tuple[Study, dict[str, Run], list[Question], Settings]:
-    """The study, its kept runs, the questions with their replies, and the settings of which runs were kept."""
+def _opened(folder: Path, data: str | None) -> Told:
+    """A kept study. Raises CompareError where none is kept there."""
     if not (folder / "study.yaml").is_file():
         made = folder if any(folder.glob("*/manifest.json")) else "RUNS_FOLDER"
         keep = f"mtdnn report keep STUDY_FILE {made} results/NAME"
         raise CompareError(f"{folder}: no study is kept there; keep the finished runs of one first: {keep}")
     study = read_study(folder / "study.yaml")
     runs, questions = open_study(folder, data)
-    questions = clustered(questions, study.cluster)
-    return study, runs, questions, study.of(runs)
+    return Told(study, runs, clustered(questions, study.cluster), folder, data)
 
 
 def write(folder: Path, data: str | None) -> None:
     """Into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`); and its
     figures: the differences in what the study is judged by, and the paper's figure of the same settings."""
-    study, runs, questions, settings = _opened(folder, data)
-    write_whole(folder / "tables.md", "\n".join(_sections(study, runs, questions, settings, folder, data)))
-    rows = score_table(questions, settings, study.paper, _untuned(runs))
-    tables.write(folder, rows, runs, settings)
-    write_spread(folder, runs, questions, settings, study.scores)
-    for score, image in _figures(questions, settings, study.scores).items():
+    told = _opened(folder, data)
+    write_whole(folder / "tables.md", "\n".join(_sections(told)))
+    tables.write(folder, told.scores, told.runs, told.settings)
+    write_spread(folder, told.runs, told.questions, told.settings, told.study.scores)
+    for score, image in _figures(told).items():
         write_whole(folder / f"{slug(score)}.png", image)
-    if study.paper:
-        theirs = paper.TABLES[study.paper]
-        points_figure(points(rows), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
+    if told.study.paper:
+        theirs = paper.TABLES[told.study.paper]
+        points_figure(points(told.scores), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
 
 
-def _figures(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> dict[str, bytes]:
+def _figures(told: Told) -> dict[str, bytes]:
     """{score: PNG} of each setting's score and its difference to the first setting."""
-    images = {score: io.BytesIO() for score in scores}
+    images = {score: io.BytesIO() for score in told.study.scores}
     for score, image in images.items():
-        settings_figure(setting_table(questions, settings, score), score).savefig(image, dpi=150)
+        settings_figure(setting_table(told.questions, told.settings, score), score).savefig(image, dpi=150)
     return {score: image.getvalue() for score, image in images.items()}
 
 
@@ -92,58 +135,77 @@ def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Pa
     settings = study.of(runs)
     with writing(folder):
         tables.write_scores(folder, runs, settings)
-        questions = clustered(pair(runs, nbest=1), study.cluster)
-        rows = marked(score_table(questions, settings, study.paper, runs), learnt_table(runs, settings), study.baseline)
-        tables.write(folder, rows, runs, settings)
-        write_spread(folder, runs, questions, settings, study.scores)
+        told = Told(study, runs, clustered(pair(runs, nbest=1), study.cluster), folder, thresholds=True)
+        tables.write(folder, told.scores, runs, settings)
+        write_spread(folder, runs, told.questions, settings, study.scores)
         if not page:
             return None
-        figures = {f"{score} of each setting": image for score, image in _figures(questions, settings, study.scores).items()}
-        sections = _sections(study, runs, questions, settings, folder, None)
-        return write_plain_page(folder, study.name, study.question, figures, sections)
+        figures = {f"{score} of each setting": image for score, image in _figures(told).items()}
+        return write_plain_page(folder, study.name, study.question, figures, _sections(told))
 
 
-def _sections(
-    study: Study, runs: dict[str, Run], questions: Sequence[Question], settings: Settings, folder: Path, data: str | None
-) -> Iterator[str]:
-    first = next(iter(settings))
-    learnt = learnt_table(runs, settings, data)
+def _sections(told: Told) -> Iterator[str]:
+    """All of them, in order."""
+    for part in (_head, _judged, _thresholds, _other_tasks, _spans, _seeds):
+        yield from part(told)
+    yield _section("The paper's examples", study_tables.example_table(told.questions, told.settings))
+    yield _section("How the runs were made", origin_table(told.runs))
 
-    compared = [of for of in study.comparisons(runs) if len(of) > 1]
 
-    def judged(some: Sequence[Question], scores: Sequence[str]) -> str:
-        found = [(of, primary_table(some, of, scores, study.family, len(compared))) for of in compared]
-        return "\n".join(markdown(marked(rows, learnt, next(iter(of)))) for of, rows in found)
-
-    yield f"{speaks_for(questions)}\n\n{' '.join(notes(study, folder, runs))}\n"
-    yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(runs.values()))
-    yield from (f"{said}\n" for said in unlike(runs))
-    if tuned := tuning_table(study, folder):
+def _head(told: Told) -> Iterator[str]:
+    """For whom all is said, what deviates, what encoders had met before, how unlike runs are; what was tuned."""
+    yield f"{speaks_for(told.questions)}\n\n{' '.join(notes(told.study, told.folder, told.runs))}\n"
+    yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(told.runs.values()))
+    yield from (f"{said}\n" for said in unlike(told.runs))
+    if tuned := tuning_table(told.study, told.folder):
         yield _section("Tuned at equal budget, on held-out questions", tuned)
-    yield _section("Scores", marked(score_table(questions, settings, study.paper, _untuned(runs)), learnt, first))
-    yield _section(f"Judged by {' and '.join(study.scores)}", judged(questions, study.scores))
+
+
+def _judged(told: Told) -> Iterator[str]:
+    """The scores, and the differences that the study is judged by."""
+    study, questions = told.study, told.questions
+    yield _section("Scores", told.scores)
+    yield _section(f"Judged by {' and '.join(study.scores)}", told.judged(questions, study.scores))
     if beside := other_population(questions):
-        yield _section(f"The same for other {population(beside)}", judged(beside, study.scores))
+        yield _section(f"The same for other {population(beside)}", told.judged(beside, study.scores))
     if effect := study.smallest_effect:
-        decide = partial(study_tables.decision_table, effect=effect, family=study.family, tables=len(compared))
-        yield _section("What is decided", "\n".join(markdown(decide(questions, of, study.scores)) for of in compared))
-    yield _section("For whom the differences speak", population_table(questions, settings, study.scores))
+        decide = partial(study_tables.decision_table, effect=effect, family=study.family, tables=len(told.compared))
+        yield _section("What is decided", "\n".join(markdown(decide(questions, of, study.scores)) for of in told.compared))
+    yield _section("For whom the differences speak", population_table(questions, told.settings, study.scores))
+
+
+def _thresholds(told: Told) -> Iterator[str]:
+    """Thresholds, further question sets at these, and the threshold as a choice."""
+    runs, questions, settings = told.runs, told.questions, told.settings
     yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))
     if further := study_tables.further_table(runs, settings):
         yield _section("Further question sets, at the same threshold", further)
     yield _section("The threshold as a choice", choice_table(runs, questions, settings))
     if common := at_common_share(questions):
-        yield _section(f"At a common share of no answers, {common[1]:.1f} %", judged(common[0], ["EM", "F1"]))
-    if told := study_tables.task_table(runs, settings, data):
-        yield _section("The other tasks", told)
-    yield f"{_section('Were the other tasks learnt?', learnt)}\n{' '.join(curves.notes(runs))}\n"
-    yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(questions, settings))
-    yield _section("Wrong bounds", judged(questions, ["wrong bounds"]))
-    for score, of in product(study.scores, compared):
+        yield _section(f"At a common share of no answers, {common[1]:.1f} %", told.judged(common[0], ["EM", "F1"]))
+
+
+def _other_tasks(told: Told) -> Iterator[str]:
+    """What the other tasks score, and whether they were learnt."""
+    if rows := study_tables.task_table(told.runs, told.settings, told.data):
+        yield _section("The other tasks", rows)
+    yield f"{_section('Were the other tasks learnt?', told.learnt)}\n{' '.join(curves.notes(told.runs))}\n"
+
+
+def _spans(told: Told) -> Iterator[str]:
+    """How best spans are bounded, and slices."""
+    yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(told.questions, told.settings))
+    yield _section("Wrong bounds", told.judged(told.questions, ["wrong bounds"]))
+    for score, of in product(told.study.scores, told.compared):
         base, *others = of
         for name in others:
-            rows = setting_slices(questions, of[base], of[name], score, (base, name))
+            rows = setting_slices(told.questions, of[base], of[name], score, (base, name))
             yield _section(f"Slices: {score}, {name} − {base}", [row for row in rows if row["p"] is not None])
+
+
+def _seeds(told: Told) -> Iterator[str]:
+    """The spread of seeds, and what it would take to see something."""
+    study, questions, settings = told.study, told.questions, told.settings
     yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
         alone = {name: dict([min(own.items())]) for name, own in settings.items()}
@@ -151,18 +213,11 @@ def _sections(
         yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, scores))
     yield _section("Two seeds of the same setting", study_tables.seed_table(questions, settings))
     for score in study.scores:
-        said = [text for of in compared for text in sentences(questions, of, score)]
+        said = [text for of in told.compared for text in sentences(questions, of, score)]
         yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in said) + "\n")
     if study.paper:
         lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])
         yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))
-    yield _section("The paper's examples", study_tables.example_table(questions, settings))
-    yield _section("How the runs were made", origin_table(runs))
-
-
-def _untuned(runs: dict[str, Run]) -> dict[str, Run] | None:
-    """The runs where the threshold of one of them was not tuned, so that the table of scores says of each what its own is; else None."""
-    return runs if any("not tuned" in threshold_words(run, "squad") for run in runs.values()) else None
 
 
 def _section(title: str, body: str | list[dict]) -> str:

@@ -168,6 +168,8 @@ def _follow(progress: Progress, runs: dict[str, Run], start: Callable, todo: Tod
                 todo.give_back(name, error)
             ended = {**ended, **todo.news()}
             for state in progress.states:
+                if died := todo.died.pop(state.name, None):
+                    state.said.append(f"{state.name}: {died} died with it; this process takes it over")
                 if state.name in ended:
                     state.error = ended[state.name]
                     state.status = "failed" if state.error else "done"

@@ -52,6 +52,7 @@ class Todo:
     late: list[str] = field(default_factory=list)  # those that another process finished since
     _taken: dict[str, ExitStack] = field(default_factory=dict)
     _news: dict[str, str] = field(default_factory=dict)
+    died: dict[str, str] = field(default_factory=dict)  # of runs that were taken from a process that died: which it was
 
     def __post_init__(self) -> None:
         notebook = project_notebook(NOTEBOOK)
@@ -112,9 +113,10 @@ class Todo:
     def _take(self, name: str) -> bool:
         stack = ExitStack()
         try:
-            stack.enter_context(held(self._lock(name), f"the run {name} is at work"))
+            died = stack.enter_context(held(self._lock(name), f"the run {name} is at work"))
         except LockedError:
             return False
+        self.died |= {name: died} if died else {}
         self._taken[name] = stack
         self._failure(name).unlink(missing_ok=True)
         return True

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from safetensors.torch import load_file, save_file
 
-from mtdnn_kit.errors import RunError
+from mtdnn_kit.errors import CheckpointWarning, RunError
 from mtdnn_kit.files.atomic import json_text, write_folder, write_whole
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.model.multitask import MultiTask, load_weights
@@ -25,10 +25,6 @@ KEEP = 2  # the last ones
 FILES = ("model.safetensors", "optimizer.safetensors")
 STATE = "state.json"
 READ_AT_ONCE = 2**22  # bytes that are read at a time
-
-
-class CheckpointWarning(UserWarning):
-    """A checkpoint that cannot be used; says which and why, and from where the run goes on instead."""
 
 
 class Point(NamedTuple):

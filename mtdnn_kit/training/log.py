@@ -20,7 +20,7 @@ from tqdm import tqdm
 from mtdnn_kit.config import Config
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.wording import duration
-from mtdnn_kit.runs.run import LOGS, SCORED, Log, Run
+from mtdnn_kit.runs.run import LOGS, SCORED, Log, Run, smoothed
 from mtdnn_kit.training.failures import diverged
 from mtdnn_kit.training.setup import Setup
 
@@ -143,7 +143,7 @@ class Recorder:
     def _smoothed(self, record: dict) -> tuple[str, float]:
         """Takes a step's loss into the one that is shown; its task and loss."""
         task, loss = record["task"], record["loss"]
-        self.smooth[task] = 0.9 * self.smooth.get(task, loss) + 0.1 * loss
+        self.smooth[task] = smoothed(self.smooth.get(task), loss)
         return task, loss
 
 

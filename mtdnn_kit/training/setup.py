@@ -19,7 +19,7 @@ from mtdnn_kit.data.cache import code_of, kept, key_of
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.data.table import RowList, column, permuted, pick
-from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.errors import ConfigError, KitWarning
 from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes_token_types
@@ -55,6 +55,7 @@ class Setup:
     sources: dict[str, dict]
     processes: int = 1  # that train together: a batch has `batch_size` items for each of them
     slices: dict[str, Any] = field(default_factory=dict)  # of the scored rows of each task, what `eval_every` scores on the way
+    warned: tuple[str, ...] = ()  # what is doubtful and trained all the same
     passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
 
     @property
@@ -118,8 +119,9 @@ def prepare(config: Config) -> Setup:
     segments = takes_token_types(architecture)
     tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
-    if (said := not_tuned(config, *rows)) and rank == 0:
-        warnings.warn(said, stacklevel=2)
+    warned = tuple(filter(None, [not_tuned(config, *rows)]))
+    for said in warned if rank == 0 else ():
+        warnings.warn(said, KitWarning, stacklevel=2)
     train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
     check_selection(config, held_out)
     try_own_scores(config, scored)
@@ -127,7 +129,7 @@ def prepare(config: Config) -> Setup:
     schedule, probabilities = schedule_of(config, sizes)
     slices = {task: _subset(f.rows, SLICE) for task, f in scored.items() if config.eval_every and task in train}
     watched = make_features(config, slices, tokenizer, segments)
-    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, watched)
+    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, watched, warned)
 
 
 def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:

@@ -234,6 +234,7 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         "passes": setup.schedule.passes(),
         "disk_bytes": need,
         "start": begun.get("start") or now(),
+        **({"warnings": list(setup.warned)} if setup.warned else {}),
         **made_with(),
     }
     manifest["resumes"] = resumes(begun, manifest, checkpoints(run)[-1][0] if checkpoints(run) else 0)

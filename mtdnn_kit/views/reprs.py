@@ -6,13 +6,13 @@ rooms that they live in know no HTML; importing the package is enough for that.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.model.provenance import note
-from mtdnn_kit.runs.notes import threshold_words
+from mtdnn_kit.runs.notes import own_scores, threshold_words
 from mtdnn_kit.runs.origin import origin_note
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import Schedule
@@ -31,11 +31,12 @@ def run_html(run: Any) -> str:
         scores = run.metrics if manifest["status"] == "finished" else {}
         head = [manifest["status"], *_amount(manifest), *(f"{key} {manifest[key]}" for key in ("seed", "precision") if key in manifest)]
         names = [*tasks, *(name for name in scores if name not in tasks)]
-        rows = [_task_row(name, manifest, scores.get(name, {}), threshold_words(run, name) if name in scores else "") for name in names]
-        said = [text for text in (note(run), origin_note(run)) if text]
+        said = {name: (threshold_words(run, name), own_scores([run], name)) for name in scores}
+        rows = [_task_row(name, manifest, scores.get(name, {}), *said.get(name, ("", {}))) for name in names]
+        notes = [text for text in (note(run), origin_note(run)) if text]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return _page().unread(run.name, error)
-    return _page().listed(run.name, head, ("task", "steps", "passes", "scores, percent", "rows scored"), rows, said)
+    return _page().listed(run.name, head, ("task", "steps", "passes", "scores, percent", "rows scored"), rows, notes)
 
 
 def _amount(manifest: Mapping[str, Any]) -> list[str]:
@@ -46,10 +47,10 @@ def _amount(manifest: Mapping[str, Any]) -> list[str]:
     return [f"{manifest['steps']:,} steps{f' in {duration(seconds)}' if isinstance(seconds, int | float) else ''}"]
 
 
-def _task_row(task: str, manifest: Mapping[str, Any], scores: Mapping[str, Any], decided: str) -> list:
-    """decided: what the task's threshold was tuned on; "" where it has none."""
+def _task_row(task: str, manifest: Mapping[str, Any], scores: Mapping[str, Any], decided: str, own: Iterable[str]) -> list:
+    """decided: what the task's threshold was tuned on; "" where it has none. own: the names of scores of one's own."""
     draws = manifest.get("draws") or {}
-    main = [name for name in MAIN if name in scores] if "span_f1" in scores else [name for name in scores if name != "n"]
+    main = [name for name in (*MAIN, *own) if name in scores] if "span_f1" in scores else [name for name in scores if name != "n"]
     said = ", ".join(f"{name.upper() if name in MAIN else name} {scores[name]:.1f}" for name in main if scores[name] is not None)
     said += f" (threshold {decided})" if decided else ""
     steps = _page().share(draws[task], sum(draws.values())) if task in draws else EMPTY

@@ -22,7 +22,7 @@ from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.metrics import qa_scores
 from mtdnn_kit.runs.environment import unlike
-from mtdnn_kit.runs.notes import threshold_of_several, threshold_words
+from mtdnn_kit.runs.notes import own_scores, threshold_of_several, threshold_words
 from mtdnn_kit.runs.run import Run
 
 ANSWER_SCORES = ("em", "f1", "em_at_0", "f1_at_0", "span_f1", "no_answer_ap")  # of questions, what a table of sets shows
@@ -38,9 +38,39 @@ def score_table(
 
     settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Where titles are known, EM and F1
     have a second interval, for the population that `questions` do not go by: other articles, if they go by passages. runs: by name, so that
-    each row says at which threshold, and what that was tuned on or that it was not (of `task`). Two rows more: always
-    answering nothing, and the lexical-overlap baseline (which always answers).
+    each row says at which threshold, and what that was tuned on or that it was not (of `task`), and has the scores of one's own
+    (`metrics`), without a test. Two rows more: always answering nothing, and the lexical-overlap baseline (which always answers).
     """
+    return [*_setting_rows(questions, settings, table, runs, task), *floors([q.row for q in questions])]
+
+
+def score_tables(
+    questions: Sequence[Question],
+    settings: Settings,
+    compared: Sequence[Settings],
+    table: str | None = None,
+    runs: dict[str, Run] | None = None,
+    task: str = "squad",
+) -> list[dict]:
+    """`score_table` of each comparison (`Study.comparisons`), one below the other: each row says which setting it is "compared with", and
+    p (Holm) is for the differences of all of them (Bonferroni). Settings that are in none of them have scores alone. One comparison is
+    told as `score_table` tells it."""
+    if len(compared) < 2:
+        return score_table(questions, settings, table, runs, task)
+    lone = [{name: own} for name, own in settings.items() if not any(name in of for of in compared)]
+    rows, tested = [], sum(len(of) > 1 for of in compared)
+    for of in (*compared, *lone):
+        first = next(iter(of))
+        for row in _setting_rows(questions, of, table, runs, task):
+            head = {"run": row["run"], "compared with": "" if row["run"] == first else first}
+            rows.append({**head, **row, "p (Holm)": row["p (Holm)"] and min(1.0, tested * row["p (Holm)"])})
+    return [*rows, *floors([q.row for q in questions])]
+
+
+def _setting_rows(
+    questions: Sequence[Question], settings: Settings, table: str | None, runs: dict[str, Run] | None, task: str
+) -> list[dict]:
+    """`score_table` without what needs no training."""
     paper, first, rows = TABLES.get(table or "", {}), next(iter(settings)), []
     others = other_population(questions)
     apart = {score: {row["setting"]: row for row in setting_table(others, settings, score)} for score in ("EM", "F1")} if others else {}
@@ -52,12 +82,13 @@ def score_table(
             if others:
                 row |= _interval(f"{score} for other {population(others)}", apart[score][name], score)
         row |= {score: mean(questions, settings[name], score) for score in ("span F1", "no-answer AP")}
+        row |= own_scores([runs[run] for run in settings[name].values()], task) if runs else {}
         row |= {key.replace("Δ", "ΔF1"): f1[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
         if paper:
             row |= dict(zip(("paper EM", "paper F1"), paper.get(name, (None, None)), strict=True))
             row["paper ΔF1"] = paper[name][1] - paper[first][1] if name != first and {name, first} <= paper.keys() else None
         rows.append(row)
-    return [*rows, *floors([q.row for q in questions])]
+    return rows
 
 
 def _interval(key: str, row: dict, score: str) -> dict:
@@ -149,7 +180,7 @@ def set_table(runs: dict[str, Run], names: Iterable[str] | None = None) -> list[
         for one, found in run.metrics.items():
             if names is None or one in names:
                 row: dict = {"run": name, "set": one, "scored by": run.parameters.task_of(one), "rows": found["n"]}
-                keys = ANSWER_SCORES if "em" in found else [key for key in found if key != "n"]
+                keys = [*ANSWER_SCORES, *own_scores([run], one)] if "em" in found else [key for key in found if key != "n"]
                 kept = {key: found[key] for key in keys if key in found}
                 rows.append({**row, **kept} | ({"threshold": threshold_words(run, one)} if "threshold" in found else {}))
     return rows
@@ -202,7 +233,7 @@ def read(folder: Path) -> list[dict]:
 
 
 def _number(key: str, text: str) -> int | float | str | None:
-    if key in ("run", "speaks for"):
+    if key in ("run", "compared with", "speaks for"):
         return text
     with suppress(ValueError):
         return None if text == "" else int(float(text)) if key == "seeds" else float(text)

@@ -6,7 +6,9 @@ from conftest import THREADS
 from sklearn.metrics import f1_score, matthews_corrcoef
 
 from mtdnn_kit import Config, train
-from mtdnn_kit.compare import learnt
+from mtdnn_kit.compare import choices, differences, learnt
+from mtdnn_kit.compare.choices import Choice, Item
+from mtdnn_kit.data.rows import SCRow
 from mtdnn_kit.metrics import SCORES
 
 
@@ -95,6 +97,27 @@ def test_a_model_that_always_says_one_label_is_not_sure_to_do_so_elsewhere():
     assert low < -15 and high > 15 and above == (low, high)
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("said", [[0, 1] * 15, [1] * 30, [1, 0] * 15], ids=["all right", "one label", "all wrong"])
+def test_where_nothing_varies_the_interval_is_that_of_the_table_of_tasks(said, seeds):
+    """By clusters: two rows a text, whatever the score."""
+    gold, equal = [0, 1] * 15, 0
+    sure = [0.9 - seed / 10 for seed in range(seeds)]
+    answers = {f"{seed}": [Choice(label, ((p, 1 - p), (1 - p, p))[label]) for label in said] for seed, p in enumerate(sure)}
+    items = [
+        Item(SCRow(i, f"The barge {i // 2} is late.", None, g), {run: one[i] for run, one in answers.items()}, ("a", "b"))
+        for i, g in enumerate(gold)
+    ]
+    some = learnt.Scored(np.array(gold), 2, {run: np.array(said) for run in answers}, choices.numbered(items, items))
+    for score in SCORES:
+        (row,) = differences.setting_table(items, {"A": {seed: f"{seed}" for seed in range(seeds)}}, score)
+        (low, high), above = learnt._intervals(some, score, row[score], len(gold))
+        if np.ptp(learnt._jackknife(SCORES[score], some.gold, np.array(said))) == 0:
+            equal += 1
+            assert (low, high) == (pytest.approx(row["low"]), pytest.approx(row["high"])) and high - low > 10 and above is not None
+    assert equal
+
+
 @pytest.fixture(scope="module")
 def runs(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
@@ -102,6 +125,12 @@ def runs(tiny, tmp_path_factory):
     small = dict(encoder=tiny, max_steps=6, batch_size=4, precision="fp32", device="cpu", threads=THREADS, qa_weight=0.25, tasks=tasks)
     made = {f"all {seed}": train(Config(**small, run_dir=str(folder / f"all-{seed}"), seed=seed)) for seed in (0, 1)}
     return made | {"QA": train(Config(**{**small, "tasks": ["squad"], "qa_weight": 1.0}, run_dir=str(folder / "qa")))}
+
+
+def test_a_row_is_marked_with_what_the_setting_that_it_is_compared_with_did_not_learn():
+    table = [{"setting": name, "task": task, "learnt": "not shown"} for name, task in (("A", "cola"), ("B", "mrpc"))]
+    rows = [{"run": name, "seeds": 1, "compared with": base} for name, base in (("C", "A"), ("C", "B"), ("B", ""))]
+    assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "A")] == ["cola", "mrpc", "mrpc"]
 
 
 def test_a_study_shows_each_task_beside_chance_and_a_constant_answer(runs):

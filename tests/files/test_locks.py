@@ -36,8 +36,11 @@ def test_a_lock_is_free_again_when_its_holder_is_gone(tmp_path):
     with pytest.raises(LockedError, match=f"by process {holder.pid} on"):
         taken(file)
     holder.kill()
-    with held(file, "work is done", wait=10):
+    with held(file, "work is done", wait=10) as died:
         holder.communicate()
+    assert died and died.startswith(f"process {holder.pid} on ")
+    with held(file, "work is done") as died:
+        assert died is None, "the one before let it go"
     assert not file.with_name("x.holder").exists(), "nothing is left of who held it"
 
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import THREADS
+from conftest import THREADS, changed
 
 from mtdnn_kit import Config, Run, train
 from mtdnn_kit.__main__ import main
@@ -38,6 +38,26 @@ def test_a_run_made_again_is_equal_in_everything(made, tmp_path, capsys):
     data = {f"data: {task}/{split}" for task in ("squad", "cola") for split in ("train", "validation")}
     assert found.keys() == {"code", "environment", "every step", "weights", "scores: squad", "scores: cola"} | files | data
     assert "| weights | equal |" in told and again.config["resume"] is False and again.manifest["resumes"] == []
+
+
+def test_what_was_scored_later_is_scored_again_whole_and_own_functions_are_compared(made, tmp_path, monkeypatch):
+    """The run's eval_limit is 4; rows that are gone are said."""
+    own = changed(made.parameters, run_dir=str(tmp_path / "run"), metrics=["doors:kappa"], resume=False)
+    run = train(own)
+    for name in ("boats", "gone"):
+        (tmp_path / name / "cola").mkdir(parents=True)
+        rows = [{"sentence": f"The {i} boats are late.", "label": i % 2} for i in range(10)]
+        (tmp_path / name / "cola" / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert run.score(tmp_path / name)[f"cola-{name}"]["n"] == 10
+    shutil.rmtree(tmp_path / "gone")
+    again, rows = rerun(run, tmp_path / "again")
+    found = said(rows)
+    assert again.metrics["cola-boats"] == run.metrics["cola-boats"] and again.metrics["cola-boats"]["n"] == 10
+    assert (found["scores: cola-boats"], found["cola-boats.jsonl"], found["own functions"]) == ("equal", "equal", "equal")
+    assert found["scores: cola-gone"].startswith("not scored again: ") and "cola-gone" not in again.metrics
+    manifest = again.path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(again.manifest["plugins"]["doors:kappa"]["sha256"], "0"))
+    assert said(compare_runs(run, again))["own functions"] == "different: doors:kappa"
 
 
 def test_what_is_given_anew_is_named_with_what_became_of_it(made, tmp_path):

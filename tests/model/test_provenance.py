@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, changed
@@ -49,6 +50,16 @@ def test_a_task_of_ones_own_is_known_by_its_folder_or_its_place_on_the_hub():
     }
     made = Config(tasks=["squad", *define], define=define)
     assert overlap(["MultiNLI"], made.datasets) == {name: ["MultiNLI"] for name in ("noise", "theirs", "glue")}
+
+
+def test_a_set_in_a_folder_of_its_own_is_not_the_data_of_its_task():
+    """As `mtdnn score --data squad-ood` notes it; the hub's rows of that task are."""
+    record = {"encoder": {"name": "x", "trained_on": ["SQuAD 2.0"]}}
+    for data, met in (("squad-ood", "squad (SQuAD 2.0)"), ("hub", "squad (SQuAD 2.0), also (SQuAD 2.0)")):
+        one = SimpleNamespace(
+            manifest=record, parameters=Config(tasks=["squad"], qa_weight=1.0, scored_also={"also": {"task": "squad", "data": data}})
+        )
+        assert notes([one]) == [f"encoder: x was trained on data of these tasks before, as its card says: {met}"]
 
 
 def test_the_registry_is_whole():

@@ -18,6 +18,7 @@ import pytest
 from conftest import ROOT
 
 from mtdnn_kit import Run
+from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.studies.progress import Bars, Progress, RunState
 from mtdnn_kit.training.log import TrainingBar
 
@@ -103,19 +104,19 @@ def acted(progress: Progress, bars: Bars) -> None:
     for state, end in zip(progress.states, ("done", "failed"), strict=True):
         state.status, state.main = "running", "squad"
         for state.steps in range(0, 21):
-            state.seconds, state.losses = 2.0 * state.steps, [(n, 6 - n / 10) for n in range(1, state.steps + 1)]
+            state.seconds, state.loss = 2.0 * state.steps, 6 - state.steps / 10
             bars(progress)
         state.status, state.error = end, "" if end == "done" else "cell 10: out of memory"
         bars(progress)
 
 
 def test_a_study_in_a_log_file_says_where_each_run_is_from_its_first_steps_on(study, capsys):
-    """Preparing, the first steps, then each tenth of the way; the loss is the mean of the last five."""
+    """Preparing, the first steps, then each tenth of the way."""
     acted(study, Bars())
     written = capsys.readouterr().err
     lines = [re.sub(r"( of 2 done.*), [0-9:]+ left$", r"\1", line) for line in written.splitlines()]
     steps = ["1", *map(str, range(2, 21, 2))]
-    losses = ["5.900", "5.850", "5.750", *(f"{6.2 - n / 10:.3f}" for n in range(6, 21, 2))]
+    losses = ["5.900", *(f"{6 - n / 10:.3f}" for n in range(2, 21, 2))]
     left = ["0:38 left", *(f"0:{40 - 2 * n:02} left" for n in range(2, 20, 2)), "scoring"]
     told = [f"step {n} of 20, squad loss {x}, {rest}" for n, x, rest in zip(steps, losses, left, strict=True)]
     assert "\r" not in written and lines == [
@@ -158,7 +159,7 @@ def test_a_study_in_a_terminal_has_a_bar_with_step_loss_and_time_left_for_each_r
     for name in ("QA", "QA+SC"):
         assert f"{name}: preparing |" in written
         assert f"{name}: step 1 of 20, squad loss 5.900, 0:38 left |" in written
-        assert f"{name}: step 10 of 20, squad loss 5.200, 0:20 left |██████████          |" in written
+        assert f"{name}: step 10 of 20, squad loss 5.000, 0:20 left |██████████          |" in written
 
 
 def logged(folder, steps: range, of: int, began: float, now: float, status: str = "running") -> Run:
@@ -169,6 +170,25 @@ def logged(folder, steps: range, of: int, began: float, now: float, status: str 
     (folder / "log.jsonl").write_text("".join(records))
     os.utime(folder / "log.jsonl", (now, now))
     return Run(folder)
+
+
+def test_a_warning_of_several_runs_is_one_line_and_so_is_what_was_taken_over(tmp_path, capsys):
+    """Of runs that are at work; those that were done before said it before."""
+    progress, bars = Progress(["a", "b", "c"]), Bars()
+    for state, said in zip(progress.states, (["warning: x"], ["warning: x", "b: process 3 died with it"], ["warning: y"]), strict=True):
+        (tmp_path / state.name).mkdir()
+        run = logged(tmp_path / state.name, range(1, 11), 40, 1000, 1005)
+        write_json(run.path / "manifest.json", {**run.manifest, "warnings": [line.removeprefix("warning: ") for line in said[:1]]})
+        state.look(run)
+        state.said += said[1:]
+    progress.states[2].before, progress.states[2].status = 10, "done"
+    bars(progress)
+    progress.states[1].status = "running"
+    progress.states[0].status = "running"
+    for _ in range(2):
+        bars(progress)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith(("warning", "b: process"))] == ["warning: x", "b: process 3 died with it"]
 
 
 def test_the_time_left_is_reckoned_with_the_steps_alone_and_of_a_run_that_goes_on_with_those_of_today(tmp_path):

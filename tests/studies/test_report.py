@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ from conftest import ROOT
 from questions import QUESTIONS
 from scorer import score
 
+from mtdnn_kit.__main__ import _conclude
 from mtdnn_kit.compare import differences, pairing, paper, seeds, study_tables, threshold_choice
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
@@ -22,7 +24,7 @@ from mtdnn_kit.runs.curves import UNWATCHED
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies import keep, report
 from mtdnn_kit.tasks import null_threshold
-from mtdnn_kit.views import study_plots
+from mtdnn_kit.views import study_plots, tables
 from mtdnn_kit.views.tables import markdown
 
 SAMPLE = ROOT / "results" / "sample"
@@ -102,8 +104,32 @@ def test_no_text_and_no_path_is_kept(kept, questions):
     assert {file.name for file in files} == {
         *("study.yaml", "runs.json", "spans.csv.gz", "config.yaml", "manifest.json", "metrics.json", "log.jsonl"),
         *("squad_nbest.jsonl.gz", "squad_held_out.jsonl.gz", "requirements.txt"),
+        *(f"{task}.jsonl" for task in ("swag", "cola", "mrpc", "mnli")),
     }
     assert [len(entry["nbest"]) <= keep.ENTRIES for entry in Run(kept / "runs" / "a-seed-0").nbest()].count(False) == 0
+
+
+def test_labels_and_what_was_scored_later_are_kept_without_text_or_path(tmp_path, runs, questions):
+    run = Run(shutil.copytree(runs["B seed 0"].path, tmp_path / "run"))
+    lines = [{**line, "text": "The ferry is late."} for line in run.choices("cola")]
+    (run.path / "predictions" / "cola.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run.path / "scored").mkdir()
+    later = {"set": {"task": "cola", "data": str(tmp_path / "boats"), "files": {"validation": str(tmp_path / "x.csv")}}}
+    later |= {"data": {"cola-boats/validation": {"origin": "boats", "rows": 3, "fingerprint": "f"}}, "scores": {"accuracy": 50.0, "n": 3}}
+    write_json(run.path / "scored" / "cola-boats.json", later)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    found = {**runs, "B seed 0": run}
+    keep.keep_study(tmp_path / "study.yaml", found, questions, tmp_path / "kept")
+    kept = Run(tmp_path / "kept" / "runs" / "b-seed-0")
+    assert list(kept.choices("cola")) == list(runs["B seed 0"].choices("cola")) and set(next(kept.choices("cola"))) == {
+        "id",
+        "label",
+        "probabilities",
+    }
+    assert kept.later["cola-boats"]["set"] == {"task": "cola", "data": "boats", "files": {"validation": "x.csv"}}
+    assert kept.metrics["cola-boats"] == {"accuracy": 50.0, "n": 3}
+    sections = "\n".join(report.report(tmp_path / "kept", None))
+    assert "## The other tasks\n" in sections and str(tmp_path) not in sections and "ferry" not in sections
 
 
 def test_a_run_that_is_kept_whole_opens_beside_others(kept):
@@ -161,6 +187,13 @@ def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, question
     wanted = [differences.primary_table(questions, of, ["F1"], tables=2) for of in own]
     (one,), (two,) = wanted
     assert one["p (Holm)"] == min(1, 2 * one["p"]) and (one["Δ"], one["p"]) == (-two["Δ"], two["p"])
+    scores = [[cell.strip() for cell in line.split("|")[1:-1]] for line in sections["Scores"].splitlines() if line.startswith("| ")]
+    at, holm = scores[0].index("ΔF1"), scores[0].index("p (Holm)")
+    assert scores[0][:2] == ["run", "compared with"] and [row[:2] for row in scores[2:]] == [
+        ["B", ""], ["A", "B"], ["A", ""], ["B", "A"], ["always nothing", ""], ["lexical overlap", ""],
+    ]  # fmt: skip
+    for row, judged in ((scores[3], one), (scores[5], two)):
+        assert row[at].startswith(f"{judged['Δ']:+.1f} [") and row[holm] == f"{judged['p (Holm)']:.2g}"
     judged = sections["Judged by F1"]
     assert judged.count("\n| ---") == 2 and "\n| F1 | A | 1 |" in judged and "\n| F1 | B | 1 |" in judged
     assert all(
@@ -169,6 +202,37 @@ def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, question
     )
     assert sections["What is decided"].count("\n| ---") == 2 and sections["What it would take: F1"].count("\n- ") == 2
     assert {"Slices: F1, A − B", "Slices: F1, B − A"} <= sections.keys()
+
+
+def test_every_baseline_is_in_what_the_command_leaves_and_prints(tmp_path, runs, capsys):
+    """Of both, too, where a setting is compared with nothing; the plain page says what thresholds were tuned on."""
+    text = STUDY.replace("seeds: [0, 1]", "seeds: [0]").replace("B: {}}", "B: {}, C: {max_steps: 9}}")
+    (tmp_path / "s.yaml").write_text(f"{text}compare: [{{baseline: B, others: [A]}}, {{baseline: A, others: [B]}}]\n")
+    found = {"A seed 0": runs["A seed 0"], "B seed 0": runs["B seed 0"], "C seed 0": runs["B seed 1"]}
+    given = SimpleNamespace(plain=True, no_page=False, hours=None)
+    study = report.read_study(tmp_path / "s.yaml")
+    _conclude(given, study, tmp_path, {}, found)
+    rows = [(row["run"], row["compared with"]) for row in tables.read(tmp_path)]
+    assert rows == [("B", ""), ("A", "B"), ("A", ""), ("B", "A"), ("C", ""), ("always nothing", ""), ("lexical overlap", "")]
+    said = capsys.readouterr().out
+    shown = [re.split(r"  +", line) for line in said[said.index("run ") :].splitlines()]
+    assert shown[0][:4] == ["run", "compared with", "seeds", "threshold"] and shown[2][:3] == ["A", "B", "1"]
+    assert shown[2][3].endswith(", tuned on 60 questions")
+    scores = (tmp_path / "study.html").read_text().split("<h2>Scores</h2>")[1].split("</table>")[0]
+    assert "<th>compared with</th>" in scores and "<th>threshold</th>" in scores and "tuned on 60 questions</td>" in scores
+    assert (tmp_path / "table.md").read_text().count("| A | B |") == 1 and "A & B & " in (tmp_path / "table.tex").read_text()
+
+
+def test_the_command_says_above_its_table_how_runs_are_unlike(tmp_path, runs, capsys):
+    (tmp_path / "s.yaml").write_text(STUDY.replace("seeds: [0, 1]", "seeds: [0]"))
+    shutil.copytree(runs["B seed 0"].path, tmp_path / "b")
+    file = tmp_path / "b" / "manifest.json"
+    write_json(file, {**json.loads(file.read_text()), "threads": 77})
+    given = SimpleNamespace(plain=True, no_page=True, hours=None)
+    _conclude(given, report.read_study(tmp_path / "s.yaml"), tmp_path, {}, {"A seed 0": runs["A seed 0"], "B seed 0": Run(tmp_path / "b")})
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("These runs were not made alike") and first.endswith("; 77 (B seed 0).")
+    assert second.startswith("run ")
 
 
 def test_a_study_says_for_whom_its_intervals_speak(copy):
@@ -222,7 +286,7 @@ def test_a_score_that_a_study_is_judged_by_is_tested_once_where_each_setting_has
 def test_further_sets_stand_apart_as_means_over_the_seeds():
     def run(em: float, ap: float | None):
         metrics = {"squad": {"em": 1.0, "n": 9}, "wiki": {"em": em, "f1": em + 1, "span_f1": em + 2, "no_answer_ap": ap, "n": 7}}
-        return SimpleNamespace(metrics=metrics, parameters=SimpleNamespace(further={"wiki": None}))
+        return SimpleNamespace(metrics=metrics, config={}, parameters=SimpleNamespace(further={"wiki": None}))
 
     runs = {"a": run(50.0, 10.0), "b": run(60.0, 20.0), "c": run(70.0, None), "d": SimpleNamespace(parameters=SimpleNamespace(further={}))}
     rows = study_tables.further_table(runs, {"A": {0: "a", 1: "b"}, "B": {0: "c"}})

@@ -118,6 +118,17 @@ def test_each_takes_what_nobody_has_and_waits_for_the_rest_or_ends(todo):
     assert two.news() == {NAMES[0]: ""} and two.finished_late([]) == [NAMES[0]]
 
 
+def test_that_a_dead_process_had_a_run_is_told_by_who_takes_it_over(study, todo, tmp_path):
+    one = todo()
+    holder = tmp_path / "runs" / ".taken" / "a-seed-0.holder"
+    holder.parent.mkdir(parents=True, exist_ok=True)
+    holder.write_text("process 7 on node3 since 2026-01-02 03:04:05")
+    told = []
+    run_study(study, tmp_path / "runs", watch=lambda progress: told.append([line for state in progress.states for line in state.said]))
+    assert told[-1] == ["a seed 0: process 7 on node3 since 2026-01-02 03:04:05 died with it; this process takes it over"]
+    assert not list(holder.parent.glob("*.holder")) and one.died == {}
+
+
 def test_what_failed_elsewhere_is_not_tried_again_but_by_one_that_comes_later(todo):
     one, two = todo(), todo()
     mine = one.jobs()

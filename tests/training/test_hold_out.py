@@ -157,7 +157,8 @@ def test_a_threshold_that_will_not_be_tuned_is_said_before_the_training(config, 
     with pytest.warns(
         UserWarning, match=f"^squad: nothing is held out .*, and {empty} of {all_} questions have none. It stays 0, .*: 0.1, or"
     ):
-        prepare(config(**squad))
+        found = prepare(config(**squad))
+    assert found.warned[0].startswith("squad: nothing is held out")
     always = {**asked(tmp_path, unanswerable=False)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")

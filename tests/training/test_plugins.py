@@ -1,6 +1,7 @@
 """Samplers and scores of one's own (docs/plugins.md): what they are given and may give, when they are checked, whose an error is."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -8,15 +9,18 @@ from conftest import ROOT, changed
 from sameness import Stopped, assert_same
 from sklearn.metrics import cohen_kappa_score
 
-from mtdnn_kit import Config, ConfigError, Run, from_file, from_params, prepare, train
+from mtdnn_kit import Config, ConfigError, Run, compare, from_file, from_params, prepare, train
 from mtdnn_kit.__main__ import main
+from mtdnn_kit.compare import study_tables
 from mtdnn_kit.errors import PluginError
 from mtdnn_kit.model.own_scores import KIT_SCORES
+from mtdnn_kit.runs.notes import own_scores
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.sampler import own
 from mtdnn_kit.studies import status
 from mtdnn_kit.training.log import Recorder
 from mtdnn_kit.training.setup import schedule_of
+from mtdnn_kit.views import tables
 
 OWN = dict(qa_weight=None, sharing=None)
 SIZES = {"squad": 30, "swag": 12, "cola": 6}
@@ -168,8 +172,38 @@ def test_a_score_is_tried_before_the_first_step(mine, config, body, said):
 
 def test_a_score_may_not_be_called_as_one_of_the_kits(mine, config):
     mine("def accuracy(task, gold, said):\n    return 1\n")
-    with pytest.raises(ConfigError, match="^metrics: mine:accuracy: there is a score accuracy already; give the function another name"):
+    with pytest.raises(
+        ConfigError, match="^metrics: mine:accuracy: there is a score or column accuracy already; give the function another name"
+    ):
         prepare(config(tasks=["cola"], qa_weight=1.0, metrics=["mine:accuracy"]))
+
+
+def test_scores_of_ones_own_stand_in_every_table(config, tmp_path):
+    """Their means over the seeds, without a test; a run without them is not asked for them."""
+    own = {"doors:kappa": ("cola", "swag"), "doors:answered": ("squad",)}
+    two = [
+        train(
+            config(
+                tasks=["squad", "cola", "swag"], qa_weight=0.5, eval_limit=8, metrics=[*own], seed=seed, run_dir=str(tmp_path / f"{seed}")
+            )
+        )
+        for seed in (0, 1)
+    ]
+    runs, settings = dict(zip("ab", two, strict=True)), {"A": {0: "a", 1: "b"}}
+    values = {task: [run.metrics[task][score] for run in two] for score, task in (("kappa", "cola"), ("answered", "squad"))}
+    assert f", answered {values['squad'][0]:.1f} (threshold" in two[0]._repr_html_()
+    assert [row["answered"] for row in tables.set_table(runs, ["squad"])] == values["squad"]
+    rows = tables.score_table(compare.pair(runs), settings, runs=runs)
+    assert rows[0]["answered"] == sum(values["squad"]) / 2 and "answered" not in rows[1]
+    (row,) = [row for row in study_tables.task_table(runs, settings) if row["task"] == "cola" and row["score"] == "kappa"]
+    assert (row["value"], row["p"], row["seeds"], row["setting"]) == (sum(values["cola"]) / 2, None, 2, "A") and "value low" not in row
+    assert own_scores([two[0], SimpleNamespace(config={}, metrics={"squad": {}})], "squad") == {}, "what one of them lacks has no mean"
+
+
+def test_a_column_of_the_tables_is_no_name_of_a_score(mine, config):
+    mine("def Seeds(task, gold, said):\n    return 1\n")
+    with pytest.raises(ConfigError, match="there is a score or column Seeds already"):
+        prepare(config(tasks=["cola"], qa_weight=1.0, metrics=["mine:Seeds"]))
 
 
 def test_a_score_that_raises_at_the_end_loses_no_step(mine, config, tmp_path):

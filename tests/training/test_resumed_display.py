@@ -4,7 +4,8 @@ import pytest
 from conftest import changed
 from sameness import Stopped
 
-from mtdnn_kit import train
+from mtdnn_kit import Run, train
+from mtdnn_kit.studies.progress import RunState
 from mtdnn_kit.training.log import Recorder, TrainingBar
 
 
@@ -34,6 +35,15 @@ def test_the_shown_loss_goes_on_where_it_was(config, tmp_path, monkeypatch):
     broken = changed(one, run_dir=str(tmp_path / "broken"))
     assert shown(broken, monkeypatch, stop=7) == whole[:3]
     assert shown(changed(broken, resume=True), monkeypatch) == whole[2:], "from the checkpoint of step 4"
+
+
+def test_a_study_shows_the_loss_that_the_training_shows(config, monkeypatch):
+    one, state = config(tasks=["squad"], qa_weight=1.0, max_steps=9, log_every=3), RunState("one")
+    (*_, (step, words)) = shown(one, monkeypatch)
+    state.look(Run(one.run_dir))
+    assert (step, words) == (9, f"squad {state.loss:.3f}")
+    losses = [record["loss"] for record in Run(one.run_dir).log()]
+    assert state.loss == pytest.approx(0.9**8 * losses[0] + sum(0.1 * 0.9 ** (8 - k) * losses[k] for k in range(1, 9)))
 
 
 def test_a_bar_of_something_else_is_called_so(capsys):

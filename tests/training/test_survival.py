@@ -137,7 +137,11 @@ def test_sigterm_goes_to_whom_it_would_have_gone_to_and_a_second_signal_ends_at_
             interrupted(changed(one, run_dir=str(tmp_path / "one")), 2, signal.SIGINT, signal.SIGTERM, monkeypatch=monkeypatch)
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert seen == [signal.SIGTERM] and "its checkpoint is written. Set resume: true" in capsys.readouterr().err
+    place = f"its checkpoint is written. Set resume: true (run_dir: {tmp_path / 'one'}) to go on from there."
+    assert seen == [signal.SIGTERM] and place in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    assert Run("one").place == "one", "within the project"
     with pytest.raises(KeyboardInterrupt) as second:
         interrupted(changed(one, run_dir=str(tmp_path / "two")), 2, signal.SIGINT, signal.SIGINT, monkeypatch=monkeypatch)
     run = Run(tmp_path / "two")
