@@ -16,7 +16,7 @@ from mtdnn_kit.runs.conflicts import Conflicts, conflicts
 from mtdnn_kit.views.plots import detached, running_mean, styled
 from mtdnn_kit.views.style import COLOURS, look
 
-_CELL, _WIDEST, _LEAST_SPAN = 0.24, 3.9, 0.1  # inches of a cell, and of a row of them; cosine at which a colour is full, at least
+_CELL, _WIDEST, _FULL_AT = 0.24, 3.9, 0.1  # inches of a cell, and of a row of them; cosine at which a colour is full, at least
 _PULL = LinearSegmentedColormap.from_list("pull", (COLOURS[1], "white", COLOURS[0]))  # against each other, neither, together
 
 
@@ -33,7 +33,7 @@ def conflicts_figure(records: Sequence[dict], title: str = "") -> Figure | None:
     across, height, width = len(found.parts), _CELL * len(found.pairs), min(_CELL * len(found.groups), _WIDEST)
     size = (2.6 + across * max(width, 1.8), 1.9 + 2 * max(height, 1.0))
     figure, panels = plt.subplots(2, across, figsize=size, sharex=True, sharey=True, layout="constrained", squeeze=False)
-    span = max(_LEAST_SPAN, float(np.nanmax(np.abs(found.mean), initial=0)))
+    span = max(_FULL_AT, float(np.nanmax(np.abs(found.mean), initial=0)))
     for row, values, (low, high), said in (
         (panels[0], 100 * found.often, (100, 0), "measurements in\nconflict, percent"),
         (panels[1], found.mean, (-span, span), "mean cosine"),
