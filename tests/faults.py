@@ -97,7 +97,7 @@ TESTS = {  # file → tests that must notice
     "training/optim": "training/optim",
     "training/trainer": "training/training",
     "training/distributed": "training/distributed",
-    "training/loop": "training/training training/distributed training/cuda_graphs",
+    "training/loop": "training/cuda_graphs training/training training/distributed",
     "training/bookkeeping": "training/training training/distributed training/watched",
     "training/selection": "training/selection",
     "training/cuda_graphs": "training/cuda_graphs",

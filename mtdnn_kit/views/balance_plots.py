@@ -14,7 +14,7 @@ from matplotlib.image import AxesImage
 
 from mtdnn_kit.runs.conflicts import Conflicts, conflicts
 from mtdnn_kit.views.plots import detached, running_mean, styled
-from mtdnn_kit.views.style import COLOURS, look
+from mtdnn_kit.views.style import COLOURS, colour, look
 
 _CELL, _WIDEST, _FULL_AT = 0.24, 3.9, 0.1  # inches of a cell, and of a row of them; cosine at which a colour is full, at least
 _PULL = LinearSegmentedColormap.from_list("pull", (COLOURS[1], "white", COLOURS[0]))  # against each other, neither, together
@@ -60,24 +60,33 @@ def _cells(axes: Axes, values: np.ndarray, found: Conflicts, low: float, high: f
 
 @styled
 def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: str = "") -> Figure | None:
-    """The weight of each task in a joint step, over the steps: each step's faint, their running mean strong, the equal one dotted.
+    """The weight of each task in a joint step, over the steps, and beside it its loss: single steps faint, their running mean strong.
 
-    records: log records, of which those with `weights` {task: weight} are drawn; tasks: all of the run, so that each keeps its colour.
-    None where no record has weights.
+    records: `Run.log()`, of which those with `weights` {task: weight} are drawn, and `losses` where they have them; tasks: all of the run,
+    so that each keeps its colour. Dotted: the weight that each would have if all were alike. None where no record has weights.
     """
     told = [record for record in records if "weights" in record]
     if not told:
         return None
-    figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
-    for i, task in enumerate(dict.fromkeys([*tasks, *(task for record in told for task in record["weights"])])):
-        own = [(record["step"], record["weights"][task]) for record in told if record["weights"].get(task) is not None]
-        if own:
-            steps, values = map(list, zip(*own, strict=True))
-            axes.plot(steps, values, color=look(i)["color"], lw=0.8, alpha=0.25)
-            axes.plot(steps, running_mean(values), **look(i), lw=2, label=f"{task} ({np.mean(values):.2f})")
-    middle = np.mean([np.mean([x for x in record["weights"].values() if x is not None]) for record in told])
-    axes.axhline(middle, color="0.3", lw=1.2, ls=":", label=f"all alike ({middle:.2f})")
-    axes.set(xlabel="step", ylabel="weight in a joint step", title=title, xlim=(0, max(record["step"] for record in told)))
-    axes.set_ylim(min(0.0, axes.get_ylim()[0]), None)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="task (mean)")
+    names = list(dict.fromkeys([*tasks, *(task for record in told for task in record["weights"])]))
+    shown = {"weights": "weight in a joint step", "losses": "loss"}
+    keys = [key for key in shown if any(record.get(key) for record in told)]
+    figure, panels = plt.subplots(1, len(keys), figsize=(3 + 4.5 * len(keys), 3.6), layout="constrained", squeeze=False)
+    for axes, key in zip(panels[0], keys, strict=True):
+        _over_the_steps(axes, [(record["step"], record.get(key, {})) for record in told], names)
+        axes.set(xlabel="step", ylabel=shown[key], xlim=(0, told[-1]["step"]), ylim=(min(0.0, axes.get_ylim()[0]), None))
+    alike = np.mean([np.mean(list(record["weights"].values())) for record in told])
+    panels[0, 0].axhline(alike, color="0.3", lw=1.2, ls=":", label=f"all alike ({alike:.2f})")
+    panels[0, 0].set_title(title)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, title="task (mean weight)")
     return detached(figure)
+
+
+def _over_the_steps(axes: Axes, values: Sequence[tuple[int, dict[str, float]]], names: Sequence[str]) -> None:
+    """A line a task. values: step, {task: value}."""
+    for i, task in enumerate(names):
+        own = [(step, of[task]) for step, of in values if task in of]
+        if own:
+            steps, found = map(list, zip(*own, strict=True))
+            axes.plot(steps, found, color=colour(i), lw=0.8, alpha=0.25)
+            axes.plot(steps, running_mean(found), **look(i), lw=2, label=f"{task} ({np.mean(found):.2f})")

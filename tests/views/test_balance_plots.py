@@ -54,8 +54,16 @@ def test_the_weights_of_each_task_are_drawn_over_the_steps():
     ]  # fmt: skip
     assert [line.get_color() for line in raw] == [colour(0), colour(2)], "as everywhere, a task has the colour of its place in the run"
     assert axes.lines[3].get_ydata() == pytest.approx([0.4, 0.35, 0.3]), "the running mean"
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert labels == ["squad (0.70)", "cola (0.30)", "all alike (0.50)"] and axes.get_xlim() == (0, 3) and axes.get_ylim()[0] == 0
+
+
+def test_beside_the_weights_stands_what_became_of_each_tasks_loss():
+    of = {"step": 1, "task": "squad", "loss": 3.0, "weights": {"squad": 1.0, "cola": 1.0}, "losses": {"squad": 3.0, "cola": 0.7}}
+    left, right = weights_figure([of, {**of, "step": 2, "losses": {"squad": 1.0, "cola": 0.6}}], ["squad", "cola"]).axes
+    assert [axes.get_ylabel() for axes in (left, right)] == ["weight in a joint step", "loss"] and len(right.lines) == 4
+    assert [line.get_ydata().tolist() for line in right.lines[::2]] == [[3.0, 1.0], [0.7, 0.6]]
+    assert right.lines[1].get_ydata().tolist() == [3.0, 2.0] and right.lines[2].get_color() == colour(1)
 
 
 def test_a_weight_below_0_is_in_sight_and_no_weights_are_no_figure():
