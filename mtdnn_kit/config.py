@@ -19,18 +19,23 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.plugins import Door, Plugin, find, installed
 from mtdnn_kit.files.wording import nearest, short, some
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
+from mtdnn_kit.sampler import CURRICULA
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-SAMPLERS = ("weighted", "proportional", "temperature", "annealed", "round_robin", "sequential")
+SAMPLERS = ("weighted", "curriculum", "anti_curriculum", "proportional", "temperature", "annealed", "unimax", "round_robin", "sequential")
 DOORS = {  # parameter → what a function of one's own takes there (docs/plugins.md)
     "sampler": Door("mtdnn_kit.samplers", ("sizes", "epoch", "epochs", "rng")),
     "metrics": Door("mtdnn_kit.metrics", ("task", "gold", "said")),
 }
 SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and what it may be
-    "qa_weight": (("weighted",), "a probability"),
-    "sharing": (("weighted",), "'dataset' or 'group'"),
+    "qa_weight": (("weighted", *CURRICULA), "a probability"),
+    "sharing": (("weighted", *CURRICULA), "'dataset' or 'group'"),
     "temperature": (("temperature",), "a number above 0"),
-    "exhausted": (SAMPLERS[:-1], "'cycle' or 'drop'"),
+    "task_order": (CURRICULA, "a list of all tasks, the easiest first"),
+    "first_tasks": (CURRICULA, "a number of tasks"),
+    "phase": (CURRICULA, "a share of the steps, such as 0.3"),
+    "max_passes": (("unimax",), "a number above 0"),
+    "exhausted": (tuple(name for name in SAMPLERS if name not in ("unimax", "sequential")), "'cycle' or 'drop'"),
 }
 IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 Probability = Annotated[float, Rule(lambda value: 0 < value <= 1, "{} must be a probability above 0")]
@@ -57,6 +62,10 @@ class Config:
     sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
     sampler: str = "weighted"  # one of SAMPLERS, or a function of one's own, module:function (`plugins`)
     temperature: Positive | None = None  # T of p ∝ size^(1/T): 1 is proportional, the higher the more alike
+    task_order: list[str] | None = None  # of a curriculum: all tasks, the easiest first; anti_curriculum begins with the last ones
+    first_tasks: Count | None = None  # so many tasks of that order are trained alone at first
+    phase: Part | None = None  # for this share of the steps
+    max_passes: Positive | None = None  # of unimax: passes that another task than the main one makes at most in the training
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     epochs: Positive = 3.0  # passes of the main task; may be fractional
     max_steps: Count | None = None  # ends the schedule early
@@ -66,11 +75,12 @@ class Config:
     warmup: Share = 0.1
     weight_decay: Annotated[float, at_least(0)] = 0.01
     optimizer: Literal["adamax", "adamax_mtdnn", "adamw"] = "adamax"
-    max_grad_norm: Positive = 1.0
+    max_grad_norm: Positive | dict[str, Positive] = 1.0  # a step's gradient is clipped to it; or task → norm, 1 where not named
     head_dropout: Share = 0.3  # before the sc and mcc heads
     encoder_dropout: Share = 0.1
     loss: Literal["sum", "mean"] = "sum"  # of the start and the end cross entropy
     loss_weights: dict[str, Positive] = field(default_factory=dict)  # task → factor of its loss; 1 where not named
+    rate_factors: dict[str, Positive] = field(default_factory=dict)  # task → factor of learning_rate in its steps; 1 where not named
     max_length: Annotated[int, at_least(8), at_most(10**6)] = 160
     max_question: Size = 64
     overlap: Annotated[int, at_least(0), at_most(10**6)] = 40
@@ -217,8 +227,10 @@ def _check(c: Config) -> None:
     twice = next((name for name in c.metrics if c.metrics.count(name) > 1), None)
     require(twice is None, f"metrics: {short(twice)} is named twice")
     require(not c.resume or c.run_dir is not None, "resume: goes on in run_dir, and none is named")
-    for task in c.loss_weights:
-        require(task in c.tasks, f"loss_weights: {short(task)} is none of the tasks {some(c.tasks)}")
+    norms = c.max_grad_norm if isinstance(c.max_grad_norm, dict) else {}
+    for key, named in {"loss_weights": c.loss_weights, "rate_factors": c.rate_factors, "max_grad_norm": norms}.items():
+        for task in named:
+            require(task in c.tasks, f"{key}: {short(task)} is none of the tasks {some(c.tasks)}")
 
 
 def _check_tasks(c: Config) -> None:
@@ -303,6 +315,16 @@ def _check_sampler(c: Config) -> None:
         require(given or not used, f"{key}: sampler {c.sampler!r} needs it: {values}")
         require(used or not given, f"{key}: sampler {c.sampler!r} does not use it: set it to null")
     require(c.sampler != "annealed" or c.epochs > 1, "epochs: sampler 'annealed' changes from epoch to epoch: it needs more than 1")
+    if c.sampler in CURRICULA:
+        _check_curriculum(c)
     if c.sampler == "weighted" and c.qa_weight is not None:  # as required above
         alone = len(c.tasks) == 1 and c.qa_weight < 1
         require(not alone, f"qa_weight: {c.qa_weight} leaves {1 - c.qa_weight:.3g} to other tasks, but there are none: set it to 1.0")
+
+
+def _check_curriculum(c: Config) -> None:
+    order, first = c.task_order or [], c.first_tasks or 0
+    same = sorted(order) == sorted(c.tasks)
+    require(same, f"task_order: {some(order)} must name each of the tasks {some(c.tasks)} once, the easiest first")
+    require(first < len(order), f"first_tasks: {first} of {len(order)} tasks leave none for later: set it below {len(order)}")
+    require(c.qa_weight != 1.0, f"qa_weight: 1.0 draws {short(c.tasks[0])} alone; sampler {c.sampler!r} needs the others: set it below 1")

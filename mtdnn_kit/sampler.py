@@ -3,7 +3,8 @@
 The whole run is drawn from the seed before its first step, so the number of steps, the warm-up, the time left and a resume at step k
 are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task.
 Samplers differ in the weights, which stay the same within an epoch, and in whether a task is drawn by them at random or comes by order:
-in turn with equal weights (round robin), or alone until it is used up (sequential). In both the main task comes last.
+in turn with equal weights (round robin), or alone until it is used up (sequential). In both the main task comes last. A curriculum draws
+from some of the tasks first (`first_phase`). docs/samplers.md has all samplers in one table.
 
 The batches of a pass are a pure function of seed, task and number of the pass. Items of like length share one, so that little is padded,
 yet batches stay random: the order is shuffled, cut into pools of many batches, sorted by length within a pool, cut, and shuffled again.
@@ -13,6 +14,7 @@ Here a batch is a list of item numbers: what an item is, the module does not kno
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -94,16 +96,22 @@ def weights(
     temperature: float | None = None,
     epoch: int = 1,
     epochs: float = 1.0,
+    max_passes: float | None = None,
+    max_steps: int | None = None,
 ) -> np.ndarray:
     """Probability of each task at a step of an epoch (from 1) of `epochs`; they sum to 1. sizes N: batches a pass; types: task types.
 
     weighted (the paper): the main task has `qa_weight`, the others share the rest, each alike (`dataset`), or each task type alike and
     within it each dataset alike (`group`). proportional: p ∝ N (Liu et al. 2019, MT-DNN). temperature: p ∝ N^(1/T) (Raffel et al. 2020,
     T5, section 3.5.2). annealed: p ∝ N^α, α = 1 − 0.8 (e − 1) / (E − 1) in epoch e of E (Stickland & Murray 2019, PALs, section 4).
-    round_robin: each alike. sequential: p ∝ N, the share of steps that a task has once every batch came.
+    round_robin: each alike. sequential: p ∝ N, the share of steps that a task has once every batch came. curriculum, anti_curriculum: as
+    weighted, once their first phase is over (`first_phase`). unimax: p ∝ U of `unimax`.
     """
-    if sampler == "weighted":
+    if sampler in ("weighted", *CURRICULA):
         return _weighted(types, qa_weight, sharing)
+    if sampler == "unimax":
+        planned = unimax(sizes, epochs, max_passes or math.inf, max_steps)
+        return planned / planned.sum()
     last = math.ceil(epochs)
     power = {"temperature": 1 / (temperature or 1), "annealed": 1 - 0.8 * (epoch - 1) / max(last - 1, 1), "round_robin": 0.0}
     p = np.array(sizes, float) ** power.get(sampler, 1.0)
@@ -119,6 +127,48 @@ def _weighted(types: Sequence[str], qa_weight: float | None, sharing: str | None
     return np.concatenate([[qa_weight], rest])
 
 
+def unimax(sizes: Sequence[int], epochs: float, max_passes: float, max_steps: int | None = None) -> np.ndarray:
+    """Batches U [K] that each task is to give: as evenly as a cap of `max_passes` passes allows (Chung et al. 2023, UniMax, Algorithm 1).
+
+    From the smallest task to the largest U = min(cap, what is left of the budget / tasks that are left). The main task has no cap but makes
+    `epochs` passes, and none is to give more than it: that is the budget, or `max_steps` where that is less.
+    """
+    caps = np.array(most_batches(sizes, max_passes), float)
+    caps[0] = sizes[0] * epochs
+    budget, planned = min(np.minimum(caps, caps[0]).sum(), max_steps or math.inf), np.zeros(len(caps))
+    for done, task in enumerate(np.argsort(caps, kind="stable")):
+        planned[task] = min(caps[task], budget / (len(caps) - done))
+        budget -= planned[task]
+    return planned
+
+
+def most_batches(sizes: Sequence[int], max_passes: float) -> list[float]:
+    """Batches that `max_passes` passes of each task have, at least 1."""
+    return [max(1, math.floor(n * max_passes)) if max_passes < math.inf else math.inf for n in sizes]
+
+
+class Phase(NamedTuple):
+    """How a curriculum begins: with so many steps, drawn by weights p [K] of their own."""
+
+    steps: int
+    p: np.ndarray
+
+
+def first_phase(p: np.ndarray, first: Sequence[bool], share: float, main: float, max_steps: int | None = None) -> Phase:
+    """The first `share` φ of the steps, in which some tasks alone are drawn (McCann et al. 2018, decaNLP), as often, against each other, as
+    afterwards by the weights p [K].
+
+    first [K]: whether a task is one of them; main: batches of the main task in all epochs. The phase has as many steps whatever the seed: φ
+    times those of the mean schedule, main / ((1 − φ) p₀ + φ q₀) with q the weights of the phase, or φ · max_steps where that is less.
+    With the main task in it, an epoch ends within the phase as it does later. Without, the phase comes before the main task's first
+    batch, as part of epoch 1, which is so much longer. It ends early where `exhausted: drop` leaves it no batch. decaNLP takes its tasks in
+    turn; here they are drawn, so that a curriculum differs from `weighted` in the order of the tasks alone.
+    """
+    q = np.where(first, p, 0.0) / np.sum(p, where=np.array(first))
+    mean = main / ((1 - share) * p[0] + share * q[0])
+    return Phase(round(share * min(mean, max_steps or math.inf)), q)
+
+
 def draw(
     seed: int,
     sizes: dict[str, int],
@@ -127,20 +177,27 @@ def draw(
     epochs: float,
     max_steps: int | None = None,
     sampler: str = "weighted",
+    max_passes: float | None = None,
+    phase: Phase | None = None,
 ) -> Schedule:
     """The schedule of a run.
 
     sizes: task → batches a pass, main task first; p: epoch (from 1) → `weights`, or an order (`own`); exhausted: `cycle` (another
     reshuffled pass of that task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: sequential, one pass of
-    each. A fraction of an epoch ends after that share of the main task's batches. Raises ConfigError for more than `MOST_STEPS` steps.
+    each, and unimax: a task, but for the main one, is out for good once it gave the batches of `max_passes` passes. A fraction of an
+    epoch ends after that share of the main task's batches. phase: what a curriculum begins with. Raises ConfigError for more than
+    `MOST_STEPS` steps.
     """
     rng, names, full = generator(seed, "schedule"), tuple(sizes), np.array(list(sizes.values()))
-    _check_steps(names[0], full[0], shares(p(1), len(full))[0], epochs, max_steps)
+    phase = phase or Phase(0, np.zeros(len(full)))
+    _check_steps(names[0], full[0], shares(p(1), len(full))[0], epochs, max_steps, phase.steps)
+    allowed = np.array(most_batches(full, max_passes), np.int64) if max_passes else None
     parts, passes = [], np.zeros(len(full), np.int64)
     for number, share in enumerate(_shares(epochs), 1):
-        left = _batches_left(full, share, exhausted)
+        left = _batches_left(full, share, exhausted) if allowed is None else np.array([max(1, round(full[0] * share)), *allowed[1:]])
         planned = FIXED_ORDERS[sampler](left) if sampler in FIXED_ORDERS else p(number)
-        tasks = planned if planned.dtype.kind == "i" else _epoch(rng, planned, left)
+        tasks, phase = (planned, phase) if planned.dtype.kind == "i" else _begun_epoch(rng, planned, left, phase)
+        allowed = None if allowed is None else allowed - np.bincount(tasks, minlength=len(full))
         running = _running_count(tasks, len(full))
         parts.append((tasks, passes[tasks] + running // full[tasks], running % full[tasks], np.full(len(tasks), number)))
         passes += -(-np.bincount(tasks, minlength=len(full)) // full)
@@ -150,10 +207,11 @@ def draw(
     return Schedule(names, task, pass_, batch, epoch)
 
 
-def _check_steps(name: str, n: int, weight: float, epochs: float, max_steps: int | None) -> None:
-    if n * min(epochs, max(max_steps or math.inf, 1)) / weight > MOST_STEPS:
+def _check_steps(name: str, n: int, weight: float, epochs: float, max_steps: int | None, before: int) -> None:
+    if n * min(epochs, max(max_steps or math.inf, 1)) / weight + before > MOST_STEPS:
         drawn = f"{epochs} of {n} batches of {name}, drawn with probability {weight:.2g}"
-        raise ConfigError(f"epochs: {drawn}, are about {n * epochs / weight:.2g} steps: too many")
+        phase = f", after a phase of {before:.2g}," if before else ","
+        raise ConfigError(f"epochs: {drawn}{phase} are about {n * epochs / weight + before:.2g} steps: too many")
 
 
 def _batches_left(full: np.ndarray, share: float, exhausted: str | None) -> np.ndarray:
@@ -171,14 +229,27 @@ def _shares(epochs: float) -> Iterator[float]:
         yield rest
 
 
-def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Tasks drawn until the main task's batches are used up; left: batches that each task still has."""
-    p, left, drawn = p.copy(), left.copy(), []
-    while left[0]:
+def _begun_epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray, phase: Phase) -> tuple[np.ndarray, Phase]:
+    """Tasks drawn by the weights of what is left of a phase, then by p, until the epoch ends; and what is left of the phase then."""
+    first = _epoch(rng, phase.p, left, phase.steps)
+    left = left - np.bincount(first, minlength=len(p))
+    # an epoch that ended within the phase leaves a rest of it; a phase that ran out of batches is over
+    rest = phase.steps - len(first) if not left[0] else 0
+    return np.concatenate([first, _epoch(rng, p, left)]), phase._replace(steps=rest)
+
+
+def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray, most: float = math.inf) -> np.ndarray:
+    """Tasks drawn until the main task's batches are used up, `most` are drawn, or none that is left has a weight.
+
+    left: batches that each task still has.
+    """
+    p, left, drawn = np.where(left > 0, p, 0.0), left.copy(), [np.zeros(0, np.int64)]
+    while left[0] and p.any() and most > 0:
         # draws [DRAWN_AT_ONCE] by the cumulated weights, cut where a task comes to its end: then the weights change
         block = np.searchsorted(np.cumsum(p) / p.sum(), rng.random(DRAWN_AT_ONCE), side="right")
         ends = [hits[n - 1] + 1 for hits, n in ((np.flatnonzero(block == t), left[t]) for t in np.flatnonzero(p)) if n <= len(hits)]
-        block = block[: min(ends, default=DRAWN_AT_ONCE)]
+        block = block[: int(min([*ends, most, DRAWN_AT_ONCE]))]
+        most -= len(block)
         left -= np.bincount(block, minlength=len(p))
         p[left == 0] = 0
         drawn.append(block)
@@ -238,6 +309,7 @@ def shares(planned: np.ndarray, n_tasks: int) -> np.ndarray:
     return planned if planned.dtype.kind == "f" else np.bincount(planned, minlength=n_tasks) / len(planned)
 
 
+CURRICULA = ("curriculum", "anti_curriculum")
 FIXED_ORDERS = {"round_robin": _in_turn, "sequential": _one_after_another}
 
 

@@ -12,6 +12,8 @@ from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.paths import project_root, resolve
 
 UNWEIGHTED = {"qa_weight": None, "sharing": None}
+CURRICULUM = {"sampler": "curriculum", "tasks": ["squad", "cola", "mrpc"], "task_order": ["mrpc", "cola", "squad"]}
+CURRICULUM |= {"first_tasks": 1, "phase": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,25 @@ UNWEIGHTED = {"qa_weight": None, "sharing": None}
         ({**UNWEIGHTED, "sampler": "sequential"}, "^exhausted: sampler 'sequential' does not use it: set it to null"),
         ({**UNWEIGHTED, "sampler": "round_robin", "exhausted": None}, "^exhausted: sampler 'round_robin' needs it: 'cycle' or 'drop'"),
         ({**UNWEIGHTED, "sampler": "annealed", "epochs": 1}, "^epochs: sampler 'annealed' changes from epoch to epoch"),
+        ({"sampler": "curriculum"}, "^task_order: sampler 'curriculum' needs it: a list of all tasks, the easiest first"),
+        ({"first_tasks": 2}, "^first_tasks: sampler 'weighted' does not use it: set it to null"),
+        ({"phase": 1}, "^phase: 1.0 must be a share above 0 and below 1"),
+        ({**CURRICULUM, "phase": None}, "^phase: sampler 'curriculum' needs it: a share of the steps, such as 0.3"),
+        ({**CURRICULUM, "first_tasks": 0}, "^first_tasks: must be at least 1"),
+        ({**CURRICULUM, "first_tasks": 3}, "^first_tasks: 3 of 3 tasks leave none for later: set it below 3"),
+        ({**CURRICULUM, "qa_weight": None}, "^qa_weight: sampler 'curriculum' needs it: a probability"),
+        ({**CURRICULUM, "qa_weight": 1.0}, "^qa_weight: 1.0 draws 'squad' alone; sampler 'curriculum' needs the others: set it below 1"),
+        (
+            {**CURRICULUM, "task_order": ["cola", "squad"]},
+            r"^task_order: cola, squad must name each of the tasks squad, cola, mrpc once",
+        ),
+        ({**CURRICULUM, "task_order": ["cola", "squad", "cola"]}, "^task_order: cola, squad, cola must name each of the tasks"),
+        ({**CURRICULUM, "task_order": ["cola", "squad", "rte"]}, "^task_order: "),
+        ({**CURRICULUM, "sampler": "unimax"}, "^qa_weight: sampler 'unimax' does not use it: set it to null"),
+        ({**UNWEIGHTED, "sampler": "unimax", "exhausted": None}, "^max_passes: sampler 'unimax' needs it: a number above 0"),
+        ({**UNWEIGHTED, "sampler": "unimax", "max_passes": 2}, "^exhausted: sampler 'unimax' does not use it: set it to null"),
+        ({**UNWEIGHTED, "sampler": "unimax", "max_passes": 0, "exhausted": None}, "^max_passes: 0.0 must be above 0"),
+        ({"max_passes": 2}, "^max_passes: sampler 'weighted' does not use it: set it to null"),
         ({"interference_every": 0}, "^interference_every: must be at least 1"),
         ({"warmup": 1.0}, "^warmup: "),
         ({"batch_size": 0}, "^batch_size: 0 is too small"),
@@ -52,6 +73,13 @@ UNWEIGHTED = {"qa_weight": None, "sharing": None}
         ({"grad_accumulation": 17}, "^grad_accumulation: "),
         ({"loss_weights": {"codah": 1.0}}, "^loss_weights: 'codah' is none of the tasks"),
         ({"loss_weights": {"swag": "2"}}, "^loss_weights: "),
+        ({"rate_factors": {"codah": 1.0}}, "^rate_factors: 'codah' is none of the tasks"),
+        ({"rate_factors": {"swag": 0}}, "^rate_factors: swag: 0.0 must be above 0"),
+        ({"rate_factors": 0.5}, "^rate_factors: 0.5 is a number; it must be a mapping, each value a number"),
+        ({"max_grad_norm": {"codah": 1.0}}, "^max_grad_norm: 'codah' is none of the tasks"),
+        ({"max_grad_norm": {"swag": -1}}, "^max_grad_norm: swag: -1.0 must be above 0"),
+        ({"max_grad_norm": 0}, "^max_grad_norm: 0.0 must be above 0"),
+        ({"max_grad_norm": "high"}, "^max_grad_norm: 'high' is text; it must be a number or a mapping, each value a number"),
         (
             {"eval_every": 5, "tasks": ["squad1"], "qa_weight": 1.0},
             "^eval_every: scores what is held out and some of what is scored, and there is neither",

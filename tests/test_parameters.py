@@ -7,9 +7,12 @@ import pytest
 import torch
 from conftest import THREADS, changed
 from safetensors.torch import load_file
+from sameness import assert_same
 
 from mtdnn_kit import Config, ConfigError, prepare, train
 from mtdnn_kit.runs.run import checkpoints
+from mtdnn_kit.training import loop
+from mtdnn_kit.training.optim import clip_gradients
 
 WATCHED = dict(eval_every=1, threshold_articles=["Cork"], max_steps=8, learning_rate=1e-30, weight_decay=0.0)  # no scoring is better
 BASE = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=5)
@@ -92,6 +95,10 @@ EFFECTS = {
     "sharing": ("group", lambda c: prepare(changed(c, tasks=["squad", "swag", "cola", "mrpc"])).probabilities),
     "sampler": ("proportional", lambda c: prepare(c).probabilities),
     "temperature": (5.0, lambda c: prepare(c).probabilities),
+    "task_order": (["cola", "squad", "swag"], schedule),
+    "first_tasks": (2, schedule),
+    "phase": (0.2, schedule),
+    "max_passes": (0.2, lambda c: prepare(c).probabilities),
     "exhausted": ("drop", lambda c: schedule(changed(c, max_steps=None, qa_weight=0.1))),
     "epochs": (1.5, lambda c: schedule(changed(c, max_steps=None))),
     "max_steps": (7, schedule),
@@ -106,6 +113,7 @@ EFFECTS = {
     "encoder_dropout": (0.5, first_losses),
     "loss": ("mean", first_losses),
     "loss_weights": ({"squad": 3.0}, weights),
+    "rate_factors": ({"squad": 3.0}, weights),
     "max_length": (128, lengths),
     "max_question": (5, lengths),
     "overlap": (20, lambda c: lengths(changed(c, max_length=64, max_question=12))),
@@ -153,6 +161,10 @@ def test_16_it_has_an_effect(key, config, tmp_path, tmp_path_factory, tokenizer,
         more = {"qa_weight": None, "sharing": None}
     elif key == "temperature":
         base = changed(base, qa_weight=None, sharing=None, sampler="temperature", temperature=1.0)
+    elif key in ("task_order", "first_tasks", "phase"):
+        base = changed(base, sampler="curriculum", task_order=["swag", "cola", "squad"], first_tasks=1, phase=0.6)
+    elif key == "max_passes":
+        base = changed(base, qa_weight=None, sharing=None, sampler="unimax", max_passes=9.0, exhausted=None, max_steps=None)
     elif key == "eval_every":
         base = changed(base, threshold_articles=["Cork"])
     elif key in ("select", "patience"):
@@ -199,6 +211,46 @@ def test_a_loss_weight_scales_the_gradient_of_its_task_alone(config, tmp_path):
     for a, b in zip(*(run.log() for run in runs), strict=True):
         assert a["loss"] == b["loss"], "the log has the loss itself"
         assert b["grad_norm"] == pytest.approx(a["grad_norm"] * (3 if a["task"] == "swag" else 1), rel=1e-4)
+
+
+def test_a_rate_factor_is_that_of_its_tasks_steps(config, tmp_path):
+    """And with one factor for all tasks, a power of two, the run is that of another learning rate, bit for bit."""
+    tasks, rate = BASE["tasks"], 1e-3
+    plain, swag, all_half = (
+        train(config(**BASE, run_dir=str(tmp_path / name), learning_rate=rate, rate_factors=factors))
+        for name, factors in (("plain", {}), ("swag", {"swag": 0.3}), ("half", dict.fromkeys(tasks, 0.5)))
+    )
+    assert {r["task"] for r in swag.log()} >= {"squad", "swag"}
+    for a, b in zip(plain.log(), swag.log(), strict=True):
+        assert b["lr"] == a["lr"] * (0.3 if a["task"] == "swag" else 1.0)
+    half = train(config(**BASE, run_dir=str(tmp_path / "lower"), learning_rate=rate / 2))
+    assert_same(half, all_half)
+    assert [r["lr"] for r in half.log()] == [r["lr"] for r in all_half.log()] == [r["lr"] / 2 for r in plain.log()]
+
+
+def test_a_norm_of_its_own_bounds_a_tasks_gradient_and_the_others_keep_1(config, tmp_path, monkeypatch):
+    clipped = []
+
+    def clip(parameters, norm, each):
+        found = clip_gradients(parameters, norm, each)
+        clipped.append((norm, torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in parameters if p.grad is not None])).item()))
+        return found
+
+    monkeypatch.setattr(loop, "clip_gradients", clip)
+    norms = {"swag": 0.02, "squad": 0.5}
+    run = train(config(**{**BASE, "tasks": ["squad", "swag", "cola"], "max_steps": 12}, run_dir=str(tmp_path / "own"), max_grad_norm=norms))
+    assert {r["task"] for r in run.log()} == {"squad", "swag", "cola"}
+    for record, (norm, after) in zip(run.log(), clipped, strict=True):
+        assert norm == norms.get(record["task"], 1.0)
+        assert after == pytest.approx(min(norm, record["grad_norm"]), rel=1e-4), "the log has the norm before it is clipped"
+
+
+def test_one_norm_for_all_is_a_mapping_with_every_task(config, tmp_path):
+    one, named = (
+        train(config(**BASE, run_dir=str(tmp_path / name), max_grad_norm=norm))
+        for name, norm in (("one", 0.3), ("named", dict.fromkeys(BASE["tasks"], 0.3)))
+    )
+    assert_same(one, named)
 
 
 def test_encoder_dropout_0_is_the_same_whatever_the_random_state(config, tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtdnn_kit import Config
-from mtdnn_kit.sampler import DRAWN_AT_ONCE, _epoch, draw, weights
+from mtdnn_kit.sampler import DRAWN_AT_ONCE, _epoch, draw, first_phase, unimax, weights
 from mtdnn_kit.training.setup import schedule_of
 
 TYPES = ["qa", "mcc", "sc", "sc", "sc"]
@@ -188,3 +188,170 @@ def test_the_probability_that_is_shown_is_the_mean_over_the_steps_where_it_chang
         Config(tasks=["squad", "mnli"], sampler="annealed", qa_weight=None, sharing=None, epochs=3.0), {"squad": 2000, "mnli": 8000}
     )
     assert shown["mnli"] == pytest.approx(found.draws()["mnli"] / len(found), abs=0.012) and sum(shown.values()) == pytest.approx(1)
+
+
+# Curricula
+
+EASY_FIRST = ["mrpc", "cola", "swag", "mnli", "squad"]
+
+
+def planned(sampler, sizes=SIZES, seed=0, **changes):
+    """What `schedule_of` gives for the parameters of a curriculum, or of unimax."""
+    if sampler == "unimax":
+        more = dict(qa_weight=None, sharing=None, exhausted=None, **changes)
+    else:
+        more = {**dict(qa_weight=0.5, task_order=EASY_FIRST, first_tasks=2, phase=0.25), **changes}
+    return schedule_of(Config(tasks=list(sizes), sampler=sampler, seed=seed, threshold_articles=[], **more), sizes)
+
+
+def names(found, where=slice(None)):
+    return [found.tasks[task] for task in found.task[where]]
+
+
+def test_a_curriculum_begins_with_the_easiest_tasks_for_its_share_of_the_mean_schedule_then_all_come():
+    """Without the main task in it: φ / (1 − φ) of the mean steps n E / w that follow; they are part of epoch 1."""
+    found, _ = planned("curriculum", epochs=2.0)
+    phase = round(0.25 * 200 / (0.75 * 0.5))
+    assert phase == 133 and set(names(found, slice(phase))) == {"mrpc", "cola"}
+    assert set(names(found, slice(phase, None))) == set(SIZES) and (found.epoch[:phase] == 1).all()
+    for epoch in (1, 2):
+        tasks = found.task[found.epoch == epoch]
+        assert tasks[-1] == 0 and (tasks == 0).sum() == 100
+    assert found.passes()["mrpc"] > 9, "exhausted: cycle begins another pass within the phase"
+
+
+def test_an_anti_curriculum_begins_with_the_hardest_tasks_and_its_epochs_end_within_the_phase_too():
+    """With the main task (0.8 of 0.5 + 0.125 in the phase) epochs are shorter there: of 5, the phase has more than one."""
+    found, _ = planned("anti_curriculum", epochs=5.0, phase=0.5)
+    phase = round(0.5 * 500 / (0.5 * 0.5 + 0.5 * 0.8))
+    assert phase == 385 and set(names(found, slice(phase))) == {"squad", "mnli"}
+    ends = [np.flatnonzero(found.epoch == epoch)[-1] for epoch in range(1, 6)]
+    assert ends[2] < phase < ends[3] and all(found.task[end] == 0 for end in ends)
+    assert found.draws()["squad"] == 500 and set(names(found, slice(phase, phase + 60))) == set(SIZES)
+
+
+def test_the_order_is_read_from_its_end_by_the_anti_curriculum():
+    assert set(names(planned("anti_curriculum", first_tasks=3)[0], slice(40))) == {"squad", "mnli", "swag"}
+    assert set(names(planned("curriculum", first_tasks=3)[0], slice(40))) == {"mrpc", "cola", "swag"}
+
+
+@given(
+    st.integers(0, 10_000), st.permutations(EASY_FIRST), st.integers(1, 4), st.floats(0.01, 0.9), st.floats(0.1, 0.9), st.floats(0.3, 3.0),
+    st.sampled_from(["cycle", "drop"]), st.sampled_from([None, 60]), st.sampled_from(["curriculum", "anti_curriculum"]),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_curriculum_its_phase_has_its_steps_and_epochs_end_with_the_main_tasks_last_batch(
+    seed, order, n, phase, w, epochs, exhausted, max_steps, sampler
+):
+    more = dict(task_order=order, first_tasks=n, phase=phase, qa_weight=w, epochs=epochs, exhausted=exhausted, max_steps=max_steps)
+    found, shown = planned(sampler, seed=seed, **more)
+    first = order[:n] if sampler == "curriculum" else order[::-1][:n]
+    q = w / (w + (n - 1) * (1 - w) / 4) if "squad" in first else 0.0
+    steps = round(phase * min(100 * epochs / ((1 - phase) * w + phase * q), max_steps or 1e9))
+    if exhausted == "cycle" or "squad" in first:
+        assert set(names(found, slice(steps))) <= set(first)
+    assert sum(shown.values()) == pytest.approx(1) and len(found) <= (max_steps or 1e9)
+    if not max_steps:
+        assert found.draws()["squad"] == 100 * int(epochs) + (max(1, round(100 * (epochs % 1))) if epochs % 1 > 1e-9 else 0)
+        assert all(found.task[np.flatnonzero(found.epoch == e)[-1]] == 0 for e in np.unique(found.epoch))
+    for task, size in enumerate(SIZES.values()):
+        mine = found.task == task
+        for pass_ in np.unique(found.pass_[mine]):
+            numbers = found.batch[mine & (found.pass_ == pass_)]
+            assert numbers.tolist() == list(range(len(numbers))) and len(numbers) <= size
+
+
+def test_a_phase_that_drop_leaves_no_batch_is_over():
+    """mrpc's 7 and cola's 20 batches are all that the phase could take; in the second epoch they come among the others."""
+    found, _ = planned("curriculum", epochs=2.0, exhausted="drop")
+    assert sorted(names(found, slice(27))) == ["cola"] * 20 + ["mrpc"] * 7
+    assert "squad" in names(found, found.epoch == 2)[:20] and found.draws()["mrpc"] == 14
+
+
+def test_12_draws_of_a_phase_and_after_it_fit_their_weights():
+    """χ² of long stretches of one schedule: in the phase the weights of its tasks among themselves, afterwards those of all."""
+    sizes = dict.fromkeys(SIZES, 40_000)
+    p = np.array([0.5, 0.1, 0.2, 0.05, 0.15])
+    phase = first_phase(p, [True, False, True, False, True], 0.4, 40_000)
+    assert phase.p == pytest.approx(np.array([0.5, 0, 0.2, 0, 0.15]) / 0.85) and phase.steps == round(
+        0.4 * 40_000 / (0.6 * 0.5 + 0.4 * 0.5 / 0.85)
+    )
+    found = draw(3, sizes, lambda _: p, "cycle", 1.0, phase=phase).task
+    for stretch, q in ((found[: phase.steps], phase.p), (found[phase.steps : phase.steps + 30_000], p)):
+        drawn, expected = np.bincount(stretch, minlength=5), len(stretch) * q
+        assert (drawn[q == 0] == 0).all()
+        assert ((drawn - expected)[q > 0] ** 2 / expected[q > 0]).sum() < CHI_2[4]
+
+
+def test_the_phase_is_that_share_of_a_schedule_that_max_steps_ends():
+    """So arms of a study with equal steps have phases of equal length."""
+    found, _ = planned("anti_curriculum", epochs=9.0, max_steps=80)
+    assert len(found) == 80 and set(names(found, slice(20))) == {"squad", "mnli"} and set(names(found, slice(20, None))) == set(SIZES)
+
+
+def test_the_shown_probability_of_a_curriculum_is_the_mean_over_its_steps():
+    sizes = {"squad": 4000, "swag": 900, "cola": 600}
+    found, shown = planned("curriculum", sizes, task_order=["cola", "squad", "swag"], phase=0.5, epochs=2.0)
+    for task, count in found.draws().items():
+        assert shown[task] == pytest.approx(count / len(found), abs=0.012)
+
+
+def test_a_phase_beyond_reason_is_refused():
+    with pytest.raises(ValueError, match=r"^epochs: 3.0 of 100 batches of squad, .*, after a phase of 6e\+09, are about 6e\+09 steps: too"):
+        planned("curriculum", phase=0.9999999)
+
+
+# UniMax
+
+
+def published_unimax(sizes, budget, epochs):
+    """Chung et al. (2023), Algorithm 1: characters of each language, all that may be read, times that one may be read at most."""
+    left, found = budget, {}
+    for i, task in enumerate(sorted(sizes, key=sizes.get)):
+        share = left / (len(sizes) - i)
+        found[task] = min(share, sizes[task] * epochs)
+        left -= found[task]
+    return found
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=6), st.floats(0.5, 20), st.floats(0.2, 4))
+@settings(max_examples=100, deadline=None)
+def test_unimax_is_the_published_algorithm_with_whole_batches_as_caps(sizes, max_passes, epochs):
+    """The main task has no cap; the budget is what makes it give its `epochs` passes, or max_steps where that is less."""
+    main = sizes[0] * epochs
+    caps = {0: main, **{k: max(1, int(n * max_passes)) for k, n in enumerate(sizes) if k}}
+    whole = sum(min(main, cap) for cap in caps.values())
+    for max_steps in (None, max(1, int(whole / 3))):
+        budget = min(whole, max_steps or whole)
+        wanted = published_unimax(caps, budget, 1)
+        found = unimax(sizes, epochs, max_passes, max_steps)
+        assert found == pytest.approx([wanted[k] for k in range(len(sizes))])
+        assert found.sum() == pytest.approx(budget)
+    assert unimax(sizes, epochs, max_passes) == pytest.approx([min(main, cap) for cap in caps.values()])
+
+
+def test_unimax_draws_alike_what_its_cap_does_not_bound():
+    """200 batches of squad; 2 passes of mrpc and swag are 14 and 18, 6 of cola 120: 2 passes of it 40, of mnli 80."""
+    assert weights("unimax", list(SIZES.values()), epochs=2.0, max_passes=2.0) == pytest.approx(np.array([200, 18, 40, 14, 80]) / 352)
+    assert weights("unimax", list(SIZES.values()), epochs=2.0, max_passes=99.0) == pytest.approx([0.2] * 5)
+
+
+@given(st.integers(0, 10_000), st.floats(0.5, 12), st.floats(0.3, 3.0))
+@settings(max_examples=60, deadline=None)
+def test_no_task_but_the_main_one_gives_more_than_its_cap(seed, max_passes, epochs):
+    found, shown = planned("unimax", seed=seed, max_passes=max_passes, epochs=epochs)
+    draws = found.draws()
+    assert all(draws[task] <= max(1, int(SIZES[task] * max_passes)) for task in list(SIZES)[1:])
+    assert draws["squad"] == 100 * int(epochs) + (max(1, round(100 * (epochs % 1))) if epochs % 1 > 1e-9 else 0)
+    assert all(found.task[np.flatnonzero(found.epoch == e)[-1]] == 0 for e in np.unique(found.epoch))
+    assert sum(shown.values()) == pytest.approx(1)
+
+
+def test_12_unimax_draws_fit_its_weights_until_the_first_cap_is_reached():
+    sizes = {"squad": 20_000, "swag": 2000, "cola": 90_000, "mrpc": 600, "mnli": 7000}
+    found, p = planned("unimax", sizes, max_passes=3.0, epochs=1.0)
+    stretch = found.task[:30_000]
+    expected = len(stretch) * np.array(list(p.values()))
+    assert p["mrpc"] == pytest.approx(1800 / 67_800) and p["cola"] == pytest.approx(20_000 / 67_800)
+    assert ((np.bincount(stretch, minlength=5) - expected) ** 2 / expected).sum() < CHI_2[4]
+    assert found.draws()["mrpc"] == pytest.approx(1800, abs=130) and found.draws()["mrpc"] <= 1800

@@ -114,7 +114,8 @@ class Run:
         return [record for record in self._log() if record.get("of") == SCORED]
 
     def interference(self) -> list[dict]:
-        """What `interference_every` measured, a record a step and task: step, task, norm, cosine; [] where nothing was measured."""
+        """What `interference_every` measured, a record a step and task: step, task, norm, cosine, cosine_with; [] where
+        nothing was measured. Runs made before all pairs of tasks were measured have no cosine_with (`runs.conflicts` reads both)."""
         return self._log("interference.jsonl") if self.config.get("interference_every") else []
 
     def _log(self, name: str = "log.jsonl") -> list[dict]:

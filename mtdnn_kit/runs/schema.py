@@ -112,6 +112,7 @@ RECORD_FORM = replace(
     parts={
         **dict.fromkeys(STEP_FIGURES, NUMBER),
         **dict.fromkeys(("scores", "constant", "norm", "cosine"), _each(MAYBE_NUMBER)),
+        "cosine_with": _each(_each(MAYBE_NUMBER)),
         "of": TEXT,
     },
 )

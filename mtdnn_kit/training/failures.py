@@ -127,7 +127,8 @@ def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
     qa = sum(n for task, n in scored.items() if hasattr(setup.scored[task], "table"))
     answers = qa * (LABEL + config.n_best * SPAN + 400) + (sum(scored.values()) - qa) * LABEL
     scorings = (1 + len(setup.slices)) * len(setup.schedule) // config.eval_every if config.eval_every else 0
-    pulls = 20 * len(config.tasks) * len(setup.schedule) // config.interference_every if config.interference_every else 0
+    vectors = len(config.tasks) * (len(config.tasks) + 1) // 2  # a number a layer group: each task's norm, each pair's cosine
+    pulls = 10 * vectors * len(setup.schedule) // config.interference_every if config.interference_every else 0
     return {
         "checkpoints": state * (KEEP + 1 if config.checkpoint_every else 1),
         **({"best": (KEEP + 2) * (weights + HEADER * len(list(model.parameters())))} if config.select == "best" else {}),

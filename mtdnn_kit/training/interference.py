@@ -1,10 +1,10 @@
-"""How the tasks pull on the shared encoder: the size of each task's gradient, and its cosine against the main task's, by layer group.
+"""How the tasks pull on the shared encoder: the size of each task's gradient, and its cosine against every other task's, by layer group.
 
-A negative cosine is what Yu et al. (2020, "Gradient Surgery for Multi-Task Learning") call a conflict: a step of that task undoes a bit of
-the main task's. Measured between two steps on one fixed batch a task, without dropout and without the tasks' loss weights: no random number
+A negative cosine is what Yu et al. (2020, "Gradient Surgery for Multi-Task Learning") call a conflict: a step of one task undoes a bit of
+the other's. Measured between two steps on one fixed batch a task, without dropout and without the tasks' loss weights: no random number
 is drawn, and no weight, gradient or moment of the training is touched. A measurement costs a forward and a backward pass a task, and memory
-for two more gradients: of five tasks, 0.9 s where a step takes 0.22 s (parameters/demo.yaml, AMD EPYC, 2 cores), so 4 % more if made every
-100 steps. This file knows no rows, devices or optimizers.
+for a gradient of the encoder a task: of five tasks, 0.9 s where a step takes 0.22 s (parameters/demo.yaml, AMD EPYC, 2 cores), so 4 % more
+if made every 100 steps. This file knows no rows, devices or optimizers.
 """
 
 import re
@@ -36,25 +36,33 @@ def fixed_batches(setup: Setup) -> dict[str, np.ndarray]:
 
 
 def measure(model: nn.Module, batches: dict[str, np.ndarray], loss: Callable, pieces: int = 1) -> list[dict]:
-    """A record a task: `norm` {group: size of its gradient} and, but for the main task, `cosine` {group: against the main task's}.
+    """A record a task: `norm` {group: size of its gradient}; but for the main task, `cosine` {group: against the main task's}; and from the
+    third task on `cosine_with` {task: {group: against its}} of the other tasks before it. So each pair of tasks stands in one place.
 
     batches: `fixed_batches`; loss(task, items) → (mean loss of the items, …); pieces: that a batch is cut into to save memory. A group
     that a task does not touch (question answering and the pooler) has norm 0 and cosine None.
     """
     names, weights = zip(*model.encoder.named_parameters(), strict=True)
-    groups, main = [group_of(name) for name in names], None
+    groups, gradients = [group_of(name) for name in names], dict[str, list[Tensor]]()
     records: list[dict] = []
     model.eval()
     for task, items in batches.items():
         mine = _gradient(weights, items, pieces, partial(loss, task))
         record: dict[str, Any] = {"task": task, "norm": {group: square**0.5 for group, square in _products(groups, mine, mine).items()}}
-        if main:
-            dots, one, two = _products(groups, mine, main), record["norm"], records[0]["norm"]
-            record["cosine"] = {g: dots[g] / (one[g] * two[g]) if one[g] * two[g] > 0 else None for g in dots}
-        main = main or mine
+        found = {r["task"]: _cosines(_products(groups, mine, gradients[r["task"]]), record["norm"], r["norm"]) for r in records}
+        if records:
+            record["cosine"] = found.pop(records[0]["task"])
+        if found:
+            record["cosine_with"] = found
+        gradients[task] = mine
         records.append(record)
     model.train()
     return records
+
+
+def _cosines(dots: dict[str, float], one: dict[str, float], two: dict[str, float]) -> dict[str, float | None]:
+    """By group, from the inner products and both sizes; None where one of the gradients is 0."""
+    return {g: dots[g] / (one[g] * two[g]) if one[g] * two[g] > 0 else None for g in dots}
 
 
 def _gradient(weights: tuple, items: np.ndarray, pieces: int, loss: Callable) -> list[Tensor]:

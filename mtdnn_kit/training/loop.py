@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mtdnn_kit.tasks import TYPES
-from mtdnn_kit.training.optim import clip_gradients, learning_rate
+from mtdnn_kit.training.optim import clip_gradients, learning_rate, norm_of
 from mtdnn_kit.training.setup import Setup
 
 
@@ -52,15 +52,15 @@ def train_steps(
         task, items = setup.batch(step)
         # dropout is the only thing that draws random numbers
         torch.manual_seed(seed(step))
-        # one rate for all tasks: warm-up, then linear decay
-        rate = learning_rate(step, total, config.warmup, config.learning_rate)
+        # warm-up, then linear decay; one rate for all tasks, but for those that have a factor
+        rate = learning_rate(step, total, config.warmup, config.learning_rate) * config.rate_factors.get(task, 1.0)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with within(step):
             # this task's loss; gradients of the shared encoder and of this task's head, those of the other heads stay None
             loss, tokens = gradient(task, items)
-            # to norm 1 at most, all together; in the 2019 variant each weight by itself
-            norm = clip_gradients(weights, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
+            # to the task's norm at most, all together; in the 2019 variant each weight by itself
+            norm = clip_gradients(weights, norm_of(task, config.max_grad_norm), each=config.optimizer == "adamax_mtdnn")
             # what has no gradient is not touched: neither decayed nor its moments moved
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

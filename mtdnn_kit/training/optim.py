@@ -4,7 +4,7 @@ Decay is decoupled (Loshchilov & Hutter, 2019) and spares biases and LayerNorm. 
 decayed nor its moments moved (design, statement 11).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +90,11 @@ def clip_gradients(parameters: list[Tensor], max_norm: float, each: bool) -> Ten
         return nn.utils.clip_grad_norm_(parameters, max_norm)
     norms = torch.stack([nn.utils.clip_grad_norm_(p, max_norm) for p in parameters])
     return torch.linalg.vector_norm(norms)
+
+
+def norm_of(task: str, max_grad_norm: float | Mapping[str, float]) -> float:
+    """The norm to which a task's gradient is clipped: one for all, or its own, 1 (the paper's) where a mapping does not name it."""
+    return max_grad_norm.get(task, 1.0) if isinstance(max_grad_norm, Mapping) else max_grad_norm
 
 
 def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:

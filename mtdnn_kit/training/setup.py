@@ -26,7 +26,7 @@ from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes
 from mtdnn_kit.model.own_scores import try_own_scores
 from mtdnn_kit.model.provenance import trained_before
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.sampler import Schedule, batch_count, batches, draw, generator, own, shares, weights
+from mtdnn_kit.sampler import CURRICULA, Phase, Schedule, batch_count, batches, draw, first_phase, generator, own, shares, weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
 from mtdnn_kit.training.hold_out import hold_out, not_tuned
@@ -143,13 +143,25 @@ def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[s
     def p(epoch: int) -> np.ndarray:
         if function:
             return own(function, config.seed, sizes, config.exhausted, config.epochs, epoch)
-        shared = config.qa_weight, config.sharing, config.temperature
-        return weights(config.sampler, list(sizes.values()), types, *shared, epoch, config.epochs)
+        shared = config.qa_weight, config.sharing, config.temperature, epoch, config.epochs, config.max_passes, config.max_steps
+        return weights(config.sampler, list(sizes.values()), types, *shared)
 
-    schedule = draw(config.seed, sizes, p, config.exhausted, config.epochs, config.max_steps, config.sampler)
+    phase = _phase(config, sizes, p(1)) if config.sampler in CURRICULA else None
+    limits = config.exhausted, config.epochs, config.max_steps, config.sampler, config.max_passes
+    schedule = draw(config.seed, sizes, p, *limits, phase)
     epochs, steps = np.unique(schedule.epoch, return_counts=True)
     mean = np.average([shares(p(int(epoch)), len(sizes)) for epoch in epochs], axis=0, weights=steps)
+    if phase:
+        mean += (phase.p - mean) * min(phase.steps / len(schedule), 1)
     return schedule, dict(zip(sizes, mean.tolist(), strict=True))
+
+
+def _phase(config: Config, sizes: dict[str, int], p: np.ndarray) -> Phase:
+    """What a curriculum begins with: the first tasks of `task_order`, or the last ones, the hardest."""
+    order = config.task_order or []
+    first = (order if config.sampler == "curriculum" else order[::-1])[: config.first_tasks]
+    main = config.epochs * sizes[config.tasks[0]]
+    return first_phase(p, [task in first for task in sizes], config.phase or 0.0, main, config.max_steps)
 
 
 def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], dict[str, dict]]:

@@ -58,8 +58,11 @@ def schedule_figure(setup: Any) -> Figure:
     for end in np.flatnonzero(np.diff(schedule.epoch)) + 1.5:
         draws.axvline(end, color="0.3", lw=1, ls=":")
     _shares(shares, names, schedule, setup.probabilities)
-    rates = [learning_rate(k, len(schedule), config.warmup, config.learning_rate) for k in range(len(schedule))]
-    rate.plot(steps, rates, color=colour(0))
+    rates = np.array([learning_rate(k, len(schedule), config.warmup, config.learning_rate) for k in range(len(schedule))])
+    for i, name in enumerate(names if config.rate_factors else names[:1]):
+        rate.plot(steps, rates * config.rate_factors.get(name, 1.0), **look(i), label=name)
+    if config.rate_factors:
+        rate.legend(frameon=False, fontsize=8)
     rate.set(xlabel="step", title="learning rate", ylim=(0, None))
     rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     return detached(figure)

@@ -27,7 +27,7 @@ MOST_AT_THE_TOP, MOST_IN_A_ROOM = 20, 16
 ONLY = {
     "ipywidgets": set(),
     "anywidget": {"explorer.widgets"},
-    "matplotlib": {"views.plots", "views.study_plots", "views.answer_plots", "views.curve_plots"},
+    "matplotlib": {"views.plots", "views.study_plots", "views.answer_plots", "views.balance_plots", "views.curve_plots"},
     "IPython": {"views.plots", "training.log", "views.study_plots", "explorer.widgets"},
     "papermill": {"studies.worker", "studies.page"},
     "nbconvert": {"studies.page"},

@@ -217,6 +217,32 @@ def test_schedules_that_cannot_be_lengthened_are_refused(config, changes, said):
         arms.equalized({"QA": config(**VARIANTS["QA"], max_steps=None), "other": config(**{"max_steps": None, **changes})}, "steps")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampler": "curriculum", "task_order": ["cola", "mrpc", "squad"], "first_tasks": 2, "phase": 0.25},
+        {"sampler": "anti_curriculum", "task_order": ["cola", "mrpc", "squad"], "first_tasks": 1, "phase": 0.25},
+        {"sampler": "unimax", "max_passes": 2.0, "qa_weight": None, "sharing": None, "exhausted": None},
+    ],
+    ids=lambda changes: changes["sampler"],
+)
+def test_a_curriculum_with_equal_steps_has_its_share_of_them_as_its_phase(config, changes):
+    given = {"tasks": ["squad", "cola", "mrpc"], "max_steps": None, "epochs": 1.0}
+    made = arms.equalized({"weighted": config(**given), "other": config(**{**given, **changes})}, "steps")
+    weighted, other = (prepare(one).schedule for one in made.values())
+    assert len(weighted) == len(other)
+    drawn, sizes = [other.tasks[task] for task in other.task], arms.pass_sizes(made)["other"][0]
+    if "phase" in changes:
+        # the largest keeps its own length, of which the phase has its share in the mean
+        mean = sizes["squad"] / (0.75 * 0.8) if changes["first_tasks"] == 2 else len(other)
+        phase = round(0.25 * mean)
+        assert made["other"].max_steps == (None if changes["first_tasks"] == 2 else len(other))
+        assert set(drawn[:phase]) == ({"cola", "mrpc"} if changes["first_tasks"] == 2 else {"squad"})
+        assert set(drawn[phase : phase + 40]) == {"squad", "cola", "mrpc"}
+    else:
+        assert all(other.draws()[task] <= 2 * sizes[task] for task in ("cola", "mrpc"))
+
+
 def test_a_row_of_multiple_choice_has_a_sequence_for_each_ending(config):
     made = config(tasks=["squad", "swag"], batch_size=4)
     swag = prepare(made).train["swag"]

@@ -1,5 +1,6 @@
 """Recorded steps. Their logic with a recorder that makes the step anew each time; CUDA's own graphs where there is a GPU."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,7 @@ from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.training import cuda_graphs, trainer
 from mtdnn_kit.training.cuda_graphs import BUCKET, Graphs, widened
 from mtdnn_kit.training.distributed import World
-from mtdnn_kit.training.loop import backward
+from mtdnn_kit.training.loop import Step, backward, train_steps
 from mtdnn_kit.training.trainer import _accelerator
 
 MIXED = dict(tasks=["squad", "swag", "cola"], sampler="round_robin", qa_weight=None, sharing=None)
@@ -59,6 +60,23 @@ def test_recorded_steps_give_the_gradients_of_plain_ones(plain_and_graphs):
         assert wanted.keys() == found.keys(), "a head that had no part in the step has no gradient"
         assert all(torch.allclose(wanted[name], found[name], atol=1e-5) for name in wanted)
     assert {key[0] for key in recorded.recordings} == {"squad", "swag", "cola"}
+
+
+def test_a_tasks_own_rate_and_norm_hold_for_recorded_steps_as_for_plain_ones(plain_and_graphs):
+    """Both are outside what is recorded: the optimizer's rate, and the gradients that a replay has left."""
+
+    def trained(recorded, **own):
+        setup, model, plain, graphs = plain_and_graphs(max_steps=9, learning_rate=0.5, warmup=0.0, **own)
+        steps, gradient = list[Step](), graphs.backward if recorded else plain
+        within, after = (lambda _: nullcontext()), (lambda step: bool(steps.append(step)))
+        train_steps(setup, model, torch.optim.SGD(model.parameters()), 0, int, gradient, within, after)
+        return [(step.task, step.rate) for step in steps], dict(model.named_parameters())
+
+    own = dict(rate_factors={"swag": 0.25}, max_grad_norm={"cola": 0.1})
+    (steps, plain), (again, recorded), (_, without) = trained(False, **own), trained(True, **own), trained(True)
+    assert steps == again and steps[:2] == [("swag", 0.125), ("cola", 0.5 * 8 / 9)]
+    assert all(torch.allclose(plain[name], recorded[name], atol=1e-5) for name in plain)
+    assert not all(torch.allclose(without[name], recorded[name], atol=1e-3) for name in plain)
 
 
 def test_one_recording_serves_all_batches_of_a_shape(plain_and_graphs):

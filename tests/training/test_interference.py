@@ -31,6 +31,8 @@ def test_it_changes_no_weight_no_moment_and_no_number_of_the_training(config, tm
             assert "cosine" not in record and record["norm"]["pooler"] == 0
         else:
             assert record["cosine"]["pooler"] is None and all(-1 <= record["cosine"][g] <= 1 for g in ("embeddings", "layer 1", WHOLE))
+        assert list(record.get("cosine_with", {})) == (["swag"] if record["task"] == "cola" else [])
+    assert found[2]["cosine_with"]["swag"].keys() == found[2]["norm"].keys(), "no pair is left out, and none told twice"
 
 
 def test_a_run_that_goes_on_measures_what_an_uninterrupted_one_does(config, tmp_path, monkeypatch):
@@ -78,6 +80,8 @@ def test_cosine_and_size_are_those_of_the_gradients():
         assert swag["norm"] == pytest.approx({"embeddings": 8**0.5, "pooler": 1.0, WHOLE: 3.0})
         assert swag["cosine"] == {"embeddings": pytest.approx(2**-0.5), "pooler": None, WHOLE: pytest.approx(2 / 3)}
         assert cola["cosine"] == {"embeddings": pytest.approx(-1.0), "pooler": None, WHOLE: pytest.approx(-(2**-0.5))}
+        assert cola["cosine_with"] == {"swag": pytest.approx({"embeddings": -(2**-0.5), "pooler": 1.0, WHOLE: -1 / (3 * 2**0.5)})}
+        assert "cosine_with" not in swag and "cosine" not in squad
     assert model.training and all(p.grad is None for p in model.parameters())
 
 

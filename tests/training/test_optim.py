@@ -99,6 +99,10 @@ def test_clipping_all_together_or_each_by_itself():
     assert all(p.grad.norm().item() == pytest.approx(1.0, rel=1e-5) for p in model.parameters())
 
 
+def test_a_mapping_names_the_norms_that_are_not_1():
+    assert [optim.norm_of("swag", norm) for norm in (0.3, {"swag": 0.2, "cola": 5.0}, {"cola": 5.0}, {})] == [0.3, 0.2, 1.0, 1.0]
+
+
 def test_the_rate_rises_to_the_peak_and_falls_to_the_last_step():
     rates = [optim.learning_rate(k, 100, 0.1, 3e-5) for k in range(100)]
     assert rates[0] == pytest.approx(3e-6) and rates[9] == pytest.approx(3e-5) == pytest.approx(max(rates))
