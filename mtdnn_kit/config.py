@@ -252,6 +252,9 @@ def _anchor(given: dict, c: Config) -> dict[str, Any]:
         alone = "kind 'successive' keeps the weights before each task's block"
         require(c.sampler == "sequential", f"anchor.kind: {alone}: it needs sampler 'sequential', not {c.sampler!r}")
         require(to == "init", f"anchor.to: {alone}, not those of a run: leave it out")
+    far = c.learning_rate * found["strength"]
+    past = f"learning_rate · strength is {far:.3g}, and above 1 l2sp moves a weight past its anchor: lower one of them"
+    require(kind != "l2sp" or far <= 1, f"anchor.strength: {past}")
     both = c.reinit_layers and to == "init"
     require(not both, "anchor: would keep the layers that reinit_layers draws anew near that draw: set reinit_layers to 0, or anchor.to")
     return vars(Anchor(**found))
