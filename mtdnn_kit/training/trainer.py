@@ -142,6 +142,9 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
                 thresholds = tuned(model, setup.held_out, setup.config, precision, run.path / "predictions")
                 metrics = evaluate(model, setup.scored, thresholds, setup.config, precision, run.path / "predictions")
             write_json(run.path / "metrics.json", metrics)
+            if not selected:
+                with failures.memory(setup):
+                    books.watch(thresholds)
         except (Interrupted, PluginError) as error:
             stop.wait()
             save_checkpoint(run, done, model, books.optimizer, seconds)
