@@ -44,6 +44,16 @@ Size = Annotated[int, at_least(1), at_most(10**6)]
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """The entries of `anchor`: near which weights the encoder is kept, by what rule and how strongly (`protect`, docs/protecting.md)."""
+
+    kind: Literal["l2sp", "ewc", "successive"]
+    strength: Annotated[float, at_least(0)]  # λ of l2sp and ewc, δ of successive; 0: nothing is done
+    to: str = "init"  # the weights that the run starts with, or those of a finished run
+    rows: Count | None = None  # of ewc: rows of each of the anchor's tasks, over which the gradients' squares are averaged
+
+
+@dataclass(frozen=True)
 class Config:
     """All parameters of one training run, with the defaults of notebook 02: the packaged sample on a CPU.
 
@@ -109,6 +119,7 @@ class Config:
     threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: one a core, at most 4 (`runs.environment`)
     seed: Annotated[int, at_least(0)] = 0
     init_from: str | None = None  # a finished run whose model this one starts from
+    anchor: dict | None = None  # near which weights the encoder is kept, and how strongly (`Anchor`)
     resume: bool = False  # go on from the last checkpoint of run_dir
 
     def __post_init__(self) -> None:
@@ -117,7 +128,14 @@ class Config:
         _check_tasks(self)
         if self.threshold_articles is None:
             object.__setattr__(self, "threshold_articles", _sample_articles(self))
+        if self.anchor is not None:
+            object.__setattr__(self, "anchor", _anchor(self.anchor, self))
         _check(self)
+
+    @property
+    def anchored(self) -> Anchor | None:
+        """`anchor`, where it does something."""
+        return Anchor(**self.anchor) if self.anchor and self.anchor["strength"] else None
 
     @property
     def datasets(self) -> dict[str, Dataset]:
@@ -231,6 +249,27 @@ def _check(c: Config) -> None:
     for key, named in {"loss_weights": c.loss_weights, "rate_factors": c.rate_factors, "max_grad_norm": norms}.items():
         for task in named:
             require(task in c.tasks, f"{key}: {short(task)} is none of the tasks {some(c.tasks)}")
+
+
+def _anchor(given: dict, c: Config) -> dict[str, Any]:
+    """The entries of `anchor`, checked. Raises ConfigError that names the first one at fault."""
+    known_keys(given, [f.name for f in fields(Anchor)], "anchor.", "entry")
+    for key in ("kind", "strength"):
+        require(key in given, f"anchor: lacks {key}; write e.g. {{to: init, kind: l2sp, strength: 0.01}}")
+    found = checked(given, Anchor, "anchor.")
+    kind, to = found["kind"], found.get("to", "init")
+    require(kind != "ewc" or found.get("rows"), "anchor.rows: kind 'ewc' needs it: rows of each of the anchor's tasks, e.g. 200")
+    require(kind == "ewc" or found.get("rows") is None, f"anchor.rows: kind {kind!r} does not use it: leave it out")
+    if kind == "successive":
+        alone = "kind 'successive' keeps the weights before each task's block"
+        require(c.sampler == "sequential", f"anchor.kind: {alone}: it needs sampler 'sequential', not {c.sampler!r}")
+        require(to == "init", f"anchor.to: {alone}, not those of a run: leave it out")
+    far = c.learning_rate * found["strength"]
+    past = f"learning_rate · strength is {far:.3g}, and above 1 l2sp moves a weight past its anchor: lower one of them"
+    require(kind != "l2sp" or far <= 1, f"anchor.strength: {past}")
+    both = c.reinit_layers and to == "init"
+    require(not both, "anchor: would keep the layers that reinit_layers draws anew near that draw: set reinit_layers to 0, or anchor.to")
+    return vars(Anchor(**found))
 
 
 def _check_tasks(c: Config) -> None:

@@ -138,6 +138,7 @@ EFFECTS = {
     "threads": (THREADS + 1, lambda c: train(c).manifest["threads"]),
     "seed": (1, first_losses),
     "init_from": ("a run", weights),
+    "anchor": ({"kind": "l2sp", "strength": 100.0}, weights),
     "resume": (True, second_time),
 }
 

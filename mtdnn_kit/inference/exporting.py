@@ -16,7 +16,7 @@ from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.inference.loading import load
 from mtdnn_kit.inference.model_card import card
-from mtdnn_kit.model.multitask import MultiTask, takes_token_types
+from mtdnn_kit.model.multitask import MultiTask, OwnHead, takes_token_types
 from mtdnn_kit.runs.run import Run
 
 EXPORTED = "mtdnn_kit"  # the key of config.json that is ours; transformers lets it be
@@ -32,6 +32,11 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
     model = load(run, "cpu")
     if task not in model.net.specs:
         raise RunError(f"task: {task!r} is no task of {run.name}; there are {', '.join(model.net.specs)}")
+    if isinstance(head := model.net.heads[task], OwnHead):
+        why = f"its head, {type(head.layers).__name__}, is no class of transformers, which could not load it"
+        raise RunError(
+            f"task: {task!r} cannot be exported: {why}. Use the run itself (mtdnn_kit.load), or a task type with transformers' head"
+        )
     folder = resolve(str(folder)) if folder is not None else run.path / "export" / task
     if folder.exists():
         raise RunError(f"folder: {folder} is there already; delete it, or name another one")

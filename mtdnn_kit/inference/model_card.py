@@ -37,9 +37,15 @@ def card(run: Run, task: str) -> str:
         threshold=threshold_of(run, task),
         scores={name: some for name, some in run.metrics.items() if run.parameters.task_of(name) == task},
         rest=REST,
-        parameters=yaml.safe_dump({k: v for k, v in run.config.items() if k not in UNNAMED}, sort_keys=False, allow_unicode=True).strip(),
+        parameters=yaml.safe_dump(_parameters(run.config), sort_keys=False, allow_unicode=True).strip(),
     )
     return f"{told}\n"
+
+
+def _parameters(config: dict) -> dict:
+    """Those that a card names; of an anchor's run the folder's name alone."""
+    named = {k: v for k, v in config.items() if k not in UNNAMED}
+    return {**named, "anchor": {**named["anchor"], "to": Path(named["anchor"]["to"]).name}} if named.get("anchor") else named
 
 
 def _metadata(run: Run, task: str) -> ModelCardData:

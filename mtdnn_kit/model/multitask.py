@@ -7,9 +7,10 @@ nothing of rows, losses or batches.
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -35,6 +36,20 @@ COUNT_FROM_PAD = (  # their positions begin after the pad id
     "camembert", "data2vec-text", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 )  # fmt: skip
+
+
+class OwnHead(nn.Module):
+    """A head that a task type brings, not transformers: its layers on the encoder's last states."""
+
+    base_model_prefix = "encoder"
+
+    def __init__(self, encoder: nn.Module, layers: nn.Module):
+        super().__init__()
+        self.encoder, self.layers = encoder, layers
+
+    def forward(self, **inputs: Tensor) -> SimpleNamespace:
+        """`logits`, as transformers' outputs have them: what `layers(states [B, T, H], inputs)` gives."""
+        return SimpleNamespace(logits=self.layers(self.encoder(**inputs).last_hidden_state, inputs))
 
 
 class MultiTask(nn.Module):
@@ -111,7 +126,7 @@ def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) 
         raise EncoderError(f"{named} is no encoder but a decoder: a token sees only those before it; take one like BERT")
     if kind not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
         raise EncoderError(f"{named} is no encoder with a question-answering head in transformers")
-    for name in dict.fromkeys(types):
+    for name in dict.fromkeys(name for name in types if isinstance(TYPES[name].HEAD, str)):
         auto = getattr(transformers, TYPES[name].HEAD)
         if kind not in auto._model_mapping:
             remedy = f"leave the {name} tasks out of `tasks`, or take an encoder of another family"
@@ -221,9 +236,11 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
     config = type(encoder.config)(**shared, num_labels=spec["labels"])
     if "names" in spec:
         config.id2label, config.label2id = dict(enumerate(spec["names"])), {name: i for i, name in enumerate(spec["names"])}
+    if not isinstance(head := TYPES[spec["type"]].HEAD, str):
+        return _own_head(encoder, head, config, dropout, seed)
     # transformers makes an encoder of its own with it, which is dropped again: on "meta" it takes no memory
     with torch.device("meta"):
-        model = getattr(transformers, TYPES[spec["type"]].HEAD).from_config(config)
+        model = getattr(transformers, head).from_config(config)
     if type(getattr(model, model.base_model_prefix)) is not type(encoder):
         named = f"{type(model).__name__} stands on another base model than {type(encoder).__name__}"
         raise EncoderError(f"{named}: it cannot share the encoder")
@@ -238,6 +255,16 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
     for dropped in (m for module in own for m in module.modules() if isinstance(m, nn.Dropout)):
         dropped.p = dropout if spec["type"] != "qa" else 0.0
     return model
+
+
+def _own_head(encoder: nn.Module, head: Callable[[Any], nn.Module], config: Any, dropout: float, seed: str) -> OwnHead:
+    """A head of a class that is not transformers', drawn as that class draws it, from seed and task name alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(seed.encode()))
+        layers = head(config)
+    for dropped in (m for m in layers.modules() if isinstance(m, nn.Dropout)):
+        dropped.p = dropout
+    return OwnHead(encoder, layers)
 
 
 def save_model(model: MultiTask, tokenizer: Any, folder: Path) -> None:

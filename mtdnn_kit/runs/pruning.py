@@ -17,15 +17,19 @@ from mtdnn_kit.runs.schema import missing
 
 STILL = "Scores, comparisons, the explorer, tables and pages work as before"
 NO_LONGER = (
-    "ask, load, export, heldout, salience and init_from want the model: train the run again (config.yaml is kept), or copy model/ back"
+    "ask, load, export, heldout, salience, init_from and anchor want the model: "
+    "train the run again (config.yaml is kept), or copy model/ back"
 )
 
 
 def tidy(run: Run) -> None:
-    """Deletes the checkpoints of a run that has just finished; those that were set aside as damaged stay, and what the disk refuses."""
+    """Deletes the checkpoints of a run that has just finished, and the weights of before each block (`protect.anchors.Successive`); those
+    that were set aside as damaged stay, and what the disk refuses."""
     with suppress(OSError):
         prune_checkpoints(run, 0)
         (run.path / "checkpoints").rmdir()
+    if blocks := list(run.path.glob("anchor/block-*")):
+        shutil.rmtree(blocks[0].parent, ignore_errors=True)
 
 
 def prune(run: Run, checkpoints_only: bool = False) -> str:
@@ -39,7 +43,7 @@ def prune(run: Run, checkpoints_only: bool = False) -> str:
         raise RunError(f"{run.path}: the run is not finished, and goes on from its checkpoints: finish it, or delete the folder")
     own(run.path)
     with held(run.path / ".lock", "a training is at work"):
-        sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "model")[: 2 if checkpoints_only else 3]}
+        sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "anchor", "model")[: 3 if checkpoints_only else 4]}
     freed = ", ".join(f"{name} {disk_size(size)}" for name, size in sizes.items() if size)
     after = "Its model is there" if (run.path / "model").is_dir() else f"{STILL}; {NO_LONGER}"
     return f"{run.name}: {f'freed {freed}' if freed else 'nothing to delete'}. {after}."

@@ -94,6 +94,7 @@ MANIFEST_FORM = _object(
     data=SOURCES,
     draws=_each(WHOLE_NUMBER),
     encoder=_object(name=TEXT, trained_on=MAYBE_NAMES),
+    anchor=_object(name=TEXT, sha256=TEXT, trained_on=MAYBE_NAMES),
     held_out=_each(_object(rule=TEXT, always_answers=FLAG, **{ANY: WHOLE_NUMBER})),
 )
 SCORES_FORM = replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT})

@@ -100,10 +100,15 @@ def _plugins(run: Run, config: Config) -> list[str]:
 
 
 def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:
-    """The encoder, where its weights are others now; a run that kept none of them has none to compare."""
-    kept, now = run.manifest.get("encoder"), weights(_encoder(config))
-    before = kept.get("sha256") if isinstance(kept, dict) else None
-    return [] if before in (None, now) else [f"encoder: {config.encoder}" + (f" ({now})" if " " in now else "")]
+    """The encoder and the anchor, where their weights are others now; a run that kept no hash of them has none to compare."""
+    named, found = {"encoder": (config.encoder, _encoder(config))}, []
+    if config.anchored and (to := config.anchored.to) != "init":
+        named["anchor"] = to, str(resolve(to) / "model")
+    for key, (name, files) in named.items():
+        kept, now = run.manifest.get(key), weights(files)
+        before = kept.get("sha256") if isinstance(kept, dict) else None
+        found += [] if before in (None, now) else [f"{key}: {name}" + (f" ({now})" if " " in now else "")]
+    return found
 
 
 def _data(run: Run, config: Config, fingerprint: Callable[[tuple], str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Task types, one file each: rows → features → loss → predictions → scores.
 
 A task type is a module with
-  `HEAD`                                         the transformers class that its head is, as an Auto class's name
+  `HEAD`                                         the transformers class that its head is, as an Auto class's name; or a class of its own,
+                                                 whose `HEAD(config)` takes the encoder's states and gives logits (docs/task-types.md)
   `OUTPUTS`                                      the head's number of outputs, where it is not that of the dataset's labels
   `SETTINGS`                                     the parameters that its columns depend on
   `encode(rows, tokenizer, **settings)`          what is costly to make of rows, as columns that can be kept

@@ -33,6 +33,7 @@ class Bookkeeper:
         self.stop, self.world, self.precision, self.loss = stop, world, precision, loss
         self.fixed, self.before, self.started = fixed_batches(setup), point.seconds, time.perf_counter()
         self.selection, self.done = Selection(run, setup.config) if log else None, point.step
+        self.watched_at = max((record["step"] for record in run.watched()), default=0) if log else 0
         self.ended = self._waited()
         self.constants = constant_scores(setup.train, setup.slices, setup.config)
 
@@ -73,11 +74,21 @@ class Bookkeeper:
         config = self.setup.config
         if self._due(step, config.eval_every):
             with memory(self.setup):
-                thresholds = self.score(step + 1)
-                log.watched(step, slice_scores(self.model, self.setup.slices, thresholds, config, self.precision), self.constants)
+                self.watch(self.score(step + 1))
+        elif config.eval_every and self._ends_block(step):
+            with memory(self.setup):
+                self.watch(held_out_scores(self.model, self.setup.held_out, config, self.precision)[1])
         if config.interference_every and (step + 1) % config.interference_every == 0:
             with memory(self.setup, doing="measuring interference"):
                 log.pulls(step, measure(self.model, self.fixed, self.loss, config.grad_accumulation))
+
+    def watch(self, thresholds: dict[str, float]) -> None:
+        """Scores each task's slice after the last step that was made, where `eval_every` asks for it and it was not scored. Rank 0's."""
+        slices = self.setup.slices if self.log and self.watched_at != self.done else {}
+        if self.log and slices:
+            self.log.flush()
+            self.log.watched(self.done - 1, slice_scores(self.model, slices, thresholds, self.setup.config, self.precision), self.constants)
+            self.watched_at = self.done
 
     def score(self, done: int) -> dict[str, float]:
         """Scores the held-out questions after `done` steps, for the log and `selection`; the thresholds that are best. Rank 0's."""
@@ -98,6 +109,11 @@ class Bookkeeper:
 
     def _waited(self) -> bool:
         return self.setup.config.patience is not None and self.world.alone(lambda: bool(self.selection and self.selection.waited))
+
+    def _ends_block(self, step: int) -> bool:
+        """Whether a task's block of `sampler: sequential` ends with a step (from 0): what is forgotten counts from there."""
+        task = self.setup.schedule.task
+        return self.setup.config.sampler == "sequential" and step + 1 < len(task) and bool(task[step] != task[step + 1])
 
     def _due(self, step: int, every: int | None) -> bool:
         """Whether something is to be done after a step (from 0); after the last one, the end of the run does it."""

@@ -108,6 +108,7 @@ def _of_step(setup: Setup, step: int) -> tuple[str, str]:
     return what, f"{more} batch_size ({config.batch_size}) or max_length ({config.max_length}), set precision: bf16"
 
 
+ANCHORS = {"l2sp": 0, "ewc": 1, "successive": KEEP + 2}  # copies of the encoder that an anchor keeps in the folder
 MOMENTS = 2  # tensors of its size that the optimizers keep for each weight
 
 HEADER = 800  # bytes that say which tensors of a weight are where
@@ -132,6 +133,7 @@ def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
     return {
         "checkpoints": state * (KEEP + 1 if config.checkpoint_every else 1),
         **({"best": (KEEP + 2) * (weights + HEADER * len(list(model.parameters())))} if config.select == "best" else {}),
+        **({"anchor": ANCHORS[config.anchored.kind] * weights} if config.anchored else {}),
         "model": weights + WORD * len(setup.tokenizer) + 100_000,
         "answers": answers,
         "log": LINE * (len(setup.schedule) + 3 * scorings + pulls) + 50_000,

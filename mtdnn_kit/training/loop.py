@@ -37,12 +37,14 @@ def train_steps(
     first: int,
     seed: Callable[[int], int],
     gradient: Callable[[str, np.ndarray], tuple[Tensor, int]],
+    pull: Callable[[int, float], None],
     within: Callable[[int], AbstractContextManager],
     after: Callable[[Step], bool],
 ) -> None:
     """Algorithm 1 from step `first` to the end of the schedule.
 
     seed(step): of the step's random numbers. gradient(task, items) → loss and tokens, the gradients left in the weights (`backward`).
+    pull(step, rate): towards the anchor (`protect`), before the gradients are clipped.
     within(step): around a step, to say what failed in it. after(step): writes, scores, stops; whether that was enough.
     """
     config, total, weights = setup.config, len(setup.schedule), list(model.parameters())
@@ -59,6 +61,7 @@ def train_steps(
         with within(step):
             # this task's loss; gradients of the shared encoder and of this task's head, those of the other heads stay None
             loss, tokens = gradient(task, items)
+            pull(step, rate)
             # to the task's norm at most, all together; in the 2019 variant each weight by itself
             norm = clip_gradients(weights, norm_of(task, config.max_grad_norm), each=config.optimizer == "adamax_mtdnn")
             # what has no gradient is not touched: neither decayed nor its moments moved

@@ -20,9 +20,10 @@ from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.data.table import RowList, column, permuted, pick
 from mtdnn_kit.errors import ConfigError, KitWarning
+from mtdnn_kit.files.checks import require
 from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.layers import check_layers
-from mtdnn_kit.model.multitask import load_encoder_config, load_tokenizer, takes_token_types
+from mtdnn_kit.model.multitask import MultiTask, load_encoder_config, load_model, load_tokenizer, takes_token_types
 from mtdnn_kit.model.own_scores import try_own_scores
 from mtdnn_kit.model.provenance import trained_before
 from mtdnn_kit.runs.run import Run
@@ -54,6 +55,7 @@ class Setup:
     probabilities: dict[str, float]
     sources: dict[str, dict]
     processes: int = 1  # that train together: a batch has `batch_size` items for each of them
+    anchor: Encoder | None = None  # the model of the run that `anchor` names
     slices: dict[str, Any] = field(default_factory=dict)  # of the scored rows of each task, what `eval_every` scores on the way
     warned: tuple[str, ...] = ()  # what is doubtful and trained all the same
     passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
@@ -112,7 +114,8 @@ def prepare(config: Config) -> Setup:
     """
     rank, processes = launched()
     _ = config.plugins  # what they lack is said before rows are read
-    encoder = _encoder(config)
+    anchor = _of_run("anchor.to", config.anchored.to, config) if config.anchored and config.anchored.to != "init" else None
+    encoder = _encoder(config, anchor)
     types = [dataset.type for dataset in config.datasets.values()]
     architecture = load_encoder_config(encoder.path, config.max_length, types)
     check_layers(architecture, encoder.path.name, config.reinit_layers)
@@ -129,7 +132,7 @@ def prepare(config: Config) -> Setup:
     schedule, probabilities = schedule_of(config, sizes)
     slices = {task: _subset(f.rows, SLICE) for task, f in scored.items() if config.eval_every and task in train}
     watched = make_features(config, slices, tokenizer, segments)
-    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, watched, warned)
+    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, anchor, watched, warned)
 
 
 def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
@@ -219,17 +222,43 @@ def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | Non
     return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions)
 
 
-def _encoder(config: Config) -> Encoder:
-    """The encoder's files; those of the run's model where `init_from` names one."""
+def _encoder(config: Config, anchor: Encoder | None) -> Encoder:
+    """The encoder's files; those of the run's model where `init_from` names one. What its anchor was trained on reaches it, too."""
     if config.init_from is None:
-        return find_encoder(config.encoder)
-    run = Run(config.init_from)
+        found = find_encoder(config.encoder)
+    else:
+        found = _of_run("init_from", config.init_from, config)
+        if (other := Run(config.init_from).config["encoder"]) != config.encoder:
+            raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {other!r}; name the same one")
+    met = [*(found.trained_on or ["not known"]), *(anchor.trained_on or ())] if anchor else found.trained_on
+    return replace(found, name=config.encoder, trained_on=met and list(dict.fromkeys(met)))
+
+
+def _of_run(key: str, name: str, config: Config) -> Encoder:
+    """The files of the model that a finished run left, and what it was trained on. Raises ConfigError, with the parameter's name."""
+    run = Run(name)
     if not run.finished:
-        raise ConfigError(f"init_from: {run.path} is no finished run")
-    if run.config["encoder"] != config.encoder:
-        raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
+        raise ConfigError(f"{key}: {run.path} is no finished run")
+    require((run.path / "model").is_dir(), f"{key}: {run.path} has no model/: train the run again, or copy model/ back")
     before = [*(trained_before(run) or ["not known"]), *run.types]
-    return replace(find_encoder(str(run.path / "model")), name=config.encoder, origin="run", trained_on=before)
+    return replace(find_encoder(str(run.path / "model")), name=run.path.name, origin="run", trained_on=before)
+
+
+def of_anchor(setup: Setup, model: MultiTask) -> tuple[MultiTask, Setup]:
+    """The model whose tasks an ewc anchor is to protect, and their training rows: the run's own, or those of the run that `anchor` names.
+
+    Raises ConfigError where these rows are no longer those that it was trained on; else as `prepare`.
+    """
+    if setup.anchor is None:
+        return model, setup
+    run = Run(setup.anchor.path.parent)
+    (rows, *_), sources = read_rows(run.parameters)
+    for name, source in sources.items():
+        if run.manifest["data"].get(name, {}).get("fingerprint") != source["fingerprint"]:
+            raise ConfigError(f"anchor.to: the rows of {name} are no longer those that {run.path} was trained on, which ewc needs")
+    before, tokenizer = load_model(setup.anchor.path)
+    train = make_features(run.parameters, rows, tokenizer, takes_token_types(before.encoder.config))
+    return before, replace(setup, config=run.parameters, train=train, passes={})
 
 
 def _permuted(task: str, rows: Sequence, seed: int) -> tuple[Sequence, dict[str, int]]:

@@ -27,6 +27,9 @@ from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.meter import Meter
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
+from mtdnn_kit.protect.anchors import check_shapes, pull_of, starting_weights, weights_of_run
+from mtdnn_kit.protect.fisher import drawn_rows, squared_gradients
+from mtdnn_kit.protect.kept import ANCHOR, keep, kept
 from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.environment import default_threads
@@ -44,7 +47,7 @@ from mtdnn_kit.training.log import FOLDER, Recorder, check_trackers, trackers_of
 from mtdnn_kit.training.loop import backward, loss_of, train_steps
 from mtdnn_kit.training.odd_rows import odd_counts
 from mtdnn_kit.training.optim import make_optimizer
-from mtdnn_kit.training.setup import Setup, prepare
+from mtdnn_kit.training.setup import Setup, of_anchor, prepare
 
 GONE = 30.0  # seconds that a process which was killed may take to leave its folder
 RUN_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
@@ -66,6 +69,8 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
         _check(config, setup, device, world)
         rates = config.encoder_dropout, config.head_dropout
         model = build_model(setup.encoder.path, setup.specs, *rates, config.max_length, config.seed, config.reinit_layers)
+        if setup.anchor:
+            check_shapes(model.encoder, setup.anchor)
         with Stop(copies=world.size > 1) as stop, failures.on_disk(config.run_dir or "a new one"):
             run = world.alone(partial(claim, config))
             with held(run.path / ".lock", "a training is at work", GONE) if world.first else nullcontext():
@@ -84,6 +89,7 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
     with failures.accounted(run, manifest) if world.first else nullcontext(), world:
         accelerator = _accelerator(setup, run, device, world, manifest["precision"])
         optimizer = make_optimizer(config.optimizer, model, config.learning_rate, config.weight_decay)
+        at, fisher = world.in_turn(partial(_anchor, run, setup, model, accelerator), world.first) if config.anchored else ({}, None)
         with failures.memory(setup, doing="the model on the device"):
             joined, optimizer = _prepared(accelerator, model, optimizer)
         point = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
@@ -91,15 +97,35 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         loss = partial(loss_of, accelerator, model, setup)
         books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
+        steps = [point.step, lambda: [step for step, _ in checkpoints(run)]]
+        pull = pull_of(config.anchored, model.encoder, at, fisher, setup.schedule.task, run.path / ANCHOR, world.first, *steps)
         seed, within = partial(world.seed, config.seed), partial(failures.memory, setup)
         stop.wait()
         first = point.step if not books.ended else len(setup.schedule)
-        train_steps(setup, joined, optimizer, first, seed, lambda task, items: gradients(task, *world.share(items)), within, books.after)
+        gradient = lambda task, items: gradients(task, *world.share(items))  # noqa: E731 (of this process's rows)
+        train_steps(setup, joined, optimizer, first, seed, gradient, pull, within, books.after)
         seconds = books.close()
     found = world.alone(partial(_finish, books, manifest, seconds, meter))
     if log:
         log.close(found)
     return run
+
+
+def _anchor(run: Run, setup: Setup, model: MultiTask, accelerator: Accelerator) -> tuple[dict, dict | None]:
+    """θ₀, on the device, and of ewc F: what the run has kept, or else made now. The model has the weights that the run starts with."""
+    anchor, of, device, seed = setup.config.anchored, setup.anchor, accelerator.device, setup.config.seed
+    encoder = model.to(device).encoder
+    found = weights_of_run(of.path) if of else starting_weights(encoder, setup.encoder.path)
+    at = {name: x.to(device) for name, x in found.items()}
+    if anchor is None or anchor.kind != "ewc":
+        return at, None
+    folder, about = run.path / ANCHOR / "fisher", {"anchor": (of or setup.encoder).sha256, "rows": anchor.rows, "seed": seed}
+    if not folder.exists():
+        with failures.memory(setup, doing="the Fisher information of the anchor"):
+            before, its = of_anchor(setup, model)
+            rows = drawn_rows(seed, {task: len(f.lengths) for task, f in its.train.items()}, anchor.rows)
+            keep(folder, squared_gradients(before.to(device), list(at), rows, partial(loss_of, accelerator, before, its)), about)
+    return at, {name: x.to(device) for name, x in kept(folder, about).items()}
 
 
 def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> dict:
@@ -116,6 +142,9 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
                 thresholds = tuned(model, setup.held_out, setup.config, precision, run.path / "predictions")
                 metrics = evaluate(model, setup.scored, thresholds, setup.config, precision, run.path / "predictions")
             write_json(run.path / "metrics.json", metrics)
+            if not selected:
+                with failures.memory(setup):
+                    books.watch(thresholds)
         except (Interrupted, PluginError) as error:
             stop.wait()
             save_checkpoint(run, done, model, books.optimizer, seconds)
@@ -180,6 +209,8 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     for name, source in setup.sources.items():
         if manifest["data"].get(name, {}).get("fingerprint") != source["fingerprint"]:
             raise ConfigError(f"data: the rows of {name} are not those that the run in {run.path} began with; it cannot go on with others.")
+    if setup.anchor and manifest.get("anchor", {}).get("sha256") != setup.anchor.sha256:
+        raise ConfigError(f"anchor.to: the model of {setup.anchor.name} is not the one that the run in {run.path} began with.")
     name = setup.config.sampler
     if name in (before := manifest.get("plugins", {})) and before[name] != _plugins(setup.config)[name]:
         raise ConfigError(f"sampler: {name} is not the code that the run in {run.path} began with; it cannot go on with another schedule.")
@@ -228,6 +259,7 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         "threads": torch.get_num_threads(),
         "precision": begun.get("precision") or resolve_precision(setup.config.precision, device),
         "encoder": setup.encoder.record(),
+        **({"anchor": setup.anchor.record()} if setup.anchor else {}),
         "data": {name: {**source, **odd.get(name, {})} for name, source in setup.sources.items()},
         "steps": len(setup.schedule),
         "draws": setup.schedule.draws(),

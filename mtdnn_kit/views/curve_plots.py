@@ -5,6 +5,7 @@ is reported: what is drawn, and which task still rises, is `runs.curves`'.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from mtdnn_kit.compare.differences import Settings
 from mtdnn_kit.runs.curves import TaskCurve, curves, rises
+from mtdnn_kit.runs.forgetting import forgetting
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.plots import detached, styled
 from mtdnn_kit.views.style import look
@@ -47,6 +49,23 @@ def study_curves_figure(runs: Mapping[str, Run], settings: Settings) -> Figure |
             for task, curve in curves(runs[name]).items() if name in runs else ():
                 panels.setdefault(task, {}).setdefault(setting, []).append((curve, look(i, lw=1.2)))
     return _panels(panels)
+
+
+@styled
+def forgetting_figure(runs: Mapping[str, Run], settings: Settings) -> Figure | None:
+    """What each task lost since it was learnt (`runs.forgetting`): a colour a setting, a line a seed, from its score when it was learnt to
+    that at the end; None where no run was scored on the way."""
+    panels: dict[str, dict[str, list[tuple[TaskCurve, dict]]]] = {}
+    for i, (setting, own) in enumerate(settings.items()):
+        for run in (runs[name] for name in own.values() if name in runs):
+            known = curves(run)
+            for row in forgetting(run):
+                line = replace(known[row["task"]], steps=[0, 1], values=[row["learnt"], row["end"]])
+                panels.setdefault(row["task"], {}).setdefault(setting, []).append((line, look(i, lw=1.4, marker="o", ms=4)))
+    figure = _panels(panels)
+    for axes in figure.axes if figure else ():
+        axes.set(xlim=(-0.25, 1.25), xticks=[0, 1], xticklabels=["learnt", "end"], xlabel="")
+    return figure
 
 
 def _panels(panels: Mapping[str, Mapping[str, list[tuple[TaskCurve, dict]]]]) -> Figure | None:

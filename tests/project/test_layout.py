@@ -16,6 +16,7 @@ FLOORS = [
     "tasks config",
     "runs",
     "model compare",
+    "protect",
     "training",
     "inference views",
     "studies explorer",

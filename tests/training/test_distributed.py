@@ -216,6 +216,18 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint_from_which_they_go_on_
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 
+def test_two_ranks_have_one_anchor(config, tmp_path):
+    """Rank 0 alone makes the Fisher information, and both are pulled alike: the steps are those of one rank with the whole batch."""
+    mix = {**MIX, "epochs": 1.0, "tasks": ["squad", "cola"]}
+    near = config(**mix, **STILL, batch_size=4, learning_rate=1e-3, anchor={"kind": "ewc", "strength": 1e5, "rows": 2})
+    one = train(near)
+    two, _ = launch(2, train, changed(near, run_dir=str(tmp_path / "two"), batch_size=2))
+    assert [r["grad_norm"] for r in two.log()] == pytest.approx([r["grad_norm"] for r in one.log()], rel=0.02)
+    assert one.log()[-1]["grad_norm"] > 20, "the penalty's, most of it"
+    a, b = (load_file(run.path / "anchor/fisher/weights.safetensors") for run in (one, two))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
 def broken(config: Config) -> Run:
     def fail() -> None:
         raise ValueError("row 7 of cola: unheard of")

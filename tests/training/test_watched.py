@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from conftest import changed
 from safetensors.torch import load_file
+from sameness import Stopped
 
 from mtdnn_kit import prepare, train
 from mtdnn_kit.metrics import SCORES
 from mtdnn_kit.model.evaluation import constant_scores
 from mtdnn_kit.training import setup as setup_file
+from mtdnn_kit.training import trainer
 
 SETTINGS = dict(qa_weight=0.4, max_steps=6, log_every=2, eval_limit=30)
 
@@ -29,11 +31,12 @@ def test_each_scored_task_has_its_curve(config, small_slices, tmp_path):
     made = settings(config, threshold_articles=["Cork", "Tea"], eval_every=2)
     run = train(made)
     records = run.watched()
-    assert [(record["step"], record["task"]) for record in records] == [(s, t) for s in (2, 4) for t in ("squad", "swag", "cola")]
+    assert [(record["step"], record["task"]) for record in records] == [(s, t) for s in (2, 4, 6) for t in ("squad", "swag", "cola")]
     assert {record["scores"]["n"] for record in records} == {20}
     assert [(record["step"], record["task"]) for record in run.scorings()] == [(2, "squad"), (4, "squad")]
     assert len(run.log()) == 6, "a scoring is no step"
     thresholds = {record["step"]: record["scores"]["threshold"] for record in run.scorings()}
+    thresholds[6] = run.metrics["squad"]["threshold"]
     assert all(record["scores"]["threshold"] == thresholds[record["step"]] for record in records if record["task"] == "squad")
     plain = train(changed(made, eval_every=None, run_dir=str(tmp_path / "plain")))
     weights = [load_file(one.path / "model/model.safetensors") for one in (run, plain)]
@@ -77,3 +80,27 @@ def test_beside_it_stands_what_one_and_the_same_answer_scores(config, small_slic
 def test_without_held_out_questions_the_threshold_is_0(config, small_slices):
     run = train(settings(config, eval_every=3))
     assert run.scorings() == [] and {r["scores"]["threshold"] for r in run.watched() if r["task"] == "squad"} == {0.0}
+
+
+def test_under_sequential_a_scoring_is_where_a_block_ends_and_at_the_end_and_once(config, small_slices, tmp_path):
+    """Blocks end after steps 4 and 8; a run that is stopped goes on with the same log."""
+    more = dict(sampler="sequential", qa_weight=None, sharing=None, exhausted=None, max_steps=11, train_limit=16, eval_every=3)
+    made = config(**more, tasks=["squad", "cola", "mrpc"], checkpoint_every=4, threshold_articles=["Cork"])
+    whole = train(changed(made, run_dir=str(tmp_path / "whole")))
+    assert [record["step"] for record in whole.watched() if record["task"] == "cola"] == [3, 4, 6, 8, 9, 11]
+    assert [record["step"] for record in whole.scorings()] == [3, 6, 9], "what selects and waits sees no more than before"
+    broken = changed(made, run_dir=str(tmp_path / "broken"))
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(trainer, "_finish", stopping)
+        train(broken)
+    again = train(changed(broken, resume=True))
+    assert again.watched() == whole.watched() and (again.path / "metrics.json").read_bytes() == (whole.path / "metrics.json").read_bytes()
+
+
+def stopping(*_):
+    raise Stopped
+
+
+def test_weights_of_a_better_step_are_not_said_to_be_the_last_ones(config, small_slices):
+    run = train(settings(config, threshold_articles=["Cork"], eval_every=2, select="best"))
+    assert {record["step"] for record in run.watched()} == {2, 4}

@@ -55,3 +55,16 @@ def test_many_tasks_go_on_in_a_second_row():
 def test_without_curves_there_is_no_figure():
     run = Run(ROOT / "results" / "sample" / "qa")
     assert curve_plots.curves_figure(run) is None and curve_plots.study_curves_figure({"a": run}, {"A": {0: "a"}}) is None
+
+
+def test_what_is_forgotten_is_a_line_from_learnt_to_the_end(tmp_path):
+    values = {"a0": {"squad": [50.0, 48.0]}, "a1": {"squad": [54.0, 46.0]}, "b0": {"squad": [40.0, 41.0], "cola": [9.0, 8.0]}}
+    runs = {name: planted(tmp_path / name, own) for name, own in values.items()}
+    squad, cola = curve_plots.forgetting_figure(runs, {"A": {0: "a0", 1: "a1", 2: "not there"}, "B": {0: "b0"}}).axes
+    assert lines(squad) == [
+        (style.colour(0), "-", [50.0, 48.0]), (style.colour(0), "-", [54.0, 46.0]), (style.colour(1), "--", [41.0, 41.0]),
+        ("0.3", "--", [33.0, 33.0]),
+    ]  # fmt: skip
+    assert lines(cola)[0] == (style.colour(1), "--", [9.0, 8.0])
+    assert [label.get_text() for label in squad.get_xticklabels()] == ["learnt", "end"] and squad.get_xlabel() == ""
+    assert curve_plots.forgetting_figure({"a": Run(ROOT / "results" / "sample" / "qa")}, {"A": {0: "a"}}) is None

@@ -1,0 +1,61 @@
+"""What a training forgets of each task: its score when it was learnt, minus its score at the end, from the scorings along the way
+(`eval_every`), on the same rows (at most 200 a task). Scores are in percent, differences in points.
+
+Learnt: under `sampler: sequential` after the task's last block of steps, so that nothing is forgotten of the task that comes last; else at
+its best scoring (Chaudhry et al. 2018, "Riemannian Walk for Incremental Learning", section 4). The best of many noisy scorings is too high:
+of a task that forgets nothing, too, some points count as forgotten, the more the more scorings there are and the fewer rows. After a block
+there is no such choice.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mtdnn_kit.runs.curves import TaskCurve, curves
+from mtdnn_kit.runs.run import Run
+
+
+def forgetting(run: Run) -> list[dict]:
+    """A row a task that was scored on the way, in the run's order: its headline score when `learnt`, and where that was, at the `end`, and
+    the points `forgotten` between. [] where none was scored, or no log is kept; a task that was not scored in its block is left out."""
+    blocks = _last_blocks(run) if run.config.get("sampler") == "sequential" else {}
+    rows = []
+    for task, curve in curves(run).items():
+        at = _after(curve, *blocks[task]) if task in blocks else int(np.argmax(curve.values))
+        if at is not None:
+            learnt, end, step = curve.values[at], curve.values[-1], curve.steps[at]
+            said = f"step {step:,}, after its block" if task in blocks else f"step {step:,}, the best of {len(curve.values)}"
+            rows.append({"task": task, "score": curve.score, "learnt": learnt, "at": said, "end": end, "forgotten": learnt - end})
+    return rows
+
+
+def forgetting_table(runs: Mapping[str, Run], settings: Mapping[str, Mapping[int, str]]) -> list[dict]:
+    """A row a setting (name → seed → run) and task: means over its seeds, their number, and the standard deviation of what is forgotten."""
+    rows = []
+    for setting, own in settings.items():
+        found = [row for name in own.values() if name in runs for row in forgetting(runs[name])]
+        for task in dict.fromkeys(row["task"] for row in found):
+            some = [row for row in found if row["task"] == task]
+            means = {key: float(np.mean([row[key] for row in some])) for key in ("learnt", "end", "forgotten")}
+            sd = float(np.std([row["forgotten"] for row in some], ddof=1)) if len(some) > 1 else None
+            where = some[0]["at"] if len(some) == 1 else "after its block" if "block" in some[0]["at"] else "its best scoring"
+            rows.append(
+                {"setting": setting, "task": task, "score": some[0]["score"], **means, "sd": sd, "seeds": len(some), "learnt at": where}
+            )
+    return rows
+
+
+def _last_blocks(run: Run) -> dict[str, tuple[int, int]]:
+    """{task: the first and the last step (from 1) of the last block of steps that it has}."""
+    found: dict[str, tuple[int, int]] = {}
+    before = None
+    for record in run.log():
+        task, step = record["task"], record["step"]
+        found[task] = (found[task][0] if task == before else step, step)
+        before = task
+    return found
+
+
+def _after(curve: TaskCurve, first: int, last: int) -> int | None:
+    """The number of the last scoring within a block, after its end if it was scored there; None where there was none."""
+    return next((i for i in reversed(range(len(curve.steps))) if first <= curve.steps[i] <= last), None)
