@@ -111,6 +111,7 @@ RECORD_FORM = replace(
     parts={
         **dict.fromkeys(STEP_FIGURES, NUMBER),
         **dict.fromkeys(("scores", "constant", "norm", "cosine"), _each(MAYBE_NUMBER)),
+        **dict.fromkeys(("losses", "weights"), _each(NUMBER)),
         "of": TEXT,
     },
 )

@@ -36,20 +36,22 @@ def train_steps(
     optimizer: torch.optim.Optimizer,
     first: int,
     seed: Callable[[int], int],
-    gradient: Callable[[str, np.ndarray], tuple[Tensor, int]],
+    gradient: Callable[[int, dict[str, np.ndarray]], tuple[Tensor, int]],
     within: Callable[[int], AbstractContextManager],
     after: Callable[[Step], bool],
 ) -> None:
     """Algorithm 1 from step `first` to the end of the schedule.
 
-    seed(step): of the step's random numbers. gradient(task, items) → loss and tokens, the gradients left in the weights (`backward`).
+    seed(step): of the step's random numbers. gradient(step, {task: items}) → loss and tokens, the gradients left in the weights
+    (`backward`; of several tasks `balance.step`, the loss being the first one's).
     within(step): around a step, to say what failed in it. after(step): writes, scores, stops; whether that was enough.
     """
     config, total, weights = setup.config, len(setup.schedule), list(model.parameters())
     model.train()
     for step in range(first, total):
-        # a dataset drawn by its weight, and its next batch popped: both as the schedule has them; items [N]
-        task, items = setup.batch(step)
+        # a dataset drawn by its weight, and its next batch popped: both as the schedule has them; {task: items [N]}, of joint steps each task
+        parts = setup.parts(step)
+        task = next(iter(parts))
         # dropout is the only thing that draws random numbers
         torch.manual_seed(seed(step))
         # one rate for all tasks: warm-up, then linear decay
@@ -58,7 +60,7 @@ def train_steps(
             group["lr"] = rate
         with within(step):
             # this task's loss; gradients of the shared encoder and of this task's head, those of the other heads stay None
-            loss, tokens = gradient(task, items)
+            loss, tokens = gradient(step, parts)
             # to norm 1 at most, all together; in the 2019 variant each weight by itself
             norm = clip_gradients(weights, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
             # what has no gradient is not touched: neither decayed nor its moments moved
