@@ -320,7 +320,9 @@ def _check_step(c: Config) -> None:
     require(c.balance, f"balance: a joint step needs it, e.g. sum: one of {', '.join(BALANCES)}, or a function of yours (module:function)")
     _check_named("balance", str(c.balance), BALANCES)
     require(len(c.tasks) > 1, "step: a joint step combines several tasks: name another one in tasks, or set it to drawn")
-    require(c.exhausted == "cycle", "exhausted: a joint step has rows of every task: set it to cycle (sampler 'sequential' has no such step)")
+    require(
+        c.exhausted == "cycle", "exhausted: a joint step has rows of every task: set it to cycle (sampler 'sequential' has no such step)"
+    )
     require(not c.cuda_graphs, "cuda_graphs: records steps of one task: set it to false, or step to drawn")
     weighs = c.balance != "dwa" or c.epochs > 2
     require(weighs, "epochs: balance 'dwa' weighs the tasks by their losses of the two epochs before: it needs more than 2")

@@ -130,7 +130,9 @@ def own(function: Callable, tasks: tuple[str, ...], losses: Tensor, gram: Tensor
     found = function(dict(zip(tasks, losses.tolist(), strict=True)), gram.numpy(), memory, rng)
     said = f"balance: {getattr(function, 'name', 'the function')}"
     if not isinstance(found, Mapping) or set(found) != set(tasks):
-        raise PluginError(f"{said} must give a weight for each of {', '.join(tasks)}; it gave {list(found) if isinstance(found, Mapping) else found}")
+        raise PluginError(
+            f"{said} must give a weight for each of {', '.join(tasks)}; it gave {list(found) if isinstance(found, Mapping) else found}"
+        )
     try:
         weights = torch.tensor([float(found[task]) for task in tasks], dtype=torch.float64)
         kept = {str(name): torch.from_numpy(np.array(value, np.float64)) for name, value in memory.items()}

@@ -5,7 +5,8 @@ library's object is made anew from it at each step, so that a run that goes on d
 task first, float64 on the processor.
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from numpy.random import Generator
@@ -14,7 +15,7 @@ from torch.optim import Adam
 
 from mtdnn_kit.sampler import generator
 
-State = MutableMapping[str, Tensor]
+State = dict[str, Tensor]
 RATE = 0.025  # learning rate of what a method itself learns: FAMO's, by its paper
 MU = 1.0  # smoothing of `stch`
 
@@ -53,8 +54,9 @@ def dwa(losses: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def famo(losses: Tensor, state: State, rng: Generator) -> Tensor:
-    """S = c Σ zₖ log Lₖ, z = softmax(ξ), c such that the weights zₖ c / Lₖ sum to 1; after the step ξ moves by Adam against the fall of each
-    log loss on the same rows (Liu et al. 2023, "FAMO: Fast Adaptive Multitask Optimization", algorithm 1). A further forward pass a task."""
+    """S = c Σ zₖ log Lₖ, z = softmax(ξ), c such that the weights c zₖ / Lₖ sum to 1. After the step ξ moves by Adam, rate `RATE`, decay
+    0.001, away from tasks whose log loss on the same rows has fallen more (Liu et al. 2023, "FAMO: Fast Adaptive Multitask Optimization",
+    algorithm 1): a further forward pass a task."""
     scalarizer = _famo(losses, state)
     weights = _weights(scalarizer, losses)
     state["before"] = losses.detach()
@@ -62,8 +64,8 @@ def famo(losses: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def random(losses: Tensor, state: State, rng: Generator) -> Tensor:
-    """wₖ = softmaxₖ(z), z standard normal, anew at each step (Lin et al. 2022, "Reasonable Effectiveness of Random Weighting", algorithm 2):
-    the placebo of weighing."""
+    """wₖ = softmaxₖ(z), z standard normal, anew at each step (Lin et al. 2022, "Reasonable Effectiveness of Random Weighting",
+    algorithm 2): the placebo of weighing."""
     from torchjd.scalarization import Random
 
     with seeded(rng):
@@ -131,7 +133,7 @@ def _learned(scalarizer: Callable, parameter: torch.nn.Parameter, losses: Tensor
     return weights
 
 
-def _famo(losses: Tensor, state: State) -> "torch.nn.Module":
+def _famo(losses: Tensor, state: State) -> Any:
     from torchjd.scalarization import FAMO
 
     scalarizer = FAMO(len(losses), lr=RATE).double()
@@ -139,7 +141,7 @@ def _famo(losses: Tensor, state: State) -> "torch.nn.Module":
     return scalarizer
 
 
-def _dwa(state: State) -> "torch.nn.Module":
+def _dwa(state: State) -> Any:
     from torchjd.scalarization import DWA
 
     scalarizer = DWA()

@@ -15,7 +15,7 @@ import numpy as np
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.sampler import MOST_STEPS
 
-_ROUNDING = 1e-9  # shares that are whole but for rounding are whole
+_NEARLY = 1e-9  # shares that are whole but for rounding are whole
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,7 +51,9 @@ class JointSchedule:
 
     def passes(self) -> dict[str, int]:
         """Passes that each task began."""
-        begun = [set((self.start[:, k] // n).tolist()) | set(((self.start + self.rows - 1)[:, k] // n).tolist()) for k, n in self._numbered()]
+        begun = [
+            set((self.start[:, k] // n).tolist()) | set(((self.start + self.rows - 1)[:, k] // n).tolist()) for k, n in self._numbered()
+        ]
         return {task: len(some) for task, some in zip(self.tasks, begun, strict=True)}
 
     def _numbered(self) -> list[tuple[int, int]]:
@@ -72,7 +74,7 @@ def draw_joint(
     """
     names, full = tuple(items), np.array(list(items.values()), np.int64)
     passes, parts, total = np.zeros(len(full), np.int64), [], 0
-    for number in range(1, math.ceil(epochs - _ROUNDING) + 1):
+    for number in range(1, math.ceil(epochs - _NEARLY) + 1):
         weights = p(number)
         _check(names, weights, size, number)
         left = max(1, round(full[0] * min(1.0, epochs - number + 1)))
@@ -95,9 +97,11 @@ def _check(names: tuple[str, ...], weights: np.ndarray, size: int, epoch: int) -
         raise ConfigError("sampler: it gives an order, and a joint step has rows of every task: give weights, or set step to drawn")
     least = int(weights.argmin())
     if weights[least] <= 0:
-        raise ConfigError(f"sampler: {names[least]} has weight 0 in epoch {epoch}, and a joint step has rows of every task: set step to drawn")
-    if weights[least] * size < 1 - _ROUNDING:
-        share, enough = weights[least] * size, math.ceil(1 / weights[least] - _ROUNDING)
+        raise ConfigError(
+            f"sampler: {names[least]} has weight 0 in epoch {epoch}, and a joint step has rows of every task: set step to drawn"
+        )
+    if weights[least] * size < 1 - _NEARLY:
+        share, enough = weights[least] * size, math.ceil(1 / weights[least] - _NEARLY)
         raise ConfigError(
             f"batch_size: a joint step has a row of every task at least, and of {size} rows {names[least]} has {share:.2g} by its weight: "
             f"set batch_size to {enough} or more, or give it more weight"
@@ -106,9 +110,9 @@ def _check(names: tuple[str, ...], weights: np.ndarray, size: int, epoch: int) -
 
 def _epoch(shares: np.ndarray, left: int, most: int | None) -> np.ndarray:
     """Rows of each task in each step [S, K] until the main task's `left` rows are used up, `most` steps at most."""
-    whole = np.floor(shares + _ROUNDING).astype(np.int64)
+    whole = np.floor(shares + _NEARLY).astype(np.int64)
     owed, spare = np.zeros(len(shares)), round(shares.sum()) - whole.sum()
-    steps = []
+    steps: list[np.ndarray] = []
     while left > 0 and (most is None or len(steps) < most):
         rows, owed = whole.copy(), owed + (shares - whole)
         # of equal ones the first; sums of fractions are rounded, lest their last bits decide

@@ -23,9 +23,9 @@ class Joint:
     """Steps of several tasks by a method: its name, or a function of one's own.
 
     gradient(task, items) → (mean loss, tokens), the gradients added to the weights'; loss(task, items) → mean loss, without gradients;
-    dropout(step) → the seed of the step's dropout.
-    factors: `loss_weights` by task. `state`: what the method remembers, for checkpoints. `figures`: of the last step, the tasks' mean losses
-    [K], on the device, and weights [K].
+    dropout(step) → the seed of the step's dropout; factors: `loss_weights` by task.
+    `state`: what the method remembers, for checkpoints. `figures`: of the last step, the tasks' mean losses [K], on the device, and
+    weights [K].
     """
 
     def __init__(

@@ -23,7 +23,8 @@ from mtdnn_kit.runs.run import LOGS, Run, checkpoints, prune_checkpoints
 from mtdnn_kit.training.optim import load_state_tensors, state_tensors
 
 KEEP = 2  # the last ones
-FILES, BALANCE = ("model.safetensors", "optimizer.safetensors"), "balance.safetensors"  # of all runs; of those with joint steps that remember
+FILES = ("model.safetensors", "optimizer.safetensors")
+BALANCE = "balance.safetensors"  # of joint steps whose method remembers something
 STATE = "state.json"
 READ_AT_ONCE = 2**22  # bytes that are read at a time
 
@@ -87,7 +88,7 @@ def damage(run: Run, done: int, folder: Path) -> str:
         state = read_json(text)
         del state["seal"]
         whole = text == _sealed(state).encode() and state["step"] == done
-        wanted = [(folder / name, sums) for name, sums in {**dict.fromkeys(FILES, {}), **state["files"]}.items()]
+        wanted = [(folder / name, sums) for name, sums in state["files"].items()]
         logs = [(run.path / name, state["logs"][name]) for name in LOGS if name in state["logs"]]
     except FileNotFoundError:
         return f"{STATE} is missing"

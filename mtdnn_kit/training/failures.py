@@ -74,7 +74,8 @@ def diverged(run: Run, setup: Setup, record: dict, loss: float, norm: float) -> 
     parts = setup.parts(record["step"] - 1)
     ids = "; ".join(row_ids(setup.train[task], items) for task, items in parts.items())
     return TrainingError(
-        f"step {record['step']}, task {', '.join(parts)}: loss {loss}, gradient norm {norm}, the first that is no number, in the batch of rows {ids}. "
+        f"step {record['step']}, task {', '.join(parts)}: loss {loss}, gradient norm {norm}, the first that is no number, in the batch of "
+        f"rows {ids}. "
         "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32, in a run_dir of its own (a resumed run "
         f"keeps its parameters). No checkpoint was written since; {last_checkpoint(run)}."
     )

@@ -49,7 +49,7 @@ def train_steps(
     config, total, weights = setup.config, len(setup.schedule), list(model.parameters())
     model.train()
     for step in range(first, total):
-        # a dataset drawn by its weight, and its next batch popped: both as the schedule has them; {task: items [N]}, of joint steps each task
+        # a dataset drawn by its weight, and its next batch popped: both as the schedule has them; {task: items [N]}, of a joint step all
         parts = setup.parts(step)
         task = next(iter(parts))
         # dropout is the only thing that draws random numbers

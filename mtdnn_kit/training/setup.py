@@ -82,6 +82,7 @@ class Setup:
 
     def batch(self, step: int) -> tuple[str, np.ndarray]:
         """The task of a drawn step (from 0) and the items of its batch, those of all processes together."""
+        assert isinstance(self.schedule, Schedule)
         task, pass_, number = self.schedule.at(step)
         if self.passes.get(task, (None,))[0] != pass_:
             self.passes[task] = pass_, self._batches(task, pass_)
@@ -91,12 +92,12 @@ class Setup:
         """A row a task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass, probability."""
         return [self._table_row(task) for task in self.train]
 
-    def _batches(self, task: str, pass_: int, size: int | None = None) -> list[np.ndarray]:
+    def _batches(self, task: str, pass_: int, size: int = 0) -> list[np.ndarray]:
         return batches(self.config.seed, task, pass_, self.train[task].lengths, size or self.batch_size)
 
     def _rows(self, task: str, start: int, count: int) -> np.ndarray:
         """The items from number `start` on, through all passes of a task: the order of `batches` of as many rows as a step has of it."""
-        n, found = len(self.train[task].lengths), []
+        n, found = len(self.train[task].lengths), list[np.ndarray]()
         for pass_ in range(start // n, (start + count - 1) // n + 1):
             if self.passes.get(task, (None,))[0] != pass_:
                 size = max(1, round(self.batch_size * self.probabilities[task]))

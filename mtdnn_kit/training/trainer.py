@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
-from mtdnn_kit.balance.step import Joint
+from mtdnn_kit.balance.step import Joint, Parts
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError, PluginError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
@@ -95,7 +95,7 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         seed, within = partial(world.seed, config.seed), partial(failures.memory, setup)
         joint = _joint(setup, model, gradients, loss, seed, point) if config.step == "joint" else None
         books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point, joint)
-        gradient = joint.backward if joint else lambda step, parts: [gradients(task, *world.share(parts[task])) for task in parts][0]
+        gradient = joint.backward if joint else partial(_drawn, gradients, world)
         stop.wait()
         first = point.step if not books.ended else len(setup.schedule)
         train_steps(setup, joined, optimizer, first, seed, gradient, within, books.after)
@@ -104,6 +104,12 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
     if log:
         log.close(found)
     return run
+
+
+def _drawn(gradient: Callable, world: World, step: int, parts: Parts) -> tuple[torch.Tensor, int]:
+    """The gradient of this rank's share of the drawn task's batch."""
+    ((task, items),) = parts.items()
+    return gradient(task, *world.share(items))
 
 
 def _joint(setup: Setup, model: MultiTask, gradient: Callable, loss: Callable, seed: Callable, point: Point) -> Joint:

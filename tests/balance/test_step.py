@@ -1,14 +1,10 @@
 """The joint step: its rows, its gradient, what it refuses, and that it goes on bit for bit under every method."""
 
-from functools import partial
-
-import numpy as np
 import pytest
-import torch
 from conftest import changed
 from sameness import Stopped, assert_same
 
-from mtdnn_kit import ConfigError, prepare, train
+from mtdnn_kit import train
 from mtdnn_kit.config import BALANCES
 from mtdnn_kit.training.log import Recorder
 

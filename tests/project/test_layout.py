@@ -16,6 +16,7 @@ FLOORS = [
     "tasks config",
     "runs",
     "model compare",
+    "balance",
     "training",
     "inference views",
     "studies explorer",
@@ -34,6 +35,7 @@ ONLY = {
     "ray": {"studies.engines"},
     "datasets": {"data.sources", "data.hub"},
     "pyarrow": {"data.readers"},
+    "torchjd": {"balance.losses", "balance.gradients"},
 }
 
 
