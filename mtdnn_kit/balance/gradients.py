@@ -40,7 +40,7 @@ def gradvac(gram: Tensor, state: State, rng: Generator) -> Tensor:
     if "cosines" in state:
         weighting._phi_t, weighting._state_key = state["cosines"].clone(), (len(gram), gram.dtype)
     with seeded(rng):
-        weights = weighting(gram)
+        weights = weighting(_normalized(gram))
     state["cosines"] = weighting._phi_t
     return weights
 
