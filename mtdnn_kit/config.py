@@ -23,8 +23,13 @@ from mtdnn_kit.sampler import CURRICULA
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 SAMPLERS = ("weighted", "curriculum", "anti_curriculum", "proportional", "temperature", "annealed", "unimax", "round_robin", "sequential")
+BALANCES = (  # how a joint step combines the tasks: by their losses, or by their gradients on the encoder (`balance`)
+    "sum", "uncertainty", "dwa", "famo", "random", "stch", "imtl_l",
+    "pcgrad", "gradvac", "mgda", "imtl_g", "aligned_mtl", "pcd", "upgrad", "cagrad", "nash_mtl",
+)  # fmt: skip
 DOORS = {  # parameter → what a function of one's own takes there (docs/plugins.md)
     "sampler": Door("mtdnn_kit.samplers", ("sizes", "epoch", "epochs", "rng")),
+    "balance": Door("mtdnn_kit.balance", ("losses", "gram", "memory", "rng")),
     "metrics": Door("mtdnn_kit.metrics", ("task", "gold", "said")),
 }
 SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and what it may be
@@ -77,6 +82,8 @@ class Config:
     phase: Part | None = None  # for this share of the steps
     max_passes: Positive | None = None  # of unimax: passes that another task than the main one makes at most in the training
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
+    step: Literal["drawn", "joint"] = "drawn"  # a step is a batch of one task, drawn by its weight, or rows of each task (`balance`)
+    balance: str | None = None  # how a joint step combines the tasks: one of BALANCES, or a function of one's own, module:function
     epochs: Positive = 3.0  # passes of the main task; may be fractional
     max_steps: Count | None = None  # ends the schedule early
     batch_size: Size = 16
@@ -156,6 +163,11 @@ class Config:
         return None if self.sampler in SAMPLERS else find("sampler", self.sampler, DOORS["sampler"])
 
     @property
+    def own_balance(self) -> Plugin | None:
+        """What balances by a function of one's own, imported and checked; None where it is the kit's, or nothing is. Raises ConfigError."""
+        return None if self.balance in (None, *BALANCES) else find("balance", self.balance, DOORS["balance"])
+
+    @property
     def own_metrics(self) -> list[Plugin]:
         """The scores of one's own, imported and checked. Raises ConfigError."""
         return [find("metrics", name, DOORS["metrics"]) for name in self.metrics]
@@ -163,7 +175,7 @@ class Config:
     @property
     def plugins(self) -> list[Plugin]:
         """All functions of one's own. They are imported where parameters are read to train, not where a run folder is opened."""
-        return [*filter(None, [self.own_sampler]), *self.own_metrics]
+        return [*filter(None, [self.own_sampler, self.own_balance]), *self.own_metrics]
 
     def task_of(self, name: str) -> str:
         """The task that scores what metrics.json calls `name`: a task itself or the rest of its split; of `scored_also` its `task`, or else
@@ -240,6 +252,7 @@ def _check(c: Config) -> None:
     """What the parameters must satisfy among themselves; ConfigError names the first one that does not."""
     _check_threshold(c)
     _check_sampler(c)
+    _check_step(c)
     require(c.grad_accumulation <= c.batch_size, f"grad_accumulation: cuts a batch of {c.batch_size} into at most that many pieces")
     require(not c.cuda_graphs or c.grad_accumulation == 1, "cuda_graphs: records whole batches: set it, or grad_accumulation, back")
     twice = next((name for name in c.metrics if c.metrics.count(name) > 1), None)
@@ -344,11 +357,35 @@ def _check_case(key: str, name: str, names: list[str]) -> None:
     require(like is None, f"{key}: {short(name)} and {short(like)} differ {alone}: choose another name")
 
 
+def _check_named(key: str, name: str, names: tuple[str, ...]) -> None:
+    """Raises ConfigError for what is neither one of the kit's names nor written as a function of one's own."""
+    known = name in names or ":" in name or (name.isidentifier() and name in dict(installed(DOORS[key].group)))
+    kinds = f"is none of {', '.join(names)}, nor a function of yours (module:function)"
+    require(known, f"{key}: {short(name)} {kinds}.{nearest(name, list(names))}")
+
+
+def _check_step(c: Config) -> None:
+    if c.step == "drawn":
+        require(c.balance is None, "balance: combines the tasks of a joint step: set it to null, or step to joint")
+        return
+    require(c.balance, f"balance: a joint step needs it, e.g. sum: one of {', '.join(BALANCES)}, or a function of yours (module:function)")
+    _check_named("balance", str(c.balance), BALANCES)
+    require(len(c.tasks) > 1, "step: a joint step combines several tasks: name another one in tasks, or set it to drawn")
+    require(
+        c.exhausted == "cycle", "exhausted: a joint step has rows of every task: set it to cycle (sampler 'sequential' has no such step)"
+    )
+    require(not c.cuda_graphs, "cuda_graphs: records steps of one task: set it to false, or step to drawn")
+    require(c.sampler not in CURRICULA, f"sampler: {c.sampler!r} trains some tasks alone at first, a joint step all: set step to drawn")
+    require(not c.rate_factors, "rate_factors: a joint step has one rate for all its tasks: leave them out; loss_weights weigh the tasks")
+    one = not isinstance(c.max_grad_norm, dict)
+    require(one, "max_grad_norm: a joint step has one gradient of all its tasks: set a single number")
+    weighs = c.balance != "dwa" or c.epochs > 2
+    require(weighs, "epochs: balance 'dwa' weighs the tasks by their losses of the two epochs before: it needs more than 2")
+
+
 def _check_sampler(c: Config) -> None:
     own = c.sampler not in SAMPLERS
-    known = not own or ":" in c.sampler or (c.sampler.isidentifier() and c.sampler in dict(installed(DOORS["sampler"].group)))
-    kinds = f"is none of {', '.join(SAMPLERS)}, nor a function of yours (module:function)"
-    require(known, f"sampler: {short(c.sampler)} {kinds}.{nearest(c.sampler, list(SAMPLERS))}")
+    _check_named("sampler", c.sampler, SAMPLERS)
     for key, (samplers, values) in SAMPLER_SETTINGS.items():
         used, given = c.sampler in samplers or (own and key == "exhausted"), getattr(c, key) is not None
         require(given or not used, f"{key}: sampler {c.sampler!r} needs it: {values}")

@@ -75,6 +75,10 @@ class Schedule:
         """The schedule of its first steps alone."""
         return Schedule(self.tasks, *(column[:steps] for column in (self.task, self.pass_, self.batch, self.epoch)))
 
+    def steps_of(self, task: int) -> np.ndarray:
+        """The steps, from 0, of the task of this number."""
+        return np.flatnonzero(self.task == task)
+
     def draws(self) -> dict[str, int]:
         """Steps of each task."""
         return {name: int((self.task == i).sum()) for i, name in enumerate(self.tasks)}

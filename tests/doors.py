@@ -30,3 +30,12 @@ def kappa(task, gold, said):
 def answered(task, gold, said):
     """How many questions got an answer, in percent."""
     return 100 * sum(text != "" for text in said) / len(said) if isinstance(gold[0], list) else None
+
+
+def helpful(losses, gram, memory, rng):
+    """Each other task as far as its gradient agrees with the main one's, a mean over steps (after Du et al. 2018)."""
+    main, *others = losses
+    size = gram.diagonal() ** 0.5 + 1e-30
+    agreed = gram[0] / (size[0] * size)
+    memory["agreed"] = 0.9 * memory.get("agreed", agreed) + 0.1 * agreed
+    return {main: 1.0, **{task: max(0.0, float(a)) for task, a in zip(others, memory["agreed"][1:], strict=True)}}

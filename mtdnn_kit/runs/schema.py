@@ -114,6 +114,7 @@ RECORD_FORM = replace(
         **dict.fromkeys(STEP_FIGURES, NUMBER),
         **dict.fromkeys(("scores", "constant", "norm", "cosine"), _each(MAYBE_NUMBER)),
         "cosine_with": _each(_each(MAYBE_NUMBER)),
+        **dict.fromkeys(("losses", "weights"), _each(NUMBER)),
         "of": TEXT,
     },
 )

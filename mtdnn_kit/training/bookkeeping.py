@@ -5,6 +5,7 @@ measured, checkpoints written, signals obeyed. Rank 0 alone writes; the others w
 import time
 from collections.abc import Callable
 
+from mtdnn_kit.balance.step import Joint
 from mtdnn_kit.model.evaluation import constant_scores, held_out_scores, slice_scores
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.runs.run import Run
@@ -20,17 +21,18 @@ from mtdnn_kit.training.setup import Setup
 
 
 class Bookkeeper:
-    """`after(step)` for `loop.train_steps`. log: None on all ranks but the first; loss(task, items): the mean loss of some items.
+    """`after(step)` for `loop.train_steps`. log: None on all ranks but the first; loss(task, items): the mean loss of some items;
+    joint: what makes joint steps.
 
     `seconds`: training time so far, of which `point` had some; `done`: steps made; `ended`: by `patience`, on all ranks alike.
     """
 
     def __init__(
         self, run: Run, setup: Setup, model: MultiTask, optimizer: object, log: Recorder | None, stop: Stop, world: World,
-        precision: str, loss: Callable, point: Point,
+        precision: str, loss: Callable, point: Point, joint: Joint | None = None,
     ) -> None:  # fmt: skip
         self.run, self.setup, self.model, self.optimizer, self.log = run, setup, model, optimizer, log
-        self.stop, self.world, self.precision, self.loss = stop, world, precision, loss
+        self.stop, self.world, self.precision, self.loss, self.joint = stop, world, precision, loss, joint
         self.fixed, self.before, self.started = fixed_batches(setup), point.seconds, time.perf_counter()
         self.selection, self.done = Selection(run, setup.config) if log else None, point.step
         self.watched_at = max((record["step"] for record in run.watched()), default=0) if log else 0
@@ -46,22 +48,29 @@ class Bookkeeper:
         """Writes what is due after a step; whether `patience` ends the training here. Raises Interrupted where a signal has come, once the
         checkpoint is written."""
         self.done = step.number + 1
+        if self.joint:
+            with memory(self.setup, step.number):
+                self.joint.after(step.number, self.setup.parts(step.number), self._ends_epoch(step.number))
         loss, (tokens,) = self.world.mean(step.loss), self.world.sums(step.tokens)
         if self.log:
-            self.log.add(step.number, step.task, step.rate, loss, step.norm, tokens)
+            self.log.add(step.number, step.task, step.rate, loss, step.norm, tokens, *([self.joint.figures] if self.joint else []))
             self._measure(self.log, step.number)
         # here the others wait for rank 0
         stopping = self.stop.agreed(self.world.sums)
         if stopping or self._due(step.number, self.setup.config.checkpoint_every):
             if self.log:
                 self.log.flush()
-                save_checkpoint(self.run, step.number + 1, self.model, self.optimizer, self.seconds)
+                self.checkpoint(self.seconds)
                 self.log.restart_clock()
             self.world.wait()
         if stopping:
             self.stop.end(self.run, step.number + 1, len(self.setup.schedule))
         self.ended = self._due(step.number, self.setup.config.eval_every) and self._waited()
         return self.ended
+
+    def checkpoint(self, seconds: float) -> None:
+        """Writes a checkpoint of the steps so far, whose logs are written; seconds: of training."""
+        save_checkpoint(self.run, self.done, self.model, self.optimizer, seconds, self.joint.state if self.joint else {})
 
     def close(self) -> float:
         """Writes what is pending after the last step; returns the seconds of training."""
@@ -114,6 +123,8 @@ class Bookkeeper:
         """Whether a task's block of `sampler: sequential` ends with a step (from 0): what is forgotten counts from there."""
         task = self.setup.schedule.task
         return self.setup.config.sampler == "sequential" and step + 1 < len(task) and bool(task[step] != task[step + 1])
+    def _ends_epoch(self, step: int) -> bool:
+        return bool((self.setup.schedule.epoch[step : step + 2] != self.setup.schedule.epoch[step]).any())
 
     def _due(self, step: int, every: int | None) -> bool:
         """Whether something is to be done after a step (from 0); after the last one, the end of the run does it."""

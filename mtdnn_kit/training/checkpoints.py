@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from mtdnn_kit.errors import CheckpointWarning, RunError
 from mtdnn_kit.files.atomic import json_text, write_folder, write_whole
@@ -23,26 +24,32 @@ from mtdnn_kit.training.optim import load_state_tensors, state_tensors
 
 KEEP = 2  # the last ones
 FILES = ("model.safetensors", "optimizer.safetensors")
+BALANCE = "balance.safetensors"  # of joint steps whose method remembers something
 STATE = "state.json"
 READ_AT_ONCE = 2**22  # bytes that are read at a time
 
 
 class Point(NamedTuple):
-    """Where a run goes on: steps done, training seconds, and bytes of each log that belong to them."""
+    """Where a run goes on: steps done, training seconds, bytes of each log that belong to them, and what joint steps remember."""
 
     step: int = 0
     seconds: float = 0.0
     logs: Mapping[str, int] = MappingProxyType({})
+    balance: Mapping[str, Tensor] = MappingProxyType({})
 
 
-def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer: Any, seconds: float) -> None:
-    """What a run needs to go on after `done` steps, whose logs are written; only the last KEEP checkpoints stay."""
+def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer: Any, seconds: float, balance: Mapping[str, Tensor]) -> None:
+    """What a run needs to go on after `done` steps, whose logs are written; only the last KEEP checkpoints stay. balance: what the method
+    of joint steps remembers; {} of drawn ones."""
     logs = {name: _sum(run.path / name) for name in LOGS if (run.path / name).exists()}
 
     def fill(folder: Path) -> None:
         save_file(model.tensors(), folder / FILES[0])
         save_file(state_tensors(optimizer, model), folder / FILES[1])
-        state = {"step": done, "train_seconds": seconds, "files": {name: _sum(folder / name) for name in FILES}, "logs": logs}
+        if balance:
+            save_file({name: value.contiguous() for name, value in balance.items()}, folder / BALANCE)
+        files = {file.name: _sum(file) for file in sorted(folder.iterdir())}
+        state = {"step": done, "train_seconds": seconds, "files": files, "logs": logs}
         write_whole(folder / STATE, _sealed(state))
 
     write_folder(run.path / "checkpoints" / f"step-{done:07d}", fill)
@@ -77,7 +84,7 @@ def damage(run: Run, done: int, folder: Path) -> str:
         state = read_json(text)
         del state["seal"]
         whole = text == _sealed(state).encode() and state["step"] == done
-        wanted = [(folder / name, state["files"][name]) for name in FILES]
+        wanted = [(folder / name, sums) for name, sums in state["files"].items()]
         logs = [(run.path / name, state["logs"][name]) for name in LOGS if name in state["logs"]]
     except FileNotFoundError:
         return f"{STATE} is missing"
@@ -129,4 +136,5 @@ def _load(folder: Path, model: MultiTask, optimizer: Any) -> Point:
     load_weights(model, load_file(folder / FILES[0]), folder)
     load_state_tensors(optimizer, model, load_file(folder / FILES[1]))
     state = read_json((folder / STATE).read_bytes())
-    return Point(state["step"], state["train_seconds"], {name: sums["bytes"] for name, sums in state["logs"].items()})
+    balance = load_file(folder / BALANCE) if BALANCE in state["files"] else {}
+    return Point(state["step"], state["train_seconds"], {name: sums["bytes"] for name, sums in state["logs"].items()}, balance)

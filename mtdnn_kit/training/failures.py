@@ -71,10 +71,11 @@ def row_ids(features: Any, items: np.ndarray) -> str:
 
 def diverged(run: Run, setup: Setup, record: dict, loss: float, norm: float) -> TrainingError:
     """The error of a step, by its log record, whose loss or gradient is no finite number."""
-    task, items = setup.batch(record["step"] - 1)
-    ids = row_ids(setup.train[task], items)
+    parts = setup.parts(record["step"] - 1)
+    ids = "; ".join(row_ids(setup.train[task], items) for task, items in parts.items())
     return TrainingError(
-        f"step {record['step']}, task {task}: loss {loss}, gradient norm {norm}, the first that is no number, in the batch of rows {ids}. "
+        f"step {record['step']}, task {', '.join(parts)}: loss {loss}, gradient norm {norm}, the first that is no number, in the batch of "
+        f"rows {ids}. "
         "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32, in a run_dir of its own (a resumed run "
         f"keeps its parameters). No checkpoint was written since; {last_checkpoint(run)}."
     )
@@ -98,7 +99,9 @@ def memory(setup: Setup, step: int | None = None, doing: str = "scoring") -> Ite
 
 def _of_step(setup: Setup, step: int) -> tuple[str, str]:
     """A step in words: its task, its batch; and what would make it smaller."""
-    (task, items), config = setup.batch(step), setup.config
+    # of a joint step the task with the most tokens: its pass takes the most
+    task, items = max(setup.parts(step).items(), key=lambda part: setup.train[part[0]].lengths[part[1]].sum())
+    config = setup.config
     features = setup.train[task]
     pieces, choices = min(config.grad_accumulation, len(items)), getattr(features, "choices", 1)
     rows = f"{len(items)} rows" + (f" of {choices} sequences" if choices > 1 else "") + (f" in {pieces} pieces" if pieces > 1 else "")
@@ -113,6 +116,7 @@ MOMENTS = 2  # tensors of its size that the optimizers keep for each weight
 
 HEADER = 800  # bytes that say which tensors of a weight are where
 LINE, SPAN, LABEL, WORD = 300, 90, 200, 120  # bytes of a log's line, an answer in the n-best list, a row's labels, a vocabulary's entry
+FIGURE = 70  # of a task's loss or weight in a joint step's line
 
 
 def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
@@ -130,13 +134,14 @@ def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
     scorings = (1 + len(setup.slices)) * len(setup.schedule) // config.eval_every if config.eval_every else 0
     vectors = len(config.tasks) * (len(config.tasks) + 1) // 2  # a number a layer group: each task's norm, each pair's cosine
     pulls = 10 * vectors * len(setup.schedule) // config.interference_every if config.interference_every else 0
+    joint = len(setup.schedule) * len(config.tasks) * 2 * FIGURE if config.step == "joint" else 0
     return {
         "checkpoints": state * (KEEP + 1 if config.checkpoint_every else 1),
         **({"best": (KEEP + 2) * (weights + HEADER * len(list(model.parameters())))} if config.select == "best" else {}),
         **({"anchor": ANCHORS[config.anchored.kind] * weights} if config.anchored else {}),
         "model": weights + WORD * len(setup.tokenizer) + 100_000,
         "answers": answers,
-        "log": LINE * (len(setup.schedule) + 3 * scorings + pulls) + 50_000,
+        "log": LINE * (len(setup.schedule) + 3 * scorings + pulls) + joint + 50_000,
     }
 
 

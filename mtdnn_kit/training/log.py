@@ -69,10 +69,14 @@ class Recorder:
             watch(before)
         self.bar = None if watch else TrainingBar(len(setup.schedule), done)
 
-    def add(self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
-        """Takes the figures of a step (from 0)."""
+    def add(
+        self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int,
+        joint: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        """Takes the figures of a step (from 0); joint: of one of all tasks their losses [K] and weights [K]."""
         record = {"step": step + 1, "epoch": int(self.setup.schedule.epoch[step]), "task": task, "lr": rate, "tokens": tokens}
-        self.pending.append((record, torch.stack([loss.float(), norm.float()])))
+        more = [x.to(loss.device).float() for x in joint or ()]
+        self.pending.append((record, torch.cat([torch.stack([loss.float(), norm.float()]), *more])))
         if (step + 1) % self.setup.config.log_every == 0:
             self.flush()
 
@@ -84,14 +88,20 @@ class Recorder:
         now, tokens = time.perf_counter(), sum(record["tokens"] for record, _ in self.pending)
         speed = round(tokens / (now - self.since), 1)
         records: list[dict] = []
-        for (record, _), (loss, norm) in zip(self.pending, values, strict=True):
-            if not (math.isfinite(loss) and math.isfinite(norm)):
+        for (record, _), (loss, norm, *more) in zip(self.pending, values, strict=True):
+            if not all(map(math.isfinite, (loss, norm, *more))):
                 self.log.append(records)  # the good ones before it
                 raise diverged(self.run, self.setup, record, loss, norm)
-            records.append({**record, "loss": loss, "grad_norm": norm, "tokens_per_second": speed})
+            records.append({**record, "loss": loss, "grad_norm": norm, "tokens_per_second": speed, **self._by_task(more)})
         self.log.append(records)
         self.pending, self.since = [], now
         self._show(records)
+
+    def _by_task(self, figures: list[float]) -> dict[str, dict[str, float]]:
+        """Losses and weights [2K] of a joint step, by task; {} of a drawn one."""
+        names = self.setup.schedule.tasks
+        pairs = (("losses", figures[: len(names)]), ("weights", figures[len(names) :]))
+        return {key: dict(zip(names, some, strict=True)) for key, some in pairs} if figures else {}
 
     def restart_clock(self) -> None:
         """Leaves the time since the last flush out of tokens a second: it went into something else."""
@@ -132,19 +142,19 @@ class Recorder:
 
     def _show(self, records: list[dict]) -> None:
         for record in records:
-            task, loss = self._smoothed(record)
-            self.accelerator.log({f"loss/{task}": loss, **{name: record[name] for name in FIGURES}}, step=record["step"])
+            shown = {f"loss/{task}": loss for task, loss in self._smoothed(record).items()}
+            self.accelerator.log({**shown, **{name: record[name] for name in FIGURES}}, step=record["step"])
         if self.watch:
             self.watch(records)
         elif self.bar:
             last = records[-1]
             self.bar.move(last["step"], f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:,.0f} tokens/s")
 
-    def _smoothed(self, record: dict) -> tuple[str, float]:
-        """Takes a step's loss into the one that is shown; its task and loss."""
-        task, loss = record["task"], record["loss"]
-        self.smooth[task] = smoothed(self.smooth.get(task), loss)
-        return task, loss
+    def _smoothed(self, record: dict) -> dict[str, float]:
+        """Takes a step's losses into those that are shown; {task: loss}."""
+        losses = record.get("losses") or {record["task"]: record["loss"]}
+        self.smooth |= {task: smoothed(self.smooth.get(task), loss) for task, loss in losses.items()}
+        return losses
 
 
 class TrainingBar:

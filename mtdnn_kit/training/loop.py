@@ -36,22 +36,23 @@ def train_steps(
     optimizer: torch.optim.Optimizer,
     first: int,
     seed: Callable[[int], int],
-    gradient: Callable[[str, np.ndarray], tuple[Tensor, int]],
+    gradient: Callable[[int, dict[str, np.ndarray]], tuple[Tensor, int]],
     pull: Callable[[int, float], None],
     within: Callable[[int], AbstractContextManager],
     after: Callable[[Step], bool],
 ) -> None:
     """Algorithm 1 from step `first` to the end of the schedule.
 
-    seed(step): of the step's random numbers. gradient(task, items) → loss and tokens, the gradients left in the weights (`backward`).
-    pull(step, rate): towards the anchor (`protect`), before the gradients are clipped.
+    seed(step): of the step's random numbers. gradient(step, {task: items}) → loss and tokens, the gradients left in the weights
+    (`backward`; of several tasks `balance.step`, the loss being the first one's). pull(step, rate): towards the anchor (`protect`).
     within(step): around a step, to say what failed in it. after(step): writes, scores, stops; whether that was enough.
     """
     config, total, weights = setup.config, len(setup.schedule), list(model.parameters())
     model.train()
     for step in range(first, total):
-        # a dataset drawn by its weight, and its next batch popped: both as the schedule has them; items [N]
-        task, items = setup.batch(step)
+        # a dataset drawn by its weight, and its next batch popped: both as the schedule has them; {task: items [N]}, of a joint step all
+        parts = setup.parts(step)
+        task = next(iter(parts))
         # dropout is the only thing that draws random numbers
         torch.manual_seed(seed(step))
         # warm-up, then linear decay; one rate for all tasks, but for those that have a factor
@@ -60,7 +61,8 @@ def train_steps(
             group["lr"] = rate
         with within(step):
             # this task's loss; gradients of the shared encoder and of this task's head, those of the other heads stay None
-            loss, tokens = gradient(task, items)
+            loss, tokens = gradient(step, parts)
+            # towards the anchor, where there is one
             pull(step, rate)
             # to the task's norm at most, all together; in the 2019 variant each weight by itself
             norm = clip_gradients(weights, norm_of(task, config.max_grad_norm), each=config.optimizer == "adamax_mtdnn")

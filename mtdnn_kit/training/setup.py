@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from mtdnn_kit.balance.gradients import check_solver
+from mtdnn_kit.balance.schedule import JointSchedule, draw_joint
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.cache import code_of, kept, key_of
 from mtdnn_kit.data.registry import REST
@@ -51,14 +53,14 @@ class Setup:
     train: dict[str, Any]
     held_out: dict[str, Any]
     scored: dict[str, Any]
-    schedule: Schedule
+    schedule: Schedule | JointSchedule
     probabilities: dict[str, float]
     sources: dict[str, dict]
     processes: int = 1  # that train together: a batch has `batch_size` items for each of them
     anchor: Encoder | None = None  # the model of the run that `anchor` names
     slices: dict[str, Any] = field(default_factory=dict)  # of the scored rows of each task, what `eval_every` scores on the way
     warned: tuple[str, ...] = ()  # what is doubtful and trained all the same
-    passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
+    passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use; of joint steps their rows
 
     @property
     def specs(self) -> dict[str, dict]:
@@ -74,8 +76,15 @@ class Setup:
         """Items of a whole batch, that of all processes together."""
         return self.config.batch_size * self.processes
 
+    def parts(self, step: int) -> dict[str, np.ndarray]:
+        """{task: its items} of a step (from 0): of the drawn task alone, or of every task (`step: joint`), the main one first."""
+        if isinstance(self.schedule, Schedule):
+            return dict([self.batch(step)])
+        return {task: self._rows(task, *span) for task, span in self.schedule.at(step).items()}
+
     def batch(self, step: int) -> tuple[str, np.ndarray]:
-        """The task of a step (from 0) and the items of its batch, those of all processes together."""
+        """The task of a drawn step (from 0) and the items of its batch, those of all processes together."""
+        assert isinstance(self.schedule, Schedule)
         task, pass_, number = self.schedule.at(step)
         if self.passes.get(task, (None,))[0] != pass_:
             self.passes[task] = pass_, self._batches(task, pass_)
@@ -85,8 +94,18 @@ class Setup:
         """A row a task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass, probability."""
         return [self._table_row(task) for task in self.train]
 
-    def _batches(self, task: str, pass_: int) -> list[np.ndarray]:
-        return batches(self.config.seed, task, pass_, self.train[task].lengths, self.batch_size)
+    def _batches(self, task: str, pass_: int, size: int = 0) -> list[np.ndarray]:
+        return batches(self.config.seed, task, pass_, self.train[task].lengths, size or self.batch_size)
+
+    def _rows(self, task: str, start: int, count: int) -> np.ndarray:
+        """The items from number `start` on, through all passes of a task: the order of `batches` of as many rows as a step has of it."""
+        n, found = len(self.train[task].lengths), list[np.ndarray]()
+        for pass_ in range(start // n, (start + count - 1) // n + 1):
+            if self.passes.get(task, (None,))[0] != pass_:
+                size = max(1, round(self.batch_size * self.probabilities[task]))
+                self.passes[task] = pass_, np.concatenate(self._batches(task, pass_, size))
+            found.append(self.passes[task][1][max(start - pass_ * n, 0) : start + count - pass_ * n])
+        return np.concatenate(found)
 
     def _table_row(self, task: str) -> dict:
         features, lengths = self.train[task], self.train[task].lengths
@@ -114,6 +133,9 @@ def prepare(config: Config) -> Setup:
     """
     rank, processes = launched()
     _ = config.plugins  # what they lack is said before rows are read
+    check_solver(config.balance)
+    alone = config.step == "drawn" or processes == 1
+    require(alone, f"step: a joint step is made by one process, and there are {processes}: start one, or set it to drawn")
     anchor = _of_run("anchor.to", config.anchored.to, config) if config.anchored and config.anchored.to != "init" else None
     encoder = _encoder(config, anchor)
     types = [dataset.type for dataset in config.datasets.values()]
@@ -129,16 +151,20 @@ def prepare(config: Config) -> Setup:
     check_selection(config, held_out)
     try_own_scores(config, scored)
     sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
-    schedule, probabilities = schedule_of(config, sizes)
+    items = {task: len(f.lengths) for task, f in train.items()}
+    schedule, probabilities = schedule_of(config, sizes, items)
     slices = {task: _subset(f.rows, SLICE) for task, f in scored.items() if config.eval_every and task in train}
     watched = make_features(config, slices, tokenizer, segments)
     return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, anchor, watched, warned)
 
 
-def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
-    """The schedule, and the probability of each task (mean over the steps, where it changes). sizes: task → batches a pass.
+def schedule_of(
+    config: Config, sizes: dict[str, int], items: dict[str, int] | None = None
+) -> tuple[Schedule | JointSchedule, dict[str, float]]:
+    """The schedule, and the probability of each task (mean over the steps, where it changes). sizes: task → batches a pass; items: its rows
+    or windows, which joint steps go by; where they are not given, those of whole batches.
 
-    Raises ValueError where it would be too long.
+    Raises ValueError where it would be too long, or a joint step would lack a task.
     """
     types, function = [d.type for d in config.datasets.values()], config.own_sampler
 
@@ -150,8 +176,12 @@ def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[s
         return weights(config.sampler, list(sizes.values()), types, *shared)
 
     phase = _phase(config, sizes, p(1)) if config.sampler in CURRICULA else None
-    limits = config.exhausted, config.epochs, config.max_steps, config.sampler, config.max_passes
-    schedule = draw(config.seed, sizes, p, *limits, phase)
+    if config.step == "joint":
+        rows = items or {task: n * config.batch_size for task, n in sizes.items()}
+        schedule: Schedule | JointSchedule = draw_joint(rows, p, config.batch_size, config.epochs, config.max_steps)
+    else:
+        limits = config.exhausted, config.epochs, config.max_steps, config.sampler, config.max_passes
+        schedule = draw(config.seed, sizes, p, *limits, phase)
     epochs, steps = np.unique(schedule.epoch, return_counts=True)
     mean = np.average([shares(p(int(epoch)), len(sizes)) for epoch in epochs], axis=0, weights=steps)
     if phase:

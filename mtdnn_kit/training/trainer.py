@@ -13,11 +13,13 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
+from mtdnn_kit.balance.step import Joint, Parts
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError, PluginError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
@@ -38,7 +40,7 @@ from mtdnn_kit.runs.pruning import tidy
 from mtdnn_kit.runs.run import LOCK, Run, checkpoints, now
 from mtdnn_kit.training import failures
 from mtdnn_kit.training.bookkeeping import Bookkeeper
-from mtdnn_kit.training.checkpoints import Point, restore, save_checkpoint
+from mtdnn_kit.training.checkpoints import Point, restore
 from mtdnn_kit.training.cuda_graphs import Graphs
 from mtdnn_kit.training.distributed import World, join
 from mtdnn_kit.training.hold_out import record
@@ -95,14 +97,15 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         point = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
         log = Recorder(run, setup, point.step, point.logs, watch, accelerator) if world.first else None
         loss = partial(loss_of, accelerator, model, setup)
-        books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
         steps = [point.step, lambda: [step for step, _ in checkpoints(run)]]
         pull = pull_of(config.anchored, model.encoder, at, fisher, setup.schedule.task, run.path / ANCHOR, world.first, *steps)
         seed, within = partial(world.seed, config.seed), partial(failures.memory, setup)
+        joint = _joint(setup, model, gradients, loss, seed, point) if config.step == "joint" else None
+        books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point, joint)
+        gradient = joint.backward if joint else partial(_drawn, gradients, world)
         stop.wait()
         first = point.step if not books.ended else len(setup.schedule)
-        gradient = lambda task, items: gradients(task, *world.share(items))  # noqa: E731 (of this process's rows)
         train_steps(setup, joined, optimizer, first, seed, gradient, pull, within, books.after)
         seconds = books.close()
     found = world.alone(partial(_finish, books, manifest, seconds, meter))
@@ -126,6 +129,26 @@ def _anchor(run: Run, setup: Setup, model: MultiTask, accelerator: Accelerator) 
             rows = drawn_rows(seed, {task: len(f.lengths) for task, f in its.train.items()}, anchor.rows)
             keep(folder, squared_gradients(before.to(device), list(at), rows, partial(loss_of, accelerator, before, its)), about)
     return at, {name: x.to(device) for name, x in kept(folder, about).items()}
+def _drawn(gradient: Callable, world: World, step: int, parts: Parts) -> tuple[torch.Tensor, int]:
+    """The gradient of this rank's share of the drawn task's batch."""
+    ((task, items),) = parts.items()
+    return gradient(task, *world.share(items))
+
+
+def _joint(setup: Setup, model: MultiTask, gradient: Callable, loss: Callable, seed: Callable, point: Point) -> Joint:
+    """What makes joint steps, with what it remembered at `point`."""
+    config = setup.config
+
+    def mean_loss(task: str, items: np.ndarray) -> torch.Tensor:
+        """In the pieces in which `backward` takes them."""
+        count = min(config.grad_accumulation, len(items))
+        pieces = [items[number::count] for number in range(count)]
+        return torch.stack([loss(task, piece)[0] * (len(piece) / len(items)) for piece in pieces]).sum()
+
+    method = config.own_balance or str(config.balance)
+    joint = Joint(model, method, config.tasks, config.loss_weights, config.seed, gradient, mean_loss, seed)
+    joint.state.update(point.balance)
+    return joint
 
 
 def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> dict:
@@ -147,7 +170,7 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
                     books.watch(thresholds)
         except (Interrupted, PluginError) as error:
             stop.wait()
-            save_checkpoint(run, done, model, books.optimizer, seconds)
+            books.checkpoint(seconds)
             if isinstance(error, PluginError):
                 raise PluginError(f"{error}. All {done} steps are made: mend it, and resume: true goes on from there.") from error
             stop.end(run, done, total)
@@ -211,9 +234,10 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
             raise ConfigError(f"data: the rows of {name} are not those that the run in {run.path} began with; it cannot go on with others.")
     if setup.anchor and manifest.get("anchor", {}).get("sha256") != setup.anchor.sha256:
         raise ConfigError(f"anchor.to: the model of {setup.anchor.name} is not the one that the run in {run.path} began with.")
-    name = setup.config.sampler
-    if name in (before := manifest.get("plugins", {})) and before[name] != _plugins(setup.config)[name]:
-        raise ConfigError(f"sampler: {name} is not the code that the run in {run.path} began with; it cannot go on with another schedule.")
+    for key in ("sampler", "balance"):
+        name = getattr(setup.config, key)
+        if name in (before := manifest.get("plugins", {})) and before[name] != _plugins(setup.config)[name]:
+            raise ConfigError(f"{key}: {name} is not the code that the run in {run.path} began with; it cannot go on with another {key}.")
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
             f"processes: the run in {run.path} has {processes}, among which its batches are cut; {setup.processes} cannot go on with it."

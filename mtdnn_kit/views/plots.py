@@ -53,7 +53,8 @@ def schedule_figure(setup: Any) -> Figure:
     steps, names = np.arange(1, len(schedule) + 1), schedule.tasks
     figure, (draws, shares, rate) = plt.subplots(1, 3, figsize=(12, 3.2), width_ratios=(3, 1.4, 1.6), layout="constrained")
     for i in range(len(names)):
-        draws.plot(steps[schedule.task == i], np.full((schedule.task == i).sum(), i), "|", color=colour(i), ms=14, alpha=0.7)
+        mine = schedule.steps_of(i) + 1
+        draws.plot(mine, np.full(len(mine), i), "|", color=colour(i), ms=14, alpha=0.7)
     draws.set(yticks=range(len(names)), yticklabels=names, xlabel="step", title="one mark a batch", ylim=(len(names) - 0.5, -0.5))
     for end in np.flatnonzero(np.diff(schedule.epoch)) + 1.5:
         draws.axvline(end, color="0.3", lw=1, ls=":")

@@ -16,7 +16,7 @@ FLOORS = [
     "tasks config",
     "runs",
     "model compare",
-    "protect",
+    "balance protect",
     "training",
     "inference views",
     "studies explorer",
@@ -35,6 +35,7 @@ ONLY = {
     "ray": {"studies.engines"},
     "datasets": {"data.sources", "data.hub"},
     "pyarrow": {"data.readers"},
+    "torchjd": {"balance.losses", "balance.gradients"},
 }
 
 
