@@ -67,7 +67,7 @@ MODULES = {  # what a notebook imports by one word; before 0.2.0 they lay here
     "running": "studies.running",
     **{name: f"views.{name}" for name in ("answer_plots", "curve_plots", "marks", "overview", "plots", "study_plots", "tables")},
 }
-ROOMS = ("compare", "data", "explorer", "files", "inference", "model", "protect", "runs", "studies", "tasks", "training", "views")
+ROOMS = ("balance", "compare", "data", "explorer", "files", "inference", "model", "runs", "studies", "tasks", "training", "views")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,1 +1,3 @@
-"""Several tasks in one step: which rows each has (`schedule`), the step (`step`), and how it combines them: on losses, on gradients."""
+"""What is done against interference between tasks. Balancing: which rows each task has in a joint step (`schedule`), the step (`step`), and
+how it combines the tasks, on losses or on gradients. Protecting: anchors that keep the encoder near earlier weights, and their Fisher
+information (docs/balancing.md, docs/protecting.md)."""

@@ -23,7 +23,7 @@ NO_LONGER = (
 
 
 def tidy(run: Run) -> None:
-    """Deletes the checkpoints of a run that has just finished, and the weights of before each block (`protect.anchors.Successive`); those
+    """Deletes the checkpoints of a run that has just finished, and the weights of before each block (`balance.anchors.Successive`); those
     that were set aside as damaged stay, and what the disk refuses."""
     with suppress(OSError):
         prune_checkpoints(run, 0)

@@ -123,6 +123,7 @@ class Bookkeeper:
         """Whether a task's block of `sampler: sequential` ends with a step (from 0): what is forgotten counts from there."""
         task = self.setup.schedule.task
         return self.setup.config.sampler == "sequential" and step + 1 < len(task) and bool(task[step] != task[step + 1])
+
     def _ends_epoch(self, step: int) -> bool:
         return bool((self.setup.schedule.epoch[step : step + 2] != self.setup.schedule.epoch[step]).any())
 

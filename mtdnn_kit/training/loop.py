@@ -44,7 +44,7 @@ def train_steps(
     """Algorithm 1 from step `first` to the end of the schedule.
 
     seed(step): of the step's random numbers. gradient(step, {task: items}) → loss and tokens, the gradients left in the weights
-    (`backward`; of several tasks `balance.step`, the loss being the first one's). pull(step, rate): towards the anchor (`protect`).
+    (`backward`; of several tasks `balance.step`, the loss being the first one's). pull(step, rate): towards the anchor (`balance.anchors`).
     within(step): around a step, to say what failed in it. after(step): writes, scores, stops; whether that was enough.
     """
     config, total, weights = setup.config, len(setup.schedule), list(model.parameters())

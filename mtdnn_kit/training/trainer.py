@@ -19,6 +19,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
+from mtdnn_kit.balance.anchors import check_shapes, pull_of, starting_weights, weights_of_run
+from mtdnn_kit.balance.fisher import drawn_rows, squared_gradients
+from mtdnn_kit.balance.kept import ANCHOR, keep, kept
 from mtdnn_kit.balance.step import Joint, Parts
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError, PluginError
@@ -29,9 +32,6 @@ from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.meter import Meter
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
-from mtdnn_kit.protect.anchors import check_shapes, pull_of, starting_weights, weights_of_run
-from mtdnn_kit.protect.fisher import drawn_rows, squared_gradients
-from mtdnn_kit.protect.kept import ANCHOR, keep, kept
 from mtdnn_kit.runs.claim import check_claim, claim
 from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.environment import default_threads
@@ -129,6 +129,8 @@ def _anchor(run: Run, setup: Setup, model: MultiTask, accelerator: Accelerator) 
             rows = drawn_rows(seed, {task: len(f.lengths) for task, f in its.train.items()}, anchor.rows)
             keep(folder, squared_gradients(before.to(device), list(at), rows, partial(loss_of, accelerator, before, its)), about)
     return at, {name: x.to(device) for name, x in kept(folder, about).items()}
+
+
 def _drawn(gradient: Callable, world: World, step: int, parts: Parts) -> tuple[torch.Tensor, int]:
     """The gradient of this rank's share of the drawn task's batch."""
     ((task, items),) = parts.items()

@@ -16,7 +16,7 @@ FLOORS = [
     "tasks config",
     "runs",
     "model compare",
-    "balance protect",
+    "balance",
     "training",
     "inference views",
     "studies explorer",

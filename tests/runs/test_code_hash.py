@@ -10,7 +10,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.runs import code_hash
 from mtdnn_kit.studies import status
 
-COUNT = {"config", "sampler", "metrics", "data", "tasks", "model", "balance", "protect", "training"}
+COUNT = {"config", "sampler", "metrics", "data", "tasks", "model", "balance", "training"}
 ROOMS = sorted({name.split(".")[0] for name in modules()})
 
 

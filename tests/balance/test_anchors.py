@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from sameness import Stopped, assert_same, weights_of
 
 from mtdnn_kit import Config, Run, prepare, train
+from mtdnn_kit.balance.anchors import Decoupled, Penalty, starting_weights
+from mtdnn_kit.balance.fisher import drawn_rows, squared_gradients
 from mtdnn_kit.config import Anchor
 from mtdnn_kit.errors import ConfigError, RunError
 from mtdnn_kit.model.multitask import build_model, load_weights
-from mtdnn_kit.protect.anchors import Decoupled, Penalty, starting_weights
-from mtdnn_kit.protect.fisher import drawn_rows, squared_gradients
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.studies import status
 from mtdnn_kit.tasks import TYPES

@@ -18,10 +18,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from mtdnn_kit.balance.kept import keep, keep_only, kept
 from mtdnn_kit.config import Anchor
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.model.encoders import Encoder, read_weights
-from mtdnn_kit.protect.kept import keep, keep_only, kept
 
 ENCODER_NAMES = "encoder."  # how the names of the encoder's weights begin in a run's model
 Pull = Callable[[int, float], None]  # of a step (from 0) and its learning rate, once its gradients are there
