@@ -105,7 +105,13 @@ def _earlier(folder: Path, kept: bool = False) -> Iterable[Earlier]:
             pace = made["train_seconds"] / made["steps"] if run.finished else fmean(r["tokens"] / r["tokens_per_second"] for r in run.log())
             config = run.parameters
             yield replace(config, threads=config.threads or made.get("threads")), made["machine"], pace
-        except (ValueError, TypeError, KeyError, OSError):  # of another version of the kit, or before its first steps
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            OSError,
+            ZeroDivisionError,
+        ):  # of another version of the kit, before its first steps, merged
             continue
 
 
