@@ -61,7 +61,7 @@ def merge(
     Raises RunError for runs that cannot be merged, by name; ConfigError, DataError or EncoderError for settings, rows and weights at fault.
     """
     runs = [one if isinstance(one, Run) else Run(one) for one in runs]
-    weights = _weights(method, weight, density, len(runs), base)
+    weights = check_merge(len(runs), method, base, weight, density)
     models = [load(one, "cpu") for one in runs]
     _check_alike(runs, models)
     first = models[0]
@@ -83,8 +83,8 @@ def merge(
     return _finish(run, config, scores, {"merged": record, "encoder": _encoder(runs), "data": sources, "start": start, **_made(first, net)})
 
 
-def _weights(method: str, weight: Any, density: Any, runs: int, base: Any) -> list[float]:
-    """The weights to choose from, one or more. Raises ConfigError for what cannot be meant."""
+def check_merge(runs: int, method: str = "average", base: Any = None, weight: Any = None, density: Any = 0.2) -> list[float]:
+    """The weights to choose from, one or more; runs: how many. Raises ConfigError for what cannot be meant."""
     require(method in METHODS, f"method: {short(method)} is none; there are {some(METHODS)}")
     require(runs > 1, "runs: name two runs at least, the one whose heads are kept first")
     require(method != "average" or base is None, "base: average has none; name it with task_arithmetic or ties, or leave it out")
@@ -130,7 +130,7 @@ def _merger(
 ) -> tuple[Callable[[float], None], MultiTask, dict]:
     """A function that gives a model the merged encoder of some weight; the model, the first run's; and what the manifest says of it."""
     net, record = load_model(runs[0].path / "model")[0], {"method": method, "density": density if method == "ties" else None}
-    record["runs"] = [{"run": str(within_project(run.path)), "sha256": find_encoder(str(run.path / "model")).sha256} for run in runs]
+    record["runs"] = [{"run": run.name, "sha256": find_encoder(str(run.path / "model")).sha256} for run in runs]
     vectors = [_vector(model.net) for model in models]
     begun = vectors[0]
     if method != "average":

@@ -38,7 +38,7 @@ def merge_note(run: Run) -> str | None:
     made = run.manifest.get("merged")
     if made is None:
         return None
-    names = [Run(one["run"]).name for one in made["runs"]]
+    names = [one["run"] for one in made["runs"]]
     density = f", density {made['density']:g}" if made.get("density") else ""
     tried = ", ".join(f"{one['weight']:g}: {one['score']:.1f} %" for one in made.get("tried", ()))
     chosen = f", chosen by {made['by']} ({tried})" if tried else ", not chosen but given"

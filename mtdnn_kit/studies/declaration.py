@@ -107,7 +107,15 @@ def _deviations(before: dict[str, Any], study: Study, runs: Mapping[str, Run]) -
 def _other_parameters(changes: dict, study: Study, runs: Mapping[str, Run]) -> list[str]:
     """A sentence where runs have other parameters than the file and the declared changes say; what is tuned, made equal, or of the machine
     is left aside."""
-    aside = {"data", "device", "threads", *RESUME_MAY_CHANGE, *study.tune, *(("epochs", "max_steps") if study.equal else ())}
+    aside = {
+        "data",
+        "device",
+        "threads",
+        *(("init_from",) if study.stages else ()),
+        *RESUME_MAY_CHANGE,
+        *study.tune,
+        *(("epochs", "max_steps") if study.equal else ()),
+    }
     try:
         expected = study.configs(Path("runs"), changes)
     except ConfigError as error:

@@ -123,6 +123,7 @@ def _short(run: Run) -> bytes:
 def _anywhere(run: Run) -> str:
     """The run's parameters without this machine's paths: of the data folder the name, the run's folder left out."""
     config = {**run.config, "run_dir": None, "resume": False}
+    config |= {"init_from": Path(config["init_from"]).name} if config.get("init_from") else {}
     if config["data"] not in ("sample", "hub"):
         config["data"] = resolve(config["data"]).name
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
