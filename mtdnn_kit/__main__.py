@@ -198,8 +198,8 @@ def study(given: argparse.Namespace) -> None:
     chosen = (given.engine, given.if_changed, given.plain, given.hours, given.shard, not given.no_wait)
     runs = run_study(made, folder, changes, Bars(), *chosen, **engine_options(given))
     print(*runs.values(), sep="\n")
-    if given.hours is None and len(runs) < len(made.runs):
-        return print(f"{len(runs)} of {len(made.runs)} runs are done, others have the rest; the last one writes table and page")
+    if given.hours is None and len(runs) < len(made.told):
+        return print(f"{len(runs)} of {len(made.told)} runs are done, others have the rest; the last one writes table and page")
     try:
         _conclude(given, made, folder, changes, runs)
     except (LockedError, CompareError) as error:  # the runs are done

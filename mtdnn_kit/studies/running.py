@@ -43,7 +43,7 @@ def run_study(
     wait: bool = True,
     **options: Any,
 ) -> dict[str, Run]:
-    """Runs what is not done yet and no other process is at work on; {name: finished run}, all of them, once they are.
+    """Runs what is not done yet and no other process is at work on; {name: finished run}, all of them (`Study.told`), once they are.
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
@@ -90,9 +90,11 @@ def run_study(
     configs = study.configs(folder, changes)
     configs = _placed(folder, arms.equalized(configs, study.equal) if study.equal else configs)
     if hours is None:
-        return made(planned, configs)
+        runs = made(planned, configs)
+        return {name: run for name, run in runs.items() if name in study.told}
     check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere, study.merges(configs)), if_changed)
-    return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+    runs = _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+    return {name: run for name, run in runs.items() if name in study.told}
 
 
 def _placed(folder: Path, configs: dict[str, Config]) -> dict[str, Config]:

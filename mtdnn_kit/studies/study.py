@@ -100,6 +100,13 @@ class Study:
         found = {name: [named[one, run.seed] for one in begun_from(run.changes)] for name, run in runs.items()}
         return {name: others for name, others in found.items() if others}
 
+    @property
+    def told(self) -> list[str]:
+        """The runs of which tables tell: all but those from which others begin and whose variant no comparison names: stages alone."""
+        named = {name for baseline, others in self.compared for name in (baseline, *others)}
+        first = {one for others in self.stages.values() for one in others}
+        return [name for name, run in self.runs.items() if run.variant in named or name not in first]
+
     def merges(self, configs: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
         """Of the runs in `configs` that are merged: what `inference.merging.merge` is given, the runs as their folders."""
         asked = {name: run.changes["merge"] for name, run in self.runs.items() if name in configs and "merge" in run.changes}

@@ -231,3 +231,17 @@ def test_several_at_a_time_begin_a_second_stage_once_the_first_is_done(stubs, tm
             run_study(read_study(tmp_path / "mine.yaml"), tmp_path / f"runs-{wait}", workers=3, wait=wait)
         order = [name for name, _ in lives(tmp_path / f"runs-{wait}")]
         assert order.index("a") < order.index("b") and sorted(order) == ["a", "b", "bad"]
+
+
+@pytest.mark.parametrize("name", ["stages", "merging"])
+def test_the_questions_are_asked_in_small(name, tmp_path, tiny, monkeypatch):
+    monkeypatch.setitem(engines.ENGINES, "local", inside)
+    written(tmp_path, tiny, {"a": QA})
+    base = yaml.safe_load((tmp_path / "base.yaml").read_text()) | {"train_limit": 40, "eval_limit": 6, "max_steps": 2}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    asked = replace(read_study(f"parameters/ablations/{name}.yaml"), base=str(tmp_path / "base.yaml"), seeds=[0])
+    runs = run_study(asked, tmp_path / "runs", plain=True)
+    assert list(runs) == asked.told and {"MNLI seed 0", "SWAG seed 0"}.isdisjoint(runs)
+    (first, *others), *_ = asked.comparisons(runs)
+    assert first == asked.baseline and len(others) == 4 + (name == "merging")
+    assert conclude(asked, tmp_path / "runs", runs, page=False) is None and (tmp_path / "runs/table.md").is_file()
