@@ -124,6 +124,7 @@ RECORD_FORM = replace(
         **dict.fromkeys(STEP_FIGURES, NUMBER),
         **dict.fromkeys(("scores", "constant", "norm", "cosine"), _each(MAYBE_NUMBER)),
         "of": TEXT,
+        "affinity": NUMBER,
     },
 )
 

@@ -11,7 +11,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.training.checkpoints import Point, save_checkpoint
 from mtdnn_kit.training.distributed import World
 from mtdnn_kit.training.failures import memory
-from mtdnn_kit.training.interference import fixed_batches, measure
+from mtdnn_kit.training.interference import affinities, fixed_batches, measure
 from mtdnn_kit.training.interruptions import Stop
 from mtdnn_kit.training.log import Recorder
 from mtdnn_kit.training.loop import Step
@@ -77,7 +77,9 @@ class Bookkeeper:
                 log.watched(step, slice_scores(self.model, self.setup.slices, thresholds, config, self.precision), self.constants)
         if config.interference_every and (step + 1) % config.interference_every == 0:
             with memory(self.setup, doing="measuring interference"):
-                log.pulls(step, measure(self.model, self.fixed, self.loss, config.grad_accumulation))
+                pulls = measure(self.model, self.fixed, self.loss, config.grad_accumulation)
+                tag = affinities(self.model, self.setup, step, self.loss)
+                log.pulls(step, [{**record, "affinity": tag[record["task"]]} for record in pulls])
 
     def score(self, done: int) -> dict[str, float]:
         """Scores the held-out questions after `done` steps, for the log and `selection`; the thresholds that are best. Rank 0's."""
