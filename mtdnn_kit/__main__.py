@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
     one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; RUN/export/TASK otherwise")
+    _add_merge(_verb(verbs, "merge", merge, "merges the encoders of finished runs into a new run; heads and tasks are the first one's"))
     one = _verb(verbs, "prune", prune, "deletes finished runs' models and checkpoints, and says what remains possible")
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run")
     one.add_argument("--checkpoints", action="store_true", help="only the checkpoints, of which a finished run has no use")
@@ -134,6 +135,17 @@ def _add_score(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--task", metavar="TASK", help="whose head and threshold score them; otherwise each whose rows are there, or fit")
     verb.add_argument("--name", metavar="NAME", help="of the set; TASK-FOLDER, or its name in FILE, otherwise")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def _add_merge(verb: argparse.ArgumentParser) -> None:
+    add = verb.add_argument
+    add("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model; two at least")
+    add("--method", choices=("average", "task_arithmetic", "ties"), default="average")
+    add("--run-dir", metavar="FOLDER", help="a folder that is not there yet; one below runs/ otherwise")
+    add("--base", metavar="RUN|ENCODER", help="what the changes of the last two methods are measured from; the runs' encoder otherwise")
+    add("--weight", type=float, action="append", metavar="NUMBER", help="λ; repeated, the best on held-out questions is taken")
+    add("--density", type=float, default=0.2, metavar="SHARE", help="of its changes that ties keeps of a run; 0.2 otherwise")
+    add("--data", help=DATA)
 
 
 def _add_report(verb: argparse.ArgumentParser) -> None:
@@ -189,8 +201,8 @@ def study(given: argparse.Namespace) -> None:
     chosen = (given.engine, given.if_changed, given.plain, given.hours, given.shard, not given.no_wait)
     runs = run_study(made, folder, changes, Bars(), *chosen, **engine_options(given))
     print(*runs.values(), sep="\n")
-    if given.hours is None and len(runs) < len(made.runs):
-        return print(f"{len(runs)} of {len(made.runs)} runs are done, others have the rest; the last one writes table and page")
+    if given.hours is None and len(runs) < len(made.told):
+        return print(f"{len(runs)} of {len(made.told)} runs are done, others have the rest; the last one writes table and page")
     try:
         _conclude(given, made, folder, changes, runs)
     except (LockedError, CompareError) as error:  # the runs are done
@@ -239,8 +251,9 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     check_tunable(tuning)
     configs = tuning | equalized(chosen_before(made, folder).configs(folder, changes), made.equal)
     configs |= earlier(configs, folder)
-    found = standings(configs, code(project_notebook(NOTEBOOK)))
-    rows = plan(configs, found, folder)
+    merges = made.merges(configs)
+    found = standings(configs, code(project_notebook(NOTEBOOK)), merges=merges)
+    rows = plan(configs, found, folder, made.stages, merges)
     print(as_text(rows, workers), *on_cards(rows, configs, folder), sep="\n")
     spread = earlier_spreads(next(iter(configs.values())).encoder, folder)
     tests = sum(len(others) for _, others in made.compared) * (len(made.scores) if made.family == "study" else 1)
@@ -331,6 +344,16 @@ def export(given: argparse.Namespace) -> None:
     from mtdnn_kit.inference.exporting import export as export_task
 
     print(export_task(given.run, given.task, given.folder))
+
+
+def merge(given: argparse.Namespace) -> None:
+    """Merges runs, and says where the new one is, of what it was merged, and its thresholds."""
+    from mtdnn_kit.inference.merging import merge as merge_runs
+    from mtdnn_kit.runs.notes import merge_note, threshold_notes
+
+    weight = given.weight[0] if given.weight and len(given.weight) == 1 else given.weight
+    run = merge_runs(given.runs, given.method, given.run_dir, given.base, weight, given.density, given.data)
+    print(run, merge_note(run), *threshold_notes(run), sep="\n")
 
 
 def prune(given: argparse.Namespace) -> None:

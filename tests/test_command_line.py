@@ -12,7 +12,7 @@ import mtdnn_kit.__main__ as command_line
 from mtdnn_kit import Run
 from mtdnn_kit.errors import RunError
 
-VERBS = ("train", "study", "report keep", "report tables", "report write", "heldout", "export", "prune", "plugins")
+VERBS = ("train", "study", "report keep", "report tables", "report write", "heldout", "export", "merge", "prune", "plugins")
 
 
 def ended(capsys, *words: str) -> tuple[int, str, str]:

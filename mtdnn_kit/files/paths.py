@@ -45,3 +45,9 @@ def resolve(path: str) -> Path:
     if "\0" in path or len(os.fsencode(found)) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
         raise ConfigError(f"{short(path)}: no path can be so: names have up to {LONGEST_NAME} bytes and no NUL; shorten it")
     return found
+
+
+def within_project(path: Path) -> Path:
+    """A path as parameters keep it: relative to the project where it lies in it, so that no machine's path is kept; else as it is."""
+    root = project_root()
+    return path.relative_to(root) if path.is_relative_to(root) else path

@@ -24,8 +24,9 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
     run = source if isinstance(source, Run) else Run(source)
     if not (run.path / "manifest.json").exists():
         raise RunError(missing(run.path, "manifest.json"))
-    if not run.finished or "draws" not in run.manifest:
-        why = "it was imported, not trained" if run.finished else "no finished run"
+    if not run.finished or "draws" not in run.manifest or "merged" in run.manifest:
+        how = "merged" if "merged" in run.manifest else "imported"
+        why = f"it was {how}, not trained" if run.finished else "no finished run"
         raise RunError(f"{run.path}: {why}, so there is nothing to make again")
     made, here = run.manifest.get("processes", 1), launched()[1]
     if made != here:

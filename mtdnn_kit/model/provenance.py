@@ -11,6 +11,7 @@ from typing import Any
 
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
+from mtdnn_kit.runs.notes import merge_note
 from mtdnn_kit.runs.run import Run
 
 
@@ -54,10 +55,13 @@ def note(run: Run) -> str | None:
 
 def notes(runs: Iterable[Run]) -> list[str]:
     """A sentence for each encoder of some runs: what it has met of their tasks before, as its card says, or that this is not known; none
-    for an encoder that has met none of them. Raises RunError."""
+    for an encoder that has met none of them. And what each merged run was merged from. Raises RunError."""
+    runs = list(runs)
+    merged = [said for run in runs if (said := merge_note(run))]
     known: dict[str, list[str] | None] = {}
     tasks: dict[str, dict[str, Dataset]] = {}
-    for run in runs:
+    # what the card says stands before what a run that began from another one adds to it
+    for run in sorted(runs, key=lambda run: _record(run).get("origin") not in ("run", "merged")):
         if (name := _record(run).get("name")) is not None:
             known[name] = trained_before(run)
             config = run.parameters
@@ -66,7 +70,7 @@ def notes(runs: Iterable[Run]) -> list[str]:
                 set_: d for set_, d in config.further.items() if config.data_of(set_) in ("sample", "hub", config.data_of(config.tasks[0]))
             }
             tasks.setdefault(name, {}).update(config.datasets | there)
-    return [said for name in known if (said := _sentence(name, known[name], tasks[name]))]
+    return [*[said for name in known if (said := _sentence(name, known[name], tasks[name]))], *merged]
 
 
 def _sentence(name: str, known: list[str] | None, tasks: Mapping[str, Dataset]) -> str:

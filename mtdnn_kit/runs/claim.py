@@ -78,6 +78,8 @@ def earlier(configs: dict[str, Config], folder: Path) -> dict[str, Config]:
     known, found = {Run(str(config.run_dir)).path for config in configs.values()}, dict[str, Config]()
     for path in sorted({file.parent for file in folder.glob("*/manifest.json")} - known) if lacking else ():
         with suppress(RunError):  # of another version of the kit
+            if "merged" in Run(path).manifest:  # its parameters are another run's
+                continue
             kept = asdict(Run(path).parameters)
             name = next((n for n, c in lacking.items() if not any(is_other(key, kept[key], x) for key, x in vars(c).items())), None)
             if name is not None:

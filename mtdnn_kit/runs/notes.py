@@ -42,6 +42,18 @@ def threshold_of_several(runs: Iterable[Run], name: str) -> str:
     return said[0] if len(said) == 1 else "; ".join(dict.fromkeys(text if "not" in text else text.split(", ")[-1] for text in said))
 
 
+def merge_note(run: Run) -> str | None:
+    """What a merged run was merged from, by which method and weight, and what that was chosen by, in a sentence; None of any other."""
+    made = run.manifest.get("merged")
+    if made is None:
+        return None
+    names = [one["run"] for one in made["runs"]]
+    density = f", density {made['density']:g}" if made.get("density") else ""
+    tried = ", ".join(f"{one['weight']:g}: {one['score']:.1f} %" for one in made.get("tried", ()))
+    chosen = f", chosen by {made['by']} ({tried})" if tried else ", not chosen but given"
+    return f"{run.name}: merged of {', '.join(names)} ({made['method']}{density}), weight {made['weight']:.3g}{chosen}; heads of {names[0]}"
+
+
 def _note(threshold: float, held: dict | None, always: bool) -> str:
     """held: what the manifest says of a task's held-out questions; always: whether every question has an answer by definition."""
     if always:

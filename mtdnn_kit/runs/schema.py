@@ -78,6 +78,17 @@ ONE_RESUME = Form("a resume", lambda value: _is_object(value) and RESUME.keys() 
 RESUMES = Form("a list of resumes", lambda value: isinstance(value, list) and not any(problem(one, ONE_RESUME) for one in value))
 SOURCES = _each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER))
 
+
+MERGED_RUNS = Form(
+    "a list of runs", lambda value: isinstance(value, list) and all(_is_object(one) and {"run", "sha256"} <= one.keys() for one in value)
+)
+TRIED_WEIGHTS = Form(
+    "a list of weights with their scores",
+    lambda value: (
+        isinstance(value, list) and all(_is_object(one) and is_number(one.get("score")) and is_number(one.get("weight")) for one in value)
+    ),
+)
+
 # The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
 CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
 MANIFEST_FORM = _object(
@@ -95,6 +106,7 @@ MANIFEST_FORM = _object(
     draws=_each(WHOLE_NUMBER),
     encoder=_object(name=TEXT, trained_on=MAYBE_NAMES),
     anchor=_object(name=TEXT, sha256=TEXT, trained_on=MAYBE_NAMES),
+    merged=_object(method=TEXT, weight=NUMBER, by=TEXT, runs=MERGED_RUNS, tried=TRIED_WEIGHTS),
     held_out=_each(_object(rule=TEXT, always_answers=FLAG, **{ANY: WHOLE_NUMBER})),
 )
 SCORES_FORM = replace(COUNTED, parts={"n": WHOLE_NUMBER, **THRESHOLDS, ANY: PERCENT})
@@ -116,6 +128,7 @@ RECORD_FORM = replace(
         "cosine_with": _each(_each(MAYBE_NUMBER)),
         **dict.fromkeys(("losses", "weights"), _each(NUMBER)),
         "of": TEXT,
+        "affinity": NUMBER,
     },
 )
 

@@ -169,7 +169,7 @@ def pass_sizes(configs: Mapping[str, Config]) -> dict[str, tuple[dict[str, int],
 
 
 def _sizes(config: Config) -> tuple[dict[str, int], dict[str, float]]:
-    train = prepare(replace(config, eval_limit=1)).train
+    train = prepare(replace(config, eval_limit=1, init_from=None)).train  # the run that it begins from may not be there yet
     batches = {task: batch_count(len(features.lengths), config.batch_size) for task, features in train.items()}
     tokens = {task: features.lengths.sum() * getattr(features, "choices", 1) / batches[task] for task, features in train.items()}
     return batches, tokens

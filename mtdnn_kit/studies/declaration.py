@@ -92,9 +92,9 @@ def _deviations(before: dict[str, Any], study: Study, runs: Mapping[str, Run]) -
             hashes = key in ("file", "base")
             was, now_ = (str(one)[:12] if hashes else f"{one}" for one in (before[key], today[key]))
             said.append(f"Deviation: {words} changed, from {was} to {now_}{' (sha256)' * hashes}.")
-    lacking = [name for name in study.runs if name not in runs]
+    lacking = [name for name in study.told if name not in runs]
     if lacking:
-        said.append(f"Deviation: {len(lacking)} of {len(study.runs)} runs are not there: {some(lacking)}.")
+        said.append(f"Deviation: {len(lacking)} of {len(study.told)} runs are not there: {some(lacking)}.")
     if before["begun_before"]:
         said.append(f"Deviation: {len(before['begun_before'])} runs were there when it was declared: {some(before['begun_before'])}.")
     said += _other_parameters(before["changes"], study, runs)
@@ -107,7 +107,15 @@ def _deviations(before: dict[str, Any], study: Study, runs: Mapping[str, Run]) -
 def _other_parameters(changes: dict, study: Study, runs: Mapping[str, Run]) -> list[str]:
     """A sentence where runs have other parameters than the file and the declared changes say; what is tuned, made equal, or of the machine
     is left aside."""
-    aside = {"data", "device", "threads", *RESUME_MAY_CHANGE, *study.tune, *(("epochs", "max_steps") if study.equal else ())}
+    aside = {
+        "data",
+        "device",
+        "threads",
+        *(("init_from",) if study.stages else ()),
+        *RESUME_MAY_CHANGE,
+        *study.tune,
+        *(("epochs", "max_steps") if study.equal else ()),
+    }
     try:
         expected = study.configs(Path("runs"), changes)
     except ConfigError as error:

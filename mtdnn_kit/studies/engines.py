@@ -37,8 +37,8 @@ RETRIES = 3  # times that Ray starts a job again whose worker died
 class Job:
     """A run to be executed: `notebook` with `config`, from the project's folder `root`. One that was begun goes on.
 
-    `plain`: `train` is called without the notebook. `record`: what is noted of it in its folder (study, variant, seed, and the code it is
-    to be made with).
+    `plain`: `train` is called without the notebook; `merge`: what `inference.merging.merge` is given, in place of a training. `record`:
+    what is noted of it in its folder (study, variant, seed, and the code it is to be made with).
     """
 
     name: str
@@ -47,6 +47,7 @@ class Job:
     root: str
     record: dict
     plain: bool = False
+    merge: dict | None = None
 
     @property
     def run(self) -> Run:
@@ -167,7 +168,7 @@ def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Po
     run.path.mkdir(parents=True, exist_ok=True)
     begun = (run.path / "manifest.json").exists()
     threads = job.config.threads or (run.manifest["threads"] if begun else threads)
-    given = {"notebook": job.notebook, "made": str(run.path / MADE), "record": job.record, "plain": job.plain}
+    given = {"notebook": job.notebook, "made": str(run.path / MADE), "record": job.record, "plain": job.plain, "merge": job.merge}
     given["parameters"] = asdict(replace(job.config, resume=begun))
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), COMMAND: command(), **environment}
     with open(run.path / SAID, "w") as said:

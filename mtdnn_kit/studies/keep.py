@@ -147,4 +147,5 @@ def _short(run: Run) -> bytes:
 def _anywhere(run: Run) -> str:
     """The run's parameters without this machine's paths: of the data folder the name, the run's folder left out."""
     config = {**run.config, "run_dir": None, "resume": False, "data": _folder_name(run.config["data"])}
+    config |= {"init_from": Path(config["init_from"]).name} if config.get("init_from") else {}
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

@@ -5,7 +5,7 @@ of like shape, finished or begun, on this machine if there are any; where there 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -27,16 +27,25 @@ ANYWHERE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation"
 Earlier = tuple[Config, str, float]  # parameters, machine, seconds a step
 
 
-def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -> list[dict]:
-    """A row a run: name, status, steps, training time, where that is from. Seconds: what a finished run took, else what is left, about;
-    None where no earlier run tells.
+def plan(
+    configs: dict[str, Config],
+    found: dict[str, Standing],
+    folder: Path,
+    stages: Mapping[str, list[str]] | None = None,
+    merges: Collection[str] = (),
+) -> list[dict]:
+    """A row a run: name, status, steps, training time, where that is from, and the runs that come before it (`Study.stages`). Seconds:
+    what a finished run took, else what is left, about; None where no earlier run tells. merges: those that are merged, not trained.
     """
-    steps, earlier, kept = _steps(configs), list(_earlier(folder)), list(_earlier(folder, kept=True))
+    trained = {name: config for name, config in configs.items() if name not in merges}
+    steps, earlier, kept = _steps(trained), list(_earlier(folder)), list(_earlier(folder, kept=True))
     rows = []
     for name, config in configs.items():
         stands, run = found[name], run_of(config)
         if stands.status == "done":
             count, seconds, origin = run.manifest["steps"], run.manifest["train_seconds"], "it took"
+        elif name in merges:
+            count, seconds, origin = 0, 0.0, "merged"
         else:
             pace, origin = _like(config, earlier, kept)
             done = checkpoints(run)[-1][0] if stands.status == "begun" else 0
@@ -44,13 +53,18 @@ def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -
             origin += f", from step {done}" if done else ""
         status = f"{stands.status}, changed" if stands.changed and stands.status != "new" else stands.status
         rows.append({"run": name, "status": status, "steps": count, "seconds": seconds, "from": origin})
+        rows[-1] |= {"after": (stages or {})[name]} if name in (stages or {}) else {}
     return rows
 
 
 def as_text(rows: list[dict], workers: int = 1) -> str:
     """The plan as lines of a terminal, the time that is left last."""
     width = max(len(row["run"]) for row in rows)
-    lines = [f"{r['run']:<{width}}  {r['status']:<14}{r['steps']:>8,} steps  {_time(r['seconds']):>9}  ({r['from']})" for r in rows]
+    after = [f"  ← {', '.join(r['after'])}" if "after" in r else "" for r in rows]
+    lines = [
+        f"{r['run']:<{width}}  {r['status']:<14}{r['steps']:>8,} steps  {_time(r['seconds']):>9}  ({r['from']}){first}"
+        for r, first in zip(rows, after, strict=True)
+    ]
     left = [row["seconds"] for row in rows if row["status"] != "done"]
     known = [seconds for seconds in left if seconds is not None]
     time = f"about {duration(sum(known) / min(workers, max(len(known), 1)))} of training" if known or not left else "training time unknown"
@@ -105,7 +119,13 @@ def _earlier(folder: Path, kept: bool = False) -> Iterable[Earlier]:
             pace = made["train_seconds"] / made["steps"] if run.finished else fmean(r["tokens"] / r["tokens_per_second"] for r in run.log())
             config = run.parameters
             yield replace(config, threads=config.threads or made.get("threads")), made["machine"], pace
-        except (ValueError, TypeError, KeyError, OSError):  # of another version of the kit, or before its first steps
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            OSError,
+            ZeroDivisionError,
+        ):  # of another version of the kit, before its first steps, merged
             continue
 
 

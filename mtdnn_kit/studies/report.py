@@ -229,7 +229,8 @@ def _section(title: str, body: str | list[dict]) -> str:
 def keep_finished(study_file: str, folder: Path, into: Path, data: str | None, whole: Sequence[str]) -> str:
     """Keeps the finished runs of a study in `into` (`keep_study`), and says which. whole: runs whose n-best is kept, too."""
     study = read_study(study_file)
-    runs = {name: run_of(config) for name, config in study.configs(folder).items()}
+    configs = study.configs(folder)
+    runs = {name: run_of(configs[name]) for name in study.told}
     runs = {name: run for name, run in runs.items() if (run.path / "manifest.json").is_file() and run.finished}
     keep_study(resolve(study_file), runs, pair(runs, data, nbest=1), into, whole)
     for name in (DECLARATION, TUNED):

@@ -20,6 +20,7 @@ from mtdnn_kit.errors import StudyError
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.claim import earlier, note_places
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies.engines import ENGINES, there
@@ -42,7 +43,7 @@ def run_study(
     wait: bool = True,
     **options: Any,
 ) -> dict[str, Run]:
-    """Runs what is not done yet and no other process is at work on; {name: finished run}, all of them, once they are.
+    """Runs what is not done yet and no other process is at work on; {name: finished run}, all of them (`Study.told`), once they are.
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
@@ -56,7 +57,11 @@ def run_study(
     run). At the end: StudyError with the error and the cell of each run that failed, here or elsewhere; the others are done then.
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
-    study.configs(folder, changes)  # raises before anything runs
+    if merges := study.merges(study.configs(folder, changes)):  # raises before anything runs
+        from mtdnn_kit.inference.merging import check_merge
+
+        for asked in merges.values():
+            check_merge(**{**asked, "runs": len(asked["runs"])})
     if study.tune or study.equal:
         from mtdnn_kit.studies import arms  # with torch, which a driver of other studies does not need
 
@@ -80,12 +85,16 @@ def run_study(
         with held(folder / ".lock", "what was tuned is written", 60.0):
             arms.write_chosen(folder, study, rows)
         study = arms.with_chosen(study, rows)
+    if study.stages:  # what a run begins from may lie where it was made under another name
+        _placed(folder, study.configs(folder, changes))
     configs = study.configs(folder, changes)
     configs = _placed(folder, arms.equalized(configs, study.equal) if study.equal else configs)
     if hours is None:
-        return made(planned, configs)
-    check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere), if_changed)
-    return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+        runs = made(planned, configs)
+        return {name: run for name, run in runs.items() if name in study.told}
+    check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere, study.merges(configs)), if_changed)
+    runs = _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+    return {name: run for name, run in runs.items() if name in study.told}
 
 
 def _placed(folder: Path, configs: dict[str, Config]) -> dict[str, Config]:
@@ -111,11 +120,16 @@ def _made(
     runs = {name: run_of(config) for name, config in configs.items()}
     taken, progress = todo(planned, configs, **more), Progress(list(configs))
     _follow(progress, runs, start, taken, tell)
-    failed = [f"{state.name}: {state.error}" for state in progress.states if state.status == "failed"]
+    failed = [f"{state.name}: {state.error}{_waiting(taken, state.name)}" for state in progress.states if state.status == "failed"]
     if failed:
         raise StudyError(f"{len(failed)} of {len(configs)} runs failed.\n" + "\n".join(failed))
     late = taken.finished_late(state.name for state in progress.states if state.status != "done")
     return {state.name: runs[state.name] for state in progress.states if state.status == "done" or state.name in late}
+
+
+def _waiting(todo: Todo, name: str) -> str:
+    """Which runs wait for one that failed."""
+    return f" (waiting for it: {some(waiting)})" if (waiting := todo.waiting(name)) else ""
 
 
 def _by_blocks(

@@ -20,7 +20,7 @@ from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import own, project_root
-from mtdnn_kit.files.wording import short
+from mtdnn_kit.files.wording import short, some
 from mtdnn_kit.studies.engines import SAID, Job
 from mtdnn_kit.studies.status import Standing, code, run_of, standings
 from mtdnn_kit.studies.study import Planned, Study, project_notebook
@@ -50,6 +50,7 @@ class Todo:
     wait: bool = True
     elsewhere: bool = False
     late: list[str] = field(default_factory=list)  # those that another process finished since
+    over: dict[str, str] = field(default_factory=dict)  # those that have ended since: "" or why they failed
     _taken: dict[str, ExitStack] = field(default_factory=dict)
     _news: dict[str, str] = field(default_factory=dict)
     died: dict[str, str] = field(default_factory=dict)  # of runs that were taken from a process that died: which it was
@@ -59,23 +60,30 @@ class Todo:
         self.notebook, self.code = str(notebook), code(notebook)
         self._before = {name: _mark(self._path(name) / "manifest.json") for name in self.configs}
         self._failures = {name: _mark(self._failure(name)) for name in self.configs}
-        self.found = standings(self.configs, self.code, self.elsewhere)
+        self.stages = {name: others for name, others in self.study.stages.items() if name in self.configs}
+        if self.mine is not None and self.stages:
+            name, others = next(iter(self.stages.items()))
+            raise StudyError(f"shard: {name} begins from {some(others)}, so runs cannot be parted; start processes without --shard")
+        self.merges = self.study.merges(self.configs)
+        self.found = self._standings(self.configs)
         check_changed(self.study, self.found, self.if_changed)
         redo = self.if_changed == "redo"
-        self.names = [name for name, stands in self.found.items() if stands.status != "done" or (stands.changed and redo)]
+        due = {name for name, stands in self.found.items() if stands.status != "done" or (stands.changed and redo)}
+        self.names = [name for name in self.found if due & {name, *self._before_it(name)}]
         own(self.folder / TAKEN)
 
     def jobs(self) -> Iterator[Job | None]:
         """Each run that nobody has, taken; None while others have all that are left. What was done or failed there is in `news`."""
         (self.folder / TAKEN).mkdir(parents=True, exist_ok=True)
         left = [name for name in self.names if self.mine is None or name in self.mine]
-        while left:
-            name = next((name for name in left if self._failed_elsewhere(name) or self._take(name)), None)
-            if name is None and not self.wait:
+        while left := [name for name in left if not any(self.over.get(one) for one in self._before_it(name))]:
+            ready = [name for name in left if self._ready(name)]
+            name = next((name for name in ready if self._failed_elsewhere(name) or self._take(name)), None)
+            if name is None and not self.wait and not (self._taken and len(ready) < len(left)):
                 return
             if name is None:
                 until = monotonic() + LOOK
-                while monotonic() < until:
+                while monotonic() < until and not any(self._ready(one) for one in left if one not in ready):
                     yield None
                 continue
             left.remove(name)
@@ -86,6 +94,8 @@ class Todo:
         """Frees a run that has ended; error: why it failed, "" where it did not, None where it was not tried."""
         if error:
             write_whole(self._failure(name), error)
+        if error is not None:
+            self.over[name] = error
         self._taken.pop(name).close()
 
     def news(self) -> dict[str, str]:
@@ -105,10 +115,27 @@ class Todo:
     def finished_late(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that another process has finished. Raises StudyError where one of all such is not what it would be here."""
         self.late += [name for name in names if run_of(self.configs[name]).finished]
-        check_changed(
-            self.study, standings({name: self.configs[name] for name in self.late}, self.code, self.elsewhere), self.if_changed, redone=True
-        )
+        check_changed(self.study, self._standings({name: self.configs[name] for name in self.late}), self.if_changed, redone=True)
         return self.late
+
+    def waiting(self, name: str) -> list[str]:
+        """Those that begin from a run, or from one that begins from it, and so wait for it."""
+        return [one for one in self.names if name in self._before_it(one)]
+
+    def _before_it(self, name: str) -> set[str]:
+        """The runs that come before one."""
+        first = self.stages.get(name, ())
+        return {*first, *(one for other in first for one in self._before_it(other))}
+
+    def _ready(self, name: str) -> bool:
+        """Whether the runs from which one begins are done."""
+        return all(one not in self.names or self.over.get(one) == "" for one in self.stages.get(name, ()))
+
+    def _standings(self, configs: dict[str, Config]) -> dict[str, Standing]:
+        return standings(configs, self.code, self.elsewhere, self.merges)
+
+    def _tell(self, name: str, said: str) -> None:
+        self._news[name] = self.over[name] = said
 
     def _take(self, name: str) -> bool:
         stack = ExitStack()
@@ -126,23 +153,25 @@ class Todo:
         if found in (None, self._failures[name]):
             return False
         with suppress(FileNotFoundError):  # one that came later tries it again
-            self._news[name] = self._failure(name).read_text(encoding="utf-8", errors="replace")
+            self._tell(name, self._failure(name).read_text(encoding="utf-8", errors="replace"))
         return name in self._news
 
     def _job(self, name: str) -> Job | None:
         """What is to be executed of a run that was taken, its folder cleared where it begins anew; None, and the run freed: nothing."""
         config, path, stands = self.configs[name], self._path(name), self.found[name]
         try:
-            if _mark(path / "manifest.json") != self._before[name]:  # another process was here since
-                if run_of(config).finished:
+            elsewhere = _mark(path / "manifest.json") != self._before[name]  # another process was here since
+            if elsewhere or name in self.stages:  # or what it begins from may be another one
+                stands = self._standings({name: config})[name]
+                as_it_is = stands.status == "done" and (not stands.changed or self.if_changed == "keep")
+                if as_it_is or (elsewhere and run_of(config).finished):
                     self.late.append(name)
-                    self._news[name] = ""
+                    self._tell(name, "")
                     self.give_back(name)
                     return None
-                stands = standings({name: config}, self.code, self.elsewhere)[name]
                 check_changed(self.study, {name: stands}, self.if_changed)
         except StudyError as error:
-            self._news[name] = str(error)
+            self._tell(name, str(error))
             self.give_back(name)
             return None
         if stands.changed and (stands.status == "new" or self.if_changed == "redo"):
@@ -150,7 +179,8 @@ class Todo:
         own(path)
         (path / SAID).unlink(missing_ok=True)
         record = {"study": self.study.name, "run": name, "variant": self.planned[name].variant, "seed": config.seed, "code": self.code}
-        return Job(name, config, self.notebook, str(project_root()), record, self.plain)
+        merge = self.merges.get(name)
+        return Job(name, config, self.notebook, str(project_root()), record | ({"merge": merge} if merge else {}), self.plain, merge)
 
     def _path(self, name: str) -> Path:
         return run_of(self.configs[name]).path

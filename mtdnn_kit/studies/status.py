@@ -6,7 +6,7 @@ unless it is told to. What a run was made with is in its `config.yaml`, `manifes
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -59,10 +59,12 @@ def run_of(config: Config) -> Run:
     return Run(str(config.run_dir))
 
 
-def standings(configs: dict[str, Config], code_now: dict[str, str], elsewhere: bool = False) -> dict[str, Standing]:
+def standings(
+    configs: Mapping[str, Config], code_now: dict[str, str], elsewhere: bool = False, merges: Mapping[str, dict] | None = None
+) -> dict[str, Standing]:
     """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, each once.
 
-    elsewhere: the runs are made on other machines, so that of the environment only the versions are compared.
+    elsewhere: the runs are made on other machines, so that of the environment only the versions are compared. merges: `Study.merges`.
     """
     fingerprint, weights, found = cache(_fingerprint), cache(_weights), {name: Standing("new") for name in configs}
     for name, config in configs.items():
@@ -71,7 +73,8 @@ def standings(configs: dict[str, Config], code_now: dict[str, str], elsewhere: b
             status = "done" if run.finished else "begun" if checkpoints(run) else "new"
             rest = [*_code(run, code_now), *_plugins(run, config), *_begun_from(run, config, weights), *_data(run, config, fingerprint)]
             rest += _environment(run, config, elsewhere)
-            found[name] = Standing(status, _parameters(run, config), rest)
+            parameters, others = _merged(run, (merges or {}).get(name), weights)
+            found[name] = Standing(status, _parameters(run, config) + parameters, others + rest)
     return found
 
 
@@ -101,14 +104,36 @@ def _plugins(run: Run, config: Config) -> list[str]:
 
 def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:
     """The encoder and the anchor, where their weights are others now; a run that kept no hash of them has none to compare."""
-    named, found = {"encoder": (config.encoder, _encoder(config))}, []
+    named, found = {"encoder": (config.encoder, _encoder(config), config.init_from)}, []
     if config.anchored and (to := config.anchored.to) != "init":
-        named["anchor"] = to, str(resolve(to) / "model")
-    for key, (name, files) in named.items():
+        named["anchor"] = to, str(resolve(to) / "model"), to
+    for key, (name, files, first) in named.items():
         kept, now = run.manifest.get(key), weights(files)
         before = kept.get("sha256") if isinstance(kept, dict) else None
-        found += [] if before in (None, now) else [f"{key}: {name}" + (f" ({now})" if " " in now else "")]
+        same = before in (None, now) or (first is not None and _was_there(first, run))
+        found += [] if same else [f"{key}: {name}" + (f" ({now})" if " " in now else "")]
     return found
+
+
+def _was_there(first: str, run: Run) -> bool:
+    """Whether a run's folder whose model is deleted (`mtdnn prune`) is still the one from which another run began: by their times."""
+    before = Run(first)
+    pruned = before.finished and not (before.path / "model").exists()
+    return pruned and before.manifest.get("end", "") <= run.manifest.get("start", "")
+
+
+def _merged(run: Run, asked: dict | None, weights: Callable[[str], str]) -> tuple[list[str], list[str]]:
+    """How a run is to be merged, where that is another now; and the runs that it was merged of whose models are others now."""
+    made, record = run.manifest.get("merged"), run.path / RECORD
+    if asked is None or made is None:
+        return (["merge: it was merged, and is trained now"] if made else ["merge: it was trained, and is merged now"] if asked else []), []
+    try:
+        before = read_json(record.read_bytes()).get("merge")
+    except (OSError, ValueError, AttributeError):
+        before = None
+    places, kept = asked["runs"], [one["sha256"] for one in made["runs"]]
+    others = [one for one, sha in zip(places, kept, strict=False) if weights(f"{resolve(one)}/model") != sha and not _was_there(one, run)]
+    return ([f"merge: {before!r}, now {asked!r}"] if before != asked else []), [f"merged: {Run(one).name}" for one in others]
 
 
 def _data(run: Run, config: Config, fingerprint: Callable[[tuple], str]) -> list[str]:

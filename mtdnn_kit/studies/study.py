@@ -23,7 +23,7 @@ from typing import Any
 from mtdnn_kit.config import Config, from_file
 from mtdnn_kit.errors import ConfigError, StudyError, YamlError
 from mtdnn_kit.files.checks import checked, known_keys, require
-from mtdnn_kit.files.paths import project_root, resolve
+from mtdnn_kit.files.paths import project_root, resolve, within_project
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
 from mtdnn_kit.runs.claim import read_places
@@ -33,8 +33,10 @@ from mtdnn_kit.studies.variants import (
     MOST_RUNS,
     Comparison,
     StudyFile,
+    begun_from,
     check_not_set,
     check_scores,
+    check_stages,
     check_tuning,
     compared,
     expand,
@@ -91,6 +93,26 @@ class Study:
         return made
 
     @property
+    def stages(self) -> dict[str, list[str]]:
+        """{run's name: the runs of its seed from which it begins, or of which it is merged}, of those that have any."""
+        runs = self.runs
+        named = {(run.variant, run.seed): name for name, run in runs.items()}
+        found = {name: [named[one, run.seed] for one in begun_from(run.changes)] for name, run in runs.items()}
+        return {name: others for name, others in found.items() if others}
+
+    @property
+    def told(self) -> list[str]:
+        """The runs of which tables tell: all but those from which others begin and whose variant no comparison names: stages alone."""
+        named = {name for baseline, others in self.compared for name in (baseline, *others)}
+        first = {one for others in self.stages.values() for one in others}
+        return [name for name, run in self.runs.items() if run.variant in named or name not in first]
+
+    def merges(self, configs: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
+        """Of the runs in `configs` that are merged: what `inference.merging.merge` is given, the runs as their folders."""
+        asked = {name: run.changes["merge"] for name, run in self.runs.items() if name in configs and "merge" in run.changes}
+        return {name: {**one, "runs": [str(configs[run].run_dir) for run in self.stages[name]]} for name, one in asked.items()}
+
+    @property
     def baseline(self) -> str:
         """The baseline of the first comparison, which tables of all variants begin with."""
         return self.compared[0][0]
@@ -136,19 +158,26 @@ class Study:
             f"changes: {short(changes)} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1",
         )
         check_not_set("changes", changes or {}, self.seeds, f"{self.name} ")
-        made, root, places = {}, project_root(), read_places(folder)
-        for name, run in (planned or self.runs).items():
-            path = _place(folder, name, places)
-            run_dir = path.relative_to(root) if path.is_relative_to(root) else path  # no machine's path in config.yaml
+        made, places, stages = {}, read_places(folder), self.stages
+        require(not (stages and "init_from" in (changes or {})), f"changes: init_from: runs of {self.name} begin from others; leave it out")
+        wanted = planned or self.runs
+        dirs = {name: str(within_project(_place(folder, name, places))) for name in wanted}  # no machine's path in config.yaml
+
+        def own(name: str) -> dict:
+            """What a run changes; one that is merged has what the first of its runs has."""
+            given, (first, *_) = wanted[name].changes, stages.get(name) or [""]
+            return {**(own(first) if "merge" in given else given), **({"init_from": dirs[first]} if first else {})}
+
+        for name in wanted:
             try:
-                made[name] = from_file(self.base, **{**run.changes, **(changes or {}), "run_dir": str(run_dir)})
+                made[name] = from_file(self.base, **{**own(name), **(changes or {}), "run_dir": dirs[name]})
             except ConfigError as error:
                 raise ConfigError(f"{self.name}, run {name}: {error}") from None
         seen: dict[str, str] = {}
         for name, config in made.items():
             first = seen.setdefault(f"in {config.run_dir}", name)
             require(first == name, f"{self.name}: runs {first} and {name} would share the folder {config.run_dir}; rename one")
-            same = seen.setdefault(str({**asdict(config), "run_dir": None}), name)
+            same = seen.setdefault(str({**asdict(config), "run_dir": None, "merge": wanted[name].changes.get("merge")}), name)
             require(same == name, f"{self.name}: runs {same} and {name} have the same parameters; leave one out")
         return made
 
@@ -218,6 +247,7 @@ def _study(name: str, question: str, content: Any) -> Study:
     runs = len(variants) * len(file.seeds or [None])
     require(runs <= MOST_RUNS, f"seeds: there would be {runs:,} runs; a study has at most {MOST_RUNS:,}")
     check_tuning(file, variants)
+    check_stages(file, variants)
     study = replace(
         Study(
             name,

@@ -19,6 +19,7 @@ TUNED_BY = ("span F1", "span EM", "F1", "EM", "no-answer AP")  # scores of held-
 EQUAL = ("steps", "tokens")  # in which arms are held equal
 FAMILIES = ("study", "score")  # over which comparisons p is corrected: all scores and settings of a study, or those of a score
 SET_BY_STUDY = ("run_dir", "resume")  # what a study sets for its runs itself
+MERGE = ("runs", "method", "weight", "base", "density")  # keys of `merge`, what `inference.merging.merge` takes
 WRITTEN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 MOST_RUNS, LONGEST_RUN_NAME = 2_000, 150  # runs of a study, and characters of the name of one, at most
 Changes = Annotated[dict, "it must map parameters to values, e.g. {qa_weight: 0.8}"]
@@ -87,6 +88,41 @@ def expand(file: StudyFile) -> dict[str, dict]:
     return _crossed(named, made)
 
 
+def begun_from(changes: dict) -> list[str]:
+    """The variants from whose model one with these changes begins (`init_from: {run: NAME}`), or of which it is merged."""
+    start = changes.get("init_from")
+    return [*([start["run"]] if isinstance(start, dict) else []), *changes.get("merge", {}).get("runs", ())]
+
+
+def check_stages(file: StudyFile, variants: dict[str, dict]) -> None:
+    """Raises ConfigError where a variant begins from one that is not there, or from itself, or where that goes with no other key."""
+    require(not (begun_from(file.fixed) or "merge" in file.fixed), "fixed: init_from: {run: …} and merge are of a variant; put them there")
+    left = {name: begun_from(changes) for name, changes in variants.items()}
+    for name, others in left.items():
+        for one in others:
+            near = nearest(one, list(variants))
+            require(one in variants, f"variants: {some([name])} begins from {short(one)}, and there is no such variant.{near}")
+    require(not (file.tune and any(left.values())), "tune: arms that begin from other runs are not tuned; tune the first in its own study")
+    merged = [name for name, changes in variants.items() if "merge" in changes]
+    require(not (file.equal and merged), f"equal: {some(merged)} is merged and has no steps; leave equal out, or merge with `mtdnn merge`")
+    while left:
+        free = [name for name, others in left.items() if not left.keys() & others]
+        require(free, f"variants: {some(left)}: each begins from another one of these; one must begin from its own encoder")
+        left = {name: others for name, others in left.items() if name not in free}
+
+
+def _check_start(where: str, variant: dict) -> None:
+    """Raises ConfigError where `init_from` is a mapping without a run's name, or `merge` not what runs to merge, and how."""
+    start, merge = variant.get("init_from"), variant.get("merge")
+    named = not isinstance(start, dict) or ([*start] == ["run"] and isinstance(start["run"], str))
+    require(named, f"{where}: init_from is {short(start)}; it must be {{run: NAME}}, another variant, or a finished run's folder")
+    if "merge" in variant:
+        runs = merge.get("runs") if isinstance(merge, dict) and not merge.keys() - {*MERGE} else None
+        several = isinstance(runs, list) and len(runs) > 1 and all(isinstance(one, str) for one in runs)
+        require(several, f"{where}: merge is {short(merge)}; it must be {{runs: [NAME, NAME, …]}}, with any of {', '.join(MERGE[1:])}")
+        require(len(variant) == 1, f"{where}: merge goes with no other key: a merged run has the parameters of the first of its runs")
+
+
 def check_not_set(where: str, changes: dict, seeds: list | None, study: str = "") -> None:
     """Raises ConfigError for a changed parameter that the study sets itself. where, study: for the message."""
     for key in changes:
@@ -122,6 +158,7 @@ def _named(variants: dict, seeds: list | None) -> dict[str, dict]:
         text = isinstance(name, str) and slug(name)
         require(text, f'a variant is called {short(name)}; its name must be text with a letter or digit (write "0.8" in quotes)')
         check_not_set(f"variants: {some([name])}", typed(f"variants: {some([name])}", variant, Changes), seeds)
+        _check_start(f"variants: {some([name])}", variant)
     require(variants, "variants names no run")
     return variants
 
@@ -160,7 +197,24 @@ def _crossed(variants: dict[str, dict], combinations: dict[str, dict]) -> dict[s
     for (name, one), two in itertools.product(variants.items(), combinations.values()):
         for key in two:
             require(key not in one, f"vary: {some([key])} is changed by the variant {some([name])} as well; leave out one")
-    return {" ".join(filter(None, (a, b))): {**one, **two} for a, one in variants.items() for b, two in combinations.items()}
+    # one that begins from a named variant begins from that with the same values
+    return {
+        _joined(a, b): {**_pointing(one, b, variants), **({} if "merge" in one else two)}
+        for a, one in variants.items()
+        for b, two in combinations.items()
+    }
+
+
+def _joined(name: str, values: str) -> str:
+    return " ".join(filter(None, (name, values)))
+
+
+def _pointing(changes: dict, values: str, variants: dict[str, dict]) -> dict:
+    """A variant's changes, what it begins from called as the variants with those values are."""
+    called = [_joined(one, values) if one in variants else one for one in begun_from(changes)]
+    if "merge" in changes:
+        return {"merge": {**changes["merge"], "runs": called}}
+    return {**changes, "init_from": {"run": called[0]}} if called else changes
 
 
 def compared(value: str | dict | list | None, variants: dict[str, dict]) -> list[Comparison]:

@@ -1,4 +1,4 @@
-"""One run of a study: notebook 02 under papermill, or `train` alone, in a process of its own that ends when its parent ends.
+"""One run of a study: notebook 02 under papermill, `train` alone, or a merge, in a process of its own that ends when its parent ends.
 
 The parent writes one line of JSON to its standard input (`engines.Job`) and keeps that open; whatever ends the parent, a kill that it
 cannot catch included, closes it. papermill's kernel in turn watches this process. What the run is made with is noted in its folder first.
@@ -34,7 +34,11 @@ def main() -> None:
         sys.exit(f"{', '.join(changed)} changed while the study was at work; start it again")
     with held(folder / ".papermill", "a run is at work", WORKER_GONE):
         write_json(folder / RECORD, record)
-        if given["plain"]:
+        if given.get("merge"):
+            from mtdnn_kit.inference.merging import merge
+
+            merge(**given["merge"], run_dir=given["parameters"]["run_dir"])
+        elif given["plain"]:
             from mtdnn_kit.training.trainer import train
 
             train(Config(**given["parameters"]))

@@ -12,7 +12,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.training.checkpoints import Point, save_checkpoint
 from mtdnn_kit.training.distributed import World
 from mtdnn_kit.training.failures import memory
-from mtdnn_kit.training.interference import fixed_batches, measure
+from mtdnn_kit.training.interference import affinities, fixed_batches, measure
 from mtdnn_kit.training.interruptions import Stop
 from mtdnn_kit.training.log import Recorder
 from mtdnn_kit.training.loop import Step
@@ -89,7 +89,9 @@ class Bookkeeper:
                 self.watch(held_out_scores(self.model, self.setup.held_out, config, self.precision)[1])
         if config.interference_every and (step + 1) % config.interference_every == 0:
             with memory(self.setup, doing="measuring interference"):
-                log.pulls(step, measure(self.model, self.fixed, self.loss, config.grad_accumulation))
+                pulls = measure(self.model, self.fixed, self.loss, config.grad_accumulation)
+                tag = affinities(self.model, self.setup, step, self.loss)
+                log.pulls(step, [{**record, "affinity": tag[record["task"]]} for record in pulls])
 
     def watch(self, thresholds: dict[str, float]) -> None:
         """Scores each task's slice after the last step that was made, where `eval_every` asks for it and it was not scored. Rank 0's."""
