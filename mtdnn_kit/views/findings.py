@@ -60,6 +60,16 @@ def _is_table(part: Sequence) -> bool:
     return bool(part) and isinstance(part[0], dict)
 
 
+def listed(said: Sequence[str]) -> Html:
+    """Sentences, one below the other."""
+    return Html(_page().listed(said))
+
+
+def facts(found: Mapping[str, str]) -> Html:
+    """What is called how, a line each."""
+    return Html(_page().facts(found))
+
+
 def answer(question: str, passage: str, nbest: Any, show: int = 4) -> Html:
     """A passage with the answer marked, and the most probable answers, "no answer" among them, with bars. nbest: as `ask` returns it."""
     found = [(span.start, span.end, p) for span, p in zip(nbest.spans, nbest.probabilities, strict=False)]
@@ -113,6 +123,39 @@ def of_windows(rows: Sequence[dict], max_length: int) -> str:
         f"{row['several windows']} of the questions need several windows; plain truncation would lose {row['lost if cut']} of the answers"
     )
     return f"At max_length {max_length} {said}, windows lose {row['in no window']}."
+
+
+def of_odd_rows(rows: Sequence[dict]) -> str:
+    """How many rows are odd, and how. rows: of `overview.odd_rows`."""
+    said = ", ".join(f"{row['oddity']} {row['rows']:,} ({row['task']})" for row in rows)
+    return f"Odd, though right: {said}." if rows else "No row is odd."
+
+
+def of_counts(counts: Mapping[str, int]) -> str:
+    """How often runs answer differently. counts: of `filters.counts`."""
+    n = {name: counts.get(name, 0) for name in ("all", "answers differ", "all right", "all wrong")}
+    same = f"all are right on {n['all right']:,}, all are wrong on {n['all wrong']:,}"
+    return f"{n['answers differ']:,} of {n['all']:,} questions are answered differently; {same}."
+
+
+def of_slices(rows: Sequence[dict], b: str, score: str = "F1") -> str:
+    """Whether a slice differs, counting that many were looked at. rows: of `differences.slice_table`."""
+    if not rows:
+        return "There are no slices."
+    tested, first = [row for row in rows if row["p (Holm)"] is not None], rows[0]
+    named = [f"{row['slice']} {row['difference']:+.1f}" for row in tested if row["p (Holm)"] < 0.05]
+    said = f"Most of the difference comes from: {first['slice']} ({first['points']:+.1f} of the points of {score})."
+    some_ = f"{b} differs in: {some(named)}" if named else "no slice by itself is shown to differ"
+    return f"{said} Counting all {len(tested)} slices (Holm), {some_}."
+
+
+def of_thresholds(rows: Sequence[dict]) -> str:
+    """How far F1 moves where every run answers nothing equally often. rows: of `threshold_choice.choice_table`."""
+    moved = [(abs(row["common share"] - row["tuned"]), row["setting"]) for row in rows if row["score"] == "F1"]
+    if not moved:
+        return "No threshold was tuned, or every question has an answer: there is no choice to look at."
+    most, setting = max(moved)
+    return f"Where every run answers nothing equally often, F1 moves by up to {most:.1f} points ({setting})."
 
 
 def of_schedule(setup: Any) -> str:
