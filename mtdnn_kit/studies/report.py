@@ -39,6 +39,7 @@ from mtdnn_kit.studies.status import run_of
 from mtdnn_kit.studies.study import Study, read_study
 from mtdnn_kit.studies.variants import slug
 from mtdnn_kit.views import tables
+from mtdnn_kit.views.findings import summary, verdict, write_summary
 from mtdnn_kit.views.study_plots import points_figure, settings_figure
 from mtdnn_kit.views.tables import markdown, points, score_table
 
@@ -93,14 +94,24 @@ def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Pa
     with writing(folder):
         tables.write_scores(folder, runs, settings)
         questions = clustered(pair(runs, nbest=1), study.cluster)
-        rows = marked(score_table(questions, settings, study.paper, runs), learnt_table(runs, settings), study.baseline)
+        learnt = learnt_table(runs, settings)
+        rows = marked(score_table(questions, settings, study.paper, runs), learnt, study.baseline)
         tables.write(folder, rows, runs, settings)
         write_spread(folder, runs, questions, settings, study.scores)
+        said = _verdict(study, runs, questions)
+        write_summary(folder, summary(runs, settings, said, learnt, len(questions)))
         if not page:
             return None
-        figures = {f"{score} of each setting": image for score, image in _figures(questions, settings, study.scores).items()}
+        images = _figures(questions, settings, study.scores)
+        figures = {f"{score} of each setting, and its difference to {study.baseline}": image for score, image in images.items()}
         sections = _sections(study, runs, questions, settings, folder, None)
-        return write_plain_page(folder, study.name, study.question, figures, sections)
+        return write_plain_page(folder, study.name, study.question, figures, sections, said)
+
+
+def _verdict(study: Study, runs: dict[str, Run], questions: Sequence[Question]) -> str:
+    """The verdict of each comparison in the first score that the study is judged by."""
+    score = study.scores[0]
+    return " ".join(verdict(setting_table(questions, of, score), score) for of in study.comparisons(runs) if len(of) > 1)
 
 
 def _sections(

@@ -91,18 +91,16 @@ def of_data(table_rows: Sequence[dict]) -> str:
 def of_answers(counts: Mapping[str, Mapping[str, int]], task: str) -> str:
     """How many questions have no answer, and what kind most answers are. counts: of `overview.answers_counts`."""
     have, nothing = counts["answer"]["in the passage"], counts["answer"]["nothing"]
-    total = max(have + nothing, 1)
     kind, n = max(counts["type of answer"].items(), key=lambda one: one[1], default=("", 0))
-    said = f" Most answers are of the form {kind} ({n / max(have, 1):.0%})." if n else ""
-    return (
-        f"{task}: {nothing / total:.0%} of {have + nothing:,} questions have no answer, so {nothing / total:.0%} EM takes no model.{said}"
-    )
+    said = f" Most answers are of the form {kind} ({_share(n, have)})." if n else ""
+    share = _share(nothing, have + nothing)
+    return f"{task}: {share} of {have + nothing:,} questions have no answer; whoever never answers is right that often.{said}"
 
 
 def of_labels(counts: Mapping[str, Mapping[str, int]]) -> str:
     """What a classifier scores that always says the most frequent label. counts: of `overview.label_counts`."""
-    said = [f"{task} {max(own.values()) / max(sum(own.values()), 1):.0%}" for task, own in counts.items()]
-    return f"Always the most frequent label is right this often: {', '.join(said)}."
+    said = [f"{task} {_share(max(own.values()), sum(own.values()))}" for task, own in counts.items()]
+    return f"The most frequent label is right this often: {', '.join(said)}."
 
 
 def of_lengths(lengths: Mapping[str, Any], max_length: int) -> str:
@@ -122,7 +120,7 @@ def of_windows(rows: Sequence[dict], max_length: int) -> str:
     said = (
         f"{row['several windows']} of the questions need several windows; plain truncation would lose {row['lost if cut']} of the answers"
     )
-    return f"At max_length {max_length} {said}, windows lose {row['in no window']}."
+    return f"At max_length {max_length}, {said}; windows lose {row['in no window']}."
 
 
 def of_odd_rows(rows: Sequence[dict]) -> str:
@@ -209,7 +207,8 @@ def _no_p(rows: Sequence[dict]) -> str:
 def unlearnt(learnt: Sequence[dict]) -> str:
     """The tasks that were not shown to be learnt, as a sentence, "" where there are none. learnt: `learnt_table`'s rows."""
     tasks = sorted({task for tasks in not_learnt(learnt).values() for task in tasks})
-    return f"Not shown to be learnt by every setting that trains it, so nothing is said of its skill: {some(tasks)}." if tasks else ""
+    said = "so no gain of a setting that trains them can be put down to what they teach"
+    return f"{some(tasks)}: not shown to be learnt in every setting, {said}." if tasks else ""
 
 
 def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequence[dict], questions: int) -> list[str]:
@@ -228,6 +227,10 @@ def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequ
 def write_summary(folder: Path, lines: Sequence[str]) -> None:
     """Writes the lines of `summary` into a study's folder, a paragraph each."""
     write_whole(folder / SUMMARY, "\n\n".join(lines) + "\n")
+
+
+def _share(n: int, total: int) -> str:
+    return f"{100 * n / max(total, 1):.0f} %"
 
 
 def _count(n: int, what: str) -> str:

@@ -25,7 +25,7 @@ _LOOKS = Path(__file__).with_name("kit.mplstyle")
 styled, styled_along_x = plt.style.context(_LOOKS), plt.style.context([_LOOKS, {"axes.grid.axis": "x"}])
 BASELINE: dict[str, Any] = {"color": INK, "lw": 1.2}  # a line of what needs no training
 _ACROSS = 5  # panels beside each other
-_COLOURS = 96  # of a picture's palette
+_COLOURS = 48  # of a picture's palette
 
 
 class Picture(Figure):
