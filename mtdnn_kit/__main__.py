@@ -215,10 +215,10 @@ def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict,
 def _save_answers(made: Any, folder: Path, runs: dict) -> None:
     """Writes the explorer's file beside a page that is made without Jupyter: the first seed of up to six settings."""
     from mtdnn_kit.explorer.replies import MOST_SIDE_BY_SIDE, desk_of
-    from mtdnn_kit.studies.page import ANSWERS
+    from mtdnn_kit.studies.page import EXPLORER_PAGE
 
     first = [runs[next(iter(own.values()))] for own in made.of(runs).values()]
-    desk_of(first[:MOST_SIDE_BY_SIDE], cluster=made.cluster).save(folder / ANSWERS)
+    desk_of(first[:MOST_SIDE_BY_SIDE], cluster=made.cluster).save(folder / EXPLORER_PAGE)
 
 
 def engine_options(given: argparse.Namespace) -> dict:

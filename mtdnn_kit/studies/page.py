@@ -20,7 +20,7 @@ PAGE_NOTEBOOK = "notebooks/03_ablations.ipynb"
 POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:\">"
 )
-KEPT_NOTEBOOK, PAGE, ANSWERS = "03_ablations.ipynb", "study.html", "answers.html"
+KEPT_NOTEBOOK, PAGE, EXPLORER_PAGE = "03_ablations.ipynb", "study.html", "answers.html"
 STYLE = Path(__file__).with_name("page.css")
 SKIPPED = "page-skip"  # tags the notebook's cells that a page leaves out: parameters, the losses of the runs, where files are
 _SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
@@ -72,7 +72,10 @@ def write_plain_page(
     folder: Path, title: str, question: str, figures: Mapping[str, bytes], sections: Iterable[str], verdict: str = ""
 ) -> Path:
     """Writes study.html without a notebook; its path. figures: by what they show, PNG. sections: of `report`, in Markdown."""
-    shown = (f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(image).decode()}">' for alt, image in figures.items())
+    shown = (
+        f'<div class="output_png"><img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(image).decode()}"></div>'
+        for alt, image in figures.items()
+    )
     said = f'<p class="verdict">{escape(verdict)}</p>' if verdict else ""
     write_whole(folder / PAGE, _page(folder, title, question, "".join([said, *shown, *map(as_html, sections)])))
     return folder / PAGE
@@ -82,8 +85,8 @@ def _page(folder: Path, title: str, question: str, body: str) -> str:
     """A whole page; where the explorer's file lies beside it, with a link to it."""
     head = f'<meta charset="utf-8">{POLICY}<meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style>"
-    link = f'<p><a href="{ANSWERS}">The answers of the models, side by side</a></p>' if (folder / ANSWERS).is_file() else ""
-    top = f'<header><h1>{escape(title)}</h1><p class="question">{escape(question)}</p>{link}</header>'
+    link = f'<p><a href="{EXPLORER_PAGE}">The answers of the models, side by side</a></p>' if (folder / EXPLORER_PAGE).is_file() else ""
+    top = f'<header><h1>Study: {escape(title)}</h1><p class="question">{escape(question)}</p>{link}</header>'
     return f'<!DOCTYPE html><html lang="en"><head>{head}</head><body>{top}<main>{body}</main></body></html>\n'
 
 

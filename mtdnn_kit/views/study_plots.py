@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from mtdnn_kit.compare.differences import Settings
 from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, interval, running_error, running_mean, styled, styled_along_x
 from mtdnn_kit.views.style import INK, LINES, MARKERS, colour, look, task_numbers
 
@@ -89,14 +90,16 @@ def _told(score: str) -> Any:
 
 
 @styled
-def study_figure(states: Sequence) -> Picture:
+def study_figure(states: Sequence, settings: Settings | None = None) -> Picture:
     """Running mean of the main task's loss with a band of 1.96 standard errors of that mean over the batches, one line a run of a study.
 
-    states: `progress.Progress.states`.
+    states: `progress.Progress.states`. settings: name → {seed: run}; runs of one setting have its colour.
     """
     figure, axes = canvas(figsize=(9, 3.6))
-    for i, state in enumerate(states):
+    number = {run: i for i, own in enumerate((settings or {}).values()) for run in own.values()}
+    for place, state in enumerate(states):
         if state.losses:
+            i = number.get(state.name, place)
             steps, losses = (list(column) for column in zip(*state.losses, strict=True))
             middle, spread = running_mean(losses), running_error(losses)
             axes.plot(steps, middle, label=state.name, **look(i), lw=2)
@@ -118,10 +121,10 @@ class LiveStudy:
     Its title says how many runs are done, running, failed and waiting, and the time left; the last drawing has none.
     """
 
-    def __init__(self, every: float = 2.0):
+    def __init__(self, settings: Settings | None = None, every: float = 2.0):
         from IPython.display import display
 
-        self.every, self.drawn = every, 0.0
+        self.settings, self.every, self.drawn = settings, every, 0.0
         self.shown: list[tuple[str, int]] | None = None
         self.output = display(study_figure([]), display_id=True)
 
@@ -129,7 +132,7 @@ class LiveStudy:
         now = [(state.status, state.steps) for state in progress.states]
         if now != self.shown and (progress.over or time.perf_counter() - self.drawn >= self.every):
             self.shown, self.drawn = now, time.perf_counter()
-            figure = study_figure(progress.states)
+            figure = study_figure(progress.states, self.settings)
             if not progress.over:
                 figure.axes[0].set_title(str(progress), loc="left", fontsize=10)
                 figure.pixels = 100  # quickly drawn
