@@ -184,9 +184,9 @@ def verdict(rows: Sequence[dict], score: str) -> str:
     differing = [row for row in tested if row["p (Holm)"] is not None and row["p (Holm)"] < 0.05]
     largest = max(differing or tested, key=lambda row: abs(row["Δ"]))
     gap = f"{largest['setting']} {_gap(largest)}"
+    most = f"{largest['setting']} differs most from {base}: {_gap(largest, f' of {score}')}"
     if all(row["speaks for"] == "these two models" for row in tested):
-        said = f"Of these {len(rows)} models, the one that differs most from {base} in {score} is {gap}."
-        return f"{said} With one seed a setting nobody can say whether the tasks or the seed did it."
+        return f"Of these {len(rows)} models, {most}. One seed a setting cannot tell the effect of the tasks from that of the seed."
     if not differing:
         return f"No setting is shown to differ from {base} in {score}; the largest difference is {gap}.{_no_p(tested)}"
     open_ = [row["setting"] for row in tested if row not in differing]
@@ -195,20 +195,28 @@ def verdict(rows: Sequence[dict], score: str) -> str:
     return f"Shown to differ from {base} in {score}: {named}.{rest}"
 
 
-def _gap(row: dict) -> str:
+def _gap(row: dict, of: str = "") -> str:
     ends = f" (95 % interval {row['Δ low']:+.1f} to {row['Δ high']:+.1f})" if row["Δ low"] is not None else " (no interval)"
-    return f"{row['Δ']:+.1f} points{ends}"
+    return f"{row['Δ']:+.1f} points{of}{ends}"
 
 
 def _no_p(rows: Sequence[dict]) -> str:
     return " Two seeds a setting allow no p: a third would." if any("; " in row["speaks for"] for row in rows) else ""
 
 
+def of_judged(rows: Sequence[dict]) -> str:
+    """How many of the differences that a study is judged by are shown. rows: of `differences.primary_table`."""
+    tested = [row for row in rows if row["p (Holm)"] is not None]
+    if not tested:
+        return f"{_count(len(rows), 'difference')} judged, none with a p: it takes three seeds a setting."
+    n, whom = sum(row["p (Holm)"] < 0.05 for row in tested), " between models" if all(row["seeds"] == 1 for row in tested) else ""
+    return f"{n} of {_count(len(tested), 'judged difference')}{whom} with p below 0.05, corrected for all of them."
+
+
 def unlearnt(learnt: Sequence[dict]) -> str:
     """The tasks that were not shown to be learnt, as a sentence, "" where there are none. learnt: `learnt_table`'s rows."""
     tasks = sorted({task for tasks in not_learnt(learnt).values() for task in tasks})
-    said = "so no gain of a setting that trains them can be put down to what they teach"
-    return f"{some(tasks)}: not shown to be learnt in every setting, {said}." if tasks else ""
+    return f"Not shown to be learnt in every setting: {some(tasks)}. Credit no gain to what these tasks teach." if tasks else ""
 
 
 def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequence[dict], questions: int) -> list[str]:

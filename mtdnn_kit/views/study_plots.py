@@ -23,7 +23,7 @@ def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], 
     ours: setting → {"em", "em_low", "em_high", "f1", …}, the ends of the 95 % intervals; a setting that was not run is left out. Both
     panels span as many points. The paper gives no intervals.
     """
-    figure, panels = canvas(1, 2, figsize=(11, 3.8))
+    figure, panels = canvas(1, 2, figsize=(9.5, 3.6))
     theirs = {name: {"em": em, "f1": f1} for name, (em, f1) in paper.items()}
     for axes, scores, title in zip(panels, (theirs, ours), ("the paper (one run a point)", "run here (95 % intervals)"), strict=True):
         _points(axes, scores, settings)
@@ -61,7 +61,7 @@ def settings_figure(rows: Sequence[dict], score: str = "F1", floors: Mapping[str
     rows: of `differences.setting_table`. A setting whose difference speaks for these two models only is hollow, one of several seeds full.
     floors: what needs no training, a dotted line each; n: questions.
     """
-    figure, panels = canvas(1, 2, figsize=(11, 1.2 + 0.36 * len(rows)), sharey=True)
+    figure, panels = canvas(1, 2, figsize=(9.5, 1.2 + 0.36 * len(rows)), sharey=True)
     for y, row in enumerate(rows):
         for axes, key, low, high in zip(panels, (score, "Δ"), ("low", "Δ low"), ("high", "Δ high"), strict=True):
             if row[key] is not None:

@@ -19,8 +19,8 @@ def row(name: str, gap: float, low: float | None, high: float | None, p: float |
 def test_of_one_seed_each_the_verdict_claims_nothing_of_the_settings():
     rows = [BASE, row("A", 2.0, -1.0, 5.0, **ONE | {"p (Holm)": 0.3}), row("B", -6.88, -12.0, -1.5, **ONE)]
     assert findings.verdict(rows, "F1") == (
-        "Of these 3 models, the one that differs most from QA in F1 is B -6.9 points (95 % interval -12.0 to -1.5). "
-        "With one seed a setting nobody can say whether the tasks or the seed did it."
+        "Of these 3 models, B differs most from QA: -6.9 points of F1 (95 % interval -12.0 to -1.5). "
+        "One seed a setting cannot tell the effect of the tasks from that of the seed."
     )
 
 
@@ -40,12 +40,18 @@ def test_two_seeds_and_no_difference_are_named():
     assert findings.verdict([BASE, {**BASE, "setting": "A"}], "F1").endswith("can be told: seeds or scores lack.")
 
 
+def test_judged_differences_are_counted():
+    rows = [row("A", 1.0, 0.0, 2.0, p, seeds=1) for p in (0.01, 0.2)]
+    assert findings.of_judged(rows) == "1 of 2 judged differences between models with p below 0.05, corrected for all of them."
+    assert findings.of_judged([row("A", 1.0, 0.0, 2.0, seeds=2)]) == "1 difference judged, none with a p: it takes three seeds a setting."
+
+
 def test_a_summary_is_three_lines():
     runs = {name: SimpleNamespace(manifest={"steps": steps, "train_seconds": 30}) for name, steps in (("a", 90), ("b", 111))}
     learnt = [{"setting": "B", "task": "cola", "learnt": "not shown"}, {"setting": "B", "task": "swag", "learnt": "yes"}]
     trained, concluded, following = findings.summary(runs, {"A": {0: "a"}, "B": {0: "b"}}, "Nothing differs.", learnt, 132)
     assert trained == "Trained: A, B, 1 seed each; 90 to 111 steps each, 1:00 of training in all; scored on 132 questions."
-    assert concluded.startswith("Concluded: Nothing differs. cola: not shown to be learnt") and "swag" not in concluded
+    assert concluded.startswith("Concluded: Nothing differs. Not shown to be learnt in every setting: cola.") and "swag" not in concluded
     assert following.startswith("Next: add `seeds: [0, 1, 2]`") and "raise epochs" in following
     several = findings.summary(runs, {"A": {0: "a", 1: "b", 2: "b"}}, "", [], 9)
     assert "seeds: [" not in several[2] and "raise epochs" not in several[2]
