@@ -68,7 +68,21 @@ VERBS = {  # what brings torch and transformers along, and is imported when firs
 MODULES = {  # what a notebook imports by one word; before 0.2.0 they lay here
     **{name: f"compare.{name}" for name in ("differences", "paper")},
     "running": "studies.running",
-    **{name: f"views.{name}" for name in ("answer_plots", "curve_plots", "marks", "overview", "plots", "study_plots", "tables")},
+    **{
+        name: f"views.{name}"
+        for name in (
+            "answer_plots",
+            "curve_plots",
+            "data_plots",
+            "findings",
+            "marks",
+            "overview",
+            "plots",
+            "study_plots",
+            "tables",
+            "task_plots",
+        )
+    },
 }
 ROOMS = ("balance", "compare", "data", "explorer", "files", "inference", "model", "runs", "studies", "tasks", "training", "views")
 

@@ -218,13 +218,26 @@ def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict,
     from mtdnn_kit.runs.notes import own_scores
     from mtdnn_kit.studies.page import write_page
     from mtdnn_kit.studies.report import conclude
+    from mtdnn_kit.views.findings import SUMMARY
     from mtdnn_kit.views.tables import aligned, read
 
     alone = given.plain or given.no_page
     hours = None if given.hours is None else 0
+    if given.plain and not given.no_page:
+        _save_answers(made, folder, runs)
     page = conclude(made, folder, runs, not given.no_page) if alone else write_page(given.study, folder, changes, hours)
     own = dict.fromkeys(score for run in runs.values() for score in own_scores([run], run.parameters.tasks[0]))
     print(*([f"page: {page}"] if page else []), *unlike(runs), aligned(read(folder), (*ENDING, *own)), sep="\n", end="")
+    print(*([f"page: {page}"] if page else []), aligned(read(folder), ENDING), (folder / SUMMARY).read_text(), sep="\n", end="")
+
+
+def _save_answers(made: Any, folder: Path, runs: dict) -> None:
+    """Writes the explorer's file beside a page that is made without Jupyter: the first seed of up to six settings."""
+    from mtdnn_kit.explorer.replies import MOST_SIDE_BY_SIDE, desk_of
+    from mtdnn_kit.studies.page import EXPLORER_PAGE
+
+    first = [runs[next(iter(own.values()))] for own in made.of(runs).values()]
+    desk_of(first[:MOST_SIDE_BY_SIDE], cluster=made.cluster).save(folder / EXPLORER_PAGE)
 
 
 def engine_options(given: argparse.Namespace) -> dict:

@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mtdnn_kit.compare.clusters import CLUSTERS
+from mtdnn_kit.compare.pairing import named
 from mtdnn_kit.errors import CompareError, LockedError
 from mtdnn_kit.explorer import answers_json, favourites, filters
-from mtdnn_kit.explorer.answers_json import RunAnswers
+from mtdnn_kit.explorer.answers_json import RunAnswers, shared_tasks
 from mtdnn_kit.explorer.page import page
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
@@ -18,6 +20,7 @@ from mtdnn_kit.runs.run import Run
 
 TROUBLE = (ValueError, OSError, LockedError)  # what is told instead of failing
 FAVOURITE_ROWS, FIRST_ROWS = "favourites", "filter"
+MOST_SIDE_BY_SIDE = 6  # runs
 
 
 class Desk:
@@ -112,7 +115,7 @@ class Desk:
         self._write(file, [(answers, None if len(places) == len(answers.items) else places)], asked.get("thresholds"))
         return {"said": f"Written: {file.relative_to(self.folder.parent)}"}
 
-    def save(self, file: str | Path, only: str | None, tasks: Sequence[str] | None) -> Path:
+    def save(self, file: str | Path, only: str | None = None, tasks: Sequence[str] | None = None) -> Path:
         """`widgets.Explorer.save`."""
         tasks = [tasks] if isinstance(tasks, str) else tasks
         lacking = [task for task in tasks or () if task not in self.tasks]
@@ -152,3 +155,19 @@ class Desk:
 def safe_name(text: str) -> str:
     """`text` as part of a file's name: letters and digits of ASCII, - and _; others become -; at most 60."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:60] or "rows"
+
+
+def desk_of(runs: Sequence[str | Run], task: str | None = None, data: str | None = None, cluster: str = "passage") -> Desk:
+    """The desk of one to six runs; arguments and errors as those of `widgets.explore`."""
+    by_name = named(runs)
+    if not 1 <= len(by_name) <= MOST_SIDE_BY_SIDE:
+        raise CompareError(f"runs: {len(by_name)} runs; the explorer shows 1 to {MOST_SIDE_BY_SIDE}")
+    if cluster not in CLUSTERS:
+        raise CompareError(f"cluster: {cluster!r} must be one of {', '.join(CLUSTERS)}")
+    tasks = shared_tasks(by_name)
+    if (task or tasks[0]) not in tasks:
+        raise CompareError(f"task: not every run keeps answers to {task!r}; all do to {', '.join(tasks)}")
+    first = task or tasks[0]
+    made = Desk(by_name, [first, *(name for name in tasks if name != first)], lambda name: answers_json.read(by_name, name, data, cluster))
+    made.answers(first)  # so that what cannot be read is said now
+    return made

@@ -13,18 +13,14 @@ import anywidget
 import traitlets
 from IPython.display import display
 
-from mtdnn_kit.compare.clusters import CLUSTERS
-from mtdnn_kit.compare.pairing import named
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.explorer import filters, front
-from mtdnn_kit.explorer.answers_json import read, shared_tasks
 from mtdnn_kit.explorer.html import side_by_side
-from mtdnn_kit.explorer.replies import Desk
+from mtdnn_kit.explorer.replies import Desk, desk_of
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.templates import Html
 
 FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
-MOST_SIDE_BY_SIDE = 6  # runs
 CARDS = 20  # rows of the static cards
 
 
@@ -42,19 +38,9 @@ def explore(
     where the first run had them); live: None finds out from the kernel's environment; cluster: for whom intervals speak. `.save(file)`
     writes the page as a file. Raises CompareError as `compare.pair` does.
     """
-    by_name = named(runs)
-    if not 1 <= len(by_name) <= MOST_SIDE_BY_SIDE:
-        raise CompareError(f"runs: {len(by_name)} runs; the explorer shows 1 to {MOST_SIDE_BY_SIDE}")
     if type(show) is not int or show < 0:
         raise CompareError(f"show: {show!r} must be a whole number, 0 or more: how many rows the static view shows")
-    if cluster not in CLUSTERS:
-        raise CompareError(f"cluster: {cluster!r} must be one of {', '.join(CLUSTERS)}")
-    tasks = shared_tasks(by_name)
-    if (task or tasks[0]) not in tasks:
-        raise CompareError(f"task: not every run keeps answers to {task!r}; all do to {', '.join(tasks)}")
-    first = task or tasks[0]
-    desk = Desk(by_name, [first, *(name for name in tasks if name != first)], lambda name: read(by_name, name, data, cluster))
-    desk.answers(first)  # so that what cannot be read is said now
+    desk = desk_of(runs, task, data, cluster)
     alive = any(name in os.environ for name in FRONT_ENDS) if live is None else live
     return Explorer(desk, show) if alive else Cards(desk, show)
 

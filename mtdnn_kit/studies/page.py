@@ -1,4 +1,7 @@
-"""A study's page, HTML to be sent to someone: notebook 03 executed on its finished runs; or, without Jupyter, its report's sections."""
+"""A study's page, HTML to be sent to someone: notebook 03 executed on its finished runs; or, without Jupyter, its report's sections.
+
+Both have one head and one look (page.css): light and dark, and on A4 paper.
+"""
 
 import base64
 import re
@@ -10,17 +13,17 @@ from pathlib import Path
 from mtdnn_kit.errors import StudyError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.locks import held
-from mtdnn_kit.studies.study import project_notebook
+from mtdnn_kit.studies.study import project_notebook, read_study
 from mtdnn_kit.studies.worker import execute
 
 PAGE_NOTEBOOK = "notebooks/03_ablations.ipynb"
 POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:\">"
 )
-KEPT_NOTEBOOK, PAGE = "03_ablations.ipynb", "study.html"
-STYLE = """:root{color-scheme:light dark} body{font:16px/1.5 sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;display:block;overflow-x:auto} th,td{border-bottom:1px solid #8886;padding:.3rem .8rem;text-align:left}
-img{max-width:100%;background:#fff}"""
+KEPT_NOTEBOOK, PAGE, EXPLORER_PAGE = "03_ablations.ipynb", "study.html", "answers.html"
+STYLE = Path(__file__).with_name("page.css")
+SKIPPED = "page-skip"  # tags the notebook's cells that a page leaves out: parameters, the losses of the runs, where files are
+_SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
 
 
 def writing(folder: Path) -> AbstractContextManager[None]:
@@ -44,26 +47,47 @@ def write_page(study: str | Path, folder: Path, changes: dict | None = None, hou
             execute(project_notebook(PAGE_NOTEBOOK), made, parameters)
         except PapermillExecutionError as error:
             raise StudyError(f"The runs are done, but notebook 03 stopped: {error.ename}: {error.evalue} (see {made})") from None
-        write_whole(folder / PAGE, as_page(made))
+        of = read_study(study)
+        write_whole(folder / PAGE, as_page(made, of.name, of.question))
     return folder / PAGE
 
 
-def as_page(notebook: Path) -> str:
-    """An executed notebook without its code as a page that loads nothing and runs nothing: what a name or a text says stays text."""
+def as_page(notebook: Path, title: str = "study", question: str = "") -> str:
+    """An executed notebook as a page that loads nothing and runs nothing: what it found, and folded at the end its code. What a name or a
+    text says stays text."""
+    import nbformat
     from nbconvert import HTMLExporter
 
-    html, _ = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(notebook))
-    html = re.sub(r"<script\b.*?</script\s*>", "", html, flags=re.DOTALL | re.IGNORECASE)  # nbconvert's own: MathJax and others, from afar
-    return re.sub(r"(<head\b[^>]*>)", rf"\1{POLICY}", html, count=1)
+    whole = nbformat.read(notebook, 4)
+    code = "\n\n".join(cell.source for cell in whole.cells if cell.cell_type == "code")
+    whole.cells = [cell for cell in whole.cells if SKIPPED not in cell.metadata.get("tags", ())]
+    body, _ = HTMLExporter(
+        template_name="basic", exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True
+    ).from_notebook_node(whole)
+    folded = f"<details><summary>The code of this page, notebook 03</summary><pre>{escape(code)}</pre></details>"
+    return _page(notebook.parent, title, question, _SCRIPT.sub("", body) + folded)
 
 
-def write_plain_page(folder: Path, title: str, question: str, figures: Mapping[str, bytes], sections: Iterable[str]) -> Path:
+def write_plain_page(
+    folder: Path, title: str, question: str, figures: Mapping[str, bytes], sections: Iterable[str], verdict: str = ""
+) -> Path:
     """Writes study.html without a notebook; its path. figures: by what they show, PNG. sections: of `report`, in Markdown."""
-    shown = (f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(image).decode()}">' for alt, image in figures.items())
-    head = f'<meta charset="utf-8">{POLICY}<title>{escape(title)}</title><style>{STYLE}</style>'
-    body = [f"<h1>{escape(title)}</h1><p>{escape(question)}</p>", *shown, *map(as_html, sections)]
-    write_whole(folder / PAGE, f'<!DOCTYPE html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n')
+    shown = (
+        f'<div class="output_png"><img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(image).decode()}"></div>'
+        for alt, image in figures.items()
+    )
+    said = f'<p class="verdict">{escape(verdict)}</p>' if verdict else ""
+    write_whole(folder / PAGE, _page(folder, title, question, "".join([said, *shown, *map(as_html, sections)])))
     return folder / PAGE
+
+
+def _page(folder: Path, title: str, question: str, body: str) -> str:
+    """A whole page; where the explorer's file lies beside it, with a link to it."""
+    head = f'<meta charset="utf-8">{POLICY}<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style>"
+    link = f'<p><a href="{EXPLORER_PAGE}">The answers of the models, side by side</a></p>' if (folder / EXPLORER_PAGE).is_file() else ""
+    top = f'<header><h1>Study: {escape(title)}</h1><p class="question">{escape(question)}</p>{link}</header>'
+    return f'<!DOCTYPE html><html lang="en"><head>{head}</head><body>{top}<main>{body}</main></body></html>\n'
 
 
 def as_html(text: str) -> str:

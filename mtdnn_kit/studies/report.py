@@ -40,6 +40,7 @@ from mtdnn_kit.studies.status import run_of
 from mtdnn_kit.studies.study import Study, read_study
 from mtdnn_kit.studies.variants import slug
 from mtdnn_kit.views import tables
+from mtdnn_kit.views.findings import summary, verdict, write_summary
 from mtdnn_kit.views.study_plots import points_figure, settings_figure
 from mtdnn_kit.views.tables import markdown, points, score_tables
 
@@ -138,10 +139,18 @@ def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Pa
         told = Told(study, runs, clustered(pair(runs, nbest=1), study.cluster), folder, thresholds=True)
         tables.write(folder, told.scores, runs, settings)
         write_spread(folder, runs, told.questions, settings, study.scores)
+        said = _verdict(told)
+        write_summary(folder, summary(runs, settings, said, told.learnt, len(told.questions)))
         if not page:
             return None
-        figures = {f"{score} of each setting": image for score, image in _figures(told).items()}
-        return write_plain_page(folder, study.name, study.question, figures, _sections(told))
+        figures = {f"{score} of each setting, and its difference to {study.baseline}": image for score, image in _figures(told).items()}
+        return write_plain_page(folder, study.name, study.question, figures, _sections(told), said)
+
+
+def _verdict(told: Told) -> str:
+    """The verdict of each comparison in the first score that the study is judged by."""
+    score = told.study.scores[0]
+    return " ".join(verdict(setting_table(told.questions, of, score), score) for of in told.compared)
 
 
 def _sections(told: Told) -> Iterator[str]:

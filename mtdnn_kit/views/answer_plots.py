@@ -3,66 +3,111 @@
 Computes nothing that is reported; colours and lines are those of `style`, so that a run looks the same everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
+from mtdnn_kit.compare.outcomes import ANSWER_KINDS
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.compare.slices import FACETS, ORDER
 from mtdnn_kit.metrics import calibration
 from mtdnn_kit.tasks.null_threshold import average_precision, no_answer_curve
-from mtdnn_kit.views.plots import detached, interval, styled, styled_along_x
-from mtdnn_kit.views.style import look
+from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, horizontal_bars, interval, panels, styled, styled_along_x
+from mtdnn_kit.views.style import colour, look
 
 
 @styled_along_x
-def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1") -> Figure:
-    """Run b minus run a in each slice, with 95 % intervals, facet by facet. rows: of `differences.slice_table`, in any order."""
+def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1", number: int = 0) -> Picture:
+    """Run b minus run a in each slice, with 95 % intervals, a heading a facet. rows: of `differences.slice_table`, in any order; number:
+    of run b, for its colour."""
     facets = [facet for facet in (*FACETS, "windows") if any(row["facet"] == facet for row in rows)]
-    ordered = sorted(rows, key=lambda row: (facets.index(row["facet"]), ORDER.index(row["slice"])))
-    figure, axes = plt.subplots(figsize=(9, 1.1 + 0.3 * (len(ordered) + len(facets))), layout="constrained")
-    places = [1 + i + facets.index(row["facet"]) for i, row in enumerate(ordered)]  # a line is left free between two facets
-    for i, (y, row) in enumerate(zip(places, ordered, strict=True)):
-        interval(axes, y, row["difference"], row["low"], row["high"], full=row["low"] is not None)
-        if i == 0 or row["facet"] != ordered[i - 1]["facet"]:
-            axes.annotate(row["facet"], (1.01, y), xycoords=("axes fraction", "data"), va="center", fontweight="bold", fontsize=9)
-    axes.axvline(0, color="0.3", lw=1)
-    names = [f"{row['slice']} ({row['questions']:,})" for row in ordered]
-    axes.set(yticks=places, yticklabels=names, ylim=(max(places, default=0) + 1, 0))
+    lines: list[dict | str] = []
+    for facet in facets:
+        lines += [facet, *sorted((row for row in rows if row["facet"] == facet), key=lambda row: ORDER.index(row["slice"]))]
+    figure, axes = canvas(figsize=(9, 1.1 + 0.3 * len(lines)))
+    for y, row in enumerate(lines):
+        if not isinstance(row, str):
+            interval(axes, y, row["difference"], row["low"], row["high"], row["low"] is not None, number)
+    axes.axvline(0, **BASELINE)
+    names = [row if isinstance(row, str) else f"{row['slice']} (n = {row['questions']:,})" for row in lines]
+    axes.set(yticks=range(len(lines)), yticklabels=names, ylim=(len(lines) - 0.4, -0.6))
+    for label, row in zip(axes.get_yticklabels(), lines, strict=True):
+        label.set_fontweight("bold" if isinstance(row, str) else "normal")
+    axes.tick_params(axis="y", length=0)
     axes.set(xlabel=f"{score}: {b} minus {a}, points (95 % intervals over passages)")
-    return detached(figure)
+    said = "; ".join(f"{row['slice']} {row['difference']:+.1f}" for row in lines if not isinstance(row, str))
+    return detached(figure, f"{score}, {b} minus {a}, in points, by slice: {said}.")
+
+
+@styled_along_x
+def counts_figure(counts: Mapping[str, int], names: Sequence[str]) -> Picture:
+    """How many answers of each run are of each kind, a panel a kind and a bar a run, in its colour. counts: of `filters.counts`; names:
+    the runs."""
+    kinds = ["right", *(kind for kind in ANSWER_KINDS[1:] if any(f"{name}: {kind}" in counts for name in names))]
+    figure, places = panels(len(kinds), 0.9 + 0.3 * len(names), sharey=True)
+    said = []
+    for axes, kind in zip(places, kinds, strict=True):
+        bars = {name: counts.get(f"{name}: {kind}", 0) for name in names}
+        horizontal_bars(axes, bars, [(n, f" {n:,}") for n in bars.values()], list(map(colour, range(len(names)))), fontsize=10)
+        axes.set(title=kind, xlabel="questions", xlim=(0, 1.25 * max(*bars.values(), 1)))
+        axes.locator_params(axis="x", nbins=4, integer=True)
+        said.append(f"{kind}: {', '.join(f'{name} {n:,}' for name, n in bars.items())}")
+    places[0].set_ylim(len(names) - 0.5, -0.5)
+    return detached(figure, f"Answers of each kind, of {counts['all']:,} questions. {'; '.join(said)}.")
 
 
 @styled
-def nothing_figure(questions: Sequence[Question]) -> Figure:
-    """Answering nothing, a line a run: precision over recall as the threshold goes down; and how often answers of a probability are right.
-
-    Left the legend has the average precision, and the share of unanswerable questions, which guessing reaches, is dotted; right it has the
-    expected calibration error. A run without n-best has neither line.
-    """
-    figure, (curve, bins) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    empty = np.array([not q.row.answers for q in questions])
-    names = list(questions[0].replies) if questions else []
-    for i, name in enumerate(names):
-        replies, style = [q.replies[name] for q in questions], look(i, lw=2)
-        if any(reply.diff is None for reply in replies):
-            continue
-        diff = np.array([reply.diff for reply in replies], float)
-        if empty.any():
+def nothing_figure(questions: Sequence[Question]) -> Picture:
+    """How well runs know when to answer nothing, a line a run: precision over recall as the threshold goes down. The legend has the
+    average precision; the share of unanswerable questions, which guessing reaches, is dotted. A run without n-best has no line."""
+    figure, axes = canvas(figsize=(8, 4))
+    empty, said = np.array([not q.row.answers for q in questions]), []
+    for i, name in enumerate(_runs(questions)):
+        diffs = [q.replies[name].diff for q in questions]
+        if empty.any() and None not in diffs:
+            diff = np.array(diffs, float)
             _, precision, recall = no_answer_curve(diff, empty)
-            curve.plot(100 * recall, 100 * precision, label=f"{name} (AP {average_precision(diff, empty):.1f})", **style)
-        rows, error = calibration([reply.probability or 0.0 for reply in replies], [reply.em or 0.0 for reply in replies])
-        at, right = [row["probability"] for row in rows], [row["right"] for row in rows]
-        bins.plot(at, right, marker="o", ms=4, label=f"{name} (error {error:.2f})", **style)
-    curve.axhline(100 * empty.mean() if len(empty) else 0, color="0.3", ls=":", lw=1)
-    curve.set(xlabel="recall of unanswerable questions, percent", ylabel="precision, percent", xlim=(0, 101), ylim=(0, 101))
-    curve.set_title("answering nothing, over the threshold")
-    bins.plot([0, 1], [0, 1], color="0.3", ls=":", lw=1)
-    bins.set(xlabel="probability of the answer given", ylabel="share that is right (EM)", xlim=(0, 1.01), ylim=(0, 1.01))
-    bins.set_title("what probabilities are worth")
-    for axes in (curve, bins):
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(frameon=False, fontsize=9)
-    return detached(figure)
+            said.append(f"{name} (AP {average_precision(diff, empty):.1f})")
+            axes.plot(100 * recall, 100 * precision, label=said[-1], **look(i, lw=2))
+    guess = 100 * empty.mean() if len(empty) else 0
+    axes.axhline(guess, ls=":", label=f"guessing ({guess:.1f})", **BASELINE)
+    axes.set(xlabel=f"recall of unanswerable questions, percent (n = {empty.sum():,})", ylabel="precision, percent")
+    axes.set(xlim=(0, 101), ylim=(0, 101))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    return detached(figure, f"Precision over recall of answering nothing: {', '.join(said) or 'no run tells'}; guessing {guess:.1f}.")
+
+
+@styled
+def calibration_figure(questions: Sequence[Question]) -> Picture:
+    """What probabilities are worth, a panel a run: in ten bins, the share of the answers that is right beside the mean probability, each
+    bin with its number of answers; on the dotted line probabilities are worth what they say. A run without n-best has no bars."""
+    names = _runs(questions)
+    figure, places = panels(len(names), 2.9, sharey=True)
+    said = []
+    for i, (axes, name) in enumerate(zip(places, names, strict=False)):
+        replies = [q.replies[name] for q in questions]
+        axes.plot([0, 1], [0, 1], ls=":", **BASELINE)
+        title = name
+        if all(reply.diff is not None for reply in replies):
+            rows, error = calibration([reply.probability or 0.0 for reply in replies], [reply.em or 0.0 for reply in replies])
+            _bins(axes, rows, i)
+            title = f"{name}\nerror {error:.2f}"
+            said.append(f"{name} {error:.2f}")
+        axes.set(title=title, xlabel="probability", xlim=(0, 1), ylim=(0, 1.12), xticks=(0, 0.5, 1))
+    for axes in places[:1]:
+        axes.set_ylabel(f"share right (EM, n = {len(questions):,})")
+    return detached(figure, f"Share of right answers by their probability; mean distance (expected calibration error): {', '.join(said)}.")
+
+
+def _bins(axes: Axes, rows: Sequence[dict[str, Any]], number: int) -> None:
+    """A bar a bin, with the number of its answers above."""
+    for row in rows:
+        axes.bar((row["from"] + row["to"]) / 2, row["right"], 0.09, color=colour(number), alpha=0.75)
+        axes.plot(row["probability"], row["right"], "o", ms=4, color=colour(number))
+        axes.text((row["from"] + row["to"]) / 2, row["right"] + 0.04, f"{row['n']}", ha="center", fontsize=8)
+
+
+def _runs(questions: Sequence[Question]) -> list[str]:
+    return list(questions[0].replies) if questions else []

@@ -4,34 +4,30 @@ A panel a task; dashed what one and the same answer scores on the same rows, dot
 is reported: what is drawn, and which task still rises, is `runs.curves`'.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import ceil
-from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mtdnn_kit.compare.differences import Settings
-from mtdnn_kit.runs.curves import TaskCurve, curves, rises
-from mtdnn_kit.runs.forgetting import forgetting
+from mtdnn_kit.runs.curves import TaskCurve, curves, notes, rises
+from mtdnn_kit.runs.forgetting import forgetting, forgetting_table
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.views.plots import detached, styled
-from mtdnn_kit.views.style import look
+from mtdnn_kit.views.plots import BASELINE, Picture, detached, panels, styled
+from mtdnn_kit.views.style import look, task_numbers
 
-_ACROSS = 5  # panels beside each other
 _LEAST_SPAN = 20  # points that a panel spans at least
-_GREY: dict[str, Any] = {"color": "0.3", "lw": 1.2}
 
 
 @styled
-def curves_figure(run: Run) -> Figure | None:
+def curves_figure(run: Run) -> Picture | None:
     """The score of each task over a run's steps, in the task's colour, its last value beside it; None where none was scored on the way."""
-    found, names = curves(run), list(run.types)
+    found, numbers = curves(run), task_numbers(run.types)
     rising = rises(found)
-    figure = _panels({task: {"": [(curve, look(names.index(task), lw=2, marker=".", ms=5))]} for task, curve in found.items()})
+    figure = _panels(
+        {task: {"": [(curve, look(numbers[task], lw=2, marker=".", ms=5))]} for task, curve in found.items()}, notes({run.name: run})
+    )
     for axes, (task, curve) in zip(figure.axes if figure else (), found.items(), strict=False):
         axes.annotate(f"{curve.values[-1]:.1f}", (curve.steps[-1], curve.values[-1]), (5, 1), textcoords="offset points", va="bottom")
         axes.set_xlim(0, 1.2 * curve.steps[-1])
@@ -41,46 +37,44 @@ def curves_figure(run: Run) -> Figure | None:
 
 
 @styled
-def study_curves_figure(runs: Mapping[str, Run], settings: Settings) -> Figure | None:
+def study_curves_figure(runs: Mapping[str, Run], settings: Settings) -> Picture | None:
     """The same of a study's runs: a colour and a line a setting, a thin line a seed; None where no run was scored on the way."""
-    panels: dict[str, dict[str, list[tuple[TaskCurve, dict]]]] = {}
+    found: dict[str, dict[str, list[tuple[TaskCurve, dict]]]] = {}
     for i, (setting, own) in enumerate(settings.items()):
         for name in own.values():
             for task, curve in curves(runs[name]).items() if name in runs else ():
-                panels.setdefault(task, {}).setdefault(setting, []).append((curve, look(i, lw=1.2)))
-    return _panels(panels)
+                found.setdefault(task, {}).setdefault(setting, []).append((curve, look(i, lw=1.2)))
+    return _panels(found, notes(runs))
 
 
 @styled
-def forgetting_figure(runs: Mapping[str, Run], settings: Settings) -> Figure | None:
+def forgetting_figure(runs: Mapping[str, Run], settings: Settings) -> Picture | None:
     """What each task lost since it was learnt (`runs.forgetting`): a colour a setting, a line a seed, from its score when it was learnt to
     that at the end; None where no run was scored on the way."""
-    panels: dict[str, dict[str, list[tuple[TaskCurve, dict]]]] = {}
+    found: dict[str, dict[str, list[tuple[TaskCurve, dict]]]] = {}
     for i, (setting, own) in enumerate(settings.items()):
         for run in (runs[name] for name in own.values() if name in runs):
             known = curves(run)
             for row in forgetting(run):
                 line = replace(known[row["task"]], steps=[0, 1], values=[row["learnt"], row["end"]])
-                panels.setdefault(row["task"], {}).setdefault(setting, []).append((line, look(i, lw=1.4, marker="o", ms=4)))
-    figure = _panels(panels)
+                found.setdefault(row["task"], {}).setdefault(setting, []).append((line, look(i, lw=1.4, marker="o", ms=4)))
+    said = [f"{row['setting']} forgot {row['forgotten']:.1f} points of {row['task']}." for row in forgetting_table(runs, settings)]
+    figure = _panels(found, said)
     for axes in figure.axes if figure else ():
         axes.set(xlim=(-0.25, 1.25), xticks=[0, 1], xticklabels=["learnt", "end"], xlabel="")
     return figure
 
 
-def _panels(panels: Mapping[str, Mapping[str, list[tuple[TaskCurve, dict]]]]) -> Figure | None:
-    """task → label of its lines → curves, each with its look. A label "" stands in no legend."""
-    if not panels:
+def _panels(found: Mapping[str, Mapping[str, list[tuple[TaskCurve, dict]]]], said: Sequence[str]) -> Picture | None:
+    """found: task → label of its lines → curves, each with its look; a label "" stands in no legend. said: the same in words."""
+    if not found:
         return None
-    across, down = min(len(panels), _ACROSS), ceil(len(panels) / _ACROSS)
-    figure, places = plt.subplots(down, across, figsize=(max(2.4 * across, 6), 2.5 * down + 0.4), layout="constrained", squeeze=False)
+    figure, places = panels(len(found))
     named: dict[str, Line2D] = {}
-    for axes, (task, lines) in zip(places.flat, panels.items(), strict=False):
+    for axes, (task, lines) in zip(places, found.items(), strict=True):
         _panel(axes, task, lines, named)
-    for axes in places.flat[len(panels) :]:
-        axes.remove()
-    figure.legend(named.values(), named, loc="outside lower center", ncols=min(len(named), 5), frameon=False, fontsize=9)
-    return detached(figure)
+    figure.legend(named.values(), named, loc="outside lower center", ncols=min(len(named), 5))
+    return detached(figure, f"Scores over the steps, a panel a task. {' '.join(said)}")
 
 
 def _panel(axes: Axes, task: str, lines: Mapping[str, list[tuple[TaskCurve, dict]]], named: dict[str, Line2D]) -> None:
@@ -91,9 +85,9 @@ def _panel(axes: Axes, task: str, lines: Mapping[str, list[tuple[TaskCurve, dict
         if label:
             named.setdefault(label, drawn[0])
     if first.constant is not None:
-        named["one and the same answer"] = axes.axhline(first.constant, ls="--", **_GREY)
+        named["one and the same answer"] = axes.axhline(first.constant, ls="--", **BASELINE)
     if first.chance is not None and (first.constant is None or abs(first.chance - first.constant) > 0.05):
-        named["chance"] = axes.axhline(first.chance, ls=":", **_GREY)
+        named["chance"] = axes.axhline(first.chance, ls=":", **BASELINE)
     low, high = axes.get_ylim()
     # no noise looks like a mountain
     wider = max(0.0, _LEAST_SPAN - (high - low)) / 2

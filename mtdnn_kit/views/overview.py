@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from mtdnn_kit.compare.choices import Item
+from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.compare.slices import QUESTION_WORDS, question_word
 from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.tasks.qa import Features
@@ -66,6 +68,17 @@ def examples(setup: Setup, task: str, count: int = 3) -> list[dict]:
         if setup.specs[task]["type"] in LABELLED:
             row["label"] = labels[row["label"]] if labels else f"choice {row['label']}"
     return [{key: value for key, value in row.items() if value is not None} for row in rows]
+
+
+def cards(setup: Setup, task: str, count: int = 2) -> list[Question | Item]:
+    """The first training rows of a task, as what cards show, without answers of a model; of questions the first without an answer, too.
+    [] of a task type that has no cards."""
+    rows, dataset, kind = setup.train[task].rows, setup.config.datasets[task], setup.specs[task]["type"]
+    if kind == "qa":
+        return [Question(row, {}) for row in [*rows[:count], *[row for row in rows if not row.answers][:1]]]
+    if kind not in LABELLED:
+        return []
+    return [Item(row._replace(id=f"{task} · row {row.id}"), {}, tuple(dataset.labels) or row.choices) for row in rows[:count]]
 
 
 def answers_counts(setup: Setup, task: str) -> dict[str, dict[str, int]]:

@@ -1,8 +1,10 @@
 """Rows → matplotlib figures: the schedule before a training, the losses during and after it. Computes nothing that is reported.
 
-Each task has a colour and a line of its own (`style`).
+Each task has a colour and a line of its own (`style`). A figure has no background, so that it reads on a light and on a dark page.
 """
 
+import base64
+import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +15,55 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mtdnn_kit.files.wording import duration
-from mtdnn_kit.views.style import colour, look
+from mtdnn_kit.views.style import INK, colour, look, task_numbers
 
 # Of a function that draws: how axes and letters look; and the same with a grid along x alone.
 _LOOKS = Path(__file__).with_name("kit.mplstyle")
 styled, styled_along_x = plt.style.context(_LOOKS), plt.style.context([_LOOKS, {"axes.grid.axis": "x"}])
+BASELINE: dict[str, Any] = {"color": INK, "lw": 1.2}  # a line of what needs no training
+_ACROSS = 5  # panels beside each other
+_COLOURS = 48  # of a picture's palette
 
 
-def detached(figure: Figure) -> Figure:
-    """The figure, closed to pyplot: a notebook shows it once, and nothing piles up."""
+class Picture(Figure):
+    """A figure that a notebook shows with twice the pixels, without a background, and with `alt` for whoever does not see it."""
+
+    alt = ""
+    pixels = 200  # an inch, of which a page shows 100
+
+    def png(self) -> bytes:
+        """The picture, with a palette, which takes a quarter of the bytes."""
+        whole, small = io.BytesIO(), io.BytesIO()
+        self.savefig(whole, dpi=self.pixels)
+        Image.open(whole).convert("RGBA").quantize(_COLOURS).save(small, "PNG", optimize=True)
+        return small.getvalue()
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict, dict]:
+        shown = {"width": round(100 * self.get_figwidth()), "alt": self.alt}
+        return {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}, {"image/png": shown}
+
+
+def canvas(down: int = 1, across: int = 1, **options: Any) -> tuple[Picture, Any]:
+    """`plt.subplots` for a `Picture`; options: figsize in inches, of which a page shows 100 pixels each, and others of it."""
+    return plt.subplots(down, across, FigureClass=Picture, layout="constrained", **options)
+
+
+def panels(count: int, height: float = 2.5, **options: Any) -> tuple[Picture, list[Axes]]:
+    """A canvas of so many panels, at most five beside each other."""
+    across, down = min(max(count, 1), _ACROSS), -(-count // _ACROSS) or 1
+    figure, places = canvas(down, across, figsize=(max(2.4 * across, 6), height * down + 0.4), squeeze=False, **options)
+    for axes in places.flat[count:]:
+        axes.remove()
+    return figure, list(places.flat[:count])
+
+
+def detached(figure: Picture, alt: str) -> Picture:
+    """The figure, closed to pyplot: a notebook shows it once, and nothing piles up. alt: what it shows, in words."""
     plt.close(figure)
+    figure.alt = alt
     return figure
 
 
@@ -34,39 +73,42 @@ def horizontal_bars(axes: Axes, values: dict, texts: Sequence[tuple[float, str]]
     for y, (x, text) in enumerate(texts):
         axes.text(x, y, text, va="center", **style)
     axes.set(yticks=range(len(values)), yticklabels=list(values))
+    axes.grid(axis="y", visible=False)
     axes.invert_yaxis()
 
 
-def interval(axes: Axes, y: float, value: float, low: float | None, high: float | None, full: bool) -> None:
-    """A value as a disc, full or hollow, on the line of its interval where it has one."""
+def interval(axes: Axes, y: float, value: float, low: float | None, high: float | None, full: bool, number: int = 0) -> None:
+    """A value as a disc, full or hollow, on the line of its interval where it has one, in the colour of a number."""
     if low is not None and high is not None:
-        axes.plot([low, high], [y, y], color=colour(0), lw=2)
-    axes.plot(value, y, "o", color=colour(0), ms=6, mfc=colour(0) if full else "white")
+        axes.plot([low, high], [y, y], color=colour(number), lw=2)
+    axes.plot(value, y, "o", color=colour(number), ms=7, mew=1.6, mfc=colour(number) if full else "none")
 
 
 @styled
-def schedule_figure(setup: Any) -> Figure:
+def schedule_figure(setup: Any) -> Picture:
     """Which task is drawn when, how often against its probability, and the learning rate. setup: what `prepare` returned."""
     from mtdnn_kit.training.optim import learning_rate
 
     schedule, config = setup.schedule, setup.config
     steps, names = np.arange(1, len(schedule) + 1), schedule.tasks
-    figure, (draws, shares, rate) = plt.subplots(1, 3, figsize=(12, 3.2), width_ratios=(3, 1.4, 1.6), layout="constrained")
-    for i in range(len(names)):
+    figure, (draws, shares, rate) = canvas(1, 3, figsize=(12, 3.2), width_ratios=(3, 1.4, 1.6))
+    for i, number in enumerate(task_numbers(names).values()):
         mine = schedule.steps_of(i) + 1
-        draws.plot(mine, np.full(len(mine), i), "|", color=colour(i), ms=14, alpha=0.7)
+        draws.plot(mine, np.full(len(mine), i), "|", color=colour(number), ms=14, alpha=0.8)
     draws.set(yticks=range(len(names)), yticklabels=names, xlabel="step", title="one mark a batch", ylim=(len(names) - 0.5, -0.5))
     for end in np.flatnonzero(np.diff(schedule.epoch)) + 1.5:
-        draws.axvline(end, color="0.3", lw=1, ls=":")
+        draws.axvline(end, ls=":", **BASELINE)
     _shares(shares, names, schedule, setup.probabilities)
     rates = np.array([learning_rate(k, len(schedule), config.warmup, config.learning_rate) for k in range(len(schedule))])
-    for i, name in enumerate(names if config.rate_factors else names[:1]):
-        rate.plot(steps, rates * config.rate_factors.get(name, 1.0), **look(i), label=name)
+    rate.plot(steps, rates, color=INK, lw=2)
+    for name, number in task_numbers(names).items() if config.rate_factors else ():
+        rate.plot(steps, rates * config.rate_factors.get(name, 1.0), **look(number), label=name)
     if config.rate_factors:
-        rate.legend(frameon=False, fontsize=8)
+        rate.legend()
     rate.set(xlabel="step", title="learning rate", ylim=(0, None))
     rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    return detached(figure)
+    drawn = ", ".join(f"{name} {n}" for name, n in schedule.draws().items())
+    return detached(figure, f"The schedule of {len(schedule)} steps; batches drawn of each task: {drawn}.")
 
 
 def _shares(axes: Axes, names: tuple[str, ...], schedule: Any, probabilities: dict[str, float]) -> None:
@@ -74,28 +116,32 @@ def _shares(axes: Axes, names: tuple[str, ...], schedule: Any, probabilities: di
     drawn = schedule.draws()
     shares = {name: drawn[name] / len(schedule) for name in names}
     texts = [(max(shares[name], probabilities[name]) + 0.05, f"{drawn[name]}") for name in names]
-    horizontal_bars(axes, shares, texts, [colour(i) for i in range(len(names))], 0.7)
-    axes.plot([probabilities[n] for n in names], range(len(names)), "D", color="black", ms=5, label="probability")
-    axes.set(xlim=(0, 1.2), xticks=(0, 0.5, 1), title="share (and number) of steps")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    horizontal_bars(axes, shares, texts, list(map(colour, task_numbers(names).values())), 0.7)
+    axes.plot([probabilities[n] for n in names], range(len(names)), "D", color=INK, mec="white", mew=0.8, ms=7, label="probability")
+    axes.set(xlim=(0, 1.2), xticks=(0, 0.5, 1), xlabel="share of steps", title="drawn (steps)")
+    axes.legend(loc="lower right")
 
 
 @styled
-def loss_figure(records: list[dict], total: int | None = None, tasks: Sequence[str] = ()) -> Figure:
-    """Loss of each task over the steps: single batches faint, their running mean strong.
+def loss_figure(records: list[dict], total: int | None = None, tasks: Sequence[str] = ()) -> Picture:
+    """Loss of each task over the steps, a panel a task, since their scales differ: single batches faint, their running mean strong.
 
-    records: `Run.log()`; total: steps in all; tasks: all tasks of the run, in order, so that each keeps its colour.
+    records: `Run.log()`; total: steps in all; tasks: all tasks of the run, in order.
     """
-    figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
-    for i, task in enumerate(dict.fromkeys([*tasks, *(record["task"] for record in records)])):
-        steps, losses = ([record[key] for record in records if record["task"] == task] for key in ("step", "loss"))
+    seen = {task: [r for r in records if r["task"] == task] for task in dict.fromkeys([*tasks, *(r["task"] for r in records)])}
+    figure, places = panels(len(seen), 2.3)
+    last, said = total or max((r["step"] for r in records), default=1), []
+    for axes, (task, number) in zip(places, task_numbers(seen).items(), strict=True):
+        steps, losses = ([record[key] for record in seen[task]] for key in ("step", "loss"))
+        axes.set(title=f"{task} ({len(losses)} batches)", xlabel="step", xlim=(0, last))
         if losses:
-            axes.plot(steps, losses, ".", color=colour(i), ms=5, alpha=0.4)
-            axes.plot(steps, running_mean(losses), **look(i), lw=2, label=f"{task} ({len(losses)})")
-    axes.set(xlabel="step", ylabel="loss of a batch", ylim=(0, None), xlim=(0, total or max((r["step"] for r in records), default=1)))
-    if records:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="task (batches)")
-    return detached(figure)
+            axes.plot(steps, losses, ".", color=colour(number), ms=5, alpha=0.5)
+            axes.plot(steps, mean := running_mean(losses), **look(number), lw=2)
+            said.append(f"{task} from {mean[0]:.2f} to {mean[-1]:.2f}")
+        axes.set_ylim(0, 1.1 * max(losses, default=1))
+    for axes in places[::_ACROSS]:
+        axes.set_ylabel("loss of a batch")
+    return detached(figure, f"Loss of each task over the steps: {', '.join(said) or 'none yet'}.")
 
 
 def running_mean(values: Sequence[float], share: float = 0.05) -> list[float]:
@@ -114,35 +160,20 @@ def _last(values: Sequence[float], share: float) -> Any:
     return pd.Series(values, dtype=float).rolling(max(5, int(len(values) * share)), min_periods=1)
 
 
-@styled
-def scores_figure(metrics: dict[str, dict]) -> Figure:
-    """What a run scores, task by task, in percent; for question answering the tuned threshold's EM and F1 and the spans alone."""
-    honest = ("em", "f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap")
-    bars, colours = dict[str, float](), []
-    for i, scores in enumerate(metrics.values()):
-        shown = [name for name in scores if scores[name] is not None and name != "n" and ("span_f1" not in scores or name in honest)]
-        bars |= {f"{list(metrics)[i]} {name}": scores[name] for name in shown}
-        colours += [colour(i)] * len(shown)
-    figure, axes = plt.subplots(figsize=(7, 0.6 + 0.32 * len(bars)), layout="constrained")
-    horizontal_bars(axes, bars, [(max(value, 0) + 1, f"{value:.1f}") for value in bars.values()], colours)
-    axes.set(xlim=(min([0, *bars.values()]), 108), xlabel="percent")
-    return detached(figure)
-
-
 class LiveLoss:
     """Draws the loss figure anew while a training runs, in one notebook output; give it to `train(…, watch=…)`.
 
     Its title says what a progress bar would: step, task, its smoothed loss, tokens a second, time left. The last drawing has none.
     """
 
-    def __init__(self, schedule: Any, drawings: int = 60) -> None:
+    def __init__(self, schedule: Any, drawings: int = 25) -> None:
         from IPython.display import display
 
         self.records: list[dict] = []
         self.total, self.tasks = len(schedule), schedule.tasks
         self.every, self.drawn = max(self.total // drawings, 1), 0
         self.first: tuple[float, int] | None = None  # when the first records came, and of which step
-        self.output = display(loss_figure([], self.total), display_id=True)
+        self.output = display(loss_figure([], self.total, self.tasks), display_id=True)
 
     def __call__(self, records: list[dict]) -> None:
         self.records += records
@@ -152,7 +183,8 @@ class LiveLoss:
             self.drawn = len(self.records)
             figure = loss_figure(self.records, self.total, self.tasks)
             if done < self.total:
-                figure.axes[0].set_title(self._progress(records[-1], *self.first), loc="left", fontsize=10)
+                figure.suptitle(self._progress(records[-1], *self.first), fontsize=11)
+                figure.pixels = 100  # quickly drawn
             self.output.update(figure)
 
     def _progress(self, last: dict, began: float, step: int) -> str:
@@ -163,27 +195,3 @@ class LiveLoss:
             return said
         left = (time.perf_counter() - began) / (last["step"] - step) * (self.total - last["step"])
         return f"{said} · {duration(left)} left"
-
-
-@styled
-def lengths_figure(lengths: dict[str, np.ndarray], max_length: int) -> Figure:
-    """How many tokens the items of each task have. lengths: task → tokens of each window or sequence."""
-    figure, panels = plt.subplots(1, len(lengths), figsize=(12, 2.6), layout="constrained", squeeze=False)
-    for i, (axes, (task, tokens)) in enumerate(zip(panels[0], lengths.items(), strict=True)):
-        axes.hist(tokens, bins=np.linspace(0, max(max_length, tokens.max()), 25), color=colour(i), alpha=0.8)
-        axes.axvline(max_length, color="0.3", ls=":", lw=1)
-        axes.set(title=task, xlabel="tokens", xlim=(0, None))
-    panels[0, 0].set_ylabel("items")
-    return detached(figure)
-
-
-@styled
-def shares_figure(shares: dict[str, dict[str, int]]) -> Figure:
-    """One panel of bars each: title → {name: number}."""
-    rows = max(map(len, shares.values()))
-    figure, panels = plt.subplots(1, len(shares), figsize=(12, 0.9 + 0.28 * rows), layout="constrained", squeeze=False)
-    for i, (axes, (title, counts)) in enumerate(zip(panels[0], shares.items(), strict=True)):
-        total = sum(counts.values()) or 1
-        horizontal_bars(axes, counts, [(n, f" {n} ({n / total:.0%})") for n in counts.values()], colour(i), fontsize=8)
-        axes.set(title=title, xlim=(0, 1.5 * max(counts.values(), default=1)))
-    return detached(figure)

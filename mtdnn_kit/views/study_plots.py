@@ -4,27 +4,26 @@ Computes nothing that is reported; colours, lines and marks are those of `style`
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from mtdnn_kit.views.plots import detached, interval, running_error, running_mean, styled, styled_along_x
-from mtdnn_kit.views.style import MARKERS, colour, look
+from mtdnn_kit.compare.differences import Settings
+from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, interval, running_error, running_mean, styled, styled_along_x
+from mtdnn_kit.views.style import INK, LINES, MARKERS, colour, look, task_numbers
 
 
 @styled
-def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], settings: Sequence[str], xlabel: str) -> Figure:
+def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], settings: Sequence[str], xlabel: str) -> Picture:
     """Figures 3 and 4 of the paper, redrawn: EM and F1 over the settings, what the paper reports (left) beside what was run here (right).
 
     ours: setting → {"em", "em_low", "em_high", "f1", …}, the ends of the 95 % intervals; a setting that was not run is left out. Both
     panels span as many points. The paper gives no intervals.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    figure, panels = canvas(1, 2, figsize=(9.5, 3.6))
     theirs = {name: {"em": em, "f1": f1} for name, (em, f1) in paper.items()}
     for axes, scores, title in zip(panels, (theirs, ours), ("the paper (one run a point)", "run here (95 % intervals)"), strict=True):
         _points(axes, scores, settings)
@@ -33,8 +32,9 @@ def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], 
     for axes in panels:
         middle = np.mean(axes.get_ylim())
         axes.set_ylim(middle - span / 2, middle + span / 2)
-    panels[0].legend(loc="lower right", frameon=False)
-    return detached(figure)
+    panels[0].legend(loc="lower right")
+    said = "; ".join(f"{name} EM {one['em']:.1f}, F1 {one['f1']:.1f}" for name, one in ours.items())
+    return detached(figure, f"EM and F1 by {xlabel}: left what the paper reports, right what was run here: {said or 'none of these'}.")
 
 
 def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> None:
@@ -42,46 +42,64 @@ def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> Non
         at = [k for k, name in enumerate(settings) if name in scores]
         values = [scores[settings[k]][key] for k in at]
         ends = [[scores[settings[k]].get(f"{key}_{end}") for k in at] for end in ("low", "high")]
-        style = look(i, marker=MARKERS[i], ms=6)
+        style = {"color": INK, "ls": LINES[i], "marker": MARKERS[i], "ms": 6}  # a colour is a run's or a task's, no score's
         beside = np.array(at) + 0.06 * (2 * i - 1)  # so that the intervals of EM and F1 do not hide each other
         axes.plot(beside, values, label=key.upper(), **style)
         if at and None not in ends[0]:
-            axes.errorbar(beside, values, np.abs(np.array(ends) - values), fmt="none", ecolor=colour(i), capsize=3)
+            axes.errorbar(beside, values, np.abs(np.array(ends) - values), fmt="none", ecolor=INK, capsize=3)
         for k, value in zip(beside, values, strict=True):
-            box = dict(facecolor="white", edgecolor="none", alpha=0.7, pad=0.5)
-            axes.annotate(f"{value:.1f}", (k, value), (7, 5), textcoords="offset points", fontsize=8, bbox=box)
+            axes.annotate(f"{value:.1f}", (k, value), (7, 5), textcoords="offset points", fontsize=9)
     axes.set(xticks=range(len(settings)), xticklabels=settings, xlim=(-0.4, len(settings) - 0.4))
     if not scores:
-        axes.text(0.5, 0.5, "none of these was run", transform=axes.transAxes, ha="center", color="0.4")
+        axes.text(0.5, 0.5, "none of these was run", transform=axes.transAxes, ha="center")
 
 
 @styled_along_x
-def settings_figure(rows: Sequence[dict], score: str = "F1") -> Figure:
+def settings_figure(rows: Sequence[dict], score: str = "F1", floors: Mapping[str, float] | None = None, n: int | None = None) -> Picture:
     """A line a setting, as many as there are: left its score, right its difference to the first, both with 95 % intervals.
 
     rows: of `differences.setting_table`. A setting whose difference speaks for these two models only is hollow, one of several seeds full.
+    floors: what needs no training, a dotted line each; n: questions.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(11, 1.1 + 0.32 * len(rows)), sharey=True, layout="constrained")
+    figure, panels = canvas(1, 2, figsize=(9.5, 1.2 + 0.36 * len(rows)), sharey=True)
     for y, row in enumerate(rows):
         for axes, key, low, high in zip(panels, (score, "Δ"), ("low", "Δ low"), ("high", "Δ high"), strict=True):
             if row[key] is not None:
-                interval(axes, y, row[key], row[low], row[high], full=row["seeds"] > 1)
+                interval(axes, y, row[key], row[low], row[high], row["seeds"] > 1, y)
+    for name, value in (floors or {}).items():
+        panels[0].axvline(value, ls=":", **BASELINE)
+        panels[0].annotate(name, (value, 0.5), (3, 0), ("data", "axes fraction"), "offset points", rotation=90, va="center", fontsize=8)
     names = [f"{row['setting']} ({row['seeds']} seeds)" if row["seeds"] > 1 else row["setting"] for row in rows]
-    panels[0].set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel=f"{score}, percent")
-    panels[1].axvline(0, color="0.3", lw=1)
+    of = f"{score}, percent (n = {n:,})" if n else f"{score}, percent"
+    panels[0].set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel=of)
+    panels[1].axvline(0, **BASELINE)
     panels[1].set(xlabel=f"{score} minus that of {rows[0]['setting']}, points" if rows else "")
-    return detached(figure)
+    return detached(
+        figure, f"{score} of each setting, and its difference to the first, with 95 % intervals: {'; '.join(map(_told(score), rows))}."
+    )
+
+
+def _told(score: str) -> Any:
+    """Of a row of `settings_figure`: its score and its difference in words."""
+
+    def said(row: dict) -> str:
+        gap = f" ({row['Δ']:+.1f}, {row['Δ low']:+.1f} to {row['Δ high']:+.1f})" if None not in (row["Δ"], row["Δ low"]) else ""
+        return f"{row['setting']} " + ("not scored" if row[score] is None else f"{row[score]:.1f}{gap}")
+
+    return said
 
 
 @styled
-def study_figure(states: Sequence) -> Figure:
+def study_figure(states: Sequence, settings: Settings | None = None) -> Picture:
     """Running mean of the main task's loss with a band of 1.96 standard errors of that mean over the batches, one line a run of a study.
 
-    states: `progress.Progress.states`.
+    states: `progress.Progress.states`. settings: name → {seed: run}; runs of one setting have its colour.
     """
-    figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
-    for i, state in enumerate(states):
+    figure, axes = canvas(figsize=(9, 3.6))
+    number = {run: i for i, own in enumerate((settings or {}).values()) for run in own.values()}
+    for place, state in enumerate(states):
         if state.losses:
+            i = number.get(state.name, place)
             steps, losses = (list(column) for column in zip(*state.losses, strict=True))
             middle, spread = running_mean(losses), running_error(losses)
             axes.plot(steps, middle, label=state.name, **look(i), lw=2)
@@ -91,8 +109,10 @@ def study_figure(states: Sequence) -> Figure:
     named = sum(bool(state.losses) for state in states)
     if named:
         columns = dict(ncols=-(-named // 12), fontsize=10 if named <= 12 else 8)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="run", **columns)
-    return detached(figure)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="run", **columns)
+    return detached(
+        figure, f"The main task's loss over the steps, a line a run: {', '.join(s.name for s in states if s.losses) or 'none yet'}."
+    )
 
 
 class LiveStudy:
@@ -101,10 +121,10 @@ class LiveStudy:
     Its title says how many runs are done, running, failed and waiting, and the time left; the last drawing has none.
     """
 
-    def __init__(self, every: float = 2.0):
+    def __init__(self, settings: Settings | None = None, every: float = 2.0):
         from IPython.display import display
 
-        self.every, self.drawn = every, 0.0
+        self.settings, self.every, self.drawn = settings, every, 0.0
         self.shown: list[tuple[str, int]] | None = None
         self.output = display(study_figure([]), display_id=True)
 
@@ -112,15 +132,16 @@ class LiveStudy:
         now = [(state.status, state.steps) for state in progress.states]
         if now != self.shown and (progress.over or time.perf_counter() - self.drawn >= self.every):
             self.shown, self.drawn = now, time.perf_counter()
-            figure = study_figure(progress.states)
+            figure = study_figure(progress.states, self.settings)
             if not progress.over:
                 figure.axes[0].set_title(str(progress), loc="left", fontsize=10)
+                figure.pixels = 100  # quickly drawn
             self.output.update(figure)
             self.every = max(self.every, 20 * (time.perf_counter() - self.drawn))  # many runs take long to draw
 
 
 @styled
-def interference_figure(records: list[dict], title: str = "") -> Figure:
+def interference_figure(records: list[dict], title: str = "") -> Picture:
     """Where the other tasks help the main one and where they pull against it. records: `Run.interference()`.
 
     Left the cosine of each task's gradient against the main task's on the whole encoder, over the steps; in the middle its mean over the
@@ -129,8 +150,8 @@ def interference_figure(records: list[dict], title: str = "") -> Figure:
     main, groups = records[0]["task"], list(records[0]["norm"])
     tasks = [task for task in dict.fromkeys(r["task"] for r in records) if task != main]
     sizes = pd.DataFrame([r["norm"] for r in records if r["task"] == main]).replace(0, np.nan)  # [steps, groups]
-    figure, (over, where, size) = plt.subplots(1, 3, figsize=(12, 1.6 + 0.24 * len(groups)), width_ratios=(1.4, 1, 1), layout="constrained")
-    for i, task in enumerate(tasks, 1):
+    figure, (over, where, size) = canvas(1, 3, figsize=(12, 1.6 + 0.24 * len(groups)), width_ratios=(1.4, 1, 1))
+    for task, i in list(task_numbers([main, *tasks]).items())[1:]:
         mine = [r for r in records if r["task"] == task]
         style = look(i, marker=MARKERS[i % 7], ms=5, label=task)
         over.plot([r["step"] for r in mine], np.array([r["cosine"][groups[-1]] for r in mine], float), **style)
@@ -140,10 +161,12 @@ def interference_figure(records: list[dict], title: str = "") -> Figure:
     for axes, name in ((where, f"cosine with {main}, mean"), (size, f"size of the gradient, {main} = 1")):
         axes.set(yticks=range(len(groups)), yticklabels=groups, xlabel=name, ylim=(len(groups) - 0.5, -0.5))
     where.locator_params(axis="x", nbins=5)
-    over.axhline(0, color="0.3", lw=1)
-    where.axvline(0, color="0.3", lw=1)
-    size.axvline(1, color="0.3", lw=1)
+    over.axhline(0, **BASELINE)
+    where.axvline(0, **BASELINE)
+    size.axvline(1, **BASELINE)
     size.set_xscale("log")
     if tasks:
-        over.legend(frameon=False)
-    return detached(figure)
+        over.legend()
+    return detached(
+        figure, f"How the gradients of {', '.join(tasks)} agree with that of {main}, over the steps and by layer. {title}".strip()
+    )

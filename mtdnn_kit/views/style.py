@@ -1,13 +1,19 @@
 """What all that is drawn shares: one colour, line and marker a run or a task. Only here is a colour chosen.
 
-Colours are Okabe and Ito's, which colour-blind people can tell apart; lines and markers differ beside them, so that all is told apart in
-grey, too. A run or a task has the number of its place; after the seventh they come again.
+Figures have no background, so each colour has a contrast of at least 3 to 1 on white and on near black; the hues, and their order, are the
+explorer's. Lines and markers differ beside them, so that all is told apart in grey, too. A run has the number of its place; a task the same
+number everywhere (`task_numbers`). After the seventh they come again.
 """
 
+from collections.abc import Iterable
+from itertools import count
 from string import ascii_uppercase
 from typing import Any
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+from mtdnn_kit.data.registry import DATASETS
+
+COLOURS = ("#1F7EC2", "#D55E00", "#00946B", "#C2689A", "#8A6FD0", "#A07A00", "#7D7D7D")
+INK = "#767676"  # letters and baselines: legible on white and on near black
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))  # matplotlib's
 BORDERS = ("3px solid", "3px dashed", "3px dotted", "4px double", "1px solid", "1px dashed", "1px dotted")  # of CSS
 DASHES = ("", "8 4", "2 3", "8 3 2 3", "14 4", "4 2", "1 2")  # of SVG
@@ -19,6 +25,14 @@ BREAK = "overflow-wrap:anywhere"  # of CSS: a very long word is broken, not cut 
 def colour(number: int) -> str:
     """The colour of a run or a task, as #RRGGBB."""
     return COLOURS[number % 7]
+
+
+def task_numbers(tasks: Iterable[str]) -> dict[str, int]:
+    """The number of each task: a known one has its place among the known, whatever a run trains; others take the first that are free."""
+    known = dict(zip((name for name, dataset in DATASETS.items() if dataset.score), count()))
+    tasks = list(dict.fromkeys(tasks))
+    free = (number for number in count() if number not in {known[task] for task in tasks if task in known})
+    return {task: known[task] if task in known else next(free) for task in tasks}
 
 
 def rgba(number: int, alpha: str) -> str:

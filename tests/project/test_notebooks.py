@@ -54,9 +54,11 @@ def test_02_runs_under_papermill_with_a_training_parameter_file(tmp_path, tiny, 
     left = Run(tmp_path / "run")
     assert left.finished and left.config["max_steps"] == 4 and left.config["threshold_articles"][:2] == ["Glacier", "Cork"]
     pictures = [output for cell in made["cells"] for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-    assert len(pictures) == 4, "schedule, losses, curves, scores"
-    told = [output["metadata"]["image/png"]["alt"] for output in pictures if output["metadata"].get("image/png")]
-    assert len(told) == 1 and told[0].startswith("Too few scorings to tell"), "the text that stands for the curves"
+    told = [output["metadata"]["image/png"]["alt"].partition(" ")[0] for output in pictures]
+    assert told == ["Rows", "The", "Loss", "Each", "Scores"], "sizes, schedule, losses, each task beside chance, curves"
+    html = shown(made, "text/html")
+    assert "squad: F1" in html[0] and "4 steps" in html[0], "what it found stands at its top"
+    assert "<mark" in html[-1] and "Ada Lovelace" in html[-1], "and a marked passage at its end"
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -79,7 +81,7 @@ def test_02_stops_in_its_first_cell_with_the_keys_name(tmp_path, parameters, mes
     with pytest.raises(papermill.PapermillExecutionError, match=re.escape(message)):
         run(tmp_path, **parameters, run_dir=str(tmp_path / "run"))
     ran = [cell for cell in code_cells(tmp_path / "out.ipynb") if cell.execution_count and "injected" not in str(cell.metadata.get("tags"))]
-    assert "from_params" in ran[-1].source and len(ran) == 2, "the parameters and their check, nothing else"
+    assert "from_params" in ran[-1].source and len(ran) == 3, "the place of the findings, the parameters and their check, nothing else"
     assert not (tmp_path / "run").exists()
 
 
@@ -114,7 +116,9 @@ def test_a_notebook_is_committed_with_clean_outputs(path):
     outputs = json.dumps([cell.outputs for cell in cells])
     debris = ("stderr", "Traceback", "Warning", "step/s", "widget-view")
     assert not any(bad in outputs for bad in (*debris, "/home/", "/root/", "/tmp/", str(ROOT.parent)))
-    assert "image/png" in outputs or "<mark" in outputs
+    pictures = [output.metadata["image/png"] for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert pictures and all(len(one["alt"]) > 20 and one["width"] for one in pictures), "each picture has words and its size"
+    assert "The findings stand here" not in outputs
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -128,7 +132,7 @@ def test_02s_cells_run_twice_in_one_kernel(tmp_path, tiny):
     twice = []
     for number in (1, 2):
         given = nbformat.v4.new_code_cell(f"{small}\nrun_dir = {str(tmp_path / f'run{number}')!r}")
-        twice += [*map(copy.deepcopy, cells[:1]), given, *map(copy.deepcopy, cells[1:])]
+        twice += [*map(copy.deepcopy, cells[:2]), given, *map(copy.deepcopy, cells[2:])]
     for i, cell in enumerate(twice):
         cell["id"] = f"n{i}"
     nb.cells = twice
@@ -140,7 +144,7 @@ def test_02s_cells_run_twice_in_one_kernel(tmp_path, tiny):
 def test_01_takes_a_training_parameter_file(tmp_path, tiny):
     parameters = {**yaml.safe_load((ROOT / "parameters" / "demo.yaml").read_text()), "encoder": tiny, "train_limit": 40}
     made = run(tmp_path, "01_data", **parameters)
-    assert len(shown(made, "image/png")) == 3
+    assert len(shown(made, "image/png")) == 4
     text = "\n".join(shown(made, "text/html"))
     assert "fingerprint" in text and "<mark" in text and "lost if cut" in text
 
@@ -148,9 +152,9 @@ def test_01_takes_a_training_parameter_file(tmp_path, tiny):
 @pytest.mark.filterwarnings("ignore")
 def test_01_shows_tasks_without_question_answering_and_question_answering_alone(tmp_path, tiny):
     made = run(tmp_path, "01_data", encoder=tiny, tasks=["cola", "swag"], qa_weight=0.5)
-    assert len(shown(made, "image/png")) == 2 and "lost if cut" not in "\n".join(shown(made, "text/html"))
+    assert len(shown(made, "image/png")) == 3 and "lost if cut" not in "\n".join(shown(made, "text/html"))
     made = run(tmp_path, "01_data", encoder=tiny, tasks=["squad"], qa_weight=1.0)
-    assert len(shown(made, "image/png")) == 2
+    assert len(shown(made, "image/png")) == 3
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -162,16 +166,20 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
     made = run(tmp_path, "03_ablations", study=str(study), folder=str(tmp_path / "runs"), changes={"seed": 3})
     assert all(Run(tmp_path / "runs" / name).config["seed"] == 3 for name in ("qa", "qa-mcc-sc"))
     left = {path.name for path in (tmp_path / "runs").iterdir()}
-    texts = {"table.csv", "table.md", "table.tex", "scores.csv"}
-    assert left == {".taken", "qa", "qa-mcc-sc", *texts, "figure-3.png", "figure-4.png", "differences.png"}
+    texts = {"table.csv", "table.md", "table.tex", "scores.csv", "summary.md", "answers.html"}
+    assert left == {".taken", "qa", "qa-mcc-sc", *texts, "figure-4.png", "differences.png"}, "figure 3 has too few points"
+    assert [line.partition(":")[0] for line in (tmp_path / "runs" / "summary.md").read_text().split("\n\n")] == [
+        "Trained",
+        "Concluded",
+        "Next",
+    ]
     assert (tmp_path / "runs" / "qa" / "02_train.ipynb").exists()
     table = next(html for html in shown(made, "text/html") if "paper EM" in html)
     assert all(name in table for name in ("QA+MCC+SC", "always nothing", "lexical overlap", "74.6", "77.2"))
     others = next(html for html in shown(made, "text/html") if ">beside<" in html)
     assert all(name in others for name in ("swag", "cola", "matthews", "accuracy")) and "squad" not in others, "every task has its table"
-    assert len(shown(made, "image/png")) == 6, (
-        "losses, curves, differences, figures 3 and 4, and the interference of the run with several tasks"
-    )
+    assert "Of these 2 models" in shown(made, "text/html")[0], "the verdict stands at its top"
+    assert len(shown(made, "image/png")) == 6, "losses, differences, each task beside chance, figure 4, interference, curves"
     nb = nbformat.read(tmp_path / "out.ipynb", 4)  # again, and twice in one kernel: nothing is trained any more
     nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
     for i, cell in enumerate(nb.cells):
@@ -194,7 +202,7 @@ def test_a_wrong_parameter_stops_in_the_first_cell_with_its_name(tmp_path, noteb
     with pytest.raises(papermill.PapermillExecutionError, match=re.escape(message)):
         run(tmp_path, notebook, **parameters)
     ran = [cell for cell in code_cells(tmp_path / "out.ipynb") if cell.execution_count and "injected" not in str(cell.metadata.get("tags"))]
-    assert len(ran) == 2
+    assert len(ran) == 3
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -205,7 +213,7 @@ def test_04_opens_the_runs_that_it_is_given(tmp_path, tiny):
     html = "\n".join(shown(made, "text/html"))
     wanted = ("run0", "run1", "always nothing", "all wrong", '<li class="mx-card">')
     assert [name for name in wanted if name not in html] == []
-    assert html.count("Not in these data") == 3, "the sample has none of the paper's examples, and the cell says so"
+    assert "0 of the paper&#39;s 3 examples are in these data" in html
     assert not shown(made, "application/vnd.jupyter.widget-view+json"), "headless, a widget would be an error message"
 
 
@@ -221,7 +229,7 @@ def test_04_finds_the_papers_examples_in_the_real_data(tmp_path, tiny, real_data
     small = {**SMALL, "encoder": tiny, "max_length": 384, "max_steps": 1, "data": str(real_data), "train_limit": 20, "eval_limit": None}
     made = train(Config(**small, tasks=["squad"], qa_weight=1.0, run_dir=str(tmp_path / "run")))
     html = "\n".join(shown(run(tmp_path, "04_answers", runs=[str(made.path)]), "text/html"))
-    assert "Not in these data" not in html and html.count("The paper’s example") == 3
+    assert "3 of the paper&#39;s 3 examples" in html and html.count("The paper’s example") == 3
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -422,7 +422,7 @@ def test_a_studys_page_runs_and_loads_nothing(tmp_path):
     seen = Seen(page)
     assert "script" not in seen.tags and [x for x in seen.addresses if not x.startswith(("data:", "#"))] == []
     assert "".join(seen.text).count("<script>alert(1)</script>") == 4 and "left" in seen.text
-    policy = re.search(r'<head>\s*<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    policy = re.search(r'<head>\s*<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
     assert policy and policy[1].startswith("default-src 'none';") and "script" not in policy[1]
 
 

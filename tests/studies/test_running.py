@@ -74,12 +74,15 @@ def test_one_command_runs_a_study_and_leaves_runs_notebooks_and_a_page(finished)
         record = json.loads((run.path / "study.json").read_text())
         assert (record["study"], record["run"], record["variant"], record["seed"]) == ("mine", variant, variant, 0)
         assert {"training/loop.py", "02_train.ipynb"} <= set(record["code"])
-    shown = done.stdout.splitlines()[-5:]
-    assert [line.split("  ")[0] for line in shown] == ["run", "QA", "QA+SC", "always nothing", "lexical overlap"], "it ends with the table"
+    shown = done.stdout.splitlines()[-11:-6]
+    assert [line.split("  ")[0] for line in shown] == ["run", "QA", "QA+SC", "always nothing", "lexical overlap"], "the table"
+    assert done.stdout.endswith((folder / "summary.md").read_text()), "and three lines that sum it up"
     page = (folder / "study.html").read_text()
-    assert "Figure 4" in page and "always nothing" in page and "image/png" in page and "run_study" not in page, (
-        "what was found, not the code"
-    )
+    order = ["<h1>Study: mine</h1>", "Is a test a study?", 'href="answers.html"', "Of these 2 models", "image/png", "always nothing"]
+    order += ["Each task beside chance", "How it was made", "<summary>The code of this page"]
+    assert [page.find(text) for text in order] == sorted(page.index(text) for text in order), "a report, its code folded at the end"
+    assert page.index("run_study") > page.index(order[-1]) and page.count("<img") == page.count('alt="') and "No description" not in page
+    assert "papermill" not in page[: page.index(order[-1])] and "mx-page" in (folder / "answers.html").read_text()
 
 
 def test_a_plain_study_needs_no_jupyter_and_trains_the_same_models(finished, tmp_path):
@@ -90,12 +93,14 @@ def test_a_plain_study_needs_no_jupyter_and_trains_the_same_models(finished, tmp
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"page: {tmp_path / 'runs' / 'study.html'}\n" in done.stdout and "2 of 2 done" in done.stderr
-    assert done.stdout.endswith(tables.aligned(tables.read(folder), ENDING)), "the same table"
+    assert tables.aligned(tables.read(folder), ENDING) in done.stdout, "the same table"
+    assert (tmp_path / "runs" / "summary.md").read_text().split("\n\n")[1:] == (folder / "summary.md").read_text().split("\n\n")[1:]
     for name in ("table.csv", "table.md", "table.tex"):
         assert (tmp_path / "runs" / name).read_text() == (folder / name).read_text()
     scores = [pd.read_csv(place / "scores.csv").drop(columns="folder") for place in (tmp_path / "runs", folder)]
     pd.testing.assert_frame_equal(*scores)
     page = (tmp_path / "runs" / "study.html").read_text()
+    assert "Of these 2 models" in page and 'href="answers.html"' in page and "mx-page" in (tmp_path / "runs" / "answers.html").read_text()
     assert "<h2>Judged by F1</h2><table>" in page and "always nothing" in page and "image/png" in page and "Is a test a study?" in page
     for name, tasks in (("qa", ("squad",)), ("qa-sc", ("squad", "cola"))):
         assert_same(Run(tmp_path / "runs" / name), Run(folder / name), tasks)

@@ -24,9 +24,13 @@ def test_each_task_has_a_panel_in_its_own_colour_beside_one_answer_and_chance(tm
     squad, cola, mnli = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["squad", "cola", "mnli, still rises"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["f1, percent", "matthews, percent", "accuracy, percent"]
-    assert lines(squad) == [(style.colour(0), "-", FLAT), ("0.3", "--", [33.0, 33.0])], "no chance of spans"
-    assert lines(cola) == [(style.colour(2), "-.", [0.0] * 18), ("0.3", "--", [0.0, 0.0])], "chance is that very value"
-    assert lines(mnli) == [(style.colour(3), ":", rising), ("0.3", "--", [35.5, 35.5]), ("0.3", ":", [100 / 3, 100 / 3])]
+    assert lines(squad) == [(style.colour(0), "-", FLAT), (style.INK, "--", [33.0, 33.0])], "no chance of spans"
+    assert lines(cola) == [(style.colour(2), "-.", [0.0] * 18), (style.INK, "--", [0.0, 0.0])], "chance is that very value"
+    assert lines(mnli) == [
+        (style.colour(4), "--", rising),
+        (style.INK, "--", [35.5, 35.5]),
+        (style.INK, ":", [100 / 3, 100 / 3]),
+    ]
     assert [axes.texts[0].get_text() for axes in figure.axes] == ["49.0", "0.0", "61.2"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one and the same answer", "chance"]
     assert all(np.ptp(axes.get_ylim()) >= 20 for axes in figure.axes), "noise of a point looks like one"
@@ -38,8 +42,8 @@ def test_a_study_has_a_colour_a_setting_and_a_line_a_seed(tmp_path):
     runs["m0"] = Run(ROOT / "results" / "sample" / "qa-mcc")
     settings = {"Q": {0: "q0", 1: "not there"}, "M": {0: "m0"}, "B": {0: "b0", 1: "b1"}}
     squad, swag = curve_plots.study_curves_figure(runs, settings).axes
-    assert [line[0] for line in lines(squad)] == [style.colour(0), style.colour(2), style.colour(2), "0.3"]
-    assert [line[0] for line in lines(swag)] == [style.colour(2), style.colour(2), "0.3", "0.3"]
+    assert [line[0] for line in lines(squad)] == [style.colour(0), style.colour(2), style.colour(2), style.INK]
+    assert [line[0] for line in lines(swag)] == [style.colour(2), style.colour(2), style.INK, style.INK]
     named = [text.get_text() for text in squad.figure.legends[0].get_texts()]
     assert named == ["Q", "B", "one and the same answer", "chance"]
 
@@ -48,7 +52,7 @@ def test_many_tasks_go_on_in_a_second_row():
     from mtdnn_kit.runs.curves import TaskCurve
 
     one = TaskCurve("accuracy", [1], [50.0], None, None)
-    figure = curve_plots._panels({str(k): {"A": [(one, {})]} for k in range(7)})
+    figure = curve_plots._panels({str(k): {"A": [(one, {})]} for k in range(7)}, [])
     assert len(figure.axes) == 7 and len({round(axes.get_position().y0, 3) for axes in figure.axes}) == 2
 
 

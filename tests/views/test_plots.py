@@ -1,11 +1,14 @@
 """Figures: what is on them. How they look is looked at, not tested."""
 
+import base64
+import io
 import itertools
 from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
 from tqdm import tqdm
 
 from mtdnn_kit import prepare, train
@@ -13,7 +16,7 @@ from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.sampler import Schedule
 from mtdnn_kit.studies.progress import Progress
-from mtdnn_kit.views import answer_plots, plots, study_plots, style
+from mtdnn_kit.views import answer_plots, data_plots, plots, study_plots, style
 
 matplotlib.use("Agg")
 
@@ -33,16 +36,40 @@ def test_the_schedule_is_drawn_before_training(config):
 
 
 def test_losses_are_drawn_task_by_task():
-    axes = plots.loss_figure(records(6) + records(3, "cola"), total=20).axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["squad (6)", "cola (3)"]
-    assert axes.get_xlim() == (0, 20)
+    figure = plots.loss_figure(records(6) + records(3, "cola"), total=20)
+    assert [axes.get_title() for axes in figure.axes] == ["squad (6 batches)", "cola (3 batches)"]
+    assert {axes.get_xlim() for axes in figure.axes} == {(0, 20)}
+    assert figure.alt == "Loss of each task over the steps: squad from 9.00 to 6.00, cola from 9.00 to 8.00."
 
 
 def test_a_task_keeps_its_colour_when_others_have_not_come_yet():
     def colour(seen):
-        return plots.loss_figure(seen, tasks=("squad", "swag", "cola")).axes[0].lines[-1].get_color()
+        return plots.loss_figure(seen).axes[-1].lines[-1].get_color()
 
     assert colour(records(3, "cola")) == colour(records(3) + records(3, "swag") + records(3, "cola")) != colour(records(3, "swag"))
+    assert style.task_numbers(["mnli", "mine", "squad"]) == {"mnli": 4, "mine": 1, "squad": 0}, "a known task's is its own everywhere"
+    assert style.task_numbers(["a", "b"]) == {"a": 0, "b": 1}
+
+
+def test_a_notebook_gets_twice_the_pixels_no_background_and_words():
+    figure = plots.loss_figure(records(3))
+    data, metadata = figure._repr_mimebundle_()
+    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGBA")
+    assert image.width == 2 * metadata["image/png"]["width"] and image.getpixel((0, 0))[3] == 0
+    assert data["text/plain"] == metadata["image/png"]["alt"] == figure.alt != ""
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#111111"])
+def test_every_colour_stands_out_on_a_light_and_on_a_dark_page(page):
+    def luminance(colour):
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        return np.dot([x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts], [0.2126, 0.7152, 0.0722])
+
+    def contrast(colour):
+        low, high = sorted([luminance(colour), luminance(page)])
+        return (high + 0.05) / (low + 0.05)
+
+    assert min(map(contrast, style.COLOURS)) >= 3 and contrast(style.INK) > 4.1
 
 
 def test_a_running_mean():
@@ -50,32 +77,12 @@ def test_a_running_mean():
     assert plots.running_mean([1.0] * 5 + [6.0])[-1] == 2.0
 
 
-def test_scores_that_are_none_or_negative_have_a_place():
-    figure = plots.scores_figure(
-        {
-            "squad": {"em": 1.0, "f1": 2.0, "best_em_threshold": -11.0, "span_em": None, "span_f1": 3.0, "n": 3},
-            "cola": {"matthews": -12.0, "n": 4},
-        }
-    )
-    axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "squad em",
-        "squad f1",
-        "squad span_f1",
-        "cola matthews",
-    ] and axes.get_xlim()[0] == -12
-
-
-def test_a_run_that_scores_nothing_has_an_empty_figure():
-    assert plots.scores_figure({}).axes[0].get_yticks().tolist() == []
-
-
 def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
     shown = []
 
     class Output:
         def update(self, figure):
-            shown.append(figure.axes[0].get_title(loc="left"))
+            shown.append(figure.get_suptitle())
 
     now = [100.0]
     monkeypatch.setattr(plots, "time", SimpleNamespace(perf_counter=lambda: now[0]))
@@ -122,8 +129,9 @@ def test_slices_are_drawn_facet_by_facet_with_their_intervals():
         {"facet": "answerable", "slice": "answerable", "questions": 1200, "difference": 1.0, "low": 0.5, "high": 1.5},
     ]
     axes = answer_plots.slices_figure(rows, "QA", "QA+SC").axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["answerable (1,200)", "unanswerable (3)", "who (9)"]
-    assert [text.get_text() for text in axes.texts] == ["answerable", "question word"]
+    labels = [(label.get_text(), label.get_fontweight()) for label in axes.get_yticklabels()]
+    assert [name for name, weight in labels if weight == "bold"] == ["answerable", "question word"]
+    assert [name for name, weight in labels if weight == "normal"] == ["answerable (n = 1,200)", "unanswerable (n = 3)", "who (n = 9)"]
     assert [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2][:-1] == [[0.5, 1.5], [-1.0, 5.0]]
     assert "QA+SC minus QA" in axes.get_xlabel()
 
@@ -133,13 +141,21 @@ def test_the_curves_of_answering_nothing_are_those_of_the_scores():
     diffs, right = (-1.0, 2.0, 1.0, 3.0), (1.0, 0.0, 0.0, 1.0)
     replies = [Reply(0, 1, "x", 0.25 + i / 4, right[i], 0, 0.1, [], 0, 0, diff) for i, diff in enumerate(diffs)]
     bare = Reply(None, None, "", None, 0, 0, None, [])
-    figure = answer_plots.nothing_figure([Question(row, {"A": reply, "B": bare}) for row, reply in zip(rows, replies, strict=True)])
-    curve, bins = figure.axes
+    questions = [Question(row, {"A": reply, "B": bare}) for row, reply in zip(rows, replies, strict=True)]
+    (curve,), (bins, none) = answer_plots.nothing_figure(questions).axes, answer_plots.calibration_figure(questions).axes
     assert curve.lines[0].get_xdata().tolist() == [50, 50, 100, 100]
     assert curve.lines[0].get_ydata().tolist() == pytest.approx([100, 50, 200 / 3, 50])
-    assert bins.lines[0].get_ydata().tolist() == list(right)
-    assert [text.get_text() for text in curve.get_legend().get_texts()] == ["A (AP 83.3)"], "B has no n-best"
-    assert [text.get_text() for text in bins.get_legend().get_texts()] == ["A (error 0.50)"]
+    assert [patch.get_height() for patch in bins.patches] == list(right) and [text.get_text() for text in bins.texts] == ["1"] * 4
+    assert [text.get_text() for text in curve.get_legend().get_texts()] == ["A (AP 83.3)", "guessing (50.0)"], "B has no n-best"
+    assert [bins.get_title(), none.get_title()] == ["A\nerror 0.50", "B"] and not none.patches
+
+
+def test_answers_of_each_kind_are_counted_in_the_runs_colours():
+    counts = {"all": 9, "A: right": 5, "A: missed": 4, "B: right": 7, "B: cut off": 2, "A and B differ": 3}
+    figure = answer_plots.counts_figure(counts, ["A", "B"])
+    found = {axes.get_title(): [patch.get_width() for patch in axes.patches] for axes in figure.axes}
+    assert found == {"right": [5, 7], "missed": [4, 0], "cut off": [0, 2]}
+    assert [matplotlib.colors.to_hex(patch.get_facecolor()).upper() for patch in figure.axes[0].patches] == list(style.COLOURS[:2])
 
 
 def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monkeypatch):
@@ -155,11 +171,11 @@ def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monke
         progress.states, [("done", 6, 6, losses), ("waiting", 0, None, []), ("running", 3, 9, losses[:3])], strict=True
     ):
         state.status, state.steps, state.total, state.losses = status, steps, total, curve
-    live = study_plots.LiveStudy(every=0)
+    live = study_plots.LiveStudy({"one": {0: "QA"}, "both": {0: "QA+SC", 1: "QA+MCC"}}, every=0)
     live(progress)
     axes = shown[0].axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["QA", "QA+MCC"]
-    assert [line.get_color() for line in axes.lines] == [style.COLOURS[0], style.COLOURS[2]]
+    assert [line.get_color() for line in axes.lines] == [style.COLOURS[0], style.COLOURS[1]], "a setting's"
     assert [len(line.get_xdata()) for line in axes.lines] == [6, 3] and axes.get_xlim() == (0, 9)
     assert axes.get_title(loc="left") == "1 of 3 done, 1 running, 1 waiting, 1:00 left"
     live(progress)
@@ -172,20 +188,24 @@ def test_settings_are_drawn_hollow_for_one_seed_and_full_for_several():
     rows[1] |= {"Δ": 1.0, "Δ low": -1.0, "Δ high": 3.0}
     scores, gaps = study_plots.settings_figure(rows).axes
     assert [label.get_text() for label in scores.get_yticklabels()][:2] == ["setting 0", "setting 1 (2 seeds)"]
-    assert [line.get_markerfacecolor() for line in scores.lines[1:4:2]] == ["white", style.COLOURS[0]]
+    assert [line.get_markerfacecolor() for line in scores.lines[1:4:2]] == ["none", style.COLOURS[1]]
     assert list(gaps.lines[0].get_xdata()) == [-1.0, 3.0] and gaps.get_xlabel() == "F1 minus that of setting 0, points"
-    figure = study_plots.settings_figure(rows)
+    figure = study_plots.settings_figure(rows, "F1", {"always nothing": 33.3}, 132)
+    assert figure.axes[0].texts[0].get_text() == "always nothing" and figure.axes[0].get_xlabel() == "F1, percent (n = 132)"
     figure.canvas.draw()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
     assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes)), "twenty labels do not overlap"
 
 
 def test_lengths_and_shares_say_how_many():
-    panels = plots.lengths_figure({"squad": np.array([5, 9, 9]), "cola": np.array([3])}, max_length=10).axes
+    panels = data_plots.lengths_figure({"squad": np.array([5, 9, 9]), "cola": np.array([3])}, max_length=10).axes
     assert [int(sum(patch.get_height() for patch in axes.patches)) for axes in panels] == [3, 1]
-    bars = plots.shares_figure({"answer": {"yes": 3, "no": 1}}).axes[0]
+    bars = data_plots.shares_figure({"answer": {"yes": 3, "no": 1}}).axes[0]
     assert [patch.get_width() for patch in bars.patches] == [3, 1]
     assert [text.get_text().strip() for text in bars.texts] == ["3 (75%)", "1 (25%)"]
+    sizes = data_plots.sizes_figure([{"task": "squad", "train": 4, "held out": 1, "scored": 2}])
+    assert [patch.get_width() for patch in sizes.axes[0].patches] == [4, 1, 2]
+    assert sizes.alt == "Rows of each task: squad 4 train, 1 held out, 2 scored."
 
 
 def test_interference_is_drawn_over_the_steps_and_by_layer_group():

@@ -1,0 +1,245 @@
+"""What a notebook or a page says first: its findings, sentences with their numbers, and tables folded below the pictures.
+
+How they look is findings.html's business. Computes nothing that is reported: a sentence is made from rows that tables and figures show.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mtdnn_kit.compare.differences import Settings
+from mtdnn_kit.compare.learnt import NOT_SHOWN, YES, not_learnt
+from mtdnn_kit.files.atomic import write_whole
+from mtdnn_kit.files.wording import duration, some
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.views.tables import shown
+from mtdnn_kit.views.templates import Html, macros
+
+SUMMARY = "summary.md"  # in a study's folder: what was trained, what follows, what to do next
+_page = partial(macros, "views/findings.html")
+
+
+class InShort:
+    """The findings of a notebook at its top, filled in by the sections below: `short(section, sentence)` also returns the sentence as the
+    section shows it. The first is the notebook's own finding."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self.said: dict[str, str] = {}
+        self.output = display(_page().short([]), display_id=True)
+
+    def __call__(self, section: str, text: str, first: bool = False) -> Html:
+        """Keeps a section's sentence, first or last of all; returns it."""
+        self.said = {section: text, **self.said} if first else {**self.said, section: text}
+        self.output.update(Html(_page().short(list(self.said.values()))))
+        return finding(text)
+
+
+def finding(text: str) -> Html:
+    """A sentence, large."""
+    return Html(_page().finding(text))
+
+
+def table(rows: Sequence[dict], head: Sequence[str] = ()) -> Html:
+    """Rows as a table whose cells are those of `tables.shown`; columns in which nothing stands are left out, those of `head` come first."""
+    cells = shown(rows)
+    keys = list(dict.fromkeys([*head, *(key for row in cells for key in row)]))
+    keys = [key for key in keys if any(row.get(key) for row in cells)]
+    return Html(_page().wide(keys, [[row.get(key, "") for key in keys] for row in cells]))
+
+
+def folded(title: str, *parts: Any) -> Html:
+    """What opens with a click: tables (lists of rows), HTML, or sentences."""
+    made = [part if isinstance(part, Html) else table(part) if _is_table(part) else Html(_page().listed(part)) for part in parts]
+    return Html(_page().folded(title, made))
+
+
+def _is_table(part: Sequence) -> bool:
+    return bool(part) and isinstance(part[0], dict)
+
+
+def listed(said: Sequence[str]) -> Html:
+    """Sentences, one below the other."""
+    return Html(_page().listed(said))
+
+
+def facts(found: Mapping[str, str]) -> Html:
+    """What is called how, a line each."""
+    return Html(_page().facts(found))
+
+
+def answer(question: str, passage: str, nbest: Any, show: int = 4) -> Html:
+    """A passage with the answer marked, and the most probable answers, "no answer" among them, with bars. nbest: as `ask` returns it."""
+    found = [(span.start, span.end, p) for span, p in zip(nbest.spans, nbest.probabilities, strict=False)]
+    said = [(passage[start:end], p) for start, end, p in found] + [("", nbest.probabilities[-1])]
+    start, end, p = found[0] if found else (0, 0, 0.0)
+    if p < said[-1][1]:
+        start = end = 0
+    best = sorted(said, key=lambda one: -one[1])[:show]
+    return Html(_page().answer(question, passage[:start], passage[start:end], passage[end:], best))
+
+
+def of_data(table_rows: Sequence[dict]) -> str:
+    """What there is to train on. table_rows: of `overview.datasets_table`."""
+    sums = {part: sum(row[part] for row in table_rows) for part in ("train", "held out", "scored")}
+    held = f"; {sums['held out']:,} questions are held out to tune the threshold" if sums["held out"] else ""
+    return f"{_count(len(table_rows), 'task')}: {sums['train']:,} rows to train on, {sums['scored']:,} to score{held}."
+
+
+def of_answers(counts: Mapping[str, Mapping[str, int]], task: str) -> str:
+    """How many questions have no answer, and what kind most answers are. counts: of `overview.answers_counts`."""
+    have, nothing = counts["answer"]["in the passage"], counts["answer"]["nothing"]
+    kind, n = max(counts["type of answer"].items(), key=lambda one: one[1], default=("", 0))
+    said = f" Most answers are of the form {kind} ({_share(n, have)})." if n else ""
+    share = _share(nothing, have + nothing)
+    return f"{task}: {share} of {have + nothing:,} questions have no answer; whoever never answers is right that often.{said}"
+
+
+def of_labels(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """What a classifier scores that always says the most frequent label. counts: of `overview.label_counts`."""
+    said = [f"{task} {_share(max(own.values()), sum(own.values()))}" for task, own in counts.items()]
+    return f"The most frequent label is right this often: {', '.join(said)}."
+
+
+def of_lengths(lengths: Mapping[str, Any], max_length: int) -> str:
+    """Which task's items fill `max_length`, if any. lengths: task → tokens of each item."""
+    longest, task = max((int(tokens.max()), task) for task, tokens in lengths.items())
+    full = {name: int((tokens >= max_length).sum()) for name, tokens in lengths.items()}
+    if any(full.values()):
+        return f"At {max_length} tokens, max_length, end: {', '.join(f'{n:,} items of {name}' for name, n in full.items() if n)}."
+    return f"Nothing is cut: the longest item has {longest} tokens ({task}), max_length is {max_length}."
+
+
+def of_windows(rows: Sequence[dict], max_length: int) -> str:
+    """What windows cost at `max_length`. rows: of `overview.windows_table`."""
+    row = next(row for row in rows if row["max_length"] == max_length)
+    if row["several windows"] == row["lost if cut"] == row["in no window"] == "0.0%":
+        return f"At max_length {max_length} every question fits into one window, and no answer is lost."
+    said = (
+        f"{row['several windows']} of the questions need several windows; plain truncation would lose {row['lost if cut']} of the answers"
+    )
+    return f"At max_length {max_length}, {said}; windows lose {row['in no window']}."
+
+
+def of_odd_rows(rows: Sequence[dict]) -> str:
+    """How many rows are odd, and how. rows: of `overview.odd_rows`."""
+    said = ", ".join(f"{row['oddity']} {row['rows']:,} ({row['task']})" for row in rows)
+    return f"Odd, though right: {said}." if rows else "No row is odd."
+
+
+def of_counts(counts: Mapping[str, int]) -> str:
+    """How often runs answer differently. counts: of `filters.counts`."""
+    n = {name: counts.get(name, 0) for name in ("all", "answers differ", "all right", "all wrong")}
+    same = f"all are right on {n['all right']:,}, all are wrong on {n['all wrong']:,}"
+    return f"{n['answers differ']:,} of {n['all']:,} questions are answered differently; {same}."
+
+
+def of_slices(rows: Sequence[dict], b: str, score: str = "F1") -> str:
+    """Whether a slice differs, counting that many were looked at. rows: of `differences.slice_table`."""
+    if not rows:
+        return "There are no slices."
+    tested, first = [row for row in rows if row["p (Holm)"] is not None], rows[0]
+    named = [f"{row['slice']} {row['difference']:+.1f}" for row in tested if row["p (Holm)"] < 0.05]
+    said = f"Most of the difference comes from: {first['slice']} ({first['points']:+.1f} of the points of {score})."
+    some_ = f"{b} differs in: {some(named)}" if named else "no slice by itself is shown to differ"
+    return f"{said} Counting all {len(tested)} slices (Holm), {some_}."
+
+
+def of_thresholds(rows: Sequence[dict]) -> str:
+    """How far F1 moves where every run answers nothing equally often. rows: of `threshold_choice.choice_table`."""
+    moved = [(abs(row["common share"] - row["tuned"]), row["setting"]) for row in rows if row["score"] == "F1"]
+    if not moved:
+        return "No threshold was tuned, or every question has an answer: there is no choice to look at."
+    most, setting = max(moved)
+    return f"Where every run answers nothing equally often, F1 moves by up to {most:.1f} points ({setting})."
+
+
+def of_schedule(setup: Any) -> str:
+    """How many steps there will be, and how they are shared."""
+    draws, n = setup.schedule.draws(), len(setup.schedule)
+    shares = ", ".join(f"{task} {100 * count / max(n, 1):.0f} %" for task, count in draws.items())
+    return f"{n:,} steps, drawn before the first: {shares}."
+
+
+def of_scores(rows: Sequence[dict]) -> str:
+    """The main task's score, and which tasks were learnt. rows: of `task_plots.task_rows`, of a single setting."""
+    if not rows:
+        return "No task was scored."
+    main, others = rows[0], {kind: [row["task"] for row in rows[1:] if row["learnt"] == kind] for kind in (YES, NOT_SHOWN)}
+    held = main["constant answer"]
+    beside = "" if held is None else f" ({'always no answer' if main['lexical overlap'] is not None else 'a constant answer'}: {held:.1f})"
+    said = f"{main['task']}: {main['score']} {main['value']:.1f} on {main['n']:,} rows{beside}."
+    said += f" Learnt beside it: {some(others[YES])}." if others[YES] else ""
+    return said + (f" Not shown to be learnt in so few steps: {some(others[NOT_SHOWN])}." if others[NOT_SHOWN] else "")
+
+
+def verdict(rows: Sequence[dict], score: str) -> str:
+    """What may be said of the differences to the first setting, with the largest of them. rows: of `differences.setting_table`."""
+    (first, *others), tested = rows, [row for row in rows[1:] if row["Δ"] is not None]
+    base = first["setting"]
+    if not tested:
+        return f"No difference in {score} to {base} can be told: {'there is no other setting' if not others else 'seeds or scores lack'}."
+    differing = [row for row in tested if row["p (Holm)"] is not None and row["p (Holm)"] < 0.05]
+    largest = max(differing or tested, key=lambda row: abs(row["Δ"]))
+    gap = f"{largest['setting']} {_gap(largest)}"
+    most = f"{largest['setting']} differs most from {base}: {_gap(largest, f' of {score}')}"
+    if all(row["speaks for"] == "these two models" for row in tested):
+        return f"Of these {len(rows)} models, {most}. One seed a setting cannot tell the effect of the tasks from that of the seed."
+    if not differing:
+        return f"No setting is shown to differ from {base} in {score}; the largest difference is {gap}.{_no_p(tested)}"
+    open_ = [row["setting"] for row in tested if row not in differing]
+    rest = f" No difference is shown for {some(open_)}." if open_ else ""
+    named = "; ".join(f"{row['setting']} {_gap(row)}" for row in differing)
+    return f"Shown to differ from {base} in {score}: {named}.{rest}"
+
+
+def _gap(row: dict, of: str = "") -> str:
+    ends = f" (95 % interval {row['Δ low']:+.1f} to {row['Δ high']:+.1f})" if row["Δ low"] is not None else " (no interval)"
+    return f"{row['Δ']:+.1f} points{of}{ends}"
+
+
+def _no_p(rows: Sequence[dict]) -> str:
+    return " Two seeds a setting allow no p: a third would." if any("; " in row["speaks for"] for row in rows) else ""
+
+
+def of_judged(rows: Sequence[dict]) -> str:
+    """How many of the differences that a study is judged by are shown. rows: of `differences.primary_table`."""
+    tested = [row for row in rows if row["p (Holm)"] is not None]
+    if not tested:
+        return f"{_count(len(rows), 'difference')} judged, none with a p: it takes three seeds a setting."
+    n, whom = sum(row["p (Holm)"] < 0.05 for row in tested), " between models" if all(row["seeds"] == 1 for row in tested) else ""
+    return f"{n} of {_count(len(tested), 'judged difference')}{whom} with p below 0.05, corrected for all of them."
+
+
+def unlearnt(learnt: Sequence[dict]) -> str:
+    """The tasks that were not shown to be learnt, as a sentence, "" where there are none. learnt: `learnt_table`'s rows."""
+    tasks = sorted({task for tasks in not_learnt(learnt).values() for task in tasks})
+    return f"Not shown to be learnt in every setting: {some(tasks)}. Credit no gain to what these tasks teach." if tasks else ""
+
+
+def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequence[dict], questions: int) -> list[str]:
+    """Three lines: what was trained, what may and may not be concluded (`said`, the verdicts), and what to do next."""
+    steps = [run.manifest["steps"] for run in runs.values() if isinstance(run.manifest.get("steps"), int)]
+    seconds = sum(run.manifest.get("train_seconds") or 0 for run in runs.values())
+    seeds, lacking = max(map(len, settings.values())), unlearnt(learnt)
+    amount = f"{min(steps):,} to {max(steps):,} steps each, {duration(seconds)} of training in all" if steps else "made elsewhere"
+    trained = f"Trained: {some(settings)}, {_count(seeds, 'seed')} each; {amount}; scored on {questions:,} questions."
+    advice = ["read the answers side by side in answers.html", "`mtdnn study FILE --dry-run` says how many seeds a difference takes"]
+    advice = ["add `seeds: [0, 1, 2]` to the study file", *advice] if seeds < 3 else advice
+    advice += ["raise epochs until the other tasks lie above a constant answer"] if lacking else []
+    return [trained, f"Concluded: {' '.join(filter(None, [said, lacking]))}", f"Next: {'; '.join(advice)}."]
+
+
+def write_summary(folder: Path, lines: Sequence[str]) -> None:
+    """Writes the lines of `summary` into a study's folder, a paragraph each."""
+    write_whole(folder / SUMMARY, "\n\n".join(lines) + "\n")
+
+
+def _share(n: int, total: int) -> str:
+    return f"{100 * n / max(total, 1):.0f} %"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"

@@ -1,0 +1,103 @@
+"""Each task's headline score beside what needs no training: chance, the best constant answer, lexical overlap. A table, and its figure.
+
+Computes nothing of its own: scores are `differences`', what they are held against `learnt`'s and `tables`'.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtdnn_kit.compare.differences import Settings, setting_table
+from mtdnn_kit.compare.learnt import NOT_SHOWN, UNKNOWN, YES
+from mtdnn_kit.compare.pairing import Question, pair
+from mtdnn_kit.errors import CompareError, DataError
+from mtdnn_kit.runs.run import Run
+from mtdnn_kit.views.plots import Picture, canvas, detached, interval, styled_along_x
+from mtdnn_kit.views.style import INK, task_numbers
+from mtdnn_kit.views.tables import floors
+
+MARKS = {"chance": "|", "constant answer": "D", "lexical overlap": "x"}  # what is drawn beside a score; of questions, constant: no answer
+
+
+def task_rows(
+    runs: Mapping[str, Run], settings: Settings, learnt: Sequence[dict], questions: Sequence[Question] | None = None
+) -> list[dict]:
+    """A row a task and setting that scored it: its headline score in percent with the ends of its 95 % interval, what it is held against
+    (MARKS), n rows, and whether it was learnt. learnt: `learnt_table`'s rows; questions: the main task's, where they are at hand."""
+    rows = [row for task in _answered(runs) for row in _answers(dict(runs), settings, task, questions)]
+    seen = set()
+    for row in learnt:
+        if (row["setting"], row["task"]) not in seen:  # of several scores the first is the headline
+            seen.add((row["setting"], row["task"]))
+            n = runs[next(iter(settings[row["setting"]].values()))].metrics[row["task"]]["n"]
+            kept = {"task": row["task"], "setting": row["setting"], "score": row["score"], "n": n, "learnt": row["learnt"]}
+            rows.append({**kept, "value": row["with it"], "low": row["with it low"], "high": row["with it high"], **_marks(row)})
+    order = list(dict.fromkeys(task for run in runs.values() for task in run.types))
+    return sorted(rows, key=lambda row: order.index(row["task"]))
+
+
+def _answered(runs: Mapping[str, Run]) -> list[str]:
+    """The question answering tasks that every run scored and keeps answers to."""
+    types = next(iter(runs.values())).types
+    return [task for task, kind in types.items() if kind == "qa" and all(task in run.metrics and run.keeps(task) for run in runs.values())]
+
+
+def _answers(runs: dict[str, Run], settings: Settings, task: str, questions: Sequence[Question] | None) -> list[dict]:
+    try:
+        found = (
+            questions
+            if questions is not None and task == next(iter(runs.values())).parameters.tasks[0]
+            else pair(runs, None, task, nbest=1)
+        )
+    except (CompareError, DataError):
+        return []
+    nothing, overlap = (row["F1"] for row in floors([q.row for q in found]))
+    rows = []
+    for row in setting_table(found, settings, "F1"):
+        learnt = UNKNOWN if row["low"] is None else YES if row["low"] > max(nothing, overlap) else NOT_SHOWN
+        held = {"chance": None, "constant answer": nothing, "lexical overlap": overlap, "learnt": learnt}
+        kept = {"task": task, "setting": row["setting"], "score": "F1", "n": len(found), "value": row["F1"]}
+        rows.append({**kept, "low": row["low"], "high": row["high"], **held})
+    return rows
+
+
+def _marks(row: Mapping[str, Any]) -> dict[str, float | None]:
+    return {"chance": row["chance"], "constant answer": row["constant answer"], "lexical overlap": None}
+
+
+@styled_along_x
+def tasks_figure(rows: Sequence[dict]) -> Picture:
+    """A line a task, in its colour; of several settings a heading a task and a line a setting, in the setting's colour. Each score with its
+    95 % interval, and as marks what needs no training. rows: of `task_rows`; full discs lie above all of that, interval and all."""
+    settings = list(dict.fromkeys(row["setting"] for row in rows))
+    lines = _lines(rows, len(settings) > 1)
+    numbers, drawn = task_numbers(row["task"] for row in rows), dict[str, Any]()
+    figure, axes = canvas(figsize=(9, 1.3 + 0.36 * len(lines)))
+    for y, (_, row) in enumerate(lines):
+        if row is not None:
+            number = settings.index(row["setting"]) if len(settings) > 1 else numbers[row["task"]]
+            for name, marker in MARKS.items():
+                if row[name] is not None:
+                    drawn[name] = axes.plot(row[name], y, marker, color=INK, ms=13 if marker == "|" else 7, mew=2, mfc="none", ls="none")[0]
+            interval(axes, y, row["value"], row["low"], row["high"], row["learnt"] == YES, number)
+    axes.set(yticks=range(len(lines)), yticklabels=[name for name, _ in lines], ylim=(len(lines) - 0.4, -0.6), xlabel="percent")
+    for label, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
+        label.set_fontweight("bold" if row is None else "normal")
+    axes.set_xlim(min([0, *(row["low"] for row in rows if row["low"] is not None)]) - 2, 102)
+    figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=3)
+    return detached(figure, f"Each task's score beside what needs no training. {'; '.join(map(_said, rows))}.")
+
+
+def _lines(rows: Sequence[dict], several: bool) -> list[tuple[str, dict | None]]:
+    """(label, row) of each line; a heading has no row."""
+    lines = list[tuple[str, dict | None]]()
+    for row in rows:
+        title = f"{row['task']} {row['score']} (n = {row['n']:,})"
+        if several and not any(name == title for name, _ in lines):
+            lines.append((title, None))
+        lines.append((row["setting"] if several else title, row))
+    return lines
+
+
+def _said(row: dict) -> str:
+    held = ", ".join(f"{name} {row[name]:.1f}" for name in MARKS if row[name] is not None)
+    return f"{row['setting']}, {row['task']} {row['score']} {row['value']:.1f} ({held})"

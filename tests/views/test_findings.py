@@ -1,0 +1,108 @@
+"""Findings in words: the right numbers, nothing claimed that one seed cannot carry, and every text escaped."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mtdnn_kit.views import findings
+
+ONE = {"speaks for": "these two models", "p (Holm)": 0.02}
+SEVERAL = {"speaks for": "the settings"}
+BASE = {"setting": "QA", "seeds": 1, "Δ": None, "Δ low": None, "Δ high": None, "p (Holm)": None, "speaks for": ""}
+
+
+def row(name: str, gap: float, low: float | None, high: float | None, p: float | None = None, **more) -> dict:
+    return {"setting": name, "Δ": gap, "Δ low": low, "Δ high": high, "p (Holm)": p, **more}
+
+
+def test_of_one_seed_each_the_verdict_claims_nothing_of_the_settings():
+    rows = [BASE, row("A", 2.0, -1.0, 5.0, **ONE | {"p (Holm)": 0.3}), row("B", -6.88, -12.0, -1.5, **ONE)]
+    assert findings.verdict(rows, "F1") == (
+        "Of these 3 models, B differs most from QA: -6.9 points of F1 (95 % interval -12.0 to -1.5). "
+        "One seed a setting cannot tell the effect of the tasks from that of the seed."
+    )
+
+
+def test_of_several_seeds_it_says_what_differs_and_what_does_not():
+    rows = [BASE, row("A", 1.25, 0.5, 2.0, 0.01, **SEVERAL), row("B", 3.0, -1.0, 7.0, 0.2, **SEVERAL)]
+    assert findings.verdict(rows, "span F1") == (
+        "Shown to differ from QA in span F1: A +1.2 points (95 % interval +0.5 to +2.0). No difference is shown for B."
+    )
+    rows[1]["p (Holm)"] = 0.06
+    assert findings.verdict(rows, "EM").startswith("No setting is shown to differ from QA in EM; the largest difference is B +3.0")
+
+
+def test_two_seeds_and_no_difference_are_named():
+    two = row("A", 1.0, None, None, None, **{"speaks for": "the settings; two seeds"})
+    assert findings.verdict([BASE, two], "F1").endswith("is A +1.0 points (no interval). Two seeds a setting allow no p: a third would.")
+    assert findings.verdict([BASE], "F1") == "No difference in F1 to QA can be told: there is no other setting."
+    assert findings.verdict([BASE, {**BASE, "setting": "A"}], "F1").endswith("can be told: seeds or scores lack.")
+
+
+def test_judged_differences_are_counted():
+    rows = [row("A", 1.0, 0.0, 2.0, p, seeds=1) for p in (0.01, 0.2)]
+    assert findings.of_judged(rows) == "1 of 2 judged differences between models with p below 0.05, corrected for all of them."
+    assert findings.of_judged([row("A", 1.0, 0.0, 2.0, seeds=2)]) == "1 difference judged, none with a p: it takes three seeds a setting."
+
+
+def test_a_summary_is_three_lines():
+    runs = {name: SimpleNamespace(manifest={"steps": steps, "train_seconds": 30}) for name, steps in (("a", 90), ("b", 111))}
+    learnt = [{"setting": "B", "task": "cola", "learnt": "not shown"}, {"setting": "B", "task": "swag", "learnt": "yes"}]
+    trained, concluded, following = findings.summary(runs, {"A": {0: "a"}, "B": {0: "b"}}, "Nothing differs.", learnt, 132)
+    assert trained == "Trained: A, B, 1 seed each; 90 to 111 steps each, 1:00 of training in all; scored on 132 questions."
+    assert concluded.startswith("Concluded: Nothing differs. Not shown to be learnt in every setting: cola.") and "swag" not in concluded
+    assert following.startswith("Next: add `seeds: [0, 1, 2]`") and "raise epochs" in following
+    several = findings.summary(runs, {"A": {0: "a", 1: "b", 2: "b"}}, "", [], 9)
+    assert "seeds: [" not in several[2] and "raise epochs" not in several[2]
+
+
+def test_scores_are_told_beside_what_needs_no_training():
+    rows = [{"task": "squad", "score": "F1", "value": 72.61, "n": 132, "constant answer": 33.3, "lexical overlap": 20.0, "learnt": "yes"}]
+    rows += [{"task": "swag", "learnt": "yes"}, {"task": "cola", "learnt": "not shown"}]
+    said = "squad: F1 72.6 on 132 rows (always no answer: 33.3). Learnt beside it: swag. Not shown to be learnt in so few steps: cola."
+    assert findings.of_scores(rows) == said and findings.of_scores([]) == "No task was scored."
+
+
+def test_data_in_a_sentence_each():
+    assert findings.of_labels({"cola": {"a": 3, "b": 1}}) == "The most frequent label is right this often: cola 75 %."
+    counts = {"answer": {"in the passage": 3, "nothing": 1}, "type of answer": {"phrase": 2, "name": 1}}
+    assert findings.of_answers(counts, "squad").startswith("squad: 25 % of 4 questions have no answer")
+    assert findings.of_lengths({"squad": np.array([5, 9])}, 10).startswith("Nothing is cut: the longest item has 9 tokens")
+    assert findings.of_lengths({"squad": np.array([10, 9])}, 10) == "At 10 tokens, max_length, end: 1 items of squad."
+    none = {"max_length": 8, "several windows": "0.0%", "lost if cut": "0.0%", "in no window": "0.0%"}
+    assert findings.of_windows([none], 8) == "At max_length 8 every question fits into one window, and no answer is lost."
+    assert "would lose 9.0% of the answers" in findings.of_windows([{**none, "lost if cut": "9.0%"}], 8)
+    assert findings.of_counts({"all": 9, "answers differ": 4, "all right": 3}).endswith("all are right on 3, all are wrong on 0.")
+
+
+def test_an_answer_is_marked_in_its_passage_and_no_answer_marks_nothing():
+    spans = [SimpleNamespace(start=3, end=7), SimpleNamespace(start=0, end=2)]
+    page = findings.answer("When <b>?", "in 1843 & after", SimpleNamespace(spans=spans, probabilities=[0.9, 0.05, 0.05]))
+    assert ">1843</mark> &amp; after" in page and "When &lt;b&gt;?" in page and page.index("90.0%") < page.index("5.0%")
+    nothing = findings.answer("?", "in 1843", SimpleNamespace(spans=spans[:1], probabilities=[0.1, 0.9]))
+    assert "></mark>in 1843" in nothing and nothing.index("no answer") < nothing.index("90.0%") < nothing.index("10.0%")
+
+
+def test_tables_leave_empty_columns_out_and_escape(monkeypatch):
+    made = findings.folded("All <b>", [{"run": "<i>", "F1": 2.04, "p": None}, {"run": "B", "F1": None, "p": None}], ["a & b"])
+    assert "&lt;i&gt;" in made and ">2.0<" in made and ">p<" not in made and "All &lt;b&gt;" in made and "<li>a &amp; b</li>" in made
+
+
+def test_findings_gather_at_the_top(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda html, display_id: SimpleNamespace(update=shown.append))
+    short = findings.InShort()
+    assert short("one", "first & said") == findings.finding("first & said")
+    short("two", "on top", first=True)
+    short("one", "said again")
+    assert shown[-1].index("on top") < shown[-1].index("said again") and "first &amp; said" not in shown[-1]
+
+
+@pytest.mark.parametrize("p, said", [(0.01, "B differs in: who +9.0"), (0.2, "no slice by itself is shown to differ")])
+def test_slices_count_how_many_were_looked_at(p, said):
+    rows = [
+        {"slice": "who", "difference": 9.0, "points": 2.0, "p (Holm)": p},
+        {"slice": "why", "difference": 1.0, "points": 0.1, "p (Holm)": None},
+    ]
+    assert said in findings.of_slices(rows, "B") and "Counting all 1 slices" in findings.of_slices(rows, "B")
