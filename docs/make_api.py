@@ -8,6 +8,7 @@ import ast
 import inspect
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -18,17 +19,19 @@ ROOMS = ["compare", "data", "studies", "tasks", "training"]
 HEAD = """# The Python interface
 
 Made from the docstrings by `make api`; a test keeps it current. The command line explains itself: `mtdnn --help` and `mtdnn VERB --help`.
-Import from `mtdnn_kit` what the first two sections name; `from mtdnn_kit import compare, differences, tables` imports a module of the last two.
+Import from `mtdnn_kit` what the first two sections name; `from mtdnn_kit import compare, differences` imports a module of the last two.
 `DATASETS` is the dictionary of the datasets that the kit knows by name, each a `Dataset`.
 """
 
 
+@cache
 def tree(module: str) -> ast.Module:
     """The syntax tree of a module of the package, e.g. "compare.pairing", or of a room."""
     path = PACKAGE.joinpath(*module.split("."))
     return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8"))
 
 
+@cache
 def origins(module: str) -> dict[str, tuple[str, str]]:
     """{name: (module, name there)} of what a module imports from the package."""
     found = {}
@@ -144,7 +147,10 @@ def page() -> str:
     assert sorted([*ORDER, *CLASSES, "DATASETS"]) == sorted(public), "a new public name gets its place in ORDER or CLASSES"
     parts = [HEAD.rstrip(), "## Functions", *map(section, ORDER), "## Classes", *map(section, CLASSES)]
     parts += ["## Rooms", *(module_section(f"mtdnn_kit.{room}", room) for room in ROOMS)]
-    parts += ["## Modules for notebooks", *(module_section(f"mtdnn_kit.{name}", module) for name, module in sorted(dict_of("MODULES").items()))]
+    parts += [
+        "## Modules for notebooks",
+        *(module_section(f"mtdnn_kit.{name}", module) for name, module in sorted(dict_of("MODULES").items())),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
