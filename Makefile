@@ -126,8 +126,8 @@ notebooks: env ## runs the notebooks on the packaged sample; keeps their outputs
 	$(NBCONVERT) notebooks/04_answers.ipynb
 	rm -rf build/runs
 
-api: env ## writes docs/api.md, the page of the Python interface, from the docstrings
-	$(BIN)/python docs/make_api.py
+api: ## writes docs/api.md, the page of the Python interface, from the docstrings
+	$(PYTHON) docs/make_api.py
 
 lock: build/uv/bin/uv ## resolves the newest versions within pyproject.toml's ranges into constraints.txt; then as `make platforms`
 	build/uv/bin/python tests/platforms.py newest > constraints.low

@@ -8,6 +8,7 @@ import ast
 import inspect
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -43,12 +44,12 @@ def origins(module: str) -> dict[str, tuple[str, str]]:
 
 
 def listed(module: str, name: str) -> list[str]:
-    """A list of names that a module assigns to `name` or adds to it, or the keys of a dictionary."""
+    """A list of names that a module assigns to `name` or adds to it."""
     found: list[str] = []
     for node in tree(module).body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AugAssign) else None
-        if isinstance(target, ast.Name) and target.id == name:
-            found += ast.literal_eval(node.value)
+        if isinstance(node, ast.Assign | ast.AugAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            found += ast.literal_eval(node.value) if ast.unparse(target) == name else []
     return found
 
 
@@ -74,10 +75,12 @@ def sentence(node: ast.AST) -> str:
 
 
 def code(text: str) -> str:
+    """Text as inline code, also in a cell of a table."""
     return "`" + text.replace("|", "\\|") + "`"
 
 
-def table(rows: list[tuple[str, str]], *heads: str) -> str:
+def table(rows: Sequence[tuple[str, ...]], *heads: str) -> str:
+    """A table in Markdown."""
     return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
@@ -116,7 +119,7 @@ def section(name: str) -> str:
 
 
 def dict_of(name: str) -> dict[str, str]:
-    """A dictionary of `mtdnn_kit/__init__.py`; a `**{…}` in it that is computed is read by its own rule."""
+    """A dictionary of `mtdnn_kit/__init__.py`, which needs no import to be computed."""
     for node in tree("").body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return eval(compile(ast.Expression(node.value), "__init__", "eval"), {})

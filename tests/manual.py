@@ -31,7 +31,7 @@ NOT_RUN = {
     "make test": "is what runs the tests",
     "make quick": "is part of `make test`",
     "make env": "makes the environment that the tests run in",
-    ".venv/bin/mtdnn train parameters/demo.yaml --set run_dir=runs/third": "tests/test_command_line.py trains with a tiny encoder",
+    ".venv/bin/mtdnn train parameters/demo.yaml --set run_dir=runs/third": "tests/training/test_distributed.py trains by the same verb",
     "make lab": "serves until it is stopped: test_make_lab starts it",
     "git clone … && cd mtdnn-kit": "the project knows no address",
     ".venv/bin/papermill notebooks/02_train.ipynb base.ipynb -f parameters/bert-base.yaml -p run_dir runs/base": "needs the hub and a GPU",
