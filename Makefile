@@ -7,7 +7,7 @@ TOOLS := .venv/test-ready
 DEMO := runs/demo
 , := ,
 # What `make quick` leaves out, beside the browser: what starts processes or trains many models
-SLOW := benchmarks documents everywhere exporting families hub notebooks distributed ray readme report running security survival wheel
+SLOW := benchmarks documents everywhere exporting families hub notebooks distributed ray commands report running security survival wheel
 # What a command says is kept in a file, and shown where it fails: $(call quietly,COMMAND,FILE)
 quietly = { $(1); } > $(2) 2>&1 || { cat $(2) >&2; exit 1; }
 # Byte code is made of what is imported, once, also where the environment says otherwise: of all that is installed it takes longer than installing.
@@ -20,7 +20,7 @@ TRAININGS = $(CALLED) -m mtdnn_kit study parameters/ablations/demo.yaml --folder
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
-.PHONY: help env env-test demo study quick test processors soak fuzz faults bench lab notebooks lock platforms clean clean-cache
+.PHONY: help env env-test demo study quick test processors soak fuzz faults bench lab notebooks api lock platforms clean clean-cache
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -125,6 +125,9 @@ notebooks: env ## runs the notebooks on the packaged sample; keeps their outputs
 	cp build/runs/demo/table.csv build/runs/demo/table.md build/runs/demo/figure-4.png results/sample
 	$(NBCONVERT) notebooks/04_answers.ipynb
 	rm -rf build/runs
+
+api: ## writes docs/api.md, the page of the Python interface, from the docstrings
+	$(PYTHON) docs/make_api.py
 
 lock: build/uv/bin/uv ## resolves the newest versions within pyproject.toml's ranges into constraints.txt; then as `make platforms`
 	build/uv/bin/python tests/platforms.py newest > constraints.low

@@ -145,6 +145,7 @@ def rates(case: Case, repeats: int, seed: int = 0) -> tuple[float, float, float,
 
 
 def main() -> None:
+    """Simulates the cases that the command names, and prints a table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--repeats", type=int, default=2000, help="data sets of each case")
     arguments.add_argument("--quick", action="store_true", help="two small cases, as the tests take")

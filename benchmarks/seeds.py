@@ -91,6 +91,7 @@ def simulated(name: str, rho: float, mix: str, draws: int, wide: float = 1.0) ->
 
 
 def main() -> None:
+    """Simulates the layouts that the command names, and prints a table."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--draws", type=int, default=4000, help="studies of each layout")
     asked.add_argument("--only", default="", help="layouts whose name begins so")

@@ -73,7 +73,7 @@ def given_an_encoder(item: pytest.Item) -> bool:
 
 LONG = (
     "test_running",
-    "test_readme",
+    "test_commands",
     "test_notebooks",
     "test_ray",
     "test_survival",

@@ -120,6 +120,7 @@ class Bars:
         self.told: dict[str, Any] = {}  # where each was when its last line was written
 
     def __call__(self, progress: Progress) -> None:
+        """Shows where the runs are now."""
         if self.terminal and ALL_RUNS not in self.bars:
             self.bars[ALL_RUNS] = tqdm(total=len(progress.states), bar_format=FORMAT)
         for state in progress.states:

@@ -176,6 +176,7 @@ class LiveLoss:
         self.output = display(loss_figure([], self.total, self.tasks), display_id=True)
 
     def __call__(self, records: list[dict]) -> None:
+        """Adds log records, and draws the figure anew every `every` records and at the end."""
         self.records += records
         done = records[-1]["step"]
         self.first = self.first or (time.perf_counter(), done)

@@ -129,6 +129,7 @@ class LiveStudy:
         self.output = display(study_figure([]), display_id=True)
 
     def __call__(self, progress: Any) -> None:
+        """Draws the figure anew where something changed, at most every `every` seconds, and at the end."""
         now = [(state.status, state.steps) for state in progress.states]
         if now != self.shown and (progress.over or time.perf_counter() - self.drawn >= self.every):
             self.shown, self.drawn = now, time.perf_counter()

@@ -554,10 +554,10 @@ def test_an_overview_of_ones_own_data(own):
     assert overview.windows_table(setup.train["manuals"], [128], 64)[0]["in no window"] == "0.0%"
 
 
-def test_the_readmes_datasets_are_read_from_such_files(tmp_path, monkeypatch):
+def test_the_pages_datasets_are_read_from_such_files(tmp_path, monkeypatch):
     block = next(
         block
-        for block in re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+        for block in re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "my-data.md").read_text(), re.DOTALL | re.MULTILINE)
         if "tickets" in block
     )
     asked = {"id": "a", "question": "Where?", "answers": [{"text": "Alps", "answer_start": 0}]}

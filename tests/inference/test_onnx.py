@@ -1,4 +1,4 @@
-"""The lines of docs/onnx.md, which stand here too (test_documents compares them): an exported model as ONNX gives the logits of torch's."""
+"""The lines of docs/trained-models.md (test_documents compares them): an exported model as ONNX gives the logits of torch's."""
 
 import inspect
 

@@ -1,73 +1,95 @@
-"""Documents other than the README (test_readme): their code runs, their commands exist, their links lead somewhere; and what is cited.
+"""README and pages as they are written: bounds, links, what their blocks hold, where figures are from. `test_commands` runs them."""
 
-A Python block is run, after those above it, in a folder with the project's parameters and kept runs. One that begins with a comment which
-names a file of the project (`# tests/…`) is taken from there instead: it must stand in that file.
-"""
-
+import importlib.util
 import re
-import shutil
 import subprocess
 import tomllib
 from dataclasses import fields
-from pathlib import Path
 
+import manual
 import pytest
 import tagging  # the type that docs/task-types.md is about
 import yaml
 from conftest import ROOT
+from manual import NOT_RUN, PAGES, README, RUN, TOLD, of_kind, said
 
 import mtdnn_kit
+from mtdnn_kit.__main__ import parser
 from mtdnn_kit.config import Config
 from mtdnn_kit.studies.study import read_study
 from mtdnn_kit.studies.variants import StudyFile
 
-DOCUMENTS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINKED = [*DOCUMENTS, ROOT / "README.md", ROOT / "CHANGELOG.md"]
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-TWO = "-m mtdnn_kit train parameters/minilm.yaml --set run_dir=runs/two"
-NOT_RUN = {
-    f"accelerate launch --multi_gpu --num_processes 2 {TWO}": "needs two GPUs; tests/training/test_distributed.py launches two processes",
-    f"torchrun --nproc_per_node 2 {TWO}": "needs the hub; tests/training/test_distributed.py launches two processes",
-    "mtdnn rerun runs/demo/qa runs/again": "needs the demo; tests/inference/test_rerunning.py makes a run again",
-    "mtdnn rerun results/minilm-mixtures/runs/qa-seed-0 runs/again --data my/data": "needs the data, and an hour",
-    "git clone … && cd mtdnn-kit": "no address is known to the project",
-    ".venv/bin/mtdnn score runs/demo/qa runs/demo/qa-mcc --data my/folder": "the reader's rows; tests/inference/test_scoring.py has some",
-    ".venv/bin/mtdnn score runs/demo/qa --define my/sets.yaml --task squad": "the same",
-    ".venv/bin/mtdnn study parameters/ablations/question.yaml": "takes a day on a GPU; tests/studies/test_sharing.py shares a small one",
-    ".venv/bin/mtdnn data my/tickets.csv": "a file of the reader's; tests/data/test_draft.py gives it files",
-}
-names = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
+INTERVAL = re.compile(r"[-+−]?\d+\.\d \[[-+−]?\d+\.\d, [-+−]?\d+\.\d\]")
 
 
-def blocks(path: Path, kind: str) -> list[str]:
-    """The code blocks of a document that have a language ("" for commands)."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
-    return [block for language, block in found if language == kind]
+def test_the_readme_is_a_front_page():
+    lines = README.read_text().splitlines()
+    assert len(lines) <= 120 and [line for line in lines if len(line) > 120] == []
+    (block,) = of_kind(README, "python")
+    assert len([line for line in block.splitlines() if line]) <= 6
+    assert not re.search(r"\bp\s*[=<≤]\s*0", " ".join(lines)), "a p stands beside its study, not here"
 
 
-def split(some: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Blocks to run, and {block: the file that it is from}."""
-    taken = {block: first[1] for block in some if (first := re.match(r"# (\S+\.py)\n", block)) and (ROOT / first[1]).is_file()}
-    return [block for block in some if block not in taken], taken
+@pytest.mark.parametrize("path", PAGES, ids=said)
+def test_links_and_anchors_lead_somewhere(path):
+    for link in manual.links(path):
+        name, _, anchor = link.partition("#")
+        there = (path.parent / name).resolve() if name else path
+        assert there.exists(), link
+        assert not anchor or anchor in manual.anchors(there), link
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=names)
-def test_the_python_runs(path, tmp_path, python):
-    run, taken = split(blocks(path, "python"))
-    for block, file in taken.items():
+def test_the_readme_and_the_index_lead_to_every_page():
+    index = ROOT / "docs" / "README.md"
+    led = {(index.parent / link.partition("#")[0]).resolve() for link in manual.links(index)}
+    assert {*TOLD, ROOT / "CHANGELOG.md", ROOT / "CITATION.cff"} - led - {index} == set()
+    led = {link.partition("#")[0] for link in manual.links(README)}
+    assert {"docs/README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"} <= led
+
+
+def test_pictures_are_small_and_described():
+    for path in (ROOT / "docs" / "images").iterdir():
+        assert path.suffix == ".png" and path.stat().st_size < 150_000
+    for page in PAGES:
+        text = page.read_text()
+        assert all(re.search(r'alt="[^"]{20,}"', tag) for tag in re.findall(r"<img[^>]*>", text)) and "![](" not in text, page
+
+
+@pytest.mark.parametrize("path", TOLD, ids=said)
+def test_every_block_has_a_language_that_is_tested(path):
+    allowed = {"", "python", "yaml", "toml"} | ({"bash"} if path.name == "cluster.md" else set())  # tests/studies/test_sharing.py
+    assert {language for language, _ in manual.blocks(path)} <= allowed
+    assert len(re.findall(r"^```", path.read_text(), re.MULTILINE)) == 2 * len(manual.blocks(path)), "a block does not end, or is indented"
+
+
+def test_every_command_is_run_or_listed_with_the_reason():
+    told = {command for path in TOLD for command in manual.commands(path)}
+    assert sorted(told - RUN.keys() - NOT_RUN.keys()) == [], "add it to RUN, or with the reason to NOT_RUN, in tests/manual.py"
+    assert sorted({*RUN, *NOT_RUN} - told) == [], "no page has these commands any more"
+    for command in told:
+        files = [word for word in command.split() if re.fullmatch(r"(parameters|notebooks|results)/[\w./-]+", word)]
+        assert [file for file in files if not (ROOT / file).exists()] == [], command
+
+
+@pytest.mark.parametrize("path", [*TOLD, ROOT / "results" / "README.md", ROOT / "benchmarks" / "README.md"], ids=said)
+def test_commands_in_a_sentence_exist(path):
+    text = path.read_text()
+    verbs = next(action for action in parser()._actions if action.dest == "verb").choices
+    assert [verb for verb in re.findall(r"\bmtdnn ([a-z]+)\b", "".join(re.findall(r"`[^`\n]+`", text))) if verb not in verbs] == []
+    assert [target for target in re.findall(r"`make ([a-z-]+)", text) if target not in TARGETS] == []
+
+
+@pytest.mark.parametrize("path", TOLD, ids=said)
+def test_what_is_taken_from_a_file_stands_in_it(path):
+    for block, file in manual.python(path)[1].items():
         assert block.partition("\n")[2].strip() in (ROOT / file).read_text(), f"this no longer stands in {file}:\n{block}"
-    if not run:
-        return
-    for name in ("parameters", "results/sample"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    done = subprocess.run([*python, "-c", "\n".join(run)], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=names)
+@pytest.mark.parametrize("path", TOLD, ids=said)
 def test_the_parameter_files_are_right(path, tmp_path):
-    for number, block in enumerate(blocks(path, "yaml")):
+    assert all(tomllib.loads(block) for block in of_kind(path, "toml"))
+    for number, block in enumerate(of_kind(path, "yaml")):
         content = yaml.safe_load(block)
         if set(content) & {key.name for key in fields(StudyFile)}:
             (tmp_path / f"{number}.yaml").write_text(block)
@@ -76,36 +98,26 @@ def test_the_parameter_files_are_right(path, tmp_path):
             assert tagging.KIND and Config(**content).datasets
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=names)
-def test_the_commands_exist(path):
-    for line in (line.split("  #")[0].strip() for block in blocks(path, "") for line in block.splitlines() if line.strip()):
-        words = line.split()
-        if words[0] == "make":
-            assert words[1] in TARGETS, line
-        elif line not in NOT_RUN:
-            assert words[0].startswith((".venv/bin/", "pip")), f"{line}: run it in this test, or give the reason in NOT_RUN"
-            files = [word for word in words if re.fullmatch(r"[\w./-]+\.(py|yaml|ipynb)", word)]
-            assert files and all((ROOT / file).exists() for file in files), line
-    for target in re.findall(r"`make ([a-z-]+)", path.read_text()):
-        assert target in TARGETS, target
+def test_the_page_of_the_interface_is_what_the_sources_say():
+    spec = importlib.util.spec_from_file_location("make_api", ROOT / "docs" / "make_api.py")
+    make_api = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_api)
+    assert (ROOT / "docs" / "api.md").read_text() == make_api.page(), "run `make api`"
+
+
+@pytest.mark.parametrize("path", [README, ROOT / "docs" / "findings.md"], ids=said)
+def test_findings_are_those_of_the_report(path):
+    """Each difference with its interval stands in the report, whose tables tests/studies/test_results.py reckons again."""
+    report = (ROOT / "results" / "README.md").read_text().replace("−", "-")
+    found = [one.replace("−", "-") for one in INTERVAL.findall(re.sub(r"\s+(points\s+)?\[", " [", path.read_text()))]
+    assert found and [one for one in found if one not in report] == []
 
 
 def test_one_table_has_every_key_of_a_study_file_and_what_it_is_otherwise():
     rows = re.findall(r"^\| `(\w+)` \| .+ \| (.*) \|$", (ROOT / "docs/studies.md").read_text(), re.MULTILINE)
     assert sorted(key for key, _ in rows) == sorted(key.name for key in fields(StudyFile))
-    said, known = dict(rows), {key.name: key.default for key in fields(StudyFile)}
-    assert {key: said[key] for key in ("family", "cluster", "tune_by")} == {k: f"`{known[k]}`" for k in ("family", "cluster", "tune_by")}
-
-
-@pytest.mark.parametrize("path", LINKED, ids=[path.name for path in LINKED])
-def test_links_lead_to_files(path):
-    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", path.read_text()) if "://" not in link]
-    assert [link for link in links if link and not (path.parent / link).exists()] == []
-
-
-def test_the_readme_leads_to_every_document():
-    text = (ROOT / "README.md").read_text()
-    assert [name for name in (*names, "CHANGELOG.md", "CITATION.cff") if f"]({name})" not in text] == []
+    told, known = dict(rows), {key.name: key.default for key in fields(StudyFile)}
+    assert {key: told[key] for key in ("family", "cluster", "tune_by")} == {k: f"`{known[k]}`" for k in ("family", "cluster", "tune_by")}
 
 
 def test_every_target_of_make_is_explained():

@@ -142,9 +142,9 @@ def test_a_pin_that_is_missing_elsewhere_is_said_and_fails(tmp_path, monkeypatch
     assert all(line.startswith("resolved") for line in lines)
 
 
-def test_the_pythons_and_platforms_that_are_checked_are_those_that_the_readme_names():
+def test_the_pythons_and_platforms_that_are_checked_are_those_that_the_page_names():
     assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(platforms.PYTHONS[0])
     assert PROJECT["project"]["requires-python"] == f">={platforms.PYTHONS[0]}"
     *some, last = platforms.PLATFORMS
     said = f"Python {platforms.PYTHONS[0]} to {platforms.PYTHONS[-1]} on {', '.join(some)} and {last}"
-    assert said in " ".join((ROOT / "README.md").read_text().split())
+    assert said in " ".join((ROOT / "docs" / "start.md").read_text().split())

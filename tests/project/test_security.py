@@ -344,7 +344,7 @@ def test_a_run_asks_no_network(tmp_path):
 
 
 def test_jupyterlab_is_told_to_ask_for_no_news():
-    """That it listens on this machine alone, and asks for its token, is seen in test_readme."""
+    """That it listens on this machine alone, and asks for its token, is seen in test_commands."""
     from jupyterlab.handlers.announcements import NeverCheckForUpdate
     from jupyterlab.labapp import LabApp
 

@@ -1,0 +1,144 @@
+"""Commands and Python of README and pages run, in a copy of the project, cut short; what does not is in tests/manual.py with the reason."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import manual
+import pandas as pd
+import pytest
+from conftest import ROOT
+from manual import IN_PLACE, README, RUN, TOLD, said
+
+from mtdnn_kit.studies.study import read_study
+from mtdnn_kit.views.tables import shown
+
+pytestmark = pytest.mark.usefixtures("warm_kernels")
+WITH_PYTHON = [path for path in TOLD if path != README and manual.python(path)[0]]
+PRINTED = {  # page → what its Python prints, among other things
+    "docs/is-a-difference-real.md": ("nothing is claimed beyond these two models", "'score': 'matthews'"),
+    "docs/trained-models.md": ("runs/mine/export/squad\n", "Answered("),
+    "docs/start.md": ("2 steps\n",),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """The project as git has it, with this environment, and a demo of two runs of two steps."""
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    if not (ROOT / ".venv" / "ready").exists():
+        pytest.skip("the commands name .venv, which `make env` makes")
+    for name in names.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+            os.utime(folder / name, (0, 0))  # older than .venv/ready: make must not make the environment anew
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    demo = folder / "parameters" / "demo.yaml"
+    demo.write_text(demo.read_text() + "max_steps: 2\neval_limit: 12\n")
+    study = folder / "parameters" / "ablations" / "demo.yaml"
+    study.write_text("".join(line for line in study.read_text().splitlines(True) if not line.startswith(("  QA+MCC:", "  QA+SC:"))))
+    assert list(read_study(study).variants) == ["QA", "QA+MCC+SC"]
+    for file in (demo, study):
+        os.utime(file, (0, 0))
+    return folder
+
+
+def run(command: str, folder: Path) -> None:
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_the_demos_table_is_that_of_the_kept_runs():
+    kept = pd.read_csv(ROOT / "results" / "sample" / "table.csv").astype(object)
+    rows = [{key: None if pd.isna(value) else value for key, value in row.items()} for row in kept.to_dict("records")]
+    columns = ("run", "EM", "F1", "span F1", "ΔF1", "paper F1", "paper ΔF1", "not shown to be learnt")
+    start = (ROOT / "docs" / "start.md").read_text()
+    for row in shown(rows):
+        assert "| " + " | ".join(row[column] for column in columns) + " |" in start
+
+
+def test_the_commands(copy):
+    for command, more in RUN.items():
+        run(f"{command} {more}", copy)
+    assert {path.name for path in (copy / "runs").iterdir()} == {"other", "demo"}
+    assert (copy / "runs" / "demo" / "table.csv").exists() and (copy / "runs" / "demo" / "study.html").exists()
+    assert (copy / "runs" / "demo" / "qa" / "02_train.ipynb").exists()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, python) -> Path:
+    """A folder with parameters, kept runs and the run that the README's Python makes, in two steps."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("parameters", "results/sample"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "results" / "sample", folder / "runs" / "demo")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    with (folder / "parameters" / "demo.yaml").open("a") as demo:
+        demo.write("max_steps: 2\neval_limit: 12\n")
+    rows = map(json.loads, (ROOT / "mtdnn_kit/data/sample/squad/validation.jsonl").read_text().splitlines())
+    (folder / "theirs").mkdir()
+    (folder / "theirs" / "predictions.json").write_text(json.dumps({row["id"]: "" for row in rows}))
+    assert "'f1': " in printed(python, folder, manual.python(README)[0])
+    assert "mtdnn-explorer" in (folder / "answers.html").read_text()
+    return folder
+
+
+def printed(start: list[str], folder: Path, code: list[str]) -> str:
+    """What blocks of Python print, one after the other in one process."""
+    done = subprocess.run([*start, "-c", "\n".join(code)], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", WITH_PYTHON, ids=said)
+def test_the_python_runs(path, trained, python):
+    code = manual.python(path)[0]
+    for there, here in IN_PLACE.get(said(path), {}).items():
+        assert any(there in block for block in code), f"no longer on the page: {there}"
+        code = [block.replace(there, here) for block in code]
+    found = printed(python, trained, code)
+    assert [text for text in PRINTED.get(said(path), ()) if text not in found] == [], found
+
+
+def test_make_lab_serves_this_machine_alone_with_its_token_and_the_kernel(copy):
+    told = subprocess.run(["make", "-n", "--no-print-directory", "lab"], cwd=copy, capture_output=True, text=True, check=True).stdout
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [*shlex.split(told.strip().splitlines()[-1]), "--no-browser", f"--ServerApp.port={port}"]
+    server = subprocess.Popen(command, cwd=copy, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        lines = iter(server.stderr.readline, "")
+        token = next(
+            found[0] for line in lines if (found := re.findall(rf"http://127\.0\.0\.1:{port}/lab/tree/notebooks\?token=(\w+)", line))
+        )
+        while not answers(port) and server.poll() is None:
+            time.sleep(0.2)
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/kernelspecs")
+        refused.value.close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/kernelspecs?token={token}") as reply:
+            assert b'"python3"' in reply.read()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents?token={token}") as reply:
+            served = {one["name"] for one in json.load(reply)["content"]}
+            assert {"notebooks", "results", "README.md"} <= served, "runs, exports and pages are a click away"
+    finally:
+        server.terminate()
+        server.wait()
+        server.stderr.close()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
