@@ -168,7 +168,7 @@ def test_a_parameter_file_is_found_from_anywhere_in_the_project(monkeypatch, tmp
         ("rte", {"columns": {"first": ["a", "b"], "label": "y"}}, "^define.rte.columns.first is"),
         ("rte", {"columns": {"first": None, "label": "y"}}, "^define.rte.columns.first is None"),
         ("rte", {"cut": "cs224n"}, "^define.rte.cut is 'cs224n'"),
-        ("rte", {"labels": ["a", "b", "c"], "metrics": ["f1"]}, "^define.rte.metrics: f1 is that of label 1 of two"),
+        ("rte", {"labels": ["a", "b", "c"], "metrics": ["f1"]}, "^define.rte.metrics: f1 is the score of label 1 of exactly two labels"),
     ],
 )
 def test_a_definition_that_cannot_be_meant_is_refused_in_the_first_cell(name, change, message):

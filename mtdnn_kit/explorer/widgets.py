@@ -1,6 +1,6 @@
-"""The door of the explorer: in Jupyter a live widget with cards beside it that a saved notebook keeps; elsewhere those cards alone.
+"""The explorer's entry point: in Jupyter a live widget, and cards that a saved notebook keeps; elsewhere only the cards.
 
-The page itself is front/, the same in a notebook and in a saved file; what it asks of Python is answered by `replies`.
+The page itself is front/, the same in a notebook and in a saved file; `replies` answers its requests.
 """
 
 import os
@@ -23,9 +23,9 @@ from mtdnn_kit.explorer.replies import Desk
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.templates import Html
 
-FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
+FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # Jupyter's server, VS Code and Colab set these for their kernels
 MOST_SIDE_BY_SIDE = 6  # runs
-CARDS = 20  # rows of the static cards
+CARDS = 20  # static cards
 
 
 def explore(
@@ -38,8 +38,8 @@ def explore(
 ) -> "Explorer | Cards":
     """One to six runs' answers to read, row by row: displayed as a widget in Jupyter, as cards of the first `show` rows elsewhere.
 
-    runs: run folders; task: which is opened first (None: the first that all were scored on); data: where the scored rows are now (None:
-    where the first run had them); live: None finds out from the kernel's environment; cluster: for whom intervals speak. `.save(file)`
+    runs: run folders; task: the one to open first (None: the first that all were scored on); data: where the scored rows are now (None:
+    where the first run had them); live: None reads the kernel's environment; cluster: the population of the intervals. `.save(file)`
     writes the page as a file. Raises CompareError as `compare.pair` does.
     """
     by_name = named(runs)
@@ -51,22 +51,22 @@ def explore(
         raise CompareError(f"cluster: {cluster!r} must be one of {', '.join(CLUSTERS)}")
     tasks = shared_tasks(by_name)
     if (task or tasks[0]) not in tasks:
-        raise CompareError(f"task: not every run keeps answers to {task!r}; all do to {', '.join(tasks)}")
+        raise CompareError(f"task: not every run has answers for {task!r}; all have answers for {', '.join(tasks)}")
     first = task or tasks[0]
     desk = Desk(by_name, [first, *(name for name in tasks if name != first)], lambda name: read(by_name, name, data, cluster))
-    desk.answers(first)  # so that what cannot be read is said now
+    desk.answers(first)  # so that unreadable files are reported now
     alive = any(name in os.environ for name in FRONT_ENDS) if live is None else live
     return Explorer(desk, show) if alive else Cards(desk, show)
 
 
 class Cards:
-    """The first rows of a `Desk` as cards: HTML without script, in a notebook or page without a live front end."""
+    """The first rows of a `Desk` as cards: HTML without script, for a notebook or page without a live front end."""
 
     def __init__(self, desk: Desk, show: int = CARDS):
         self.desk, self.show = desk, show
 
     def html(self, widget: str = "") -> Html:
-        """The cards; widget: the id of a widget that hides them while it lives."""
+        """The cards; widget: the id of a widget that hides them while it runs."""
         answers = self.desk.answers(self.desk.tasks[0])
         return side_by_side([answers.items[i] for i in filters.first(answers.items)[: self.show]], widget)
 
@@ -79,14 +79,14 @@ class Cards:
     def save(self, file: str | Path, only: str | None = None, tasks: Sequence[str] | None = None) -> Path:
         """Writes the explorer as one HTML file to open from disk; returns it.
 
-        only: "favourites", "filter" (the rows that are shown first) or a filter's name as in the page ("topic: Compass"); None: all.
-        tasks: which, None for all. Raises CompareError for what there is not.
+        only: "favourites", "filter" (the rows shown first) or a filter's name as in the page ("topic: Compass"); None: all. tasks: which
+        ones, None for all. Raises CompareError for unknown names.
         """
         return self.desk.save(file, only, tasks)
 
 
 class Explorer(anywidget.AnyWidget):
-    """The widget of a `Desk`. Its synced traits are its code, the tasks' names and an id: rows go to the page as messages alone."""
+    """The widget of a `Desk`. Its synced traits are its code, the tasks' names and an id: rows go to the page only as messages."""
 
     _esm = front.module()
     _css = front.style()
@@ -107,5 +107,5 @@ class Explorer(anywidget.AnyWidget):
             self.send({"turn": asked.get("turn"), **reply})
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        display(self.cards.html(self.static_id))  # an output of its own: beside a widget that JupyterLab has lost it shows nothing else
+        display(self.cards.html(self.static_id))  # a separate output: JupyterLab shows nothing else of an output whose widget it has lost
         return super()._repr_mimebundle_(**kwargs)

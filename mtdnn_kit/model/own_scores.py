@@ -1,7 +1,7 @@
-"""Scores of one's own, beside those that a task type has: `metrics: [module:function]` (docs/plugins.md).
+"""Custom scores, in addition to those of a task type: `metrics: [module:function]` (docs/plugins.md).
 
-A function is given the task's name, what is right and what was said, row by row, and returns a percentage, or None where it has nothing to
-say of that task. It is tried on rows that are answered right before anything is trained, so that what it lacks is found then.
+A function gets the task's name, the gold values and the predictions, row by row, and returns a percentage, or None if it does not apply to
+the task. Before training it is tried on correct predictions, so that its errors show early.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ from mtdnn_kit.files.wording import short
 from mtdnn_kit.metrics import SCORES
 
 KIT_SCORES = {"n", *SCORES, "em", "f1", "threshold", "em_at_0", "f1_at_0", "best_em", "best_em_threshold", "best_f1", "best_f1_threshold"}
-KIT_SCORES |= {"has_answer_em", "has_answer_f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap"}  # names of the kit's scores
-TRIED = 50  # rows at most that a score is tried on
+KIT_SCORES |= {"has_answer_em", "has_answer_f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap"}  # the kit's score names
+TRIED = 50  # at most so many rows to try a score on
 
 
 def own_scores(config: Config, task: str, rows: Sequence, found: Sequence, threshold: float | None) -> dict[str, float]:
-    """{name: percent} of predictions (of a qa task at its threshold), by the functions in `metrics`. Raises PluginError."""
+    """{name: percent} of predictions (for a qa task at its threshold), by the functions in `metrics`. Raises PluginError."""
     if not config.metrics:
         return {}
     kind = config.datasets[task].type
@@ -38,11 +38,11 @@ def own_scores(config: Config, task: str, rows: Sequence, found: Sequence, thres
 
 
 def try_own_scores(config: Config, scored: Mapping[str, Any]) -> None:
-    """Calls each function once a task with what is right as what was said. scored: task → features. Raises PluginError, or ConfigError."""
+    """Calls each function once per task, with the gold values as predictions. scored: task → features. Raises PluginError, ConfigError."""
     names = [one.score for one in config.own_metrics]
     for one in config.own_metrics:
         twice = one.score in KIT_SCORES or names.count(one.score) > 1
-        require(not twice, f"metrics: {one.name}: there is a score {one.score} already; give the function another name")
+        require(not twice, f"metrics: {one.name}: there already is a score {one.score}; give the function another name")
     for name, features in scored.items() if config.metrics else ():
         kind, rows = config.dataset_of(name).type, pick(features.rows, np.arange(min(TRIED, len(features.rows))))
         gold = _gold(kind, rows)
@@ -51,7 +51,7 @@ def try_own_scores(config: Config, scored: Mapping[str, Any]) -> None:
 
 
 def _gold(kind: str, rows: Sequence) -> list:
-    """What is right of each row: its accepted answers (qa; perhaps none), its label, or the row itself (types of one's own)."""
+    """The gold value of each row: its gold answers (qa; possibly none), its label, or the row itself (custom types)."""
     if kind == "qa":
         return [[text for text in gold_texts(row) if text] for row in rows]
     return [int(label) for label in column(rows, "label")] if kind in LABELLED else list(rows)
@@ -68,6 +68,6 @@ def _scored(functions: list[Plugin], task: str, gold: list, said: list) -> dict[
         except (TypeError, ValueError):
             score = float("nan")
         if not (isfinite(score) and abs(score) <= 100):
-            raise PluginError(f"metrics: {one.name} gave {short(value)} for {task}; it must be a percentage, −100 to 100, or None")
+            raise PluginError(f"metrics: {one.name} returned {short(value)} for {task}; it must return a percentage, −100 to 100, or None")
         found[one.score] = score
     return found

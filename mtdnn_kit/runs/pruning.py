@@ -1,6 +1,6 @@
-"""What a finished run can do without: its checkpoints, which only go on with an unfinished one, and its model. Nothing else is deleted.
+"""Deletes what a finished run can spare: its checkpoints, which only an unfinished run needs, and its model. Nothing else.
 
-Scores, answers, n-best, log and manifest stay, and what is exported stays; so a pruned run is compared and explored as before.
+Scores, answers, n-best, log, manifest and exports stay, so a pruned run can be compared and explored as before.
 """
 
 import os
@@ -17,28 +17,28 @@ from mtdnn_kit.runs.schema import missing
 
 STILL = "Scores, comparisons, the explorer, tables and pages work as before"
 NO_LONGER = (
-    "ask, load, export, heldout, salience and init_from want the model: train the run again (config.yaml is kept), or copy model/ back"
+    "ask, load, export, heldout, salience and init_from need the model: train the run again (config.yaml is kept), or copy model/ back"
 )
 
 
 def tidy(run: Run) -> None:
-    """Deletes the checkpoints of a run that has just finished; those that were set aside as damaged stay, and what the disk refuses."""
+    """Deletes the checkpoints of a run that has just finished, except those set aside as damaged and those that cannot be deleted."""
     with suppress(OSError):
         prune_checkpoints(run, 0)
         (run.path / "checkpoints").rmdir()
 
 
 def prune(run: Run, checkpoints_only: bool = False) -> str:
-    """Deletes a finished run's model and checkpoints, or the latter alone; says what was freed, and what is possible from then on.
+    """Deletes a finished run's model and checkpoints, or only the latter. Returns a sentence on the freed space and what still works.
 
-    Raises RunError for a folder that is no finished run, ConfigError where a symbolic link is in it, LockedError where it is written.
+    Raises RunError for a folder without a finished run, ConfigError if it holds a symbolic link, LockedError if a process writes to it.
     """
     if not (run.path / "manifest.json").exists():
         raise RunError(missing(run.path, "manifest.json"))
     if not run.finished:
-        raise RunError(f"{run.path}: the run is not finished, and goes on from its checkpoints: finish it, or delete the folder")
+        raise RunError(f"{run.path}: the run is not finished and needs its checkpoints: finish it, or delete the folder")
     own(run.path)
-    with held(run.path / ".lock", "a training is at work"):
+    with held(run.path / ".lock", "a training is running"):
         sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "model")[: 2 if checkpoints_only else 3]}
     freed = ", ".join(f"{name} {disk_size(size)}" for name, size in sizes.items() if size)
     after = "Its model is there" if (run.path / "model").is_dir() else f"{STILL}; {NO_LONGER}"
@@ -46,7 +46,7 @@ def prune(run: Run, checkpoints_only: bool = False) -> str:
 
 
 def _removed(folder: Path) -> int:
-    """Deletes a folder, never half of it under its name; the bytes that it took. 0 where there is none."""
+    """Deletes a folder (renamed first, so that no partial folder keeps its name); returns its size in bytes, 0 if there is none."""
     partial = folder.with_name(f"{folder.name}.partial")
     if folder.exists():
         shutil.rmtree(partial, ignore_errors=True)

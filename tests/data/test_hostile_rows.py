@@ -72,11 +72,11 @@ GOOD = '{"sentence": "It is.", "label": 1}'
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ('{"sentence": "a", "label": 0, "label": 1}', "line 1: not JSON .'label' is there twice."),
+        ('{"sentence": "a", "label": 0, "label": 1}', "line 1: not JSON .'label' is given twice."),
         ("[" * 100_000, "line 1: not JSON"),
         (f'{{"sentence": "a", "label": {"9" * 5000}}}', "line 1: not JSON .Exceeds the limit"),
         (f'{{"sentence": "a", "label": {"9" * 4000}}}', r"column 'label' is 10\^\d+ and more: it must be from 0 to 1"),
-        ('{"sentence": "a", "label": NaN}', "column 'label' is None: a row without a label"),
+        ('{"sentence": "a", "label": NaN}', "column 'label' is None: the row has no label"),
         ('{"sentence": "a", "label": 1.5}', "column 'label' is 1.5: it must be a whole number"),
         ('{"sentence": "\\ud800", "label": 1}', "half a surrogate pair at character 0"),
         ("{" + ", ".join(f'"column {i}": 0' for i in range(5000)) + "}", "'column 11' and 4,988 more"),

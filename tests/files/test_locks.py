@@ -75,7 +75,7 @@ def test_a_file_system_without_locks_lets_everybody_through_and_says_so(tmp_path
         raise error
 
     monkeypatch.setattr(filelock.FileLock, "acquire", refused)
-    with pytest.warns(UserWarning, match=f"{tmp_path}: its file system has no locks, so see that nothing else writes there"):
+    with pytest.warns(UserWarning, match=f"{tmp_path}: its file system has no locks; make sure that no other process writes there"):
         taken(tmp_path / "x")
 
 

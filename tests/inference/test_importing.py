@@ -61,17 +61,17 @@ def test_a_predictions_file_becomes_a_run_that_is_scored_compared_and_read(tmp_p
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda a: {**a, "q0": "x"}, r"theirs.json: id 'q0' is that of no question here \(1 such of 133\)"),
+        (lambda a: {**a, "q0": "x"}, r"theirs.json: id 'q0' does not belong to any question \(1 of 133 ids\)"),
         (lambda a: {k: v for k, v in a.items() if k != "compass-3"}, "theirs.json: id 'compass-3' has no prediction"),
         (lambda a: {**a, "compass-3": None}, "theirs.json: id 'compass-3': the answer is None; it must be text"),
         (
             lambda a: json.dumps(a)[:-1] + ', "compass-3": "again"}',
-            "theirs.json: cannot be read .'compass-3' is there twice.; .*each id once",
+            "theirs.json: cannot be read .'compass-3' is given twice.; .*each id once",
         ),
         (lambda a: {**a, "compass-3": "\ud83d"}, "theirs.json: cannot be read .half a surrogate pair"),
         (lambda a: list(a), r"theirs.json: a predictions file holds \{id: text\}, one JSON object; this is a list"),
         (lambda a: "{", "theirs.json: cannot be read .Expecting property name"),
-        (lambda a: "[" * 100_000, "theirs.json: cannot be read .lists or objects too deep"),
+        (lambda a: "[" * 100_000, "theirs.json: cannot be read .lists or objects are nested too deeply"),
     ],
 )
 def test_predictions_that_do_not_fit_are_refused_by_id_and_leave_nothing(tmp_path, answers, edit, message):

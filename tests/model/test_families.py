@@ -195,7 +195,7 @@ NO_TOKENIZERS = {
     "no pad": (without_pad, "its tokenizer has no pad token"),
     "no special token": (lambda: framed(None), "puts no special token first"),
     "no [CLS]": (lambda: framed("$A [SEP] $B [SEP]"), "puts no special token first"),
-    "no letter |": (without_bars, "the tokenizer leaves '|' of .* in no token, so that answers would lose it: .*; take one with another"),
+    "no letter |": (without_bars, "the tokenizer leaves '|' of .* in no token, so answers would lose it: .*; take one with another"),
     "no separator": (lambda: framed("[CLS] $A $B [SEP]"), "puts no separator between the two texts of a pair; tokenizer.json needs"),
 }
 

@@ -173,22 +173,22 @@ def test_what_is_no_file_or_not_there_is_said(folder, name):
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("metrics.json", '"n": 132', '"n": 132, "n": 7', "'n' is there twice"),
+        ("metrics.json", '"n": 132', '"n": 132, "n": 7', "'n' is given twice"),
         ("metrics.json", '"n": 132', '"n": 132.5', "not scores with `n`, the number of rows"),
         ("metrics.json", r'"f1": \d+', '"f1": 7000', "'squad', 'f1' is 7000.*, not a score"),
         ("metrics.json", r'"threshold": [-0-9.]+', '"threshold": null', "'squad': threshold is None, not a number"),
         ("metrics.json", r'"threshold": [-0-9.]+', '"threshold": 1e999', "'squad': threshold is inf, not a number"),
         ("metrics.json", r'"threshold": [-0-9.]+', '"threshold": NaN', "'squad': threshold is nan, not a number"),
-        ("manifest.json", '"status": "finished"', '"status": "finished", "status": "running"', "'status' is there twice"),
+        ("manifest.json", '"status": "finished"', '"status": "finished", "status": "running"', "'status' is given twice"),
         ("manifest.json", '"status": "finished"', '"status": 3', "status is 3, not text"),
         ("manifest.json", r'"steps": \d+', '"steps": -1', "steps is -1, not a whole number"),
-        ("config.yaml", "seed: 0", "seed: 0\nseed: 1", "'seed' is there twice"),
+        ("config.yaml", "seed: 0", "seed: 0\nseed: 1", "'seed' is given twice"),
         ("config.yaml", "seed: 0", "seed: zero", "not the parameters of a run .seed: 'zero' is text"),
         ("config.yaml", "seed: 0", "sead: 0", "not the parameters of a run"),
         ("config.yaml", "- squad", "- [squad]", r"tasks is \[\['squad'\]"),
         ("log.jsonl", '"step": 1,', '"step": "1",', r"line 1: it is .*, not a step of a task"),
         ("log.jsonl", r'"lr": \d\.', '"lr": "1.', r"line 1: cannot be read"),
-        ("predictions/mnli.jsonl", '{"id": 0,', '{"id": 0, "id": 1,', "line 1: cannot be read .'id' is there twice"),
+        ("predictions/mnli.jsonl", '{"id": 0,', '{"id": 0, "id": 1,', "line 1: cannot be read .'id' is given twice"),
     ],
 )
 def test_a_number_that_cannot_be_right_is_named_with_its_file(folder, name, old, new, message):
@@ -235,7 +235,7 @@ def test_a_carriage_return_within_a_line_is_white_space(folder):
     same_as_plain(folder, opened(folder))
 
 
-@pytest.mark.parametrize(("data", "message"), [("rample", "rample: there is no such folder"), ("9" * 5000, "no path can be so")])
+@pytest.mark.parametrize(("data", "message"), [("rample", "rample: there is no such folder"), ("9" * 5000, "not a valid path")])
 def test_rows_that_a_runs_parameters_do_not_lead_to_are_said_with_the_run(folder, data, message):
     """Found at 900 cases: an error that named a folder nobody had asked for, and no run."""
     text = (folder / "config.yaml").read_text()

@@ -103,10 +103,10 @@ def test_what_a_sampler_may_not_give_is_said_with_its_name(mine, gives, said):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("nowhere:f", "nowhere:f: cannot import nowhere .ModuleNotFoundError: No module named 'nowhere'.; it must lie in "),
+        ("nowhere:f", "nowhere:f: cannot import nowhere .ModuleNotFoundError: No module named 'nowhere'.; put it into "),
         ("mine:g", "'mine:g': mine has no function 'g'"),
         ("mine:LIMIT", "'mine:LIMIT': mine has no function 'LIMIT'"),
-        ("mine:f", r"mine:f must take \((sizes, epoch, epochs, rng|task, gold, said)\), by position; it is f\(a\)"),
+        ("mine:f", r"mine:f must take \((sizes, epoch, epochs, rng|task, gold, said)\)as positional arguments; it is f\(a\)"),
         ("mine.py:f", "cannot import mine.py"),
         ("./mine:f", "is not module:function, e.g. mine:"),
         ("broken:f", "cannot import broken .ValueError: no."),
