@@ -89,9 +89,7 @@ def load_tokenizer(path: Path) -> Any:
         raise EncoderError(f"{named}: {lacks}; tokenizer.json needs a post-processor like BERT's, [CLS] A [SEP] B [SEP]")
     highest, known = max(tokenizer.get_vocab().values()), getattr(_config(path), "vocab_size", None)
     if known is not None and highest >= known:
-        raise EncoderError(
-            f"{named}: its tokenizer has ids up to {highest}, but config.json has vocab_size {known}: use files of one model"
-        )
+        raise EncoderError(f"{named}: its tokenizer has ids up to {highest}, but config.json has vocab_size {known}: they do not match")
     try:
         check_tokenizer(tokenizer)
     except EncoderError as error:

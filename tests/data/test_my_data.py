@@ -419,7 +419,10 @@ def test_a_definition_that_cannot_be_meant_is_refused_with_its_key(change, messa
         ({"type": "qa", "labels": ["a", "b"]}, "labels: rows of type qa have no labels"),
         ({"type": "qa", "template": {"context": "{a}"}}, "template is .*it maps question to"),
         ({"type": "mcc", "columns": {"context": "q", "choices": "o"}}, "columns lacks 'label': name the column"),
-        ({"type": "mcc", "columns": {"context": "q", "choices": "o", "label": "y", "answer": "z"}}, "columns lacks 'label': name the column"),
+        (
+            {"type": "mcc", "columns": {"context": "q", "choices": "o", "label": "y", "answer": "z"}},
+            "columns lacks 'label': name",
+        ),
         ({"type": "mcc", "columns": {"context": "q", "choices": ["o"], "label": "y"}}, "columns.choices is"),
         (
             {"type": "mcc", "columns": {"context": "q", "choices": ["a", "b"], "label": "y"}, "labels": ["A"]},

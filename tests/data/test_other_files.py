@@ -88,9 +88,7 @@ def test_a_tsv_with_a_mark_out_of_its_place_was_not_written_by_a_program(tmp_pat
 
 
 def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_path):
-    with pytest.raises(
-        DataError, match="x.csv, line 2: a quoted field spans several lines that look like separate rows: set `quoted"
-    ):
+    with pytest.raises(DataError, match="x.csv, line 2: a quoted field spans several lines that look like separate rows: set `quoted"):
         read(tmp_path, "x.csv", STRAY.replace(",", ";").replace("\t", ","), **SC)
     broken = STRAY + "C\tyes\n"  # a line with too few fields: the lines are no rows as they stand, and the marks would swallow two
     with pytest.raises(
@@ -107,9 +105,7 @@ def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_p
     ],
 )
 def test_marks_do_not_swallow_a_broken_line_either(tmp_path, content):
-    with pytest.raises(
-        DataError, match="x.tsv, line 2: a quoted field spans several lines that look like separate rows: set `quoted: t"
-    ):
+    with pytest.raises(DataError, match="x.tsv, line 2: a quoted field spans several lines that look like separate rows: set `quoted: t"):
         read(tmp_path, "x.tsv", content, **SC)
 
 

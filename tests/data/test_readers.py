@@ -213,7 +213,7 @@ def test_squads_official_form_is_read_as_the_hubs_rows_are(tmp_path):
         (official(paragraphs=3), "article 1: it has no 'paragraphs'"),
         (
             official(ASKED, {**ASKED, "question": "When?"}),
-            r"paragraph 1, question 2 \(id 'a'\): article 1, paragraph 1, question 1, which has another question or passage, has the same id",
+            r"paragraph 1, question 2 \(id 'a'\): article 1, paragraph 1, question 1, which has another question",
         ),
         (
             official({**ASKED, "answers": [{"text": "Alps", "answer_start": 15}]}),

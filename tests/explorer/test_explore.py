@@ -72,7 +72,7 @@ def test_what_cannot_be_explored_is_said():
     for show in (-1, "3", True):
         with pytest.raises(CompareError, match="show: .* must be a whole number, 0 or more"):
             explore(KEPT, show=show, live=False)
-    with pytest.raises(CompareError, match="task: not every run keeps answers to 'mrpc'; all do to squad"):
+    with pytest.raises(CompareError, match="task: not every run has answers for 'mrpc'; all have answers for squad"):
         explore(KEPT, task="mrpc")
     with pytest.raises(CompareError, match="cluster: 'page' must be one of passage, title"):
         explore(KEPT, cluster="page")
@@ -195,11 +195,11 @@ def test_a_page_is_saved_whole_or_in_part(kept, tmp_path):
     part = explorer.save(tmp_path / "part.html", only="topic: Compass")
     assert ids(part) == [q.row.id for q in questions if q.row.title == "Compass"] and tasks_of(part)["squad"]["whole"] == len(questions)
     assert len(ids(explorer.save(tmp_path / "differ.html", only="filter"))) == of_questions(questions).at().differ.sum()
-    with pytest.raises(CompareError, match="only: there is no filter 'topic: Nowhere'; there are favourites, filter, answers differ"):
+    with pytest.raises(CompareError, match="only: there is no filter 'topic: Nowhere'; choose from favourites, filter, answers differ"):
         explorer.save(tmp_path / "none.html", only="topic: Nowhere")
     with pytest.raises(CompareError, match="no row passes 'favourites'"):
         explorer.save(tmp_path / "none.html", only="favourites")
-    with pytest.raises(CompareError, match="tasks: the runs keep no answers to 'cola'; they do to squad"):
+    with pytest.raises(CompareError, match="tasks: the runs have no answers for 'cola'; choose from squad"):
         explorer.save(tmp_path / "none.html", tasks=["cola"])
     with pytest.raises(CompareError, match="nowhere: there is no such folder to write none.html into"):
         explorer.save(tmp_path / "nowhere" / "none.html")
@@ -217,7 +217,7 @@ def test_the_command_writes_a_page_or_says_why_not(tmp_path):
         "Compass"
     }
     done = subprocess.run([*command, "--task", "mnli"], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 1 and done.stderr == "task: not every run keeps answers to 'mnli'; all do to squad\n"
+    assert done.returncode == 1 and done.stderr == "task: not every run has answers for 'mnli'; all have answers for squad\n"
 
 
 def test_the_runs_of_notebook_04_are_those_of_the_demo_where_they_are(monkeypatch, tmp_path):
@@ -249,7 +249,7 @@ def test_without_models_it_is_said_where_it_was_asked():
     assert "has no model/ to ask" in replies.reply({"kind": "why", **asked})["error"]
     bare = desk(*QUESTIONS)
     for kind in ("why", "note", "page"):
-        assert "come without" in bare.reply({"kind": kind, **asked, "id": "0", "note": "", "ids": [], "name": "x"})["error"]
+        assert "these answers have no run" in bare.reply({"kind": kind, **asked, "id": "0", "note": "", "ids": [], "name": "x"})["error"]
     assert [run["without"][:7] for run in answers_json.as_json(bare.answers("squad"))["runs"]] == ["model 0", "model 1"]
 
 

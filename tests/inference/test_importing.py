@@ -169,7 +169,7 @@ def test_models_that_cannot_answer_are_refused(tmp_path, exported, tiny):
         import_run(other, tmp_path / "theirs", **SMALL)
     torch.save({}, other / "pytorch_model.bin")
     (other / "model.safetensors").unlink()
-    with pytest.raises(EncoderError, match=r"needs config.json and \*.safetensors"):
+    with pytest.raises(EncoderError, match=r"must hold config.json and \*.safetensors"):
         import_run(other, tmp_path / "theirs", **SMALL)
     assert not (tmp_path / "theirs").exists()
 

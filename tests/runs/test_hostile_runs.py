@@ -165,9 +165,9 @@ def test_a_damaged_predictions_file_is_refused_or_read_as_it_stands(tmp_path, ca
 def test_what_is_no_file_or_not_there_is_said(folder, name):
     path = folder / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert refused(lambda: opened(folder), "damaged", "no task to which QA+MCC+SC keep their answers")[1]
+    assert refused(lambda: opened(folder), "damaged", "no task for which all of QA+MCC+SC have answers")[1]
     path.write_text("") if name == "predictions" else path.mkdir()
-    assert refused(lambda: opened(folder), "damaged", "no task to which QA+MCC+SC keep their answers")[1]
+    assert refused(lambda: opened(folder), "damaged", "no task for which all of QA+MCC+SC have answers")[1]
 
 
 @pytest.mark.parametrize(
@@ -202,13 +202,13 @@ def test_a_number_that_cannot_be_right_is_named_with_its_file(folder, name, old,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda entry: entry["nbest"].reverse(), "its spans are not in order, the best first"),
-        (lambda entry: entry["nbest"].append(entry["nbest"][-1]), "each once"),
-        (lambda entry: entry.update(nothing=1.5), "a probability of it is not between 0 and 1"),
-        (lambda entry: entry.update(null=10**400), "a score or probability of it is no number"),
-        (lambda entry: entry.update(null=True), "a score or probability of it is no number"),
+        (lambda entry: entry["nbest"].reverse(), "its spans are not unique and ordered, best first"),
+        (lambda entry: entry["nbest"].append(entry["nbest"][-1]), "not unique"),
+        (lambda entry: entry.update(nothing=1.5), "one of its probabilities is not between 0 and 1"),
+        (lambda entry: entry.update(null=10**400), "one of its scores or probabilities is not a number"),
+        (lambda entry: entry.update(null=True), "one of its scores or probabilities is not a number"),
         (lambda entry: entry.update(windows="two"), "windows is 'two', not a count"),
-        (lambda entry: entry["nbest"][0].__setitem__(1, entry["nbest"][0][0]), "a span of it ends before it begins"),
+        (lambda entry: entry["nbest"][0].__setitem__(1, entry["nbest"][0][0]), "one of its spans ends before it begins"),
     ],
 )
 def test_an_nbest_that_would_give_another_answer_is_refused(folder, change, message):
