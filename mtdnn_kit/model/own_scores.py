@@ -21,8 +21,8 @@ from mtdnn_kit.files.wording import short
 from mtdnn_kit.metrics import SCORES
 
 KIT_SCORES = {"n", *SCORES, "em", "f1", "threshold", "em_at_0", "f1_at_0", "best_em", "best_em_threshold", "best_f1", "best_f1_threshold"}
-KIT_SCORES |= {"has_answer_em", "has_answer_f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap"}  # the kit's score names
-TRIED = 50  # at most so many rows to try a score on
+KIT_SCORES |= {"has_answer_em", "has_answer_f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap"}  # names of the kit's scores
+TRIED = 50  # rows at most that a score is tried on
 
 
 def own_scores(config: Config, task: str, rows: Sequence, found: Sequence, threshold: float | None) -> dict[str, float]:
@@ -42,7 +42,7 @@ def try_own_scores(config: Config, scored: Mapping[str, Any]) -> None:
     names = [one.score for one in config.own_metrics]
     for one in config.own_metrics:
         twice = one.score in KIT_SCORES or names.count(one.score) > 1
-        require(not twice, f"metrics: {one.name}: there already is a score {one.score}; give the function another name")
+        require(not twice, f"metrics: {one.name}: there is a score {one.score} already; give the function another name")
     for name, features in scored.items() if config.metrics else ():
         kind, rows = config.dataset_of(name).type, pick(features.rows, np.arange(min(TRIED, len(features.rows))))
         gold = _gold(kind, rows)

@@ -17,12 +17,12 @@ from mtdnn_kit.runs.schema import missing
 
 STILL = "Scores, comparisons, the explorer, tables and pages work as before"
 NO_LONGER = (
-    "ask, load, export, heldout, salience and init_from need the model: train the run again (config.yaml is kept), or copy model/ back"
+    "ask, load, export, heldout, salience and init_from want the model: train the run again (config.yaml is kept), or copy model/ back"
 )
 
 
 def tidy(run: Run) -> None:
-    """Deletes the checkpoints of a run that has just finished, except those set aside as damaged and those that cannot be deleted."""
+    """Deletes the checkpoints of a run that has just finished; those that were set aside as damaged stay, and what the disk refuses."""
     with suppress(OSError):
         prune_checkpoints(run, 0)
         (run.path / "checkpoints").rmdir()
@@ -38,7 +38,7 @@ def prune(run: Run, checkpoints_only: bool = False) -> str:
     if not run.finished:
         raise RunError(f"{run.path}: the run is not finished and needs its checkpoints: finish it, or delete the folder")
     own(run.path)
-    with held(run.path / ".lock", "a training is running"):
+    with held(run.path / ".lock", "a training is at work"):
         sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "model")[: 2 if checkpoints_only else 3]}
     freed = ", ".join(f"{name} {disk_size(size)}" for name, size in sizes.items() if size)
     after = "Its model is there" if (run.path / "model").is_dir() else f"{STILL}; {NO_LONGER}"

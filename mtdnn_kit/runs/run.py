@@ -96,7 +96,7 @@ class Run:
         return (self.path / "manifest.json").is_file() and self.manifest.get("status") == "finished"
 
     def log(self) -> list[dict]:
-        """One record per step: step, epoch, task, loss, lr, grad_norm, tokens_per_second."""
+        """One record a step: step, epoch, task, loss, lr, grad_norm, tokens_per_second."""
         return [record for record in self._log() if "loss" in record]
 
     def scorings(self) -> list[dict]:

@@ -168,7 +168,7 @@ def test_a_score_is_tried_before_the_first_step(mine, config, body, said):
 
 def test_a_score_may_not_be_called_as_one_of_the_kits(mine, config):
     mine("def accuracy(task, gold, said):\n    return 1\n")
-    with pytest.raises(ConfigError, match="^metrics: mine:accuracy: there already is a score accuracy; give the function another name"):
+    with pytest.raises(ConfigError, match="^metrics: mine:accuracy: there is a score accuracy already; give the function another name"):
         prepare(config(tasks=["cola"], qa_weight=1.0, metrics=["mine:accuracy"]))
 
 
