@@ -88,7 +88,7 @@ def test_what_fails_is_1_in_a_line(tmp_path, capsys):
 @pytest.mark.parametrize(("engine", "option"), [("local", "--gpus-per-run"), ("ray", "--gpus")])
 def test_gpus_of_the_other_engine_are_a_wrong_command(engine, option, capsys):
     code, _, err = ended(capsys, "study", "parameters/ablations/demo.yaml", "--engine", engine, option, "1")
-    assert code == 2 and f"{option}: engine {engine} has no such option" in err
+    assert code == 2 and f"{option}: engine {engine} does not have this option" in err
 
 
 def test_a_ray_that_is_not_installed_is_1(monkeypatch, tmp_path, capsys):
@@ -107,7 +107,7 @@ def test_what_is_stopped_is_130(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command_line, "train", stop)
-    assert ended(capsys, "train", "parameters/demo.yaml") == (130, "", "Stopped; the same command goes on where it was.\n")
+    assert ended(capsys, "train", "parameters/demo.yaml") == (130, "", "Stopped; run the same command again to continue.\n")
 
 
 def test_what_nobody_foresaw_comes_through(monkeypatch):

@@ -53,8 +53,8 @@ def note(run: Run) -> str | None:
 
 
 def notes(runs: Iterable[Run]) -> list[str]:
-    """One sentence per encoder of some runs: which of their tasks it has seen before, by its card, or that this is unknown; none for an
-    encoder that has seen none of them. Raises RunError."""
+    """A sentence for each encoder of some runs: what it has met of their tasks before, as its card says, or that this is not known; none
+    for an encoder that has met none of them. Raises RunError."""
     known: dict[str, list[str] | None] = {}
     tasks: dict[str, dict[str, Dataset]] = {}
     for run in runs:

@@ -78,7 +78,7 @@ ONE_RESUME = Form("a resume", lambda value: _is_object(value) and RESUME.keys() 
 RESUMES = Form("a list of resumes", lambda value: isinstance(value, list) and not any(problem(one, ONE_RESUME) for one in value))
 SOURCES = _each(_object(fingerprint=TEXT, origin=TEXT, rows=WHOLE_NUMBER))
 
-# The files. `config` checks the rest of config.yaml; scores are percentages, thresholds are not.
+# The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
 CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
 MANIFEST_FORM = _object(
     **dict.fromkeys(("status", "code", "precision", "start", "end", "device", "machine", "kit", "command", "os", "host"), TEXT),

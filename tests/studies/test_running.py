@@ -280,7 +280,7 @@ def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_wri
     until(lambda: not any(map(alive, began)))
     assert len(began) >= 4, "two workers and their kernels"
     if how == signal.SIGINT:
-        assert study.returncode == 130 and "Stopped; the same command goes on where it was." in said and "Traceback" not in said
+        assert study.returncode == 130 and "Stopped; run the same command again to continue." in said and "Traceback" not in said
     whole = [file for file in folder.rglob("*.json") if not any(part.endswith(".partial") for part in file.parts)]
     assert whole and all(json.loads(file.read_text()) for file in whole)
     kept = {"model.safetensors", "optimizer.safetensors", "state.json"}
