@@ -43,8 +43,8 @@ def test_a_wrong_command_is_2(words, capsys):
     [
         ("max_steps", "'max_steps' is not KEY=VALUE; write, e.g., --set max_steps=40"),
         ("=3", "'=3' is not KEY=VALUE"),
-        ("tasks=[squad, cola", "'tasks=[squad, cola': the value is no YAML"),
-        ("define={a: *x}", "the value is no YAML"),
+        ("tasks=[squad, cola", "'tasks=[squad, cola': the value is not YAML"),
+        ("define={a: *x}", "the value is not YAML"),
     ],
 )
 def test_a_malformed_set_is_2_whatever_the_verb(verb, text, said, capsys):

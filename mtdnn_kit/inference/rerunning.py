@@ -1,4 +1,4 @@
-"""A finished run made again, from its own parameters, in a new folder; and what came out equal (`runs.equal`)."""
+"""Repeats a finished run from its parameters, in a new folder, and compares the two (`runs.equal`)."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,21 +14,21 @@ from mtdnn_kit.training.trainer import train
 
 
 def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: Any) -> tuple[Run, list[dict[str, str]]]:
-    """Trains again with the parameters and the threads of `source`; the new run, and a row of what it is equal in, or not.
+    """Trains again with the parameters and threads of `source`; returns the new run, and rows on what is equal and what differs.
 
-    run_dir: a new folder; None: one below runs/. given: parameters that may be others here, e.g. `data`, of which a kept run names the
-    folder alone. Raises RunError for a run that was not finished, or not trained here, or by another number of processes; else as `train`.
+    run_dir: a new folder; None: one in runs/. given: parameters that may differ here, e.g. `data`, because a kept run records only the
+    folder's name. Raises RunError for a run that was not finished, was imported, or had another number of processes; else as `train`.
     """
     run = source if isinstance(source, Run) else Run(source)
     if not (run.path / "manifest.json").exists():
         raise RunError(missing(run.path, "manifest.json"))
     if not run.finished or "draws" not in run.manifest:
-        why = "it was imported, not trained" if run.finished else "no finished run"
-        raise RunError(f"{run.path}: {why}, so there is nothing to make again")
+        why = "it was imported, not trained" if run.finished else "it is not a finished run"
+        raise RunError(f"{run.path}: {why}, so it cannot be repeated")
     made, here = run.manifest.get("processes", 1), launched()[1]
     if made != here:
         start = f"start it with accelerate launch --num_processes {made} -m mtdnn_kit rerun" if made > 1 else "start it without a launcher"
-        raise RunError(f"{run.path}: it was trained by {made} processes, and here are {here}: {start}")
+        raise RunError(f"{run.path}: it was trained by {made} processes, but there are {here} now: {start}")
     before = run.parameters
     before = replace(before, threads=before.threads or run.manifest.get("threads"), run_dir=None if run_dir is None else str(run_dir))
     again = train(Config(**{**asdict(before), **given}))

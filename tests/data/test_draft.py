@@ -45,9 +45,9 @@ CASES = {  # file, its content, what the definition must say, what the first row
         squad(ASKED),
         {"type": "qa", "columns": {"id": "id", **QA}, "unanswerable": False},
         (16, "900 metres"),
-        ["title: there is none"],
+        ["title: there is no such column"],
     ),
-    "no ids": ("x.json", squad(ASKED, ("question",)), {"columns": QA}, (16, "900 metres"), ["id: there is none"]),
+    "no ids": ("x.json", squad(ASKED, ("question",)), {"columns": QA}, (16, "900 metres"), ["id: there is no such column"]),
     "two columns": (
         "x.csv",
         table([{k: row[k] for k in ("title", "context", "question", "text", "first")} | {"first": f"{row['first']}.0"} for row in ASKED]),
@@ -72,7 +72,7 @@ CASES = {  # file, its content, what the definition must say, what the first row
         ),
         {"type": "qa", "columns": QA},
         (16, "900 metres"),
-        ["id: there is none"],
+        ["id: there is no such column"],
     ),
     "hub": (
         "x.parquet",

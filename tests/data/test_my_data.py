@@ -220,7 +220,7 @@ def read(tmp_path, records: list[dict], **row) -> list:
     ("labels", "values", "wrong", "message"),
     [
         (["no", "yes"], ["yes", "no", "no", "yes"], "Yes", "'Yes': it must be a whole number from 0 to 1 .*or one of these names"),
-        ({False: "no", True: "yes"}, [True, False, False, True], 1, r"1: it must be one of False \(no\), True \(yes\); correct it"),
+        ({False: "no", True: "yes"}, [True, False, False, True], 1, r"1: it must be one of False \(no\), True \(yes\); correct the value"),
         ({False: "no", True: "yes"}, [True, False, False, True], "no", r"'no': it must be one of False .* put them in quotes"),
         ({5: "no", 9: "yes"}, [9, 5, 5, 9], 0, r"0: it must be one of 5 \(no\), 9 \(yes\)"),
         ({"-": "no", "+": "yes"}, ["+", "-", "-", "+"], "no", "'no': it must be one of"),
@@ -373,7 +373,7 @@ SC = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "y
         ({"template": {"second": "{b"}}, "template.second is '{b': "),
         ({"template": {"second": "{b!r}"}}, "template.second is .*put only a column name in braces"),
         ({"template": {"second": "{}"}}, "template.second is .*put only a column name in braces"),
-        ({"template": {"second": "tea"}}, "template.second is 'tea'; it must be a text with the name of a column in braces"),
+        ({"template": {"second": "tea"}}, "template.second is 'tea'; it must be text with a column name in braces"),
         ({"labels": [False, True]}, "labels is .*YAML does not read no, yes, on, off and numbers as text: put them in quotes"),
         ({"labels": ["no", "no"]}, "labels names 'no' twice"),
         ({"labels": {1.5: "no", 2: "yes"}}, "labels maps"),

@@ -92,7 +92,7 @@ def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_p
         read(tmp_path, "x.csv", STRAY.replace(",", ";").replace("\t", ","), **SC)
     broken = STRAY + "C\tyes\n"  # a line with too few fields: the lines are no rows as they stand, and the marks would swallow two
     with pytest.raises(
-        DataError, match="x.tsv, row 5 .line 6.: 2 fields .'C', 'yes'., where .* names 3 columns .*: correct the line or remove it$"
+        DataError, match="x.tsv, row 5 .line 6.: 2 fields .'C', 'yes'., but .* names 3 columns .*: correct the line or remove it$"
     ):
         read(tmp_path, "x.tsv", broken, **SC)
 
@@ -216,7 +216,7 @@ BOTH = {"A": "A", "B": "B", "C": "C", "1": "A", "2": "B", "3": "C"}
 
 
 def test_letters_and_numbers_in_a_column_are_refused_until_they_are_mapped(tmp_path):
-    with pytest.raises(DataError, match="row 2 .line 3.: column 'key' is 2, a number, where the first row has 'A', a name.*") as error:
+    with pytest.raises(DataError, match="row 2 .line 3.: column 'key' is 2, a number, but the first row has 'A', a name.*") as error:
         read(tmp_path, "x.csv", KEYS, **LETTERS)
     remedy = yaml.safe_load(str(error.value).partition("`labels: ")[2].partition("`")[0])
     assert remedy == BOTH and [row.label for row in read(tmp_path, "x.csv", KEYS, **{**LETTERS, "labels": remedy})[0]] == [0, 1]
@@ -392,7 +392,7 @@ def test_numbers_with_a_point_and_lines_of_one_question_in_a_table(tmp_path):
     with pytest.raises(DataError, match="row 2 .line 3. .id '7'.: row 1 .line 2., which has another question or passage, has the same id"):
         read(tmp_path, "x.csv", f'id,doc,ask,a,s\n7,"{PASSAGE}",When?,nine,30\n7,"{PASSAGE}",Why?,,\n', **FLAT)
     with pytest.raises(
-        DataError, match="row 2 .line 3. .id '7'.: it is the question of row 1 .line 2., but only one of them has an answer"
+        DataError, match="row 2 .line 3. .id '7'.: it repeats the question of row 1 .line 2., but only one of the two has an answer"
     ):
         read(tmp_path, "x.csv", f'id,doc,ask,a,s\n7,"{PASSAGE}",When?,nine,30\n7,"{PASSAGE}",When?,,\n', **FLAT)
 
@@ -483,7 +483,7 @@ def test_no_question_of_a_nested_file_is_lost(tmp_path):
     deep = {"paragraphs": [{"context": PASSAGE, "qas": [one], "paragraphs": []}]}
     with pytest.raises(DataError, match="article 1, paragraph 1: a paragraph holds paragraphs"):
         read(tmp_path, "x.json", json.dumps([deep]), type="qa")
-    with pytest.raises(DataError, match="lists of objects in data, more, and it is not clear which are the rows"):
+    with pytest.raises(DataError, match="lists of objects in data, more, and which one holds the rows is not clear"):
         read(tmp_path, "x.json", json.dumps({"data": [both], "more": [both]}), type="qa")
     viewer = {"features": [{"name": "id"}], "rows": [{"row_idx": 0, "row": asked(ANSWERED)}]}
     assert len(read(tmp_path, "x.json", json.dumps({"rows": viewer["rows"]}), type="qa")[0]) == 1

@@ -72,7 +72,7 @@ def test_the_same_rows_have_the_same_fingerprint_in_every_format(tmp_path, end, 
 def test_two_files_of_one_split_are_not_guessed_at(tmp_path):
     for name in ("train.csv", "train.parquet"):
         put(tmp_path, f"pairs/{name}", b"")
-    with pytest.raises(DataError, match="both train.csv and train.parquet are there"):
+    with pytest.raises(DataError, match="it holds both train.csv and train.parquet"):
         load("pairs", PAIRS, "train", str(tmp_path))
 
 
@@ -84,13 +84,13 @@ BROKEN = [
     (
         "train.csv",
         b"one,two,y\na,b,0\nc,d, e,1\n",
-        r"row 2 \(line 3\): 4 fields .*, where the first row names 3 columns .*holds a comma in quot",
+        r"row 2 \(line 3\): 4 fields .*, but the first row names 3 columns .*quote each field that contains a comma",
     ),
     ("train.csv", b'one,two,y\n"a\nb",b,0\nc,1\n', r"row 2 \(line 4\): 2 fields"),
     (
         "train.tsv",
         b"one\ttwo\ty\na\tb\n",
-        r"row 1 \(line 2\): 2 fields \('a', 'b'\), where the first row names 3 .*: correct the line or remove it$",
+        r"row 1 \(line 2\): 2 fields \('a', 'b'\), but the first row names 3 .*: correct the line or remove it$",
     ),
     ("train.csv", b'one,two,y\n"a,b,0\n', r"row 1 .*unexpected end of data.*set `quoted: false`"),
     ("train.tsv", b'"one"\ttwo\ty\n"a" b\tc\t0\n', "row 1 .*set `quoted: false`"),

@@ -269,7 +269,7 @@ def test_models_are_asked_and_looked_into(trained):
     assert [token[2] for token in looked["heat"]] == heat.p_start.tolist() and [token[1] for token in looked["heat"]] == heat.ends.tolist()
     assert [(text, value) for text, _, value in looked["salience"]] == [(one.text, one.value) for one in weights]
     bad = explorer.desk.reply({"kind": "why", "task": "squad", "question": "\ud800", "passage": "x", "run": 0})
-    assert "half a surrogate" in bad["error"]
+    assert "an unpaired surrogate" in bad["error"]
 
 
 def test_other_tasks_have_labels_and_probabilities(trained):

@@ -60,10 +60,10 @@ def test_another_thread_is_refused_like_another_process(tmp_path):
 def test_who_holds_it_may_be_unknown(tmp_path):
     with held(tmp_path / "x", "work is done"):
         (tmp_path / "x.holder").write_bytes(b"\xff\xfe")
-        with pytest.raises(LockedError, match="already, by another process. Wait for it"):
+        with pytest.raises(LockedError, match="already, by another process. Wait for that process"):
             taken(tmp_path / "x")
         (tmp_path / "x.holder").unlink()
-        with pytest.raises(LockedError, match="already, by another process. Wait for it"):
+        with pytest.raises(LockedError, match="already, by another process. Wait for that process"):
             taken(tmp_path / "x")
 
 

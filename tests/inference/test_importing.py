@@ -68,8 +68,8 @@ def test_a_predictions_file_becomes_a_run_that_is_scored_compared_and_read(tmp_p
             lambda a: json.dumps(a)[:-1] + ', "compass-3": "again"}',
             "theirs.json: cannot be read .'compass-3' is given twice.; .*each id once",
         ),
-        (lambda a: {**a, "compass-3": "\ud83d"}, "theirs.json: cannot be read .half a surrogate pair"),
-        (lambda a: list(a), r"theirs.json: a predictions file holds \{id: text\}, one JSON object; this is a list"),
+        (lambda a: {**a, "compass-3": "\ud83d"}, "theirs.json: cannot be read .unpaired surrogate"),
+        (lambda a: list(a), r"theirs.json: it holds a list; a predictions file must hold one JSON object, \{id: text\}"),
         (lambda a: "{", "theirs.json: cannot be read .Expecting property name"),
         (lambda a: "[" * 100_000, "theirs.json: cannot be read .lists or objects are nested too deeply"),
     ],
@@ -84,7 +84,7 @@ def test_what_cannot_be_meant_is_said(tmp_path, answers):
     file = put(tmp_path, answers)
     with pytest.raises(RunError, match=r"none\.json: cannot be read"):
         import_run(tmp_path / "none.json", tmp_path / "theirs")
-    with pytest.raises(RunError, match="max_length: a predictions file is scored as it is"):
+    with pytest.raises(RunError, match="max_length: it applies to models only"):
         import_run(file, tmp_path / "theirs", max_length=96)
     with pytest.raises(RunError, match="task: 'cola' has no scored questions"):
         import_run(file, tmp_path / "theirs", task="cola")
@@ -154,7 +154,7 @@ def test_a_threshold_that_export_did_not_write_is_refused(tmp_path, exported, ke
     if kept == {}:
         assert len(import_run(folder, tmp_path / "theirs", **SMALL).manifest["held_out"]) == 1, "tuned as the sample's always are"
         return
-    with pytest.raises(EncoderError, match="mtdnn_kit in its config.json is .*, not what export writes; delete it there"):
+    with pytest.raises(EncoderError, match="mtdnn_kit in its config.json is .*, which export did not write; delete it there"):
         import_run(folder, tmp_path / "theirs", **SMALL)
 
 

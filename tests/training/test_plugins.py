@@ -225,7 +225,7 @@ def test_an_edited_function_asks_for_the_run_to_be_made_again_and_a_run_folder_i
 
 def test_plugins_lists_what_is_named_and_what_is_installed(mine, tmp_path, monkeypatch, capsys):
     main(["plugins"])
-    assert capsys.readouterr().out == "none installed; a parameter file names one as module:function (docs/plugins.md)\n"
+    assert capsys.readouterr().out == "none installed; name one in a parameter file as module:function (docs/plugins.md)\n"
     mine((ROOT / "tests" / "doors.py").read_text())
     info = tmp_path / "brought-1.2.dist-info"
     info.mkdir()
