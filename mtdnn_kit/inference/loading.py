@@ -59,7 +59,7 @@ def load(run: Run, device: str = "auto") -> Loaded:
     weights = run.path / "model" / "model.safetensors"
     if not weights.is_file():
         raise RunError(
-            f"{run.name} has no model/: kept runs, pruned runs and imported predictions have none; "
+            f"{run.name} has no model/ to ask: kept runs, pruned runs and imported predictions have none; "
             "copy the folder model/ from where the run was made, or train it again"
         )
     state = weights.stat()

@@ -28,7 +28,7 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
     made, here = run.manifest.get("processes", 1), launched()[1]
     if made != here:
         start = f"start it with accelerate launch --num_processes {made} -m mtdnn_kit rerun" if made > 1 else "start it without a launcher"
-        raise RunError(f"{run.path}: it was trained by {made} processes, but there are {here} now: {start}")
+        raise RunError(f"{run.path}: it was trained by {made} processes, but this command has {here}: {start}")
     before = run.parameters
     before = replace(before, threads=before.threads or run.manifest.get("threads"), run_dir=None if run_dir is None else str(run_dir))
     again = train(Config(**{**asdict(before), **given}))
