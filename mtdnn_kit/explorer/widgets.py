@@ -23,9 +23,9 @@ from mtdnn_kit.explorer.replies import Desk
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.templates import Html
 
-FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # Jupyter's server, VS Code and Colab set these for their kernels
+FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
 MOST_SIDE_BY_SIDE = 6  # runs
-CARDS = 20  # static cards
+CARDS = 20  # rows of the static cards
 
 
 def explore(
@@ -51,10 +51,10 @@ def explore(
         raise CompareError(f"cluster: {cluster!r} must be one of {', '.join(CLUSTERS)}")
     tasks = shared_tasks(by_name)
     if (task or tasks[0]) not in tasks:
-        raise CompareError(f"task: not every run has answers for {task!r}; all have answers for {', '.join(tasks)}")
+        raise CompareError(f"task: not every run keeps answers to {task!r}; all do to {', '.join(tasks)}")
     first = task or tasks[0]
     desk = Desk(by_name, [first, *(name for name in tasks if name != first)], lambda name: read(by_name, name, data, cluster))
-    desk.answers(first)  # so that unreadable files are reported now
+    desk.answers(first)  # so that what cannot be read is said now
     alive = any(name in os.environ for name in FRONT_ENDS) if live is None else live
     return Explorer(desk, show) if alive else Cards(desk, show)
 

@@ -1,1 +1,1 @@
-"""Uses a finished run: asks it, explains it by salience, exports it; and imports other people's predictions or models as a run."""
+"""A finished run at work: asked, explained by salience, exported; and other people's predictions or models imported as a run."""

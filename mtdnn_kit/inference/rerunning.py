@@ -23,8 +23,8 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
     if not (run.path / "manifest.json").exists():
         raise RunError(missing(run.path, "manifest.json"))
     if not run.finished or "draws" not in run.manifest:
-        why = "it was imported, not trained" if run.finished else "it is not a finished run"
-        raise RunError(f"{run.path}: {why}, so it cannot be repeated")
+        why = "it was imported, not trained" if run.finished else "no finished run"
+        raise RunError(f"{run.path}: {why}, so there is nothing to make again")
     made, here = run.manifest.get("processes", 1), launched()[1]
     if made != here:
         start = f"start it with accelerate launch --num_processes {made} -m mtdnn_kit rerun" if made > 1 else "start it without a launcher"

@@ -109,7 +109,7 @@ class Run:
         return [record for record in self._log() if record.get("of") == SCORED]
 
     def interference(self) -> list[dict]:
-        """The measurements of `interference_every`, one record per step and task: step, task, norm, cosine; [] without any."""
+        """What `interference_every` measured, a record a step and task: step, task, norm, cosine; [] where nothing was measured."""
         return self._log("interference.jsonl") if self.config.get("interference_every") else []
 
     def _log(self, name: str = "log.jsonl") -> list[dict]:

@@ -74,7 +74,7 @@ def test_runs_are_compared_file_by_file_and_what_one_has_not_is_not_kept(made, c
 def test_what_is_no_finished_run_of_here_is_not_made_again(copied, tmp_path, monkeypatch):
     kept = copied.manifest
     for manifest, why in (
-        ({**kept, "status": "running"}, "it is not a finished run, so it cannot be repeated"),
+        ({**kept, "status": "running"}, "no finished run, so there is nothing to make again"),
         ({key: kept[key] for key in kept if key != "draws"}, "it was imported, not trained"),
         ({**kept, "processes": 2}, "it was trained by 2 processes, but this command has 1: start it with accelerate launch --num_processes 2"),
     ):
