@@ -122,7 +122,7 @@ def dialect_of(opened: Callable[[], Iterable[str]], suffix: str, quoted: bool | 
         header = next((line for line in islice(opened(), before, None) if line.strip()), "")
         delimiter = stated[1] if stated else _delimiter(header, OWN[suffix])
         if delimiter != OWN[suffix]:
-            reading.whole.append(f"fields parted by {DELIMITERS.get(delimiter, delimiter)}s")
+            reading.whole.append(f"fields separated by {DELIMITERS.get(delimiter, delimiter)}s")
         if quoted is None:
             quoted = _quotes(lambda: islice(opened(), before, None), delimiter, header, where, reading)
     except UnicodeDecodeError:

@@ -117,7 +117,7 @@ def _no_label(dataset: Dataset, found: Any, count: int) -> str:
         return f"{what}: it must be one of {wanted}; correct the value, or `labels`{quotes}"
     if not isinstance(found, int) or isinstance(found, bool):
         return f"{what}: it must be a whole number from 0 to {count - 1}{names}{_remedy(dataset, found, count)}"
-    first = "; where the first of them is 1, map them: `labels: {1: NAME, 2: NAME, …}`" * (found == count)
+    first = "; if labels count from 1, map them: `labels: {1: NAME, 2: NAME, …}`" * (found == count)
     return f"{what}: it must be from 0 to {count - 1}{names}; correct the value, or `labels`{first}"
 
 

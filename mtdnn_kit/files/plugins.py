@@ -98,7 +98,7 @@ def _imported(key: str, name: str, module: str) -> Any:
 def _known(name: str, group: str) -> str:
     names = [found for found, _ in installed(group)]
     there = f"there are {some(names)}" if names else "no installed package has one"
-    return f"{there}.{nearest(name, names)} Write module:function to name a function of yours"
+    return f"{there}.{nearest(name, names)} Write module:function to name your own function"
 
 
 def _package(point: EntryPoint) -> str:

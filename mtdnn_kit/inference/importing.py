@@ -101,7 +101,7 @@ def read_predictions(file: Path) -> dict[str, str]:
     try:
         found = read_json(file.read_bytes())
     except OSError as error:
-        raise RunError(f"{file}: cannot be read ({error.strerror})") from None
+        raise RunError(f"{file}: cannot be read ({error.strerror}); correct the path") from None
     except ValueError as error:
         raise RunError(f"{file.name}: cannot be read ({error}); it must be JSON, {{id: text}}, each id once") from None
     if not isinstance(found, dict):

@@ -111,7 +111,7 @@ def lock(made: Mapping) -> str:
     """All installed packages, for pip: `pip install --no-deps -r requirements.txt`. made: `made_with` of the run."""
     commit = f", commit {made['git']['commit']}" if "git" in made else ""
     python = ".".join(map(str, sys.version_info[:3]))
-    head = f"# pip install --no-deps -r {LOCK}: all packages beside mtdnn-kit {made['kit']}{commit}, Python {python}\n"
+    head = f"# pip install --no-deps -r {LOCK}: all packages except mtdnn-kit {made['kit']}{commit}, Python {python}\n"
     return head + "".join(f"{name}=={version}\n" for name, version in _installed().items())
 
 

@@ -162,5 +162,5 @@ def _check_kept(bare: Tokenizer, text: str, word: slice, at: int) -> None:
     pieces.normalizer, pieces.pre_tokenizer = bare.normalizer, LETTERS
     if any(start <= at - word.start < end for start, end in pieces.encode(text[word]).offsets):
         place = short(text[max(at - 20, 0) : at + 20].strip())
-        why = "its pre-tokenizer or its model drops it. Choose another encoder"
+        why = "its pre-tokenizer or its model drops it"
         raise EncoderError(f"the tokenizer leaves {text[at]!r} of {place} in no token, so answers would lose it: {why}")

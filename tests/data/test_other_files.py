@@ -244,7 +244,7 @@ def test_numbers_of_choices_may_be_text_and_count_from_0_unless_said(tmp_path):
     assert [row.label for row in rows] == [0, 1, 2] and file["read_as"] == {"a number written as text": 3}
     from_one = [{**record, "y": str(i + 1)} for i, record in enumerate(records)]
     with pytest.raises(
-        DataError, match=r"line 3: column 'y' is 3: it must be from 0 to 2; .* where the first of them is 1, map them: `labels: {1:"
+        DataError, match=r"line 3: column 'y' is 3: it must be from 0 to 2; .* if labels count from 1, map them: `labels: {1:"
     ):
         read(tmp_path, "x.jsonl", lines(*from_one), **MCC)
     assert [row.label for row in read(tmp_path, "x.jsonl", lines(*from_one), **MCC, labels={1: "A", 2: "B", 3: "C"})[0]] == [0, 1, 2]
