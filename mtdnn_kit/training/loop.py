@@ -1,8 +1,8 @@
 """The steps of a training: weighted stochastic batch selection (paper, Algorithm 1), and nothing else.
 
-Which batch comes at which step was drawn before (`sampler`), and the random state of a step depends on seed and step alone, so a run that
-is stopped at any step and resumed goes on bit for bit. Knows no files, ranks, signals or devices: how a gradient is made and what follows a
-step are handed in. Nothing here waits for the device. Shapes: N items of a batch, rows or windows of one task.
+Which batch comes at which step was drawn before (`sampler`), and the random state of a step depends only on seed and step, so a run that is
+stopped at any step resumes bit for bit. Knows no files, ranks, signals or devices: the caller passes in how to compute a gradient and what
+follows a step. Nothing here waits for the device. Shapes: N items of a batch, rows or windows of one task.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from mtdnn_kit.training.setup import Setup
 
 
 class Step(NamedTuple):
-    """What a step was: its number (from 0), task, learning rate; loss and gradient norm, scalars on the device; tokens without padding."""
+    """A step: its number (from 0), task, learning rate; loss and gradient norm, scalars on the device; tokens without padding."""
 
     number: int
     task: str
@@ -42,15 +42,15 @@ def train_steps(
 ) -> None:
     """Algorithm 1 from step `first` to the end of the schedule.
 
-    seed(step): of the step's random numbers. gradient(task, items) → loss and tokens, the gradients left in the weights (`backward`).
-    within(step): around a step, to say what failed in it. after(step): writes, scores, stops; whether that was enough.
+    seed(step): the seed of the step. gradient(task, items) → loss and tokens; leaves the gradients in the weights (`backward`).
+    within(step): a context around a step, which explains its errors. after(step): writes, scores, stops; returns whether to end.
     """
     config, total, weights = setup.config, len(setup.schedule), list(model.parameters())
     model.train()
     for step in range(first, total):
-        # a dataset drawn by its weight, and its next batch popped: both as the schedule has them; items [N]
+        # a dataset drawn by its weight, and its next batch popped: both from the schedule; items [N]
         task, items = setup.batch(step)
-        # dropout is the only thing that draws random numbers
+        # only dropout draws random numbers
         torch.manual_seed(seed(step))
         # one rate for all tasks: warm-up, then linear decay
         rate = learning_rate(step, total, config.warmup, config.learning_rate)
@@ -59,9 +59,9 @@ def train_steps(
         with within(step):
             # this task's loss; gradients of the shared encoder and of this task's head, those of the other heads stay None
             loss, tokens = gradient(task, items)
-            # to norm 1 at most, all together; in the 2019 variant each weight by itself
+            # to norm 1 at most, jointly; in the 2019 variant each weight separately
             norm = clip_gradients(weights, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
-            # what has no gradient is not touched: neither decayed nor its moments moved
+            # parameters without a gradient are not touched: no decay, no change of moments
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if after(Step(step, task, rate, loss, norm, tokens)):
@@ -71,15 +71,15 @@ def train_steps(
 def backward(
     accelerator: Accelerator, model: nn.Module, setup: Setup, task: str, items: np.ndarray, weight: float = 1.0
 ) -> tuple[Tensor, int]:
-    """Gradients of some items [N] of a task, in `grad_accumulation` pieces that together weigh as the whole.
+    """Gradients of some items [N] of a task, in `grad_accumulation` pieces that together weigh as the whole batch.
 
-    weight: of their mean loss (`distributed.World.share`). Returns the weighted loss, without the task's own factor and not waited for, and
-    the tokens. Several processes exchange their gradients once, with the last piece.
+    weight: of their mean loss (`distributed.World.share`). Returns the weighted loss, without the task's factor and without waiting for it,
+    and the tokens. Several processes exchange their gradients once, with the last piece.
     """
     config, total, tokens = setup.config, 0.0, 0
     count = min(config.grad_accumulation, len(items))
     for number in range(count):
-        # every count-th item: of a batch sorted by length the pieces are alike
+        # every count-th item: the pieces of a batch sorted by length are similar
         piece = items[number::count]
         with accelerator.no_sync(model) if number + 1 < count else nullcontext():
             loss, n = loss_of(accelerator, model, setup, task, piece)
@@ -98,10 +98,10 @@ def loss_of(accelerator: Accelerator, model: nn.Module, setup: Setup, task: str,
 
 
 def loss_of_batch(model: nn.Module, setup: Setup, task: str, inputs: dict[str, Tensor], targets: Tensor) -> Tensor:
-    """Mean loss of a batch that is on the device, as `collate` made it."""
+    """Mean loss of a batch on the device, from `collate`."""
     return TYPES[setup.config.datasets[task].type].loss(model(task, inputs), targets, setup.config)
 
 
 def moved(x: Tensor, device: torch.device) -> Tensor:
-    """`x` on the device; to a GPU from pinned memory, so that nothing is waited for."""
+    """`x` on the device; to a GPU from pinned memory, so that nothing waits."""
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x

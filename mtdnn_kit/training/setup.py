@@ -1,6 +1,6 @@
 """Everything that a run does before its first step: rows, features, tokenizer, schedule. No model weights, no device.
 
-Notebook 02 looks at what this returns before it trains; `trainer` takes it as it is.
+Notebook 02 shows the result before it trains; `trainer` uses it unchanged.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ from mtdnn_kit.training.distributed import launched
 from mtdnn_kit.training.hold_out import hold_out, not_tuned
 from mtdnn_kit.training.selection import check_selection
 
-CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
-SLICE = 200  # rows at most of a task's scored ones that are scored on the way
+CODE = ("tasks", "data", "files", "metrics")  # the code that turns rows into features
+SLICE = 200  # at most so many of a task's scored rows are scored during training
 FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 
 
@@ -53,13 +53,13 @@ class Setup:
     schedule: Schedule
     probabilities: dict[str, float]
     sources: dict[str, dict]
-    processes: int = 1  # that train together: a batch has `batch_size` items for each of them
-    slices: dict[str, Any] = field(default_factory=dict)  # of the scored rows of each task, what `eval_every` scores on the way
+    processes: int = 1  # that train jointly: a batch has `batch_size` items for each of them
+    slices: dict[str, Any] = field(default_factory=dict)  # the part of each task's scored rows that `eval_every` scores
     passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
 
     @property
     def specs(self) -> dict[str, dict]:
-        """What the model needs to know of each task: its type, and its outputs a token (qa), a row (sc) or a choice (mcc)."""
+        """What the model needs to know about each task: its type, and its outputs per token (qa), row (sc) or choice (mcc)."""
         found = {}
         for task, d in self.config.datasets.items():
             outputs = getattr(TYPES[d.type], "OUTPUTS", None)
@@ -68,18 +68,19 @@ class Setup:
 
     @property
     def batch_size(self) -> int:
-        """Items of a whole batch, that of all processes together."""
+        """Items of a whole batch, over all processes."""
         return self.config.batch_size * self.processes
 
     def batch(self, step: int) -> tuple[str, np.ndarray]:
-        """The task of a step (from 0) and the items of its batch, those of all processes together."""
+        """The task of a step (from 0) and the items of its batch, over all processes."""
         task, pass_, number = self.schedule.at(step)
         if self.passes.get(task, (None,))[0] != pass_:
             self.passes[task] = pass_, self._batches(task, pass_)
         return task, self.passes[task][1][number]
 
     def table(self) -> list[dict]:
-        """A row a task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass, probability."""
+        """One row per task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass,
+        probability."""
         return [self._table_row(task) for task in self.train]
 
     def _batches(self, task: str, pass_: int) -> list[np.ndarray]:
@@ -104,13 +105,13 @@ class Setup:
 
 
 def prepare(config: Config) -> Setup:
-    """Reads and checks all rows, makes the features and draws the schedule, for as many processes as a launcher started.
+    """Reads and checks all rows, makes the features and draws the schedule, for all processes that a launcher started.
 
-    Warns where the main task's threshold will not be tuned (`hold_out.not_tuned`). Raises DataError, EncoderError, ConfigError, PluginError
+    Warns if the main task's threshold will not be tuned (`hold_out.not_tuned`). Raises DataError, EncoderError, ConfigError, PluginError
     or another ValueError, each saying what to change, before anything is trained or written.
     """
     rank, processes = launched()
-    _ = config.plugins  # what they lack is said before rows are read
+    _ = config.plugins  # report their errors before reading rows
     encoder = _encoder(config)
     types = [dataset.type for dataset in config.datasets.values()]
     architecture = load_encoder_config(encoder.path, config.max_length, types)
@@ -131,9 +132,9 @@ def prepare(config: Config) -> Setup:
 
 
 def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
-    """The schedule, and the probability of each task (mean over the steps, where it changes). sizes: task → batches a pass.
+    """The schedule, and the probability of each task (mean over the steps, if it changes). sizes: task → batches a pass.
 
-    Raises ValueError where it would be too long.
+    Raises ValueError if it would be too long.
     """
     types, function = [d.type for d in config.datasets.values()], config.own_sampler
 
@@ -151,15 +152,15 @@ def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[s
 
 
 def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], dict[str, dict]]:
-    """Rows by task: to train on, held out to tune the threshold, to score; and where each split is from, with its fingerprint.
+    """Rows by task: to train on, held out to tune the threshold, to score; and the origin of each split, with its fingerprint.
 
-    training: False reads the scored rows alone. Raises DataError, and ConfigError where what is to be held out is not there.
+    training: False reads only the scored rows. Raises DataError, and ConfigError if rows to hold out are missing.
     """
     datasets = config.datasets
     wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
     wanted += [(name, d, str(d.score)) for name, d in config.further.items()]
     tables = {(t, s): load(t, d, s, config.data_of(t)) for t, d, s in wanted}
-    if config.data == "hub":  # what the cut of a scored split leaves is scored, too
+    if config.data == "hub":  # the rest of a cut split is scored as well
         tables |= {(t + REST, d.score): load(t, d, d.score, "hub", rest=True) for t, d in datasets.items() if d.score and d.cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
     held_out, train = hold_out(train, config) if training else ({}, {})
@@ -178,7 +179,7 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
 
 
 def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, segments: bool) -> dict[str, Any]:
-    """Features of rows by task; `segments`: whether the encoder takes token types. What is costly of them is kept (`cache`)."""
+    """Features of rows by task; `segments`: whether the encoder takes token types. The costly part is cached (`cache`)."""
     datasets, made, known = {name: config.dataset_of(name) for name in rows}, {}, tokenizer_digest(tokenizer)
     for name, d in datasets.items():
         some, kind = rows[name], TYPES[d.type]
@@ -189,7 +190,7 @@ def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, seg
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
-    """sha256 of all that a tokenizer does; its own state, which says where it last cut, is no part of it."""
+    """sha256 of a tokenizer's behaviour, without its state (the last truncation)."""
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     text = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.backend_tokenizer.to_str()}"
@@ -197,21 +198,21 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | None:
-    """The cache's key of features: whatever they depend on; None where the rows are no file's."""
+    """The cache key of features, from all that they depend on; None if the rows do not come from a file."""
     if not isinstance(rows, RowList):
         return None
     versions = {name: version(name) for name in FEATURE_PACKAGES}
-    code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type's file is not ours
+    code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type is outside the kit
     return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions)
 
 
 def _encoder(config: Config) -> Encoder:
-    """The encoder's files; those of the run's model where `init_from` names one."""
+    """The encoder's files; those of the run's model if `init_from` names one."""
     if config.init_from is None:
         return find_encoder(config.encoder)
     run = Run(config.init_from)
     if not run.finished:
-        raise ConfigError(f"init_from: {run.path} is no finished run")
+        raise ConfigError(f"init_from: {run.path} is not a finished run; name one")
     if run.config["encoder"] != config.encoder:
         raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
     before = [*(trained_before(run) or ["not known"]), *run.types]
@@ -219,7 +220,7 @@ def _encoder(config: Config) -> Encoder:
 
 
 def _permuted(task: str, rows: Sequence, seed: int) -> tuple[Sequence, dict[str, int]]:
-    """The rows with their labels permuted, another way for each seed and task, and what a manifest says of that."""
+    """The rows with their labels permuted, differently for each seed and task, and the manifest's record of it."""
     made = permuted(rows, generator(seed, "permute_labels", task).permutation(len(rows)))
     changed = np.count_nonzero(np.array(column(made, "label")) != np.array(column(rows, "label")))
     return made, {"seed": seed, "rows": len(rows), "changed": int(changed)}

@@ -454,7 +454,7 @@ def test_a_pair_whose_second_text_is_a_template_is_classified_and_exported_as_a_
     scored = next(row for row in rows_of(Config(**run.config))["claims"][1] if row.id == found["id"])
     said = load(run).classify(scored.first, scored.second).probabilities
     assert [said["no"], said["yes"]] == pytest.approx(found["probabilities"], abs=1e-4)
-    with pytest.raises(DataError, match="second: claims is a task of pairs; give the second text, too"):
+    with pytest.raises(DataError, match="second: claims is a task of pairs; give the second text as well"):
         load(run).classify("claim 1")
     assert "text_pair" in (export(run, "claims") / "README.md").read_text()
 

@@ -149,10 +149,10 @@ def test_a_csv_counts_the_lines_in_its_fields(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "rule"),
     [
-        ("x.csv", "\ufefftext;y\nNA;no\nnull;yes\n", "fields parted by semicolons"),
-        ("x.csv", 'sep=;\r\n"text";"y"\r\n"NA";"no"\r\nnull;yes\r\n', "fields parted by semicolons"),
-        ("x.csv", "text\ty\nNA\tno\nnull\tyes\n", "fields parted by tabs"),
-        ("x.tsv", "text,y\nNA,no\nnull,yes\n", "fields parted by commas"),
+        ("x.csv", "\ufefftext;y\nNA;no\nnull;yes\n", "fields separated by semicolons"),
+        ("x.csv", 'sep=;\r\n"text";"y"\r\n"NA";"no"\r\nnull;yes\r\n', "fields separated by semicolons"),
+        ("x.csv", "text\ty\nNA\tno\nnull\tyes\n", "fields separated by tabs"),
+        ("x.tsv", "text,y\nNA,no\nnull,yes\n", "fields separated by commas"),
         ("x.csv", ",text,y\n0,NA,no\n1,null,yes\n", "a first column without a name, left out"),
     ],
 )
@@ -503,6 +503,6 @@ def test_what_became_of_a_file_is_in_the_manifests_sources(tmp_path):
     (train, _, scored), sources = read_rows(Config(tasks=["mine"], qa_weight=1.0, define={"mine": row}))
     said = sources["mine/train"]
     assert said["file"] == sources["mine/validation"]["file"] == {
-        "lines": 31, "rows": 20, "left_out": {"the header": 1, "label '-' (skip)": 10}, "read_as": {"fields parted by semicolons": 20},
+        "lines": 31, "rows": 20, "left_out": {"the header": 1, "label '-' (skip)": 10}, "read_as": {"fields separated by semicolons": 20},
     }  # fmt: skip
     assert len(train["mine"]) + len(scored["mine"]) == 20 == said["rows"] + sources["mine/validation"]["rows"]

@@ -111,7 +111,7 @@ WRONG = {
     "there are 2 of question and 3 of context: give the same number of each, or one text for all": lambda m: m.answer(["a"] * 2, ["x"] * 3),
     "question: item 0 has an unpaired surrogate at character 1": lambda m: m.answer("a\ud83d", "x"),
     "second: cola is a task of single texts; leave it out": lambda m: m.classify("a", "b", task="cola"),
-    "second: mrpc is a task of pairs; give the second text, too": lambda m: m.classify("a", task="mrpc"),
+    "second: mrpc is a task of pairs; give the second text as well": lambda m: m.classify("a", task="mrpc"),
     "choices is 'ab': it must be text or a list of texts": lambda m: m.choose("a", "b", "ab"),
     "choices has only one choice": lambda m: m.choose("a", "b", ["c"]),
     "choices: item 1 is an empty list": lambda m: m.choose("a", "b", [["c", "d"], []]),
