@@ -52,7 +52,7 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
 __version__ = "0.2.0"
 __all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError"]
 __all__ += ["ask", "explore", "export", "from_file", "from_params", "import_run", "load", "prepare", "score", "train"]
-VERBS = {  # these need torch and transformers, and are imported on first use
+VERBS = {  # what brings torch and transformers along, and is imported when first used
     "ask": "inference.asking.ask_run",
     "explore": "explorer.widgets.explore",
     "export": "inference.exporting.export",

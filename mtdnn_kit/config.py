@@ -22,11 +22,11 @@ from mtdnn_kit.files.yaml_files import read_yaml, text_of
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 SAMPLERS = ("weighted", "proportional", "temperature", "annealed", "round_robin", "sequential")
-DOORS = {  # parameter → the arguments of a custom function there (docs/plugins.md)
+DOORS = {  # parameter → what a function of one's own takes there (docs/plugins.md)
     "sampler": Door("mtdnn_kit.samplers", ("sizes", "epoch", "epochs", "rng")),
     "metrics": Door("mtdnn_kit.metrics", ("task", "gold", "said")),
 }
-SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and its values
+SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and what it may be
     "qa_weight": (("weighted",), "a probability"),
     "sharing": (("weighted",), "'dataset' or 'group'"),
     "temperature": (("temperature",), "a number above 0"),
@@ -55,8 +55,8 @@ class Config:
     scored_also: dict[str, dict] = field(default_factory=dict)  # further rows to score at the end: name → registry row, `task`, `data`
     qa_weight: Probability | None = 0.8  # probability of the main task at each step
     sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
-    sampler: str = "weighted"  # one of SAMPLERS, or a custom function, module:function (`plugins`)
-    temperature: Positive | None = None  # T of p ∝ size^(1/T): 1 is proportional, higher values are more uniform
+    sampler: str = "weighted"  # one of SAMPLERS, or a function of one's own, module:function (`plugins`)
+    temperature: Positive | None = None  # T of p ∝ size^(1/T): 1 is proportional, the higher the more alike
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     epochs: Positive = 3.0  # passes of the main task; may be fractional
     max_steps: Count | None = None  # ends the schedule early
@@ -70,7 +70,7 @@ class Config:
     head_dropout: Share = 0.3  # before the sc and mcc heads
     encoder_dropout: Share = 0.1
     loss: Literal["sum", "mean"] = "sum"  # of the start and the end cross entropy
-    loss_weights: dict[str, Positive] = field(default_factory=dict)  # task → factor of its loss (default: 1)
+    loss_weights: dict[str, Positive] = field(default_factory=dict)  # task → factor of its loss; 1 where not named
     max_length: Annotated[int, at_least(8), at_most(10**6)] = 160
     max_question: Size = 64
     overlap: Annotated[int, at_least(0), at_most(10**6)] = 40
@@ -96,8 +96,8 @@ class Config:
     cuda_graphs: bool = False  # on a GPU, record each shape of step once and replay it (`training.cuda_graphs`)
     threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: one a core, at most 4 (`runs.environment`)
     seed: Annotated[int, at_least(0)] = 0
-    init_from: str | None = None  # a finished run whose model is the starting point
-    resume: bool = False  # continue from the last checkpoint of run_dir
+    init_from: str | None = None  # a finished run whose model this one starts from
+    resume: bool = False  # go on from the last checkpoint of run_dir
 
     def __post_init__(self) -> None:
         for key, value in checked(vars(self), Config).items():
@@ -132,7 +132,7 @@ class Config:
 
     @property
     def plugins(self) -> list[Plugin]:
-        """All custom functions. Reading parameters to train imports them; opening a run folder does not."""
+        """All functions of one's own. They are imported where parameters are read to train, not where a run folder is opened."""
         return [*filter(None, [self.own_sampler]), *self.own_metrics]
 
     def task_of(self, name: str) -> str:
@@ -210,13 +210,13 @@ def _check(c: Config) -> None:
     """Checks constraints between parameters; raises ConfigError that names the first one that fails."""
     _check_threshold(c)
     _check_sampler(c)
-    require(c.grad_accumulation <= c.batch_size, f"grad_accumulation: it must be at most batch_size, {c.batch_size}; lower it")
-    require(not c.cuda_graphs or c.grad_accumulation == 1, "cuda_graphs: it needs whole batches: set grad_accumulation to 1")
+    require(c.grad_accumulation <= c.batch_size, f"grad_accumulation: cuts a batch of {c.batch_size} into at most that many pieces")
+    require(not c.cuda_graphs or c.grad_accumulation == 1, "cuda_graphs: records whole batches: set it, or grad_accumulation, back")
     twice = next((name for name in c.metrics if c.metrics.count(name) > 1), None)
     require(twice is None, f"metrics: {short(twice)} is named twice")
-    require(not c.resume or c.run_dir is not None, "resume: it continues the run in run_dir: name run_dir")
+    require(not c.resume or c.run_dir is not None, "resume: goes on in run_dir, and none is named")
     for task in c.loss_weights:
-        require(task in c.tasks, f"loss_weights: {short(task)} is not one of the tasks {some(c.tasks)}")
+        require(task in c.tasks, f"loss_weights: {short(task)} is none of the tasks {some(c.tasks)}")
 
 
 def _check_tasks(c: Config) -> None:
@@ -294,13 +294,13 @@ def _check_case(key: str, name: str, names: list[str]) -> None:
 def _check_sampler(c: Config) -> None:
     own = c.sampler not in SAMPLERS
     known = not own or ":" in c.sampler or (c.sampler.isidentifier() and c.sampler in dict(installed(DOORS["sampler"].group)))
-    kinds = f"is neither one of {', '.join(SAMPLERS)}, nor a custom function (module:function)"
+    kinds = f"is none of {', '.join(SAMPLERS)}, nor a function of yours (module:function)"
     require(known, f"sampler: {short(c.sampler)} {kinds}.{nearest(c.sampler, list(SAMPLERS))}")
     for key, (samplers, values) in SAMPLER_SETTINGS.items():
         used, given = c.sampler in samplers or (own and key == "exhausted"), getattr(c, key) is not None
         require(given or not used, f"{key}: sampler {c.sampler!r} needs it: {values}")
         require(used or not given, f"{key}: sampler {c.sampler!r} does not use it: set it to null")
-    require(c.sampler != "annealed" or c.epochs > 1, "epochs: sampler 'annealed' changes with the epoch: set it above 1")
+    require(c.sampler != "annealed" or c.epochs > 1, "epochs: sampler 'annealed' changes from epoch to epoch: it needs more than 1")
     if c.sampler == "weighted" and c.qa_weight is not None:  # as required above
         alone = len(c.tasks) == 1 and c.qa_weight < 1
-        require(not alone, f"qa_weight: {c.qa_weight} leaves {1 - c.qa_weight:.3g} for other tasks, but there are none: set it to 1.0")
+        require(not alone, f"qa_weight: {c.qa_weight} leaves {1 - c.qa_weight:.3g} to other tasks, but there are none: set it to 1.0")

@@ -2,8 +2,8 @@
 
 The whole run is drawn from the seed before its first step, so the number of steps, the warm-up, the time left and a resume at step k
 are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task.
-Samplers differ in the weights, which are constant within an epoch, and in whether they draw tasks at random or in order: in turn, with
-equal weights (round robin), or one task after another (sequential). In both the main task comes last.
+Samplers differ in the weights, which stay the same within an epoch, and in whether a task is drawn by them at random or comes by order:
+in turn with equal weights (round robin), or alone until it is used up (sequential). In both the main task comes last.
 
 The batches of a pass are a pure function of seed, task and number of the pass. Items of similar length share a batch, so that padding is
 small, yet batches stay random: the order is shuffled, cut into pools of many batches, sorted by length within a pool, cut, and shuffled
@@ -153,7 +153,7 @@ def draw(
 def _check_steps(name: str, n: int, weight: float, epochs: float, max_steps: int | None) -> None:
     if n * min(epochs, max(max_steps or math.inf, 1)) / weight > MOST_STEPS:
         drawn = f"{epochs} of {n} batches of {name}, drawn with probability {weight:.2g}"
-        raise ConfigError(f"epochs: {drawn}, are about {n * epochs / weight:.2g} steps: lower it, or raise qa_weight")
+        raise ConfigError(f"epochs: {drawn}, are about {n * epochs / weight:.2g} steps: too many")
 
 
 def _batches_left(full: np.ndarray, share: float, exhausted: str | None) -> np.ndarray:
@@ -172,10 +172,10 @@ def _shares(epochs: float) -> Iterator[float]:
 
 
 def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Tasks drawn until the main task has no batches left; left: the remaining batches of each task."""
+    """Tasks drawn until the main task's batches are used up; left: batches that each task still has."""
     p, left, drawn = p.copy(), left.copy(), []
     while left[0]:
-        # draws [DRAWN_AT_ONCE] by cumulative weights, cut where a task runs out: then the weights change
+        # draws [DRAWN_AT_ONCE] by the cumulated weights, cut where a task comes to its end: then the weights change
         block = np.searchsorted(np.cumsum(p) / p.sum(), rng.random(DRAWN_AT_ONCE), side="right")
         ends = [hits[n - 1] + 1 for hits, n in ((np.flatnonzero(block == t), left[t]) for t in np.flatnonzero(p)) if n <= len(hits)]
         block = block[: min(ends, default=DRAWN_AT_ONCE)]

@@ -19,7 +19,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # erro
 
 @contextmanager
 def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
-    """Holds the lock `file` while the block runs; what: the activity, for the message. FILE.holder says who holds the lock.
+    """Holds the lock `file` while the block runs; `what` is done there, for the message. Who holds it stands beside it, in FILE.holder.
 
     Raises LockedError if another process or thread still has it after `wait` seconds, or if it is a symbolic link; FileNotFoundError if the
     folder is missing. On a file system without locks (some clusters), warns and goes on.
@@ -35,8 +35,8 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
-        warnings.warn(f"{file.parent}: its file system has no locks; make sure that no other process writes there ({error})", stacklevel=3)
-    with suppress(OSError):  # only the message needs it
+        warnings.warn(f"{file.parent}: its file system has no locks, so see that nothing else writes there ({error})", stacklevel=3)
+    with suppress(OSError):  # it is only for the message
         write_whole(holder, f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     try:
         yield

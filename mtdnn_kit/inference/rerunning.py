@@ -14,7 +14,7 @@ from mtdnn_kit.training.trainer import train
 
 
 def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: Any) -> tuple[Run, list[dict[str, str]]]:
-    """Trains again with the parameters and threads of `source`; returns the new run, and rows on what is equal and what differs.
+    """Trains again with the parameters and the threads of `source`; the new run, and a row of what it is equal in, or not.
 
     run_dir: a new folder; None: one in runs/. given: parameters that may differ here, e.g. `data`, because a kept run records only the
     folder's name. Raises RunError for a run that was not finished, was imported, or had another number of processes; else as `train`.
@@ -28,7 +28,7 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
     made, here = run.manifest.get("processes", 1), launched()[1]
     if made != here:
         start = f"start it with accelerate launch --num_processes {made} -m mtdnn_kit rerun" if made > 1 else "start it without a launcher"
-        raise RunError(f"{run.path}: it was trained by {made} processes, but this command has {here}: {start}")
+        raise RunError(f"{run.path}: it was trained by {made} processes, and here are {here}: {start}")
     before = run.parameters
     before = replace(before, threads=before.threads or run.manifest.get("threads"), run_dir=None if run_dir is None else str(run_dir))
     again = train(Config(**{**asdict(before), **given}))

@@ -110,7 +110,7 @@ def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) 
     if getattr(config, "is_decoder", False) or backwards:
         raise EncoderError(f"{named} is a decoder, in which a token attends only to earlier ones; use an encoder like BERT")
     if kind not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
-        raise EncoderError(f"{named} has no question-answering head in transformers; use an encoder like BERT")
+        raise EncoderError(f"{named} is no encoder with a question-answering head in transformers")
     for name in dict.fromkeys(types):
         auto = getattr(transformers, TYPES[name].HEAD)
         if kind not in auto._model_mapping:
@@ -221,7 +221,7 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
     config = type(encoder.config)(**shared, num_labels=spec["labels"])
     if "names" in spec:
         config.id2label, config.label2id = dict(enumerate(spec["names"])), {name: i for i, name in enumerate(spec["names"])}
-    # transformers also creates an encoder, which is replaced below: on "meta" it takes no memory
+    # transformers makes an encoder of its own with it, which is dropped again: on "meta" it takes no memory
     with torch.device("meta"):
         model = getattr(transformers, TYPES[spec["type"]].HEAD).from_config(config)
     if type(getattr(model, model.base_model_prefix)) is not type(encoder):

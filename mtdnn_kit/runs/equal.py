@@ -14,7 +14,7 @@ _SPEED = "tokens_per_second"
 
 
 def compare_runs(before: Run, again: Run) -> list[dict[str, str]]:
-    """One row each for code, data, environment, losses and rates step by step, weights, scores task by task, answers file by file."""
+    """A row for each of: code, data, environment, losses and rates step by step, weights, scores task by task, answers file by file."""
     rows = [("code", _verdict(before.manifest.get("code"), again.manifest.get("code"), "other code made it"))]
     rows += [(f"data: {name}", said) for name, said in _data(before, again).items()]
     other = changes(environment(before.manifest), environment(again.manifest))

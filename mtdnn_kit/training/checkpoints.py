@@ -28,11 +28,11 @@ READ_AT_ONCE = 2**22  # bytes per read
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint that cannot be used; says which and why, and from which step the run continues instead."""
+    """A checkpoint that cannot be used; says which and why, and from where the run goes on instead."""
 
 
 class Point(NamedTuple):
-    """The point at which a run resumes: steps done, training seconds, and bytes of each log that belong to them."""
+    """Where a run goes on: steps done, training seconds, and bytes of each log that belong to them."""
 
     step: int = 0
     seconds: float = 0.0
@@ -40,7 +40,7 @@ class Point(NamedTuple):
 
 
 def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer: Any, seconds: float) -> None:
-    """Writes what a run needs to resume after `done` steps, whose logs are written; keeps only the last KEEP checkpoints."""
+    """What a run needs to go on after `done` steps, whose logs are written; only the last KEEP checkpoints stay."""
     logs = {name: _sum(run.path / name) for name in LOGS if (run.path / name).exists()}
 
     def fill(folder: Path) -> None:

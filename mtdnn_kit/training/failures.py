@@ -70,12 +70,12 @@ def row_ids(features: Any, items: np.ndarray) -> str:
 
 
 def diverged(run: Run, setup: Setup, record: dict, loss: float, norm: float) -> TrainingError:
-    """The error for a step whose loss or gradient is NaN or infinite; record: its log record."""
+    """The error of a step, by its log record, whose loss or gradient is no finite number."""
     task, items = setup.batch(record["step"] - 1)
     ids = row_ids(setup.train[task], items)
     return TrainingError(
-        f"step {record['step']}, task {task}: loss {loss}, gradient norm {norm}, the first that is not finite, in the batch of rows {ids}. "
-        "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32, in a new run_dir (a resumed run "
+        f"step {record['step']}, task {task}: loss {loss}, gradient norm {norm}, the first that is no number, in the batch of rows {ids}. "
+        "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32, in a run_dir of its own (a resumed run "
         f"keeps its parameters). No checkpoint was written since; {last_checkpoint(run)}."
     )
 
@@ -97,7 +97,7 @@ def memory(setup: Setup, step: int | None = None, doing: str = "scoring") -> Ite
 
 
 def _of_step(setup: Setup, step: int) -> tuple[str, str]:
-    """A step in words: its task and batch; and how to make it smaller."""
+    """A step in words: its task, its batch; and what would make it smaller."""
     (task, items), config = setup.batch(step), setup.config
     features = setup.train[task]
     pieces, choices = min(config.grad_accumulation, len(items)), getattr(features, "choices", 1)
@@ -108,7 +108,7 @@ def _of_step(setup: Setup, step: int) -> tuple[str, str]:
     return what, f"{more} batch_size ({config.batch_size}) or max_length ({config.max_length}), set precision: bf16"
 
 
-MOMENTS = 2  # tensors of its size that the optimizers store per weight
+MOMENTS = 2  # tensors of its size that the optimizers keep for each weight
 
 HEADER = 800  # bytes of a file's tensor index, per weight
 LINE, SPAN, LABEL, WORD = 300, 90, 200, 120  # bytes of a log's line, an answer in the n-best list, a row's labels, a vocabulary's entry

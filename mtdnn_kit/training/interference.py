@@ -1,4 +1,4 @@
-"""The tasks' effect on the shared encoder: the norm of each task's gradient, and its cosine with the main task's, by layer group.
+"""How the tasks pull on the shared encoder: the size of each task's gradient, and its cosine against the main task's, by layer group.
 
 A negative cosine is what Yu et al. (2020, "Gradient Surgery for Multi-Task Learning") call a conflict: a step of that task undoes a bit of
 the main task's. Measured between two steps on one fixed batch a task, without dropout and without the tasks' loss weights: no random number

@@ -70,7 +70,7 @@ class Recorder:
         self.bar = None if watch else TrainingBar(len(setup.schedule), done)
 
     def add(self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
-        """Adds the figures of a step (from 0)."""
+        """Takes the figures of a step (from 0)."""
         record = {"step": step + 1, "epoch": int(self.setup.schedule.epoch[step]), "task": task, "lr": rate, "tokens": tokens}
         self.pending.append((record, torch.stack([loss.float(), norm.float()])))
         if (step + 1) % self.setup.config.log_every == 0:
@@ -86,7 +86,7 @@ class Recorder:
         records: list[dict] = []
         for (record, _), (loss, norm) in zip(self.pending, values, strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                self.log.append(records)  # the valid ones before it
+                self.log.append(records)  # the good ones before it
                 raise diverged(self.run, self.setup, record, loss, norm)
             records.append({**record, "loss": loss, "grad_norm": norm, "tokens_per_second": speed})
         self.log.append(records)
@@ -141,7 +141,7 @@ class Recorder:
             self.bar.move(last["step"], f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:,.0f} tokens/s")
 
     def _smoothed(self, record: dict) -> tuple[str, float]:
-        """Adds a step's loss to the smoothed one; returns its task and loss."""
+        """Takes a step's loss into the one that is shown; its task and loss."""
         task, loss = record["task"], record["loss"]
         self.smooth[task] = 0.9 * self.smooth.get(task, loss) + 0.1 * loss
         return task, loss

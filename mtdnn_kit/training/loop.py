@@ -42,15 +42,15 @@ def train_steps(
 ) -> None:
     """Algorithm 1 from step `first` to the end of the schedule.
 
-    seed(step): the seed of the step. gradient(task, items) → loss and tokens; leaves the gradients in the weights (`backward`).
-    within(step): a context around a step, which explains its errors. after(step): writes, scores, stops; returns whether to end.
+    seed(step): of the step's random numbers. gradient(task, items) → loss and tokens, the gradients left in the weights (`backward`).
+    within(step): around a step, to say what failed in it. after(step): writes, scores, stops; whether that was enough.
     """
     config, total, weights = setup.config, len(setup.schedule), list(model.parameters())
     model.train()
     for step in range(first, total):
-        # a dataset drawn by its weight, and its next batch popped: both from the schedule; items [N]
+        # a dataset drawn by its weight, and its next batch popped: both as the schedule has them; items [N]
         task, items = setup.batch(step)
-        # only dropout draws random numbers
+        # dropout is the only thing that draws random numbers
         torch.manual_seed(seed(step))
         # one rate for all tasks: warm-up, then linear decay
         rate = learning_rate(step, total, config.warmup, config.learning_rate)
@@ -59,7 +59,7 @@ def train_steps(
         with within(step):
             # this task's loss; gradients of the shared encoder and of this task's head, those of the other heads stay None
             loss, tokens = gradient(task, items)
-            # to norm 1 at most, jointly; in the 2019 variant each weight separately
+            # to norm 1 at most, all together; in the 2019 variant each weight by itself
             norm = clip_gradients(weights, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
             # parameters without a gradient are not touched: no decay, no change of moments
             optimizer.step()

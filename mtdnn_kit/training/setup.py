@@ -53,8 +53,8 @@ class Setup:
     schedule: Schedule
     probabilities: dict[str, float]
     sources: dict[str, dict]
-    processes: int = 1  # that train jointly: a batch has `batch_size` items for each of them
-    slices: dict[str, Any] = field(default_factory=dict)  # the part of each task's scored rows that `eval_every` scores
+    processes: int = 1  # that train together: a batch has `batch_size` items for each of them
+    slices: dict[str, Any] = field(default_factory=dict)  # of the scored rows of each task, what `eval_every` scores on the way
     passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use
 
     @property
@@ -72,7 +72,7 @@ class Setup:
         return self.config.batch_size * self.processes
 
     def batch(self, step: int) -> tuple[str, np.ndarray]:
-        """The task of a step (from 0) and the items of its batch, over all processes."""
+        """The task of a step (from 0) and the items of its batch, those of all processes together."""
         task, pass_, number = self.schedule.at(step)
         if self.passes.get(task, (None,))[0] != pass_:
             self.passes[task] = pass_, self._batches(task, pass_)
@@ -111,7 +111,7 @@ def prepare(config: Config) -> Setup:
     or another ValueError, each saying what to change, before anything is trained or written.
     """
     rank, processes = launched()
-    _ = config.plugins  # report their errors before reading rows
+    _ = config.plugins  # what they lack is said before rows are read
     encoder = _encoder(config)
     types = [dataset.type for dataset in config.datasets.values()]
     architecture = load_encoder_config(encoder.path, config.max_length, types)
@@ -132,9 +132,9 @@ def prepare(config: Config) -> Setup:
 
 
 def schedule_of(config: Config, sizes: dict[str, int]) -> tuple[Schedule, dict[str, float]]:
-    """The schedule, and the probability of each task (mean over the steps, if it changes). sizes: task → batches a pass.
+    """The schedule, and the probability of each task (mean over the steps, where it changes). sizes: task → batches a pass.
 
-    Raises ValueError if it would be too long.
+    Raises ValueError where it would be too long.
     """
     types, function = [d.type for d in config.datasets.values()], config.own_sampler
 
@@ -207,12 +207,12 @@ def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | Non
 
 
 def _encoder(config: Config) -> Encoder:
-    """The encoder's files; those of the run's model if `init_from` names one."""
+    """The encoder's files; those of the run's model where `init_from` names one."""
     if config.init_from is None:
         return find_encoder(config.encoder)
     run = Run(config.init_from)
     if not run.finished:
-        raise ConfigError(f"init_from: {run.path} is not a finished run; name one")
+        raise ConfigError(f"init_from: {run.path} is no finished run")
     if run.config["encoder"] != config.encoder:
         raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {run.config['encoder']!r}; name the same one")
     before = [*(trained_before(run) or ["not known"]), *run.types]

@@ -178,10 +178,10 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     manifest = run.manifest
     for name, source in setup.sources.items():
         if manifest["data"].get(name, {}).get("fingerprint") != source["fingerprint"]:
-            raise ConfigError(f"data: the rows of {name} have changed since the run in {run.path} began; restore them, or change run_dir.")
+            raise ConfigError(f"data: the rows of {name} are not those that the run in {run.path} began with; it cannot go on with others.")
     name = setup.config.sampler
     if name in (before := manifest.get("plugins", {})) and before[name] != _plugins(setup.config)[name]:
-        raise ConfigError(f"sampler: {name} has changed since the run in {run.path} began; restore it, or name another run_dir.")
+        raise ConfigError(f"sampler: {name} is not the code that the run in {run.path} began with; it cannot go on with another schedule.")
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
             f"processes: the run in {run.path} has {processes}, which share its batches; resume it with {processes}, not {setup.processes}."
