@@ -61,7 +61,7 @@ def train_steps(
             loss, tokens = gradient(task, items)
             # to norm 1 at most, all together; in the 2019 variant each weight by itself
             norm = clip_gradients(weights, config.max_grad_norm, each=config.optimizer == "adamax_mtdnn")
-            # parameters without a gradient are not touched: no decay, no change of moments
+            # what has no gradient is not touched: neither decayed nor its moments moved
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if after(Step(step, task, rate, loss, norm, tokens)):
