@@ -190,7 +190,7 @@ def test_the_sample_is_a_place_too_and_its_rows_are_the_runs_own(run):
             ConfigError,
             "^squad: .* on a set of this name in training",
         ),
-        ({"data": "sample", "task": "cola", "name": "a/b"}, ConfigError, "^scored_also: 'a/b': a name has letters"),
+        ({"data": "sample", "task": "cola", "name": "a/b"}, ConfigError, "^scored_also: 'a/b': use only letters"),
         (
             {"define": {"d": {"type": "sc", "labels": ["a", "b"]}}},
             ConfigError,

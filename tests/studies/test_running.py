@@ -105,7 +105,7 @@ def test_a_plain_study_needs_no_jupyter_and_trains_the_same_models(finished, tmp
 
 def test_a_plain_run_that_fails_says_why(tmp_path, tiny):
     file = write_study(tmp_path / "study", tiny, {"QA": {"tasks": ["squad"], "qa_weight": 1.0}}, fixed={"cuda_graphs": True})
-    with pytest.raises(StudyError, match=r"QA: its process ended with 1: .*ConfigError: cuda_graphs: steps are recorded on one GPU"):
+    with pytest.raises(StudyError, match=r"QA: its process ended with 1: .*ConfigError: cuda_graphs: it works on a single GPU only"):
         run_study(read_study(file), tmp_path / "runs", plain=True)
 
 

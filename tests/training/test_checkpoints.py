@@ -72,7 +72,7 @@ def test_a_flipped_bit_anywhere_in_a_checkpoint_is_seen(runs, name, part):
     flip(folder / name, bit)
     seen = damage(run, step, folder)
     flip(folder / name, bit)
-    assert seen == f"{name} is not what was written: its sha256 is another"
+    assert seen == f"{name} has changed since it was written: its sha256 differs"
 
 
 def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
@@ -132,7 +132,7 @@ def test_a_log_that_lost_lines_is_not_gone_on_with(broken):
 def test_a_log_that_was_changed_is_seen(broken):
     run, config, _ = broken
     flip(run.path / "log.jsonl", 100)
-    with pytest.raises(RunError, match=r"step-0000008: log.jsonl is not what was written: its sha256 is another"):
+    with pytest.raises(RunError, match=r"step-0000008: log.jsonl has changed since it was written: its sha256 differs"):
         train(config)
 
 

@@ -157,7 +157,8 @@ def test_a_threshold_that_will_not_be_tuned_is_said_before_the_training(config, 
     rows = read_rows(config(**squad))[0]
     empty, all_ = (sum(len([q for q in some["squad"] if of(q)]) for some in (rows[0], rows[2])) for of in (lambda q: not q.answers, bool))
     with pytest.warns(
-        UserWarning, match=f"^squad: nothing is held out .*, and {empty} of {all_} questions have none. It stays 0, .*: 0.1, or"
+        UserWarning,
+        match=f"^squad: no questions are held out .*, but {empty} of {all_} questions are unanswerable. The threshold stays 0, .*: 0.1, or",
     ):
         prepare(config(**squad))
     always = {**asked(tmp_path, unanswerable=False)}
