@@ -1,4 +1,4 @@
-"""A study's page, HTML to be sent to someone: notebook 03 executed on its finished runs; or, without Jupyter, its report's sections."""
+"""A study's page, a single HTML file: notebook 03 executed on its finished runs; or, without Jupyter, the sections of its report."""
 
 import base64
 import re
@@ -24,16 +24,16 @@ img{max-width:100%;background:#fff}"""
 
 
 def writing(folder: Path) -> AbstractContextManager[None]:
-    """Held while tables and page are written into a study's folder: by one process at a time. Raises LockedError where another does."""
-    return held(folder / ".page", "the page is written")
+    """A lock for writing tables and page into a study's folder. Raises LockedError if another process holds it."""
+    return held(folder / ".page", "the page is being written")
 
 
 def write_page(study: str | Path, folder: Path, changes: dict | None = None, hours: float | None = None) -> Path:
-    """Executes notebook 03 into the study's folder and writes study.html beside it, without the code; the page's path.
+    """Executes notebook 03 into the study's folder and writes study.html next to it, without the code; returns the page's path.
 
-    study: the study file. hours: 0 where not all seeds are done: it tells of those that are. Else all runs must be done: what was accepted
-    before (`if_changed`) is accepted here. Raises StudyError with the notebook's error where it stops, and where there is no notebook;
-    LockedError where another process is writing it.
+    study: the study file. hours: 0 reports the finished seeds if not all are. Otherwise all runs must be done; changes that were accepted
+    before (`if_changed`) are accepted here. Raises StudyError with the notebook's error if it fails, and if there is no notebook;
+    LockedError if another process is writing it.
     """
     made = folder / KEPT_NOTEBOOK
     parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep", "hours": hours}
@@ -49,16 +49,18 @@ def write_page(study: str | Path, folder: Path, changes: dict | None = None, hou
 
 
 def as_page(notebook: Path) -> str:
-    """An executed notebook without its code as a page that loads nothing and runs nothing: what a name or a text says stays text."""
+    """An executed notebook without its code as a page that loads nothing and runs nothing: names and texts stay text."""
     from nbconvert import HTMLExporter
 
     html, _ = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(notebook))
-    html = re.sub(r"<script\b.*?</script\s*>", "", html, flags=re.DOTALL | re.IGNORECASE)  # nbconvert's own: MathJax and others, from afar
+    html = re.sub(
+        r"<script\b.*?</script\s*>", "", html, flags=re.DOTALL | re.IGNORECASE
+    )  # nbconvert's: MathJax and others, from remote hosts
     return re.sub(r"(<head\b[^>]*>)", rf"\1{POLICY}", html, count=1)
 
 
 def write_plain_page(folder: Path, title: str, question: str, figures: Mapping[str, bytes], sections: Iterable[str]) -> Path:
-    """Writes study.html without a notebook; its path. figures: by what they show, PNG. sections: of `report`, in Markdown."""
+    """Writes study.html without a notebook; returns its path. figures: description → PNG. sections: of `report`, in Markdown."""
     shown = (f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(image).decode()}">' for alt, image in figures.items())
     head = f'<meta charset="utf-8">{POLICY}<title>{escape(title)}</title><style>{STYLE}</style>'
     body = [f"<h1>{escape(title)}</h1><p>{escape(question)}</p>", *shown, *map(as_html, sections)]
@@ -67,7 +69,7 @@ def write_plain_page(folder: Path, title: str, question: str, figures: Mapping[s
 
 
 def as_html(text: str) -> str:
-    """A report's Markdown, which has headings, tables, lists and paragraphs alone, as HTML; whatever a name says stays text."""
+    """A report's Markdown (only headings, tables, lists and paragraphs) as HTML; names stay text."""
     return "".join(_block(block.splitlines()) for block in re.split(r"\n{2,}|(?<=\|)\n(?!\|)", text) if block.strip())
 
 
@@ -88,5 +90,5 @@ def _block(lines: list[str]) -> str:
 
 
 def _text(said: str) -> str:
-    """Markdown's text without the backslashes that keep it text."""
+    """Markdown text without its escaping backslashes."""
     return escape(re.sub(r"\\([\\`*<>|$~&_(])", r"\1", said))

@@ -1,6 +1,6 @@
-"""The parts of a study file: named variants, lists to be combined, seeds, what is compared. Plain values in, plain values out.
+"""The parts of a study file: named variants, lists to combine, seeds, comparisons. Plain values in, plain values out.
 
-Each raises ConfigError that starts with the key at fault and says what it must be. Whether a parameter exists is `config`'s business.
+Each raises ConfigError that starts with the wrong key and says what it must be. `config` checks whether a parameter exists.
 """
 
 import itertools
@@ -16,9 +16,9 @@ from mtdnn_kit.files.wording import nearest, short, some
 
 STUDY_SCORES = ("EM", "F1", "span F1", "wrong bounds", "has-answer F1", "no-answer accuracy", "no-answer AP")  # `differences.RUN_SCORES`
 TUNED_BY = ("span F1", "span EM", "F1", "EM", "no-answer AP")  # scores of held-out questions
-EQUAL = ("steps", "tokens")  # in which arms are held equal
-FAMILIES = ("study", "score")  # over which comparisons p is corrected: all scores and settings of a study, or those of a score
-SET_BY_STUDY = ("run_dir", "resume")  # what a study sets for its runs itself
+EQUAL = ("steps", "tokens")  # what `equal` makes equal between arms
+FAMILIES = ("study", "score")  # the comparisons over which p is corrected: all scores and settings of a study, or those of one score
+SET_BY_STUDY = ("run_dir", "resume")  # parameters that a study sets for its runs
 WRITTEN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 MOST_RUNS, LONGEST_RUN_NAME = 2_000, 150  # runs of a study, and characters of the name of one, at most
 Changes = Annotated[dict, "it must map parameters to values, e.g. {qa_weight: 0.8}"]
@@ -52,7 +52,7 @@ Comparison = tuple[str, list[str]]  # a baseline, and what is compared with it
 
 @dataclass(frozen=True)
 class StudyFile:
-    """The keys of a study file and what each may hold; what they mean is said in `studies.study`."""
+    """The keys of a study file and what each may hold; `studies.study` explains them."""
 
     base: str
     fixed: Changes = field(default_factory=dict)
@@ -79,7 +79,7 @@ def slug(name: str) -> str:
 
 def expand(file: StudyFile) -> dict[str, dict]:
     """Name → changed parameters of every variant: the named ones (None: there are none), each with every combination of the lists."""
-    require(file.variants is not None or file.vary, "vary lists no parameter, and there are no variants")
+    require(file.variants is not None or file.vary, "vary lists no parameter, and there are no variants: add one of them")
     named = {"": {}} if file.variants is None else _named(file.variants, file.seeds)
     made = combinations(file.vary)
     count = len(named) * len(made)
@@ -96,14 +96,12 @@ def check_not_set(where: str, changes: dict, seeds: list | None, study: str = ""
 
 
 def check_tuning(file: StudyFile, variants: dict[str, dict]) -> None:
-    """Raises ConfigError where what is tuned is set elsewhere, or its seeds are none of its own."""
-    require(bool(file.tune) == bool(file.tune_seeds), "tune: name its seeds, too, which no other run has, e.g. tune_seeds: [100, 101]")
-    require(
-        not file.tune or file.seeds, "tune: list the study's own seeds, too, so that those of tuning are no others, e.g. seeds: [0, 1, 2]"
-    )
-    require(not (file.equal and {"epochs", "max_steps"} & set(file.tune)), "tune: epochs and max_steps are what equal sets; leave one out")
+    """Raises ConfigError if a tuned parameter is set elsewhere, or if tuning shares seeds with the study."""
+    require(bool(file.tune) == bool(file.tune_seeds), "tune: also name its seeds, which no other run may have, e.g. tune_seeds: [100, 101]")
+    require(not file.tune or file.seeds, "tune: also list the study's seeds, so that those of tuning differ, e.g. seeds: [0, 1, 2]")
+    require(not (file.equal and {"epochs", "max_steps"} & set(file.tune)), "tune: equal sets epochs and max_steps; leave one out")
     shared = sorted({*(file.tune_seeds or ())} & {*(file.seeds or ())})
-    require(not shared, f"tune_seeds: {some(shared)} are seeds of the study; what is tuned on a seed is flattered on it: name others")
+    require(not shared, f"tune_seeds: {some(shared)} are seeds of the study, where the tuned parameters would look too good: name others")
     for name, changes in [("fixed", file.fixed), *variants.items()]:
         both = sorted(changes.keys() & file.tune.keys())
         require(not both, f"tune: {some(both)} is set by {some([name])} as well; leave out one")
@@ -111,10 +109,10 @@ def check_tuning(file: StudyFile, variants: dict[str, dict]) -> None:
 
 
 def check_scores(scores: list) -> None:
-    """Raises ConfigError for a score that is none of STUDY_SCORES."""
+    """Raises ConfigError for a score that is not one of STUDY_SCORES."""
     for score in scores:
         near = nearest(str(score), list(STUDY_SCORES))
-        require(score in STUDY_SCORES, f"judged_by: there is no score {score!r}.{near} All are: {', '.join(STUDY_SCORES)}")
+        require(score in STUDY_SCORES, f"judged_by: there is no score {score!r}.{near} Choose from {', '.join(STUDY_SCORES)}")
 
 
 def _named(variants: dict, seeds: list | None) -> dict[str, dict]:
@@ -122,12 +120,12 @@ def _named(variants: dict, seeds: list | None) -> dict[str, dict]:
         text = isinstance(name, str) and slug(name)
         require(text, f'a variant is called {short(name)}; its name must be text with a letter or digit (write "0.8" in quotes)')
         check_not_set(f"variants: {some([name])}", typed(f"variants: {some([name])}", variant, Changes), seeds)
-    require(variants, "variants names no run")
+    require(variants, "variants is empty: name at least one")
     return variants
 
 
 def combinations(vary: dict, where: str = "vary") -> dict[str, dict]:
-    """Name → parameters of every combination of the lists, the last one changing fastest; one without a name where there is no list."""
+    """Name → parameters of every combination of the lists, the last one changing fastest; one without a name if there are no lists."""
     count = 1
     for key, values in vary.items():
         rest = "; list seeds under `seeds:`" if key == "seed" else ""
@@ -164,7 +162,7 @@ def _crossed(variants: dict[str, dict], combinations: dict[str, dict]) -> dict[s
 
 
 def compared(value: str | dict | list | None, variants: dict[str, dict]) -> list[Comparison]:
-    """Each baseline and the variants that are compared with it; the first variant with all others if nothing is said."""
+    """Each baseline and the variants that are compared with it; by default the first variant with all others."""
     found = list[Comparison]()
     for one in value if isinstance(value, list) else [{"baseline": value} if isinstance(value, str) else value or {}]:
         baselines = one.get("baseline", next(iter(variants)))
@@ -173,13 +171,13 @@ def compared(value: str | dict | list | None, variants: dict[str, dict]) -> list
             require(baseline not in others, f"compare: {some([baseline])} would be compared with itself")
             found.append((baseline, others))
     bases = [baseline for baseline, _ in found]
-    require(len(set(bases)) == len(bases), f"compare: {some(bases)}: one is named twice as baseline; put what is compared with it together")
+    require(len(set(bases)) == len(bases), f"compare: {some(bases)}: a baseline is named twice; put its comparisons into one entry")
     return found
 
 
 def _variant(name: object, variants: dict[str, dict]) -> str:
-    """The variant of that name, however its numbers are written. Raises ConfigError."""
+    """The variant of that name, in any notation of its numbers. Raises ConfigError."""
     alike = [one for one in variants if one == name] or [one for one in variants if _canonical(one) == _canonical(str(name))]
     if len(alike) != 1:
-        raise ConfigError(f"compare: there is no variant {short(name)}.{nearest(str(name), list(variants))} All are: {some(variants)}")
+        raise ConfigError(f"compare: there is no variant {short(name)}.{nearest(str(name), list(variants))} Choose from {some(variants)}")
     return alike[0]
