@@ -36,8 +36,8 @@ RETRIES = 3  # restarts of a job whose Ray worker died
 class Job:
     """A run to execute: `notebook` with `config`, from the project's folder `root`. A begun run resumes.
 
-    `plain`: calls `train` without the notebook. `record`: what is written into its folder (study, variant, seed, and the hashes of its
-    code).
+    `plain`: `train` is called without the notebook. `record`: what is noted of it in its folder (study, variant, seed, and the code it is
+    to be made with).
     """
 
     name: str

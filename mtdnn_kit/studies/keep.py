@@ -1,9 +1,9 @@
 """Keeps a study with the project: enough to recompute every table wherever the rows are, and no dataset text.
 
-One folder per run (config, manifest, metrics, log, scores of the held-out questions), the study file, and spans.csv.gz: the id of every
-scored question and, for every run, the characters [start, end) of its best span and null − best. Together with the thresholds in
-metrics.json these determine every score of question answering. For some runs a shortened n-best is kept as well, so that notebook 04 can
-open them. Trains nothing, draws nothing.
+A folder a run (config, manifest, metrics, log, what the held-out questions were worth), the study file, and spans.csv.gz: the id of every
+scored question and, for every run, the characters [start, end) of its best span and null − best. With the thresholds of metrics.json these
+decide every score of question answering. Of some runs the n-best are kept, too, cut short, so that notebook 04 opens them. Trains nothing,
+draws nothing.
 """
 
 import csv
@@ -121,7 +121,7 @@ def _short(run: Run) -> bytes:
 
 
 def _anywhere(run: Run) -> str:
-    """The run's parameters without this machine's paths: only the name of the data folder, and no run folder."""
+    """The run's parameters without this machine's paths: of the data folder the name, the run's folder left out."""
     config = {**run.config, "run_dir": None, "resume": False}
     if config["data"] not in ("sample", "hub"):
         config["data"] = resolve(config["data"]).name

@@ -1,4 +1,4 @@
-"""A study's page, a single HTML file: notebook 03 executed on its finished runs; or, without Jupyter, the sections of its report."""
+"""A study's page, HTML to be sent to someone: notebook 03 executed on its finished runs; or, without Jupyter, its report's sections."""
 
 import base64
 import re
@@ -49,18 +49,16 @@ def write_page(study: str | Path, folder: Path, changes: dict | None = None, hou
 
 
 def as_page(notebook: Path) -> str:
-    """An executed notebook without its code as a page that loads nothing and runs nothing: names and texts stay text."""
+    """An executed notebook without its code as a page that loads nothing and runs nothing: what a name or a text says stays text."""
     from nbconvert import HTMLExporter
 
     html, _ = HTMLExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(notebook))
-    html = re.sub(
-        r"<script\b.*?</script\s*>", "", html, flags=re.DOTALL | re.IGNORECASE
-    )  # nbconvert's: MathJax and others, from remote hosts
+    html = re.sub(r"<script\b.*?</script\s*>", "", html, flags=re.DOTALL | re.IGNORECASE)  # nbconvert's own: MathJax and others, from afar
     return re.sub(r"(<head\b[^>]*>)", rf"\1{POLICY}", html, count=1)
 
 
 def write_plain_page(folder: Path, title: str, question: str, figures: Mapping[str, bytes], sections: Iterable[str]) -> Path:
-    """Writes study.html without a notebook; returns its path. figures: description → PNG. sections: of `report`, in Markdown."""
+    """Writes study.html without a notebook; its path. figures: by what they show, PNG. sections: of `report`, in Markdown."""
     shown = (f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(image).decode()}">' for alt, image in figures.items())
     head = f'<meta charset="utf-8">{POLICY}<title>{escape(title)}</title><style>{STYLE}</style>'
     body = [f"<h1>{escape(title)}</h1><p>{escape(question)}</p>", *shown, *map(as_html, sections)]

@@ -28,8 +28,8 @@ Earlier = tuple[Config, str, float]  # parameters, machine, seconds per step
 
 
 def plan(configs: dict[str, Config], found: dict[str, Standing], folder: Path) -> list[dict]:
-    """One row per run: name, status, steps, training time, its source. Seconds: of a finished run the time taken, else the estimated time
-    left; None without an earlier run.
+    """A row a run: name, status, steps, training time, where that is from. Seconds: what a finished run took, else what is left, about;
+    None where no earlier run tells.
     """
     steps, earlier, kept = _steps(configs), list(_earlier(folder)), list(_earlier(folder, kept=True))
     rows = []

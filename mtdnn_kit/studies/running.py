@@ -42,7 +42,7 @@ def run_study(
     wait: bool = True,
     **options: Any,
 ) -> dict[str, Run]:
-    """Runs what is not done and not taken by another process; returns {name: finished run} when all are finished.
+    """Runs what is not done yet and no other process is at work on; {name: finished run}, all of them, once they are.
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run

@@ -49,7 +49,7 @@ class Todo:
     mine: set[str] | None = None
     wait: bool = True
     elsewhere: bool = False
-    late: list[str] = field(default_factory=list)  # finished by another process since
+    late: list[str] = field(default_factory=list)  # those that another process finished since
     _taken: dict[str, ExitStack] = field(default_factory=dict)
     _news: dict[str, str] = field(default_factory=dict)
 
@@ -112,7 +112,7 @@ class Todo:
     def _take(self, name: str) -> bool:
         stack = ExitStack()
         try:
-            stack.enter_context(held(self._lock(name), f"the run {name} is running"))
+            stack.enter_context(held(self._lock(name), f"the run {name} is at work"))
         except LockedError:
             return False
         self._taken[name] = stack
@@ -123,7 +123,7 @@ class Todo:
         found = _mark(self._failure(name))
         if found in (None, self._failures[name]):
             return False
-        with suppress(FileNotFoundError):  # a later process retries it
+        with suppress(FileNotFoundError):  # one that came later tries it again
             self._news[name] = self._failure(name).read_text(encoding="utf-8", errors="replace")
         return name in self._news
 
@@ -131,7 +131,7 @@ class Todo:
         """The job of a taken run, with its folder cleared if it starts over; None, after releasing the run, if there is nothing to do."""
         config, path, stands = self.configs[name], self._path(name), self.found[name]
         try:
-            if _mark(path / "manifest.json") != self._before[name]:  # another process has worked on it since
+            if _mark(path / "manifest.json") != self._before[name]:  # another process was here since
                 if run_of(config).finished:
                     self.late.append(name)
                     self._news[name] = ""

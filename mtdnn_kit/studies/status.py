@@ -60,9 +60,9 @@ def run_of(config: Config) -> Run:
 
 
 def standings(configs: dict[str, Config], code_now: dict[str, str], elsewhere: bool = False) -> dict[str, Standing]:
-    """The status of each run. Reads the weights and the rows of finished and begun runs, each once.
+    """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, each once.
 
-    elsewhere: the runs are made on other machines, so only the versions of the environment are compared.
+    elsewhere: the runs are made on other machines, so that of the environment only the versions are compared.
     """
     fingerprint, weights, found = cache(_fingerprint), cache(_weights), {name: Standing("new") for name in configs}
     for name, config in configs.items():
@@ -100,7 +100,7 @@ def _plugins(run: Run, config: Config) -> list[str]:
 
 
 def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:
-    """The encoder, if its weights have changed; a run that recorded no hash has none to compare."""
+    """The encoder, where its weights are others now; a run that kept none of them has none to compare."""
     kept, now = run.manifest.get("encoder"), weights(_encoder(config))
     before = kept.get("sha256") if isinstance(kept, dict) else None
     return [] if before in (None, now) else [f"encoder: {config.encoder}" + (f" ({now})" if " " in now else "")]
