@@ -62,9 +62,7 @@ def check_tunable(configs: Mapping[str, Config]) -> None:
         if main.type != "qa" or not main.unanswerable:
             raise StudyError(f"{name}: tune needs a main task of question answering with unanswerable questions; leave it out")
         if not (config.threshold_articles or config.threshold_ratio):
-            raise StudyError(
-                f"{name}: it would hold no questions out, so tune has no questions to choose by. Set threshold_ratio, e.g. 0.1"
-            )
+            raise StudyError(f"{name}: it would hold no questions out, so tune has none to choose by. Set threshold_ratio, e.g. 0.1")
 
 
 def choose(study: Study, runs: Mapping[str, Run]) -> list[dict[str, Any]]:

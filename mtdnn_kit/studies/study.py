@@ -179,7 +179,7 @@ def project_notebook(name: str) -> Path:
     path = resolve(name)
     if not path.is_file():
         raise StudyError(
-            f"{name} is not in {project_root()}: a study executes the notebooks, which are not part of an installed package. Run it in the project's "
+            f"{name} is not in {project_root()}: a study executes the notebooks, which an installed package lacks. Run it in the project's "
             "folder (a clone), or copy its notebooks/ here; `train` needs none of them"
         )
     return path

@@ -57,7 +57,7 @@ def execute(notebook: Path, made: Path, parameters: dict) -> None:
             papermill.execute_notebook(str(notebook), str(made), parameters, kernel_name="python3", progress_bar=False, config=sockets)
         except DeadKernelError:
             sys.exit(
-                "its kernel died: it was killed, or memory ran out. Written files are intact; run the same command to continue from the last "
+                "its kernel died: it was killed, or memory ran out. Written files are intact; run it again to continue from the last "
                 "checkpoint (checkpoint_every)."
             )
 

@@ -137,7 +137,7 @@ def test_a_run_made_with_other_code_is_refused_kept_or_run_again(planned):
     record = json.loads((folder / "qa" / "study.json").read_text())
     record["code"].update({"training/optim.py": "0", "02_train.ipynb": "0"})
     (folder / "qa" / "study.json").write_text(json.dumps(record))
-    refused = r"1 of 2 runs are not what they would be today(.|\n)*QA \(done\): code: 02_train.ipynb, training/optim.py"
+    refused = r"1 of 2 runs have changed(.|\n)*QA \(done\): code: 02_train.ipynb, training/optim.py"
     with pytest.raises(StudyError, match=refused):
         jobs()
     assert jobs(if_changed="keep") == [] and (folder / "qa" / "metrics.json").exists()
@@ -465,7 +465,7 @@ def test_a_run_is_not_begun_with_code_that_changed_while_the_study_was_at_work(t
     worker.stdin.flush()
     said = worker.stderr.read()
     worker.communicate()
-    assert worker.returncode == 1 and said.strip() == "training.py changed while the study was at work; start it again"
+    assert worker.returncode == 1 and said.strip() == "training.py changed while the study was running; start it again"
     assert not list(tmp_path.iterdir())
 
 

@@ -83,8 +83,8 @@ def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
         flip(folder / STATE, bit)
         seen = damage(run, step, folder)
         flip(folder / STATE, bit)
-        assert seen == f"{STATE} is not what was written", bit
-    assert damage(run, step, folder) == "" and damage(run, step + 1, folder) == f"{STATE} is not what was written", (
+        assert seen == f"{STATE} has changed since it was written", bit
+    assert damage(run, step, folder) == "" and damage(run, step + 1, folder) == f"{STATE} has changed since it was written", (
         "a step under another name"
     )
 
@@ -93,9 +93,9 @@ def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
     ("spoil", "said"),
     [
         (lambda folder: cut(folder / FILES[0]), r"model.safetensors has \d+ bytes instead of \d+"),
-        (lambda folder: flip(folder / FILES[1], 80_000), "optimizer.safetensors is not what was written"),
+        (lambda folder: flip(folder / FILES[1], 80_000), "optimizer.safetensors has changed since it was written"),
         (lambda folder: (folder / FILES[1]).unlink(), "optimizer.safetensors is missing"),
-        (lambda folder: (folder / STATE).write_text("{}"), "state.json is not what was written"),
+        (lambda folder: (folder / STATE).write_text("{}"), "state.json has changed since it was written"),
         (lambda folder: (folder / STATE).unlink(), "state.json is missing"),
     ],
 )
