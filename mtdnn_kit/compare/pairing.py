@@ -152,7 +152,7 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
         if before.get("fingerprint") != rows.fingerprint:
             raise CompareError(
                 f"{name}: {run.name} was scored on other rows ({before.get('origin')}, fingerprint {before.get('fingerprint')}) than those "
-                f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or run it again on these."
+                f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or score it again on these."
             )
     return rows.rows
 
@@ -189,8 +189,8 @@ def by_row(rows: Sequence[Any], replies: dict[str, dict], what: str) -> list[tup
         if lone:
             has, lacks = (first, name) if lone[0] in replies[first] else (name, first)
             raise CompareError(
-                f"{what} {lone[0]!r} is answered by {has}, not by {lacks} ({len(lone):,} such): runs are compared on the same {what}s "
-                "only; run both with the same `eval_limit`"
+                f"{what} {lone[0]!r} is answered by {has}, not by {lacks} ({len(lone):,} such): runs must be compared on the same {what}s: "
+                "score both with the same `eval_limit`"
             )
     return [(row, {name: own[row.id] for name, own in replies.items()}) for row in rows if row.id in replies[first]]
 
