@@ -2,7 +2,7 @@
 
 The verbs, in the order in which a notebook uses them:
 
-    config = from_file("parameters/demo.yaml")   parameters of a run, checked; from_params(globals()) takes a notebook's own
+    config = from_file("parameters/demo.yaml")   parameters of a run, checked; from_params(globals()) takes a notebook's parameters
     setup = prepare(config)                      rows, windows and the whole schedule before the first step; setup.table()
     run = train(config)                          trains, scores, and leaves a run folder
     run.metrics, run.log(), run.answers()        what is in it; Run("runs/mine") opens it again
@@ -27,9 +27,9 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-# Read by libraries when they are imported: nothing is reported to anybody; the hub's files come by plain HTTP, which `hub` can end.
+# Libraries read these on import: no telemetry; the hub's files come over plain HTTP, which `hub` can interrupt.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # huggingface_hub, transformers, datasets
-os.environ.setdefault("DO_NOT_TRACK", "1")  # huggingface_hub, and whoever else keeps to donottrack.sh
+os.environ.setdefault("DO_NOT_TRACK", "1")  # huggingface_hub, and others that follow donottrack.sh
 os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # datasets
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # ray
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
@@ -65,7 +65,7 @@ VERBS = {  # what brings torch and transformers along, and is imported when firs
     "score": "inference.scoring.score",
     "train": "training.trainer.train",
 }
-MODULES = {  # what a notebook imports by one word; before 0.2.0 they lay here
+MODULES = {  # modules that notebooks import by one word; before 0.2.0 they were here
     **{name: f"compare.{name}" for name in ("differences", "paper")},
     "running": "studies.running",
     **{
@@ -88,7 +88,7 @@ ROOMS = ("balance", "compare", "data", "explorer", "files", "inference", "model"
 
 
 def __getattr__(name: str) -> Any:
-    """The verbs, the rooms, and modules by one word (`MODULES`), imported when first used."""
+    """The verbs, the rooms, and modules by one word (`MODULES`), imported on first use."""
     from importlib import import_module
 
     if name in VERBS:
@@ -100,12 +100,12 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, those that are imported when first used included."""
+    """The public names, including those imported on first use."""
     return sorted({*globals(), *__all__})
 
 
 def _score(run: Run, *args: Any, **options: Any) -> dict[str, dict]:
-    """Scores the run on further rows and keeps predictions and scores beside it: `score(run, data, define, task, name, device)`."""
+    """Scores the run on further rows and saves predictions and scores with it: `score(run, data, define, task, name, device)`."""
     return __getattr__("score")(run, *args, **options)
 
 
@@ -116,7 +116,7 @@ class _Forwarded(ModuleType):
     """A module under the name that it had before 0.2.0: `from mtdnn_kit.marks import tokens_html` finds it in `views.marks`."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # whoever looks through all modules imports none by that
+        if name.startswith("__"):  # inspecting all modules must not import any
             raise AttributeError(name)
         return getattr(__getattr__(self.__name__.rpartition(".")[2]), name)
 

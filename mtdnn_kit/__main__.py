@@ -1,4 +1,4 @@
-"""The command line: `mtdnn`, or `python -m mtdnn_kit`; a verb for each thing that is done from files.
+"""The command line: `mtdnn`, or `python -m mtdnn_kit`, with one verb per action on files.
 
     mtdnn train parameters/minilm.yaml --set run_dir=runs/one
     mtdnn study parameters/ablations/demo.yaml --workers 2
@@ -6,6 +6,7 @@
 
 It ends with 0; with 1 where something failed, said in a line; with 2 where the command itself is wrong; with 130 where it was stopped; with
 141 where nobody reads on what it prints (`mtdnn … | head`).
+Exit codes: 0; 1 if something failed, with one line that says what; 2 for a wrong command; 130 if it was stopped.
 """
 
 import argparse
@@ -28,19 +29,19 @@ def setting(text: str) -> tuple[str, Any]:
     """Key and value of a `--set KEY=VALUE`; the value is YAML. Raises ArgumentTypeError."""
     key, equals, value = text.partition("=")
     if not (key.strip() and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE; write, e.g., --set max_steps=40")
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE; write e.g. --set max_steps=40")
     try:
         return key.strip(), read_yaml(value)
     except YamlError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: the value is no YAML ({error}); quote it, e.g. --set 'tasks=[squad, cola]'") from None
+        raise argparse.ArgumentTypeError(f"{text!r}: the value is not YAML ({error}); quote it, e.g. --set 'tasks=[squad, cola]'") from None
 
 
 SET: Any = dict(type=setting, action="append", default=[], metavar="KEY=VALUE")
-DATA = "where the rows are: a folder, or hub; where the runs had them otherwise"
+DATA = "where the rows are: a folder, or hub (default: where the runs had them)"
 
 
 class _Version(argparse.Action):
-    """Prints the version and, of a clone, the commit, and ends."""
+    """Prints the version and, in a clone, the commit, and exits."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from mtdnn_kit.runs.origin import version_line
@@ -52,42 +53,44 @@ def parser() -> argparse.ArgumentParser:
     """All verbs and their options."""
     said = "Trains one encoder on several tasks, runs studies of many such runs, and reports them. `mtdnn VERB --help` says more."
     whole = argparse.ArgumentParser(prog="mtdnn", description=said)
-    whole.add_argument("--version", action=_Version, nargs=0, help="the kit's version and, of a clone, its commit")
+    whole.add_argument("--version", action=_Version, nargs=0, help="print the kit's version and, in a clone, the commit")
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
-    one = _verb(verbs, "train", train, "trains one model, on one device or, under accelerate launch or torchrun, on several")
+    one = _verb(verbs, "train", train, "trains one model, on one device or, with accelerate launch or torchrun, on several")
     one.add_argument("parameters", metavar="FILE", help="a parameter file, e.g. parameters/minilm.yaml")
-    one.add_argument("--set", **SET, help="a parameter on top of the file's (YAML); may be repeated")
-    _add_study(_verb(verbs, "study", study, "runs a study and writes its page; what is done is not run again"))
-    _add_report(verbs.add_parser("report", help="keeps a finished study, or tells a kept one as tables and figures"))
-    one = _verb(verbs, "data", data, "looks at files of rows and prints the lines of a parameter file that fit each, with what is doubtful")
-    one.add_argument("files", nargs="+", metavar="FILE", help="JSON, JSON lines, CSV, TSV or Parquet, packed or not")
+    one.add_argument("--set", **SET, help="overrides a parameter of the file (YAML); may be repeated")
+    _add_study(_verb(verbs, "study", study, "runs a study and writes its page; finished runs are not repeated"))
+    _add_report(verbs.add_parser("report", help="keeps a finished study, or turns a kept one into tables and figures"))
+    one = _verb(verbs, "data", data, "drafts the lines of a parameter file for each file of rows, and lists what is doubtful")
+    one.add_argument("files", nargs="+", metavar="FILE", help="JSON, JSON lines, CSV, TSV or Parquet, compressed or not")
     one = _verb(verbs, "heldout", heldout, "scores finished runs' models on the questions held out for the threshold; prints a table")
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("--data", help=DATA)
-    one.add_argument("--spans", metavar="FILE", help="a .csv.gz that is to hold each best span as character offsets, and null − best")
+    one.add_argument("--spans", metavar="FILE", help="write each best span as character offsets, and null − best, to this .csv.gz")
     one = _verb(verbs, "explore", explore, "writes runs' answers side by side as a page to open from disk or to send")
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run; up to six")
     one.add_argument("--out", required=True, metavar="FILE", help="the page, e.g. answers.html")
     one.add_argument(
         "--only", metavar="ROWS", help='favourites, filter (those answered differently), or a filter\'s name: "topic: Compass"'
     )
-    one.add_argument("--task", action="append", help="a task; all that the runs share otherwise; may be repeated")
+    one.add_argument("--task", action="append", help="a task (default: all that the runs share); may be repeated")
     one.add_argument("--data", help=DATA)
-    one = _verb(verbs, "rerun", rerun, "makes a finished run again, in a new folder, and says what came out equal")
+    one = _verb(verbs, "rerun", rerun, "repeats a finished run in a new folder, and says what came out equal")
     one.add_argument("run", metavar="RUN", help="the folder of a finished run")
-    one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; one below runs/ otherwise")
+    one.add_argument("folder", metavar="FOLDER", nargs="?", help="a new folder (default: one in runs/)")
     one.add_argument("--data", help=DATA)
-    one.add_argument("--set", **SET, help="another parameter, e.g. device=cpu (YAML); may be repeated")
-    _add_score(_verb(verbs, "score", score, "scores finished runs on other rows, keeps that beside them and prints a table"))
-    one = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' own layout, with a model card")
+    one.add_argument("--set", **SET, help="overrides a parameter, e.g. device=cpu (YAML); may be repeated")
+    _add_score(_verb(verbs, "score", score, "scores finished runs on other rows, keeps the scores with the runs and prints a table"))
+    one = _verb(verbs, "export", export, "writes one task's model of a finished run in transformers' format, with a model card")
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
     one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; RUN/export/TASK otherwise")
     _add_merge(_verb(verbs, "merge", merge, "merges the encoders of finished runs into a new run; heads and tasks are the first one's"))
     one = _verb(verbs, "prune", prune, "deletes finished runs' models and checkpoints, and says what remains possible")
+    one.add_argument("folder", metavar="FOLDER", nargs="?", help="a new folder (default: RUN/export/TASK)")
+    one = _verb(verbs, "prune", prune, "deletes finished runs' models and checkpoints, and says what still works")
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run")
-    one.add_argument("--checkpoints", action="store_true", help="only the checkpoints, of which a finished run has no use")
-    one = _verb(verbs, "plugins", plugins, "lists functions of your own: those of installed packages, and those that parameter files name")
+    one.add_argument("--checkpoints", action="store_true", help="only the checkpoints, which a finished run does not need")
+    one = _verb(verbs, "plugins", plugins, "lists custom functions: those of installed packages, and those that parameter files name")
     one.add_argument("files", metavar="FILE", nargs="*", help="a parameter file")
     return whole
 
@@ -101,39 +104,42 @@ def _verb(verbs: Any, name: str, call: Any, said: str) -> argparse.ArgumentParse
 def _add_study(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("study", metavar="FILE", help="a study file, e.g. parameters/ablations/demo.yaml")
-    add("--dry-run", action="store_true", help="only say which runs there are, their steps, their time, and what is done")
+    add("--dry-run", action="store_true", help="only list the runs, their steps, their time, and which are done")
+    add("--declare", action="store_true", help="only write down how the study will be judged, before it runs; its page lists deviations")
+    add("--folder", help="for the run folders (default: runs/NAME)")
+    add("--set", **SET, help="overrides a parameter of every run (YAML); may be repeated")
     add(
-        "--declare", action="store_true", help="only write down how the study will be judged, before it is run; its page says what deviates"
+        "--if-changed",
+        choices=("refuse", "redo", "keep"),
+        default="refuse",
+        help="runs whose code, data, parameters or environment changed",
     )
-    add("--folder", help="for the run folders; runs/NAME otherwise")
-    add("--set", **SET, help="a parameter on top of every run's (YAML); may be repeated")
-    add("--if-changed", choices=("refuse", "redo", "keep"), default="refuse", help="runs of other code, data, parameters, environment")
-    add("--no-page", action="store_true", help="write no page at the end, only the tables")
+    add("--no-page", action="store_true", help="write only the tables at the end, no page")
     add(
         "--hours",
         type=float,
-        help="begin no further seed after so many hours; what is done then is whole seeds, and the page tells of these",
+        help="start no further seed after so many hours; the page then reports the completed seeds",
     )
-    add("--plain", action="store_true", help="train, and write the page, without executing notebooks: needs no Jupyter")
-    add("--shard", metavar="I/N", help="run the I-th of N parts alone: for several processes on a folder whose file system has no locks")
-    add("--no-wait", action="store_true", help="end once other processes on the same folder have the runs that are left")
+    add("--plain", action="store_true", help="train and write the page without executing notebooks: needs no Jupyter")
+    add("--shard", metavar="I/N", help="run only the I-th of N parts: for several processes on a file system without locks")
+    add("--no-wait", action="store_true", help="exit once other processes on the same folder have taken the remaining runs")
     add("--engine", choices=("local", "ray"), default="local")
     add = verb.add_argument_group("engine local").add_argument
-    add("--workers", type=int, help="runs at a time; 1 otherwise. A run takes as many threads as alone")
-    add("--gpus", help="GPUs that they share out, e.g. 0,1; with --workers 4 two runs each")
+    add("--workers", type=int, help="runs at a time (default: 1); a run takes as many threads as alone")
+    add("--gpus", help="GPUs for the workers, e.g. 0,1; with --workers 4, two runs on each")
     add = verb.add_argument_group("engine ray").add_argument
-    add("--address", help='of a Ray cluster ("auto": this machine\'s); a Ray of this machine alone is started otherwise')
-    add("--cores", type=int, help="cores that a run takes, where it has no `threads`; as many as alone otherwise")
-    add("--gpus-per-run", type=float, help="0.5: two runs a GPU; none otherwise")
+    add("--address", help='of a Ray cluster ("auto": this machine\'s); default: starts Ray on this machine only')
+    add("--cores", type=int, help="cores of a run without `threads` (default: as many as alone)")
+    add("--gpus-per-run", type=float, help="0.5: two runs per GPU (default: none)")
 
 
 def _add_score(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model")
     where = verb.add_mutually_exclusive_group(required=True)
-    where.add_argument("--data", metavar="FOLDER", help="rows as the run's tasks have theirs: TASK/SPLIT in a folder, or hub, or sample")
-    where.add_argument("--define", metavar="FILE", help="YAML that says what rows there are: definitions, or what `mtdnn data` prints")
-    verb.add_argument("--task", metavar="TASK", help="whose head and threshold score them; otherwise each whose rows are there, or fit")
-    verb.add_argument("--name", metavar="NAME", help="of the set; TASK-FOLDER, or its name in FILE, otherwise")
+    where.add_argument("--data", metavar="FOLDER", help="rows in the layout of the run's tasks: TASK/SPLIT in a folder, or hub, or sample")
+    where.add_argument("--define", metavar="FILE", help="YAML with the definitions of the rows, or what `mtdnn data` prints")
+    verb.add_argument("--task", metavar="TASK", help="whose head and threshold score the rows (default: each whose rows exist or fit)")
+    verb.add_argument("--name", metavar="NAME", help="of the set (default: TASK-FOLDER, or its name in FILE)")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
@@ -150,13 +156,13 @@ def _add_merge(verb: argparse.ArgumentParser) -> None:
 
 def _add_report(verb: argparse.ArgumentParser) -> None:
     what = verb.add_subparsers(dest="what", required=True, metavar="WHAT")
-    keep = _verb(what, "keep", report_keep, "copies what is worth keeping of a study's finished runs: no text, no model")
+    keep = _verb(what, "keep", report_keep, "copies what to keep of a study's finished runs: no text, no model")
     keep.add_argument("study", metavar="FILE", help="the study's file")
     keep.add_argument("runs", metavar="RUNS", help="the folder of its runs")
-    keep.add_argument("into", metavar="INTO", help="the folder to be made, e.g. results/NAME")
-    keep.add_argument("--whole", action="append", default=[], metavar="RUN", help="a run whose n-best is kept, too")
+    keep.add_argument("into", metavar="INTO", help="the new folder, e.g. results/NAME")
+    keep.add_argument("--whole", action="append", default=[], metavar="RUN", help="a run whose n-best is kept as well; may be repeated")
     tables = _verb(what, "tables", report_tables, "prints a kept study as Markdown")
-    write = _verb(what, "write", report_write, "writes that, the tables as numbers and the figures into the kept study's folder")
+    write = _verb(what, "write", report_write, "writes the Markdown, the tables as numbers and the figures into the kept study's folder")
     for one in (tables, write):
         one.add_argument("folder", metavar="FOLDER", help="e.g. results/NAME")
     for one in (keep, tables, write):
@@ -164,7 +170,7 @@ def _add_report(verb: argparse.ArgumentParser) -> None:
 
 
 def train(given: argparse.Namespace) -> None:
-    """Trains one model, and says where the run is. Of several processes the first says it."""
+    """Trains one model, and prints where the run is. Of several processes only the first prints."""
     import torch.distributed as dist
 
     from mtdnn_kit.config import from_file
@@ -182,7 +188,7 @@ def train(given: argparse.Namespace) -> None:
 
 
 def study(given: argparse.Namespace) -> None:
-    """Runs a study and writes its page, or says what it would do."""
+    """Runs a study and writes its page, or prints what it would do."""
     from mtdnn_kit.studies.progress import Bars
     from mtdnn_kit.studies.running import run_study
     from mtdnn_kit.studies.study import default_folder, read_study
@@ -203,6 +209,8 @@ def study(given: argparse.Namespace) -> None:
     print(*runs.values(), sep="\n")
     if given.hours is None and len(runs) < len(made.told):
         return print(f"{len(runs)} of {len(made.told)} runs are done, others have the rest; the last one writes table and page")
+    if given.hours is None and len(runs) < len(made.runs):
+        return print(f"{len(runs)} of {len(made.runs)} runs are done; other processes have the rest, the last one writes table and page")
     try:
         _conclude(given, made, folder, changes, runs)
     except (LockedError, CompareError) as error:  # the runs are done
@@ -241,10 +249,10 @@ def _save_answers(made: Any, folder: Path, runs: dict) -> None:
 
 
 def engine_options(given: argparse.Namespace) -> dict:
-    """What was given of the options of `engines.local` and `engines.ray`."""
+    """The given options of `engines.local` and `engines.ray`."""
     other = "gpus" if given.engine == "ray" else "gpus_per_run"
     if getattr(given, other) is not None:
-        given.usage_error(f"--{other.replace('_', '-')}: engine {given.engine} has no such option")
+        given.usage_error(f"--{other.replace('_', '-')}: engine {given.engine} does not have this option; leave it out")
     gpus = given.gpus.split(",") if given.gpus else given.gpus_per_run
     options = {"workers": given.workers, "gpus": gpus, "address": given.address, "cores": given.cores}
     return {key: value for key, value in options.items() if value is not None}
@@ -274,7 +282,7 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     print(*sentences(spread, made.scores, len(made.seeds or [0]), settings, tests, made.smallest_effect), sep="\n")
     for name, stands in found.items():
         if stands.changed and stands.status != "new":
-            print(f"{name} is not what it would be today: {'; '.join(stands.changed)} (see --if-changed)")
+            print(f"{name} is outdated: {'; '.join(stands.changed)} (see --if-changed)")
 
 
 def report_keep(given: argparse.Namespace) -> None:
@@ -299,7 +307,7 @@ def report_write(given: argparse.Namespace) -> None:
 
 
 def data(given: argparse.Namespace) -> None:
-    """Prints a draft of a definition for each file. Raises DataError for what has none."""
+    """Prints a draft of a definition for each file. Raises DataError for files without one."""
     from mtdnn_kit.data.draft import guess
 
     drafts = {file: guess(file) for file in given.files}
@@ -321,7 +329,7 @@ def heldout(given: argparse.Namespace) -> None:
 
 
 def explore(given: argparse.Namespace) -> None:
-    """Writes the explorer's page, and says where it is."""
+    """Writes the explorer's page, and prints where it is."""
     from mtdnn_kit.explorer.widgets import explore as explore_runs
 
     task = given.task[0] if given.task else None
@@ -329,7 +337,7 @@ def explore(given: argparse.Namespace) -> None:
 
 
 def rerun(given: argparse.Namespace) -> None:
-    """Makes a run again, and prints what came out equal. Of several processes the first says it."""
+    """Repeats a run, and prints what came out equal. Of several processes only the first prints."""
     from mtdnn_kit.inference.rerunning import rerun as make_again
     from mtdnn_kit.training.distributed import launched
     from mtdnn_kit.views.tables import markdown
@@ -340,7 +348,7 @@ def rerun(given: argparse.Namespace) -> None:
 
 
 def score(given: argparse.Namespace) -> None:
-    """Scores finished runs on other rows, and prints what they score."""
+    """Scores finished runs on other rows, and prints the scores."""
     from mtdnn_kit.inference.scoring import score as score_run
     from mtdnn_kit.runs.run import Run
     from mtdnn_kit.views.tables import markdown, set_table
@@ -353,7 +361,7 @@ def score(given: argparse.Namespace) -> None:
 
 
 def export(given: argparse.Namespace) -> None:
-    """Exports a task's model, and says where it is."""
+    """Exports a task's model, and prints where it is."""
     from mtdnn_kit.inference.exporting import export as export_task
 
     print(export_task(given.run, given.task, given.folder))
@@ -370,7 +378,7 @@ def merge(given: argparse.Namespace) -> None:
 
 
 def prune(given: argparse.Namespace) -> None:
-    """Deletes models and checkpoints; says of each run what is possible from then on."""
+    """Deletes models and checkpoints; prints for each run what still works."""
     from mtdnn_kit.runs.pruning import prune as prune_run
     from mtdnn_kit.runs.run import Run
 
@@ -379,7 +387,7 @@ def prune(given: argparse.Namespace) -> None:
 
 
 def plugins(given: argparse.Namespace) -> None:
-    """Prints a line for each function of one's own. Raises ConfigError where one cannot be used."""
+    """Prints one line per custom function. Raises ConfigError for one that cannot be used."""
     from mtdnn_kit.config import DOORS, from_file
     from mtdnn_kit.data.definitions import PLUGINS
     from mtdnn_kit.files.plugins import find, installed
@@ -392,7 +400,7 @@ def plugins(given: argparse.Namespace) -> None:
     for name, package in installed(PLUGINS):
         print(f"type: {name}, {package}")
     if not (named or list(installed(PLUGINS))):
-        print("none installed; a parameter file names one as module:function (docs/plugins.md)")
+        print("none installed; name one in a parameter file as module:function (docs/plugins.md)")
 
 
 @contextmanager
@@ -413,9 +421,9 @@ def _warning_in_a_line() -> Iterator[None]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Does what the command says (`words`; None: the process's own), or says in a line why not. Raises SystemExit."""
+    """Runs the command line (`words`; None: the process's), or prints in one line why it cannot. Raises SystemExit."""
     words = list(sys.argv[1:] if words is None else words)
-    if words and words[0].endswith((".yaml", ".yml")):  # as it was before 0.2.0: python -m mtdnn_kit STUDY
+    if words and words[0].endswith((".yaml", ".yml")):  # the command before 0.2.0: python -m mtdnn_kit STUDY
         words.insert(0, "study")
     given = parser().parse_args(words)
     try:
@@ -428,7 +436,7 @@ def main(words: Sequence[str] | None = None) -> None:
     except KitError as error:
         said, code = str(error), FAILED
     except KeyboardInterrupt as error:
-        said, code = str(error) or "Stopped; the same command goes on where it was.", STOPPED
+        said, code = str(error) or "Stopped; run the same command again to continue.", STOPPED
     print(said, file=sys.stderr)
     raise SystemExit(code)
 

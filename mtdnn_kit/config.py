@@ -1,7 +1,7 @@
 """Parameters of a run: from a notebook's cell or a parameter file to one frozen, checked dataclass.
 
-An unknown key, a wrong type or a contradiction is an error that names the key and says what to write instead; papermill by itself
-would only warn. What a value means for the rows, the model or the device is checked where it is used.
+An unknown key, a wrong type or a contradiction is an error that names the key and says what to write instead; papermill alone
+would only warn. Constraints from the rows, the model or the device are checked where the value is used.
 """
 
 from collections.abc import Mapping
@@ -63,12 +63,12 @@ class Config:
     """All parameters of one training run, with the defaults of notebook 02: the packaged sample on a CPU.
 
     Lengths are in wordpieces, `batch_size` in questions or rows a step, `warmup` is a share of all steps, percentages do not occur.
-    `threshold_articles` None becomes the list that it stands for, [] where the rows are not the sample's or `threshold_ratio` is set.
+    `threshold_articles` None becomes the sample's list, or [] if the rows are not the sample's or `threshold_ratio` is set.
     """
 
     run_dir: str | None = None  # folder that the run leaves behind; None: a new one, runs/001, runs/002 …
     encoder: str = DEFAULT_ENCODER  # a name on the Hugging Face hub, or a folder
-    reinit_layers: Annotated[int, at_least(0)] = 0  # so many of its last layers are drawn anew, by the seed
+    reinit_layers: Annotated[int, at_least(0)] = 0  # number of last layers to reinitialise, from the seed
     data: str = "sample"  # "sample", "hub", or a folder of TASK/SPLIT.jsonl.gz (.csv, .parquet …)
     tasks: list[str] = field(default_factory=lambda: ["squad", "swag", "cola", "mrpc", "mnli"])  # the first is the main one
     define: dict[str, dict] = field(default_factory=dict)  # further datasets: name → registry row
@@ -87,7 +87,7 @@ class Config:
     epochs: Positive = 3.0  # passes of the main task; may be fractional
     max_steps: Count | None = None  # ends the schedule early
     batch_size: Size = 16
-    grad_accumulation: Annotated[int, at_least(1)] = 1  # pieces that a batch is cut into to save memory; the batch stays batch_size
+    grad_accumulation: Annotated[int, at_least(1)] = 1  # pieces of a batch, to save memory; the batch stays batch_size
     learning_rate: Positive = 6e-4
     warmup: Share = 0.1
     weight_decay: Annotated[float, at_least(0)] = 0.01
@@ -109,16 +109,14 @@ class Config:
     threshold_ratio: Part | None = None  # or the share of the training questions held out for it, in whole titles (passages without titles)
     train_limit: Count | None = None  # at most so many training rows a task
     eval_limit: Count | None = None  # at most so many scored rows a task
-    metrics: list[str] = field(default_factory=list)  # further scores of one's own, module:function each (`plugins`)
+    metrics: list[str] = field(default_factory=list)  # custom scores, module:function each (`plugins`)
     eval_every: Count | None = None  # steps between scorings of the held-out questions, and of some scored rows of each task
-    select: Literal["last", "best"] = (
-        "last"  # the weights that a run ends with: of its last step, or of the best scoring (`training.selection`)
-    )
-    patience: Count | None = None  # scorings without a better one after which the training ends
+    select: Literal["last", "best"] = "last"  # the final weights: of the last step, or of the best scoring (`training.selection`)
+    patience: Count | None = None  # scorings without improvement after which training ends
     interference_every: Count | None = None  # steps between measurements of how the tasks' gradients agree (`training.interference`)
-    log_every: Annotated[int, at_least(1)] = 10  # steps between writes of the log; the device is waited for only then
+    log_every: Annotated[int, at_least(1)] = 10  # steps between writes of the log; only then does training wait for the device
     checkpoint_every: Count | None = None
-    keep_checkpoints: bool = False  # whether a finished run keeps its last ones; what resumes it until then, and no longer
+    keep_checkpoints: bool = False  # whether a finished run keeps its last ones; an unfinished run needs them to resume
     log_with: str | list[str] | None = None  # experiment trackers, by accelerate's names: "tensorboard", "wandb" …
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -146,20 +144,20 @@ class Config:
 
     @property
     def datasets(self) -> dict[str, Dataset]:
-        """Registry rows of this run's tasks, in order; the files that they name as absolute paths."""
+        """Registry rows of this run's tasks, in order, with absolute paths of their files."""
         known = {**DATASETS, **{name: dataset_from(name, row) for name, row in self.define.items()}}
         return {task: _placed(f"define.{task}", known[task]) for task in self.tasks}
 
     @property
     def further(self) -> dict[str, Dataset]:
-        """Registry rows of `scored_also`, in order; the files that they name as absolute paths."""
+        """Registry rows of `scored_also`, in order, with absolute paths of their files."""
         tasks = self.datasets
         made = {name: scored_from(name, row, tasks.get(row.get("task", ""))) for name, row in self.scored_also.items()}
         return {name: _placed(f"scored_also.{name}", dataset) for name, dataset in made.items()}
 
     @property
     def own_sampler(self) -> Plugin | None:
-        """The sampler of one's own, imported and checked; None where it is the kit's. Raises ConfigError."""
+        """The custom sampler, imported and checked; None for a built-in one. Raises ConfigError."""
         return None if self.sampler in SAMPLERS else find("sampler", self.sampler, DOORS["sampler"])
 
     @property
@@ -169,7 +167,7 @@ class Config:
 
     @property
     def own_metrics(self) -> list[Plugin]:
-        """The scores of one's own, imported and checked. Raises ConfigError."""
+        """The custom scores, imported and checked. Raises ConfigError."""
         return [find("metrics", name, DOORS["metrics"]) for name in self.metrics]
 
     @property
@@ -178,17 +176,17 @@ class Config:
         return [*filter(None, [self.own_sampler, self.own_balance]), *self.own_metrics]
 
     def task_of(self, name: str) -> str:
-        """The task that scores what metrics.json calls `name`: a task itself or the rest of its split; of `scored_also` its `task`, or else
-        the first."""
+        """The task that scores the set `name` of metrics.json: the task itself, also for the rest of its split; for `scored_also` its
+        `task`, or else the first."""
         return self.scored_also[name].get("task", self.tasks[0]) if name in self.scored_also else name.removesuffix(REST)
 
     def data_of(self, name: str) -> str:
-        """Where the rows of what metrics.json calls `name` are: "sample", "hub" or a folder, as an absolute path."""
+        """Where the rows of the set `name` of metrics.json are: "sample", "hub" or a folder, as an absolute path."""
         data = self.scored_also.get(name, {}).get("data", self.data)
         return data if data in ("sample", "hub") else str(resolve(data))
 
     def dataset_of(self, name: str) -> Dataset:
-        """The registry row of what metrics.json calls `name`."""
+        """The registry row of the set `name` of metrics.json."""
         return self.further[name] if name in self.scored_also else self.datasets[self.task_of(name)]
 
     def to_yaml(self) -> str:
@@ -199,13 +197,13 @@ class Config:
 def from_params(namespace: Mapping[str, Any]) -> Config:
     """Config from a notebook's `globals()`: every public literal that IPython did not define must be a parameter.
 
-    Raises ConfigError that starts with the key: unknown, of the wrong type, or contradicting another one.
+    Raises ConfigError that starts with the key, if it is unknown, has the wrong type, or contradicts another one.
     """
     return _found(Config(**only(namespace, [f.name for f in fields(Config)])))
 
 
 def only(namespace: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
-    """A notebook's parameters, by name: those in `known`. Raises ConfigError where a public literal is none of them."""
+    """A notebook's parameters, by name: those in `known`. Raises ConfigError for any other public literal."""
     literal = (str, int, float, bool, list, tuple, dict, type(None))
     public = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in IPYTHON_NAMES}
     named = {k: v for k, v in public.items() if isinstance(v, literal) or k in known}
@@ -216,7 +214,7 @@ def only(namespace: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
 def from_file(path: str | Path, **changes: Any) -> Config:
     """Config from a YAML parameter file, with `changes` on top. A relative path starts at the project (see `project_root`).
 
-    Raises ConfigError: no such file, not a parameter file, or a parameter that cannot be meant.
+    Raises ConfigError for a missing file, a file of another kind, or an invalid parameter.
     """
     try:
         params = read_yaml(text_of(resolve(str(path))))
@@ -225,14 +223,14 @@ def from_file(path: str | Path, **changes: Any) -> Config:
     except YamlError as error:
         raise ConfigError(f"{path}: not a YAML parameter file ({error})") from None
     if not isinstance(params, dict):
-        raise ConfigError(f"{path}: a parameter file holds lines of the form `key: value`")
+        raise ConfigError(f"{path}: a parameter file must consist of lines of the form `key: value`")
     given = {**params, **changes}
     known_keys(given, [f.name for f in fields(Config)], what="parameter")
     return _found(Config(**given))
 
 
 def _found(config: Config) -> Config:
-    """The same parameters, once their plug-ins are imported and checked. Raises ConfigError."""
+    """The same parameters, after importing and checking their custom functions. Raises ConfigError."""
     _ = config.plugins
     return config
 
@@ -249,7 +247,7 @@ def _placed(at: str, dataset: Dataset) -> Dataset:
 
 
 def _check(c: Config) -> None:
-    """What the parameters must satisfy among themselves; ConfigError names the first one that does not."""
+    """Checks constraints between parameters; raises ConfigError that names the first one that fails."""
     _check_threshold(c)
     _check_sampler(c)
     _check_step(c)
@@ -286,7 +284,7 @@ def _anchor(given: dict, c: Config) -> dict[str, Any]:
 
 
 def _check_tasks(c: Config) -> None:
-    require(bool(c.tasks), "tasks: names no task")
+    require(bool(c.tasks), "tasks: the list is empty: name at least one task")
     known = [*DATASETS, *c.define]
     for key, rows in (("define", c.define), ("scored_also", c.scored_also)):
         for name in rows:
@@ -294,56 +292,56 @@ def _check_tasks(c: Config) -> None:
     for name, row in c.define.items():
         dataset_from(name, row)
     for task in c.tasks:
-        require(task in known, f"tasks: unknown task {short(task)}.{nearest(task, known)} There are {some(known)}; define adds more")
+        require(task in known, f"tasks: unknown task {short(task)}.{nearest(task, known)} Choose from {some(known)}, or define it")
         require(c.tasks.count(task) == 1, f"tasks: {short(task)} is named twice")
         _check_case("tasks", task, c.tasks)
     for name, row in c.scored_also.items():
-        require(name not in c.define, f"scored_also: {name!r} is a task of `define`, too: choose another name")
+        require(name not in c.define, f"scored_also: {name!r} is also a task of `define`: choose another name")
         _check_scored(c, name, row)
 
 
 def _check_scored(c: Config, name: str, row: dict) -> None:
-    """A set of `scored_also`: who scores it, where its rows are, and what they are."""
+    """Checks a set of `scored_also`: the task that scores it, where its rows are, and their definition."""
     at, first, task = f"scored_also.{name}", c.tasks[0], row.get("task")
-    require("task" not in row or task in c.tasks, f"{at}.task: {short(task)} is none of the tasks {some(c.tasks)}")
+    require("task" not in row or task in c.tasks, f"{at}.task: {short(task)} is not one of the tasks {some(c.tasks)}")
     named = isinstance(row.get("data", "sample"), str) and row.get("data", "sample")
     require(named, f'{at}.data is {short(row.get("data"))}; it must be "sample", "hub" or a folder')
     base = c.datasets[task] if task else None
     scored_from(name, row, base)
     qa = base or c.datasets[first].type == "qa"
-    require(qa, f"{at}: without `task` the first task scores it, and {short(first)} is no question answering: name the task")
+    require(qa, f"{at}: without `task` the first task scores it, and {short(first)} is not question answering: name the task")
 
 
 def _check_name(key: str, name: str, names: list[str]) -> None:
-    """Raises ConfigError where a dataset of one's own cannot have that name; names: all that there are."""
-    require(len(name) <= 40, f"{key}: {short(name)}: files are called by it: at most 40 characters")
+    """Raises ConfigError if a custom dataset cannot have that name; names: all names in use."""
+    require(len(name) <= 40, f"{key}: {short(name)}: files are named after it: use at most 40 characters")
     require(name not in DATASETS, f"{key}: {name!r} is already a task of the kit: choose another name")
     _check_case(key, name, names)
-    require(not name.casefold().endswith(REST), f"{key}: {short(name)}: {REST} ends the name of a second scored set; choose another")
-    require(name.replace("_", "").replace("-", "").isalnum(), f"{key}: {short(name)}: a name has letters, digits, - and _ only")
+    require(not name.casefold().endswith(REST), f"{key}: {short(name)}: names that end in {REST} are reserved; choose another")
+    require(name.replace("_", "").replace("-", "").isalnum(), f"{key}: {short(name)}: use only letters, digits, - and _")
 
 
 def _check_threshold(c: Config) -> None:
     has_qa = any(dataset.type == "qa" for dataset in c.datasets.values())
     for key, given in {"threshold_articles": c.threshold_articles, "threshold_ratio": c.threshold_ratio}.items():
-        require(has_qa or not given, f"{key}: only question answering has a threshold, and no task is of that type")
-    require(not (c.threshold_articles and c.threshold_ratio), "threshold_ratio: threshold_articles names what is held out: leave out one")
+        require(has_qa or not given, f"{key}: only question answering has a threshold, and no task is of that type: leave it out")
+    require(not (c.threshold_articles and c.threshold_ratio), "threshold_ratio: threshold_articles is set as well: leave out one")
     held_out = c.threshold_articles or c.threshold_ratio
     some = held_out or any(dataset.score for dataset in c.datasets.values())
-    require(c.eval_every is None or some, "eval_every: scores what is held out and some of what is scored, and there is neither")
+    require(c.eval_every is None or some, "eval_every: it scores held-out questions and scored rows, but there are neither: set it to null")
     main = c.datasets[c.tasks[0]]
     for key, given in {"select": c.select == "best", "patience": c.patience}.items():
-        require(not given or c.eval_every, f"{key}: goes by the scorings of eval_every, which is not set")
+        require(not given or c.eval_every, f"{key}: it uses the scorings of eval_every: set eval_every")
         fit = held_out and main.type == "qa" and main.score
         require(
             not given or fit,
-            f"{key}: goes by the first task's held-out questions: it must be question answering, scored, with "
+            f"{key}: it uses the first task's held-out questions: that task must be question answering, scored, with "
             "threshold_articles or threshold_ratio",
         )
 
 
 def _sample_articles(c: Config) -> list[str]:
-    """The titles that are held out where nothing else is said: those that the packaged sample brings, of the scored tasks that read it."""
+    """The titles that are held out by default: those of the packaged sample, for the scored tasks that read it."""
     if c.data != "sample" or c.threshold_ratio:
         return []
     found = [d for d in c.datasets.values() if (d.type, d.train) == ("qa", "train") and d.score and not (d.files or d.validation_ratio)]
@@ -351,9 +349,9 @@ def _sample_articles(c: Config) -> list[str]:
 
 
 def _check_case(key: str, name: str, names: list[str]) -> None:
-    """Raises ConfigError where another name differs in upper and lower case alone: Windows and macOS take their files for the same."""
+    """Raises ConfigError if another name differs only in upper and lower case: Windows and macOS treat their files as the same."""
     like = next((other for other in names if other != name and other.casefold() == name.casefold()), None)
-    alone = "in upper and lower case alone, and files that are called so can be one and the same"
+    alone = "only in upper and lower case, so their files can be the same"
     require(like is None, f"{key}: {short(name)} and {short(like)} differ {alone}: choose another name")
 
 

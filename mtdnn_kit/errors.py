@@ -1,10 +1,10 @@
-"""Every error that a person can mend. A message says what is wrong, where, and what to do; each class says what it is raised for."""
+"""Every error that a user can fix. A message says what is wrong, where, and what to do; each class says when it is raised."""
 
 from pathlib import Path
 
 
 class KitError(Exception):
-    """Any of the errors below: `except KitError` takes all that the kit foresaw, and lets its own mistakes through."""
+    """Base of the errors below: `except KitError` catches every error that the kit foresees, but not bugs in the kit."""
 
 
 class KitWarning(UserWarning):
@@ -16,15 +16,15 @@ class CheckpointWarning(KitWarning):
 
 
 class ConfigError(KitError, ValueError):
-    """A parameter that cannot be meant: the message starts with its key."""
+    """An invalid parameter; the message starts with its key."""
 
 
 class YamlError(KitError, ValueError):
-    """YAML that cannot be read, or that cannot be meant; says where."""
+    """Unreadable or ambiguous YAML; says where."""
 
 
 class WriteError(KitError, OSError):
-    """A file or folder that cannot be written; says which, and why. Nothing is left of it, and what was in its place is."""
+    """A file or folder that cannot be written; says which, and why. No partial file remains, and a previous version is untouched."""
 
     def __init__(self, path: Path, error: OSError):
         super().__init__(f"{path} cannot be written: {error.strerror or error}")
@@ -32,43 +32,43 @@ class WriteError(KitError, OSError):
 
 
 class LockedError(KitError, RuntimeError):
-    """Another process is at work in a folder; says which."""
+    """Another process is using a folder; says which."""
 
 
 class DataError(KitError, ValueError):
-    """A problem with data: the message says in which file and row, what is wrong and what to do."""
+    """Invalid data; says in which file and row, what is wrong and what to do."""
 
 
 class RepeatedIdError(DataError):
-    """An id that comes again: its rows may be one question with several answers, and the file is read once more to see (`sources`)."""
+    """A repeated id. Its rows may be one question with several answers, so the file is read a second time to check (`sources`)."""
 
 
 class EncoderError(KitError, ValueError):
-    """An encoder that cannot be had or cannot serve; says why and what to do."""
+    """An encoder that cannot be loaded or used; says why and what to do."""
 
 
 class DamagedWeightsError(EncoderError):
-    """A file of weights that is none, or not whole."""
+    """A weights file that is damaged or incomplete."""
 
 
 class RunError(KitError, ValueError):
-    """A run folder that is not what it should be; says which file, and what to do."""
+    """An invalid run folder; says which file, and what to do."""
 
 
 class ScoreError(KitError, ValueError):
-    """A model's scores of a row that are no numbers, or a row that was not scored; says which."""
+    """A row whose scores are NaN or infinite, or a row that was not scored; says which."""
 
 
 class PluginError(KitError, RuntimeError):
-    """A function of one's own that raised, or returned what cannot be used; says which, with its file and line."""
+    """A custom function that raised an exception or returned an invalid value; says which, with its file and line."""
 
 
 class TrainingError(KitError, RuntimeError):
-    """A training that cannot go on; says step, task and what to change."""
+    """A training that cannot continue; says step, task and what to change."""
 
 
 class OtherRankError(KitError, RuntimeError):
-    """Another process of the training has failed or ended, so this one cannot go on; says which and why, if the other could."""
+    """Another process of the training has failed or ended, so this one cannot continue; says which and, if known, why."""
 
 
 class CompareError(KitError, ValueError):
@@ -80,8 +80,8 @@ class StudyError(KitError, ValueError):
 
 
 class DamagedEntryError(KitError, ValueError):
-    """An entry of the cache whose files are not those that were written; it is made again."""
+    """A damaged cache entry; it is rebuilt."""
 
 
 class NoClaim(KitError, ValueError):
-    """A setting with one seed: nothing can be said about settings."""
+    """A setting has only one seed, so no statement about settings is possible."""

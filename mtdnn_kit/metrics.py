@@ -1,8 +1,8 @@
-"""Scores: plain values in, plain values out. Knows no model, no row and no file, and imports nothing of ours.
+"""Scores: plain values in, plain values out. Knows no model, no row and no file, and imports nothing from the kit.
 
-EM and F1 follow the official SQuAD 2.0 evaluation (Rajpurkar et al., 2018): answers are compared after lower-casing and without
-punctuation, articles and spare white space; of several gold answers the best counts; the denominator is questions. All scores are in
-percent, where not said otherwise. What a threshold does to them is in `null_threshold`. Shapes: N questions or rows.
+EM and F1 follow the official SQuAD 2.0 evaluation (Rajpurkar et al., 2018): answers are compared in lower case, without
+punctuation, articles and extra white space; of several gold answers the best match counts; the denominator is questions. All scores are in
+percent unless noted otherwise. `null_threshold` applies a threshold to them. Shapes: N questions or rows.
 """
 
 import math
@@ -14,33 +14,33 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 Labels = Sequence[int] | np.ndarray
-_PUNCTUATION = str.maketrans("", "", string.punctuation)  # ASCII alone, as in the official scorer
+_PUNCTUATION = str.maketrans("", "", string.punctuation)  # ASCII only, as in the official scorer
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def normalize(text: str) -> str:
-    """`text` as it is compared: lower case, no ASCII punctuation, no English articles, single spaces."""
+    """`text` for comparison: lower case, no ASCII punctuation, no English articles, single spaces."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def _golds(golds: Sequence[str]) -> list[str]:
-    """Normalised gold answers; those that come to nothing do not count, and where none is left the right answer is nothing."""
+    """Normalised gold answers without empty ones; [""] (no answer is right) if none is left."""
     return [gold for gold in map(normalize, dict.fromkeys(golds)) if gold] or [""]
 
 
 def exact(answer: str, golds: Sequence[str]) -> float:
-    """Exact match, 0 or 1; golds: the accepted answers, [""] or [] for an unanswerable question."""
+    """Exact match, 0 or 1; golds: the gold answers, [""] or [] for an unanswerable question."""
     return float(normalize(answer) in _golds(golds))
 
 
 def f1(answer: str, golds: Sequence[str]) -> float:
-    """F1 over words, 0 to 1: the best over `golds`; where either side is nothing, 1 if both are."""
+    """F1 over words, 0 to 1: the best over `golds`; if either side is empty, 1 if both are, else 0."""
     words = normalize(answer).split()
     return max(_f1_of_words(words, gold.split()) for gold in _golds(golds))
 
 
 def exact_f1_nothing(answer: str, golds: Sequence[str]) -> tuple[float, float, float]:
-    """`exact`, `f1`, and what answering nothing would score (the same in both), at once: texts are normalised only once."""
+    """`exact`, `f1`, and the score of no answer (the same in both), together: texts are normalised only once."""
     said, wanted = normalize(answer), _golds(golds)
     words = said.split()
     return float(said in wanted), max(_f1_of_words(words, gold.split()) for gold in wanted), float("" in wanted)
@@ -49,7 +49,7 @@ def exact_f1_nothing(answer: str, golds: Sequence[str]) -> tuple[float, float, f
 def _f1_of_words(answer: list[str], gold: list[str]) -> float:
     if not answer or not gold or answer == gold:
         return float(answer == gold)
-    # words that both have, as often as both have them
+    # multiset intersection of the words
     shared = sum((Counter(answer) & Counter(gold)).values())
     if not shared:
         return 0.0
@@ -58,7 +58,7 @@ def _f1_of_words(answer: list[str], gold: list[str]) -> float:
 
 
 def qa_scores(answers: Sequence[str], golds: Sequence[Sequence[str]]) -> dict[str, float]:
-    """{"em", "f1", "n"} of final answers ("" for nothing). Raises ValueError without questions."""
+    """{"em", "f1", "n"} of final answers ("" for no answer). Raises ValueError without questions."""
     if not len(answers):
         raise ValueError("there are no questions to score")
     pairs = list(zip(answers, golds, strict=True))
@@ -66,17 +66,18 @@ def qa_scores(answers: Sequence[str], golds: Sequence[Sequence[str]]) -> dict[st
 
 
 def matched(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str]) -> tuple[list[str], list[Sequence[str]]]:
-    """Answers and gold answers in the order of `golds`, for `qa_scores`: {id: accepted answers} and {id: answer}, "" for nothing.
+    """Answers and gold answers in the order of `golds`, for `qa_scores`: {id: gold answers} and {id: answer}, "" for no answer.
 
-    Raises ValueError that names the id: a prediction for no question of these, a question without one, an answer that is no text.
+    Raises ValueError that names the id for a prediction of an unknown question, a question without prediction, and an answer that is not
+    text.
     """
-    for what, ids, others in (("is that of no question here", predictions, golds), ("has no prediction", golds, predictions)):
+    for what, ids, others in (("does not belong to any question", predictions, golds), ("has no prediction", golds, predictions)):
         lacking = [key for key in ids if key not in others]
         if lacking:
-            raise ValueError(f"id {lacking[0]!r} {what} ({len(lacking):,} such of {len(ids):,}); every question needs exactly one answer")
+            raise ValueError(f"id {lacking[0]!r} {what} ({len(lacking):,} of {len(ids):,} ids); every question needs exactly one answer")
     for key in golds:
         if not isinstance(predictions[key], str):
-            raise ValueError(f'id {key!r}: the answer is {predictions[key]!r}; it must be text, "" for nothing')
+            raise ValueError(f'id {key!r}: the answer is {predictions[key]!r}; it must be text, "" for no answer')
     return [predictions[key] for key in golds], list(golds.values())
 
 
@@ -86,7 +87,7 @@ def accuracy(gold: Labels, said: Labels) -> float:
 
 
 def matthews(gold: Labels, said: Labels) -> float:
-    """Matthews' correlation of two labels or more (Gorodkin's R_K), −100 to 100; 0 where either side has one label only (CoLA)."""
+    """Matthews' correlation of two or more labels (Gorodkin's R_K), −100 to 100; 0 if either side has only one label (CoLA)."""
     right, labels = _labels(gold), _labels(said)
     # confusion table [L, L]: gold by said
     table = np.zeros((max(right.max(), labels.max()) + 1,) * 2)
@@ -97,14 +98,14 @@ def matthews(gold: Labels, said: Labels) -> float:
 
 
 def f1_binary(gold: Labels, said: Labels) -> float:
-    """F1 of label 1 (MRPC); 0 where neither side has it."""
+    """F1 of label 1 (MRPC); 0 if neither side has it."""
     right, labels = _labels(gold) == 1, _labels(said) == 1
     both, either = (right & labels).sum(), right.sum() + labels.sum()
     return 100 * float(2 * both / either) if either else 0.0
 
 
 def f1_macro(gold: Labels, said: Labels) -> float:
-    """Mean F1 of the labels that either side has, each alike however rare (scikit-learn's `average="macro"`)."""
+    """Mean F1 of the labels that either side has, with equal weights (scikit-learn's `average="macro"`)."""
     a, b = _labels(gold), _labels(said)
     by_label = [f1_binary(a == label, b == label) for label in np.union1d(a, b)]
     return math.fsum(by_label) / len(by_label)
@@ -117,7 +118,7 @@ def _labels(values: Labels) -> np.ndarray:
 
 
 def percent(values: Sequence[float] | np.ndarray) -> float | None:
-    """100 times the mean, the same in any order of the values; None of nothing."""
+    """100 times the mean, the same for any order of the values; None without values."""
     return mean_percent(values) if len(values) else None
 
 
@@ -127,11 +128,11 @@ def mean_percent(values: Sequence[float] | np.ndarray) -> float:
 
 
 def calibration(probability: Sequence[float], right: Sequence[float], bins: int = 10) -> tuple[list[dict], float]:
-    """How far probabilities are what they say: rows {"from", "to", "n", "probability", "right"} of the bins that hold any, and the expected
-    calibration error, the mean distance between the two weighted by n (Guo et al., 2017, eq. 3). All from 0 to 1.
+    """Calibration of probabilities: rows {"from", "to", "n", "probability", "right"} of the non-empty bins, and the expected calibration
+    error, the mean distance between the two weighted by n (Guo et al., 2017, eq. 3). All from 0 to 1.
 
-    probability, right [N]: of an answer, and whether it is right. Bins have equal width; each holds its upper end. Raises ValueError
-    without answers and for what is no probability.
+    probability, right [N]: of an answer, and whether it is right. Bins have equal width; each includes its upper end. Raises ValueError
+    without answers and for values outside 0 to 1.
     """
     p, true = np.asarray(probability, np.float64), np.asarray(right, np.float64)
     if not len(p) or not ((p >= 0) & (p <= 1 + 1e-9)).all():

@@ -6,9 +6,9 @@ Samplers differ in the weights, which stay the same within an epoch, and in whet
 in turn with equal weights (round robin), or alone until it is used up (sequential). In both the main task comes last. A curriculum draws
 from some of the tasks first (`first_phase`). docs/samplers.md has all samplers in one table.
 
-The batches of a pass are a pure function of seed, task and number of the pass. Items of like length share one, so that little is padded,
-yet batches stay random: the order is shuffled, cut into pools of many batches, sorted by length within a pool, cut, and shuffled again.
-Here a batch is a list of item numbers: what an item is, the module does not know.
+The batches of a pass are a pure function of seed, task and number of the pass. Items of similar length share a batch, so that padding is
+small, yet batches stay random: the order is shuffled, cut into pools of many batches, sorted by length within a pool, cut, and shuffled
+again. Here a batch is a list of item numbers; the module does not know what an item is.
 """
 
 import math
@@ -21,13 +21,13 @@ import numpy as np
 
 from mtdnn_kit.errors import ConfigError, PluginError
 
-POOL = 50  # batches that are sorted by length together: the more, the less padding and the less random
-DRAWN_AT_ONCE = 1024  # draws made at once
-MOST_STEPS = 1e8  # steps that a schedule may be expected to have: it is held in memory
+POOL = 50  # batches that are sorted by length together: more of them mean less padding and less randomness
+DRAWN_AT_ONCE = 1024  # draws at once
+MOST_STEPS = 1e8  # the maximum of a schedule's expected steps: it is held in memory
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A random generator of its own for each purpose, so that one never shifts another's numbers."""
+    """A separate random generator for each purpose, so that one never shifts another's numbers."""
     return np.random.default_rng([seed, *(crc32(p.encode()) if isinstance(p, str) else p for p in purpose)])
 
 
@@ -39,15 +39,15 @@ def batch_count(n_items: int, batch_size: int) -> int:
 def batches(seed: int, task: str, pass_: int, lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Item numbers of each batch of a pass, in order.
 
-    lengths [N] in tokens. Every item comes exactly once; only the last batch may be smaller, and what it holds is random.
+    lengths [N] in tokens. Every item comes exactly once; only the last batch may be smaller, and its items are random.
     """
-    # the partial batch is cut off first, so that what it holds is random
+    # cut off the partial batch first, so that its items are random
     rng = generator(seed, "batches", task, pass_)
     order = rng.permutation(len(lengths))
     whole = len(order) - len(order) % batch_size
     full = []
     for pool in np.split(order[:whole], range(POOL * batch_size, whole, POOL * batch_size)):
-        # [POOL · B] → batches of like length [POOL, B]
+        # [POOL · B] → batches of similar length [POOL, B]
         by_length = pool[np.argsort(lengths[pool], kind="stable")]
         full += list(by_length.reshape(-1, batch_size))
     shuffled = [full[i] for i in rng.permutation(len(full))]
@@ -72,7 +72,7 @@ class Schedule:
         return self.tasks[self.task[step]], int(self.pass_[step]), int(self.batch[step])
 
     def first(self, steps: int) -> "Schedule":
-        """The schedule of its first steps alone."""
+        """The schedule of its first steps only."""
         return Schedule(self.tasks, *(column[:steps] for column in (self.task, self.pass_, self.batch, self.epoch)))
 
     def steps_of(self, task: int) -> np.ndarray:
@@ -84,7 +84,7 @@ class Schedule:
         return {name: int((self.task == i).sum()) for i, name in enumerate(self.tasks)}
 
     def passes(self) -> dict[str, int]:
-        """Passes that each task began."""
+        """Passes that each task has begun."""
         return {name: len(np.unique(self.pass_[self.task == i])) for i, name in enumerate(self.tasks)}
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ def weights(
 
 def _weighted(types: Sequence[str], qa_weight: float | None, sharing: str | None) -> np.ndarray:
     if qa_weight is None:
-        raise ValueError("qa_weight: sampler 'weighted' needs it: a probability")
+        raise ValueError("qa_weight: sampler 'weighted' needs it: set it to a probability")
     others = list(types[1:])
     share = [1.0] * len(others) if sharing == "dataset" else [1 / others.count(t) for t in others]
     rest = np.array(share) / sum(share) * (1 - qa_weight) if others else np.array([])
@@ -219,7 +219,7 @@ def _check_steps(name: str, n: int, weight: float, epochs: float, max_steps: int
 
 
 def _batches_left(full: np.ndarray, share: float, exhausted: str | None) -> np.ndarray:
-    """Batches that an epoch, or a share of it, may take of each task."""
+    """The number of batches that an epoch, or a share of it, may take from each task."""
     part = np.array([max(1, round(n * share)) for n in full])
     others = {"cycle": np.full(len(full), np.iinfo(np.int64).max), "drop": full, None: part}[exhausted]
     return np.array([part[0], *others[1:]])
@@ -261,7 +261,7 @@ def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray, most: floa
 
 
 def _in_turn(left: np.ndarray) -> np.ndarray:
-    """Turn by turn a batch of every task that has one, the main task last, until its batches are used up."""
+    """One batch of every task in turn, the main task last, until the main task has no batches left."""
     order = np.roll(np.arange(len(left)), -1)
     turns = np.minimum(left, left[0])[order]
     turn = np.concatenate([np.arange(n) for n in turns])
@@ -275,17 +275,17 @@ def _one_after_another(left: np.ndarray) -> np.ndarray:
 
 
 def own(function: Callable, seed: int, sizes: dict[str, int], exhausted: str | None, epochs: float, epoch: int) -> np.ndarray:
-    """What a sampler of one's own says of an epoch: weights, float [K], or the tasks of its steps in order, int [S].
+    """A custom sampler's result for an epoch: weights, float [K], or the tasks of its steps in order, int [S].
 
-    function(sizes, epoch, epochs, rng) → {task: weight} or [task, task, …] (docs/plugins.md). Raises PluginError where that cannot be.
+    function(sizes, epoch, epochs, rng) → {task: weight} or [task, task, …] (docs/plugins.md). Raises PluginError for an invalid result.
     """
     part = {task: max(1, round(n * min(1.0, epochs - epoch + 1))) for task, n in sizes.items()}
     found, names = function(dict(part), epoch, epochs, generator(seed, "sampler", epoch)), list(sizes)
     said = f"sampler: in epoch {epoch} {getattr(function, 'name', 'it')}"
     if not isinstance(found, Mapping | list | tuple):
-        raise PluginError(f"{said} gave {type(found).__name__}; it must give a weight for each task, or a list of tasks")
+        raise PluginError(f"{said} returned {type(found).__name__}; it must return a weight for each task, or a list of tasks")
     if unknown := next((task for task in found if task not in names), None):
-        raise PluginError(f"{said} gave a task {unknown!r}; there are {', '.join(names)}")
+        raise PluginError(f"{said} returned a task {unknown!r}; choose from {', '.join(names)}")
     return _own_weights(said, found, names) if isinstance(found, Mapping) else _own_order(said, list(found), part, exhausted)
 
 
@@ -295,16 +295,16 @@ def _own_weights(said: str, found: Mapping[str, float], names: list[str]) -> np.
     except (TypeError, ValueError):
         p = np.full(len(names), np.nan)
     if not (np.isfinite(p).all() and (p >= 0).all() and p[0] > 0):
-        raise PluginError(f"{said} gave the weights {dict(found)}; each must be at least 0, and that of {names[0]} above 0")
+        raise PluginError(f"{said} returned the weights {dict(found)}; each must be at least 0, and that of {names[0]} above 0")
     return p / p.sum()
 
 
 def _own_order(said: str, found: list[str], part: dict[str, int], exhausted: str | None) -> np.ndarray:
     counts, main = {task: found.count(task) for task in part}, next(iter(part))
     if counts[main] != part[main] or found[-1] != main:
-        raise PluginError(f"{said} gave an order with {counts[main]} batches of {main}; it must hold all {part[main]}, one of them last")
+        raise PluginError(f"{said} returned an order with {counts[main]} batches of {main}; it must hold all {part[main]}, one at the end")
     if over := next((task for task, n in counts.items() if exhausted == "drop" and n > part[task]), None):
-        raise PluginError(f"{said} gave {counts[over]} batches of {over}, which has {part[over]} (exhausted: cycle begins another pass)")
+        raise PluginError(f"{said} returned {counts[over]} batches of {over}, which has {part[over]}: return fewer or set exhausted: cycle")
     return np.array([list(part).index(task) for task in found], np.int64)
 
 

@@ -45,8 +45,8 @@ def test_a_wrong_command_is_2(words, capsys):
     [
         ("max_steps", "'max_steps' is not KEY=VALUE; write, e.g., --set max_steps=40"),
         ("=3", "'=3' is not KEY=VALUE"),
-        ("tasks=[squad, cola", "'tasks=[squad, cola': the value is no YAML"),
-        ("define={a: *x}", "the value is no YAML"),
+        ("tasks=[squad, cola", "'tasks=[squad, cola': the value is not YAML"),
+        ("define={a: *x}", "the value is not YAML"),
     ],
 )
 def test_a_malformed_set_is_2_whatever_the_verb(verb, text, said, capsys):
@@ -111,7 +111,7 @@ def test_what_nobody_reads_on_ends_quietly():
 @pytest.mark.parametrize(("engine", "option"), [("local", "--gpus-per-run"), ("ray", "--gpus")])
 def test_gpus_of_the_other_engine_are_a_wrong_command(engine, option, capsys):
     code, _, err = ended(capsys, "study", "parameters/ablations/demo.yaml", "--engine", engine, option, "1")
-    assert code == 2 and f"{option}: engine {engine} has no such option" in err
+    assert code == 2 and f"{option}: engine {engine} does not have this option" in err
 
 
 def test_a_ray_that_is_not_installed_is_1(monkeypatch, tmp_path, capsys):
@@ -130,7 +130,7 @@ def test_what_is_stopped_is_130(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command_line, "train", stop)
-    assert ended(capsys, "train", "parameters/demo.yaml") == (130, "", "Stopped; the same command goes on where it was.\n")
+    assert ended(capsys, "train", "parameters/demo.yaml") == (130, "", "Stopped; run the same command again to continue.\n")
 
 
 def test_what_nobody_foresaw_comes_through(monkeypatch):

@@ -31,7 +31,7 @@ CURRICULUM |= {"first_tasks": 1, "phase": 0.5}
         ({"tasks": ["squad", "sawg"]}, r"^tasks: unknown task 'sawg'. Did you mean swag\?"),
         ({"tasks": "squad"}, "^tasks: 'squad' is text; it must be a list.*parameter file"),
         ({"tasks": ["squad", 3]}, "^tasks: "),
-        ({"tasks": []}, "^tasks: names no task"),
+        ({"tasks": []}, "^tasks: the list is empty"),
         ({"tasks": ["squad", "squad"]}, "^tasks: 'squad' is named twice"),
         ({"tasks": ["squad"]}, "^qa_weight: 0.8 leaves 0.2 to other tasks, but there are none"),
         ({"qa_weight": 0.0}, "^qa_weight: "),
@@ -82,9 +82,9 @@ CURRICULUM |= {"first_tasks": 1, "phase": 0.5}
         ({"max_grad_norm": "high"}, "^max_grad_norm: 'high' is text; it must be a number or a mapping, each value a number"),
         (
             {"eval_every": 5, "tasks": ["squad1"], "qa_weight": 1.0},
-            "^eval_every: scores what is held out and some of what is scored, and there is neither",
+            "^eval_every: it scores held-out questions and scored rows, but there are neither",
         ),
-        ({"threshold_articles": ["Cork"], "threshold_ratio": 0.1}, "^threshold_ratio: threshold_articles names .* leave out one"),
+        ({"threshold_articles": ["Cork"], "threshold_ratio": 0.1}, "^threshold_ratio: threshold_articles is set as well: leave out one"),
         ({"threshold_ratio": 0.0}, r"^threshold_ratio: 0.0 must be a share above 0 and below 1 \(0.1 is a tenth\), or null"),
         ({"threshold_ratio": 1}, "^threshold_ratio: 1.0 must be a share above 0 and below 1"),
         ({"tasks": ["cola"], "qa_weight": 1.0, "threshold_ratio": 0.1}, "^threshold_ratio: only question answering has a threshold"),
@@ -101,7 +101,7 @@ CURRICULUM |= {"first_tasks": 1, "phase": 0.5}
         ({"define": {"q": {"type": "qa", "columns": dict(DATASETS["squad"].columns), "score": 3}}}, "^define.q.score is 3"),
         ({"define": {"m": {"type": "mcc", "columns": dict(DATASETS["swag"].columns), "metrics": ["bleu"]}}}, "^define.m.metrics is"),
         ({"define": {"m": {"type": "mcc", "columns": {"context": "a"}, "colums": 1}}}, "^define.m.colums: no such key"),
-        ({"define": {"../x": {"type": "sc"}}}, "^define: '../x': a name has letters"),
+        ({"define": {"../x": {"type": "sc"}}}, "^define: '../x': use only letters"),
         ({"data": ROOT}, "^data: PosixPath"),
         ({"tasks": ["SQuAD"]}, r"^tasks: unknown task 'SQuAD'\. Did you mean squad\?"),
     ],
@@ -196,7 +196,7 @@ def test_a_parameter_file_is_found_from_anywhere_in_the_project(monkeypatch, tmp
         ("rte", {"columns": {"first": ["a", "b"], "label": "y"}}, "^define.rte.columns.first is"),
         ("rte", {"columns": {"first": None, "label": "y"}}, "^define.rte.columns.first is None"),
         ("rte", {"cut": "cs224n"}, "^define.rte.cut is 'cs224n'"),
-        ("rte", {"labels": ["a", "b", "c"], "metrics": ["f1"]}, "^define.rte.metrics: f1 is that of label 1 of two"),
+        ("rte", {"labels": ["a", "b", "c"], "metrics": ["f1"]}, "^define.rte.metrics: f1 is the score of label 1 of exactly two labels"),
     ],
 )
 def test_a_definition_that_cannot_be_meant_is_refused_in_the_first_cell(name, change, message):
@@ -208,14 +208,14 @@ def test_a_definition_that_cannot_be_meant_is_refused_in_the_first_cell(name, ch
 def test_names_that_differ_in_case_alone_are_refused(monkeypatch):
     row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"]}
     for names, message in (
-        (["RTE", "rte"], "^define: 'RTE' and 'rte' differ in upper and lower case alone"),
-        (["Squad"], "^define: 'Squad' and 'squad' differ in upper and lower case alone"),
-        (["straße", "STRASSE"], "^define: 'straße' and 'STRASSE' differ in upper and lower case alone"),
-        (["mine_Rest"], "^define: 'mine_Rest': _rest ends the name"),
+        (["RTE", "rte"], "^define: 'RTE' and 'rte' differ only in upper and lower case"),
+        (["Squad"], "^define: 'Squad' and 'squad' differ only in upper and lower case"),
+        (["straße", "STRASSE"], "^define: 'straße' and 'STRASSE' differ only in upper and lower case"),
+        (["mine_Rest"], "^define: 'mine_Rest': names that end in _rest are reserved"),
     ):
         with pytest.raises(ConfigError, match=message):
             Config(define=dict.fromkeys(names, row))
     monkeypatch.setitem(DATASETS, "CoLA", DATASETS["cola"])
     assert Config(tasks=["squad", "CoLA"]).tasks == ["squad", "CoLA"]
-    with pytest.raises(ConfigError, match="^tasks: 'cola' and 'CoLA' differ in upper and lower case alone"):
+    with pytest.raises(ConfigError, match="^tasks: 'cola' and 'CoLA' differ only in upper and lower case"):
         Config(tasks=["squad", "cola", "CoLA"])

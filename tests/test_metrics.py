@@ -106,10 +106,10 @@ def test_answers_are_matched_to_their_questions():
 @pytest.mark.parametrize(
     ("predictions", "message"),
     [
-        ({"a": "", "b": "", "c": "", "d": "x"}, "id 'd' is that of no question here"),
+        ({"a": "", "b": "", "c": "", "d": "x"}, "id 'd' does not belong to any question"),
         ({"a": "", "c": ""}, "id 'b' has no prediction"),
         ({"a": "", "b": None, "c": ""}, "id 'b': the answer is None; it must be text"),
-        ({}, r"id 'a' has no prediction \(3 such of 3\)"),
+        ({}, r"id 'a' has no prediction \(3 of 3 ids\)"),
     ],
 )
 def test_unknown_missing_and_textless_predictions_are_named(predictions, message):

@@ -1,4 +1,4 @@
-"""Several runs compared: answers paired by question, what became of each, slices, differences and what they are worth."""
+"""Compares several runs: answers paired by question, the outcome of each, slices, differences and their significance."""
 
 from mtdnn_kit.compare.choices import Choice, Item
 from mtdnn_kit.compare.choices import pair_any as pair

@@ -1,7 +1,7 @@
-"""Question answering without learning: a lexical-overlap baseline, the floor that a trained model has to clear.
+"""Question answering without learning: a lexical-overlap baseline, which a trained model should exceed.
 
-In the manner of the sliding window of MCTest (Richardson et al., 2013): the sentence that shares most with the question, words weighted
-by how rare they are, then the words in it that stand nearest to the shared ones. It never answers nothing.
+Similar to the sliding window of MCTest (Richardson et al., 2013): the sentence that shares most with the question, with words weighted by
+rarity, then the words in it that are closest to the shared ones. It always answers.
 """
 
 import re
@@ -17,7 +17,7 @@ Word = tuple[str, int, int]  # lower case, first character, end
 
 
 def lexical_answers(rows: Sequence[QARow]) -> list[str]:
-    """The baseline's answer to each question; rarity of words is taken over the contexts of these rows."""
+    """The baseline's answer to each question; the rarity of words is computed over the contexts of these rows."""
     contexts = {row.context: _words(row.context) for row in rows}
     found_in = Counter(word for words in contexts.values() for word in {w for w, *_ in words})
     rarity = {word: log(len(contexts) / n) + 0.01 for word, n in found_in.items()}
@@ -34,7 +34,7 @@ def _answer(row: QARow, rarity: dict[str, float], common: set[str]) -> str:
     sentences = [_words(m.group(), m.start()) for m in re.finditer(r".+?(?:[.!?](?=\s|$)|$)", row.context, re.DOTALL)]
     if not any(sentences):
         return ""
-    best = max(sentences, key=lambda words: fsum(rarity[w] for w in {w for w, *_ in words} & asked))  # in whatever order
+    best = max(sentences, key=lambda words: fsum(rarity[w] for w in {w for w, *_ in words} & asked))  # in any order
     if not (spans := _spans(best, asked | common)):
         return ""
     shared = [(i, rarity[w]) for i, (w, *_) in enumerate(best) if w in asked]
@@ -43,14 +43,14 @@ def _answer(row: QARow, rarity: dict[str, float], common: set[str]) -> str:
 
 
 def _spans(words: list[Word], left_out: set[str]) -> list[tuple[int, int]]:
-    """Stretches of a sentence without a word of `left_out`, as spans (first, last place) of at most LONGEST_ANSWER words; between two spans
-    of one stretch a word is left out, too."""
+    """Stretches of a sentence without a word of `left_out`, as spans (first, last place) of at most LONGEST_ANSWER words; a word is also
+    left out between two spans of one stretch."""
     stretches = [list(some) for inside, some in groupby(range(len(words)), lambda i: words[i][0] not in left_out) if inside]
     return [(some[i], some[i : i + LONGEST_ANSWER][-1]) for some in stretches for i in range(0, len(some), LONGEST_ANSWER + 1)]
 
 
 def _distance(span: tuple[int, int], shared: list[tuple[int, float]]) -> float:
-    """Mean number of words between a span and the shared words, rare ones weighing more."""
+    """Mean number of words between a span and the shared words, with more weight on rare ones."""
     weight = sum(w for _, w in shared)
     apart = sum(w * min(abs(i - span[0]), abs(i - span[1])) for i, w in shared)
     return apart / weight if weight else 0.0

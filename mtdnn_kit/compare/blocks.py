@@ -1,11 +1,11 @@
-"""Least squares of runs laid out as seeds × settings: a difference of two settings, and what the spread of seeds makes of it.
+"""Least squares for runs laid out as seeds × settings: a difference of two settings, and its variance over seeds.
 
 A seed fixes the head that a run begins with and the rows of its batches, whatever the setting: runs of one seed are alike. So settings that
 share seeds are compared within them, with an effect for each seed and each setting; cells may be missing. What is left over is pooled over
 all settings, unless the two vary more than the others let expect (F-test at UNLIKE): then it is that of these two alone. Pooling after a
 test is an old compromise (Bancroft 1964, "Analysis and inference for incompletely specified models"); the test's level is high, since three
 seeds show little. Settings that share too few are compared as unrelated, each with its own spread (Welch 1947): what they do share would
-only make the difference more certain. Knows arrays alone; imports nothing of ours.
+only make the difference more certain. Knows arrays only; imports nothing from the kit.
 
 Shapes: C runs, G passages; u [C, G] contributions. Of the residuals of u, their means over passages tell how seeds vary, and what is
 left within a run how seed and passage interact.

@@ -1,6 +1,6 @@
-"""Labels and choices of several runs for the same sentences, pairs and endings, side by side: what `compare` does for answers.
+"""Labels and choices of several runs for the same sentences, pairs and endings, side by side, as `compare` does for answers.
 
-Read from each run's labels and probabilities, as strictly: the same rows, each once, or an error that says which file and line.
+Reads each run's labels and probabilities just as strictly: the same rows, each once, or an error with file and line.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,22 +26,22 @@ Made = tuple[np.ndarray, np.ndarray, Statistic | None]  # what a score is made o
 
 @dataclass(frozen=True)
 class Choice:
-    """What one run says of a row: the number of its label (sc) or choice (mcc), and the probability of each; they sum to 1."""
+    """One run's prediction for a row: the number of its label (sc) or choice (mcc), and the probability of each; they sum to 1."""
 
     label: int
     probabilities: tuple[float, ...]
 
     @property
     def probability(self) -> float:
-        """That of what was chosen."""
+        """The probability of the chosen one."""
         return self.probabilities[self.label]
 
 
 @dataclass(frozen=True)
 class Item:
-    """A scored row and what each run says of it, by the run's name; `names` of the labels (sc), or the texts of the choices (mcc).
+    """A scored row and each run's prediction, by the run's name; `names` of the labels (sc), or the texts of the choices (mcc).
 
-    metrics: the scores that the task is told by; group: the number of its group, where the dataset has a `group`.
+    metrics: the task's scores; group: the number of its group, if the dataset has a `group`.
     """
 
     row: SCRow | MCCRow
@@ -52,12 +52,12 @@ class Item:
 
     @property
     def cluster(self) -> str | int:
-        """What it shares with rows that it is not independent of: its group, or its first text (a premise, what endings go on from)."""
+        """What dependent rows share: the group, or the first text (a premise, or the beginning of endings)."""
         return self.group if self.group is not None else next(iter(self.texts), f"row {self.row.id}")
 
     @property
     def population(self) -> str:
-        """What its clusters are called."""
+        """The name of its clusters."""
         return "texts" if self.group is None else "groups"
 
     @property
@@ -67,7 +67,7 @@ class Item:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What is read: a sentence, a pair, or a text and how its endings begin."""
+        """The input: a sentence, a pair, or a text and the beginning of its endings."""
         parts = (self.row.first, self.row.second) if isinstance(self.row, SCRow) else (self.row.context, self.row.start)
         return tuple(part for part in parts if part)
 
@@ -77,7 +77,7 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "mnli") -> l
 
     data: where the rows are now ("sample", "hub", a folder); None: where the first run had them. Raises CompareError as `compare.pair`
     does, or naming file and line: no id with finite probabilities, one for each label, that sum to 1 and whose largest is the label's;
-    RunError where a file cannot be read; DataError where the rows cannot.
+    RunError if a file cannot be read; DataError if the rows cannot.
     """
     rows = scored_rows(runs, data, task, *LABELLED)
     dataset = next(iter(runs.values())).parameters.dataset_of(task)
@@ -90,9 +90,9 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "mnli") -> l
 
 
 def pair_any(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbest: int | None = None) -> list[Any]:
-    """The rows of any task with what each run says: `pairing.Question` of question answering, `Item` of sentences, pairs and endings.
+    """The rows of any task with each run's prediction: `pairing.Question` for question answering, `Item` for sentences, pairs and endings.
 
-    This is `compare.pair`. Arguments and errors as those of `pairing.pair`, or of `pair`; nbest is of use for questions alone.
+    This is `compare.pair`. Arguments and errors as in `pairing.pair`, or `pair`; nbest applies to questions only.
     """
     first = next(iter(runs.values()), None)
     labelled = first is not None and first.types.get(first.parameters.task_of(task)) in LABELLED
@@ -108,13 +108,13 @@ def _replies(name: str, run: Run, task: str, names: dict[int, tuple[str, ...]]) 
         if type(key) is not int:
             raise CompareError(f"{where}: not an id with a label and probabilities: {entry!r:.80}")
         if key not in names or key in found:
-            raise CompareError(f"{where}: row {key} {'comes twice' if key in found else 'is none of the rows'}")
+            raise CompareError(f"{where}: row {key} {'comes twice' if key in found else 'is not one of the scored rows'}")
         wrong = _wrong(entry.get("label"), entry.get("probabilities"), len(names[key]))
         if wrong:
             raise CompareError(f"{where}: row {key}: {wrong}")
         found[key] = Choice(entry["label"], tuple(entry["probabilities"]))
     if len(found) != run.metrics[task]["n"]:
-        raise CompareError(f"{name}: {run.name} has {len(found):,} labels of {task}, but metrics.json scores {run.metrics[task]['n']:,}")
+        raise CompareError(f"{name}: {run.name} has {len(found):,} labels of {task}, but metrics.json says {run.metrics[task]['n']:,}")
     return found
 
 
@@ -123,7 +123,7 @@ def _wrong(label: Any, probabilities: Any, count: int) -> str | None:
     if not isinstance(probabilities, list) or len(probabilities) != count:
         return f"{probabilities!r:.60} should be {count} probabilities"
     if not all(is_number(p) and p >= 0 for p in probabilities) or abs(sum(probabilities) - 1) > 1e-6:
-        return f"{probabilities!r:.60} are no probabilities, which sum to 1"
+        return f"{probabilities!r:.60} are not probabilities: they must sum to 1"
     if type(label) is not int or not 0 <= label < count or probabilities[label] < max(probabilities):
         return f"label {label!r} is not the most probable of {count}"
     return None
@@ -151,7 +151,7 @@ def label_outcomes(items: Sequence[Item], run: str, score: str) -> Made | None:
 
 @cache
 def label_statistic(score: str, labels: int) -> Statistic:
-    """A score as a statistic of pairs of labels, right and said; it depends on how many there are of each kind, and is reckoned once for
+    """A score as a statistic of pairs of labels, right and said; it depends on how many there are of each kind, and is computed once for
     each such count."""
 
     @cache

@@ -1,6 +1,6 @@
-"""For whom an interval speaks: for other passages, or for other articles. Which questions are not independent of each other decides it.
+"""The population of an interval: other passages, or other articles. It depends on which questions are not independent of each other.
 
-Rows with labels (`choices.Item`) go by their `group` or, where there is none, by their first text: a premise that several pairs share.
+Rows with labels (`choices.Item`) are clustered by their `group` or, without one, by their first text: a premise that several pairs share.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from mtdnn_kit.compare.choices import Item
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.errors import CompareError
 
-CLUSTERS = {"passage": "passages", "title": "articles"}  # `cluster` of study files and notebooks → what its clusters are called
+CLUSTERS = {"passage": "passages", "title": "articles"}  # `cluster` of study files and notebooks → the name of its clusters
 Compared = Sequence[Any]  # `Question`s, or `Item`s: rows with labels
-FEW = 20  # below so many clusters a table is told how many there are, and what holds there
+FEW = 20  # below so many clusters a table states their number and the method
 
 
 def clustered(questions: Compared, cluster: str = "passage") -> list[Any]:
-    """The same questions, whose intervals and tests go by `cluster`: a key of CLUSTERS. Rows with labels go by what they go by, and stay as
-    they are. Raises CompareError, also where titles lack."""
+    """The same questions, with `cluster` (a key of CLUSTERS) for intervals and tests. Rows with labels are returned unchanged. Raises
+    CompareError, also if titles are missing."""
     if cluster not in CLUSTERS:
         raise CompareError(f"cluster: {cluster!r} must be one of {', '.join(CLUSTERS)}")
     if questions and isinstance(questions[0], Item):
@@ -30,7 +30,7 @@ def clustered(questions: Compared, cluster: str = "passage") -> list[Any]:
 
 
 def population(questions: Compared) -> str:
-    """What the clusters of these questions are: "passages" or "articles"; of rows with labels "groups" or "texts"."""
+    """The clusters of these questions: "passages" or "articles"; of rows with labels "groups" or "texts"."""
     return next((q.population for q in questions), "passages")
 
 

@@ -1,7 +1,7 @@
 """Many settings against one: p adjusted for all of a study's tests, which share the first setting's runs and so are correlated.
 
-Holm's step-down (1979), where of the tests of one group (a score: all its settings against the first) the multivariate t distribution says
-how likely the least p is to be so small (Dunnett 1955; Hothorn, Bretz & Westfall 2008, "Simultaneous inference in general parametric
+Holm's step-down (1979), where of the tests of one group (a score: all its settings against the first) the multivariate t distribution gives
+the probability of so small a minimum p (Dunnett 1955; Hothorn, Bretz & Westfall 2008, "Simultaneous inference in general parametric
 models"); groups are added up, whatever their correlation. Of tests of different groups it is Holm's; of one group Dunnett's, step-down.
 """
 

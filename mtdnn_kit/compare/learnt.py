@@ -28,7 +28,7 @@ from mtdnn_kit.runs.run import Run
 
 Ends = tuple[float, float]  # of a 95 % interval
 _FAR = float(norm.isf(0.025))
-YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "not told"  # not told: nothing to tell it by, or no rows
+YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "not told"  # not told: no basis for a verdict, or no rows
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _intervals(scored: Scored, score: str, found: float, n: int) -> tuple[Ends |
 
 
 def _jackknife(score: Any, gold: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """Pseudo-values [N] of a score of labels: n·θ − (n − 1)·θ without the row; rows of equal labels have the same, reckoned once."""
+    """Pseudo-values [N] of a score of labels: n·θ − (n − 1)·θ without the row; rows of equal labels have the same, computed once."""
     n, whole = len(gold), score(gold, said)
     _, place, inverse = np.unique(gold * (max(gold.max(), said.max()) + 1) + said, return_index=True, return_inverse=True)
     without = np.array([score(np.delete(gold, i), np.delete(said, i)) for i in place])

@@ -1,6 +1,6 @@
-"""What each run's answer to each question is worth, and what kind of answer it is, at any threshold: columns to count and to sort by.
+"""The score and the kind of each run's answer to each question, at any threshold: columns to count and to sort by.
 
-Made once of the answers side by side (`compare`); moving a threshold is then a comparison of arrays. Knows no widget and no file.
+Computed once from the paired answers (`compare`); moving a threshold is then a comparison of arrays. Knows no widget and no file.
 Shapes: R runs, N questions (of SC and MCC: rows; a label is then the answer, and no threshold changes it).
 """
 
@@ -22,9 +22,9 @@ ANSWER_KINDS = ("right", "missed", "false answer", "too long", "cut off", "overl
 
 @dataclass(frozen=True)
 class Columns:
-    """What does not depend on a threshold; see `at` for what does. All [R, N] but where said otherwise.
+    """Values that do not depend on a threshold; `at` gives those that do. All [R, N] unless noted otherwise.
 
-    names: of the runs; tuned [R]: their thresholds, NaN where none can move; nothing [N]: EM (and F1) of answering nothing;
+    names: of the runs; tuned [R]: their thresholds, NaN where none can move; nothing [N]: EM (and F1) of no answer;
     diff: null − best, −inf where a run always answers and inf where it cannot; em, f1, text, kind: of the best span; text: a number, the
     same for what EM takes as the same, 0 for nothing; kind: a place in ANSWER_KINDS; probability, of_nothing: NaN where unknown.
     """
@@ -76,7 +76,7 @@ class Outcomes:
         return (self.text != self.text[:1]).any(axis=0)
 
     def table(self, run: int) -> dict[str, Any]:
-        """What a run scores over all questions: EM and F1 in percent (None of none), its numbers of false answers and of missed ones."""
+        """A run's scores over all questions: EM and F1 in percent (None without questions), and its numbers of false and missed answers."""
         counts = {name: int(self.is_kind(run, kind).sum()) for name, kind in (("false answers", "false answer"), ("missed", "missed"))}
         return {"EM": percent(self.em[run]), "F1": percent(self.f1[run]), **counts}
 
@@ -85,7 +85,7 @@ def of_questions(questions: Sequence[Question]) -> Columns:
     """Columns of the replies to `questions`. A run without n-best has no threshold that moves."""
     names, codes = tuple(questions[0].replies) if questions else (), {"": 0}
     parts = [[_parts(q.row, q.replies[name], codes) for q in questions] for name in names]
-    # [7, R, N]: each part a matrix of its own
+    # [7, R, N]: one matrix per part
     diff, em, f1, text, kind, *probabilities = np.moveaxis(np.array(parts, float).reshape(len(names), len(questions), 7), 2, 0).copy()
     tuned = [next((q.replies[name].threshold for q in questions if q.replies[name].threshold is not None), np.nan) for name in names]
     nothing = np.array([exact("", gold_texts(q.row)) for q in questions], float)
@@ -95,7 +95,7 @@ def of_questions(questions: Sequence[Question]) -> Columns:
 
 def _parts(row: QARow, said: Reply, codes: dict[str, int]) -> tuple:
     """diff, EM, F1, number of the text, kind, probability, probability of nothing: of a reply's best span."""
-    if said.diff is None:  # without n-best: what is said is said at any threshold
+    if said.diff is None:  # without n-best: the answer is the same at any threshold
         diff, span, probability = -np.inf if said.text else np.inf, (said.start, said.end), np.nan
         text, em, score = said.text, said.em, said.f1
     else:
@@ -106,7 +106,7 @@ def _parts(row: QARow, said: Reply, codes: dict[str, int]) -> tuple:
 
 
 def span_kind(row: QARow, span: tuple[int | None, int | None], em: float | None) -> str:
-    """What kind of answer characters [start, end) of the context are: one of ANSWER_KINDS.
+    """The kind of the answer at characters [start, end) of the context: one of ANSWER_KINDS.
 
     "too long" holds an accepted answer whole, with more around it; "cut off" lies within one; "overlapping" shares characters with one.
     """
@@ -126,12 +126,12 @@ def span_kind(row: QARow, span: tuple[int | None, int | None], em: float | None)
 
 
 def best_kind(row: QARow, said: Reply) -> str:
-    """What kind of answer a reply's best span is, whether it is given or not: `span_kind`."""
+    """The kind of a reply's best span, whether it is given or not: `span_kind`."""
     return span_kind(row, said.best[0][:2] if said.best else (None, None), said.span_em)
 
 
 def reply_at(row: QARow, said: Reply, threshold: float) -> Reply:
-    """The reply that a run gives at another threshold: its best span, or nothing. One without n-best stays as it is."""
+    """A run's reply at another threshold: its best span, or no answer. A reply without n-best is unchanged."""
     return said if said.diff is None else reply(row, said.best, said.diff, threshold, said.nothing)
 
 

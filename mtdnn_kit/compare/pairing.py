@@ -1,8 +1,8 @@
 """Answers of several runs to the same questions, side by side.
 
 An answer is read from a run's n-best at its tuned threshold: offsets, joined here with the text of the rows. Runs are compared only on
-the very same rows: the fingerprint in each manifest must be that of the rows, and every run must have answered the same ones, each once.
-Scores and what a difference is worth are in `tables`.
+identical rows: the fingerprint in each manifest must match that of the rows, and every run must have answered the same ones, each once.
+`differences` compares scores.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ from mtdnn_kit.tasks.null_threshold import no_answer
 
 @dataclass(frozen=True)
 class Reply:
-    """One run's answer to a question: characters [start, end) of the context, both None for nothing; scores from 0 to 1.
+    """One run's answer to a question: characters [start, end) of the context, both None for no answer; scores from 0 to 1.
 
     `span_em`, `span_f1`: of the best span, nothing not being allowed; `diff`: null − best, and `threshold`: what decided on it; `best`: the
     n-best as (start, end, probability); `nothing`: the probability of nothing among them. Imported answers without n-best have None or
@@ -46,9 +46,9 @@ class Reply:
 
 @dataclass(frozen=True)
 class Question:
-    """A scored row and what each run replies, by the run's name; in how many windows the first run read it, where that is known.
+    """A scored row and each run's reply, by the run's name; and the number of windows in which the first run read it, if known.
 
-    by_title: whether intervals and tests go by its article, not by its passage (`clusters`).
+    by_title: whether intervals and tests cluster by article, not by passage (`clusters`).
     """
 
     row: QARow
@@ -58,24 +58,24 @@ class Question:
 
     @property
     def cluster(self) -> str:
-        """What it shares with questions that it is not independent of: the passage, or the article's title."""
+        """What dependent questions share: the passage, or the article's title."""
         return self.row.title if self.by_title else self.row.context
 
     @property
     def population(self) -> str:
-        """What its clusters are called."""
+        """The name of its clusters."""
         return "articles" if self.by_title else "passages"
 
     @property
     def golds(self) -> list[str]:
-        """Accepted answers, each once; "" alone where there is none."""
+        """Gold answers, each once; only "" without one."""
         return list(dict.fromkeys(text for _, text in self.row.answers)) or [""]
 
 
 def named(runs: Iterable[str | Run]) -> dict[str, Run]:
-    """Runs by a short name: their task types in the paper's order (QA+MCC+SC), or the folder's name where two would share one.
+    """Runs by a short name: their task types in the paper's order (QA+MCC+SC), or the folder's name if two would share one.
 
-    Raises CompareError where a run is named twice.
+    Raises CompareError if a run is named twice.
     """
     if isinstance(runs, str) or not isinstance(runs, Iterable):
         kind = "text" if isinstance(runs, str) else type(runs).__name__
@@ -86,7 +86,7 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
         if len(set(names)) == len(names):
             return dict(zip(names, found, strict=True))
     twice = next(name for name in names if names.count(name) > 1)
-    raise CompareError(f"runs: {twice} is named twice; a run is compared with others")
+    raise CompareError(f"runs: {twice} is named twice; name different runs")
 
 
 def _in_order(types: Iterable[str]) -> list[str]:
@@ -96,13 +96,13 @@ def _in_order(types: Iterable[str]) -> list[str]:
 
 
 def two(runs: dict[str, Run], names: Sequence[str] | None = None) -> tuple[str, str]:
-    """The two runs that are set against each other: those named, else the first and the last. Raises CompareError."""
+    """The two runs to compare: those named, else the first and the last. Raises CompareError."""
     names = [next(iter(runs)), list(runs)[-1]] if names is None else list(names)
     for name in names:
         if name not in runs:
-            raise CompareError(f"pair: there is no run {name!r}; there are {', '.join(runs)}")
+            raise CompareError(f"pair: there is no run {name!r}; choose from {', '.join(runs)}")
     if len(names) != 2:
-        raise CompareError(f"pair: {names} must name two runs, the second is set against the first")
+        raise CompareError(f"pair: {names} must name two runs; the second is compared with the first")
     return names[0], names[1]
 
 
@@ -152,7 +152,7 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
         if before.get("fingerprint") != rows.fingerprint:
             raise CompareError(
                 f"{name}: {run.name} was scored on other rows ({before.get('origin')}, fingerprint {before.get('fingerprint')}) than those "
-                f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or run it again on these."
+                f"of {rows.origin} ({rows.fingerprint}). Set `data` to the folder that it had, or score it again on these."
             )
     return rows.rows
 
@@ -169,12 +169,12 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int 
             raise CompareError(f"{line}: not an id with finite scores and spans, {wrong}: {entry!r:.80}")
         key = entry["id"]
         if key not in rows or key in replies:
-            what = "twice" if key in replies else "which is none of the rows"
+            what = "twice" if key in replies else "which is not one of the scored rows"
             raise CompareError(f"{name}: {run.name} answers question {key!r:.80} {what}")
         replies[key] = _placed(rows[key], entry["text"]) if "text" in entry else _reply(rows[key], entry, threshold, nbest)
         windows |= {key: entry["windows"]} if "windows" in entry else {}
     if len(replies) != run.metrics[task]["n"]:
-        raise CompareError(f"{name}: {run.name} has {len(replies):,} answers to {task}, but metrics.json scores {run.metrics[task]['n']:,}")
+        raise CompareError(f"{name}: {run.name} has {len(replies):,} answers to {task}, but metrics.json says {run.metrics[task]['n']:,}")
     return replies, windows
 
 
@@ -189,8 +189,8 @@ def by_row(rows: Sequence[Any], replies: dict[str, dict], what: str) -> list[tup
         if lone:
             has, lacks = (first, name) if lone[0] in replies[first] else (name, first)
             raise CompareError(
-                f"{what} {lone[0]!r} is answered by {has}, not by {lacks} ({len(lone):,} such): runs are compared on the same {what}s "
-                "only; run both with the same `eval_limit`"
+                f"{what} {lone[0]!r} is answered by {has}, not by {lacks} ({len(lone):,} such): runs must be compared on the same {what}s: "
+                "score both with the same `eval_limit`"
             )
     return [(row, {name: own[row.id] for name, own in replies.items()}) for row in rows if row.id in replies[first]]
 
@@ -198,7 +198,9 @@ def by_row(rows: Sequence[Any], replies: dict[str, dict], what: str) -> list[tup
 def _reply(row: QARow, entry: dict, threshold: float, nbest: int | None = None) -> Reply:
     best = spans_of(entry)
     if not all(0 <= start < end <= len(row.context) for start, end, _ in best):
-        raise CompareError(f"question {row.id!r}: an n-best span lies outside its passage of {len(row.context):,} characters")
+        raise CompareError(
+            f"question {row.id!r}: an n-best span lies outside its passage of {len(row.context):,} characters; copy the run again"
+        )
     return reply(row, best, diff_of(entry), threshold, entry["nothing"], nbest)
 
 
@@ -232,5 +234,5 @@ def check_seeds(questions: Sequence[Question], setting: str, runs: dict[int, str
         if questions and all(q.replies[a] == q.replies[b] for q in questions):
             raise CompareError(
                 f"setting {setting!r}: seeds {one} and {two} ({a} and {b}) reply the same to all {len(questions):,} questions, to the last "
-                "digit: one run given twice, which says nothing about seeds. Leave one out, or train it with another seed"
+                "digit: they are one run given twice, which does not count as two seeds. Leave one out, or train it with another seed"
             )

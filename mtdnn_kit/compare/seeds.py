@@ -1,4 +1,4 @@
-"""What a difference between two settings is worth, from several seeds of each: for other seeds, for other passages, and for both.
+"""Inference on the difference between two settings from several seeds of each: for other seeds, for other passages, and for both.
 
 A setting is a recipe (a mixture, a weight); a seed is one run of it. Knows contributions of passages to the scores of runs, no run, row or
 name of a score; of ours it imports the least squares (`blocks`) and the degrees of freedom of few passages (`significance`). Shapes: G
@@ -126,13 +126,13 @@ def contributions(outcomes: ArrayLike, groups: Groups, statistic: Statistic | No
     if outcomes.shape[:1] != (len(labels),) or (statistic is None and outcomes.ndim > 1):
         raise ValueError(f"outcomes {outcomes.shape} and labels ({len(labels)},) must be of the same items (or name a statistic)")
     if g < 2 or not np.isfinite(outcomes).all():
-        raise ValueError(f"{g} passages: two at least are needed, and finite outcomes")
+        raise ValueError(f"{g} passages: give at least two passages, and finite outcomes")
     if statistic is None:
         m, sizes = outcomes.mean(), np.bincount(passage)
         return m + g / len(labels) * (np.bincount(passage, outcomes) - m * sizes)
     without = np.array([statistic(outcomes, (passage != p).astype(int)) for p in range(g)], np.float64)
     if not np.isfinite(without).all():
-        raise ValueError("the statistic without some passage is no number; it must have a value (0, say) also where its parts are empty")
+        raise ValueError("the statistic is not a number without some passage; make it return a value (e.g. 0) for empty parts")
     return statistic(outcomes, np.ones(len(labels), int)) + (g - 1) * (without.mean() - without)
 
 

@@ -1,4 +1,4 @@
-"""What a difference between two trained models is worth, from their outcomes on the same items: intervals and tests by whole clusters.
+"""Inference on the difference between two trained models from their outcomes on the same items: intervals and tests by whole clusters.
 
 Questions of one passage, or of one article, are not independent: what is flipped is a whole cluster, and results speak for other clusters
 like these. Knows outcomes and labels of clusters, no run, row or name of a score; imports nothing of ours. One run of each model says
@@ -200,7 +200,7 @@ def _items(groups: Groups, *outcomes: ArrayLike, mean: bool) -> tuple[np.ndarray
         raise ValueError(f"outcomes of shape {arrays[0].shape} have no mean score: name a statistic")
     number = {label: i for i, label in enumerate(sorted(dict.fromkeys(labels), key=repr))}
     if len(number) < 2:
-        raise ValueError(f"{len(labels)} items in {len(number)} passages: an interval or a test takes two passages at least")
+        raise ValueError(f"{len(labels)} items in {len(number)} passages: an interval or a test needs at least two passages")
     passage = np.array([number[label] for label in labels])
     order = np.lexsort([*np.hstack([x.reshape(len(x), -1) for x in arrays]).T, passage])
     return passage[order], *(x[order] for x in arrays)
@@ -219,7 +219,7 @@ def _sums(x: np.ndarray | None, y: np.ndarray, cluster: np.ndarray, statistic: S
     sums = n * (scores[1] - scores[0]) - (n - sizes) * without
     sums += sizes * ((scores[1] - scores[0]) - sums.sum() / n)
     if not np.isfinite(sums).all():
-        raise ValueError("the statistic is no number; it must have a value also without any one cluster")
+        raise ValueError("the statistic is not a number; make it return a value without any single cluster")
     # the scores' own sizes are what differences are small beside
     return sums, sizes, 1e-9 * n * float(np.abs(scores).sum())
 
@@ -238,7 +238,7 @@ def _flipped(sums: np.ndarray, sizes: np.ndarray, tiny: float, level: float, dra
     if not 0 < level < 1:
         raise ValueError(f"level: {level} must lie between 0 and 1 (0.95 for 95 %)")
     if (draws := draws or 10_000) < (least := round(5 / (1 - level))):
-        raise ValueError(f"draws: {draws} are too few for level {level}, which takes {least} at least")
+        raise ValueError(f"draws: {draws} are too few for level {level}; use at least {least}")
     whole, n = sums.sum(), sizes.sum()
     # [flips]: sums and items of the clusters that are flipped
     part, items = np.concatenate([flips @ np.stack([sums, sizes], axis=1) for flips in _flips(len(sums), draws, seed)]).T

@@ -1,6 +1,6 @@
-"""Slices of questions: by what is asked, how long answer and passage are, in how many windows, and how far the annotators agree.
+"""Slices of questions: by question word, length of answer and passage, number of windows, and agreement of the annotators.
 
-A facet puts each question into one slice, or in none where it does not apply (how long an answer is, of questions without one).
+A facet puts each question into one slice, or into none if it does not apply (the answer length of questions without an answer).
 Knows rows; no run, no score.
 """
 
@@ -12,7 +12,7 @@ from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.metrics import normalize
 
 QUESTION_WORDS = ("what", "which", "who", "how", "when", "where", "why")
-# Below which number a slice ends, and its name.
+# The number below which a slice ends, and its name.
 ANSWER_WORDS = ((2, "1 word"), (3, "2 words"), (6, "3–5 words"), (inf, "6 words or more"))
 PASSAGE_WORDS = ((80, "under 80 words"), (120, "80–119 words"), (160, "120–159 words"), (inf, "160 words or more"))
 WINDOWS = ((2, "1 window"), (3, "2 windows"), (inf, "3 windows or more"))
@@ -25,7 +25,7 @@ def question_word(row: QARow) -> str:
 
 
 def gold_agreement(row: QARow) -> str | None:
-    """How far the annotators of a question agree, answers being compared as EM compares them; None of a question without answers."""
+    """The agreement of a question's annotators, with answers compared as in EM; None for a question without answers."""
     if len(row.answers) < 2:
         return "one annotation" if row.answers else None
     texts = [normalize(text) for _, text in row.answers]

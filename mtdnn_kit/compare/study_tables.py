@@ -1,6 +1,6 @@
-"""Tables of a report on a kept study that no comparison of two runs makes: a row a setting, an example of the paper or a gain of it.
+"""Further tables for the report of a kept study: one row per setting, per example of the paper, or per gain in the paper.
 
-Means are over a setting's seeds, scores in percent. What is compared with what is `differences`' business, how it is printed `report`'s.
+Means are over a setting's seeds, scores in percent. `differences` makes the comparisons, `report` prints them.
 """
 
 import itertools

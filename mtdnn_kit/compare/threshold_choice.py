@@ -1,4 +1,4 @@
-"""The threshold as a choice: EM and F1 without it, where all runs answer nothing equally often, and the spread that choosing it adds.
+"""The threshold as a choice: EM and F1 without it, with all runs leaving equally many questions unanswered, and the spread that it adds.
 
 A threshold is tuned on few held-out articles, and another few would have given another one: that is no property of the model, yet EM and
 F1 move with it. Two views: `at_common_share` gives each run the threshold at which it answers nothing as often as all runs do on average at
@@ -20,7 +20,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.tasks.null_threshold import best_threshold, between, finite_threshold, no_answer
 
 _RESAMPLES = 1000
-NOT_KEPT = "not kept"  # of a run that has no scores of its held-out questions: those of before 0.3.0, and those that held nothing out
+NOT_KEPT = "not kept"  # for a run without scores of its held-out questions: made before 0.3.0, or without held-out questions
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def choice_table(runs: Mapping[str, Run], questions: Sequence[Question], setting
 
 
 def _added(spreads: Sequence[ChoiceSpread | None], score: str) -> float | str:
-    """The root of the mean variance; NOT_KEPT where a run kept nothing to reckon it from."""
+    """The root of the mean variance; NOT_KEPT if a run lacks the data for it."""
     found = [getattr(one, score.lower()) for one in spreads if one]
     return float(np.sqrt(np.mean(np.square(found)))) if len(found) == len(spreads) else NOT_KEPT
 

@@ -1,4 +1,4 @@
-"""Where rows come from: sources and readers, the registry of datasets, definitions of one's own and their drafts, the hub, the cache, the
+"""Where rows come from: sources and readers, the registry of datasets, custom definitions and drafts of them, the hub, the cache, the
 sample."""
 
 from mtdnn_kit.data.draft import guess

@@ -1,6 +1,6 @@
 """Texts and number lists of different lengths as a few flat arrays, in memory or mapped from .npy files. Nothing is pickled.
 
-A *column* is an array; what is too long for the memory comes as an iterator of parts, {name: array}, that are put one after another.
+A *column* is an array. A column too long for memory comes as an iterator of parts, {name: array}, to be concatenated in order.
 Knows no row, no token and no cache. Shapes: N items.
 """
 
@@ -22,7 +22,7 @@ def ends_of(sizes: np.ndarray) -> np.ndarray:
 
 
 class Made(Sequence):
-    """N items, each made of its place, 0 to N − 1, when it is asked for."""
+    """A sequence of N items; `make(i)` makes item i each time it is read."""
 
     def __init__(self, length: int, make: Callable[[int], Any]):
         self.length, self.make = length, make
@@ -53,12 +53,12 @@ class Ragged(Made):
 
 
 def ragged(name: str, arrays: dict[str, np.ndarray]) -> Ragged:
-    """The lists of column `name`, as `ragged_parts` gave them."""
+    """The lists of column `name`, as `ragged_parts` returned them."""
     return Ragged(arrays[name], arrays[SIZE.format(name)])
 
 
 def texts(name: str, arrays: dict[str, np.ndarray]) -> Made:
-    """The texts of column `name`, as `text_parts` gave them: UTF-8, and a text is made when it is asked for."""
+    """The texts of column `name`, as `text_parts` returned them: UTF-8; each text is decoded when it is read."""
     coded, ends = np.ascontiguousarray(arrays[name]).data, ends_of(arrays[SIZE.format(name)])
     return Made(len(ends) - 1, lambda i: str(coded[ends[i] : ends[i + 1]], "utf-8"))
 
@@ -70,13 +70,13 @@ def ragged_parts(name: str, items: Sequence[Sequence | np.ndarray], kind: type) 
 
 
 def text_parts(name: str, items: Sequence[str]) -> dict[str, np.ndarray]:
-    """Texts as columns. Raises UnicodeEncodeError for half a surrogate pair, which UTF-8 has not."""
+    """Texts as columns. Raises UnicodeEncodeError for an unpaired surrogate, which UTF-8 cannot encode."""
     coded = [text.encode() for text in items]
     return {name: np.frombuffer(b"".join(coded), np.uint8), SIZE.format(name): np.array([len(x) for x in coded], np.int32)}
 
 
 def gathered(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Columns put together in memory."""
+    """The parts of each column, concatenated in memory."""
     found = defaultdict(list)
     for part in parts:
         for name, values in part.items():
@@ -85,7 +85,7 @@ def gathered(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def write(folder: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
-    """NAME.npy for each column, in an existing folder, part after part: only one part is in memory at a time."""
+    """Writes NAME.npy for each column into an existing folder, part by part: only one part is in memory at a time."""
     files: dict[str, BinaryIO] = {}
     shapes: dict[str, tuple[np.dtype, tuple]] = {}
     counts: Counter[str] = Counter()
@@ -100,7 +100,7 @@ def write(folder: Path, parts: Iterable[dict[str, np.ndarray]]) -> None:
                 files[name].write(np.ascontiguousarray(values, shapes[name][0]).tobytes())
         for name, file in files.items():
             file.seek(0)
-            _head(file, counts[name], *shapes[name])  # numpy leaves room for the number of items, which is known only now
+            _head(file, counts[name], *shapes[name])  # numpy reserves space for the item count, which is known only now
 
 
 def _head(file: BinaryIO, count: int, kind: np.dtype, rest: tuple) -> None:
@@ -109,6 +109,6 @@ def _head(file: BinaryIO, count: int, kind: np.dtype, rest: tuple) -> None:
 
 
 def read(folder: Path) -> dict[str, np.ndarray]:
-    """The columns of a folder, mapped: their pages are the system's file cache, not this process's own memory. Read-only."""
+    """The columns of a folder, memory-mapped: their pages belong to the system's file cache, not to this process. Read-only."""
     mapped = {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
-    return {name: np.asarray(values) for name, values in mapped.items()}  # numpy's own class for mapped arrays is slow to cut
+    return {name: np.asarray(values) for name, values in mapped.items()}  # slicing a numpy.memmap is slow

@@ -1,8 +1,8 @@
-"""What is costly to make and depends on nothing but its key: a folder of .npy files a key, below $MTDNN_CACHE or ~/.cache/mtdnn-kit.
+"""A cache of arrays that are costly to make: one folder of .npy files per key, in $MTDNN_CACHE or ~/.cache/mtdnn-kit.
 
-An entry is there whole or not at all, its files are checked against their hashes whenever it is opened, and a damaged one is made again,
-with a warning. Several processes may make the same entry at once: the first one's stays. What was not used the longest is deleted when all
-entries together are larger than LIMIT. What a key must hold is the business of those who ask. Nothing is pickled.
+An entry is complete or absent. Opening an entry checks its files against their hashes; a damaged entry is rebuilt, with a warning. Several
+processes may build the same entry at once: the first to finish wins. When all entries together exceed LIMIT, the least recently used are
+deleted. The caller decides what a key must hold. Nothing is pickled.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import PACKAGE
 
 LIMIT = 20e9  # bytes of all entries
-ABANDONED = 86_400  # seconds after which what a process did not finish is nobody's
-SUMS = "sums.json"  # the key, and the sha256 of each file
+ABANDONED = 86_400  # seconds after which an unfinished entry may be deleted
+SUMS = "sums.json"  # holds the key and the sha256 of each file
 
 
 def root() -> Path:
@@ -33,7 +33,7 @@ def root() -> Path:
 
 
 def key_of(kind: str, **what: object) -> str:
-    """A key that changes with each value of `what`; kind: a word that begins it, for people who look into the folder."""
+    """A key that depends on every value of `what`; kind: its first word, for people who look into the folder."""
     return f"{kind}-{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
@@ -53,9 +53,9 @@ def sha256_of(file: Path) -> str:
 
 
 def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
-    """The columns that `make` yields the parts of, mapped from the entry `key`, which is made if it is not there; None: kept nowhere.
+    """The columns whose parts `make` yields, memory-mapped from the entry `key`, which is made if absent. key None: nothing is cached.
 
-    Warns where an entry is damaged, and where none can be written. What `make` raises comes through, and nothing is kept then.
+    Warns if an entry is damaged or cannot be written. Exceptions of `make` propagate, and nothing is cached then.
     """
     if key is None:
         return gathered(make())
@@ -79,7 +79,7 @@ def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
 
 
 def _opened(entry: Path) -> dict[str, np.ndarray]:
-    """An entry's columns. Raises FileNotFoundError where there is none, DamagedEntryError for one that is not what was written."""
+    """An entry's columns. Raises FileNotFoundError if there is none, DamagedEntryError if its files differ from those written."""
     entry.stat()
     try:
         sums = read_json((entry / SUMS).read_bytes())
@@ -87,7 +87,7 @@ def _opened(entry: Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedEntryError(f"{type(error).__name__}: {error}") from None
     if not whole:
-        raise DamagedEntryError("its files are not those that were written")
+        raise DamagedEntryError("its files differ from those that were written")
     if os.access(entry / SUMS, os.W_OK):
         os.utime(entry / SUMS)  # used now
     return read(entry)
@@ -98,7 +98,7 @@ def _sums(folder: Path) -> dict[str, str]:
 
 
 def _written(entry: Path, parts: Parts) -> None:
-    """Writes an entry beside its place and puts it there, unless another process was faster."""
+    """Writes an entry under a temporary name and renames it, unless another process was faster."""
     root().mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".partial", dir=root()))
     try:
@@ -115,7 +115,7 @@ def _written(entry: Path, parts: Parts) -> None:
 
 
 def prune(used: Path | None = None) -> None:
-    """Deletes what was not used the longest until all entries (but `used`) fit into LIMIT, and what nobody is writing any more."""
+    """Deletes the least recently used entries (never `used`) until all fit into LIMIT, and abandoned partial ones."""
     entries, total = [], 0
     for folder in root().iterdir():
         try:
@@ -125,7 +125,7 @@ def prune(used: Path | None = None) -> None:
                 size = sum(file.stat().st_size for file in folder.iterdir())
                 entries.append(((folder / SUMS).stat().st_mtime, size, folder))
                 total += size
-        except FileNotFoundError:  # another process was at it, too
+        except FileNotFoundError:  # another process deleted it meanwhile
             continue
     for _, size, folder in sorted(entries):
         if total > LIMIT and folder != used:

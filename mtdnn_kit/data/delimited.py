@@ -1,8 +1,8 @@
-"""Tables of text, CSV and TSV: one header row that names the columns, then a row a record, all of it text.
+"""Text tables, CSV and TSV: one header row that names the columns, then one row per record; every value is text.
 
-What parts the fields and whether quotation marks quote is looked up in the file where its name and definition leave it open: programs quote
-as RFC 4180 says, people write marks as letters (CoLA, MRPC), and half of Europe's spreadsheets part fields by semicolons. What a file can
-mean in two ways is refused, but for a TSV whose lines are rows as they stand: there a mark is a letter. Knows no role of a column.
+Where the file's name and the definition leave the delimiter and the meaning of quotation marks open, the file decides: programs quote as
+RFC 4180 says, people use marks as plain characters (CoLA, MRPC), and many European spreadsheets write semicolons. An ambiguous file is
+refused, except a TSV whose lines are rows as they stand: there, marks are plain characters. Knows nothing of the columns' roles.
 """
 
 import csv
@@ -20,13 +20,13 @@ from mtdnn_kit.files.wording import short, some
 OWN = {".csv": ",", ".tsv": "\t"}  # by the file's name
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 STATED = re.compile('"?sep=([,;|\t])"?[\r\n]*')  # a first line that spreadsheets write, e.g. sep=;
-QUOTED = re.compile('"[^"]*(?:""[^"]*)*"')  # a field that quotation marks hold, those in it doubled
+QUOTED = re.compile('"[^"]*(?:""[^"]*)*"')  # a quoted field; marks inside it are doubled
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
-ASK = "set `quoted: true` where marks hold such fields together, `quoted: false` where they are letters"
+ASK = "set `quoted: true` if the marks quote fields, `quoted: false` if they are plain characters"
 
 
 class Dialect(NamedTuple):
-    """How a table is written: what parts its fields, whether marks quote, and how many lines stand before the header."""
+    """How a table is written: its delimiter, whether quotation marks quote fields, and how many lines precede the header."""
 
     delimiter: str
     quoted: bool
@@ -69,17 +69,17 @@ def not_utf8(error: UnicodeDecodeError) -> str:
 
 
 def _broken(error: str) -> str:
-    """What to do where the standard library reads no table."""
+    """What to do about an error of the standard library's reader."""
     if error.startswith("new-line"):
         return "a carriage return in a field without quotation marks: save the file with line feeds, or quote the field"
     return (
-        f"{error}: a field that begins with a quotation mark ends with one, and those in it are doubled; where the file's quotation marks "
+        f"{error}: a field that begins with a quotation mark must end with one, and marks inside it must be doubled; if the file's marks "
         "are plain characters, set `quoted: false`"
     )
 
 
 def _names(cells: list[str], where: str, reading: Reading) -> list[str]:
-    """The columns' names; the first may have none, as a data frame's row numbers have not; nor empty columns at the end."""
+    """The column names. The first may be empty (a data frame's index), and so may empty columns at the end."""
     names = list(cells)
     while len(names) > 1 and not names[-1]:
         names.pop()
@@ -87,13 +87,13 @@ def _names(cells: list[str], where: str, reading: Reading) -> list[str]:
         reading.whole.append("empty columns at the end, left out")
     if len(names) > 1 and not names[0]:
         reading.whole.append("a first column without a name, left out")
-    remedy = "name each column, differently; is the first row the one with the names?"
-    check_names(names[not names[0] and len(names) > 1 :], where + ": a column's name in the first row", remedy)
+    remedy = "give each column a different name, in the first row"
+    check_names(names[not names[0] and len(names) > 1 :], where + ": a column name in the first row", remedy)
     return names
 
 
 def check_names(names: list[str], where: str, remedy: str) -> None:
-    """Raises DataError for a name that is empty or comes twice: of two columns, one would be lost."""
+    """Raises DataError for an empty or repeated name: of two columns with one name, one would be lost."""
     wrong = next((name for name, count in Counter(names).items() if not name or count > 1), None)
     if wrong is not None or not names:
         raise DataError(f"{where} {f'{short.repr(wrong)} comes twice' if wrong else 'is empty'}: {remedy}")
@@ -103,18 +103,18 @@ def _row(header: list[str], cells: list[str], where: str, dialect: Dialect) -> d
     while len(cells) > len(header) and not cells[-1]:
         cells.pop()
     if len(cells) != len(header):
-        quotes = f", or write a field that holds a {DELIMITERS[dialect.delimiter]} in quotation marks"
+        quotes = f", or quote each field that contains a {DELIMITERS[dialect.delimiter]}"
         raise DataError(
-            f"{where}: {len(cells)} fields ({some(map(short.repr, cells))}), where the first row names {len(header)} columns "
+            f"{where}: {len(cells)} fields ({some(map(short.repr, cells))}), but the first row names {len(header)} columns "
             f"({some(map(short.repr, header))}): correct the line or remove it{quotes * (dialect.quoted and len(cells) > len(header))}"
         )
     return dict(zip(header, cells, strict=True))
 
 
 def dialect_of(opened: Callable[[], Iterable[str]], suffix: str, quoted: bool | None, where: str, reading: Reading) -> Dialect:
-    """How a file's lines are written; opened: gives them anew. quoted: what the definition says, None where it leaves it open.
+    """The dialect of a file; opened: reads its lines from the start again. quoted: what the definition says, None if nothing.
 
-    What the file's name would not tell is noted in `reading`. Raises DataError where a file can mean two things, and for what is not UTF-8.
+    Notes in `reading` what the file's name does not show. Raises DataError if the file is ambiguous or not UTF-8.
     """
     try:
         stated = STATED.fullmatch(next(iter(opened()), ""))
@@ -122,26 +122,26 @@ def dialect_of(opened: Callable[[], Iterable[str]], suffix: str, quoted: bool | 
         header = next((line for line in islice(opened(), before, None) if line.strip()), "")
         delimiter = stated[1] if stated else _delimiter(header, OWN[suffix])
         if delimiter != OWN[suffix]:
-            reading.whole.append(f"fields parted by {DELIMITERS.get(delimiter, delimiter)}s")
+            reading.whole.append(f"fields separated by {DELIMITERS.get(delimiter, delimiter)}s")
         if quoted is None:
             quoted = _quotes(lambda: islice(opened(), before, None), delimiter, header, where, reading)
     except UnicodeDecodeError:
-        quoted, delimiter, before = True, OWN[suffix], 0  # what is not UTF-8 is said where the rows are read
+        quoted, delimiter, before = True, OWN[suffix], 0  # reading the rows reports bytes that are not UTF-8
     return Dialect(delimiter, quoted, before)
 
 
 def _delimiter(header: str, own: str) -> str:
-    """What parts the names in the header: what the file's name says, or the one other that is there."""
+    """The delimiter of the header: the one the file's name implies, or the only other one that occurs."""
     there = [delimiter for delimiter in DELIMITERS if delimiter in QUOTED.sub("", header)]
     return there[0] if own not in there and len(there) == 1 else own
 
 
 def _quotes(opened: Callable[[], Iterable[str]], delimiter: str, header: str, where: str, reading: Reading) -> bool:
-    """Whether quotation marks hold fields together, by what the file has.
+    """Whether quotation marks quote fields, judged by the file's content.
 
-    They do where fields are not parted by tabs. Where they are, and each line has as many fields as the header, the marks aside, a mark is
-    a letter, unless a program wrote the file: all marks are in their place, and the header is quoted, a field has doubled marks in it, or
-    just those fields are quoted that have a comma.
+    They do unless the delimiter is a tab. In a TSV where each line, ignoring the marks, has as many fields as the header, marks are plain
+    characters, unless a program wrote the file: then all marks are placed correctly, and the header is quoted, a field contains doubled
+    marks, or exactly the fields that contain a comma are quoted.
     """
     lines_are_rows, marks, lone, doubled, commas = True, 0, 0, '"' in header, [0, 0]
     wanted, tabs = header.count(delimiter), delimiter == "\t"
@@ -154,7 +154,7 @@ def _quotes(opened: Callable[[], Iterable[str]], delimiter: str, header: str, wh
             commas[held] += ("," in field) != held  # a comma without marks, marks without a comma
     readable, looks = _quoted_rows(opened(), delimiter, wanted) if marks else (True, 0)
     if looks and lines_are_rows != tabs:
-        raise DataError(f"{where}, line {looks}: quotation marks run over several lines that look like rows of their own: {ASK}")
+        raise DataError(f"{where}, line {looks}: a quoted field spans several lines that look like separate rows: {ASK}")
     if not marks or not tabs or not lines_are_rows:
         return readable or not tabs
     written = doubled or not any(commas)
@@ -165,8 +165,8 @@ def _quotes(opened: Callable[[], Iterable[str]], delimiter: str, header: str, wh
 
 
 def _quoted_rows(lines: Iterable[str], delimiter: str, wanted: int) -> tuple[bool, int]:
-    """Whether the file can be read with marks that quote; and the first line of a row over several lines that look like rows: each has as
-    many delimiters as the header, or they have more tabs and no doubled marks. 0 if there is none."""
+    """Whether the file can be read with marks that quote; and the first line of a row that spans several lines which look like rows: each
+    has as many delimiters as the header, or they have more tabs and no doubled marks. 0 if there is none."""
     csv.field_size_limit(LONGEST_LINE)
     held: list[str] = []
 

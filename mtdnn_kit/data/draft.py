@@ -1,7 +1,7 @@
-"""A draft of the definition that fits a file: its type, columns and labels, as lines for a parameter file, and what is doubtful about them.
+"""Drafts the definition that fits a file: its type, columns and labels, as lines for a parameter file, and what is doubtful about them.
 
-What a column is for is told by what it holds (a text that stands in another one at a number's place is an answer) and then by its name. The
-draft is read as a training would read it before it is shown. Nothing is trained, and nothing is left unsaid: what is a guess is a doubt.
+A column's role is guessed from its content (text found in another column at the offset that a third one gives is an answer), then from its
+name. Before the draft is shown, the file is read with it as training would read it. Every guess is listed as doubtful. Nothing is trained.
 """
 
 import re
@@ -24,11 +24,11 @@ from mtdnn_kit.errors import ConfigError, DataError
 from mtdnn_kit.files.paths import project_root
 from mtdnn_kit.files.wording import short, some
 
-LOOKED_AT = 20_000  # records from which a draft is made
+LOOKED_AT = 20_000  # records that a draft is based on
 MOST_LABELS = 200
-SURE = 0.8  # share of rows whose answer stands where a column of numbers says, for that to be what it is
+SURE = 0.8  # share of rows whose answer must stand at the offset in a column for that column to count as offsets
 SHOWN = 3  # rows
-CALLED = {  # role → names that columns have for it, small letters; the first found is taken
+CALLED = {  # role → usual column names for it, in lower case; the first one found is taken
     "id": ("id", "qid", "question_id", "qas_id", "_id", "uid"),
     "title": ("title", "article", "article_title", "document_title"),
     "question": ("question", "query", "question_text", "ask"),
@@ -45,15 +45,16 @@ CALLED = {  # role → names that columns have for it, small letters; the first 
     ),
 }  # fmt: skip
 PAIRS = (("premise", "hypothesis"), ("question", "sentence"), ("first", "second"), ("text_a", "text_b"), ("query", "document"))
-NO_LABEL = (None, "", "-", -1, "-1")  # what stands for a label that is not there
+NO_LABEL = (None, "", "-", -1, "-1")  # values that stand for a missing label
 YAML_FORM: Any = dict(sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 Columns = dict[str, list]  # name → value of each record
-Found = tuple[dict[str, Any], list[str]] | None  # a definition without files, and what is doubtful
-CHECKED = 200  # records that are looked at to find which columns belong together
+Found = tuple[dict[str, Any], list[str]] | None  # a definition without files, and its doubts
+CHECKED = 200  # records inspected to find which columns belong together
 
 
 class Draft(NamedTuple):
-    """What `guess` found. definition: as in a parameter file; file: what became of its lines; rows: the first, as the kit reads them."""
+    """What `guess` found. definition: as in a parameter file; file: how its lines were read; rows: the first ones, as the kit reads
+    them."""
 
     name: str
     definition: dict[str, Any]
@@ -62,7 +63,7 @@ class Draft(NamedTuple):
     rows: list
 
     def __str__(self) -> str:
-        """Lines for a parameter file; all else as comments."""
+        """Lines for a parameter file; everything else as comments."""
         doubts = [f"# doubtful: {doubt}" for doubt in self.doubts]
         if not self.definition:
             return "\n".join(doubts)
@@ -73,7 +74,7 @@ class Draft(NamedTuple):
 
 
 def _counts(file: dict[str, Any]) -> str:
-    """What became of a file's lines, in a line."""
+    """One line on how the file's lines were read."""
     unit = next(iter(file))
     parts = [f"{file[unit]:,} {unit}", f"{file['rows']:,} rows"]
     for key in ("left_out", "read_as"):
@@ -87,18 +88,18 @@ def _said(row: Any) -> str:
 
 
 def guess(file: str | Path) -> Draft:
-    """A draft for one file of rows, in any format that the kit reads; without definition, and with the reason, for one that cannot be read.
+    """A draft for one file of rows, in any format that the kit reads; if none can be drafted, its only doubt is the reason.
 
-    file: a relative path starts where the caller is.
+    file: a relative path starts at the current folder.
     """
     path = Path(file).resolve()
     where, reading = str(file), read_as.Reading()
     try:
         if not readers.suffix_of(path.name)[0]:
-            raise DataError(f"{where}: its name must end in .jsonl, .csv, .tsv, .parquet or .json, perhaps packed (.gz, .bz2, .xz)")
+            raise DataError(f"{where}: its name must end in .jsonl, .csv, .tsv, .parquet or .json, optionally followed by .gz, .bz2 or .xz")
         records = [record for record, _ in islice(readers.read(path, where, None, reading), LOOKED_AT)]
         if not records:
-            raise DataError(f"{where}: no rows in it")
+            raise DataError(f"{where}: the file has no rows")
         columns = {
             name: [read_as.listed(record.get(name), Counter()) for record in records]
             for name in dict.fromkeys(k for r in records for k in r)
@@ -108,43 +109,43 @@ def guess(file: str | Path) -> Draft:
             if found := kind(columns):
                 return _tried(path, *found, _head(columns), len(records))
         if asked:
-            raise DataError(f"{where}: questions on passages, but no answer that stands in its passage: {UNANSWERED}")
-        raise DataError(f"{where}: of the columns {some(columns)} none looks like answers, choices or labels: write the definition by hand")
-    except (ConfigError, DataError) as error:  # of a draft that cannot be meant: names of columns without a letter, say
+            raise DataError(f"{where}: it has questions and passages, but no answer that occurs in its passage: {UNANSWERED}")
+        raise DataError(f"{where}: none of the columns {some(columns)} looks like answers, choices or labels: write the definition by hand")
+    except (ConfigError, DataError) as error:  # an invalid draft, e.g. column names without a letter
         return Draft("", {}, [str(error)], {}, [])
 
 
 def _tried(path: Path, definition: dict[str, Any], doubts: list[str], head: list[str], count: int) -> Draft:
-    """The draft with its file, read as a training would read it; what is at fault then is a doubt."""
+    """The draft with its file, read as training would read it; an error then becomes a doubt."""
     root = project_root()
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     definition = {"type": definition.pop("type"), "files": {"train": shown.as_posix()}, **definition, "validation_ratio": 0.1}
-    doubts.append("validation_ratio: a tenth of the rows is cut off and scored; name a second file under `files` where there is one")
+    doubts.append("validation_ratio: a tenth of the rows is split off and scored; if you have a second file, name it under `files`")
     doubts += head
     if count == LOOKED_AT:
-        doubts.append(f"only the first {LOOKED_AT:,} rows were looked at")
+        doubts.append(f"the draft is based on the first {LOOKED_AT:,} rows only")
     name = _name(path)
     dataset = replace(dataset_from(name, definition), files={"train": str(path)}, score=None, validation_ratio=None)
     try:
         found = load(name, dataset, "train", "sample")
     except DataError as error:
-        return Draft(name, definition, [f"it cannot be read yet: {error}", *doubts], {}, [])
+        return Draft(name, definition, [f"the file cannot be read with this draft yet: {error}", *doubts], {}, [])
     if definition["type"] == "qa" and all(row.answers for row in found.rows):
         definition["unanswerable"] = False
-        doubts.append("unanswerable: false, as every question of this file has an answer")
+        doubts.append("unanswerable: false, because every question of this file has an answer")
     return Draft(name, definition, doubts, found.file, list(islice(found.rows, SHOWN)))
 
 
 def _head(columns: Columns) -> list[str]:
-    """A doubt where a name of a column is a number, or stands among its values: the first row may be no header."""
+    """A doubt if a column name is a number or one of the column's values: the file may have no header."""
     strange = [
         name for name, values in columns.items() if isinstance(_whole(name), int) or name in [v for v in values if isinstance(v, str)]
     ]
-    return [f"the first row may be no header but a row: {some(map(short.repr, strange))}"] * bool(strange)
+    return [f"the file may have no header; its first row names the columns {some(map(short.repr, strange))}"] * bool(strange)
 
 
 def _name(path: Path) -> str:
-    """What the dataset may be called: the file's name, or its folder's where that only names a split."""
+    """A name for the dataset: the file's name, or the folder's if the file is named after a split."""
     stem = path.name.split(".")[0]
     stem = path.parent.name if stem in ("train", "dev", "valid", "validation", "test", "data") else stem
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:36] or "mine"
@@ -152,13 +153,13 @@ def _name(path: Path) -> str:
 
 
 def _named(columns: Iterable[str], role: str) -> str | None:
-    """The first of the columns that is called as a role's columns are."""
+    """The first column with one of the usual names for a role."""
     known = {name.casefold(): name for name in columns}
     return next((known[name] for name in CALLED[role] if name in known), None)
 
 
 def _texts(columns: Columns) -> dict[str, float]:
-    """Columns of texts, and how long these are on average, in words; numbers written as text are none."""
+    """{column: mean length in words} of the text columns; numbers written as text do not count as text."""
     found = {}
     for name, values in columns.items():
         texts = [value for value in values if isinstance(value, str) and value]
@@ -169,7 +170,7 @@ def _texts(columns: Columns) -> dict[str, float]:
 
 
 def _qa(columns: Columns) -> Found:
-    """Question answering: a column of answers with their places, or two columns of texts and of first characters; and where they stand."""
+    """Question answering: one column of answers with offsets, or a column of texts and one of offsets; and the passage's column."""
     texts, doubts, starts = _texts(columns), list[str](), None
     answers = next((name for name, values in columns.items() if any(map(_placed, values))), None)
     tries = [(answers, None, context) for context in texts] if answers else _two_columns(columns, texts)
@@ -183,20 +184,20 @@ def _qa(columns: Columns) -> Found:
     found = {"context": context, "question": question, "answers": answers, **({"starts": starts} if starts else {})}
     more = {role: name for role in ("id", "title") if (name := _named(set(columns) - {*found.values()}, role)) and any(columns[name])}
     if "id" not in more:
-        doubts.append("id: there is none; ids are made from passage and question")
+        doubts.append("id: there is no such column; ids are made from passage and question")
     if "title" not in more:
-        doubts.append("title: there is none; `threshold_ratio` tunes the threshold on passages, `threshold_articles` would need titles")
+        doubts.append("title: there is no such column; tune the threshold with `threshold_ratio`: `threshold_articles` needs titles")
     return {"type": "qa", "columns": {**more, **found}}, doubts
 
 
 def _two_columns(columns: Columns, texts: dict[str, float]) -> list[tuple[str, str, str]]:
-    """Columns that may be an answer's text, its first character, and the passage."""
+    """Triples of columns that may hold the answer's text, its offset and the passage."""
     starts = [name for name, values in columns.items() if any(isinstance(_whole(v), int) and _whole(v) > 0 for v in values[:CHECKED])]
     return [(a, s, c) for s in starts for a in texts if a != s for c in texts if c != a and texts[c] > texts[a]]
 
 
 def _stand(columns: Columns, answers: str, starts: str | None, context: str) -> float:
-    """Share of the first rows with an answer whose answer stands in that context."""
+    """Share of the first rows with an answer whose answer occurs in that context, at its offset."""
 
     def stands(text: Any, start: Any, passage: Any) -> bool:
         return isinstance(text, str) and text != "" and isinstance(start, int) and start >= 0 and str(passage).startswith(text, start)
@@ -210,7 +211,7 @@ def _stand(columns: Columns, answers: str, starts: str | None, context: str) -> 
 
 
 def _placed(value: Any) -> list[tuple[Any, Any]]:
-    """(text, first character) of each answer in a value that holds both, or []."""
+    """(text, offset) of each answer in a value that holds both, or []."""
     if isinstance(value, dict) and isinstance(value.get("text"), list) and isinstance(value.get("answer_start"), list):
         return [(text, _whole(start)) for text, start in zip(value["text"], value["answer_start"], strict=False)]
     several = value if isinstance(value, list) else [value]
@@ -222,7 +223,7 @@ def _whole(value: Any) -> Any:
 
 
 def _mcc(columns: Columns) -> Found:
-    """Multiple choice: a column of lists of texts, or several columns called alike; and which choice is right."""
+    """Multiple choice: one column of lists of texts, or several columns with similar names; and the column of the right choice."""
     raw, columns = columns, dict(columns)
     for name, values in list(columns.items()):  # {"text": […], "label": […]}, as ARC has it
         if all(isinstance(value, dict) and isinstance(value.get("text"), list) for value in values):
@@ -233,7 +234,7 @@ def _mcc(columns: Columns) -> Found:
     several = [] if lists else _choice_columns(columns)
     if not lists and not several:
         return None
-    # the choices of each row, and the columns that are left for what is asked
+    # the choices of each row, and the columns left for the question
     given = columns[lists[0]] if lists else list(zip(*(columns[name] for name in several), strict=True))
     left = {name: values for name, values in columns.items() if name not in (lists[:1] or several)}
     answer = next((name for name, values in left.items() if all(v in some for v, some in zip(values, given, strict=True))), None)
@@ -247,7 +248,7 @@ def _mcc(columns: Columns) -> Found:
     own = lists and (lists[0].endswith(".text") or any(isinstance(one, dict) for one in raw[lists[0]][0]))
     labels, doubts = ({}, []) if label is None or own else _choice_labels(columns[label], len(given[0]))
     unused = [name for name in _texts(left) if name not in (context, answer, label, found.get("start")) and _named([name], "id") is None]
-    doubts += [f"not used: {some(unused)}; a `template` puts columns together"] * bool(unused)
+    doubts += [f"not used: {some(unused)}; use a `template` to join columns"] * bool(unused)
     return {"type": "mcc", "columns": found, **labels}, [f"context: {context!r}, choices: {found['choices']}, by their names", *doubts]
 
 
@@ -260,7 +261,7 @@ def _is_list_of_texts(value: Any) -> bool:
 
 
 def _choice_columns(columns: Columns) -> list[str]:
-    """Columns of texts that are called alike but for a number or a letter at the end: ending0 …, or a, b, c …"""
+    """Text columns whose names differ only in a number or letter at the end: ending0 …, or a, b, c …"""
     groups: dict[str, list[str]] = {}
     for name in columns:
         if (found := re.fullmatch(r"(.*?)[ _]?(\d|[a-eA-E])", name)) and "label" not in name.casefold():
@@ -270,23 +271,23 @@ def _choice_columns(columns: Columns) -> list[str]:
 
 
 def _choice_labels(values: list, count: int) -> tuple[dict, list[str]]:
-    """`labels` of a column that says which choice is right: letters, numbers from 1, or both; numbers from 0 need none."""
+    """`labels` of a column that names the right choice by letters, numbers from 1, or both; numbers from 0 need none."""
     seen = {str(_whole(value)) for value in values if value not in NO_LABEL}
     letters, numbers = ascii_uppercase[:count], {str(i) for i in range(1, count + 1)}
     if seen <= {str(i) for i in range(count)}:
         sure = "0" in seen
-        return {}, [] if sure else [f"label: numbers count from 0; where 1 is the first choice, write `labels: {{1: A, …, {count}: …}}`"]
+        return {}, [] if sure else [f"label: numbers count from 0; if 1 is the first choice, write `labels: {{1: A, …, {count}: …}}`"]
     if seen <= set(letters):
         return {"labels": list(letters)}, []
-    both = f"labels: 1 is taken for the first choice{' and A for the same' if seen & set(letters) else ''}, as no 0 occurs"
+    both = f"labels: 1 is taken for the first choice{', and so is A' if seen & set(letters) else ''}, because no 0 occurs"
     if seen <= {*letters, *numbers}:
         first = {letter: letter for letter in letters} if seen & set(letters) else {}
         return {"labels": {**first, **{str(i): letter for i, letter in enumerate(letters, 1)}}}, [both]
-    return {}, [f"labels: the values {some(sorted(seen))} are neither numbers nor letters of {count} choices"]
+    return {}, [f"labels: the values {some(sorted(seen))} are neither numbers nor letters for {count} choices"]
 
 
 def _sc(columns: Columns) -> Found:
-    """Classification: a column of few values that come again, and one or two columns of texts."""
+    """Classification: a column of a few values that repeat, and one or two text columns."""
     texts = _texts(columns)
     single = {n: [v[0] if isinstance(v, list) and len(v) == 1 else v for v in values] for n, values in columns.items()}
     kinds = {n: Counter(map(repr, values)) for n, values in single.items() if all(isinstance(v, str | int | float | None) for v in values)}
@@ -301,9 +302,9 @@ def _sc(columns: Columns) -> Found:
         return None
     pairs = [[a, b] for a in left for b in left if (a, b) in PAIRS or (a < b and _pair(a, b))]
     used = pairs[0] if pairs else [max(left, key=lambda name: left[name])]
-    doubts = [f"label: {label!r}, the column of few values that come again"] * (label.casefold() not in CALLED["label"])
+    doubts = [f"label: {label!r}, the column with the fewest distinct values"] * (label.casefold() not in CALLED["label"])
     others = [name for name in left if name not in used and left[name] > 2]
-    doubts += [f"first: {used[0]!r}, the column of the longest texts; {some(others)} holds texts, too (`second` for pairs)"] * bool(others)
+    doubts += [f"first: {used[0]!r}, the longest texts; {some(others)} also holds texts (name it as `second` for pairs)"] * bool(others)
     labels, more = _labels(single[label])
     if len(label_names(labels["labels"])) < 2:
         return None
@@ -311,17 +312,17 @@ def _sc(columns: Columns) -> Found:
 
 
 def _is_measure(value: Any) -> bool:
-    """Whether a value is a number with a fraction: no label, but a grade."""
+    """Whether a value is a number with a fraction: a grade, not a label."""
     return re.fullmatch(r"-?\d+\.\d+", str(value)) is not None and isinstance(_whole(value), float | str)
 
 
 def _pair(one: str, other: str) -> bool:
-    """Whether two columns are called alike but for their ends: sentence1 and sentence2, text_a and text_b."""
+    """Whether two column names differ only at their ends: sentence1 and sentence2, text_a and text_b."""
     return one[:-1].casefold() == other[:-1].casefold() and (one[-1] + other[-1]).casefold() in ("12", "ab", "01")
 
 
 def _labels(values: list) -> tuple[dict, list[str]]:
-    """`labels`, and `skip` where some rows have none."""
+    """`labels`, and `skip` if some rows have no label."""
     known = {repr(value): value for value in (_whole(value) for value in values)}
     kept = [value for value in known.values() if value not in NO_LABEL]
     skip = [value for value in known.values() if value in NO_LABEL]
@@ -330,7 +331,7 @@ def _labels(values: list) -> tuple[dict, list[str]]:
     if all(isinstance(value, int) for value in kept):
         names = {value: str(value).lower() for value in sorted(kept)}
         plain = not any(isinstance(value, bool) for value in kept) and list(names) == list(range(len(names)))
-        doubts.append(f"labels: what {some(names.values())} mean is not in the file: write their names")
+        doubts.append(f"labels: the file does not say what {some(names.values())} mean: replace them with real names")
         return {"labels": list(names.values()) if plain else names, **found}, doubts
     texts = sorted({str(value) for value in kept}, key=str.casefold)
     truth = {"true", "false"} == {text.lower() for text in texts}

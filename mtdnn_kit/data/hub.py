@@ -1,7 +1,7 @@
-"""The Hugging Face hub with an end to its waiting, and with its files' hashes checked: who does not answer is asked twice, and no more.
+"""The Hugging Face hub with bounded waits and checked file hashes: a request without an answer is repeated once, and no more.
 
-By itself the hub's client waits for some requests without end, asks again up to six times, sleeps for as long as a busy server says, and
-takes a file of the right size for the right one. `datasets` is imported here only, and only to reach the hub. No code of the hub is run.
+By default the hub's client waits for some requests without a limit, retries up to six times, sleeps for as long as a busy server asks, and
+accepts any file of the right size. `datasets` is imported here only, and only to reach the hub. No code from the hub is run.
 """
 
 import re
@@ -18,20 +18,20 @@ from mtdnn_kit.data.cache import sha256_of
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.errors import DataError
 
-TRIES = 2  # of the same request
+TRIES = 2  # attempts at the same request
 PROBE_SECONDS = 5  # how long the hub may take to answer for a dataset
 BUSY = (408, 429)  # "later", as all from 500 on
 
 
 @dataclass
 class Reach:
-    """What came of the requests: `why` the hub counts as out of reach ("": it does not); `tries` of those not answered in full."""
+    """The outcome of the requests: `why` the hub is out of reach ("": it is not); `tries` of requests without a complete answer."""
 
     why: str = ""
     tries: Counter = field(default_factory=Counter)
 
     def asked(self, request: Any) -> None:
-        """Before a request: gives up where it was made too often, and limits each of its waits."""
+        """Called before a request: gives up after too many tries, and limits each wait."""
         from huggingface_hub import constants
 
         key, seconds = _key(request), constants.HF_HUB_DOWNLOAD_TIMEOUT
@@ -42,14 +42,14 @@ class Reach:
         request.extensions["timeout"] = {kind: min(limits.get(kind) or seconds, seconds) for kind in ("connect", "read", "write", "pool")}
 
     def answered(self, reply: Any) -> None:
-        """After the first lines of an answer: gives up where they say "later"."""
+        """Called after the head of a response: gives up if it says "come later"."""
         if reply.status_code in BUSY or reply.status_code >= 500:
             self.give_up(f"it answers {reply.status_code} {reply.reason_phrase}")
-        if reply.request.method != "GET" or "/resolve/" not in reply.request.url.path:  # else a file, of which more may be wanted
+        if reply.request.method != "GET" or "/resolve/" not in reply.request.url.path:  # the rest of a file may be requested later
             del self.tries[_key(reply.request)]
 
     def give_up(self, why: str) -> None:
-        """From now on nothing is asked any more. Raises what the hub's client takes for being offline: it then uses what it has."""
+        """Stops all further requests. Raises the error that makes the hub's client use its cache, as if offline."""
         from huggingface_hub.errors import OfflineModeIsEnabled
 
         self.why = self.why or why
@@ -62,9 +62,9 @@ def _key(request: Any) -> tuple:
 
 @contextmanager
 def patience() -> Iterator[Reach]:
-    """Within it no request waits for more than HF_HUB_DOWNLOAD_TIMEOUT seconds (10 unless set) for the next bytes, nor is made a third
-    time where it brought nothing; after that none is made at all, nor after "come later". The hub's client then takes what it has cached,
-    or raises. A proxy and certificates are those of the environment (HTTPS_PROXY, SSL_CERT_FILE)."""
+    """Within this context a request waits at most HF_HUB_DOWNLOAD_TIMEOUT seconds (default 10) for the next bytes. After two tries without
+    an answer, or one "come later", no request is made any more: the hub's client then uses its cache, or raises. Proxy and certificates
+    come from the environment (HTTPS_PROXY, SSL_CERT_FILE)."""
     from huggingface_hub import get_session, set_client_factory
 
     reach, plain = Reach(), get_session()
@@ -78,9 +78,9 @@ def patience() -> Iterator[Reach]:
 
 
 def is_named_right(file: Path) -> bool:
-    """Whether a file that is called by a sha256, as large ones are in the hub's cache, or a link to such a name, has it; True for others.
+    """Whether a file named by a sha256 (as large files in the hub's cache are), or a link to one, has that hash; True for other files.
 
-    What is behind that name may be called by another hash, Xet's, which is not looked at.
+    The link's target may be named by another hash, Xet's, which is not checked.
     """
     names = (file.name, file.readlink().name if file.is_symlink() else "")
     named = next((name for name in names if re.fullmatch("[0-9a-f]{64}", name)), None)
@@ -90,11 +90,12 @@ def is_named_right(file: Path) -> bool:
 def from_hub(task: str, dataset: Dataset, split: str) -> Any:
     """The rows of a split (a `datasets.Dataset`) from the hub, or from its client's cache where the hub is out of reach.
 
-    Raises DataError, within seconds: out of reach and not cached, no such dataset, configuration or split, or a damaged file.
+    Raises DataError within seconds if the hub is out of reach and nothing is cached, if there is no such dataset, configuration or split,
+    or if a file is damaged.
     """
     local = f"set `data:` to a folder that holds {dataset.folder}/{split}.jsonl.gz"
     if dataset.hub is None:
-        raise DataError(f"{task}: not on the hub in these columns, so only a local folder will do: {local}")
+        raise DataError(f"{task}: the hub does not have it in these columns: {local}")
     import datasets
     from huggingface_hub import HfApi, constants
 
@@ -112,7 +113,7 @@ def from_hub(task: str, dataset: Dataset, split: str) -> Any:
             raise
         except Exception as error:  # the hub's client raises several unrelated families
             problem, answered = error, answered and not reach.why and "httpx" not in type(error).__module__
-        if answered:  # what it gave may be what is wrong
+        if answered:  # the downloaded file may be at fault
             _refuse_damaged(dataset.hub)
         try:
             datasets.config.HF_HUB_OFFLINE = True
@@ -124,7 +125,8 @@ def from_hub(task: str, dataset: Dataset, split: str) -> Any:
 
 
 def _refuse_damaged(name: str, made: Sequence[Path] = ()) -> None:
-    """Raises DataError where files in the hub's cache are not what the hub says; they are deleted then, and the folders made of them."""
+    """Raises DataError if the hashes of files in the hub's cache differ from the hub's; deletes these files and the folders made from
+    them."""
     from huggingface_hub import constants
 
     blobs = Path(constants.HF_HUB_CACHE, f"datasets--{name.replace('/', '--')}", "blobs")
@@ -136,22 +138,22 @@ def _refuse_damaged(name: str, made: Sequence[Path] = ()) -> None:
     for file in (*damaged, *(file.resolve() for file in damaged)):
         file.unlink(missing_ok=True)
     raise DataError(
-        f"hub {name}: {len(damaged)} of its files have another sha256 than the hub says, the first {damaged[0]}: damaged on the way "
-        "or since. They are deleted from the cache: start again, and they are fetched again."
+        f"hub {name}: {len(damaged)} of its files have a wrong sha256, the first {damaged[0]}: they were damaged in transfer or "
+        "on disk, and are now deleted from the cache. Start again to download them."
     )
 
 
 def _message(dataset: Dataset, split: str, problem: Exception | str, error: Exception, answered: bool, local: str) -> str:
-    """`problem`: what the hub did not give, or why it counts as out of reach; `error`: why the cache gave nothing, either."""
+    """`problem`: the hub's error, or why it is out of reach; `error`: why the cache could not serve either."""
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     if isinstance(problem, (HFValidationError, RepositoryNotFoundError)):
-        return f"hub {dataset.hub}: the hub has no such dataset, or it is private: correct its name in `hub:`, or {local}"
+        return f"hub {dataset.hub}: the hub has no such dataset, or it is private: correct the name in `hub:`, or {local}"
     if isinstance(error, ConnectionError) and not answered:
         return (
             f"hub {dataset.hub}: the Hugging Face hub can't be reached ({problem}) and no copy is cached. "
-            f'Either {local}, or to "sample", or go online once so that the dataset is cached.'
+            f'Either {local}, or to "sample", or go online once to cache the dataset.'
         )
     config = f"configuration {dataset.hub_config!r} and " if dataset.hub_config else ""
     said = problem if answered else error
-    return f"hub {dataset.hub}: {config}split {split!r} can't be loaded ({said}): correct what is wrong there, or {local}"
+    return f"hub {dataset.hub}: {config}split {split!r} can't be loaded ({said}): correct the definition, or {local}"

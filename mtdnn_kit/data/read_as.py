@@ -1,7 +1,7 @@
-"""What is written otherwise than a dataset's own form and can mean one thing only: taken for that thing, and counted under a name.
+"""Converts values that are written in another form but have one possible meaning, and counts each conversion under a name.
 
-`plain` takes a record to one that `rows` reads as it stands, so that the checks there stay strict; `Reading` keeps the count. What can mean
-two things is left as it is, for the checks to refuse. Knows one record at a time.
+`plain` converts a record to the form that `rows` reads, so that the checks there stay strict; `Reading` keeps the counts. Ambiguous values
+are left unchanged, for the checks to refuse. Knows one record at a time.
 """
 
 import ast
@@ -19,8 +19,8 @@ from mtdnn_kit.data.row_checks import NOTHING, impossible, lookup
 from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short
 
-LONGEST_LITERAL = 200_000  # characters of a list that Python's own parser may see
-LABELLED = ("sc", "mcc")  # the types whose rows have one label each
+LONGEST_LITERAL = 200_000  # characters of a list that Python's parser may read
+LABELLED = ("sc", "mcc")  # the types with one label per row
 NUMPY = ("array", "str_", "int64", "int32", "float64", "float32")  # what numpy prints around a value
 SPACED_LABEL = "a label without the white space around it"
 OWN_LABEL = "the right choice by the choices' own labels"
@@ -36,9 +36,9 @@ MADE_ID = "an id made from passage and question"
 
 @dataclass
 class Reading:
-    """What a file holds, and what became of it: `found` lines, questions or records are the rows read, and all of `left_out`.
+    """Counts of a file: `found` lines, questions or records become rows or are counted in `left_out`.
 
-    read_as: how many rows or values were read by which rule; whole: rules that hold for all of the file.
+    read_as: how many rows or values each rule converted; whole: rules that apply to the whole file.
     """
 
     unit: str = "records"
@@ -49,12 +49,12 @@ class Reading:
     whole: list[str] = field(default_factory=list)
 
     def leave_out(self, why: str, count: int = 1) -> None:
-        """Counts what becomes no row."""
+        """Counts what does not become a row."""
         if count:
             self.left_out[why] += count
 
     def record(self) -> dict[str, Any]:
-        """What a manifest keeps of it, e.g. {"lines": 9, "rows": 7, "left_out": {"the header": 1, "empty lines": 1}, "read_as": {}}."""
+        """The manifest's record of it, e.g. {"lines": 9, "rows": 7, "left_out": {"the header": 1, "empty lines": 1}, "read_as": {}}."""
         read_as = {**dict.fromkeys(self.whole, self.rows), **+self.read_as}
         return {self.unit: self.found, "rows": self.rows, "left_out": dict(self.left_out), "read_as": read_as}
 
@@ -62,7 +62,7 @@ class Reading:
 def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False) -> dict | None:
     """The record with label, choices, answers and id in the form that `rows` takes; None for one whose label the dataset skips.
 
-    table: whether it is of a file that holds nothing but text: there a number as text is no news.
+    table: whether the file holds text only: numbers as text are then not counted.
     """
     notes, columns = reading.read_as, dataset.columns
     new: dict[str, Any] = {}
@@ -72,7 +72,7 @@ def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False)
 
     for column in dataset.nested:
         root = column.partition(".")[0]
-        if column not in record and isinstance(record.get(root), str):  # an object that a table holds as text
+        if column not in record and isinstance(record.get(root), str):  # an object that a table stores as text
             record = record | {root: listed(record[root], notes)}
     if dataset.type in LABELLED and "label" in columns and (found := lookup(record, columns["label"])) is not NOTHING:
         label = new[columns["label"]] = _label(dataset.label_values, found, notes, number)
@@ -93,7 +93,7 @@ def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False)
 
 
 def whole_number(found: Any, notes: Counter[str], table: bool) -> Any:
-    """The whole number that 35.0 or a text of one is, None for a number that is none (NaN), or else what was given."""
+    """35.0, or a whole number written as text, as a whole number; None for NaN; anything else unchanged."""
     if isinstance(found, float) and not found.is_integer():
         return None if isnan(found) else found
     text = str(found) if isinstance(found, float | str) else ""
@@ -108,7 +108,7 @@ def whole_number(found: Any, notes: Counter[str], table: bool) -> Any:
 
 
 def _label(known: tuple, found: Any, notes: Counter[str], number: Callable[[Any], Any]) -> Any:
-    """A label as its name, its value or its number; known: what the column may hold beside numbers."""
+    """A label as its name, value or number; known: the values that the column may hold besides numbers."""
     if isinstance(found, str):
         truth = {str(value).lower(): value for value in known if isinstance(value, bool)}
         if found in known or found.lower() in truth:
@@ -126,7 +126,7 @@ def _label(known: tuple, found: Any, notes: Counter[str], number: Callable[[Any]
 
 
 def _choices(column: str, label: str | None, record: dict, notes: Counter[str]) -> dict[str, Any]:
-    """Choices as a list of texts; where each has a label of its own (ARC, CommonsenseQA), the right one's number by these."""
+    """Choices as a list of texts; if each carries a label (ARC, CommonsenseQA), the right choice's number by these labels."""
     found = listed(lookup(record, column), notes)
     own = lookup(record, f"{column.removesuffix('.text')}.label") if column.endswith(".text") else None
     if isinstance(found, list) and found and all(isinstance(one, dict) and {"text", "label"} <= set(one) for one in found):
@@ -139,7 +139,7 @@ def _choices(column: str, label: str | None, record: dict, notes: Counter[str]) 
 
 
 def _answers(column: str, starts: str | None, record: dict, notes: Counter[str], number: Callable[[Any], Any]) -> dict[str, Any]:
-    """Answers whose first characters are whole numbers, and none of empty text: {column: value}, of two columns or one (`gold_answers`)."""
+    """Answers with whole numbers as offsets and without empty texts: {column: value}, of two columns or one (`gold_answers`)."""
     found = lookup(record, column)
     if (found is None or found is NOTHING) and impossible(record):
         return {column: [], **({starts: []} if starts else {})}
@@ -165,7 +165,8 @@ def _answers(column: str, starts: str | None, record: dict, notes: Counter[str],
 
 
 def _two_columns(column: str, found: Any, starts: str, firsts: Any, notes: Counter[str], number: Callable[[Any], Any]) -> dict[str, Any]:
-    """As `_answers`, of a column of texts and one of first characters. A text is a list where the other is one: it may begin with [."""
+    """As `_answers`, of a column of texts and one of offsets. Text is read as a list only if the other is one: an answer may begin with
+    [."""
     firsts = listed(firsts, notes)
     if isinstance(firsts, list):
         found, firsts = listed(found, notes), [number(one) for one in firsts]
@@ -180,12 +181,12 @@ def _two_columns(column: str, found: Any, starts: str, firsts: Any, notes: Count
 
 
 def _nowhere(starts: Any) -> bool:
-    """Whether first characters are none: -1, 0 or nothing."""
+    """Whether the offsets stand for no answer: -1, 0 or nothing."""
     return all(start in (None, "", -1, 0) for start in (starts if isinstance(starts, list) else [starts]))
 
 
 def listed(found: Any, notes: Counter[str]) -> Any:
-    """The list or the object that stands in a text as JSON, or as Python or numpy print it; else what was given."""
+    """The list or object that a text holds as JSON, or as Python or numpy print it; anything else unchanged."""
     if not isinstance(found, str) or not found.lstrip().startswith(("[", "{")):
         return found
     try:
@@ -201,9 +202,10 @@ def listed(found: Any, notes: Counter[str]) -> Any:
 
 
 def _printed(text: str) -> Any:
-    """The value of a printed list or object; numpy parts items by white space alone, which Python would take for one text. Runs no code.
+    """The value of a printed list or object; numpy separates items by white space only, which Python would join into one text. Runs no
+    code.
 
-    Raises ValueError or SyntaxError where it is none.
+    Raises ValueError or SyntaxError for other text.
     """
     if len(text) > LONGEST_LITERAL:
         raise ValueError("too long")
@@ -215,12 +217,12 @@ def _printed(text: str) -> Any:
             parts.append((tokenize.OP, ","))
         parts.append((kind, string))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a text like '\d'
+        warnings.simplefilter("ignore")  # on a text like '\d'
         return _value(ast.parse(tokenize.untokenize(parts).strip(), mode="eval").body)
 
 
 def _value(node: ast.AST) -> Any:
-    """A literal's value, in JSON's types; `array(…)`, `np.int64(…)` and the like are what they hold. Raises ValueError."""
+    """A literal's value, in JSON's types; `array(…)`, `np.int64(…)` and the like are unwrapped. Raises ValueError."""
     if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] in NUMPY:
         return _value(node.args[0])
     if isinstance(node, ast.List | ast.Tuple):
@@ -231,5 +233,5 @@ def _value(node: ast.AST) -> Any:
             return found
     value = ast.literal_eval(node)
     if value is not None and not isinstance(value, str | int | float):
-        raise ValueError("no value of JSON's")
+        raise ValueError("not a JSON value")
     return value

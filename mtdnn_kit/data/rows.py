@@ -1,7 +1,7 @@
-"""Rows of the three task types, each checked on its own when it is made from a record (a dict in a dataset's columns).
+"""Rows of the three task types; each is checked when it is made from a record (a dict with a dataset's columns).
 
-Merely odd rows pass: empty questions, sentences and choices (355 of CODAH have an empty `sent1`), white space at the ends. Where
-records are from is `sources`' business.
+Unusual but valid rows pass: empty questions, sentences and choices (355 of CODAH have an empty `sent1`), white space at the ends. `sources`
+provides the records.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from mtdnn_kit.errors import DataError
 
 
 class QARow(NamedTuple):
-    """A question; `answers` are (character offset in the context, text), each checked to stand there, none = unanswerable. An `id` that is
-    not there is made of passage and question."""
+    """A question; `answers` are (character offset in the context, text), each checked to occur there; () means unanswerable. A missing `id`
+    is made from passage and question."""
 
     id: str
-    title: str  # "" where the column is not there
+    title: str  # "" if the column is missing
     context: str
     question: str
     answers: tuple[tuple[int, str], ...]
@@ -34,7 +34,7 @@ class SCRow(NamedTuple):
 
 
 class MCCRow(NamedTuple):
-    """A text and its possible endings: `start` begins each of `choices`; `id` is the row's number in its file, from 0."""
+    """A text and its possible endings: `start` precedes each of `choices`; `id` is the row's number in its file, from 0."""
 
     id: int
     context: str
@@ -49,7 +49,7 @@ def gold_texts(row: QARow) -> list[str]:
 
 
 def from_record(dataset: Dataset, record: dict, number: int) -> QARow | SCRow | MCCRow:
-    """The row of a record; number: its place in the file, from 0. Raises DataError: a column missing, a value that cannot be right."""
+    """The row of a record; number: its position in the file, from 0. Raises DataError for a missing column or an invalid value."""
     row_checks.check_columns(dataset, record)
     return PARSERS[dataset.type](dataset, record, number)
 
@@ -60,7 +60,7 @@ def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
     title = "" if title in (None, row_checks.NOTHING) else _written(title, columns["title"])
     context, question = (row_checks.text(dataset, record, role) for role in ("context", "question"))
     if not context.strip():
-        raise DataError(f"column {columns['context']!r} is empty: a question needs a text to be answered from; remove the row")
+        raise DataError(f"column {columns['context']!r} is empty: every question needs a passage; add it, or remove the row")
     found = row_checks.lookup(record, columns["id"]) if "id" in columns else None
     none = found in (None, "", row_checks.NOTHING)
     row_id = made_id(context, question) if none else _written(found, columns["id"])
@@ -69,12 +69,12 @@ def _qa(dataset: Dataset, record: dict, number: int) -> QARow:
 
 def _written(found: Any, column: str) -> str:
     """A text, or a whole number as one. Raises DataError."""
-    plain = isinstance(found, str) and found.isascii()  # most are: nothing is to be said of them
+    plain = isinstance(found, str) and found.isascii()  # most are, and need no further check
     return found if plain else row_checks.written(found, f"column {column!r}")
 
 
 def made_id(context: str, question: str) -> str:
-    """The id of a question that has none: 16 hexadecimal digits of what is asked, the same in any order of the rows."""
+    """The id of a question without one: 16 hexadecimal digits that depend on passage and question, not on the order of the rows."""
     return hashlib.blake2b(f"{context}\0{question}".encode(), digest_size=8).hexdigest()
 
 

@@ -1,11 +1,11 @@
 """Rows of a dataset from the Hugging Face hub, local files or the packaged sample: checked, then fingerprinted.
 
-A folder holds FOLDER/SPLIT.jsonl or .jsonl.gz, one JSON object a line in the columns of the hub's dataset, or another of `readers`'
-formats; a dataset of one's own may name its files instead, and have the rows that are scored cut from the others (`split`). Every row
-is checked before anything uses it, and the first that cannot be right stops the reading with a DataError that says where, what and what to
-do. What passed is kept as columns (`table`) under the hash of the file's bytes, so that the same bytes are not read and checked again.
-Merely odd rows pass: empty questions, sentences and choices (355 of CODAH have an empty `sent1`), white space at the ends, repeated rows.
-This file does not know tokens, parameters or splits beyond their names, and how the hub is reached is `hub`'s business.
+A folder holds FOLDER/SPLIT.jsonl or .jsonl.gz, one JSON object per line in the columns of the hub's dataset, or another format of
+`readers`; a custom dataset may name its files instead, and split its scored rows off the training rows (`split`). Every row is checked
+before anything uses it; the first invalid row raises a DataError that says where it is, what is wrong and what to do. Valid rows are cached
+as columns (`table`) under the hash of the file's bytes, so that the same bytes are not read and checked again. Unusual but valid rows pass:
+empty questions, sentences and choices (355 of CODAH have an empty `sent1`), white space at the ends, repeated rows. This file knows no
+tokens or parameters, and splits only by name; `hub` reaches the hub.
 """
 
 import hashlib
@@ -30,15 +30,15 @@ from mtdnn_kit.data.table import UNIT, RowList, parts, pick
 from mtdnn_kit.errors import DataError, RepeatedIdError
 from mtdnn_kit.files.wording import short, some
 
-COLUMNS_CODE = ("data", "files")  # what makes columns of a file
+COLUMNS_CODE = ("data", "files")  # the rooms whose code turns a file into columns
 SAMPLE = Path(__file__).with_name("sample")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A split. `origin` says where it is from, without absolute paths; equal rows in equal order have equal fingerprints, from anywhere.
+    """A split. `origin` says where it comes from, without absolute paths; equal rows in equal order have equal fingerprints.
 
-    file: what the file holds and what became of it (`read_as.Reading.record`), before a part of its rows was cut off.
+    file: the counts of the whole file (`read_as.Reading.record`), before part of its rows was split off.
     """
 
     task: str
@@ -55,16 +55,16 @@ class Rows:
 def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False) -> Rows:
     """The rows of a split; `data` is "sample", "hub" or a folder that holds FOLDER/SPLIT.jsonl or .jsonl.gz, or another format.
 
-    Where the dataset names files, those are read, whatever `data` says; where it is on the hub and not in the sample, the hub stands in
-    for that. Of the hub's scored split, only the part that `dataset.cut` names, or, with `rest`, the other one: a second set to score on,
-    untouched by what was chosen on the first. Raises DataError: out of reach, missing, unreadable, a row at fault.
+    If the dataset names files, these are read, whatever `data` says. A dataset that the sample lacks is read from the hub, if it is there.
+    Of the hub's scored split, returns the part that `dataset.cut` names or, with `rest`, the other part: a second set to score on, which no
+    choice has used. Raises DataError if the rows are out of reach, missing or unreadable, or if a row is invalid.
     """
     ratio, stored = dataset.validation_ratio, dataset.train if dataset.validation_ratio else split
     hub = not dataset.files and (data == "hub" or (data == "sample" and bool(dataset.hub) and not (SAMPLE / dataset.folder).is_dir()))
     if hub:
         where = origin = " ".join(filter(None, ("hub", dataset.hub, dataset.hub_config, stored)))
         records = from_hub(task, dataset, stored)
-        digests = [sha256_of(Path(file["filename"])) for file in records.cache_files]  # none where the hub's client keeps no file
+        digests = [sha256_of(Path(file["filename"])) for file in records.cache_files]  # none if the hub's client keeps no file
         key = _key(dataset, split=stored, files=digests, rows=len(records)) if digests else None
         arrays = _columns(key, _File(dataset, lambda reading: readers.counted(records, reading), where))
     else:
@@ -83,14 +83,14 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
 
 
 def _fingerprint(rows: RowList) -> str:
-    """The first 16 digits of the sha256 of the rows as JSON, a line each."""
+    """The first 16 digits of the sha256 of the rows as JSON, one per line."""
     if rows.picks is None:
         return rows.digest[:16]
     return hashlib.sha256("\n".join(map(json.dumps, rows)).encode()).hexdigest()[:16]
 
 
 def _columns(key: str | None, file: "_File") -> dict[str, np.ndarray]:
-    """The columns of a file's rows: those that are kept under `key`, or else read; once more where an id comes again. Raises DataError."""
+    """The columns of a file's rows, from the cache under `key` or from the file, which is read twice if an id repeats. Raises DataError."""
     try:
         return kept(key, lambda: _parts(file, {}))
     except RepeatedIdError:
@@ -98,7 +98,7 @@ def _columns(key: str | None, file: "_File") -> dict[str, np.ndarray]:
 
 
 def _parts(file: "_File", further: dict[str, list]) -> Parts:
-    """The rows as columns; UNIT, where some are to be cut off or the dataset has a `group`; `_file`, what became of the file."""
+    """The rows as columns; UNIT if some are to be split off or the dataset has a `group`; `_file`: the file's counts."""
     units: list[int] | None = [] if file.dataset.validation_ratio or file.dataset.group else None
     reading = Reading()
     yield from parts(file.dataset.type, file.checked(reading, units, further))
@@ -108,26 +108,26 @@ def _parts(file: "_File", further: dict[str, list]) -> Parts:
 
 
 def _key(dataset: Dataset, **content: Any) -> str:
-    """Whatever the columns depend on: a file's content, not its place; the code that reads it, and the parser of a type of one's own."""
+    """A key of all that the columns depend on: the file's content (not its place), the code that reads it, and a custom type's parser."""
     what = {key: value for key, value in asdict(dataset).items() if key not in ("files", "permute_labels")}
     parser = sha256_of(Path(inspect.getfile(PARSERS[dataset.type])))
     return key_of("rows", dataset=what, code=code_of(*COLUMNS_CODE), parser=parser, **content)
 
 
 def _named_file(dataset: Dataset, split: str) -> tuple[str, str, Path]:
-    """As `_from_folder`, of a dataset that names its files."""
+    """As `_from_folder`, for a dataset that names its files."""
     file = Path(dataset.files[split])
     try:
         there = file.is_file()
-    except OSError as error:  # too long a name, a folder that may not be entered
-        raise DataError(f"{str(file)[:1000]}: cannot be looked for ({error.strerror}): correct `files`") from None
+    except OSError as error:  # the name is too long, or access to the folder is denied
+        raise DataError(f"{str(file)[:1000]}: cannot be accessed ({error.strerror}): correct `files`") from None
     if not there:
         raise DataError(f"{file}: there is no such file. Correct `files` (a relative path starts at the project's folder).")
     return str(file), f"file {file.parent.name}/{file.name}", file
 
 
 def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Path]:
-    """How errors name the file, the origin, and the file."""
+    """The file's name in errors, its origin, and its path."""
     root = SAMPLE if data == "sample" else Path(data)
     remedy = (
         f'Set `data:` to a folder that holds {dataset.folder}/{split}.jsonl.gz (or .jsonl, .csv, .tsv, .parquet, .json), to "hub" or to '
@@ -142,12 +142,12 @@ def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Pat
         raise DataError(f"{name}: the folder cannot be read ({error.strerror}). {remedy}") from None
     found = [file for file in readers.named(split) if file in there]
     if not found:
-        raise DataError(f"{name}: neither {split}.jsonl.gz nor {split}.jsonl is there, but {some(there) or 'nothing'}. {remedy}")
+        raise DataError(f"{name}: it holds neither {split}.jsonl.gz nor {split}.jsonl, but {some(there) or 'nothing'}. {remedy}")
     if len(found) > 1:
-        raise DataError(f"{name}: both {found[0]} and {found[1]} are there, and it is not clear which is meant: remove one")
+        raise DataError(f"{name}: it holds both {found[0]} and {found[1]}, and which one to read is not clear: remove one")
     if dataset.validation_ratio and dataset.score and (other := [file for file in readers.named(dataset.score) if file in there]):
         raise DataError(
-            f"{name}: {other[0]} is there, yet validation_ratio cuts the scored rows from {found[0]}: leave validation_ratio out"
+            f"{name}: it holds {other[0]}, but validation_ratio splits the scored rows off {found[0]}: leave validation_ratio out"
         )
     where, base = f"{name}/{found[0]}", root.name if data == "sample" else Path(data).resolve().name
     return where, "sample" if data == "sample" else f"folder {base}/{dataset.folder}/{found[0]}", folder / found[0]
@@ -155,9 +155,9 @@ def _from_folder(dataset: Dataset, split: str, data: str) -> tuple[str, str, Pat
 
 @dataclass(frozen=True)
 class _File:
-    """What is read: `read` gives a file's or the hub's records anew, each with its place, and counts them.
+    """A source of records: `read` returns the file's or the hub's records from the start, each with its place, and counts them.
 
-    where: how errors call it; table: it holds nothing but text.
+    where: its name in errors; table: it holds text values only.
     """
 
     dataset: Dataset
@@ -166,9 +166,9 @@ class _File:
     table: bool = False
 
     def checked(self, reading: Reading, units: list[int] | None, further: dict[str, list]) -> Iterator:
-        """The rows, each checked, those of a question as one. units: takes each row's unit, where it is a list.
+        """The checked rows; several rows of one question are joined. units: a list to append each row's unit to, or None.
 
-        Raises DataError; RepeatedIdError for an id that comes again, unless `further` has its rows.
+        Raises DataError, and RepeatedIdError for a repeated id unless `further` has its rows.
         """
         seen: set[str] = set()
         for place, unit, row in self.rows(reading):
@@ -186,8 +186,8 @@ class _File:
             yield row
 
     def rows(self, reading: Reading) -> Iterator[tuple[str, int, Any]]:
-        """Place, unit (`split.unit_of`; 0 where nothing is cut off or grouped) and row of each record that is not left out. Raises
-        DataError where one is at fault, or none is there."""
+        """Place, unit (`split.unit_of`; 0 if nothing is split off or grouped) and row of each record that is not left out. Raises DataError
+        if a record is invalid, or if there is none."""
         first: tuple[dict, Any] | None = None
         for number, (given, place) in enumerate(self.read(reading)):
             try:
@@ -199,19 +199,19 @@ class _File:
                 if self.dataset.type != "qa":
                     row_checks.check_alike(self.dataset, record, first[0])
                 if self.dataset.type == "mcc" and len(row.choices) != (count := len(first[1].choices)):
-                    few = "each row needs as many; remove the others"
-                    raise DataError(f"{len(row.choices)} choices, where the first row has {count}: {few}")
+                    few = "each row must have the same number; remove the others"
+                    raise DataError(f"{len(row.choices)} choices, but the first row has {count}: {few}")
                 unit = unit_of(self.dataset, record, row) if self.dataset.validation_ratio or self.dataset.group else 0
             except DataError as error:
                 raise DataError(f"{self.where}, {place}{_named(self.dataset, given)}: {error}") from None
             yield place, unit, row
         if first is None:
-            but = f" but what is left out ({some(reading.left_out)})" if reading.left_out else ""
-            form = "each row is a JSON object on a line of its own, or a line of a table below its header"
-            raise DataError(f"{self.where}: no rows in it{but}: {form}")
+            but = f", apart from {some(reading.left_out)}" if reading.left_out else ""
+            form = "write each row as a JSON object on a separate line, or as a line of a table below its header"
+            raise DataError(f"{self.where}: it has no rows{but}: {form}")
 
     def further(self) -> dict[str, list]:
-        """The rows of each id after its first one, with their places."""
+        """{id: its rows after the first, with their places}."""
         seen: set[str] = set()
         found: dict[str, list] = {}
         for place, _, row in self.rows(Reading()):
@@ -221,21 +221,21 @@ class _File:
         return found
 
     def _together(self, row: QARow, place: str, further: list[tuple[str, QARow]]) -> QARow:
-        """A question with the answers of its further rows. Raises DataError where they ask something else, or one has no answer."""
+        """A question with the answers of its further rows. Raises DataError if these ask something else, or if only some have an answer."""
         answers = row.answers
         for other_place, other in further:
             at = f"{self.where}, {other_place} (id {short.repr(other.id)}): "
             if (other.context, other.question) != (row.context, row.question):
-                asks = "another question, or the same of another passage"
-                raise DataError(f"{at}its id is already that of {place}, {asks}: give each question an id of its own")
+                asks = "which has another question or passage"
+                raise DataError(f"{at}{place}, {asks}, has the same id: give each question a unique id")
             if bool(other.answers) != bool(answers):
-                raise DataError(f"{at}it is the question of {place}, but only one of them has an answer: correct one of them")
+                raise DataError(f"{at}it repeats the question of {place}, but only one of the two has an answer: correct one of them")
             answers += other.answers
         return row._replace(answers=tuple(dict.fromkeys(answers)))
 
 
 def _named(dataset: Dataset, record: dict) -> str:
-    """A question's id and text, where they can be read, for an error's message."""
+    """A question's id and text, if they can be read, for an error message."""
     if dataset.type != "qa":
         return ""
     roles = {"id": dataset.columns.get("id"), "question": dataset.columns.get("question")}

@@ -1,8 +1,8 @@
-"""Rows cut in two, where a dataset has no scored split or a threshold is to be tuned: by what the rows say, never by their order in the
-file; and the hub's dev set of SQuAD 2.0, by its articles.
+"""Splits rows in two, for a dataset without a scored split or to tune a threshold: by the rows' content, never by their order in the file;
+and the hub's dev set of SQuAD 2.0 by its articles.
 
-Rows that share a *unit* stay on one side: a value of the dataset's `group` column, or else a question's passage, a row's texts. Units are
-ordered by their hash, and the first of them are cut off: with more rows of the same kind, almost all stay where they were.
+Rows that share a *unit* stay on one side: a value of the dataset's `group` column, or else a question's passage, or a row's texts. Units
+are ordered by hash, and the first of them are split off: if rows are added later, almost all others stay on their side.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ CS224N_TITLES = (
 
 
 def unit_of(dataset: Dataset, record: dict, row: Any) -> int:
-    """The hash, 64 bits, of what a row may not be parted from. Raises DataError where the group's column holds none."""
+    """The 64-bit hash of a row's unit. Raises DataError if the group column is empty."""
     if dataset.group:
         said: object = group(dataset, record)
     else:
@@ -34,31 +34,31 @@ def unit_of(dataset: Dataset, record: dict, row: Any) -> int:
 
 
 def hashed(said: object) -> int:
-    """The hash of a unit, 64 bits."""
+    """The 64-bit hash of a unit."""
     return int.from_bytes(hashlib.blake2b(repr(said).encode(), digest_size=8).digest())
 
 
 def sides(units: np.ndarray, ratio: float, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the rows to train on and of those cut off, in their order; units uint64 [N].
+    """Indices of the rows to train on and of those split off, in order; units uint64 [N].
 
-    As many whole units are cut off as come nearest to `ratio` of the rows, at least one; at least one is left. Raises DataError.
+    Splits off whole units, as close to `ratio` of the rows as possible; each side gets at least one. Raises DataError if there is only one.
     """
     different, of, rows = np.unique(units, return_inverse=True, return_counts=True)
     if len(different) < 2:
-        raise DataError(f"{where}: all rows belong together, so that none can be scored: name another `group`, or files for both splits")
+        raise DataError(f"{where}: all rows belong to one group, so none can be split off: name another `group`, or a file for each split")
     count = 1 + int(np.argmin(np.abs(np.cumsum(rows)[:-1] - ratio * len(units))))
     return np.flatnonzero(of >= count), np.flatnonzero(of < count)
 
 
 def cs224n(records: Sequence[QARow]) -> tuple[Sequence[QARow], Sequence[QARow]]:
-    """The CS224N dev split (the paper's; its tables are k/6078): the questions of SQuAD 2.0's dev set on 16 articles; and the 5,795 others.
+    """The CS224N dev split (the paper's; its tables are k/6078), the questions of SQuAD 2.0's dev set on 16 articles; and the 5,795 others.
 
     Raises DataError unless the first are 6,078 questions, 3,168 of them unanswerable, and the others 5,795.
     """
     inside = np.array([title in CS224N_TITLES for title in column(records, "title")], bool)
     ours, rest = (pick(records, np.flatnonzero(where)) for where in (inside, ~inside))
     empty = sum(not answers for answers in column(ours, "answers"))
-    changed = "the hub's data are not what they were. Scores would not compare with the paper's; "
+    changed = "the hub's data have changed, so scores would not compare with the paper's; "
     remedy = "set `data:` to a folder with the split you want to score."
     if (len(ours), empty) != (6078, 3168):
         found = f"the 16 articles have {len(ours):,} questions, {empty:,} of them unanswerable, not 6,078 and 3,168"

@@ -1,7 +1,7 @@
-"""Rows as columns: a list that makes a row when it is asked for one, so that a question costs its text and no Python object.
+"""Rows stored as columns: a list that makes each row when it is read, so that a question costs only its text, not a Python object.
 
-`parts` takes rows to columns, `RowList` takes them back. Passages and titles, which many questions share, are kept once. The functions
-below it serve plain lists of rows as well. Knows no file and no token.
+`parts` turns rows into columns, `RowList` turns them back. Passages and titles, which many questions share, are stored once. The functions
+below also accept plain lists of rows. Knows no file and no token.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ import numpy as np
 from mtdnn_kit.data.arrays import Made, Parts, text_parts, texts
 from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
 
-BLOCK = 2048  # rows that become columns in one go
+BLOCK = 2048  # rows per block of columns
 ROWS: dict[str, Any] = {"qa": QARow, "sc": SCRow, "mcc": MCCRow}  # each a NamedTuple class
-SHARED = {"qa": ("title", "context")}  # fields whose different texts are kept once
+SHARED = {"qa": ("title", "context")}  # fields whose distinct texts are stored once
 TO_JSON = json.JSONEncoder(ensure_ascii=False).encode
-DIGEST, UNIT = "_digest", "_unit"  # no field of a NamedTuple begins so; UNIT: what a row may not be parted from, as a number
+DIGEST, UNIT = "_digest", "_unit"  # NamedTuple fields cannot begin with _; UNIT: the hash of a row's unit (`split`)
 
 
 class RowList(Made):
-    """Rows of a task type, made when asked for. `picks`: the numbers of those that are in the list, None for all."""
+    """Rows of a task type, made when read. `picks`: indices of the rows that the list has, None for all."""
 
     def __init__(self, kind: str, arrays: dict[str, np.ndarray], picks: np.ndarray | None = None):
         self.kind, self.arrays, self.picks = kind, arrays, picks
@@ -39,27 +39,27 @@ class RowList(Made):
     def __add__(self, other: Iterable) -> list:
         return [*self, *other]
 
-    __hash__ = None  # type: ignore[assignment] # as Python itself does it, written out
+    __hash__ = None  # type: ignore[assignment] # what Python sets implicitly, made explicit
 
     @property
     def digest(self) -> str:
-        """sha256 of all the rows that the columns hold, and of which of them are in the list."""
+        """sha256 of all rows in the columns, and of the selection."""
         picked = b"" if self.picks is None else hashlib.sha256(self.picks.astype(np.int64).tobytes()).digest()
         return (self.arrays[DIGEST].tobytes() + picked).hex()
 
 
 def picked(items: Sequence, picks: np.ndarray) -> Made:
-    """Some of a sequence's items, by their numbers."""
+    """The items of a sequence at some indices."""
     return Made(len(picks), lambda i: items[picks[i]])
 
 
 def _hints(kind: str) -> dict[str, Any]:
-    """The types of a row's fields: what is a text or a whole number is kept as it is, all else as JSON."""
+    """The types of a row's fields: text and whole numbers are stored as they are, everything else as JSON."""
     return get_type_hints(ROWS[kind])
 
 
 def _field(kind: str, name: str, arrays: dict[str, np.ndarray]) -> Made:
-    """The values of a row's field; what was a tuple is one. Neighbours, which mostly have the same shared text, have the same string."""
+    """The values of a row's field; tuples come back as tuples. Neighbouring rows with the same shared text get the same string object."""
     if (hint := _hints(kind).get(name)) is int:
         return Made(len(arrays[name]), lambda i: int(arrays[name][i]))
     kept = texts(name, arrays)
@@ -74,7 +74,7 @@ def _frozen(value: Any) -> Any:
 
 
 def parts(kind: str, rows: Iterable) -> Parts:
-    """Columns of rows, block by block, and last the sha256 of all of them, DIGEST."""
+    """The columns of rows, block by block, and at the end DIGEST, the sha256 of all rows."""
     digest, rows, separator = hashlib.sha256(), iter(rows), ""
     seen: dict[str, dict] = {name: {} for name in SHARED.get(kind, ())}
     hints = _hints(kind)
@@ -94,7 +94,7 @@ def parts(kind: str, rows: Iterable) -> Parts:
 
 
 def _shared_parts(name: str, values: Sequence[str], numbers: dict[bytes, int]) -> dict[str, np.ndarray]:
-    """Texts of which many are equal: each that is not among `numbers` yet, and the number of each, int32 [N]."""
+    """Columns of texts of which many are equal: the texts not yet in `numbers`, and each row's text number, int32 [N]."""
     keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in values]
     new = {key: text for key, text in zip(keys, values, strict=True) if key not in numbers}
     numbers |= {key: len(numbers) + i for i, key in enumerate(new)}
@@ -107,7 +107,7 @@ def column(rows: Sequence, name: str) -> Sequence:
 
 
 def pick(rows: Sequence, places: np.ndarray) -> Sequence:
-    """The rows at some places, in that order."""
+    """The rows at some indices, in that order."""
     if not isinstance(rows, RowList):
         return [rows[i] for i in places]
     places = np.asarray(places, np.int32)
@@ -115,14 +115,14 @@ def pick(rows: Sequence, places: np.ndarray) -> Sequence:
 
 
 def units(rows: Sequence) -> np.ndarray | None:
-    """What each row may not be parted from, as a number (`split.unit_of`), uint64 [N]; None where the rows' file was read without."""
+    """Each row's unit as a number (`split.unit_of`), uint64 [N]; None if the file was read without units."""
     if not isinstance(rows, RowList) or UNIT not in rows.arrays:
         return None
     return rows.arrays[UNIT] if rows.picks is None else rows.arrays[UNIT][rows.picks]
 
 
 def permuted(rows: Sequence, order: np.ndarray) -> Sequence:
-    """The rows, each with the label of the row that `order` (a permutation of 0 … N − 1) names for it; nothing else of them changes."""
+    """The rows with permuted labels: row i gets the label of row order[i] (`order`: a permutation of 0 … N − 1); all else is unchanged."""
     labels = np.array(column(rows, "label"), np.int64)[order]
     if not isinstance(rows, RowList):
         return [row._replace(label=int(label)) for row, label in zip(rows, labels, strict=True)]
@@ -133,7 +133,7 @@ def permuted(rows: Sequence, order: np.ndarray) -> Sequence:
 
 
 def shared(rows: Sequence, name: str) -> tuple[np.ndarray, Sequence[str]]:
-    """The different texts of a field, in order of their first row, and each row's number among them, int32 [N]."""
+    """The distinct texts of a field, in order of first occurrence, and each row's text number, int32 [N]."""
     values: Sequence = column(rows, name)
     if isinstance(rows, RowList):
         numbers = rows.arrays[f"{name}_of"]

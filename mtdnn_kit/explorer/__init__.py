@@ -1,1 +1,2 @@
-"""The answers explorer: `explore(runs)` (widgets), its page (front/), what Python answers it (replies), and as a file of its own (page)."""
+"""The answers explorer: `explore(runs)` (widgets), its page (front/), Python's replies to it (replies), and the explorer as a single file
+(page)."""

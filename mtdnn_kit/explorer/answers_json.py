@@ -1,6 +1,6 @@
-"""Rows and every run's answers as the one JSON that the explorer's page reads (front/data.js): columns, packed by gzip.
+"""Rows and every run's answers as the JSON that the explorer's page reads (front/data.js): columns, packed with gzip.
 
-Offsets are characters of the passage. Scores are whole, so that EM and F1 at any threshold are Python's; probabilities have three digits,
+Offsets are characters of the passage. Scores are exact, so that EM and F1 at any threshold equal Python's; probabilities have three digits,
 and spans of the n-best that would read 0.000 are left out. It holds ids, texts and names; no path of this machine. Shapes: N rows.
 """
 
@@ -20,13 +20,13 @@ from mtdnn_kit.explorer.filters import DIFFER, columns_of, facets
 from mtdnn_kit.runs.run import Run
 
 COMPARED, ENDS = ("EM", "F1", "span F1"), ("difference", "low", "high")
-NO_INTERVAL = "There are fewer than two passages or articles: no interval."
-DEPTH, LEAST_PROBABLE = 20, 0.0005  # of an n-best: how many spans at most, and how probable at least
+NO_INTERVAL = "There is no interval, because there are fewer than two passages or articles."
+DEPTH, LEAST_PROBABLE = 20, 0.0005  # of an n-best: the maximum number of spans, and the minimum probability
 
 
 @dataclass(frozen=True, eq=False)
 class RunAnswers:
-    """A task's rows with every run's answers, as columns too; `runs` by name, none where only the answers are known."""
+    """A task's rows with every run's answers, also as columns; `runs` by name, empty if only the answers are known."""
 
     task: str
     items: Sequence[Any]
@@ -40,13 +40,13 @@ class RunAnswers:
 
 
 def shared_tasks(runs: dict[str, Run]) -> list[str]:
-    """Tasks to which every run keeps its answers, question answering first. Raises CompareError where there is none."""
+    """Tasks for which every run has answers, question answering first. Raises CompareError if there is none."""
     types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPE_WORDS} if runs else {}
     further = dict.fromkeys(name for run in runs.values() for name in run.parameters.scored_also)
     named = [*(name for task in types for name in (task, task + REST)), *further]
     kept = [name for name in named if all(run.keeps(name) for run in runs.values())]
     if not kept:
-        raise CompareError(f"runs: there is no task to which {', '.join(runs) or 'a run'} keep their answers")
+        raise CompareError(f"runs: there is no task for which all of {', '.join(runs) or 'the runs'} have answers; name other runs")
     return sorted(kept, key=lambda name: types.get(name.removesuffix(REST), "qa") != "qa")
 
 
@@ -59,13 +59,13 @@ def read(runs: dict[str, Run], task: str, data: str | None = None, cluster: str 
 
 
 def of_items(items: Sequence[Question | Item], task: str = "squad", runs: dict[str, Run] | None = None) -> RunAnswers:
-    """Rows that are at hand."""
+    """The answers to rows that are already read."""
     return RunAnswers(task, items, columns_of(items), runs or {})
 
 
 def as_json(answers: RunAnswers, notes: dict[str, str] | None = None, places: Sequence[int] | None = None, compared: bool = False) -> dict:
-    """What front/data.js reads. notes: of favourites, by id; places: which rows, None for all; compared: with every two runs compared,
-    over all rows (`comparison`), for a page without Python behind it."""
+    """The input of front/data.js. notes: of favourites, by id; places: indices of the rows, None for all; compared: includes the comparison
+    of every two runs over all rows (`comparison`), for a page without Python behind it."""
     whole, columns = answers.items, answers.columns
     some = list(range(len(whole))) if places is None else list(places)
     items = [whole[i] for i in some]
@@ -84,7 +84,7 @@ def as_json(answers: RunAnswers, notes: dict[str, str] | None = None, places: Se
 
 
 def packed(value: dict) -> bytes:
-    """JSON, ASCII alone, packed; the same bytes each time."""
+    """ASCII JSON, packed; equal values give equal bytes."""
     return gzip.compress(json.dumps(value, allow_nan=False, separators=(",", ":")).encode(), 6, mtime=0)
 
 
@@ -94,11 +94,11 @@ def _run(answers: RunAnswers, r: int) -> dict:
 
 
 def _without(name: str, run: Run | None) -> str | None:
-    """Why a run cannot be asked; None where it has its model."""
+    """Why a run cannot be asked; None if it has its model."""
     if run is None:
-        return f"{name}: these answers come without a run, so there is no model to ask."
+        return f"{name}: these answers have no run, so there is no model to ask."
     kept = (run.path / "model" / "model.safetensors").is_file()
-    return None if kept else f"{name} has no model: what is kept of a run has none. Copy its folder model/ from where it was trained."
+    return None if kept else f"{name} has no model: a kept run is stored without it. Copy its folder model/ from where it was trained."
 
 
 def _questions(items: Sequence[Question]) -> dict:
@@ -140,8 +140,8 @@ def _best(spans: Sequence[tuple[int, int, float]]) -> list:
 
 
 def comparison(answers: RunAnswers, a: int, b: int) -> dict:
-    """Run b against run a over all rows, at their own thresholds: scores with intervals for the population that the rows go by, and for
-    the other one where titles are known; of question answering, the slices by what they add (`differences`)."""
+    """Run b against run a over all rows, each at its threshold: scores with intervals for the population of the rows, and for the other one
+    if titles are known; for question answering, the slices by their contribution (`differences`)."""
     from mtdnn_kit.compare import differences, speaks_for
     from mtdnn_kit.compare.clusters import other_population, population
 
@@ -173,7 +173,7 @@ def _slices(answers: RunAnswers, one: str, two: str) -> list[dict]:
 
 
 def turned(found: dict) -> dict:
-    """The same `comparison` with the two runs in each other's place."""
+    """The same `comparison` with the two runs swapped."""
     scores = [{**_negated(row), "a": row["b"], "b": row["a"]} for row in found["scores"]]
     return {
         **found,
@@ -191,7 +191,7 @@ def _negated(row: dict) -> dict:
 
 
 def _plain(rows: list[dict]) -> list[dict]:
-    """Rows with numbers of Python's own, those that are none as None."""
+    """Rows with Python's numbers, and None for NaN."""
     return [{key: _number(value) for key, value in row.items()} for row in rows]
 
 

@@ -1,7 +1,6 @@
-"""Rows that a person wants to find again, each with a note: one small file beside the runs, `favourites.json`.
+"""Favourite rows, each with a note: one small file next to the runs, `favourites.json`.
 
-It holds ids and what the person wrote, {task: {id: note}}; no text of the data. Two notebooks may write it in turn: each change is made to
-the file as it is then.
+It holds ids and the user's notes, {task: {id: note}}; no dataset text. Several notebooks may write it: each change rereads the file first.
 """
 
 from collections.abc import Sequence
@@ -18,12 +17,12 @@ FAVOURITES_FILE = "favourites.json"
 
 
 def beside(runs: Sequence[Run]) -> Path:
-    """The folder that holds the runs: that of a single one, or the nearest above them all."""
+    """The folder that holds the runs: the parent of a single one, or the nearest folder above them all."""
     return Path(commonpath([run.path.parent for run in runs]))
 
 
 def read(folder: Path) -> dict[str, dict[str, str]]:
-    """{task: {id: note}}; {} where there is no file. Raises RunError for a file that is none of ours."""
+    """{task: {id: note}}; {} without a file. Raises RunError for a file of another form."""
     file = folder / FAVOURITES_FILE
     try:
         found = read_json(file.read_text(encoding="utf-8"))
@@ -32,7 +31,7 @@ def read(folder: Path) -> dict[str, dict[str, str]]:
     except (OSError, ValueError) as error:
         raise RunError(f"{file} cannot be read ({error}): correct it or move it away") from None
     if not isinstance(found, dict) or not all(_notes(notes) for notes in found.values()):
-        raise RunError(f'{file} is no list of favourites, {{"task": {{"id": "note"}}}}: correct it or move it away')
+        raise RunError(f'{file} is not a list of favourites, {{"task": {{"id": "note"}}}}: correct it or move it away')
     return found
 
 
@@ -41,7 +40,8 @@ def _notes(notes: object) -> bool:
 
 
 def keep(folder: Path, task: str, row_id: str, note: str | None) -> dict[str, str]:
-    """Notes a row of a task as a favourite (None: no longer); returns the task's favourites. Raises RunError where it cannot be written."""
+    """Saves a row of a task as a favourite (note None: removes it); returns the task's favourites. Raises RunError if it cannot be
+    written."""
     try:
         with held(folder / ".favourites.lock", "a note is being written", 5.0):
             found = read(folder)
@@ -49,5 +49,5 @@ def keep(folder: Path, task: str, row_id: str, note: str | None) -> dict[str, st
             notes |= {} if note is None else {row_id: note}
             write_json(folder / FAVOURITES_FILE, {**found, task: notes})
     except OSError as error:
-        raise RunError(f"{folder / FAVOURITES_FILE} cannot be written ({error.strerror}); the note is not kept") from None
+        raise RunError(f"{folder / FAVOURITES_FILE} cannot be written ({error.strerror}); the note was not saved") from None
     return notes

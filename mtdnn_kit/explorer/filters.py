@@ -1,4 +1,4 @@
-"""Which rows a filter of the explorer lets pass, at the runs' own thresholds; the names are those of its page (front/filters.js).
+"""The explorer's filters on rows, each run at its threshold; the names are those of the page (front/filters.js).
 
 Shapes: N rows, of question answering (`compare.Question`) or of SC and MCC (`choices.Item`).
 """
@@ -13,7 +13,7 @@ from mtdnn_kit.compare.slices import slices
 from mtdnn_kit.data.rows import MCCRow
 
 DIFFER = "answers differ"
-Facets = dict[str, dict[str, list[int]]]  # facet → slice → places of its rows
+Facets = dict[str, dict[str, list[int]]]  # facet → slice → indices of its rows
 
 
 def columns_of(items: Sequence[Question | Item]) -> Columns:
@@ -22,7 +22,7 @@ def columns_of(items: Sequence[Question | Item]) -> Columns:
 
 
 def outcomes(columns: Columns) -> dict[str, np.ndarray]:
-    """{filter: bool [N]} of what runs answer: do they differ, are they right, all of them, two of them, and each by kinds of answers."""
+    """{filter: bool [N]} on the runs' answers: whether they differ, are right (all, pairs, each run), and their kinds."""
     now, names = columns.at(), columns.names
     right, found = now.em > 0, dict[str, np.ndarray]()
     if len(names) > 1:
@@ -38,7 +38,7 @@ def outcomes(columns: Columns) -> dict[str, np.ndarray]:
 
 
 def facets(items: Sequence[Question | Item]) -> Facets:
-    """Topics and slices of questions; of SC and MCC, what the right label (the right ending's number) is."""
+    """Topics and slices of questions; for SC and MCC, the right label (the right ending's number)."""
     if items and isinstance(items[0], Item):
         right = [str(one.gold + 1) if isinstance(one.row, MCCRow) else one.names[one.gold] for one in items if isinstance(one, Item)]
         return {"right ending" if isinstance(items[0].row, MCCRow) else "right label": _places(right)}
@@ -63,14 +63,14 @@ def all_filters(items: Sequence[Question | Item]) -> dict[str, np.ndarray]:
 
 
 def counts(items: Sequence[Question | Item]) -> dict[str, int]:
-    """How many rows each filter of `outcomes` leaves, those that leave none left out."""
+    """The number of rows that pass each filter of `outcomes`, without filters that no row passes."""
     found = {"all": len(items)} | {name: int(mask.sum()) for name, mask in outcomes(columns_of(items)).items()}
     return {name: n for name, n in found.items() if n}
 
 
 def first(items: Sequence[Question | Item]) -> list[int]:
-    """The rows that the explorer shows first, in its order: those that are answered differently (all, where there is none), the largest
-    gap in F1 between the first and the last run first."""
+    """The rows that the explorer shows first, in its order: those with different answers (all rows if there are none), by descending gap
+    in F1 between the first and the last run."""
     columns = columns_of(items)
     now, some = columns.at(), np.arange(len(items))
     if len(columns.names) < 2:

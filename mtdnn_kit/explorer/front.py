@@ -1,6 +1,6 @@
-"""The explorer's front end: the files of front/ as one ES module and one style sheet. Nothing is compiled and nothing is fetched.
+"""The explorer's front end: the files of front/ as one ES module and one style sheet. Compiles nothing and downloads nothing.
 
-Each file imports what it uses from the others, for who reads it; joined in the order below, they are one module that needs none of that.
+Each file imports what it uses from the others, for its readers; joined in the order below, the files form one module without imports.
 """
 
 import re
@@ -20,7 +20,7 @@ _EXPORT = re.compile(r"^export (?=async |function |const )", re.M)
 
 @cache
 def module() -> str:
-    """The ES module; its default export is what anywidget calls, `boot` what a page of its own does."""
+    """The ES module; anywidget calls its default export, a standalone page calls `boot`."""
     parts = [_EXPORT.sub("", _IMPORT.sub("", (FRONT / f"{name}.js").read_text(encoding="utf-8"))) for name in FRONT_FILES]
     return "".join(parts)
 

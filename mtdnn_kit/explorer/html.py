@@ -1,5 +1,5 @@
-"""Rows and the models' answers to them as cards: HTML without script, for saved notebooks and pages. How they look is answers.html's and
-front/explorer.css's business; every text is escaped. The live page (front/) draws the same cards.
+"""Rows and the models' answers as cards: HTML without script, for saved notebooks and pages. answers.html and front/explorer.css define
+their look; every text is escaped. The live page (front/) draws the same cards.
 """
 
 import itertools
@@ -13,29 +13,29 @@ from mtdnn_kit.compare.paper import Example
 from mtdnn_kit.explorer import front
 from mtdnn_kit.views.templates import Html, macros
 
-SOFTNESS = 4.0  # of `surety`, in units of null − best: with 1 nearly all bars would be full or empty
+SOFTNESS = 4.0  # of `surety`, in units of null − best: with 1, nearly all bars would be full or empty
 answers_page = partial(macros, "explorer/answers.html")
 
 
 def side_by_side(items: Sequence[Question | Item], widget: str = "") -> Html:
-    """Rows as cards, one below the other; widget: the id of a live explorer that hides them while it lives."""
+    """Rows as cards, one below the other; widget: the id of a live explorer, which hides them while it runs."""
     return Html(answers_page().cards([_row(item) for item in items], Html(front.style()), widget))
 
 
 def examples_html(questions: Sequence[Question], examples: Sequence[Example]) -> Html:
-    """The paper's examples as these runs answer them; where the data lack one, a line that says so."""
+    """The paper's examples with these runs' answers; a line that says so for an example that the data lack."""
     found = [(example, find(questions, example.title, example.words)) for example in examples]
     return Html(answers_page().examples([(example, question and side_by_side([question])) for example, question in found]))
 
 
 def surety(diff: float) -> float:
-    """How sure a model is to answer, 0 to 1, of null − best: 1 / (1 + exp(diff / 4)). It answers iff that is at least the same of its
+    """A model's confidence to answer, 0 to 1, from null − best: 1 / (1 + exp(diff / 4)). It answers iff this is at least the value for its
     threshold."""
     return float(1 / (1 + np.exp(np.clip(diff / SOFTNESS, -500, 500))))
 
 
 def kind(question: Question, reply: Reply) -> str:
-    """What kind of answer a reply is (`outcomes.ANSWER_KINDS`); "" where nobody knows the right one."""
+    """The kind of a reply (`outcomes.ANSWER_KINDS`); "" if the right answer is unknown."""
     if reply.em is None:
         return ""
     return span_kind(question.row, (reply.start, reply.end), reply.em) if reply.em or reply.text else "missed"
@@ -49,7 +49,7 @@ def _question(question: Question) -> Html:
     replies = list(question.replies.items())
     spans = [(i, r.start, r.end) for i, (_, r) in enumerate(replies) if r.start is not None and r.end is not None]
     golds = [(start, start + len(text)) for start, text in question.row.answers]
-    known = not replies or any(reply.em is not None for _, reply in replies)  # who asks knows no answer
+    known = not replies or any(reply.em is not None for _, reply in replies)  # a user's question has no gold answer
     accepted = [text for text in question.golds if text]
     cards = [_card(question, name, reply) for name, reply in replies]
     return Html(answers_page().question(question.row, pieces(question.row.context, golds, spans), accepted, cards, known))
@@ -77,9 +77,9 @@ def _choice(item: Item) -> Html:
 def pieces(
     context: str, golds: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int, int]]
 ) -> list[tuple[str, bool, list[tuple[int, int]], list[int]]]:
-    """A passage cut where marks begin and end: (text, whether accepted, (lane, model) of each answer over it, models whose answer ends).
+    """A passage cut where marks begin and end: (text, whether gold, (lane, model) of each answer over it, models whose answer ends).
 
-    golds: (start, end), spans: (number of the model, start, end), in characters. Models with the same answer share a lane.
+    golds: (start, end), spans: (model number, start, end), in characters. Models with the same answer share a lane.
     """
     cuts = sorted({0, len(context), *(x for gold in golds for x in gold), *(x for span in spans for x in span[1:])})
     lanes: dict[tuple[int, int], list[int]] = {}

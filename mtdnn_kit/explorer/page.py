@@ -1,7 +1,7 @@
-"""The explorer as a file of its own: one HTML page that needs no kernel, no network and no other file, to open from disk or to send.
+"""The explorer as a single file: an HTML page that needs no kernel, network or other file, to open from disk or to send.
 
-Its content security policy names its one script and its one style sheet by their hashes: nothing else can run or be loaded. The answers of
-each task stand in it as packed JSON, so that no text of the data is ever markup.
+Its content security policy allows one script and one style sheet, by their hashes: nothing else can run or be loaded. It holds the answers
+of each task as packed JSON, so that dataset text is never markup.
 """
 
 import base64
@@ -14,7 +14,7 @@ from mtdnn_kit.explorer.answers_json import packed
 
 
 def page(tasks: Sequence[dict], title: str) -> str:
-    """The page of tasks (`answers_json.as_json`), the first of which is open."""
+    """The page of tasks (`answers_json.as_json`); it opens with the first."""
     script, style = front.module() + "\nboot();\n", front.style()
     policy = f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
     data = "".join(_block(one) for one in tasks)

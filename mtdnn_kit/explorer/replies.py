@@ -1,7 +1,7 @@
-"""What the explorer's page asks of Python, answered: a task's rows, models asked and looked into, two runs compared, notes, files.
+"""Python's replies to the explorer's page: a task's rows, models' answers and salience, comparisons of two runs, notes, files.
 
-A reply is the packed rows, or {"reply": …}, or {"error": why not}, which the page shows where it was asked. Models, and torch with them,
-are loaded when first asked for.
+A reply is the packed rows, {"reply": …}, or {"error": reason}, which the page shows at the request. Models, and torch with them, are loaded
+on first use.
 """
 
 import re
@@ -18,13 +18,13 @@ from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.run import Run
 
-TROUBLE = (ValueError, OSError, LockedError)  # what is told instead of failing
+TROUBLE = (ValueError, OSError, LockedError)  # errors that become replies
 FAVOURITE_ROWS, FIRST_ROWS = "favourites", "filter"
 MOST_SIDE_BY_SIDE = 6  # runs
 
 
 class Desk:
-    """The answers of runs, task by task, and what is done with them. read: gives a task's `RunAnswers`; each is read once."""
+    """The answers of runs, task by task, and the actions on them. read: returns a task's `RunAnswers`; called once per task."""
 
     def __init__(self, runs: dict[str, Run], tasks: Sequence[str], read: Callable[[str], RunAnswers]):
         self.runs, self.tasks, self._read = runs, list(tasks), read
@@ -32,13 +32,13 @@ class Desk:
         self.folder = favourites.beside(list(runs.values())) if runs else None
 
     def answers(self, task: str) -> RunAnswers:
-        """A task's answers. Raises CompareError and DataError where they cannot be read."""
+        """A task's answers. Raises CompareError and DataError if they cannot be read."""
         if task not in self._answers:
             self._answers[task] = self._read(task)
         return self._answers[task]
 
     def reply(self, asked: dict) -> dict | bytes:
-        """What the page is told: `asked` has a kind and what that needs."""
+        """The reply to `asked`, which has a kind and its arguments."""
         try:
             call = {
                 "open": self._open,
@@ -51,12 +51,12 @@ class Desk:
             found = call[asked["kind"]](asked)
         except TROUBLE as error:
             return {"error": str(error)}
-        except Exception as error:  # a page that gets no reply would wait
+        except Exception as error:  # without a reply the page would wait
             return {"error": f"{type(error).__name__}: {error}"}
         return found if isinstance(found, bytes) else {"reply": found}
 
     def notes(self, task: str) -> dict[str, str]:
-        """Notes of a task's favourites by id, as they are kept beside the runs."""
+        """Notes of a task's favourites by id, from the file next to the runs."""
         return favourites.read(self.folder).get(task, {}) if self.folder else {}
 
     def _open(self, asked: dict) -> bytes:
@@ -66,11 +66,11 @@ class Desk:
     def _run(self, asked: dict, number: int) -> tuple[str, Run]:
         name = self.answers(asked["task"]).columns.names[number]
         if name not in self.runs:
-            raise CompareError(f"{name}: these answers come without a run, so there is no model to ask")
+            raise CompareError(f"{name}: these answers have no run, so there is no model to ask")
         return name, self.runs[name]
 
     def _ask(self, asked: dict) -> dict:
-        """Every run's answer to a question of one's own; thresholds: those that were moved, None for a run's own."""
+        """Every run's answer to a user's question; thresholds: those the user moved, None for a run's own."""
         from mtdnn_kit.inference import asking
 
         replies: list[dict] = []
@@ -86,7 +86,7 @@ class Desk:
         return {"replies": replies}
 
     def _why(self, asked: dict) -> dict:
-        """Where a run sees a start and an end, token by token, and what the score of its answer hangs on."""
+        """A run's start and end scores token by token, and the salience of its answer's score."""
         from mtdnn_kit.inference import asking, salience
 
         _, run = self._run(asked, asked["run"])
@@ -101,13 +101,13 @@ class Desk:
 
     def _note(self, asked: dict) -> dict:
         if self.folder is None:
-            raise CompareError("these answers come without runs, so there is no folder to keep favourites beside")
+            raise CompareError("these answers have no runs, so there is no folder for favourites")
         return favourites.keep(self.folder, asked["task"], str(asked["id"]), asked["note"])
 
     def _page(self, asked: dict) -> dict:
-        """Writes some rows as a page beside the runs; it opens at the asked thresholds."""
+        """Writes some rows as a page next to the runs; it opens at the given thresholds."""
         if self.folder is None:
-            raise CompareError("these answers come without runs, so there is no folder to write beside: call .save(file)")
+            raise CompareError("these answers have no runs, so there is no folder to write to: call .save(file)")
         answers, wanted = self.answers(asked["task"]), {str(one) for one in asked["ids"]}
         places = [i for i, one in enumerate(answers.items) if str(one.row.id) in wanted]
         file = self.folder / "exports" / f"{answers.task}-{safe_name(asked['name'])}.html"
@@ -120,19 +120,19 @@ class Desk:
         tasks = [tasks] if isinstance(tasks, str) else tasks
         lacking = [task for task in tasks or () if task not in self.tasks]
         if lacking:
-            raise CompareError(f"tasks: the runs keep no answers to {lacking[0]!r}; they do to {', '.join(self.tasks)}")
+            raise CompareError(f"tasks: the runs have no answers for {lacking[0]!r}; choose from {', '.join(self.tasks)}")
         made = [(answers, self._places(answers, only)) for answers in map(self.answers, tasks or self.tasks)]
         made = [(answers, places) for answers, places in made if places is None or places]
         if not made:
-            raise CompareError(f"only: no row passes {only!r}")
+            raise CompareError(f"only: no row passes {only!r}; choose another filter")
         path = resolve(str(file))
         if not path.parent.is_dir():
-            raise CompareError(f"{path.parent}: there is no such folder to write {path.name} into; make it first")
+            raise CompareError(f"{path.parent}: there is no such folder for {path.name}; create it first")
         self._write(path, made)
         return path
 
     def _places(self, answers: RunAnswers, only: str | None) -> list[int] | None:
-        """Places of the rows that `only` names in a task. Raises CompareError where there is no such filter."""
+        """Indices of the rows of a task that pass the filter `only`. Raises CompareError for an unknown filter."""
         if only is None:
             return None
         if only == FIRST_ROWS:
@@ -142,7 +142,7 @@ class Desk:
             return [i for i, one in enumerate(answers.items) if str(one.row.id) in notes]
         known = filters.all_filters(answers.items)
         if not any(only in filters.all_filters(self.answers(task).items) for task in self.tasks):
-            raise CompareError(f"only: there is no filter {only!r}; there are favourites, filter, {', '.join(list(known)[:12])} …")
+            raise CompareError(f"only: there is no filter {only!r}; choose from favourites, filter, {', '.join(list(known)[:12])} …")
         return [i for i, passes in enumerate(known.get(only, [])) if passes]
 
     def _write(self, file: Path, made: Sequence[tuple[RunAnswers, list[int] | None]], thresholds: list[float | None] | None = None) -> None:

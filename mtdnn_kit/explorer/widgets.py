@@ -1,6 +1,6 @@
-"""The door of the explorer: in Jupyter a live widget with cards beside it that a saved notebook keeps; elsewhere those cards alone.
+"""The explorer's entry point: in Jupyter a live widget, and cards that a saved notebook keeps; elsewhere only the cards.
 
-The page itself is front/, the same in a notebook and in a saved file; what it asks of Python is answered by `replies`.
+The page itself is front/, the same in a notebook and in a saved file; `replies` answers its requests.
 """
 
 import os
@@ -34,8 +34,8 @@ def explore(
 ) -> "Explorer | Cards":
     """One to six runs' answers to read, row by row: displayed as a widget in Jupyter, as cards of the first `show` rows elsewhere.
 
-    runs: run folders; task: which is opened first (None: the first that all were scored on); data: where the scored rows are now (None:
-    where the first run had them); live: None finds out from the kernel's environment; cluster: for whom intervals speak. `.save(file)`
+    runs: run folders; task: the one to open first (None: the first that all were scored on); data: where the scored rows are now (None:
+    where the first run had them); live: None reads the kernel's environment; cluster: the population of the intervals. `.save(file)`
     writes the page as a file. Raises CompareError as `compare.pair` does.
     """
     if type(show) is not int or show < 0:
@@ -46,13 +46,13 @@ def explore(
 
 
 class Cards:
-    """The first rows of a `Desk` as cards: HTML without script, in a notebook or page without a live front end."""
+    """The first rows of a `Desk` as cards: HTML without script, for a notebook or page without a live front end."""
 
     def __init__(self, desk: Desk, show: int = CARDS):
         self.desk, self.show = desk, show
 
     def html(self, widget: str = "") -> Html:
-        """The cards; widget: the id of a widget that hides them while it lives."""
+        """The cards; widget: the id of a widget that hides them while it runs."""
         answers = self.desk.answers(self.desk.tasks[0])
         return side_by_side([answers.items[i] for i in filters.first(answers.items)[: self.show]], widget)
 
@@ -65,14 +65,14 @@ class Cards:
     def save(self, file: str | Path, only: str | None = None, tasks: Sequence[str] | None = None) -> Path:
         """Writes the explorer as one HTML file to open from disk; returns it.
 
-        only: "favourites", "filter" (the rows that are shown first) or a filter's name as in the page ("topic: Compass"); None: all.
-        tasks: which, None for all. Raises CompareError for what there is not.
+        only: "favourites", "filter" (the rows shown first) or a filter's name as in the page ("topic: Compass"); None: all. tasks: which
+        ones, None for all. Raises CompareError for unknown names.
         """
         return self.desk.save(file, only, tasks)
 
 
 class Explorer(anywidget.AnyWidget):
-    """The widget of a `Desk`. Its synced traits are its code, the tasks' names and an id: rows go to the page as messages alone."""
+    """The widget of a `Desk`. Its synced traits are its code, the tasks' names and an id: rows go to the page only as messages."""
 
     _esm = front.module()
     _css = front.style()
@@ -93,5 +93,5 @@ class Explorer(anywidget.AnyWidget):
             self.send({"turn": asked.get("turn"), **reply})
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        display(self.cards.html(self.static_id))  # an output of its own: beside a widget that JupyterLab has lost it shows nothing else
+        display(self.cards.html(self.static_id))  # a separate output: JupyterLab shows nothing else of an output whose widget it has lost
         return super()._repr_mimebundle_(**kwargs)

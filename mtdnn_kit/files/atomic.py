@@ -1,6 +1,6 @@
-"""Files and folders that are there whole or not at all: written beside their place, synced, renamed. Knows nothing of what is in them.
+"""Writes files and folders atomically, complete or not at all: under a temporary name, synced, then renamed. Knows nothing of the content.
 
-What a rename puts into its place is synced with its folder, so that it is there after the machine stops, too.
+After the rename the folder is synced too, so that the file survives a crash of the machine.
 """
 
 import csv
@@ -17,21 +17,21 @@ from typing import Any
 
 from mtdnn_kit.errors import WriteError
 
-# what a system says that cannot sync folders, or, as Windows, not open them
+# errors of systems that cannot sync folders or, like Windows, not open them
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
-    """Writes a file so that it is there whole or not at all, even if the machine stops. Raises WriteError."""
+    """Writes a file atomically: it is complete or absent, even if the machine stops. Raises WriteError."""
     write_parts(path, [data.encode() if isinstance(data, str) else data])
 
 
 def write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """`write_whole` of what comes in parts."""
+    """`write_whole`, for content in parts."""
     partial = path.with_name(path.name + ".partial")
     with _or_nothing(path, partial):
         partial.unlink(missing_ok=True)
-        with open(partial, "xb") as file:  # a new file, never what a link points to
+        with open(partial, "xb") as file:  # a new file: never follows a link
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
@@ -40,24 +40,24 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `json_text`, whole or not at all."""
+    """Writes `json_text` atomically."""
     write_whole(path, json_text(value))
 
 
 def json_text(value: Any) -> str:
-    """Indented JSON. Raises ValueError on NaN and infinity, which JSON has not."""
+    """Indented JSON. Raises ValueError on NaN and infinity, which JSON lacks."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def packed(lines: Iterable[Iterable]) -> bytes:
-    """Lines as gzipped CSV, the same bytes each time: without a date."""
+    """Lines as gzipped CSV without a date, so that equal lines give equal bytes."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return gzip.compress(text.getvalue().encode(), mtime=0)
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Makes a folder that is there whole or not at all: `fill` writes into it under another name. Raises WriteError."""
+    """Makes a folder atomically: `fill` writes into it under a temporary name. Raises WriteError."""
     partial = path.with_name(path.name + ".partial")
     with _or_nothing(path, partial):
         shutil.rmtree(partial, ignore_errors=True)
@@ -69,20 +69,20 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(path, ignore_errors=True)
         os.replace(partial, path)
         sync(path.parent)
-        sync(path.parent.parent)  # the first checkpoint makes the folder of all
+        sync(path.parent.parent)  # the first checkpoint also creates the folder of all
 
 
 def _open_to(folder: Path) -> None:
-    """Lets those read the files in a folder whom the umask lets read the folder: safetensors makes its files for their owner alone."""
+    """Gives the files in a folder the read permissions that the umask allows: safetensors makes its files readable by the owner only."""
     allowed = folder.stat().st_mode & 0o666  # a folder's mode is 0777 less the umask
     for file in folder.rglob("*"):
         if file.is_file() and file.stat().st_mode & 0o777 != allowed:
-            with suppress(OSError):  # a disk that knows no modes
+            with suppress(OSError):  # a file system without modes
                 file.chmod(allowed)
 
 
 def sync(path: Path) -> None:
-    """Has the system put a file, or the names in a folder, onto the disk. Windows opens no folder, and has nothing to sync there."""
+    """Flushes a file, or the entries of a folder, to disk. Windows cannot open folders, and needs no sync there."""
     folder = path.is_dir()
     try:
         handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
@@ -97,7 +97,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def _or_nothing(path: Path, partial: Path) -> Iterator[None]:
-    """Removes `partial` where the block does not come to its end: what is short is often room. An OSError becomes a WriteError."""
+    """Removes `partial` if the block fails, since the disk may be full. Turns an OSError into a WriteError."""
     try:
         yield
     except BaseException as error:

@@ -1,8 +1,8 @@
-"""Values from anywhere against the types of dataclass fields: `float`, `int | None`, `list[str]`, `Literal[…]`, `Annotated[…]` and so on.
+"""Checks values against the types of dataclass fields: `float`, `int | None`, `list[str]`, `Literal[…]`, `Annotated[…]` and so on.
 
-What `Annotated` may hold besides the type: a `Rule`, which says itself what is wrong; a function that is true of what may be; and a text,
-which says what it must be in place of the type. A value that does not fit is an error that names the key, what it is and what it must be.
-Knows no parameter by name.
+`Annotated` may hold, besides the type: a `Rule` with a message; a function that returns true for valid values; and a text that says what
+the value must be, instead of the type. An invalid value raises an error that names the key, the value and what it must be. Knows no
+parameter by name.
 """
 
 import re
@@ -15,26 +15,26 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.wording import nearest, short, some
 
-WIDEST = 2**63  # no whole number is this large
-EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # 3e-5, which YAML 1.1, and so papermill, takes for text
+WIDEST = 2**63  # whole numbers must be smaller
+EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # 3e-5, which YAML 1.1 (and so papermill) reads as text
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a mapping", types.NoneType: "null"}
 KINDS_OF_VALUE = {**NAMES, bool: "true/false", list: "a list", types.NoneType: "nothing (null)"}
 
 
 class Rule(NamedTuple):
-    """What a value of the right type must hold, and the words that say so; {} in them is the value."""
+    """A condition on values of the right type, and the message if it fails; {} in the message is the value."""
 
     holds: Callable[[Any], bool]
     words: str
 
 
 def at_least(low: int) -> Rule:
-    """A number that is not below `low`."""
+    """A rule: at least `low`."""
     return Rule(lambda value: value >= low, f"{{}} is too small: at least {low}")
 
 
 def at_most(high: int) -> Rule:
-    """A number that is not above `high`."""
+    """A rule: at most `high`."""
     return Rule(lambda value: value <= high, f"{{}} is too large: at most {high:,}")
 
 
@@ -45,31 +45,32 @@ Name = Annotated[str, "it must be text", bool]
 
 
 def require(holds: object, message: str) -> None:
-    """Raises ConfigError with the message, which starts with a key, where something does not hold."""
+    """Raises ConfigError with the message, which starts with a key, unless `holds`."""
     if not holds:
         raise ConfigError(message)
 
 
 def known_keys(given: Iterable[object], known: Iterable[str], at: str = "", what: str = "key", hint: str = "") -> None:
-    """Raises ConfigError for the first key that is none of those known, with the nearest of them."""
+    """Raises ConfigError for the first unknown key, with the nearest known one."""
     for key in given:
         if key not in (names := list(known)):
             near = nearest(str(key), names)
-            raise ConfigError(f"{at}{some([key])}: no such {what}.{near}{hint} All are: {', '.join(names)}.")
+            raise ConfigError(f"{at}{some([key])}: no such {what}.{near}{hint} The known ones are: {', '.join(names)}.")
 
 
 def checked(given: Mapping[str, Any], form: type, at: str = "") -> dict[str, Any]:
-    """The values of `given`, each as the field of that name in the dataclass `form` says. Raises ConfigError, the key after `at`."""
+    """The values of `given`, checked against the fields of the dataclass `form`. Raises ConfigError; `at` precedes the key."""
     hints = get_type_hints(form, include_extras=True)
     return {key: typed(f"{at}{key}", value, hints[key]) for key, value in given.items()}
 
 
 class _Unfit(Exception):
-    """A value, or a part of one, is of another type than it must be."""
+    """A value, or a part of it, has the wrong type."""
 
 
 def typed(key: str, value: Any, hint: Any) -> Any:
-    """`value` as `hint` says, or ConfigError. An int and text like 3e-5 serve as a float, a bool never as a number, a tuple as a list."""
+    """`value` as the type `hint`, or ConfigError. A float may be an int or text like 3e-5, a list may be a tuple; a bool is never a
+    number."""
     value = list(value) if isinstance(value, tuple) else value
     try:
         return _made(key, value, hint)
@@ -82,7 +83,7 @@ def typed(key: str, value: Any, hint: Any) -> Any:
 
 
 def _made(key: str, value: Any, hint: Any) -> Any:
-    """What fits, numbers as floats where they are to be. Raises _Unfit, or ConfigError where the type is right and a rule does not hold."""
+    """The value, converted to float where the type says so. Raises _Unfit for a wrong type, ConfigError if a rule fails."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         value = _made(key, value, args[0])
@@ -105,7 +106,7 @@ def _made(key: str, value: Any, hint: Any) -> Any:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of a plain type, or serves as one."""
+    """Whether a value has a plain type or can be converted to it."""
     if kind is float and isinstance(value, str):
         return EXPONENT.fullmatch(value) is not None and isfinite(float(value))
     if kind in (int, float) and isinstance(value, int):
@@ -116,12 +117,12 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def unfit(text: str) -> bool:
-    """Whether a text has NUL or half a surrogate pair: no file can be called so, and nothing prints it."""
+    """Whether a text has a NUL or an unpaired surrogate, which file names and output cannot hold."""
     return not text.isprintable() and any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _words(hint: Any) -> str | None:
-    """The text that says what a value must be, that of a part where there is none of the whole."""
+    """The text that says what a value must be; that of a part if the whole has none."""
     parts = get_args(hint) if get_origin(hint) in (Annotated, Union, types.UnionType) else ()
     return next((part for part in parts if isinstance(part, str)), None) or next(filter(None, map(_words, parts)), None)
 
@@ -143,10 +144,10 @@ def _remedy(value: Any, hint: Any) -> str:
     if isinstance(value, int) and abs(value) >= WIDEST:
         return " It has more than 64 bits."
     if isinstance(value, str) and (kind := get_origin(hint)) in (list, dict):
-        return f" {KINDS_OF_VALUE[kind].capitalize()} given by papermill's -p arrives as text: use -y or a parameter file."
+        return f" {KINDS_OF_VALUE[kind].capitalize()} given with papermill's -p arrives as text: use -y or a parameter file."
     if isinstance(value, dict) and get_args(hint)[1:] == (dict,):
-        return "".join(f" That of {key!r} is none." for key in [key for key, item in value.items() if not isinstance(item, dict)][:1])
+        return "".join(f" The value of {key!r} is not." for key in [key for key, item in value.items() if not isinstance(item, dict)][:1])
     texts = isinstance(value, list) and get_origin(hint) is list and all(isinstance(x, str) for x in value)
     if texts or (isinstance(value, str) and str in (hint, *get_args(hint))):
-        return " Remove its NUL or half surrogate pair."
+        return " Remove its NUL or unpaired surrogate."
     return ""

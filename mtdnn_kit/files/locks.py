@@ -1,4 +1,4 @@
-"""One process at a time: a lock on a folder that ends with the process that holds it, however it ends (filelock). Knows nothing of runs."""
+"""One process at a time: a lock on a folder, released when its process ends for any reason (filelock). Knows nothing of runs."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from mtdnn_kit.errors import KitWarning, LockedError
 from mtdnn_kit.files.atomic import write_whole
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # what a file system without locks says
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # errors of a file system without locks
 
 
 @contextmanager
@@ -22,18 +22,17 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[str | None]:
     """Holds the lock `file` while the block runs; `what` is done there, for the message. Who holds it stands beside it, in FILE.holder.
     Gives who had it before and died with it, in words; None where nobody did.
 
-    Raises LockedError where another process, or another thread of this one, has it for more than `wait` seconds, or where a symbolic link
-    is in its place; FileNotFoundError for a folder that is gone. A file system without locks (some clusters') lets everybody through, with
-    a warning.
+    Raises LockedError if another process or thread still has it after `wait` seconds, or if it is a symbolic link; FileNotFoundError if the
+    folder is missing. On a file system without locks (some clusters), warns and goes on.
     """
     if file.is_symlink():
-        raise LockedError(f"{file} is a symbolic link, and nothing is written through one: remove it.")
-    file.parent.stat()  # filelock would make a folder that is gone
+        raise LockedError(f"{file} is a symbolic link, but locks are never written through a link: remove it.")
+    file.parent.stat()  # filelock would create a missing folder
     lock, holder = FileLock(file, timeout=wait), file.with_name(f"{file.name}.holder")
     try:
         lock.acquire(poll_interval=0.2)
     except Timeout:
-        raise LockedError(f"{file.parent}: {what} already, by {_holder(holder)}. Wait for it, or end it.") from None
+        raise LockedError(f"{file.parent}: {what} already, by {_holder(holder)}. Wait for that process, or end it.") from None
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
@@ -51,7 +50,7 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[str | None]:
 
 
 def _holder(file: Path) -> str:
-    """Who holds the lock, in words."""
+    """Who holds the lock, for a message."""
     with suppress(OSError, ValueError):
         return file.read_text(encoding="utf-8").strip()[:200] or "another process"
     return "another process"

@@ -1,4 +1,4 @@
-"""A run writes into its own folder and nowhere else: not through a symbolic link that somebody planted there. Knows paths, no run."""
+"""Paths: a run writes into its own folder only, never through a symbolic link planted there. Knows paths, no run."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,13 @@ from mtdnn_kit.files.wording import short
 
 
 def own(folder: Path) -> None:
-    """Raises ConfigError for a folder that no system can have, or that holds a symbolic link, at any depth (it may be one itself)."""
+    """Raises ConfigError for an impossible folder name, or for a symbolic link in the folder, at any depth (the folder itself may be
+    one)."""
     try:
         os.lstat(folder / "manifest.json.partial")
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except (OSError, ValueError) as error:  # a name that is too long, a NUL
+    except (OSError, ValueError) as error:  # the name is too long, or has a NUL
         raise ConfigError(
             f"run_dir: {str(folder)[:200]!r} cannot be a folder ({getattr(error, 'strerror', error)}); name another"
         ) from None
@@ -21,17 +22,17 @@ def own(folder: Path) -> None:
         for name in (*folders, *files):
             if os.path.islink(os.path.join(parent, name)):
                 raise ConfigError(
-                    f"run_dir: {os.path.join(parent, name)} is a symbolic link, and a run writes into its own folder only: remove it, "
+                    f"run_dir: {os.path.join(parent, name)} is a symbolic link, but a run writes into its own folder only: remove it, "
                     "or name another folder"
                 )
 
 
-PACKAGE = Path(__file__).parents[1]  # where mtdnn_kit lies
-LONGEST_NAME, LONGEST_PATH = 200, 2000  # bytes: what every file system takes, with room for .partial and files below
+PACKAGE = Path(__file__).parents[1]  # the folder mtdnn_kit
+LONGEST_NAME, LONGEST_PATH = 200, 2000  # bytes: every file system allows these, with room for .partial and files inside
 
 
 def project_root(start: Path | None = None) -> Path:
-    """The folder that relative paths resolve against: the nearest one upwards that holds pyproject.toml, else the current one."""
+    """The folder that relative paths resolve against: the nearest folder upwards with a pyproject.toml, else the current one."""
     start = Path(start or os.getcwd()).resolve()
     return next((folder for folder in (start, *start.parents) if (folder / "pyproject.toml").is_file()), start)
 
@@ -41,9 +42,9 @@ def resolve(path: str) -> Path:
     try:
         found = Path(os.path.abspath(project_root() / Path(path).expanduser()))
     except RuntimeError:
-        raise ConfigError(f"{short(path)}: there is no such user; write the whole path") from None
+        raise ConfigError(f"{short(path)}: there is no such user; write the full path") from None
     if "\0" in path or len(os.fsencode(found)) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
-        raise ConfigError(f"{short(path)}: no path can be so: names have up to {LONGEST_NAME} bytes and no NUL; shorten it")
+        raise ConfigError(f"{short(path)}: not a valid path: each name may have up to {LONGEST_NAME} bytes and no NUL; correct it")
     return found
 
 

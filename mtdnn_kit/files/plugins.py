@@ -1,7 +1,7 @@
-"""Functions of one's own that a parameter names: `module:function`, or the name of an entry point that an installed package has.
+"""Custom functions that a parameter names: `module:function`, or the name of an entry point of an installed package.
 
-Found, held against the arguments that they are to take, hashed, and called so that what they raise is said with their name. A module is
-looked for where Python looks, and in the project's folder. Knows no sampler and no score.
+Finds them, checks the arguments that they take, hashes their files, and calls them so that an error carries their name. A module is
+searched on Python's path and in the project's folder. Knows no sampler and no score.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from mtdnn_kit.files.wording import nearest, short, some
 
 
 class Door(NamedTuple):
-    """What a parameter takes functions for: the group of their entry points, and the arguments that they are called with, in order."""
+    """What a parameter's functions must be: the group of their entry points, and their positional arguments, in order."""
 
     group: str
     arguments: tuple[str, ...]
@@ -29,7 +29,7 @@ class Door(NamedTuple):
 
 @dataclass(frozen=True)
 class Plugin:
-    """A function of one's own: the parameter that names it, its name there, where it stands; package: name and version, "" of a file."""
+    """A custom function: the parameter that names it, its name there, its file; package: name and version, "" for a plain file."""
 
     key: str
     name: str
@@ -38,7 +38,7 @@ class Plugin:
     package: str = ""
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the function returns. Raises PluginError for whatever it raises, with its name and line."""
+        """The function's result. Raises PluginError, with its name and line, for any exception of it."""
         try:
             return self.function(*arguments)
         except Exception as error:
@@ -48,22 +48,22 @@ class Plugin:
 
     @property
     def score(self) -> str:
-        """The function's own name, by which its score is called."""
+        """The function's name, which is also the name of its score."""
         return self.name.rpartition(":")[2]
 
     def record(self) -> dict[str, str]:
-        """What a manifest says of it: its file, that file's sha256 (without what it imports), and the package that brought it."""
+        """The manifest's record of it: its file, that file's sha256 (without its imports), and the package that provides it."""
         made = {"file": self.file.name, "sha256": hashlib.sha256(self.file.read_bytes()).hexdigest()}
         return {**made, **({"package": self.package} if self.package else {})}
 
 
 def find(key: str, name: str, door: Door) -> Plugin:
-    """The function that a parameter names. Raises ConfigError: not there, cannot be imported, or takes other arguments."""
+    """The function that a parameter names. Raises ConfigError if it is missing, cannot be imported, or takes other arguments."""
     package, target = "", name
     if ":" not in name:
         point = next(iter(entry_points(group=door.group, name=name)), None)
         if point is None:
-            raise ConfigError(f"{key}: {short(name)} is no entry point of {door.group}: {_known(name, door.group)}")
+            raise ConfigError(f"{key}: {short(name)} is not an entry point of {door.group}: {_known(name, door.group)}")
         package, target = _package(point), point.value
     module, _, attribute = target.partition(":")
     function = getattr(brought := _imported(key, name, module), attribute, None)
@@ -74,7 +74,7 @@ def find(key: str, name: str, door: Door) -> Plugin:
         signature.bind(*door.arguments)
     except (TypeError, ValueError):
         takes = f"({', '.join(door.arguments)})"
-        raise ConfigError(f"{key}: {name} must take {takes}, by position; it is {attribute}{_signature(function)}") from None
+        raise ConfigError(f"{key}: {name} must take {takes} as positional arguments; it is {attribute}{_signature(function)}") from None
     return Plugin(key, name, function, Path(inspect.getsourcefile(inspect.unwrap(function)) or sys.modules[module].__file__ or ""), package)
 
 
@@ -87,20 +87,18 @@ def _imported(key: str, name: str, module: str) -> Any:
     if not all(part.isidentifier() for part in module.split(".")):
         raise ConfigError(f"{key}: {short(name)} is not module:function, e.g. mine:{key} for the function {key} in mine.py")
     if (root := str(project_root())) not in sys.path:
-        sys.path.append(root)  # last, so that no file of the project hides a library
+        sys.path.append(root)  # last, so that no project file shadows a library
     try:
         return importlib.import_module(module)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
-        raise ConfigError(
-            f"{key}: {name}: cannot import {module} ({said}); it must lie in {root}, on PYTHONPATH, or be installed"
-        ) from error
+        raise ConfigError(f"{key}: {name}: cannot import {module} ({said}); put it into {root} or on PYTHONPATH, or install it") from error
 
 
 def _known(name: str, group: str) -> str:
     names = [found for found, _ in installed(group)]
     there = f"there are {some(names)}" if names else "no installed package has one"
-    return f"{there}.{nearest(name, names)} Write module:function to name a function of yours"
+    return f"{there}.{nearest(name, names)} Write module:function to name your own function"
 
 
 def _package(point: EntryPoint) -> str:

@@ -1,4 +1,4 @@
-"""How values, names and times are written in a message: short, and whole where they can be."""
+"""Formats values, names and times for messages: short, and in full if they fit."""
 
 import difflib
 import reprlib
@@ -9,7 +9,7 @@ LONGEST_SHOWN = 160  # characters of a value in a message
 
 
 class _Short(reprlib.Repr):
-    """`repr` of any value, but never long, and of any whole number (beyond 4,300 digits Python writes none)."""
+    """`repr` of any value, never long, and of any whole number (Python refuses to print more than 4,300 digits)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,8 +24,8 @@ class _Short(reprlib.Repr):
         return self.repr(x)
 
     def repr_int(self, x: int, level: int) -> str:
-        """A whole number, or about how large it is."""
-        return repr(x) if abs(x) < 10**40 else f"{'-' * (x < 0)}10^{x.bit_length() * 3 // 10} and more"
+        """A whole number, or its order of magnitude."""
+        return repr(x) if abs(x) < 10**40 else f"{'-' * (x < 0)}10^{x.bit_length() * 3 // 10} or more"
 
 
 short = _Short()
@@ -38,7 +38,7 @@ def some(names: Iterable[object], most: int = 12) -> str:
 
 
 def nearest(key: str, known: list[str]) -> str:
-    """ " Did you mean …?", or nothing."""
+    """ " Did you mean …?", or ""."""
     folded = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(key[:60].casefold(), folded, n=1)
     return f" Did you mean {folded[near[0]]}?" if near else ""

@@ -1,6 +1,6 @@
-"""A run's model asked questions of one's own: its reply, and where in the passage it sees a start and an end.
+"""Asks a run's model a user's questions: its reply, and its start and end probabilities over the passage.
 
-What is read and how is the run's own: its windows, its precision, its threshold. Knows no gold answer, no widget and no HTML. Shapes: M
+Uses the run's windows, precision and threshold. Knows no gold answer, no widget and no HTML. Shapes: M
 tokens of the passage, T positions of a window.
 """
 
@@ -24,7 +24,7 @@ from mtdnn_kit.tasks.spans import NULL
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model(loading.Loaded):
-    """A run's model of which one qa task, `task`, is asked."""
+    """A run's model, and the qa task to ask."""
 
     task: str
 
@@ -35,8 +35,8 @@ class Model(loading.Loaded):
 
 
 class Heat(NamedTuple):
-    """Where a model sees a start and an end (`heat`): characters [start, end) of the passage's tokens, int32 [M] each, in order, white
-    space trimmed; their probabilities float64 [M] each; and the two of [CLS], nothing."""
+    """Start and end probabilities (`heat`): characters [start, end) of the passage's tokens, int32 [M] each, in order, white space
+    trimmed; their probabilities, float64 [M] each; and the two of [CLS], no answer."""
 
     starts: np.ndarray
     ends: np.ndarray
@@ -47,32 +47,34 @@ class Heat(NamedTuple):
 
 
 def load(run: Run, task: str | None = None) -> Model:
-    """The model of a finished run, on the GPU if there is one; `task`: which of its qa tasks is asked, None: the first.
+    """The model of a finished run, on the GPU if there is one; `task`: the qa task to ask, None: the first.
 
-    Raises RunError where there is no such task, or as `loading.load` does.
+    Raises RunError if there is no such task, or as `loading.load` does.
     """
     model = loading.load(run)
     task = task or next(iter(model.thresholds), "")
     if task not in model.thresholds:
-        raise RunError(f"{run.name} cannot be asked: {task or 'no task'} answers questions; its tasks are {run.types}")
+        what = f"task {task!r} does not answer questions" if task else "no task answers questions"
+        raise RunError(f"{run.name}: {what}; its tasks are {run.types}")
     return Model(**vars(model), task=task)
 
 
 def answer(model: Model, question: str, context: str) -> Answer:
-    """n-best, null score and probabilities, as for a question of a data set. Raises ValueError on half a surrogate pair in a text."""
+    """n-best, null score and probabilities, as for a question of a dataset. Raises ValueError on an unpaired surrogate in a text."""
     return model.predict(model.task, [_row(question, context)])[0]
 
 
 def ask(model: Model, question: str, context: str, threshold: float | None = None) -> Reply:
-    """The model's reply at a threshold, None for the run's tuned one; as those of `compare.pair`, but without scores: no gold is known."""
+    """The model's reply at a threshold, None for the run's tuned one; as in `compare.pair`, but without scores, since there is no gold
+    answer."""
     said = answered(answer(model, question, context), context, model.threshold if threshold is None else threshold)
     return Reply(em=None, f1=None, **said._asdict())
 
 
 def ask_run(run: Run, question: str, context: str, task: str | None = None) -> tuple[str, Answer]:
-    """A finished run's answer to a question of one's own: the text at its tuned threshold ("" for nothing), and the n-best.
+    """A finished run's answer to a user's question: the text at its tuned threshold ("" for no answer), and the n-best.
 
-    task: which of its qa tasks answers; None: the first. Raises as `load` and `answer` do. This is `mtdnn_kit.ask`.
+    task: the qa task that answers; None: the first. Raises as `load` and `answer` do. This is `mtdnn_kit.ask`.
     """
     model = load(run, task)
     said = answer(model, question, context)
@@ -82,9 +84,9 @@ def ask_run(run: Run, question: str, context: str, task: str | None = None) -> t
 def heat(model: Model, question: str, context: str) -> Heat:
     """The probability of each token of the passage to be an answer's start, and to be its end.
 
-    Softmax within a window over all its positions, as the loss has it: also [CLS], and the question's tokens and the separators, which no
-    answer begins with. Of one window's, therefore, tokens and [CLS] sum to 1 less what lies on those. A token that several windows hold
-    takes its highest probability, [CLS] its lowest over the windows, as the null score is the least. Raises as `answer` does.
+    The softmax within a window covers all its positions, as in the loss: also [CLS], the question's tokens and the separators, where no
+    answer begins. So the passage's tokens and [CLS] of one window sum to 1 less the share of those. A token in several windows gets its
+    highest probability, [CLS] its lowest over the windows, as the null score is the minimum. Raises as `answer` does.
     """
     windows = features(model, question, context)
     tokens = windows.contexts[context]
@@ -97,7 +99,7 @@ def heat(model: Model, question: str, context: str) -> Heat:
 
 
 def features(model: Model, question: str, context: str) -> qa.Features:
-    """The windows of the one question, as the run would read it. Raises ValueError on half a surrogate pair in a text."""
+    """The windows of one question, as the run reads it. Raises ValueError on an unpaired surrogate in a text."""
     return model.features(model.task, [_row(question, context)])
 
 

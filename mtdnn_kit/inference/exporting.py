@@ -1,6 +1,6 @@
-"""One task of a run as transformers itself would have saved it: `AutoModelFor….from_pretrained(folder)` gives the same logits without us.
+"""Saves one task of a run in transformers' format: `AutoModelFor….from_pretrained(folder)` gives the same logits without the kit.
 
-A model card goes with it (`model_card`). Nothing is uploaded from here: that is one line of huggingface_hub, and the card shows it.
+Adds a model card (`model_card`). Uploads nothing: that takes one line of huggingface_hub, which the card shows.
 """
 
 import copy
@@ -19,14 +19,14 @@ from mtdnn_kit.inference.model_card import card
 from mtdnn_kit.model.multitask import MultiTask, OwnHead, takes_token_types
 from mtdnn_kit.runs.run import Run
 
-EXPORTED = "mtdnn_kit"  # the key of config.json that is ours; transformers lets it be
+EXPORTED = "mtdnn_kit"  # the kit's key in config.json; transformers ignores it
 
 
 def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -> Path:
-    """Writes the model of one task of a finished run into a new folder (None: `RUN/export/TASK`), whole or not at all; returns the folder.
+    """Writes the model of one task of a finished run into a new folder (None: `RUN/export/TASK`), atomically; returns the folder.
 
-    It holds the weights (safetensors), config.json with the labels' names, the tokenizer and README.md, the model card, in the layout that
-    transformers and the Hugging Face hub know. Raises RunError: no such task, no model, or a folder that is there already.
+    It holds the weights (safetensors), config.json with the labels' names, the tokenizer and README.md, the model card, in the format of
+    transformers and the Hugging Face hub. Raises RunError if there is no such task or no model, or if the folder exists.
     """
     run = run if isinstance(run, Run) else Run(run)
     model = load(run, "cpu")
@@ -39,7 +39,7 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
         )
     folder = resolve(str(folder)) if folder is not None else run.path / "export" / task
     if folder.exists():
-        raise RunError(f"folder: {folder} is there already; delete it, or name another one")
+        raise RunError(f"folder: {folder} exists already; delete it, or name another one")
 
     def fill(partial: Path) -> None:
         write_task(model.net, model.tokenizer, task, partial, model.config.max_length)
@@ -52,15 +52,15 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
 
 
 def _keep_threshold(file: Path, threshold: float, held_out: dict | None) -> None:
-    """Writes into an exported configuration, under `EXPORTED`, the threshold and what it was tuned on: `import_run` takes it from there."""
+    """Writes into an exported configuration, under `EXPORTED`, the threshold and what it was tuned on, for `import_run`."""
     kept = {"threshold": threshold, **({"held_out": held_out} if held_out else {})}
     write_json(file, {**read_json(file.read_bytes()), EXPORTED: kept})
 
 
 def write_task(model: MultiTask, tokenizer: Any, task: str, folder: Path, max_length: int | None = None) -> None:
-    """Weights, configuration and tokenizer of one task, into a folder; `max_length`: where the tokenizer is to cut when told to cut.
+    """Weights, configuration and tokenizer of one task, into a folder; `max_length`: the tokenizer's truncation length.
 
-    The tokenizer gives token types exactly where the encoder takes them: ALBERT's would leave them out, BERT's hand them to DistilBERT.
+    The tokenizer returns token types if and only if the encoder uses them: ALBERT's would omit them, BERT's would pass them to DistilBERT.
     """
     head = model.heads[task]
     with torch.device("meta"):

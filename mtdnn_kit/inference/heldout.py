@@ -1,10 +1,10 @@
-"""Finished runs by their models' scores on the questions held out for the threshold, which no training and no report sees: what nuisance
-parameters (learning rate, epochs) are chosen by.
+"""Scores finished runs' models on the questions held out for the threshold, which no training and no report uses: the basis for choosing
+nuisance parameters (learning rate, epochs).
 
     mtdnn heldout RUN [RUN …] [--data FOLDER] [--spans FILE.csv.gz]
 
-prints a table in Markdown, a row a run. A training with `eval_every` logs the same scores on its way (`Run.scorings`); this asks the model
-that it ended with, on all of these questions, whatever `eval_limit` was.
+prints a table in Markdown, one row per run. A training with `eval_every` logs the same scores (`Run.scorings`); this scores the final model
+on all of these questions, whatever `eval_limit` was.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ from mtdnn_kit.tasks.answers import Answers
 from mtdnn_kit.training.setup import make_features, read_rows
 
 COLUMNS = ("run", "task", "id", "start", "end", "null − best")
-CHOSEN = ("learning_rate", "epochs", "seed")  # of a run's parameters
+CHOSEN = ("learning_rate", "epochs", "seed")  # parameters of a run
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A finished run's answers to the held-out questions of one qa task; nothing is answered where null − best is above the
-    threshold that is best for them."""
+    """A finished run's answers to the held-out questions of one qa task; no answer if null − best is above the best
+    threshold for them."""
 
     run: Run
     task: str
@@ -38,32 +38,32 @@ class HeldOut:
     answers: Answers
 
     def scores(self) -> dict[str, Any]:
-        """As in metrics.json, in percent; and always_nothing, what answering nothing scores: the share of unanswerable questions."""
+        """As in metrics.json, in percent; and always_nothing, the score of never answering: the share of unanswerable questions."""
         found = qa.scores(self.rows, self.answers, qa.tune(self.rows, self.answers))
         return {**found, "always_nothing": 100 * sum(not row.answers for row in self.rows) / len(self.rows)}
 
 
 def held_out(run: Run, data: str | None = None) -> list[HeldOut]:
-    """What a finished run's model answers on the held-out questions, for each of its qa tasks that has some.
+    """A finished run's answers to the held-out questions, for each of its qa tasks that has some.
 
-    data: where the rows are, "hub" or a folder; None: where the run had them. Raises RunError where the run has no model or held nothing
-    out; DataError where the rows are not there or not those that it trained on.
+    data: where the rows are, "hub" or a folder; None: where the run had them. Raises RunError if the run has no model or held nothing
+    out; DataError if the rows are missing or differ from those that it trained on.
     """
     model = load(run)
     if not (model.config.threshold_articles or model.config.threshold_ratio):
-        raise RunError(f"{run.name}: its parameters have no threshold_articles and no threshold_ratio, so nothing was held out")
+        raise RunError(f"{run.name}: it held no questions out; train with threshold_articles or threshold_ratio")
     config = replace(model.config, eval_limit=None, data=data or model.config.data)
     (_, rows, _), sources = read_rows(config)
     for name, source in sources.items():
         if run.manifest["data"].get(name, {}).get("fingerprint") not in (None, source["fingerprint"]):
-            raise DataError(f"{name}: the rows in {config.data} are not those that {run.name} had; name their folder with --data")
+            raise DataError(f"{name}: the rows in {config.data} differ from those that {run.name} had; name their folder with --data")
     features = make_features(config, rows, model.tokenizer, takes_token_types(model.net.encoder.config))
     return [HeldOut(run, task, some.rows, predict(model.net, task, some, config, model.precision)) for task, some in features.items()]
 
 
 def table(found: Sequence[HeldOut]) -> list[dict]:
-    """A row a run and qa task: some parameters; span EM, span F1 and average precision of answering nothing; EM and F1 at the threshold
-    that is best for these questions, beside what always nothing scores on them; the number of questions. Scores in percent."""
+    """One row per run and qa task: some parameters; span EM, span F1 and average precision of no answer; EM and F1 at the best threshold
+    for these questions, and the score of never answering; the number of questions. Scores in percent."""
     rows = []
     for one in found:
         run, scores = one.run, one.scores()
@@ -76,8 +76,8 @@ def table(found: Sequence[HeldOut]) -> list[dict]:
 
 
 def write_spans(path: Path, found: Sequence[HeldOut]) -> None:
-    """A gzipped CSV file, a line an answer: run, task, id of the question, the characters [start, end) of the best span (nothing where
-    there is none), and null − best. With the rows these decide every score; no text is in it."""
+    """A gzipped CSV file, one line per answer: run, task, question id, the characters [start, end) of the best span (empty if there is
+    none), and null − best. Together with the rows these determine every score; the file holds no text."""
     lines = [
         [one.run.name, one.task, row.id, *(answer.spans[0][:2] if answer.spans else ("", "")), answer.diff]
         for one in found

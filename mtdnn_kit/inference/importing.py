@@ -1,7 +1,7 @@
-"""Other people's answers and models as run folders, to be scored, compared and explored beside one's own.
+"""Imports other people's answers and models as run folders, to be scored, compared and explored like any run.
 
-`import_run` takes a predictions file in the official format of SQuAD, `{id: text}`, or a question-answering model in transformers' layout:
-a folder, or a name on the Hugging Face hub. Weights come from safetensors only, and no code that comes with a model is run.
+`import_run` takes a predictions file in the official format of SQuAD, `{id: text}`, or a question-answering model in transformers' format:
+a folder, or a name on the Hugging Face hub. Reads weights from safetensors only, and never runs a model's code.
 """
 
 import hashlib
@@ -42,17 +42,17 @@ from mtdnn_kit.runs.schema import MANIFEST_FORM, is_number, problem
 from mtdnn_kit.training.hold_out import record as record_of
 from mtdnn_kit.training.setup import make_features, read_rows
 
-TUNED_ON = ("rule", "questions", "unanswerable", "titles", "passages", "always_answers")  # what there is of a threshold that was tuned
-ANSWERS = ("eval_limit", "define")  # the settings that a predictions file can have
+TUNED_ON = ("rule", "questions", "unanswerable", "titles", "passages", "always_answers")  # the record of a tuned threshold
+ANSWERS = ("eval_limit", "define")  # the settings for a predictions file
 
 
 def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", task: str = "squad", **settings: Any) -> Run:
-    """A finished run folder made of `source`: a predictions file (.json), or else a question-answering model.
+    """A finished run folder from `source`: a predictions file (.json), or else a question-answering model.
 
-    data: whose scored rows are answered ("sample", "hub", a folder); settings: parameters of evaluation (`max_length`, `overlap`,
-    `max_answer`, `n_best`, `threshold_articles` or `threshold_ratio`, `device`, `precision`, …); a predictions file has `eval_limit` and
-    `define` alone. Unless these say what is held out to tune it, the threshold is the one that `export` wrote down; where it did not, and
-    nothing is held out, 0. Answers of a file have no n-best, hence neither span scores nor probabilities.
+    data: where the scored rows are ("sample", "hub", a folder); settings: parameters of evaluation (`max_length`, `overlap`,
+    `max_answer`, `n_best`, `threshold_articles` or `threshold_ratio`, `device`, `precision`, …); a predictions file takes `eval_limit`
+    and `define` only. Unless these settings hold questions out to tune it, the threshold is the one that `export` recorded, or 0 without
+    one. Answers from a file have no n-best, hence neither span scores nor probabilities.
     Raises RunError, EncoderError, ConfigError or DataError, saying what is wrong and where, before the folder is written.
     """
     config = Config(**{"run_dir": str(run_dir), "data": data, "tasks": [task], "qa_weight": 1.0, **settings})
@@ -66,7 +66,7 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
 def _import_answers(file: Path, config: Config, settings: dict) -> Run:
     for key in settings:
         if key not in ANSWERS:
-            raise RunError(f"{key}: a predictions file is scored as it is; {key} is a setting of models")
+            raise RunError(f"{key}: it applies to models only; leave it out for a predictions file")
     (_, _, scored), sources = read_rows(config, training=False)
     task, predictions, start = config.tasks[0], read_predictions(file), now()
     parts = {name: rows for name, rows in scored.items() if name == task or any(row.id in predictions for row in rows)}
@@ -87,7 +87,7 @@ def _import_answers(file: Path, config: Config, settings: dict) -> Run:
 
 
 def _scores(rows: list[QARow], predictions: dict[str, str]) -> dict[str, float | None]:
-    """What of a run's scores can be had from answers alone, under the same names."""
+    """Those of a run's scores that need only answers, under the same names."""
 
     def of(some: list[QARow]) -> dict:
         return qa_scores([predictions[row.id] for row in some], [gold_texts(row) for row in some]) if some else {"em": None, "f1": None}
@@ -97,20 +97,20 @@ def _scores(rows: list[QARow], predictions: dict[str, str]) -> dict[str, float |
 
 
 def read_predictions(file: Path) -> dict[str, str]:
-    """{id: text} of a file in the official format. Raises RunError: not there, no such JSON, or an id that comes twice."""
+    """{id: text} of a file in the official format. Raises RunError if the file is missing, has another form, or repeats an id."""
     try:
         found = read_json(file.read_bytes())
     except OSError as error:
-        raise RunError(f"{file}: cannot be read ({error.strerror})") from None
+        raise RunError(f"{file}: cannot be read ({error.strerror}); correct the path") from None
     except ValueError as error:
-        raise RunError(f"{file.name}: cannot be read ({error}); a predictions file is JSON, {{id: text}}, each id once") from None
+        raise RunError(f"{file.name}: cannot be read ({error}); it must be JSON, {{id: text}}, each id once") from None
     if not isinstance(found, dict):
-        raise RunError(f"{file.name}: a predictions file holds {{id: text}}, one JSON object; this is a {type(found).__name__}")
+        raise RunError(f"{file.name}: it holds a {type(found).__name__}; a predictions file must hold one JSON object, {{id: text}}")
     return found
 
 
 def _import_model(source: str, given: Config, tune: bool) -> Run:
-    """tune: whether the threshold is to be tuned here, also where `export` wrote it down."""
+    """tune: whether to tune the threshold here, even if `export` recorded one."""
     encoder, task = find_encoder(source), given.tasks[0]
     kept = {} if tune else kept_threshold(encoder, task)
     config = Config(**{**asdict(given), "encoder": source, **({"threshold_articles": []} if kept else {})})
@@ -136,24 +136,24 @@ def _import_model(source: str, given: Config, tune: bool) -> Run:
 
 
 def load_answering(encoder: Encoder, task: str, max_length: int) -> MultiTask:
-    """The kit's model around a question-answering model in transformers' layout. Raises EncoderError where it has no such head."""
+    """The kit's model around a question-answering model in transformers' format. Raises EncoderError if it has no such head."""
     kind = load_encoder_config(encoder.path, max_length)
     if not any(name.endswith("ForQuestionAnswering") for name in kind.architectures or ()):
-        raise EncoderError(f"{encoder.name!r} is no question-answering model: its config.json names {kind.architectures}")
+        raise EncoderError(f"{encoder.name!r} is not a question-answering model: its config.json names {kind.architectures}; name another")
     model = build_model(encoder.path, {task: {"type": "qa", "labels": 2}}, 0.0, 0.0, max_length, seed=0)
     with quiet():
         own, info = AutoModelForQuestionAnswering.from_pretrained(encoder.path, use_safetensors=True, output_loading_info=True, **OURS)
     lacking, unknown = model.heads[task].load_state_dict(own.state_dict(), strict=False)
     lacking = [name for name in [*info["missing_keys"], *lacking, *unknown] if "pooler" not in name]
     if lacking:
-        raise EncoderError(f"{encoder.name!r}: its weights are not those of its config.json, e.g. {lacking[0]}")
+        raise EncoderError(f"{encoder.name!r}: its weights do not match its config.json, e.g. {lacking[0]}; use files of one model")
     return model.eval()
 
 
 def kept_threshold(encoder: Encoder, task: str) -> dict:
-    """What `export` has written of a model's threshold: {"threshold"} and, where it was tuned, {"held_out"}; {} of other people's models.
+    """The threshold that `export` recorded: {"threshold"} and, if it was tuned, {"held_out"}; {} for other people's models.
 
-    Raises EncoderError where it is not what was written.
+    Raises EncoderError for an invalid record.
     """
     kept = read_json((encoder.path / "config.json").read_bytes()).get(EXPORTED, {})
     held = kept.get("held_out", {}) if isinstance(kept, dict) else None
@@ -163,12 +163,12 @@ def kept_threshold(encoder: Encoder, task: str) -> dict:
         and (not held or set(held) >= set(TUNED_ON))
     )
     if not whole or problem({"held_out": {task: held}}, MANIFEST_FORM):
-        raise EncoderError(f"{encoder.name!r}: {EXPORTED} in its config.json is {short(kept)}, not what export writes; delete it there")
+        raise EncoderError(f"{encoder.name!r}: {EXPORTED} in its config.json is {short(kept)}, which export did not write; delete it there")
     return kept
 
 
 def _finish(run: Run, config: str, metrics: dict, record: dict) -> Run:
-    """Parameters, scores and the manifest, which says "finished" and comes last."""
+    """Writes parameters, scores and, last, the manifest, which says "finished"."""
     write_whole(run.path / "config.yaml", config)
     write_json(run.path / "metrics.json", metrics)
     write_json(run.path / "manifest.json", {"status": "finished", "code": code_hash(), **record, "end": now()})

@@ -1,7 +1,6 @@
-"""A finished run's model, loaded: with the run's own parameters, precision and thresholds, and shared by all that ask for it.
+"""Loads a finished run's model with the run's parameters, precision and thresholds; all callers share it.
 
-A model is read when it is first asked for and kept until six others have been. What is done with it is `asking`'s, `predictor`'s and
-`exporting`'s business.
+A model is read on first use and cached until six others have been loaded. `asking`, `predictor` and `exporting` use it.
 """
 
 from collections.abc import Sequence
@@ -22,13 +21,13 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import missing
 from mtdnn_kit.tasks import TYPES
 
-HELD = 6  # models at a time
+HELD = 6  # cached models
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Loaded:
-    """A run's model and what it reads texts with: its tokenizer and parameters, the precision that it had, and the threshold of each of its
-    qa tasks. The net and the tokenizer are shared by all that loaded it: not to be changed."""
+    """A run's model with its tokenizer, parameters, precision, and the threshold of each of its qa tasks. All callers share the net and the
+    tokenizer: do not change them."""
 
     name: str
     net: MultiTask
@@ -38,29 +37,29 @@ class Loaded:
     thresholds: dict[str, float]
 
     def features(self, task: str, rows: Sequence) -> Any:
-        """Rows of a task as items that fit into the encoder, as the run read its own."""
+        """Rows of a task as items for the encoder, made as in the run."""
         kind, types = TYPES[self.net.specs[task]["type"]], takes_token_types(self.net.encoder.config)
         return kind.features(rows, self.config.datasets[task], self.tokenizer, self.config, types)
 
     def predict(self, task: str, rows: Sequence) -> Sequence:
-        """What the model says of rows of a task, in their order, each as its task type has it: `Answer`, or `LabelPrediction` (sc, mcc)."""
+        """The model's predictions for rows of a task, in their order, by task type: `Answer`, or `LabelPrediction` (sc, mcc)."""
         return predict(self.net, task, self.features(task, rows), self.config, self.precision)
 
 
 def load(run: Run, device: str = "auto") -> Loaded:
-    """The model of a finished run; at once where it was among the last HELD and its file is still the same.
+    """The model of a finished run, from the cache if it is there and its file has not changed.
 
-    Raises RunError where the run is not finished, or its model is not there or damaged; EncoderError where weights are not those of its
-    config.json; ConfigError for a device that is not there.
+    Raises RunError if the run is not finished, or if its model is missing or damaged; EncoderError if the weights do not match its
+    config.json; ConfigError for a missing device.
     """
     if not (run.path / "manifest.json").exists():
         raise RunError(missing(run.path, "manifest.json"))
     if not run.finished:
-        raise RunError(f"{run.path}: the run is not finished, so there is no model to ask")
+        raise RunError(f"{run.path}: the run is not finished, so it has no model yet; finish it first")
     weights = run.path / "model" / "model.safetensors"
     if not weights.is_file():
         raise RunError(
-            f"{run.name} has no model/ to ask: what is kept of a run has none, nor have pruned runs and imported predictions; "
+            f"{run.name} has no model/ to ask: kept runs, pruned runs and imported predictions have none; "
             "copy the folder model/ from where the run was made, or train it again"
         )
     state = weights.stat()
@@ -73,22 +72,22 @@ def load(run: Run, device: str = "auto") -> Loaded:
 
 
 def threshold_of(run: Run, task: str) -> float:
-    """The tuned threshold of a qa task; 0 where none was tuned; `ALWAYS` where it always answers, as with `unanswerable: false`."""
+    """The tuned threshold of a qa task; 0 if none was tuned; `ALWAYS` if it always answers, as with `unanswerable: false`."""
     if not run.parameters.datasets[task].unanswerable or run.manifest.get("held_out", {}).get(task, {}).get("always_answers"):
         return ALWAYS
     return float(run.metrics.get(task, {}).get("threshold", 0.0))
 
 
 def check_readable(where: str, text: str) -> None:
-    """Raises DataError where a text has half a surrogate pair, `where` being what it is called."""
+    """Raises DataError if a text has an unpaired surrogate; where: its name in the message."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{where} has half a surrogate pair at character {error.start}, which no tokenizer reads") from None
+        raise DataError(f"{where} has an unpaired surrogate at character {error.start}, which no tokenizer reads: remove it") from None
 
 
 @lru_cache(maxsize=HELD)
 def _loaded(folder: Path, changed: int, size: int, device: str) -> tuple[MultiTask, object]:
-    """`changed` and `size` tell a file from another one of its name."""
+    """`changed` and `size` distinguish files of the same name."""
     net, tokenizer = load_model(folder)
     return net.to(device), tokenizer

@@ -1,6 +1,6 @@
-"""The model card of an exported model: what it was trained on and with, what it scores, whose licence it stands under, how it is called.
+"""The model card of an exported model: its training data and settings, its scores, its licence, and how to use it.
 
-Its words are model_card.md's; what is filled in comes from the run's folder and the encoder's own card, and no text of a dataset is in it.
+The text is in model_card.md; the values come from the run's folder and the encoder's card, never from dataset text.
 """
 
 import re
@@ -19,14 +19,14 @@ from mtdnn_kit.runs.run import Run
 TEMPLATE = Path(__file__).with_suffix(".md")
 TAGS = {"qa": "question-answering", "sc": "text-classification", "mcc": "multiple-choice"}
 HUB_METRICS = {"em": "exact_match", "f1": "f1", "accuracy": "accuracy", "matthews": "matthews_correlation"}  # our name → the hub's
-UNNAMED = (  # parameters that a card leaves out: paths, titles of articles, and what changes no model
+UNNAMED = (  # parameters that a card leaves out: paths, titles of articles, and settings that do not change the model
     "run_dir", "encoder", "data", "define", "scored_also", "threshold_articles", "init_from", "resume", "device", "threads", "log_every",
     "checkpoint_every", "eval_every", "interference_every",
 )  # fmt: skip
 
 
 def card(run: Run, task: str) -> str:
-    """The README.md of `task`'s model: a YAML header as the Hugging Face hub reads it, and Markdown."""
+    """The README.md of `task`'s model: a YAML header in the Hugging Face hub's format, and Markdown."""
     told = ModelCard.from_template(
         _metadata(run, task),
         template_path=str(TEMPLATE),
@@ -49,7 +49,7 @@ def _parameters(config: dict) -> dict:
 
 
 def _metadata(run: Run, task: str) -> ModelCardData:
-    """The YAML header. No base model is one that only its maker has; multiple choice is no pipeline of the hub's, so it is a tag."""
+    """The YAML header. It names no base model that is not public; the hub has no multiple choice pipeline, so that is a tag."""
     type_, config, encoder = run.types[task], run.config, _encoder(run)["name"]
     known = all(name in DATASETS for name in config["tasks"]) and not config.get("define") and "imported" not in run.manifest
     on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", encoder) and not resolve(encoder).is_dir()
@@ -74,12 +74,12 @@ def _metadata(run: Run, task: str) -> ModelCardData:
 
 
 def _encoder(run: Run) -> dict:
-    """Name, without anybody's path, and sha256 of the encoder, or of the model that was imported."""
+    """Name (without a path) and sha256 of the encoder, or of the imported model."""
     return {"name": "an encoder", "sha256": None, **(run.manifest.get("encoder") or run.manifest.get("imported") or {})}
 
 
 def _results(run: Run, task: str) -> list[EvalResult]:
-    """The scores as the hub lists them; only those on a dataset of the hub, since others would pass for them."""
+    """The scores in the hub's format; only those on datasets of the hub, because others could be mistaken for them."""
     dataset, scores = run.parameters.datasets[task], run.metrics.get(task, {})
     source = run.manifest.get("data", {}).get(f"{task}/{dataset.score}", {})
     if not source.get("origin", "").startswith("hub "):

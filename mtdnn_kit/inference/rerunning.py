@@ -1,4 +1,4 @@
-"""A finished run made again, from its own parameters, in a new folder; and what came out equal (`runs.equal`)."""
+"""Repeats a finished run from its parameters, in a new folder, and compares the two (`runs.equal`)."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,8 +18,8 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
     """Trains again with the parameters and the threads of `source`, scores what that was scored on later; the new run, and a row of what it
     is equal in, or not.
 
-    run_dir: a new folder; None: one below runs/. given: parameters that may be others here, e.g. `data`, of which a kept run names the
-    folder alone. Raises RunError for a run that was not finished, or not trained here, or by another number of processes; else as `train`.
+    run_dir: a new folder; None: one in runs/. given: parameters that may differ here, e.g. `data`, because a kept run records only the
+    folder's name. Raises RunError for a run that was not finished, was imported, or had another number of processes; else as `train`.
     """
     run = source if isinstance(source, Run) else Run(source)
     if not (run.path / "manifest.json").exists():

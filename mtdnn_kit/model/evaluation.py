@@ -1,4 +1,4 @@
-"""From a model and rows to answers and scores: at the end of a run and during training; one's own questions are `asking`'s business.
+"""From a model and rows to answers and scores: at the end of a run and during training; `asking` answers a user's questions.
 
 The threshold is tuned on questions held out of training, never on the rows that are reported (paper.md, "threshold").
 """
@@ -28,7 +28,7 @@ from mtdnn_kit.tasks import TYPES, qa
 from mtdnn_kit.tasks.classification import LabelPrediction
 
 TOKENS = 8192  # of a batch in evaluation, padding included
-TRIM = 100  # batches after which memory that they left is given back
+TRIM = 100  # batches after which unused memory is returned to the system
 
 
 def predict(model: MultiTask, task: str, features: Any, config: Config, precision: str) -> Any:
@@ -46,9 +46,9 @@ def read(
     add: Callable[[np.ndarray, np.ndarray], None],
     batch_size: int | None = None,
 ) -> None:
-    """Hands `add` the items and their logits, fp32, a batch at a time: each item once, long ones first.
+    """Calls `add` with items and their logits, fp32, batch by batch: each item once, long ones first.
 
-    Batches hold items of like length, about `TOKENS` tokens each and at most `batch_size` items. The model is left in the mode it was in.
+    Batches hold items of similar length, about `TOKENS` tokens and at most `batch_size` items. The model's mode is restored.
     """
     device, training = next(model.parameters()).device, model.training
     model.eval()
@@ -63,7 +63,7 @@ def read(
 
 
 def _trim() -> None:
-    """Gives memory that is free but kept back to the system: batches of many shapes leave ever more of it (glibc; nothing elsewhere)."""
+    """Returns unused memory to the system: batches of many shapes leave more and more of it (glibc; does nothing elsewhere)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -83,9 +83,9 @@ def _by_length(lengths: np.ndarray, choices: int, most: int | None) -> list[np.n
 
 
 def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision: str) -> tuple[dict[str, dict], dict[str, float]]:
-    """Scores of the held-out questions at the threshold that is best for them: {task: scores}; and each qa task's threshold, as `tuned`.
+    """Scores of the held-out questions at their best threshold, {task: scores}; and each qa task's threshold, as `tuned`.
 
-    For watching a training.
+    For monitoring a training.
     """
     found, thresholds = {}, untuned(config)
     for task, features in held_out.items():
@@ -96,14 +96,14 @@ def held_out_scores(model: MultiTask, held_out: dict, config: Config, precision:
 
 
 def slice_scores(model: MultiTask, slices: dict, thresholds: dict, config: Config, precision: str) -> dict[str, dict]:
-    """Scores of some of each task's scored rows, {task: scores}, at the threshold of each qa task; for watching a training."""
+    """Scores of some of each task's scored rows, {task: scores}, at the threshold of each qa task; for monitoring a training."""
     found = {task: predict(model, task, features, config, precision) for task, features in slices.items()}
     return {task: _scores(config, task, slices[task].rows, said, thresholds.get(task)) for task, said in found.items()}
 
 
 def constant_scores(trained: dict, scored: dict, config: Config) -> dict[str, dict]:
-    """What one and the same answer scores on some scored rows, {task: scores}: no answer (qa), or the label that most of the rows trained
-    on have (sc, mcc; of several the first). Of a type of one's own nothing is known. trained, scored: task → features."""
+    """Scores of one constant answer on some scored rows, {task: scores}: no answer (qa), or the most frequent label of the training rows
+    (sc, mcc; the first of several). Leaves out custom types. trained, scored: task → features."""
     found = {}
     for task, features in scored.items():
         dataset, rows = config.datasets[task], features.rows
@@ -116,16 +116,16 @@ def constant_scores(trained: dict, scored: dict, config: Config) -> dict[str, di
 
 
 def untuned(config: Config) -> dict[str, float]:
-    """The threshold of each qa task where no question is held out: 0, `ALWAYS` where every question has an answer."""
+    """The threshold of each qa task if no questions are held out: 0, or `ALWAYS` if every question has an answer."""
     return {task: 0.0 if dataset.unanswerable else ALWAYS for task, dataset in config.datasets.items() if dataset.type == "qa"}
 
 
 def tuned(model: MultiTask, held_out: dict, config: Config, precision: str, folder: Path) -> dict[str, float]:
-    """The threshold of each qa task: the one that is best for its held-out questions, `ALWAYS` where none of them is unanswerable. What
-    these are worth is kept in `folder` (`runs.held_out`).
+    """The threshold of each qa task: the best one on its held-out questions, `ALWAYS` if none of them is unanswerable. Writes the scores of
+    these questions into `folder` (`runs.held_out`).
 
-    held_out: task → features (`training.setup.Setup`). `ALWAYS`, too, where every question has an answer (`unanswerable: false`); 0 where
-    none is held out.
+    held_out: task → features (`training.setup.Setup`). Also `ALWAYS` if every question has an answer (`unanswerable: false`); 0 if
+    none are held out.
     """
     folder.mkdir(exist_ok=True)
     found = untuned(config)
@@ -140,8 +140,8 @@ def tuned(model: MultiTask, held_out: dict, config: Config, precision: str, fold
 def evaluate(model: MultiTask, scored: dict, thresholds: dict, config: Config, precision: str, folder: Path) -> dict[str, dict]:
     """Scores every task that has scored rows and writes its predictions into `folder`; returns {task: scores}.
 
-    scored: task → features (`training.setup.Setup`); thresholds: as `tuned` gives them, 0 for a qa task that has none. The rest of a cut
-    split and what is in `scored_also` are scored by their task (`Config.task_of`), at its threshold.
+    scored: task → features (`training.setup.Setup`); thresholds: from `tuned`, 0 for a qa task that has none. The rest of a cut
+    split and the sets in `scored_also` are scored by their task (`Config.task_of`), at its threshold.
     """
     folder.mkdir(exist_ok=True)
     metrics = {}
@@ -158,7 +158,7 @@ def evaluate(model: MultiTask, scored: dict, thresholds: dict, config: Config, p
 
 
 def _scores(config: Config, task: str, rows: Any, found: Any, threshold: Any) -> dict:
-    """Scores of predictions of a task, as its type has them, and those of one's own; threshold: a number, of a qa task."""
+    """A task's scores: those of its type, and custom ones; threshold: a number, for a qa task."""
     dataset = config.datasets[task]
     its = qa.scores(rows, found, threshold) if dataset.type == "qa" else TYPES[dataset.type].scores(rows, found, dataset.metrics)
     return {**its, **own_scores(config, task, rows, found, threshold)}

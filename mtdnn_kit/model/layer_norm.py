@@ -1,7 +1,7 @@
-"""LayerNorm that gives bf16 for bf16 under a GPU's autocast, as torch's own does on a processor.
+"""LayerNorm that returns bf16 for bf16 under a GPU's autocast, as torch's does on a processor.
 
-Torch's autocast makes fp32 of it there, and each product after it casts it back: a GPU, which waits for its memory in all that is no
-product, then moves several times the bytes (benchmarks/README.md). Sums are in fp32 within the kernel either way. Knows no models.
+On a GPU, torch's autocast returns fp32, and each following product casts it back. A GPU is limited by memory in everything but products, so
+it then moves several times the bytes (benchmarks/README.md). The kernel sums in fp32 either way. Knows no models.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn.functional import layer_norm
 
 
 class LayerNorm(nn.LayerNorm):
-    """torch's LayerNorm, but that autocast on a GPU leaves its input as it is."""
+    """torch's LayerNorm, except that autocast on a GPU does not cast its input."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., H] → the same shape and, under autocast, the same dtype."""
@@ -22,7 +22,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 def install(model: nn.Module) -> None:
-    """Turns each torch LayerNorm of `model` into ours: the same object, with its weights, under another class."""
+    """Replaces each torch LayerNorm of `model` by this class: the same object, with its weights."""
     for part in model.modules():
         if type(part) is nn.LayerNorm:
             part.__class__ = LayerNorm

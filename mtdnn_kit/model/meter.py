@@ -1,6 +1,6 @@
-"""What a training takes beside time: the peak memory of its process and of its device, and the device's energy, where it tells.
+"""Measures a training's peak memory, of process and device, and the device's energy, if it reports it.
 
-Energy is a GPU's own counter, by NVIDIA's management library, which comes with the driver: that of the whole card, whoever uses it.
+Energy comes from the GPU's counter, read by NVIDIA's management library, which the driver includes: that of the whole card, for all users.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ NVML = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
 
 
 class Meter:
-    """Measures from when it is made."""
+    """Measures from its creation on."""
 
     def __init__(self, device: torch.device):
         self.device, self.before = device, energy(device)
@@ -22,7 +22,7 @@ class Meter:
             torch.cuda.reset_peak_memory_stats(device)
 
     def read(self) -> dict[str, Any]:
-        """As a manifest keeps it: peak_memory, {"process", "device"} in bytes, and energy_joules; what is not told is left out."""
+        """The manifest's record: peak_memory, {"process", "device"} in bytes, and energy_joules; without values that are unknown."""
         peak = {"process": process_peak()} | ({"device": torch.cuda.max_memory_reserved(self.device)} if self.device.type == "cuda" else {})
         now = energy(self.device)
         used = {} if self.before is None or now is None else {"energy_joules": round(now - self.before, 1)}
@@ -30,18 +30,18 @@ class Meter:
 
 
 def process_peak() -> int | None:
-    """The most memory that this process has had since it began, in bytes; None where the system does not say."""
+    """The peak memory of this process, in bytes; None if the system does not report it."""
     with suppress(OSError, ValueError), open("/proc/self/status") as lines:
         return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), None)
     with suppress(ImportError):
-        import resource  # Windows has none
+        import resource  # not on Windows
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return None
 
 
 def energy(device: torch.device) -> float | None:
-    """Joules that a GPU has used since its driver was loaded; None of a processor, and where the card does not tell."""
+    """Joules that a GPU has used since its driver was loaded; None for a processor, or if the card does not report it."""
     if device.type != "cuda":
         return None
     handle, used = ctypes.c_void_p(), ctypes.c_ulonglong()

@@ -1,4 +1,4 @@
-"""One shared encoder with transformers' own heads around it (paper, "Model").
+"""One shared encoder in transformers' head classes (paper, "Model").
 
 Each task wraps the same base model in the class that transformers builds for its family (`AutoModelFor…`), so its logits are those of
 that class by construction, and an exported model loads without this kit. The model knows task names and head classes; it knows
@@ -28,11 +28,11 @@ from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.tasks.spans import pair_frame
 from mtdnn_kit.tasks.tokens import check_tokenizer
 
-DROPOUTS = (  # what the encoder families call the dropout of their layers
+DROPOUTS = (  # the encoder families' names for the dropout of their layers
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embedding_dropout", "mlp_dropout",
 )  # fmt: skip
-OURS = {"local_files_only": True, "trust_remote_code": False}  # of what transformers loads: nothing is fetched, no code of a model is run
-COUNT_FROM_PAD = (  # their positions begin after the pad id
+OURS = {"local_files_only": True, "trust_remote_code": False}  # for all that transformers loads: download nothing, run no code of a model
+COUNT_FROM_PAD = (  # families whose positions begin after the pad id
     "camembert", "data2vec-text", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 )  # fmt: skip
@@ -62,8 +62,8 @@ class MultiTask(nn.Module):
         super().__init__()
         for task in heads:
             if hasattr(nn.ModuleDict(), task):
-                raise ConfigError(f"define: {task!r} cannot be a task's name, since torch's modules use it; choose another one")
-        # every head holds the same encoder: it is one module under several names, and its weights are counted once
+                raise ConfigError(f"define: {task!r} cannot be a task's name, because torch's modules use it; choose another one")
+        # every head holds the same encoder: one module under several names, whose weights count once
         self.encoder, self.heads, self.specs = encoder, nn.ModuleDict(heads), specs
         if takes_whole_masks(encoder.config):
             encoder.register_forward_pre_hook(_whole_mask, with_kwargs=True)
@@ -73,7 +73,7 @@ class MultiTask(nn.Module):
 
     def forward(self, task: str, inputs: dict[str, Tensor]) -> Tensor:
         """Logits: qa [B, T, 2] (start, end; −inf at padding), sc [B, L], mcc [B, C]."""
-        # inputs [B, T], mcc [B, C, T] → encoder [B, T, H] → the task's own head
+        # inputs [B, T], mcc [B, C, T] → encoder [B, T, H] → the task's head
         out, kind = self.heads[task](**inputs), TYPES[self.specs[task]["type"]]
         return kind.logits(out, inputs) if hasattr(kind, "logits") else out.logits
 
@@ -83,17 +83,17 @@ class MultiTask(nn.Module):
 
 
 def load_tokenizer(path: Path) -> Any:
-    """The encoder's fast tokenizer. Raises EncoderError: none there; a slow one, which gives no character offsets; one without the special
-    tokens that a batch or a pair needs; one with more tokens than the encoder knows; or one with letters in no token."""
+    """The encoder's fast tokenizer. Raises EncoderError if there is none, or if it is slow (no character offsets), lacks special tokens
+    that a batch or a pair needs, has more tokens than the encoder, or leaves letters in no token."""
     named = f"encoder {path.name!r}"
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **OURS)
     except (OSError, ValueError, KeyError) as error:
-        raise EncoderError(f"{named}: its tokenizer does not load ({error}); tokenizer.json is needed") from None
-    except ImportError:  # some slow ones need a package of their own, MeCab's say
+        raise EncoderError(f"{named}: its tokenizer does not load ({error}); add a valid tokenizer.json") from None
+    except ImportError:  # some slow ones need another package, e.g. MeCab's
         tokenizer = None
     if tokenizer is None or not tokenizer.is_fast:
-        raise EncoderError(f"{named} has a slow tokenizer, which gives no character offsets; tokenizer.json is needed")
+        raise EncoderError(f"{named} has a slow tokenizer, without character offsets; add tokenizer.json")
     if tokenizer.pad_token_id is None:
         raise EncoderError(f"{named}: its tokenizer has no pad token; name one in tokenizer_config.json (pad_token)")
     try:
@@ -104,33 +104,33 @@ def load_tokenizer(path: Path) -> Any:
         raise EncoderError(f"{named}: {lacks}; tokenizer.json needs a post-processor like BERT's, [CLS] A [SEP] B [SEP]")
     highest, known = max(tokenizer.get_vocab().values()), getattr(_config(path), "vocab_size", None)
     if known is not None and highest >= known:
-        raise EncoderError(f"{named}: its tokenizer has ids up to {highest}, its config.json a vocab_size of {known}: not a pair")
+        raise EncoderError(f"{named}: its tokenizer has ids up to {highest}, but config.json has vocab_size {known}: they do not match")
     try:
         check_tokenizer(tokenizer)
     except EncoderError as error:
-        raise EncoderError(f"{named}: {error}; take one with another tokenizer.json") from None
+        raise EncoderError(f"{named}: {error}; use one with another tokenizer.json") from None
     return tokenizer
 
 
 def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) -> Any:
-    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError where it cannot serve: a decoder, XLNet, fewer
+    """The encoder's configuration; `types`: the task types of the run. Raises EncoderError if it cannot be used: a decoder, XLNet, fewer
     positions than `max_length`, or no head of such a type for its family in transformers."""
     config = _config(path)
     named, kind = f"encoder {path.name!r} ({config.model_type})", type(config)
     backwards = kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
-    if config.model_type == "xlnet":  # by its classes it would count as a decoder
-        raise EncoderError(f"{named} puts its [CLS] last, and the null answer needs it first; take one like BERT")
+    if config.model_type == "xlnet":  # its classes would count it as a decoder
+        raise EncoderError(f"{named} puts [CLS] last, but the null answer needs it first; use an encoder like BERT")
     if config.is_encoder_decoder:
-        raise EncoderError(f"{named} is no encoder but an encoder with a decoder: its family's heads read the decoder; take one like BERT")
+        raise EncoderError(f"{named} is an encoder-decoder, whose heads read the decoder; use an encoder like BERT")
     if getattr(config, "is_decoder", False) or backwards:
-        raise EncoderError(f"{named} is no encoder but a decoder: a token sees only those before it; take one like BERT")
+        raise EncoderError(f"{named} is a decoder, in which a token attends only to earlier ones; use an encoder like BERT")
     if kind not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
         raise EncoderError(f"{named} is no encoder with a question-answering head in transformers")
     for name in dict.fromkeys(name for name in types if isinstance(TYPES[name].HEAD, str)):
         auto = getattr(transformers, TYPES[name].HEAD)
         if kind not in auto._model_mapping:
-            remedy = f"leave the {name} tasks out of `tasks`, or take an encoder of another family"
-            raise EncoderError(f"{named} cannot serve tasks of type {name}: transformers has no {auto.__name__} of its family; {remedy}")
+            remedy = f"leave the {name} tasks out of `tasks`, or use an encoder of another family"
+            raise EncoderError(f"{named} cannot serve tasks of type {name}: transformers has no {auto.__name__} for its family; {remedy}")
     positions = _positions(config)
     if positions is not None and max_length > positions:
         raise EncoderError(f"max_length: {max_length} is more than the {positions} positions of encoder {path.name!r}")
@@ -141,12 +141,12 @@ def _config(path: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(path, **OURS)
     except (OSError, ValueError, KeyError) as error:
-        why = f"its config.json is of no model that transformers knows; code is not run ({error})"
+        why = f"its config.json belongs to no model that transformers knows, and code is not run ({error})"
         raise EncoderError(f"encoder {path.name!r}: {why}") from None
 
 
 def _positions(config: Any) -> int | None:
-    """Tokens that the encoder can tell the place of; None: any number (DeBERTa, where places are relative)."""
+    """The number of positions of the encoder; None: unlimited (DeBERTa, whose positions are relative)."""
     if not getattr(config, "position_biased_input", True):
         return None
     positions = getattr(config, "max_position_embeddings", None)
@@ -154,28 +154,28 @@ def _positions(config: Any) -> int | None:
 
 
 def takes_token_types(config: Any) -> bool:
-    """Whether the encoder tells segments apart (BERT); DistilBERT, RoBERTa and ModernBERT do not."""
+    """Whether the encoder uses token types (BERT); DistilBERT, RoBERTa and ModernBERT do not."""
     return getattr(config, "type_vocab_size", 0) > 1
 
 
 def takes_whole_masks(config: Any) -> bool:
-    """Whether the encoder's attention is torch's own and looks at every token: then it takes a mask of four dimensions as it is."""
+    """Whether the encoder's attention is torch's and attends to every token; it then accepts a mask of four dimensions unchanged."""
     local = any(getattr(config, name, None) for name in ("sliding_window", "local_attention"))
     return getattr(config, "_attn_implementation", None) in ("sdpa", dropout.NAME) and not local
 
 
 def _whole_mask(encoder: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """Gives the encoder its mask as bool [B, 1, 1, T]. Of two dimensions, transformers asks at every step whether anything is masked
-    at all, and for that the processor has to wait for the device."""
+    """Passes the mask to the encoder as bool [B, 1, 1, T]. For a mask of two dimensions, transformers checks at every step whether anything
+    is masked, for which the processor must wait for the device."""
     mask = kwargs.get("attention_mask")
-    # [B, T] → [B, 1, 1, T]: one row for all heads and all positions that look
+    # [B, T] → [B, 1, 1, T]: one row for all heads and query positions
     if mask is not None and mask.ndim == 2:
         kwargs = {**kwargs, "attention_mask": mask[:, None, None, :].bool()}
     return args, kwargs
 
 
 def _autocast(embedding: nn.Embedding, args: tuple, out: Tensor) -> Tensor:
-    """What is looked up, in bf16 under autocast: else all that is added to it is fp32, and cast again before each product."""
+    """Casts an embedding's output to bf16 under autocast: otherwise all sums with it are fp32 and are cast again before each product."""
     kind = out.device.type
     return out.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else out
 
@@ -183,16 +183,16 @@ def _autocast(embedding: nn.Embedding, args: tuple, out: Tensor) -> Tensor:
 def build_model(
     path: Path, specs: dict[str, dict], encoder_dropout: float, head_dropout: float, max_length: int, seed: int, reinit_layers: int = 0
 ) -> MultiTask:
-    """A pretrained encoder with a fresh head for each of `specs`; a head's weights depend on seed and task name alone.
+    """A pretrained encoder with a fresh head for each of `specs`; a head's weights depend only on seed and task name.
 
-    Where `path` is what `save_model` left, its encoder, and its heads for the tasks of the same name. `head_dropout` is before the sc and
-    mcc heads (paper, "Settings"); qa heads have none (DistilBERT's own would). `reinit_layers`: as `layers.reinit`.
+    If `save_model` wrote `path`, takes its encoder, and its heads for tasks of the same name. `head_dropout` precedes the sc and mcc heads
+    (paper, "Settings"); qa heads have none (DistilBERT's would). `reinit_layers`: as in `layers.reinit`.
     """
     config = load_encoder_config(path, max_length)
     for name in DROPOUTS:
         if hasattr(config, name):
             setattr(config, name, encoder_dropout)
-    # what `save_model` left has tasks.json; all else is as transformers publishes it
+    # a folder of `save_model` has tasks.json; any other is a model in transformers' format
     of_a_run = (path / "tasks.json").is_file()
     encoder = AutoModel.from_config(config, dtype=torch.float32) if of_a_run else _pretrained(path, config, f"{seed} encoder")
     model = MultiTask(encoder, {task: _head(encoder, spec, head_dropout, f"{seed} {task}") for task, spec in specs.items()}, specs)
@@ -205,23 +205,23 @@ def build_model(
 
 
 def _pretrained(path: Path, config: Any, seed: str) -> nn.Module:
-    """The encoder with its weights; a pooler that they lack (of a masked language model) is drawn from `seed`."""
-    transformers.utils.logging.disable_progress_bar()  # a bar of 0.02 s is only debris in a notebook
+    """The encoder with its weights; a missing pooler (of a masked language model) is drawn from `seed`."""
+    transformers.utils.logging.disable_progress_bar()  # its bar of 0.02 s would clutter a notebook
     options = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **OURS)
-    # numbers of its own: what is drawn here shifts nobody else's
+    # a separate generator, so that other draws do not shift
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(zlib.crc32(seed.encode()))
         encoder, info = AutoModel.from_pretrained(path, **options)
     lacking = sorted(key for key in info["missing_keys"] if "pooler" not in key) + sorted(map(str, info["mismatched_keys"]))
     if lacking:
-        why = f"its weights are not those of its config.json: {len(lacking)} lack, the first {lacking[0]}"
+        why = f"its weights do not match its config.json: {len(lacking)} are missing, the first {lacking[0]}"
         raise EncoderError(f"encoder {path.name!r}: {why}")
     return encoder
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' report of which weights lack, printed for every head that is drawn anew: what may lack is checked here."""
+    """Silences transformers' report of missing weights, which it prints for every new head: missing weights are checked here."""
     before = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     try:
@@ -231,7 +231,7 @@ def quiet() -> Iterator[None]:
 
 
 def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Module:
-    """transformers' model of a task type around `encoder`, its own layers freshly drawn by transformers' own rule."""
+    """transformers' model of a task type around `encoder`, with its other layers initialised by transformers' rule."""
     shared = {k: v for k, v in encoder.config.to_dict().items() if k not in ("id2label", "label2id", "architectures")}
     config = type(encoder.config)(**shared, num_labels=spec["labels"])
     if "names" in spec:
@@ -242,16 +242,16 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
     with torch.device("meta"):
         model = getattr(transformers, head).from_config(config)
     if type(getattr(model, model.base_model_prefix)) is not type(encoder):
-        named = f"{type(model).__name__} stands on another base model than {type(encoder).__name__}"
-        raise EncoderError(f"{named}: it cannot share the encoder")
-    # the shared encoder in its place; the head's own layers are drawn from seed and task name alone
+        named = f"{type(model).__name__} has another base model than {type(encoder).__name__}"
+        raise EncoderError(f"{named}: it cannot share the encoder; use another encoder")
+    # put the shared encoder in its place; the head's layers are drawn from seed and task name only
     setattr(model, model.base_model_prefix, encoder)
     own = [module for name, module in model.named_children() if name != model.base_model_prefix]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(seed.encode()))
         for module in own:
             module.to_empty(device="cpu").apply(model._init_weights)
-    # the paper's 0.3 is before the sc and mcc heads; question answering reads the encoder as it is
+    # the paper's 0.3 precedes the sc and mcc heads; question answering reads the encoder directly
     for dropped in (m for module in own for m in module.modules() if isinstance(m, nn.Dropout)):
         dropped.p = dropout if spec["type"] != "qa" else 0.0
     return model
@@ -268,17 +268,17 @@ def _own_head(encoder: nn.Module, head: Callable[[Any], nn.Module], config: Any,
 
 
 def save_model(model: MultiTask, tokenizer: Any, folder: Path) -> None:
-    """Weights (safetensors), the encoder's configuration, the tasks and the tokenizer, in an existing folder."""
+    """Writes weights (safetensors), the encoder's configuration, the tasks and the tokenizer into an existing folder."""
     save_file({name: x.cpu() for name, x in model.tensors().items()}, folder / "model.safetensors", metadata={"format": "pt"})
     model.encoder.config.save_pretrained(folder)
-    tokenizer.backend_tokenizer.no_truncation()  # where it last cut is no part of it: with a warm cache it has cut nothing
+    tokenizer.backend_tokenizer.no_truncation()  # its last truncation is not part of the model: with a warm cache there was none
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)
     (folder / "tasks.json").write_text(json.dumps(model.specs, indent=1) + "\n")
 
 
 def load_model(folder: Path) -> tuple[MultiTask, object]:
-    """The model and the tokenizer that `save_model` left. Raises EncoderError where weights are missing or of another shape."""
+    """The model and the tokenizer that `save_model` wrote. Raises EncoderError if weights are missing or have another shape."""
     config, specs = AutoConfig.from_pretrained(folder, **OURS), read_json((folder / "tasks.json").read_bytes())
     encoder = AutoModel.from_config(config, dtype=torch.float32)
     model = MultiTask(encoder, {task: _head(encoder, spec, 0.0, task) for task, spec in specs.items()}, specs)
@@ -287,11 +287,11 @@ def load_model(folder: Path) -> tuple[MultiTask, object]:
 
 
 def load_weights(model: MultiTask, tensors: dict[str, Tensor], source: Path, missing_heads: bool = False) -> None:
-    """Copies `tensors` into the model; tasks that only one side has are left alone if `missing_heads`."""
+    """Copies `tensors` into the model; with `missing_heads`, ignores tasks that only one side has."""
     for name, p in model.named_parameters():
         if name not in tensors and missing_heads and name.startswith("heads."):
             continue
         if name not in tensors or tensors[name].shape != p.shape:
             found = tuple(tensors[name].shape) if name in tensors else "nothing"
-            raise EncoderError(f"{source.name}: weight {name} should have shape {tuple(p.shape)}; there is {found}")
+            raise EncoderError(f"{source.name}: weight {name} should have shape {tuple(p.shape)}, but has {found}; use files of one model")
         p.data.copy_(tensors[name])

@@ -1,7 +1,7 @@
-"""Scores of one's own, beside those that a task type has: `metrics: [module:function]` (docs/plugins.md).
+"""Custom scores, in addition to those of a task type: `metrics: [module:function]` (docs/plugins.md).
 
-A function is given the task's name, what is right and what was said, row by row, and returns a percentage, or None where it has nothing to
-say of that task. It is tried on rows that are answered right before anything is trained, so that what it lacks is found then.
+A function gets the task's name, the gold values and the predictions, row by row, and returns a percentage, or None if it does not apply to
+the task. Before training it is tried on correct predictions, so that its errors show early.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ TRIED = 50  # rows at most that a score is tried on
 
 
 def own_scores(config: Config, task: str, rows: Sequence, found: Sequence, threshold: float | None) -> dict[str, float]:
-    """{name: percent} of predictions (of a qa task at its threshold), by the functions in `metrics`. Raises PluginError."""
+    """{name: percent} of predictions (for a qa task at its threshold), by the functions in `metrics`. Raises PluginError."""
     if not config.metrics:
         return {}
     kind = config.datasets[task].type
@@ -39,7 +39,7 @@ def own_scores(config: Config, task: str, rows: Sequence, found: Sequence, thres
 
 
 def try_own_scores(config: Config, scored: Mapping[str, Any]) -> None:
-    """Calls each function once a task with what is right as what was said. scored: task → features. Raises PluginError, or ConfigError."""
+    """Calls each function once per task, with the gold values as predictions. scored: task → features. Raises PluginError, ConfigError."""
     names = [one.score for one in config.own_metrics]
     for one in config.own_metrics:
         twice = one.score.lower() in KIT_SCORES | TAKEN_COLUMNS or names.count(one.score) > 1
@@ -52,7 +52,7 @@ def try_own_scores(config: Config, scored: Mapping[str, Any]) -> None:
 
 
 def _gold(kind: str, rows: Sequence) -> list:
-    """What is right of each row: its accepted answers (qa; perhaps none), its label, or the row itself (types of one's own)."""
+    """The gold value of each row: its gold answers (qa; possibly none), its label, or the row itself (custom types)."""
     if kind == "qa":
         return [[text for text in gold_texts(row) if text] for row in rows]
     return [int(label) for label in column(rows, "label")] if kind in LABELLED else list(rows)
@@ -69,6 +69,6 @@ def _scored(functions: list[Plugin], task: str, gold: list, said: list) -> dict[
         except (TypeError, ValueError):
             score = float("nan")
         if not (isfinite(score) and abs(score) <= 100):
-            raise PluginError(f"metrics: {one.name} gave {short(value)} for {task}; it must be a percentage, −100 to 100, or None")
+            raise PluginError(f"metrics: {one.name} returned {short(value)} for {task}; it must return a percentage, −100 to 100, or None")
         found[one.score] = score
     return found

@@ -1,7 +1,7 @@
-"""What an encoder was trained on before, as its card says (known_encoders.yaml), and which of a run's tasks it has met so.
+"""What an encoder was trained on, by its card (known_encoders.yaml), and which of a run's tasks it has therefore seen.
 
-Met is a task whose texts or labels are among that, whatever was trained with them. That SQuAD's passages are of Wikipedia, which nearly all
-encoders have read, does not count. Reads no model and asks no hub.
+It has seen a task if the task's texts or labels are part of that data, for any training objective. That SQuAD's passages come from
+Wikipedia, which nearly all encoders have read, does not count. Reads no model and asks no hub.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,22 +17,22 @@ from mtdnn_kit.runs.run import Run
 
 @cache
 def _registry() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """{an encoder's name: what it was trained on}, and {a data set's name: folders and hub names of its rows}."""
+    """{encoder's name: its training data sets}, and {data set's name: folders and hub names of its rows}."""
     found = read_yaml(text_of(Path(__file__).with_name("known_encoders.yaml")))
     return {name: entry["trained_on"] for entry in found["encoders"] for name in entry["names"]}, found["data"]
 
 
 def trained_on(encoder: str) -> list[str] | None:
-    """The data sets that an encoder, by its name on the hub, was trained on; None: not known."""
+    """The data sets that an encoder, by its name on the hub, was trained on; None: unknown."""
     known = _registry()[0].get(encoder)
     return None if known is None else [*known]
 
 
 def overlap(encoder: str | Iterable[str] | None, tasks: Mapping[str, Dataset]) -> dict[str, list[str]]:
-    """{task: data sets by which the encoder has met it}, tasks that it has not met left out; {} also where nothing is known.
+    """{task: data sets through which the encoder has seen it}, without tasks that it has not seen; {} also if nothing is known.
 
-    encoder: its name, or what it was trained on (a manifest's `encoder`, `trained_on`); tasks: as `Config.datasets`. A task that names
-    its files is told by its place on the hub alone, and so not at all.
+    encoder: its name, or what it was trained on (a manifest's `encoder`, `trained_on`); tasks: as `Config.datasets`. A task is
+    recognised by its place on the hub, so one that names its files never is.
     """
     data, known = _registry()[1], trained_on(encoder) if isinstance(encoder, str) else encoder
     found = {}
@@ -43,13 +43,13 @@ def overlap(encoder: str | Iterable[str] | None, tasks: Mapping[str, Dataset]) -
 
 
 def trained_before(run: Run) -> list[str] | None:
-    """What the encoder of a run, or a model that was imported, was trained on before; None: not known."""
+    """What the encoder of a run, or an imported model, was trained on before; None: unknown."""
     record = _record(run)
     return record["trained_on"] if "trained_on" in record else trained_on(record.get("name", ""))
 
 
 def note(run: Run) -> str | None:
-    """`notes` of one run; None where there is nothing to say."""
+    """`notes` of one run; None without any."""
     return next(iter(notes([run])), None)
 
 
@@ -75,9 +75,9 @@ def notes(runs: Iterable[Run]) -> list[str]:
 
 def _sentence(name: str, known: list[str] | None, tasks: Mapping[str, Dataset]) -> str:
     if known is None:
-        return f"encoder: what {name} was trained on before is not known"
+        return f"encoder: the earlier training data of {name} is unknown"
     said = ", ".join(f"{task} ({', '.join(names)})" for task, names in overlap(known, tasks).items())
-    return f"encoder: {name} was trained on data of these tasks before, as its card says: {said}" if said else ""
+    return f"encoder: {name} was already trained on data of these tasks, according to its card: {said}" if said else ""
 
 
 def _record(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which folder a run may write to, and which run may be gone on with there."""
+"""Decides which folder a run may write to, and which run it may resume there."""
 
 import os
 from contextlib import suppress
@@ -14,33 +14,33 @@ from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import own, project_root, resolve
 from mtdnn_kit.runs.run import Run, checkpoints
 
-PLACES = "folders.json"  # beside run folders: {run's name: folder's name} of those that were made under another name
+PLACES = "folders.json"  # next to the run folders: {run's name: folder's name} of runs made under another name
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "keep_checkpoints", "log_with"}
 
 
 def claim(config: Config) -> Run:
-    """The folder that a run may write to: a new one (below $MTDNN_RUNS or runs/, if none is named), or the one it goes on in.
+    """The folder that a run may write to: a new one (in $MTDNN_RUNS or runs/, unless one is named), or the one that it resumes in.
 
-    Raises ConfigError where the folder holds another run, one with other parameters, or a symbolic link.
+    Raises ConfigError if the folder holds another run, a run with other parameters, or a symbolic link.
     """
     if config.run_dir is None:
         return _next_run(resolve(os.environ.get("MTDNN_RUNS", "runs")))
     try:
         run = Run(config.run_dir)
-    except ConfigError as error:  # a folder that no system can have
+    except ConfigError as error:  # an impossible folder name
         raise ConfigError(f"run_dir: {error}") from None
     if run.path.is_file() or run.path in (project_root(), *project_root().parents):
-        raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for the run alone.")
+        raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for this run only.")
     own(run.path)
     if config.resume and not (run.path / "manifest.json").exists():
-        raise ConfigError(f"resume: there is no run in {run.path} to go on with; correct run_dir, or set resume: false to start one there.")
+        raise ConfigError(f"resume: {run.path} holds no run to resume; correct run_dir, or set resume: false to start one there.")
     check_claim(run, config)
     run.path.mkdir(parents=True, exist_ok=True)
     return run
 
 
 def check_claim(run: Run, config: Config) -> None:
-    """Raises ConfigError where the folder holds a run that may not be gone on with. Another training may have begun there since `claim`."""
+    """Raises ConfigError if the folder holds a run that must not be resumed: another training may have begun there since `claim`."""
     if not (run.path / "manifest.json").exists():
         if checkpoints(run):
             raise ConfigError(
@@ -49,7 +49,7 @@ def check_claim(run: Run, config: Config) -> None:
         return
     if not config.resume:
         state = "a finished run" if run.finished else "an unfinished run"
-        raise ConfigError(f"run_dir: {run.path} holds {state}. Name another folder, delete it, or set resume: true to go on with it.")
+        raise ConfigError(f"run_dir: {run.path} holds {state}. Name another folder, delete it, or set resume: true to continue it.")
     for key, value in run.config.items():
         if is_other(key, value, getattr(config, key)):
             raise ConfigError(
@@ -58,7 +58,7 @@ def check_claim(run: Run, config: Config) -> None:
 
 
 def is_other(key: str, kept: Any, given: Any) -> bool:
-    """Whether a parameter that a run kept is another one than is given: no `threads` stands for those that the machine gives."""
+    """Whether a run's parameter differs from the given one; `threads: null` stands for the machine's default."""
     return kept != given and key not in RESUME_MAY_CHANGE and not (key == "threads" and given is None)
 
 
@@ -68,12 +68,12 @@ def _next_run(folder: Path) -> Run:
         with suppress(FileExistsError):
             (folder / f"{number:03d}").mkdir()
             return Run(folder / f"{number:03d}")
-    raise RunError(f"{folder} is full: delete runs that are no longer needed")
+    raise RunError(f"{folder} is full: delete runs that you no longer need")
 
 
 def earlier(configs: dict[str, Config], folder: Path) -> dict[str, Config]:
-    """Of planned runs below `folder`, by name, those that have no folder, but whose parameters a run there has that goes by no name of
-    today: in its folder. So runs are found after seeds or values, which names have, were added or written otherwise."""
+    """Planned runs without a folder whose parameters match a run in `folder` that has none of today's names: {name: its config, in that
+    folder}. This finds runs whose names changed because seeds or values were added or written differently."""
     lacking = {name: config for name, config in configs.items() if not Run(str(config.run_dir)).path.exists()}
     known, found = {Run(str(config.run_dir)).path for config in configs.values()}, dict[str, Config]()
     for path in sorted({file.parent for file in folder.glob("*/manifest.json")} - known) if lacking else ():
@@ -88,19 +88,19 @@ def earlier(configs: dict[str, Config], folder: Path) -> dict[str, Config]:
 
 
 def note_places(configs: dict[str, Config], folder: Path) -> None:
-    """Notes the folders of runs, by name, for `read_places`, beside those noted before."""
-    with held(folder / ".lock", "where runs are is written", 60.0):
+    """Adds the folders of runs, by name, to the file that `read_places` reads."""
+    with held(folder / ".lock", "the list of run folders is being written", 60.0):
         write_json(folder / PLACES, {**read_places(folder), **{name: Path(str(config.run_dir)).name for name, config in configs.items()}})
 
 
 def read_places(folder: Path) -> dict[str, str]:
-    """{run's name: folder's name} of the runs that were made under another name; {} where none was. Raises RunError: unreadable."""
+    """{run's name: folder's name} of the runs that were made under another name; {} if there are none. Raises RunError if unreadable."""
     try:
         found = read_json((folder / PLACES).read_bytes())
         if not all(isinstance(place, str) and place == Path(place).name and place not in ("", "..") for place in found.values()):
-            raise ValueError("a folder's name is no name alone")
+            raise ValueError("a folder's name has a path in it")
         return found
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        raise RunError(f"{folder / PLACES}: cannot be read ({error}); delete it, and runs are found by their own names") from None
+        raise RunError(f"{folder / PLACES}: cannot be read ({error}); delete it, so that runs are found by their names") from None

@@ -1,12 +1,12 @@
-"""How each task's score went during a training (`eval_every`), and whether it still rose at the end, from the logs of runs alone.
+"""Each task's score during training (`eval_every`), and whether it was still rising at the end, from the logs of runs only.
 
-Of a task whose score still rises when the training ends, nobody can say what it does not give. The rule (`rises`): the last third of the
-scorings, at least 4, is cut into at most 6 blocks of neighbours; a task rises where so steep a least-squares line through the blocks'
+If a task's score still rises when training ends, no conclusion about its missing benefit is possible. The rule (`rises`): cut the last
+third of the scorings, at least 4, into at most 6 blocks of neighbours; a task rises if so steep a least-squares line through the blocks'
 means is rare among all their orders (Pitman 1937, "Significance tests which may be applied to samples from any populations"; exact, ties
-included), p times the tasks of the run (Bonferroni) being below 0.05. A slope, since it sees more than Kendall's tau does; blocks, since
-neighbouring scorings are alike. In simulation it names one of 5 flat tasks in 4 to 5 % of runs, also where noise falls as the learning
-rate; where the noise of neighbours correlates by 0.5, in 17 % with 16 scorings and in 8 % with 60 or 180. What it does not name may rise
-all the same: scores of few rows are noisy, and a learning rate that falls to 0 flattens any curve. Scores are in percent.
+included), with p times the number of tasks (Bonferroni) below 0.05. It uses a slope because it has more power than Kendall's tau, and
+blocks because neighbouring scorings are correlated. In simulation it reports one of 5 flat tasks in 4 to 5 % of runs, also if noise falls
+with the learning rate; if the noise of neighbours correlates by 0.5, in 17 % with 16 scorings and in 8 % with 60 or 180. A task that it
+does not report may still rise: scores of few rows are noisy, and a learning rate that falls to 0 flattens any curve. Scores are in percent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.run import LOGS, Run
 
 _LEVEL, _LEAST_POINTS, _BLOCKS = 0.05, 4, 6
-UNWATCHED = "No log says how the tasks' scores went (eval_every): whether one still rises at the end is not told."
+UNWATCHED = "No log holds scores during training (eval_every), so whether a task still rises at the end is unknown."
 
 
 @dataclass(frozen=True)
 class TaskCurve:
-    """The headline score of a task (F1 of question answering; else the first of its metrics) on some of its scored rows, after each of
-    `steps`; beside it what one and the same answer scores on them, and chance, where they are known."""
+    """The headline score of a task (F1 for question answering; else the first of its metrics) on some of its scored rows, after each of
+    `steps`; with the score of a constant answer on them, and chance, if known."""
 
     score: str
     steps: list[int]
@@ -37,7 +37,7 @@ class TaskCurve:
 
 
 def curves(run: Run) -> dict[str, TaskCurve]:
-    """{task: its curve} of the tasks that were scored on the way, in the run's order; {} where none was, or no log is kept."""
+    """{task: its curve} of the tasks that were scored during training, in the run's order; {} if none was, or without a log."""
     records = run.watched() if (run.path / LOGS[0]).is_file() else []
     found = {}
     for task, dataset in run.parameters.datasets.items() if records else ():
@@ -50,43 +50,44 @@ def curves(run: Run) -> dict[str, TaskCurve]:
 
 
 def _chance(dataset: Dataset, score: str) -> float | None:
-    """What labels drawn alike often score whatever the rows are; None where that hangs on the rows, or on a number of choices of theirs."""
+    """The score of uniformly drawn labels on any rows; None if it depends on the rows or on their number of choices."""
     choices = dataset.columns.get("choices")
     labels = len(dataset.labels) or (len(choices) if isinstance(choices, tuple | list) else 0)
     return 0.0 if score == "matthews" else 100 / labels if score == "accuracy" and labels else None
 
 
 def rises(found: Mapping[str, TaskCurve]) -> dict[str, tuple[float, float]]:
-    """Of the curves of a run, those that still rise at the end: {task: (points gained over the last third, p for all tasks of the run)}."""
+    """The curves of a run that still rise at the end: {task: (points gained over the last third, p corrected for all tasks of the run)}."""
     tests = {task: rise(curve.values) for task, curve in found.items()}
     return {task: (gain, p * len(tests)) for task, (gain, p) in tests.items() if p * len(tests) < _LEVEL}
 
 
 def rise(values: Sequence[float]) -> tuple[float, float]:
-    """Points that the least-squares line of the last third of `values` gains, and the one-sided p of its rise; 1 with fewer than 4."""
+    """Points gained by the least-squares line of the last third of `values`, and the one-sided p of the rise; 1 with fewer than 4
+    values."""
     last = np.asarray(values[-ceil(len(values) / 3) :], float)
     if len(last) < _LEAST_POINTS:
         return 0.0, 1.0
     means = np.array([block.mean() for block in np.array_split(last, min(_BLOCKS, len(last)))])
     times = np.arange(len(means))
-    slopes = np.array(list(permutations(means))) @ (times - times.mean())  # of every order, the found one first
+    slopes = np.array(list(permutations(means))) @ (times - times.mean())  # of every order, the observed one first
     return float(np.polyfit(np.arange(len(last)), last, 1)[0] * (len(last) - 1)), float((slopes >= slopes[0] - 1e-9).mean())
 
 
 def may_rise(found: Mapping[str, TaskCurve]) -> dict[str, tuple[float, float]]:
-    """Those that rise by a test of their own, but not counting all tasks of the run: {task: (points gained over the last third, its p)}."""
+    """The curves that rise only without correction for the number of tasks: {task: (points gained over the last third, its p)}."""
     tests = {task: rise(curve.values) for task, curve in found.items()}
     return {task: (gain, p) for task, (gain, p) in tests.items() if p < _LEVEL <= p * len(tests)}
 
 
 def still_rising(run: Run) -> list[str]:
-    """The tasks of a run whose score still rises at its end."""
+    """The tasks of a run whose score still rises at the end."""
     return list(rises(curves(run)))
 
 
 def notes(runs: Mapping[str, Run]) -> list[str]:
-    """What the curves of runs (by name) say of their ends: a sentence for each task that still rises, or that none was seen to, and for
-    the runs that were scored too rarely to tell. False alarms are 5 % a run, not a study."""
+    """Sentences on the ends of runs' curves (by name): one for each task that still rises, or one that none was seen to, and one on runs
+    that were scored too rarely. The false alarm rate is 5 % per run, not per study."""
     watched = {name: found for name, run in runs.items() if (found := curves(run))}
     if not watched:
         return [UNWATCHED]
@@ -97,15 +98,13 @@ def notes(runs: Mapping[str, Run]) -> list[str]:
         own = [(name, watched[name][task].score, *rising[name][task]) for name in rising if task in rising[name]]
         of = f" of {len(own)} of {len(watched)} runs" if len(runs) > 1 else ""
         parts = [f"{f'{name}: ' if of else ''}{score} {gain:+.1f} in the last third, p = {p:.2g}" for name, score, gain, p in own]
-        said.append(f"{task} still rises at the end{of} ({'; '.join(parts)}): train longer before you say what it does not give.")
+        said.append(f"{task} still rises at the end{of} ({'; '.join(parts)}): train longer before you conclude that it does not help.")
     for name, found in watched.items():
         of = f" of {name}" if len(runs) > 1 else ""
         parts = [f"{task} ({found[task].score} {gain:+.1f} in the last third, p = {p:.2g})" for task, (gain, p) in may_rise(found).items()]
-        said += [f"May still rise{of}, each by itself, not counting that {len(found)} tasks were looked at: {', '.join(parts)}."] * bool(
-            parts
-        )
+        said += [f"May still rise{of}, without correction for testing {len(found)} tasks: {', '.join(parts)}."] * bool(parts)
     if not said and len(few) < len(watched):
-        said = ["No task's score was seen to rise in its last third: no proof that none would, as the learning rate falls to 0 there."]
+        said = ["No task's score was seen to rise in its last third. That does not prove that none would: the learning rate falls to 0."]
     if few:
         of = f" of {some(few)}" if len(runs) > 1 else ""
         need = max(_needed(len(watched[name])) for name in few)
@@ -116,5 +115,5 @@ def notes(runs: Mapping[str, Run]) -> list[str]:
 
 
 def _needed(tasks: int) -> int:
-    """Scorings from which a run of so many tasks can be said to rise: their last third has enough orders."""
+    """The number of scorings that a run of so many tasks needs for a verdict: their last third must have enough orders."""
     return 3 * next((n for n in range(_LEAST_POINTS, _BLOCKS) if _LEVEL * factorial(n) > tasks), _BLOCKS) - 2

@@ -1,6 +1,7 @@
-"""What the bits of a run hang on beside its parameters, code and data: device, processor, precision, threads, versions; and who differs.
+"""What a run's bits depend on besides its parameters, code and data: device, processor, precision, threads, versions; and which runs
+differ.
 
-A manifest keeps it; what an older one does not keep is unknown, which is no difference. Knows no model, no torch.
+The manifest records it; values that an older manifest lacks are unknown and do not count as differences. Knows no model, no torch.
 """
 
 import os
@@ -8,10 +9,10 @@ from collections.abc import Iterable, Mapping
 
 from mtdnn_kit.runs.run import Run
 
-MOST_THREADS = 4  # that a run takes by itself: as many alone as beside others, so that it has the same bits
-UNTOLD = "not kept"  # what a page says of what a run does not know of itself
+MOST_THREADS = 4  # a run's default: the same alone and next to other runs, so that it has the same bits
+UNTOLD = "not kept"  # what pages show for values that a run does not have
 WATCHED_PACKAGES = ("torch", "transformers")
-_CORES = " cores"  # how `devices.describe` ends what it says of a processor
+_CORES = " cores"  # the end of a processor's description (`devices.describe`)
 
 
 def cores() -> int:
@@ -20,9 +21,9 @@ def cores() -> int:
 
 
 def default_threads() -> int:
-    """Threads of a run that has no `threads`: OMP_NUM_THREADS where it is set, else one a core and at most MOST_THREADS.
+    """Threads of a run without `threads`: OMP_NUM_THREADS if set, else one per core and at most MOST_THREADS.
 
-    They decide in which order sums are made. So they must not depend on how many runs are at work beside it.
+    They decide the order of summation, so they must not depend on how many other runs are active.
     """
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(said) if said.isdecimal() and int(said) else min(cores(), MOST_THREADS)
@@ -30,13 +31,13 @@ def default_threads() -> int:
 
 def kit_version() -> str:
     """The version of this kit."""
-    import mtdnn_kit  # when it is asked for: the package imports this room
+    import mtdnn_kit  # here, because the package imports this room
 
     return mtdnn_kit.__version__
 
 
 def environment(manifest: Mapping) -> dict[str, str]:
-    """{what: value} of a manifest, as far as it is kept; what the bits of a run on a GPU do not hang on is left out of theirs."""
+    """{what: value} of a manifest, as far as recorded; without values that do not affect the bits of a GPU run, if it is one."""
     found = {key: str(manifest[key]) for key in ("device", "precision", "processes", "threads") if manifest.get(key) is not None}
     if isinstance(machine := manifest.get("machine"), str):
         found["processor" if machine.endswith(_CORES) else "GPU"] = machine.rpartition(", ")[0] if machine.endswith(_CORES) else machine
@@ -48,12 +49,13 @@ def environment(manifest: Mapping) -> dict[str, str]:
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What differs between two environments, in words: "torch 2.12.0, now 2.13.0"; what one of them does not know is left out."""
+    """What differs between two environments, in words: "torch 2.12.0, now 2.13.0"; values that one of them lacks are left out."""
     return [f"{what} {value}, now {now[what]}" for what, value in before.items() if now.get(what, value) != value]
 
 
 def unlike(runs: Mapping[str, Run]) -> list[str]:
-    """What a comparison of runs must say first where they were not made alike: a sentence, with what differs and whose it is; [] else."""
+    """The warning of a comparison if its runs were made in different environments: one sentence that says what differs in which run; else
+    []."""
     known = {name: environment(run.manifest) for name, run in runs.items()}
     parts = []
     for what in dict.fromkeys(key for own in known.values() for key in own):
@@ -63,7 +65,7 @@ def unlike(runs: Mapping[str, Run]) -> list[str]:
                 whose.setdefault(own[what], []).append(name)
         if len(whose) > 1:
             parts.append(f"{what} {'; '.join(f'{value} ({_names(names)})' for value, names in whose.items())}")
-    return [f"These runs were not made alike, which can make a difference by itself: {'. '.join(parts)}."] if parts else []
+    return [f"These runs were made in different environments, which can cause a difference by itself: {'. '.join(parts)}."] if parts else []
 
 
 def _names(names: Iterable[str], most: int = 6) -> str:

@@ -1,6 +1,6 @@
-"""Two runs of the same parameters against each other, file by file: what came out equal bit for bit, and where they part.
+"""Compares two runs of the same parameters file by file: what is equal bit for bit, and where they diverge.
 
-Times and speeds are no part of it. Knows no model: weights are compared as bytes.
+Ignores times and speeds. Knows no model: weights are compared as bytes.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def _data(before: Run, again: Run) -> dict[str, str]:
 
 
 def _steps(before: Run, again: Run) -> str:
-    """Of the log: the first step of which loss, rate, gradient or tokens are others."""
+    """The verdict on the logs: the first step at which loss, rate, gradient or tokens differ."""
     if not all((run.path / LOGS[0]).is_file() for run in (before, again)):
         return UNTOLD
     one, two = ([{key: value for key, value in record.items() if key != _SPEED} for record in run.log()] for run in (before, again))

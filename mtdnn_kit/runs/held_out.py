@@ -1,4 +1,4 @@
-"""What the held-out questions that tuned a run's threshold are worth: kept, to reckon what choosing it on others would have done.
+"""The scores of the held-out questions that tuned a run's threshold, kept to compute the effect of tuning it on other questions.
 
 A line of TASK_held_out.jsonl.gz is a question, without its text:
 
@@ -28,9 +28,9 @@ HELD_OUT_COLUMNS = ("unit", "diff", "em", "f1", "nothing")
 
 
 def write_held_out(folder: Path, task: str, rows: Sequence[QARow], scored: Mapping[str, np.ndarray]) -> None:
-    """Writes what the best spans on held-out rows are worth into a folder of predictions.
+    """Writes the scores of the best spans on held-out rows into a folder of predictions.
 
-    scored: diff, em, f1, nothing [Q] (`tasks.answers.scored`). The unit is a question's article where each has a title, else its passage.
+    scored: diff, em, f1, nothing [Q] (`tasks.answers.scored`). The unit is a question's article if all have titles, else its passage.
     """
     titles = column(rows, "title")
     names = titles if all(titles) else column(rows, "context")
@@ -45,8 +45,8 @@ def write_held_out(folder: Path, task: str, rows: Sequence[QARow], scored: Mappi
 
 
 def read_held_out(run: Run, task: str = "squad") -> dict[str, np.ndarray] | None:
-    """{"unit", "diff", "em", "f1", "nothing"}: [Q] each, over the questions that tuned a task's threshold; diff is infinite where there
-    was no span. None where the run kept none. Raises RunError for a file that is none of these."""
+    """{"unit", "diff", "em", "f1", "nothing"}: [Q] each, over the questions that tuned a task's threshold; diff is infinite if there was no
+    span. None if the run kept none. Raises RunError for an invalid file."""
     file = run.path / "predictions" / HELD_OUT_FILE.format(task)
     if not file.is_file():
         return None

@@ -1,4 +1,4 @@
-"""What a finished run says of its thresholds, in words, from its manifest and its scores. Knows no model and no data."""
+"""Sentences on a finished run's thresholds, from its manifest and its scores. Knows no model and no data."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from mtdnn_kit.runs.run import Run
 
 
 def threshold_notes(run: Run) -> list[str]:
-    """A sentence for each scored question answering task: its threshold, what that was tuned on and, where it always answers, why."""
+    """One sentence per scored question answering task: its threshold, what it was tuned on and, if it always answers, why."""
     metrics, held = run.metrics, run.manifest.get("held_out", {})
     tasks = [task for task in run.types if "threshold" in metrics.get(task, {})]
     always = {task for task in tasks if not run.parameters.datasets[task].unanswerable}
@@ -14,8 +14,8 @@ def threshold_notes(run: Run) -> list[str]:
 
 
 def threshold_words(run: Run, name: str) -> str:
-    """What decided on a scored set of questions, in a table's cell: "1.25, tuned on 124 questions", "0, not tuned" or "always answers"; ""
-    for what has no threshold. name: as metrics.json has it; the threshold is that of the task that scores it."""
+    """The threshold of a scored set of questions, for a table cell: "1.25, tuned on 124 questions", "0, not tuned" or "always answers"; ""
+    without a threshold. name: as in metrics.json; the threshold is that of the task that scores the set."""
     threshold = run.metrics.get(name, {}).get("threshold")
     if threshold is None:
         return ""
@@ -37,7 +37,7 @@ def own_scores(runs: Iterable[Run], name: str) -> dict[str, float]:
 
 
 def threshold_of_several(runs: Iterable[Run], name: str) -> str:
-    """`threshold_words` of a setting's runs in one cell: of several seeds what each was tuned on, without the thresholds themselves."""
+    """`threshold_words` of a setting's runs in one cell: for several seeds, what they were tuned on, without the thresholds."""
     said = [threshold_words(run, name) for run in runs]
     return said[0] if len(said) == 1 else "; ".join(dict.fromkeys(text if "not" in text else text.split(", ")[-1] for text in said))
 
@@ -55,19 +55,19 @@ def merge_note(run: Run) -> str | None:
 
 
 def _note(threshold: float, held: dict | None, always: bool) -> str:
-    """held: what the manifest says of a task's held-out questions; always: whether every question has an answer by definition."""
+    """held: the manifest's record of a task's held-out questions; always: whether every question has an answer by definition."""
     if always:
-        return "always answers, since every question has an answer (unanswerable: false)"
+        return "always answers, because every question has an answer (unanswerable: false)"
     if held is None:
-        return f"{threshold:g}, not tuned, since no question was held out for it (threshold_articles, threshold_ratio)"
+        return f"{threshold:g}, not tuned, because no questions were held out for it (threshold_articles, threshold_ratio)"
     questions, unanswerable, titles = held["questions"], held["unanswerable"], held["titles"]
     count, unit = (titles, "title") if titles else (held["passages"], "passage")
     units = f"{count} {unit}{'s' * (count != 1)} ({held['rule']})"
     on = f"tuned on {questions} held-out questions of {units}, {unanswerable} of them unanswerable"
     if not unanswerable:
-        return f"always answers, since no held-out question is unanswerable; {on}"
+        return f"always answers, because no held-out question is unanswerable; {on}"
     if held["always_answers"]:
-        return f"always answers, since that gives the held-out questions' best F1; {on}"
+        return f"always answers, because that gives the best F1 on the held-out questions; {on}"
     if unanswerable == questions:
-        return f"{threshold:.2f}, below all of the held-out questions, since none has an answer: hold out others; {on}"
+        return f"{threshold:.2f}, below all of the held-out questions, because none has an answer: hold out others; {on}"
     return f"{threshold:.2f}, {on}"

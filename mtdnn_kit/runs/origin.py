@@ -1,6 +1,6 @@
-"""Where a run comes from: the kit's version and commit, the command, the system, all installed packages; and how often it went on.
+"""The origin of a run: the kit's version and commit, the command, the system, all installed packages; and how often it was resumed.
 
-No path of the machine and no token is kept. What a run of an older kit did not keep is "not kept". Knows no model, no torch.
+Keeps no path of the machine and no token. Values that a run of an older kit lacks are "not kept". Knows no model, no torch.
 """
 
 import os
@@ -20,7 +20,7 @@ from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.environment import UNTOLD, changes, environment, kit_version
 from mtdnn_kit.runs.run import LOCK, Run, now
 
-COMMAND = "MTDNN_COMMAND"  # in the environment of a study's runs: what the study was started with
+COMMAND = "MTDNN_COMMAND"  # environment variable of a study's runs: the command that started the study
 _PATH = re.compile(r"""(?:(?<=^)|(?<=[\s='"(\[,]))(?:[A-Za-z]:)?[\\/][^\s'",)\]}]+""")
 _SECRET = re.compile(
     r"(?i)\b(?:hf_|gh[a-z]_|github_pat_|sk-|xox[a-z]-)[\w-]{8,}|\b[a-z0-9]{32,}\b|(?<=://)[^/@\s]+(?=@)"
@@ -29,21 +29,21 @@ _SECRET = re.compile(
 
 
 def made_with() -> dict[str, Any]:
-    """What a manifest keeps of where its run comes from."""
+    """The manifest's record of a run's origin."""
     found = {"kit": kit_version(), "command": command(), "os": platform.platform(), "host": platform.node()}
     return {**found, **({"git": git} if (git := repository()) else {}), "lock": {"file": LOCK, "packages": len(_installed())}}
 
 
 def version_line() -> str:
-    """The kit's version and, of a clone, the commit, as `mtdnn --version` says it."""
+    """The kit's version and, in a clone, the commit, as `mtdnn --version` prints it."""
     git = repository() or {"of": "none"}
     at = f" (commit {git['commit']}, {'clean' if git['clean'] else 'with changes'})" if git["of"] == "kit" else ""
     return f"mtdnn-kit {kit_version()}{at}"
 
 
 def repository() -> dict[str, Any] | None:
-    """{"of": "kit", or "project" where the kit is no part of a repository, "commit", "clean": whether no file that git knows has changed};
-    None where there is no repository, or no git to ask."""
+    """{"of": "kit", or "project" if the kit is not in a repository, "commit", "clean": whether no tracked file has changed}; None without a
+    repository or git."""
     for of, folder in (("kit", PACKAGE), ("project", project_root())):
         commit = _git(folder, "rev-parse", "HEAD")
         if commit and (of == "project" or _git(folder, "ls-files", "__init__.py")):
@@ -52,7 +52,7 @@ def repository() -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """What git says; None where it cannot. It runs nothing that the repository names, and writes nothing."""
+    """git's output, None if it fails. Runs no program that the repository configures, and writes nothing."""
     calm = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(
@@ -64,7 +64,7 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def command(words: Sequence[str] | None = None) -> str:
-    """What this process (None), or the study that it is part of, was started with: without paths of the machine, without tokens."""
+    """The command that started this process (None), or the study that it belongs to, without paths of the machine and tokens."""
     if words is None and (said := os.environ.get(COMMAND)):
         return said
     program, *rest = sys.argv if words is None else words
@@ -88,18 +88,18 @@ def _is_path(word: str) -> bool:
 
 
 def _named(path: str) -> str:
-    """An absolute path as one within the project, or its last part."""
+    """An absolute path, relative to the project or reduced to its last part."""
     root = project_root()
     if Path(path).is_relative_to(root):
         return Path(path).relative_to(root).as_posix()
-    return PureWindowsPath(path).name or path[:1]  # which knows both kinds of slash
+    return PureWindowsPath(path).name or path[:1]  # it handles both kinds of slash
 
 
 @cache
 def _installed() -> dict[str, str]:
-    """{name: version} of all installed packages but the kit; of one that is there twice the first, which is what Python imports.
+    """{name: version} of all installed packages except the kit; of duplicates the first, which is the one that Python imports.
 
-    What a package brings along in a folder of its own, and puts on `sys.path`, is not installed."""
+    Packages that another package vendors and puts on `sys.path` do not count."""
     found: dict[str, tuple[str, str]] = {}
     for one in distributions(path=[path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]):
         if name := one.metadata["Name"]:
@@ -108,30 +108,30 @@ def _installed() -> dict[str, str]:
 
 
 def lock(made: Mapping) -> str:
-    """All installed packages, for pip: `pip install --no-deps -r requirements.txt`. made: `made_with`, for whom they are."""
+    """All installed packages, for pip: `pip install --no-deps -r requirements.txt`. made: `made_with` of the run."""
     commit = f", commit {made['git']['commit']}" if "git" in made else ""
     python = ".".join(map(str, sys.version_info[:3]))
-    head = f"# pip install --no-deps -r {LOCK}: all packages beside mtdnn-kit {made['kit']}{commit}, Python {python}\n"
+    head = f"# pip install --no-deps -r {LOCK}: all packages except mtdnn-kit {made['kit']}{commit}, Python {python}\n"
     return head + "".join(f"{name}=={version}\n" for name, version in _installed().items())
 
 
 def resumes(begun: Mapping, manifest: Mapping, step: int) -> list[dict]:
-    """Each time that a run went on: when, on which host, after which step, and what of its environment was another then. begun: its
-    manifest of before, {} of a new one, which has none."""
+    """Each resumption of a run: when, on which host, after which step, and what changed in its environment. begun: its previous manifest,
+    {} for a new run."""
     before = environment(begun)
     entry = {"time": now(), "host": platform.node(), "after_step": step, "changed": changes(before, {**before, **environment(manifest)})}
     return [*begun.get("resumes", []), *([entry] if begun else [])]
 
 
 def origin_table(runs: Mapping[str, Run]) -> list[dict[str, str]]:
-    """A row a run: what it was made with, on, and by; "not kept" where it does not say, and without what none of them says."""
+    """One row per run: what it was made with, on, and by; "not kept" for missing values, without columns that are missing in all."""
     rows = {name: _row(run.manifest) for name, run in runs.items()}
     kept = dict.fromkeys(key for row in rows.values() for key, value in row.items() if value != UNTOLD or key in ("kit", "commit"))
     return [{"run": name, **{key: row[key] for key in kept}} for name, row in rows.items()]
 
 
 def origin_note(run: Run) -> str:
-    """The same of one run in a sentence."""
+    """The origin of one run as a sentence."""
     return "; ".join(f"{key} {value}" for key, value in _row(run.manifest).items() if value != UNTOLD)
 
 

@@ -1,10 +1,10 @@
-"""What a run says of each question: written, read back and checked. The home of the n-best format.
+"""Writes, reads and checks a run's answers to each question. The home of the n-best format.
 
 TASK.json is the official format, {id: text}. A line of TASK_nbest.jsonl.gz is an entry, which holds no text:
 
     {"id": …, "null": score of [CLS], "nothing": its probability, "windows": how many, "nbest": [[start, end, score, probability], …]}
 
-The best span stands first. Entries are read one at a time (`NBestFile`), so that memory holds no spans. Shapes: Q questions.
+The best span comes first. Entries are read one at a time (`NBestFile`), so memory holds no spans. Shapes: Q questions.
 """
 
 import json
@@ -30,55 +30,55 @@ from mtdnn_kit.tasks.null_threshold import no_answer
 
 
 def entry_of(answer: Any, windows: int) -> dict:
-    """The entry of one of `tasks.answers.Answers`; probabilities are rounded, scores are not: order, ties and answers stay the same."""
+    """The entry of one of `tasks.answers.Answers`; rounds probabilities but not scores, so order, ties and answers stay the same."""
     *probabilities, nothing = (round(p, 6) for p in answer.probabilities)
     best = [[*span, p] for span, p in zip(answer.spans, probabilities, strict=True)]
     return {"id": answer.id, "null": answer.null, "nothing": nothing, "windows": int(windows), "nbest": best}
 
 
 def spans_of(entry: dict) -> list[tuple[int, int, float]]:
-    """(start, end, probability) of an entry's spans, the best first."""
+    """(start, end, probability) of an entry's spans, best first."""
     return [(start, end, probability) for start, end, _, probability in entry["nbest"]]
 
 
 def diff_of(entry: dict) -> float:
-    """null − best of an entry; infinite where no span is possible."""
+    """null − best of an entry; infinite if no span is possible."""
     return entry["null"] - entry["nbest"][0][2] if entry["nbest"] else float("inf")
 
 
 def first_of(entry: dict, most: int) -> dict:
-    """The entry with its first spans alone."""
+    """The entry with its first `most` spans only."""
     return {**entry, "nbest": entry["nbest"][:most]}
 
 
 def wrong_entry(value: Any) -> str | None:
-    """What is wrong with an entry, in words: no id, no numbers, spans that are none, in another order or twice. None where nothing is."""
+    """What is wrong with an entry, in words: a missing id, wrong numbers, invalid, misordered or repeated spans. None if it is valid."""
     if not isinstance(value, dict) or not isinstance(value.get("id"), str) or not isinstance(value.get("nbest"), list):
-        return "it is no entry with an id and its n-best"
+        return "it is not an entry with an id and its n-best"
     spans = value["nbest"]
     if not all(isinstance(span, list) and len(span) == 4 and type(span[0]) is type(span[1]) is int for span in spans):
-        return "a span of it is not [start, end, score, probability]"
+        return "one of its spans is not [start, end, score, probability]"
     if not all(map(is_number, [value.get("null"), value.get("nothing"), *(x for span in spans for x in span[2:])])):
-        return "a score or probability of it is no number"
+        return "one of its scores or probabilities is not a number"
     if not all(0 <= start < end < 2**31 for start, end, *_ in spans):
-        return "a span of it ends before it begins"
+        return "one of its spans ends before it begins"
     if not all(0 <= p <= 1 for p in [value["nothing"], *(span[3] for span in spans)]):
-        return "a probability of it is not between 0 and 1"
+        return "one of its probabilities is not between 0 and 1"
     if any(one[2] < two[2] for one, two in pairwise(spans)) or len({(a, b) for a, b, *_ in spans}) < len(spans):
-        return "its spans are not in order, the best first, each once"
+        return "its spans are not unique and ordered, best first"
     windows = value.get("windows", 1)
     return None if type(windows) is int and 0 < windows < 2**31 else f"windows is {short(windows)}, not a count"
 
 
 class NBestFile:
-    """The n-best of a run's task: `file[id]` is the entry that `Run.nbest` gives for that question; any number of threads may read.
+    """The n-best of a run's task: `file[id]` is the entry that `Run.nbest` yields for that question; it is thread-safe.
 
-    The file is decompressed once, into one without a name that is gone when this object is (some two or three times as large). In memory
-    are ids and offsets, int64 [Q + 1].
+    Decompresses the file once, into an unnamed temporary file that is two or three times as large and disappears with this object. Memory
+    holds ids and offsets, int64 [Q + 1].
     """
 
     def __init__(self, run: Run, task: str = "squad"):
-        """Raises RunError where the file cannot be read, or a line is no entry with an id of its own."""
+        """Raises RunError if the file cannot be read, or if a line is not an entry with a unique id."""
         self.path = run.path / f"predictions/{task}_nbest.jsonl.gz"
         if not run.has_nbest(task):
             raise RunError(f"{run.path} has no n-best of {task}: {self.path.name} is not there; copy it from where the run was made")
@@ -86,10 +86,10 @@ class NBestFile:
         weakref.finalize(self, self._file.close)
         self._rows: dict[str, int] = {}
         ends = [0]
-        for number, (line, entry) in enumerate(run.nbest_lines(task), 1):  # read whole, so that damage is said now
+        for number, (line, entry) in enumerate(run.nbest_lines(task), 1):  # reads the whole file, so that damage is reported now
             key = entry.get("id") if isinstance(entry, dict) else None
             if not isinstance(key, str):
-                raise RunError(f"{self.path}, line {number}: no entry with an id: {line!r:.80}")
+                raise RunError(f"{self.path}, line {number}: not an entry with an id: {line!r:.80}")
             if key in self._rows:
                 raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
             self._rows[key] = number - 1
@@ -107,21 +107,21 @@ class NBestFile:
         return key in self._rows
 
     def __getitem__(self, key: str) -> dict:
-        """One entry. Raises KeyError for a question that the file has not."""
+        """One entry. Raises KeyError for a question that the file lacks."""
         row = self._rows[key]
         start, end = self._offsets[row : row + 2].tolist()
-        with self._lock:  # a place and what stands there belong together; Windows has no `os.pread`
+        with self._lock:  # seek and read must not be interleaved; Windows has no `os.pread`
             self._file.seek(start)
             line = self._file.read(end - start)
         return read_json(line)
 
     def close(self) -> None:
-        """Gives the disk space back now, not when the object goes."""
+        """Frees the disk space now rather than when the object is deleted."""
         self._file.close()
 
 
 def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Any, threshold: float) -> None:
-    """The answers of `tasks.answers.Answers` to the rows, as TASK.json at this threshold and as n-best."""
+    """Writes `tasks.answers.Answers` to the rows as TASK.json, at this threshold, and as n-best."""
     said = zip(rows, answers.best.start[:, 0], answers.best.end[:, 0], no_answer(answers.diff, threshold), strict=True)
     write_json(folder / f"{task}.json", {row.id: "" if nothing else row.context[start:end] for row, start, end, nothing in said})
     lines = (json.dumps(entry_of(answer, n)) + "\n" for answer, n in zip(answers, answers.windows, strict=True))
@@ -129,7 +129,7 @@ def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Any, 
 
 
 def _packed(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """gzip of `lines`, the same bytes each time: without a date."""
+    """`lines` as gzip without a date, so that equal lines give equal bytes."""
     packer = zlib.compressobj(wbits=31)
     yield from map(packer.compress, lines)
     yield packer.flush()

@@ -1,6 +1,6 @@
-"""What a finished run can do without: its checkpoints, which only go on with an unfinished one, and its model. Nothing else is deleted.
+"""Deletes what a finished run can spare: its checkpoints, which only an unfinished run needs, and its model. Nothing else.
 
-Scores, answers, n-best, log and manifest stay, and what is exported stays; so a pruned run is compared and explored as before.
+Scores, answers, n-best, log, manifest and exports stay, so a pruned run can be compared and explored as before.
 """
 
 import os
@@ -33,14 +33,14 @@ def tidy(run: Run) -> None:
 
 
 def prune(run: Run, checkpoints_only: bool = False) -> str:
-    """Deletes a finished run's model and checkpoints, or the latter alone; says what was freed, and what is possible from then on.
+    """Deletes a finished run's model and checkpoints, or only the latter. Returns a sentence on the freed space and what still works.
 
-    Raises RunError for a folder that is no finished run, ConfigError where a symbolic link is in it, LockedError where it is written.
+    Raises RunError for a folder without a finished run, ConfigError if it holds a symbolic link, LockedError if a process writes to it.
     """
     if not (run.path / "manifest.json").exists():
         raise RunError(missing(run.path, "manifest.json"))
     if not run.finished:
-        raise RunError(f"{run.path}: the run is not finished, and goes on from its checkpoints: finish it, or delete the folder")
+        raise RunError(f"{run.path}: the run is not finished and needs its checkpoints: finish it, or delete the folder")
     own(run.path)
     with held(run.path / ".lock", "a training is at work"):
         sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "anchor", "model")[: 3 if checkpoints_only else 4]}
@@ -50,7 +50,7 @@ def prune(run: Run, checkpoints_only: bool = False) -> str:
 
 
 def _removed(folder: Path) -> int:
-    """Deletes a folder, never half of it under its name; the bytes that it took. 0 where there is none."""
+    """Deletes a folder (renamed first, so that no partial folder keeps its name); returns its size in bytes, 0 if there is none."""
     partial = folder.with_name(f"{folder.name}.partial")
     if folder.exists():
         shutil.rmtree(partial, ignore_errors=True)

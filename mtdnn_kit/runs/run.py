@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves behind, and reading it back. Files and their names; no model, no torch.
+"""The run folder: the files of a run, and how to read them. Files and their names; no model, no torch.
 
 Each file is whole or absent (`files.atomic`). A run counts as finished when its manifest says so, and that is written last.
 """
@@ -26,14 +26,14 @@ from mtdnn_kit.runs import schema
 
 COPY = "copy it again from where the run was made"
 HELD_OUT_FILE = "{}_held_out.jsonl.gz"  # of a task, in predictions (`runs.held_out`)
-SCORED = "scored"  # what a log's record says it is of, where it has the scores of some scored rows
-LATER = "scored"  # folder of what was scored after the run had ended
+SCORED = "scored"  # marks a log record that holds scores of some scored rows
+LATER = "scored"  # folder of sets that were scored after the run had ended
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 LOCK = "requirements.txt"  # all packages that were installed (`runs.origin`)
 
 
 class Run:
-    """A run folder, read when asked."""
+    """A run folder; each file is read on access."""
 
     def __init__(self, path: str | Path):
         self.path = resolve(str(path))
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its path within the project, or the folder's name."""
+        """Its path relative to the project, or the folder's name."""
         root = project_root()
         return str(self.path.relative_to(root)) if self.path.is_relative_to(root) else self.path.name
 
@@ -57,24 +57,24 @@ class Run:
 
     @property
     def config(self) -> dict:
-        """The parameters it was made with, resolved."""
+        """The parameters that it was made with, resolved."""
         return self._read("config.yaml", schema.CONFIG_FORM)
 
     @property
     def parameters(self) -> Config:
-        """The same as parameters of today, to be read with, not resumed; what was scored `later` is in `scored_also`. Raises RunError where
-        they are none."""
+        """The parameters as a `Config` of this version, for reading, not for resuming; sets scored `later` are in `scored_also`. Raises
+        RunError if they are invalid."""
         later = {name: one["set"] for name, one in self.later.items()}
         try:
             config = Config(**{**self.config, "resume": False})
             return replace(config, scored_also={**config.scored_also, **later}) if later else config
         except (ConfigError, TypeError) as error:
-            raise RunError(f"{self.path}/config.yaml: not the parameters of a run ({str(error)[:600]}); {COPY}") from None
+            raise RunError(f"{self.path}/config.yaml: it does not hold the parameters of a run ({str(error)[:600]}); {COPY}") from None
 
     @property
     def later(self) -> dict[str, dict]:
-        """What was scored after the run had ended (`inference.scoring`), by name: `set`, as in `scored_also`; `data`, as in the manifest;
-        `scores`."""
+        """The sets that were scored after the run had ended (`inference.scoring`), by name: `set`, as in `scored_also`; `data`, as in the
+        manifest; `scores`."""
         files = sorted((self.path / LATER).glob("*.json"))
         return {file.stem: self._read(f"{LATER}/{file.name}", schema.LATER_FORM) for file in files}
 
@@ -92,12 +92,12 @@ class Run:
 
     @property
     def metrics(self) -> dict:
-        """{task: {score: percent, "n": rows}}, that of sets that were scored `later` last."""
+        """{task: {score: percent, "n": rows}}, sets that were scored `later` last."""
         return {**self._read("metrics.json", schema.METRICS_FORM), **{name: one["scores"] for name, one in self.later.items()}}
 
     @property
     def finished(self) -> bool:
-        """Whether the run ended and everything it writes is there."""
+        """Whether the run ended and wrote all its files."""
         return (self.path / "manifest.json").is_file() and self.manifest.get("status") == "finished"
 
     def log(self) -> list[dict]:
@@ -110,8 +110,8 @@ class Run:
         return [record for record in self._log() if "scores" in record and "of" not in record]
 
     def watched(self) -> list[dict]:
-        """Scores of some of each task's scored rows during training (`eval_every`): step, task, scores, and `constant`, what one and the
-        same answer scores on them (no answer; the most frequent label)."""
+        """Scores of some of each task's scored rows during training (`eval_every`): step, task, scores, and `constant`, the score of
+        one constant answer on them (no answer; the most frequent label)."""
         return [record for record in self._log() if record.get("of") == SCORED]
 
     def interference(self) -> list[dict]:
@@ -120,7 +120,7 @@ class Run:
         return self._log("interference.jsonl") if self.config.get("interference_every") else []
 
     def _log(self, name: str = "log.jsonl") -> list[dict]:
-        lines = self._text(name).split("\n")[:-1]  # without a line that is being written
+        lines = self._text(name).split("\n")[:-1]  # without a partly written last line
         return [self._checked(f"{name}, line {number}", line, read_json, schema.RECORD_FORM) for number, line in enumerate(lines, 1)]
 
     def answers(self, task: str = "squad") -> dict:
@@ -134,26 +134,26 @@ class Run:
         for number, line in enumerate(self.choices(task), 1):
             wrong = schema.problem(line, schema.CHOICE_FORM)
             if wrong or (names and line["label"] >= len(names)):
-                wrong = wrong or f"label {line['label']} is none of {len(names)}"
+                wrong = wrong or f"label {line['label']} is not one of the {len(names)} labels"
                 raise RunError(f"{self.path}/predictions/{task}.jsonl, line {number}: {wrong}; {COPY}")
             found[line["id"]] = names[line["label"]] if names else line["label"]
         return found
 
     def has_nbest(self, task: str = "squad") -> bool:
-        """Whether the run keeps its n-best; one that `import_run` made of a predictions file has none."""
+        """Whether the run has its n-best; a run imported from a predictions file has none."""
         return (self.path / f"predictions/{task}_nbest.jsonl.gz").is_file()
 
     def keeps(self, task: str = "squad") -> bool:
-        """Whether the run keeps its answers to a task: n-best, texts or labels."""
+        """Whether the run has its answers to a task: n-best, texts or labels."""
         folder, names = self.path / "predictions", (f"{task}_nbest.jsonl.gz", f"{task}.json", f"{task}.jsonl")
         return any((folder / name).is_file() for name in names)
 
     def nbest(self, task: str = "squad") -> Iterator[dict]:
-        """Each question's entry (`runs.predictions`). Raises RunError: unreadable."""
+        """Each question's entry (`runs.predictions`). Raises RunError if unreadable."""
         return (entry for _, entry in self.nbest_lines(task))
 
     def nbest_lines(self, task: str) -> Iterator[tuple[bytes, Any]]:
-        """Each line of a task's n-best, and what it holds. Raises RunError: unreadable."""
+        """Each line of a task's n-best, raw and parsed. Raises RunError if unreadable."""
         file = self.path / f"predictions/{task}_nbest.jsonl.gz"
         try:
             with gzip.open(file) as lines:
@@ -162,25 +162,25 @@ class Run:
             raise RunError(f"{file}: cannot be read ({error}); {COPY}") from None
 
     def choices(self, task: str) -> Iterator[dict]:
-        """Per row of an sc or mcc task: id, label, probabilities. Raises RunError: no such file, or a line that is no JSON."""
+        """Per row of an sc or mcc task: id, label, probabilities. Raises RunError if the file is missing or a line is not JSON."""
         file = self.path / f"predictions/{task}.jsonl"
         if not file.is_file():
-            raise RunError(f"{self.path} has no predictions/{task}.jsonl: copy it, or keep the run again, from where the run was made")
+            raise RunError(f"{self.path} has no predictions/{task}.jsonl: copy the file, or keep the run again, from where it was made")
         with open(file, "rb") as lines:
             for number, line in enumerate(lines, 1):
                 yield self._checked(f"predictions/{task}.jsonl, line {number}", line, read_json)
 
     def keep(self, folder: Path) -> None:
-        """Copies what comparing needs (parameters, manifest, log, scores, n-best, labels) into `folder`: neither model nor anybody's text.
+        """Copies what a comparison needs (parameters, manifest, log, scores, n-best, labels) into `folder`: no model and no dataset text.
 
         Raises RunError for a run without n-best: its answers are text.
         """
         config, types = self.parameters, self.types
-        known = {*config.scored_also, *(name for task in types for name in (task, task + REST))}  # those in metrics.json are a file's
+        known = {*config.scored_also, *(name for task in types for name in (task, task + REST))}  # names in metrics.json come from a file
         scored = {name: types[config.task_of(name)] for name in self.metrics if name in known}
         nbest = [f"predictions/{name}_nbest.jsonl.gz" for name, kind in scored.items() if kind == "qa" and "span_f1" in self.metrics[name]]
         if not nbest and "qa" in types.values():
-            raise RunError(f"{self.path} has no n-best, only answers' texts, which are not to be kept with a project")
+            raise RunError(f"{self.path} has no n-best, only texts of answers, which must not be kept with a project")
 
         labels = [f"predictions/{name}.jsonl" for name, kind in scored.items() if kind != "qa"]
 
@@ -196,7 +196,7 @@ class Run:
         write_folder(folder, fill)
 
     def _read(self, name: str, form: schema.Form) -> dict:
-        """What a file holds, which is of that form. Raises RunError."""
+        """The content of a file, checked against that form. Raises RunError."""
         return self._checked(name, self._text(name), read_yaml if name.endswith(".yaml") else read_json, form)
 
     def _checked(self, where: str, text: str | bytes, read: Callable, form: schema.Form | None = None) -> Any:
@@ -215,13 +215,14 @@ class Run:
         except (FileNotFoundError, NotADirectoryError):
             raise RunError(schema.missing(self.path, name)) from None
         except OSError as error:
-            raise RunError(f"{file}: cannot be read ({error.strerror}); it must be a file that you may read") from None
+            raise RunError(f"{file}: cannot be read ({error.strerror}); make it readable") from None
         except ValueError as error:
             raise RunError(f"{file}: cannot be read ({error}); {COPY}") from None
 
 
 class Log:
-    """A log of a run at work: lines are appended when flushed; a run that goes on keeps the first `size` bytes, its checkpoint's."""
+    """The log of a running training: lines are appended when flushed; a resumed run keeps the first `size` bytes, those of its
+    checkpoint."""
 
     def __init__(self, path: Path, size: int):
         self.path = path
@@ -244,7 +245,7 @@ def smoothed(before: float | None, loss: float) -> float:
 
 
 def now() -> str:
-    """The time, as a manifest keeps it."""
+    """The current time, in the manifest's format."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -255,7 +256,8 @@ def checkpoints(run: Run) -> list[tuple[int, Path]]:
 
 
 def prune_checkpoints(run: Run, keep: int) -> None:
-    """Deletes all checkpoints but the last `keep`, and what a kill left of one; never is there half of one under its name."""
+    """Deletes all checkpoints except the last `keep`, and partial ones left by a kill. No partial checkpoint ever has a checkpoint's
+    name."""
     old = checkpoints(run)
     for _, folder in old[: max(len(old) - keep, 0)]:
         os.replace(folder, folder.with_name(folder.name + ".partial"))
@@ -264,8 +266,8 @@ def prune_checkpoints(run: Run, keep: int) -> None:
 
 
 def demo_runs() -> list[str]:
-    """The runs that notebook 04 opens where none is named: those of `make demo` in runs/demo, where all four are finished there, else the
-    kept ones in results/sample; these also where $MTDNN_RUNS says that runs are elsewhere (tests, `make notebooks`)."""
+    """The runs that notebook 04 opens by default: those of `make demo` in runs/demo if all four are finished, else the kept ones in
+    results/sample; the latter also if $MTDNN_RUNS names another place for runs (tests, `make notebooks`)."""
     names = ("qa", "qa-mcc", "qa-sc", "qa-mcc-sc")
     own = "MTDNN_RUNS" not in os.environ and all(Run(f"runs/demo/{name}").finished for name in names)
     return [f"{'runs/demo' if own else 'results/sample'}/{name}" for name in names]

@@ -1,7 +1,7 @@
-"""What the files of a run folder must hold so that what is read is what was written: plain values in, what is wrong with them out.
+"""The required content of the files of a run folder: takes plain values, returns what is wrong with them.
 
-A number that is NaN, a count below 0 or a text where a number stands would otherwise end up in a table, or in an error far from its file.
-More keys than are known here are left alone. And what a folder is that lacks such a file (`missing`).
+Otherwise a NaN, a negative count or text instead of a number would end up in a table, or in an error far from its file. Unknown keys are
+ignored. Also explains a missing file (`missing`).
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from typing import Any
 from mtdnn_kit.files.paths import project_root
 from mtdnn_kit.files.wording import short, some
 
-ANY = "*"  # the form of all other keys
+ANY = "*"  # stands for all other keys
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a value must be: in words, as a test, and the forms of its parts by key."""
+    """The required form of a value: in words, as a test, and the forms of its parts by key."""
 
     words: str
     fits: Callable[[Any], bool]
@@ -25,17 +25,17 @@ class Form:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number that a float can be; Python reads NaN, infinity and whole numbers of any size from JSON."""
+    """Whether a value is a finite number that fits a float; from JSON, Python reads NaN, infinity and whole numbers of any size."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value is a whole number that is not below 0."""
+    """Whether a value is a whole number, 0 or more."""
     return type(value) is int and 0 <= value < 2**63
 
 
 def problem(value: Any, form: Form, where: str = "it") -> str | None:
-    """What is wrong with a value, in words, or with the first of its parts at fault; None where nothing is. where: how it is called."""
+    """What is wrong with a value or its first invalid part, in words; None if it is valid. where: its name in the message."""
     if not form.fits(value):
         return f"{where} is {short(value)}, not {form.words}"
     for key, item in value.items() if form.parts else ():
@@ -56,7 +56,7 @@ def _object(**parts: Form) -> Form:
 
 
 def _each(form: Form) -> Form:
-    """An object whose values are all of one form."""
+    """The form of an object whose values all have one form."""
     return _object(**{ANY: form})
 
 
@@ -134,13 +134,13 @@ RECORD_FORM = replace(
 
 
 def missing(folder: Path, name: str) -> str:
-    """What is said where a run folder has no such file: what the folder is instead, and what to do."""
+    """The message on a missing file of a run folder: what the folder is instead, and what to do."""
     if not folder.exists():
         return f"{folder}: there is no such folder; correct the path (a relative one starts at {project_root()})"
     if not folder.is_dir():
-        return f"{folder} is a file; name the folder of a run"
+        return f"{folder} is a file; name a run folder"
     if (folder / "manifest.json").exists():
-        return f"{folder} has no {name}: the run has not come that far, or its folder was not copied whole"
+        return f"{folder} has no {name}: the run has not reached that point, or its folder was copied incompletely"
     if runs := sorted(file.parent.name for file in folder.glob("*/manifest.json")):
-        return f"{folder} is no run but a folder of {len(runs)}; name one of them: {some(f'{folder.name}/{run}' for run in runs)}"
-    return f"{folder} has no {name} and no manifest.json: not a run folder, or nothing was trained there yet"
+        return f"{folder} is not a run but a folder of {len(runs)} runs; name one of them: {some(f'{folder.name}/{run}' for run in runs)}"
+    return f"{folder} has no {name} and no manifest.json: it is not a run folder, or nothing was trained there yet"

@@ -1,13 +1,13 @@
-"""Arms of a study on equal terms: each tuned at the same budget, and each with as many steps, or tokens, as the largest.
+"""Arms of a study on equal terms: each tuned with the same budget, and each with as many steps, or tokens, as the largest.
 
     tune: {learning_rate: [3.0e-4, 6.0e-4, 1.0e-3]}   # each variant is trained with every combination
     tune_seeds: [100, 101]                            # and with each of these seeds, which no other run of the study has
     tune_by: span F1                                  # the best mean on the held-out questions is taken; of equals the first that is listed
     equal: steps                                      # or tokens: of runs with the same seed, those that would have fewer get more epochs
 
-What is chosen for the main task alone favours it (one rate for all arms), and a mixture has more steps (paper, "Training"): a difference
-between arms can be of either. Tuning looks at held-out questions alone: tuning runs score the reported ones as all runs do, and nothing
-reads these scores. With `equal` they have the steps that the arms will have.
+A choice for the main task alone (one rate for all arms) favours it, and a mixture has more steps (paper, "Training"): either can cause a
+difference between arms. Tuning uses held-out questions only: tuning runs score the reported ones as all runs do, but nothing reads these
+scores. With `equal` they have the steps that the arms will have.
 """
 
 from collections.abc import Mapping
@@ -31,17 +31,17 @@ from mtdnn_kit.studies.variants import combinations, slug
 from mtdnn_kit.tasks.null_threshold import qa_threshold_scores
 from mtdnn_kit.training.setup import prepare, schedule_of
 
-# what decides which batches there are
+# the parameters that determine the batches
 MIXTURE = attrgetter(
     "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap",
     "threshold_articles", "threshold_ratio", "train_limit",
 )  # fmt: skip
 METRIC_OF = {"span F1": "span_f1", "span EM": "span_em", "F1": "best_f1", "EM": "best_em", "no-answer AP": "no_answer_ap"}  # of TUNED_BY
-TUNED = "tuned.json"  # in the study's folder: what was tried, and what was taken
+TUNED = "tuned.json"  # in the study's folder: what was tried and chosen
 
 
 def tuning_runs(study: Study) -> dict[str, Planned]:
-    """The runs that tune, by name: of each variant every combination with every seed. Raises ConfigError where two would share a folder."""
+    """The tuning runs, by name: for each variant every combination with every seed. Raises ConfigError if two would share a folder."""
     made, folders = {}, {slug(name): name for name in study.runs}
     for variant, changes in study.variants.items():
         for combination, chosen in combinations(study.tune).items():
@@ -49,26 +49,27 @@ def tuning_runs(study: Study) -> dict[str, Planned]:
                 name = f"tune {variant} {combination} seed {seed}"
                 first = folders.setdefault(slug(name), name)
                 require(
-                    first == name, f"tune: {first!r} and {name!r} would share a folder; rename the variant, or write the values otherwise"
+                    first == name, f"tune: {first!r} and {name!r} would share a folder; rename the variant, or write the values differently"
                 )
                 made[name] = Planned(name, variant, seed, {**study.fixed, **changes, **chosen, "seed": seed})
     return made
 
 
 def check_tunable(configs: Mapping[str, Config]) -> None:
-    """Raises StudyError, before anything trains, where there would be no held-out questions to choose by."""
+    """Raises StudyError, before anything trains, if there would be no held-out questions to choose by."""
     for name, config in configs.items():
         main = config.datasets[config.tasks[0]]
         if main.type != "qa" or not main.unanswerable:
-            raise StudyError(f"{name}: tune needs a main task of question answering with unanswerable questions; leave tune out")
+            raise StudyError(f"{name}: tune needs a main task of question answering with unanswerable questions; leave it out")
         if not (config.threshold_articles or config.threshold_ratio):
-            raise StudyError(f"{name}: it would hold no questions out, so there is nothing to choose by. Set threshold_ratio, e.g. 0.1")
+            raise StudyError(f"{name}: it would hold no questions out, so tune has none to choose by. Set threshold_ratio, e.g. 0.1")
 
 
 def choose(study: Study, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
-    """A row a variant and combination: the mean score of its tuning runs on their held-out questions, in percent, and whether it is taken.
+    """One row per variant and combination: the mean score of its tuning runs on their held-out questions, in percent, and whether it is
+    chosen.
 
-    runs: finished ones, by the names of `tuning_runs`. Raises StudyError where a run held nothing out.
+    runs: finished ones, by the names of `tuning_runs`. Raises StudyError if a run held nothing out.
     """
     rows = []
     for variant in study.variants:
@@ -88,12 +89,13 @@ def with_chosen(study: Study, rows: list[dict[str, Any]]) -> Study:
 
 
 def write_chosen(folder: Path, study: Study, rows: list[dict[str, Any]]) -> None:
-    """Writes what was tried and taken into the study's folder."""
+    """Writes what was tried and chosen into the study's folder."""
     write_json(folder / TUNED, {"by": study.tune_by, "seeds": list(study.tune_seeds), "tried": rows})
 
 
 def chosen_before(study: Study, folder: Path) -> Study:
-    """The study with what an earlier run of it chose, where that is kept and of the same variants, values and seeds; else as it is."""
+    """The study with the parameters that an earlier run of it chose, if these are saved for the same variants, values and seeds; else
+    unchanged."""
     kept = _kept(folder) if study.tune else {}
     same = kept.get("by") == study.tune_by and kept.get("seeds") == list(study.tune_seeds)
     tried = [(variant, chosen) for variant in study.variants for chosen in combinations(study.tune).values()]
@@ -101,23 +103,23 @@ def chosen_before(study: Study, folder: Path) -> Study:
 
 
 def _kept(folder: Path) -> dict[str, Any]:
-    """tuned.json; {} where there is none. Raises StudyError: unreadable."""
+    """tuned.json; {} without one. Raises StudyError if unreadable."""
     try:
         found = read_json((folder / TUNED).read_bytes())
         for row in found["tried"]:
             if not ({"variant", "mean", "taken"} <= row.keys() and isinstance(row["parameters"], dict)):
                 raise ValueError("a row lacks variant, parameters, mean or taken")
             if len(row["scores"]) != len(found["seeds"]):
-                raise ValueError(f"a row has not a score by {found['by']} for each seed")
+                raise ValueError(f"a row lacks a score by {found['by']} for some seed")
         return found
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise StudyError(f"{folder / TUNED}: cannot be read ({error}); run the study again, which writes it anew") from None
+        raise StudyError(f"{folder / TUNED}: cannot be read ({error}); run the study again to rewrite it") from None
 
 
 def tuning_table(study: Study, folder: Path) -> list[dict]:
-    """What was tried and taken, a row a variant and combination; [] where the study tunes nothing. Raises StudyError: unreadable."""
+    """What was tried and chosen, one row per variant and combination; [] if the study tunes nothing. Raises StudyError if unreadable."""
     found = _kept(folder) if study.tune else {}
     keys = [f"{found['by']}, seed {seed}" for seed in found.get("seeds", ())]
     return [
@@ -132,7 +134,7 @@ def _held_out_score(run: Run, score: str) -> float:
     """A run's score on the questions that tuned its threshold, in percent; EM and F1 at the best threshold for each."""
     held = read_held_out(run, run.config["tasks"][0])
     if held is None:
-        raise StudyError(f"tune: {run.name} held no questions out, so there is nothing to choose by. Set threshold_ratio, e.g. 0.1")
+        raise StudyError(f"tune: {run.name} held no questions out, so tune has no questions to choose by. Set threshold_ratio, e.g. 0.1")
     parts = {key: held[key] for key in ("em", "f1", "nothing", "diff")}
     found = qa_threshold_scores(**parts, answerable=held["nothing"] == 0, threshold=0.0)[METRIC_OF[score]]
     if found is None:
@@ -143,14 +145,15 @@ def _held_out_score(run: Run, score: str) -> float:
 
 
 def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
-    """The same runs, those of a seed with the steps, or the tokens (without padding), of the largest of them; by None: as they are."""
+    """The same runs; those with the same seed get the steps, or the tokens (without padding), of the largest of them; by None:
+    unchanged."""
     if by is None:
         return configs
     for name, config in configs.items():
         if config.sampler in ("sequential", "annealed") or config.sampler not in SAMPLERS or config.exhausted == "drop":
             raise StudyError(f"equal: {name} has a schedule that more epochs would change (sampler, exhausted: drop); leave equal out")
     if len({config.max_steps for config in configs.values()}) > 1:
-        raise StudyError("equal: some runs have max_steps of their own; leave one of the two out")
+        raise StudyError("equal: some runs set max_steps; leave one of the two out")
     sizes = pass_sizes(configs)
     made = dict[str, Config]()
     for seed in dict.fromkeys(config.seed for config in configs.values()):
@@ -163,7 +166,7 @@ def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
 
 
 def pass_sizes(configs: Mapping[str, Config]) -> dict[str, tuple[dict[str, int], dict[str, float]]]:
-    """Of each run, by task: the batches of a pass, and the tokens of a batch. Rows that several runs share are cut once."""
+    """For each run, by task: the batches of a pass, and the tokens of a batch. Rows that several runs share are processed once."""
     sizes = {key: _sizes(config) for key, config in {str(MIXTURE(config)): config for config in configs.values()}.items()}
     return {name: sizes[str(MIXTURE(config))] for name, config in configs.items()}
 
@@ -187,5 +190,5 @@ def _lengthened(config: Config, batches: dict[str, int], steps: int, wanted: int
         return config
     longer = replace(config, epochs=config.epochs * wanted / steps * 1.2 + 1, max_steps=wanted)
     if len(schedule_of(longer, batches)[0]) < wanted:
-        raise StudyError(f"equal: {longer.run_dir} has no {wanted:,} steps in {longer.epochs:.1f} epochs. Set exhausted: cycle")
+        raise StudyError(f"equal: {longer.run_dir} has fewer than {wanted:,} steps in {longer.epochs:.1f} epochs. Set exhausted: cycle")
     return longer

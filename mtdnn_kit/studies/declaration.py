@@ -1,7 +1,7 @@
 """What a study declares before its runs (scores, smallest effect, family, seeds), and what deviated from it.
 
 `mtdnn study FILE --declare` writes declaration.json into the study's folder, once; the study's page and report say what was declared, when,
-and every deviation. It binds nobody: it lets a reader see what was chosen after the results were known (Nosek et al. 2018, "The
+and every deviation. It is not binding: it shows a reader what was chosen after the results were known (Nosek et al. 2018, "The
 preregistration revolution").
 """
 
@@ -28,7 +28,7 @@ _WORDS = {
 
 
 def declared_of(study: Study) -> dict[str, Any]:
-    """What is declared of a study: hashes of its files, and what they say of how it is judged."""
+    """A study's declaration: hashes of its files, and how it is judged."""
     base, settings = resolve(study.base), [[baseline, *others] for baseline, others in study.compared]
     return {
         "file": study.digest,
@@ -43,14 +43,14 @@ def declared_of(study: Study) -> dict[str, Any]:
 
 
 def declare(study: Study, folder: Path, changes: dict | None = None) -> Path:
-    """Writes the declaration, with the time, the runs that there are already and `changes` (`--set`). Raises StudyError where one is there,
-    ConfigError where a run's parameters cannot be meant."""
+    """Writes the declaration, with the time, the existing runs and `changes` (`--set`). Raises StudyError if there is one already,
+    ConfigError for invalid parameters of a run."""
     study.configs(folder, changes)
     file = folder / DECLARATION
     if before := read_declaration(folder):
         raise StudyError(
-            f"{file}: the study was declared at {before['declared']}, and a second declaration would hide the first: name another folder, "
-            "or run it as it is; its page says what deviates"
+            f"{file}: the study was declared at {before['declared']}; a second declaration would hide the first: name another folder, "
+            "or run it unchanged; its page lists deviations"
         )
     begun = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,12 +59,12 @@ def declare(study: Study, folder: Path, changes: dict | None = None) -> Path:
 
 
 def read_declaration(folder: Path) -> dict[str, Any] | None:
-    """What was declared; None where nothing was. Raises StudyError for a file that cannot be read."""
+    """The declaration; None without one. Raises StudyError for a file that cannot be read."""
     try:
         found = read_json((folder / DECLARATION).read_bytes())
         missing = {"declared", "begun_before", "changes", *_WORDS} - set(found)
         if not missing and not (isinstance(found["judged_by"], list) and isinstance(found["smallest_effect"] or 0.0, int | float)):
-            raise ValueError("judged_by is no list, or smallest_effect no number")
+            raise ValueError("judged_by is not a list, or smallest_effect is not a number")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -75,7 +75,7 @@ def read_declaration(folder: Path) -> dict[str, Any] | None:
 
 
 def notes(study: Study, folder: Path, runs: Mapping[str, Run]) -> list[str]:
-    """What was declared and when, and each deviation, a sentence each. runs: the study's finished runs by name."""
+    """What was declared and when, and each deviation, one sentence each. runs: the study's finished runs by name."""
     before = read_declaration(folder)
     if before is None:
         return ["Nothing was declared before the runs."]
@@ -119,7 +119,7 @@ def _other_parameters(changes: dict, study: Study, runs: Mapping[str, Run]) -> l
     try:
         expected = study.configs(Path("runs"), changes)
     except ConfigError as error:
-        return [f"Deviation: the declared parameters can no longer be meant: {error}."]
+        return [f"Deviation: the declared parameters are no longer valid: {error}."]
     others = {}
     for name, config in expected.items():
         if name not in runs:

@@ -1,8 +1,8 @@
-"""Where a study's runs are executed: processes of this machine, or a Ray cluster. An engine starts jobs and says which have ended.
+"""Executes a study's runs: in processes on this machine, or on a Ray cluster. An engine starts jobs and reports which have ended.
 
-Each is a generator: it yields {name: ""} of jobs that are done, {name: why} of those that failed, {} about twice a second in between, and
-stops what is at work when it is closed. It takes a job once it has room for one; None among them: there is none now, but there may be one
-later. Ray schedules its jobs by itself. Neither knows what a study is.
+Each is a generator: it yields {name: ""} for finished jobs, {name: reason} for failed ones, {} about twice a second in between, and stops
+running jobs when it is closed. It takes a job when it has room for one; None in the input means none now, perhaps one later. Ray schedules
+its jobs itself. Neither knows what a study is.
 """
 
 import json
@@ -25,17 +25,17 @@ from mtdnn_kit.runs.environment import default_threads
 from mtdnn_kit.runs.origin import COMMAND, command
 from mtdnn_kit.runs.run import Run
 
-KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, while it is made, what its process says
+KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, the partial one, the output of its process
 WORKER = (sys.executable, "-m", "mtdnn_kit.studies.worker")
 BEAT = 0.5  # seconds between looks
-STOP_TIMEOUT = 75  # seconds that a worker may take to end, with its kernel's checkpoint (`worker.GRACE`)
-MOST_TASKS = 256  # jobs that Ray is given at most: each is held by a lock, and a process has only so many files open
-RETRIES = 3  # times that Ray starts a job again whose worker died
+STOP_TIMEOUT = 75  # seconds that a worker may take to end, including its kernel's checkpoint (`worker.GRACE`)
+MOST_TASKS = 256  # jobs given to Ray at most: each holds a lock, and a process may have only so many open files
+RETRIES = 3  # restarts of a job whose Ray worker died
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be executed: `notebook` with `config`, from the project's folder `root`. One that was begun goes on.
+    """A run to execute: `notebook` with `config`, from the project's folder `root`. A begun run resumes.
 
     `plain`: `train` is called without the notebook; `merge`: what `inference.merging.merge` is given, in place of a training. `record`:
     what is noted of it in its folder (study, variant, seed, and the code it is to be made with).
@@ -56,13 +56,13 @@ class Job:
 
 
 def local(jobs: Iterable[Job | None], workers: int = 1, gpus: Sequence[int | str] = ()) -> Generator[dict[str, str]]:
-    """`workers` processes at a time, and one of `gpus` each: 4 workers, 2 GPUs are 2 runs a GPU.
+    """`workers` processes at a time, and one of `gpus` each: 4 workers and 2 GPUs mean 2 runs per GPU.
 
-    A job has its `threads`, else as many as alone, whatever `workers` is; one that goes on has as many as it began with: so a run is the
-    same bit for bit. More threads than cores wait without taking a core's time.
+    A job has its `threads`, else as many as alone, for any number of workers; a resumed job has as many as it began with, so that a run is
+    the same bit for bit. Threads beyond the number of cores wait passively.
     """
     coming, more = iter(jobs), True
-    running: dict[int, tuple[Job, subprocess.Popen]] = {}  # by slot, which says the GPU
+    running: dict[int, tuple[Job, subprocess.Popen]] = {}  # by slot, which determines the GPU
     try:
         while more or running:
             begun, more = _next(coming, workers - len(running))
@@ -79,11 +79,11 @@ def local(jobs: Iterable[Job | None], workers: int = 1, gpus: Sequence[int | str
 
 
 def ray(jobs: Iterable[Job | None], address: str | None = None, cores: int | None = None, gpus: float = 0.0) -> Generator[dict[str, str]]:
-    """One Ray task a job, on the cluster at `address` ("auto": this machine's; None: a Ray of this machine alone, started for it).
+    """One Ray task per job, on the cluster at `address` ("auto": this machine's; None: starts Ray on this machine only).
 
-    A task takes the job's `threads` (else `cores`, else as many as alone) and `gpus` (0.5: two runs a GPU) of Ray's resources. A job whose
-    worker dies is started again, up to `RETRIES` times, and goes on from its checkpoint. All machines need the same environment and see the
-    same project folder.
+    A task takes the job's `threads` (else `cores`, else as many as alone) and `gpus` (0.5: two runs per GPU) of Ray's resources. A job
+    whose worker dies is restarted, up to `RETRIES` times, from its checkpoint. All machines need the same environment and the same project
+    folder.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -96,7 +96,7 @@ def ray(jobs: Iterable[Job | None], address: str | None = None, cores: int | Non
     except (ConnectionError, ValueError) as error:
         if address is None:
             raise
-        start = "Start one (`ray start --head`), or leave address out for a Ray of this machine alone"
+        start = "Start one (`ray start --head`), or leave address out to start Ray on this machine only"
         raise ConfigError(f"address: no Ray cluster is found at {address!r} ({str(error).splitlines()[0]}). {start}") from None
     task, tasks, coming, more = ray.remote(max_retries=RETRIES)(execute), dict[Any, Job](), iter(jobs), True
     try:
@@ -114,7 +114,7 @@ def ray(jobs: Iterable[Job | None], address: str | None = None, cores: int | Non
             time.sleep(0 if tasks else BEAT)
             ready = ray.wait(list(tasks), num_returns=len(tasks), timeout=BEAT)[0] if tasks else []
             yield {tasks.pop(one).name: _result(ray, one) for one in ready}
-    finally:  # a task that is cancelled by force takes its worker along, and that the run
+    finally:  # forced cancellation ends a task's worker, and with it the run
         for one in tasks:
             ray.cancel(one, force=True)
         ray.shutdown()
@@ -124,20 +124,20 @@ ENGINES: dict[str, Callable] = {"local": local, "ray": ray}
 
 
 def there(gpus: Sequence[int | str]) -> list[str]:
-    """GPUs, by number or UUID, as CUDA_VISIBLE_DEVICES names them; numbers count those that this process sees. Raises ConfigError for one
-    that is not there: a run would train on the processor instead."""
-    import torch  # not before GPUs are asked for
+    """GPUs, by number or UUID, as CUDA_VISIBLE_DEVICES names them; numbers count those that this process sees. Raises ConfigError for a
+    missing one: a run would train on the processor instead."""
+    import torch  # only if GPUs are requested
 
     count, seen = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     known = f"torch sees {count} GPUs here, which count from 0" if count else "torch sees no GPU; leave gpus out to train on the processor"
     for one in map(str, gpus):
         by_name = one.startswith(("GPU-", "MIG-"))
-        require(count > 0 and (by_name or (one.isdecimal() and int(one) < count)), f"gpus: {one!r} is not there: {known}")
+        require(count > 0 and (by_name or (one.isdecimal() and int(one) < count)), f"gpus: {one!r} does not exist: {known}")
     return [seen[int(one)] if one.isdecimal() and len(seen) == count else one for one in map(str, gpus)]
 
 
 def _next(coming: Iterator[Job | None], room: int) -> tuple[list[Job], bool]:
-    """The jobs that there are now, `room` at most; whether more may come."""
+    """The jobs available now, at most `room`; and whether more may come."""
     found = list[Job]()
     for job in coming if room > 0 else ():
         if job is None:
@@ -149,7 +149,7 @@ def _next(coming: Iterator[Job | None], room: int) -> tuple[list[Job], bool]:
 
 
 def execute(job: Job, threads: int) -> str:
-    """Executes a job to its end; "" or why it failed."""
+    """Executes a job to its end; returns "" or why it failed."""
     child = _begin(job, threads, {})
     child.wait()
     return _end(job, child)
@@ -163,7 +163,7 @@ def _result(ray: Any, task: Any) -> str:
 
 
 def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Popen:
-    """The job's worker, at work."""
+    """Starts the job's worker."""
     run = job.run
     run.path.mkdir(parents=True, exist_ok=True)
     begun = (run.path / "manifest.json").exists()
@@ -181,7 +181,7 @@ def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Po
 
 
 def _stop(children: Sequence[subprocess.Popen]) -> None:
-    """Closes what children wait on, so that each interrupts papermill and ends; with force after a while."""
+    """Closes the standard input of the children, so that each interrupts papermill and ends; kills them after a while."""
     for child in children:
         child.stdin.close()  # type: ignore[union-attr]  # it has one
     for child in children:
@@ -193,8 +193,8 @@ def _stop(children: Sequence[subprocess.Popen]) -> None:
 
 
 def _end(job: Job, child: subprocess.Popen) -> str:
-    """Keeps the executed notebook of a child that has ended; "" or why it failed."""
-    child.communicate()  # closes what it waited on
+    """Saves the executed notebook of a child that has ended; returns "" or why it failed."""
+    child.communicate()  # closes its standard input
     run = job.run
     error = _why(run.path, child.returncode) if child.returncode or not run.finished else ""
     if (run.path / MADE).exists():
@@ -205,10 +205,10 @@ def _end(job: Job, child: subprocess.Popen) -> str:
 
 
 def _why(folder: Path, code: int) -> str:
-    """The error of the cell that failed, or papermill's last words; and where to read on."""
+    """The error of the failed cell, or papermill's last line; and the file to read."""
     try:
         cells = read_json((folder / MADE).read_bytes())["cells"]
-    except (OSError, ValueError):  # not there, or cut off
+    except (OSError, ValueError):  # missing, or truncated
         cells = []
     for number, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), 1):
         for output in cell.get("outputs", []):
@@ -216,6 +216,6 @@ def _why(folder: Path, code: int) -> str:
                 return f"code cell {number}: {output['ename']}: {output['evalue']} (see {folder / KEPT})"
     if code < 0:
         name = signal.Signals(-code).name
-        return f"its process was ended by {name}; the same command goes on from the last checkpoint (see {folder / SAID})"
-    last = (folder / SAID).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        return f"its process was ended by {name}; run the same command to continue from the last checkpoint (see {folder / SAID})"
+    last = (folder / SAID).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
     return f"its process ended with {code}: {last[0]} (see {folder / SAID})"

@@ -1,4 +1,4 @@
-"""What is kept of a study with a project: enough to compute every table again wherever the rows are, and nobody's text.
+"""Keeps a study with the project: enough to recompute every table wherever the rows are, and no dataset text.
 
 A folder a run (config, manifest, metrics, log, what the held-out questions were worth, labels of other tasks, what was scored later), the
 study file, and spans.csv.gz: the id of every scored question and, for every run, the characters [start, end) of its best span and
@@ -28,21 +28,21 @@ from mtdnn_kit.studies.variants import slug
 
 SPANS, RUNS = "spans.csv.gz", "runs"
 KEPT_FILES = ("manifest.json", "metrics.json", "log.jsonl")
-ENTRIES = 3  # of an n-best that is kept
+ENTRIES = 3  # of a kept n-best
 
 
 def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question], folder: Path, whole: Iterable[str] = ()) -> None:
-    """Writes the folder, whole or not at all: `study`, the study's file; runs by name, and the questions that all of them answered
-    (`compare.pair`). whole: names of runs whose n-best are kept, too.
+    """Writes the folder atomically: `study`, the study's file; runs by name, and the questions that all of them answered
+    (`compare.pair`). whole: names of runs whose n-best is kept as well.
 
-    Raises CompareError for a run without n-best, or a name in `whole` that is no run's.
+    Raises CompareError for a run without n-best, or a name in `whole` that is not a run.
     """
     for name in whole:
         if name not in runs:
-            raise CompareError(f"whole: there is no run {name!r}; there are {', '.join(runs)}")
+            raise CompareError(f"whole: there is no run {name!r}; choose from {', '.join(runs)}")
 
     def fill(partial: Path) -> None:
-        """Writes what is kept of all runs."""
+        """Writes the kept files of all runs."""
         for name, run in runs.items():
             to = partial / RUNS / slug(name)
             to.mkdir(parents=True)
@@ -90,7 +90,7 @@ def _folder_name(data: str) -> str:
 def open_study(folder: Path, data: str | None = None) -> tuple[dict[str, Run], list[Question]]:
     """The kept runs by name, and the questions with every run's reply, joined with the rows in `data` ("hub", a folder).
 
-    Raises CompareError: no kept study, rows of another fingerprint, or spans that are not one to each row of every run.
+    Raises CompareError if there is no kept study, if the rows have another fingerprint, or if some run lacks one span per row.
     """
     try:
         runs = {name: Run(folder / path) for name, path in read_json((folder / "runs.json").read_bytes()).items()}
@@ -99,20 +99,20 @@ def open_study(folder: Path, data: str | None = None) -> tuple[dict[str, Run], l
     except (OSError, EOFError, ValueError, AttributeError) as error:
         raise CompareError(f"{folder}: no study is kept there ({error}); `mtdnn report keep` makes such a folder") from None
     if header != _header(list(runs)):
-        raise CompareError(f"{folder / SPANS}: its columns are not those of the runs in runs.json: keep the study again")
+        raise CompareError(f"{folder / SPANS}: its columns do not match the runs in runs.json: keep the study again")
     rows = {row.id: row for row in scored_rows(runs, data, "squad", "qa")}
     thresholds = [run.metrics["squad"]["threshold"] for run in runs.values()]
     questions = [_question(rows, line, list(runs), thresholds) for line in lines]
     counts = {run.metrics["squad"]["n"] for run in runs.values()}
     if counts != {len({q.row.id for q in questions})} or len(questions) not in counts:
-        raise CompareError(f"{folder / SPANS}: {len(questions):,} questions where metrics.json says {counts}: keep the study again")
+        raise CompareError(f"{folder / SPANS}: {len(questions):,} questions, but metrics.json says {counts}: keep the study again")
     return runs, questions
 
 
 def _question(rows: dict, line: list[str], names: list[str], thresholds: list[float]) -> Question:
     key, *cells = line
     if key not in rows or len(cells) != 3 * len(names):
-        raise CompareError(f"{SPANS}: {key!r} is none of the rows, or its line has not three cells a run: keep the study again")
+        raise CompareError(f"{SPANS}: {key!r} is not one of the rows, or its line lacks three cells per run: keep the study again")
     replies = {}
     for name, threshold, start, end, diff in zip(names, thresholds, cells[::3], cells[1::3], cells[2::3], strict=True):
         best: list[tuple[int, int, Any]] = [(int(start), int(end), None)] if start else []
@@ -133,13 +133,13 @@ def _spans(questions: Sequence[Question], names: list[str]) -> Iterable[list]:
         for name in names:
             own = question.replies[name]
             if own.diff is None:
-                raise CompareError(f"{name} has no n-best, only answers' texts, which are not to be kept with a project")
+                raise CompareError(f"{name} has no n-best, only texts of answers, which must not be kept with a project")
             cells += [*(own.best[0][:2] if own.best else ("", "")), own.diff]
         yield [question.row.id, *cells]
 
 
 def _short(run: Run) -> bytes:
-    """The run's n-best with its first entries only."""
+    """The run's n-best with its first spans only."""
     entries = (first_of(entry, ENTRIES) for entry in run.nbest())
     return gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode(), mtime=0)
 

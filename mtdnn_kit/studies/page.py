@@ -27,16 +27,16 @@ _SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
 
 
 def writing(folder: Path) -> AbstractContextManager[None]:
-    """Held while tables and page are written into a study's folder: by one process at a time. Raises LockedError where another does."""
-    return held(folder / ".page", "the page is written")
+    """A lock for writing tables and page into a study's folder. Raises LockedError if another process holds it."""
+    return held(folder / ".page", "the page is being written")
 
 
 def write_page(study: str | Path, folder: Path, changes: dict | None = None, hours: float | None = None) -> Path:
-    """Executes notebook 03 into the study's folder and writes study.html beside it, without the code; the page's path.
+    """Executes notebook 03 into the study's folder and writes study.html next to it, without the code; returns the page's path.
 
-    study: the study file. hours: 0 where not all seeds are done: it tells of those that are. Else all runs must be done: what was accepted
-    before (`if_changed`) is accepted here. Raises StudyError with the notebook's error where it stops, and where there is no notebook;
-    LockedError where another process is writing it.
+    study: the study file. hours: 0 reports the finished seeds if not all are. Otherwise all runs must be done; changes that were accepted
+    before (`if_changed`) are accepted here. Raises StudyError with the notebook's error if it fails, and if there is no notebook;
+    LockedError if another process is writing it.
     """
     made = folder / KEPT_NOTEBOOK
     parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep", "hours": hours}
@@ -91,7 +91,7 @@ def _page(folder: Path, title: str, question: str, body: str) -> str:
 
 
 def as_html(text: str) -> str:
-    """A report's Markdown, which has headings, tables, lists and paragraphs alone, as HTML; whatever a name says stays text."""
+    """A report's Markdown (only headings, tables, lists and paragraphs) as HTML; names stay text."""
     return "".join(_block(block.splitlines()) for block in re.split(r"\n{2,}|(?<=\|)\n(?!\|)", text) if block.strip())
 
 
@@ -112,5 +112,5 @@ def _block(lines: list[str]) -> str:
 
 
 def _text(said: str) -> str:
-    """Markdown's text without the backslashes that keep it text."""
+    """Markdown text without its escaping backslashes."""
     return escape(re.sub(r"\\([\\`*<>|$~&_(])", r"\1", said))

@@ -1,7 +1,7 @@
-"""What a study would do before it does: its runs, how many steps each has, about how long they take, and what is done already.
+"""Plans a study: its runs, their exact steps, their approximate time, and what is done already.
 
-Steps are exact: the rows are cut into batches and the schedule is drawn, as a run does before its first step. Time is that of earlier runs
-of like shape, finished or begun, on this machine if there are any; where there are none it is unknown, and said so. Trains nothing.
+Steps are exact: the plan cuts the rows into batches and draws the schedule, as a run does before its first step. Time is estimated from
+earlier runs of similar shape, finished or begun, on this machine if there are any; without any it is unknown. Trains nothing.
 """
 
 import os
@@ -21,10 +21,10 @@ from mtdnn_kit.studies.arms import pass_sizes
 from mtdnn_kit.studies.status import Standing, run_of
 from mtdnn_kit.training.setup import schedule_of
 
-# What decides how long a step takes, and what batches there are.
+# The parameters that determine a step's time, and the batches.
 SHAPE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation", "device", "precision", "threads")
-ANYWHERE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation")  # on whatever machine
-Earlier = tuple[Config, str, float]  # parameters, machine, seconds a step
+ANYWHERE = attrgetter("encoder", "max_length", "batch_size", "grad_accumulation")  # on any machine
+Earlier = tuple[Config, str, float]  # parameters, machine, seconds per step
 
 
 def plan(
@@ -58,7 +58,7 @@ def plan(
 
 
 def as_text(rows: list[dict], workers: int = 1) -> str:
-    """The plan as lines of a terminal, the time that is left last."""
+    """The plan as lines for a terminal, with the time left at the end."""
     width = max(len(row["run"]) for row in rows)
     after = [f"  ← {', '.join(r['after'])}" if "after" in r else "" for r in rows]
     lines = [
@@ -75,8 +75,8 @@ def as_text(rows: list[dict], workers: int = 1) -> str:
 
 
 def on_cards(rows: list[dict], configs: dict[str, Config], folder: Path) -> list[str]:
-    """A line a GPU on which earlier runs of like shape were made: about how long the steps that are left would take there, one run at a
-    time. Kept runs may have shared their card with others: then it is less."""
+    """One line per GPU type with earlier runs of similar shape: the estimated time for the remaining steps there, one run at a time. Kept
+    runs may have shared their card with others, so it may take less."""
     left = {row["run"]: row["steps"] for row in rows if row["status"] != "done"}
     paces: dict[str, list[tuple[Config, float]]] = {}
     for config, machine, pace in _earlier(folder, kept=True):
@@ -107,15 +107,15 @@ def _steps(configs: dict[str, Config]) -> dict[str, int]:
 
 
 def _earlier(folder: Path, kept: bool = False) -> Iterable[Earlier]:
-    """Finished and begun runs, in the study's folder and wherever runs usually are, or also those that are kept with the project:
-    parameters, machine, seconds a step."""
+    """Finished and begun runs, in the study's folder and the usual places, optionally also those kept with the project: parameters,
+    machine, seconds per step."""
     usual = resolve(os.environ.get("MTDNN_RUNS", "runs"))
     places = {*folder.glob("*/manifest.json"), *usual.glob("*/manifest.json"), *usual.glob("*/*/manifest.json")}
     for file in sorted(places | {*(project_root() / "results").glob("*/runs/*/manifest.json")} if kept else places):
         run = Run(file.parent)
         try:
             made = run.manifest
-            # of a begun run by its log, where it has made steps
+            # for a begun run from its log, if it has made steps
             pace = made["train_seconds"] / made["steps"] if run.finished else fmean(r["tokens"] / r["tokens_per_second"] for r in run.log())
             config = run.parameters
             yield replace(config, threads=config.threads or made.get("threads")), made["machine"], pace
@@ -130,8 +130,8 @@ def _earlier(folder: Path, kept: bool = False) -> Iterable[Earlier]:
 
 
 def _like(config: Config, earlier: list[Earlier], kept: list[Earlier]) -> tuple[float | None, str]:
-    """Median seconds a step of the earlier runs of this shape: of those of this machine if there are any, then of those with the same
-    tasks; where there are none, of kept runs on a machine of the same kind. None where there are none either.
+    """Median seconds per step of earlier runs of this shape: preferably on this machine, then with the same tasks; without any, of kept
+    runs on a machine of the same kind. None without those either.
     """
     config = replace(config, threads=config.threads or default_threads())
     here = describe(resolve_device("cpu" if config.device == "cpu" else "auto"))
@@ -140,7 +140,7 @@ def _like(config: Config, earlier: list[Earlier], kept: list[Earlier]) -> tuple[
     alike = alike or [one for one in kept if ANYWHERE(one[0]) == ANYWHERE(config) and _is_card(one[1]) == _is_card(here)]
     same = [one for one in alike if one[0].tasks == config.tasks]
     if not alike:
-        return None, "no earlier run of like shape"
+        return None, "no earlier run of similar shape"
     count, machine = len(same or alike), (same or alike)[0][1]
     said = f"{count} earlier run{'s' * (count != 1)} {'like it' if same else 'with other tasks'}"
     return median(pace for *_, pace in same or alike), said + ("" if machine == here else f", on {machine}")

@@ -1,9 +1,9 @@
-"""What a study's seeds can see, told before it is run: power, the seeds that an effect takes, the effect that the seeds see.
+"""The power of a study before it runs: the seeds that an effect needs, and the effect that the seeds can detect.
 
-The spread of seeds and passages is that of earlier runs (`spreads`), kept beside a study as spread.json. Power is had by drawing what the
-test is made of (`compare.seeds`): the difference, normal, and its mean squares, χ² with their degrees of freedom; always by the same seed.
-The spread is known by few degrees of freedom itself, so the seeds needed are a range: with the 10 % and the 90 % point of the seeds'
-variance. Each comparison is tested at 0.05 over the number of the family (Bonferroni), a little more strictly than the study will.
+The spread of seeds and passages comes from earlier runs (`spreads`), kept with a study as spread.json. Power is simulated by drawing the
+test's components (`compare.seeds`): the difference, normal, and its mean squares, χ² with their degrees of freedom; always by the same
+seed. The spread itself is known with few degrees of freedom, so the number of seeds needed is a range: with the 10 % and the 90 % point of
+the seeds' variance. Each comparison is tested at 0.05 divided by the family's size (Bonferroni), slightly more strictly than in the study.
 """
 
 import os
@@ -27,7 +27,7 @@ from mtdnn_kit.runs.run import Run
 
 SPREAD_FILE = "spread.json"
 WANTED_POWER, FAMILY_LEVEL = 0.8, 0.05
-_DRAWS, _MOST, _FEWEST = 20_000, 1000, 3  # draws; seeds that anyone trains; seeds from which a p is shown
+_DRAWS, _MOST, _FEWEST = 20_000, 1000, 3  # draws; the maximum of seeds; seeds from which a p is shown
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def spreads(questions: Sequence[Question], settings: Settings, scores: Sequence[
 
 
 def write_spread(folder: Path, runs: dict[str, Run], questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> None:
-    """Writes spread.json into a study's folder, for the plans of later studies; nothing where no setting has two seeds."""
+    """Writes spread.json into a study's folder, for the plans of later studies; writes nothing if no setting has two seeds."""
     if found := spreads(questions, settings, scores):
         encoder = next(iter(runs.values())).config["encoder"]
         write_json(
@@ -74,7 +74,7 @@ def write_spread(folder: Path, runs: dict[str, Run], questions: Sequence[Questio
 
 def earlier_spreads(encoder: str, folder: Path) -> tuple[str, dict[str, Spread]] | None:
     """Where it is from, and by score: of a study of the same encoder, in its own folder, where studies usually are, or kept with the
-    project; the one with most degrees of freedom. None where there is none. Raises RunError for a file that cannot be read."""
+    project; the one with most degrees of freedom. None without one. Raises RunError for a file that cannot be read."""
     usual = resolve(os.environ.get("MTDNN_RUNS", "runs"))
     places = [folder / SPREAD_FILE, *sorted(usual.glob(f"*/{SPREAD_FILE}")), *sorted((project_root() / "results").glob(f"*/{SPREAD_FILE}"))]
     found = [(place, *_read(place)) for place in places if place.is_file()]
@@ -129,7 +129,7 @@ def _draws(df: int, settings: int, passages: int) -> tuple[np.ndarray, ...]:
 
 
 def seeds_needed(spread: Spread, effect: float, settings: int, level: float = FAMILY_LEVEL) -> int | None:
-    """The least number of seeds of each setting with WANTED_POWER for that effect; None where a thousand are not enough."""
+    """The minimum number of seeds of each setting for WANTED_POWER at that effect; None if a thousand are not enough."""
     low, high = _FEWEST - 1, _FEWEST
     while power(spread, effect, high, settings, level) < WANTED_POWER:
         low, high = high, 2 * high
@@ -142,7 +142,7 @@ def seeds_needed(spread: Spread, effect: float, settings: int, level: float = FA
 
 
 def smallest_seen(spread: Spread, seeds: int, settings: int, level: float = FAMILY_LEVEL) -> float | None:
-    """The effect in points that so many seeds see with WANTED_POWER; None below three."""
+    """The effect in points that so many seeds detect with WANTED_POWER; None below three."""
     if seeds < _FEWEST:
         return None
     low, high = 0.0, 1.0
@@ -157,12 +157,12 @@ def smallest_seen(spread: Spread, seeds: int, settings: int, level: float = FAMI
 def sentences(
     found: tuple[str, dict[str, Spread]] | None, scores: Sequence[str], seeds: int, settings: int, tests: int, effect: float | None
 ) -> list[str]:
-    """What a plan says: tested how, and for each score what its seeds see and how many the smallest effect of interest takes.
+    """Sentences for a plan: the test, and for each score the detectable effect and the seeds that the smallest effect of interest needs.
 
-    tests: comparisons of the family; effect: points, None where the study names none.
+    tests: comparisons of the family; effect: points, None if the study names none.
     """
     if not tests:
-        return ["nothing is compared: one setting alone"]
+        return ["nothing is compared: there is only one setting"]
     level = FAMILY_LEVEL / tests
     said = [f"{tests} comparison{'s' * (tests != 1)} in the family, each tested at {level:.2g}; power {WANTED_POWER:g}"]
     if found is None:

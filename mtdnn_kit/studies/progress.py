@@ -1,7 +1,7 @@
-"""How far a training is, and where the runs of a study are; how a terminal, a notebook or a log file shows it. Starts nothing.
+"""The progress of the runs of a study, in a terminal, a notebook or a log file. Starts nothing.
 
-A terminal has bars that are redrawn, a notebook an output that is updated in place, and a log file (CI, a cluster's) a whole line now and
-then. A run may have a hundred thousand steps and a study hundreds of runs: of each log only what is new is read, a thinned curve is kept.
+A terminal shows bars, a notebook an output that is updated in place, and a log file (CI, a cluster's) gets a line now and then. A run may
+have a hundred thousand steps and a study hundreds of runs: only new lines of each log are read, and a thinned curve is kept.
 """
 
 import sys
@@ -41,7 +41,7 @@ class RunState:
     said: list[str] = field(default_factory=list)  # lines that are told once: a warning, that it was taken over
 
     def look(self, run: Run) -> None:
-        """Takes what is new in the run's log."""
+        """Reads what is new in the run's log."""
         log, manifest = run.path / "log.jsonl", run.path / "manifest.json"
         if not (log.exists() and manifest.exists()):
             return
@@ -53,7 +53,7 @@ class RunState:
             number, size = log.stat().st_ino, log.stat().st_size
             took = log.stat().st_mtime - manifest.stat().st_mtime  # the manifest is written before the first step, and again at the end
             self.seconds = took if took > 0 else self.seconds
-            anew = self.place[0] not in (0, number) or size < self.place[1]  # by a run that goes on, as far as its checkpoint
+            anew = self.place[0] not in (0, number) or size < self.place[1]  # cut by a resumed run to the length at its checkpoint
             if self.place[0] != number or anew:
                 self.losses, self.loss, self.place = [], None, (number, 0)
             file.seek(self.place[1])
@@ -79,7 +79,7 @@ class RunState:
 
 
 class Progress:
-    """All runs of a study at work: `states` in order."""
+    """All runs of a study: `states` in order."""
 
     def __init__(self, names: list[str]):
         self.states, self.began = [RunState(name) for name in names], time.monotonic()
@@ -90,7 +90,7 @@ class Progress:
         return all(state.status in ("done", "failed") for state in self.states)
 
     def seconds_left(self) -> float | None:
-        """At the pace so far; None as long as there is none. A run that has not begun counts as long as the mean of those that have."""
+        """At the pace so far; None while it is unknown. A run that has not begun counts as the mean of those that have."""
         totals = [state.total for state in self.states if state.total]
         made = sum(state.steps - state.before for state in self.states)
         if made <= 0 or not totals:
@@ -110,13 +110,13 @@ class Progress:
 class Bars:
     """The runs of a study, for `run_study(…, watch=…)`: where each that is at work is, and a line for each that has ended.
 
-    In a terminal a bar of all runs, and one of each that is at work. In a log file a line when a run begins, with its first steps, then
+    In a terminal one bar for all runs, and one for each active run. In a log file a line when a run begins, with its first steps, then
     with each tenth of the way; and one of all runs when one has begun or ended.
     """
 
     def __init__(self) -> None:
         self.terminal = sys.stderr.isatty()
-        self.bars: dict[str, tqdm] = {}  # of all runs, and of each that is at work
+        self.bars: dict[str, tqdm] = {}  # of all runs, and of each active one
         self.told: dict[str, Any] = {}  # where each was when its last line was written
 
     def __call__(self, progress: Progress) -> None:
@@ -141,7 +141,7 @@ class Bars:
             self.bars.pop(ALL_RUNS).close()
 
     def _show(self, name: str, line: str, place: Any, done: int, total: int) -> None:
-        """Moves a bar; or writes the line, where what it is about is in another place than when the last one was written."""
+        """Moves a bar; or writes the line, if its position has changed since the last one."""
         if self.terminal:
             bar = self.bars[name] = self.bars.get(name) or tqdm(leave=False, bar_format=FORMAT)
             bar.n, bar.total = done, total

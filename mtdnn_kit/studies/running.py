@@ -1,8 +1,8 @@
-"""Runs a study: what is done is not run again, what was interrupted goes on, a run that fails stops no other.
+"""Runs a study: finished runs are not repeated, interrupted runs resume, a failed run stops no other.
 
-Each run is notebook 02 under papermill in a process of its own (`worker`), its executed notebook kept in its folder; or, plain, `train`
-alone, which needs no Jupyter. Where they are executed is `engines`' business, which may be skipped is `status`', which of them this
-process takes, where others work on the same folder, is `sharing`'s. What the runs then say is read elsewhere (`compare`, `plots`).
+Each run is notebook 02 under papermill in a separate process (`worker`), with its executed notebook kept in its folder; or, plain, only
+`train`, which needs no Jupyter. `engines` executes them, `status` decides which to skip, `sharing` which of them this process takes if
+others work on the same folder. `compare` and `plots` read the results.
 
     mtdnn study parameters/ablations/demo.yaml --workers 2
 """
@@ -47,14 +47,14 @@ def run_study(
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
-    whose parameters, code, encoder, data or environment are others now: "refuse", "redo" (delete it and run it again) or "keep" (take it as
-    it is, or go on with it; never where a parameter has changed). plain: call `train` without the notebook. hours: after so many no further
-    seed is begun, and the runs of whole seeds are what is given back; the same call goes on with the next ones. shard: "2/4", to run the
-    second of four parts alone, for file systems without locks. wait: for runs that others have, to take them where such a process dies; if
-    not, or with `shard`, those that are done by then are given back.
+    whose parameters, code, encoder, data or environment have changed: "refuse", "redo" (delete it and run it again) or "keep" (use or
+    resume it unchanged; not if a parameter has changed). plain: call `train` without the notebook. hours: starts no further seed after that
+    time and returns the runs of whole seeds; the same call continues with the next ones. shard: "2/4" runs only the second of four parts,
+    for file systems without locks. wait: for runs that other processes have taken, and take them over if such a process dies; otherwise, or
+    with `shard`, returns those that are done by then.
 
-    Raises before anything runs: ConfigError (a parameter that cannot be meant), StudyError (a changed run, or no notebook to
-    run). At the end: StudyError with the error and the cell of each run that failed, here or elsewhere; the others are done then.
+    Raises before anything runs: ConfigError (an invalid parameter), StudyError (a changed run, or no notebook to run). At the end:
+    StudyError with the error and the cell of each failed run, here or elsewhere; the others are done then.
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
     if merges := study.merges(study.configs(folder, changes)):  # raises before anything runs
@@ -63,12 +63,12 @@ def run_study(
         for asked in merges.values():
             check_merge(**{**asked, "runs": len(asked["runs"])})
     if study.tune or study.equal:
-        from mtdnn_kit.studies import arms  # with torch, which a driver of other studies does not need
+        from mtdnn_kit.studies import arms  # imports torch, which other studies' drivers do not need
 
         tuning = arms.tuning_runs(study)
         trials = study.configs(folder, changes, tuning) if study.tune else {}
         arms.check_tunable(trials)
-    require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or none")
+    require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or null")
     planned, began = {name: run for block in study.blocks for name, run in block.items()}, time.monotonic()
     start, tell, mine = _engine(engine, options), watch or (lambda _: None), shard_of(list(planned), shard)
     project_notebook(NOTEBOOK)
@@ -79,10 +79,10 @@ def run_study(
     made = partial(_made, todo, start, tell)
     if study.tune:
         tried = made(tuning, _placed(folder, arms.equalized(trials, study.equal)), mine=shard_of(list(tuning), shard))
-        if len(tried) < len(tuning):  # others have the rest
+        if len(tried) < len(tuning):  # other processes have the rest
             return {}
         rows = arms.choose(study, tried)
-        with held(folder / ".lock", "what was tuned is written", 60.0):
+        with held(folder / ".lock", "the tuning result is being written", 60.0):
             arms.write_chosen(folder, study, rows)
         study = arms.with_chosen(study, rows)
     if study.stages:  # what a run begins from may lie where it was made under another name
@@ -98,7 +98,7 @@ def run_study(
 
 
 def _placed(folder: Path, configs: dict[str, Config]) -> dict[str, Config]:
-    """The same runs, each in the folder where it was made before, under whatever name; that is noted for who looks later."""
+    """The same runs, each in the folder where it was made before, under any name; records these folders for later readers."""
     found = earlier(configs, folder)
     if found:
         note_places(found, folder)
@@ -113,9 +113,9 @@ def _made(
     configs: dict[str, Config],
     **more: Any,
 ) -> dict[str, Run]:
-    """The planned runs, in that order, that are finished when this process has nothing more to do.
+    """The planned runs, in that order, that are finished when this process is done.
 
-    Raises StudyError where one fails, or may not be taken for one of today."""
+    Raises StudyError if one fails, or has changed."""
     configs = {name: configs[name] for name in planned}
     runs = {name: run_of(config) for name, config in configs.items()}
     taken, progress = todo(planned, configs, **more), Progress(list(configs))
@@ -135,8 +135,8 @@ def _waiting(todo: Todo, name: str) -> str:
 def _by_blocks(
     study: Study, configs: dict[str, Config], made: Callable[[dict, dict], dict[str, Run]], hours: float, began: float, workers: int
 ) -> dict[str, Run]:
-    """The runs of whole seeds: of those that are done, and of as many more as begin within the hours, as many seeds at a time as keep all
-    workers at work. Raises StudyError where none is."""
+    """The runs of whole seeds: the finished ones, and as many more as start within the hours, with enough seeds at a time to keep all
+    workers busy. Raises StudyError if there are none."""
     runs: dict[str, Run] = {}
     failed: list[str] = []
     blocks, at_once = study.blocks, -(-workers // len(study.variants))
@@ -146,19 +146,19 @@ def _by_blocks(
         if some:
             try:
                 runs |= made({name: run for block in some for name, run in block.items()}, configs)
-            except StudyError as error:  # the next seeds are begun all the same
+            except StudyError as error:  # the next seeds start anyway
                 failed.append(str(error))
     if failed:
         raise StudyError("\n".join(failed))
     runs = {name: runs[name] for block in blocks if block.keys() <= runs.keys() for name in block}
     if not runs:
-        raise StudyError(f"{study.name}: hours: no seed has all its runs after {hours:g}; give it more, or wait for what others have")
+        raise StudyError(f"{study.name}: hours: no seed has all its runs after {hours:g}; allow more hours, or wait for other processes")
     return runs
 
 
 def _engine(name: str, options: dict) -> Callable:
-    """The engine with its options. Raises ConfigError where there is none, or it has no such option."""
-    require(name in ENGINES, f"engine: {name!r} is none; there are {', '.join(ENGINES)}")
+    """The engine with its options. Raises ConfigError for an unknown engine or option."""
+    require(name in ENGINES, f"engine: {name!r} is unknown; choose from {', '.join(ENGINES)}")
     known = list(inspect.signature(ENGINES[name]).parameters)[1:]
     for key in options:
         require(key in known, f"{key}: engine {name} has no such option; it has {', '.join(known)}")
@@ -170,7 +170,7 @@ def _engine(name: str, options: dict) -> Callable:
 
 
 def _follow(progress: Progress, runs: dict[str, Run], start: Callable, todo: Todo, tell: Callable[[Progress], None]) -> None:
-    """Executes what is to be done and keeps the states of all runs up to date, those that other processes have included."""
+    """Executes the jobs and keeps the states of all runs up to date, including those that other processes have."""
     for state in progress.states:
         state.look(runs[state.name])
         state.before, state.status = state.steps, "waiting" if state.name in todo.names else "done"

@@ -1,8 +1,8 @@
-"""The runs of a study that are not done, for any number of processes to take: each those that nobody has. Executes none.
+"""The unfinished runs of a study, shared by any number of processes: each takes runs that no other has. Executes none.
 
-A run is taken by a lock beside its folder (`.taken/RUN` in the study's), which is free again however its holder ends, on whatever machine
-that sees the folder. Why a run failed is left beside the lock: a process that was at work then does not try it again, one that comes
-later does. What another process made is looked at as what was there before: it may have read another file than this one.
+A process takes a run by a lock next to its folder (`.taken/RUN` in the study's), which is released when the process ends for any reason, on
+any machine that shares the folder. The reason for a failure is stored next to the lock: a process that was running then does not retry the
+run, a later one does. Runs of other processes are checked like earlier runs, because they may come from another version of the file.
 """
 
 import re
@@ -27,17 +27,17 @@ from mtdnn_kit.studies.study import Planned, Study, project_notebook
 
 NOTEBOOK = "notebooks/02_train.ipynb"
 IfChanged = Literal["refuse", "redo", "keep"]
-TAKEN = ".taken"  # in the study's folder: a lock a run
-LOOK = 2.0  # seconds between looks whether others gave a run back
-Mark = tuple[int, int] | None  # of a file: another once it is written again
+TAKEN = ".taken"  # in the study's folder: one lock per run
+LOOK = 2.0  # seconds between checks for released runs
+Mark = tuple[int, int] | None  # of a file: changes when it is rewritten
 
 
 @dataclass
 class Todo:
-    """Runs by name, in the order in which they are taken. mine: those that this process may take; None: all. wait: for what others have.
-    elsewhere: runs are made on other machines, so that of the environment only versions are compared.
+    """Runs by name, in the order of execution. mine: those that this process may take; None: all. wait: for runs that others have.
+    elsewhere: runs are made on other machines, so only the versions of the environment are compared.
 
-    Raises StudyError where a run of before may not be taken for one of today (`check_changed`).
+    Raises StudyError if an earlier run has changed (`check_changed`).
     """
 
     study: Study
@@ -73,7 +73,7 @@ class Todo:
         own(self.folder / TAKEN)
 
     def jobs(self) -> Iterator[Job | None]:
-        """Each run that nobody has, taken; None while others have all that are left. What was done or failed there is in `news`."""
+        """Takes and yields each free run; None while other processes have all that are left. `news` has what they finished or failed."""
         (self.folder / TAKEN).mkdir(parents=True, exist_ok=True)
         left = [name for name in self.names if self.mine is None or name in self.mine]
         while left := [name for name in left if not any(self.over.get(one) for one in self._before_it(name))]:
@@ -91,7 +91,7 @@ class Todo:
                 yield job
 
     def give_back(self, name: str, error: str | None = None) -> None:
-        """Frees a run that has ended; error: why it failed, "" where it did not, None where it was not tried."""
+        """Releases a run that has ended; error: why it failed, "" for success, None if it was not tried."""
         if error:
             write_whole(self._failure(name), error)
         if error is not None:
@@ -99,21 +99,21 @@ class Todo:
         self._taken.pop(name).close()
 
     def news(self) -> dict[str, str]:
-        """{name: "" or why it failed} of the runs that others ended, each told once."""
+        """{name: "" or why it failed} of the runs that others ended, each reported once."""
         found, self._news = self._news, {}
         return found
 
     def at_work(self, name: str) -> bool:
-        """Whether a process, this one or another, is at work on the run, as far as can be seen."""
+        """Whether a process, this one or another, appears to be working on the run."""
         return (self._path(name) / SAID).exists() and self._lock(name).with_name(f"{self._lock(name).name}.holder").exists()
 
     def close(self) -> None:
-        """Frees what is taken."""
+        """Releases all taken runs."""
         while self._taken:
             self._taken.popitem()[1].close()
 
     def finished_late(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that another process has finished. Raises StudyError where one of all such is not what it would be here."""
+        """Those of `names` that another process has finished. Raises StudyError if one of all such has changed."""
         self.late += [name for name in names if run_of(self.configs[name]).finished]
         check_changed(self.study, self._standings({name: self.configs[name] for name in self.late}), self.if_changed, redone=True)
         return self.late
@@ -157,7 +157,7 @@ class Todo:
         return name in self._news
 
     def _job(self, name: str) -> Job | None:
-        """What is to be executed of a run that was taken, its folder cleared where it begins anew; None, and the run freed: nothing."""
+        """The job of a taken run, with its folder cleared if it starts over; None, after releasing the run, if there is nothing to do."""
         config, path, stands = self.configs[name], self._path(name), self.found[name]
         try:
             elsewhere = _mark(path / "manifest.json") != self._before[name]  # another process was here since
@@ -193,7 +193,7 @@ class Todo:
 
 
 def _mark(file: Path) -> Mark:
-    """What tells a file from the one that is there after it was written again; None where there is none."""
+    """Distinguishes a file from a rewritten one; None without a file."""
     try:
         found = file.stat()
     except FileNotFoundError:
@@ -207,20 +207,20 @@ def shard_of(names: list[str], shard: str | None) -> set[str] | None:
         return None
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", str(shard))
     i, n = (int(match[1]), int(match[2])) if match else (0, 0)
-    require(1 <= i <= n, f"shard: {short(shard)} must be i/n, the i-th of n parts, counted from 1: 1/4, 2/4, 3/4 and 4/4")
+    require(1 <= i <= n, f"shard: {short(shard)} must be i/n, part i of n, counted from 1: 1/4, 2/4, 3/4 and 4/4")
     return set(names[i - 1 :: n])
 
 
 def check_changed(study: Study, found: dict[str, Standing], if_changed: str, redone: bool = False) -> None:
-    """Raises StudyError where a run of before may not be taken for one of today. redone: those that are to be made again were."""
+    """Raises StudyError if an earlier run has changed. redone: those to be repeated were."""
     require(if_changed in get_args(IfChanged), f"if_changed: {if_changed!r} must be one of {', '.join(get_args(IfChanged))}")
     kept = {name: stands for name, stands in found.items() if stands.status != "new" and (redone or if_changed != "redo")}
     mixed = {name: stands.parameters if if_changed == "keep" else stands.changed for name, stands in kept.items()}
     said = [f"{name} ({found[name].status}): {'; '.join(changed)}" for name, changed in mixed.items() if changed]
     if said:
         raise StudyError(
-            f"{study.name}: {len(said)} of {len(found)} runs are not what they would be today, and they are not mixed with new ones:\n"
+            f"{study.name}: {len(said)} of {len(found)} runs have changed, and changed runs are not mixed with new ones:\n"
             + "\n".join(said)
-            + "\nName another folder; or say if_changed: redo (they are deleted and run again) or keep (they are taken as they are; "
-            "not where a parameter changed). On the command line: --if-changed redo"
+            + "\nName another folder; or set if_changed: redo (delete and repeat them) or keep (use them unchanged; "
+            "not if a parameter changed). On the command line: --if-changed redo"
         )

@@ -1,7 +1,7 @@
-"""Where a planned run stands: nothing in its folder, done, begun; and what has changed: parameters, code, encoder, data, environment.
+"""The status of a planned run: new, begun or done; and what has changed: parameters, code, encoder, data, environment.
 
-A run is only what it seems while all of these are as they were, so a study neither skips nor goes on with one where something has changed
-unless it is told to. What a run was made with is in its `config.yaml`, `manifest.json` and, for the code file by file, `study.json`.
+A run is valid only while none of these change, so a study neither skips nor resumes a changed one unless told to. What a run was made with
+is in its `config.yaml`, `manifest.json` and, for the code file by file, `study.json`.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ RECORD = "study.json"  # in the run folder: study, variant, seed, code
 
 @dataclass(frozen=True)
 class Standing:
-    """`status`: new, begun (there is a checkpoint) or done; what has changed, in words: `parameters`, `rest` (all else)."""
+    """`status`: new, begun (there is a checkpoint) or done; what has changed, in words: `parameters`, `rest` (everything else)."""
 
     status: str
     parameters: list[str] = field(default_factory=list)
@@ -38,19 +38,19 @@ class Standing:
 
     @property
     def changed(self) -> list[str]:
-        """All that is no longer as it was."""
+        """All changes."""
         return self.parameters + self.rest
 
 
 def code(notebook: Path) -> dict[str, str]:
-    """{file: hash} of the kit's modules that can change a run, and of a notebook's code cells (its outputs and prose may change)."""
+    """{file: hash} of the kit's modules that can change a run, and of a notebook's code cells (outputs and prose do not count)."""
     cells = parsed(notebook.read_text(encoding="utf-8"))["cells"]
     source = "\0".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     return {**code_files(), notebook.name: hashlib.sha256(source.encode()).hexdigest()[:16]}
 
 
 def differing(one: dict[str, str], two: dict[str, str]) -> list[str]:
-    """Names that only one of them has, or that have another hash there."""
+    """Names that only one of them has, or whose hashes differ."""
     return sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
 
 
@@ -79,9 +79,9 @@ def standings(
 
 
 def _parameters(run: Run, config: Config) -> list[str]:
-    """Parameters that are others now; one that a run's file does not know yet had its default."""
+    """Changed parameters; one that is missing in a run's file had its default."""
     before, now = {**asdict(Config()), **run.config}, asdict(config)
-    before["threads"] = before["threads"] or run.manifest.get("threads", now["threads"])  # older runs keep them there alone
+    before["threads"] = before["threads"] or run.manifest.get("threads", now["threads"])  # older runs keep them only there
     return [f"{k}: {before[k]!r}, now {now[k]!r}" for k in now if is_other(k, before[k], now[k])]
 
 
@@ -97,7 +97,7 @@ def _code(run: Run, now: dict[str, str]) -> list[str]:
 
 
 def _plugins(run: Run, config: Config) -> list[str]:
-    """Functions of one's own whose files are others now."""
+    """Custom functions whose files have changed."""
     before = run.manifest.get("plugins", {})
     return [f"code: {one.name}" for one in config.plugins if before.get(one.name) != one.record()]
 
@@ -143,8 +143,8 @@ def _data(run: Run, config: Config, fingerprint: Callable[[tuple], str]) -> list
 
 
 def _environment(run: Run, config: Config, elsewhere: bool) -> list[str]:
-    """What the bits hang on beside all that: what the run was made on, and what it would be made on now. One that goes on keeps its threads
-    and its precision; `threads` that are named are a parameter."""
+    """The other influences on a run's bits: what it was made on, and what it would be made on now. A resumed run keeps its threads and
+    precision; explicit `threads` are a parameter."""
     before, now = environment(run.manifest), {name: version(name) for name in WATCHED_PACKAGES} | {"mtdnn-kit": kit_version()}
     if not elsewhere and before.keys() - now.keys():
         now |= _machine(config.device, config.precision, config.threads or default_threads())
@@ -154,8 +154,8 @@ def _environment(run: Run, config: Config, elsewhere: bool) -> list[str]:
 
 @cache
 def _machine(device_name: str, precision: str, threads: int) -> dict[str, str]:
-    """The environment of a run with these parameters on this machine; where its GPU is not here, that."""
-    from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision  # with torch: only where a run is looked at
+    """The environment of a run with these parameters on this machine; or "no GPU" if its GPU is missing."""
+    from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision  # imports torch: only if a run is checked
 
     try:
         device = resolve_device(device_name)
@@ -166,7 +166,7 @@ def _machine(device_name: str, precision: str, threads: int) -> dict[str, str]:
 
 
 def _encoder(config: Config) -> str:
-    """The name of the encoder that a run begins with: that of another run's model where `init_from` names one."""
+    """The name of the encoder that a run begins with: that of another run's model if `init_from` names one."""
     return config.encoder if config.init_from is None else str(resolve(config.init_from) / "model")
 
 
@@ -182,11 +182,11 @@ def _sources(config: Config) -> list[tuple]:
 
 
 def _weights(name: str) -> str:
-    """The sha256 of an encoder's weights, or why they cannot be had."""
+    """The sha256 of an encoder's weights, or why it is unavailable."""
     try:
         return find_encoder(name).sha256
     except (EncoderError, OSError) as error:
-        return f"cannot be had: {error}"
+        return f"not available: {error}"
 
 
 def _fingerprint(source: tuple) -> str:

@@ -1,4 +1,4 @@
-"""A study file → named runs with full parameters. Runs nothing, and reads no run folder but to show, in a notebook, what is finished.
+"""A study file → named runs with full parameters. Runs nothing, and reads run folders only to show their status in a notebook.
 
 A study varies parameters around a base file to answer one question, which the file's first comment asks; all keys are in docs/studies.md:
 
@@ -8,8 +8,8 @@ A study varies parameters around a base file to answer one question, which the f
     vary: {learning_rate: [1.0e-4, 3.0e-4]}
     seeds: [0, 1, 2]
 
-Without `seeds` a run has its variant's name, with them "QA+SC seed 1". One that was made before under another name, with the same
-parameters, is found by these (`runs.claim.earlier`): seeds, variants and values may be added later, and written otherwise.
+Without `seeds` a run has its variant's name, with them "QA+SC seed 1". A run that was made under another name is found
+by its parameters (`runs.claim.earlier`): seeds, variants and values may be added later or written differently.
 """
 
 import hashlib
@@ -59,8 +59,8 @@ class Planned:
 class Study:
     """A family of runs: `variants` maps each one's name to the parameters that it changes, on top of `fixed`, on top of the file `base`.
 
-    `compared`: the comparisons that answer the question, each a baseline and others, `scores` what it is judged by, `smallest_effect` in
-    points, `family` of `variants.FAMILIES`. `paper`: a key of `paper.TABLES`. `cluster`: a key of `clusters.CLUSTERS`. `digest`: the
+    `compared`: the comparisons that answer the question, each a baseline and others, `scores` those that it is judged by, `smallest_effect`
+    in points, `family` of `variants.FAMILIES`. `paper`: a key of `paper.TABLES`. `cluster`: a key of `clusters.CLUSTERS`. `digest`: the
     file's sha256.
     """
 
@@ -119,7 +119,7 @@ class Study:
 
     @property
     def others(self) -> list[str]:
-        """What the first comparison compares with it."""
+        """The variants that the first comparison compares with it."""
         return self.compared[0][1]
 
     @property
@@ -130,17 +130,17 @@ class Study:
 
     @property
     def blocks(self) -> list[dict[str, Planned]]:
-        """The runs seed by seed: a study that is stopped after some has all settings with the same seeds."""
+        """The runs seed by seed: a study that is stopped early then has the same seeds for all settings."""
         runs, seeds = self.runs, [None] if self.seeds is None else [*self.seeds]
         return [{name: run for name, run in runs.items() if run.seed == seed} for seed in seeds]
 
     def of(self, runs: Mapping[str, Any]) -> dict[str, dict[int, str]]:
-        """`settings` with those of the runs alone that there are, without settings that have none."""
+        """`settings` restricted to the given runs, without settings that have none."""
         there = {name: {seed: run for seed, run in own.items() if run in runs} for name, own in self.settings.items()}
         return {name: own for name, own in there.items() if own}
 
     def comparisons(self, runs: Mapping[str, Any]) -> list[dict[str, dict[int, str]]]:
-        """`of(runs)` for each comparison, its baseline first; of one alone with all settings, of several each with its own."""
+        """`of(runs)` for each comparison, its baseline first; a single comparison has all settings, several have only their own."""
         there = self.of(runs)
         if len(self.compared) == 1:
             return [there]
@@ -151,7 +151,7 @@ class Study:
     def configs(self, folder: Path, changes: dict | None = None, planned: dict[str, Planned] | None = None) -> dict[str, Config]:
         """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all. planned: None for `runs`.
 
-        Raises ConfigError, naming the run: a parameter that cannot be meant, or two runs with the same ones.
+        Raises ConfigError, naming the run, for an invalid parameter, or if two runs have the same parameters.
         """
         require(
             isinstance(changes or {}, dict),
@@ -187,7 +187,7 @@ class Study:
 
 
 def _place(folder: Path, name: str, places: Mapping[str, str]) -> Path:
-    """A run's folder: its own, or where it was made under another name (`runs.claim.read_places`)."""
+    """A run's folder: named after it, or where it was made under another name (`runs.claim.read_places`)."""
     return folder / (slug(name) if (folder / slug(name)).exists() else places.get(name, slug(name)))
 
 
@@ -199,23 +199,23 @@ def _status(run: Run) -> str:
 
 
 def default_folder(study: Study) -> Path:
-    """Where a study's runs go if nothing else is said: below $MTDNN_RUNS or runs/, in a folder of the study's name."""
+    """The default folder of a study's runs: in $MTDNN_RUNS or runs/, named after the study."""
     return resolve(os.environ.get("MTDNN_RUNS", "runs")) / study.name
 
 
 def project_notebook(name: str) -> Path:
-    """A notebook of the project, e.g. "notebooks/02_train.ipynb". Raises StudyError where there is none, as beside an installed package."""
+    """A notebook of the project, e.g. "notebooks/02_train.ipynb". Raises StudyError if there is none, as for an installed package."""
     path = resolve(name)
     if not path.is_file():
         raise StudyError(
-            f"{name} is not in {project_root()}: a study executes the notebooks, which no installed package holds. Run it in the project's "
-            "folder (a clone), or copy its notebooks/ to where you are; `train` needs none of them"
+            f"{name} is not in {project_root()}: a study executes the notebooks, which an installed package lacks. Run it in the project's "
+            "folder (a clone), or copy its notebooks/ here; `train` needs none of them"
         )
     return path
 
 
 def read_study(path: str | Path) -> Study:
-    """The study in a file. Raises StudyError, naming file and key: what cannot be read or meant, or runs that would share a folder."""
+    """The study in a file. Raises StudyError, naming file and key: for unreadable or invalid files, or runs that would share a folder."""
     try:
         text = text_of(resolve(str(path)))
         content = read_yaml(text)
@@ -235,7 +235,7 @@ def _study(name: str, question: str, content: Any) -> Study:
     plain = isinstance(content, dict) and isinstance(content.get("base"), str) and isinstance(content.get("variants"), dict | None)
     require(
         plain and {"variants", "vary"} & set(content),
-        "a study file has `base:`, a parameter file, and `variants:`, each with a name and what it changes, or `vary:`, lists of values",
+        "a study file needs `base:`, a parameter file, and `variants:`, each with a name and its changes, or `vary:`, lists of values",
     )
     known_keys(content, [key.name for key in fields(StudyFile)])
     file = StudyFile(**checked(content, StudyFile))
@@ -270,7 +270,7 @@ def _study(name: str, question: str, content: Any) -> Study:
     )
     folders: dict[str, str] = {}
     for run in study.runs:
-        limit = f"{short(run)}: a run's name has at most {LONGEST_RUN_NAME} characters, for its folder is called so; name it shorter"
+        limit = f"{short(run)}: a run's name may have at most {LONGEST_RUN_NAME} characters, because it names the folder; shorten it"
         require(len(run) <= LONGEST_RUN_NAME, limit)
         first = folders.setdefault(slug(run), run)
         require(first == run, f"{first!r} and {run!r} would share the folder {slug(run)}; rename one")

@@ -1,6 +1,6 @@
-"""The parts of a study file: named variants, lists to be combined, seeds, what is compared. Plain values in, plain values out.
+"""The parts of a study file: named variants, lists to combine, seeds, comparisons. Plain values in, plain values out.
 
-Each raises ConfigError that starts with the key at fault and says what it must be. Whether a parameter exists is `config`'s business.
+Each raises ConfigError that starts with the wrong key and says what it must be. `config` checks whether a parameter exists.
 """
 
 import itertools
@@ -53,7 +53,7 @@ Comparison = tuple[str, list[str]]  # a baseline, and what is compared with it
 
 @dataclass(frozen=True)
 class StudyFile:
-    """The keys of a study file and what each may hold; what they mean is said in `studies.study`."""
+    """The keys of a study file and what each may hold; `studies.study` explains them."""
 
     base: str
     fixed: Changes = field(default_factory=dict)
@@ -80,7 +80,7 @@ def slug(name: str) -> str:
 
 def expand(file: StudyFile) -> dict[str, dict]:
     """Name → changed parameters of every variant: the named ones (None: there are none), each with every combination of the lists."""
-    require(file.variants is not None or file.vary, "vary lists no parameter, and there are no variants")
+    require(file.variants is not None or file.vary, "vary lists no parameter, and there are no variants: add one of them")
     named = {"": {}} if file.variants is None else _named(file.variants, file.seeds)
     made = combinations(file.vary)
     count = len(named) * len(made)
@@ -132,14 +132,12 @@ def check_not_set(where: str, changes: dict, seeds: list | None, study: str = ""
 
 
 def check_tuning(file: StudyFile, variants: dict[str, dict]) -> None:
-    """Raises ConfigError where what is tuned is set elsewhere, or its seeds are none of its own."""
-    require(bool(file.tune) == bool(file.tune_seeds), "tune: name its seeds, too, which no other run has, e.g. tune_seeds: [100, 101]")
-    require(
-        not file.tune or file.seeds, "tune: list the study's own seeds, too, so that those of tuning are no others, e.g. seeds: [0, 1, 2]"
-    )
-    require(not (file.equal and {"epochs", "max_steps"} & set(file.tune)), "tune: epochs and max_steps are what equal sets; leave one out")
+    """Raises ConfigError if a tuned parameter is set elsewhere, or if tuning shares seeds with the study."""
+    require(bool(file.tune) == bool(file.tune_seeds), "tune: also name its seeds, which no other run may have, e.g. tune_seeds: [100, 101]")
+    require(not file.tune or file.seeds, "tune: also list the study's seeds, so that those of tuning differ, e.g. seeds: [0, 1, 2]")
+    require(not (file.equal and {"epochs", "max_steps"} & set(file.tune)), "tune: equal sets epochs and max_steps; leave one out")
     shared = sorted({*(file.tune_seeds or ())} & {*(file.seeds or ())})
-    require(not shared, f"tune_seeds: {some(shared)} are seeds of the study; what is tuned on a seed is flattered on it: name others")
+    require(not shared, f"tune_seeds: {some(shared)} are seeds of the study, where the tuned parameters would look too good: name others")
     for name, changes in [("fixed", file.fixed), *variants.items()]:
         both = sorted(changes.keys() & file.tune.keys())
         require(not both, f"tune: {some(both)} is set by {some([name])} as well; leave out one")
@@ -147,10 +145,10 @@ def check_tuning(file: StudyFile, variants: dict[str, dict]) -> None:
 
 
 def check_scores(scores: list) -> None:
-    """Raises ConfigError for a score that is none of STUDY_SCORES."""
+    """Raises ConfigError for a score that is not one of STUDY_SCORES."""
     for score in scores:
         near = nearest(str(score), list(STUDY_SCORES))
-        require(score in STUDY_SCORES, f"judged_by: there is no score {score!r}.{near} All are: {', '.join(STUDY_SCORES)}")
+        require(score in STUDY_SCORES, f"judged_by: there is no score {score!r}.{near} Choose from {', '.join(STUDY_SCORES)}")
 
 
 def _named(variants: dict, seeds: list | None) -> dict[str, dict]:
@@ -164,7 +162,7 @@ def _named(variants: dict, seeds: list | None) -> dict[str, dict]:
 
 
 def combinations(vary: dict, where: str = "vary") -> dict[str, dict]:
-    """Name → parameters of every combination of the lists, the last one changing fastest; one without a name where there is no list."""
+    """Name → parameters of every combination of the lists, the last one changing fastest; one without a name if there are no lists."""
     count = 1
     for key, values in vary.items():
         rest = "; list seeds under `seeds:`" if key == "seed" else ""
@@ -218,7 +216,7 @@ def _pointing(changes: dict, values: str, variants: dict[str, dict]) -> dict:
 
 
 def compared(value: str | dict | list | None, variants: dict[str, dict]) -> list[Comparison]:
-    """Each baseline and the variants that are compared with it; the first variant with all others if nothing is said."""
+    """Each baseline and the variants that are compared with it; by default the first variant with all others."""
     found = list[Comparison]()
     for one in value if isinstance(value, list) else [{"baseline": value} if isinstance(value, str) else value or {}]:
         baselines = one.get("baseline", next(iter(variants)))
@@ -227,13 +225,13 @@ def compared(value: str | dict | list | None, variants: dict[str, dict]) -> list
             require(baseline not in others, f"compare: {some([baseline])} would be compared with itself")
             found.append((baseline, others))
     bases = [baseline for baseline, _ in found]
-    require(len(set(bases)) == len(bases), f"compare: {some(bases)}: one is named twice as baseline; put what is compared with it together")
+    require(len(set(bases)) == len(bases), f"compare: {some(bases)}: a baseline is named twice; put its comparisons into one entry")
     return found
 
 
 def _variant(name: object, variants: dict[str, dict]) -> str:
-    """The variant of that name, however its numbers are written. Raises ConfigError."""
+    """The variant of that name, in any notation of its numbers. Raises ConfigError."""
     alike = [one for one in variants if one == name] or [one for one in variants if _canonical(one) == _canonical(str(name))]
     if len(alike) != 1:
-        raise ConfigError(f"compare: there is no variant {short(name)}.{nearest(str(name), list(variants))} All are: {some(variants)}")
+        raise ConfigError(f"compare: there is no variant {short(name)}.{nearest(str(name), list(variants))} Choose from {some(variants)}")
     return alike[0]

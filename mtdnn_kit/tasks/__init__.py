@@ -9,9 +9,9 @@ A task type is a module with
   `features(rows, dataset, tokenizer, config, types, columns)`  items that fit into the encoder: `lengths` [N], `collate(items) -> Batch`
   `logits(out, inputs)`                          of what the head gives, where it is not `out.logits`
   `loss(logits, targets, config)`                mean over the batch's items
-  `Reader(features, config)`                     `add(items, logits)` batch by batch, then `predictions()`, one a row
+  `Reader(features, config)`                     `add(items, logits)` batch by batch, then `predictions()`, one per row
   `scores(rows, predictions, metrics)`           {score: percent, "n": rows}
-The kit's own have their roles in `registry` and their rows in `rows`. A type of one's own is one file anywhere that has those too and is
+`registry` holds the roles of the built-in types, `rows` their rows. A custom type is one file, anywhere, that defines these too and is
 registered: see `register`, and docs/task-types.md.
 """
 
@@ -20,12 +20,12 @@ from typing import Any
 
 from mtdnn_kit.data import registry, rows, table
 
-TYPES: dict[str, Any]  # name → module; made when first asked for, since the kit's own bring torch
+TYPES: dict[str, Any]  # name → module; made on first access, because the built-in types import torch
 NEEDED = ("HEAD", "KIND", "SETTINGS", "Reader", "Row", "encode", "features", "loss", "parse", "scores")
 
 
 def __getattr__(name: str) -> Any:
-    """TYPES, with the kit's own types."""
+    """TYPES, filled with the built-in types."""
     if name != "TYPES":
         raise AttributeError(f"mtdnn_kit.tasks has no {name!r}")
     from mtdnn_kit.tasks import mcc, qa, sc
@@ -35,17 +35,17 @@ def __getattr__(name: str) -> Any:
 
 
 def register(name: str, module: ModuleType) -> None:
-    """Makes a module a task type, which a parameter file can name from then on (`define: {TASK: {type: NAME, …}}`).
+    """Registers a module as a task type, which a parameter file can then name (`define: {TASK: {type: NAME, …}}`).
 
-    Besides what every type has: `KIND`, a `registry.Kind`, its roles, labels and metrics; `Row`, a NamedTuple with `id` first, of JSON's
-    values and tuples of them; `parse(dataset, record, number) -> Row`, which raises DataError. Registered again, it takes the old one's
-    place. Raises ValueError: a name that is the kit's or no word, a module that lacks something.
+    Besides the names that every type has, the module needs `KIND`, a `registry.Kind` with its roles, labels and metrics; `Row`, a
+    NamedTuple of JSON values and tuples of them, with `id` first; and `parse(dataset, record, number) -> Row`, which raises DataError.
+    Registering a name again replaces the type. Raises ValueError for a built-in or invalid name, and for a module that lacks something.
     """
     from mtdnn_kit.tasks import TYPES
 
     if name in ("qa", "sc", "mcc") or not name.isidentifier():
-        raise ValueError(f"task type {name!r}: {'is the kit’s own' if name in TYPES else 'a name has letters, digits and _ only'}")
+        raise ValueError(f"task type {name!r}: {'it is built in; rename yours' if name in TYPES else 'use only letters, digits and _'}")
     lacking = [part for part in NEEDED if not hasattr(module, part)]
     if lacking or module.Row._fields[0] != "id":
-        raise ValueError(f"task type {name!r}: {module.__name__} has no {lacking[0] if lacking else 'row that begins with its id'}")
+        raise ValueError(f"task type {name!r}: {module.__name__} has no {lacking[0] if lacking else 'Row with id as first field'}")
     registry.KINDS[name], rows.PARSERS[name], table.ROWS[name], TYPES[name] = module.KIND, module.parse, module.Row, module

@@ -1,6 +1,6 @@
-"""Answers to questions, and their scores: a span of the context or nothing, which a threshold decides (paper, "Model").
+"""Answers to questions, and their scores. A threshold decides between a span of the context and no answer (paper, "Model").
 
-Where spans and null scores come from is `qa`'s business; how a text is scored, `metrics`'.
+`qa` makes spans and null scores; `metrics` scores a text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ from mtdnn_kit.metrics import exact_f1_nothing
 from mtdnn_kit.tasks.decoding import NBest, Span, probabilities
 from mtdnn_kit.tasks.null_threshold import best_threshold, no_answer, qa_threshold_scores
 
-AT_ONCE = 1024  # questions whose probabilities are made in one go
+AT_ONCE = 1024  # questions per block of probabilities
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one question: n-best spans, null score, and the probability of each and (last) of nothing.
+    """A model's output for one question: n-best spans, null score, and the probability of each span and (last) of no answer.
 
     The probabilities are a softmax over the n-best spans' scores and the null score.
     """
@@ -31,11 +31,11 @@ class Answer:
 
     @property
     def diff(self) -> float:
-        """null − best; infinite where no span is possible."""
+        """null − best; infinite if no span is possible."""
         return self.null - self.spans[0].score if self.spans else float("inf")
 
     def text(self, context: str, threshold: float) -> str:
-        """The answer at a threshold: its best span or nothing (`null_threshold.no_answer`). Without a span, nothing at any threshold."""
+        """The answer at a threshold: the best span, or "" for no answer (`null_threshold.no_answer`). Without a span always ""."""
         return context[self.spans[0].start : self.spans[0].end] if self.spans and not no_answer(self.diff, threshold) else ""
 
 
@@ -43,7 +43,7 @@ class Answer:
 class Answers(Sequence):
     """The answers to Q questions as arrays; item i is question i's `Answer`.
 
-    null fp32 [Q]; best: n-best [Q, n]; windows [Q]: in how many windows each question was read. Probabilities are made when asked for.
+    null fp32 [Q]; best: n-best [Q, n]; windows [Q]: each question's number of windows. Probabilities are computed when they are read.
     """
 
     ids: Sequence[str]
@@ -53,7 +53,7 @@ class Answers(Sequence):
 
     @property
     def diff(self) -> np.ndarray:
-        """null − best of each question, float64 [Q]; infinite where no span is possible."""
+        """null − best of each question, float64 [Q]; infinite if no span is possible."""
         return self.null.astype(np.float64) - self.best.score[:, 0]
 
     def __len__(self) -> int:
@@ -87,8 +87,9 @@ def scores(rows: Sequence[QARow], answers: Answers, threshold: float) -> dict:
 
 
 def scored(rows: Sequence[QARow], answers: Answers) -> dict[str, np.ndarray]:
-    """What a threshold decides on: em, f1 of the best spans and of no answer (nothing), 0 to 1, whether there is an answer, diff [Q]."""
-    # [Q, 4]: EM, F1, the score of no answer, whether there is an answer; characters 0 and 0, no text, where there is no span
+    """The inputs of a threshold's choice: em, f1 of the best spans and of no answer (nothing), 0 to 1, whether there is an answer, diff
+    [Q]."""
+    # [Q, 4]: EM, F1, the score of no answer, whether there is an answer; characters 0 and 0 (empty text) if there is no span
     starts, ends = answers.best.start[:, 0], answers.best.end[:, 0]
     found = np.empty((len(answers), 4))
     for i, (row, start, end) in enumerate(zip(rows, starts, ends, strict=True)):

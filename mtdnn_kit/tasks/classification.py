@@ -1,6 +1,6 @@
-"""What sequence classification and multiple choice share: one right label an item, a probability for each.
+"""What sequence classification and multiple choice share: one right label per item, a probability for each label.
 
-The loss, the reading of logits and the scores; what an item looks like is in `sc` and `mcc`.
+Holds the loss, the reader of logits and the scores; `sc` and `mcc` define the items.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from mtdnn_kit.metrics import SCORES
 
 @dataclass(frozen=True)
 class LabelPrediction:
-    """What a model says of one row: its label, and the probability of every label (softmax, paper "Model")."""
+    """A model's output for one row: its label, and the probability of every label (softmax, paper "Model")."""
 
     id: int
     label: int
@@ -48,14 +48,14 @@ class Choices(Sequence):
 
 
 class Reader:
-    """Collects logits [B, L] batch by batch, in any order, into one LabelPrediction a row."""
+    """Collects logits [B, L] batch by batch, in any order, into one LabelPrediction per row."""
 
     def __init__(self, features: Any, config: Any):
         self.rows, self.found = features.rows, np.zeros((len(features.rows), 0))
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
         """Raises ScoreError, with the row's id, on NaN."""
-        # softmax over the labels [B, L], in float64: the largest is taken off first, so nothing overflows
+        # softmax over the labels [B, L], in float64, after subtracting the largest, so that nothing overflows
         weights = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         shares = weights / weights.sum(axis=1, keepdims=True)
         for item in items[np.isnan(shares).any(axis=1)]:
@@ -65,7 +65,7 @@ class Reader:
         self.found[items] = shares
 
     def predictions(self) -> Choices:
-        """One LabelPrediction a row, in the order of the rows. Raises ScoreError, with its id, for a row without logits."""
+        """One LabelPrediction per row, in the order of the rows. Raises ScoreError, with its id, for a row without logits."""
         for item in np.flatnonzero(np.isnan(self.found).any(axis=1)):
             raise ScoreError(f"row {self.rows[item].id}: it was not scored, so it has no label")
         return Choices(column(self.rows, "id"), self.found)

@@ -1,7 +1,7 @@
-"""From logits to the n best answers: every span of a window is a candidate, and the order among them is total, so ties have one answer.
+"""From logits to the n best answers: every span of a window is a candidate, and their order is total, so that ties have one result.
 
-Order: (−score, first character, last character), the score being start logit + end logit in fp32. All of it is done on arrays, a batch
-of windows at a time: what is kept is [windows, n] whatever the windows' length. Knows characters and scores; no text, token or task.
+Order: (−score, first character, last character); the score is start logit + end logit in fp32. All computation is on arrays, one batch of
+windows at a time; the result is [windows, n] for windows of any length. Knows characters and scores; no text, token or task.
 Shapes: W windows, M context tokens, K tokens of the longest answer, n of n-best, Q questions.
 """
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 LOW = np.float32(-np.inf)
-CANDIDATES = 1 << 21  # looked at in one go: 16 MB
+CANDIDATES = 1 << 21  # compared at once: 16 MB
 
 
 class Span(NamedTuple):
@@ -22,36 +22,36 @@ class Span(NamedTuple):
 
 
 class NBest(NamedTuple):
-    """The best spans of W windows (or questions), best first: characters int32 [W, n], scores fp32 [W, n]; −inf where there is none."""
+    """The best spans of W windows (or questions), best first: characters int32 [W, n], scores fp32 [W, n], −inf beyond the last span."""
 
     start: np.ndarray
     end: np.ndarray
     score: np.ndarray
 
     def spans(self, row: int) -> list[Span]:
-        """Those of one window or question."""
+        """The spans of one window or question."""
         found = int(np.count_nonzero(self.score[row] > LOW))
         return [Span(*values) for values in zip(*(part[row, :found].tolist() for part in self), strict=True)]
 
 
 def no_spans(rows: int, n: int) -> NBest:
-    """n-best of `rows` without any span."""
+    """An empty n-best for `rows` windows or questions."""
     return NBest(np.zeros((rows, n), np.int32), np.zeros((rows, n), np.int32), np.full((rows, n), LOW))
 
 
 def best_spans(start: np.ndarray, end: np.ndarray, starts: np.ndarray, ends: np.ndarray, n: int, max_answer: int) -> NBest:
-    """The n best spans of each window, over *all* spans of at most `max_answer` tokens; one entry a character span, the best.
+    """The n best spans of each window, over *all* spans of at most `max_answer` tokens; one entry per character span, its best.
 
     start, end: logits of the context's tokens [W, M], no NaN and no +inf; starts, ends: characters of those tokens [W, M], start == end
-    where a token is padding or has no character, and so can be no end of an answer.
+    for padding and tokens without characters, at which no answer may start or end.
     """
     found, tokens = no_spans(len(start), n), start.shape[1]
     if not tokens:
         return found
-    # [W, M]: a token of no character is no end of an answer
+    # [W, M]: an answer may start or end only at a token with characters
     usable = ends > starts
     first, last = (np.where(usable, x.astype(np.float32), LOW) for x in (start, end))
-    # [W]: where tokens have characters of their own, two token spans never are the same character span
+    # [W]: if no tokens share characters, two token spans are never the same character span
     apart = _apart(starts, usable) & _apart(ends, usable)
     width, some = min(max_answer, tokens), np.flatnonzero(apart)
     chunk = max(1, CANDIDATES // (min(n, tokens) * width))
@@ -63,22 +63,22 @@ def best_spans(start: np.ndarray, end: np.ndarray, starts: np.ndarray, ends: np.
 
 
 def _apart(characters: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Whether the usable tokens of a window [W] all begin (or end) at characters of their own, in order: then spans do so, too."""
+    """Whether the usable tokens of each window [W] begin (or end) at distinct characters, in order; spans then do so, too."""
     placed = np.where(usable, characters, -1)
     before = np.maximum.accumulate(placed, axis=1)[:, :-1]
     return np.all(~usable[:, 1:] | (placed[:, 1:] > before), axis=1)
 
 
 def _best_token_spans(first: np.ndarray, last: np.ndarray, n: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First token, last token and score of the n best spans [W, ≤ n], in order, where no two spans share their characters.
+    """First token, last token and score of the n best spans [W, ≤ n], in order, for windows in which no two spans have the same characters.
 
-    Only the n tokens whose best span scores most (of equals, the first ones) can begin one of the n best: each of them has a span that
-    comes before every span of the other tokens.
+    Only the n tokens whose best span scores highest (of equal ones, the first) can begin one of the n best: each of them has a span that
+    precedes every span of the other tokens.
     """
-    # [W, M + K − 1]: beyond the last token there is no end
+    # [W, M + K − 1]: no span ends beyond the last token
     rows, tokens = first.shape
     last = np.pad(last, ((0, 0), (0, width - 1)), constant_values=LOW)
-    # [W, n]: the first tokens whose best span scores most
+    # [W, n]: the first tokens whose best span scores highest
     begin, _ = _largest(first + _largest_ahead(last, width)[:, :tokens], np.arange(tokens), n)
     # [W, n, K]: all spans that begin there
     begin = begin[:, :, None]
@@ -89,7 +89,7 @@ def _best_token_spans(first: np.ndarray, last: np.ndarray, n: int, width: int) -
 
 
 def _largest_ahead(values: np.ndarray, width: int) -> np.ndarray:
-    """The largest of each value and the width − 1 that follow it in its row, as far as the row goes."""
+    """The maximum of each value and the next width − 1 values of its row."""
     most, seen = values.copy(), 1
     while seen < width:
         step = min(seen, width - seen)
@@ -99,14 +99,15 @@ def _largest_ahead(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def _largest(scores: np.ndarray, numbers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers and scores of the n largest scores of each row, of equals those of the lowest numbers; scores fp32, numbers below 2³².
+    """Numbers and scores of the n largest scores of each row, of equal scores those with the lowest numbers; scores fp32, numbers below
+    2³².
 
-    Score and number make one integer a candidate, ordered as they are: fp32 bits are ordered like the numbers they stand for once those of
-    negative ones are turned around.
+    Score and number form one integer per candidate, in the same order: fp32 bit patterns sort like their values once those of negative
+    values are inverted.
     """
-    # + 0: −0 becomes 0, which it equals
+    # + 0 turns −0 into 0, which it equals
     bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)
-    # high 32 bits: the score; low 32: the number, upside down, so that of equal scores the lowest number is the largest key
+    # high 32 bits: the score; low 32: the number, inverted, so that of equal scores the lowest number has the largest key
     keys = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits) << 32 | 0xFFFFFFFF - numbers
     if n < keys.shape[1]:
         keys = np.partition(keys, keys.shape[1] - n, axis=1)[:, -n:]
@@ -118,7 +119,7 @@ def _largest(scores: np.ndarray, numbers: np.ndarray, n: int) -> tuple[np.ndarra
 def _fill(
     found: NBest, rows: np.ndarray, first: np.ndarray, last: np.ndarray, score: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> None:
-    """Puts token spans [R, ≤ n] of the windows `rows` [R] into `found` as characters."""
+    """Writes token spans [R, ≤ n] of the windows `rows` [R] into `found` as characters."""
     slots = np.arange(score.shape[1])
     found.start[rows[:, None], slots] = starts[rows[:, None], first]
     found.end[rows[:, None], slots] = ends[rows[:, None], np.minimum(last, ends.shape[1] - 1)]
@@ -126,7 +127,8 @@ def _fill(
 
 
 def _fill_shared(found: NBest, row: int, first: np.ndarray, last: np.ndarray, starts: np.ndarray, ends: np.ndarray, width: int) -> None:
-    """The same for a window some of whose tokens share characters (bytes of an emoji, say), so that spans do: all of them, one by one."""
+    """As `_fill`, for a window in which tokens share characters (e.g. the bytes of an emoji), so that spans may coincide: compares all
+    spans."""
     # every pair of a first token i and a last token j
     i, more = (x.ravel() for x in np.indices((len(first), min(width, len(first)))))
     j = i + more
@@ -137,13 +139,13 @@ def _fill_shared(found: NBest, row: int, first: np.ndarray, last: np.ndarray, st
 
 
 def merge_into(found: NBest, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, scores: np.ndarray) -> None:
-    """Fills rows of `found` with the n best of these spans [S], each of the row that `rows` [S] names; one entry a character span."""
-    # by row and characters, the best first: of spans with the same characters that one is kept
+    """Fills rows of `found` with the n best of these spans [S], each of the row that `rows` [S] names; one entry per character span."""
+    # by row and characters, the best first: of spans with the same characters, the first is kept
     order = np.lexsort((-scores, ends, starts, rows))
     rows, starts, ends, scores = (x[order] for x in (rows, starts, ends, scores))
     new = np.ones(len(rows), bool)
     new[1:] = (rows[1:] != rows[:-1]) | (starts[1:] != starts[:-1]) | (ends[1:] != ends[:-1])
-    # what is left by (−score, start, end) within a row; the first n have a place
+    # the rest by (−score, start, end) within a row; the first n are kept
     order = np.flatnonzero(new)[np.lexsort((ends[new], starts[new], -scores[new], rows[new]))]
     rows, starts, ends, scores = (x[order] for x in (rows, starts, ends, scores))
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
@@ -154,7 +156,7 @@ def merge_into(found: NBest, rows: np.ndarray, starts: np.ndarray, ends: np.ndar
 
 def merge_windows(windows: NBest, owners: np.ndarray, questions: int) -> NBest:
     """The n best of each question [Q, n] from those of its windows [W, n], whose questions `owners` [W] names."""
-    # a question of one window has that window's n-best
+    # a question with one window takes that window's n-best
     n, count = windows.score.shape[1], np.bincount(owners, minlength=questions)
     found, alone = no_spans(questions, n), count[owners] == 1
     for part, values in zip(found, windows, strict=True):
@@ -165,7 +167,7 @@ def merge_windows(windows: NBest, owners: np.ndarray, questions: int) -> NBest:
 
 
 def probabilities(found: NBest, null: np.ndarray) -> np.ndarray:
-    """Softmax over the n-best scores and, last, the null score [Q]: float64 [Q, n + 1], 0 where there is no span. Each row sums to 1."""
+    """Softmax over the n-best scores and, last, the null score [Q]: float64 [Q, n + 1], 0 beyond the last span. Each row sums to 1."""
     scores = np.concatenate([found.score, null[:, None]], axis=1).astype(np.float64)
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)

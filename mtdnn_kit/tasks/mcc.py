@@ -1,4 +1,4 @@
-"""Multiple choice: which ending goes on from a text? One sequence a choice (SWAG; paper, "Model": H → 1, softmax over the choices)."""
+"""Multiple choice: which ending continues a text? One sequence per choice (SWAG; paper, "Model": H → 1, softmax over the choices)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from mtdnn_kit.tasks.padding import Batch, pad
 from mtdnn_kit.tasks.sc import SETTINGS, encode_pairs
 
 HEAD = "AutoModelForMultipleChoice"
-OUTPUTS = 1  # a choice
+OUTPUTS = 1  # per choice
 __all__ = ["HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader", "encode", "features", "loss", "scores"]
 
 
 @dataclass(frozen=True)
 class Features:
-    """C sequences a row, kept flat: choice c of row i is sequence i · C + c."""
+    """C sequences per row, stored flat: choice c of row i is sequence i · C + c."""
 
     rows: Sequence[MCCRow]
     ids: Ragged
@@ -53,13 +53,13 @@ class Features:
 def features(
     rows: Sequence[MCCRow], dataset: Any, tokenizer: Any, config: Any, types: bool = True, columns: dict | None = None
 ) -> Features:
-    """`[CLS] context [SEP] start ending [SEP]` for each choice, at most `max_length` tokens. columns: what `encode` gave."""
+    """`[CLS] context [SEP] start ending [SEP]` for each choice, at most `max_length` tokens. columns: the result of `encode`."""
     made = columns or gathered(encode(rows, tokenizer, config.max_length))
     return Features(rows, ragged("ids", made), ragged("types", made), tokenizer.pad_token_id, types)
 
 
 def encode(rows: Sequence[MCCRow], tokenizer: Any, max_length: int) -> Parts:
-    """The columns of `Features`, part after part."""
+    """The columns of `Features`, part by part."""
     told = zip(*(column(rows, name) for name in ("context", "start", "choices")), strict=True)
     pairs = ((context, f"{start} {choice}".strip()) for context, start, choices in told for choice in choices)
     return encode_pairs(tokenizer, pairs, max_length)

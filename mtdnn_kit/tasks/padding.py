@@ -7,7 +7,7 @@ import torch
 
 
 class Batch(NamedTuple):
-    """`inputs`: what the encoder takes, tensors [B, T] (mcc: [B, C, T]); `targets`: what the loss takes; `tokens`: without padding."""
+    """`inputs`: the encoder's arguments, tensors [B, T] (mcc: [B, C, T]); `targets`: the loss's; `tokens`: their number without padding."""
 
     inputs: dict[str, torch.Tensor]
     targets: torch.Tensor
@@ -15,7 +15,7 @@ class Batch(NamedTuple):
 
 
 def pad(ids: list[np.ndarray], types: list[np.ndarray] | None, pad_id: int) -> dict[str, torch.Tensor]:
-    """input_ids, attention_mask and, where `types` is given, token_type_ids, each int64 [B, T], T the longest sequence."""
+    """input_ids, attention_mask and, if `types` is given, token_type_ids, each int64 [B, T], T the longest sequence."""
     # real [B, T]: whether a position holds a token
     lengths = np.array([len(x) for x in ids])
     width = int(lengths.max())

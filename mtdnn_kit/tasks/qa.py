@@ -1,6 +1,6 @@
-"""Question answering: an answer is a span of the context or nothing (paper, "Model": start and end score of every token).
+"""Question answering: a span of the context, or no answer (paper, "Model": start and end score of every token).
 
-An item is a window. Windows of one question share its row; the null score of a question is the least over its windows.
+An item is a window. Windows of one question share its row; the null score of a question is the minimum over its windows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,15 +32,15 @@ from mtdnn_kit.tasks.spans import (
 from mtdnn_kit.tasks.tokens import TokenList, Tokens, token_ids, tokenize
 
 HEAD = "AutoModelForQuestionAnswering"
-OUTPUTS = 2  # a token: start and end
+OUTPUTS = 2  # per token: start and end
 SETTINGS = ("max_length", "max_question", "overlap")  # parameters on which the columns depend
-TEXTS = 256  # passages tokenised in one go
-QUESTIONS_AT_ONCE = 8192  # questions in one go
+TEXTS = 256  # passages tokenised at once
+QUESTIONS_AT_ONCE = 8192  # questions encoded at once
 __all__ = ["HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader", "encode", "features", "logits", "loss", "scored", "scores", "tune"]
 
 
 class Contexts(Mapping):
-    """The tokens of each different context: {text: tokens}. numbers [Q]: which one a row has, in order of their first row."""
+    """The tokens of each distinct context: {text: tokens}. numbers [Q]: the context of each row, in order of first occurrence."""
 
     def __init__(self, rows: Sequence[QARow], tokens: TokenList, numbers: np.ndarray):
         self.rows, self.tokens, self.numbers = rows, tokens, numbers
@@ -61,7 +61,7 @@ class Contexts(Mapping):
 
 @dataclass(frozen=True)
 class Features:
-    """Windows of all questions. Token ids are kept once a question and once a context; a window is five integers.
+    """Windows of all questions. Token ids are stored once per question and once per context; a window is five integers.
 
     table [W, 5]: row, first and end context token, start and end label (positions in the window, NULL for no answer).
     """
@@ -95,14 +95,14 @@ class Features:
 
     def collate(self, items: np.ndarray) -> Batch:
         """inputs [B, T], targets int64 [B, 2]."""
-        # of each window [B]: its question, its first context token, and the positions at which its parts begin
+        # per window [B]: its question, its first context token, and the positions at which its parts begin
         frame, (row, a) = self.frame, self.table[items, :2].T.astype(np.int64)
         firsts, lengths, question = self.firsts[items], self.lengths[items], len(self.frame.prefix)
         middle, suffix = firsts - len(frame.middle), lengths - len(frame.suffix)
-        # which part a position is of [B, T]: 0 [CLS], 1 question, 2 [SEP], 3 context, 4 [SEP], 5 padding
+        # the part that each position belongs to [B, T]: 0 [CLS], 1 question, 2 [SEP], 3 context, 4 [SEP], 5 padding
         place = np.arange(int(lengths.max()))
         part = sum((place >= begin[:, None]).astype(np.int8) for begin in (middle, firsts, suffix, lengths)) + (place >= question)
-        # [B, T]: the special tokens, then question and context from where all tokens of all rows lie in one array
+        # [B, T]: the special tokens, then question and context, taken from one array of all rows' tokens
         ids = np.full(part.shape, self.pad_id, np.int64)
         for number, tokens, begin in ((0, frame.prefix, 0), (2, frame.middle, middle[:, None]), (4, frame.suffix, suffix[:, None])):
             at = part == number
@@ -123,8 +123,8 @@ class Features:
 def features(rows: Sequence[QARow], dataset: Any, tokenizer: Any, config: Any, types: bool = True, columns: dict | None = None) -> Features:
     """Windows of `rows`, of at most `max_length` tokens; a question is cut to `max_question` first (paper, "Settings").
 
-    A row with several answers is labelled with the first. columns: what `encode` gave, where it was called before. Raises ConfigError that
-    names the parameter where lengths do not fit.
+    A row with several answers is labelled with the first. columns: the result of `encode`, if it was called before. Raises ConfigError that
+    names the parameter if lengths do not fit.
     """
     made = columns or gathered(encode(rows, tokenizer, **{name: getattr(config, name) for name in SETTINGS}))
     tokens = TokenList(made["context"], made["context_starts"], made["context_ends"], made[SIZE.format("context")])
@@ -133,12 +133,12 @@ def features(rows: Sequence[QARow], dataset: Any, tokenizer: Any, config: Any, t
 
 
 def encode(rows: Sequence[QARow], tokenizer: Any, max_length: int, max_question: int, overlap: int) -> Parts:
-    """The columns of `Features`, part after part: tokens of contexts and questions, and the windows."""
+    """The columns of `Features`, part by part: tokens of contexts and questions, and the windows."""
     frame = pair_frame(tokenizer)
     check_lengths(max_length, max_question, overlap, frame)
     numbers, texts = shared(rows, "context")
     sizes, spans, answers = np.zeros(len(texts), np.int32), np.full((len(rows), 2), -1, np.int32), answer_characters(rows)
-    # rows with an answer, in the order of their contexts: a block of contexts takes those from begin[block] to begin[block + 1]
+    # rows with an answer, in the order of their contexts: a block of contexts has those from begin[block] to begin[block + 1]
     answered = np.flatnonzero(answers[:, 0] >= 0)
     answered = answered[np.argsort(numbers[answered], kind="stable")]
     begin = np.searchsorted(numbers[answered], np.arange(0, len(texts) + TEXTS, TEXTS))
@@ -152,10 +152,10 @@ def encode(rows: Sequence[QARow], tokenizer: Any, max_length: int, max_question:
     questions = column(rows, "question")
     for first in range(0, len(rows), QUESTIONS_AT_ONCE):
         these = slice(first, first + QUESTIONS_AT_ONCE)
-        # the question is cut before it is paired (paper, "Settings"): a long one neither fails nor starves the context
+        # the question is truncated before pairing (paper, "Settings"): a long one neither fails nor crowds out the context
         ids = [found[:max_question] for found in token_ids(tokenizer, questions[these])]
         words = np.array([len(found) for found in ids], np.int64)
-        # of each window [W]: its row, first and end context token; the position at which its context begins; its two labels
+        # per window [W]: its row, first and end context token; the position at which its context begins; its two labels
         owner, *window = windows(sizes[numbers[these]], context_room(max_length, words, frame), overlap).T
         firsts = (words + len(frame.prefix) + len(frame.middle))[owner]
         labels = window_labels(spans[these][owner], np.stack(window, axis=1), firsts)
@@ -169,8 +169,8 @@ def answer_characters(rows: Sequence[QARow]) -> np.ndarray:
 
 
 def logits(out: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Scores of start and end [B, T, 2], −inf at padding, of what transformers' model gives."""
-    # [B, T] twice → [B, T, 2]; padding can be no answer
+    """Start and end scores [B, T, 2] from the output of transformers' model, −inf at padding."""
+    # [B, T] twice → [B, T, 2]; padding is never part of an answer
     both = torch.stack([out.start_logits, out.end_logits], dim=-1)
     return both.masked_fill(inputs["attention_mask"][..., None] == 0, -torch.inf)
 
@@ -180,7 +180,7 @@ def loss(logits: torch.Tensor, targets: torch.Tensor, config: Any) -> torch.Tens
 
     logits [B, T, 2] with padding at −inf, targets [B, 2]; a scalar, the mean over the batch.
     """
-    # [B, T] against [B]: a softmax over the tokens, start and end apart
+    # [B, T] against [B]: separate softmaxes over the tokens for start and end
     total = cross_entropy(logits[..., 0], targets[:, 0]) + cross_entropy(logits[..., 1], targets[:, 1])
     return total if config.loss == "sum" else total / 2
 
@@ -191,7 +191,7 @@ class Reader:
     def __init__(self, features: Features, config: Any):
         self.features, self.config, count = features, config, len(features.table)
         self.best, self.null = no_spans(count, config.n_best), np.full(count, np.nan, np.float32)
-        # offsets [Q]: where a row's context begins in starts and ends, the characters of all contexts' tokens
+        # offsets [Q]: the index in starts and ends (the characters of all contexts' tokens) at which a row's context begins
         tokens, numbers = features.contexts.tokens, features.contexts.numbers
         self.offsets = tokens.ends[:-1][numbers]
         self.starts: np.ndarray
@@ -199,21 +199,21 @@ class Reader:
         self.starts, self.ends = tokens.flat[1:] if len(tokens.flat.ids) else np.zeros((2, 1), np.int32)
 
     def add(self, items: np.ndarray, logits: np.ndarray) -> None:
-        """logits [B, T, 2] of the windows `items` [B], fp32. Raises ScoreError, with the question's id, where they are no numbers."""
+        """logits [B, T, 2] of the windows `items` [B], fp32. Raises ScoreError, with the question's id, if they are NaN or infinite."""
         row, a, b = self.features.table[items, :3].T.astype(np.int64)
-        # [B, M], M the most context tokens of a window: whether it has such a token, at which position, and the token's place among all
+        # [B, M], M the most context tokens of a window: whether the token exists, its position, and its index among all tokens
         place = np.arange(max(int((b - a).max()), 1))
         held = place < (b - a)[:, None]
         here = np.where(held, self.features.firsts[items][:, None] + place, NULL)
         token = np.where(held, (self.offsets[row] + a)[:, None] + place, 0)
-        # [B, M, 2]: logits of context tokens alone, so that question, special and pad tokens are never part of an answer
+        # [B, M, 2]: logits of context tokens only, so that question, special and pad tokens are never part of an answer
         scores = np.where(held[..., None], logits[np.arange(len(items))[:, None], here], -np.inf).astype(np.float32)
         # [B]: the null score of a window, start[CLS] + end[CLS]
         null = logits[:, NULL].sum(axis=1, dtype=np.float32)
         bad = ~np.isfinite(null) | (np.isnan(scores) | (scores == np.inf)).any(axis=(1, 2))
         if bad.any():
             raise ScoreError(f"question {self.features.rows[row[bad][0]].id}: the model's scores are not numbers (NaN or infinite)")
-        # characters 0 … 0, none, where the window has no such token
+        # characters 0 … 0 (empty) if the window has no such token
         ends = np.where(held, self.ends[token], 0)
         found = best_spans(
             scores[..., 0], scores[..., 1], np.where(held, self.starts[token], 0), ends, self.config.n_best, self.config.max_answer
@@ -223,16 +223,17 @@ class Reader:
             part[items] = values
 
     def predictions(self) -> Answers:
-        """The answers, in the order of the rows; the reader is used up. Raises ScoreError, with its id, for a question without a score.
+        """The answers, in the order of the rows; the reader cannot be used again. Raises ScoreError, with its id, for a question without a
+        score.
 
-        Windows come in the order of their questions, so a question's n-best can take the place of its windows', which is half the memory.
+        Windows come in the order of their questions, so a question's n-best can overwrite that of its windows, which halves the memory.
         """
         rows, owners = self.features.rows, self.features.table[:, 0]
         count = np.bincount(owners, minlength=len(rows))
         lacking = np.concatenate([np.flatnonzero(count == 0), owners[np.isnan(self.null)]])
         if len(lacking):
-            raise ScoreError(f"question {rows[lacking[0]].id}: none of its windows was scored, or not all, so it has no answer")
-        # [Q]: the null score of a question is the least over its windows
+            raise ScoreError(f"question {rows[lacking[0]].id}: some or all of its windows were not scored, so it has no answer")
+        # [Q]: the null score of a question is the minimum over its windows
         null = np.full(len(rows), np.inf, np.float32)
         np.minimum.at(null, owners, self.null)
         ends = np.cumsum(count)

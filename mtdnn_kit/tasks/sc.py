@@ -23,7 +23,7 @@ __all__ = ["HEAD", "SETTINGS", "Features", "Reader", "encode", "encode_pairs", "
 
 @dataclass(frozen=True)
 class Features:
-    """One sequence a row."""
+    """One sequence per row."""
 
     rows: Sequence[SCRow]
     ids: Ragged
@@ -45,19 +45,19 @@ class Features:
 
 
 def features(rows: Sequence[SCRow], dataset: Any, tokenizer: Any, config: Any, types: bool = True, columns: dict | None = None) -> Features:
-    """Sequences of at most `max_length` tokens; of a pair that is longer, the longer part is cut. columns: what `encode` gave."""
+    """Sequences of at most `max_length` tokens; of a longer pair, the longer part is truncated. columns: the result of `encode`."""
     made = columns or gathered(encode(rows, tokenizer, config.max_length))
     return Features(rows, ragged("ids", made), ragged("types", made), tokenizer.pad_token_id, types)
 
 
 def encode(rows: Sequence[SCRow], tokenizer: Any, max_length: int) -> Parts:
-    """The columns of `Features`, part after part."""
+    """The columns of `Features`, part by part."""
     return encode_pairs(tokenizer, zip(column(rows, "first"), column(rows, "second"), strict=True), max_length)
 
 
 def encode_pairs(tokenizer: Any, pairs: Iterable[tuple[str, str | None]], max_length: int) -> Parts:
-    """Token ids and token types of sentences (second None) or pairs, all of the one kind, special tokens included."""
-    # a block at a time: what the tokenizer makes of all rows at once would not fit into memory
+    """Token ids and token types of sentences (second None) or of pairs, never of both, special tokens included."""
+    # a block at a time: the tokenizer's output for all rows at once would not fit into memory
     pairs = iter(pairs)
     while block := list(islice(pairs, TOKENISED_AT_ONCE)):
         firsts, seconds = map(list, zip(*block, strict=True))

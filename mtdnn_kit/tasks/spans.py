@@ -1,8 +1,8 @@
 """Windows and answers: from characters to tokens and back. Pure functions on text and integers; no model, no score, no task, no file.
 
 A question–context pair reads `[CLS] question [SEP] context [SEP]` (paper, "Model"). A context that does not fit is cut into windows that
-share `overlap` tokens. `[CLS]`, position 0, carries the null answer. Question and context are tokenised apart and put together here, so
-that no length of the question can upset the tokenizer, and each context is tokenised once however many questions it has.
+share `overlap` tokens. `[CLS]`, position 0, carries the null answer. Question and context are tokenised separately and joined here, so
+that a question of any length is safe for the tokenizer, and each context is tokenised once for all its questions.
 Shapes: T tokens, N texts, R answers, W windows.
 """
 
@@ -15,12 +15,12 @@ from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.tasks.tokens import TokenList
 
 NULL = 0  # the position of [CLS]
-TOKENS_AT_ONCE = 1 << 20  # tokens that are looked at in one go
+TOKENS_AT_ONCE = 1 << 20  # tokens compared at once
 Count = TypeVar("Count", int, np.ndarray)
 
 
 class Frame(NamedTuple):
-    """The special tokens of a pair, and the token types of its five parts (all 0 where the tokenizer has one type)."""
+    """The special tokens of a pair, and the token types of its five parts (all 0 if the tokenizer has one type)."""
 
     prefix: list[int]
     middle: list[int]
@@ -34,19 +34,19 @@ class Frame(NamedTuple):
 
 
 def pair_frame(tokenizer: Any) -> Frame:
-    """How `tokenizer` puts a pair together, read off an example. Raises ValueError where `[CLS]` would not come first."""
+    """How `tokenizer` joins a pair, read off an example. Raises ValueError if no special token comes first."""
     pair = tokenizer("a", "b", return_token_type_ids=True)
     ids, part, types = pair["input_ids"], pair.sequence_ids(0), pair["token_type_ids"]
     first, second = ([i for i, p in enumerate(part) if p == which] for which in (0, 1))
     prefix, middle, suffix = ids[: first[0]], ids[first[-1] + 1 : second[0]], ids[second[-1] + 1 :]
     if not prefix:
-        raise ValueError("this tokenizer puts no special token first, and the null answer needs one")
+        raise ValueError("this tokenizer puts no special token first, but the null answer needs one")
     at = (0, first[0], max(second[0] - 1, 0), second[0], len(ids) - 1)
     return Frame(prefix, middle, suffix, tuple(types[i] for i in at))
 
 
 def context_room(max_length: int, question_tokens: Count, frame: Frame) -> Count:
-    """Context tokens that fit beside a question of so many tokens, or beside each of several [N]."""
+    """Context tokens that fit into a window next to a question of so many tokens, or next to each of several [N]."""
     return max_length - question_tokens - frame.size
 
 
@@ -54,23 +54,23 @@ def check_lengths(max_length: int, max_question: int, overlap: int, frame: Frame
     """Raises ConfigError unless every question leaves room for the context and `overlap` is at most half of it."""
     room = context_room(max_length, max_question, frame)
     if room < 1:
-        raise ConfigError(f"max_question: {max_question} leaves no room for the context within max_length {max_length}")
+        raise ConfigError(f"max_question: {max_question} leaves no room for the context within max_length {max_length}; lower it")
     if not 0 <= overlap <= room // 2:
         raise ConfigError(
             f"overlap: {overlap} must lie between 0 and {room // 2}, half of the {room} tokens that max_length {max_length} "
-            f"leaves to the context beside a question of max_question {max_question}"
+            f"leaves for the context next to a question of max_question {max_question}"
         )
 
 
 def windows(n_tokens: np.ndarray, room: np.ndarray, overlap: int) -> np.ndarray:
     """Token ranges of texts of so many tokens [N], as int64 [W, 3]: text, first and end token.
 
-    A range has at most `room` [N] tokens; neighbours share `overlap`; together they hold every token (at least one range a text).
+    A range has at most `room` [N] tokens; neighbours share `overlap`; together they cover every token (at least one range per text).
     """
-    # windows advance by what they do not share; the last one begins where the text's end still fits [N]
+    # windows advance by their size less the overlap; the last one begins at the first token from which the text's end fits [N]
     step, last = room - overlap, np.maximum(n_tokens - room, 0)
     count = 1 + -(-last // step)
-    # of each window [W]: its text, and its first token, step by step
+    # per window [W]: its text, and its first token, step by step
     owner = np.repeat(np.arange(len(count)), count)
     first = (np.arange(len(owner)) - ends_of(count)[:-1][owner]) * step[owner]
     return np.stack([owner, first, np.minimum(first + room[owner], n_tokens[owner])], axis=1)
@@ -91,16 +91,16 @@ def token_spans(tokens: TokenList, owners: np.ndarray, characters: np.ndarray) -
 
 def _token_spans(tokens: TokenList, owners: np.ndarray, sizes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     found = np.full((len(owners), 2), -1, np.int32)
-    # every token of every answer's text: which answer it is looked at for, and its place in the text
+    # every token of every answer's text: the answer it is compared with, and its index in the text
     row = np.repeat(np.arange(len(owners)), sizes)
     place = np.arange(len(row)) - ends_of(sizes)[row]
     at = tokens.ends[owners][row] + place
     token_starts, token_ends = tokens.flat.starts[at], tokens.flat.ends[at]
-    # tokens that overlap their answer; assigned backwards the first one stays, forwards the last
+    # tokens that overlap their answer; assigning backwards keeps the first one, forwards the last
     inside = np.flatnonzero((token_ends > starts[row]) & (token_starts < ends[row]) & (token_ends > token_starts))
     of, at, begin, end = row[inside], place[inside], token_starts[inside], token_ends[inside]
     found[of[::-1], 0], found[of, 1] = at[::-1], at
-    # where several have its first letter, a letter of several bytes, those that begin latest; its last one, those that end soonest
+    # if several tokens hold the first letter (one of several bytes), the one that begins last; for the last letter, the one that ends first
     other = np.flatnonzero(np.diff(of, prepend=-1) | np.diff(begin, prepend=-1))
     other = other[begin[other] <= starts[of[other]]]
     found[of[other], 0] = at[other]

@@ -1,4 +1,4 @@
-"""From parameters to a trained run: rows and schedule made ready (`setup`), the steps (`loop`), what stands around them (`trainer`)."""
+"""From parameters to a trained run: prepares rows and schedule (`setup`), makes the steps (`loop`), and all around them (`trainer`)."""
 
 from mtdnn_kit.training.setup import Setup, prepare
 from mtdnn_kit.training.trainer import train

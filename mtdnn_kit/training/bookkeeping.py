@@ -1,5 +1,5 @@
-"""What follows each step of a training: its figures are logged, held-out questions and some of the scored rows scored, interference
-measured, checkpoints written, signals obeyed. Rank 0 alone writes; the others wait where it does. Knows nothing of how a step is made.
+"""What follows each training step: log its figures, score held-out questions and some of the scored rows, measure interference, write
+checkpoints, obey signals. Only rank 0 writes; the others wait for it. Knows nothing of how a step is made.
 """
 
 import time
@@ -41,12 +41,12 @@ class Bookkeeper:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training, those before a resumption included."""
+        """Seconds of training, including those before a resumption."""
         return self.before + time.perf_counter() - self.started
 
     def after(self, step: Step) -> bool:
-        """Writes what is due after a step; whether `patience` ends the training here. Raises Interrupted where a signal has come, once the
-        checkpoint is written."""
+        """Writes what is due after a step; returns whether `patience` ends the training here. Raises Interrupted if a signal has come,
+        after writing the checkpoint."""
         self.done = step.number + 1
         if self.joint:
             with memory(self.setup, step.number):
@@ -55,7 +55,7 @@ class Bookkeeper:
         if self.log:
             self.log.add(step.number, step.task, step.rate, loss, step.norm, tokens, *([self.joint.figures] if self.joint else []))
             self._measure(self.log, step.number)
-        # here the others wait for rank 0
+        # the others wait for rank 0 here
         stopping = self.stop.agreed(self.world.sums)
         if stopping or self._due(step.number, self.setup.config.checkpoint_every):
             if self.log:
@@ -79,7 +79,7 @@ class Bookkeeper:
         return self.seconds
 
     def _measure(self, log: Recorder, step: int) -> None:
-        """Scores of the held-out questions and of each task's slice, and the tasks' gradients against each other, where they are due."""
+        """Scores the held-out questions and each task's slice, and compares the tasks' gradients, if due."""
         config = self.setup.config
         if self._due(step, config.eval_every):
             with memory(self.setup):
@@ -102,7 +102,7 @@ class Bookkeeper:
             self.watched_at = self.done
 
     def score(self, done: int) -> dict[str, float]:
-        """Scores the held-out questions after `done` steps, for the log and `selection`; the thresholds that are best. Rank 0's."""
+        """Scores the held-out questions after `done` steps, for the log and `selection`; returns the best thresholds. On rank 0 only."""
         found, thresholds = held_out_scores(self.model, self.setup.held_out, self.setup.config, self.precision)
         if self.log and self.selection:
             self.log.scores(done - 1, found)
@@ -111,7 +111,8 @@ class Bookkeeper:
         return thresholds
 
     def select(self) -> dict:
-        """Scores the last step, gives the model the best step's weights, and says for the manifest which that is; {} for `select: last`."""
+        """Scores the last step, loads the best step's weights into the model, and returns the manifest's record of it; {} for `select:
+        last`."""
         if self.setup.config.select == "last" or not self.selection:
             return {}
         if self.done not in self.selection.seen:
@@ -130,5 +131,5 @@ class Bookkeeper:
         return bool((self.setup.schedule.epoch[step : step + 2] != self.setup.schedule.epoch[step]).any())
 
     def _due(self, step: int, every: int | None) -> bool:
-        """Whether something is to be done after a step (from 0); after the last one, the end of the run does it."""
+        """Whether something is due after a step (from 0); after the last step, the end of the run does it."""
         return every is not None and (step + 1) % every == 0 and step + 1 < len(self.setup.schedule)

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: weights, optimizer state, and how far its logs were written, as safetensors and JSON, never pickled.
+"""Checkpoints of a run: weights, optimizer state, and the length of its logs, as safetensors and JSON, never pickled.
 
-state.json holds size and sha256 of the other files and of the logs so far, and its own seal; a checkpoint that is not what was written is
-never loaded. No random state is kept: that of a step depends on seed and step alone (`trainer`).
+state.json holds size and sha256 of the other files and of the logs so far, and a checksum of itself; a damaged checkpoint is never
+loaded. No random state is kept: that of a step depends only on seed and step (`trainer`).
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from mtdnn_kit.model.multitask import MultiTask, load_weights
 from mtdnn_kit.runs.run import LOGS, Run, checkpoints, prune_checkpoints
 from mtdnn_kit.training.optim import load_state_tensors, state_tensors
 
-KEEP = 2  # the last ones
+KEEP = 2  # number of checkpoints
 FILES = ("model.safetensors", "optimizer.safetensors")
 BALANCE = "balance.safetensors"  # of joint steps whose method remembers something
 STATE = "state.json"
-READ_AT_ONCE = 2**22  # bytes that are read at a time
+READ_AT_ONCE = 2**22  # bytes per read
 
 
 class Point(NamedTuple):
@@ -57,9 +57,9 @@ def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer: Any, secon
 
 
 def restore(run: Run, model: MultiTask, optimizer: Any) -> Point:
-    """Puts the newest good checkpoint into model and optimizer, and says where it stands; `Point()` where the run had none yet.
+    """Loads the newest valid checkpoint into model and optimizer, and returns its `Point`; `Point()` if the run has none yet.
 
-    One that is damaged is set aside as step-N.damaged, with a CheckpointWarning. Raises RunError where there are only damaged ones.
+    Renames a damaged checkpoint to step-N.damaged, with a CheckpointWarning. Raises RunError if all are damaged.
     """
     damaged: dict[Path, str] = {}
     for done, folder in reversed(checkpoints(run)):
@@ -71,14 +71,14 @@ def restore(run: Run, model: MultiTask, optimizer: Any) -> Point:
     if damaged:
         said = "; ".join(f"{folder.name}: {why}" for folder, why in damaged.items())
         raise RunError(
-            f"{run.path}: no checkpoint of this run can be used. {said}. To begin again at the first step, delete its folder checkpoints "
+            f"{run.path}: no checkpoint of this run can be used. {said}. To start again at the first step, delete its folder checkpoints "
             "and set resume: true; or name another run_dir."
         )
     return Point()
 
 
 def damage(run: Run, done: int, folder: Path) -> str:
-    """Why a checkpoint cannot be used, "" where every file is what was written. Reads all of it once."""
+    """Why a checkpoint cannot be used, "" if every file is intact. Reads all of it once."""
     try:
         text = (folder / STATE).read_bytes()
         state = read_json(text)
@@ -91,18 +91,18 @@ def damage(run: Run, done: int, folder: Path) -> str:
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         whole = False
     if not whole:
-        return f"{STATE} is not what was written"
+        return f"{STATE} has changed since it was written"
     found = [_differs(*pair, cut=False) for pair in wanted] + [_differs(*pair, cut=True) for pair in logs]
     return next(filter(None, found), "")
 
 
 def _differs(file: Path, sums: dict, cut: bool) -> str:
-    """Why a file is not what it was, or "". cut: only its beginning counts; a log goes on."""
+    """Why a file differs from what was written, or "". cut: checks only its beginning, because logs grow."""
     try:
         size = file.stat().st_size
         if size < sums["bytes"] or (size > sums["bytes"] and not cut):
             return f"{file.name} has {size} bytes instead of {sums['bytes']}"
-        return "" if _sum(file, sums["bytes"]) == sums else f"{file.name} is not what was written: its sha256 is another"
+        return "" if _sum(file, sums["bytes"]) == sums else f"{file.name} has changed since it was written: its sha256 differs"
     except FileNotFoundError:
         return f"{file.name} is missing"
     except OSError as error:
@@ -119,16 +119,16 @@ def _sum(file: Path, size: int | None = None) -> dict:
 
 
 def _sealed(state: dict) -> str:
-    """The text of state.json: with the sha256 of itself without it."""
+    """The text of state.json, with the sha256 of the rest of it."""
     return json_text({**state, "seal": hashlib.sha256(json_text(state).encode()).hexdigest()})
 
 
 def _set_aside(folder: Path, why: str, done: int) -> None:
-    """Renames a damaged checkpoint, so that nothing takes it for one and somebody can look into it."""
+    """Renames a damaged checkpoint, so that it is not used but can be inspected."""
     names = (folder.with_name(f"{folder.name}.damaged{more}") for more in ("", *(f"-{n}" for n in range(2, 10_000))))
     aside = next(name for name in names if not name.exists())
     os.replace(folder, aside)
-    said = f"{folder}: {why}. The run goes on from step {done} instead; the damaged checkpoint is kept as {aside.name}."
+    said = f"{folder}: {why}. The run continues from step {done} instead; the damaged checkpoint is kept as {aside.name}."
     warnings.warn(said, CheckpointWarning, stacklevel=4)
 
 

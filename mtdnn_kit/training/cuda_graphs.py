@@ -1,9 +1,9 @@
 """The gradient of a batch as a CUDA graph: recorded once for each task and length, then replayed as a whole.
 
-A GPU is done with most of a small batch's kernels before the processor has launched the next one; a graph launches all of them at once.
-Sequences are padded to a multiple of BUCKET tokens, so that few shapes occur; a batch that is not whole goes the plain way. Random numbers
-are those of torch's generator as it stands at the replay, so what a step draws depends on seed and step alone, as without graphs. All
-recordings share their scratch memory and one gradient a parameter. Knows no optimizer and no run folder.
+A GPU finishes most of a small batch's kernels before the processor has launched the next one; a graph launches all of them at once.
+Sequences are padded to a multiple of BUCKET tokens, so that few shapes occur; a partial batch runs without a graph. Random numbers come
+from torch's generator at the time of the replay, so a step's draws depend only on seed and step, as without graphs. All recordings share
+scratch memory and one gradient per parameter. Knows no optimizer and no run folder.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from mtdnn_kit.training.loop import backward, loss_of_batch, moved
 from mtdnn_kit.training.setup import Setup
 
 BUCKET = 64  # tokens: lengths are rounded up to a multiple of it
-WARM = 2  # times that a step is made before it is recorded: libraries set themselves up in it
-FILLING = {"input_ids": "pad_token_id"}  # inputs that are padded with something else than 0, and which of the tokenizer's ids it is
+WARM = 2  # warm-up steps before a recording, in which libraries initialise
+FILLING = {"input_ids": "pad_token_id"}  # inputs that are padded with an id of the tokenizer instead of 0
 
 
 @dataclass
 class Recording:
-    """A step that can be made again: `replay` reads `inputs` and `targets`, writes `loss` and the gradients of `used`."""
+    """A recorded step: `replay` reads `inputs` and `targets`, writes `loss` and the gradients of `used`."""
 
     inputs: dict[str, Tensor]
     targets: Tensor
@@ -36,9 +36,9 @@ class Recording:
 
 
 class Graphs:
-    """`loop.backward` of one process by recordings, each made when its task and shape first come.
+    """`loop.backward` of one process by recordings, each made when its task and shape first occur.
 
-    record: what makes a replay of a step; CUDA's own graphs if nothing else is given.
+    record: turns a step into a replay; default: CUDA graphs.
     """
 
     def __init__(self, accelerator: Accelerator, model: nn.Module, setup: Setup, record: Callable | None = None) -> None:
@@ -47,9 +47,9 @@ class Graphs:
         self.recordings: dict[tuple, Recording] = {}
 
     def backward(self, task: str, items: np.ndarray, weight: float = 1.0) -> tuple[Tensor, int]:
-        """Gradients, loss and tokens of a batch, as `loop.backward` has them; the model's gradients must be None before.
+        """Gradients, loss and tokens of a batch, as from `loop.backward`; the model's gradients must be None before.
 
-        Raises ConfigError where the model's step cannot be recorded.
+        Raises ConfigError if the model's step cannot be recorded.
         """
         if len(items) < self.setup.batch_size or weight != 1.0:
             return backward(self.accelerator, self.model, self.setup, task, items, weight)
@@ -71,7 +71,7 @@ class Graphs:
         one = Recording({k: x.to(device) for k, x in inputs.items()}, targets.to(device), torch.zeros((), device=device))
 
         def step() -> None:
-            """What is recorded: forward pass, loss and gradients of whatever the inputs hold."""
+            """The recorded part: forward pass, loss and gradients of the current inputs."""
             loss = loss_of_batch(self.model, self.setup, task, one.inputs, one.targets)
             self.accelerator.backward(loss * self.setup.config.loss_weights.get(task, 1.0))
             one.loss.copy_(loss.detach())
@@ -82,7 +82,7 @@ class Graphs:
         return one
 
     def _keep(self, used: list[nn.Parameter]) -> None:
-        """Moves gradients to where they stay, so that a recording's own memory is free for the next one."""
+        """Moves gradients to permanent memory, so that the next recording can reuse the recording's memory."""
         for p in used:
             if p not in self.gradients:
                 self.gradients[p] = torch.zeros_like(p)
@@ -91,7 +91,7 @@ class Graphs:
 
 
 def widened(inputs: dict[str, Tensor], setup: Setup) -> dict[str, Tensor]:
-    """Inputs [..., T] padded to the next multiple of BUCKET tokens, `max_length` at most; what is added is masked."""
+    """Inputs [..., T] padded to the next multiple of BUCKET tokens, `max_length` at most; the padding is masked."""
     length = inputs["attention_mask"].shape[-1]
     more = max(min(-(-length // BUCKET) * BUCKET, setup.config.max_length) - length, 0)
     fill = {name: getattr(setup.tokenizer, FILLING[name]) if name in FILLING else 0 for name in inputs}
@@ -99,13 +99,13 @@ def widened(inputs: dict[str, Tensor], setup: Setup) -> dict[str, Tensor]:
 
 
 class OnGPU:
-    """Records steps as CUDA graphs that share one pool of memory: none needs what another one left there."""
+    """Records steps as CUDA graphs that share one memory pool: none needs another one's data there."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.pool = device, torch.cuda.graph_pool_handle()
 
     def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Makes the step WARM times beside the stream at work, records it, and puts torch's generator back."""
+        """Runs the step WARM times on a side stream, records it, and restores torch's generator."""
         state, stream = torch.cuda.get_rng_state(self.device), torch.cuda.Stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):

@@ -1,6 +1,6 @@
-"""What may befall a training, and what is then done and said: signals, memory or a disk that is full, a loss that is no number.
+"""Failures of a training and their messages: signals, full memory or disk, a loss that is NaN or infinite.
 
-The errors name the step, its task, rows and length, and what to change; what was written before stays as it is. Knows nothing of models.
+Errors name the step, its task, rows and length, and what to change; files written before stay intact. Knows nothing of models.
 """
 
 import errno
@@ -22,16 +22,16 @@ from mtdnn_kit.training.checkpoints import KEEP
 from mtdnn_kit.training.interruptions import Interrupted
 from mtdnn_kit.training.setup import Setup
 
-NAMED = 32  # row ids that a message names
+NAMED = 32  # row ids in a message
 FULL, CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
-NO_MEMORY = (  # what the libraries say where no error of its own says it
+NO_MEMORY = (  # messages of libraries without a specific error class
     "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "alloc_failed", "could not create a memory object",
 )  # fmt: skip
 
 
 @contextmanager
 def accounted(run: Run, manifest: dict) -> Iterator[None]:
-    """Notes in the manifest how a run ended that did not finish, where the disk lets it; the error goes on."""
+    """Records in the manifest how an unfinished run ended, if the disk allows; re-raises the error."""
     try:
         yield
     except (Exception, KeyboardInterrupt, Interrupted) as error:
@@ -44,7 +44,7 @@ def accounted(run: Run, manifest: dict) -> Iterator[None]:
 
 @contextmanager
 def on_disk(where: str) -> Iterator[None]:
-    """Raises RunError, with what to do, where the run folder `where` cannot be written or read."""
+    """Raises RunError, with a remedy, if the run folder `where` cannot be written or read."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -52,9 +52,9 @@ def on_disk(where: str) -> Iterator[None]:
         if not (isinstance(error, WriteError | SafetensorError) or number in (*FULL, *CLOSED)):
             raise
         full = number in FULL or "os error 28" in str(error)
-        todo = "Free some space there" if full else "See that it can be written, or name another run_dir"
-        whole = "No finished file was changed, and none is half written"
-        raise RunError(f"run_dir: {where}: {error}. {todo}. {whole}; resume: true goes on from the last checkpoint.") from None
+        todo = "Free some space there" if full else "Make it writable, or name another run_dir"
+        whole = "No finished file was changed, and none is partial"
+        raise RunError(f"run_dir: {where}: {error}. {todo}. {whole}; set resume: true to continue from the last checkpoint.") from None
 
 
 def last_checkpoint(run: Run) -> str:
@@ -64,7 +64,7 @@ def last_checkpoint(run: Run) -> str:
 
 
 def row_ids(features: Any, items: np.ndarray) -> str:
-    """The ids of the rows that some items are of, as a message names them."""
+    """The ids of the rows of some items, for a message."""
     rows = features.table[items, 0] if hasattr(features, "table") else items
     return some((features.rows[int(row)].id for row in dict.fromkeys(rows.tolist())), NAMED)
 
@@ -83,7 +83,7 @@ def diverged(run: Run, setup: Setup, record: dict, loss: float, norm: float) -> 
 
 @contextmanager
 def memory(setup: Setup, step: int | None = None, doing: str = "scoring") -> Iterator[None]:
-    """Raises TrainingError where memory is used up, with the batch of `step` (from 0), or what was done, and what to change."""
+    """Raises TrainingError if memory runs out, with the batch of `step` (from 0), or the activity, and what to change."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -92,8 +92,8 @@ def memory(setup: Setup, step: int | None = None, doing: str = "scoring") -> Ite
         said = " ".join(str(error).split("\n")[0].split())[:200] or type(error).__name__
         what, change = _of_step(setup, step) if step is not None else (doing, "Lower max_length")
         raise TrainingError(
-            f"{what}: out of memory ({said}). {change}, take a smaller encoder or device: cpu; in a run_dir of its own, for a resumed run "
-            "keeps its parameters. If somebody else took the memory, resume: true goes on."
+            f"{what}: out of memory ({said}). {change}, use a smaller encoder or device: cpu, in a new run_dir, since a resumed run "
+            "keeps its parameters. If another program took the memory, set resume: true to continue."
         ) from None
 
 
@@ -114,16 +114,16 @@ def _of_step(setup: Setup, step: int) -> tuple[str, str]:
 ANCHORS = {"l2sp": 0, "ewc": 1, "successive": KEEP + 2}  # copies of the encoder that an anchor keeps in the folder
 MOMENTS = 2  # tensors of its size that the optimizers keep for each weight
 
-HEADER = 800  # bytes that say which tensors of a weight are where
+HEADER = 800  # bytes of a file's tensor index, per weight
 LINE, SPAN, LABEL, WORD = 300, 90, 200, 120  # bytes of a log's line, an answer in the n-best list, a row's labels, a vocabulary's entry
 FIGURE = 70  # of a task's loss or weight in a joint step's line
 
 
 def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
-    """Bytes that a run's folder takes at most, by what they are for.
+    """The maximum size of a run's folder in bytes, by purpose.
 
-    Weights and two moments for each make a checkpoint; one more than is kept is there while it is written (and one, if a signal stops the
-    run, where `checkpoint_every` is none).
+    A checkpoint holds the weights and two moments for each; while one is written there is one more than are kept (and one if a signal stops
+    the run, even without `checkpoint_every`).
     """
     config = setup.config
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -146,7 +146,7 @@ def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
 
 
 def check_space(run: Run, need: dict[str, int]) -> None:
-    """Raises RunError where the disk of the run's folder has not got what the run needs beyond what is there of it already."""
+    """Raises RunError if the disk of the run's folder lacks space for what the run will still write."""
     there = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file())
     total, free = sum(need.values()), shutil.disk_usage(run.path).free
     if total > there + free:

@@ -1,7 +1,7 @@
-"""Which training questions are held out to tune the threshold: those on named articles, or a share of the titles, by what they say.
+"""Selects the training questions to hold out for the threshold: those on named articles, or a share of the titles, by content.
 
-They are taken out of every question answering task, and tune the threshold of those that are scored. Titles or passages are chosen for
-`threshold_ratio` as `data.split` cuts scored rows off: whole ones, by their hash. Knows no token and no model.
+They are removed from every question answering task, and tune the threshold of the scored ones. For `threshold_ratio`, whole titles or
+passages are chosen by their hash, as `data.split` splits scored rows off. Knows no token and no model.
 """
 
 import difflib
@@ -20,9 +20,9 @@ RowsByTask = dict[str, Sequence]
 
 
 def hold_out(rows: RowsByTask, config: Config) -> tuple[RowsByTask, RowsByTask]:
-    """The held-out questions of the tasks that are scored, and the rows without them. rows: what there is to train on, by task.
+    """The held-out questions of the tasks that are scored, and the rows without them. rows: all training rows, by task.
 
-    Raises ConfigError: titles that are not there, a ratio of what cannot be parted, or a task with nothing left to train on.
+    Raises ConfigError for unknown titles, a ratio of rows that cannot be split, or a task with nothing left to train on.
     """
     key = "threshold_articles" if config.threshold_articles else "threshold_ratio"
     if not getattr(config, key):
@@ -39,21 +39,20 @@ def hold_out(rows: RowsByTask, config: Config) -> tuple[RowsByTask, RowsByTask]:
 
 
 def not_tuned(config: Config, train: RowsByTask, held_out: RowsByTask, scored: RowsByTask) -> str | None:
-    """A sentence where the main task is scored and has questions without an answer, trained on or scored, and none is held out to tune its
-    threshold; else None."""
+    """A warning if the main task is scored and has unanswerable questions, but none are held out to tune its threshold; else None."""
     task, d = config.tasks[0], config.datasets[config.tasks[0]]
     if d.type != "qa" or not (d.score and d.unanswerable) or task in held_out:
         return None
     without = [not answers for some in (train[task], scored[task]) for answers in column(some, "answers")]
-    said = f"{task}: nothing is held out to tune the threshold of no answer, and {sum(without):,} of {len(without):,} questions have none"
+    said = f"{task}: no questions are held out to tune the threshold, but {sum(without):,} of {len(without):,} questions are unanswerable"
     remedy = "To tune it, set threshold_ratio: 0.1, or threshold_articles to titles of training questions"
-    return f"{said}. It stays 0, and scores are at a threshold that was not tuned. {remedy}." if any(without) else None
+    return f"{said}. The threshold stays 0, untuned. {remedy}." if any(without) else None
 
 
 def record(config: Config, held_out: Mapping[str, Any], thresholds: Mapping[str, float]) -> dict[str, dict]:
-    """What a manifest says of each task that has held-out questions: by which rule, how many, and whether the threshold always answers.
+    """The manifest's record of each task with held-out questions: the rule, how many, and whether the threshold always answers.
 
-    held_out: task → features; thresholds: as `model.evaluation.tuned` gives them.
+    held_out: task → features; thresholds: from `model.evaluation.tuned`.
     """
     rule = f"threshold_ratio {config.threshold_ratio:g}" if config.threshold_ratio else "threshold_articles"
     return {
@@ -70,7 +69,7 @@ def record(config: Config, held_out: Mapping[str, Any], thresholds: Mapping[str,
 
 
 def _named(rows: RowsByTask, qa: list[str], scored: RowsByTask, titles: list[str]) -> dict[str, np.ndarray]:
-    """Which questions stand on the named articles, bool [N] a task."""
+    """Which questions belong to the named articles, bool [N] per task."""
     known = {title for some in scored.values() for title in column(some, "title") if title}
     for title in titles:
         if title not in known:
@@ -82,7 +81,7 @@ def _named(rows: RowsByTask, qa: list[str], scored: RowsByTask, titles: list[str
 
 
 def _share(rows: RowsByTask, qa: list[str], scored: RowsByTask, config: Config) -> dict[str, np.ndarray]:
-    """Which questions belong to the share of each scored task, bool [N] a task: by title or, where there is none, by passage."""
+    """Which questions belong to the share of each scored task, bool [N] per task: by title or, without one, by passage."""
     if not scored:
         raise ConfigError("threshold_ratio: no question answering task is scored, so there is no threshold to tune: set it to null")
     units = {task: _units(rows[task]) for task in qa}
@@ -93,11 +92,11 @@ def _share(rows: RowsByTask, qa: list[str], scored: RowsByTask, config: Config) 
         cut = sides(np.array([hashed(unit) for unit in units[task]], np.uint64), config.threshold_ratio or 0.0, task)[1]
         chosen |= {units[task][place] for place in cut}
         passages |= {some[place].context for place in cut}
-    # a passage that is there again, under another title or none, is none to train on
+    # a held-out passage is not trained on under another title, or none, either
     pairs = {task: zip(units[task], column(rows[task], "context"), strict=True) for task in qa}
     return {task: np.array([unit in chosen or text in passages for unit, text in some], bool) for task, some in pairs.items()}
 
 
 def _units(rows: Sequence) -> list[str]:
-    """What may not be parted, of each question: its title or, where it has none, its passage."""
+    """The unit of each question, which stays together: its title or, without one, its passage."""
     return [title or context for title, context in zip(column(rows, "title"), column(rows, "context"), strict=True)]

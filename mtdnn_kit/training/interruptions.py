@@ -1,4 +1,4 @@
-"""Signals while a training is at work: noted, the step under way finished, and then obeyed. Knows runs, and no model."""
+"""Signals during a training: notes them, lets the current step finish, then obeys. Knows runs, and no model."""
 
 import signal
 import sys
@@ -9,11 +9,11 @@ from typing import Any
 
 from mtdnn_kit.runs.run import Run
 
-SIGNALS, COPIES = (signal.SIGINT, signal.SIGTERM), 2.0  # seconds within which a launcher passes on what came to its processes, too
+SIGNALS, COPIES = (signal.SIGINT, signal.SIGTERM), 2.0  # seconds within which a launcher forwards a signal that its processes also got
 
 
 class Interrupted(BaseException):
-    """A signal that was obeyed; `Stop` makes of it what the signal means to the process."""
+    """A signal that was obeyed; `Stop` turns it into the signal's usual effect on the process."""
 
     def __init__(self, number: int, said: str = "stopped"):
         super().__init__(f"{signal.Signals(number).name}: {said}")
@@ -21,12 +21,12 @@ class Interrupted(BaseException):
 
 
 class Stop:
-    """SIGTERM (preemption) and SIGINT (a notebook's stop button) while a training is at work, in the main thread, which alone gets signals.
+    """SIGTERM (preemption) and SIGINT (a notebook's stop button) during a training, in the main thread, the only one that gets signals.
 
-    Between `wait` and `hurry` it is only noted in `taken`, so that the step under way is finished; elsewhere it interrupts what is done.
-    The same signal a second time ends at once. Signals that are ignored stay so. At the end SIGINT is a KeyboardInterrupt, and SIGTERM
-    goes to whom it would have gone to: the process ends by it, where nobody has another plan. copies: one signal may come twice, from the
-    terminal and from a launcher of several processes.
+    Between `wait` and `hurry` it is only noted in `taken`, so that the current step finishes; elsewhere it interrupts the work. The same
+    signal a second time ends at once. Ignored signals stay ignored. At the end SIGINT becomes a KeyboardInterrupt, and SIGTERM goes to its
+    previous handler: by default the process ends. copies: one signal may come twice, from the terminal and from a launcher of several
+    processes.
     """
 
     def __init__(self, copies: bool = False) -> None:
@@ -48,8 +48,8 @@ class Stop:
                 raise KeyboardInterrupt(str(error)) from None
             print(error, file=sys.stderr, flush=True)
             signal.raise_signal(error.number)
-            raise SystemExit(str(error)) from None  # it went to somebody who let it pass
-        if error is None and self.taken:  # it came when all was done
+            raise SystemExit(str(error)) from None  # the previous handler ignored it
+        if error is None and self.taken:  # it came after the last step
             signal.raise_signal(self.number)
 
     def _take(self, number: int, _: object) -> None:
@@ -74,7 +74,7 @@ class Stop:
         return signal.SIGTERM if signal.SIGTERM in self.taken else self.taken[0]
 
     def agreed(self, sums: Callable[..., Sequence[int]]) -> bool:
-        """Whether a signal came to any process: what came to one counts for all. sums: of numbers over the processes."""
+        """Whether any process got a signal, which then counts for all. sums: adds numbers over the processes."""
         counts = sums(*(int(number in self.taken) for number in SIGNALS))
         self.taken += [number for number, count in zip(SIGNALS, counts, strict=True) if count and number not in self.taken]
         return any(counts)
@@ -84,12 +84,12 @@ class Stop:
         self.waits = True
 
     def hurry(self) -> None:
-        """From here on a signal interrupts what is done. Raises Interrupted where one came before."""
+        """From here on a signal interrupts the work. Raises Interrupted if one came before."""
         self.waits = False
         if self.taken:
             raise Interrupted(self.number)
 
     def end(self, run: Run, done: int, total: int) -> None:
-        """Raises Interrupted, which says how to go on from the checkpoint of `done` steps, written just now."""
+        """Raises Interrupted, which says how to resume from the checkpoint of `done` steps, just written."""
         said = f"the training in {run.path} stopped after step {done} of {total}, and its checkpoint is written."
         raise Interrupted(self.number, f"{said} Set resume: true (run_dir: {run.place}) to go on from there.")

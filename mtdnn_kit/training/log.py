@@ -1,7 +1,7 @@
-"""What is told of a training: its log, its progress bar, and experiment trackers (TensorBoard, Weights & Biases and others).
+"""The outputs of a training: its log, its progress bar, and experiment trackers (TensorBoard, Weights & Biases and others).
 
-Losses stay on the device until the log is written: that alone waits for it. Trackers are accelerate's; those that keep files have them in
-the run folder, in `trackers/`. Knows what a step was called and what it cost, nothing of how it was made.
+Losses stay on the device until the log is written, which is the only wait for it. Trackers are accelerate's; their files go into
+`trackers/` in the run folder. Knows a step's name and figures, nothing of how it was made.
 """
 
 import math
@@ -24,8 +24,8 @@ from mtdnn_kit.runs.run import LOGS, SCORED, Log, Run, smoothed
 from mtdnn_kit.training.failures import diverged
 from mtdnn_kit.training.setup import Setup
 
-PROJECT, FOLDER = "mtdnn-kit", "trackers"  # the trackers' name for all runs; where they keep files, in the run folder
-FIGURES = ("lr", "grad_norm", "tokens_per_second")  # of a log record that trackers are told beside the loss
+PROJECT, FOLDER = "mtdnn-kit", "trackers"  # the trackers' project name; their folder in the run folder
+FIGURES = ("lr", "grad_norm", "tokens_per_second")  # figures of a log record that trackers get besides the loss
 
 
 def trackers_of(config: Config) -> list[str]:
@@ -34,21 +34,21 @@ def trackers_of(config: Config) -> list[str]:
 
 
 def check_trackers(config: Config) -> None:
-    """Raises ConfigError where `log_with` names a tracker that accelerate does not know, or that is not installed."""
+    """Raises ConfigError if `log_with` names a tracker that accelerate does not know, or that is not installed."""
     known = list(LOGGER_TYPE_TO_CLASS)
-    # what the user has registered with accelerate is none of its own types
+    # trackers that the user has registered with accelerate are not among its types
     installed = [name for name in known if name not in LoggerType or LoggerType(name) in get_available_trackers()]
     there = f"Installed: {', '.join(installed) or 'none'}."
     for name in trackers_of(config):
-        require(name in known, f"log_with: {name!r} is no tracker that accelerate knows: {', '.join(known)}. {there}")
+        require(name in known, f"log_with: {name!r} is not a tracker that accelerate knows: {', '.join(known)}. {there}")
         require(name in installed, f"log_with: {name!r} is not installed. {there} Install it (pip install {name.replace('_', '-')}).")
 
 
 class Recorder:
-    """Takes the figures of each step; writes them, tells the trackers, and moves the bar, when `log_every` steps are together.
+    """Collects the figures of each step; every `log_every` steps writes them, passes them to the trackers, and moves the bar.
 
-    done, sizes: where a run goes on, its steps and the bytes of each log that belong to them; what trackers were told after them is void.
-    watch: called with those records then, in place of the bar; of a run that goes on, first with all that were written before.
+    done, sizes: of a resumed run, its steps and the bytes of each log that belong to them; figures that trackers got after them are void.
+    watch: called with those records instead of the bar; for a resumed run, first with all earlier records.
     """
 
     def __init__(self, run: Run, setup: Setup, done: int, sizes: Mapping[str, int], watch: Callable | None, accelerator: Accelerator):
@@ -63,7 +63,7 @@ class Recorder:
         self.smooth: dict[str, float] = {}
         self.since = time.perf_counter()
         before = run.log() if done else []
-        for record in before:  # the shown loss goes on where it was
+        for record in before:  # the shown loss continues from before
             self._smoothed(record)
         if watch and done:
             watch(before)
@@ -81,7 +81,7 @@ class Recorder:
             self.flush()
 
     def flush(self) -> None:
-        """Waits for the device and writes what is pending. Raises TrainingError where a loss is no finite number."""
+        """Waits for the device and writes what is pending. Raises TrainingError if a loss is NaN or infinite."""
         if not self.pending:
             return
         values = torch.stack([figures for _, figures in self.pending]).tolist()
@@ -104,7 +104,7 @@ class Recorder:
         return {key: dict(zip(names, some, strict=True)) for key, some in pairs} if figures else {}
 
     def restart_clock(self) -> None:
-        """Leaves the time since the last flush out of tokens a second: it went into something else."""
+        """Excludes the time since the last flush from tokens per second: it went into something else."""
         self.since = time.perf_counter()
 
     def scores(self, step: int, found: dict[str, dict]) -> None:
@@ -115,7 +115,7 @@ class Recorder:
         self.restart_clock()
 
     def watched(self, step: int, found: dict[str, dict], constants: dict[str, dict]) -> None:
-        """Writes the scores of each task's slice after a step, beside those of one and the same answer (`evaluation.constant_scores`)."""
+        """Writes the scores of each task's slice after a step, with those of a constant answer (`evaluation.constant_scores`)."""
         of = {"step": step + 1, "of": SCORED}
         self.log.append([{**of, "task": task, "scores": scores, "constant": constants.get(task, {})} for task, scores in found.items()])
         self._tell_scores(step + 1, found, "slice/")
@@ -133,7 +133,7 @@ class Recorder:
         if self.bar:
             self.bar.close()
         self._tell_scores(len(self.setup.schedule), found)
-        for tracker in self.accelerator.trackers:  # `end_training` would end the process group, too, which a second training needs
+        for tracker in self.accelerator.trackers:  # `end_training` would also end the process group, which a second training needs
             tracker.finish()
 
     def _tell_scores(self, step: int, found: dict[str, dict], prefix: str = "") -> None:
@@ -158,9 +158,9 @@ class Recorder:
 
 
 class TrainingBar:
-    """How far a training is: `move` it along, then `close` it. In a log file there is a line for each tenth of the way.
+    """The progress of a training: `move` it, then `close` it. In a log file it writes one line per tenth of the way.
 
-    what, unit: how it is called and what it counts, where it is of something else.
+    what, unit: its name and unit, for progress of something else.
     """
 
     def __init__(self, total: int, done: int, what: str = "training", unit: str = "step"):
@@ -171,7 +171,7 @@ class TrainingBar:
         self.bar = tqdm(total=total, initial=done, desc=what, unit=unit, leave=False, disable=not terminal)
 
     def move(self, done: int, said: str) -> None:
-        """Shows that `done` steps are made, and what there is to say about the last one."""
+        """Shows that `done` steps are made, and a text about the last one."""
         new, old, self.done = done, self.done, done
         self.bar.set_postfix_str(said, refresh=False)
         self.bar.update(new - old)
@@ -181,7 +181,7 @@ class TrainingBar:
             print(self._line(said), file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Takes the bar from the terminal; lines stay."""
+        """Removes the bar from the terminal; lines stay."""
         self.bar.close()
 
     def _line(self, said: str) -> str:
@@ -191,7 +191,7 @@ class TrainingBar:
 
 
 def _notebook_output() -> Any:
-    """An output of the notebook cell that is executed, to be updated in place; None outside a notebook."""
+    """An output of the running notebook cell, to update in place; None outside a notebook."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if not hasattr(shell, "kernel"):
         return None

@@ -1,8 +1,8 @@
 """The steps of a training: weighted stochastic batch selection (paper, Algorithm 1), and nothing else.
 
-Which batch comes at which step was drawn before (`sampler`), and the random state of a step depends on seed and step alone, so a run that
-is stopped at any step and resumed goes on bit for bit. Knows no files, ranks, signals or devices: how a gradient is made and what follows a
-step are handed in. Nothing here waits for the device. Shapes: N items of a batch, rows or windows of one task.
+Which batch comes at which step was drawn before (`sampler`), and the random state of a step depends only on seed and step, so a run that is
+stopped at any step resumes bit for bit. Knows no files, ranks, signals or devices: the caller passes in how to compute a gradient and what
+follows a step. Nothing here waits for the device. Shapes: N items of a batch, rows or windows of one task.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from mtdnn_kit.training.setup import Setup
 
 
 class Step(NamedTuple):
-    """What a step was: its number (from 0), task, learning rate; loss and gradient norm, scalars on the device; tokens without padding."""
+    """A step: its number (from 0), task, learning rate; loss and gradient norm, scalars on the device; tokens without padding."""
 
     number: int
     task: str
@@ -76,15 +76,15 @@ def train_steps(
 def backward(
     accelerator: Accelerator, model: nn.Module, setup: Setup, task: str, items: np.ndarray, weight: float = 1.0
 ) -> tuple[Tensor, int]:
-    """Gradients of some items [N] of a task, in `grad_accumulation` pieces that together weigh as the whole.
+    """Gradients of some items [N] of a task, in `grad_accumulation` pieces that together weigh as the whole batch.
 
-    weight: of their mean loss (`distributed.World.share`). Returns the weighted loss, without the task's own factor and not waited for, and
-    the tokens. Several processes exchange their gradients once, with the last piece.
+    weight: of their mean loss (`distributed.World.share`). Returns the weighted loss, without the task's factor and without waiting for it,
+    and the tokens. Several processes exchange their gradients once, with the last piece.
     """
     config, total, tokens = setup.config, 0.0, 0
     count = min(config.grad_accumulation, len(items))
     for number in range(count):
-        # every count-th item: of a batch sorted by length the pieces are alike
+        # every count-th item: the pieces of a batch sorted by length are similar
         piece = items[number::count]
         with accelerator.no_sync(model) if number + 1 < count else nullcontext():
             loss, n = loss_of(accelerator, model, setup, task, piece)
@@ -103,10 +103,10 @@ def loss_of(accelerator: Accelerator, model: nn.Module, setup: Setup, task: str,
 
 
 def loss_of_batch(model: nn.Module, setup: Setup, task: str, inputs: dict[str, Tensor], targets: Tensor) -> Tensor:
-    """Mean loss of a batch that is on the device, as `collate` made it."""
+    """Mean loss of a batch on the device, from `collate`."""
     return TYPES[setup.config.datasets[task].type].loss(model(task, inputs), targets, setup.config)
 
 
 def moved(x: Tensor, device: torch.device) -> Tensor:
-    """`x` on the device; to a GPU from pinned memory, so that nothing is waited for."""
+    """`x` on the device; to a GPU from pinned memory, so that nothing waits."""
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x

@@ -1,7 +1,7 @@
-"""Rows that are right but odd, found and counted, not mended: training takes them as they are.
+"""Finds and counts rows that are valid but odd. It does not change them: training uses them as they are.
 
-One definition for the run's manifest and for notebook 01. What cannot be right (an id twice in a file, a label that is none) is refused
-by `rows` and `sources`. Nothing here changes a row, a fingerprint or a feature.
+One definition for the run's manifest and for notebook 01. `rows` and `sources` refuse invalid rows (a repeated id, an unknown label).
+Nothing here changes a row, a fingerprint or a feature.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ ODDITIES = (
     "white space at an end",
     "texts of another row",  # the same question on the same passage, the same pair …
     "scored and trained",
-    "cut to max_length",  # never of questions: their passages are cut into windows
+    "cut to max_length",  # never for questions: their passages are cut into windows
     "several different answers",
     "an answer given twice",  # at the same place
     "question cut to max_question",
@@ -39,19 +39,19 @@ ODDITIES = (
     "id in another split",
     "passage scored and trained",
 )
-ODD_CODE = ("training/odd_rows", "metrics", "tasks", "data", "files")  # what decides which rows are odd
+ODD_CODE = ("training/odd_rows", "metrics", "tasks", "data", "files")  # the code that decides which rows are odd
 LENGTHS = ("max_length", "max_question", "max_answer")  # the parameters that it depends on
 Found = dict[str, Sequence[int] | np.ndarray]  # oddity → numbers of such rows
 
 
 def splits(setup: Setup, task: str) -> dict[str, Any]:
-    """{"train" | "held out" | "scored": features} of a task; a part that it has not is left out."""
+    """{"train" | "held out" | "scored": features} of a task, without missing parts."""
     parts = {"train": setup.train, "held out": setup.held_out, "scored": setup.scored}
     return {name: part[task] for name, part in parts.items() if task in part}
 
 
 def texts_of(row: QARow | SCRow | MCCRow, dataset: Dataset) -> list[str]:
-    """All texts of a row that a model reads; of a question the passage, then the question. A `start` that no column has is none."""
+    """All texts of a row that a model reads; for a question the passage, then the question. Leaves out a `start` without a column."""
     parts: tuple = row[2:4] if isinstance(row, QARow) else row[1:-1]
     if isinstance(row, MCCRow) and "start" not in dataset.given:
         parts = row.context, row.choices
@@ -59,7 +59,7 @@ def texts_of(row: QARow | SCRow | MCCRow, dataset: Dataset) -> list[str]:
 
 
 def odd_rows(parts: dict[str, Any], dataset: Dataset, config: Config) -> dict[str, dict[str, list]]:
-    """{part of a task: {oddity: ids of such rows}}, those that occur; parts: what `splits` gives."""
+    """{part of a task: {oddity: ids of such rows}}, only oddities that occur; parts: from `splits`."""
     texts = {name: [tuple(texts_of(row, dataset)) for row in features.rows] for name, features in parts.items()}
     seen, found = Counter(one for some in texts.values() for one in some), {}
     for name, features in parts.items():
@@ -81,7 +81,7 @@ def _odd_texts(texts: Sequence[tuple[str, ...]], seen: Counter) -> Found:
 
 
 def _shared(features: Any, texts: Sequence[tuple], parts: dict[str, Any], trained_texts: Sequence[tuple]) -> Found:
-    """Of the scored rows, those of which something is trained, too."""
+    """The scored rows that share something with training rows."""
     trained = set(trained_texts)
     found: Found = {"scored and trained": [i for i, some in enumerate(texts) if some in trained]}
     if isinstance(features, Features):
@@ -97,7 +97,7 @@ def answer_spans(features: Features) -> np.ndarray:
 
 
 def _odd_questions(features: Features, config: Config) -> Found:
-    """What is odd of questions and answers; of several answers, it is the first that is trained, and looked at."""
+    """Oddities of questions and answers; of several answers, only the first, which is the one trained on."""
     spans, words, answers = answer_spans(features), features.questions.sizes, column(features.rows, "answers")
     length = np.where(spans[:, 0] >= 0, spans[:, 1] - spans[:, 0] + 1, 0)
     texts = [[text for _, text in some] for some in answers]
@@ -115,7 +115,7 @@ def _odd_questions(features: Features, config: Config) -> Found:
 
 
 def _off_boundaries(features: Features, spans: np.ndarray) -> np.ndarray:
-    """Whether a row has an answer whose ends are no ends of tokens, bool [Q]."""
+    """Whether a row has an answer whose ends are not ends of tokens, bool [Q]."""
     characters, tokens = answer_characters(features.rows), features.contexts.tokens
     off = characters[:, 0] >= 0
     some = np.flatnonzero(spans[:, 0] >= 0)
@@ -125,9 +125,9 @@ def _off_boundaries(features: Features, spans: np.ndarray) -> np.ndarray:
 
 
 def odd_counts(setup: Setup) -> dict[str, dict[str, int]]:
-    """{"TASK/SPLIT": {oddity: rows}} of the rows that a run trains on, tunes its threshold on or scores, those that occur.
+    """{"TASK/SPLIT": {oddity: rows}} of the rows that a run trains on, tunes its threshold on or scores; only oddities that occur.
 
-    Counted once for the same rows, tokenizer and lengths, and kept (`cache`).
+    Counted once per combination of rows, tokenizer and lengths, then cached (`cache`).
     """
     config, counted = setup.config, {}
     settings = {name: getattr(config, name) for name in LENGTHS}
@@ -148,7 +148,7 @@ def odd_counts(setup: Setup) -> dict[str, dict[str, int]]:
 
 
 def _counts(parts: dict[str, Any], dataset: Dataset, config: Config) -> Parts:
-    """Two columns of rows an oddity; one file may be both splits, and its rows count once."""
+    """Two columns with the number of rows per oddity; if one file is both splits, its rows count once."""
     train, score = dataset.train, dataset.score
     found = odd_rows(parts, dataset, config)
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 BETAS = (0.9, 0.999)  # β₁, β₂
-PIECE = 2**18  # elements of a parameter that an update works on at a time: they and their moments fit a processor's cache
+PIECE = 2**18  # elements of a parameter per update: they and their moments fit into a processor's cache
 
 
 class Adamax(torch.optim.Optimizer):
-    """Adamax (Kingma & Ba, 2015, section 7.1) with decoupled weight decay; torch's own decays by L2, which is something else.
+    """Adamax (Kingma & Ba, 2015, section 7.1) with decoupled weight decay; torch's Adamax uses L2 decay, which differs.
 
-    m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  θ ← θ − lr · (m / u / (1 − β₁ᵗ) + decay · θ), t counted for each parameter by itself.
+    m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  θ ← θ − lr · (m / u / (1 − β₁ᵗ) + decay · θ), with a separate t for each parameter.
     `bias_correction=False` leaves out 1 − β₁ᵗ (the 2019 variant that the paper probably used).
     """
 
@@ -44,7 +44,7 @@ class Adamax(torch.optim.Optimizer):
             torch._foreach_addcdiv_(p, m, u, rate)
 
     def _moments(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """m and u of a parameter, whose steps are one more now."""
+        """m and u of a parameter; increments its step count."""
         state = self.state[p]
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(p), exp_inf=torch.zeros_like(p))
@@ -56,7 +56,7 @@ class Adamax(torch.optim.Optimizer):
 
 
 def _pieces(*columns: Sequence) -> Iterator[tuple[Sequence, ...]]:
-    """Lists of tensors that are updated together, and of their rates (the last column): on a GPU all, else PIECE elements of one."""
+    """Lists of tensors to update together, with their rates (the last column): on a GPU all, else PIECE elements of one."""
     if columns[0][0].device.type != "cpu":
         yield columns
         return
@@ -81,9 +81,9 @@ def make_optimizer(name: str, model: nn.Module, learning_rate: float, weight_dec
 
 
 def clip_gradients(parameters: list[Tensor], max_norm: float, each: bool) -> Tensor:
-    """Scales the gradients to norm `max_norm` at most: all together, or `each` parameter by itself (`adamax_mtdnn`).
+    """Scales the gradients to norm `max_norm` at most: jointly, or `each` parameter separately (`adamax_mtdnn`).
 
-    Returns the global norm before clipping, a scalar on the device (not waited for).
+    Returns the global norm before clipping, a scalar on the device (without waiting for it).
     """
     parameters = [p for p in parameters if p.grad is not None]
     if not each:
@@ -113,7 +113,7 @@ def state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[st
 
 
 def load_state_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Puts back what `state_tensors` gave."""
+    """Restores the result of `state_tensors`."""
     parameters = dict(model.named_parameters())
     for name, value in tensors.items():
         parameter, _, key = name.rpartition("|")

@@ -1,8 +1,8 @@
-"""Which step's weights a run ends with, and when it has waited long enough for better ones: `select` and `patience`.
+"""Chooses the step whose weights a run ends with (`select`), and ends a run without improvement (`patience`).
 
-Both go by the main task's F1 on its held-out questions at each scoring (`eval_every`), and at the end; never by what is reported. Scores
-are read back from the log, so that a run which goes on knows what an uninterrupted one knew at that step. The best weights so far are in
-best/step-N of the run folder until the run is finished. Knows no step that has not been scored.
+Both use the main task's F1 on its held-out questions at each scoring (`eval_every`) and at the end, never the reported rows. Scores are
+read back from the log, so that a resumed run knows the same as an uninterrupted one. The best weights so far are in best/step-N of the run
+folder until the run is finished. Knows only steps that were scored.
 """
 
 import shutil
@@ -25,14 +25,14 @@ WEIGHTS = "model.safetensors"
 
 
 def check_selection(config: Config, held_out: Mapping[str, Any]) -> None:
-    """Raises ConfigError where the main task has no held-out questions to select by. held_out: task → features."""
+    """Raises ConfigError if the main task has no held-out questions to select by. held_out: task → features."""
     wanted = "select" if config.select == "best" else "patience" if config.patience else None
     main = config.tasks[0]
-    require(wanted is None or main in held_out, f"{wanted}: goes by held-out questions of {main}, and threshold_articles has none of it")
+    require(wanted is None or main in held_out, f"{wanted}: it needs held-out questions of {main}: add titles to threshold_articles")
 
 
 class Selection:
-    """The scores of the main task that a run's log has so far, by step."""
+    """The scores of the main task in a run's log so far, by step."""
 
     def __init__(self, run: Run, config: Config) -> None:
         self.run, self.config, self.task = run, config, config.tasks[0]
@@ -40,7 +40,7 @@ class Selection:
 
     @property
     def best(self) -> int:
-        """The step (from 1) with the highest score, of several the first; 0 where none is scored."""
+        """The step (from 1) with the highest score, the first of several; 0 if none is scored."""
         return self._best(max(self.seen, default=0))
 
     @property
@@ -49,20 +49,20 @@ class Selection:
         return bool(self.config.patience) and sum(step > self.best for step in self.seen) >= self.config.patience
 
     def saw(self, step: int, found: Mapping[str, dict], model: MultiTask) -> None:
-        """Takes the scores after a step (from 1); keeps the weights, if they are to be selected and are the best so far."""
+        """Adds the scores after a step (from 1); saves the weights if the best are to be selected and these are the best so far."""
         self.seen[step] = found[self.task]["f1"]
         if self.config.select == "best" and self.best == step:
             write_folder(self._folder(step), lambda folder: save_file(model.tensors(), folder / WEIGHTS))
-            # a checkpoint goes on from what was best then
+            # a checkpoint resumes with the best step at that time
             needed = {step, *(self._best(done) for done, _ in checkpoints(self.run))}
             for folder in self._folder(step).parent.iterdir():
                 if folder not in map(self._folder, needed):
                     shutil.rmtree(folder)
 
     def take(self, model: MultiTask, made: int) -> dict:
-        """Gives the model, which has made `made` steps and been scored after them, the best weights; what the manifest says of it.
+        """Loads the best weights into the model, which has made `made` steps and was scored after them; returns the manifest's record.
 
-        Raises RunError where they are not there.
+        Raises RunError if they are missing.
         """
         if self.best != made:
             file = self._folder(self.best) / WEIGHTS
@@ -75,7 +75,7 @@ class Selection:
         return {"step": self.best, "by": by, "score": self.seen[self.best], "scorings": len(self.seen)}
 
     def close(self) -> None:
-        """Deletes what was kept to select from."""
+        """Deletes the saved weights."""
         with suppress(OSError):
             shutil.rmtree(self._folder(0).parent)
 

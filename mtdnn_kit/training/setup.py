@@ -1,6 +1,6 @@
 """Everything that a run does before its first step: rows, features, tokenizer, schedule. No model weights, no device.
 
-Notebook 02 looks at what this returns before it trains; `trainer` takes it as it is.
+Notebook 02 shows the result before it trains; `trainer` uses it unchanged.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ from mtdnn_kit.training.distributed import launched
 from mtdnn_kit.training.hold_out import hold_out, not_tuned
 from mtdnn_kit.training.selection import check_selection
 
-CODE = ("tasks", "data", "files", "metrics")  # what makes features of rows
-SLICE = 200  # rows at most of a task's scored ones that are scored on the way
+CODE = ("tasks", "data", "files", "metrics")  # the code that turns rows into features
+SLICE = 200  # at most so many of a task's scored rows are scored during training
 FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 
 
@@ -64,7 +64,7 @@ class Setup:
 
     @property
     def specs(self) -> dict[str, dict]:
-        """What the model needs to know of each task: its type, and its outputs a token (qa), a row (sc) or a choice (mcc)."""
+        """What the model needs to know about each task: its type, and its outputs per token (qa), row (sc) or choice (mcc)."""
         found = {}
         for task, d in self.config.datasets.items():
             outputs = getattr(TYPES[d.type], "OUTPUTS", None)
@@ -73,7 +73,7 @@ class Setup:
 
     @property
     def batch_size(self) -> int:
-        """Items of a whole batch, that of all processes together."""
+        """Items of a whole batch, over all processes."""
         return self.config.batch_size * self.processes
 
     def parts(self, step: int) -> dict[str, np.ndarray]:
@@ -91,7 +91,8 @@ class Setup:
         return task, self.passes[task][1][number]
 
     def table(self) -> list[dict]:
-        """A row a task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass, probability."""
+        """One row per task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass,
+        probability."""
         return [self._table_row(task) for task in self.train]
 
     def _batches(self, task: str, pass_: int, size: int = 0) -> list[np.ndarray]:
@@ -126,9 +127,9 @@ class Setup:
 
 
 def prepare(config: Config) -> Setup:
-    """Reads and checks all rows, makes the features and draws the schedule, for as many processes as a launcher started.
+    """Reads and checks all rows, makes the features and draws the schedule, for all processes that a launcher started.
 
-    Warns where the main task's threshold will not be tuned (`hold_out.not_tuned`). Raises DataError, EncoderError, ConfigError, PluginError
+    Warns if the main task's threshold will not be tuned (`hold_out.not_tuned`). Raises DataError, EncoderError, ConfigError, PluginError
     or another ValueError, each saying what to change, before anything is trained or written.
     """
     rank, processes = launched()
@@ -198,15 +199,15 @@ def _phase(config: Config, sizes: dict[str, int], p: np.ndarray) -> Phase:
 
 
 def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], dict[str, dict]]:
-    """Rows by task: to train on, held out to tune the threshold, to score; and where each split is from, with its fingerprint.
+    """Rows by task: to train on, held out to tune the threshold, to score; and the origin of each split, with its fingerprint.
 
-    training: False reads the scored rows alone. Raises DataError, and ConfigError where what is to be held out is not there.
+    training: False reads only the scored rows. Raises DataError, and ConfigError if rows to hold out are missing.
     """
     datasets = config.datasets
     wanted = [(t, d, s) for t, d in datasets.items() for s in dict.fromkeys((d.train if training else None, d.score)) if s]
     wanted += [(name, d, str(d.score)) for name, d in config.further.items()]
     tables = {(t, s): load(t, d, s, config.data_of(t)) for t, d, s in wanted}
-    if config.data == "hub":  # what the cut of a scored split leaves is scored, too
+    if config.data == "hub":  # the rest of a cut split is scored as well
         tables |= {(t + REST, d.score): load(t, d, d.score, "hub", rest=True) for t, d in datasets.items() if d.score and d.cut}
     train = {task: tables[task, d.train].rows for task, d in datasets.items()} if training else {}
     held_out, train = hold_out(train, config) if training else ({}, {})
@@ -225,7 +226,7 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
 
 
 def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, segments: bool) -> dict[str, Any]:
-    """Features of rows by task; `segments`: whether the encoder takes token types. What is costly of them is kept (`cache`)."""
+    """Features of rows by task; `segments`: whether the encoder takes token types. The costly part is cached (`cache`)."""
     datasets, made, known = {name: config.dataset_of(name) for name in rows}, {}, tokenizer_digest(tokenizer)
     for name, d in datasets.items():
         some, kind = rows[name], TYPES[d.type]
@@ -236,7 +237,7 @@ def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, seg
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
-    """sha256 of all that a tokenizer does; its own state, which says where it last cut, is no part of it."""
+    """sha256 of a tokenizer's behaviour, without its state (the last truncation)."""
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     text = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.backend_tokenizer.to_str()}"
@@ -244,11 +245,11 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | None:
-    """The cache's key of features: whatever they depend on; None where the rows are no file's."""
+    """The cache key of features, from all that they depend on; None if the rows do not come from a file."""
     if not isinstance(rows, RowList):
         return None
     versions = {name: version(name) for name in FEATURE_PACKAGES}
-    code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type's file is not ours
+    code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type is outside the kit
     return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions)
 
 
@@ -292,7 +293,7 @@ def of_anchor(setup: Setup, model: MultiTask) -> tuple[MultiTask, Setup]:
 
 
 def _permuted(task: str, rows: Sequence, seed: int) -> tuple[Sequence, dict[str, int]]:
-    """The rows with their labels permuted, another way for each seed and task, and what a manifest says of that."""
+    """The rows with their labels permuted, differently for each seed and task, and the manifest's record of it."""
     made = permuted(rows, generator(seed, "permute_labels", task).permutation(len(rows)))
     changed = np.count_nonzero(np.array(column(made, "label")) != np.array(column(rows, "label")))
     return made, {"seed": seed, "rows": len(rows), "changed": int(changed)}

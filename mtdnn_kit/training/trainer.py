@@ -1,7 +1,7 @@
-"""train(config) → run folder: what comes before the steps (`loop`) and after them, on accelerate.
+"""train(config) → run folder: all that comes before and after the steps (`loop`), with accelerate.
 
-The folder is claimed and locked, model and optimizer are put on the device, a checkpoint is restored where the run goes on; at the end the
-model is written and scored. Several processes, each with a device, make the same steps on a share of each batch; rank 0 alone writes.
+Claims and locks the folder, moves model and optimizer to the device, restores a checkpoint if the run resumes; at the end writes and scores
+the model. Several processes, each with a device, make the same steps on a share of each batch; only rank 0 writes.
 """
 
 import sys
@@ -51,19 +51,18 @@ from mtdnn_kit.training.odd_rows import odd_counts
 from mtdnn_kit.training.optim import make_optimizer
 from mtdnn_kit.training.setup import Setup, of_anchor, prepare
 
-GONE = 30.0  # seconds that a process which was killed may take to leave its folder
+GONE = 30.0  # seconds that a killed process may take to release its folder
 RUN_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
 
 def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict]], None] | None = None) -> Run:
-    """Trains, evaluates and leaves a run folder (design, "Run folder").
+    """Trains, evaluates and writes a run folder (design, "Run folder").
 
-    setup: what `prepare(config)` returned, if it was called before. watch: called with the new log records every `log_every` steps
-    (and with the old ones first, where a run goes on). SIGTERM and SIGINT end it with a checkpoint (`Stop`). Where a launcher has
-    started several processes, each calls this alike (`distributed`).
-    Raises DataError, EncoderError or ConfigError before the first step, RunError where the disk is too small for the run, LockedError where
-    another process trains in that folder; later TrainingError where the loss is no number or the memory is used up, RunError where the
-    folder cannot be written or no checkpoint be read.
+    setup: what `prepare(config)` returned, if it was called before. watch: called with the new log records every `log_every` steps (for a
+    resumed run, first with the old ones). SIGTERM and SIGINT end it with a checkpoint (`Stop`). If a launcher has started several
+    processes, each makes the same call (`distributed`). Raises DataError, EncoderError or ConfigError before the first step, RunError if
+    the disk is too small for the run, LockedError if another process trains in that folder; later TrainingError if the loss is not finite
+    or memory runs out, RunError if the folder cannot be written or no checkpoint can be read.
     """
     device = resolve_device(config.device)
     with join(device) as world:
@@ -84,7 +83,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
 
 
 def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch: Callable | None, stop: Stop, world: World) -> Run:
-    """The steps, and what comes before and after them; the run's folder is ours alone, and of our processes rank 0's."""
+    """The steps, and what comes before and after them; only this training, through rank 0, uses the run's folder."""
     config, need = setup.config, failures.disk_bytes(model, setup)
     torch.set_num_threads(config.threads or world.alone(partial(_threads, run)) or world.threads(default_threads()))
     manifest, meter = world.alone(partial(_begin, run, setup, device, need)), Meter(device)
@@ -154,7 +153,7 @@ def _joint(setup: Setup, model: MultiTask, gradient: Callable, loss: Callable, s
 
 
 def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> dict:
-    """Writes the model, the predictions, the scores, which it returns, and last that the run is finished."""
+    """Writes the model, the predictions, the scores (which it returns), and at the end that the run is finished."""
     run, setup, model, stop, done = books.run, books.setup, books.model, books.stop, books.done
     total, precision = len(setup.schedule), manifest["precision"]
     with failures.accounted(run, manifest):
@@ -174,7 +173,7 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
             stop.wait()
             books.checkpoint(seconds)
             if isinstance(error, PluginError):
-                raise PluginError(f"{error}. All {done} steps are made: mend it, and resume: true goes on from there.") from error
+                raise PluginError(f"{error}. All {done} steps are made: correct the function and set resume: true to continue.") from error
             stop.end(run, done, total)
         stop.wait()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
@@ -188,27 +187,27 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
 
 
 def _made(setup: Setup, done: int) -> dict:
-    """What a manifest says of a training that `patience` ended after `done` steps; {} where all were made."""
+    """The manifest's record of a training that `patience` ended after `done` steps; {} if all steps were made."""
     made = setup.schedule.first(done)
     planned = {"planned_steps": len(setup.schedule), "steps": done, "draws": made.draws(), "passes": made.passes()}
     return planned if done < len(setup.schedule) else {}
 
 
 def _check(config: Config, setup: Setup, device: torch.device, world: World) -> None:
-    """Raises ConfigError for what would stop the training later, before a folder is made."""
+    """Raises ConfigError for anything that would stop the training later, before creating a folder."""
     require(setup.config == config, "setup: it was prepared for other parameters; call prepare(config) again.")
     made, size = setup.processes, world.size
     require(made == size, f"setup: it was prepared for {made} processes, not for {size}; let train prepare it.")
     same = {"parameters": config, "code": code_hash(), "plugins": _plugins(config), "data": setup.sources}
     for what, mine in same.items():
-        require(world.alike(mine), f"{what}: the {size} processes have not all the same; start them with one command, from one folder.")
+        require(world.alike(mine), f"{what}: it differs among the {size} processes; start them with one command, from one folder.")
     if config.cuda_graphs and (device.type != "cuda" or size > 1):
-        raise ConfigError("cuda_graphs: steps are recorded on one GPU alone; set it to false on a processor, or with several processes.")
+        raise ConfigError("cuda_graphs: it works on a single GPU only; set it to false on a processor, or with several processes.")
     check_trackers(config)
 
 
 def _plugins(config: Config) -> dict[str, dict[str, str]]:
-    """What the manifest says of functions of one's own, by their name in the parameters."""
+    """The manifest's record of custom functions, by their name in the parameters."""
     return {one.name: one.record() for one in config.plugins}
 
 
@@ -218,14 +217,14 @@ def _is_done(run: Run, config: Config) -> bool:
 
 
 def _threads(run: Run) -> int | None:
-    """Those that a run which goes on began with; None of a new one."""
+    """The threads that a resumed run began with; None for a new one."""
     return run.manifest.get("threads") if (run.path / "manifest.json").exists() else None
 
 
 def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
-    """The manifest of the run that goes on, {} of a new one.
+    """The manifest of a run to resume, {} for a new one.
 
-    Raises RunError where the disk is too small; ConfigError where the data or the number of processes are no longer the same.
+    Raises RunError if the disk is too small; ConfigError if the data or the number of processes have changed.
     """
     failures.check_space(run, need)
     if not (run.path / "manifest.json").exists():
@@ -242,15 +241,15 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
             raise ConfigError(f"{key}: {name} is not the code that the run in {run.path} began with; it cannot go on with another {key}.")
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
-            f"processes: the run in {run.path} has {processes}, among which its batches are cut; {setup.processes} cannot go on with it."
+            f"processes: the run in {run.path} has {processes}, which share its batches; resume it with {processes}, not {setup.processes}."
         )
     return manifest
 
 
 def _accelerator(setup: Setup, run: Run, device: torch.device, world: World, precision: str) -> Accelerator:
-    """accelerate on the device. Its state is one a process: a second run must start afresh."""
+    """accelerate on the device. It keeps one state per process, so a second run must reset it."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    ddp = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)  # a step uses one head of several
+    ddp = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)  # a step uses only one of several heads
     wanted = trackers_of(setup.config) if world.first else []
     place = ProjectConfiguration(project_dir=str(run.path), logging_dir=str(run.path / FOLDER))
     cpu, mixed = device.type == "cpu", "bf16" if precision == "bf16" else "no"
@@ -258,17 +257,17 @@ def _accelerator(setup: Setup, run: Run, device: torch.device, world: World, pre
 
 
 def _prepared(accelerator: Accelerator, model: MultiTask, optimizer: Any) -> tuple:
-    """Model and optimizer on the device; of several processes DDP around the model."""
-    with warnings.catch_warnings():  # torch has a new name for it, which accelerate does not know yet
+    """Model and optimizer on the device; with several processes, DDP around the model."""
+    with warnings.catch_warnings():  # torch has renamed it, which accelerate does not know yet
         warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
         return accelerator.prepare(model, optimizer)
 
 
 def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -> dict:
-    """Writes config.yaml, with the threads that were taken, and a manifest that says "running", which it returns; a run that goes on keeps
-    its precision and its start.
+    """Writes config.yaml, with the threads in use, and a manifest that says "running", which it returns; a resumed run keeps its precision
+    and start.
 
-    Raises as `_manifest_of` does.
+    Raises the errors of `_manifest_of`.
     """
     begun = _manifest_of(run, setup, need)
     odd = {name: {"odd": counts} for name, counts in odd_counts(setup).items()}  # the rest of a cut split is not counted

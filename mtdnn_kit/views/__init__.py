@@ -1,1 +1,1 @@
-"""How things are shown: figures, tables, marks in a text, and what a notebook shows of an object. Only here is matplotlib imported."""
+"""Presentation: figures, tables, marks in a text, and objects in a notebook. Only this room imports matplotlib."""

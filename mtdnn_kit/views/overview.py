@@ -1,6 +1,6 @@
 """What the data of a run look like: sizes, labels, questions and answers, what windows cost, and which rows are odd.
 
-Plain tables for notebook 01, made from what `prepare` returned. Which rows are odd is `odd_rows`' business.
+Plain tables for notebook 01, made from the result of `prepare`. `odd_rows` decides which rows are odd.
 """
 
 import re

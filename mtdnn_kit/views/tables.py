@@ -1,6 +1,6 @@
-"""What runs score, as tables: each figure with its interval, beside what the paper reports and what can be had without training.
+"""What runs score, as tables: each figure with its interval, next to the paper's figures and baselines without training.
 
-A table is a list of rows; scores are in percent, differences in points. What a difference is worth is `differences`' business.
+A table is a list of rows; scores are in percent, differences in points. `differences` computes differences.
 """
 
 import csv
@@ -101,7 +101,7 @@ def alone(runs: dict[str, Run]) -> Settings:
 
 
 def floors(rows: Sequence[QARow]) -> list[dict]:
-    """What can be had without training, as rows of `score_table`: always nothing, and the lexical-overlap baseline."""
+    """Baselines without training, as rows of `score_table`: always no answer, and lexical overlap."""
     golds, able = [gold_texts(row) for row in rows], [row for row in rows if row.answers]
     found = []
     for name, said in (("always nothing", [""] * len(rows)), ("lexical overlap", lexical_answers(rows))):

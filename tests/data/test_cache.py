@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_noticed_and_made_again(config, folder, name, damage)
     before = whole(prepare(given))
     file = sorted(folder.glob(f"*/{name}"))[0]
     DAMAGES[damage](file)
-    with pytest.warns(UserWarning, match="is damaged .* and is made again"):
+    with pytest.warns(UserWarning, match="is damaged .*; it is rebuilt"):
         assert whole(prepare(given)) == before
     with warnings.catch_warnings(action="error", category=UserWarning):
         warnings.filterwarnings("ignore", ".* nothing is held out")  # which holds whatever the cache has
@@ -258,7 +258,7 @@ def test_where_nothing_can_be_kept_it_is_said_and_everything_works(config, tmp_p
     before = whole(prepare(given))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MTDNN_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.warns(UserWarning, match="nothing can be kept in .*file/cache .*MTDNN_CACHE names another folder"):
+    with pytest.warns(UserWarning, match="cannot write the cache in .*file/cache .*set MTDNN_CACHE to another folder"):
         assert whole(prepare(given)) == before
 
 

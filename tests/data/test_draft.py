@@ -45,9 +45,9 @@ CASES = {  # file, its content, what the definition must say, what the first row
         squad(ASKED),
         {"type": "qa", "columns": {"id": "id", **QA}, "unanswerable": False},
         (16, "900 metres"),
-        ["title: there is none"],
+        ["title: there is no such column"],
     ),
-    "no ids": ("x.json", squad(ASKED, ("question",)), {"columns": QA}, (16, "900 metres"), ["id: there is none"]),
+    "no ids": ("x.json", squad(ASKED, ("question",)), {"columns": QA}, (16, "900 metres"), ["id: there is no such column"]),
     "two columns": (
         "x.csv",
         table([{k: row[k] for k in ("title", "context", "question", "text", "first")} | {"first": f"{row['first']}.0"} for row in ASKED]),
@@ -72,7 +72,7 @@ CASES = {  # file, its content, what the definition must say, what the first row
         ),
         {"type": "qa", "columns": QA},
         (16, "900 metres"),
-        ["id: there is none"],
+        ["id: there is no such column"],
     ),
     "hub": (
         "x.parquet",
@@ -94,7 +94,7 @@ CASES = {  # file, its content, what the definition must say, what the first row
         jsonl([{"premise": text, "hypothesis": "It is wet.", "label": (0, 1, 2, -1)[i % 4]} for i, text in enumerate(SAID)]),
         {"type": "sc", "columns": {"first": "premise", "second": "hypothesis", "label": "label"}, "labels": ["0", "1", "2"], "skip": [-1]},
         0,
-        ["skip: rows whose label is -1", "labels: what 0, 1, 2 mean is not in the file"],
+        ["skip: rows whose label is -1", "labels: the file does not say what 0, 1, 2 mean"],
     ),
     "names": (
         "x.csv",
@@ -134,7 +134,7 @@ CASES = {  # file, its content, what the definition must say, what the first row
             "labels": {"A": "A", "B": "B", "C": "C", "1": "A", "2": "B", "3": "C"},
         },
         1,
-        ["labels: 1 is taken for the first choice and A for the same"],
+        ["labels: 1 is taken for the first choice, and so is A"],
     ),
     "endings": (
         "x.jsonl",
@@ -204,7 +204,7 @@ CASES = {  # file, its content, what the definition must say, what the first row
         b"".join(f'{i % 3},"{text}"\n'.encode() for i, text in enumerate(SAID)),
         {"type": "sc"},
         1,
-        ["the first row may be no header but a row: '0'"],
+        ["the file may have no header; its first row names the columns '0'"],
     ),
 }
 
@@ -231,19 +231,19 @@ def test_the_lines_of_a_draft_are_pasted_and_read(tmp_path, case):
         (
             "x.json",
             json.dumps([{"id": "1", "question": "Who?", "context": PASSAGES[0]}]).encode(),
-            "no answer that stands in its passage: what is",
+            "no answer that occurs in its passage: training and",
         ),
-        ("x.csv", b"a,b\n1,2\n3,4\n", "of the columns a, b none looks like answers, choices or labels"),
+        ("x.csv", b"a,b\n1,2\n3,4\n", "none of the columns a, b looks like answers, choices or labels"),
         ("x.tsv", b"text\ty\na\n", r"row 1 .line 2.: 1 fields .*: correct the line or remove it"),
         ("x.txt", b"a", "its name must end in"),
-        ("x.jsonl", b"", "no rows in it"),
-        ("x.jsonl", jsonl([{"text": text, "label": ("a", None)[i % 2]} for i, text in enumerate(SAID)]), "none looks like answers"),
+        ("x.jsonl", b"", "has no rows"),
+        ("x.jsonl", jsonl([{"text": text, "label": ("a", None)[i % 2]} for i, text in enumerate(SAID)]), "looks like answers"),
         (
             "x.csv",
             table([{"text": text, "score": f"{i % 5}.{i % 4}00"} for i, text in enumerate(SAID)]),
-            "none looks like answers, choices or labels",
+            "looks like answers, choices or labels",
         ),
-        ("x.jsonl", jsonl([{"text": "{{1}}", "b": "{(0, 5): 'x'}"}]), "none looks like answers"),
+        ("x.jsonl", jsonl([{"text": "{{1}}", "b": "{(0, 5): 'x'}"}]), "looks like answers"),
         ("x.jsonl", b"\xff", "line 1: not UTF-8"),
     ],
 )
@@ -261,7 +261,9 @@ def test_a_file_that_is_not_read_yet_has_a_draft_that_says_so(tmp_path, capsys):
     (tmp_path / "x.json").write_bytes(squad(rows))
     main(["data", str(tmp_path / "x.json")])
     out = capsys.readouterr().out
-    assert "type: qa" in out and "# doubtful: it cannot be read yet: " in out and "article 8, paragraph 1, question 1" in out
+    assert (
+        "type: qa" in out and "# doubtful: the file cannot be read with this draft" in out and "article 8, paragraph 1, question 1" in out
+    )
 
 
 def test_the_samples_files_have_drafts_that_fit():

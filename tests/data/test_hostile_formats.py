@@ -133,14 +133,18 @@ def twice() -> bytes:
 
 NO_TEXT = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a", b"\xff"], pa.binary()).buffers())
 FOUND = [
-    ("parquet", twice(), "a column's name 'topic' comes twice: name the columns, each differently"),
-    ("parquet", flawed(x=NO_TEXT), r"a value of column 'x', string, in rows 1 to 2 cannot be read .*save it as text or whole numbers"),
+    ("parquet", twice(), "a column name 'topic' comes twice: give each column a different name"),
+    (
+        "parquet",
+        flawed(x=NO_TEXT),
+        r"a value of column 'x', string, in rows 1 to 2 cannot be read .*save the column as text or whole numbers",
+    ),
     ("parquet", flawed(x=pa.array([2**62] * 2, pa.timestamp("us"))), "a value of column 'x', timestamp.us., in rows 1 to 2 cannot be read"),
     ("parquet", flawed().replace(b"BILL", b"\xff\xff\xff\xff"), "a value of column 'topic', string, in rows 1 to 2 cannot be read"),
     ("parquet", b"PAR1" + b"\xff" * 80 + b"\x50\0\0\0PAR1", "not Parquet, or damaged .*: copy it again"),
     ("parquet", b"", "not Parquet, or damaged .*: copy it again"),
     ("csv", b"message,topic\ra,BILL\rb,SHIP\r", "row 1 .line 1.: a carriage return in a field without quotation marks: save the file with"),
-    ("csv", ",".join(f"c{i}" for i in range(300_000)).encode() + b"\n", "no rows in it"),
+    ("csv", ",".join(f"c{i}" for i in range(300_000)).encode() + b"\n", "it has no rows"),
     ("csv", b'message,topic\n"a,BILL\n' + b"b,SHIP\n" * 9, r"row 1 .line 2.: unexpected end of data.*set `quoted: false`"),
 ]
 
@@ -166,6 +170,6 @@ def test_a_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch, end):
 
 def test_a_file_that_cannot_be_looked_for_is_said(tmp_path):
     dataset = dataset_from("x", ROWS["text labels"][0] | {"files": {"train": f"{tmp_path}/{'x' * 5000}.csv"}})
-    with pytest.raises(DataError, match="cannot be looked for .File name too long.: correct `files`") as error:
+    with pytest.raises(DataError, match="cannot be accessed .File name too long.: correct `files`") as error:
         load("x", dataset, "train", "sample")
     assert len(str(error.value)) < 1500

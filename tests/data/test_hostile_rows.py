@@ -72,13 +72,13 @@ GOOD = '{"sentence": "It is.", "label": 1}'
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ('{"sentence": "a", "label": 0, "label": 1}', "line 1: not JSON .'label' is there twice."),
+        ('{"sentence": "a", "label": 0, "label": 1}', "line 1: not JSON .'label' is given twice."),
         ("[" * 100_000, "line 1: not JSON"),
         (f'{{"sentence": "a", "label": {"9" * 5000}}}', "line 1: not JSON .Exceeds the limit"),
-        (f'{{"sentence": "a", "label": {"9" * 4000}}}', r"column 'label' is 10\^\d+ and more: it must be from 0 to 1"),
-        ('{"sentence": "a", "label": NaN}', "column 'label' is None: a row without a label"),
+        (f'{{"sentence": "a", "label": {"9" * 4000}}}', r"column 'label' is 10\^\d+ or more: it must be from 0 to 1"),
+        ('{"sentence": "a", "label": NaN}', "column 'label' is None: the row has no label"),
         ('{"sentence": "a", "label": 1.5}', "column 'label' is 1.5: it must be a whole number"),
-        ('{"sentence": "\\ud800", "label": 1}', "half a surrogate pair at character 0"),
+        ('{"sentence": "\\ud800", "label": 1}', "an unpaired surrogate at character 0"),
         ("{" + ", ".join(f'"column {i}": 0' for i in range(5000)) + "}", "'column 11' and 4,988 more"),
         (f'{{"sentence": {json.dumps([["x"] * 900] * 900)}, "label": 1}}', "column 'sentence' is"),
         (GOOD.encode("utf-16"), "UTF-16, not UTF-8: save the file as UTF-8"),

@@ -108,10 +108,10 @@ def test_nothing_is_asked_for_a_third_time(told):
 
 
 def test_a_file_of_another_hash_is_neither_used_nor_kept(told):
-    assert "model.safetensors has another sha256 than the hub says, damaged on the way or since: delete " in told["wrong/model"]
+    assert "model.safetensors has a wrong sha256; it was damaged in transfer or on disk: delete " in told["wrong/model"]
     first, second = (said for name, said in told["all"] if name == "wrong/rows")
     for said in (first, second):  # what was made of it is not there the second time, either
-        assert said.startswith("DataError: hub wrong/rows: 1 of its files have another sha256 than the hub says")
+        assert said.startswith("DataError: hub wrong/rows: 1 of its files have a wrong sha256")
     parquet_file = f"GET /datasets/wrong/rows/resolve/{'c' * 40}/data/train-00000-of-00001.parquet"
     assert told["asked"].count(parquet_file) == 2
 

@@ -220,8 +220,8 @@ def read(tmp_path, records: list[dict], **row) -> list:
     ("labels", "values", "wrong", "message"),
     [
         (["no", "yes"], ["yes", "no", "no", "yes"], "Yes", "'Yes': it must be a whole number from 0 to 1 .*or one of these names"),
-        ({False: "no", True: "yes"}, [True, False, False, True], 1, r"1: it must be one of False \(no\), True \(yes\); correct it"),
-        ({False: "no", True: "yes"}, [True, False, False, True], "no", r"'no': it must be one of False .* put them in quotes there"),
+        ({False: "no", True: "yes"}, [True, False, False, True], 1, r"1: it must be one of False \(no\), True \(yes\); correct the value"),
+        ({False: "no", True: "yes"}, [True, False, False, True], "no", r"'no': it must be one of False .* put them in quotes"),
         ({5: "no", 9: "yes"}, [9, 5, 5, 9], 0, r"0: it must be one of 5 \(no\), 9 \(yes\)"),
         ({"-": "no", "+": "yes"}, ["+", "-", "-", "+"], "no", "'no': it must be one of"),
         (["no", "yes"], [1, 0, 0, 1], True, "True: it must be a whole number .* write `labels: {false: NAME, true: NAME}`"),
@@ -271,14 +271,14 @@ def test_choices_are_columns_or_a_list_and_the_right_one_a_number_a_letter_or_it
 @pytest.mark.parametrize(
     ("record", "row", "message"),
     [
-        ({"o": ["a", "b", "c"], "y": 0}, MCC, "3 choices, where the first row has 2: each row needs as many"),
+        ({"o": ["a", "b", "c"], "y": 0}, MCC, "3 choices, but the first row has 2: each row must have the same number"),
         ({"o": ["a"], "y": 0}, MCC, "at least 2 choices"),
         ({"o": ["a", None], "y": 0}, MCC, "a choice in column 'o' is None: it must be text"),
         ({"o": "a", "y": 0}, MCC, "column 'o' is 'a': it must be a list"),
         (
             {"o": ["a", "b"], "y": "B"},
             MCC,
-            r"column 'y' is 'B': .* write `labels: \[A, B\]`, where it holds the right choice's text, call it",
+            r"column 'y' is 'B': .* write `labels: \[A, B\]`; if it holds the right choice's text, name it",
         ),
         ({"o": ["a", "b"], "y": 0}, {**MCC, "labels": ["A", "B", "C"]}, "line 1: there are 2 choices, but `labels` names 3"),
         (
@@ -335,14 +335,14 @@ def test_answers_in_a_table_are_texts_or_json(tmp_path):
     [
         (
             {"a": "Alps", "s": 17},
-            "answer 'Alps' should stand at character 17, but the context has .* the text stands at character 18. Correct",
+            "answer 'Alps' should start at character 17, but the context has .* the text starts at character 18. Correct",
         ),
-        ({"a": "Alps", "s": 21}, r"stands at character 18 \(its offset counts the bytes of UTF-8, not characters\)"),
+        ({"a": "Alps", "s": 21}, r"starts at character 18 \(its offset counts UTF-8 bytes, not characters\)"),
         ({"a": ["Alps"], "s": [18, 3]}, "columns 'a' and 's' have 1 texts but 2 starts"),
         ({"a": "Alps", "s": [18]}, "must hold a text and a whole number, or a list of each"),
         ({"a": "Alps", "s": "18.5"}, "an answer_start in column 's' is '18.5': it must be a whole number"),
-        ({"a": "", "s": 3}, "column 'a' is empty, but 's' is 3: a question without an answer has -1 there"),
-        ({"a": "", "s": -1}, "`unanswerable: false` says that every question has one"),
+        ({"a": "", "s": 3}, "column 'a' is empty, but 's' is 3: a question without an answer must have -1 there"),
+        ({"a": "", "s": -1}, "has no answer, despite `unanswerable: false`"),
     ],
 )
 def test_answers_that_cannot_be_right_are_said_with_the_row(tmp_path, value, message):
@@ -358,7 +358,7 @@ def test_a_template_puts_columns_together_and_says_which_is_missing(tmp_path):
     assert (found.first, found.second) == ("a {b}?", "It is about tea: {1}.")
     with pytest.raises(DataError, match=r"line 1: column 'n.topic' is missing; the columns are 't', 'y'"):
         read(tmp_path, [{"t": "a", "y": 1}], **both)
-    with pytest.raises(DataError, match=r"line 1: column 't', which a template takes, is None: it must be text"):
+    with pytest.raises(DataError, match=r"line 1: column 't', used by a template, is None: it must be text"):
         read(tmp_path, [{"t": None, "n": {"topic": "tea"}, "y": 1}], **both)
 
 
@@ -369,12 +369,12 @@ SC = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "y
     ("change", "message"),
     [
         ({"template": "{a} {b}"}, r"template is '{a} {b}'; it maps first or second to a text"),
-        ({"template": {"first": "{b}"}}, "template.first: `columns` names a column for 'first', too"),
+        ({"template": {"first": "{b}"}}, "template.first: `columns` also names a column for 'first'"),
         ({"template": {"second": "{b"}}, "template.second is '{b': "),
-        ({"template": {"second": "{b!r}"}}, "template.second is .*braces hold a column's name and nothing else"),
-        ({"template": {"second": "{}"}}, "template.second is .*braces hold a column's name"),
-        ({"template": {"second": "tea"}}, "template.second is 'tea'; it must be a text with the name of a column in braces"),
-        ({"labels": [False, True]}, "labels is .*YAML reads no, yes, on, off and numbers as something else: put them in quotes"),
+        ({"template": {"second": "{b!r}"}}, "template.second is .*put only a column name in braces"),
+        ({"template": {"second": "{}"}}, "template.second is .*put only a column name in braces"),
+        ({"template": {"second": "tea"}}, "template.second is 'tea'; it must be text with a column name in braces"),
+        ({"labels": [False, True]}, "labels is .*YAML does not read no, yes, on, off and numbers as text: put them in quotes"),
         ({"labels": ["no", "no"]}, "labels names 'no' twice"),
         ({"labels": {1.5: "no", 2: "yes"}}, "labels maps"),
         ({"metrics": ["macrof1"]}, r"metrics is .*Did you mean macro_f1\?"),
@@ -384,25 +384,25 @@ SC = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "y
         ({"validation_ratio": 1.0}, "validation_ratio is 1.0; it must be a share"),
         ({"validation_ratio": True}, "validation_ratio is True"),
         ({"validation_ratio": None}, "validation_ratio is None"),
-        ({"validation_ratio": 0.1, "score": None}, "validation_ratio cuts the scored split from the training rows"),
+        ({"validation_ratio": 0.1, "score": None}, "validation_ratio splits the scored rows off the training rows"),
         (
             {"files": {"train": "a.csv"}},
-            "files lacks 'validation': name its file. Set score: null .* or validation_ratio to cut it from train",
+            "files lacks 'validation': name its file. Set score: null .* or validation_ratio to split it off train",
         ),
         ({"files": {"train": "a.csv"}, "train": "t"}, "files lacks 't'"),
         (
             {"files": {"train": "a.csv", "validation": "b.csv"}, "validation_ratio": 0.1},
-            "files.validation: no such split is used; there is train",
+            "files.validation: this split is not used; there is train",
         ),
         (
             {"files": {"train": "a.xlsx"}, "score": None},
             "files.train is 'a.xlsx'; its name must end in .jsonl, .csv, .tsv, .parquet, .json",
         ),
-        ({"files": {"train": "a.csv"}, "score": None, "hub": "a/b"}, "files: `hub` says that the rows are there"),
+        ({"files": {"train": "a.csv"}, "score": None, "hub": "a/b"}, "files: `hub` names another source of the rows"),
         ({"files": ["a.csv"]}, "files is "),
         ({"files": {}}, "files names no file"),
         ({"quoted": "no"}, "quoted is 'no'; it must be true or false"),
-        ({"unanswerable": False}, "unanswerable: only questions can be unanswerable"),
+        ({"unanswerable": False}, "unanswerable: it applies to question answering only"),
         ({"values": [1, 2]}, "values: no such key"),
     ],
 )
@@ -415,11 +415,14 @@ def test_a_definition_that_cannot_be_meant_is_refused_with_its_key(change, messa
     ("row", "message"),
     [
         ({"type": ["qa"]}, r"type is \['qa'\]; it must be one of qa, sc, mcc"),
-        ({"type": "qa", "metrics": ["accuracy"]}, "metrics is .*this type has its own scores: leave it out"),
+        ({"type": "qa", "metrics": ["accuracy"]}, "metrics is .*this type has fixed scores: leave it out"),
         ({"type": "qa", "labels": ["a", "b"]}, "labels: rows of type qa have no labels"),
         ({"type": "qa", "template": {"context": "{a}"}}, "template is .*it maps question to"),
-        ({"type": "mcc", "columns": {"context": "q", "choices": "o"}}, "columns lacks 'label': name either"),
-        ({"type": "mcc", "columns": {"context": "q", "choices": "o", "label": "y", "answer": "z"}}, "columns lacks 'label': name either"),
+        ({"type": "mcc", "columns": {"context": "q", "choices": "o"}}, "columns lacks 'label': name the column"),
+        (
+            {"type": "mcc", "columns": {"context": "q", "choices": "o", "label": "y", "answer": "z"}},
+            "columns lacks 'label': name",
+        ),
         ({"type": "mcc", "columns": {"context": "q", "choices": ["o"], "label": "y"}}, "columns.choices is"),
         (
             {"type": "mcc", "columns": {"context": "q", "choices": ["a", "b"], "label": "y"}, "labels": ["A"]},
@@ -427,7 +430,7 @@ def test_a_definition_that_cannot_be_meant_is_refused_with_its_key(change, messa
         ),
         (
             {"type": "mcc", "columns": {"context": "q", "choices": "o", "answer": "y"}, "labels": ["A", "B"]},
-            "labels are those of the column",
+            "labels belong to the column",
         ),
     ],
 )
@@ -451,7 +454,7 @@ def test_a_pair_whose_second_text_is_a_template_is_classified_and_exported_as_a_
     scored = next(row for row in rows_of(Config(**run.config))["claims"][1] if row.id == found["id"])
     said = load(run).classify(scored.first, scored.second).probabilities
     assert [said["no"], said["yes"]] == pytest.approx(found["probabilities"], abs=1e-4)
-    with pytest.raises(DataError, match="second: claims is a task of pairs; give the second text, too"):
+    with pytest.raises(DataError, match="second: claims is a task of pairs; give the second text as well"):
         load(run).classify("claim 1")
     assert "text_pair" in (export(run, "claims") / "README.md").read_text()
 
@@ -477,11 +480,11 @@ def test_a_group_and_a_passage_are_never_parted(tmp_path):
     left, scored = split_of(tmp_path, qa, 0.25, **QA)
     assert not {row.context for row in left} & {row.context for row in scored} and len(scored) == 20
     for value in ("", None, 1.5):
-        with pytest.raises(DataError, match="line 2: column 'article' is .*: each row needs its group"):
+        with pytest.raises(DataError, match="line 2: column 'article' is .*: each row must have a group"):
             split_of(tmp_path, [records[0], {**records[1], "article": value}], 0.2, group="article")
     with pytest.raises(DataError, match="line 1: column 'articel' is missing"):
         split_of(tmp_path, records, 0.2, group="articel")
-    with pytest.raises(DataError, match="x.jsonl: all rows belong together"):
+    with pytest.raises(DataError, match="x.jsonl: all rows belong to one group"):
         split_of(tmp_path, records[:7], 0.2, group="article")
 
 
@@ -502,7 +505,7 @@ def test_a_folder_serves_too_and_a_file_for_scoring_is_not_passed_over(tmp_path)
     assert [len(part) for part in rows_of(c)["x"]] == [45, 5]
     assert read_rows(c)[1]["x/validation"]["origin"] == "folder data/x/train.csv (0.1 of it)"
     lines(tmp_path / "data" / "x" / "validation.csv", records[:3])
-    with pytest.raises(DataError, match=r"validation.csv is there, yet validation_ratio cuts the scored rows from train.csv"):
+    with pytest.raises(DataError, match=r"it holds validation.csv, but validation_ratio splits the scored rows off train.csv"):
         rows_of(c)
     assert [len(part) for part in rows_of(changed(c, define={"x": SC}))["x"]] == [50, 3]
 

@@ -88,13 +88,11 @@ def test_a_tsv_with_a_mark_out_of_its_place_was_not_written_by_a_program(tmp_pat
 
 
 def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_path):
-    with pytest.raises(
-        DataError, match="x.csv, line 2: quotation marks run over several lines that look like rows of their own: set `quoted"
-    ):
+    with pytest.raises(DataError, match="x.csv, line 2: a quoted field spans several lines that look like separate rows: set `quoted"):
         read(tmp_path, "x.csv", STRAY.replace(",", ";").replace("\t", ","), **SC)
     broken = STRAY + "C\tyes\n"  # a line with too few fields: the lines are no rows as they stand, and the marks would swallow two
     with pytest.raises(
-        DataError, match="x.tsv, row 5 .line 6.: 2 fields .'C', 'yes'., where .* names 3 columns .*: correct the line or remove it$"
+        DataError, match="x.tsv, row 5 .line 6.: 2 fields .'C', 'yes'., but .* names 3 columns .*: correct the line or remove it$"
     ):
         read(tmp_path, "x.tsv", broken, **SC)
 
@@ -107,9 +105,7 @@ def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_p
     ],
 )
 def test_marks_do_not_swallow_a_broken_line_either(tmp_path, content):
-    with pytest.raises(
-        DataError, match="x.tsv, line 2: quotation marks run over several lines that look like rows of their own: set `quoted: t"
-    ):
+    with pytest.raises(DataError, match="x.tsv, line 2: a quoted field spans several lines that look like separate rows: set `quoted: t"):
         read(tmp_path, "x.tsv", content, **SC)
 
 
@@ -126,7 +122,7 @@ def test_long_fields_with_marks_cost_no_more_than_their_length(tmp_path):
     rows, _ = read(tmp_path, "x.tsv", f'text\ty\n"{text}"\tno\n', **SC)
     assert rows[0].first == text.replace('""', '"')
     context, answer = "a" * 200_000, "a" * 20_000 + "c"
-    with pytest.raises(DataError, match="does not hold the text at all"):
+    with pytest.raises(DataError, match="does not contain the text"):
         read(tmp_path, "x.json", json.dumps([asked([{"text": answer, "answer_start": 1}], context=context)]), type="qa")
 
 
@@ -153,10 +149,10 @@ def test_a_csv_counts_the_lines_in_its_fields(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "rule"),
     [
-        ("x.csv", "\ufefftext;y\nNA;no\nnull;yes\n", "fields parted by semicolons"),
-        ("x.csv", 'sep=;\r\n"text";"y"\r\n"NA";"no"\r\nnull;yes\r\n', "fields parted by semicolons"),
-        ("x.csv", "text\ty\nNA\tno\nnull\tyes\n", "fields parted by tabs"),
-        ("x.tsv", "text,y\nNA,no\nnull,yes\n", "fields parted by commas"),
+        ("x.csv", "\ufefftext;y\nNA;no\nnull;yes\n", "fields separated by semicolons"),
+        ("x.csv", 'sep=;\r\n"text";"y"\r\n"NA";"no"\r\nnull;yes\r\n', "fields separated by semicolons"),
+        ("x.csv", "text\ty\nNA\tno\nnull\tyes\n", "fields separated by tabs"),
+        ("x.tsv", "text,y\nNA,no\nnull,yes\n", "fields separated by commas"),
         ("x.csv", ",text,y\n0,NA,no\n1,null,yes\n", "a first column without a name, left out"),
     ],
 )
@@ -183,7 +179,7 @@ def test_three_readings_of_a_table_agree_on_every_cell_or_it_is_said_why_not(tmp
     try:
         found = [list(record.values()) for record, _ in readers.read(file, "x", None, reading)]
     except DataError as error:
-        assert "look like rows of their own" in str(error)
+        assert "look like separate rows" in str(error)
         return
     assert reading.found == reading.left_out.total() + len(found)
     if reading.read_as:  # marks as letters: pandas agrees where it is told so
@@ -220,7 +216,7 @@ BOTH = {"A": "A", "B": "B", "C": "C", "1": "A", "2": "B", "3": "C"}
 
 
 def test_letters_and_numbers_in_a_column_are_refused_until_they_are_mapped(tmp_path):
-    with pytest.raises(DataError, match="row 2 .line 3.: column 'key' is 2, a number, where the first row has 'A', a name.*") as error:
+    with pytest.raises(DataError, match="row 2 .line 3.: column 'key' is 2, a number, but the first row has 'A', a name.*") as error:
         read(tmp_path, "x.csv", KEYS, **LETTERS)
     remedy = yaml.safe_load(str(error.value).partition("`labels: ")[2].partition("`")[0])
     assert remedy == BOTH and [row.label for row in read(tmp_path, "x.csv", KEYS, **{**LETTERS, "labels": remedy})[0]] == [0, 1]
@@ -248,7 +244,7 @@ def test_numbers_of_choices_may_be_text_and_count_from_0_unless_said(tmp_path):
     assert [row.label for row in rows] == [0, 1, 2] and file["read_as"] == {"a number written as text": 3}
     from_one = [{**record, "y": str(i + 1)} for i, record in enumerate(records)]
     with pytest.raises(
-        DataError, match=r"line 3: column 'y' is 3: it must be from 0 to 2; .* where the first of them is 1, map them: `labels: {1:"
+        DataError, match=r"line 3: column 'y' is 3: it must be from 0 to 2; .* if labels count from 1, map them: `labels: {1:"
     ):
         read(tmp_path, "x.jsonl", lines(*from_one), **MCC)
     assert [row.label for row in read(tmp_path, "x.jsonl", lines(*from_one), **MCC, labels={1: "A", 2: "B", 3: "C"})[0]] == [0, 1, 2]
@@ -275,8 +271,8 @@ def test_a_label_in_another_form_is_read_and_counted(tmp_path, values, labels, r
     ("value", "message"),
     [
         (1.5, "is 1.5: it must be a whole number"),
-        (["no", "yes"], r"is \['no', 'yes'\]: 2 labels, where a row has one"),
-        ("['no', 'yes']", r"is \['no', 'yes'\]: 2 labels, where a row has one"),
+        (["no", "yes"], r"is \['no', 'yes'\]: 2 labels, but a row may have only one"),
+        ("['no', 'yes']", r"is \['no', 'yes'\]: 2 labels, but a row may have only one"),
         ([], r"is \[\]: 0 labels"),
         ("{{1}}", "is '{{1}}': it must be a whole number".replace("{", "[{]")),
     ],
@@ -288,7 +284,7 @@ def test_what_is_no_label_is_refused(tmp_path, value, message):
 
 def test_rows_without_a_label_are_left_out_where_the_definition_says_so(tmp_path):
     records = [{"text": f"t{i}", "y": y} for i, y in enumerate([0, -1, 1, "-", None, "", 1])]
-    with pytest.raises(DataError, match=r"line 2: column 'y' is -1: a row without a label. `skip: \[-1\]` in its definition"):
+    with pytest.raises(DataError, match=r"line 2: column 'y' is -1: the row has no label; leave such rows out by `skip: \[-1\]`"):
         read(tmp_path, "x.jsonl", lines(*records), **SC)
     rows, file = read(tmp_path, "x.jsonl", lines(*records), **SC, skip=[-1, "-", None, ""])
     assert [(row.id, row.label) for row in rows] == [(0, 0), (2, 1), (6, 1)], "a row keeps its place in the file"
@@ -299,7 +295,7 @@ def test_rows_without_a_label_are_left_out_where_the_definition_says_so(tmp_path
         "label '-1' (skip)": 1,
         "label '-' (skip)": 1,
     }
-    with pytest.raises(DataError, match="no rows in it but what is left out .the header, label '0' "):
+    with pytest.raises(DataError, match="it has no rows, apart from the header, label '0' "):
         read(tmp_path, "x.csv", "text,y\na,0\n", **SC, skip=[0])
 
 
@@ -393,10 +389,10 @@ def test_numbers_with_a_point_and_lines_of_one_question_in_a_table(tmp_path):
     assert file["left_out"] == {"the header": 1, "further lines of a question": 2} and file["read_as"] == {
         "a whole number written as 35.0": 3
     }
-    with pytest.raises(DataError, match="row 2 .line 3. .id '7'.: its id is already that of row 1 .line 2., another question"):
+    with pytest.raises(DataError, match="row 2 .line 3. .id '7'.: row 1 .line 2., which has another question or passage, has the same id"):
         read(tmp_path, "x.csv", f'id,doc,ask,a,s\n7,"{PASSAGE}",When?,nine,30\n7,"{PASSAGE}",Why?,,\n', **FLAT)
     with pytest.raises(
-        DataError, match="row 2 .line 3. .id '7'.: it is the question of row 1 .line 2., but only one of them has an answer"
+        DataError, match="row 2 .line 3. .id '7'.: it repeats the question of row 1 .line 2., but only one of the two has an answer"
     ):
         read(tmp_path, "x.csv", f'id,doc,ask,a,s\n7,"{PASSAGE}",When?,nine,30\n7,"{PASSAGE}",When?,,\n', **FLAT)
 
@@ -425,19 +421,19 @@ ZURICH = unicodedata.normalize("NFD", "In Zürich, at the Café.")
 @pytest.mark.parametrize(
     ("context", "answer", "start", "message"),
     [
-        ("🚲 🎈 The dawn.", "dawn", 10, r"stands at character 8 \(its offset counts code units of UTF-16"),
-        ("ñ ñ The dawn.", "dawn", 10, r"stands at character 8 \(its offset counts the bytes of UTF-8"),
-        ("The dawn, and dawn, dawn.", "dawn", 3, r"stands at character 4, 14, 20\. Correct answer_start to the place that is meant"),
-        ("The dawn.", "dawn", 5, r"stands at character 4 \(one less: are its offsets counted from 1\?\)"),
-        ("One.\nTwo.\nThree.", "Three", 12, r"stands at character 10 \(its offset counts a line break as two characters\)"),
-        ("One.\r\nTwo.\r\nThree.", "Three", 10, r"stands at character 12 \(its offset counts a line break of two characters as one\)"),
-        (ZURICH, "Zürich", 3, "only in another Unicode form, where a letter and its accent"),
+        ("🚲 🎈 The dawn.", "dawn", 10, r"starts at character 8 \(its offset counts UTF-16 code units"),
+        ("ñ ñ The dawn.", "dawn", 10, r"starts at character 8 \(its offset counts UTF-8 bytes"),
+        ("The dawn, and dawn, dawn.", "dawn", 3, r"starts at character 4, 14, 20\. Correct answer_start to the right one"),
+        ("The dawn.", "dawn", 5, r"starts at character 4 \(one less: its offsets may count from 1\)"),
+        ("One.\nTwo.\nThree.", "Three", 12, r"starts at character 10 \(its offset counts a line break as two characters\)"),
+        ("One.\r\nTwo.\r\nThree.", "Three", 10, r"starts at character 12 \(its offset counts a two-character line break as one\)"),
+        (ZURICH, "Zürich", 3, "only in another Unicode form, which writes a letter and its accent"),
         ("In Zürich.", unicodedata.normalize("NFD", "Zürich"), 3, "only in another Unicode form"),
-        ("It is ﬁne.", "fine", 6, "only in compatibility letters"),
-        ("a  wide\ngap", "a wide gap", 0, "only with other white space"),
-        ("Fish & chips", "Fish &amp; chips", 0, "only with HTML's entities in one of them"),
-        ("The Dawn.", "dawn", 4, "only in other capitals"),
-        ("The dawn.", "dusk", 4, "does not hold the text at all. Correct the answer, or remove the question"),
+        ("It is ﬁne.", "fine", 6, "only with compatibility letters"),
+        ("a  wide\ngap", "a wide gap", 0, "only with different white space"),
+        ("Fish & chips", "Fish &amp; chips", 0, "only with HTML entities in one of them"),
+        ("The Dawn.", "dawn", 4, "only in different upper or lower case"),
+        ("The dawn.", "dusk", 4, "does not contain the text. Correct the answer, or remove the question"),
     ],
 )
 def test_a_misplaced_answer_is_said_with_its_cause_and_all_places(tmp_path, context, answer, start, message):
@@ -451,7 +447,7 @@ def test_a_misplaced_answer_is_said_with_its_cause_and_all_places(tmp_path, cont
 def test_a_scored_file_without_answers_says_how_to_answer_it(tmp_path):
     record = asked(None)
     del record["answers"]
-    with pytest.raises(DataError, match=r"column 'answers' is missing: what is trained on or scored needs answers.*load\(RUN\).answer"):
+    with pytest.raises(DataError, match=r"column 'answers' is missing: training and scoring need answers.*load\(RUN\).answer"):
         read(tmp_path, "x.json", json.dumps([record]), type="qa")
 
 
@@ -485,9 +481,9 @@ def test_no_question_of_a_nested_file_is_lost(tmp_path):
     both = {"context": PASSAGE, "qas": [one], "paragraphs": [{"context": PASSAGE, "qas": [two]}]}
     assert [row.id for row in read(tmp_path, "x.json", json.dumps({"data": [both]}), type="qa")[0]] == ["a", "b"]
     deep = {"paragraphs": [{"context": PASSAGE, "qas": [one], "paragraphs": []}]}
-    with pytest.raises(DataError, match="article 1, paragraph 1: paragraphs inside a paragraph"):
+    with pytest.raises(DataError, match="article 1, paragraph 1: a paragraph holds paragraphs"):
         read(tmp_path, "x.json", json.dumps([deep]), type="qa")
-    with pytest.raises(DataError, match="lists of objects in data, more, and it is not clear which are the rows"):
+    with pytest.raises(DataError, match="lists of objects in data, more, and which one holds the rows is not clear"):
         read(tmp_path, "x.json", json.dumps({"data": [both], "more": [both]}), type="qa")
     viewer = {"features": [{"name": "id"}], "rows": [{"row_idx": 0, "row": asked(ANSWERED)}]}
     assert len(read(tmp_path, "x.json", json.dumps({"rows": viewer["rows"]}), type="qa")[0]) == 1
@@ -507,6 +503,6 @@ def test_what_became_of_a_file_is_in_the_manifests_sources(tmp_path):
     (train, _, scored), sources = read_rows(Config(tasks=["mine"], qa_weight=1.0, define={"mine": row}))
     said = sources["mine/train"]
     assert said["file"] == sources["mine/validation"]["file"] == {
-        "lines": 31, "rows": 20, "left_out": {"the header": 1, "label '-' (skip)": 10}, "read_as": {"fields parted by semicolons": 20},
+        "lines": 31, "rows": 20, "left_out": {"the header": 1, "label '-' (skip)": 10}, "read_as": {"fields separated by semicolons": 20},
     }  # fmt: skip
     assert len(train["mine"]) + len(scored["mine"]) == 20 == said["rows"] + sources["mine/validation"]["rows"]

@@ -72,25 +72,25 @@ def test_the_same_rows_have_the_same_fingerprint_in_every_format(tmp_path, end, 
 def test_two_files_of_one_split_are_not_guessed_at(tmp_path):
     for name in ("train.csv", "train.parquet"):
         put(tmp_path, f"pairs/{name}", b"")
-    with pytest.raises(DataError, match="both train.csv and train.parquet are there"):
+    with pytest.raises(DataError, match="it holds both train.csv and train.parquet"):
         load("pairs", PAIRS, "train", str(tmp_path))
 
 
 BROKEN = [
-    ("train.csv", b"", "no rows in it"),
-    ("train.csv", b"one,two,y\n", "no rows in it"),
-    ("train.csv", b"one,two,one\na,b,0\n", "'one' comes twice: name each column"),
-    ("train.csv", b"one,,y\na,b,0\n", "a column's name in the first row is empty"),
+    ("train.csv", b"", "has no rows"),
+    ("train.csv", b"one,two,y\n", "has no rows"),
+    ("train.csv", b"one,two,one\na,b,0\n", "'one' comes twice: give each column"),
+    ("train.csv", b"one,,y\na,b,0\n", "a column name in the first row is empty"),
     (
         "train.csv",
         b"one,two,y\na,b,0\nc,d, e,1\n",
-        r"row 2 \(line 3\): 4 fields .*, where the first row names 3 columns .*holds a comma in quot",
+        r"row 2 \(line 3\): 4 fields .*, but the first row names 3 columns .*quote each field that contains a comma",
     ),
     ("train.csv", b'one,two,y\n"a\nb",b,0\nc,1\n', r"row 2 \(line 4\): 2 fields"),
     (
         "train.tsv",
         b"one\ttwo\ty\na\tb\n",
-        r"row 1 \(line 2\): 2 fields \('a', 'b'\), where the first row names 3 .*: correct the line or remove it$",
+        r"row 1 \(line 2\): 2 fields \('a', 'b'\), but the first row names 3 .*: correct the line or remove it$",
     ),
     ("train.csv", b'one,two,y\n"a,b,0\n', r"row 1 .*unexpected end of data.*set `quoted: false`"),
     ("train.tsv", b'"one"\ttwo\ty\n"a" b\tc\t0\n', "row 1 .*set `quoted: false`"),
@@ -101,17 +101,17 @@ BROKEN = [
         b"one,two,y\na,b,maybe\n",
         r"row 1 .line 2.: column 'y' is 'maybe': it must be a whole number from 0 to 1 \(0 no, 1 yes\), or one of",
     ),
-    ("train.csv", b"one,two,y\na,b,\n", "row 1 .line 2.: column 'y' is '': a row without a label. `skip: .''.`"),
-    ("train.csv", b"one,two,y\na,b,-1\n", "row 1 .line 2.: column 'y' is -1: a row without a label. `skip: .-1.`"),
+    ("train.csv", b"one,two,y\na,b,\n", "row 1 .line 2.: column 'y' is '': the row has no label; leave such rows out by `skip: .''.`"),
+    ("train.csv", b"one,two,y\na,b,-1\n", "row 1 .line 2.: column 'y' is -1: the row has no label; leave such rows out by `skip: .-1.`"),
     ("train.csv", b"one,two,y\na,b,1.5\n", "row 1 .line 2.: column 'y' is '1.5': it must be a whole number"),
     ("train.parquet", b"one,two,y\na,b,0\n", "not Parquet, or damaged"),
     ("train.parquet", parquet([{"one": "a", "two": "b", "y": 0}])[:-9], "not Parquet, or damaged"),
     ("train.parquet", parquet([{"one": "a", "two": None, "y": 0}]), "row 1: column 'two' is None: it must be text"),
-    ("train.json", b'{"one": "a"}\n{"one": "b"}\n', "not JSON .*a file of one JSON object a line is called .jsonl"),
+    ("train.json", b'{"one": "a"}\n{"one": "b"}\n', "not JSON .*name a file with one JSON object per line .jsonl"),
     ("train.json", b'{"rows": []}', "neither an array of objects nor SQuAD's official form"),
-    ("train.json", b"[1]", "row 1: 1 is no object"),
+    ("train.json", b"[1]", "row 1: 1 is not an object"),
     ("train.json", b'["\xff"]', "not UTF-8"),
-    ("train.json", b"[]", "no rows in it"),
+    ("train.json", b"[]", "has no rows"),
 ]
 
 
@@ -207,17 +207,17 @@ def test_squads_official_form_is_read_as_the_hubs_rows_are(tmp_path):
         (official({**NOTHING, "is_impossible": "no"}), "is_impossible is 'no': it must be true or false"),
         (
             official({"id": "a", "question": "?"}),
-            r"question 1 \(id 'a', .*\): column 'answers' is missing: what is trained on or scored needs",
+            r"question 1 \(id 'a', .*\): column 'answers' is missing: training and scoring need",
         ),
-        (official(ASKED, context=3), "article 1, paragraph 1: no 'context' in it"),
-        (official(paragraphs=3), "article 1: no 'paragraphs' in it"),
+        (official(ASKED, context=3), "article 1, paragraph 1: it has no 'context'"),
+        (official(paragraphs=3), "article 1: it has no 'paragraphs'"),
         (
             official(ASKED, {**ASKED, "question": "When?"}),
-            r"paragraph 1, question 2 \(id 'a'\): its id is already that of article 1, paragraph 1, question 1, another question",
+            r"paragraph 1, question 2 \(id 'a'\): article 1, paragraph 1, question 1, which has another question",
         ),
         (
             official({**ASKED, "answers": [{"text": "Alps", "answer_start": 15}]}),
-            r"question 1 \(id 'a', .*\): .*the text stands at character 16",
+            r"question 1 \(id 'a', .*\): .*the text starts at character 16",
         ),
         (official({key: value for key, value in ASKED.items() if key != "question"}), "question 1 .id 'a'.: column 'question' is missing"),
         (official({**ASKED, "answers": [{"text": "Alps"}]}), r"question 1 \(id 'a', .*\): column 'answers' is"),

@@ -42,25 +42,25 @@ def changed(record: dict, **changes) -> dict:
         (
             "squad",
             changed(QA, answers={"text": ["the Alps"], "answer_start": [11]}),
-            "should stand at character 11, but the context has ' the Alp'",
+            "should start at character 11, but the context has ' the Alp'",
         ),
-        ("squad", changed(QA, answers={"text": ["the Alps"], "answer_start": [-1]}), "should stand at character -1"),
+        ("squad", changed(QA, answers={"text": ["the Alps"], "answer_start": [-1]}), "should start at character -1"),
         (
             "squad",
             changed(QA, answers={"text": ["the Alps"], "answer_start": [900]}),
-            "the context has nothing there; the text stands at character 12",
+            "the context has nothing there; the text starts at character 12",
         ),
         ("squad", changed(QA, answers={"text": ["x"], "answer_start": []}), "has 1 in text but 0 in answer_start"),
         ("squad", changed(QA, answers={"text": [""], "answer_start": [3]}), "empty text"),
         ("squad", changed(QA, answers={"text": ["", "the Alps"], "answer_start": [0, 12]}), "empty text"),
         ("squad", changed(QA, answers=["the Alps"]), "empty lists if unanswerable"),
-        ("squad", changed(QA, question="\ud800"), "half a surrogate pair"),
+        ("squad", changed(QA, question="\ud800"), "an unpaired surrogate"),
         ("squad", SC, "column 'context' is missing.* It looks like a row of cola"),
         ("cola", changed(SC, label=2), r"column 'label' is 2: it must be from 0 to 1 \(0 unacceptable, 1 acceptable\)"),
-        ("cola", changed(SC, label=-1), r"column 'label' is -1: a row without a label. `skip: \[-1\]` in its definition"),
-        ("cola", changed(SC, label=None), r"column 'label' is None: a row without a label. `skip: \[null\]`"),
-        ("cola", changed(SC, label=[0, 1]), r"column 'label' is \[0, 1\]: 2 labels, where a row has one: keep one of them"),
-        ("cola", changed(SC, label="one"), r"it must be a whole number .* left out by `skip: \['one'\]`"),
+        ("cola", changed(SC, label=-1), r"column 'label' is -1: the row has no label; leave such rows out by `skip: \[-1\]`"),
+        ("cola", changed(SC, label=None), r"column 'label' is None: the row has no label; leave such rows out by `skip: \[null\]`"),
+        ("cola", changed(SC, label=[0, 1]), r"column 'label' is \[0, 1\]: 2 labels, but a row may have only one: keep one of them"),
+        ("cola", changed(SC, label="one"), r"it must be a whole number .* leave such rows out, write `skip: \['one'\]`"),
         ("cola", changed(SC, label="1.5"), "it must be a whole number"),
         ("cola", changed(SC, label=True), "it must be a whole number"),
         ("swag", changed(MCC, label=4), "must be from 0 to 3"),
@@ -76,10 +76,10 @@ def test_a_row_that_cannot_be_right_stops_with_file_row_and_remedy(tmp_path, tas
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"", "no rows in it"),
-        (b"\n \n", "no rows in it"),
+        (b"", "has no rows"),
+        (b"\n \n", "has no rows"),
         (b'{"sentence": "x", "label": 1}\n{"sentence":', "line 2: not JSON"),
-        (b"[1]\n", "line 1: .*is no object"),
+        (b"[1]\n", "line 1: .*is not an object"),
         (b'{"sentence": "\xff"}\n', "line 1: not UTF-8"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_truncated_archive_is_said(tmp_path):
 
 def test_what_is_not_there_is_said_with_what_is(tmp_path):
     folder = put(tmp_path, "cola", SC)
-    with pytest.raises(DataError, match="neither validation.jsonl.gz nor validation.jsonl is there, but train.jsonl. Set `data:`"):
+    with pytest.raises(DataError, match="it holds neither validation.jsonl.gz nor validation.jsonl, but train.jsonl. Set `data:`"):
         load("cola", DATASETS["cola"], "validation", folder)
     with pytest.raises(DataError, match="squad: there is no such folder"):
         load("squad", DATASETS["squad"], "train", folder)
@@ -110,7 +110,7 @@ def test_what_is_not_there_is_said_with_what_is(tmp_path):
 
 
 def test_an_id_twice_is_said(tmp_path):
-    with pytest.raises(DataError, match=r"line 2 \(id 'q1'\): its id is already that of line 1, another question"):
+    with pytest.raises(DataError, match=r"line 2 \(id 'q1'\): line 1, which has another question or passage, has the same id"):
         load("squad", DATASETS["squad"], "train", put(tmp_path, "squad", QA, {**QA, "question": "Who?"}))
 
 
@@ -190,7 +190,7 @@ def test_a_hub_out_of_reach_is_said_at_once_with_what_to_do(monkeypatch, tmp_pat
         DataError, match="hub rajpurkar/squad_v2: the Hugging Face hub can't be reached .* set `data:` to a folder that holds squad/"
     ):
         load("squad", DATASETS["squad"], "train", "hub")
-    with pytest.raises(DataError, match="codah: not on the hub in these columns"):
+    with pytest.raises(DataError, match="codah: the hub does not have it in these columns"):
         load("codah", DATASETS["codah"], "train", "hub")
 
 

@@ -195,11 +195,11 @@ def test_a_page_is_saved_whole_or_in_part(kept, tmp_path):
     part = explorer.save(tmp_path / "part.html", only="topic: Compass")
     assert ids(part) == [q.row.id for q in questions if q.row.title == "Compass"] and tasks_of(part)["squad"]["whole"] == len(questions)
     assert len(ids(explorer.save(tmp_path / "differ.html", only="filter"))) == of_questions(questions).at().differ.sum()
-    with pytest.raises(CompareError, match="only: there is no filter 'topic: Nowhere'; there are favourites, filter, answers differ"):
+    with pytest.raises(CompareError, match="only: there is no filter 'topic: Nowhere'; choose from favourites, filter, answers differ"):
         explorer.save(tmp_path / "none.html", only="topic: Nowhere")
     with pytest.raises(CompareError, match="no row passes 'favourites'"):
         explorer.save(tmp_path / "none.html", only="favourites")
-    with pytest.raises(CompareError, match="tasks: the runs keep no answers to 'cola'; they do to squad"):
+    with pytest.raises(CompareError, match="tasks: the runs have no answers for 'cola'; choose from squad"):
         explorer.save(tmp_path / "none.html", tasks=["cola"])
     with pytest.raises(CompareError, match="nowhere: there is no such folder to write none.html into"):
         explorer.save(tmp_path / "nowhere" / "none.html")
@@ -249,7 +249,7 @@ def test_without_models_it_is_said_where_it_was_asked():
     assert "has no model/ to ask" in replies.reply({"kind": "why", **asked})["error"]
     bare = desk(*QUESTIONS)
     for kind in ("why", "note", "page"):
-        assert "come without" in bare.reply({"kind": kind, **asked, "id": "0", "note": "", "ids": [], "name": "x"})["error"]
+        assert "these answers have no run" in bare.reply({"kind": kind, **asked, "id": "0", "note": "", "ids": [], "name": "x"})["error"]
     assert [run["without"][:7] for run in answers_json.as_json(bare.answers("squad"))["runs"]] == ["model 0", "model 1"]
 
 
@@ -269,7 +269,7 @@ def test_models_are_asked_and_looked_into(trained):
     assert [token[2] for token in looked["heat"]] == heat.p_start.tolist() and [token[1] for token in looked["heat"]] == heat.ends.tolist()
     assert [(text, value) for text, _, value in looked["salience"]] == [(one.text, one.value) for one in weights]
     bad = explorer.desk.reply({"kind": "why", "task": "squad", "question": "\ud800", "passage": "x", "run": 0})
-    assert "half a surrogate" in bad["error"]
+    assert "an unpaired surrogate" in bad["error"]
 
 
 def test_other_tasks_have_labels_and_probabilities(trained):

@@ -63,10 +63,10 @@ def test_another_thread_is_refused_like_another_process(tmp_path):
 def test_who_holds_it_may_be_unknown(tmp_path):
     with held(tmp_path / "x", "work is done"):
         (tmp_path / "x.holder").write_bytes(b"\xff\xfe")
-        with pytest.raises(LockedError, match="already, by another process. Wait for it"):
+        with pytest.raises(LockedError, match="already, by another process. Wait for that process"):
             taken(tmp_path / "x")
         (tmp_path / "x.holder").unlink()
-        with pytest.raises(LockedError, match="already, by another process. Wait for it"):
+        with pytest.raises(LockedError, match="already, by another process. Wait for that process"):
             taken(tmp_path / "x")
 
 
@@ -78,7 +78,7 @@ def test_a_file_system_without_locks_lets_everybody_through_and_says_so(tmp_path
         raise error
 
     monkeypatch.setattr(filelock.FileLock, "acquire", refused)
-    with pytest.warns(UserWarning, match=f"{tmp_path}: its file system has no locks, so see that nothing else writes there"):
+    with pytest.warns(UserWarning, match=f"{tmp_path}: its file system has no locks; make sure that no other process writes there"):
         taken(tmp_path / "x")
 
 

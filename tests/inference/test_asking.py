@@ -117,7 +117,7 @@ def test_a_run_that_cannot_be_asked_says_what_to_do(run, tmp_path):
     run.keep(tmp_path / "kept")
     with pytest.raises(RunError, match=r"kept has no model/ to ask: .* copy the folder model/ from where the run was made"):
         load(Run(tmp_path / "kept"))
-    with pytest.raises(RunError, match="cannot be asked: cola answers questions"):
+    with pytest.raises(RunError, match=": task 'cola' does not answer questions"):
         load(run, "cola")
     with pytest.raises(RunError, match="there is no such folder; correct the path"):
         load(Run(tmp_path / "nowhere"))
@@ -128,9 +128,9 @@ def test_a_run_that_cannot_be_asked_says_what_to_do(run, tmp_path):
 
 
 def test_half_a_surrogate_pair_is_refused_by_its_place(run):
-    with pytest.raises(ValueError, match="the question has half a surrogate pair at character 4"):
+    with pytest.raises(ValueError, match="the question has an unpaired surrogate at character 4"):
         reply_of(load(run), "What\ud83d?", PASSAGE)
-    with pytest.raises(ValueError, match="the passage has half a surrogate pair at character 0"):
+    with pytest.raises(ValueError, match="the passage has an unpaired surrogate at character 0"):
         heat(load(run), "What?", "\ude00")
 
 

@@ -215,7 +215,7 @@ def test_a_folder_that_is_there_is_left_alone_and_a_failure_leaves_none(trained,
     run = trained("bert")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").write_text("precious")
-    with pytest.raises(RunError, match="mine is there already; delete it, or name another one"):
+    with pytest.raises(RunError, match="mine exists already; delete it, or name another one"):
         export(run, "cola", tmp_path / "mine")
     assert [x.name for x in (tmp_path / "mine").iterdir()] == ["notes"]
 

@@ -57,7 +57,7 @@ def test_the_command_prints_a_row_a_run_and_writes_nothing(run, python):
 
 
 def test_what_cannot_be_scored_is_said(trained, tmp_path, python):
-    with pytest.raises(RunError, match="no threshold_articles"):
+    with pytest.raises(RunError, match="it held no questions out"):
         heldout.held_out(trained("distilbert"))
     done = command(python, tmp_path / "none")
     assert done.returncode == 1 and "none" in done.stderr and "Traceback" not in done.stderr

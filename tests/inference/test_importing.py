@@ -61,17 +61,17 @@ def test_a_predictions_file_becomes_a_run_that_is_scored_compared_and_read(tmp_p
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda a: {**a, "q0": "x"}, r"theirs.json: id 'q0' is that of no question here \(1 such of 133\)"),
+        (lambda a: {**a, "q0": "x"}, r"theirs.json: id 'q0' does not belong to any question \(1 of 133 ids\)"),
         (lambda a: {k: v for k, v in a.items() if k != "compass-3"}, "theirs.json: id 'compass-3' has no prediction"),
         (lambda a: {**a, "compass-3": None}, "theirs.json: id 'compass-3': the answer is None; it must be text"),
         (
             lambda a: json.dumps(a)[:-1] + ', "compass-3": "again"}',
-            "theirs.json: cannot be read .'compass-3' is there twice.; .*each id once",
+            "theirs.json: cannot be read .'compass-3' is given twice.; .*each id once",
         ),
-        (lambda a: {**a, "compass-3": "\ud83d"}, "theirs.json: cannot be read .half a surrogate pair"),
-        (lambda a: list(a), r"theirs.json: a predictions file holds \{id: text\}, one JSON object; this is a list"),
+        (lambda a: {**a, "compass-3": "\ud83d"}, "theirs.json: cannot be read .unpaired surrogate"),
+        (lambda a: list(a), r"theirs.json: it holds a list; a predictions file must hold one JSON object, \{id: text\}"),
         (lambda a: "{", "theirs.json: cannot be read .Expecting property name"),
-        (lambda a: "[" * 100_000, "theirs.json: cannot be read .lists or objects too deep"),
+        (lambda a: "[" * 100_000, "theirs.json: cannot be read .lists or objects are nested too deeply"),
     ],
 )
 def test_predictions_that_do_not_fit_are_refused_by_id_and_leave_nothing(tmp_path, answers, edit, message):
@@ -84,7 +84,7 @@ def test_what_cannot_be_meant_is_said(tmp_path, answers):
     file = put(tmp_path, answers)
     with pytest.raises(RunError, match=r"none\.json: cannot be read"):
         import_run(tmp_path / "none.json", tmp_path / "theirs")
-    with pytest.raises(RunError, match="max_length: a predictions file is scored as it is"):
+    with pytest.raises(RunError, match="max_length: it applies to models only"):
         import_run(file, tmp_path / "theirs", max_length=96)
     with pytest.raises(RunError, match="task: 'cola' has no scored questions"):
         import_run(file, tmp_path / "theirs", task="cola")
@@ -154,7 +154,7 @@ def test_a_threshold_that_export_did_not_write_is_refused(tmp_path, exported, ke
     if kept == {}:
         assert len(import_run(folder, tmp_path / "theirs", **SMALL).manifest["held_out"]) == 1, "tuned as the sample's always are"
         return
-    with pytest.raises(EncoderError, match="mtdnn_kit in its config.json is .*, not what export writes; delete it there"):
+    with pytest.raises(EncoderError, match="mtdnn_kit in its config.json is .*, which export did not write; delete it there"):
         import_run(folder, tmp_path / "theirs", **SMALL)
 
 
@@ -169,7 +169,7 @@ def test_models_that_cannot_answer_are_refused(tmp_path, exported, tiny):
         import_run(other, tmp_path / "theirs", **SMALL)
     torch.save({}, other / "pytorch_model.bin")
     (other / "model.safetensors").unlink()
-    with pytest.raises(EncoderError, match=r"needs config.json and \*.safetensors"):
+    with pytest.raises(EncoderError, match=r"must hold config.json and \*.safetensors"):
         import_run(other, tmp_path / "theirs", **SMALL)
     assert not (tmp_path / "theirs").exists()
 

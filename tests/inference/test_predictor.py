@@ -107,13 +107,13 @@ WRONG = {
     "question is 5: it must be text or a list of texts": lambda m: m.answer(5, "x"),
     "context is None: it must be text or a list": lambda m: m.answer("x", None),
     "context: item 1 is 5: it must be text": lambda m: m.answer(["a", "b"], ["x", 5]),
-    "question is an empty list: there is nothing to read": lambda m: m.answer([], []),
-    "there are 2 of question and 3 of context: give as many of each, or one text for all": lambda m: m.answer(["a"] * 2, ["x"] * 3),
-    "question: item 0 has half a surrogate pair at character 1": lambda m: m.answer("a\ud83d", "x"),
+    "question is an empty list; give at least one text": lambda m: m.answer([], []),
+    "there are 2 of question and 3 of context: give the same number of each, or one text for all": lambda m: m.answer(["a"] * 2, ["x"] * 3),
+    "question: item 0 has an unpaired surrogate at character 1": lambda m: m.answer("a\ud83d", "x"),
     "second: cola is a task of single texts; leave it out": lambda m: m.classify("a", "b", task="cola"),
-    "second: mrpc is a task of pairs; give the second text, too": lambda m: m.classify("a", task="mrpc"),
+    "second: mrpc is a task of pairs; give the second text as well": lambda m: m.classify("a", task="mrpc"),
     "choices is 'ab': it must be text or a list of texts": lambda m: m.choose("a", "b", "ab"),
-    "choices has one choice alone": lambda m: m.choose("a", "b", ["c"]),
+    "choices has only one choice": lambda m: m.choose("a", "b", ["c"]),
     "choices: item 1 is an empty list": lambda m: m.choose("a", "b", [["c", "d"], []]),
     "choices: item 1: item 0 is 3: it must be text": lambda m: m.choose("a", "b", [["c", "d"], [3, "e"]]),
     "there are 3 of context and 2 of choices": lambda m: m.choose(["a"] * 3, "b", [["c", "d"]] * 2),
@@ -128,7 +128,7 @@ def test_arguments_that_cannot_be_meant_are_named(model, message):
 
 
 def test_a_task_that_is_not_there_or_could_be_several_is_named(model, trained, config):
-    with pytest.raises(RunError, match="several for sequence classification; name one of cola, mrpc"):
+    with pytest.raises(RunError, match="several tasks for sequence classification; name one of cola, mrpc"):
         model.classify("a")
     with pytest.raises(RunError, match=r"no task 'swag' for question answering; there are squad \(qa\), swag \(mcc\)"):
         model.answer("a", "b", task="swag")
@@ -171,7 +171,7 @@ def test_a_batch_has_at_most_so_many_windows_and_the_replies_are_the_same(traine
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
 def test_a_batch_size_that_is_none_is_refused(trained, size):
-    with pytest.raises(ConfigError, match=r"^batch_size: .* is no whole number above 0, nor None"):
+    with pytest.raises(ConfigError, match=r"^batch_size: .* must be a whole number above 0, or None"):
         load(trained("bert"), batch_size=size)
 
 

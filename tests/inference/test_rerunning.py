@@ -96,7 +96,10 @@ def test_what_is_no_finished_run_of_here_is_not_made_again(copied, tmp_path, mon
     for manifest, why in (
         ({**kept, "status": "running"}, "no finished run, so there is nothing to make again"),
         ({key: kept[key] for key in kept if key != "draws"}, "it was imported, not trained"),
-        ({**kept, "processes": 2}, "it was trained by 2 processes, and here are 1: start it with accelerate launch --num_processes 2"),
+        (
+            {**kept, "processes": 2},
+            "it was trained by 2 processes, but this command has 1: start it with accelerate launch --num_processes 2",
+        ),
     ):
         (copied.path / "manifest.json").write_text(json.dumps(manifest))
         with pytest.raises(RunError, match=why):

@@ -182,15 +182,15 @@ def test_the_sample_is_a_place_too_and_its_rows_are_the_runs_own(run):
         ({}, ConfigError, "^data, define: give one of them"),
         ({"data": "sample", "define": {"d": {}}}, ConfigError, "^data, define: give one of them"),
         ({"data": "sample", "task": "mnli"}, ConfigError, "^task: .* has no task 'mnli'; there are squad, swag, cola, mrpc"),
-        ({"data": "EMPTY"}, ConfigError, "^data: .* has rows of none of the tasks squad, swag, cola, mrpc: each task has a folder"),
+        ({"data": "EMPTY"}, ConfigError, "^data: .* has no rows for any of the tasks squad, swag, cola, mrpc: each task needs a folder"),
         ({"data": "EMPTY", "task": "cola"}, DataError, "there is no such folder"),
         ({"data": "sample", "name": "x"}, ConfigError, "^name: there are several sets, squad-sample, swag-sample"),
         (
             {"data": "sample", "task": "cola", "name": "squad"},
             ConfigError,
-            "^squad: .* on a set of this name when it was trained",
+            "^squad: .* on a set of this name in training",
         ),
-        ({"data": "sample", "task": "cola", "name": "a/b"}, ConfigError, "^scored_also: 'a/b': a name has letters"),
+        ({"data": "sample", "task": "cola", "name": "a/b"}, ConfigError, "^scored_also: 'a/b': use only letters"),
         (
             {"define": {"d": {"type": "sc", "labels": ["a", "b"]}}},
             ConfigError,

@@ -69,6 +69,6 @@ def test_a_process_that_may_not_use_the_instructions_takes_fp32_on_any_processor
 def test_the_device_is_the_gpu_where_there_is_one():
     assert resolve_device("cpu").type == "cpu" and resolve_precision("auto", resolve_device("cpu")) in ("fp32", "bf16")
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device: 'cuda' was asked for, and torch sees no GPU"):
+        with pytest.raises(ValueError, match="device: it is 'cuda', but torch finds no GPU"):
             resolve_device("cuda")
         assert resolve_device("auto").type == "cpu"

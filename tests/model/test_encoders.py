@@ -58,7 +58,7 @@ def test_a_hub_out_of_reach_is_said_with_what_to_do(tmp_path, monkeypatch):
 def test_a_folder_without_safetensors_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(EncoderError, match="needs config.json and .*safetensors .pickled weights are not read"):
+    with pytest.raises(EncoderError, match="must hold config.json and .*safetensors .pickled weights are not read"):
         find_encoder(str(tmp_path))
 
 

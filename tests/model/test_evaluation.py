@@ -169,5 +169,5 @@ def test_ask_answers_a_question_of_ones_own(trained):
 
 def test_a_run_without_a_qa_task_cannot_be_asked(config):
     run = train(config(tasks=["cola"], qa_weight=1.0, max_steps=1))
-    with pytest.raises(RunError, match=r"cannot be asked: no task answers questions; its tasks are {'cola': 'sc'}"):
+    with pytest.raises(RunError, match=r": no task answers questions; its tasks are {'cola': 'sc'}"):
         ask(run, "What?", "Cork.")

@@ -140,21 +140,21 @@ BERT = dict(vocab_size=600, **DIMENSIONS)
 NO_ENCODERS = {
     "GPT-2": (
         transformers.GPT2Config(n_embd=8, n_layer=1, n_head=1),
-        r"\(gpt2\) is no encoder but a decoder: a token sees only those before",
+        r"\(gpt2\) is a decoder, in which a token attends only to earlier",
     ),
-    "Llama": (transformers.LlamaConfig(**SMALL), r"\(llama\) is no encoder but a decoder"),
-    "a decoding BERT": (transformers.BertConfig(is_decoder=True, **BERT), r"\(bert\) is no encoder but a decoder"),
-    "T5": (transformers.T5Config(d_model=8, num_layers=1), r"\(t5\) is no encoder but an encoder with a decoder"),
-    "BART": (transformers.BartConfig(d_model=8), r"\(bart\) is no encoder but an encoder with a decoder"),
+    "Llama": (transformers.LlamaConfig(**SMALL), r"\(llama\) is a decoder"),
+    "a decoding BERT": (transformers.BertConfig(is_decoder=True, **BERT), r"\(bert\) is a decoder"),
+    "T5": (transformers.T5Config(d_model=8, num_layers=1), r"\(t5\) is an encoder-decoder"),
+    "BART": (transformers.BartConfig(d_model=8), r"\(bart\) is an encoder-decoder"),
     "XLNet": (
         transformers.XLNetConfig(d_model=8, n_layer=1, n_head=1),
-        r"\(xlnet\) puts its \[CLS\] last, and the null answer needs it first",
+        r"\(xlnet\) puts \[CLS\] last, but the null answer needs it first",
     ),
-    "ViT": (transformers.ViTConfig(**SMALL), r"\(vit\) is no encoder with a question-answering head"),
+    "ViT": (transformers.ViTConfig(**SMALL), r"\(vit\) has no question-answering head"),
     "few positions": (transformers.BertConfig(**{**BERT, "max_position_embeddings": 64}), "max_length: 96 is more than the 64 positions"),
     "few words": (
         transformers.BertConfig(**{**BERT, "vocab_size": 90}),
-        r"tokenizer has ids up to \d+, its config.json a vocab_size of 90",
+        r"tokenizer has ids up to \d+, but config.json has vocab_size 90",
     ),
     "no multiple choice": (
         transformers.DebertaConfig(**BERT),
@@ -195,7 +195,7 @@ NO_TOKENIZERS = {
     "no pad": (without_pad, "its tokenizer has no pad token"),
     "no special token": (lambda: framed(None), "puts no special token first"),
     "no [CLS]": (lambda: framed("$A [SEP] $B [SEP]"), "puts no special token first"),
-    "no letter |": (without_bars, "the tokenizer leaves '|' of .* in no token, so that answers would lose it: .*; take one with another"),
+    "no letter |": (without_bars, "the tokenizer leaves '|' of .* in no token, so answers would lose it: .*; use one with another"),
     "no separator": (lambda: framed("[CLS] $A $B [SEP]"), "puts no separator between the two texts of a pair; tokenizer.json needs"),
 }
 
@@ -210,17 +210,17 @@ def test_a_tokenizer_that_cannot_serve_is_refused_before_training(what, config, 
 
 def test_a_slow_tokenizer_and_pickled_weights_are_refused_before_training(config, tmp_path):
     slow = bare(tmp_path / "slow", transformers.CanineConfig(**SMALL), transformers.CanineTokenizer())
-    with pytest.raises(EncoderError, match="'slow' has a slow tokenizer, which gives no character offsets"):
+    with pytest.raises(EncoderError, match="'slow' has a slow tokenizer, without character offsets"):
         train(config(encoder=str(slow)))
     japanese = bare(tmp_path / "japanese", transformers.BertConfig(**BERT), cased())
     (japanese / "tokenizer.json").unlink()
     (japanese / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n東\n")
     (japanese / "tokenizer_config.json").write_text('{"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"}')
-    with pytest.raises(EncoderError, match="'japanese' has a slow tokenizer, which gives no character offsets; tokenizer.json is needed"):
+    with pytest.raises(EncoderError, match="'japanese' has a slow tokenizer, without character offsets; add tokenizer.json"):
         train(config(encoder=str(japanese)))
     pickled = shutil.copytree(slow, tmp_path / "pickled")
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
-    with pytest.raises(EncoderError, match=r"needs config.json and \*.safetensors \(pickled weights are not read\)"):
+    with pytest.raises(EncoderError, match=r"must hold config.json and \*.safetensors \(pickled weights are not read\)"):
         train(config(encoder=str(pickled)))
     (slow / "config.json").write_text('{"model_type": "none such"}')
     with pytest.raises(EncoderError, match=r"'slow': its config.json is of no model that transformers knows"):
@@ -239,6 +239,6 @@ def test_a_head_on_another_base_model_is_refused(config, tmp_path):
     kind = transformers.FunnelConfig(vocab_size=600, block_sizes=[1, 1], d_model=16, n_head=2, d_head=8, d_inner=16)
     kind.architectures = ["FunnelModel"]
     encoder = make_encoder(tmp_path / "funnel", kind, cased())
-    with pytest.raises(EncoderError, match="FunnelForSequenceClassification stands on another base model than FunnelModel"):
+    with pytest.raises(EncoderError, match="FunnelForSequenceClassification has another base model than FunnelModel"):
         train(config(encoder=encoder, tasks=["squad", "cola"], train_limit=12))
     assert not (tmp_path / "run").exists()

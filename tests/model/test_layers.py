@@ -83,7 +83,7 @@ def test_16_a_run_begins_with_them_and_0_is_a_run_without(config):
     ("name", "count", "message"),
     [
         ("bert", 3, r"^reinit_layers: 3 is more than the 2 layers of encoder 'tiny\d*' \(bert\); set it to at most 2$"),
-        ("albert", 1, r"^reinit_layers: the layers of encoder 'albert\d*' \(albert\) share their weights: the last cannot be another"),
+        ("albert", 1, r"^reinit_layers: the layers of encoder 'albert\d*' \(albert\) share their weights, so none can be reinitialised"),
     ],
 )
 def test_what_cannot_be_drawn_anew_is_refused_before_anything_is_read(name, count, message, families, config):
@@ -98,7 +98,7 @@ def test_an_encoder_whose_layers_cannot_be_told_is_refused(tmp_path, tokenizer):
     model = build_model(Path(path), SPECS, 0.1, 0.3, 64, 0)
     model.encoder.config.num_hidden_layers = 5
     del model.encoder.encoder.layer[0]
-    with pytest.raises(EncoderError, match="^reinit_layers: the layers of an encoder of family bert are no list of 5; set it to 0"):
+    with pytest.raises(EncoderError, match="^reinit_layers: an encoder of family bert has no list of 5 layers; set it to 0"):
         reinit(model.encoder, 1, "0 layers")
 
 

@@ -179,7 +179,7 @@ def test_dropouts_are_where_they_belong(tiny):
 
 def test_what_is_no_encoder_is_refused(tmp_path, tiny):
     transformers.T5Config().save_pretrained(tmp_path / "t5")
-    with pytest.raises(EncoderError, match=r"'t5' \(t5\) is no encoder"):
+    with pytest.raises(EncoderError, match=r"'t5' \(t5\) is an encoder-decoder"):
         load_encoder_config(tmp_path / "t5", 64)
     with pytest.raises(EncoderError, match="max_length: 600 is more than the 514 positions"):
         load_encoder_config(Path(tiny), 600)
@@ -188,7 +188,7 @@ def test_what_is_no_encoder_is_refused(tmp_path, tiny):
 def test_weights_of_another_model_are_refused(tiny, tmp_path):
     shutil.copytree(tiny, tmp_path / "other")
     save_file({"nonsense.weight": torch.zeros(2)}, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(EncoderError, match=r"'other': its weights are not those of its config.json: \d+ lack, the first embeddings"):
+    with pytest.raises(EncoderError, match=r"'other': its weights do not match its config.json: \d+ are missing, the first embeddings"):
         model_of(str(tmp_path / "other"))
 
 

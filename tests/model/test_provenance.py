@@ -82,10 +82,10 @@ def test_a_copy_of_the_default_encoder_is_known_by_its_weights(tmp_path):
 def test_a_run_keeps_it_and_says_so(config, capsys):
     run = train(config(tasks=["squad", "cola"], max_steps=1))
     assert run.manifest["encoder"]["trained_on"] is None
-    assert note(run) == f"encoder: what {run.manifest['encoder']['name']} was trained on before is not known"
+    assert note(run) == f"encoder: the earlier training data of {run.manifest['encoder']['name']} is unknown"
     record = {"name": DEFAULT_ENCODER, "trained_on": trained_on(DEFAULT_ENCODER)}
     write_json(run.path / "manifest.json", {**run.manifest, "encoder": record})
-    said = f"encoder: {DEFAULT_ENCODER} was trained on data of these tasks before, as its card says: squad (SQuAD 2.0)"
+    said = f"encoder: {DEFAULT_ENCODER} was already trained on data of these tasks, according to its card: squad (SQuAD 2.0)"
     assert note(run) == said and f"<p>{said}</p>" in run._repr_html_()
     write_json(run.path / "manifest.json", {**run.manifest, "encoder": {"name": "bert-base-cased", "trained_on": ["English Wikipedia"]}})
     assert note(run) is None and "trained on" not in run._repr_html_()
@@ -99,7 +99,7 @@ def test_a_run_keeps_it_and_says_so(config, capsys):
 def test_of_a_run_made_before_it_is_known_by_the_name():
     run = Run(ROOT / "results/minilm-mixtures/runs/qa-mcc-sc-seed-0")
     assert "trained_on" not in run.manifest["encoder"]
-    assert note(run).endswith("as its card says: squad (SQuAD 2.0), mnli (MultiNLI)")
+    assert note(run).endswith("according to its card: squad (SQuAD 2.0), mnli (MultiNLI)")
 
 
 def test_of_a_study_a_sentence_an_encoder_names_the_tasks_of_all_runs():
@@ -114,4 +114,4 @@ def test_a_run_that_starts_from_another_has_met_that_ones_tasks(config, tmp_path
     second = changed(config(tasks=["squad", "mrpc"], max_steps=1), init_from=str(first.path), run_dir=str(tmp_path / "second"))
     run = train(second)
     assert run.manifest["encoder"]["trained_on"] == ["not known", "squad", "cola"]
-    assert note(run).endswith("as its card says: squad (squad)")
+    assert note(run).endswith("according to its card: squad (squad)")

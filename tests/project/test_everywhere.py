@@ -151,7 +151,7 @@ def test_here_with_a_cold_cache_a_warm_one_and_one_that_cannot_be_written(plain,
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MTDNN_CACHE", str(tmp_path / "file" / "cache"))
     assert not cache.root().exists()
-    with pytest.warns(UserWarning, match="nothing can be kept in"):
+    with pytest.warns(UserWarning, match="cannot write the cache in"):
         train(Config(**parameters, run_dir=str(tmp_path / "unwritable")))
     assert content(tmp_path / "unwritable") == plain
 

@@ -71,7 +71,7 @@ def test_p_counts_the_tasks_of_the_run(tmp_path):
 
 def test_what_is_said(tmp_path):
     rising = planted(tmp_path / "rising", {"squad": FLAT, "mnli": RISING})
-    gain, end = 25 * 5 / 17, "train longer before you say what it does not give."
+    gain, end = 25 * 5 / 17, "train longer before you conclude that it does not help."
     said = f"accuracy {gain:+.1f} in the last third, p = {2 / 720:.2g}"
     assert curves.notes({"a": rising}) == [f"mnli still rises at the end ({said}): {end}"]
     flat, few = planted(tmp_path / "flat", {"squad": FLAT}), planted(tmp_path / "few", {"squad": FLAT[:9]})
@@ -79,7 +79,7 @@ def test_what_is_said(tmp_path):
     (told,) = curves.notes({"a": rising, "b": flat, "c": unwatched})
     assert told == f"mnli still rises at the end of 1 of 2 runs (a: {said}): {end}", "only runs with curves count"
     (none,) = curves.notes({"b": flat})
-    assert none.startswith("No task's score was seen to rise") and "no proof" in none
+    assert none.startswith("No task's score was seen to rise") and "does not prove" in none
     assert curves.notes({"c": few}) == ["Too few scorings to tell whether a task still rises (9, 10 needed): set a lower eval_every."]
     assert curves.notes({"b": flat, "c": few})[1].startswith("Too few scorings of c to tell")
     assert curves.notes({"d": unwatched}) == curves.notes({}) == [curves.UNWATCHED]

@@ -165,30 +165,30 @@ def test_a_damaged_predictions_file_is_refused_or_read_as_it_stands(tmp_path, ca
 def test_what_is_no_file_or_not_there_is_said(folder, name):
     path = folder / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert refused(lambda: opened(folder), "damaged", "no task to which QA+MCC+SC keep their answers")[1]
+    assert refused(lambda: opened(folder), "damaged", "no task for which all of QA+MCC+SC have answers")[1]
     path.write_text("") if name == "predictions" else path.mkdir()
-    assert refused(lambda: opened(folder), "damaged", "no task to which QA+MCC+SC keep their answers")[1]
+    assert refused(lambda: opened(folder), "damaged", "no task for which all of QA+MCC+SC have answers")[1]
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("metrics.json", '"n": 132', '"n": 132, "n": 7', "'n' is there twice"),
+        ("metrics.json", '"n": 132', '"n": 132, "n": 7', "'n' is given twice"),
         ("metrics.json", '"n": 132', '"n": 132.5', "not scores with `n`, the number of rows"),
         ("metrics.json", r'"f1": \d+', '"f1": 7000', "'squad', 'f1' is 7000.*, not a score"),
         ("metrics.json", r'"threshold": [-0-9.]+', '"threshold": null', "'squad': threshold is None, not a number"),
         ("metrics.json", r'"threshold": [-0-9.]+', '"threshold": 1e999', "'squad': threshold is inf, not a number"),
         ("metrics.json", r'"threshold": [-0-9.]+', '"threshold": NaN', "'squad': threshold is nan, not a number"),
-        ("manifest.json", '"status": "finished"', '"status": "finished", "status": "running"', "'status' is there twice"),
+        ("manifest.json", '"status": "finished"', '"status": "finished", "status": "running"', "'status' is given twice"),
         ("manifest.json", '"status": "finished"', '"status": 3', "status is 3, not text"),
         ("manifest.json", r'"steps": \d+', '"steps": -1', "steps is -1, not a whole number"),
-        ("config.yaml", "seed: 0", "seed: 0\nseed: 1", "'seed' is there twice"),
+        ("config.yaml", "seed: 0", "seed: 0\nseed: 1", "'seed' is given twice"),
         ("config.yaml", "seed: 0", "seed: zero", "not the parameters of a run .seed: 'zero' is text"),
         ("config.yaml", "seed: 0", "sead: 0", "not the parameters of a run"),
         ("config.yaml", "- squad", "- [squad]", r"tasks is \[\['squad'\]"),
         ("log.jsonl", '"step": 1,', '"step": "1",', r"line 1: it is .*, not a step of a task"),
         ("log.jsonl", r'"lr": \d\.', '"lr": "1.', r"line 1: cannot be read"),
-        ("predictions/mnli.jsonl", '{"id": 0,', '{"id": 0, "id": 1,', "line 1: cannot be read .'id' is there twice"),
+        ("predictions/mnli.jsonl", '{"id": 0,', '{"id": 0, "id": 1,', "line 1: cannot be read .'id' is given twice"),
     ],
 )
 def test_a_number_that_cannot_be_right_is_named_with_its_file(folder, name, old, new, message):
@@ -202,13 +202,13 @@ def test_a_number_that_cannot_be_right_is_named_with_its_file(folder, name, old,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda entry: entry["nbest"].reverse(), "its spans are not in order, the best first"),
-        (lambda entry: entry["nbest"].append(entry["nbest"][-1]), "each once"),
-        (lambda entry: entry.update(nothing=1.5), "a probability of it is not between 0 and 1"),
-        (lambda entry: entry.update(null=10**400), "a score or probability of it is no number"),
-        (lambda entry: entry.update(null=True), "a score or probability of it is no number"),
+        (lambda entry: entry["nbest"].reverse(), "its spans are not unique and ordered, best first"),
+        (lambda entry: entry["nbest"].append(entry["nbest"][-1]), "not unique"),
+        (lambda entry: entry.update(nothing=1.5), "one of its probabilities is not between 0 and 1"),
+        (lambda entry: entry.update(null=10**400), "one of its scores or probabilities is not a number"),
+        (lambda entry: entry.update(null=True), "one of its scores or probabilities is not a number"),
         (lambda entry: entry.update(windows="two"), "windows is 'two', not a count"),
-        (lambda entry: entry["nbest"][0].__setitem__(1, entry["nbest"][0][0]), "a span of it ends before it begins"),
+        (lambda entry: entry["nbest"][0].__setitem__(1, entry["nbest"][0][0]), "one of its spans ends before it begins"),
     ],
 )
 def test_an_nbest_that_would_give_another_answer_is_refused(folder, change, message):
@@ -235,7 +235,7 @@ def test_a_carriage_return_within_a_line_is_white_space(folder):
     same_as_plain(folder, opened(folder))
 
 
-@pytest.mark.parametrize(("data", "message"), [("rample", "rample: there is no such folder"), ("9" * 5000, "no path can be so")])
+@pytest.mark.parametrize(("data", "message"), [("rample", "rample: there is no such folder"), ("9" * 5000, "not a valid path")])
 def test_rows_that_a_runs_parameters_do_not_lead_to_are_said_with_the_run(folder, data, message):
     """Found at 900 cases: an error that named a folder nobody had asked for, and no run."""
     text = (folder / "config.yaml").read_text()

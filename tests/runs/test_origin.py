@@ -77,7 +77,7 @@ def test_a_commit_is_the_kits_own_or_that_of_the_project_and_says_whether_a_file
 def test_the_lock_is_one_that_pip_reads():
     made = {"kit": "0.2.0", "git": {"commit": "c0ffee"}}
     head, *lines = lock(made).splitlines()
-    assert head.startswith("# pip install --no-deps -r requirements.txt: all packages beside mtdnn-kit 0.2.0, commit c0ffee, Python 3.")
+    assert head.startswith("# pip install --no-deps -r requirements.txt: all packages except mtdnn-kit 0.2.0, commit c0ffee, Python 3.")
     found = {requirement.name: str(requirement.specifier) for requirement in map(Requirement, lines)}
     assert found["torch"] == f"=={version('torch')}" and found["numpy"] == f"=={version('numpy')}" and "mtdnn-kit" not in found
     assert len(found) == len(lines) == made_with()["lock"]["packages"]

@@ -57,7 +57,7 @@ def test_what_goes_on_or_is_nobodys_is_not_pruned(finished, tmp_path):
     with pytest.raises(ConfigError, match="is a symbolic link"):
         prune(run)
     (run.path / "manifest.json").write_text('{"status": "running"}')
-    with pytest.raises(RunError, match="not finished, and goes on from its checkpoints"):
+    with pytest.raises(RunError, match="not finished and needs its checkpoints"):
         prune(run)
     assert len(checkpoints(run)) == 2 and (run.path / "model" / "model.safetensors").is_file()
 
@@ -91,5 +91,5 @@ def test_a_folder_of_runs_is_not_taken_for_a_run_that_is_not_finished(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "study" / name).mkdir(parents=True)
         (tmp_path / "study" / name / "manifest.json").write_text('{"status": "finished"}')
-    with pytest.raises(RunError, match="study is no run but a folder of 2; name one of them: study/a and study/b|study/a, study/b"):
+    with pytest.raises(RunError, match="study is not a run but a folder of 2 runs; name one of them: study/a and study/b|study/a, study/b"):
         prune(Run(tmp_path / "study"))

@@ -41,8 +41,8 @@ def test_a_comparison_of_unlike_runs_names_what_differs_and_whose_it_is():
     assert unlike({"QA": run(), "theirs": SimpleNamespace(manifest={"imported": {"name": "theirs.json"}})}) == []
     other = run(threads=1, packages={"torch": "2.14.0"})
     assert unlike({"QA": run(), "QA+SC": other, "MCC": run()}) == [
-        "These runs were not made alike, which can make a difference by itself: threads 2 (QA, MCC); 1 (QA+SC). torch 2.13.0 (QA, MCC); "
-        "2.14.0 (QA+SC)."
+        "These runs were made in different environments, which can cause a difference by itself: threads 2 (QA, MCC); 1 (QA+SC). "
+        "torch 2.13.0 (QA, MCC); 2.14.0 (QA+SC)."
     ]
 
 

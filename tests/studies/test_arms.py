@@ -96,8 +96,8 @@ def test_what_held_nothing_out_cannot_be_tuned(tmp_path):
     [
         ({"tune": {"learning_rate": [1e-3]}}, "tune: name its seeds"),
         ({**TUNE, "tune_seeds": [1, 2]}, "tune_seeds: 1 are seeds of the study"),
-        ({"tune": {"learning_rate": [1e-3]}, "tune_seeds": [5]}, "tune: list the study's own seeds"),
-        ({**TUNE, "tune": {"epochs": [1, 2]}, "equal": "steps"}, "tune: epochs and max_steps are what equal sets"),
+        ({"tune": {"learning_rate": [1e-3]}, "tune_seeds": [5]}, "tune: also list the study's seeds"),
+        ({**TUNE, "tune": {"epochs": [1, 2]}, "equal": "steps"}, "tune: equal sets epochs and max_steps"),
         ({**TUNE, "fixed": {"learning_rate": 1e-3}}, "tune: learning_rate is set by fixed as well"),
         ({**TUNE, "tune": {"qa_weight": [0.5]}}, "tune: qa_weight is set by QA as well"),
         ({**TUNE, "tune": {"seed": [1]}}, "tune: seed is set by the study itself"),
@@ -209,7 +209,7 @@ def test_held_out_questions_of_one_kind_have_no_score_that_needs_the_other(tmp_p
     [
         ({"sampler": "annealed", "qa_weight": None, "sharing": None}, "schedule that more epochs would change"),
         ({"exhausted": "drop"}, "schedule that more epochs would change"),
-        ({"max_steps": 5}, "max_steps of their own"),
+        ({"max_steps": 5}, "some runs set max_steps"),
     ],
 )
 def test_schedules_that_cannot_be_lengthened_are_refused(config, changes, said):

@@ -41,7 +41,7 @@ def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
     monkeypatch.setattr(arms, "prepare", lambda config: cut.append(config) or prepare(config))
     rows = plan(configs, dict.fromkeys(configs, NEW), empty)
     assert {row["run"]: row["steps"] for row in rows} == {name: len(prepare(c).schedule) for name, c in configs.items()}
-    assert len(cut) == 5 and all(row["seconds"] is None and row["from"] == "no earlier run of like shape" for row in rows)
+    assert len(cut) == 5 and all(row["seconds"] is None and row["from"] == "no earlier run of similar shape" for row in rows)
     assert "9 of 9 to run: training time unknown" in as_text(rows) and not list(empty.parent.glob("*/*")), "nothing is trained"
 
 
@@ -68,7 +68,7 @@ def test_the_time_is_that_of_earlier_runs_of_like_shape(config, empty):
     text = as_text([{**longer, "seconds": 100.0}, larger])
     assert (
         text.splitlines()[-1] == ("2 of 2 to run: about 1:40 of training for 1 of them, of the others unknown, and the scoring after each")
-        and "unknown  (no earlier run of like shape)" in text
+        and "unknown  (no earlier run of similar shape)" in text
     )
 
 
@@ -89,7 +89,7 @@ def test_the_time_is_that_of_begun_runs_too_and_of_this_machine_before_others(co
     assert said(machine="Abacus") == (pytest.approx(12 * here["train_seconds"] / 6), "1 earlier run with other tasks")
     (run.path / "log.jsonl").write_text("")
     shutil.rmtree(empty / "here")
-    assert said(status="running") == (None, "no earlier run of like shape"), "before its first steps"
+    assert said(status="running") == (None, "no earlier run of similar shape"), "before its first steps"
 
 
 def test_a_card_that_kept_runs_were_made_on_says_its_hours(config, empty, monkeypatch, tmp_path):

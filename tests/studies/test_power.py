@@ -107,7 +107,7 @@ def test_the_spread_is_looked_for_in_the_studys_folder_first_and_by_encoder(tmp_
         (tmp_path / "own/spread.json").write_text(json.dumps(content))
         with pytest.raises(RunError, match=r"spread.json: cannot be read .*delete it"):
             power.earlier_spreads("mine", tmp_path / "own")
-    assert power.sentences(None, ["F1"], 3, 1, 0, None) == ["nothing is compared: one setting alone"]
+    assert power.sentences(None, ["F1"], 3, 1, 0, None) == ["nothing is compared: there is only one setting"]
 
 
 def test_single_seeds_have_no_spread_and_nothing_is_written(tmp_path):

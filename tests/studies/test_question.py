@@ -110,6 +110,6 @@ def test_runs_of_other_parameters_are_refused_before_a_further_seed_begins(done)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(running.ENGINES, "here", never)
-        with pytest.raises(StudyError, match="runs are not what they would be today"):
+        with pytest.raises(StudyError, match="runs have changed"):
             running.run_study(other, folder, changes, engine="here", plain=True, hours=1000.0)
     assert not list(folder.glob("*seed-9"))

@@ -110,7 +110,7 @@ def test_a_plain_study_needs_no_jupyter_and_trains_the_same_models(finished, tmp
 
 def test_a_plain_run_that_fails_says_why(tmp_path, tiny):
     file = write_study(tmp_path / "study", tiny, {"QA": {"tasks": ["squad"], "qa_weight": 1.0}}, fixed={"cuda_graphs": True})
-    with pytest.raises(StudyError, match=r"QA: its process ended with 1: .*ConfigError: cuda_graphs: steps are recorded on one GPU"):
+    with pytest.raises(StudyError, match=r"QA: its process ended with 1: .*ConfigError: cuda_graphs: it works on a single GPU only"):
         run_study(read_study(file), tmp_path / "runs", plain=True)
 
 
@@ -142,7 +142,7 @@ def test_a_run_made_with_other_code_is_refused_kept_or_run_again(planned):
     record = json.loads((folder / "qa" / "study.json").read_text())
     record["code"].update({"training/optim.py": "0", "02_train.ipynb": "0"})
     (folder / "qa" / "study.json").write_text(json.dumps(record))
-    refused = r"1 of 2 runs are not what they would be today(.|\n)*QA \(done\): code: 02_train.ipynb, training/optim.py"
+    refused = r"1 of 2 runs have changed(.|\n)*QA \(done\): code: 02_train.ipynb, training/optim.py"
     with pytest.raises(StudyError, match=refused):
         jobs()
     assert jobs(if_changed="keep") == [] and (folder / "qa" / "metrics.json").exists()
@@ -285,7 +285,7 @@ def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_wri
     until(lambda: not any(map(alive, began)))
     assert len(began) >= 4, "two workers and their kernels"
     if how == signal.SIGINT:
-        assert study.returncode == 130 and "Stopped; the same command goes on where it was." in said and "Traceback" not in said
+        assert study.returncode == 130 and "Stopped; run the same command again to continue." in said and "Traceback" not in said
     whole = [file for file in folder.rglob("*.json") if not any(part.endswith(".partial") for part in file.parts)]
     assert whole and all(json.loads(file.read_text()) for file in whole)
     kept = {"model.safetensors", "optimizer.safetensors", "state.json"}
@@ -470,7 +470,7 @@ def test_a_run_is_not_begun_with_code_that_changed_while_the_study_was_at_work(t
     worker.stdin.flush()
     said = worker.stderr.read()
     worker.communicate()
-    assert worker.returncode == 1 and said.strip() == "training.py changed while the study was at work; start it again"
+    assert worker.returncode == 1 and said.strip() == "training.py changed while the study was running; start it again"
     assert not list(tmp_path.iterdir())
 
 

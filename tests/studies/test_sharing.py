@@ -245,7 +245,7 @@ def test_shards_are_disjoint_and_leave_nothing_out(names, n):
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "1", "1/0", "a/b", "1/2/3", "-1/4", 2])
 def test_a_shard_that_there_is_not_is_refused(study, tmp_path, shard):
-    with pytest.raises(ConfigError, match=r"shard: .* must be i/n, the i-th of n parts, counted from 1"):
+    with pytest.raises(ConfigError, match=r"shard: .* must be i/n, part i of n, counted from 1"):
         run_study(study, tmp_path / "runs", shard=shard)
     assert not (tmp_path / "runs").exists()
 

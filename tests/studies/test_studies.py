@@ -112,7 +112,7 @@ A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
         (A + "variant: 1", "variant: no such key. Did you mean variants?"),
         ("base: x.yaml\nvariants: {}", "variants names no run"),
         ("base: x.yaml\nvariants: {a: 3}", "variants: a is 3; it must map parameters"),
-        ("base: x.yaml\nvariants: {a: {}, a: {epochs: 2}}", "'a' is there twice"),
+        ("base: x.yaml\nvariants: {a: {}, a: {epochs: 2}}", "'a' is given twice"),
         (A + "fixed: [1]", "fixed is [1]"),
         ("base: x.yaml\nvariants: {0.5: {}}", 'write "0.8" in quotes'),
         ("base: x.yaml\nvariants: {QA+SC: {}, qa-sc: {}}", "'QA+SC' and 'qa-sc' would share the folder qa-sc"),

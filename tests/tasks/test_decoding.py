@@ -211,12 +211,12 @@ def test_logits_beside_the_context_may_be_anything(features):
 def test_a_question_without_a_scored_window_is_refused_by_its_id(features):
     logits = drawn(features, 0)
     of_one = int(np.flatnonzero(features.table[:, 0] == 1)[0])
-    with pytest.raises(ValueError, match="question one: none of its windows was scored, or not all"):
+    with pytest.raises(ValueError, match="question one: some or all of its windows were not scored"):
         read(features, {i: x for i, x in logits.items() if i != of_one}).predictions()
-    with pytest.raises(ValueError, match="question more: none of its windows"):
+    with pytest.raises(ValueError, match="question more: some or all of its windows"):
         read(features, {i: x for i, x in logits.items() if i != max(logits)}).predictions()
     bare = dataclasses.replace(features, table=features.table[features.table[:, 0] != 2])
-    with pytest.raises(ValueError, match="question more: none of its windows"):
+    with pytest.raises(ValueError, match="question more: some or all of its windows"):
         read(bare, {i: logits[i] for i in range(len(bare.table))}).predictions()
 
 

@@ -145,9 +145,9 @@ def test_the_pages_parameter_file_is_one():
 
 
 def test_what_cannot_be_a_type_is_refused():
-    with pytest.raises(ValueError, match="task type 'qa': is the kit’s own"):
+    with pytest.raises(ValueError, match="task type 'qa': it is built in"):
         tasks.register("qa", tagging)
-    with pytest.raises(ValueError, match="task type 'a b': a name has letters"):
+    with pytest.raises(ValueError, match="task type 'a b': use only letters"):
         tasks.register("a b", tagging)
     with pytest.raises(ValueError, match="task type 'empty': empty has no HEAD"):
         tasks.register("empty", ModuleType("empty"))

@@ -102,7 +102,7 @@ def hold_or_refuse(combinations) -> list[bool]:
         lost, tokenizer = thrown_away(built(model, parts)), built(model, parts, post)
         refused.append(bool(lost))
         if lost:
-            with pytest.raises(EncoderError, match="in no token, so that answers would lose it: its pre-tokenizer or its model"):
+            with pytest.raises(EncoderError, match="in no token, so answers would lose it: its pre-tokenizer or its model"):
                 tokenize(tokenizer, WORDS)
         else:
             vocabulary = tokenizer.backend_tokenizer.get_vocab()

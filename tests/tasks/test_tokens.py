@@ -128,9 +128,7 @@ LOST = {  # tokenizers that throw a letter away, and the letter
 
 @pytest.mark.parametrize("letter", LOST)
 def test_1_a_tokenizer_that_throws_letters_away_is_refused_with_the_letter(letter):
-    with pytest.raises(
-        EncoderError, match=f"^the tokenizer leaves {re.escape(repr(letter))} of .* in no token, so that answers would lose it"
-    ):
+    with pytest.raises(EncoderError, match=f"^the tokenizer leaves {re.escape(repr(letter))} of .* in no token, so answers would lose it"):
         check_tokenizer(LOST[letter]())
 
 

@@ -72,7 +72,7 @@ def test_a_flipped_bit_anywhere_in_a_checkpoint_is_seen(runs, name, part):
     flip(folder / name, bit)
     seen = damage(run, step, folder)
     flip(folder / name, bit)
-    assert seen == f"{name} is not what was written: its sha256 is another"
+    assert seen == f"{name} has changed since it was written: its sha256 differs"
 
 
 def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
@@ -83,8 +83,8 @@ def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
         flip(folder / STATE, bit)
         seen = damage(run, step, folder)
         flip(folder / STATE, bit)
-        assert seen == f"{STATE} is not what was written", bit
-    assert damage(run, step, folder) == "" and damage(run, step + 1, folder) == f"{STATE} is not what was written", (
+        assert seen == f"{STATE} has changed since it was written", bit
+    assert damage(run, step, folder) == "" and damage(run, step + 1, folder) == f"{STATE} has changed since it was written", (
         "a step under another name"
     )
 
@@ -93,9 +93,9 @@ def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
     ("spoil", "said"),
     [
         (lambda folder: cut(folder / FILES[0]), r"model.safetensors has \d+ bytes instead of \d+"),
-        (lambda folder: flip(folder / FILES[1], 80_000), "optimizer.safetensors is not what was written"),
+        (lambda folder: flip(folder / FILES[1], 80_000), "optimizer.safetensors has changed since it was written"),
         (lambda folder: (folder / FILES[1]).unlink(), "optimizer.safetensors is missing"),
-        (lambda folder: (folder / STATE).write_text("{}"), "state.json is not what was written"),
+        (lambda folder: (folder / STATE).write_text("{}"), "state.json has changed since it was written"),
         (lambda folder: (folder / STATE).unlink(), "state.json is missing"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_log_that_lost_lines_is_not_gone_on_with(broken):
 def test_a_log_that_was_changed_is_seen(broken):
     run, config, _ = broken
     flip(run.path / "log.jsonl", 100)
-    with pytest.raises(RunError, match=r"step-0000008: log.jsonl is not what was written: its sha256 is another"):
+    with pytest.raises(RunError, match=r"step-0000008: log.jsonl has changed since it was written: its sha256 differs"):
         train(config)
 
 

@@ -109,7 +109,7 @@ def test_lengths_are_rounded_up_and_what_is_added_is_masked(config, families):
 
 
 def test_it_is_refused_where_nothing_can_be_recorded(config):
-    with pytest.raises(ConfigError, match="^cuda_graphs: steps are recorded on one GPU alone"):
+    with pytest.raises(ConfigError, match="^cuda_graphs: it works on a single GPU only"):
         train(config(cuda_graphs=True))
     with pytest.raises(ConfigError, match="^cuda_graphs: .*grad_accumulation"):
         config(cuda_graphs=True, grad_accumulation=2)

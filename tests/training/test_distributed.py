@@ -52,9 +52,9 @@ def test_the_launchers_environment_says_who_one_is(monkeypatch):
         ({"MASTER_ADDR": ""}, "MASTER_ADDR: WORLD_SIZE says"),
         ({"MASTER_PORT": None}, "MASTER_PORT: WORLD_SIZE says"),
         ({"RANK": "2"}, "RANK: 2 is none of the 2 processes"),
-        ({"RANK": "-1"}, "RANK: '-1' in the environment is no such number"),
-        ({"WORLD_SIZE": "two"}, "WORLD_SIZE: 'two' in the environment is no such number"),
-        ({"WORLD_SIZE": "0"}, "WORLD_SIZE: '0' in the environment is no such number"),
+        ({"RANK": "-1"}, "RANK: '-1' in the environment is not a valid number"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE: 'two' in the environment is not a valid number"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE: '0' in the environment is not a valid number"),
     ],
 )
 def test_an_inconsistent_environment_is_refused(monkeypatch, changes, said):
@@ -111,7 +111,7 @@ def test_what_rank_0_finds_all_know_and_sums_are_of_all():
 def failing(where: str, who: int) -> None:
     def call() -> None:
         if world.rank == who:
-            raise ConfigError("tasks: names no task.")
+            raise ConfigError("tasks: the list is empty.")
 
     with join(torch.device("cpu")) as world:
         if where == "a step":
@@ -123,9 +123,9 @@ def failing(where: str, who: int) -> None:
 @pytest.mark.parametrize(("where", "who"), [("alone", 0), ("in_turn", 0), ("in_turn", 1), ("a step", 1), ("a step", 0)])
 def test_an_error_on_one_rank_ends_the_others_with_its_message(where, who):
     found = launch(2, failing, where, who)
-    assert type(found[who]) is ConfigError and str(found[who]) == "tasks: names no task."
+    assert type(found[who]) is ConfigError and str(found[who]) == "tasks: the list is empty."
     other = found[1 - who]
-    assert type(other) is OtherRankError and f"rank {who}" in str(other) and "tasks: names no task." in str(other)
+    assert type(other) is OtherRankError and f"rank {who}" in str(other) and "tasks: the list is empty." in str(other)
 
 
 def killed() -> None:
@@ -138,7 +138,7 @@ def killed() -> None:
 def test_a_rank_that_is_killed_ends_the_others():
     zero, one = launch(2, killed)
     assert type(one) is EOFError and type(zero) is OtherRankError
-    assert str(zero) == "rank 0 of 2 cannot go on: another one has ended; its own message says why"
+    assert str(zero) == "rank 0 of 2 cannot continue: another one has ended; see its message"
 
 
 # Training
@@ -207,7 +207,7 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint_from_which_they_go_on_
     assert broken.manifest["status"] == "stopped: SIGTERM" and [step for step, _ in checkpoints(broken)] == [4]
     assert "stopped after step 4 of 7, and its checkpoint is written" in (tmp_path / "broken.0").read_text()
     again = changed(settings, resume=True)
-    with pytest.raises(ConfigError, match="^processes: the run in .*broken has 2, among which its batches are cut; 1 cannot go on with it"):
+    with pytest.raises(ConfigError, match="^processes: the run in .*broken has 2, which share its batches; resume it with 2, not 1"):
         train(changed(again, batch_size=4))
     resumed, whole = launch(2, train, again)[0], launch(2, train, changed(settings, run_dir=str(tmp_path / "whole")))[0]
     a, b = weights_of(resumed), weights_of(whole)
@@ -351,7 +351,7 @@ def differently(config: Config) -> Run:
 
 def test_ranks_with_different_parameters_are_refused(config):
     for end in launch(2, differently, config()):
-        assert type(end) is ConfigError and str(end).startswith("parameters: the 2 processes have not all the same")
+        assert type(end) is ConfigError and str(end).startswith("parameters: it differs among the 2 processes")
     assert not os.path.exists(config().run_dir)
 
 

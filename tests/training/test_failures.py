@@ -75,7 +75,7 @@ def test_a_full_disk_is_said_and_with_room_again_the_run_ends_as_if_it_never_was
         if records[-1]["step"] == step:
             fill(place, leaving)
 
-    with pytest.raises(RunError, match=r"^run_dir: .*No space left on device.* Free some space there.* resume: true goes on"):
+    with pytest.raises(RunError, match=r"^run_dir: .*No space left on device.* Free some space there.* set resume: true to continue"):
         train(config, watch=watch)
     assert (Path(config.run_dir) / "model").exists() == (where == "predictions")
     run = Run(config.run_dir)
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_written_is_said(eight, disk):
     manifest.write_text(manifest.read_text().replace('"finished"', '"running"'))
     disk(60, "remount", "ro")
     for config in (changed(one, run_dir=str(place / "new")), changed(one, run_dir=str(place / "run"), resume=True)):
-        with pytest.raises(RunError, match=r"^run_dir: .*Read-only file system.* See that it can be written, or name another run_dir"):
+        with pytest.raises(RunError, match=r"^run_dir: .*Read-only file system.* Make it writable, or name another run_dir"):
             train(config)
     assert not (place / "new").exists() and same(place / "run", whole.path) == ["manifest.json"], "that it says running"
 

@@ -104,7 +104,7 @@ def test_without_unanswerable_held_out_questions_every_question_is_answered(conf
     scores, answers = run.metrics["mine"], run.answers("mine")
     assert all(answers.values()) and scores["f1"] == scores["span_f1"] and scores["em"] == scores["span_em"]
     assert scores["threshold"] == max(entry["null"] - entry["nbest"][0][2] for entry in run.nbest("mine"))
-    assert threshold_notes(run)[0].startswith("mine: threshold: always answers, since no held-out question is unanswerable; tuned on")
+    assert threshold_notes(run)[0].startswith("mine: threshold: always answers, because no held-out question is unanswerable; tuned on")
     model = load(run)
     assert model.thresholds == {"mine": ALWAYS} and threshold_of(run, "mine") == ALWAYS
     assert all(model.answer(q, "Cork is the bark of an oak.").text for q in ("What?", "Who are you?", "When does it rain?"))
@@ -112,7 +112,9 @@ def test_without_unanswerable_held_out_questions_every_question_is_answered(conf
     manifest = run.manifest
     manifest["held_out"]["mine"]["unanswerable"] = 1
     write_json(run.path / "manifest.json", manifest)
-    assert threshold_notes(run)[0].startswith("mine: threshold: always answers, since that gives the held-out questions' best F1; tuned on")
+    assert threshold_notes(run)[0].startswith(
+        "mine: threshold: always answers, because that gives the best F1 on the held-out questions; tuned on"
+    )
 
 
 def test_an_answerable_question_that_may_be_answered_with_nothing_keeps_no_other_silent(config, tmp_path):
@@ -134,19 +136,19 @@ def test_held_out_questions_without_any_answer_are_said(config, tmp_path):
         one["answers"] = one["answers"] if one["title"] != "Depot_3" else {"text": [], "answer_start": []}
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     run = train(mine(config, row, max_steps=1, eval_limit=None, threshold_articles=["Depot_3"]))
-    assert "below all of the held-out questions, since none has an answer: hold out others" in threshold_notes(run)[0]
+    assert "below all of the held-out questions, because none has an answer: hold out others" in threshold_notes(run)[0]
     assert run.manifest["held_out"]["mine"]["unanswerable"] == 10
 
 
 def test_notes_of_what_was_not_tuned(config, tmp_path):
     untuned = train(config(tasks=["squad", "cola"], qa_weight=0.5, max_steps=1))
     assert threshold_notes(untuned) == [
-        "squad: threshold: 0, not tuned, since no question was held out for it (threshold_articles, threshold_ratio)"
+        "squad: threshold: 0, not tuned, because no questions were held out for it (threshold_articles, threshold_ratio)"
     ]
     assert untuned.manifest["held_out"] == {}
     always = {**asked(tmp_path, unanswerable=False), "unanswerable": False}
     run = train(mine(config, always, max_steps=1, run_dir=str(tmp_path / "always")))
-    assert threshold_notes(run) == ["mine: threshold: always answers, since every question has an answer (unanswerable: false)"]
+    assert threshold_notes(run) == ["mine: threshold: always answers, because every question has an answer (unanswerable: false)"]
 
 
 def test_a_threshold_that_will_not_be_tuned_is_said_before_the_training(config, tmp_path):
@@ -155,7 +157,8 @@ def test_a_threshold_that_will_not_be_tuned_is_said_before_the_training(config, 
     rows = read_rows(config(**squad))[0]
     empty, all_ = (sum(len([q for q in some["squad"] if of(q)]) for some in (rows[0], rows[2])) for of in (lambda q: not q.answers, bool))
     with pytest.warns(
-        UserWarning, match=f"^squad: nothing is held out .*, and {empty} of {all_} questions have none. It stays 0, .*: 0.1, or"
+        UserWarning,
+        match=f"^squad: no questions are held out .*, but {empty} of {all_} questions are unanswerable. The threshold stays 0, .*: 0.1, or",
     ):
         found = prepare(config(**squad))
     assert found.warned[0].startswith("squad: nothing is held out")

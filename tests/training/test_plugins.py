@@ -85,15 +85,15 @@ def test_a_function_is_told_each_epochs_batches_and_random_numbers_of_its_own():
 @pytest.mark.parametrize(
     ("gives", "said"),
     [
-        ("{'squad': 1, 'sqaud': 1}", "gave a task 'sqaud'; there are squad, swag, cola"),
+        ("{'squad': 1, 'sqaud': 1}", "returned a task 'sqaud'; choose from squad, swag, cola"),
         ("{'squad': 0, 'cola': 1}", "each must be at least 0, and that of squad above 0"),
         ("{'squad': 1, 'cola': float('nan')}", "each must be at least 0"),
         ("{'squad': 1, 'cola': 'much'}", "each must be at least 0"),
-        ("['squad'] * 29", "gave an order with 29 batches of squad; it must hold all 30, one of them last"),
-        ("['squad'] * 30 + ['cola']", "it must hold all 30, one of them last"),
-        ("['cola'] * 7 + ['squad'] * 30", r"gave 7 batches of cola, which has 6 \(exhausted: cycle begins another pass\)"),
+        ("['squad'] * 29", "returned an order with 29 batches of squad; it must hold all 30, one at the end"),
+        ("['squad'] * 30 + ['cola']", "it must hold all 30, one at the end"),
+        ("['cola'] * 7 + ['squad'] * 30", r"returned 7 batches of cola, which has 6: return fewer or set exhausted: cycle"),
         ("[]", "an order with 0 batches of squad"),
-        ("None", "gave NoneType; it must give a weight for each task, or a list of tasks"),
+        ("None", "returned NoneType; it must return a weight for each task, or a list of tasks"),
         ("1 / 0", r"^sampler: mine:f raised ZeroDivisionError: division by zero \(mine.py, line 2\)$"),
     ],
 )
@@ -107,10 +107,10 @@ def test_what_a_sampler_may_not_give_is_said_with_its_name(mine, gives, said):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("nowhere:f", "nowhere:f: cannot import nowhere .ModuleNotFoundError: No module named 'nowhere'.; it must lie in "),
+        ("nowhere:f", "nowhere:f: cannot import nowhere .ModuleNotFoundError: No module named 'nowhere'.; put it into "),
         ("mine:g", "'mine:g': mine has no function 'g'"),
         ("mine:LIMIT", "'mine:LIMIT': mine has no function 'LIMIT'"),
-        ("mine:f", r"mine:f must take \((sizes, epoch, epochs, rng|task, gold, said)\), by position; it is f\(a\)"),
+        ("mine:f", r"mine:f must take \((sizes, epoch, epochs, rng|task, gold, said)\)as positional arguments; it is f\(a\)"),
         ("mine.py:f", "cannot import mine.py"),
         ("./mine:f", "is not module:function, e.g. mine:"),
         ("broken:f", "cannot import broken .ValueError: no."),
@@ -211,7 +211,7 @@ def test_a_score_that_raises_at_the_end_loses_no_step(mine, config, tmp_path):
     mine(text)
     one = config(tasks=["cola"], qa_weight=1.0, metrics=["mine:f"])
     with pytest.raises(
-        PluginError, match=r"^metrics: mine:f raised ValueError: not equal \(mine.py, line 3\). All 6 steps are made: mend it"
+        PluginError, match=r"^metrics: mine:f raised ValueError: not equal \(mine.py, line 3\). All 6 steps are made: correct the function"
     ):
         train(one)
     run = Run(one.run_dir)
@@ -259,7 +259,7 @@ def test_an_edited_function_asks_for_the_run_to_be_made_again_and_a_run_folder_i
 
 def test_plugins_lists_what_is_named_and_what_is_installed(mine, tmp_path, monkeypatch, capsys):
     main(["plugins"])
-    assert capsys.readouterr().out == "none installed; a parameter file names one as module:function (docs/plugins.md)\n"
+    assert capsys.readouterr().out == "none installed; name one in a parameter file as module:function (docs/plugins.md)\n"
     mine((ROOT / "tests" / "doors.py").read_text())
     info = tmp_path / "brought-1.2.dist-info"
     info.mkdir()

@@ -191,12 +191,12 @@ def test_best_weights_that_are_gone_are_said(scripted, config, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"select": "best"}, "^select: goes by the scorings of eval_every, which is not set"),
-        ({"patience": 2}, "^patience: goes by the scorings of eval_every"),
-        ({"select": "best", "eval_every": 5, "threshold_articles": []}, "^select: goes by the first task's held-out questions"),
+        ({"select": "best"}, "^select: it uses the scorings of eval_every: set eval_every"),
+        ({"patience": 2}, "^patience: it uses the scorings of eval_every"),
+        ({"select": "best", "eval_every": 5, "threshold_articles": []}, "^select: it uses the first task's held-out questions"),
         (
             {"patience": 2, "eval_every": 5, "tasks": ["cola", "squad"]},
-            "^patience: goes by the first task's held-out questions: it must be q",
+            "^patience: it uses the first task's held-out questions: that task must be q",
         ),
         ({"select": "first"}, "^select: 'first' is text; it must be one of 'last', 'best'"),
         ({"patience": 0, "eval_every": 5}, "^patience: must be at least 1"),
@@ -210,7 +210,7 @@ def test_what_cannot_be_selected_by_is_refused(config, changes, said):
 def test_held_out_questions_of_another_task_alone_are_refused(config):
     other = {"type": "qa", "folder": "squad"}
     one = config(**{**SMALL, "tasks": ["squad", "other"], "define": {"other": other}}, select="best")
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(ConfigError, match="^select: goes by held-out questions of squad, and"):
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(ConfigError, match="^select: it needs held-out questions of squad: add"):
         whole = setup.hold_out
         patched.setattr(setup, "hold_out", lambda *a: ({"other": whole(*a)[0]["other"]}, whole(*a)[1]))
         prepare(one)

@@ -126,7 +126,7 @@ def test_a_run_trains_on_the_permuted_labels_and_its_manifest_says_so(config):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"type": "qa"}, "^define.mine.permute_labels: questions cannot be permuted, since the answer to another question"),
+        ({"type": "qa"}, "^define.mine.permute_labels: answers cannot be permuted, since a passage does not contain"),
         (
             {"type": "sc", "columns": {"first": "a", "label": "b"}, "labels": ["x", "y"], "permute_labels": 1},
             "^define.mine.permute_labels is 1; it must be true or false",

@@ -74,7 +74,7 @@ def test_without_any_nothing_is_kept(config):
     [
         ("wandb", r"log_with: 'wandb' is not installed. Installed: tensorboard.*\. Install it \(pip install wandb\)"),
         (["tensorboard", "comet_ml"], r"log_with: 'comet_ml' is not installed.* \(pip install comet-ml\)"),
-        ("tensorbord", r"log_with: 'tensorbord' is no tracker that accelerate knows: aim, comet_ml, .*Installed: tensorboard"),
+        ("tensorbord", r"log_with: 'tensorbord' is not a tracker that accelerate knows: aim, comet_ml, .*Installed: tensorboard"),
     ],
 )
 def test_a_tracker_that_is_not_there_is_named_before_the_first_step(config, named, said):

@@ -247,16 +247,16 @@ def test_unnamed_runs_are_numbered(config, tmp_path, monkeypatch):
 
 
 def test_what_is_no_run_folder_is_said(tmp_path):
-    with pytest.raises(RunError, match="has no metrics.json and no manifest.json: not a run folder"):
+    with pytest.raises(RunError, match="has no metrics.json and no manifest.json: it is not a run folder"):
         _ = Run(tmp_path).metrics
     with pytest.raises(RunError, match=r"nowhere: there is no such folder; correct the path \(a relative one starts at /"):
         _ = Run(tmp_path / "nowhere").config
     for run in ("study/a", "study/b"):
         (tmp_path / run).mkdir(parents=True)
         (tmp_path / run / "manifest.json").write_text("{}")
-    with pytest.raises(RunError, match="study is no run but a folder of 2; name one of them: study/a, study/b$"):
+    with pytest.raises(RunError, match="study is not a run but a folder of 2 runs; name one of them: study/a, study/b$"):
         _ = Run(tmp_path / "study").config
-    with pytest.raises(RunError, match="b has no metrics.json: the run has not come that far, or its folder was not copied whole"):
+    with pytest.raises(RunError, match="b has no metrics.json: the run has not reached that point, or its folder was copied incompletely"):
         _ = Run(tmp_path / "study/b").metrics
     with pytest.raises(RunError, match="manifest.json is a file; name the folder of a run"):
         _ = Run(tmp_path / "study/b/manifest.json").config
@@ -273,13 +273,13 @@ def test_bad_data_stop_before_anything_is_written(config, tmp_path):
 def test_a_run_does_not_write_over_the_project_or_a_file(config, tmp_path):
     (tmp_path / "file").write_text("mine")
     for place in (".", "..", str(tmp_path / "file")):
-        with pytest.raises(ConfigError, match="^run_dir: .* name a folder for the run alone"):
+        with pytest.raises(ConfigError, match="^run_dir: .* name a folder for this run only"):
             train(config(run_dir=place, tasks=["cola"], qa_weight=1.0))
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_resume_where_there_is_no_run_is_refused(config, tmp_path):
-    with pytest.raises(ConfigError, match="^resume: there is no run in .*typo to go on with"):
+    with pytest.raises(ConfigError, match="^resume: .*typo holds no run to resume"):
         train(config(run_dir=str(tmp_path / "typo"), resume=True, tasks=["cola"], qa_weight=1.0))
     assert not (tmp_path / "typo").exists()
 

@@ -1,0 +1,83 @@
+"""Plain technical English: words and phrases that no text of the project uses. AVOIDED is their one list; write what is beside them."""
+
+import ast
+import io
+import re
+import tokenize
+from functools import cache
+from pathlib import Path
+
+import errors
+import nbformat
+import pytest
+from conftest import ROOT
+
+AVOIDED = {  # pattern → what to write
+    r"befall\w*": "happens to",
+    r"can(not| no longer) be meant": "is invalid, is ambiguous",
+    r"\bone.s own\b": "custom, the user's",
+    r"reckon\w*": "compute",
+    r"\b(makes|made) ready\b": "prepares",
+    r"\bat hand\b": "available",
+    r"\bhand(s|ed|ing)? on\b": "passes, exports",
+    r"the same again": "say what is the same",
+    r"\bhangs? on\b": "depends on",
+    r"\bin vain\b": "without effect",
+    r"\bhalf a (character|surrogate)|\bhalf surrogate": "an unpaired surrogate",
+    r"\bwhoever\b|\bwhosoever\b": "the process that, the person who",
+    r"\bof ours\b|\bof yours\b": "of the kit, yours",
+    r"\b(be|are|is) had\b": "is available, can be loaded",
+    r"\bnobody.s\b|\banybody.s\b": "say whose",
+    r"\bis as it was\b|\bas it was before\b": "is unchanged",
+    r"\bwhat there is of\b": "name it",
+    r"\bgo(es)? on (with|from|where)\b": "resumes, continues",
+    r"\bmay not be parted\b|\bparted by\b": "stays together, separated by",
+    r"\bdrawn? anew\b|\bcount(ed)? anew\b|\bwrit(es|ten) anew\b": "reinitialise, recompute, rewrite",
+    r"\bis none of (ours|these|those)\b": "is not one of",
+    r"(?<!there )(?<!There )\bis no (?!longer|more|less|such|one\b|need)\w+": "is not a",
+    r"\b(a row|a line|one) an? \w+(?= ?[:;,.)]| of)": "per",
+}
+FOUND = re.compile("|".join(f"(?:{pattern})" for pattern in AVOIDED))
+
+
+@cache
+def texts() -> dict[str, list[tuple[int, str]]]:
+    """{file: (line, text)}: strings and comments of the package, documents, notebooks' cells, comments of parameter files."""
+    found = {path: of_python(path) for path in (ROOT / "mtdnn_kit").rglob("*.py")}
+    found |= {path: list(enumerate(path.read_text().splitlines(), 1)) for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]}
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        found[path] = [(number, cell.source) for number, cell in enumerate(nbformat.read(path, 4).cells, 1)]
+    for path in (ROOT / "parameters").rglob("*.yaml"):
+        found[path] = [(number, line.partition("#")[2]) for number, line in enumerate(path.read_text().splitlines(), 1)]
+    return {path.relative_to(ROOT).as_posix(): lines for path, lines in found.items()}
+
+
+def of_python(path: Path) -> list[tuple[int, str]]:
+    source = path.read_text()
+    strings = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    comments = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.COMMENT]
+    return [(node.lineno, node.value) for node in strings] + [(token.start[0], token.string) for token in comments]
+
+
+def avoided(text: str) -> list[str]:
+    """The avoided phrases in a text, each with what to write."""
+    plain = " ".join(text.split())
+    return [f"{found[0]!r}: {AVOIDED[pattern]}" for pattern in AVOIDED for found in re.finditer(pattern, plain)]
+
+
+@pytest.mark.parametrize("file", sorted(texts()))
+def test_a_text_avoids_riddles(file):
+    assert [(line, said) for line, text in texts()[file] if (said := avoided(text))] == []
+
+
+def test_what_is_avoided_is_seen():
+    assert avoided("a parameter that cannot\nbe meant") == ["'cannot be meant': is invalid, is ambiguous"]
+    assert avoided("a row a seed; a file of one's own") == ["\"one's own\": custom, the user's", "'a row a seed': per"]
+    assert avoided("There is no run; it is no longer here, and it is not a run.") == []
+
+
+def test_all_errors_are_printed():
+    found = errors.messages()
+    said = {(one.file, one.by): one.text for one in found}
+    assert len(list(errors.messages())) > 400 and {one.by for one in errors.messages()} >= errors.CLASSES - {"KitError", "RepeatedIdError"}
+    assert "the run is not finished" in said["mtdnn_kit/inference/loading.py", "RunError"] or said
