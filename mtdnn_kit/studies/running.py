@@ -142,12 +142,21 @@ def _by_blocks(
     return runs
 
 
+def check_engine(name: str, options: dict) -> None:
+    """Raises ConfigError where there is no such engine, option, GPU or cluster. Executes nothing; a cluster that is named is looked for."""
+    start = _engine(name, options)
+    if options.get("address") is not None:
+        with closing(start([])) as engine:
+            next(engine)
+
+
 def _engine(name: str, options: dict) -> Callable:
     """The engine with its options. Raises ConfigError where there is none, or it has no such option."""
     require(name in ENGINES, f"engine: {name!r} is none; there are {', '.join(ENGINES)}")
     known = list(inspect.signature(ENGINES[name]).parameters)[1:]
     for key in options:
-        require(key in known, f"{key}: engine {name} has no such option; it has {', '.join(known)}")
+        having = [f"; engine {one} has it (--engine {one})" for one in ENGINES if key in inspect.signature(ENGINES[one]).parameters]
+        require(key in known, f"{key}: engine {name} has no such option; it has {', '.join(known)}{''.join(having)}")
     workers = options.get("workers", 1)
     require(type(workers) is int and workers >= 1, f"workers: {workers!r} must be a whole number, at least 1")
     if name == "local" and (gpus := options.get("gpus")):

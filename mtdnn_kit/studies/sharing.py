@@ -191,6 +191,7 @@ def check_changed(study: Study, found: dict[str, Standing], if_changed: str, red
         raise StudyError(
             f"{study.name}: {len(said)} of {len(found)} runs are not what they would be today, and they are not mixed with new ones:\n"
             + "\n".join(said)
-            + "\nName another folder; or say if_changed: redo (they are deleted and run again) or keep (they are taken as they are; "
-            "not where a parameter changed). On the command line: --if-changed redo"
+            + "\nName another folder; or say if_changed: redo (they are deleted and run again) or keep (finished ones are taken as they "
+            "are, begun ones go on, as is right once a function of yours is mended; not where a parameter changed). On the command line: "
+            "--if-changed redo, or --if-changed keep"
         )

@@ -120,7 +120,8 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
             stop.wait()
             save_checkpoint(run, done, model, books.optimizer, seconds)
             if isinstance(error, PluginError):
-                raise PluginError(f"{error}. All {done} steps are made: mend it, and resume: true goes on from there.") from error
+                said = f"All {done} steps are made: mend it, and resume: true goes on from there; of a study, --if-changed keep."
+                raise PluginError(f"{error}. {said}") from error
             stop.end(run, done, total)
         stop.wait()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
@@ -181,13 +182,25 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
         if manifest["data"].get(name, {}).get("fingerprint") != source["fingerprint"]:
             raise ConfigError(f"data: the rows of {name} are not those that the run in {run.path} began with; it cannot go on with others.")
     name = setup.config.sampler
-    if name in (before := manifest.get("plugins", {})) and before[name] != _plugins(setup.config)[name]:
-        raise ConfigError(f"sampler: {name} is not the code that the run in {run.path} began with; it cannot go on with another schedule.")
+    other = name in (before := manifest.get("plugins", {})) and before[name] != _plugins(setup.config)[name]
+    if other and not _only_to_score(run, setup):
+        raise ConfigError(
+            f"sampler: {name} is not the code that the run in {run.path} began with; it cannot go on with another schedule. Undo the "
+            "change of its file, or name another run_dir."
+        )
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
             f"processes: the run in {run.path} has {processes}, among which its batches are cut; {setup.processes} cannot go on with it."
         )
     return manifest
+
+
+def _only_to_score(run: Run, setup: Setup) -> bool:
+    """Whether all steps are made, and the schedule of today has the same ones: a score's function in the sampler's file was mended."""
+    last = checkpoints(run)[-1:]
+    if not last or last[0][0] != len(setup.schedule):
+        return False
+    return [record["task"] for record in run.log()] == [setup.schedule.at(step)[0] for step in range(len(setup.schedule))]
 
 
 def _accelerator(setup: Setup, run: Run, device: torch.device, world: World, precision: str) -> Accelerator:
