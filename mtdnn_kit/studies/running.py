@@ -57,12 +57,7 @@ def run_study(
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
     study.configs(folder, changes)  # raises before anything runs
-    if study.tune or study.equal:
-        from mtdnn_kit.studies import arms  # with torch, which a driver of other studies does not need
-
-        tuning = arms.tuning_runs(study)
-        trials = study.configs(folder, changes, tuning) if study.tune else {}
-        arms.check_tunable(trials)
+    trials = _trials(study, folder, changes)
     require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or none")
     planned, began = {name: run for block in study.blocks for name, run in block.items()}, time.monotonic()
     start, tell, mine = _engine(engine, options), watch or (lambda _: None), shard_of(list(planned), shard)
@@ -73,19 +68,47 @@ def run_study(
     todo = partial(Todo, study, folder, if_changed=if_changed, plain=plain, mine=mine, wait=wait and shard is None, elsewhere=elsewhere)
     made = partial(_made, todo, start, tell)
     if study.tune:
-        tried = made(tuning, _placed(folder, arms.equalized(trials, study.equal)), mine=shard_of(list(tuning), shard))
-        if len(tried) < len(tuning):  # others have the rest
+        if (chosen := _tuned(study, folder, trials, made, shard)) is None:
             return {}
-        rows = arms.choose(study, tried)
-        with held(folder / ".lock", "what was tuned is written", 60.0):
-            arms.write_chosen(folder, study, rows)
-        study = arms.with_chosen(study, rows)
-    configs = study.configs(folder, changes)
-    configs = _placed(folder, arms.equalized(configs, study.equal) if study.equal else configs)
+        study = chosen
+    configs = _equalized(study, folder, study.configs(folder, changes))
     if hours is None:
         return made(planned, configs)
     check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere), if_changed)
     return _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+
+
+def _trials(study: Study, folder: Path, changes: dict | None) -> dict[str, Config]:
+    """The runs that tune a study's variants, by name; {} where nothing is tuned. Raises ConfigError where one cannot be chosen by."""
+    if not study.tune:
+        return {}
+    from mtdnn_kit.studies import arms  # with torch, which a driver of other studies does not need
+
+    trials = study.configs(folder, changes, arms.tuning_runs(study))
+    arms.check_tunable(trials)
+    return trials
+
+
+def _tuned(study: Study, folder: Path, trials: dict[str, Config], made: Callable[..., dict[str, Run]], shard: str | None) -> Study | None:
+    """Makes the trials, and writes what was tried and taken; the study with that, None where other processes have some of the trials."""
+    from mtdnn_kit.studies import arms
+
+    tried = made(arms.tuning_runs(study), _equalized(study, folder, trials), mine=shard_of(list(trials), shard))
+    if len(tried) < len(trials):
+        return None
+    rows = arms.choose(study, tried)
+    with held(folder / ".lock", "what was tuned is written", 60.0):
+        arms.write_chosen(folder, study, rows)
+    return arms.with_chosen(study, rows)
+
+
+def _equalized(study: Study, folder: Path, configs: dict[str, Config]) -> dict[str, Config]:
+    """The same runs with as many steps or tokens each as the study says, in their folders (`_placed`)."""
+    if study.equal:
+        from mtdnn_kit.studies import arms
+
+        configs = arms.equalized(configs, study.equal)
+    return _placed(folder, configs)
 
 
 def _placed(folder: Path, configs: dict[str, Config]) -> dict[str, Config]:
