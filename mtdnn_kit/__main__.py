@@ -370,7 +370,7 @@ def _warning_in_a_line() -> Iterator[None]:
             return before(message, category, *place)
         print(f"warning: {message}", file=sys.stderr, flush=True)
 
-    warnings.showwarning = show
+    warnings.showwarning = show  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -386,7 +386,8 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         with _warning_in_a_line():
             given.call(given)
-        return sys.stdout.flush()
+        sys.stdout.flush()
+        return
     except BrokenPipeError:  # what is left to print goes nowhere, also at the end of Python
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(UNREAD) from None

@@ -23,7 +23,7 @@ table{border-collapse:collapse;display:block;overflow-x:auto} th,td{border-botto
 img{max-width:100%;background:#fff}"""
 
 
-def writing(folder: Path) -> AbstractContextManager[None]:
+def writing(folder: Path) -> AbstractContextManager[str | None]:
     """Held while tables and page are written into a study's folder: by one process at a time. Raises LockedError where another does."""
     return held(folder / ".page", "the page is written")
 
