@@ -190,12 +190,12 @@ def train(given: argparse.Namespace) -> None:
 def study(given: argparse.Namespace) -> None:
     """Runs a study and writes its page, or prints what it would do."""
     from mtdnn_kit.studies.progress import Bars
-    from mtdnn_kit.studies.running import run_study
+    from mtdnn_kit.studies.running import check_engine, run_study
     from mtdnn_kit.studies.study import default_folder, read_study
 
     if os.environ.get("WORLD_SIZE", "1") != "1":
         given.usage_error("WORLD_SIZE: a study starts its own processes, without a launcher; one run on several devices is `mtdnn train`")
-    changes, made = dict(given.set), read_study(given.study)
+    changes, made, options = dict(given.set), read_study(given.study), engine_options(given)
     folder = resolve(given.folder) if given.folder else default_folder(made)
     print(f"{made.name}: {made.question}", flush=True)
     if given.declare:
@@ -203,9 +203,10 @@ def study(given: argparse.Namespace) -> None:
 
         return print(f"declared: {declare(made, folder, changes)}")
     if given.dry_run:
+        check_engine(given.engine, options)
         return _dry_run(made, folder, changes, given.workers or 1)
     chosen = (given.engine, given.if_changed, given.plain, given.hours, given.shard, not given.no_wait)
-    runs = run_study(made, folder, changes, Bars(), *chosen, **engine_options(given))
+    runs = run_study(made, folder, changes, Bars(), *chosen, **options)
     print(*runs.values(), sep="\n")
     if given.hours is None and len(runs) < len(made.told):
         return print(f"{len(runs)} of {len(made.told)} runs are done, others have the rest; the last one writes table and page")
@@ -413,7 +414,7 @@ def _warning_in_a_line() -> Iterator[None]:
             return before(message, category, *place)
         print(f"warning: {message}", file=sys.stderr, flush=True)
 
-    warnings.showwarning = show
+    warnings.showwarning = show  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -429,7 +430,8 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         with _warning_in_a_line():
             given.call(given)
-        return sys.stdout.flush()
+        sys.stdout.flush()
+        return
     except BrokenPipeError:  # what is left to print goes nowhere, also at the end of Python
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(UNREAD) from None

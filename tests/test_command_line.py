@@ -10,7 +10,8 @@ from conftest import ROOT
 
 import mtdnn_kit.__main__ as command_line
 from mtdnn_kit import Run
-from mtdnn_kit.errors import RunError
+from mtdnn_kit.errors import ConfigError, RunError
+from mtdnn_kit.studies import engines
 
 VERBS = ("train", "study", "report keep", "report tables", "report write", "heldout", "export", "merge", "prune", "plugins")
 
@@ -112,6 +113,41 @@ def test_what_nobody_reads_on_ends_quietly():
 def test_gpus_of_the_other_engine_are_a_wrong_command(engine, option, capsys):
     code, _, err = ended(capsys, "study", "parameters/ablations/demo.yaml", "--engine", engine, option, "1")
     assert code == 2 and f"{option}: engine {engine} does not have this option" in err
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--address", "auto"), "address: engine local has no such option; it has workers, gpus; engine ray has it (--engine ray)"),
+        (("--gpus", "77"), "gpus: '77' is not there: torch sees "),
+    ],
+)
+def test_what_an_engine_lacks_is_said_before_anything_runs_and_by_a_dry_run(options, said, more, tmp_path, capsys):
+    code, _, err = ended(capsys, "study", "parameters/ablations/demo.yaml", "--folder", str(tmp_path / "runs"), *options, *more)
+    assert code == 1 and err.startswith(said) and not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_looks_for_the_cluster_that_is_named(monkeypatch, tmp_path, capsys):
+    def ray(jobs, address=None, cores=None, gpus=0.0):
+        assert list(jobs) == []
+        raise ConfigError(f"address: no Ray cluster is found at {address!r}")
+        yield
+
+    monkeypatch.setitem(engines.ENGINES, "ray", ray)
+    words = (
+        "study",
+        "parameters/ablations/demo.yaml",
+        "--dry-run",
+        "--folder",
+        str(tmp_path / "runs"),
+        "--engine",
+        "ray",
+        "--address",
+        "x:1",
+    )
+    code, _, err = ended(capsys, *words)
+    assert (code, err) == (1, "address: no Ray cluster is found at 'x:1'\n")
 
 
 def test_a_ray_that_is_not_installed_is_1(monkeypatch, tmp_path, capsys):

@@ -6,6 +6,7 @@ is a list of rows.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from mtdnn_kit.compare.outcomes import best_kind
 from mtdnn_kit.compare.pairing import Question, Reply, check_seeds
 from mtdnn_kit.compare.slices import slices
 from mtdnn_kit.data.rows import QARow
-from mtdnn_kit.metrics import exact
+from mtdnn_kit.errors import CompareError
+from mtdnn_kit.files.wording import nearest, short, some
+from mtdnn_kit.metrics import SCORES, exact
 from mtdnn_kit.tasks.null_threshold import average_precision
 
 BOUNDS = ("too long", "cut off", "overlapping")  # kinds of spans that share characters with an accepted answer and are none
@@ -109,12 +112,24 @@ def _asked(questions: Sequence[Question], score: str) -> list[Question]:
 
 
 def difference(questions: Compared, a: str, b: str, score: str, level: float = 0.95) -> significance.Difference | None:
-    """Run b minus run a in points, with interval and p by clusters (`significance`); None where one has no such score, or one cluster."""
+    """Run b minus run a in points, with interval and p by clusters (`significance`); None where one has no such score, or one cluster.
+
+    Raises CompareError for a score that such rows never have, with those that they have."""
+    _known(questions, score)
     one, two = (outcomes(questions, run, score) for run in (a, b))
     if one is None or two is None or not _several(one):
         return None
     first, groups, statistic = one
-    return significance.difference(first, two[0], groups, statistic, level=level)
+    found = significance.difference(first, two[0], groups, statistic, level=level)
+    return replace(found, of=population(questions), items="rows" if questions and isinstance(questions[0], Item) else "items")
+
+
+def _known(questions: Compared, score: str) -> None:
+    """Raises CompareError where no such rows have that score."""
+    labelled = bool(questions) and isinstance(questions[0], Item)
+    if score not in (SCORES if labelled else RUN_SCORES):
+        there, whose = scores_of(questions), "rows with labels" if labelled else "questions"
+        raise CompareError(f"score: {short(score)} is none of {whose}; these have {some(there)}.{nearest(score, [*there])}")
 
 
 def difference_table(questions: Compared, a: str, b: str, scores: Sequence[str] = ()) -> list[dict]:
@@ -275,12 +290,14 @@ def setting_differences(questions: Compared, settings: Settings, score: str, lev
     share, the spread of seeds pooled over all settings of several (`seeds`). None: see `setting_table`. Raises CompareError where two seeds
     are one and the same run."""
     (first, base), *others = settings.items()
+    _known(questions, score)
     for name, runs in settings.items():
         check_seeds(questions, name, runs)
     some = {name: contributions(questions, runs, score) for name, runs in settings.items() if len(runs) > 1}
     cells = {name: made for name, made in some.items() if made is not None}
     several = seeds.compare_to_first(list(cells.values()), level) if first in cells and len(cells) > 1 else []
-    found: dict[str, Gap | None] = dict(zip(list(cells)[1:], several, strict=False))
+    of = population(questions) if several else ""
+    found: dict[str, Gap | None] = dict(zip(list(cells)[1:], (replace(gap, of=of) for gap in several), strict=False))
     for name, runs in others:
         if len(runs) == len(base) == 1:
             found[name] = difference(questions, next(iter(base.values())), next(iter(runs.values())), score, level)

@@ -15,6 +15,7 @@ from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.errors import CompareError, ConfigError, DataError
 from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.wording import short
 from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.runs.predictions import diff_of, spans_of, wrong_entry
 from mtdnn_kit.runs.run import Run
@@ -132,7 +133,9 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
     for name, run in runs.items():
         if not run.finished:
             raise CompareError(f"{name}: there is no finished run in {run.path}")
-        if run.types.get(run.parameters.task_of(task)) not in types or task not in run.metrics:
+        if task not in run.metrics:
+            raise CompareError(f"{name}: {run.name} was not scored on {short(task)}; it was scored on {', '.join(run.metrics)}")
+        if run.types.get(run.parameters.task_of(task)) not in types:
             kind = " or ".join(TYPE_WORDS[kind] for kind in types)
             raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
     name, run = next(iter(runs.items()))

@@ -69,6 +69,7 @@ class SettingDifference:
     by_run: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     by_passage: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     parts: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)), repr=False, compare=False)
+    of: str = field(default="passages", compare=False)  # what `sentence` calls clusters
 
     def ends(self, level: float) -> tuple[float, float]:
         """The ends of the interval for other seeds and other passages, at another level."""
@@ -80,9 +81,9 @@ class SettingDifference:
         """The ends of the interval for each of POPULATIONS."""
         return dict(zip(POPULATIONS, (self.for_seeds, self.for_passages, (self.low, self.high)), strict=True))
 
-    def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0, of: str = "passages") -> str:
+    def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0, of: str | None = None) -> str:
         """What was found and what it speaks for, in one sentence; numbers are shown times `scale` (100: scores of 0 to 1 in points); `of`:
-        what the clusters are."""
+        what the clusters are, where they are to be called otherwise."""
         low, high = (f"{scale * x:+.3g}" for x in (self.low, self.high))
         within = "no more than" if self.low <= 0 <= self.high else "more than"
         seeds = f"the same {self.n_seeds[0]} seeds" if self.paired else f"{self.n_seeds[0]} and {self.n_seeds[1]} seeds"
@@ -93,7 +94,7 @@ class SettingDifference:
             "and passages explains; it speaks for further seeds of these two settings on passages like these, with nothing else changed."
             f"{_sentence(cannot_tell(scale * self.low, scale * self.high, min(self.n_seeds)))}"
         )
-        return said.replace("passages", of)
+        return said.replace("passages", of or self.of)
 
 
 def cannot_tell(low: float, high: float, seeds: int | None = None) -> str:

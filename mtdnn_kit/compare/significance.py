@@ -29,7 +29,7 @@ as one: the effective number is that of clusters, Kish's
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,7 +60,8 @@ class Interval:
 class Difference:
     """Score of B minus score of A, its interval, its p, and standard errors: over clusters, and over items as if independent.
 
-    low, high: infinite where so few clusters allow no interval. n_passages: the number of clusters, whatever they are.
+    low, high: infinite where so few clusters allow no interval. n_passages: the number of clusters, whatever they are. of, items: what
+    `sentence` calls clusters and what is in them.
     """
 
     difference: float
@@ -72,21 +73,24 @@ class Difference:
     se_independent: float
     n_items: int
     n_passages: int
+    of: str = field(default="passages", compare=False)
+    items: str = field(default="items", compare=False)
 
     @property
     def widening(self) -> float:
         """How many times wider the clusters make the interval: se / se_independent; 1 where nothing varies."""
         return self.se / self.se_independent if self.se_independent else 1.0
 
-    def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0, of: str = "passages") -> str:
+    def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0, of: str | None = None) -> str:
         """What was found and what it does not say, in one sentence; numbers times `scale` (100: outcomes of 0 to 1, in points); `of`: what
-        the clusters are."""
+        the clusters are, where they are to be called otherwise."""
+        of = of or self.of
         small, outside = self.p < 1 - self.level, not self.low <= 0 <= self.high
         within = "more than" if small and outside else "at the edge of" if small or outside else "no more than"
         middle, low, high = (f"{scale * x:+.3g}" for x in (self.difference, self.low, self.high))
         ends = f"{100 * self.level:g} % interval {low} to {high}" if np.isfinite(self.low + self.high) else "too few for an interval"
         return (
-            f"{b} − {a} = {middle} ({ends}, p = {self.p:.2g}; {self.n_items:,} items in "
+            f"{b} − {a} = {middle} ({ends}, p = {self.p:.2g}; {self.n_items:,} {self.items} in "
             f"{self.n_passages:,} {of}), {within} what the choice of {of} explains; nothing is claimed beyond these two "
             "models: a claim about the settings that trained them takes several seeds of each."
         )

@@ -26,7 +26,7 @@ SKIPPED = "page-skip"  # tags the notebook's cells that a page leaves out: param
 _SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
 
 
-def writing(folder: Path) -> AbstractContextManager[None]:
+def writing(folder: Path) -> AbstractContextManager[str | None]:
     """A lock for writing tables and page into a study's folder. Raises LockedError if another process holds it."""
     return held(folder / ".page", "the page is being written")
 

@@ -57,17 +57,8 @@ def run_study(
     StudyError with the error and the cell of each failed run, here or elsewhere; the others are done then.
     """
     folder = resolve(str(folder)) if folder else default_folder(study)
-    if merges := study.merges(study.configs(folder, changes)):  # raises before anything runs
-        from mtdnn_kit.inference.merging import check_merge
-
-        for asked in merges.values():
-            check_merge(**{**asked, "runs": len(asked["runs"])})
-    if study.tune or study.equal:
-        from mtdnn_kit.studies import arms  # imports torch, which other studies' drivers do not need
-
-        tuning = arms.tuning_runs(study)
-        trials = study.configs(folder, changes, tuning) if study.tune else {}
-        arms.check_tunable(trials)
+    _check_merges(study, folder, changes)  # raises before anything runs
+    trials = _trials(study, folder, changes)
     require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or null")
     planned, began = {name: run for block in study.blocks for name, run in block.items()}, time.monotonic()
     start, tell, mine = _engine(engine, options), watch or (lambda _: None), shard_of(list(planned), shard)
@@ -78,23 +69,59 @@ def run_study(
     todo = partial(Todo, study, folder, if_changed=if_changed, plain=plain, mine=mine, wait=wait and shard is None, elsewhere=elsewhere)
     made = partial(_made, todo, start, tell)
     if study.tune:
-        tried = made(tuning, _placed(folder, arms.equalized(trials, study.equal)), mine=shard_of(list(tuning), shard))
-        if len(tried) < len(tuning):  # other processes have the rest
+        if (chosen := _tuned(study, folder, trials, made, shard)) is None:
             return {}
-        rows = arms.choose(study, tried)
-        with held(folder / ".lock", "the tuning result is being written", 60.0):
-            arms.write_chosen(folder, study, rows)
-        study = arms.with_chosen(study, rows)
+        study = chosen
     if study.stages:  # what a run begins from may lie where it was made under another name
         _placed(folder, study.configs(folder, changes))
-    configs = study.configs(folder, changes)
-    configs = _placed(folder, arms.equalized(configs, study.equal) if study.equal else configs)
+    configs = _equalized(study, folder, study.configs(folder, changes))
     if hours is None:
         runs = made(planned, configs)
         return {name: run for name, run in runs.items() if name in study.told}
     check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere, study.merges(configs)), if_changed)
     runs = _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
     return {name: run for name, run in runs.items() if name in study.told}
+
+
+def _check_merges(study: Study, folder: Path, changes: dict | None) -> None:
+    """Raises where a run of the study, or what it is merged of, cannot be."""
+    for asked in study.merges(study.configs(folder, changes)).values():
+        from mtdnn_kit.inference.merging import check_merge  # imports torch, which other studies' drivers do not need
+
+        check_merge(**{**asked, "runs": len(asked["runs"])})
+
+
+def _trials(study: Study, folder: Path, changes: dict | None) -> dict[str, Config]:
+    """The runs that tune a study's variants, by name; {} where nothing is tuned. Raises ConfigError where one cannot be chosen by."""
+    if not study.tune:
+        return {}
+    from mtdnn_kit.studies import arms  # with torch, which a driver of other studies does not need
+
+    trials = study.configs(folder, changes, arms.tuning_runs(study))
+    arms.check_tunable(trials)
+    return trials
+
+
+def _tuned(study: Study, folder: Path, trials: dict[str, Config], made: Callable[..., dict[str, Run]], shard: str | None) -> Study | None:
+    """Makes the trials, and writes what was tried and taken; the study with that, None where other processes have some of the trials."""
+    from mtdnn_kit.studies import arms
+
+    tried = made(arms.tuning_runs(study), _equalized(study, folder, trials), mine=shard_of(list(trials), shard))
+    if len(tried) < len(trials):
+        return None
+    rows = arms.choose(study, tried)
+    with held(folder / ".lock", "the tuning result is being written", 60.0):
+        arms.write_chosen(folder, study, rows)
+    return arms.with_chosen(study, rows)
+
+
+def _equalized(study: Study, folder: Path, configs: dict[str, Config]) -> dict[str, Config]:
+    """The same runs with as many steps or tokens each as the study says, in their folders (`_placed`)."""
+    if study.equal:
+        from mtdnn_kit.studies import arms
+
+        configs = arms.equalized(configs, study.equal)
+    return _placed(folder, configs)
 
 
 def _placed(folder: Path, configs: dict[str, Config]) -> dict[str, Config]:
@@ -156,12 +183,21 @@ def _by_blocks(
     return runs
 
 
+def check_engine(name: str, options: dict) -> None:
+    """Raises ConfigError where there is no such engine, option, GPU or cluster. Executes nothing; a cluster that is named is looked for."""
+    start = _engine(name, options)
+    if options.get("address") is not None:
+        with closing(start([])) as engine:
+            next(engine)
+
+
 def _engine(name: str, options: dict) -> Callable:
     """The engine with its options. Raises ConfigError for an unknown engine or option."""
     require(name in ENGINES, f"engine: {name!r} is unknown; choose from {', '.join(ENGINES)}")
     known = list(inspect.signature(ENGINES[name]).parameters)[1:]
     for key in options:
-        require(key in known, f"{key}: engine {name} has no such option; it has {', '.join(known)}")
+        having = [f"; engine {one} has it (--engine {one})" for one in ENGINES if key in inspect.signature(ENGINES[one]).parameters]
+        require(key in known, f"{key}: engine {name} has no such option; it has {', '.join(known)}{''.join(having)}")
     workers = options.get("workers", 1)
     require(type(workers) is int and workers >= 1, f"workers: {workers!r} must be a whole number, at least 1")
     if name == "local" and (gpus := options.get("gpus")):

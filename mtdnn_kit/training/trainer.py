@@ -173,7 +173,8 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
             stop.wait()
             books.checkpoint(seconds)
             if isinstance(error, PluginError):
-                raise PluginError(f"{error}. All {done} steps are made: correct the function and set resume: true to continue.") from error
+                said = f"All {done} steps are made: correct the function and set resume: true to continue; of a study, --if-changed keep."
+                raise PluginError(f"{error}. {said}") from error
             stop.end(run, done, total)
         stop.wait()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
@@ -235,15 +236,27 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
             raise ConfigError(f"data: the rows of {name} are not those that the run in {run.path} began with; it cannot go on with others.")
     if setup.anchor and manifest.get("anchor", {}).get("sha256") != setup.anchor.sha256:
         raise ConfigError(f"anchor.to: the model of {setup.anchor.name} is not the one that the run in {run.path} began with.")
+    before = manifest.get("plugins", {})
     for key in ("sampler", "balance"):
         name = getattr(setup.config, key)
-        if name in (before := manifest.get("plugins", {})) and before[name] != _plugins(setup.config)[name]:
-            raise ConfigError(f"{key}: {name} is not the code that the run in {run.path} began with; it cannot go on with another {key}.")
+        if name in before and before[name] != _plugins(setup.config)[name] and not _only_to_score(run, setup):
+            raise ConfigError(
+                f"{key}: {name} is not the code that the run in {run.path} began with; it cannot go on with another {key}. Undo the "
+                "change of its file, or name another run_dir."
+            )
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
             f"processes: the run in {run.path} has {processes}, which share its batches; resume it with {processes}, not {setup.processes}."
         )
     return manifest
+
+
+def _only_to_score(run: Run, setup: Setup) -> bool:
+    """Whether all steps are made, and the schedule of today has the same ones: a score's function in the sampler's file was mended."""
+    last = checkpoints(run)[-1:]
+    if not last or last[0][0] != len(setup.schedule):
+        return False
+    return [record["task"] for record in run.log()] == [setup.schedule.tasks[k] for k in setup.schedule.task]
 
 
 def _accelerator(setup: Setup, run: Run, device: torch.device, world: World, precision: str) -> Accelerator:

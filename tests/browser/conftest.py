@@ -2,10 +2,15 @@
 
 import pytest
 import warm
-from playwright.sync_api import expect, sync_playwright
+from conftest import ROOT
+from playwright.sync_api import Page, expect, sync_playwright
 
 from browser import lab as jupyter
 from browser import looks
+from browser.explored import KEPT, RUNS
+from mtdnn_kit import Run, explore
+from mtdnn_kit.data.registry import DATASETS
+from mtdnn_kit.data.sources import load
 
 
 @pytest.fixture(scope="package")
@@ -69,3 +74,43 @@ def open_static(page, tmp_path):
         return page
 
     return opened
+
+
+@pytest.fixture(scope="package")
+def saved(tmp_path_factory):
+    """The kept runs as a file."""
+    return explore(KEPT, live=False).save(tmp_path_factory.mktemp("saved") / "answers.html")
+
+
+@pytest.fixture
+def opened(page):
+    """opened(file, theme, width): a file, open; it may ask for nothing but itself, and no script of it fails."""
+
+    def go(file, theme: str = "light", width: int = 1440) -> Page:
+        asked, wrong = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.emulate_media(color_scheme=theme)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("about:blank")
+        page.goto(file.as_uri())
+        expect(page.locator(".mtdnn-explorer h2")).to_be_visible()
+        page.wrong = wrong
+        assert [url for url in asked if not url.startswith(("file:", "about:"))] == [] and wrong == []
+        return page
+
+    yield go
+    assert getattr(page, "wrong", []) == []
+
+
+@pytest.fixture(scope="package")
+def kept() -> dict[str, dict]:
+    """What the kept runs hold of the sample's questions, read without the explorer's code."""
+    runs = {name: Run(ROOT / "results/sample" / folder) for name, folder in RUNS.items()}
+    return {name: {"nbest": list(run.nbest()), "metrics": run.metrics["squad"]} for name, run in runs.items()}
+
+
+@pytest.fixture(scope="package")
+def sample() -> list:
+    return load("squad", DATASETS["squad"], "validation", "sample").rows

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from conftest import THREADS
+from questions import QUESTIONS
 from sklearn.metrics import f1_score, matthews_corrcoef
 
 from mtdnn_kit import Config, Run, RunError, compare, train
@@ -111,6 +112,27 @@ def test_f1_of_label_1_is_that_of_two_labels():
     assert differences.difference(items, "a", "b", "f1") is None and differences.value(items, "a", "EM") is None
 
 
+def test_a_score_that_rows_never_have_is_refused_with_those_that_they_have():
+    items, alike = planted(30, 2, 0.6), {"A": {0: "a"}, "B": {0: "b"}}
+    said = "is none of rows with labels; these have matthews, f1, macro_f1, accuracy. Did you mean"
+    with pytest.raises(compare.CompareError, match=f"^score: 'F1' {said} f1"):
+        differences.difference(items, "a", "b", "F1")
+    with pytest.raises(compare.CompareError, match=f"^score: 'Accuracy' {said} accuracy"):
+        differences.setting_table(items, alike, "Accuracy")
+    with pytest.raises(compare.CompareError, match="^score: 'f1' is none of questions; these have EM, F1, span F1, .* Did you mean F1"):
+        differences.difference(QUESTIONS, "A", "B", "f1")
+
+
+def test_a_sentence_calls_rows_and_their_clusters_what_they_are():
+    items = planted(30, 4, 0.6, each=2)
+    found = differences.difference(items, "a", "b", "accuracy")
+    assert "; 30 rows in 15 texts), " in found.sentence() and "passages" not in found.sentence()
+    assert "; 30 rows in 15 groups), " in found.sentence(of="groups")
+    several = differences.setting_difference(items, {0: "a", 1: "c"}, {0: "b", 1: "d"}, "accuracy")
+    assert ", 15 texts), " in several.sentence() and "passages" not in several.sentence()
+    assert "items in" in differences.difference(QUESTIONS, "A", "B", "F1").sentence()
+
+
 def test_the_table_of_differences_has_the_tasks_scores_and_mcnemar():
     items = planted(80, 2, 0.6)
     rows = differences.difference_table(items, "a", "b")
@@ -148,7 +170,7 @@ def test_any_task_is_paired_by_one_call(two):
     assert compare.pair(two, task="cola") == choices.pair(two, task="cola") and len(compare.pair(two, task="cola")) == 20
     assert compare.pair(two) == pairing.pair(two)
     assert {one.metrics for one in compare.pair(two, task="mrpc")} == {("f1", "accuracy")}
-    with pytest.raises(compare.CompareError, match="SC: .* was not scored on .* task 'swag'"):
+    with pytest.raises(compare.CompareError, match="SC: .* was not scored on 'swag'; it was scored on squad, cola, mrpc$"):
         compare.pair(two, task="swag")
     with pytest.raises(compare.CompareError, match="at least one"):
         compare.pair({}, task="cola")

@@ -239,10 +239,28 @@ def test_a_run_by_an_order_resumes_bit_for_bit_and_refuses_another_sampler(mine,
         train(broken)
     before = (tmp_path / "mine.py").read_text()
     mine(before.replace("% 3", "% 2"))
-    with pytest.raises(ConfigError, match="^sampler: mine:main_last is not the code that the run in .*broken began with"):
+    said = "^sampler: mine:main_last is not the code that the run in .*broken began with; .* Undo the change of its file, or name another"
+    with pytest.raises(ConfigError, match=said):
         train(changed(broken, resume=True))
     mine(before)
     assert_same(whole, train(changed(broken, resume=True)))
+
+
+def test_a_score_is_mended_in_the_samplers_file_once_all_steps_are_made(mine, config, tmp_path):
+    """What is left is scoring; a sampler that would have given other steps is refused all the same."""
+    sampler = "def order(sizes, epoch, epochs, rng):\n    return ['cola'] * sizes['cola']\n"
+    score = "def f(task, gold, said):\n    if gold != said:\n        raise ValueError('not equal')\n    return 50\n"
+    mine(sampler + score)
+    one = config(tasks=["cola", "swag"], sampler="mine:order", metrics=["mine:f"], **OWN)
+    with pytest.raises(PluginError, match="All 6 steps are made: mend it, and resume: true goes on .*; of a study, --if-changed keep.$"):
+        train(one)
+    mended = score.replace("raise ValueError('not equal')", "return 25")
+    mine(sampler.replace("['cola'] *", "['swag'] + ['cola'] *") + mended)
+    with pytest.raises(ConfigError, match="it cannot go on with another schedule"):
+        train(changed(one, resume=True))
+    mine(sampler + mended)
+    run = train(changed(one, resume=True))
+    assert run.metrics["cola"]["f"] == 25 and status._plugins(run, one) == []
 
 
 def test_an_edited_function_asks_for_the_run_to_be_made_again_and_a_run_folder_is_read_without_it(mine, config, tmp_path):

@@ -1,7 +1,7 @@
 // Two models compared: the difference with its interval and for whom it speaks, then slice by slice, each row a filter of the list.
 
 import { LETTERS } from "./data.js";
-import { count, h, percent, signed } from "./dom.js";
+import { count, h, percent, signed, tabled } from "./dom.js";
 import { gapOver, tally } from "./scores.js";
 import { isMoved } from "./state.js";
 import { movedNote } from "./moved.js";
@@ -67,24 +67,7 @@ function made(state, found, a, b) {
   return [
     h("p", { class: "mx-finding" }, found.sentence),
     h("p", { class: "mx-dim" }, found.population, partial(state)),
-    h(
-      "div",
-      { class: "mx-scroll" },
-      h(
-        "table",
-        { class: "mx-table" },
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            head.map((name) => h("th", { scope: "col" }, name)),
-          ),
-        ),
-        h("tbody", {}, rows),
-      ),
-    ),
+    tabled(head, rows),
     slices,
   ];
 }

@@ -17,6 +17,13 @@ export function h(tag, attributes = {}, ...children) {
   return made;
 }
 
+// A table that is scrolled where it is too wide: names of its columns, and rows that are made.
+export function tabled(names, rows) {
+  const head = names.map((name) => h("th", { scope: "col" }, name));
+  const made = h("table", { class: "mx-table" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows));
+  return h("div", { class: "mx-scroll" }, made);
+}
+
 // Makes `old` like `fresh` and keeps what is the same: focus, scroll positions and what is being typed stay.
 export function morph(old, fresh) {
   if (old.nodeType === Node.TEXT_NODE) {

@@ -1,7 +1,7 @@
 // Thresholds: F1 of each model over its threshold, with a handle to draw; what the moved ones make of all questions.
 
 import { LETTERS } from "./data.js";
-import { count, h, percent, signed } from "./dom.js";
+import { count, h, percent, signed, tabled } from "./dom.js";
 import { curveOf, tally } from "./scores.js";
 import { movedNote } from "./moved.js";
 
@@ -194,24 +194,7 @@ function table(state) {
       h("td", {}, cell(before.missed, now.missed, 0)),
     );
   });
-  return h(
-    "div",
-    { class: "mx-scroll" },
-    h(
-      "table",
-      { class: "mx-table" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          ["model", "threshold", "EM", "F1", "false answers", "missed"].map((name) => h("th", { scope: "col" }, name)),
-        ),
-      ),
-      h("tbody", {}, rows),
-    ),
-  );
+  return tabled(["model", "threshold", "EM", "F1", "false answers", "missed"], rows);
 }
 
 export const round = (value) => (Math.abs(value) > 1e6 ? value : Number(value.toFixed(3)));
