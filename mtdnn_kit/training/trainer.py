@@ -27,7 +27,7 @@ from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.meter import Meter
 from mtdnn_kit.model.multitask import MultiTask, build_model, save_model
-from mtdnn_kit.protect.anchors import check_shapes, pull_of, starting_weights, weights_of_run
+from mtdnn_kit.protect.anchors import Successive, check_shapes, pull_of, starting_weights, weights_of_run
 from mtdnn_kit.protect.fisher import drawn_rows, squared_gradients
 from mtdnn_kit.protect.kept import ANCHOR, keep, kept
 from mtdnn_kit.runs.claim import check_claim, claim
@@ -97,8 +97,8 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         loss = partial(loss_of, accelerator, model, setup)
         books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
-        steps = [point.step, lambda: [step for step, _ in checkpoints(run)]]
-        pull = pull_of(config.anchored, model.encoder, at, fisher, setup.schedule.task, run.path / ANCHOR, world.first, *steps)
+        by_block = partial(Successive, tasks=setup.schedule.task, run=run, writes=world.first, first=point.step)
+        pull = pull_of(config.anchored, model.encoder, at, fisher, by_block)
         seed, within = partial(world.seed, config.seed), partial(failures.memory, setup)
         stop.wait()
         first = point.step if not books.ended else len(setup.schedule)
@@ -123,7 +123,7 @@ def _anchor(run: Run, setup: Setup, model: MultiTask, accelerator: Accelerator) 
     if not folder.exists():
         with failures.memory(setup, doing="the Fisher information of the anchor"):
             before, its = of_anchor(setup, model)
-            rows = drawn_rows(seed, {task: len(f.lengths) for task, f in its.train.items()}, anchor.rows)
+            rows = drawn_rows(seed, {task: len(f.lengths) for task, f in its.train.items()}, anchor.rows or 0)
             keep(folder, squared_gradients(before.to(device), list(at), rows, partial(loss_of, accelerator, before, its)), about)
     return at, {name: x.to(device) for name, x in kept(folder, about).items()}
 
