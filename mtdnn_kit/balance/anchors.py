@@ -18,10 +18,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from mtdnn_kit.balance.kept import keep, keep_only, kept
+from mtdnn_kit.balance.kept import ANCHOR, keep, keep_only, kept
 from mtdnn_kit.config import Anchor
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.model.encoders import Encoder, read_weights
+from mtdnn_kit.runs.run import Run, checkpoints
 
 ENCODER_NAMES = "encoder."  # how the names of the encoder's weights begin in a run's model
 Pull = Callable[[int, float], None]  # of a step (from 0) and its learning rate, once its gradients are there
@@ -63,13 +64,9 @@ def pull_of(
     encoder: nn.Module,
     at: Mapping[str, Tensor],
     fisher: Mapping[str, Tensor] | None,
-    tasks: np.ndarray,
-    folder: Path,
-    writes: bool,
-    first: int,
-    needed: Callable[[], list[int]],
+    by_block: Callable[["Penalty"], "Successive"],
 ) -> Pull:
-    """The pull of a run from step `first` on. tasks [S]: the task of each step; the rest as in `Penalty` and `Successive`."""
+    """The pull of a run: towards θ₀ `at`, by F `fisher` (ewc), or a penalty `by_block` (`Successive`)."""
     weights = dict(encoder.named_parameters())
     if anchor is None:
         return free
@@ -77,8 +74,7 @@ def pull_of(
         return Decoupled(anchor.strength, weights, at)
     if anchor.kind == "ewc":
         return Penalty(anchor.strength, weights, at, fisher)
-    starts = [0, *(np.flatnonzero(np.diff(tasks)) + 1).tolist()]
-    return Successive(Penalty(2 * anchor.strength, weights, at), starts, folder, writes, needed, first)
+    return by_block(Penalty(2 * anchor.strength, weights, at))
 
 
 class Penalty:
@@ -119,15 +115,16 @@ def moving(names: Sequence[str] | Mapping, weights: Mapping[str, nn.Parameter]) 
 
 
 class Successive:
-    """A `Penalty` whose anchor is taken anew before each block of steps of one task.
+    """A `Penalty` whose anchor is taken anew before each block of steps of one task, and kept in the run's folder while a checkpoint may
+    need it.
 
-    starts: first steps of the blocks, 0 first; folder: where θ′ of each is kept for a run that goes on; writes: whether this process does.
-    needed(): the steps from which the run may have to go on; first: the step at which it goes on now. Raises RunError where θ′ of the block
-    of that step is not there.
+    tasks [S]: the number of each step's task; writes: whether this process does; first: the step from which the run goes on. Raises
+    RunError where θ′ of that step's block is not there.
     """
 
-    def __init__(self, penalty: Penalty, starts: Sequence[int], folder: Path, writes: bool, needed: Callable[[], list[int]], first: int):
-        self.penalty, self.starts, self.folder, self.writes, self.needed = penalty, starts, folder, writes, needed
+    def __init__(self, penalty: Penalty, tasks: np.ndarray, run: Run, writes: bool, first: int):
+        self.penalty, self.run, self.writes = penalty, run, writes
+        self.starts = [0, *(np.flatnonzero(np.diff(tasks)) + 1).tolist()]
         if 0 < (start := self._start(first)) < first:
             for name, x in kept(self._place(start), {"step": start}).items():
                 penalty.at[name] = x.to(penalty.at[name].device)
@@ -139,7 +136,8 @@ class Successive:
             self.penalty.at = {name: self.penalty.weights[name].detach().clone() for name in self.penalty.at}
             if self.writes:
                 keep(self._place(step), self.penalty.at, {"step": step})
-                keep_only(self.folder, [self._place(self._start(other)) for other in (*self.needed(), step)])
+                needed = [step, *(done for done, _ in checkpoints(self.run))]
+                keep_only(self.run.path / ANCHOR, [self._place(self._start(one)) for one in needed])
         self.penalty(step, rate)
 
     def _start(self, step: int) -> int:
@@ -147,4 +145,4 @@ class Successive:
         return self.starts[bisect_right(self.starts, step) - 1]
 
     def _place(self, start: int) -> Path:
-        return self.folder / f"block-{start:07d}"
+        return self.run.path / ANCHOR / f"block-{start:07d}"

@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
-from mtdnn_kit.balance.anchors import check_shapes, pull_of, starting_weights, weights_of_run
+from mtdnn_kit.balance.anchors import Successive, check_shapes, pull_of, starting_weights, weights_of_run
 from mtdnn_kit.balance.fisher import drawn_rows, squared_gradients
 from mtdnn_kit.balance.kept import ANCHOR, keep, kept
 from mtdnn_kit.balance.step import Joint, Parts
@@ -97,8 +97,8 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         log = Recorder(run, setup, point.step, point.logs, watch, accelerator) if world.first else None
         loss = partial(loss_of, accelerator, model, setup)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
-        steps = [point.step, lambda: [step for step, _ in checkpoints(run)]]
-        pull = pull_of(config.anchored, model.encoder, at, fisher, setup.schedule.task, run.path / ANCHOR, world.first, *steps)
+        by_block = partial(Successive, tasks=setup.schedule.task, run=run, writes=world.first, first=point.step)
+        pull = pull_of(config.anchored, model.encoder, at, fisher, by_block)
         seed, within = partial(world.seed, config.seed), partial(failures.memory, setup)
         joint = _joint(setup, model, gradients, loss, seed, point) if config.step == "joint" else None
         books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point, joint)
@@ -125,7 +125,7 @@ def _anchor(run: Run, setup: Setup, model: MultiTask, accelerator: Accelerator) 
     if not folder.exists():
         with failures.memory(setup, doing="the Fisher information of the anchor"):
             before, its = of_anchor(setup, model)
-            rows = drawn_rows(seed, {task: len(f.lengths) for task, f in its.train.items()}, anchor.rows)
+            rows = drawn_rows(seed, {task: len(f.lengths) for task, f in its.train.items()}, anchor.rows or 0)
             keep(folder, squared_gradients(before.to(device), list(at), rows, partial(loss_of, accelerator, before, its)), about)
     return at, {name: x.to(device) for name, x in kept(folder, about).items()}
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -17,8 +18,10 @@ from mtdnn_kit.balance.fisher import drawn_rows, squared_gradients
 from mtdnn_kit.config import Anchor
 from mtdnn_kit.errors import ConfigError, RunError
 from mtdnn_kit.model.multitask import build_model, load_weights
+from mtdnn_kit.runs.forgetting import forgetting
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.studies import status
+from mtdnn_kit.studies.study import read_study
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.log import Recorder
 
@@ -380,3 +383,18 @@ def test_a_recorded_steps_gradient_is_anew_each_time(config):
         model.zero_grad(set_to_none=True)
         seen.append(before)
     assert all(torch.allclose(seen[0][name], seen[1][name], atol=1e-6) for name in weights)
+
+
+ARMS = [f"{name} seed 0" for name in ("no anchor", "L2-SP 1", "EWC 1e3", "successive 1e-2")]
+SMALLER = ("encoder", "batch_size", "max_steps", "max_length", "overlap", "precision", "device", "threads", "eval_limit", "train_limit")
+
+
+def test_the_study_that_ships_runs_in_small(config, tmp_path):
+    """An arm of each kind; every task is scored where its block ends, so that what is forgotten can be told."""
+    study = read_study(ROOT / "parameters/ablations/anchors.yaml")
+    small = {key: value for key, value in asdict(config(max_steps=6, train_limit=4, batch_size=2)).items() if key in SMALLER}
+    small |= {"data": "sample", "tasks": ["squad", "cola", "mrpc"], "threshold_articles": []}
+    runs = {name: train(c) for name, c in study.configs(tmp_path / "runs", small).items() if name in ARMS}
+    assert [run.config["anchor"] and run.config["anchor"]["kind"] for run in runs.values()] == [None, "l2sp", "ewc", "successive"]
+    for run in runs.values():
+        assert [row["at"] for row in forgetting(run)] == [f"step {k}, after its block" for k in (6, 2, 4)]

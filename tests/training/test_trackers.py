@@ -33,7 +33,8 @@ def assert_told_all(run: Run) -> None:
     for record in run.scorings():
         wanted |= {f"held_out/{record['task']}/{k}": {record["step"]: v} for k, v in record["scores"].items() if v is not None}
     for record in run.watched():
-        wanted |= {f"slice/{record['task']}/{k}": {record["step"]: v} for k, v in record["scores"].items() if v is not None}
+        for k, v in ((k, v) for k, v in record["scores"].items() if v is not None):
+            wanted.setdefault(f"slice/{record['task']}/{k}", {})[record["step"]] = v
     for task, scores in run.metrics.items():
         wanted |= {f"{task}/{name}": {run.manifest["steps"]: value} for name, value in scores.items() if value is not None}
     found = scalars(run)
