@@ -93,6 +93,8 @@ EFFECTS = {
     "sampler": ("proportional", lambda c: prepare(c).probabilities),
     "temperature": (5.0, lambda c: prepare(c).probabilities),
     "exhausted": ("drop", lambda c: schedule(changed(c, max_steps=None, qa_weight=0.1))),
+    "step": ("joint", first_losses),
+    "balance": ("mgda", weights),
     "epochs": (1.5, lambda c: schedule(changed(c, max_steps=None))),
     "max_steps": (7, schedule),
     "batch_size": (3, batch_items),
@@ -153,6 +155,10 @@ def test_16_it_has_an_effect(key, config, tmp_path, tmp_path_factory, tokenizer,
         more = {"qa_weight": None, "sharing": None}
     elif key == "temperature":
         base = changed(base, qa_weight=None, sharing=None, sampler="temperature", temperature=1.0)
+    elif key == "step":
+        more = {"balance": "sum"}
+    elif key == "balance":
+        base = changed(base, step="joint", balance="sum")
     elif key == "eval_every":
         base = changed(base, threshold_articles=["Cork"])
     elif key in ("select", "patience"):
