@@ -84,8 +84,10 @@ def loss_figure(records: list[dict], total: int | None = None, tasks: Sequence[s
     records: `Run.log()`; total: steps in all; tasks: all tasks of the run, in order, so that each keeps its colour.
     """
     figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
-    for i, task in enumerate(dict.fromkeys([*tasks, *(record["task"] for record in records)])):
-        steps, losses = ([record[key] for record in records if record["task"] == task] for key in ("step", "loss"))
+    # a joint step has a loss of each task
+    told = [(record["step"], record.get("losses") or {record["task"]: record["loss"]}) for record in records]
+    for i, task in enumerate(dict.fromkeys([*tasks, *(task for _, some in told for task in some)])):
+        steps, losses = [step for step, some in told if task in some], [some[task] for _, some in told if task in some]
         if losses:
             axes.plot(steps, losses, ".", color=colour(i), ms=5, alpha=0.4)
             axes.plot(steps, running_mean(losses), **look(i), lw=2, label=f"{task} ({len(losses)})")
