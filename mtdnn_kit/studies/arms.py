@@ -164,7 +164,8 @@ def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
 
 
 def pass_sizes(configs: Mapping[str, Config]) -> dict[str, Sizes]:
-    """Of each run, by task: the batches of a pass, the tokens of a batch, and the rows or windows of a pass. Rows that several runs share are cut once."""
+    """Of each run, by task: the batches of a pass, the tokens of a batch, and the rows or windows of a pass. Rows that several runs
+    share are cut once."""
     sizes = {key: _sizes(config) for key, config in {str(MIXTURE(config)): config for config in configs.values()}.items()}
     return {name: sizes[str(MIXTURE(config))] for name, config in configs.items()}
 
