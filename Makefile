@@ -110,6 +110,7 @@ bench: env-test ## what is claimed about speed, measured here
 	$(if $(MTDNN_DATA),$(BIN)/python benchmarks/feed.py && $(BIN)/python benchmarks/growth.py,@echo "MTDNN_DATA names no folder of real rows: feed and growth are left out")
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 	$(BIN)/python benchmarks/step.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/balance.py
 	$(BIN)/python benchmarks/pooling.py $(ARGS)
 	$(BIN)/python benchmarks/precision.py $(ARGS)
 	$(BIN)/python benchmarks/gpu.py $(ARGS)

@@ -100,6 +100,8 @@ EFFECTS = {
     "phase": (0.2, schedule),
     "max_passes": (0.2, lambda c: prepare(c).probabilities),
     "exhausted": ("drop", lambda c: schedule(changed(c, max_steps=None, qa_weight=0.1))),
+    "step": ("joint", first_losses),
+    "balance": ("mgda", weights),
     "epochs": (1.5, lambda c: schedule(changed(c, max_steps=None))),
     "max_steps": (7, schedule),
     "batch_size": (3, batch_items),
@@ -166,6 +168,10 @@ def test_16_it_has_an_effect(key, config, tmp_path, tmp_path_factory, tokenizer,
         base = changed(base, sampler="curriculum", task_order=["swag", "cola", "squad"], first_tasks=1, phase=0.6)
     elif key == "max_passes":
         base = changed(base, qa_weight=None, sharing=None, sampler="unimax", max_passes=9.0, exhausted=None, max_steps=None)
+    elif key == "step":
+        more = {"balance": "sum"}
+    elif key == "balance":
+        base = changed(base, step="joint", balance="sum")
     elif key == "eval_every":
         base = changed(base, threshold_articles=["Cork"])
     elif key in ("select", "patience"):

@@ -36,6 +36,7 @@ MIXTURE = attrgetter(
     "tasks", "encoder", "data", "define", "batch_size", "max_length", "max_question", "overlap",
     "threshold_articles", "threshold_ratio", "train_limit",
 )  # fmt: skip
+Sizes = tuple[dict[str, int], dict[str, float], dict[str, int]]
 METRIC_OF = {"span F1": "span_f1", "span EM": "span_em", "F1": "best_f1", "EM": "best_em", "no-answer AP": "no_answer_ap"}  # of TUNED_BY
 TUNED = "tuned.json"  # in the study's folder: what was tried and chosen
 
@@ -158,37 +159,39 @@ def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
     made = dict[str, Config]()
     for seed in dict.fromkeys(config.seed for config in configs.values()):
         own = {name: config for name, config in configs.items() if config.seed == seed}
-        steps = {name: len(schedule_of(config, sizes[name][0])[0]) for name, config in own.items()}
+        steps = {name: len(schedule_of(config, sizes[name][0], sizes[name][2])[0]) for name, config in own.items()}
         cost = {name: 1.0 if by == "steps" else _tokens_a_step(config, *sizes[name]) for name, config in own.items()}
         most = max(steps[name] * cost[name] for name in own)
-        made |= {name: _lengthened(config, sizes[name][0], steps[name], round(most / cost[name])) for name, config in own.items()}
+        made |= {name: _lengthened(config, sizes[name], steps[name], round(most / cost[name])) for name, config in own.items()}
     return {name: made[name] for name in configs}
 
 
-def pass_sizes(configs: Mapping[str, Config]) -> dict[str, tuple[dict[str, int], dict[str, float]]]:
-    """For each run, by task: the batches of a pass, and the tokens of a batch. Rows that several runs share are processed once."""
+def pass_sizes(configs: Mapping[str, Config]) -> dict[str, Sizes]:
+    """For each run, by task: the batches of a pass, the tokens of a batch, and the rows or windows of a pass. Rows that several runs share
+    are processed once."""
     sizes = {key: _sizes(config) for key, config in {str(MIXTURE(config)): config for config in configs.values()}.items()}
     return {name: sizes[str(MIXTURE(config))] for name, config in configs.items()}
 
 
-def _sizes(config: Config) -> tuple[dict[str, int], dict[str, float]]:
+def _sizes(config: Config) -> Sizes:
     train = prepare(replace(config, eval_limit=1, init_from=None)).train  # the run that it begins from may not be there yet
-    batches = {task: batch_count(len(features.lengths), config.batch_size) for task, features in train.items()}
+    items = {task: len(features.lengths) for task, features in train.items()}
+    batches = {task: batch_count(n, config.batch_size) for task, n in items.items()}
     tokens = {task: features.lengths.sum() * getattr(features, "choices", 1) / batches[task] for task, features in train.items()}
-    return batches, tokens
+    return batches, tokens, items
 
 
-def _tokens_a_step(config: Config, batches: dict[str, int], tokens: dict[str, float]) -> float:
+def _tokens_a_step(config: Config, batches: dict[str, int], tokens: dict[str, float], items: dict[str, int]) -> float:
     """Mean over the schedule."""
-    draws = schedule_of(config, batches)[0].draws()
+    draws = schedule_of(config, batches, items)[0].draws()
     return sum(count * tokens[task] for task, count in draws.items()) / sum(draws.values())
 
 
-def _lengthened(config: Config, batches: dict[str, int], steps: int, wanted: int) -> Config:
+def _lengthened(config: Config, sizes: Sizes, steps: int, wanted: int) -> Config:
     """With that many steps: more epochs, cut off at the step."""
     if steps >= wanted:
         return config
     longer = replace(config, epochs=config.epochs * wanted / steps * 1.2 + 1, max_steps=wanted)
-    if len(schedule_of(longer, batches)[0]) < wanted:
+    if len(schedule_of(longer, sizes[0], sizes[2])[0]) < wanted:
         raise StudyError(f"equal: {longer.run_dir} has fewer than {wanted:,} steps in {longer.epochs:.1f} epochs. Set exhausted: cycle")
     return longer

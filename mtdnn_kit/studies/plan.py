@@ -103,7 +103,7 @@ def _time(seconds: float | None) -> str:
 def _steps(configs: dict[str, Config]) -> dict[str, int]:
     """Steps of each run."""
     sizes = pass_sizes(configs)
-    return {name: len(schedule_of(config, sizes[name][0])[0]) for name, config in configs.items()}
+    return {name: len(schedule_of(config, sizes[name][0], sizes[name][2])[0]) for name, config in configs.items()}
 
 
 def _earlier(folder: Path, kept: bool = False) -> Iterable[Earlier]:

@@ -128,11 +128,15 @@ def loss_figure(records: list[dict], total: int | None = None, tasks: Sequence[s
 
     records: `Run.log()`; total: steps in all; tasks: all tasks of the run, in order.
     """
-    seen = {task: [r for r in records if r["task"] == task] for task in dict.fromkeys([*tasks, *(r["task"] for r in records)])}
+    # a joint step has a loss of each task
+    told = [(record["step"], record.get("losses") or {record["task"]: record["loss"]}) for record in records]
+    seen = {
+        task: [(step, some[task]) for step, some in told if task in some] for task in [*tasks, *(task for _, some in told for task in some)]
+    }
     figure, places = panels(len(seen), 2.3)
     last, said = total or max((r["step"] for r in records), default=1), []
     for axes, (task, number) in zip(places, task_numbers(seen).items(), strict=True):
-        steps, losses = ([record[key] for record in seen[task]] for key in ("step", "loss"))
+        steps, losses = zip(*seen[task], strict=True) if seen[task] else ((), ())
         axes.set(title=f"{task} ({len(losses)} batches)", xlabel="step", xlim=(0, last))
         if losses:
             axes.plot(steps, losses, ".", color=colour(number), ms=5, alpha=0.5)

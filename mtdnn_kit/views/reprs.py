@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from mtdnn_kit.balance.schedule import JointSchedule
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.model.provenance import note
 from mtdnn_kit.runs.notes import own_scores, threshold_words
@@ -68,7 +69,9 @@ def study_html(study: Any, statuses: Mapping[str, str], folder: str) -> str:
 
 
 def schedule_html(schedule: Any) -> str:
-    """A schedule (`sampler.Schedule`): its steps and epochs, and of each task the steps, as a bar and a number, and the passes begun."""
+    """A schedule (`sampler.Schedule`): its steps and epochs, and of each task the steps, as a bar and a number, and the passes begun.
+
+    Of joint steps (`balance.schedule`): the whole batches that a task's rows would make."""
     draws, passes, n = schedule.draws(), schedule.passes(), len(schedule)
     rows = [(task, _page().share(count, n), f"{count / max(n, 1):.1%}", passes[task]) for task, count in draws.items()]
     epochs = int(schedule.epoch[-1]) if n else 0
@@ -76,5 +79,5 @@ def schedule_html(schedule: Any) -> str:
     return _page().listed("schedule", amount, ("task", "steps", "share", "passes"), rows)
 
 
-for _shown, _html in ((Run, run_html), (Schedule, schedule_html)):
+for _shown, _html in ((Run, run_html), (Schedule, schedule_html), (JointSchedule, schedule_html)):
     setattr(_shown, "_repr_html_", _html)  # noqa: B010 (an assignment would be an error of types)

@@ -37,7 +37,11 @@ SMALL = dict(tasks=["squad", "cola"], qa_weight=0.5, max_steps=6)
 @pytest.mark.parametrize(
     ("anchor", "more", "said"),
     [
-        ({**L2SP, "strenght": 1}, {}, "anchor.strenght: no such entry. Did you mean strength? The known ones are: kind, strength, to, rows."),
+        (
+            {**L2SP, "strenght": 1},
+            {},
+            "anchor.strenght: no such entry. Did you mean strength? The known ones are: kind, strength, to, rows.",
+        ),
         ({"kind": "l2sp"}, {}, "anchor: lacks strength; write e.g. {to: init, kind: l2sp, strength: 0.01}"),
         ({"strength": 1.0}, {}, "anchor: lacks kind; "),
         ({**L2SP, "kind": "l2"}, {}, "anchor.kind: 'l2' is text; it must be one of 'l2sp', 'ewc', 'successive'."),

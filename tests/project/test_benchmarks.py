@@ -235,3 +235,9 @@ def test_every_length_that_is_recorded_comes_before_the_clock_runs(bench):
     lengths = np.array([10, 64, 65, 128, 300])
     found = bench("gpu").shapes_of([np.array([i]) for i in range(5)], lengths)
     assert [items.tolist() for items in found] == [[1], [3], [4]]
+
+
+def test_joint_steps_are_timed_beside_single_ones(bench, tiny, capsys):
+    bench("balance", "--encoder", tiny, "--batch", 20, "--steps", 1, "--repeats", 1, "--methods", "sum,famo,mgda")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["sum", "famo", "mgda"] and lines[0].endswith("5 tasks, 20 rows a step")

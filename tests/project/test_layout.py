@@ -28,7 +28,14 @@ MOST_AT_THE_TOP, MOST_IN_A_ROOM = 20, 16
 ONLY = {
     "ipywidgets": set(),
     "anywidget": {"explorer.widgets"},
-    "matplotlib": {"views.plots", "views.study_plots", "views.answer_plots", "views.balance_plots", "views.curve_plots", "views.task_plots"},
+    "matplotlib": {
+        "views.plots",
+        "views.study_plots",
+        "views.answer_plots",
+        "views.balance_plots",
+        "views.curve_plots",
+        "views.task_plots",
+    },
     "IPython": {"views.plots", "training.log", "views.study_plots", "views.findings", "explorer.widgets"},
     "papermill": {"studies.worker", "studies.page"},
     "nbconvert": {"studies.page"},

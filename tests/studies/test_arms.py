@@ -246,5 +246,5 @@ def test_a_curriculum_with_equal_steps_has_its_share_of_them_as_its_phase(config
 def test_a_row_of_multiple_choice_has_a_sequence_for_each_ending(config):
     made = config(tasks=["squad", "swag"], batch_size=4)
     swag = prepare(made).train["swag"]
-    batches, tokens = arms.pass_sizes({"one": made})["one"]
+    batches, tokens, _ = arms.pass_sizes({"one": made})["one"]
     assert batches["swag"] == -(-len(swag.lengths) // 4) and tokens["swag"] == pytest.approx(4 * swag.lengths.sum() / batches["swag"])

@@ -256,7 +256,7 @@ def test_a_score_is_mended_in_the_samplers_file_once_all_steps_are_made(mine, co
         train(one)
     mended = score.replace("raise ValueError('not equal')", "return 25")
     mine(sampler.replace("['cola'] *", "['swag'] + ['cola'] *") + mended)
-    with pytest.raises(ConfigError, match="it cannot go on with another schedule"):
+    with pytest.raises(ConfigError, match="it cannot go on with another sampler"):
         train(changed(one, resume=True))
     mine(sampler + mended)
     run = train(changed(one, resume=True))
