@@ -77,7 +77,7 @@ def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: st
         axes.set(xlabel="step", ylabel=shown[key], xlim=(0, told[-1]["step"]), ylim=(min(0.0, axes.get_ylim()[0]), None))
     alike = np.mean([np.mean(list(record["weights"].values())) for record in told])
     panels[0, 0].axhline(alike, color="0.3", lw=1.2, ls=":", label=f"all alike ({alike:.2f})")
-    panels[0, 0].set_title(title)
+    figure.suptitle(title)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, title="task (mean weight)")
     return detached(figure)
 
