@@ -48,11 +48,11 @@ def conflicts(records: Sequence[dict]) -> Conflicts | None:
     pairs = sorted(found, key=lambda pair: [order.index(task) for task in pair])
     steps = sorted({step for own in found.values() for step in own})
     # [steps, pairs, groups]
-    cosines = np.array([[[found[pair].get(step, {}).get(g) for g in groups] for pair in pairs] for step in steps], float)
+    measured = np.array([[[found[pair].get(step, {}).get(g) for g in groups] for pair in pairs] for step in steps], float)
     parts = np.array_split(np.arange(len(steps)), min(PARTS, len(steps)))
-    of_parts = [_summary(cosines[part]) for part in parts]
+    of_parts = [_summary(measured[part]) for part in parts]
     mean, often = (np.stack(figures) for figures in zip(*of_parts, strict=True))
-    whole = np.stack([x[:, -1] for x in _summary(cosines)], 1)
+    whole = np.stack([x[:, -1] for x in _summary(measured)], 1)
     return Conflicts(pairs, groups, [(steps[part[0]], steps[part[-1]]) for part in parts], mean, often, whole)
 
 
