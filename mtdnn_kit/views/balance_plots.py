@@ -48,7 +48,7 @@ def conflicts_figure(records: Sequence[dict], title: str = "") -> Figure | None:
 
 def _cells(axes: Axes, values: np.ndarray, found: Conflicts, low: float, high: float) -> AxesImage:
     """A cell a pair and group, [pairs, groups]; those nearer to `low` than to `high` conflict."""
-    colours = (_PULL if low < high else _PULL.reversed()).with_extremes(bad="0.85")
+    colours = (_PULL if low < high else _PULL.reversed()).with_extremes(bad="0.72")
     image = axes.imshow(np.ma.masked_invalid(values), colours, vmin=min(low, high), vmax=max(low, high), aspect="auto")
     y, x = np.nonzero(np.abs(values - low) < np.abs(values - high))
     axes.plot(x, y, "_", color="black", ms=4, mew=1)
