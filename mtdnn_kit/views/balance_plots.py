@@ -60,7 +60,7 @@ def _cells(axes: Axes, values: np.ndarray, found: Conflicts, low: float, high: f
 
 @styled
 def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: str = "") -> Figure | None:
-    """The weight of each task in a joint step, over the steps, and beside it its loss: single steps faint, their running mean strong.
+    """The weight of each task in a joint step, over the steps, next to its loss: single steps faint, their running mean strong.
 
     records: `Run.log()`, of which those with `weights` {task: weight} are drawn, and `losses` where they have them; tasks: all of the run,
     so that each keeps its colour. Dotted: the weight that each would have if all were alike. None where no record has weights.
@@ -83,7 +83,7 @@ def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: st
 
 
 def _over_the_steps(axes: Axes, values: Sequence[tuple[int, dict[str, float]]], names: Sequence[str]) -> None:
-    """A line a task. values: step, {task: value}."""
+    """One line per task. values: step, {task: value}."""
     for i, task in enumerate(names):
         own = [(step, of[task]) for step, of in values if task in of]
         if own:
