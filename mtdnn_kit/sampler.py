@@ -195,7 +195,7 @@ def draw(
     rng, names, full = generator(seed, "schedule"), tuple(sizes), np.array(list(sizes.values()))
     phase = phase or Phase(0, np.zeros(len(full)))
     _check_steps(names[0], full[0], shares(p(1), len(full))[0], epochs, max_steps, phase.steps)
-    allowed = np.array(most_batches(full, max_passes), np.int64) if max_passes else None
+    allowed = np.array(most_batches(list(sizes.values()), max_passes), np.int64) if max_passes else None
     parts, passes = [], np.zeros(len(full), np.int64)
     for number, share in enumerate(_shares(epochs), 1):
         left = _batches_left(full, share, exhausted) if allowed is None else np.array([max(1, round(full[0] * share)), *allowed[1:]])

@@ -2,7 +2,7 @@
 
 Two tasks conflict in a layer group where the cosine of their gradients there is below 0 (Yu et al. 2020). Gradients without anything in
 common do so by chance in half of the measurements, with a mean of 0. A measurement is of one fixed batch a task, so neighbouring ones are
-alike: what is told is of these batches, not of the tasks' other rows. Knows no run folder and no figure.
+alike: the figures describe these batches, not the tasks' other rows. Knows no run folder and no figure.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,11 +48,11 @@ def conflicts(records: Sequence[dict]) -> Conflicts | None:
     pairs = sorted(found, key=lambda pair: [order.index(task) for task in pair])
     steps = sorted({step for own in found.values() for step in own})
     # [steps, pairs, groups]
-    cosines = np.array([[[found[pair].get(step, {}).get(g) for g in groups] for pair in pairs] for step in steps], float)
+    measured = np.array([[[found[pair].get(step, {}).get(g) for g in groups] for pair in pairs] for step in steps], float)
     parts = np.array_split(np.arange(len(steps)), min(PARTS, len(steps)))
-    of_parts = [_summary(cosines[part]) for part in parts]
+    of_parts = [_summary(measured[part]) for part in parts]
     mean, often = (np.stack(figures) for figures in zip(*of_parts, strict=True))
-    whole = np.stack([x[:, -1] for x in _summary(cosines)], 1)
+    whole = np.stack([x[:, -1] for x in _summary(measured)], 1)
     return Conflicts(pairs, groups, [(steps[part[0]], steps[part[-1]]) for part in parts], mean, often, whole)
 
 
@@ -64,7 +64,7 @@ def _summary(cosines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def table(found: Conflicts) -> list[dict[str, Any]]:
-    """A row a pair, that which conflicts most often first: the share of measurements below 0 and the mean cosine, of the whole encoder."""
+    """One row per pair, the most frequent conflict first: the share of measurements below 0 and the mean cosine, of the whole encoder."""
     said = [(" – ".join(pair), float(mean), float(often)) for pair, (mean, often) in _by_conflict(found)]
     return [{"tasks": tasks, "conflicts, percent": round(100 * often, 1), "mean cosine": round(mean, 3)} for tasks, mean, often in said]
 

@@ -221,6 +221,7 @@ def check_changed(study: Study, found: dict[str, Standing], if_changed: str, red
         raise StudyError(
             f"{study.name}: {len(said)} of {len(found)} runs have changed, and changed runs are not mixed with new ones:\n"
             + "\n".join(said)
-            + "\nName another folder; or set if_changed: redo (delete and repeat them) or keep (use finished ones unchanged, resume the "
-            "others, as after a corrected function; not if a parameter changed). On the command line: --if-changed redo, or --if-changed keep"
+            + "\nName another folder; or set if_changed: redo (delete and repeat them) or keep (use finished ones unchanged, resume "
+            "the others, as after a corrected function; not if a parameter changed). On the command line: "
+            "--if-changed redo, or --if-changed keep"
         )

@@ -48,7 +48,7 @@ def conflicts_figure(records: Sequence[dict], title: str = "") -> Figure | None:
 
 def _cells(axes: Axes, values: np.ndarray, found: Conflicts, low: float, high: float) -> AxesImage:
     """A cell a pair and group, [pairs, groups]; those nearer to `low` than to `high` conflict."""
-    colours = (_PULL if low < high else _PULL.reversed()).with_extremes(bad="0.85")
+    colours = (_PULL if low < high else _PULL.reversed()).with_extremes(bad="0.72")
     image = axes.imshow(np.ma.masked_invalid(values), colours, vmin=min(low, high), vmax=max(low, high), aspect="auto")
     y, x = np.nonzero(np.abs(values - low) < np.abs(values - high))
     axes.plot(x, y, "_", color="black", ms=4, mew=1)
@@ -60,7 +60,7 @@ def _cells(axes: Axes, values: np.ndarray, found: Conflicts, low: float, high: f
 
 @styled
 def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: str = "") -> Figure | None:
-    """The weight of each task in a joint step, over the steps, and beside it its loss: single steps faint, their running mean strong.
+    """The weight of each task in a joint step, over the steps, next to its loss: single steps faint, their running mean strong.
 
     records: `Run.log()`, of which those with `weights` {task: weight} are drawn, and `losses` where they have them; tasks: all of the run,
     so that each keeps its colour. Dotted: the weight that each would have if all were alike. None where no record has weights.
@@ -77,13 +77,13 @@ def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: st
         axes.set(xlabel="step", ylabel=shown[key], xlim=(0, told[-1]["step"]), ylim=(min(0.0, axes.get_ylim()[0]), None))
     alike = np.mean([np.mean(list(record["weights"].values())) for record in told])
     panels[0, 0].axhline(alike, color="0.3", lw=1.2, ls=":", label=f"all alike ({alike:.2f})")
-    panels[0, 0].set_title(title)
+    figure.suptitle(title)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, title="task (mean weight)")
     return detached(figure)
 
 
 def _over_the_steps(axes: Axes, values: Sequence[tuple[int, dict[str, float]]], names: Sequence[str]) -> None:
-    """A line a task. values: step, {task: value}."""
+    """One line per task. values: step, {task: value}."""
     for i, task in enumerate(names):
         own = [(step, of[task]) for step, of in values if task in of]
         if own:

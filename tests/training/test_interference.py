@@ -35,8 +35,15 @@ def test_it_changes_no_weight_no_moment_and_no_number_of_the_training(config, tm
     assert found[2]["cosine_with"]["swag"].keys() == found[2]["norm"].keys(), "no pair is left out, and none told twice"
 
 
-def test_a_run_that_goes_on_measures_what_an_uninterrupted_one_does(config, tmp_path, monkeypatch):
-    whole = config(**SMALL, run_dir=str(tmp_path / "whole"), interference_every=2)
+IN_A_PHASE = dict(sampler="curriculum", task_order=["cola", "swag", "squad"], first_tasks=2, phase=0.6)
+CAPPED = dict(sampler="unimax", qa_weight=None, sharing=None, exhausted=None, max_passes=0.5)
+OWN = dict(rate_factors={"swag": 0.5}, max_grad_norm={"cola": 0.1})
+
+
+@pytest.mark.parametrize("sampler", [{}, {**IN_A_PHASE, **OWN}, CAPPED], ids=["weighted", "curriculum", "unimax"])
+def test_a_run_that_goes_on_measures_what_an_uninterrupted_one_does(config, tmp_path, monkeypatch, sampler):
+    """And has the steps, rates and norms of its sampler: it goes on at step 4, which of the curriculum is in its phase of 5 steps."""
+    whole = config(**{**SMALL, **sampler}, run_dir=str(tmp_path / "whole"), interference_every=2)
     reference = train(whole)
     broken, add = changed(whole, run_dir=str(tmp_path / "broken")), Recorder.add
 

@@ -59,8 +59,8 @@ def test_the_weights_of_each_task_are_drawn_over_the_steps():
 
 
 def test_beside_the_weights_stands_what_became_of_each_tasks_loss():
-    of = {"step": 1, "task": "squad", "loss": 3.0, "weights": {"squad": 1.0, "cola": 1.0}, "losses": {"squad": 3.0, "cola": 0.7}}
-    left, right = weights_figure([of, {**of, "step": 2, "losses": {"squad": 1.0, "cola": 0.6}}], ["squad", "cola"]).axes
+    of = {"step": 1, "task": "squad", "loss": 3.0, "weights": {"squad": 1.0, "swag": 1.0}, "losses": {"squad": 3.0, "swag": 0.7}}
+    left, right = weights_figure([of, {**of, "step": 2, "losses": {"squad": 1.0, "swag": 0.6}}], ["squad", "swag"]).axes
     assert [axes.get_ylabel() for axes in (left, right)] == ["weight in a joint step", "loss"] and len(right.lines) == 4
     assert [line.get_ydata().tolist() for line in right.lines[::2]] == [[3.0, 1.0], [0.7, 0.6]]
     assert right.lines[1].get_ydata().tolist() == [3.0, 2.0] and right.lines[2].get_color() == colour(1)
