@@ -10,8 +10,10 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 TASKS = ["main", "own", "permuted", "unrelated"]
-ANIMALS, COLOURS = "otter heron badger lynx stoat plover marten newt".split(), "red blue green white black brown pink grey".split()
-TOOLS, PLACES = "saw chisel plane rasp gouge mallet awl vise".split(), "attic cellar porch barn shed loft hall yard".split()
+ANIMALS = ["otter", "heron", "badger", "lynx", "stoat", "plover", "marten", "newt"]
+COLOURS = ["red", "blue", "green", "white", "black", "brown", "pink", "grey"]
+TOOLS = ["saw", "chisel", "plane", "rasp", "gouge", "mallet", "awl", "vise"]
+PLACES = ["attic", "cellar", "porch", "barn", "shed", "loft", "hall", "yard"]
 
 
 def written(folder: Path, seed: int, rows: int = 256) -> dict[str, dict]:
@@ -41,7 +43,9 @@ def encoder(folder: Path) -> str:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     tokenizer.train_from_iterator(ANIMALS + COLOURS + TOOLS + PLACES, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special))
     ids = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ids)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ids
+    )
     names = dict(cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]")
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
     size = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, max_position_embeddings=32)
@@ -56,4 +60,12 @@ def settings(folder: Path, encoder: str, seed: int) -> dict[str, Any]:
     """Parameters of a training on them that measures affinities."""
     small = dict(encoder=encoder, tasks=TASKS, define=written(folder / "rows", seed), qa_weight=0.25, threshold_articles=[], batch_size=16)
     small |= dict(max_steps=96, epochs=100, max_length=16, max_question=8, overlap=0, learning_rate=1e-2, encoder_dropout=0.0)
-    return {**small, "precision": "fp32", "device": "cpu", "threads": 1, "seed": seed, "interference_every": 4, "run_dir": str(folder / "run")}
+    return {
+        **small,
+        "precision": "fp32",
+        "device": "cpu",
+        "threads": 1,
+        "seed": seed,
+        "interference_every": 4,
+        "run_dir": str(folder / "run"),
+    }

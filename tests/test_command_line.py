@@ -10,7 +10,7 @@ from conftest import ROOT
 import mtdnn_kit.__main__ as command_line
 from mtdnn_kit.errors import RunError
 
-VERBS = ("train", "study", "report keep", "report tables", "report write", "heldout", "export", "merge", "prune", "plugins")
+VERBS = ("train", "study", "report keep", "report tables", "report write", "heldout", "affinity", "export", "merge", "prune", "plugins")
 
 
 def ended(capsys, *words: str) -> tuple[int, str, str]:
