@@ -17,7 +17,8 @@ PLACES = ["attic", "cellar", "porch", "barn", "shed", "loft", "hall", "yard"]
 
 
 def written(folder: Path, seed: int, rows: int = 256) -> dict[str, dict]:
-    """Writes the rows; the definitions of the four tasks. A text's label is whether its first word is of the first half of its list."""
+    """Writes the rows; the definitions of the four tasks. An animal's label is whether it is of the first half of the list; a tool's,
+    whether it stands before the places."""
     rng = np.random.default_rng(seed)
 
     def lines(first: list[str], second: list[str]) -> str:
@@ -25,7 +26,8 @@ def written(folder: Path, seed: int, rows: int = 256) -> dict[str, dict]:
         for number in range(rows):
             a, b, c = rng.choice(first), rng.choice(second), rng.choice(second)
             words = [a, b, c] if rng.random() < 0.5 else [b, a, c]
-            made.append({"id": str(number), "sentence": " ".join(words), "label": int(first.index(a) < len(first) // 2)})
+            label = first.index(a) < len(first) // 2 if first is ANIMALS else words[0] == a
+            made.append({"id": str(number), "sentence": " ".join(words), "label": int(label)})
         return "".join(json.dumps(row) + "\n" for row in made)
 
     for name, words in (("main", (ANIMALS, COLOURS)), ("unrelated", (TOOLS, PLACES))):
@@ -59,13 +61,13 @@ def encoder(folder: Path) -> str:
 def settings(folder: Path, encoder: str, seed: int) -> dict[str, Any]:
     """Parameters of a training on them that measures affinities."""
     small = dict(encoder=encoder, tasks=TASKS, define=written(folder / "rows", seed), qa_weight=0.25, threshold_articles=[], batch_size=16)
-    small |= dict(max_steps=96, epochs=100, max_length=16, max_question=8, overlap=0, learning_rate=1e-2, encoder_dropout=0.0)
+    small |= dict(max_steps=200, epochs=100, max_length=16, max_question=8, overlap=0, learning_rate=1e-2, encoder_dropout=0.0)
     return {
         **small,
         "precision": "fp32",
         "device": "cpu",
         "threads": 1,
         "seed": seed,
-        "interference_every": 4,
+        "interference_every": 8,
         "run_dir": str(folder / "run"),
     }

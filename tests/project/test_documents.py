@@ -34,6 +34,8 @@ NOT_RUN = {
     ".venv/bin/mtdnn score runs/demo/qa runs/demo/qa-mcc --data my/folder": "the reader's rows; tests/inference/test_scoring.py has some",
     ".venv/bin/mtdnn score runs/demo/qa --define my/sets.yaml --task squad": "the same",
     ".venv/bin/mtdnn study parameters/ablations/question.yaml": "takes a day on a GPU; tests/studies/test_sharing.py shares a small one",
+    ".venv/bin/mtdnn merge runs/demo/qa runs/demo/qa-sc --method ties --weight 0.5 --weight 1 --run-dir runs/merged": "needs the demo; "
+    "tests/inference/test_merging.py merges runs",
     ".venv/bin/mtdnn data my/tickets.csv": "a file of the reader's; tests/data/test_draft.py gives it files",
 }
 names = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
