@@ -107,6 +107,7 @@ bench: env-test ## what is claimed about speed, measured here
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/explorer.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/seeds.py --draws 1000
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/affinity.py
 	$(if $(MTDNN_DATA),$(BIN)/python benchmarks/feed.py && $(BIN)/python benchmarks/growth.py,@echo "MTDNN_DATA names no folder of real rows: feed and growth are left out")
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 	$(BIN)/python benchmarks/step.py $(ARGS)

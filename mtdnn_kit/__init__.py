@@ -12,6 +12,7 @@ The verbs, in the order in which a notebook uses them:
     export(run, task)                            one task's model in transformers' own layout, with a model card
     score(run, data)                             a run scored on other rows, kept beside it; run.score(data)
     import_run(source, run_dir)                  somebody else's predictions or model as a run folder
+    affinity(source)                             which tasks help the main one, ranked from one training
     merge(runs, method)                          the encoders of finished runs merged into one, as a run folder
 
 DATASETS holds the datasets that are known by name; `define` in a parameter file adds others (Dataset).
@@ -42,6 +43,7 @@ from mtdnn_kit.views import reprs as _reprs  # noqa: F401 (gives Run and Schedul
 
 if TYPE_CHECKING:  # what a type checker sees of the names below
     from mtdnn_kit.explorer.widgets import explore
+    from mtdnn_kit.inference.affinity import affinity
     from mtdnn_kit.inference.asking import ask_run as ask
     from mtdnn_kit.inference.exporting import export
     from mtdnn_kit.inference.importing import import_run
@@ -53,8 +55,9 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
 
 __version__ = "0.2.0"
 __all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError"]
-__all__ += ["ask", "explore", "export", "from_file", "from_params", "import_run", "load", "merge", "prepare", "score", "train"]
+__all__ += ["affinity", "ask", "explore", "export", "from_file", "from_params", "import_run", "load", "merge", "prepare", "score", "train"]
 VERBS = {  # what brings torch and transformers along, and is imported when first used
+    "affinity": "inference.affinity.affinity",
     "ask": "inference.asking.ask_run",
     "explore": "explorer.widgets.explore",
     "export": "inference.exporting.export",

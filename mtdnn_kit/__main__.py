@@ -84,6 +84,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("run", metavar="RUN", help="the folder of a finished run, with its model")
     one.add_argument("task", metavar="TASK", help="one of its tasks, e.g. squad")
     one.add_argument("folder", metavar="FOLDER", nargs="?", help="a folder that is not there yet; RUN/export/TASK otherwise")
+    one = _verb(verbs, "affinity", affinity, "ranks the tasks of a training by what a step of each does for the main one")
+    one.add_argument("source", metavar="FILE|RUN", help="a parameter file, which is trained; or a run that had interference_every")
+    one.add_argument("--every", type=int, metavar="STEPS", help="between measurements; 50 measurements in all otherwise")
+    one.add_argument("--set", **SET, help="a parameter on top of the file's (YAML); may be repeated")
     _add_merge(_verb(verbs, "merge", merge, "merges the encoders of finished runs into a new run; heads and tasks are the first one's"))
     one = _verb(verbs, "prune", prune, "deletes finished runs' models and checkpoints, and says what remains possible")
     one.add_argument("folder", metavar="FOLDER", nargs="?", help="a new folder (default: RUN/export/TASK)")
@@ -366,6 +370,15 @@ def export(given: argparse.Namespace) -> None:
     from mtdnn_kit.inference.exporting import export as export_task
 
     print(export_task(given.run, given.task, given.folder))
+
+
+def affinity(given: argparse.Namespace) -> None:
+    """Ranks tasks, and says how far that is to be trusted."""
+    from mtdnn_kit.inference.affinity import affinity as affinity_of
+    from mtdnn_kit.views.tables import markdown
+
+    found = affinity_of(given.source, given.every, **dict(given.set))
+    print(found.run, markdown(found.rows), *found.sentences, sep="\n")
 
 
 def merge(given: argparse.Namespace) -> None:

@@ -10,12 +10,15 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 TASKS = ["main", "own", "permuted", "unrelated"]
-ANIMALS, COLOURS = "otter heron badger lynx stoat plover marten newt".split(), "red blue green white black brown pink grey".split()
-TOOLS, PLACES = "saw chisel plane rasp gouge mallet awl vise".split(), "attic cellar porch barn shed loft hall yard".split()
+ANIMALS = ["otter", "heron", "badger", "lynx", "stoat", "plover", "marten", "newt"]
+COLOURS = ["red", "blue", "green", "white", "black", "brown", "pink", "grey"]
+TOOLS = ["saw", "chisel", "plane", "rasp", "gouge", "mallet", "awl", "vise"]
+PLACES = ["attic", "cellar", "porch", "barn", "shed", "loft", "hall", "yard"]
 
 
 def written(folder: Path, seed: int, rows: int = 256) -> dict[str, dict]:
-    """Writes the rows; the definitions of the four tasks. A text's label is whether its first word is of the first half of its list."""
+    """Writes the rows; the definitions of the four tasks. An animal's label is whether it is of the first half of the list; that of
+    a tool, a coin's."""
     rng = np.random.default_rng(seed)
 
     def lines(first: list[str], second: list[str]) -> str:
@@ -23,7 +26,8 @@ def written(folder: Path, seed: int, rows: int = 256) -> dict[str, dict]:
         for number in range(rows):
             a, b, c = rng.choice(first), rng.choice(second), rng.choice(second)
             words = [a, b, c] if rng.random() < 0.5 else [b, a, c]
-            made.append({"id": str(number), "sentence": " ".join(words), "label": int(first.index(a) < len(first) // 2)})
+            label = first.index(a) < len(first) // 2 if first is ANIMALS else rng.random() < 0.5
+            made.append({"id": str(number), "sentence": " ".join(words), "label": int(label)})
         return "".join(json.dumps(row) + "\n" for row in made)
 
     for name, words in (("main", (ANIMALS, COLOURS)), ("unrelated", (TOOLS, PLACES))):
@@ -57,13 +61,13 @@ def encoder(folder: Path) -> str:
 def settings(folder: Path, encoder: str, seed: int) -> dict[str, Any]:
     """Parameters of a training on them that measures affinities."""
     small = dict(encoder=encoder, tasks=TASKS, define=written(folder / "rows", seed), qa_weight=0.25, threshold_articles=[], batch_size=16)
-    small |= dict(max_steps=96, epochs=100, max_length=16, max_question=8, overlap=0, learning_rate=1e-2, encoder_dropout=0.0)
+    small |= dict(max_steps=160, epochs=100, max_length=16, max_question=8, overlap=0, learning_rate=1e-2, encoder_dropout=0.0)
     return {
         **small,
         "precision": "fp32",
         "device": "cpu",
         "threads": 1,
         "seed": seed,
-        "interference_every": 4,
+        "interference_every": 8,
         "run_dir": str(folder / "run"),
     }

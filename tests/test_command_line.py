@@ -13,7 +13,7 @@ from mtdnn_kit import Run
 from mtdnn_kit.errors import ConfigError, RunError
 from mtdnn_kit.studies import engines
 
-VERBS = ("train", "study", "report keep", "report tables", "report write", "heldout", "export", "merge", "prune", "plugins")
+VERBS = ("train", "study", "report keep", "report tables", "report write", "heldout", "affinity", "export", "merge", "prune", "plugins")
 
 
 def ended(capsys, *words: str) -> tuple[int, str, str]:

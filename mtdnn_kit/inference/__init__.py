@@ -1,1 +1,1 @@
-"""A finished run at work: asked, explained by salience, exported; other people's predictions or models imported as a run; runs merged."""
+"""A finished run at work: asked, explained by salience, exported, merged, its tasks ranked; and other people's models imported as a run."""
