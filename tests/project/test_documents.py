@@ -80,6 +80,17 @@ def test_commands_in_a_sentence_exist(path):
     assert [target for target in re.findall(r"`make ([a-z-]+)", text) if target not in TARGETS] == []
 
 
+@pytest.mark.parametrize("path", [path for path in PAGES if path.name != "CHANGELOG.md"], ids=said)
+def test_files_that_a_sentence_names_are_there(path):
+    """`tests/….py` and the like by their path; `test_….py` alone and `room/file.py` wherever they are."""
+    here = {said(file) for folder in ("tests", "benchmarks", "mtdnn_kit", "docs") for file in (ROOT / folder).rglob("*.py")}
+    for span in re.findall(r"`([^`\n]+)`", manual.prose(path)):
+        for name in re.findall(r"(?:^|[\s(])((?:tests|benchmarks|parameters|notebooks|docs|mtdnn_kit)/[\w./-]+\.\w+)", span):
+            assert (ROOT / name).exists(), name
+        if re.fullmatch(r"(\w+/)?\w+\.py", span) and not span.startswith(("my", "mine")):
+            assert any(f"/{name}".endswith(f"/{span}") for name in here), span
+
+
 @pytest.mark.parametrize("path", TOLD, ids=said)
 def test_what_is_taken_from_a_file_stands_in_it(path):
     for block, file in manual.python(path)[1].items():
