@@ -48,6 +48,13 @@ def test_the_readme_and_the_index_lead_to_every_page():
     assert {"docs/README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"} <= led
 
 
+def test_pages_that_the_code_names_are_there():
+    folders = ("mtdnn_kit", "tests", "notebooks", "parameters")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".yaml", ".ipynb")]
+    named = {name for file in files for name in re.findall(r"\bdocs/[\w-]+\.\w+", file.read_text(encoding="utf-8"))}
+    assert len(named) > 5 and sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
 def test_pictures_are_small_and_described():
     for path in (ROOT / "docs" / "images").iterdir():
         assert path.suffix == ".png" and path.stat().st_size < 150_000
