@@ -14,8 +14,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mtdnn_kit"
-ORDER = ["from_file", "from_params", "prepare", "train", "ask", "explore", "load", "score", "export", "import_run"]
-CLASSES = ["Config", "Run", "Dataset", "ConfigError", "RunError"]
 ROOMS = ["compare", "data", "studies", "tasks", "training"]
 HEAD = """# The Python interface
 
@@ -146,9 +144,12 @@ def module_section(shown: str, module: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    public = listed("", "__all__")
-    assert sorted([*ORDER, *CLASSES, "DATASETS"]) == sorted(public), "a new public name gets its place in ORDER or CLASSES"
-    parts = [HEAD.rstrip(), "## Functions", *map(section, ORDER), "## Classes", *map(section, CLASSES)]
+    public = [name for name in listed("", "__all__") if name != "DATASETS"]
+    # functions in the order in which the package's docstring names them
+    order = (ast.get_docstring(tree("")) or "").index
+    verbs = sorted((name for name in public if name.islower()), key=lambda name: order(f"{name}("))
+    parts = [HEAD.rstrip(), "## Functions", *map(section, verbs)]
+    parts += ["## Classes", *(section(name) for name in public if not name.islower())]
     parts += ["## Rooms", *(module_section(f"mtdnn_kit.{room}", room) for room in ROOMS)]
     parts += [
         "## Modules for notebooks",

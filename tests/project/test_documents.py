@@ -48,6 +48,13 @@ def test_the_readme_and_the_index_lead_to_every_page():
     assert {"docs/README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"} <= led
 
 
+def test_pages_that_the_code_names_are_there():
+    folders = ("mtdnn_kit", "tests", "notebooks", "parameters")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".yaml", ".ipynb")]
+    named = {name for file in files for name in re.findall(r"\bdocs/[\w-]+\.\w+", file.read_text(encoding="utf-8"))}
+    assert len(named) > 5 and sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
 def test_pictures_are_small_and_described():
     for path in (ROOT / "docs" / "images").iterdir():
         assert path.suffix == ".png" and path.stat().st_size < 150_000
@@ -78,6 +85,17 @@ def test_commands_in_a_sentence_exist(path):
     verbs = next(action for action in parser()._actions if action.dest == "verb").choices
     assert [verb for verb in re.findall(r"\bmtdnn ([a-z]+)\b", "".join(re.findall(r"`[^`\n]+`", text))) if verb not in verbs] == []
     assert [target for target in re.findall(r"`make ([a-z-]+)", text) if target not in TARGETS] == []
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path.name != "CHANGELOG.md"], ids=said)
+def test_files_that_a_sentence_names_are_there(path):
+    """`tests/….py` and the like by their path; `test_….py` alone and `room/file.py` wherever they are."""
+    here = {said(file) for folder in ("tests", "benchmarks", "mtdnn_kit", "docs") for file in (ROOT / folder).rglob("*.py")}
+    for span in re.findall(r"`([^`\n]+)`", manual.prose(path)):
+        for name in re.findall(r"(?:^|[\s(])((?:tests|benchmarks|parameters|notebooks|docs|mtdnn_kit)/[\w./-]+\.\w+)", span):
+            assert (ROOT / name).exists(), name
+        if re.fullmatch(r"(\w+/)?\w+\.py", span) and not span.startswith(("my", "mine")):
+            assert any(f"/{name}".endswith(f"/{span}") for name in here), span
 
 
 @pytest.mark.parametrize("path", TOLD, ids=said)
