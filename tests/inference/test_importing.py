@@ -94,7 +94,7 @@ def test_what_cannot_be_meant_is_said(tmp_path, answers):
     with pytest.raises(RunError, match="only answers' texts, which are not to be kept"):
         Run(tmp_path / "theirs").keep(tmp_path / "kept")
     (tmp_path / "theirs" / "predictions" / "squad.json").write_text(json.dumps({**answers, "q0": ""}))
-    with pytest.raises(CompareError, match="answers question 'q0' which is none of the rows"):
+    with pytest.raises(CompareError, match="answers question 'q0' which is not one of the scored rows"):
         pair(named([tmp_path / "theirs"]))
 
 

@@ -284,7 +284,7 @@ def test_slices_of_settings_are_those_of_runs_where_each_has_one_seed(questions)
         (lambda folder: rewrite(folder, lambda lines: [*lines, lines[-1]]), "133 questions where"),
         (
             lambda folder: rewrite(folder, lambda lines: [lines[0], "none" + lines[1][lines[1].index(",") :], *lines[2:]]),
-            "'none' is none of",
+            "'none' is not one of",
         ),
         (lambda folder: rewrite(folder, lambda lines: [lines[0], lines[1].replace(",", ",99999", 2), *lines[2:]]), "outside its passage"),
     ],
