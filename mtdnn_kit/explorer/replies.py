@@ -102,14 +102,14 @@ class Desk:
         return favourites.keep(self.folder, asked["task"], str(asked["id"]), asked["note"])
 
     def _page(self, asked: dict) -> dict:
-        """Writes some rows as a page next to the runs."""
+        """Writes some rows as a page next to the runs; it opens at the given thresholds."""
         if self.folder is None:
             raise CompareError("these answers have no runs, so there is no folder to write to: call .save(file)")
         answers, wanted = self.answers(asked["task"]), {str(one) for one in asked["ids"]}
         places = [i for i, one in enumerate(answers.items) if str(one.row.id) in wanted]
         file = self.folder / "exports" / f"{answers.task}-{safe_name(asked['name'])}.html"
         file.parent.mkdir(exist_ok=True)
-        self._write(file, [(answers, None if len(places) == len(answers.items) else places)])
+        self._write(file, [(answers, None if len(places) == len(answers.items) else places)], asked.get("thresholds"))
         return {"said": f"Written: {file.relative_to(self.folder.parent)}"}
 
     def save(self, file: str | Path, only: str | None, tasks: Sequence[str] | None) -> Path:
@@ -142,9 +142,10 @@ class Desk:
             raise CompareError(f"only: there is no filter {only!r}; choose from favourites, filter, {', '.join(list(known)[:12])} …")
         return [i for i, passes in enumerate(known.get(only, [])) if passes]
 
-    def _write(self, file: Path, made: Sequence[tuple[RunAnswers, list[int] | None]]) -> None:
+    def _write(self, file: Path, made: Sequence[tuple[RunAnswers, list[int] | None]], thresholds: list[float | None] | None = None) -> None:
         names = ", ".join(made[0][0].columns.names)
         data = [answers_json.as_json(answers, self.notes(answers.task), places, compared=True) for answers, places in made]
+        data = [{**one, "thresholds": thresholds} for one in data] if thresholds else data
         write_whole(file, page(data, f"Answers of {names} to {made[0][0].task}"))
 
 

@@ -207,10 +207,10 @@ function placesOf(state, what) {
 // A page of some rows: in Jupyter Python writes it beside the runs, a saved page makes it of itself.
 async function sharePage(app, what) {
   const places = placesOf(app.state, what),
-    { data } = app.state;
-  if (app.home === "jupyter")
-    return say(app, (await app.ask("page", { task: data.task, ids: places.map((i) => data.rows.id[i]), name: what })).said);
-  const packed = new Blob([asJson(part(data, places, app.state.notes))]).stream().pipeThrough(new CompressionStream("gzip"));
+    { data, thresholds } = app.state,
+    ids = places.map((i) => data.rows.id[i]);
+  if (app.home === "jupyter") return say(app, (await app.ask("page", { task: data.task, ids, name: what, thresholds })).said);
+  const packed = new Blob([asJson(part(app.state, places))]).stream().pipeThrough(new CompressionStream("gzip"));
   const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
   let letters = "";
   for (let k = 0; k < bytes.length; k += 8192) letters += String.fromCharCode(...bytes.subarray(k, k + 8192));

@@ -20,7 +20,7 @@ export function cards(app, i, replies) {
         "li",
         { class: grey ? "mx-card mx-grey" : "mx-card", "data-key": `card ${r}` },
         h("span", { class: `mx-letter mx-run-${r}` }, LETTERS[r]),
-        h("span", { class: "mx-name" }, data.runs[r].name),
+        h("span", { class: "mx-name", title: data.runs[r].name }, data.runs[r].name),
         h(
           "span",
           { class: "mx-answer", dir: "auto" },

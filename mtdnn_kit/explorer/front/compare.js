@@ -141,11 +141,14 @@ function forest(state, slices, b) {
     { class: "mx-forests" },
     rows,
     h(
-      "p",
-      { class: "mx-dim mx-scale", "aria-hidden": "true" },
-      h("span", {}, signed(-most, 0)),
-      h("span", {}, "0"),
-      h("span", {}, signed(most, 0)),
+      "div",
+      { class: "mx-forest", "aria-hidden": "true" },
+      h("span"),
+      h(
+        "span",
+        { class: "mx-dim mx-scale" },
+        [-most, 0, most].map((value) => h("span", {}, value ? signed(value, 0) : "0")),
+      ),
     ),
   );
 }

@@ -48,7 +48,7 @@ function pressed(app, event) {
     );
   if (key === "Enter" && target.matches(".mx-list")) return Boolean(app.root.querySelector(".mx-main").focus() ?? true);
   if (target.matches(".mx-list") && ["Home", "End", "PageUp", "PageDown"].includes(key)) return leap(app, key);
-  if (!FREE[key]) return false;
+  if (!FREE[key] || (app.popup && key !== "?")) return false;
   app.do(() => FREE[key](app));
   return true;
 }

@@ -65,8 +65,8 @@ export function csv(state, places) {
   return [head, ...rows.map((row) => head.map((name) => row[name]))].map((line) => line.map(cell).join(",") + "\r\n").join("");
 }
 
-// The data with some of its rows alone; comparisons still speak of all.
-export function part(data, places, notes) {
+// The data with some of its rows alone, at the present thresholds; comparisons still speak of all.
+export function part({ data, notes, thresholds }, places) {
   const pick = (list) => places.map((i) => list[i]),
     rows = Object.fromEntries(Object.entries(data.rows).map(([name, list]) => [name, pick(list)]));
   if (data.qa) {
@@ -79,7 +79,7 @@ export function part(data, places, notes) {
   const facets = data.facets.map((facet) => ({ ...facet, of: pick(facet.of) })),
     kept = places.map((i) => String(data.rows.id[i])).filter((id) => notes.has(id));
   const { places: _, n: __, qa: ___, missed: ____, correct: _____, ...rest } = data;
-  return { ...rest, rows, answers, facets, start: [], notes: Object.fromEntries(kept.map((id) => [id, notes.get(id)])) };
+  return { ...rest, rows, answers, facets, thresholds, start: [], notes: Object.fromEntries(kept.map((id) => [id, notes.get(id)])) };
 }
 
 // Infinity as null, as it came.

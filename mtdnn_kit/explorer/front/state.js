@@ -9,7 +9,7 @@ export function begin(data, notes) {
     data,
     notes: new Map(Object.entries(notes ?? {})),
     dropped: new Map(), // notes whose star was taken away
-    thresholds: data.runs.map((run) => run.tuned),
+    thresholds: data.runs.map((run, r) => data.thresholds?.[r] ?? run.tuned), // a shared page brings those that were moved
     pair: [0, last],
     text: "",
     chosen: [...data.start],
@@ -19,7 +19,10 @@ export function begin(data, notes) {
     open: null,
     edit: null,
   };
-  state.before = outcomesAt(data, state.thresholds);
+  state.before = outcomesAt(
+    data,
+    data.runs.map((run) => run.tuned),
+  );
   state.tallies = state.before.map((out) => tally(data, out));
   moved(state);
   return state;

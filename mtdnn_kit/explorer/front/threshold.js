@@ -11,7 +11,8 @@ const WIDTH = 640,
   BOTTOM = 34,
   TOP = 24,
   RIGHT = 24,
-  POINTS = 240;
+  POINTS = 240,
+  APART = 21; // px between the middles of two handles
 
 export function threshold(app) {
   const { state } = app,
@@ -80,6 +81,17 @@ function evenly(low, high) {
   return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, k) => (first + k) * step);
 }
 
+// Handles that would lie on one another one above the other: [[x, y], height at which it is drawn] of each place.
+function spread(places) {
+  const drawn = [];
+  for (const [x, y] of places) {
+    const free = (to) => drawn.every(([[x1], to1]) => Math.abs(x - x1) >= APART || Math.abs(to - to1) >= APART);
+    const heights = Array.from({ length: 2 * places.length + 1 }, (_, k) => y + APART * (k % 2 ? (k + 1) / 2 : -k / 2));
+    drawn.push([[x, y], heights.find((to) => to > TOP && to < HEIGHT - BOTTOM && free(to)) ?? y]);
+  }
+  return drawn;
+}
+
 function picture(state, frame, movable) {
   const ticks = (low, high, n) => Array.from({ length: n + 1 }, (_, k) => low + ((high - low) * k) / n);
   const axis = [
@@ -100,13 +112,16 @@ function picture(state, frame, movable) {
       );
     return h("path", { class: `mx-curve mx-run-${r}`, d: `M${points.join("L")}` });
   });
-  const handles = movable.map((r) => {
-    const curve = frame.curves.get(r),
-      tuned = state.data.runs[r].tuned,
-      value = state.thresholds[r],
-      place = (v) => [acrossOf(frame, v), upOf(frame, atThreshold(curve, v))];
-    const [x, y] = place(value),
-      [x0, y0] = place(tuned);
+  const place = (r, v) => [acrossOf(frame, v), upOf(frame, atThreshold(frame.curves.get(r), v))],
+    apart = spread(movable.map((r) => place(r, state.thresholds[r])));
+  const stems = movable.map((r, k) => {
+    const [[x, y], to] = apart[k];
+    return h("line", { class: `mx-stem mx-run-${r}`, x1: x, x2: x, y1: y, y2: to });
+  });
+  const handles = movable.map((r, k) => {
+    const value = state.thresholds[r],
+      [[x], to] = apart[k],
+      [x0, y0] = place(r, state.data.runs[r].tuned);
     return [
       h("circle", { class: `mx-ring mx-run-${r}`, cx: x0, cy: y0, r: 5 }),
       h(
@@ -121,7 +136,7 @@ function picture(state, frame, movable) {
           "aria-valuemin": frame.low,
           "aria-valuemax": frame.high,
           "aria-valuenow": value.toFixed(2),
-          transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`,
+          transform: `translate(${x.toFixed(1)} ${to.toFixed(1)})`,
         },
         h("circle", { r: 10 }),
         h("text", { "text-anchor": "middle", y: 4 }, LETTERS[r]),
@@ -139,6 +154,7 @@ function picture(state, frame, movable) {
     },
     axis,
     drawn,
+    stems,
     handles,
   );
 }
