@@ -99,7 +99,11 @@ def edited(run: Run, folder, edit, n: int | None = None) -> Run:
         (lambda lines: lines[:7], 132, "other: other has 7 answers to squad, but metrics.json says 132"),
         (lambda lines: lines[:-1], None, r"question 'windmill-6' is answered by QA, not by other \(1 such\)"),
         (lambda lines: [*lines, lines[5]], 132, "other answers question 'compass-6' twice"),
-        (lambda lines: [{**lines[0], "id": "nobody"}, *lines[1:]], None, "other answers question 'nobody' which is not one of the scored rows"),
+        (
+            lambda lines: [{**lines[0], "id": "nobody"}, *lines[1:]],
+            None,
+            "other answers question 'nobody' which is not one of the scored rows",
+        ),
         (
             lambda lines: [{**lines[0], "nbest": [[0, 9999, 1.0, 0.5]]}, *lines[1:]],
             None,
