@@ -35,7 +35,16 @@ AVOIDED = {  # pattern → what to write
     r"\bdrawn? anew\b|\bcount(ed)? anew\b|\bwrit(es|ten) anew\b": "reinitialise, recompute, rewrite",
     r"\bis none of (ours|these|those)\b": "is not one of",
     r"(?<!there )(?<!There )\bis no (?!longer|more|less|such|one\b|need)\w+": "is not a",
-    r"\b(a row|a line|one) an? \w+(?= ?[:;,.)]| of)": "per",
+    r"\b(a|one) (row|line|file|value|seed|task|device|panel|colour) an? (?!time)\w+": "one row per …",
+    r"\b(\w+.s|the) business of\b|\b\w+.s?.? business\b": "say who does it",
+    r"\bbeside\b": "next to, besides, with",
+    r"\banew\b": "again, from the start",
+    r"\bmend(s|ed|ing)?\b": "fix, correct",
+    r"\bof like (length|shape|kind)\b": "of similar length",
+    r"\b(is|are) told\b|\btold of\b": "is shown, is reported",
+    r"\bare others now\b|\bis another now\b": "has changed",
+    r"\bwhat became of\b|\bwhat becomes of\b": "the result of",
+    r"\bnothing of ours\b|\bthing of ours\b": "of the kit",
 }
 FOUND = re.compile("|".join(f"(?:{pattern})" for pattern in AVOIDED))
 
