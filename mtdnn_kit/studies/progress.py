@@ -17,7 +17,7 @@ from mtdnn_kit.files.wording import duration
 from mtdnn_kit.runs.run import Run
 
 POINTS = 400  # of a curve, at most
-LAST = 5  # losses in the displayed mean
+LAST = 5  # losses of which the mean is told
 ALL_RUNS, FORMAT = "", "{desc} |{bar:20}|"  # the bar of all runs, among theirs; how a bar looks
 
 

@@ -189,6 +189,6 @@ def check_changed(study: Study, found: dict[str, Standing], if_changed: str, red
         raise StudyError(
             f"{study.name}: {len(said)} of {len(found)} runs have changed, and changed runs are not mixed with new ones:\n"
             + "\n".join(said)
-            + "\nName another folder; or set if_changed: redo (delete and repeat them) or keep (use them unchanged; "
-            "not if a parameter changed). On the command line: --if-changed redo"
+            + "\nName another folder; or say if_changed: redo (they are deleted and run again) or keep (they are taken as they are; "
+            "not where a parameter changed). On the command line: --if-changed redo"
         )

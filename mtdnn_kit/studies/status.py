@@ -100,7 +100,7 @@ def _plugins(run: Run, config: Config) -> list[str]:
 
 
 def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:
-    """The encoder, if its weights have changed; a run that recorded no hash has none to compare."""
+    """The encoder, where its weights are others now; a run that kept none of them has none to compare."""
     kept, now = run.manifest.get("encoder"), weights(_encoder(config))
     before = kept.get("sha256") if isinstance(kept, dict) else None
     return [] if before in (None, now) else [f"encoder: {config.encoder}" + (f" ({now})" if " " in now else "")]

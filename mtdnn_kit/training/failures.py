@@ -70,11 +70,11 @@ def row_ids(features: Any, items: np.ndarray) -> str:
 
 
 def diverged(run: Run, setup: Setup, record: dict, loss: float, norm: float) -> TrainingError:
-    """The error of a step, by its log record, whose loss or gradient is NaN or infinite."""
+    """The error of a step, by its log record, whose loss or gradient is no finite number."""
     task, items = setup.batch(record["step"] - 1)
     ids = row_ids(setup.train[task], items)
     return TrainingError(
-        f"step {record['step']}, task {task}: loss {loss}, gradient norm {norm}, the first that is not finite, in the batch of rows {ids}. "
+        f"step {record['step']}, task {task}: loss {loss}, gradient norm {norm}, the first that is no number, in the batch of rows {ids}. "
         "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32, in a run_dir of its own (a resumed run "
         f"keeps its parameters). No checkpoint was written since; {last_checkpoint(run)}."
     )

@@ -119,7 +119,7 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
             stop.wait()
             save_checkpoint(run, done, model, books.optimizer, seconds)
             if isinstance(error, PluginError):
-                raise PluginError(f"{error}. All {done} steps are made: correct the function and set resume: true to continue.") from error
+                raise PluginError(f"{error}. All {done} steps are made: mend it, and resume: true goes on from there.") from error
             stop.end(run, done, total)
         stop.wait()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}

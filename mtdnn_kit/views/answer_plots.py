@@ -37,7 +37,7 @@ def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1") -> Fi
 
 @styled
 def nothing_figure(questions: Sequence[Question]) -> Figure:
-    """No answer, one line per run: precision over recall as the threshold goes down; and how often answers of a probability are right.
+    """Answering nothing, a line a run: precision over recall as the threshold goes down; and how often answers of a probability are right.
 
     Left the legend has the average precision, and the share of unanswerable questions, which guessing reaches, is dotted; right it has the
     expected calibration error. A run without n-best has neither line.

@@ -19,15 +19,14 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.plots import detached, styled
 from mtdnn_kit.views.style import look
 
-_ACROSS = 5  # panels side by side
+_ACROSS = 5  # panels beside each other
 _LEAST_SPAN = 20  # points that a panel spans at least
 _GREY: dict[str, Any] = {"color": "0.3", "lw": 1.2}
 
 
 @styled
 def curves_figure(run: Run) -> Figure | None:
-    """The score of each task over a run's steps, in the task's colour, its last value next to it; None if none was scored during
-    training."""
+    """The score of each task over a run's steps, in the task's colour, its last value beside it; None where none was scored on the way."""
     found, names = curves(run), list(run.types)
     rising = rises(found)
     figure = _panels({task: {"": [(curve, look(names.index(task), lw=2, marker=".", ms=5))]} for task, curve in found.items()})
@@ -41,7 +40,7 @@ def curves_figure(run: Run) -> Figure | None:
 
 @styled
 def study_curves_figure(runs: Mapping[str, Run], settings: Settings) -> Figure | None:
-    """The same of a study's runs: one colour and line per setting, one thin line per seed; None if no run was scored during training."""
+    """The same of a study's runs: a colour and a line a setting, a thin line a seed; None where no run was scored on the way."""
     panels: dict[str, dict[str, list[tuple[TaskCurve, dict]]]] = {}
     for i, (setting, own) in enumerate(settings.items()):
         for name in own.values():

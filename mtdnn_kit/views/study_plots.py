@@ -19,7 +19,7 @@ from mtdnn_kit.views.style import MARKERS, colour, look
 
 @styled
 def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], settings: Sequence[str], xlabel: str) -> Figure:
-    """Figures 3 and 4 of the paper, redrawn: EM and F1 over the settings, the paper's (left) and those of the runs here (right).
+    """Figures 3 and 4 of the paper, redrawn: EM and F1 over the settings, what the paper reports (left) beside what was run here (right).
 
     ours: setting → {"em", "em_low", "em_high", "f1", …}, the ends of the 95 % intervals; a setting that was not run is left out. Both
     panels span as many points. The paper gives no intervals.
@@ -75,7 +75,7 @@ def settings_figure(rows: Sequence[dict], score: str = "F1") -> Figure:
 
 @styled
 def study_figure(states: Sequence) -> Figure:
-    """Running mean of the main task's loss with a band of 1.96 standard errors of that mean over the batches, one line per run of a study.
+    """Running mean of the main task's loss with a band of 1.96 standard errors of that mean over the batches, one line a run of a study.
 
     states: `progress.Progress.states`.
     """

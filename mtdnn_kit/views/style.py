@@ -1,7 +1,7 @@
 """What all that is drawn shares: one colour, line and marker a run or a task. Only here is a colour chosen.
 
-Colours are Okabe and Ito's, which colour-blind people can tell apart; lines and markers differ as well, so that all can be distinguished in
-grey. A run or a task has the number of its place; after the seventh they come again.
+Colours are Okabe and Ito's, which colour-blind people can tell apart; lines and markers differ beside them, so that all is told apart in
+grey, too. A run or a task has the number of its place; after the seventh they come again.
 """
 
 from string import ascii_uppercase
