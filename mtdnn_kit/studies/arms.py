@@ -166,7 +166,7 @@ def equalized(configs: dict[str, Config], by: str | None) -> dict[str, Config]:
 
 
 def pass_sizes(configs: Mapping[str, Config]) -> dict[str, tuple[dict[str, int], dict[str, float]]]:
-    """For each run, by task: the batches of a pass, and the tokens of a batch. Rows that several runs share are processed once."""
+    """Of each run, by task: the batches of a pass, and the tokens of a batch. Rows that several runs share are cut once."""
     sizes = {key: _sizes(config) for key, config in {str(MIXTURE(config)): config for config in configs.values()}.items()}
     return {name: sizes[str(MIXTURE(config))] for name, config in configs.items()}
 
@@ -190,5 +190,5 @@ def _lengthened(config: Config, batches: dict[str, int], steps: int, wanted: int
         return config
     longer = replace(config, epochs=config.epochs * wanted / steps * 1.2 + 1, max_steps=wanted)
     if len(schedule_of(longer, batches)[0]) < wanted:
-        raise StudyError(f"equal: {longer.run_dir} has fewer than {wanted:,} steps in {longer.epochs:.1f} epochs. Set exhausted: cycle")
+        raise StudyError(f"equal: {longer.run_dir} has no {wanted:,} steps in {longer.epochs:.1f} epochs. Set exhausted: cycle")
     return longer

@@ -24,8 +24,8 @@ img{max-width:100%;background:#fff}"""
 
 
 def writing(folder: Path) -> AbstractContextManager[None]:
-    """A lock for writing tables and page into a study's folder. Raises LockedError if another process holds it."""
-    return held(folder / ".page", "the page is being written")
+    """Held while tables and page are written into a study's folder: by one process at a time. Raises LockedError where another does."""
+    return held(folder / ".page", "the page is written")
 
 
 def write_page(study: str | Path, folder: Path, changes: dict | None = None, hours: float | None = None) -> Path:

@@ -58,12 +58,12 @@ def run_study(
     folder = resolve(str(folder)) if folder else default_folder(study)
     study.configs(folder, changes)  # raises before anything runs
     if study.tune or study.equal:
-        from mtdnn_kit.studies import arms  # imports torch, which other studies' drivers do not need
+        from mtdnn_kit.studies import arms  # with torch, which a driver of other studies does not need
 
         tuning = arms.tuning_runs(study)
         trials = study.configs(folder, changes, tuning) if study.tune else {}
         arms.check_tunable(trials)
-    require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or null")
+    require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or none")
     planned, began = {name: run for block in study.blocks for name, run in block.items()}, time.monotonic()
     start, tell, mine = _engine(engine, options), watch or (lambda _: None), shard_of(list(planned), shard)
     project_notebook(NOTEBOOK)
@@ -74,10 +74,10 @@ def run_study(
     made = partial(_made, todo, start, tell)
     if study.tune:
         tried = made(tuning, _placed(folder, arms.equalized(trials, study.equal)), mine=shard_of(list(tuning), shard))
-        if len(tried) < len(tuning):  # other processes have the rest
+        if len(tried) < len(tuning):  # others have the rest
             return {}
         rows = arms.choose(study, tried)
-        with held(folder / ".lock", "the tuning result is being written", 60.0):
+        with held(folder / ".lock", "what was tuned is written", 60.0):
             arms.write_chosen(folder, study, rows)
         study = arms.with_chosen(study, rows)
     configs = study.configs(folder, changes)
