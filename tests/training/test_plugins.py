@@ -176,9 +176,7 @@ def test_a_score_that_raises_at_the_end_loses_no_step(mine, config, tmp_path):
     text = "def f(task, gold, said):\n    if gold != said:\n        raise ValueError('not equal')\n    return 50\n"
     mine(text)
     one = config(tasks=["cola"], qa_weight=1.0, metrics=["mine:f"])
-    with pytest.raises(
-        PluginError, match=r"^metrics: mine:f raised ValueError: not equal \(mine.py, line 3\). All 6 steps are made"
-    ):
+    with pytest.raises(PluginError, match=r"^metrics: mine:f raised ValueError: not equal \(mine.py, line 3\). All 6 steps are made"):
         train(one)
     run = Run(one.run_dir)
     assert run.manifest["status"].startswith("failed: PluginError: metrics: mine:f") and [step for step, _ in checkpoints(run)] == [6]
