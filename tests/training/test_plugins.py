@@ -106,7 +106,7 @@ def test_what_a_sampler_may_not_give_is_said_with_its_name(mine, gives, said):
         ("nowhere:f", "nowhere:f: cannot import nowhere .ModuleNotFoundError: No module named 'nowhere'.; put it into "),
         ("mine:g", "'mine:g': mine has no function 'g'"),
         ("mine:LIMIT", "'mine:LIMIT': mine has no function 'LIMIT'"),
-        ("mine:f", r"mine:f must take \((sizes, epoch, epochs, rng|task, gold, said)\)as positional arguments; it is f\(a\)"),
+        ("mine:f", r"mine:f must take \((sizes, epoch, epochs, rng|task, gold, said)\) as positional arguments; it is f\(a\)"),
         ("mine.py:f", "cannot import mine.py"),
         ("./mine:f", "is not module:function, e.g. mine:"),
         ("broken:f", "cannot import broken .ValueError: no."),
@@ -241,5 +241,5 @@ def test_plugins_lists_what_is_named_and_what_is_installed(mine, tmp_path, monke
         ["type: spans", "brought 1.2"],
     ]
     assert lines[0][2] == lines[1][2] and lines[0][2].startswith("sha256 ")
-    with pytest.raises(ConfigError, match="^metrics: 'kapa' is no entry point of mtdnn_kit.metrics: no installed package has one"):
+    with pytest.raises(ConfigError, match="^metrics: 'kapa' is not an entry point of mtdnn_kit.metrics: no installed package has one"):
         Config(metrics=["kapa"]).plugins  # noqa: B018
