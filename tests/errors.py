@@ -1,13 +1,14 @@
 """Prints every error that a user can meet: file:line, class and message, as the source has them. `python tests/errors.py [WORD …]` prints
 those that contain all words.
 
-A message is what a call of one of the kit's error classes, `require`, `usage_error` or `warnings.warn` gets. {…} stands for a value; a name
+A message is an argument of one of the error classes, `require`, `usage_error` or `warnings.warn`. {…} stands for a value; a name
 that the same function sets to text is replaced by that text.
 """
 
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,12 +36,13 @@ def messages() -> Iterator[Said]:
         for node in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             by = getattr(node.func, "id", getattr(node.func, "attr", ""))
             told = node.args[1:2] if by in CHECKS else node.args[:1] if by in CLASSES | OTHERS else []
-            inside = max((f for f in functions if f.lineno <= node.lineno <= (f.end_lineno or 0)), key=lambda f: f.lineno, default=tree)
-            known = {f.name: f for f in functions} | texts_in(inside)
+            around = [f for f in functions if f.lineno <= node.lineno <= (f.end_lineno or 0)] if told else []
+            known = {f.name: f for f in functions} | (texts_in(max(around, key=lambda f: f.lineno)) if around else {})
             for text in filter(None, (text_of(part, known) for part in told)):
                 yield Said(file.relative_to(PACKAGE.parent).as_posix(), node.lineno, by, text)
 
 
+@cache
 def texts_in(function: ast.AST) -> Texts:
     """What names are set to in a function: text, or one of several texts."""
     found: Texts = {}

@@ -44,7 +44,7 @@ def test_a_wrong_command_is_2(words, capsys):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("max_steps", "'max_steps' is not KEY=VALUE; write, e.g., --set max_steps=40"),
+        ("max_steps", "'max_steps' is not KEY=VALUE; write e.g. --set max_steps=40"),
         ("=3", "'=3' is not KEY=VALUE"),
         ("tasks=[squad, cola", "'tasks=[squad, cola': the value is not YAML"),
         ("define={a: *x}", "the value is not YAML"),

@@ -50,7 +50,7 @@ RUN_SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], fl
 
 
 def scores_of(questions: Compared) -> tuple[str, ...]:
-    """The scores that these rows have: RUN_SCORES of questions, of rows with labels those that their task is told by, and accuracy."""
+    """The scores that these rows have: RUN_SCORES of questions, of rows with labels those of their task, and accuracy."""
     return tuple(dict.fromkeys([*questions[0].metrics, "accuracy"])) if questions and isinstance(questions[0], Item) else tuple(RUN_SCORES)
 
 
@@ -226,9 +226,9 @@ def _speaks(gap: Gap | None) -> str:
 
 
 def primary_table(questions: Compared, settings: Settings, scores: Sequence[str], family: str = "study", tables: int = 1) -> list[dict]:
-    """The differences that a study is judged by: a row a score and setting but the first, with the p adjusted for all of these rows, or
-    with family "score" for those of the same score, and why there is none; "all at once" is the interval by Bonferroni's level, 0.05 over
-    the number of these rows, which covers all true differences 95 times in 100, and which two seeds have, too. tables: how many such
+    """The differences that a study is judged by: one row per score and setting except the first, with the p adjusted for all of these rows,
+    or with family "score" for those of the same score, and why there is none; "all at once" is the interval by Bonferroni's level, 0.05
+    over the number of these rows, which covers all true differences 95 times in 100, and which two seeds have, too. tables: how many such
     tables a study has, one a baseline; p and level are theirs, too (Bonferroni)."""
     rows, tested = list[dict[str, Any]](), list[Gap | None]()
     (first, base), *others = settings.items()
@@ -252,7 +252,7 @@ def primary_table(questions: Compared, settings: Settings, scores: Sequence[str]
 
 
 def population_table(questions: Compared, settings: Settings, scores: Sequence[str]) -> list[dict]:
-    """The differences of settings for each population: a row a score, setting and whom it speaks for, with the interval for these."""
+    """The differences of settings for each population: one row per score, setting and population, with its interval."""
     rows, of = [], population(questions)
     for score in scores:
         for name, gap in setting_differences(questions, settings, score).items():

@@ -1,10 +1,10 @@
-"""Whether the other tasks of a mixture were learnt: each beside chance and the best constant answer, with intervals.
+"""Whether the other tasks of a mixture were learnt: each next to chance and the best constant answer, with intervals.
 
 What a model has not learnt it cannot pass on, so what is claimed of a mixture is marked with the tasks that it was not shown to learn
 (`marked`). A task is learnt where the first of its scores that has an interval lies above chance and the best constant answer, interval and
-all; where it does not, that is no proof that nothing was learnt.
+all; otherwise this does not prove that nothing was learnt.
 
-Intervals are for other rows (sentences, pairs, endings), with the runs at hand. Where runs keep their labels they are the jackknife's
+Intervals are for other rows (sentences, pairs, endings), with these runs. If runs keep their labels they are the jackknife's
 (Tukey 1958) of score minus constant answer, row by row; of kept studies, which have the scores alone, accuracy has Wilson's (1927),
 Matthews' correlation Fisher's z (1921), and the two are taken as independent, which is careful. Shapes: N rows.
 """

@@ -1,7 +1,7 @@
 """Inference on the difference between two settings from several seeds of each: for other seeds, for other passages, and for both.
 
 A setting is a recipe (a mixture, a weight); a seed is one run of it. Knows contributions of passages to the scores of runs, no run, row or
-name of a score; of ours it imports the least squares (`blocks`) and the degrees of freedom of few passages (`significance`). Shapes: G
+name of a score; from the kit it imports the least squares (`blocks`) and the degrees of freedom of few passages (`significance`). Shapes: G
 passages, C runs. Model: crossed random effects (Searle, Casella & McCulloch 1992, "Variance Components"); the run of setting k with seed s
 has from passage p μ_k + S_s + (KS)_ks + P_p + (KP)_kp + (SP)_sp + e_ksp. Settings that share seeds are compared within them, where S and SP
 fall out.
@@ -32,7 +32,7 @@ Statistic = Callable[[np.ndarray, np.ndarray], float]
 Groups = Sequence | np.ndarray  # labels of the items' passages
 Cells = Mapping[int, ArrayLike]  # of a setting: seed → contributions [G] of its run
 _DOUBLINGS = 20  # to more seeds or passages than anyone has
-_TAILS = (np.log(0.5 - 1e-5), -100.0)  # logarithms of the largest tail and of the least that are told apart
+_TAILS = (np.log(0.5 - 1e-5), -100.0)  # logarithms of the largest and the smallest distinguishable tail
 _LEAST = 3  # seeds of a setting, from which a p is shown
 NO_P = "no p: two seeds tell too little of how this setting's seeds vary"
 SCALE = 100  # points, from the least score to the most

@@ -1,7 +1,7 @@
 """Inference on the difference between two trained models from their outcomes on the same items: intervals and tests by whole clusters.
 
 Questions of one passage, or of one article, are not independent: what is flipped is a whole cluster, and results speak for other clusters
-like these. Knows outcomes and labels of clusters, no run, row or name of a score; imports nothing of ours. One run of each model says
+like these. Knows outcomes and labels of clusters, no run, row or name of a score; imports nothing from the kit. One run of each model says
 nothing about the settings that trained it: see seeds.py.
 
 Shapes: N items in G clusters. `outcomes` [N] or [N, …] are what a score is made of, item by item (0 or 1; an F1; gold and given
@@ -110,8 +110,8 @@ def difference(
     """Score of b minus score of a, outcomes [N] or [N, …] of the same items; groups [N]: labels of their clusters.
 
     draws: random flips, 0 for 10,000. A statistic is called twice a cluster, and for se_independent twice an item, up to 1,000 (not alone:
-    left out, NaN). What a nominal 95 % covers is told by
-    benchmarks/intervals.py. Raises ValueError on other lengths, NaN, a single cluster.
+    left out, NaN). benchmarks/intervals.py
+    measures the coverage of a nominal 95 %. Raises ValueError on other lengths, NaN, a single cluster.
     """
     cluster, x, y = _items(groups, a, b, mean=statistic is None)
     sums, sizes, tiny = _sums(x, y, cluster, statistic)
@@ -181,7 +181,7 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> tuple[int, int, float]:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The p-values of a study, each adjusted for all of them, in the given order (Holm 1979, step-down); NaN is no test, and stays."""
+    """The p-values of a study, each adjusted for all of them, in the given order (Holm 1979, step-down); NaN means no test, and stays."""
     given = np.asarray(ps, np.float64)
     if given.ndim != 1 or not (np.isnan(given) | ((given >= 0) & (given <= 1))).all():
         raise ValueError(f"p-values must lie between 0 and 1, or be NaN: {given.tolist()}")
@@ -224,7 +224,7 @@ def _sums(x: np.ndarray | None, y: np.ndarray, cluster: np.ndarray, statistic: S
     sums += sizes * ((scores[1] - scores[0]) - sums.sum() / n)
     if not np.isfinite(sums).all():
         raise ValueError("the statistic is not a number; make it return a value without any single cluster")
-    # the scores' own sizes are what differences are small beside
+    # differences are small relative to the scores' sizes
     return sums, sizes, 1e-9 * n * float(np.abs(scores).sum())
 
 

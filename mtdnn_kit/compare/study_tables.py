@@ -37,7 +37,7 @@ SPAN_KINDS = ("right", "too long", "cut off", "overlapping", "elsewhere")  # of 
 def decision_table(
     questions: Sequence[Question], settings: Settings, scores: Sequence[str], effect: float, family: str = "study", tables: int = 1
 ) -> list[dict]:
-    """What is decided of each difference to the first setting: a row a score and setting with the 90 % interval.
+    """The decision on each difference to the first setting: one row per score and setting, with the 90 % interval.
 
     "more" or "less" where p, adjusted for the family, is below 0.05; "no difference larger than `effect` points" where the 90 % interval
     lies within them: two one-sided tests, at 0.05 for each row by itself (Schuirmann 1987); both can hold. "open" where neither does: no
@@ -60,7 +60,7 @@ def decision_table(
 
 def threshold_table(runs: dict[str, Run], questions: Sequence[Question], settings: Settings) -> list[dict]:
     """A row a setting, means over its seeds, in percent: how often nothing was answered at the tuned threshold, F1 on questions with an
-    answer and accuracy on those without; F1 at threshold 0, and at the best for these very questions, which is no result but a bound."""
+    answer and accuracy on those without; F1 at threshold 0, and at the best for these very questions, which is a bound, not a result."""
     kept = {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0", "best F1 here": "best_f1"}
     rows = []
     for setting, own in settings.items():
@@ -89,10 +89,10 @@ def further_table(runs: Mapping[str, Run], settings: Settings) -> list[dict]:
 
 
 def task_table(runs: Mapping[str, Run], settings: Settings, data: str | None = None) -> list[dict]:
-    """A row a task beside the main one (further sets included), score and setting that has it: the mean over the seeds with its interval,
-    and the difference to the first setting that has the task, with interval, p and p adjusted for all rows (Holm).
+    """One row per task other than the main one (further sets included), score and setting that has it: the mean over the seeds with its
+    interval, and the difference to the first setting that has the task, with interval, p and p adjusted for all rows (Holm).
 
-    data: where the rows are; None: where the runs had them. A task whose rows are others now, or not there, has a row that says so; runs
+    data: where the rows are; None: where the runs had them. A task whose rows have changed or are missing has a row that says so; runs
     that keep no answers to it (kept studies) have none.
     """
     main, rows = next(iter(runs.values())).parameters.tasks[0], list[dict]()

@@ -1,6 +1,6 @@
 """The threshold as a choice: EM and F1 without it, with all runs leaving equally many questions unanswered, and the spread that it adds.
 
-A threshold is tuned on few held-out articles, and another few would have given another one: that is no property of the model, yet EM and
+A threshold is tuned on few held-out articles, and another few would have given another one: that is not a property of the model, yet EM and
 F1 move with it. Two views: `at_common_share` gives each run the threshold at which it answers nothing as often as all runs do on average at
 theirs, for which no label of these questions is needed; `choice_spread` draws the held-out articles again (Efron & Tibshirani 1993, chapter
 6), tunes on each draw, and takes the standard deviation of what the scored questions get.

@@ -131,7 +131,7 @@ def _figures(told: Told) -> dict[str, bytes]:
 def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Path | None:
     """Writes into the folder of a study's finished runs what notebook 03 leaves there, without Jupyter: the tables, and the page; its path.
 
-    Raises LockedError where another process does; CompareError where the main task is no question answering: the scores are written then.
+    Raises LockedError where another process does; CompareError if the main task is not question answering: the scores are written then.
     """
     settings = study.of(runs)
     with writing(folder):

@@ -1,4 +1,4 @@
-"""Tokens as chips, as HTML that needs no script and no style sheet; how they look is marks.html's business."""
+"""Tokens as chips, as HTML that needs no script and no style sheet; marks.html defines their look."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -41,7 +41,7 @@ def datasets_table(setup: Setup) -> list[dict]:
 
 
 def files_table(setup: Setup) -> list[dict]:
-    """A row a split: where it is from, what its file holds and what became of that, and the rows of the split with their fingerprint.
+    """One row per split: its origin, the counts of its file, and the rows of the split with their fingerprint.
 
     Lines (or questions, or records) in the file are the rows read and what was left out.
     """
@@ -139,7 +139,7 @@ def windows_table(features: Features, lengths: Sequence[int], max_question: int,
 
 
 def odd_rows(setup: Setup) -> list[dict]:
-    """Rows that are right but odd (`odd_rows`), counted: a row a task and oddity, those that occur; `e.g.` is the first such row's id."""
+    """Rows that are right but odd (`odd_rows`), counted: one row per task and oddity that occurs; `e.g.` is the first such row's id."""
     table = []
     for task in setup.train:
         found = odd.odd_rows(splits(setup, task), setup.config.datasets[task], setup.config).values()

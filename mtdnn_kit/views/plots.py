@@ -165,7 +165,7 @@ def _last(values: Sequence[float], share: float) -> Any:
 
 
 class LiveLoss:
-    """Draws the loss figure anew while a training runs, in one notebook output; give it to `train(…, watch=…)`.
+    """Redraws the loss figure while a training runs, in one notebook output; give it to `train(…, watch=…)`.
 
     Its title says what a progress bar would: step, task, its smoothed loss, tokens a second, time left. The last drawing has none.
     """

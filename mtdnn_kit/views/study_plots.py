@@ -116,7 +116,7 @@ def study_figure(states: Sequence, settings: Settings | None = None) -> Picture:
 
 
 class LiveStudy:
-    """Draws the losses of a study's runs anew while they train, in one notebook output; give it to `run_study(…, watch=…)`.
+    """Redraws the losses of a study's runs while they train, in one notebook output; give it to `run_study(…, watch=…)`.
 
     Its title says how many runs are done, running, failed and waiting, and the time left; the last drawing has none.
     """

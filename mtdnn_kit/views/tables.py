@@ -33,7 +33,7 @@ def score_table(
     questions: Sequence[Question], settings: Settings, table: str | None = None, runs: dict[str, Run] | None = None, task: str = "squad"
 ) -> list[dict]:
     """A row a setting: EM and F1 at the runs' thresholds with the ends of their 95 % intervals, span F1, average precision of answering
-    nothing, and F1 minus that of the first setting, with interval and p; beside them what the paper reports for the setting of that name
+    nothing, and F1 minus that of the first setting, with interval and p; next to them the paper's figures for the setting of that name
     (`table`, a key of `paper.TABLES`).
 
     settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Where titles are known, EM and F1
@@ -256,8 +256,8 @@ def by_weight(runs: dict[str, Run], found: dict[str, dict]) -> dict[str, dict]:
 
 
 def choice_table(runs: dict[str, Run], task: str = "squad", score: str = "f1") -> list[dict]:
-    """Choose on one set, report on both: a row a run with its score on the scored questions and on the rest of the official dev set, and
-    which run would be chosen on which. [] where the runs have not scored the rest (it takes the hub's data).
+    """Choose on one set, report on both: one row per run with its score on the scored questions and on the rest of the official dev set,
+    and which run would be chosen on which. [] where the runs have not scored the rest (it takes the hub's data).
 
     What is chosen on a set is flattered on it by the choice; its score on the other set is not.
     """

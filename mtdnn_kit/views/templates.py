@@ -1,4 +1,4 @@
-"""HTML from templates (Jinja): how a thing looks is said in a file of macros beside the module that shows it, what is shown in Python.
+"""HTML from templates (Jinja): a file of macros next to a module defines the look, the module the content.
 
 In a template line breaks and indentation are for the eye alone, and `style` is the module of that name. Whatever is filled in is escaped,
 but for HTML that a macro made.

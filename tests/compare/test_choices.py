@@ -84,13 +84,13 @@ def change(**changes):
         (change(id=True), "line 3: not an id with a label"),
         (lambda lines: [*lines[:2], 7, *lines[2:]], "line 3: not an id with a label and probabilities: 7"),
         (change(id=1), "line 3: row 1 comes twice"),
-        (change(id=10_000), "line 3: row 10000 is none of the rows"),
+        (change(id=10_000), "line 3: row 10000 is not one of the scored rows"),
         (change(probabilities=[0.5, 0.5]), r"line 3: row 2: \[0.5, 0.5\] should be 3 probabilities"),
         (change(probabilities=None), "line 3: row 2: None should be 3"),
-        (change(label=0, probabilities=[float("nan"), 0.5, 0.5]), "line 3: row 2: .* are no probabilities"),
-        (change(label=0, probabilities=[0.9, 0.2, 0.1]), "line 3: row 2: .* are no probabilities, which sum to 1"),
-        (change(label=0, probabilities=[1.2, -0.1, -0.1]), "line 3: row 2: .* are no probabilities"),
-        (change(label=0, probabilities=["1", 0, 0]), "line 3: row 2: .* are no probabilities"),
+        (change(label=0, probabilities=[float("nan"), 0.5, 0.5]), "line 3: row 2: .* are not probabilities"),
+        (change(label=0, probabilities=[0.9, 0.2, 0.1]), "line 3: row 2: .* are not probabilities: they must sum to 1"),
+        (change(label=0, probabilities=[1.2, -0.1, -0.1]), "line 3: row 2: .* are not probabilities"),
+        (change(label=0, probabilities=["1", 0, 0]), "line 3: row 2: .* are not probabilities"),
         (change(label=1, probabilities=[0.5, 0.3, 0.2]), "line 3: row 2: label 1 is not the most probable of 3"),
         (change(label=3, probabilities=[0.5, 0.3, 0.2]), "line 3: row 2: label 3 is not the most probable"),
         (change(label=-3, probabilities=[0.5, 0.3, 0.2]), "line 3: row 2: label -3 is not the most probable"),
@@ -111,9 +111,9 @@ def test_only_the_same_rows_are_compared(runs, tmp_path):
     """Never a silently different denominator."""
     fewer = edited(runs["one"], tmp_path / "fewer", lambda lines: lines[:-1])
     last = list(runs["one"].choices("mnli"))[-1]["id"]
-    with pytest.raises(CompareError, match=rf"row {last} is answered by one, not by fewer \(1 such\): .* on the same rows only"):
+    with pytest.raises(CompareError, match=rf"row {last} is answered by one, not by fewer \(1 such\): .* on the same rows"):
         choices.pair({"one": runs["one"], "fewer": fewer})
-    with pytest.raises(CompareError, match=r"few has 4 labels of mnli, but metrics.json scores 90"):
+    with pytest.raises(CompareError, match=r"few has 4 labels of mnli, but metrics.json says 90"):
         choices.pair({"few": edited(runs["one"], tmp_path / "few", lambda lines: lines[:4], n=90)})
     manifest = json.loads((fewer.path / "manifest.json").read_text())
     manifest["data"]["mnli/validation_matched"]["fingerprint"] = "0"

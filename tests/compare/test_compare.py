@@ -96,10 +96,14 @@ def edited(run: Run, folder, edit, n: int | None = None) -> Run:
 @pytest.mark.parametrize(
     ("edit", "n", "message"),
     [
-        (lambda lines: lines[:7], 132, "other: other has 7 answers to squad, but metrics.json scores 132"),
+        (lambda lines: lines[:7], 132, "other: other has 7 answers to squad, but metrics.json says 132"),
         (lambda lines: lines[:-1], None, r"question 'windmill-6' is answered by QA, not by other \(1 such\)"),
         (lambda lines: [*lines, lines[5]], 132, "other answers question 'compass-6' twice"),
-        (lambda lines: [{**lines[0], "id": "nobody"}, *lines[1:]], None, "other answers question 'nobody' which is none of the rows"),
+        (
+            lambda lines: [{**lines[0], "id": "nobody"}, *lines[1:]],
+            None,
+            "other answers question 'nobody' which is not one of the scored rows",
+        ),
         (
             lambda lines: [{**lines[0], "nbest": [[0, 9999, 1.0, 0.5]]}, *lines[1:]],
             None,
@@ -174,7 +178,7 @@ def test_a_questions_windows_are_those_of_the_first_run_that_says_them(runs, tmp
 
 def test_two_runs_are_set_against_each_other(runs):
     assert pairing.two(runs) == ("QA", "QA+SC") and pairing.two(runs, ["QA+SC", "QA"]) == ("QA+SC", "QA")
-    with pytest.raises(CompareError, match=r"pair: there is no run 'QA\+MCC'; there are QA, QA\+SC"):
+    with pytest.raises(CompareError, match=r"pair: there is no run 'QA\+MCC'; choose from QA, QA\+SC"):
         pairing.two(runs, ["QA", "QA+MCC"])
     with pytest.raises(CompareError, match="must name two runs"):
         pairing.two(runs, ["QA"])

@@ -184,7 +184,7 @@ def test_a_runs_answers_are_its_labels(two, tmp_path):
     run.keep(tmp_path / "kept")
     file = tmp_path / "kept" / "predictions" / "cola.jsonl"
     file.write_text(json.dumps({"id": 1, "label": 2}) + "\n")
-    with pytest.raises(RunError, match=r"cola.jsonl, line 1: label 2 is none of 2; copy it again"):
+    with pytest.raises(RunError, match=r"cola.jsonl, line 1: label 2 is not one of the 2 labels; copy it again"):
         Run(tmp_path / "kept").answers("cola")
     file.write_text(json.dumps({"id": 1, "label": "x"}) + "\n")
     with pytest.raises(RunError, match=r"cola.jsonl, line 1: it is .*, not a row's id and the number of its label; copy it again"):

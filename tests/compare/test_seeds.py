@@ -73,7 +73,7 @@ def test_contributions_refuse_what_is_no_score():
     ):
         with pytest.raises(ValueError, match=message):
             contributions(outcomes, groups)
-    with pytest.raises(ValueError, match="without some passage is no number"):
+    with pytest.raises(ValueError, match="is not a number without some passage"):
         contributions([1, 0], [1, 2], lambda outcomes, weights: np.nan if weights[0] == 0 else 0.0)
 
 

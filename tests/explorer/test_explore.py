@@ -201,7 +201,7 @@ def test_a_page_is_saved_whole_or_in_part(kept, tmp_path):
         explorer.save(tmp_path / "none.html", only="favourites")
     with pytest.raises(CompareError, match="tasks: the runs have no answers for 'cola'; choose from squad"):
         explorer.save(tmp_path / "none.html", tasks=["cola"])
-    with pytest.raises(CompareError, match="nowhere: there is no such folder to write none.html into"):
+    with pytest.raises(CompareError, match="nowhere: there is no such folder for none.html"):
         explorer.save(tmp_path / "nowhere" / "none.html")
     assert not (tmp_path / "none.html").exists()
     asked = {"kind": "note", "task": "squad", "id": ids(whole)[3], "note": "odd"}

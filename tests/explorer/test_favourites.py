@@ -39,7 +39,7 @@ def test_a_file_that_is_none_of_ours_is_left_alone(tmp_path, content):
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders without permissions")
 def test_where_nothing_can_be_written_it_is_said(tmp_path):
     folder = tmp_path / "gone"
-    with pytest.raises(RunError, match="cannot be written .No such file or directory.; the note is not kept"):
+    with pytest.raises(RunError, match="cannot be written .No such file or directory.; the note was not saved"):
         keep(folder, "squad", "a", "x")
 
 

@@ -91,10 +91,10 @@ def test_what_cannot_be_meant_is_said(tmp_path, answers):
     import_run(file, tmp_path / "theirs")
     with pytest.raises(ConfigError, match="run_dir: .* holds a finished run"):
         import_run(file, tmp_path / "theirs")
-    with pytest.raises(RunError, match="only answers' texts, which are not to be kept"):
+    with pytest.raises(RunError, match="only texts of answers, which must not be kept"):
         Run(tmp_path / "theirs").keep(tmp_path / "kept")
     (tmp_path / "theirs" / "predictions" / "squad.json").write_text(json.dumps({**answers, "q0": ""}))
-    with pytest.raises(CompareError, match="answers question 'q0' which is none of the rows"):
+    with pytest.raises(CompareError, match="answers question 'q0' which is not one of the scored rows"):
         pair(named([tmp_path / "theirs"]))
 
 
@@ -160,7 +160,7 @@ def test_a_threshold_that_export_did_not_write_is_refused(tmp_path, exported, ke
 
 def test_models_that_cannot_answer_are_refused(tmp_path, exported, tiny):
     _, folder = exported
-    with pytest.raises(EncoderError, match=r"is no question-answering model: its config.json names \['BertModel'\]"):
+    with pytest.raises(EncoderError, match=r"is not a question-answering model: its config.json names \['BertModel'\]"):
         import_run(tiny, tmp_path / "theirs", **SMALL)
     config = json.loads((folder / "config.json").read_text())
     other = shutil.copytree(folder, tmp_path / "other")

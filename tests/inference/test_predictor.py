@@ -141,7 +141,7 @@ def test_a_task_that_is_not_there_or_could_be_several_is_named(model, trained, c
 def test_what_cannot_be_loaded_says_what_to_do(trained, tmp_path):
     with pytest.raises(RunError, match="there is no such folder; correct the path"):
         load(tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match="device: 'tpu' is none of auto, cpu, cuda"):
+    with pytest.raises(ConfigError, match="device: 'tpu' must be one of auto, cpu, cuda"):
         load(trained("bert"), device="tpu")
     trained("bert").keep(tmp_path / "kept")
     with pytest.raises(RunError, match="kept has no model/"):

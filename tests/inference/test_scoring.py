@@ -181,7 +181,7 @@ def test_the_sample_is_a_place_too_and_its_rows_are_the_runs_own(run):
     [
         ({}, ConfigError, "^data, define: give one of them"),
         ({"data": "sample", "define": {"d": {}}}, ConfigError, "^data, define: give one of them"),
-        ({"data": "sample", "task": "mnli"}, ConfigError, "^task: .* has no task 'mnli'; there are squad, swag, cola, mrpc"),
+        ({"data": "sample", "task": "mnli"}, ConfigError, "^task: .* has no task 'mnli'; it has squad, swag, cola, mrpc"),
         ({"data": "EMPTY"}, ConfigError, "^data: .* has no rows for any of the tasks squad, swag, cola, mrpc: each task needs a folder"),
         ({"data": "EMPTY", "task": "cola"}, DataError, "there is no such folder"),
         ({"data": "sample", "name": "x"}, ConfigError, "^name: there are several sets, squad-sample, swag-sample"),
@@ -208,7 +208,7 @@ def test_the_sample_is_a_place_too_and_its_rows_are_the_runs_own(run):
             ConfigError,
             "^scored_also.d.type is 'qa'; the task .* is of type sc",
         ),
-        ({"define": {"d": {"task": "cola", "train": "x"}}}, ConfigError, "^scored_also.d.train: nothing of it is trained on"),
+        ({"define": {"d": {"task": "cola", "train": "x"}}}, ConfigError, "^scored_also.d.train: this set is not trained on"),
         ({"define": {"d": {"task": "cola", "data": 3}}}, ConfigError, "^scored_also.d.data is 3; it must be"),
         ({"define": {"d": {"task": "cola"}}, "task": "mrpc"}, ConfigError, "^define: d: its definition names task 'cola', not 'mrpc'"),
         ({"define": {"d": 3}}, ConfigError, "^define: it must map a set's name to its definition"),

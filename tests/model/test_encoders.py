@@ -30,7 +30,7 @@ def test_other_weights_under_a_known_name_are_refused(tmp_path, monkeypatch):
     weights = tmp_path / DEFAULT_ENCODER / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     monkeypatch.setenv("MTDNN_ENCODERS", str(tmp_path))
-    with pytest.raises(EncoderError, match="has sha256 .*The file is damaged or another model"):
+    with pytest.raises(EncoderError, match="has sha256 .*The file is damaged or belongs to another model"):
         find_encoder(DEFAULT_ENCODER)
 
 

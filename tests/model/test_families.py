@@ -158,7 +158,7 @@ NO_ENCODERS = {
     ),
     "no multiple choice": (
         transformers.DebertaConfig(**BERT),
-        r"\(deberta\) cannot serve tasks of type mcc: transformers has no AutoModelForMultipleChoice of its family; leave the mcc tasks",
+        r"\(deberta\) cannot serve tasks of type mcc: transformers has no AutoModelForMultipleChoice for its family; leave the mcc tasks",
     ),
 }
 
@@ -223,7 +223,7 @@ def test_a_slow_tokenizer_and_pickled_weights_are_refused_before_training(config
     with pytest.raises(EncoderError, match=r"must hold config.json and \*.safetensors \(pickled weights are not read\)"):
         train(config(encoder=str(pickled)))
     (slow / "config.json").write_text('{"model_type": "none such"}')
-    with pytest.raises(EncoderError, match=r"'slow': its config.json is of no model that transformers knows"):
+    with pytest.raises(EncoderError, match=r"'slow': its config.json belongs to no model that transformers knows"):
         train(config(encoder=str(slow)))
     assert not (tmp_path / "run").exists()
 

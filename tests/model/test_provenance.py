@@ -105,7 +105,7 @@ def test_of_a_run_made_before_it_is_known_by_the_name():
 def test_of_a_study_a_sentence_an_encoder_names_the_tasks_of_all_runs():
     runs = [Run(ROOT / "results/sample" / name) for name in ("qa", "qa-mcc", "qa-sc")]
     (said,) = notes(runs)
-    assert said.startswith(f"encoder: {DEFAULT_ENCODER} was trained") and said.endswith("squad (SQuAD 2.0), mnli (MultiNLI)")
+    assert said.startswith(f"encoder: {DEFAULT_ENCODER} was already trained") and said.endswith("squad (SQuAD 2.0), mnli (MultiNLI)")
     assert notes([]) == [] and notes(runs[:1]) == [note(runs[0])]
 
 

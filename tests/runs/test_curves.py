@@ -21,7 +21,7 @@ def test_a_task_that_rises_by_itself_but_not_among_all_is_named_as_one_that_may(
     assert curves.rises(found) == {} and list(curves.may_rise(found)) == ["squad"]
     assert curves.may_rise(found)["squad"][1] == pytest.approx(2 / 120)
     (said,) = curves.notes({"run": object()})
-    assert said.startswith("May still rise, each by itself, not counting that 5 tasks were looked at: squad (f1 +") and "p = 0.017" in said
+    assert said.startswith("May still rise, without correction for testing 5 tasks: squad (f1 +") and "p = 0.017" in said
     one = {"squad": found["squad"]}
     assert curves.may_rise(one) == {} and list(curves.rises(one)) == ["squad"], "alone it is one that rises"
 

@@ -98,8 +98,8 @@ def test_the_original_may_go_and_the_temporary_file_has_no_name(run, tmp_path):
         (packed(b'{"id": "a"}\n{'), "cannot be read"),
         (packed(b'{"id": "\xff"}'), "cannot be read"),
         (packed(b'{"id": "a"}\n{"id": "b"}\n{"id": "a"}\n'), "line 3: question 'a' comes twice"),
-        (packed(b'{"id": "a"}\n{"id": 7}\n'), "line 2: no entry with an id"),
-        (packed(b'[["id", "a"]]\n'), "line 1: no entry with an id"),
+        (packed(b'{"id": "a"}\n{"id": 7}\n'), "line 2: not an entry with an id"),
+        (packed(b'[["id", "a"]]\n'), "line 1: not an entry with an id"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, raw, message):

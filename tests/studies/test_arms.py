@@ -94,7 +94,7 @@ def test_what_held_nothing_out_cannot_be_tuned(tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"tune": {"learning_rate": [1e-3]}}, "tune: name its seeds"),
+        ({"tune": {"learning_rate": [1e-3]}}, "tune: also name its seeds"),
         ({**TUNE, "tune_seeds": [1, 2]}, "tune_seeds: 1 are seeds of the study"),
         ({"tune": {"learning_rate": [1e-3]}, "tune_seeds": [5]}, "tune: also list the study's seeds"),
         ({**TUNE, "tune": {"epochs": [1, 2]}, "equal": "steps"}, "tune: equal sets epochs and max_steps"),

@@ -342,13 +342,13 @@ def test_slices_of_settings_are_those_of_runs_where_each_has_one_seed(questions)
     [
         (lambda folder: (folder / "spans.csv.gz").write_bytes(b"no gzip"), "no study is kept there"),
         (lambda folder: (folder / "runs.json").write_text("[]"), "no study is kept there"),
-        (lambda folder: (folder / "runs.json").write_text('{"A seed 0": "runs/a-seed-0"}'), "columns are not those of the runs"),
-        (lambda folder: (folder / "runs.json").write_text(turned(folder)), "columns are not those of the runs"),
+        (lambda folder: (folder / "runs.json").write_text('{"A seed 0": "runs/a-seed-0"}'), "columns do not match the runs"),
+        (lambda folder: (folder / "runs.json").write_text(turned(folder)), "columns do not match the runs"),
         (lambda folder: rewrite(folder, lambda lines: lines[:-1]), "131 questions, but metrics.json says .132"),
-        (lambda folder: rewrite(folder, lambda lines: [*lines, lines[-1]]), "133 questions where"),
+        (lambda folder: rewrite(folder, lambda lines: [*lines, lines[-1]]), "133 questions, but"),
         (
             lambda folder: rewrite(folder, lambda lines: [lines[0], "none" + lines[1][lines[1].index(",") :], *lines[2:]]),
-            "'none' is none of",
+            "'none' is not one of",
         ),
         (lambda folder: rewrite(folder, lambda lines: [lines[0], lines[1].replace(",", ",99999", 2), *lines[2:]]), "outside its passage"),
     ],

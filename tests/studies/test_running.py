@@ -299,7 +299,7 @@ def test_a_missing_study_or_option_is_said_in_a_line(tmp_path):
 
 def test_an_engine_or_an_option_that_there_is_not_is_refused_before_anything_runs(finished, tmp_path):
     study = read_study(finished[0])
-    with pytest.raises(ConfigError, match="engine: 'slurm' is none; there are local, ray"):
+    with pytest.raises(ConfigError, match="engine: 'slurm' is unknown; choose from local, ray"):
         run_study(study, tmp_path / "runs", engine="slurm")
     with pytest.raises(ConfigError, match="address: engine local has no such option; it has workers, gpus"):
         run_study(study, tmp_path / "runs", address="auto")

@@ -109,7 +109,7 @@ def test_other_weights_of_the_encoder_are_named(run, tmp_path):
     assert said(run) == [f"encoder: {tmp_path / 'encoder'}"]
     file.unlink()
     (found,) = said(run)
-    assert found.startswith(f"encoder: {tmp_path / 'encoder'} (cannot be had: ") and "*.safetensors" in found
+    assert found.startswith(f"encoder: {tmp_path / 'encoder'} (not available: ") and "*.safetensors" in found
 
 
 def test_a_run_that_began_with_anothers_model_is_held_to_that_model(run, tiny, tmp_path):

@@ -102,7 +102,7 @@ def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_gives_the_same_run(broken, spoil, said):
     run, config, whole = broken
     spoil(run.path / "checkpoints" / "step-0000008")
-    with pytest.warns(CheckpointWarning, match=f"step-0000008: {said}.* goes on from step 4 instead; .* kept as step-0000008.damaged"):
+    with pytest.warns(CheckpointWarning, match=f"step-0000008: {said}.* continues from step 4 instead; .* kept as step-0000008.damaged"):
         resumed = train(config)
     assert same(whole.path, resumed.path) == []
     assert (run.path / "checkpoints" / "step-0000008.damaged").is_dir(), "nothing is deleted"

@@ -51,7 +51,7 @@ def test_the_launchers_environment_says_who_one_is(monkeypatch):
         ({"LOCAL_RANK": None}, "LOCAL_RANK: WORLD_SIZE says"),
         ({"MASTER_ADDR": ""}, "MASTER_ADDR: WORLD_SIZE says"),
         ({"MASTER_PORT": None}, "MASTER_PORT: WORLD_SIZE says"),
-        ({"RANK": "2"}, "RANK: 2 is none of the 2 processes"),
+        ({"RANK": "2"}, "RANK: 2 must be below WORLD_SIZE, 2"),
         ({"RANK": "-1"}, "RANK: '-1' in the environment is not a valid number"),
         ({"WORLD_SIZE": "two"}, "WORLD_SIZE: 'two' in the environment is not a valid number"),
         ({"WORLD_SIZE": "0"}, "WORLD_SIZE: '0' in the environment is not a valid number"),

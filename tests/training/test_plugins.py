@@ -110,7 +110,7 @@ def test_what_a_sampler_may_not_give_is_said_with_its_name(mine, gives, said):
         ("nowhere:f", "nowhere:f: cannot import nowhere .ModuleNotFoundError: No module named 'nowhere'.; put it into "),
         ("mine:g", "'mine:g': mine has no function 'g'"),
         ("mine:LIMIT", "'mine:LIMIT': mine has no function 'LIMIT'"),
-        ("mine:f", r"mine:f must take \((sizes, epoch, epochs, rng|task, gold, said)\)as positional arguments; it is f\(a\)"),
+        ("mine:f", r"mine:f must take \((sizes, epoch, epochs, rng|task, gold, said)\) as positional arguments; it is f\(a\)"),
         ("mine.py:f", "cannot import mine.py"),
         ("./mine:f", "is not module:function, e.g. mine:"),
         ("broken:f", "cannot import broken .ValueError: no."),
@@ -210,9 +210,7 @@ def test_a_score_that_raises_at_the_end_loses_no_step(mine, config, tmp_path):
     text = "def f(task, gold, said):\n    if gold != said:\n        raise ValueError('not equal')\n    return 50\n"
     mine(text)
     one = config(tasks=["cola"], qa_weight=1.0, metrics=["mine:f"])
-    with pytest.raises(
-        PluginError, match=r"^metrics: mine:f raised ValueError: not equal \(mine.py, line 3\). All 6 steps are made: correct the function"
-    ):
+    with pytest.raises(PluginError, match=r"^metrics: mine:f raised ValueError: not equal \(mine.py, line 3\). All 6 steps are made"):
         train(one)
     run = Run(one.run_dir)
     assert run.manifest["status"].startswith("failed: PluginError: metrics: mine:f") and [step for step, _ in checkpoints(run)] == [6]
@@ -295,5 +293,5 @@ def test_plugins_lists_what_is_named_and_what_is_installed(mine, tmp_path, monke
         ["type: spans", "brought 1.2"],
     ]
     assert lines[0][2] == lines[1][2] and lines[0][2].startswith("sha256 ")
-    with pytest.raises(ConfigError, match="^metrics: 'kapa' is no entry point of mtdnn_kit.metrics: no installed package has one"):
+    with pytest.raises(ConfigError, match="^metrics: 'kapa' is not an entry point of mtdnn_kit.metrics: no installed package has one"):
         Config(metrics=["kapa"]).plugins  # noqa: B018

@@ -84,9 +84,9 @@ def test_a_study_sees_whether_its_rows_are_others(two):
     ("further", "message"),
     [
         ({"d": {"type": "sc"}}, "^scored_also.d.type is 'sc'; without `task` it must be qa"),
-        ({"d": {"train": "train"}}, "^scored_also.d.train: nothing of it is trained on: leave it out"),
-        ({"d": {"validation_ratio": 0.1}}, "^scored_also.d.validation_ratio: nothing of it is trained on"),
-        ({"d": {"permute_labels": True}}, "^scored_also.d.permute_labels: nothing of it is trained on"),
+        ({"d": {"train": "train"}}, "^scored_also.d.train: this set is not trained on: leave the key out"),
+        ({"d": {"validation_ratio": 0.1}}, "^scored_also.d.validation_ratio: this set is not trained on"),
+        ({"d": {"permute_labels": True}}, "^scored_also.d.permute_labels: this set is not trained on"),
         ({"d": {"score": None}}, "^scored_also.d.score: the set must have a scored split"),
         ({"d": {"files": {"train": "a.json"}}}, "^scored_also.d.files lacks 'validation': name its file.$"),
         ({"d": {"files": {"validation": "a.txt"}}}, "^scored_also.d.files.validation is 'a.txt'; its name must end in"),

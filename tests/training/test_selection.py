@@ -115,7 +115,7 @@ def test_10_from_an_older_checkpoint_too_what_was_best_then_is_there(scripted, c
     then = load_file(broken.path / "best" / "step-0000002" / "model.safetensors")
     (broken.path / "checkpoints" / "step-0000009" / "state.json").write_text("{}")
     scripted([60, 60, 60])
-    with pytest.warns(CheckpointWarning, match="goes on from step 6"):
+    with pytest.warns(CheckpointWarning, match="continues from step 6"):
         resumed = train(changed(one, resume=True))
     assert resumed.manifest["selected"]["step"] == 2
     assert all(torch.equal(x, then[name]) for name, x in weights_of(resumed).items())

@@ -207,4 +207,4 @@ def test_a_worker_that_dies_is_named_in_the_studys_outcome(config, monkeypatch, 
     monkeypatch.setattr(engines, "WORKER", [sys.executable, "-S", "-c", "import os, sys; sys.stdin.readline(); os.kill(os.getpid(), 9)"])
     jobs = [engines.Job("mine", config(run_dir=str(tmp_path / "a")), "x.ipynb", str(ROOT), {})]
     (why,) = [end for step in engines.local(jobs) for end in step.values()]
-    assert why.startswith("its process was ended by SIGKILL") and "the same command goes on" in why
+    assert why.startswith("its process was ended by SIGKILL") and "run the same command to continue" in why
