@@ -42,6 +42,7 @@ from mtdnn_kit.views import tables
 from mtdnn_kit.views.findings import summary, verdict, write_summary
 from mtdnn_kit.views.study_plots import points_figure, settings_figure
 from mtdnn_kit.views.tables import markdown, points, score_table
+from mtdnn_kit.views.task_plots import task_rows
 
 
 def report(folder: Path, data: str | None) -> Iterator[str]:
@@ -99,7 +100,7 @@ def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Pa
         tables.write(folder, rows, runs, settings)
         write_spread(folder, runs, questions, settings, study.scores)
         said = _verdict(study, runs, questions)
-        write_summary(folder, summary(runs, settings, said, learnt, len(questions)))
+        write_summary(folder, summary(runs, settings, said, learnt, task_rows(runs, settings, learnt, questions)))
         if not page:
             return None
         images = _figures(questions, settings, study.scores)
