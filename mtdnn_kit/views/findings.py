@@ -163,6 +163,15 @@ def of_schedule(setup: Any) -> str:
     return f"{n:,} steps, drawn before the first: {shares}."
 
 
+def of_losses(records: Sequence[dict]) -> str:
+    """How far each task's loss fell, from its first batches to its last. records: `Run.log()`."""
+    losses: dict[str, list[float]] = {}
+    for record in records:
+        losses.setdefault(record["task"], []).append(record["loss"])
+    ends = ((task, sum(own[:5]) / len(own[:5]), sum(own[-5:]) / len(own[-5:])) for task, own in losses.items())
+    return f"Losses, the mean of five batches, first and last: {', '.join(f'{task} {a:.2f} to {b:.2f}' for task, a, b in ends)}."
+
+
 def of_scores(rows: Sequence[dict]) -> str:
     """The main task's score, and which tasks were learnt. rows: of `task_plots.task_rows`, of a single setting."""
     if not rows:

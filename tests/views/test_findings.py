@@ -68,6 +68,11 @@ def test_scores_are_told_beside_what_needs_no_training():
     assert findings.of_scores(rows) == said and findings.of_scores([]) == "No task was scored."
 
 
+def test_losses_are_told_by_their_ends():
+    records = [{"task": "a", "loss": loss} for loss in (9.0, 8.0, 7.0, 6.0, 5.0, 1.0)] + [{"task": "b", "loss": 1.5}]
+    assert findings.of_losses(records) == "Losses, the mean of five batches, first and last: a 7.00 to 5.40, b 1.50 to 1.50."
+
+
 def test_data_in_a_sentence_each():
     assert findings.of_labels({"cola": {"a": 3, "b": 1}}) == "The most frequent label is right this often: cola 75 %."
     counts = {"answer": {"in the passage": 3, "nothing": 1}, "type of answer": {"phrase": 2, "name": 1}}
