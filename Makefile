@@ -54,13 +54,13 @@ demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; tabl
 	@($(call quietly,$(NOTEBOOK) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb "runs: [$(DEMO)/qa$(,) $(DEMO)/qa-mcc$(,) $(DEMO)/qa-sc$(,) $(DEMO)/qa-mcc-sc]",$(DEMO)/04_answers.txt)) & \
 		($(call quietly,$(TRAININGS) $(ARGS),$(DEMO)/03_ablations.txt)); ended=$$?; wait $$! && exit $$ended
 	@rm $(DEMO)/*.txt
-	@echo; cat $(DEMO)/table.md
+	@echo; $(CALLED) -c 'from pathlib import Path; from mtdnn_kit.__main__ import ENDING; from mtdnn_kit.views.tables import aligned, read; \
+		print(aligned(read(Path("$(DEMO)")), ENDING))'
+	@fold -s -w 110 $(DEMO)/summary.md
 	@echo
-	@echo "table:     $(DEMO)/table.csv"
-	@echo "figures:   $(DEMO)/figure-3.png  $(DEMO)/figure-4.png"
-	@echo "page:      $(DEMO)/study.html"
+	@echo "page:      $(DEMO)/study.html, and beside it answers.html, table.csv, figure-4.png"
 	@echo "notebooks: $(DEMO)/01_data.ipynb  $(DEMO)/03_ablations.ipynb  $(DEMO)/04_answers.ipynb, and 02_train.ipynb in each run's folder"
-	@echo "A finished run is kept until \`make clean\`. Now \`make lab\` opens JupyterLab."
+	@echo "A finished run is kept until \`make clean\`. \`make lab\` opens JupyterLab."
 
 study: env ## runs a study and writes its page: make study STUDY=parameters/ablations/demo.yaml ARGS="--workers 2"
 	@$(if $(STUDY),,echo "Name a study: make study STUDY=parameters/ablations/demo.yaml" >&2; exit 1)

@@ -43,6 +43,7 @@ from mtdnn_kit.views import tables
 from mtdnn_kit.views.findings import summary, verdict, write_summary
 from mtdnn_kit.views.study_plots import points_figure, settings_figure
 from mtdnn_kit.views.tables import markdown, points, score_tables
+from mtdnn_kit.views.task_plots import task_rows
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Pa
         tables.write(folder, told.scores, runs, settings)
         write_spread(folder, runs, told.questions, settings, study.scores)
         said = _verdict(told)
-        write_summary(folder, summary(runs, settings, said, told.learnt, len(told.questions)))
+        write_summary(folder, summary(runs, settings, said, told.learnt, task_rows(runs, settings, told.learnt, told.questions)))
         if not page:
             return None
         figures = {f"{score} of each setting, and its difference to {study.baseline}": image for score, image in _figures(told).items()}

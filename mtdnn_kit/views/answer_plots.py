@@ -69,14 +69,14 @@ def nothing_figure(questions: Sequence[Question]) -> Picture:
         if empty.any() and None not in diffs:
             diff = np.array(diffs, float)
             _, precision, recall = no_answer_curve(diff, empty)
-            said.append(f"{name} (AP {average_precision(diff, empty):.1f})")
+            said.append(f"{name} {average_precision(diff, empty):.1f}")
             axes.plot(100 * recall, 100 * precision, label=said[-1], **look(i, lw=2))
     guess = 100 * empty.mean() if len(empty) else 0
     axes.axhline(guess, ls=":", label=f"guessing ({guess:.1f})", **BASELINE)
     axes.set(xlabel=f"recall of unanswerable questions, percent (n = {empty.sum():,})", ylabel="precision, percent")
     axes.set(xlim=(0, 101), ylim=(0, 101))
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
-    return detached(figure, f"Precision over recall of answering nothing: {', '.join(said) or 'no run tells'}; guessing {guess:.1f}.")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="average precision")
+    return detached(figure, f"Average precision of answering nothing: {', '.join(said) or 'no run tells'}; guessing {guess:.1f}.")
 
 
 @styled
@@ -98,7 +98,9 @@ def calibration_figure(questions: Sequence[Question]) -> Picture:
         axes.set(title=title, xlabel="probability", xlim=(0, 1), ylim=(0, 1.12), xticks=(0, 0.5, 1))
     for axes in places[:1]:
         axes.set_ylabel(f"share right (EM, n = {len(questions):,})")
-    return detached(figure, f"Share of right answers by their probability; mean distance (expected calibration error): {', '.join(said)}.")
+    return detached(
+        figure, f"The probability of an answer misses the share of right ones by (expected calibration error): {', '.join(said)}."
+    )
 
 
 def _bins(axes: Axes, rows: Sequence[dict[str, Any]], number: int) -> None:

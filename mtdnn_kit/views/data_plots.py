@@ -14,7 +14,7 @@ def lengths_figure(lengths: dict[str, np.ndarray], max_length: int) -> Picture:
     figure, places = panels(len(lengths))
     for axes, (task, number) in zip(places, task_numbers(lengths).items(), strict=True):
         tokens = lengths[task]
-        axes.hist(tokens, bins=np.linspace(0, max(max_length, tokens.max()), 25), color=colour(number), alpha=0.8)
+        axes.hist(tokens, bins=np.linspace(0, max(max_length, tokens.max()), 25).tolist(), color=colour(number), alpha=0.8)
         axes.axvline(max_length, ls=":", **BASELINE)
         axes.set(title=f"{task} (n = {len(tokens):,})", xlabel="tokens", xlim=(0, None))
     for axes in places[:1]:

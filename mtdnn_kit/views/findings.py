@@ -142,7 +142,7 @@ def of_slices(rows: Sequence[dict], b: str, score: str = "F1") -> str:
         return "There are no slices."
     tested, first = [row for row in rows if row["p (Holm)"] is not None], rows[0]
     named = [f"{row['slice']} {row['difference']:+.1f}" for row in tested if row["p (Holm)"] < 0.05]
-    said = f"Most of the difference comes from: {first['slice']} ({first['points']:+.1f} of the points of {score})."
+    said = f"The largest part of the difference: {first['slice']}, {first['points']:+.1f} points of {score}."
     some_ = f"{b} differs in: {some(named)}" if named else "no slice by itself is shown to differ"
     return f"{said} Counting all {len(tested)} slices (Holm), {some_}."
 
@@ -161,6 +161,15 @@ def of_schedule(setup: Any) -> str:
     draws, n = setup.schedule.draws(), len(setup.schedule)
     shares = ", ".join(f"{task} {100 * count / max(n, 1):.0f} %" for task, count in draws.items())
     return f"{n:,} steps, drawn before the first: {shares}."
+
+
+def of_losses(records: Sequence[dict]) -> str:
+    """How far each task's loss fell, from its first batches to its last. records: `Run.log()`."""
+    losses: dict[str, list[float]] = {}
+    for record in records:
+        losses.setdefault(record["task"], []).append(record["loss"])
+    ends = ((task, sum(own[:5]) / len(own[:5]), sum(own[-5:]) / len(own[-5:])) for task, own in losses.items())
+    return f"Losses, the mean of five batches, first and last: {', '.join(f'{task} {a:.2f} to {b:.2f}' for task, a, b in ends)}."
 
 
 def of_scores(rows: Sequence[dict]) -> str:
@@ -219,13 +228,27 @@ def unlearnt(learnt: Sequence[dict]) -> str:
     return f"Not shown to be learnt in every setting: {some(tasks)}. Credit no gain to what these tasks teach." if tasks else ""
 
 
-def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequence[dict], questions: int) -> list[str]:
-    """Three lines: what was trained, what may and may not be concluded (`said`, the verdicts), and what to do next."""
+def beside(rows: Sequence[dict]) -> str:
+    """Each task's lowest and highest score, beside what needs no training. rows: of `task_plots.task_rows`."""
+    tasks: dict[str, list[dict]] = {}
+    for row in rows:
+        tasks.setdefault(f"{row['task']} {row['score']}", []).append(row)
+    said = []
+    for name, own in tasks.items():
+        low, high = (pick(row["value"] for row in own) for pick in (min, max))
+        held = [f"{key} {own[0][key]:.1f}" for key in ("chance", "constant answer", "lexical overlap") if own[0][key] is not None]
+        said.append(f"{name} {low:.1f}{f' to {high:.1f}' if len(own) > 1 else ''}{f' ({some(held)})' if held else ''}")
+    return "; ".join(said)
+
+
+def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequence[dict], tasks: Sequence[dict]) -> list[str]:
+    """Three lines: what was trained, and what it scores beside chance; what may and may not be concluded (`said`, the verdicts); what to
+    do next. tasks: of `task_plots.task_rows`."""
     steps = [run.manifest["steps"] for run in runs.values() if isinstance(run.manifest.get("steps"), int)]
     seconds = sum(run.manifest.get("train_seconds") or 0 for run in runs.values())
     seeds, lacking = max(map(len, settings.values())), unlearnt(learnt)
     amount = f"{min(steps):,} to {max(steps):,} steps each, {duration(seconds)} of training in all" if steps else "made elsewhere"
-    trained = f"Trained: {some(settings)}, {_count(seeds, 'seed')} each; {amount}; scored on {questions:,} questions."
+    trained = f"Trained: {some(settings)}, {_count(seeds, 'seed')} each; {amount}. In percent: {beside(tasks)}."
     advice = ["read the answers side by side in answers.html", "`mtdnn study FILE --dry-run` says how many seeds a difference takes"]
     advice = ["add `seeds: [0, 1, 2]` to the study file", *advice] if seeds < 3 else advice
     advice += ["raise epochs until the other tasks lie above a constant answer"] if lacking else []

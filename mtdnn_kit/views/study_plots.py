@@ -42,7 +42,7 @@ def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> Non
         at = [k for k, name in enumerate(settings) if name in scores]
         values = [scores[settings[k]][key] for k in at]
         ends = [[scores[settings[k]].get(f"{key}_{end}") for k in at] for end in ("low", "high")]
-        style = {"color": INK, "ls": LINES[i], "marker": MARKERS[i], "ms": 6}  # a colour is a run's or a task's, no score's
+        style: dict[str, Any] = {"color": INK, "ls": LINES[i], "marker": MARKERS[i], "ms": 6}  # a colour is a run's or a task's, no score's
         beside = np.array(at) + 0.06 * (2 * i - 1)  # so that the intervals of EM and F1 do not hide each other
         axes.plot(beside, values, label=key.upper(), **style)
         if at and None not in ends[0]:

@@ -49,11 +49,15 @@ def test_judged_differences_are_counted():
 def test_a_summary_is_three_lines():
     runs = {name: SimpleNamespace(manifest={"steps": steps, "train_seconds": 30}) for name, steps in (("a", 90), ("b", 111))}
     learnt = [{"setting": "B", "task": "cola", "learnt": "not shown"}, {"setting": "B", "task": "swag", "learnt": "yes"}]
-    trained, concluded, following = findings.summary(runs, {"A": {0: "a"}, "B": {0: "b"}}, "Nothing differs.", learnt, 132)
-    assert trained == "Trained: A, B, 1 seed each; 90 to 111 steps each, 1:00 of training in all; scored on 132 questions."
+    held = {"task": "swag", "score": "accuracy", "chance": 25.0, "constant answer": None, "lexical overlap": None}
+    tasks = [{**held, "value": 71.5}, {**held, "value": 60.0}]
+    trained, concluded, following = findings.summary(runs, {"A": {0: "a"}, "B": {0: "b"}}, "Nothing differs.", learnt, tasks)
+    assert trained == (
+        "Trained: A, B, 1 seed each; 90 to 111 steps each, 1:00 of training in all. In percent: swag accuracy 60.0 to 71.5 (chance 25.0)."
+    )
     assert concluded.startswith("Concluded: Nothing differs. Not shown to be learnt in every setting: cola.") and "swag" not in concluded
     assert following.startswith("Next: add `seeds: [0, 1, 2]`") and "raise epochs" in following
-    several = findings.summary(runs, {"A": {0: "a", 1: "b", 2: "b"}}, "", [], 9)
+    several = findings.summary(runs, {"A": {0: "a", 1: "b", 2: "b"}}, "", [], [])
     assert "seeds: [" not in several[2] and "raise epochs" not in several[2]
 
 
@@ -62,6 +66,11 @@ def test_scores_are_told_beside_what_needs_no_training():
     rows += [{"task": "swag", "learnt": "yes"}, {"task": "cola", "learnt": "not shown"}]
     said = "squad: F1 72.6 on 132 rows (always no answer: 33.3). Learnt beside it: swag. Not shown to be learnt in so few steps: cola."
     assert findings.of_scores(rows) == said and findings.of_scores([]) == "No task was scored."
+
+
+def test_losses_are_told_by_their_ends():
+    records = [{"task": "a", "loss": loss} for loss in (9.0, 8.0, 7.0, 6.0, 5.0, 1.0)] + [{"task": "b", "loss": 1.5}]
+    assert findings.of_losses(records) == "Losses, the mean of five batches, first and last: a 7.00 to 5.40, b 1.50 to 1.50."
 
 
 def test_data_in_a_sentence_each():

@@ -151,7 +151,7 @@ def test_the_curves_of_answering_nothing_are_those_of_the_scores():
     assert curve.lines[0].get_xdata().tolist() == [50, 50, 100, 100]
     assert curve.lines[0].get_ydata().tolist() == pytest.approx([100, 50, 200 / 3, 50])
     assert [patch.get_height() for patch in bins.patches] == list(right) and [text.get_text() for text in bins.texts] == ["1"] * 4
-    assert [text.get_text() for text in curve.get_legend().get_texts()] == ["A (AP 83.3)", "guessing (50.0)"], "B has no n-best"
+    assert [text.get_text() for text in curve.get_legend().get_texts()] == ["A 83.3", "guessing (50.0)"], "B has no n-best"
     assert [bins.get_title(), none.get_title()] == ["A\nerror 0.50", "B"] and not none.patches
 
 
