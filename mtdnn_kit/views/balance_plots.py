@@ -5,23 +5,21 @@ Computes nothing that is reported: what is drawn of conflicts is `runs.conflicts
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from mtdnn_kit.runs.conflicts import Conflicts, conflicts
-from mtdnn_kit.views.plots import detached, running_mean, styled
-from mtdnn_kit.views.style import COLOURS, colour, look
+from mtdnn_kit.runs.conflicts import Conflicts, conflicts, note
+from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, running_mean, styled
+from mtdnn_kit.views.style import COLOURS, colour, look, task_numbers
 
 _CELL, _WIDEST, _FULL_AT = 0.24, 3.9, 0.1  # inches of a cell, and of a row of them; cosine at which a colour is full, at least
 _PULL = LinearSegmentedColormap.from_list("pull", (COLOURS[1], "white", COLOURS[0]))  # against each other, neither, together
 
 
 @styled
-def conflicts_figure(records: Sequence[dict], title: str = "") -> Figure | None:
+def conflicts_figure(records: Sequence[dict], title: str = "") -> Picture | None:
     """How often tasks conflict (above) and the mean cosine of their gradients (below), by pair, layer group and part of the training.
 
     records: `Run.interference()`. White is chance: half of the measurements, a mean of 0; a dash marks what is beyond it on the side of
@@ -32,7 +30,7 @@ def conflicts_figure(records: Sequence[dict], title: str = "") -> Figure | None:
         return None
     across, height, width = len(found.parts), _CELL * len(found.pairs), min(_CELL * len(found.groups), _WIDEST)
     size = (2.6 + across * max(width, 1.8), 1.9 + 2 * max(height, 1.0))
-    figure, panels = plt.subplots(2, across, figsize=size, sharex=True, sharey=True, layout="constrained", squeeze=False)
+    figure, panels = canvas(2, across, figsize=size, sharex=True, sharey=True, squeeze=False)
     span = max(_FULL_AT, float(np.nanmax(np.abs(found.mean), initial=0)))
     for row, values, (low, high), said in (
         (panels[0], 100 * found.often, (100, 0), "measurements in\nconflict, percent"),
@@ -43,7 +41,7 @@ def conflicts_figure(records: Sequence[dict], title: str = "") -> Figure | None:
     for axes, (first, last) in zip(panels[0], found.parts, strict=True):
         axes.set_title(f"step {first:,}" if first == last else f"steps {first:,} to {last:,}", fontsize=10)
     figure.suptitle(title)
-    return detached(figure)
+    return detached(figure, f"How often and how strongly tasks conflict, by pair, layer and part of the training. {title}: {note(found)}")
 
 
 def _cells(axes: Axes, values: np.ndarray, found: Conflicts, low: float, high: float) -> AxesImage:
@@ -59,7 +57,7 @@ def _cells(axes: Axes, values: np.ndarray, found: Conflicts, low: float, high: f
 
 
 @styled
-def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: str = "") -> Figure | None:
+def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: str = "") -> Picture | None:
     """The weight of each task in a joint step, over the steps, next to its loss: single steps faint, their running mean strong.
 
     records: `Run.log()`, of which those with `weights` {task: weight} are drawn, and `losses` where they have them; tasks: all of the run,
@@ -71,20 +69,21 @@ def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: st
     names = list(dict.fromkeys([*tasks, *(task for record in told for task in record["weights"])]))
     shown = {"weights": "weight in a joint step", "losses": "loss"}
     keys = [key for key in shown if any(record.get(key) for record in told)]
-    figure, panels = plt.subplots(1, len(keys), figsize=(3 + 4.5 * len(keys), 3.6), layout="constrained", squeeze=False)
+    figure, panels = canvas(1, len(keys), figsize=(3 + 4.5 * len(keys), 3.6), squeeze=False)
     for axes, key in zip(panels[0], keys, strict=True):
         _over_the_steps(axes, [(record["step"], record.get(key, {})) for record in told], names)
         axes.set(xlabel="step", ylabel=shown[key], xlim=(0, told[-1]["step"]), ylim=(min(0.0, axes.get_ylim()[0]), None))
     alike = np.mean([np.mean(list(record["weights"].values())) for record in told])
-    panels[0, 0].axhline(alike, color="0.3", lw=1.2, ls=":", label=f"all alike ({alike:.2f})")
+    panels[0, 0].axhline(alike, ls=":", **BASELINE, label=f"all alike ({alike:.2f})")
     figure.suptitle(title)
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, title="task (mean weight)")
-    return detached(figure)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", title="task (mean weight)")
+    said = panels[0, 0].get_legend_handles_labels()[1]
+    return detached(figure, f"The weight of each task over the steps, and its mean: {', '.join(said)}. {title}".strip())
 
 
 def _over_the_steps(axes: Axes, values: Sequence[tuple[int, dict[str, float]]], names: Sequence[str]) -> None:
     """One line per task. values: step, {task: value}."""
-    for i, task in enumerate(names):
+    for task, i in task_numbers(names).items():
         own = [(step, of[task]) for step, of in values if task in of]
         if own:
             steps, found = map(list, zip(*own, strict=True))
