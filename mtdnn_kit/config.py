@@ -50,7 +50,7 @@ Size = Annotated[int, at_least(1), at_most(10**6)]
 
 @dataclass(frozen=True)
 class Anchor:
-    """The entries of `anchor`: near which weights the encoder is kept, by what rule and how strongly (`balance.anchors`, docs/protecting.md)."""
+    """The entries of `anchor`: which weights the encoder is kept near, by what rule, how strongly (docs/protecting.md)."""
 
     kind: Literal["l2sp", "ewc", "successive"]
     strength: Annotated[float, at_least(0)]  # λ of l2sp and ewc, δ of successive; 0: nothing is done
