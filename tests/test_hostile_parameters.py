@@ -201,7 +201,7 @@ def test_a_path_that_cannot_exist_is_refused(path):
             "there would be 10,000 runs",
         ),
         (f"base: x.yaml\nvary: {{epochs: [1, 2]}}\nseeds: {list(range(1500))}", "there would be 3,000 runs"),
-        (f"base: x.yaml\nvariants: {{{'v' * 200}: {{}}}}", "a run's name has at most 150 characters"),
+        (f"base: x.yaml\nvariants: {{{'v' * 200}: {{}}}}", "a run's name may have at most 150 characters"),
         ("base: x.yaml\nvariants: {a: {}, b: {}}\ncompare: {baseline: [c]}", "compare: there is no variant 'c'"),
         ("base: x.yaml\nfixed: {1: 2}\nvariants: {a: {}}", "the key '1' is not text"),
     ],

@@ -23,7 +23,8 @@ def public(module) -> dict[str, object]:
     for name, kind in [(name, x) for name, x in found.items() if inspect.isclass(x)]:
         for part, value in vars(kind).items():
             value = getattr(value, "__func__", getattr(value, "fget", None) or getattr(value, "func", value))
-            if not part.startswith("_") and inspect.isfunction(value):
+            ours = inspect.isfunction(value) and value.__module__.startswith("mtdnn_kit")  # matplotlib writes `set` into its subclasses
+            if ours and not part.startswith("_"):
                 found[f"{name}.{part}"] = value
         if inspect.isfunction(vars(kind).get("__init__")) and "__dataclass_fields__" not in vars(kind):
             found[f"{name}.__init__"] = vars(kind)["__init__"]
