@@ -56,7 +56,7 @@ if TYPE_CHECKING:  # what a type checker sees of the names below
 __version__ = "0.2.0"
 __all__ = ["DATASETS", "Config", "ConfigError", "Dataset", "Run", "RunError"]
 __all__ += ["affinity", "ask", "explore", "export", "from_file", "from_params", "import_run", "load", "merge", "prepare", "score", "train"]
-VERBS = {  # what brings torch and transformers along, and is imported when first used
+VERBS = {  # these need torch and transformers, and are imported on first use
     "affinity": "inference.affinity.affinity",
     "ask": "inference.asking.ask_run",
     "explore": "explorer.widgets.explore",

@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     one = _verb(verbs, "affinity", affinity, "ranks the tasks of a training by what a step of each does for the main one")
     one.add_argument("source", metavar="FILE|RUN", help="a parameter file, which is trained; or a run that had interference_every")
     one.add_argument("--every", type=int, metavar="STEPS", help="between measurements; 50 measurements in all otherwise")
-    one.add_argument("--set", **SET, help="a parameter on top of the file's (YAML); may be repeated")
+    one.add_argument("--set", **SET, help="overrides a parameter of the file (YAML); may be repeated")
     _add_merge(_verb(verbs, "merge", merge, "merges the encoders of finished runs into a new run; heads and tasks are the first one's"))
     one = _verb(verbs, "prune", prune, "deletes finished runs' models and checkpoints, and says what still works")
     one.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a finished run")
@@ -149,7 +149,7 @@ def _add_merge(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("runs", nargs="+", metavar="RUN", help="the folder of a finished run, with its model; two at least")
     add("--method", choices=("average", "task_arithmetic", "ties"), default="average")
-    add("--run-dir", metavar="FOLDER", help="a folder that is not there yet; one below runs/ otherwise")
+    add("--run-dir", metavar="FOLDER", help="a new folder (default: one in runs/)")
     add("--base", metavar="RUN|ENCODER", help="what the changes of the last two methods are measured from; the runs' encoder otherwise")
     add("--weight", type=float, action="append", metavar="NUMBER", help="λ; repeated, the best on held-out questions is taken")
     add("--density", type=float, default=0.2, metavar="SHARE", help="of its changes that ties keeps of a run; 0.2 otherwise")
@@ -211,7 +211,9 @@ def study(given: argparse.Namespace) -> None:
     runs = run_study(made, folder, changes, Bars(), *chosen, **options)
     print(*runs.values(), sep="\n")
     if given.hours is None and len(runs) < len(made.told):
-        return print(f"{len(runs)} of {len(made.told)} runs are done, others have the rest; the last one writes table and page")
+        return print(
+            f"{len(runs)} of {len(made.told)} runs are done; other processes have the rest, and the last one writes table and page"
+        )
     if given.hours is None and len(runs) < len(made.runs):
         return print(f"{len(runs)} of {len(made.runs)} runs are done; other processes have the rest, the last one writes table and page")
     try:

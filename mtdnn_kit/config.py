@@ -27,12 +27,12 @@ BALANCES = (  # how a joint step combines the tasks: by their losses, or by thei
     "sum", "uncertainty", "dwa", "famo", "random", "stch", "imtl_l",
     "pcgrad", "gradvac", "mgda", "imtl_g", "aligned_mtl", "pcd", "upgrad", "cagrad", "nash_mtl",
 )  # fmt: skip
-DOORS = {  # parameter → what a function of one's own takes there (docs/plugins.md)
+DOORS = {  # parameter → the arguments of a custom function there (docs/plugins.md)
     "sampler": Door("mtdnn_kit.samplers", ("sizes", "epoch", "epochs", "rng")),
     "balance": Door("mtdnn_kit.balance", ("losses", "gram", "memory", "rng")),
     "metrics": Door("mtdnn_kit.metrics", ("task", "gold", "said")),
 }
-SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and what it may be
+SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and its values
     "qa_weight": (("weighted", *CURRICULA), "a probability"),
     "sharing": (("weighted", *CURRICULA), "'dataset' or 'group'"),
     "temperature": (("temperature",), "a number above 0"),
@@ -75,8 +75,8 @@ class Config:
     scored_also: dict[str, dict] = field(default_factory=dict)  # further rows to score at the end: name → registry row, `task`, `data`
     qa_weight: Probability | None = 0.8  # probability of the main task at each step
     sharing: Literal["dataset", "group"] | None = "dataset"  # how the other tasks share 1 − qa_weight
-    sampler: str = "weighted"  # one of SAMPLERS, or a function of one's own, module:function (`plugins`)
-    temperature: Positive | None = None  # T of p ∝ size^(1/T): 1 is proportional, the higher the more alike
+    sampler: str = "weighted"  # one of SAMPLERS, or a custom function, module:function (`plugins`)
+    temperature: Positive | None = None  # T of p ∝ size^(1/T): 1 is proportional, higher values are more uniform
     task_order: list[str] | None = None  # of a curriculum: all tasks, the easiest first; anti_curriculum begins with the last ones
     first_tasks: Count | None = None  # so many tasks of that order are trained alone at first
     phase: Part | None = None  # for this share of the steps
@@ -96,7 +96,7 @@ class Config:
     head_dropout: Share = 0.3  # before the sc and mcc heads
     encoder_dropout: Share = 0.1
     loss: Literal["sum", "mean"] = "sum"  # of the start and the end cross entropy
-    loss_weights: dict[str, Positive] = field(default_factory=dict)  # task → factor of its loss; 1 where not named
+    loss_weights: dict[str, Positive] = field(default_factory=dict)  # task → factor of its loss (default: 1)
     rate_factors: dict[str, Positive] = field(default_factory=dict)  # task → factor of learning_rate in its steps; 1 where not named
     max_length: Annotated[int, at_least(8), at_most(10**6)] = 160
     max_question: Size = 64
@@ -123,9 +123,9 @@ class Config:
     cuda_graphs: bool = False  # on a GPU, record each shape of step once and replay it (`training.cuda_graphs`)
     threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: one a core, at most 4 (`runs.environment`)
     seed: Annotated[int, at_least(0)] = 0
-    init_from: str | None = None  # a finished run whose model this one starts from
+    init_from: str | None = None  # a finished run whose model is the starting point
     anchor: dict | None = None  # near which weights the encoder is kept, and how strongly (`Anchor`)
-    resume: bool = False  # go on from the last checkpoint of run_dir
+    resume: bool = False  # continue from the last checkpoint of run_dir
 
     def __post_init__(self) -> None:
         for key, value in checked(vars(self), Config).items():
@@ -172,7 +172,7 @@ class Config:
 
     @property
     def plugins(self) -> list[Plugin]:
-        """All functions of one's own. They are imported where parameters are read to train, not where a run folder is opened."""
+        """All custom functions. Reading parameters to train imports them; opening a run folder does not."""
         return [*filter(None, [self.own_sampler, self.own_balance]), *self.own_metrics]
 
     def task_of(self, name: str) -> str:
@@ -251,11 +251,11 @@ def _check(c: Config) -> None:
     _check_threshold(c)
     _check_sampler(c)
     _check_step(c)
-    require(c.grad_accumulation <= c.batch_size, f"grad_accumulation: cuts a batch of {c.batch_size} into at most that many pieces")
-    require(not c.cuda_graphs or c.grad_accumulation == 1, "cuda_graphs: records whole batches: set it, or grad_accumulation, back")
+    require(c.grad_accumulation <= c.batch_size, f"grad_accumulation: it must be at most batch_size, {c.batch_size}; lower it")
+    require(not c.cuda_graphs or c.grad_accumulation == 1, "cuda_graphs: it needs whole batches: set grad_accumulation to 1")
     twice = next((name for name in c.metrics if c.metrics.count(name) > 1), None)
     require(twice is None, f"metrics: {short(twice)} is named twice")
-    require(not c.resume or c.run_dir is not None, "resume: goes on in run_dir, and none is named")
+    require(not c.resume or c.run_dir is not None, "resume: it continues the run in run_dir: name run_dir")
     norms = c.max_grad_norm if isinstance(c.max_grad_norm, dict) else {}
     for key, named in {"loss_weights": c.loss_weights, "rate_factors": c.rate_factors, "max_grad_norm": norms}.items():
         for task in named:
@@ -388,12 +388,12 @@ def _check_sampler(c: Config) -> None:
         used, given = c.sampler in samplers or (own and key == "exhausted"), getattr(c, key) is not None
         require(given or not used, f"{key}: sampler {c.sampler!r} needs it: {values}")
         require(used or not given, f"{key}: sampler {c.sampler!r} does not use it: set it to null")
-    require(c.sampler != "annealed" or c.epochs > 1, "epochs: sampler 'annealed' changes from epoch to epoch: it needs more than 1")
+    require(c.sampler != "annealed" or c.epochs > 1, "epochs: sampler 'annealed' changes with the epoch: set it above 1")
     if c.sampler in CURRICULA:
         _check_curriculum(c)
     if c.sampler == "weighted" and c.qa_weight is not None:  # as required above
         alone = len(c.tasks) == 1 and c.qa_weight < 1
-        require(not alone, f"qa_weight: {c.qa_weight} leaves {1 - c.qa_weight:.3g} to other tasks, but there are none: set it to 1.0")
+        require(not alone, f"qa_weight: {c.qa_weight} leaves {1 - c.qa_weight:.3g} for other tasks, but there are none: set it to 1.0")
 
 
 def _check_curriculum(c: Config) -> None:

@@ -2,8 +2,8 @@
 
 The whole run is drawn from the seed before its first step, so the number of steps, the warm-up, the time left and a resume at step k
 are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task.
-Samplers differ in the weights, which stay the same within an epoch, and in whether a task is drawn by them at random or comes by order:
-in turn with equal weights (round robin), or alone until it is used up (sequential). In both the main task comes last. A curriculum draws
+Samplers differ in the weights, which are constant within an epoch, and in whether they draw tasks at random or in order: in turn, with
+equal weights (round robin), or one task after another (sequential). In both the main task comes last. A curriculum draws
 from some of the tasks first (`first_phase`). docs/samplers.md has all samplers in one table.
 
 The batches of a pass are a pure function of seed, task and number of the pass. Items of similar length share a batch, so that padding is
@@ -249,7 +249,7 @@ def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray, most: floa
     """
     p, left, drawn = np.where(left > 0, p, 0.0), left.copy(), [np.zeros(0, np.int64)]
     while left[0] and p.any() and most > 0:
-        # draws [DRAWN_AT_ONCE] by the cumulated weights, cut where a task comes to its end: then the weights change
+        # draws [DRAWN_AT_ONCE] by cumulative weights, cut where a task runs out: then the weights change
         block = np.searchsorted(np.cumsum(p) / p.sum(), rng.random(DRAWN_AT_ONCE), side="right")
         ends = [hits[n - 1] + 1 for hits, n in ((np.flatnonzero(block == t), left[t]) for t in np.flatnonzero(p)) if n <= len(hits)]
         block = block[: int(min([*ends, most, DRAWN_AT_ONCE]))]

@@ -39,7 +39,7 @@ CURRICULUM |= {"first_tasks": 1, "phase": 0.5}
         ({"optimizer": "adam"}, "^optimizer: 'adam' is text; it must be one of 'adamax', 'adamax_mtdnn', 'adamw'"),
         ({"sampler": "proportional"}, "^qa_weight: sampler 'proportional' does not use it: set it to null"),
         ({"sharing": None}, "^sharing: sampler 'weighted' needs it: 'dataset' or 'group'"),
-        ({"qa_weight": None}, "^qa_weight: sampler 'weighted' needs it: a probability"),
+        ({"qa_weight": None}, "^qa_weight: sampler 'weighted' needs it: (a|set it to a) probability"),
         ({"temperature": 2.0}, "^temperature: sampler 'weighted' does not use it: set it to null"),
         ({**UNWEIGHTED, "sampler": "temperature"}, "^temperature: sampler 'temperature' needs it: a number above 0"),
         ({**UNWEIGHTED, "sampler": "temperature", "temperature": 0}, "^temperature: 0.0 must be above 0"),

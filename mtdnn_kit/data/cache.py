@@ -65,15 +65,15 @@ def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, DamagedEntryError) as error:
-        warnings.warn(f"the cache's entry {entry} is damaged ({error}) and is made again", KitWarning, stacklevel=2)
+        warnings.warn(f"cache entry {entry} is damaged ({error}); it is rebuilt", KitWarning, stacklevel=2)
         shutil.rmtree(entry, ignore_errors=True)
     try:
         _written(entry, make())
         prune(entry)
         return _opened(entry)
     except (OSError, DamagedEntryError) as error:
-        warnings.warn(f"nothing can be kept in {root()} ({error}); MTDNN_CACHE names another folder", KitWarning, stacklevel=2)
-    with tempfile.TemporaryDirectory() as folder:  # mapped files stay as long as they are mapped
+        warnings.warn(f"cannot write the cache in {root()} ({error}); set MTDNN_CACHE to another folder", KitWarning, stacklevel=2)
+    with tempfile.TemporaryDirectory() as folder:  # the files stay readable while they are mapped
         write(Path(folder), make())
         return read(Path(folder))
 

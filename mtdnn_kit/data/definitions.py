@@ -89,7 +89,7 @@ def dataset_from(name: str, row: dict, at: str = "") -> Dataset:
     require(
         isinstance(given, str) and given in KINDS,
         f"{at}.type is {short(given)}; it must be one of {', '.join(KINDS)}. (A custom type exists once "
-        "the file that registers it is imported.)",
+        "import the file that registers it first.)",
     )
     row = {"folder": name, **({"columns": dict(DATASETS["squad"].columns)} if row["type"] == "qa" else {}), **row}
     kind, own = KINDS[row["type"]], ("columns", "template", "labels")

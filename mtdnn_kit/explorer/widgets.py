@@ -20,8 +20,8 @@ from mtdnn_kit.explorer.replies import Desk, desk_of
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.templates import Html
 
-FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # set by Jupyter's server, VS Code and Colab for their kernels
-CARDS = 20  # rows of the static cards
+FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")  # Jupyter's server, VS Code and Colab set these for their kernels
+CARDS = 20  # static cards
 
 
 def explore(

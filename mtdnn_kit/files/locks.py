@@ -19,7 +19,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # erro
 
 @contextmanager
 def held(file: Path, what: str, wait: float = 0.0) -> Iterator[str | None]:
-    """Holds the lock `file` while the block runs; `what` is done there, for the message. Who holds it stands beside it, in FILE.holder.
+    """Holds the lock `file` while the block runs; what: the activity, for the message. FILE.holder says who holds the lock.
     Gives who had it before and died with it, in words; None where nobody did.
 
     Raises LockedError if another process or thread still has it after `wait` seconds, or if it is a symbolic link; FileNotFoundError if the
@@ -37,10 +37,10 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[str | None]:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
         warnings.warn(
-            f"{file.parent}: its file system has no locks, so see that nothing else writes there ({error})", KitWarning, stacklevel=3
+            f"{file.parent}: its file system has no locks; make sure that no other process writes there ({error})", KitWarning, stacklevel=3
         )
     died = _holder(holder) if holder.exists() else None  # who lets it go takes the file away first
-    with suppress(OSError):  # it is only for the message
+    with suppress(OSError):  # only the message needs it
         write_whole(holder, f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     try:
         yield died

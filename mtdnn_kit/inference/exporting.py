@@ -31,7 +31,7 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
     run = run if isinstance(run, Run) else Run(run)
     model = load(run, "cpu")
     if task not in model.net.specs:
-        raise RunError(f"task: {task!r} is no task of {run.name}; there are {', '.join(model.net.specs)}")
+        raise RunError(f"task: {task!r} is not a task of {run.name}; choose from {', '.join(model.net.specs)}")
     if isinstance(head := model.net.heads[task], OwnHead):
         why = f"its head, {type(head.layers).__name__}, is no class of transformers, which could not load it"
         raise RunError(

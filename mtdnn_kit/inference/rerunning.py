@@ -27,11 +27,11 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
     if not run.finished or "draws" not in run.manifest or "merged" in run.manifest:
         how = "merged" if "merged" in run.manifest else "imported"
         why = f"it was {how}, not trained" if run.finished else "no finished run"
-        raise RunError(f"{run.path}: {why}, so there is nothing to make again")
+        raise RunError(f"{run.path}: {why}, so it cannot be repeated")
     made, here = run.manifest.get("processes", 1), launched()[1]
     if made != here:
         start = f"start it with accelerate launch --num_processes {made} -m mtdnn_kit rerun" if made > 1 else "start it without a launcher"
-        raise RunError(f"{run.path}: it was trained by {made} processes, and here are {here}: {start}")
+        raise RunError(f"{run.path}: it was trained by {made} processes, but there are {here} now: {start}")
     before = replace(run.parameters, scored_also=run.config.get("scored_also", {}))
     before = replace(before, threads=before.threads or run.manifest.get("threads"), run_dir=None if run_dir is None else str(run_dir))
     again = train(Config(**{**asdict(before), **given}))

@@ -125,7 +125,7 @@ def load_encoder_config(path: Path, max_length: int, types: Iterable[str] = ()) 
     if getattr(config, "is_decoder", False) or backwards:
         raise EncoderError(f"{named} is a decoder, in which a token attends only to earlier ones; use an encoder like BERT")
     if kind not in transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING:
-        raise EncoderError(f"{named} is no encoder with a question-answering head in transformers")
+        raise EncoderError(f"{named} has no question-answering head in transformers; use an encoder like BERT")
     for name in dict.fromkeys(name for name in types if isinstance(TYPES[name].HEAD, str)):
         auto = getattr(transformers, TYPES[name].HEAD)
         if kind not in auto._model_mapping:
@@ -238,7 +238,7 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
         config.id2label, config.label2id = dict(enumerate(spec["names"])), {name: i for i, name in enumerate(spec["names"])}
     if not isinstance(head := TYPES[spec["type"]].HEAD, str):
         return _own_head(encoder, head, config, dropout, seed)
-    # transformers makes an encoder of its own with it, which is dropped again: on "meta" it takes no memory
+    # transformers also creates an encoder, which is replaced below: on "meta" it takes no memory
     with torch.device("meta"):
         model = getattr(transformers, head).from_config(config)
     if type(getattr(model, model.base_model_prefix)) is not type(encoder):

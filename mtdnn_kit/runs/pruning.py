@@ -42,7 +42,7 @@ def prune(run: Run, checkpoints_only: bool = False) -> str:
     if not run.finished:
         raise RunError(f"{run.path}: the run is not finished and needs its checkpoints: finish it, or delete the folder")
     own(run.path)
-    with held(run.path / ".lock", "a training is at work"):
+    with held(run.path / ".lock", "a training is running"):
         sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "anchor", "model")[: 3 if checkpoints_only else 4]}
     freed = ", ".join(f"{name} {disk_size(size)}" for name, size in sizes.items() if size)
     after = "Its model is there" if (run.path / "model").is_dir() else f"{STILL}; {NO_LONGER}"

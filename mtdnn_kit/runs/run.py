@@ -101,7 +101,7 @@ class Run:
         return (self.path / "manifest.json").is_file() and self.manifest.get("status") == "finished"
 
     def log(self) -> list[dict]:
-        """One record a step: step, epoch, task, loss, lr, grad_norm, tokens_per_second; of a joint step `task` and `loss` are the main
+        """One record per step: step, epoch, task, loss, lr, grad_norm, tokens_per_second; of a joint step `task` and `loss` are the main
         task's, and there are `losses` and `weights` of all (`balance`)."""
         return [record for record in self._log() if "loss" in record]
 

@@ -89,7 +89,7 @@ TRIED_WEIGHTS = Form(
     ),
 )
 
-# The files. What there is in config.yaml beside `tasks` is `config`'s business; scores are percentages, thresholds are not.
+# The files. `config` checks the rest of config.yaml; scores are percentages, thresholds are not.
 CONFIG_FORM = Form("`key: value` with `tasks`, a list of names", lambda value: _is_object(value) and "tasks" in value, {"tasks": TASKS})
 MANIFEST_FORM = _object(
     **dict.fromkeys(("status", "code", "precision", "start", "end", "device", "machine", "kit", "command", "os", "host"), TEXT),

@@ -105,8 +105,8 @@ def _deviations(before: dict[str, Any], study: Study, runs: Mapping[str, Run]) -
 
 
 def _other_parameters(changes: dict, study: Study, runs: Mapping[str, Run]) -> list[str]:
-    """A sentence where runs have other parameters than the file and the declared changes say; what is tuned, made equal, or of the machine
-    is left aside."""
+    """A sentence if runs have other parameters than the file and the declared changes say; ignores tuned and equalised parameters and those
+    of the machine."""
     aside = {
         "data",
         "device",

@@ -145,7 +145,7 @@ def _short(run: Run) -> bytes:
 
 
 def _anywhere(run: Run) -> str:
-    """The run's parameters without this machine's paths: of the data folder the name, the run's folder left out."""
+    """The run's parameters without this machine's paths: only the name of the data folder, and no run folder."""
     config = {**run.config, "run_dir": None, "resume": False, "data": _folder_name(run.config["data"])}
     config |= {"init_from": Path(config["init_from"]).name} if config.get("init_from") else {}
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

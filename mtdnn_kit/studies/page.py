@@ -71,7 +71,7 @@ def as_page(notebook: Path, title: str = "study", question: str = "") -> str:
 def write_plain_page(
     folder: Path, title: str, question: str, figures: Mapping[str, bytes], sections: Iterable[str], verdict: str = ""
 ) -> Path:
-    """Writes study.html without a notebook; its path. figures: by what they show, PNG. sections: of `report`, in Markdown."""
+    """Writes study.html without a notebook; returns its path. figures: description → PNG. sections: of `report`, in Markdown."""
     shown = (
         f'<div class="output_png"><img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(image).decode()}"></div>'
         for alt, image in figures.items()

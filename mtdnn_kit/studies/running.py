@@ -95,7 +95,7 @@ def _trials(study: Study, folder: Path, changes: dict | None) -> dict[str, Confi
     """The runs that tune a study's variants, by name; {} where nothing is tuned. Raises ConfigError where one cannot be chosen by."""
     if not study.tune:
         return {}
-    from mtdnn_kit.studies import arms  # with torch, which a driver of other studies does not need
+    from mtdnn_kit.studies import arms  # imports torch, which other studies' drivers do not need
 
     trials = study.configs(folder, changes, arms.tuning_runs(study))
     arms.check_tunable(trials)

@@ -49,7 +49,7 @@ class Todo:
     mine: set[str] | None = None
     wait: bool = True
     elsewhere: bool = False
-    late: list[str] = field(default_factory=list)  # those that another process finished since
+    late: list[str] = field(default_factory=list)  # finished by another process since
     over: dict[str, str] = field(default_factory=dict)  # those that have ended since: "" or why they failed
     _taken: dict[str, ExitStack] = field(default_factory=dict)
     _news: dict[str, str] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class Todo:
     def _take(self, name: str) -> bool:
         stack = ExitStack()
         try:
-            died = stack.enter_context(held(self._lock(name), f"the run {name} is at work"))
+            died = stack.enter_context(held(self._lock(name), f"the run {name} is running"))
         except LockedError:
             return False
         self.died |= {name: died} if died else {}
@@ -152,7 +152,7 @@ class Todo:
         found = _mark(self._failure(name))
         if found in (None, self._failures[name]):
             return False
-        with suppress(FileNotFoundError):  # one that came later tries it again
+        with suppress(FileNotFoundError):  # a later process retries it
             self._tell(name, self._failure(name).read_text(encoding="utf-8", errors="replace"))
         return name in self._news
 
@@ -160,7 +160,7 @@ class Todo:
         """The job of a taken run, with its folder cleared if it starts over; None, after releasing the run, if there is nothing to do."""
         config, path, stands = self.configs[name], self._path(name), self.found[name]
         try:
-            elsewhere = _mark(path / "manifest.json") != self._before[name]  # another process was here since
+            elsewhere = _mark(path / "manifest.json") != self._before[name]  # another process has worked on it since
             if elsewhere or name in self.stages:  # or what it begins from may be another one
                 stands = self._standings({name: config})[name]
                 as_it_is = stands.status == "done" and (not stands.changed or self.if_changed == "keep")

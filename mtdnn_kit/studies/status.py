@@ -62,9 +62,9 @@ def run_of(config: Config) -> Run:
 def standings(
     configs: Mapping[str, Config], code_now: dict[str, str], elsewhere: bool = False, merges: Mapping[str, dict] | None = None
 ) -> dict[str, Standing]:
-    """Where each run stands. Reads the weights and the rows that finished and begun runs were made with, each once.
+    """The status of each run. Reads the weights and the rows of finished and begun runs, each once.
 
-    elsewhere: the runs are made on other machines, so that of the environment only the versions are compared. merges: `Study.merges`.
+    elsewhere: the runs are made on other machines, so only the versions of the environment are compared. merges: `Study.merges`.
     """
     fingerprint, weights, found = cache(_fingerprint), cache(_weights), {name: Standing("new") for name in configs}
     for name, config in configs.items():

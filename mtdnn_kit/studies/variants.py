@@ -16,9 +16,9 @@ from mtdnn_kit.files.wording import nearest, short, some
 
 STUDY_SCORES = ("EM", "F1", "span F1", "wrong bounds", "has-answer F1", "no-answer accuracy", "no-answer AP")  # `differences.RUN_SCORES`
 TUNED_BY = ("span F1", "span EM", "F1", "EM", "no-answer AP")  # scores of held-out questions
-EQUAL = ("steps", "tokens")  # in which arms are held equal
-FAMILIES = ("study", "score")  # over which comparisons p is corrected: all scores and settings of a study, or those of a score
-SET_BY_STUDY = ("run_dir", "resume")  # what a study sets for its runs itself
+EQUAL = ("steps", "tokens")  # what `equal` makes equal between arms
+FAMILIES = ("study", "score")  # the comparisons over which p is corrected: all scores and settings of a study, or those of one score
+SET_BY_STUDY = ("run_dir", "resume")  # parameters that a study sets for its runs
 MERGE = ("runs", "method", "weight", "base", "density")  # keys of `merge`, what `inference.merging.merge` takes
 WRITTEN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 MOST_RUNS, LONGEST_RUN_NAME = 2_000, 150  # runs of a study, and characters of the name of one, at most
@@ -157,7 +157,7 @@ def _named(variants: dict, seeds: list | None) -> dict[str, dict]:
         require(text, f'a variant is called {short(name)}; its name must be text with a letter or digit (write "0.8" in quotes)')
         check_not_set(f"variants: {some([name])}", typed(f"variants: {some([name])}", variant, Changes), seeds)
         _check_start(f"variants: {some([name])}", variant)
-    require(variants, "variants names no run")
+    require(variants, "variants is empty: name at least one")
     return variants
 
 

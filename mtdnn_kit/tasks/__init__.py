@@ -1,13 +1,13 @@
 """Task types, one file each: rows → features → loss → predictions → scores.
 
 A task type is a module with
-  `HEAD`                                         the transformers class that its head is, as an Auto class's name; or a class of its own,
+  `HEAD`                                         the transformers Auto class of its head, by name; or a class of its own,
                                                  whose `HEAD(config)` takes the encoder's states and gives logits (docs/task-types.md)
-  `OUTPUTS`                                      the head's number of outputs, where it is not that of the dataset's labels
-  `SETTINGS`                                     the parameters that its columns depend on
-  `encode(rows, tokenizer, **settings)`          what is costly to make of rows, as columns that can be kept
-  `features(rows, dataset, tokenizer, config, types, columns)`  items that fit into the encoder: `lengths` [N], `collate(items) -> Batch`
-  `logits(out, inputs)`                          of what the head gives, where it is not `out.logits`
+  `OUTPUTS`                                      the head's number of outputs, if it is not the number of labels
+  `SETTINGS`                                     the parameters that the columns of `encode` depend on
+  `encode(rows, tokenizer, **settings)`          the costly part (tokens), as columns that can be cached
+  `features(rows, dataset, tokenizer, config, types, columns)`  items for the encoder: `lengths` [N], `collate(items) -> Batch`
+  `logits(out, inputs)`                          the logits from the head's output, if they are not `out.logits`
   `loss(logits, targets, config)`                mean over the batch's items
   `Reader(features, config)`                     `add(items, logits)` batch by batch, then `predictions()`, one per row
   `scores(rows, predictions, metrics)`           {score: percent, "n": rows}

@@ -70,13 +70,13 @@ def row_ids(features: Any, items: np.ndarray) -> str:
 
 
 def diverged(run: Run, setup: Setup, record: dict, loss: float, norm: float) -> TrainingError:
-    """The error of a step, by its log record, whose loss or gradient is no finite number."""
+    """The error for a step whose loss or gradient is NaN or infinite; record: its log record."""
     parts = setup.parts(record["step"] - 1)
     ids = "; ".join(row_ids(setup.train[task], items) for task, items in parts.items())
     return TrainingError(
-        f"step {record['step']}, task {', '.join(parts)}: loss {loss}, gradient norm {norm}, the first that is no number, in the batch of "
+        f"step {record['step']}, task {', '.join(parts)}: loss {loss}, gradient norm {norm}, the first that is not finite, in the batch of "
         f"rows {ids}. "
-        "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32, in a run_dir of its own (a resumed run "
+        "The training has diverged: lower learning_rate or max_grad_norm, or set precision: fp32, in a new run_dir (a resumed run "
         f"keeps its parameters). No checkpoint was written since; {last_checkpoint(run)}."
     )
 
@@ -98,7 +98,7 @@ def memory(setup: Setup, step: int | None = None, doing: str = "scoring") -> Ite
 
 
 def _of_step(setup: Setup, step: int) -> tuple[str, str]:
-    """A step in words: its task, its batch; and what would make it smaller."""
+    """A step in words: its task and batch; and how to make it smaller."""
     # of a joint step the task with the most tokens: its pass takes the most
     task, items = max(setup.parts(step).items(), key=lambda part: setup.train[part[0]].lengths[part[1]].sum())
     config = setup.config
@@ -112,7 +112,7 @@ def _of_step(setup: Setup, step: int) -> tuple[str, str]:
 
 
 ANCHORS = {"l2sp": 0, "ewc": 1, "successive": KEEP + 2}  # copies of the encoder that an anchor keeps in the folder
-MOMENTS = 2  # tensors of its size that the optimizers keep for each weight
+MOMENTS = 2  # tensors of its size that the optimizers store per weight
 
 HEADER = 800  # bytes of a file's tensor index, per weight
 LINE, SPAN, LABEL, WORD = 300, 90, 200, 120  # bytes of a log's line, an answer in the n-best list, a row's labels, a vocabulary's entry

@@ -92,4 +92,4 @@ class Stop:
     def end(self, run: Run, done: int, total: int) -> None:
         """Raises Interrupted, which says how to resume from the checkpoint of `done` steps, just written."""
         said = f"the training in {run.path} stopped after step {done} of {total}, and its checkpoint is written."
-        raise Interrupted(self.number, f"{said} Set resume: true (run_dir: {run.place}) to go on from there.")
+        raise Interrupted(self.number, f"{said} Set resume: true (run_dir: {run.place}) to continue from there.")

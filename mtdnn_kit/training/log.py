@@ -90,7 +90,7 @@ class Recorder:
         records: list[dict] = []
         for (record, _), (loss, norm, *more) in zip(self.pending, values, strict=True):
             if not all(map(math.isfinite, (loss, norm, *more))):
-                self.log.append(records)  # the good ones before it
+                self.log.append(records)  # the valid ones before it
                 raise diverged(self.run, self.setup, record, loss, norm)
             records.append({**record, "loss": loss, "grad_norm": norm, "tokens_per_second": speed, **self._by_task(more)})
         self.log.append(records)

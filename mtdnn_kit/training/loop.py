@@ -53,7 +53,7 @@ def train_steps(
         # a dataset drawn by its weight, and its next batch popped: both as the schedule has them; {task: items [N]}, of a joint step all
         parts = setup.parts(step)
         task = next(iter(parts))
-        # dropout is the only thing that draws random numbers
+        # only dropout draws random numbers
         torch.manual_seed(seed(step))
         # warm-up, then linear decay; one rate for all tasks, but for those that have a factor
         rate = learning_rate(step, total, config.warmup, config.learning_rate) * config.rate_factors.get(task, 1.0)
@@ -66,7 +66,7 @@ def train_steps(
             pull(step, rate)
             # to the task's norm at most, all together; in the 2019 variant each weight by itself
             norm = clip_gradients(weights, norm_of(task, config.max_grad_norm), each=config.optimizer == "adamax_mtdnn")
-            # what has no gradient is not touched: neither decayed nor its moments moved
+            # parameters without a gradient are not touched: no decay, no change of moments
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if after(Step(step, task, rate, loss, norm, tokens)):

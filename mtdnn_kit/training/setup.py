@@ -56,9 +56,9 @@ class Setup:
     schedule: Schedule | JointSchedule
     probabilities: dict[str, float]
     sources: dict[str, dict]
-    processes: int = 1  # that train together: a batch has `batch_size` items for each of them
+    processes: int = 1  # that train jointly: a batch has `batch_size` items for each of them
     anchor: Encoder | None = None  # the model of the run that `anchor` names
-    slices: dict[str, Any] = field(default_factory=dict)  # of the scored rows of each task, what `eval_every` scores on the way
+    slices: dict[str, Any] = field(default_factory=dict)  # the part of each task's scored rows that `eval_every` scores
     warned: tuple[str, ...] = ()  # what is doubtful and trained all the same
     passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use; of joint steps their rows
 
@@ -83,7 +83,7 @@ class Setup:
         return {task: self._rows(task, *span) for task, span in self.schedule.at(step).items()}
 
     def batch(self, step: int) -> tuple[str, np.ndarray]:
-        """The task of a drawn step (from 0) and the items of its batch, those of all processes together."""
+        """The task of a drawn step (from 0) and the items of its batch, over all processes."""
         assert isinstance(self.schedule, Schedule)
         task, pass_, number = self.schedule.at(step)
         if self.passes.get(task, (None,))[0] != pass_:
@@ -133,7 +133,7 @@ def prepare(config: Config) -> Setup:
     or another ValueError, each saying what to change, before anything is trained or written.
     """
     rank, processes = launched()
-    _ = config.plugins  # what they lack is said before rows are read
+    _ = config.plugins  # report their errors before reading rows
     check_solver(config.balance)
     alone = config.step == "drawn" or processes == 1
     require(alone, f"step: a joint step is made by one process, and there are {processes}: start one, or set it to drawn")
@@ -162,7 +162,7 @@ def prepare(config: Config) -> Setup:
 def schedule_of(
     config: Config, sizes: dict[str, int], items: dict[str, int] | None = None
 ) -> tuple[Schedule | JointSchedule, dict[str, float]]:
-    """The schedule, and the probability of each task (mean over the steps, where it changes). sizes: task → batches a pass; items: its rows
+    """The schedule, and the probability of each task (mean over the steps, if it changes). sizes: task → batches a pass; items: its rows
     or windows, which joint steps go by; where they are not given, those of whole batches.
 
     Raises ValueError where it would be too long, or a joint step would lack a task.

@@ -233,7 +233,9 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     manifest = run.manifest
     for name, source in setup.sources.items():
         if manifest["data"].get(name, {}).get("fingerprint") != source["fingerprint"]:
-            raise ConfigError(f"data: the rows of {name} are not those that the run in {run.path} began with; it cannot go on with others.")
+            raise ConfigError(
+                f"data: the rows of {name} have changed since the run in {run.path} began; restore them, or name another run_dir."
+            )
     if setup.anchor and manifest.get("anchor", {}).get("sha256") != setup.anchor.sha256:
         raise ConfigError(f"anchor.to: the model of {setup.anchor.name} is not the one that the run in {run.path} began with.")
     before = manifest.get("plugins", {})

@@ -22,7 +22,7 @@ _LEAST_SPAN = 20  # points that a panel spans at least
 
 @styled
 def curves_figure(run: Run) -> Picture | None:
-    """The score of each task over a run's steps, in the task's colour, its last value beside it; None where none was scored on the way."""
+    """The score of each task over a run's steps, in the task's colour, its last value next to it; None without scorings during training."""
     found, numbers = curves(run), task_numbers(run.types)
     rising = rises(found)
     figure = _panels(
@@ -38,7 +38,7 @@ def curves_figure(run: Run) -> Picture | None:
 
 @styled
 def study_curves_figure(runs: Mapping[str, Run], settings: Settings) -> Picture | None:
-    """The same of a study's runs: a colour and a line a setting, a thin line a seed; None where no run was scored on the way."""
+    """The same of a study's runs: one colour and line per setting, one thin line per seed; None if no run was scored during training."""
     found: dict[str, dict[str, list[tuple[TaskCurve, dict]]]] = {}
     for i, (setting, own) in enumerate(settings.items()):
         for name in own.values():

@@ -18,7 +18,7 @@ from mtdnn_kit.views.style import INK, LINES, MARKERS, colour, look, task_number
 
 @styled
 def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], settings: Sequence[str], xlabel: str) -> Picture:
-    """Figures 3 and 4 of the paper, redrawn: EM and F1 over the settings, what the paper reports (left) beside what was run here (right).
+    """Figures 3 and 4 of the paper, redrawn: EM and F1 over the settings, the paper's (left) and those of the runs here (right).
 
     ours: setting → {"em", "em_low", "em_high", "f1", …}, the ends of the 95 % intervals; a setting that was not run is left out. Both
     panels span as many points. The paper gives no intervals.
@@ -91,7 +91,7 @@ def _told(score: str) -> Any:
 
 @styled
 def study_figure(states: Sequence, settings: Settings | None = None) -> Picture:
-    """Running mean of the main task's loss with a band of 1.96 standard errors of that mean over the batches, one line a run of a study.
+    """Running mean of the main task's loss with a band of 1.96 standard errors of that mean over the batches, one line per run of a study.
 
     states: `progress.Progress.states`. settings: name → {seed: run}; runs of one setting have its colour.
     """

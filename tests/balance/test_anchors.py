@@ -270,7 +270,7 @@ def test_fisher_is_kept_and_used_again_and_what_is_not_it_is_refused(config, tmp
     assert all(name.startswith(("embeddings", "encoder", "pooler")) for name in kept) and sum(x.sum() for x in kept.values()) > 0
     whole = file.read_bytes()
     file.write_bytes(whole[:-4] + b"\0\0\0\1")
-    with pytest.raises(RunError, match="anchor/fisher is not what was written. Copy it again"):
+    with pytest.raises(RunError, match="anchor/fisher has changed since it was written. Copy it again"):
         train(changed(made, resume=True))
     file.write_bytes(whole)
     file.with_name("about.json").write_text(json.dumps({**about, "rows": 4}))

@@ -72,7 +72,7 @@ def test_what_cannot_be_explored_is_said():
     for show in (-1, "3", True):
         with pytest.raises(CompareError, match="show: .* must be a whole number, 0 or more"):
             explore(KEPT, show=show, live=False)
-    with pytest.raises(CompareError, match="task: not every run keeps answers to 'mrpc'; all do to squad"):
+    with pytest.raises(CompareError, match="task: not every run has answers for 'mrpc'; all have answers for squad"):
         explore(KEPT, task="mrpc")
     with pytest.raises(CompareError, match="cluster: 'page' must be one of passage, title"):
         explore(KEPT, cluster="page")
@@ -217,7 +217,7 @@ def test_the_command_writes_a_page_or_says_why_not(tmp_path):
         "Compass"
     }
     done = subprocess.run([*command, "--task", "mnli"], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 1 and done.stderr == "task: not every run keeps answers to 'mnli'; all do to squad\n"
+    assert done.returncode == 1 and done.stderr == "task: not every run has answers for 'mnli'; all have answers for squad\n"
 
 
 def test_the_runs_of_notebook_04_are_those_of_the_demo_where_they_are(monkeypatch, tmp_path):

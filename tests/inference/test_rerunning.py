@@ -94,7 +94,7 @@ def test_runs_are_compared_file_by_file_and_what_one_has_not_is_not_kept(made, c
 def test_what_is_no_finished_run_of_here_is_not_made_again(copied, tmp_path, monkeypatch):
     kept = copied.manifest
     for manifest, why in (
-        ({**kept, "status": "running"}, "no finished run, so there is nothing to make again"),
+        ({**kept, "status": "running"}, "it is not a finished run, so it cannot be repeated"),
         ({key: kept[key] for key in kept if key != "draws"}, "it was imported, not trained"),
         (
             {**kept, "processes": 2},

@@ -117,7 +117,10 @@ def test_its_definition_is_checked_like_the_others():
         ({"columns": {"words": "a"}}, "^define.tags.columns lacks 'tags'"),
         ({"labels": []}, "^define.tags.labels must name at least two"),
         ({"metrics": ["f1"]}, r"^define.tags.metrics is \['f1'\]; it must be a list of accuracy, macro_f1"),
-        ({"type": "taging"}, "^define.tags.type is 'taging'; it must be one of qa, sc, mcc, .*tagging. .* once the file that registers it"),
+        (
+            {"type": "taging"},
+            "^define.tags.type is 'taging'; it must be one of qa, sc, mcc, .*tagging. .* import the file that registers it",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             Config(define={"tags": {**DEFINE, **change}})

@@ -250,7 +250,9 @@ def test_a_score_is_mended_in_the_samplers_file_once_all_steps_are_made(mine, co
     score = "def f(task, gold, said):\n    if gold != said:\n        raise ValueError('not equal')\n    return 50\n"
     mine(sampler + score)
     one = config(tasks=["cola", "swag"], sampler="mine:order", metrics=["mine:f"], **OWN)
-    with pytest.raises(PluginError, match="All 6 steps are made: mend it, and resume: true goes on .*; of a study, --if-changed keep.$"):
+    with pytest.raises(
+        PluginError, match="All 6 steps are made: correct the function, and resume: true goes on .*; of a study, --if-changed keep.$"
+    ):
         train(one)
     mended = score.replace("raise ValueError('not equal')", "return 25")
     mine(sampler.replace("['cola'] *", "['swag'] + ['cola'] *") + mended)
