@@ -60,19 +60,19 @@ def merge(
     are, if not where the first run had them.
     Raises RunError for runs that cannot be merged, by name; ConfigError, DataError or EncoderError for settings, rows and weights at fault.
     """
-    runs = [one if isinstance(one, Run) else Run(one) for one in runs]
-    weights = check_merge(len(runs), method, base, weight, density)
-    models = [load(one, "cpu") for one in runs]
-    _check_alike(runs, models)
+    parts = [one if isinstance(one, Run) else Run(one) for one in runs]
+    weights = check_merge(len(parts), method, base, weight, density)
+    models = [load(one, "cpu") for one in parts]
+    _check_alike(parts, models)
     first = models[0]
-    place = {"run_dir": None if run_dir is None else str(run_dir), "init_from": str(within_project(runs[0].path)), "resume": False}
-    config = Config(**{**runs[0].config, **place, **({"data": data} if data else {})})
+    place = {"run_dir": None if run_dir is None else str(run_dir), "init_from": str(within_project(parts[0].path)), "resume": False}
+    config = Config(**{**parts[0].config, **place, **({"data": data} if data else {})})
     (_, held_out, scored), sources = read_rows(config)
-    _check_rows(runs, sources, config)
+    _check_rows(parts, sources, config)
     kinds = first.tokenizer, takes_token_types(first.net.encoder.config)
     held_out, scored = (make_features(config, rows, *kinds) for rows in (held_out, scored))
-    require(len(weights) == 1 or held_out, f"weight: {runs[0].name} held no question out by which one of {some(weights)} could be chosen")
-    start, (put, net, record) = now(), _merger(runs, models, method, base, density)
+    require(len(weights) == 1 or held_out, f"weight: {parts[0].name} held no question out by which one of {some(weights)} could be chosen")
+    start, (put, net, record) = now(), _merger(parts, models, method, base, density)
     net.to(resolve_device(config.device))
     tried = _tried(net, put, weights, held_out, config, first.precision) if len(weights) > 1 else []
     best = max(tried, key=lambda one: one["score"])["weight"] if tried else weights[0]
@@ -80,7 +80,9 @@ def merge(
     record |= {"weight": best, **({"by": f"span F1 of {next(iter(held_out))} on its held-out questions", "tried": tried} if tried else {})}
     run = claim(config)
     scores = _score(run, net, first, config, held_out, scored)
-    return _finish(run, config, scores, {"merged": record, "encoder": _encoder(runs), "data": sources, "start": start, **_made(first, net)})
+    return _finish(
+        run, config, scores, {"merged": record, "encoder": _encoder(parts), "data": sources, "start": start, **_made(first, net)}
+    )
 
 
 def check_merge(runs: int, method: str = "average", base: Any = None, weight: Any = None, density: Any = 0.2) -> list[float]:
@@ -129,7 +131,7 @@ def _merger(
     runs: Sequence[Run], models: Sequence[Loaded], method: str, base: str | Path | None, density: float
 ) -> tuple[Callable[[float], None], MultiTask, dict]:
     """A function that gives a model the merged encoder of some weight; the model, the first run's; and what the manifest says of it."""
-    net, record = load_model(runs[0].path / "model")[0], {"method": method, "density": density if method == "ties" else None}
+    net, record = load_model(runs[0].path / "model")[0], dict[str, Any](method=method, density=density if method == "ties" else None)
     record["runs"] = [{"run": run.name, "sha256": find_encoder(str(run.path / "model")).sha256} for run in runs]
     vectors = [_vector(model.net) for model in models]
     begun = vectors[0]
