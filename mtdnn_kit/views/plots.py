@@ -200,3 +200,13 @@ class LiveLoss:
             return said
         left = (time.perf_counter() - began) / (last["step"] - step) * (self.total - last["step"])
         return f"{said} · {duration(left)} left"
+
+
+def __getattr__(name: str) -> Any:
+    """Figures that were here in 0.1.0, from where they are now."""
+    from importlib import import_module
+
+    now = {"lengths_figure": "data_plots", "shares_figure": "data_plots", "scores_figure": "task_plots"}
+    if name not in now:
+        raise AttributeError(f"mtdnn_kit.views.plots has no {name!r}")
+    return getattr(import_module(f"mtdnn_kit.views.{now[name]}"), name)

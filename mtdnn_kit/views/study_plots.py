@@ -1,4 +1,4 @@
-"""Rows → figures of a study: its runs while they train, its settings with their intervals, the paper's figures again, interference.
+"""Rows → figures of a study: its runs while they train, its settings with their intervals, the paper's figures again.
 
 Computes nothing that is reported; colours, lines and marks are those of `style`. They differ in grey, too.
 """
@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
 from mtdnn_kit.compare.differences import Settings
 from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, interval, running_error, running_mean, styled, styled_along_x
-from mtdnn_kit.views.style import INK, LINES, MARKERS, colour, look, task_numbers
+from mtdnn_kit.views.style import INK, LINES, MARKERS, colour, look
 
 
 @styled
@@ -139,35 +138,3 @@ class LiveStudy:
                 figure.pixels = 100  # quickly drawn
             self.output.update(figure)
             self.every = max(self.every, 20 * (time.perf_counter() - self.drawn))  # many runs take long to draw
-
-
-@styled
-def interference_figure(records: list[dict], title: str = "") -> Picture:
-    """Where the other tasks help the main one and where they pull against it. records: `Run.interference()`.
-
-    Left the cosine of each task's gradient against the main task's on the whole encoder, over the steps; in the middle its mean over the
-    steps, by layer group; right the size of each task's gradient as a multiple of the main task's. Below 0 a task pulls against it.
-    """
-    main, groups = records[0]["task"], list(records[0]["norm"])
-    tasks = [task for task in dict.fromkeys(r["task"] for r in records) if task != main]
-    sizes = pd.DataFrame([r["norm"] for r in records if r["task"] == main]).replace(0, np.nan)  # [steps, groups]
-    figure, (over, where, size) = canvas(1, 3, figsize=(12, 1.6 + 0.24 * len(groups)), width_ratios=(1.4, 1, 1))
-    for task, i in list(task_numbers([main, *tasks]).items())[1:]:
-        mine = [r for r in records if r["task"] == task]
-        style = look(i, marker=MARKERS[i % 7], ms=5, label=task)
-        over.plot([r["step"] for r in mine], np.array([r["cosine"][groups[-1]] for r in mine], float), **style)
-        where.plot(pd.DataFrame([r["cosine"] for r in mine], dtype=float)[groups].mean(), range(len(groups)), **style)
-        size.plot((pd.DataFrame([r["norm"] for r in mine]) / sizes)[groups].mean(), range(len(groups)), **style)
-    over.set(xlabel="step", ylabel=f"cosine with {main}", title=f"{title}, whole encoder" if title else "whole encoder")
-    for axes, name in ((where, f"cosine with {main}, mean"), (size, f"size of the gradient, {main} = 1")):
-        axes.set(yticks=range(len(groups)), yticklabels=groups, xlabel=name, ylim=(len(groups) - 0.5, -0.5))
-    where.locator_params(axis="x", nbins=5)
-    over.axhline(0, **BASELINE)
-    where.axvline(0, **BASELINE)
-    size.axvline(1, **BASELINE)
-    size.set_xscale("log")
-    if tasks:
-        over.legend()
-    return detached(
-        figure, f"How the gradients of {', '.join(tasks)} agree with that of {main}, over the steps and by layer. {title}".strip()
-    )

@@ -87,6 +87,16 @@ def tasks_figure(rows: Sequence[dict]) -> Picture:
     return detached(figure, f"Each task's score beside what needs no training. {'; '.join(map(_said, rows))}.")
 
 
+def scores_figure(metrics: Mapping[str, Mapping[str, Any]]) -> Picture:
+    """The first score of each task of a metrics.json, without intervals and without what needs no training; `tasks_figure` shows both."""
+    bare = {"setting": "", "low": None, "high": None, "learnt": UNKNOWN, **dict.fromkeys(MARKS)}
+    rows = [
+        {**bare, "task": task, "score": next(iter(found)), "value": next(iter(found.values())), "n": found["n"]}
+        for task, found in metrics.items()
+    ]
+    return tasks_figure(rows)
+
+
 def _lines(rows: Sequence[dict], several: bool) -> list[tuple[str, dict | None]]:
     """(label, row) of each line; a heading has no row."""
     lines = list[tuple[str, dict | None]]()

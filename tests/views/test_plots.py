@@ -211,17 +211,3 @@ def test_lengths_and_shares_say_how_many():
     sizes = data_plots.sizes_figure([{"task": "squad", "train": 4, "held out": 1, "scored": 2}])
     assert [patch.get_width() for patch in sizes.axes[0].patches] == [4, 1, 2]
     assert sizes.alt == "Rows of each task: squad 4 train, 1 held out, 2 scored."
-
-
-def test_interference_is_drawn_over_the_steps_and_by_layer_group():
-    def record(step, task, cosine=None):
-        norm = {"embeddings": 2.0 if task == "squad" else 6.0, "pooler": 0.0 if task == "squad" else 1.0, "encoder": 4.0}
-        cosines = {"embeddings": cosine, "pooler": None, "encoder": cosine}
-        return {"step": step, "task": task, "norm": norm, **({"cosine": cosines} if cosine is not None else {})}
-
-    found = [r for step, c in ((5, 0.2), (10, -0.4)) for r in (record(step, "squad"), record(step, "cola", c))]
-    over, where, size = study_plots.interference_figure(found, "mine").axes
-    assert over.lines[0].get_xydata().tolist() == [[5, 0.2], [10, -0.4]] and over.get_title() == "mine, whole encoder"
-    assert where.lines[0].get_xdata() == pytest.approx([-0.1, np.nan, -0.1], nan_ok=True)
-    assert size.lines[0].get_xdata() == pytest.approx([3.0, np.nan, 1.0], nan_ok=True)
-    assert [label.get_text() for label in where.get_yticklabels()] == ["embeddings", "pooler", "encoder"]
