@@ -75,6 +75,7 @@ MODULES = {  # modules that notebooks import by one word; before 0.2.0 they were
         name: f"views.{name}"
         for name in (
             "answer_plots",
+            "balance_plots",
             "curve_plots",
             "data_plots",
             "findings",

@@ -100,11 +100,12 @@ def schedule_figure(setup: Any) -> Picture:
         draws.axvline(end, ls=":", **BASELINE)
     _shares(shares, names, schedule, setup.probabilities)
     rates = np.array([learning_rate(k, len(schedule), config.warmup, config.learning_rate) for k in range(len(schedule))])
-    rate.plot(steps, rates, color=INK, lw=2)
-    for name, number in task_numbers(names).items() if config.rate_factors else ():
-        rate.plot(steps, rates * config.rate_factors.get(name, 1.0), **look(number), label=name)
     if config.rate_factors:
+        for name, number in task_numbers(names).items():
+            rate.plot(steps, rates * config.rate_factors.get(name, 1.0), **look(number), label=name)
         rate.legend()
+    else:
+        rate.plot(steps, rates, color=INK, lw=2)
     rate.set(xlabel="step", title="learning rate", ylim=(0, None))
     rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     drawn = ", ".join(f"{name} {n}" for name, n in schedule.draws().items())

@@ -276,7 +276,7 @@ def test_a_statistic_sees_weights_and_whole_outcomes():
     assert all(sorted(outcomes[:, 0]) == sorted(gold) for outcomes, _ in seen)
     assert len(seen) == 2 + 2 * 20 + 2 + 2 * 60 and all(set(weights) <= {0, 1} for _, weights in seen)
     assert [(weights == 0).sum() for _, weights in seen] == [0] * 2 + [3] * 40 + [0] * 2 + [1] * 120
-    with pytest.raises(ValueError, match="is no number"):
+    with pytest.raises(ValueError, match="is not a number"):
         difference(a, b, np.arange(60) // 3, lambda outcomes, weights: np.nan, draws=100)
 
 
@@ -362,8 +362,8 @@ def test_blocks_of_resamples_are_one_stream(monkeypatch):
         ([[1], [0]], [[1], [0]], [1, 2], {}, "name a statistic"),
         ([1, 0], [1, 0], [1, 2], {"level": 1.0}, "level"),
         ([1, 0], [1, 0], [1, 2], {"level": 95}, "level"),
-        ([1, 0], [1, 0], [1, 2], {"draws": 99}, "100 at least"),
-        ([1, 0], [1, 0], [1, 2], {"draws": 400, "level": 0.99}, "500 at least"),
+        ([1, 0], [1, 0], [1, 2], {"draws": 99}, "use at least 100"),
+        ([1, 0], [1, 0], [1, 2], {"draws": 400, "level": 0.99}, "use at least 500"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_words(a, b, groups, options, message):

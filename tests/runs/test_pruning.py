@@ -51,7 +51,7 @@ def test_what_goes_on_or_is_nobodys_is_not_pruned(finished, tmp_path):
     _, run = finished
     with pytest.raises(RunError, match=r"there is no such folder"):
         prune(Run(tmp_path / "none"))
-    with held(run.path / ".lock", "a training is at work"), pytest.raises(LockedError, match="a training is at work already"):
+    with held(run.path / ".lock", "a training is at work"), pytest.raises(LockedError, match="a training is running already"):
         prune(run)
     os.symlink(tmp_path, run.path / "model" / "link")
     with pytest.raises(ConfigError, match="is a symbolic link"):

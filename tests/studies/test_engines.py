@@ -32,11 +32,11 @@ def test_gpus_that_are_not_there_are_refused_before_anything_runs(tmp_path, monk
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: seen["count"])
     for gpus in ([0], ["0"], ["GPU-3"]):
-        with pytest.raises(ConfigError, match=f"^gpus: '{gpus[0]}' is not there: torch sees no GPU; leave gpus out"):
+        with pytest.raises(ConfigError, match=f"^gpus: '{gpus[0]}' does not exist: torch sees no GPU; leave gpus out"):
             run_study(STUDY, tmp_path / "runs", gpus=gpus)
     seen["count"] = 2
     for gpu in ("2", "x", "-1"):
-        with pytest.raises(ConfigError, match=f"^gpus: '{gpu}' is not there: torch sees 2 GPUs here, which count from 0"):
+        with pytest.raises(ConfigError, match=f"^gpus: '{gpu}' does not exist: torch sees 2 GPUs here, which count from 0"):
             run_study(STUDY, tmp_path / "runs", gpus=["0", gpu])
     assert not (tmp_path / "runs").exists()
     assert engines.there([1, "0", "MIG-7"]) == ["1", "0", "MIG-7"]

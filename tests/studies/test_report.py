@@ -231,7 +231,7 @@ def test_the_command_says_above_its_table_how_runs_are_unlike(tmp_path, runs, ca
     given = SimpleNamespace(plain=True, no_page=True, hours=None)
     _conclude(given, report.read_study(tmp_path / "s.yaml"), tmp_path, {}, {"A seed 0": runs["A seed 0"], "B seed 0": Run(tmp_path / "b")})
     first, second, *_ = capsys.readouterr().out.splitlines()
-    assert first.startswith("These runs were not made alike") and first.endswith("; 77 (B seed 0).")
+    assert first.startswith("These runs were made in different environments") and first.endswith("; 77 (B seed 0).")
     assert second.startswith("run ")
 
 

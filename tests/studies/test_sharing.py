@@ -147,7 +147,7 @@ def test_a_run_that_another_made_of_another_file_is_refused(todo):
         one.finished_late([])
     two = todo(if_changed="redo")
     finish(two, NAMES[1], learning_rate=0.25)
-    with pytest.raises(StudyError, match=r"learning_rate: 0\.25[^*]* begun ones go on, .* or --if-changed keep$"):
+    with pytest.raises(StudyError, match=r"learning_rate: 0\.25[^*]* resume the others, .* or --if-changed keep$"):
         two.finished_late([NAMES[1]])
 
 
@@ -261,7 +261,7 @@ def test_with_hours_whole_seeds_are_given_back(study, todo, tmp_path):
 
 
 def test_a_page_is_written_by_one_process_at_a_time(tmp_path):
-    with held(tmp_path / ".page", "x"), pytest.raises(LockedError, match="the page is written already"):
+    with held(tmp_path / ".page", "x"), pytest.raises(LockedError, match="the page is being written already"):
         page.write_page("mine.yaml", tmp_path)
 
 

@@ -110,7 +110,7 @@ def test_a_first_stage_made_again_makes_those_after_it_stale(made, tmp_path):
     file = runs["one"].path / "manifest.json"
     file.write_text(file.read_text().replace('"finished"', '"running"'))
     (runs["one"].path / "model" / "model.safetensors").unlink()
-    with pytest.raises(StudyError, match=r"1 of 3 runs are not what they would be .*\n.*two \(done\): encoder: .*cannot be had"):
+    with pytest.raises(StudyError, match=r"1 of 3 runs have changed.*\n.*two \(done\): encoder: .*not available"):
         made(CHAIN)
     again = made(CHAIN, if_changed="redo")
     assert {name: run.manifest["end"] for name, run in again.items() if name != "one"} == {n: e for n, e in before.items() if n != "one"}
