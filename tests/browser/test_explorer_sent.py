@@ -58,6 +58,25 @@ def test_notes_are_there_after_the_page_is_opened_again(opened, saved, tmp_path)
     expect(page.locator(".mx-note")).to_have_count(0)
 
 
+def test_a_shared_page_opens_at_the_moved_thresholds(opened, saved, tmp_path):
+    page = opened(saved)
+    page.get_by_role("tab", name="Threshold").click()
+    fields = page.locator("input[data-change=threshold]")
+    tuned = [field.input_value() for field in fields.all()]
+    fields.first.fill("4")
+    fields.first.press("Tab")
+    page.get_by_role("button", name="Share").click()
+    with page.expect_download() as sent:
+        page.locator(".mx-popup [data-do=page][data-arg=filter]").click()
+    sent.value.save_as(tmp_path / "shared.html")
+    page = opened(tmp_path / "shared.html")
+    expect(page.locator(".mx-bar .mx-moved, .mx-moved").first).to_contain_text("thresholds moved")
+    page.get_by_role("tab", name="Threshold").click()
+    assert [field.input_value() for field in fields.all()] == ["4", *tuned[1:]]
+    page.locator(".mx-moved button").first.click()
+    assert [field.input_value() for field in fields.all()] == tuned
+
+
 def test_a_row_is_taken_along_as_csv_and_markdown(opened, saved, kept, sample, tmp_path):
     page = opened(saved)
     key = ids(page)[0]

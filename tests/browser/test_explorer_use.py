@@ -47,6 +47,11 @@ def test_the_keyboard_alone_is_enough_and_the_focus_is_never_lost(opened, saved)
     expect(heading).to_have_text(first)
     keyboard.press("]")
     expect(heading).to_have_text(last)
+    page.get_by_role("button", name=FILTER).click()
+    keyboard.press("k")
+    expect(heading).to_have_text(last)  # keys rest while a popup is open
+    keyboard.press("Escape")
+    tab_to(page.locator(".mx-list"))
     keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("save as a favourite")
     keyboard.press("Escape")
@@ -116,3 +121,16 @@ def test_a_handle_is_drawn(opened, saved):
     frame = page.evaluate("mtdnnExplorer.state.frame")
     width = page.locator("[data-figure=threshold]").bounding_box()["width"]
     assert after == pytest.approx(before - 120 / width * 640 / (640 - 44 - 24) * (frame["high"] - frame["low"]), abs=0.3)
+
+
+def test_handles_of_equal_thresholds_lie_apart(opened, saved):
+    page = opened(saved)
+    page.get_by_role("tab", name="Threshold").click()
+    for field in page.locator("input[data-change=threshold]").all():
+        field.fill("4")
+        field.press("Tab")
+    boxes = [handle.bounding_box() for handle in page.get_by_role("slider").all()]
+    assert len(boxes) == 4
+    for k, one in enumerate(boxes):
+        for two in boxes[:k]:
+            assert abs(one["x"] - two["x"]) >= one["width"] or abs(one["y"] - two["y"]) >= one["height"]

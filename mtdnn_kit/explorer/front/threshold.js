@@ -12,7 +12,7 @@ const WIDTH = 640,
   TOP = 24,
   RIGHT = 24,
   POINTS = 240,
-  APART = 21; // px between the middles of two handles
+  APART = 22; // px between the middles of two handles
 
 export function threshold(app) {
   const { state } = app,
