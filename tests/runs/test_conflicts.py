@@ -42,7 +42,7 @@ def test_the_pair_that_conflicts_most_comes_first_and_a_sentence_says_so():
     ]
     assert note(found) == (
         "squad and cola conflict in 100% of the measurements (mean cosine -0.40, whole encoder); swag and cola in 25% (0.12). "
-        "Without anything in common two tasks would in half of them."
+        "Unrelated tasks would conflict in half of them."
     )
 
 

@@ -132,7 +132,7 @@ def test_settings_of_the_kits_samplers_stay_unset():
         Config(sampler="doors:by_root")
     with pytest.raises(ConfigError, match="^exhausted: sampler 'doors:by_root' needs it"):
         Config(sampler="doors:by_root", exhausted=None, **OWN)
-    with pytest.raises(ConfigError, match="^sampler: 'wieghted' is none of weighted, .*module:function.* Did you mean weighted?"):
+    with pytest.raises(ConfigError, match="^sampler: 'wieghted' is neither one of weighted, .*module:function.* Did you mean weighted?"):
         Config(sampler="wieghted")
     with pytest.raises(ConfigError, match="^metrics: 'a:b' is named twice"):
         Config(metrics=["a:b", "a:b"])
@@ -237,7 +237,7 @@ def test_a_run_by_an_order_resumes_bit_for_bit_and_refuses_another_sampler(mine,
         train(broken)
     before = (tmp_path / "mine.py").read_text()
     mine(before.replace("% 3", "% 2"))
-    said = "^sampler: mine:main_last is not the code that the run in .*broken began with; .* Undo the change of its file, or name another"
+    said = "^sampler: mine:main_last has changed since the run in .*broken began; .* Undo the change of its file, or name another"
     with pytest.raises(ConfigError, match=said):
         train(changed(broken, resume=True))
     mine(before)
@@ -256,7 +256,7 @@ def test_a_score_is_mended_in_the_samplers_file_once_all_steps_are_made(mine, co
         train(one)
     mended = score.replace("raise ValueError('not equal')", "return 25")
     mine(sampler.replace("['cola'] *", "['swag'] + ['cola'] *") + mended)
-    with pytest.raises(ConfigError, match="it cannot go on with another sampler"):
+    with pytest.raises(ConfigError, match="it cannot continue with another sampler"):
         train(changed(one, resume=True))
     mine(sampler + mended)
     run = train(changed(one, resume=True))
