@@ -107,8 +107,8 @@ class Config:
         None  # titles held out of training to tune the threshold; None: the sample's own, if it is the data
     )
     threshold_ratio: Part | None = None  # or the share of the training questions held out for it, in whole titles (passages without titles)
-    train_limit: Count | None = None  # at most so many training rows a task
-    eval_limit: Count | None = None  # at most so many scored rows a task
+    train_limit: Count | None = None  # at most so many training rows per task
+    eval_limit: Count | None = None  # at most so many scored rows per task
     metrics: list[str] = field(default_factory=list)  # custom scores, module:function each (`plugins`)
     eval_every: Count | None = None  # steps between scorings of the held-out questions, and of some scored rows of each task
     select: Literal["last", "best"] = "last"  # the final weights: of the last step, or of the best scoring (`training.selection`)
@@ -121,7 +121,7 @@ class Config:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     cuda_graphs: bool = False  # on a GPU, record each shape of step once and replay it (`training.cuda_graphs`)
-    threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: one a core, at most 4 (`runs.environment`)
+    threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: one per core, at most 4 (`runs.environment`)
     seed: Annotated[int, at_least(0)] = 0
     init_from: str | None = None  # a finished run whose model is the starting point
     anchor: dict | None = None  # near which weights the encoder is kept, and how strongly (`Anchor`)

@@ -228,7 +228,7 @@ def unlearnt(learnt: Sequence[dict]) -> str:
     return f"Not shown to be learnt in every setting: {some(tasks)}. Credit no gain to what these tasks teach." if tasks else ""
 
 
-def beside(rows: Sequence[dict]) -> str:
+def score_ranges(rows: Sequence[dict]) -> str:
     """Each task's lowest and highest score, next to what needs no training. rows: of `task_plots.task_rows`."""
     tasks: dict[str, list[dict]] = {}
     for row in rows:
@@ -248,7 +248,7 @@ def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequ
     seconds = sum(run.manifest.get("train_seconds") or 0 for run in runs.values())
     seeds, lacking = max(map(len, settings.values())), unlearnt(learnt)
     amount = f"{min(steps):,} to {max(steps):,} steps each, {duration(seconds)} of training in all" if steps else "made elsewhere"
-    trained = f"Trained: {some(settings)}, {_count(seeds, 'seed')} each; {amount}. In percent: {beside(tasks)}."
+    trained = f"Trained: {some(settings)}, {_count(seeds, 'seed')} each; {amount}. In percent: {score_ranges(tasks)}."
     advice = ["read the answers side by side in answers.html", "`mtdnn study FILE --dry-run` says how many seeds a difference takes"]
     advice = ["add `seeds: [0, 1, 2]` to the study file", *advice] if seeds < 3 else advice
     advice += ["raise epochs until the other tasks lie above a constant answer"] if lacking else []
