@@ -35,7 +35,7 @@ def kept(folder: Path, about: Mapping[str, Any]) -> dict[str, Tensor]:
         found = read_json((folder / ABOUT).read_bytes())
         if found == {**about, "sha256": _sha256(folder / KEPT_WEIGHTS)}:
             return load_file(folder / KEPT_WEIGHTS)
-        why = "is damaged" if {**found, **about} == found else "belongs to another anchor"
+        why = "has changed since it was written" if {**found, **about} == found else "belongs to another anchor"
     except FileNotFoundError as error:
         why = f"lacks {Path(error.filename).name}"
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -170,7 +170,7 @@ def test_a_pass_has_each_row_once_and_a_step_is_a_pure_function(ready):
         ({"cuda_graphs": True}, "^cuda_graphs: records steps of one task"),
         ({"balance": "dwa", "epochs": 2.0}, "^epochs: balance 'dwa' weighs the tasks by their losses of the two epochs before"),
         ({"balance": "nowhere:f"}, "^balance: nowhere:f: cannot import nowhere"),
-        ({"qa_weight": 0.8, "batch_size": 9}, "^batch_size: .*of 9 rows swag has 0.9 by its weight: set batch_size to 10 or more"),
+        ({"qa_weight": 0.8, "batch_size": 9}, "^batch_size: .*swag gets 0.9 of 9 rows by its weight: set batch_size to 10 or more"),
         ({"sampler": "doors:main_last", "qa_weight": None, "sharing": None}, "^sampler: it gives an order"),
     ],
 )

@@ -151,7 +151,7 @@ def test_what_cannot_be_merged_is_refused_by_name(three, tmp_path, families, tok
     run = other("foreign", foreign)
     text = (run.path / "config.yaml").read_text().replace(foreign, three[0].config["encoder"])
     (run.path / "config.yaml").write_text(text)
-    with pytest.raises(RunError, match="tokenizer: those of one and foreign are not the same"):
+    with pytest.raises(RunError, match="tokenizer: those of one and foreign differ"):
         merge([three[0], run])
     unheld = other("unheld", three[0].config["encoder"], threshold_articles=["Cork"])
     with pytest.raises(RunError, match="threshold_articles: one and unheld hold out different questions"):

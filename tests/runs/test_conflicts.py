@@ -57,5 +57,5 @@ def test_few_measurements_make_few_parts_and_none_tells_nothing():
     alone = [{"step": 5, "task": "squad", "norm": dict.fromkeys(GROUPS, 1.0)}]
     assert conflicts(alone) is None and conflicts([]) is None
     assert note(conflicts([*alone, {**alone[0], "task": "cola", "cosine": cosines(0.2)}])).startswith(
-        "squad and cola conflict in 0% of the measurements (mean cosine 0.20, whole encoder). Without"
+        "squad and cola conflict in 0% of the measurements (mean cosine 0.20, whole encoder). Unrelated"
     )

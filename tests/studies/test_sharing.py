@@ -147,7 +147,7 @@ def test_a_run_that_another_made_of_another_file_is_refused(todo):
         one.finished_late([])
     two = todo(if_changed="redo")
     finish(two, NAMES[1], learning_rate=0.25)
-    with pytest.raises(StudyError, match=r"learning_rate: 0\.25[^*]* begun ones go on, .* or --if-changed keep$"):
+    with pytest.raises(StudyError, match=r"learning_rate: 0\.25[^*]* resume the others, .* or --if-changed keep$"):
         two.finished_late([NAMES[1]])
 
 

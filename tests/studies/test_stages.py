@@ -110,7 +110,7 @@ def test_a_first_stage_made_again_makes_those_after_it_stale(made, tmp_path):
     file = runs["one"].path / "manifest.json"
     file.write_text(file.read_text().replace('"finished"', '"running"'))
     (runs["one"].path / "model" / "model.safetensors").unlink()
-    with pytest.raises(StudyError, match=r"1 of 3 runs are not what they would be .*\n.*two \(done\): encoder: .*cannot be had"):
+    with pytest.raises(StudyError, match=r"1 of 3 runs have changed.*:\n.*two \(done\): encoder: .*not available"):
         made(CHAIN)
     again = made(CHAIN, if_changed="redo")
     assert {name: run.manifest["end"] for name, run in again.items() if name != "one"} == {n: e for n, e in before.items() if n != "one"}
@@ -199,7 +199,7 @@ def test_what_cannot_be_meant_is_refused(variants, more, said, tmp_path, tiny):
 
 
 def test_a_merge_that_cannot_be_meant_is_refused_before_anything_runs(made, tmp_path):
-    with pytest.raises(ConfigError, match="method: 'mean' is none"):
+    with pytest.raises(ConfigError, match="method: 'mean' is unknown"):
         made({"a": QA, "b": {**QA, "epochs": 2}, "c": {"merge": {"runs": ["a", "b"], "method": "mean"}}})
     assert not (tmp_path / "runs").exists()
 

@@ -67,7 +67,7 @@ def test_what_is_forgotten_is_a_line_from_learnt_to_the_end(tmp_path):
     squad, cola = curve_plots.forgetting_figure(runs, {"A": {0: "a0", 1: "a1", 2: "not there"}, "B": {0: "b0"}}).axes
     assert lines(squad) == [
         (style.colour(0), "-", [50.0, 48.0]), (style.colour(0), "-", [54.0, 46.0]), (style.colour(1), "--", [41.0, 41.0]),
-        ("0.3", "--", [33.0, 33.0]),
+        (style.INK, "--", [33.0, 33.0]),
     ]  # fmt: skip
     assert lines(cola)[0] == (style.colour(1), "--", [9.0, 8.0])
     assert [label.get_text() for label in squad.get_xticklabels()] == ["learnt", "end"] and squad.get_xlabel() == ""
