@@ -6,20 +6,20 @@ The verbs, in the order in which a notebook uses them:
     setup = prepare(config)                      rows, windows and the whole schedule before the first step; setup.table()
     run = train(config)                          trains, scores, and leaves a run folder
     run.metrics, run.log(), run.answers()        what is in it; Run("runs/mine") opens it again
-    ask(run, question, passage)                  answers of a trained run to a question of your own
+    ask(run, question, passage)                  answers of a trained run to your question
     explore(runs)                                answers of several runs side by side: in Jupyter, or .save("answers.html")
     load(run)                                    the whole model: answer(…), classify(…), choose(…), single items and lists
     export(run, task)                            one task's model in transformers' own layout, with a model card
-    score(run, data)                             a run scored on other rows, kept beside it; run.score(data)
+    score(run, data)                             a run scored on other rows, kept in its folder; run.score(data)
     import_run(source, run_dir)                  somebody else's predictions or model as a run folder
     affinity(source)                             which tasks help the main one, ranked from one training
     merge(runs, method)                          the encoders of finished runs merged into one, as a run folder
 
 DATASETS holds the datasets that are known by name; `define` in a parameter file adds others (Dataset).
 
-Where to go on, room by room (each says in its first line what it is for): config, sampler, metrics; data, tasks, model, training, runs,
+The other modules and packages (the first line of each says what it is for): config, sampler, metrics; data, tasks, model, training, runs,
 inference, compare, views, studies, explorer, files. `from mtdnn_kit import compare, differences, studies, running, plots, tables` is what a
-notebook needs beside the verbs; `mtdnn --help` is the command line. Errors that are yours to mend are ConfigError, RunError and their
+notebook needs besides the verbs; `mtdnn --help` is the command line. Errors that you can correct are ConfigError, RunError and their
 like: each says what is wrong, where, and what to do.
 """
 

@@ -226,7 +226,7 @@ ENDING = ("run", "compared with", "seeds", "threshold", "EM", "F1", "span F1", "
 
 
 def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict, runs: dict) -> None:
-    """Writes a study's tables and its page, says where that is and how runs are unlike, and prints the table, scores of one's own last."""
+    """Writes a study's tables and page, says where the page is and how the runs differ, and prints the table, custom scores last."""
     from mtdnn_kit.runs.environment import unlike
     from mtdnn_kit.runs.notes import own_scores
     from mtdnn_kit.studies.page import write_page
@@ -245,7 +245,7 @@ def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict,
 
 
 def _save_answers(made: Any, folder: Path, runs: dict) -> None:
-    """Writes the explorer's file beside a page that is made without Jupyter: the first seed of up to six settings."""
+    """Writes the explorer's file next to a page that is made without Jupyter: the first seed of up to six settings."""
     from mtdnn_kit.explorer.replies import MOST_SIDE_BY_SIDE, desk_of
     from mtdnn_kit.studies.page import EXPLORER_PAGE
 

@@ -83,7 +83,7 @@ class Config:
     max_passes: Positive | None = None  # of unimax: passes that another task than the main one makes at most in the training
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     step: Literal["drawn", "joint"] = "drawn"  # a step is a batch of one task, drawn by its weight, or rows of each task (`balance`)
-    balance: str | None = None  # how a joint step combines the tasks: one of BALANCES, or a function of one's own, module:function
+    balance: str | None = None  # how a joint step combines the tasks: one of BALANCES, or a custom function, module:function
     epochs: Positive = 3.0  # passes of the main task; may be fractional
     max_steps: Count | None = None  # ends the schedule early
     batch_size: Size = 16
@@ -107,8 +107,8 @@ class Config:
         None  # titles held out of training to tune the threshold; None: the sample's own, if it is the data
     )
     threshold_ratio: Part | None = None  # or the share of the training questions held out for it, in whole titles (passages without titles)
-    train_limit: Count | None = None  # at most so many training rows a task
-    eval_limit: Count | None = None  # at most so many scored rows a task
+    train_limit: Count | None = None  # at most so many training rows per task
+    eval_limit: Count | None = None  # at most so many scored rows per task
     metrics: list[str] = field(default_factory=list)  # custom scores, module:function each (`plugins`)
     eval_every: Count | None = None  # steps between scorings of the held-out questions, and of some scored rows of each task
     select: Literal["last", "best"] = "last"  # the final weights: of the last step, or of the best scoring (`training.selection`)
@@ -121,7 +121,7 @@ class Config:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     cuda_graphs: bool = False  # on a GPU, record each shape of step once and replay it (`training.cuda_graphs`)
-    threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: one a core, at most 4 (`runs.environment`)
+    threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: one per core, at most 4 (`runs.environment`)
     seed: Annotated[int, at_least(0)] = 0
     init_from: str | None = None  # a finished run whose model is the starting point
     anchor: dict | None = None  # near which weights the encoder is kept, and how strongly (`Anchor`)
@@ -162,7 +162,7 @@ class Config:
 
     @property
     def own_balance(self) -> Plugin | None:
-        """What balances by a function of one's own, imported and checked; None where it is the kit's, or nothing is. Raises ConfigError."""
+        """A custom balancing function, imported and checked; None for the kit's methods and without balancing. Raises ConfigError."""
         return None if self.balance in (None, *BALANCES) else find("balance", self.balance, DOORS["balance"])
 
     @property
@@ -279,7 +279,7 @@ def _anchor(given: dict, c: Config) -> dict[str, Any]:
     past = f"learning_rate · strength is {far:.3g}, and above 1 l2sp moves a weight past its anchor: lower one of them"
     require(kind != "l2sp" or far <= 1, f"anchor.strength: {past}")
     both = c.reinit_layers and to == "init"
-    require(not both, "anchor: would keep the layers that reinit_layers draws anew near that draw: set reinit_layers to 0, or anchor.to")
+    require(not both, "anchor: it would hold the layers of reinit_layers near random weights: set reinit_layers to 0, or set anchor.to")
     return vars(Anchor(**found))
 
 
@@ -356,9 +356,9 @@ def _check_case(key: str, name: str, names: list[str]) -> None:
 
 
 def _check_named(key: str, name: str, names: tuple[str, ...]) -> None:
-    """Raises ConfigError for what is neither one of the kit's names nor written as a function of one's own."""
+    """Raises ConfigError for what is neither one of the kit's names nor written as a custom function."""
     known = name in names or ":" in name or (name.isidentifier() and name in dict(installed(DOORS[key].group)))
-    kinds = f"is none of {', '.join(names)}, nor a function of yours (module:function)"
+    kinds = f"is neither one of {', '.join(names)} nor a custom function (module:function)"
     require(known, f"{key}: {short(name)} {kinds}.{nearest(name, list(names))}")
 
 
@@ -366,7 +366,7 @@ def _check_step(c: Config) -> None:
     if c.step == "drawn":
         require(c.balance is None, "balance: combines the tasks of a joint step: set it to null, or step to joint")
         return
-    require(c.balance, f"balance: a joint step needs it, e.g. sum: one of {', '.join(BALANCES)}, or a function of yours (module:function)")
+    require(c.balance, f"balance: a joint step needs it, e.g. sum: one of {', '.join(BALANCES)}, or a custom function (module:function)")
     _check_named("balance", str(c.balance), BALANCES)
     require(len(c.tasks) > 1, "step: a joint step combines several tasks: name another one in tasks, or set it to drawn")
     require(

@@ -33,7 +33,7 @@ CURRICULUM |= {"first_tasks": 1, "phase": 0.5}
         ({"tasks": ["squad", 3]}, "^tasks: "),
         ({"tasks": []}, "^tasks: the list is empty"),
         ({"tasks": ["squad", "squad"]}, "^tasks: 'squad' is named twice"),
-        ({"tasks": ["squad"]}, "^qa_weight: 0.8 leaves 0.2 to other tasks, but there are none"),
+        ({"tasks": ["squad"]}, "^qa_weight: 0.8 leaves 0.2 for other tasks, but there are none"),
         ({"qa_weight": 0.0}, "^qa_weight: "),
         ({"qa_weight": 1.1}, "^qa_weight: "),
         ({"optimizer": "adam"}, "^optimizer: 'adam' is text; it must be one of 'adamax', 'adamax_mtdnn', 'adamw'"),
@@ -45,7 +45,7 @@ CURRICULUM |= {"first_tasks": 1, "phase": 0.5}
         ({**UNWEIGHTED, "sampler": "temperature", "temperature": 0}, "^temperature: 0.0 must be above 0"),
         ({**UNWEIGHTED, "sampler": "sequential"}, "^exhausted: sampler 'sequential' does not use it: set it to null"),
         ({**UNWEIGHTED, "sampler": "round_robin", "exhausted": None}, "^exhausted: sampler 'round_robin' needs it: 'cycle' or 'drop'"),
-        ({**UNWEIGHTED, "sampler": "annealed", "epochs": 1}, "^epochs: sampler 'annealed' changes from epoch to epoch"),
+        ({**UNWEIGHTED, "sampler": "annealed", "epochs": 1}, "^epochs: sampler 'annealed' changes with the epoch"),
         ({"sampler": "curriculum"}, "^task_order: sampler 'curriculum' needs it: a list of all tasks, the easiest first"),
         ({"first_tasks": 2}, "^first_tasks: sampler 'weighted' does not use it: set it to null"),
         ({"phase": 1}, "^phase: 1.0 must be a share above 0 and below 1"),
@@ -88,7 +88,7 @@ CURRICULUM |= {"first_tasks": 1, "phase": 0.5}
         ({"threshold_ratio": 0.0}, r"^threshold_ratio: 0.0 must be a share above 0 and below 1 \(0.1 is a tenth\), or null"),
         ({"threshold_ratio": 1}, "^threshold_ratio: 1.0 must be a share above 0 and below 1"),
         ({"tasks": ["cola"], "qa_weight": 1.0, "threshold_ratio": 0.1}, "^threshold_ratio: only question answering has a threshold"),
-        ({"resume": True}, "^resume: goes on in run_dir, and none is named"),
+        ({"resume": True}, "^resume: it continues the run in run_dir"),
         ({"tasks": ["cola"], "qa_weight": 1.0, "threshold_articles": ["Rhine"]}, "^threshold_articles: only question answering"),
         ({"define": {"squad": {"type": "qa"}}}, "^define: 'squad' is already a task"),
         ({"define": {"boolq": {"type": "yesno"}}}, "^define.boolq.type is 'yesno'"),
@@ -106,7 +106,7 @@ CURRICULUM |= {"first_tasks": 1, "phase": 0.5}
         ({"tasks": ["SQuAD"]}, r"^tasks: unknown task 'SQuAD'\. Did you mean squad\?"),
     ],
 )
-def test_what_cannot_be_meant_stops_with_its_key(params, message):
+def test_invalid_parameters_stop_with_their_key(params, message):
     with pytest.raises(ConfigError, match=message):
         from_params(params)
 

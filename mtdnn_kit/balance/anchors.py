@@ -1,12 +1,12 @@
 """Anchors: a pull of the shared encoder towards weights θ₀, between a step's gradients and its update.
 
-    l2sp        θ ← θ − lr · λ (θ − θ₀), beside the optimizer's update, as the decay is     Li et al. 2018, L2-SP; decoupled as in AdamW
+    l2sp        θ ← θ − lr · λ (θ − θ₀), apart from the optimizer's update, like the decay  Li et al. 2018, L2-SP; decoupled as in AdamW
     ewc         L + Σᵢ λ/2 · Fᵢ (θᵢ − θ₀ᵢ)²: gradient + λ F (θ − θ₀), F of `fisher`         Kirkpatrick et al. 2017, equation 3
     successive  L + δ ‖θ − θ′‖²: gradient + 2 δ (θ − θ′), θ′ before this task's block       Hashimoto et al. 2017
 
-Heads have no anchor. The pooler has one, as it is shared, unless the encoder's files lack it: then it is drawn from the seed like a head. A
-weight without a gradient in a step is not touched, as by the optimizer. A penalty's gradient is clipped with the loss's. Knows no rows, no
-losses and no optimizer; every process of several does the same to its own copy.
+Heads have no anchor. The shared pooler has one, unless the encoder's files lack it: then the seed initialises it like a head. A
+weight without a gradient in a step does not move, as in the optimizer. A penalty's gradient is clipped with the loss's. Knows no rows, no
+losses and no optimizer; with several processes each does the same to its own copy.
 """
 
 from bisect import bisect_right
@@ -37,7 +37,7 @@ def starting_weights(encoder: nn.Module, path: Path) -> dict[str, Tensor]:
     pooler = False
     for file in path.glob("*.safetensors"):
         with safe_open(file, "pt") as opened:
-            pooler = pooler or any("pooler" in key for key in opened.keys())  # noqa: SIM118 — it is no dict
+            pooler = pooler or any("pooler" in key for key in opened.keys())  # noqa: SIM118 — it is not a dict
     return {name: p.detach().clone() for name, p in encoder.named_parameters() if pooler or "pooler" not in name}
 
 
@@ -48,10 +48,10 @@ def weights_of_run(folder: Path) -> dict[str, Tensor]:
 
 
 def check_shapes(encoder: nn.Module, run: Encoder) -> None:
-    """Raises ConfigError where the encoder in a run's model has not the weights of this one, by name and shape. Reads the header alone."""
+    """Raises ConfigError where the weights of a run's encoder differ from these in name or shape. Reads the header only."""
     own = {name: list(p.shape) for name, p in encoder.named_parameters()}
     with safe_open(run.path / "model.safetensors", "pt") as opened:
-        keys = [key for key in opened.keys() if key.startswith(ENCODER_NAMES)]  # noqa: SIM118 — it is no dict
+        keys = [key for key in opened.keys() if key.startswith(ENCODER_NAMES)]  # noqa: SIM118 — it is not a dict
         there = {key.removeprefix(ENCODER_NAMES): opened.get_slice(key).get_shape() for key in keys}
     for key in sorted(own.keys() | there.keys()):
         if own.get(key) != there.get(key):
@@ -95,7 +95,7 @@ class Penalty:
 
 
 class Decoupled:
-    """l2sp: moves the weights themselves, by lr · λ of their way back to θ₀."""
+    """l2sp: moves the weights themselves by the fraction lr · λ towards θ₀."""
 
     def __init__(self, strength: float, weights: Mapping[str, nn.Parameter], at: Mapping[str, Tensor]):
         self.strength, self.weights, self.at = strength, weights, at
@@ -110,15 +110,15 @@ class Decoupled:
 
 
 def moving(names: Sequence[str] | Mapping, weights: Mapping[str, nn.Parameter]) -> list[str]:
-    """Those that a step moves: they have a gradient."""
+    """The names of the weights that a step moves: those with a gradient."""
     return [name for name in names if weights[name].grad is not None]
 
 
 class Successive:
-    """A `Penalty` whose anchor is taken anew before each block of steps of one task, and kept in the run's folder while a checkpoint may
+    """A `Penalty` whose anchor is replaced before each block of steps of one task, and kept in the run's folder while a checkpoint may
     need it.
 
-    tasks [S]: the number of each step's task; writes: whether this process does; first: the step from which the run goes on. Raises
+    tasks [S]: the number of each step's task; writes: whether this process writes it; first: the step at which the run resumes. Raises
     RunError where θ′ of that step's block is not there.
     """
 

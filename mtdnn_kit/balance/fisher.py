@@ -1,8 +1,8 @@
-"""What mattered at the anchor: the diagonal of the empirical Fisher information, F = mean over rows of (∂ loss of one row / ∂ θ)².
+"""How much each weight mattered at the anchor: the diagonal of the empirical Fisher information, F = mean of (∂ loss of one row / ∂ θ)².
 
-Of each row by itself (Kirkpatrick et al. 2017): in the square of a batch's mean gradient the rows' signs would cancel. Labels are the rows'
-own, not drawn from the model (Kunstner et al. 2019 tell the difference). Without dropout, in fp32, a row at a time: one forward and one
-backward pass each. A question's windows are rows of their own, as in the loss. Knows no device and no folder.
+Per row (Kirkpatrick et al. 2017): in the square of a batch's mean gradient the rows' signs would cancel. Labels are the rows'
+own, not sampled from the model (Kunstner et al. 2019 discuss the difference). Without dropout, in fp32, row by row: one forward and one
+backward pass each. Each window of a question counts as a row, as in the loss. Knows no device and no folder.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Methods that combine the tasks' gradients on the encoder, Σ wₖ gₖ, by their Gram matrix G = (gᵢ · gⱼ); each head keeps its own gradient.
 
-torchjd computes the weights. What a method remembers is in `state`, as in `losses`; G [K, K], main task first, is float64 on the processor.
+torchjd computes the weights. A method keeps its memory in `state`, as in `losses`; G [K, K], main task first, is float64 on the processor.
 `upgrad`, `cagrad` and `nash_mtl` need solvers (`SOLVERS`): pip install 'mtdnn-kit[balance]'.
 """
 
@@ -17,14 +17,14 @@ from mtdnn_kit.balance.losses import State, seeded
 from mtdnn_kit.errors import ConfigError, PluginError
 
 SOLVERS = {"upgrad": ("qpsolvers", "quadprog"), "cagrad": ("cvxpy", "clarabel"), "nash_mtl": ("cvxpy", "ecos")}
-BETA = 0.01  # of `gradvac`: how fast its targets follow, by its paper
-TAU = 0.02  # of `pcd`: the progress that each other task is promised, as a share of its own
-C = 0.5  # of `cagrad`: how far it may leave the mean gradient
+BETA = 0.01  # of `gradvac`: decay of the targets' moving average, by its paper
+TAU = 0.02  # of `pcd`: least progress of each other task, as a share of that along its own gradient
+C = 0.5  # of `cagrad`: greatest distance from the mean gradient, relative to its norm
 
 
 def pcgrad(gram: Tensor, state: State, rng: Generator) -> Tensor:
-    """Each gᵢ loses, for the others j in random order, its part along gⱼ where gᵢ · gⱼ < 0; then the sum (Yu et al. 2020, "Gradient Surgery
-    for Multi-Task Learning", algorithm 1). Without conflicts it is the sum."""
+    """Removes from each gᵢ, for the others j in random order, its part along gⱼ if gᵢ · gⱼ < 0; then sums (Yu et al. 2020, "Gradient
+    Surgery for Multi-Task Learning", algorithm 1). Without conflicts it is the sum."""
     from torchjd.aggregation import PCGradWeighting
 
     with seeded(rng):
@@ -32,8 +32,8 @@ def pcgrad(gram: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def gradvac(gram: Tensor, state: State, rng: Generator) -> Tensor:
-    """Each gᵢ gets, for the others j in random order, so much of gⱼ that their cosine reaches its target, a moving average of that pair's
-    cosines, β = 0.01 (Wang et al. 2021, "Gradient Vaccine", algorithm 1); then the sum."""
+    """Adds to each gᵢ, for the others j in random order, so much of gⱼ that their cosine reaches its target, a moving average of that
+    pair's cosines, β = 0.01 (Wang et al. 2021, "Gradient Vaccine", algorithm 1); then the sum."""
     from torchjd.aggregation import GradVacWeighting
 
     weighting = GradVacWeighting(beta=BETA)
@@ -75,7 +75,7 @@ def aligned_mtl(gram: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def pcd(gram: Tensor, state: State, rng: Generator) -> Tensor:
-    """The direction nearest to the main task's gradient that gives every other task the share τ = 0.02 of the progress of a step along its
+    """The direction nearest to the main task's gradient that gives every other task at least τ = 0.02 of the progress of a step along its
     own: min ½‖d − g₁‖², gⱼ · d ≥ τ‖gⱼ‖², gradients scaled by a moving average of their size (β = 0.999), the result as long as the main
     one's ("Not All Objectives Are Born Equal: Priority-Constrained Descent", TMLR 2026). The first of `tasks` is the primary one."""
     from torchjd.aggregation import PCDWeighting
@@ -122,9 +122,9 @@ def nash_mtl(gram: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def own(function: Callable, tasks: tuple[str, ...], losses: Tensor, gram: Tensor, state: State, rng: Generator) -> Tensor:
-    """Weights by a function of one's own: (losses {task: loss}, gram [K, K], memory {}, rng) → {task: weight} (docs/plugins.md).
+    """Weights by a custom function: (losses {task: loss}, gram [K, K], memory {}, rng) → {task: weight} (docs/plugins.md).
 
-    What it leaves in `memory`, numbers and arrays of numbers, it finds there at the next step. Raises PluginError.
+    `memory` holds numbers and arrays of numbers, and is kept from step to step. Raises PluginError.
     """
     memory = {name: value.numpy() for name, value in state.items()}
     found = function(dict(zip(tasks, losses.tolist(), strict=True)), gram.numpy(), memory, rng)
@@ -156,7 +156,7 @@ def _inverse(sizes: Tensor) -> Tensor:
 
 
 def _normalized(gram: Tensor) -> Tensor:
-    """Divided by its trace: the weights are the same, and what the library takes for zero is so beside the largest gradient."""
+    """Divided by its trace: the weights stay the same, and the library's tolerance for zero becomes relative to the gradients' size."""
     return gram * _inverse(gram.diagonal().sum())
 
 

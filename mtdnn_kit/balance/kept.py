@@ -1,5 +1,5 @@
-"""Tensors that a run keeps beside its checkpoints: a folder with weights.safetensors and about.json each, whole or absent, and never used
-where it is not what was written. Does not know what the tensors are.
+"""Tensors that a run keeps besides its checkpoints: each a folder with weights.safetensors and about.json, complete or absent, and refused
+where its hash differs. Does not know what the tensors are.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ KEPT_WEIGHTS, ABOUT = "weights.safetensors", "about.json"
 
 
 def keep(folder: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Writes tensors and, in JSON, what they are. Raises WriteError."""
+    """Writes tensors and their description, as JSON. Raises WriteError."""
 
     def fill(partial: Path) -> None:
         save_file({name: x.cpu().contiguous() for name, x in tensors.items()}, partial / KEPT_WEIGHTS)
@@ -30,21 +30,21 @@ def keep(folder: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) 
 
 
 def kept(folder: Path, about: Mapping[str, Any]) -> dict[str, Tensor]:
-    """What `keep` wrote. Raises RunError where it is not there, not what was written, or of something else than `about`."""
+    """What `keep` wrote. Raises RunError where it is missing, damaged, or described otherwise than by `about`."""
     try:
         found = read_json((folder / ABOUT).read_bytes())
         if found == {**about, "sha256": _sha256(folder / KEPT_WEIGHTS)}:
             return load_file(folder / KEPT_WEIGHTS)
-        why = "is not what was written" if {**found, **about} == found else "is of another anchor"
+        why = "has changed since it was written" if {**found, **about} == found else "belongs to another anchor"
     except FileNotFoundError as error:
         why = f"lacks {Path(error.filename).name}"
     except (OSError, ValueError, TypeError, AttributeError) as error:
         why = f"cannot be read ({error})"
-    raise RunError(f"{folder} {why}. Copy it again from where the run was made, or begin again: delete the run's folder.")
+    raise RunError(f"{folder} {why}. Copy it again from where the run was made, or delete the run's folder to start again.")
 
 
 def keep_only(folder: Path, needed: Iterable[Path]) -> None:
-    """Deletes what is in a folder and not needed, and what a kill left of it."""
+    """Deletes what is in a folder and not needed, and partial files of a killed process."""
     for path in set(folder.glob("*")) - set(needed):
         shutil.rmtree(path, ignore_errors=True)
 

@@ -1,7 +1,7 @@
 """Methods that weigh whole tasks, by their losses: the encoder's gradient and the head's of task k alike get the weight wₖ = ∂S/∂Lₖ.
 
-S is torchjd's scalarizer of the losses L (`loss_weights` are in them already). What a method remembers is in `state`, tensors by name; the
-library's object is made anew from it at each step, so that a run that goes on does what an uninterrupted one does. Shapes: [K] tasks, main
+S is torchjd's scalarizer of the losses L (`loss_weights` are in them already). A method keeps its memory in `state`, tensors by name; the
+library's object is rebuilt from it at each step, so that a resumed run equals an uninterrupted one. Shapes: [K] tasks, main
 task first, float64 on the processor.
 """
 
@@ -16,19 +16,19 @@ from torch.optim import Adam
 from mtdnn_kit.sampler import generator
 
 State = dict[str, Tensor]
-RATE = 0.025  # learning rate of what a method itself learns: FAMO's, by its paper
+RATE = 0.025  # learning rate of a method's own parameters: FAMO's, by its paper
 MU = 1.0  # smoothing of `stch`
 
 
 def equal(losses: Tensor, state: State, rng: Generator) -> Tensor:
-    """S = Σ Lₖ, the weights being `loss_weights` alone: unitary or linear scalarization (Kurin et al. 2022, "In Defense of the Unitary
-    Scalarization for Deep Multi-Task Learning"; Xin et al. 2022), what every other method has to beat."""
+    """S = Σ Lₖ, weighted by `loss_weights` only: unitary or linear scalarization (Kurin et al. 2022, "In Defense of the Unitary
+    Scalarization for Deep Multi-Task Learning"; Xin et al. 2022), the baseline of every other method."""
     return torch.ones_like(losses)
 
 
 def uncertainty(losses: Tensor, state: State, rng: Generator) -> Tensor:
-    """S = Σ ½ exp(−sₖ) Lₖ + ½ sₖ, sₖ = log σₖ² being learned (Kendall et al. 2018, "Multi-Task Learning Using Uncertainty to Weigh
-    Losses"), from 0 on. The paper learns s with the model's optimizer, whose rates here move it by hundredths; it has Adam, rate `RATE`."""
+    """S = Σ ½ exp(−sₖ) Lₖ + ½ sₖ, where sₖ = log σₖ² is learned (Kendall et al. 2018, "Multi-Task Learning Using Uncertainty to Weigh
+    Losses") and starts at 0. Adam learns it at `RATE`, not the model's optimizer as in the paper: its rates would barely move s."""
     from torchjd.scalarization import UW
 
     scalarizer = UW(len(losses)).double()
@@ -36,7 +36,7 @@ def uncertainty(losses: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def imtl_l(losses: Tensor, state: State, rng: Generator) -> Tensor:
-    """S = Σ exp(sₖ) Lₖ − sₖ, sₖ being learned, from 0 on: towards scaled losses of 1 (Liu et al. 2021, "Towards Impartial Multi-Task
+    """S = Σ exp(sₖ) Lₖ − sₖ, where sₖ is learned, from 0 on: towards scaled losses of 1 (Liu et al. 2021, "Towards Impartial Multi-Task
     Learning", section 3.2). With Adam, as for `uncertainty`."""
     from torchjd.scalarization import IMTLL
 
@@ -55,8 +55,8 @@ def dwa(losses: Tensor, state: State, rng: Generator) -> Tensor:
 
 def famo(losses: Tensor, state: State, rng: Generator) -> Tensor:
     """S = c Σ zₖ log Lₖ, z = softmax(ξ), c such that the weights c zₖ / Lₖ sum to 1. After the step ξ moves by Adam, rate `RATE`, decay
-    0.001, away from tasks whose log loss on the same rows has fallen more (Liu et al. 2023, "FAMO: Fast Adaptive Multitask Optimization",
-    algorithm 1): a further forward pass a task."""
+    0.001, away from tasks whose log loss on the same rows fell more (Liu et al. 2023, "FAMO: Fast Adaptive Multitask Optimization",
+    algorithm 1): one more forward pass per task."""
     scalarizer = _famo(losses, state)
     weights = _weights(scalarizer, losses)
     state["before"] = losses.detach()
@@ -64,8 +64,8 @@ def famo(losses: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def random(losses: Tensor, state: State, rng: Generator) -> Tensor:
-    """wₖ = softmaxₖ(z), z standard normal, anew at each step (Lin et al. 2022, "Reasonable Effectiveness of Random Weighting",
-    algorithm 2): the placebo of weighing."""
+    """wₖ = softmaxₖ(z), z standard normal, drawn at each step (Lin et al. 2022, "Reasonable Effectiveness of Random Weighting",
+    algorithm 2): the placebo among the methods."""
     from torchjd.scalarization import Random
 
     with seeded(rng):
@@ -81,7 +81,7 @@ def stch(losses: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def famo_after(losses: Tensor | None, state: State) -> None:
-    """FAMO's own step; losses: of the same rows after the model's step."""
+    """FAMO's own step. losses: those of the same rows after the model's step."""
     before = state.pop("before")
     scalarizer = _famo(before, state)
     scalarizer._prev_losses, scalarizer._optimizer = before, _adam(scalarizer._w, state, scalarizer.weight_decay)
@@ -98,7 +98,7 @@ def dwa_after_epoch(state: State) -> None:
 
 
 class seeded:
-    """Inside, torch's random numbers of the processor are those of `rng`; after it they go on where they were."""
+    """Within it, torch's generator of the processor is seeded by `rng`; afterwards it has its earlier state again."""
 
     def __init__(self, rng: Generator) -> None:
         self.rng, self.fork = rng, torch.random.fork_rng(devices=[])
@@ -112,7 +112,7 @@ class seeded:
 
 
 def numbers(seed: int, step: int) -> Generator:
-    """The random numbers of a method at a step: of seed and step alone, so that none of their state is kept."""
+    """The random numbers of a method at a step. They depend on seed and step only, so no state of theirs is kept."""
     return generator(seed, "balance", step)
 
 
@@ -124,7 +124,7 @@ def _weights(scalarizer: Callable, losses: Tensor) -> Tensor:
 
 
 def _learned(scalarizer: Callable, parameter: torch.nn.Parameter, losses: Tensor, state: State) -> Tensor:
-    """The weights, after which the method's own parameter makes its step."""
+    """The weights; then a step of the method's own parameter."""
     _put(parameter, state)
     optimizer = _adam(parameter, state)
     weights = _weights(scalarizer, losses)
@@ -156,7 +156,7 @@ def _put(parameter: torch.nn.Parameter, state: State) -> None:
 
 
 def _adam(parameter: torch.nn.Parameter, state: State, decay: float = 0.0) -> Adam:
-    """The optimizer of what a method learns, with the moments that it had."""
+    """The optimizer of a method's own parameter, with its earlier moments."""
     optimizer = Adam([parameter], lr=RATE, weight_decay=decay)
     if "step" in state:
         optimizer.state[parameter] = {name: state[name].clone() for name in ("step", "exp_avg", "exp_avg_sq")}

@@ -1,9 +1,9 @@
-"""Rows of every task in each step (`step: joint`): how many of each, drawn ahead for the whole run as `sampler` draws single tasks.
+"""Rows of every task in each step (`step: joint`): how many of each, computed for the whole run before the first step, like `sampler`.
 
-A step has `size` rows. Task k has its probability's share of them, p_k · size: the whole rows always, the others in turn, to whom most is
-owed (largest remainders carried over from step to step), so that every step has all its rows and an epoch as many of each task as the drawn
+A step has `size` rows. Task k has the share p_k · size of them: the whole rows always, the remaining ones by largest
+remainder, carried over from step to step, so that every step has all its rows and an epoch as many of each task as the drawn
 schedule has on average. The main task's last rows end the epoch, in a step that may have fewer; every epoch starts a new pass of every
-task, and a task that runs out within one starts another. What a row is, the module does not know.
+task, and a task that runs out within an epoch starts another pass. The module does not know what a row is.
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.sampler import MOST_STEPS
 
-_NEARLY = 1e-9  # shares that are whole but for rounding are whole
+_NEARLY = 1e-9  # rounding error of shares that are whole
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +35,7 @@ class JointSchedule:
 
     @property
     def task(self) -> np.ndarray:
-        """The task that each step is logged under [S]: the main one, 0."""
+        """The task under which each step is logged [S]: the main one, 0."""
         return np.zeros(len(self), np.int32)
 
     def at(self, step: int) -> dict[str, tuple[int, int]]:
@@ -43,15 +43,15 @@ class JointSchedule:
         return {task: (int(self.start[step, k]), int(self.rows[step, k])) for k, task in enumerate(self.tasks)}
 
     def first(self, steps: int) -> "JointSchedule":
-        """The schedule of its first steps alone."""
+        """The schedule of its first steps only."""
         return JointSchedule(self.tasks, self.items, self.size, self.start[:steps], self.rows[:steps], self.epoch[:steps])
 
     def steps_of(self, task: int) -> np.ndarray:
-        """The steps, from 0, that the task of this number is part of: all."""
+        """The steps, from 0, that have rows of the task of this number: all."""
         return np.flatnonzero(self.rows[:, task])
 
     def draws(self) -> dict[str, int]:
-        """Whole batches that each task's rows would make."""
+        """Each task's rows, as a number of whole batches."""
         return {task: round(n / self.size) for task, n in zip(self.tasks, self.rows.sum(0).tolist(), strict=True)}
 
     def passes(self) -> dict[str, int]:
@@ -75,7 +75,7 @@ def draw_joint(
     """The schedule of a run. items: task → rows (or windows) of a pass, main task first; p: epoch (from 1) → the tasks' probabilities [K].
 
     A fraction of an epoch ends after that share of the main task's rows. Raises ConfigError where a step would lack a task, where the
-    sampler gives an order in place of weights, and for more than `MOST_STEPS` steps.
+    sampler gives an order instead of weights, and for more than `MOST_STEPS` steps.
     """
     names, full = tuple(items), np.array(list(items.values()), np.int64)
     passes, parts, total = np.zeros(len(full), np.int64), [], 0
@@ -84,7 +84,7 @@ def draw_joint(
         _check(names, weights, size, number)
         left = max(1, round(full[0] * min(1.0, epochs - number + 1)))
         if left * epochs / (size * weights[0]) > MOST_STEPS:
-            raise ConfigError(f"epochs: {epochs} of {full[0]} rows of {names[0]} are more than {MOST_STEPS:.0e} steps: too many")
+            raise ConfigError(f"epochs: {epochs} of {full[0]} rows of {names[0]} are more than {MOST_STEPS:.0e} steps; lower it")
         rows = _epoch(weights * size, left, max_steps and max_steps - total)
         before = np.cumsum(rows, axis=0) - rows
         parts.append((passes * full + before, rows, np.full(len(rows), number, np.int32)))
@@ -99,17 +99,17 @@ def draw_joint(
 def _check(names: tuple[str, ...], weights: np.ndarray, size: int, epoch: int) -> None:
     """Raises ConfigError unless every task has a row in each step of an epoch."""
     if weights.dtype.kind != "f":
-        raise ConfigError("sampler: it gives an order, and a joint step has rows of every task: give weights, or set step to drawn")
+        raise ConfigError("sampler: it gives an order, but a joint step needs weights: return weights, or set step to drawn")
     least = int(weights.argmin())
     if weights[least] <= 0:
         raise ConfigError(
-            f"sampler: {names[least]} has weight 0 in epoch {epoch}, and a joint step has rows of every task: set step to drawn"
+            f"sampler: {names[least]} has weight 0 in epoch {epoch}, but a joint step has rows of every task: set step to drawn"
         )
     if weights[least] * size < 1 - _NEARLY:
         share, enough = weights[least] * size, math.ceil(1 / weights[least] - _NEARLY)
         raise ConfigError(
-            f"batch_size: a joint step has a row of every task at least, and of {size} rows {names[least]} has {share:.2g} by its weight: "
-            f"set batch_size to {enough} or more, or give it more weight"
+            f"batch_size: a joint step has at least one row per task, but {names[least]} gets {share:.2g} of {size} rows by its weight: "
+            f"set batch_size to {enough} or more, or raise the weight of {names[least]}"
         )
 
 
@@ -120,7 +120,7 @@ def _epoch(shares: np.ndarray, left: int, most: int | None) -> np.ndarray:
     steps: list[np.ndarray] = []
     while left > 0 and (most is None or len(steps) < most):
         rows, owed = whole.copy(), owed + (shares - whole)
-        # of equal ones the first; sums of fractions are rounded, lest their last bits decide
+        # ties go to the first task; sums of fractions are rounded, so that their last bits do not decide
         more = np.argsort(-np.round(owed, 6), kind="stable")[:spare]
         rows[more] += 1
         owed[more] -= 1

@@ -1,8 +1,8 @@
 """The joint step: a backward pass for each task, in the tasks' order, and one gradient of them all.
 
-`sum` lets the gradients add up as they come. Every other method holds the encoder's gradient of each task, K at most, computes a weight for
-each task (`losses`, `gradients`), and adds them up by it. How a gradient and a loss are made is handed in; what follows a step is the
-loop's. A method waits for the device once a step. Shapes: K tasks, main task first.
+`sum` accumulates the gradients. Every other method holds the encoder's gradient of each task, K at most, computes a weight for
+each task (`losses`, `gradients`), and adds the weighted gradients. The caller gives the functions that compute gradient and loss, and
+updates the weights. A method waits for the device once per step. Shapes: K tasks, main task first.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,11 +20,11 @@ Parts = dict[str, np.ndarray]  # task → its items of a step
 
 
 class Joint:
-    """Steps of several tasks by a method: its name, or a function of one's own.
+    """Steps of several tasks by a method: its name, or a custom function.
 
     gradient(task, items) → (mean loss, tokens), the gradients added to the weights'; loss(task, items) → mean loss, without gradients;
     dropout(step) → the seed of the step's dropout; factors: `loss_weights` by task.
-    `state`: what the method remembers, for checkpoints. `figures`: of the last step, the tasks' mean losses [K], on the device, and
+    `state`: the method's memory, for checkpoints. `figures`: the last step's mean losses of the tasks [K], on the device, and
     weights [K].
     """
 
@@ -41,9 +41,9 @@ class Joint:
         self.figures: tuple[Tensor, Tensor] | None = None
 
     def backward(self, step: int, parts: Parts) -> tuple[Tensor, int]:
-        """The gradient of a step (from 0) in the weights, all None before; the main task's mean loss, and the tokens of all.
+        """Computes a step's gradient into the weights' `grad`, None before; step: from 0. → the main task's mean loss, all tasks' tokens.
 
-        Raises TrainingError where the method finds no weights, PluginError where a function of one's own fails.
+        Raises TrainingError where the method finds no weights, PluginError where a custom function fails.
         """
         losses, tokens, gradients = [], 0, []
         for task, items in parts.items():
@@ -59,7 +59,7 @@ class Joint:
         return losses[0], tokens
 
     def after(self, step: int, parts: Parts, epoch_ends: bool) -> None:
-        """What a method still does once the optimizer has made the step: FAMO looks at the losses again, of the same rows and dropout."""
+        """What a method does after the optimizer's step: FAMO computes the losses again, on the same rows with the same dropout."""
         if self.method == "famo":
             torch.manual_seed(self.dropout(step))
             with torch.no_grad():
@@ -69,14 +69,14 @@ class Joint:
             dwa_after_epoch(self.state)
 
     def _taken(self) -> list[Tensor | None]:
-        """The encoder's gradient, taken out of its weights."""
+        """The encoder's gradient, removed from its weights."""
         found = [p.grad for p in self.encoder]
         for p in self.encoder:
             p.grad = None
         return found
 
     def _weights(self, step: int, losses: Tensor, gradients: list[list[Tensor | None]]) -> Tensor:
-        """The method's weights [K]; NaN where a loss or a gradient is no finite number, so that the log names the step."""
+        """The method's weights [K]; NaN where a loss or a gradient is not finite, so that the log names the step."""
         rng, told = numbers(self.seed, step), losses.double().cpu() * self.factors
         products = None if self.method in LOSSES else gram(gradients)
         if not (told.isfinite().all() and (products is None or products.isfinite().all())):
@@ -91,10 +91,10 @@ class Joint:
             if isinstance(error, KitError):
                 raise
             said = f"balance {self.method!r} found no weights for the gradients of these tasks ({type(error).__name__}: {error})"
-            raise TrainingError(f"step {step + 1}: {said}. Take another method, in a run_dir of its own.") from error
+            raise TrainingError(f"step {step + 1}: {said}. Set balance to another method, in a new run_dir.") from error
 
     def _combine(self, gradients: list[list[Tensor | None]], weights: list[float]) -> None:
-        """Σ wₖ gₖ into the encoder's weights; by a method on losses each head's gradient gets its task's weight, too."""
+        """Puts Σ wₖ gₖ into the encoder's weights; a method on losses also multiplies each head's gradient by its task's weight."""
         for p, *column in zip(self.encoder, *gradients, strict=True):
             p.grad = _weighted(column, weights)
         if self.method in LOSSES:
@@ -105,7 +105,7 @@ class Joint:
 
 
 def gram(gradients: list[list[Tensor | None]]) -> Tensor:
-    """Inner products of the tasks' gradients [K, K], float64 on the processor; a weight that a task does not touch counts as 0."""
+    """Inner products of the tasks' gradients [K, K], float64 on the processor; a weight that a task does not use counts as 0."""
     total = None
     for column in zip(*gradients, strict=True):
         for pieces in _pieces(column):
@@ -116,7 +116,7 @@ def gram(gradients: list[list[Tensor | None]]) -> Tensor:
 
 
 def _pieces(column: tuple[Tensor | None, ...]) -> Iterator[Tensor]:
-    """Gradients of one weight by each task, as float64 [K, n], in pieces that fit a processor's cache."""
+    """Each task's gradient of one weight, as float64 [K, n], in pieces that fit a processor's cache."""
     some = next((g for g in column if g is not None), None)
     if some is None:
         return
@@ -126,7 +126,7 @@ def _pieces(column: tuple[Tensor | None, ...]) -> Iterator[Tensor]:
 
 
 def _weighted(column: list[Tensor | None], weights: list[float]) -> Tensor | None:
-    """Σ wₖ gₖ, in the place of the first; None where no task has one."""
+    """Σ wₖ gₖ, in the memory of the first gradient; None where no task has one."""
     total: Tensor | None = None
     for g, weight in zip(column, weights, strict=True):
         if g is not None:

@@ -112,7 +112,7 @@ def task_table(runs: Mapping[str, Run], settings: Settings, data: str | None = N
 
 
 def _own_rows(task: str, setting: str, runs: Sequence[Run]) -> list[dict]:
-    """A row a score of one's own: its mean over a setting's runs, which nothing is tested by."""
+    """One row per custom score: its mean over a setting's runs, without a test."""
     cells = {"task": task, "setting": setting, "seeds": len(runs), "p": None}
     return [{**cells, "score": score, "value": found} for score, found in own_scores(runs, task).items()]
 

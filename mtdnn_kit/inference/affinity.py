@@ -1,14 +1,14 @@
-"""Which tasks should I mix? Ranked from one training: what a step of each task does to the main task's loss, and how their gradients agree.
+"""Which tasks should I mix? Ranks them from one training, by what a step of each does to the main task's loss; and how gradients agree.
 
-    mtdnn affinity parameters/minilm.yaml           trains a run that measures on its way, and ranks its tasks
-    mtdnn affinity runs/one                         ranks those of a finished run that had `interference_every`
+    mtdnn affinity parameters/minilm.yaml           trains a run that measures during training, and ranks its tasks
+    mtdnn affinity runs/one                         ranks the tasks of a finished run that had `interference_every`
 
 With L the main task's loss on a batch, before and after a step of the shared encoder along task i's gradient (Fifty et al. 2021,
 "Efficiently Identifying Task Groupings for Multi-Task Learning", TAG), the affinity of i is the mean over the training of
 
     1 − L(θ − ε ‖θ‖ gᵢ/‖gᵢ‖) / L(θ)            (`training.interference.affinities`)
 
-Its interval speaks for other batches at the same moments of the same training, not for other seeds. Shapes: M measurements, B blocks.
+Its interval covers other batches at the same steps of the same training, not other seeds. Shapes: M measurements, B blocks.
 """
 
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ from mtdnn_kit.training.interference import WHOLE
 from mtdnn_kit.training.setup import prepare
 from mtdnn_kit.training.trainer import train
 
-MEASUREMENTS = 50  # of a training that is made for this
-BLOCKS, FEWEST = 10, 6  # of consecutive measurements; measurements without which there is no interval
+MEASUREMENTS = 50  # of a training that `affinity` starts itself
+BLOCKS, FEWEST = 10, 6  # blocks of consecutive measurements; fewest measurements for an interval
 
 
 class Affinity(NamedTuple):
-    """The run that was measured; its other tasks, a row each, the most helpful first (percent, as a table has them); what that is worth."""
+    """The measured run; one row per other task, the most helpful first (percent, as in a table); sentences that interpret them."""
 
     run: Run
     rows: list[dict[str, Any]]
@@ -39,11 +39,11 @@ class Affinity(NamedTuple):
 
 
 def affinity(source: str | Path | Run, every: int | None = None, **changes: Any) -> Affinity:
-    """Ranks the tasks that are trained beside the main one by what a step of theirs does for it.
+    """Ranks the other tasks by what a step of each does to the main task's loss.
 
-    source: a parameter file, which is trained, in fp32 unless it names a precision, with `changes` on top; or a finished run that had
-    `interference_every`. every: steps between measurements; None: what the file says, or MEASUREMENTS of them in all. Raises RunError for
-    a run with one task, or that measured nothing; else as `train`.
+    source: a parameter file, which is trained with `changes`, in fp32 unless it names a precision; or a finished run that had
+    `interference_every`. every: steps between measurements; None: as in the file, else for MEASUREMENTS in all. Raises RunError for
+    a run with one task or without measurements; else as `train`.
     """
     if isinstance(source, Run) or not str(source).endswith((".yaml", ".yml")):
         run = source if isinstance(source, Run) else Run(source)
@@ -51,7 +51,7 @@ def affinity(source: str | Path | Run, every: int | None = None, **changes: Any)
         run = _trained(source, every, changes)
     records = run.interference()
     if len(run.types) < 2:
-        raise RunError(f"{run.name}: it has one task, so there is none to mix with; name the others in `tasks`")
+        raise RunError(f"{run.name}: it has only one task, so there is none to rank; name others in `tasks`")
     if not records or "affinity" not in records[0]:
         why = "it did not measure how its tasks affect each other"
         raise RunError(f"{run.name}: {why}; train it with interference_every, or name its parameter file")
@@ -62,7 +62,7 @@ def affinity(source: str | Path | Run, every: int | None = None, **changes: Any)
 
 
 def _trained(file: str | Path, every: int | None, changes: dict[str, Any]) -> Run:
-    """A run of a parameter file that measures on its way."""
+    """A run of a parameter file that measures during training."""
     config = from_file(file, **changes)
     setup = prepare(config)
     every = every or config.interference_every or max(1, len(setup.schedule) // MEASUREMENTS)
@@ -71,9 +71,9 @@ def _trained(file: str | Path, every: int | None, changes: dict[str, Any]) -> Ru
 
 
 def interval(values: np.ndarray) -> tuple[float, float] | None:
-    """The 95 % interval of the mean of measurements [M] along a training, by which their level may drift; None of fewer than FEWEST.
+    """The 95 % interval of the mean of measurements [M] along a training, whose level may drift; None for fewer than FEWEST.
 
-    From the differences of neighbouring blocks' means (von Neumann 1941): a drift is none of the noise, and what neighbours share is.
+    From the differences of neighbouring blocks' means (von Neumann 1941), so that a drift does not count as noise.
     """
     if len(values) < FEWEST:
         return None
@@ -100,22 +100,22 @@ def _row(task: str, mine: np.ndarray, main: np.ndarray, records: Sequence[dict])
 
 
 def _sentences(run: Run, main: str, ranked: Sequence[str], series: dict[str, np.ndarray]) -> list[str]:
-    """What the ranking says, and how far it is to be trusted."""
+    """The ranking in words, and how far to trust it."""
     ends = {task: interval(series[task]) for task in ranked}
     helps = [task for task, end in ends.items() if end and end[0] > 0]
     hurts = [task for task, end in ends.items() if end and end[1] < 0]
     open_ = [task for task in ranked if task not in (*helps, *hurts)]
-    parts = [(helps, "lowers its loss"), (hurts, "raises it"), (open_, "cannot be told from none")]
+    parts = [(helps, "lowers its loss"), (hurts, "raises its loss"), (open_, "shows no clear effect")]
     said = "; ".join(f"{', '.join(names)}: a step {does}" for names, does in parts if names)
     count = len(series[main])
     sentences = [f"For {main}, by {count} measurements along one training: {said}."]
     if len(ranked) > 1:
         apart = interval(series[ranked[0]] - series[ranked[1]])
-        told = "is told apart from" if apart and apart[0] > 0 else "is not told apart from"
+        told = "is clearly ahead of" if apart and apart[0] > 0 else "is not clearly ahead of"
         sentences.append(f"{ranked[0]}, the first of the ranking, {told} {ranked[1]}, the second.")
     return [
         *sentences,
         f"The intervals are for other batches at these moments of this training (seed {run.config.get('seed', 0)}), not for other seeds.",
-        "It says what the next step does, not what a whole mixture ends with: take it to choose which mixtures to train, and let a study "
+        "It measures the next step, not the result of training a mixture: use it to choose which mixtures to train, and let a study "
         "of several seeds decide between them.",
     ]

@@ -33,7 +33,7 @@ def export(run: Run | str | Path, task: str, folder: str | Path | None = None) -
     if task not in model.net.specs:
         raise RunError(f"task: {task!r} is not a task of {run.name}; choose from {', '.join(model.net.specs)}")
     if isinstance(head := model.net.heads[task], OwnHead):
-        why = f"its head, {type(head.layers).__name__}, is no class of transformers, which could not load it"
+        why = f"its head, {type(head.layers).__name__}, is not a transformers class, so transformers could not load it"
         raise RunError(
             f"task: {task!r} cannot be exported: {why}. Use the run itself (mtdnn_kit.load), or a task type with transformers' head"
         )

@@ -1,9 +1,9 @@
-"""Encoders of finished runs merged into one run, which is scored, compared, exported and explored like any other. Trains nothing.
+"""Merges the encoders of finished runs into one run, which is scored, compared, exported and explored like any other. Trains nothing.
 
     mtdnn merge runs/qa runs/mnli --method ties --weight 0.5 --weight 1 --run-dir runs/merged
 
-The heads are the first run's, and so are tasks, parameters and rows. Of several weights the one is taken whose span F1 on the first
-run's held-out questions is best; no other run may have trained on these. Formulas: `task_vectors`. Shapes: P weights of an encoder.
+Heads, tasks, parameters and rows are those of the first run. Of several weights it takes the one with the best span F1 on the first
+run's held-out questions; no other run may have trained on these. Formulas: `task_vectors`. Shapes: P weights of an encoder.
 """
 
 import platform
@@ -38,9 +38,9 @@ from mtdnn_kit.training.hold_out import record as record_of
 from mtdnn_kit.training.setup import make_features, read_rows, tokenizer_digest
 from mtdnn_kit.training.trainer import RUN_PACKAGES
 
-HELD_OUT = ("threshold_articles", "threshold_ratio")  # what says which questions are held out
+HELD_OUT = ("threshold_articles", "threshold_ratio")  # the parameters that hold questions out
 METHODS = ("average", "task_arithmetic", "ties")
-USUAL = {"task_arithmetic": 0.4, "ties": 1.0}  # what the papers recommend where nothing is there to choose by (Yadav et al. 2023, 6)
+USUAL = {"task_arithmetic": 0.4, "ties": 1.0}  # recommended without held-out data to choose by (Yadav et al. 2023, section 6)
 
 
 def merge(
@@ -52,13 +52,13 @@ def merge(
     density: float = 0.2,
     data: str | None = None,
 ) -> Run:
-    """A finished run folder whose encoder is merged of those of two or more finished runs; heads, tasks and parameters are the first's.
+    """A finished run folder whose encoder is merged from those of two or more finished runs; heads, tasks and parameters are the first's.
 
-    method: average, task_arithmetic or ties. run_dir: a new folder; None: one below runs/. base: what the changes of the last two are
-    measured from, a run's folder or an encoder; None: the encoder that the runs' parameters name. weight: λ, or several to choose from on
-    held-out questions; None: the plain mean, 0.4 and 1. density: the share of its changes that ties keeps of a run. data: where the rows
-    are, if not where the first run had them.
-    Raises RunError for runs that cannot be merged, by name; ConfigError, DataError or EncoderError for settings, rows and weights at fault.
+    method: average, task_arithmetic or ties. run_dir: a new folder; None: one in runs/. base: the weights θ₀ of the last two methods,
+    a run's folder or an encoder; None: the encoder that the runs' parameters name. weight: λ, or several to choose from on
+    held-out questions; None: the plain mean, 0.4 and 1. density: the share of a run's changes that ties keeps. data: the rows' folder,
+    if it differs from the first run's.
+    Raises RunError for runs that cannot be merged; ConfigError, DataError or EncoderError for invalid settings, rows or weights.
     """
     parts = [one if isinstance(one, Run) else Run(one) for one in runs]
     weights = check_merge(len(parts), method, base, weight, density)
@@ -71,7 +71,7 @@ def merge(
     _check_rows(parts, sources, config)
     kinds = first.tokenizer, takes_token_types(first.net.encoder.config)
     held_out, scored = (make_features(config, rows, *kinds) for rows in (held_out, scored))
-    require(len(weights) == 1 or held_out, f"weight: {parts[0].name} held no question out by which one of {some(weights)} could be chosen")
+    require(len(weights) == 1 or held_out, f"weight: {parts[0].name} held out no question to choose among {some(weights)}: name one")
     start, (put, net, record) = now(), _merger(parts, models, method, base, density)
     net.to(resolve_device(config.device))
     tried = _tried(net, put, weights, held_out, config, first.precision) if len(weights) > 1 else []
@@ -86,24 +86,24 @@ def merge(
 
 
 def check_merge(runs: int, method: str = "average", base: Any = None, weight: Any = None, density: Any = 0.2) -> list[float]:
-    """The weights to choose from, one or more; runs: how many. Raises ConfigError for what cannot be meant."""
-    require(method in METHODS, f"method: {short(method)} is none; there are {some(METHODS)}")
-    require(runs > 1, "runs: name two runs at least, the one whose heads are kept first")
-    require(method != "average" or base is None, "base: average has none; name it with task_arithmetic or ties, or leave it out")
+    """The weights to choose from, one or more; runs: how many. Raises ConfigError for invalid settings."""
+    require(method in METHODS, f"method: {short(method)} is unknown; choose from {some(METHODS)}")
+    require(runs > 1, "runs: name at least two runs, first the one whose heads are kept")
+    require(method != "average" or base is None, "base: average does not use it: leave it out, or choose task_arithmetic or ties")
     given = (runs - 1) / runs if method == "average" else USUAL[method]
     weights = [given if weight is None else weight] if not isinstance(weight, Sequence) else [*weight]
     most, words = (1.0, "from 0 to 1") if method == "average" else (float("inf"), "0 or more")
     for one in weights or [None]:
         fits = isinstance(one, int | float) and not isinstance(one, bool) and isfinite(one) and 0 <= one <= most
-        require(fits, f"weight: {short(weight)} must be a number {words}, or a list of such")
-    require(len({*weights}) == len(weights), f"weight: {short(weight)} names one twice")
+        require(fits, f"weight: {short(weight)} must be a number {words}, or a list of such numbers")
+    require(len({*weights}) == len(weights), f"weight: {short(weight)} has a number twice: leave one out")
     require(isinstance(density, float | int) and 0 < density <= 1, f"density: {short(density)} must be a share above 0, at most 1")
     return [float(one) for one in weights]
 
 
 def _check_alike(runs: Sequence[Run], models: Sequence[Loaded]) -> None:
-    """Raises RunError, naming two runs, where their encoders did not begin as one, or their tokenizers cut texts differently."""
-    said = "weights that did not begin as one model cannot be merged; leave one of them out"
+    """Raises RunError, naming two runs, where they started from different encoders, or their tokenizers differ."""
+    said = "only runs that started from the same encoder can be merged; leave one of them out"
     for run, model in zip(runs[1:], models[1:], strict=True):
         pair, names = (models[0], model), (models[0].config.encoder, model.config.encoder)
         shapes = [{name: x.shape for name, x in one.net.encoder.named_parameters()} for one in pair]
@@ -111,26 +111,26 @@ def _check_alike(runs: Sequence[Run], models: Sequence[Loaded]) -> None:
             unlike = f"{short(names[0])} and {short(names[1])}" if names[0] != names[1] else f"weights of other shapes, {short(names[0])}"
             raise RunError(f"encoder: {runs[0].name} and {run.name} have {unlike}: {said}")
         if tokenizer_digest(pair[0].tokenizer) != tokenizer_digest(pair[1].tokenizer):
-            raise RunError(f"tokenizer: those of {runs[0].name} and {run.name} are not the same: {said}")
+            raise RunError(f"tokenizer: those of {runs[0].name} and {run.name} differ: {said}")
         holds = any(getattr(models[0].config, key) for key in HELD_OUT) and "qa" in run.types.values()
         other = [key for key in HELD_OUT if getattr(models[0].config, key) != getattr(model.config, key)]
         if holds and other:
-            why = "may have trained on questions by which the merged run's threshold, and its weight, would be chosen"
-            raise RunError(f"{other[0]}: {runs[0].name} and {run.name} do not hold out the same: the latter {why}; merge runs that do")
+            why = "may have trained on questions that would choose the merged run's threshold and weight"
+            raise RunError(f"{other[0]}: {runs[0].name} and {run.name} hold out different questions: {run.name} {why}; set it alike")
 
 
 def _check_rows(runs: Sequence[Run], sources: Mapping[str, dict], config: Config) -> None:
-    """Raises DataError where the rows are not those that a run had."""
+    """Raises DataError where the rows differ from those of a run."""
     for run in runs:
         for name, source in sources.items():
             if run.manifest["data"].get(name, {}).get("fingerprint") not in (None, source["fingerprint"]):
-                raise DataError(f"{name}: the rows in {config.data} are not those that {run.name} had; name their folder (data)")
+                raise DataError(f"{name}: the rows in {config.data} differ from those of {run.name}; set data to the folder with its rows")
 
 
 def _merger(
     runs: Sequence[Run], models: Sequence[Loaded], method: str, base: str | Path | None, density: float
 ) -> tuple[Callable[[float], None], MultiTask, dict]:
-    """A function that gives a model the merged encoder of some weight; the model, the first run's; and what the manifest says of it."""
+    """A function that puts the merged encoder of a weight into the model; that model, the first run's; and the manifest's entry."""
     net, record = load_model(runs[0].path / "model")[0], dict[str, Any](method=method, density=density if method == "ties" else None)
     record["runs"] = [{"run": run.name, "sha256": find_encoder(str(run.path / "model")).sha256} for run in runs]
     vectors = [_vector(model.net) for model in models]
@@ -155,36 +155,36 @@ def _vector(net: MultiTask) -> Tensor:
 
 
 def _base(base: str | Path | None, first: Run, model: Loaded) -> tuple[Tensor, dict]:
-    """The weights [P] that changes are measured from, and what the manifest says of them."""
+    """The weights θ₀ [P], and the manifest's entry on them."""
     config, name = model.config, str(base or model.config.encoder)
     path = resolve(name) / "model" if (resolve(name) / "manifest.json").is_file() else None
     encoder = find_encoder(str(path) if path else name)
     before = first.manifest.get("encoder", {})
     if base is None and before.get("origin") not in (None, "run", "merged") and before.get("sha256") != encoder.sha256:
-        raise RunError(f"base: {name} is no longer what {first.name} began with; name its folder as base")
-    # the first run's seed draws what an encoder lacks (a pooler) as that run did
+        raise RunError(f"base: {name} has changed since {first.name} started from it; set base to a folder with the original weights")
+    # the first run's seed initialises weights that the encoder's files lack (a pooler) as in that run
     net = build_model(encoder.path, {}, 0.0, 0.0, config.max_length, config.seed, 0 if base else config.reinit_layers)
     found, mine = ([x.shape for x in one.encoder.parameters()] for one in (net, model.net))
     if found != mine:
-        raise RunError(f"base: {name} has weights of other shapes than {first.name}; name the encoder that the runs began with")
+        raise RunError(f"base: {name} has weights of other shapes than {first.name}; name the encoder that the runs started from")
     return _vector(net), {"name": Path(name).name if Path(name).is_absolute() else name, "sha256": encoder.sha256}
 
 
 def _tried(net: MultiTask, put: Callable, weights: Sequence[float], held_out: dict, config: Config, precision: str) -> list[dict]:
-    """The span F1 of each weight on the held-out questions of the first task that has some, in percent, in the order of the weights."""
+    """The span F1 of each weight, in percent, on the held-out questions of the first task that has any, in the order of the weights."""
     task, rows = next(iter(held_out.items()))
     found = []
     for weight in weights:
         put(weight)
         score = held_out_scores(net, {task: rows}, config, precision)[0][task]["span_f1"]
         if score is None:
-            raise ConfigError(f"weight: no held-out question of {task} has an answer, so there is no span F1 to choose by; name one weight")
+            raise ConfigError(f"weight: no held-out question of {task} has an answer, so there is no span F1 to choose by: name one weight")
         found.append({"weight": weight, "score": score})
     return found
 
 
 def _score(run: Run, net: MultiTask, first: Loaded, config: Config, held_out: dict, scored: dict) -> dict:
-    """Writes the model and its predictions; its scores, at the threshold that is tuned anew."""
+    """Writes the model and its predictions; its scores, at a newly tuned threshold."""
     scores = dict[str, Any]()
 
     def predictions(folder: Path) -> None:
@@ -199,7 +199,7 @@ def _score(run: Run, net: MultiTask, first: Loaded, config: Config, held_out: di
 
 
 def _encoder(runs: Sequence[Run]) -> dict:
-    """What the manifest says of the encoder: its name, and what it has met that the first run's own tasks do not tell."""
+    """The manifest's entry on the encoder: its name, and what it was trained on besides the first run's tasks."""
     before, own = trained_before(runs[0]), runs[0].types
     others = [task for run in runs[1:] for task in run.types if task not in own]
     return {"name": runs[0].manifest.get("encoder", {}).get("name", "an encoder"), "origin": "merged"} | {
@@ -208,7 +208,7 @@ def _encoder(runs: Sequence[Run]) -> dict:
 
 
 def _made(first: Loaded, net: MultiTask) -> dict:
-    """What the manifest says of how the scores came about, and of a training that there was not."""
+    """The manifest's entries on the machine and software, and zeros for the training, as there was none."""
     device, none = next(net.parameters()).device, dict.fromkeys(first.config.tasks, 0)
     made = {"python": platform.python_version(), "packages": {name: version(name) for name in RUN_PACKAGES}, "seed": first.config.seed}
     made |= {"device": device.type, "machine": describe(device), "threads": torch.get_num_threads(), "precision": first.precision}

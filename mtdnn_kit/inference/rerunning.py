@@ -26,7 +26,7 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
         raise RunError(missing(run.path, "manifest.json"))
     if not run.finished or "draws" not in run.manifest or "merged" in run.manifest:
         how = "merged" if "merged" in run.manifest else "imported"
-        why = f"it was {how}, not trained" if run.finished else "no finished run"
+        why = f"it was {how}, not trained" if run.finished else "it is not a finished run"
         raise RunError(f"{run.path}: {why}, so it cannot be repeated")
     made, here = run.manifest.get("processes", 1), launched()[1]
     if made != here:

@@ -1,8 +1,8 @@
-"""How often and how strongly tasks conflict, from what `interference_every` measured: by pair of tasks, layer group, part of the training.
+"""How often and how strongly tasks conflict, measured by `interference_every`: by pair of tasks, layer group and part of the training.
 
-Two tasks conflict in a layer group where the cosine of their gradients there is below 0 (Yu et al. 2020). Gradients without anything in
-common do so by chance in half of the measurements, with a mean of 0. A measurement is of one fixed batch a task, so neighbouring ones are
-alike: the figures describe these batches, not the tasks' other rows. Knows no run folder and no figure.
+Two tasks conflict in a layer group where the cosine of their gradients there is below 0 (Yu et al. 2020). Unrelated gradients
+do so by chance in half of the measurements, with a mean of 0. A measurement is of one fixed batch per task, so neighbouring ones are
+correlated: the figures describe these batches, not the tasks' other rows. Knows no run folder and no plot.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-PARTS = 3  # of a training, of equally many measurements
+PARTS = 3  # of a training, with equally many measurements
 
 
 class Conflicts(NamedTuple):
-    """mean, often: cosine, and share of measurements below 0, of a part of the training, a pair and a group; [P, pairs, groups].
+    """mean, often: mean cosine, and share of measurements below 0, by part of the training, pair and group; [P, pairs, groups].
 
-    NaN where a task does not touch a group. parts: first and last measured step of each; whole: the same over the whole training, of the
+    NaN where a task does not use a group. parts: first and last measured step of each; whole: both over the whole training, for the
     whole encoder; [pairs, 2], mean and share.
     """
 
@@ -29,7 +29,7 @@ class Conflicts(NamedTuple):
 
 
 def pair_cosines(records: Sequence[dict]) -> Iterator[tuple[tuple[str, str], int, dict[str, float | None]]]:
-    """Pair of tasks, step, {group: cosine} of all that was measured; of old runs the pairs with the main task alone. records:
+    """Pair of tasks, step, {group: cosine} of all measurements; older runs have only the pairs with the main task. records:
     `Run.interference()`."""
     for record in records:
         found = {**({records[0]["task"]: record["cosine"]} if "cosine" in record else {}), **record.get("cosine_with", {})}
@@ -38,7 +38,7 @@ def pair_cosines(records: Sequence[dict]) -> Iterator[tuple[tuple[str, str], int
 
 
 def conflicts(records: Sequence[dict]) -> Conflicts | None:
-    """The conflicts of a run; None where no pair of tasks was measured. Fewer than `PARTS` measurements make as many parts."""
+    """The conflicts of a run; None where no pair of tasks was measured. With fewer than `PARTS` measurements each is a part."""
     found = dict[tuple[str, str], dict[int, dict]]()
     for pair, step, cosines in pair_cosines(records):
         found.setdefault(pair, {})[step] = cosines
@@ -74,7 +74,7 @@ def note(found: Conflicts) -> str:
     (most, (mean, often)), (least, (other_mean, seldom)) = _by_conflict(found)[0], _by_conflict(found)[-1]
     said = f"{' and '.join(most)} conflict in {often:.0%} of the measurements (mean cosine {mean:.2f}, whole encoder)"
     fewest = f"; {' and '.join(least)} in {seldom:.0%} ({other_mean:.2f})" if len(found.pairs) > 1 else ""
-    return f"{said}{fewest}. Without anything in common two tasks would in half of them."
+    return f"{said}{fewest}. Unrelated tasks would conflict in half of them."
 
 
 def _by_conflict(found: Conflicts) -> list[tuple[tuple[str, str], np.ndarray]]:

@@ -14,7 +14,7 @@ _SPEED = "tokens_per_second"
 
 
 def compare_runs(before: Run, again: Run) -> list[dict[str, str]]:
-    """A row for each of: code, functions of one's own, data, environment, losses and rates step by step, weights, scores task by task,
+    """A row for each of: code, custom functions, data, environment, losses and rates step by step, weights, scores task by task,
     answers file by file."""
     rows = [("code", _verdict(before.manifest.get("code"), again.manifest.get("code"), "other code made it"))]
     own, now = (run.manifest.get("plugins", {}) for run in (before, again))

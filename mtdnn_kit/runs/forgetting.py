@@ -1,10 +1,10 @@
-"""What a training forgets of each task: its score when it was learnt, minus its score at the end, from the scorings along the way
+"""How much a training forgets of each task: its score when it was learnt minus its score at the end, from the scorings during training
 (`eval_every`), on the same rows (at most 200 a task). Scores are in percent, differences in points.
 
-Learnt: under `sampler: sequential` after the task's last block of steps, so that nothing is forgotten of the task that comes last; else at
-its best scoring (Chaudhry et al. 2018, "Riemannian Walk for Incremental Learning", section 4). The best of many noisy scorings is too high:
-of a task that forgets nothing, too, some points count as forgotten, the more the more scorings there are and the fewer rows. After a block
-there is no such choice.
+Learnt: under `sampler: sequential` after the task's last block of steps, so that the last task forgets nothing; else at
+its best scoring (Chaudhry et al. 2018, "Riemannian Walk for Incremental Learning", section 4). The best of many noisy scorings is biased
+upwards: even a task that forgets nothing seems to lose some points, more with more scorings and fewer rows. After a block
+there is no such bias.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from mtdnn_kit.runs.run import Run
 
 
 def forgetting(run: Run) -> list[dict]:
-    """A row a task that was scored on the way, in the run's order: its headline score when `learnt`, and where that was, at the `end`, and
-    the points `forgotten` between. [] where none was scored, or no log is kept; a task that was not scored in its block is left out."""
+    """One row per task scored during training, in the run's order: its headline score when `learnt`, and where that was, at the `end`, and
+    the points `forgotten`. [] where none was scored, or no log is kept; without a task that was not scored in its block."""
     blocks = _last_blocks(run) if run.config.get("sampler") == "sequential" else {}
     rows = []
     for task, curve in curves(run).items():
@@ -30,7 +30,7 @@ def forgetting(run: Run) -> list[dict]:
 
 
 def forgetting_table(runs: Mapping[str, Run], settings: Mapping[str, Mapping[int, str]]) -> list[dict]:
-    """A row a setting (name → seed → run) and task: means over its seeds, their number, and the standard deviation of what is forgotten."""
+    """One row per setting (name → seed → run) and task: means over its seeds, their number, and the standard deviation of `forgotten`."""
     rows = []
     for setting, own in settings.items():
         found = [row for name in own.values() if name in runs for row in forgetting(runs[name])]
@@ -46,7 +46,7 @@ def forgetting_table(runs: Mapping[str, Run], settings: Mapping[str, Mapping[int
 
 
 def _last_blocks(run: Run) -> dict[str, tuple[int, int]]:
-    """{task: the first and the last step (from 1) of the last block of steps that it has}."""
+    """{task: the first and the last step (from 1) of its last block of steps}."""
     found: dict[str, tuple[int, int]] = {}
     before = None
     for record in run.log():
@@ -57,5 +57,5 @@ def _last_blocks(run: Run) -> dict[str, tuple[int, int]]:
 
 
 def _after(curve: TaskCurve, first: int, last: int) -> int | None:
-    """The number of the last scoring within a block, after its end if it was scored there; None where there was none."""
+    """The index of the last scoring within a block, including one at its end; None without a scoring there."""
     return next((i for i in reversed(range(len(curve.steps))) if first <= curve.steps[i] <= last), None)

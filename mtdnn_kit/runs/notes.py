@@ -28,8 +28,8 @@ def threshold_words(run: Run, name: str) -> str:
 
 
 def own_scores(runs: Iterable[Run], name: str) -> dict[str, float]:
-    """Means over some runs of the scores of one's own (`metrics`) that all of them have of a scored set; their functions are not looked
-    for, and nothing is tested by them."""
+    """Means over some runs of the custom scores (`metrics`) that all of them have for a scored set; it does not import their
+    functions, and tests nothing by them."""
     found = [(run.config.get("metrics") or [], run.metrics.get(name, {})) for run in runs]
     named = dict.fromkeys(one.rpartition(":")[2] for names, _ in found for one in names)
     values = {score: [scores[score] for _, scores in found if scores.get(score) is not None] for score in named}

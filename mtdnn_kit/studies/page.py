@@ -82,7 +82,7 @@ def write_plain_page(
 
 
 def _page(folder: Path, title: str, question: str, body: str) -> str:
-    """A whole page; where the explorer's file lies beside it, with a link to it."""
+    """A whole page; with a link to the explorer's file where that lies next to it."""
     head = f'<meta charset="utf-8">{POLICY}<meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style>"
     link = f'<p><a href="{EXPLORER_PAGE}">The answers of the models, side by side</a></p>' if (folder / EXPLORER_PAGE).is_file() else ""

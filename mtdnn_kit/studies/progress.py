@@ -38,7 +38,7 @@ class RunState:
     seconds: float = 0.0  # that the steps since `before` took, without what came before the first
     place: tuple[int, int] = (0, 0)  # the log's file and how far it was read
     loss: float | None = None  # of the main task, smoothed, as the training itself shows it
-    said: list[str] = field(default_factory=list)  # lines that are told once: a warning, that it was taken over
+    said: list[str] = field(default_factory=list)  # lines that are printed once: a warning, that another process took it over
 
     def look(self, run: Run) -> None:
         """Reads what is new in the run's log."""

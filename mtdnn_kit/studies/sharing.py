@@ -63,7 +63,7 @@ class Todo:
         self.stages = {name: others for name, others in self.study.stages.items() if name in self.configs}
         if self.mine is not None and self.stages:
             name, others = next(iter(self.stages.items()))
-            raise StudyError(f"shard: {name} begins from {some(others)}, so runs cannot be parted; start processes without --shard")
+            raise StudyError(f"shard: {name} begins from {some(others)}, so the runs cannot be split; start processes without --shard")
         self.merges = self.study.merges(self.configs)
         self.found = self._standings(self.configs)
         check_changed(self.study, self.found, self.if_changed)

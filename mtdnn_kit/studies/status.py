@@ -103,7 +103,7 @@ def _plugins(run: Run, config: Config) -> list[str]:
 
 
 def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:
-    """The encoder and the anchor, where their weights are others now; a run that kept no hash of them has none to compare."""
+    """The encoder and the anchor, where their weights have changed; a run that kept no hash of them has none to compare."""
     named, found = {"encoder": (config.encoder, _encoder(config), config.init_from)}, []
     if config.anchored and (to := config.anchored.to) != "init":
         named["anchor"] = to, str(resolve(to) / "model"), to
@@ -123,7 +123,7 @@ def _was_there(first: str, run: Run) -> bool:
 
 
 def _merged(run: Run, asked: dict | None, weights: Callable[[str], str]) -> tuple[list[str], list[str]]:
-    """How a run is to be merged, where that is another now; and the runs that it was merged of whose models are others now."""
+    """The settings of a merged run, where they have changed; and the runs that it was merged from whose models have changed."""
     made, record = run.manifest.get("merged"), run.path / RECORD
     if asked is None or made is None:
         return (["merge: it was merged, and is trained now"] if made else ["merge: it was trained, and is merged now"] if asked else []), []

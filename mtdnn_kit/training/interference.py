@@ -86,7 +86,7 @@ def affinities(model: nn.Module, setup: Setup, step: int, loss: Callable) -> dic
 
     The lookahead of Fifty et al. (2021, "Efficiently Identifying Task Groupings", TAG), above 0 where a step of the task helps the main
     one. Their step is the training's own; at 3e-5 it would drown in fp32's rounding. So here all tasks' steps have one length, LOOKAHEAD,
-    as Adam's do whatever the size of the gradient. Batches are drawn anew at each `step`, the main task's own step has another one than
+    as Adam's do whatever the size of the gradient. New batches are drawn at each `step`, the main task's own step has another one than
     the loss; weights are put back bit for bit. loss: as `measure` takes it.
     """
     weights, (main, *_) = list(model.encoder.parameters()), setup.train

@@ -269,7 +269,7 @@ def _of_run(key: str, name: str, config: Config) -> Encoder:
     """The files of the model that a finished run left, and what it was trained on. Raises ConfigError, with the parameter's name."""
     run = Run(name)
     if not run.finished:
-        raise ConfigError(f"{key}: {run.path} is no finished run")
+        raise ConfigError(f"{key}: {run.path} is not a finished run; name the folder of one")
     require((run.path / "model").is_dir(), f"{key}: {run.path} has no model/: train the run again, or copy model/ back")
     before = [*(trained_before(run) or ["not known"]), *run.types]
     return replace(find_encoder(str(run.path / "model")), name=run.path.name, origin="run", trained_on=before)

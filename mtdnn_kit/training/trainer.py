@@ -74,7 +74,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
             check_shapes(model.encoder, setup.anchor)
         with Stop(copies=world.size > 1) as stop, failures.on_disk(config.run_dir or "a new one"):
             run = world.alone(partial(claim, config))
-            with held(run.path / ".lock", "a training is at work", GONE) if world.first else nullcontext():
+            with held(run.path / ".lock", "a training is running", GONE) if world.first else nullcontext():
                 if not world.alone(partial(_is_done, run, config)):
                     return _train(run, setup, model, device, watch, stop, world)
     if watch and world.first:
@@ -243,7 +243,7 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
         name = getattr(setup.config, key)
         if name in before and before[name] != _plugins(setup.config)[name] and not _only_to_score(run, setup):
             raise ConfigError(
-                f"{key}: {name} is not the code that the run in {run.path} began with; it cannot go on with another {key}. Undo the "
+                f"{key}: {name} has changed since the run in {run.path} began; it cannot continue with another {key}. Undo the "
                 "change of its file, or name another run_dir."
             )
     if (processes := manifest.get("processes", 1)) != setup.processes:
@@ -254,7 +254,7 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
 
 
 def _only_to_score(run: Run, setup: Setup) -> bool:
-    """Whether all steps are made, and the schedule of today has the same ones: a score's function in the sampler's file was mended."""
+    """Whether all steps are made and the current schedule equals them: only a score's function in the sampler's file was corrected."""
     last = checkpoints(run)[-1:]
     if not last or last[0][0] != len(setup.schedule):
         return False

@@ -43,7 +43,7 @@ def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1", numbe
 
 @styled_along_x
 def counts_figure(counts: Mapping[str, int], names: Sequence[str]) -> Picture:
-    """How many answers of each run are of each kind, a panel a kind and a bar a run, in its colour. counts: of `filters.counts`; names:
+    """How many answers each run has of each kind, one panel per kind and one bar per run, in its colour. counts: `filters.counts`; names:
     the runs."""
     kinds = ["right", *(kind for kind in ANSWER_KINDS[1:] if any(f"{name}: {kind}" in counts for name in names))]
     figure, places = panels(len(kinds), 0.9 + 0.3 * len(names), sharey=True)
@@ -60,7 +60,7 @@ def counts_figure(counts: Mapping[str, int], names: Sequence[str]) -> Picture:
 
 @styled
 def nothing_figure(questions: Sequence[Question]) -> Picture:
-    """How well runs know when to answer nothing, a line a run: precision over recall as the threshold goes down. The legend has the
+    """How well runs know when to answer nothing, one line per run: precision over recall as the threshold falls. The legend has the
     average precision; the share of unanswerable questions, which guessing reaches, is dotted. A run without n-best has no line."""
     figure, axes = canvas(figsize=(8, 4))
     empty, said = np.array([not q.row.answers for q in questions]), []
@@ -81,8 +81,8 @@ def nothing_figure(questions: Sequence[Question]) -> Picture:
 
 @styled
 def calibration_figure(questions: Sequence[Question]) -> Picture:
-    """What probabilities are worth, a panel a run: in ten bins, the share of the answers that is right beside the mean probability, each
-    bin with its number of answers; on the dotted line probabilities are worth what they say. A run without n-best has no bars."""
+    """How well probabilities are calibrated, one panel per run: in ten bins, the share of right answers against the mean probability, each
+    bin with its number of answers; on the dotted line probabilities are calibrated. A run without n-best has no bars."""
     names = _runs(questions)
     figure, places = panels(len(names), 2.9, sharey=True)
     said = []

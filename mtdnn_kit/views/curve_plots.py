@@ -49,8 +49,8 @@ def study_curves_figure(runs: Mapping[str, Run], settings: Settings) -> Picture 
 
 @styled
 def forgetting_figure(runs: Mapping[str, Run], settings: Settings) -> Picture | None:
-    """What each task lost since it was learnt (`runs.forgetting`): a colour a setting, a line a seed, from its score when it was learnt to
-    that at the end; None where no run was scored on the way."""
+    """What each task lost since it was learnt (`runs.forgetting`): one colour per setting, one line per seed, from its score when learnt to
+    that at the end; None where no run was scored during training."""
     found: dict[str, dict[str, list[tuple[TaskCurve, dict]]]] = {}
     for i, (setting, own) in enumerate(settings.items()):
         for run in (runs[name] for name in own.values() if name in runs):
@@ -74,7 +74,7 @@ def _panels(found: Mapping[str, Mapping[str, list[tuple[TaskCurve, dict]]]], sai
     for axes, (task, lines) in zip(places, found.items(), strict=True):
         _panel(axes, task, lines, named)
     figure.legend(named.values(), named, loc="outside lower center", ncols=min(len(named), 5))
-    return detached(figure, f"Scores over the steps, a panel a task. {' '.join(said)}")
+    return detached(figure, f"Scores over the steps, one panel per task. {' '.join(said)}")
 
 
 def _panel(axes: Axes, task: str, lines: Mapping[str, list[tuple[TaskCurve, dict]]], named: dict[str, Line2D]) -> None:

@@ -1,6 +1,6 @@
 """What a notebook or a page says first: its findings, sentences with their numbers, and tables folded below the pictures.
 
-How they look is findings.html's business. Computes nothing that is reported: a sentence is made from rows that tables and figures show.
+The template findings.html says how they look. Computes nothing that is reported: a sentence is made from rows that tables and figures show.
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ def of_answers(counts: Mapping[str, Mapping[str, int]], task: str) -> str:
     kind, n = max(counts["type of answer"].items(), key=lambda one: one[1], default=("", 0))
     said = f" Most answers are of the form {kind} ({_share(n, have)})." if n else ""
     share = _share(nothing, have + nothing)
-    return f"{task}: {share} of {have + nothing:,} questions have no answer; whoever never answers is right that often.{said}"
+    return f"{task}: {share} of {have + nothing:,} questions have no answer; a model that never answers is right that often.{said}"
 
 
 def of_labels(counts: Mapping[str, Mapping[str, int]]) -> str:
@@ -180,7 +180,7 @@ def of_scores(rows: Sequence[dict]) -> str:
     held = main["constant answer"]
     beside = "" if held is None else f" ({'always no answer' if main['lexical overlap'] is not None else 'a constant answer'}: {held:.1f})"
     said = f"{main['task']}: {main['score']} {main['value']:.1f} on {main['n']:,} rows{beside}."
-    said += f" Learnt beside it: {some(others[YES])}." if others[YES] else ""
+    said += f" Also learnt: {some(others[YES])}." if others[YES] else ""
     return said + (f" Not shown to be learnt in so few steps: {some(others[NOT_SHOWN])}." if others[NOT_SHOWN] else "")
 
 
@@ -228,8 +228,8 @@ def unlearnt(learnt: Sequence[dict]) -> str:
     return f"Not shown to be learnt in every setting: {some(tasks)}. Credit no gain to what these tasks teach." if tasks else ""
 
 
-def beside(rows: Sequence[dict]) -> str:
-    """Each task's lowest and highest score, beside what needs no training. rows: of `task_plots.task_rows`."""
+def score_ranges(rows: Sequence[dict]) -> str:
+    """Each task's lowest and highest score, next to what needs no training. rows: of `task_plots.task_rows`."""
     tasks: dict[str, list[dict]] = {}
     for row in rows:
         tasks.setdefault(f"{row['task']} {row['score']}", []).append(row)
@@ -242,13 +242,13 @@ def beside(rows: Sequence[dict]) -> str:
 
 
 def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequence[dict], tasks: Sequence[dict]) -> list[str]:
-    """Three lines: what was trained, and what it scores beside chance; what may and may not be concluded (`said`, the verdicts); what to
+    """Three lines: what was trained, and its scores next to chance; what may and may not be concluded (`said`, the verdicts); what to
     do next. tasks: of `task_plots.task_rows`."""
     steps = [run.manifest["steps"] for run in runs.values() if isinstance(run.manifest.get("steps"), int)]
     seconds = sum(run.manifest.get("train_seconds") or 0 for run in runs.values())
     seeds, lacking = max(map(len, settings.values())), unlearnt(learnt)
     amount = f"{min(steps):,} to {max(steps):,} steps each, {duration(seconds)} of training in all" if steps else "made elsewhere"
-    trained = f"Trained: {some(settings)}, {_count(seeds, 'seed')} each; {amount}. In percent: {beside(tasks)}."
+    trained = f"Trained: {some(settings)}, {_count(seeds, 'seed')} each; {amount}. In percent: {score_ranges(tasks)}."
     advice = ["read the answers side by side in answers.html", "`mtdnn study FILE --dry-run` says how many seeds a difference takes"]
     advice = ["add `seeds: [0, 1, 2]` to the study file", *advice] if seeds < 3 else advice
     advice += ["raise epochs until the other tasks lie above a constant answer"] if lacking else []

@@ -24,12 +24,12 @@ from mtdnn_kit.views.style import INK, colour, look, task_numbers
 _LOOKS = Path(__file__).with_name("kit.mplstyle")
 styled, styled_along_x = plt.style.context(_LOOKS), plt.style.context([_LOOKS, {"axes.grid.axis": "x"}])
 BASELINE: dict[str, Any] = {"color": INK, "lw": 1.2}  # a line of what needs no training
-_ACROSS = 5  # panels beside each other
+_ACROSS = 5  # panels in a row
 _COLOURS = 48  # of a picture's palette
 
 
 class Picture(Figure):
-    """A figure that a notebook shows with twice the pixels, without a background, and with `alt` for whoever does not see it."""
+    """A figure that a notebook shows with twice the pixels, without a background, and with `alt` as its alternative text."""
 
     alt = ""
     pixels = 200  # an inch, of which a page shows 100
@@ -52,7 +52,7 @@ def canvas(down: int = 1, across: int = 1, **options: Any) -> tuple[Picture, Any
 
 
 def panels(count: int, height: float = 2.5, **options: Any) -> tuple[Picture, list[Axes]]:
-    """A canvas of so many panels, at most five beside each other."""
+    """A canvas of so many panels, at most five in a row."""
     across, down = min(max(count, 1), _ACROSS), -(-count // _ACROSS) or 1
     figure, places = canvas(down, across, figsize=(max(2.4 * across, 6), height * down + 0.4), squeeze=False, **options)
     for axes in places.flat[count:]:
@@ -125,7 +125,7 @@ def _shares(axes: Axes, names: tuple[str, ...], schedule: Any, probabilities: di
 
 @styled
 def loss_figure(records: list[dict], total: int | None = None, tasks: Sequence[str] = ()) -> Picture:
-    """Loss of each task over the steps, a panel a task, since their scales differ: single batches faint, their running mean strong.
+    """Loss of each task over the steps, one panel per task, since their scales differ: single batches faint, their running mean strong.
 
     records: `Run.log()`; total: steps in all; tasks: all tasks of the run, in order.
     """
@@ -181,7 +181,7 @@ class LiveLoss:
         self.output = display(loss_figure([], self.total, self.tasks), display_id=True)
 
     def __call__(self, records: list[dict]) -> None:
-        """Adds log records, and draws the figure anew every `every` records and at the end."""
+        """Adds log records, and redraws the figure every `every` records and at the end."""
         self.records += records
         done = records[-1]["step"]
         self.first = self.first or (time.perf_counter(), done)

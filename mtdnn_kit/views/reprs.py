@@ -49,7 +49,7 @@ def _amount(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _task_row(task: str, manifest: Mapping[str, Any], scores: Mapping[str, Any], decided: str, own: Iterable[str]) -> list:
-    """decided: what the task's threshold was tuned on; "" where it has none. own: the names of scores of one's own."""
+    """decided: what the task's threshold was tuned on; "" where it has none. own: the names of custom scores."""
     draws = manifest.get("draws") or {}
     main = [name for name in (*MAIN, *own) if name in scores] if "span_f1" in scores else [name for name in scores if name != "n"]
     said = ", ".join(f"{name.upper() if name in MAIN else name} {scores[name]:.1f}" for name in main if scores[name] is not None)

@@ -110,7 +110,7 @@ def study_figure(states: Sequence, settings: Settings | None = None) -> Picture:
         columns = dict(ncols=-(-named // 12), fontsize=10 if named <= 12 else 8)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="run", **columns)
     return detached(
-        figure, f"The main task's loss over the steps, a line a run: {', '.join(s.name for s in states if s.losses) or 'none yet'}."
+        figure, f"The main task's loss over the steps, one line per run: {', '.join(s.name for s in states if s.losses) or 'none yet'}."
     )
 
 
@@ -128,7 +128,7 @@ class LiveStudy:
         self.output = display(study_figure([]), display_id=True)
 
     def __call__(self, progress: Any) -> None:
-        """Draws the figure anew where something changed, at most every `every` seconds, and at the end."""
+        """Redraws the figure where something changed, at most every `every` seconds, and at the end."""
         now = [(state.status, state.steps) for state in progress.states]
         if now != self.shown and (progress.over or time.perf_counter() - self.drawn >= self.every):
             self.shown, self.drawn = now, time.perf_counter()

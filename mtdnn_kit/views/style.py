@@ -1,8 +1,8 @@
-"""What all that is drawn shares: one colour, line and marker a run or a task. Only here is a colour chosen.
+"""What all figures share: one colour, line and marker per run or task. Only this module chooses colours.
 
 Figures have no background, so each colour has a contrast of at least 3 to 1 on white and on near black; the hues, and their order, are the
-explorer's. Lines and markers differ beside them, so that all is told apart in grey, too. A run has the number of its place; a task the same
-number everywhere (`task_numbers`). After the seventh they come again.
+explorer's. Lines and markers differ as well, so that figures can be read in grey. A run has the number of its place; a task the same
+number everywhere (`task_numbers`). After the seventh they repeat.
 """
 
 from collections.abc import Iterable

@@ -32,13 +32,13 @@ _ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # what Markdow
 def score_table(
     questions: Sequence[Question], settings: Settings, table: str | None = None, runs: dict[str, Run] | None = None, task: str = "squad"
 ) -> list[dict]:
-    """A row a setting: EM and F1 at the runs' thresholds with the ends of their 95 % intervals, span F1, average precision of answering
+    """One row per setting: EM and F1 at the runs' thresholds with the ends of their 95 % intervals, span F1, average precision of answering
     nothing, and F1 minus that of the first setting, with interval and p; next to them the paper's figures for the setting of that name
     (`table`, a key of `paper.TABLES`).
 
     settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Where titles are known, EM and F1
     have a second interval, for the population that `questions` do not go by: other articles, if they go by passages. runs: by name, so that
-    each row says at which threshold, and what that was tuned on or that it was not (of `task`), and has the scores of one's own
+    each row says at which threshold, and what that was tuned on or that it was not (of `task`), and has the custom scores
     (`metrics`), without a test. Two rows more: always answering nothing, and the lexical-overlap baseline (which always answers).
     """
     return [*_setting_rows(questions, settings, table, runs, task), *floors([q.row for q in questions])]
@@ -54,7 +54,7 @@ def score_tables(
 ) -> list[dict]:
     """`score_table` of each comparison (`Study.comparisons`), one below the other: each row says which setting it is "compared with", and
     p (Holm) is for the differences of all of them (Bonferroni). Settings that are in none of them have scores alone. One comparison is
-    told as `score_table` tells it."""
+    shown as by `score_table`."""
     if len(compared) < 2:
         return score_table(questions, settings, table, runs, task)
     lone = [{name: own} for name, own in settings.items() if not any(name in of for of in compared)]

@@ -1,4 +1,4 @@
-"""Each task's headline score beside what needs no training: chance, the best constant answer, lexical overlap. A table, and its figure.
+"""Each task's headline score next to what needs no training: chance, the best constant answer, lexical overlap. A table, and its figure.
 
 Computes nothing of its own: scores are `differences`', what they are held against `learnt`'s and `tables`'.
 """
@@ -15,14 +15,14 @@ from mtdnn_kit.views.plots import Picture, canvas, detached, interval, styled_al
 from mtdnn_kit.views.style import INK, task_numbers
 from mtdnn_kit.views.tables import floors
 
-MARKS = {"chance": "|", "constant answer": "D", "lexical overlap": "x"}  # what is drawn beside a score; of questions, constant: no answer
+MARKS = {"chance": "|", "constant answer": "D", "lexical overlap": "x"}  # what is drawn next to a score; of questions, constant: no answer
 
 
 def task_rows(
     runs: Mapping[str, Run], settings: Settings, learnt: Sequence[dict], questions: Sequence[Question] | None = None
 ) -> list[dict]:
-    """A row a task and setting that scored it: its headline score in percent with the ends of its 95 % interval, what it is held against
-    (MARKS), n rows, and whether it was learnt. learnt: `learnt_table`'s rows; questions: the main task's, where they are at hand."""
+    """One row per task and setting that scored it: its headline score in percent with the ends of its 95 % interval, its comparisons
+    (MARKS), n rows, and whether it was learnt. learnt: `learnt_table`'s rows; questions: the main task's, where available."""
     rows = [row for task in _answered(runs) for row in _answers(dict(runs), settings, task, questions)]
     seen = set()
     for row in learnt:
@@ -66,7 +66,7 @@ def _marks(row: Mapping[str, Any]) -> dict[str, float | None]:
 
 @styled_along_x
 def tasks_figure(rows: Sequence[dict]) -> Picture:
-    """A line a task, in its colour; of several settings a heading a task and a line a setting, in the setting's colour. Each score with its
+    """One line per task, in its colour; with several settings one heading per task and one line per setting, in its colour. Scores with
     95 % interval, and as marks what needs no training. rows: of `task_rows`; full discs lie above all of that, interval and all."""
     settings = list(dict.fromkeys(row["setting"] for row in rows))
     lines = _lines(rows, len(settings) > 1)
@@ -84,7 +84,7 @@ def tasks_figure(rows: Sequence[dict]) -> Picture:
         label.set_fontweight("bold" if row is None else "normal")
     axes.set_xlim(min([0, *(row["low"] for row in rows if row["low"] is not None)]) - 2, 102)
     figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=3)
-    return detached(figure, f"Each task's score beside what needs no training. {'; '.join(map(_said, rows))}.")
+    return detached(figure, f"Each task's score next to what needs no training. {'; '.join(map(_said, rows))}.")
 
 
 def scores_figure(metrics: Mapping[str, Mapping[str, Any]]) -> Picture:

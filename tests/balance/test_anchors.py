@@ -61,7 +61,7 @@ SMALL = dict(tasks=["squad", "cola"], qa_weight=0.5, max_steps=6)
             ONE_AFTER_ANOTHER,
             "anchor.to: kind 'successive' keeps the weights before each task's block",
         ),
-        (L2SP, {"reinit_layers": 1}, "anchor: would keep the layers that reinit_layers draws anew near that draw: set reinit_layers to 0"),
+        (L2SP, {"reinit_layers": 1}, "anchor: it would hold the layers of reinit_layers near random weights: set reinit_layers to 0"),
         ("init", {}, "anchor: 'init' is text; it must be a mapping or null."),
     ],
 )
@@ -274,7 +274,7 @@ def test_fisher_is_kept_and_used_again_and_what_is_not_it_is_refused(config, tmp
         train(changed(made, resume=True))
     file.write_bytes(whole)
     file.with_name("about.json").write_text(json.dumps({**about, "rows": 4}))
-    with pytest.raises(RunError, match="anchor/fisher is of another anchor"):
+    with pytest.raises(RunError, match="anchor/fisher belongs to another anchor"):
         train(changed(made, resume=True))
 
 
@@ -349,7 +349,7 @@ def test_a_run_that_cannot_be_an_anchor_is_refused_before_a_folder_is_made(confi
     )
     to = partial(config, **SMALL, run_dir=str(tmp_path / "second"))
     for anchor, more, said in (
-        ({**L2SP, "to": str(tmp_path / "none")}, {}, r"^anchor.to: .*none is no finished run"),
+        ({**L2SP, "to": str(tmp_path / "none")}, {}, r"^anchor.to: .*none is not a finished run"),
         (
             {**L2SP, "to": str(first.path)},
             {"encoder": wide},

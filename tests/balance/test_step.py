@@ -162,7 +162,7 @@ def test_a_pass_has_each_row_once_and_a_step_is_a_pure_function(ready):
     ("changes", "said"),
     [
         ({"balance": None}, "^balance: a joint step needs it, e.g. sum"),
-        ({"balance": "mdga"}, "^balance: 'mdga' is none of sum, .*Did you mean mgda"),
+        ({"balance": "mdga"}, "^balance: 'mdga' is neither one of sum, .*Did you mean mgda"),
         ({"step": "drawn"}, "^balance: combines the tasks of a joint step: set it to null"),
         ({"tasks": ["cola"], "qa_weight": 1.0}, "^step: a joint step combines several tasks"),
         ({"exhausted": "drop"}, "^exhausted: a joint step has rows of every task: set it to cycle"),
@@ -170,7 +170,7 @@ def test_a_pass_has_each_row_once_and_a_step_is_a_pure_function(ready):
         ({"cuda_graphs": True}, "^cuda_graphs: records steps of one task"),
         ({"balance": "dwa", "epochs": 2.0}, "^epochs: balance 'dwa' weighs the tasks by their losses of the two epochs before"),
         ({"balance": "nowhere:f"}, "^balance: nowhere:f: cannot import nowhere"),
-        ({"qa_weight": 0.8, "batch_size": 9}, "^batch_size: .*of 9 rows swag has 0.9 by its weight: set batch_size to 10 or more"),
+        ({"qa_weight": 0.8, "batch_size": 9}, "^batch_size: .*swag gets 0.9 of 9 rows by its weight: set batch_size to 10 or more"),
         ({"sampler": "doors:main_last", "qa_weight": None, "sharing": None}, "^sampler: it gives an order"),
     ],
 )
@@ -224,6 +224,6 @@ def test_an_edited_balance_refuses_to_go_on(ready, tmp_path):
     manifest["plugins"]["doors:helpful"]["sha256"] = "0" * 64
     (run.path / "manifest.json").write_text(json.dumps({**manifest, "status": "stopped: SIGTERM"}))
     again = changed(one, resume=True)
-    with pytest.raises(ConfigError, match="^balance: doors:helpful is not the code that the run in .*mine began with"):
+    with pytest.raises(ConfigError, match="^balance: doors:helpful has changed since the run in .*mine began"):
         train(again, replace(ready, config=again))
     assert load_file(Path(checkpoints(run)[0][1]) / "balance.safetensors")["agreed"].shape == (3,) and Run(run.path).parameters

@@ -229,7 +229,7 @@ def test_a_folder_that_is_there_is_left_alone_and_a_failure_leaves_none(trained,
 
 
 def test_what_cannot_be_exported_says_what_to_do(trained, tmp_path):
-    with pytest.raises(RunError, match="task: 'mnli' is no task of .*; there are squad, swag, cola, mrpc"):
+    with pytest.raises(RunError, match="task: 'mnli' is not a task of .*; choose from squad, swag, cola, mrpc"):
         export(trained("bert"), "mnli", tmp_path / "new")
     with pytest.raises(RunError, match="has no model/ to ask"):
         export(KIT, "squad", tmp_path / "new")

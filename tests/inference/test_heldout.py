@@ -67,7 +67,7 @@ def test_rows_that_the_run_did_not_have_are_refused(run):
     manifest = json.loads((run.path / "manifest.json").read_text())
     manifest["data"]["squad/train"]["fingerprint"] = "0" * 64
     (run.path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match="not those that .* had"):
+    with pytest.raises(DataError, match="differ from those that .* had"):
         heldout.held_out(run)
 
 

@@ -144,24 +144,24 @@ def test_what_cannot_be_merged_is_refused_by_name(three, tmp_path, families, tok
         return train(Config(**settings))
 
     electra = other("electra", families["electra"])
-    with pytest.raises(RunError, match="encoder: one and electra have .*: weights that did not begin as one model"):
+    with pytest.raises(RunError, match="encoder: one and electra have .*: only runs that started from the same encoder"):
         merge([three[0], electra])
     words = cased()
     foreign = make_encoder(tmp_path / "cased", transformers.BertConfig(vocab_size=len(tokenizer), **DIMENSIONS), words)
     run = other("foreign", foreign)
     text = (run.path / "config.yaml").read_text().replace(foreign, three[0].config["encoder"])
     (run.path / "config.yaml").write_text(text)
-    with pytest.raises(RunError, match="tokenizer: those of one and foreign are not the same"):
+    with pytest.raises(RunError, match="tokenizer: those of one and foreign differ"):
         merge([three[0], run])
     unheld = other("unheld", three[0].config["encoder"], threshold_articles=["Cork"])
-    with pytest.raises(RunError, match="threshold_articles: one and unheld do not hold out the same"):
+    with pytest.raises(RunError, match="threshold_articles: one and unheld hold out different questions"):
         merge([three[0], unheld])
     for wrong, said in [
-        (dict(method="mean"), "method: 'mean' is none; there are average"),
+        (dict(method="mean"), "method: 'mean' is unknown; choose from average"),
         (dict(weight=1.5), "weight: 1.5 must be a number from 0 to 1"),
         (dict(weight=[]), "weight"),
-        (dict(weight=[0.5, 0.5]), "names one twice"),
-        (dict(base="x"), "base: average has none"),
+        (dict(weight=[0.5, 0.5]), "has a number twice"),
+        (dict(base="x"), "base: average does not use it"),
         (dict(method="ties", density=0.0), "density: 0.0 must be a share"),
     ]:
         with pytest.raises(ConfigError, match=said):
@@ -170,7 +170,7 @@ def test_what_cannot_be_merged_is_refused_by_name(three, tmp_path, families, tok
         merge(three[:1])
     with pytest.raises(RunError, match="weights of other shapes than one"):
         merge(three[:2], "ties", base=families["distilbert"])
-    with pytest.raises(ConfigError, match="three held no question out by which one of"):
+    with pytest.raises(ConfigError, match="three held out no question to choose among"):
         merge([three[2], three[0]], weight=[0.1, 0.2])
     assert not (tmp_path / "no").exists()
 
@@ -180,7 +180,7 @@ def test_other_rows_are_refused(three, tmp_path):
     kept = json.dumps(manifest)
     manifest["data"]["squad/train"]["fingerprint"] = "other"
     write_json(three[1].path / "manifest.json", manifest)
-    with pytest.raises(DataError, match=r"squad/train: the rows in sample are not those that two had"):
+    with pytest.raises(DataError, match=r"squad/train: the rows in sample differ from those of two"):
         merge(three[:2], run_dir=tmp_path / "no")
     (three[1].path / "manifest.json").write_text(kept)
 

@@ -42,7 +42,7 @@ def test_the_pair_that_conflicts_most_comes_first_and_a_sentence_says_so():
     ]
     assert note(found) == (
         "squad and cola conflict in 100% of the measurements (mean cosine -0.40, whole encoder); swag and cola in 25% (0.12). "
-        "Without anything in common two tasks would in half of them."
+        "Unrelated tasks would conflict in half of them."
     )
 
 
@@ -57,5 +57,5 @@ def test_few_measurements_make_few_parts_and_none_tells_nothing():
     alone = [{"step": 5, "task": "squad", "norm": dict.fromkeys(GROUPS, 1.0)}]
     assert conflicts(alone) is None and conflicts([]) is None
     assert note(conflicts([*alone, {**alone[0], "task": "cola", "cosine": cosines(0.2)}])).startswith(
-        "squad and cola conflict in 0% of the measurements (mean cosine 0.20, whole encoder). Without"
+        "squad and cola conflict in 0% of the measurements (mean cosine 0.20, whole encoder). Unrelated"
     )

@@ -79,7 +79,7 @@ def test_one_command_runs_a_study_and_leaves_runs_notebooks_and_a_page(finished)
     assert done.stdout.endswith((folder / "summary.md").read_text()), "and three lines that sum it up"
     page = (folder / "study.html").read_text()
     order = ["<h1>Study: mine</h1>", "Is a test a study?", 'href="answers.html"', "Of these 2 models", "image/png", "always nothing"]
-    order += ["Each task beside chance", "How it was made", "<summary>The code of this page"]
+    order += ["Each task next to chance", "How it was made", "<summary>The code of this page"]
     assert [page.find(text) for text in order] == sorted(page.index(text) for text in order), "a report, its code folded at the end"
     assert page.index("run_study") > page.index(order[-1]) and page.count("<img") == page.count('alt="') and "No description" not in page
     assert "papermill" not in page[: page.index(order[-1])] and "mx-page" in (folder / "answers.html").read_text()

@@ -199,7 +199,7 @@ def test_what_cannot_be_meant_is_refused(variants, more, said, tmp_path, tiny):
 
 
 def test_a_merge_that_cannot_be_meant_is_refused_before_anything_runs(made, tmp_path):
-    with pytest.raises(ConfigError, match="method: 'mean' is none"):
+    with pytest.raises(ConfigError, match="method: 'mean' is unknown"):
         made({"a": QA, "b": {**QA, "epochs": 2}, "c": {"merge": {"runs": ["a", "b"], "method": "mean"}}})
     assert not (tmp_path / "runs").exists()
 
@@ -213,7 +213,7 @@ def test_two_processes_on_one_folder_keep_to_the_order_and_a_shard_is_refused(st
     assert [process.returncode for process in both] == [0, 0] and said[0] == said[1] and len(said[0]) == 8
     order = [name for name, _ in lives(tmp_path / "runs")]
     assert len(order) == 8 and all(order.index(f"a seed {k}") < order.index(f"b seed {k}") < order.index(f"c seed {k}") for k in (0, 1))
-    with pytest.raises(StudyError, match="shard: c seed 0 begins from b seed 0, so runs cannot be parted"):
+    with pytest.raises(StudyError, match="shard: c seed 0 begins from b seed 0, so the runs cannot be split"):
         run_study(read_study(tmp_path / "mine.yaml"), tmp_path / "other", shard="1/2")
 
 

@@ -52,7 +52,7 @@ def test_it_is_trained_scored_and_loaded_and_goes_on_bit_for_bit(config, tmp_pat
 
     with pytest.raises(RunError) as refused:
         export(whole, "pairs")
-    assert str(refused.value).startswith("task: 'pairs' cannot be exported: its head, StochasticAnswer, is no class of transformers, which")
+    assert str(refused.value).startswith("task: 'pairs' cannot be exported: its head, StochasticAnswer, is not a transformers class")
     assert not (whole.path / "export").exists() and export(whole, "cola").is_dir(), "its other tasks are"
     assert Run(whole.path).types == {"pairs": "san", "cola": "sc"}
 

@@ -68,8 +68,9 @@ def test_a_tasks_own_rate_and_norm_hold_for_recorded_steps_as_for_plain_ones(pla
     def trained(recorded, **own):
         setup, model, plain, graphs = plain_and_graphs(max_steps=9, learning_rate=0.5, warmup=0.0, **own)
         steps, gradient = list[Step](), graphs.backward if recorded else plain
+        drawn, pull = (lambda _, parts: gradient(*next(iter(parts.items())))), (lambda step, rate: None)
         within, after = (lambda _: nullcontext()), (lambda step: bool(steps.append(step)))
-        train_steps(setup, model, torch.optim.SGD(model.parameters()), 0, int, gradient, within, after)
+        train_steps(setup, model, torch.optim.SGD(model.parameters()), 0, int, drawn, pull, within, after)
         return [(step.task, step.rate) for step in steps], dict(model.named_parameters())
 
     own = dict(rate_factors={"swag": 0.25}, max_grad_norm={"cola": 0.1})

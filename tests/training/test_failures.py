@@ -220,7 +220,9 @@ def test_two_processes_in_one_folder_the_second_is_refused(eight, monkeypatch):
         first.stdin.write(f"{whole.path / '.lock'}\n")
         first.stdin.flush()
         assert first.stdout.readline() == "held\n"
-        with pytest.raises(LockedError, match=rf"a training is at work already, by process {first.pid} on .* Wait for it, or end it"):
+        with pytest.raises(
+            LockedError, match=rf"a training is running already, by process {first.pid} on .* Wait for that process, or end it"
+        ):
             train(changed(one, resume=True))
         first.kill()
     assert whole.finished

@@ -161,7 +161,7 @@ def test_a_threshold_that_will_not_be_tuned_is_said_before_the_training(config, 
         match=f"^squad: no questions are held out .*, but {empty} of {all_} questions are unanswerable. The threshold stays 0, .*: 0.1, or",
     ):
         found = prepare(config(**squad))
-    assert found.warned[0].startswith("squad: nothing is held out")
+    assert found.warned[0].startswith("squad: no questions are held out")
     always = {**asked(tmp_path, unanswerable=False)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")

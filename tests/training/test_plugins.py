@@ -132,7 +132,7 @@ def test_settings_of_the_kits_samplers_stay_unset():
         Config(sampler="doors:by_root")
     with pytest.raises(ConfigError, match="^exhausted: sampler 'doors:by_root' needs it"):
         Config(sampler="doors:by_root", exhausted=None, **OWN)
-    with pytest.raises(ConfigError, match="^sampler: 'wieghted' is none of weighted, .*module:function.* Did you mean weighted?"):
+    with pytest.raises(ConfigError, match="^sampler: 'wieghted' is neither one of weighted, .*module:function.* Did you mean weighted?"):
         Config(sampler="wieghted")
     with pytest.raises(ConfigError, match="^metrics: 'a:b' is named twice"):
         Config(metrics=["a:b", "a:b"])
@@ -155,9 +155,9 @@ def test_scores_of_ones_own_stand_beside_the_tasks_own(config):
     ("body", "said"),
     [
         ("return 1 / (len(gold) - 50)", None),
-        ("return [1]", "gave .1. for cola; it must be a percentage, −100 to 100, or None"),
-        ("return 101", "gave 101 for cola"),
-        ("return float('nan')", "gave nan for cola"),
+        ("return [1]", "returned .1. for cola; it must return a percentage, −100 to 100, or None"),
+        ("return 101", "returned 101 for cola"),
+        ("return float('nan')", "returned nan for cola"),
         ("raise KeyError(task)", r"raised KeyError: 'cola' \(mine.py, line 2\)"),
     ],
 )
@@ -237,7 +237,7 @@ def test_a_run_by_an_order_resumes_bit_for_bit_and_refuses_another_sampler(mine,
         train(broken)
     before = (tmp_path / "mine.py").read_text()
     mine(before.replace("% 3", "% 2"))
-    said = "^sampler: mine:main_last is not the code that the run in .*broken began with; .* Undo the change of its file, or name another"
+    said = "^sampler: mine:main_last has changed since the run in .*broken began; .* Undo the change of its file, or name another"
     with pytest.raises(ConfigError, match=said):
         train(changed(broken, resume=True))
     mine(before)
@@ -251,12 +251,12 @@ def test_a_score_is_mended_in_the_samplers_file_once_all_steps_are_made(mine, co
     mine(sampler + score)
     one = config(tasks=["cola", "swag"], sampler="mine:order", metrics=["mine:f"], **OWN)
     with pytest.raises(
-        PluginError, match="All 6 steps are made: correct the function, and resume: true goes on .*; of a study, --if-changed keep.$"
+        PluginError, match="All 6 steps are made: correct the function and set resume: true to continue; of a study, --if-changed keep.$"
     ):
         train(one)
     mended = score.replace("raise ValueError('not equal')", "return 25")
     mine(sampler.replace("['cola'] *", "['swag'] + ['cola'] *") + mended)
-    with pytest.raises(ConfigError, match="it cannot go on with another sampler"):
+    with pytest.raises(ConfigError, match="it cannot continue with another sampler"):
         train(changed(one, resume=True))
     mine(sampler + mended)
     run = train(changed(one, resume=True))

@@ -107,7 +107,7 @@ def test_what_cannot_be_is_refused_with_its_place(further, message):
 
 def test_without_a_question_answering_task_first_it_is_refused():
     with pytest.raises(
-        ConfigError, match="^scored_also.d: without `task` the first task scores it, and 'cola' is no question answering: name the task"
+        ConfigError, match="^scored_also.d: without `task` the first task scores it, and 'cola' is not question answering: name the task"
     ):
         Config(tasks=["cola", "squad"], scored_also={"d": {}})
 

@@ -137,7 +137,7 @@ def test_sigterm_goes_to_whom_it_would_have_gone_to_and_a_second_signal_ends_at_
             interrupted(changed(one, run_dir=str(tmp_path / "one")), 2, signal.SIGINT, signal.SIGTERM, monkeypatch=monkeypatch)
     finally:
         signal.signal(signal.SIGTERM, before)
-    place = f"its checkpoint is written. Set resume: true (run_dir: {tmp_path / 'one'}) to go on from there."
+    place = f"its checkpoint is written. Set resume: true (run_dir: {tmp_path / 'one'}) to continue from there."
     assert seen == [signal.SIGTERM] and place in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").touch()

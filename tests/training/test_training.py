@@ -159,7 +159,7 @@ def test_a_run_goes_on_with_the_rows_of_no_other_file(config):
     for name in ("squad/train", "squad/validation", "cola/train", "cola/validation"):
         data = {**kept["data"], name: {**kept["data"][name], "fingerprint": "0"}}
         (run.path / "manifest.json").write_text(json.dumps({**kept, "data": data}))
-        with pytest.raises(ConfigError, match=f"data: the rows of {name} are not those that the run in .* began with"):
+        with pytest.raises(ConfigError, match=f"data: the rows of {name} have changed since the run in .* began"):
             train(changed(small, resume=True))
     assert kept["data"].keys() == {f"{task}/{split}" for task in ("squad", "cola") for split in ("train", "validation")}
     (run.path / "manifest.json").write_text(json.dumps(kept))
@@ -232,7 +232,7 @@ def test_init_from_starts_from_another_runs_model(config, tmp_path, finished):
     assert all(torch.allclose(a[name], b[name], atol=1e-12) for name in a)
     fresh = train(config(run_dir=str(tmp_path / "fresh"), tasks=["squad", "codah_like"], define=LIKE_CODAH, **changes))
     assert any(name.startswith("heads.codah_like") for name in weights_of(fresh)), "a task that the run had not gets a new head"
-    with pytest.raises(ConfigError, match="init_from: .* is no finished run"):
+    with pytest.raises(ConfigError, match="init_from: .* is not a finished run"):
         train(config(init_from=str(tmp_path / "nowhere")))
 
 
@@ -258,7 +258,7 @@ def test_what_is_no_run_folder_is_said(tmp_path):
         _ = Run(tmp_path / "study").config
     with pytest.raises(RunError, match="b has no metrics.json: the run has not reached that point, or its folder was copied incompletely"):
         _ = Run(tmp_path / "study/b").metrics
-    with pytest.raises(RunError, match="manifest.json is a file; name the folder of a run"):
+    with pytest.raises(RunError, match="manifest.json is a file; name a run folder"):
         _ = Run(tmp_path / "study/b/manifest.json").config
 
 

@@ -64,7 +64,7 @@ def test_a_summary_is_three_lines():
 def test_scores_are_told_beside_what_needs_no_training():
     rows = [{"task": "squad", "score": "F1", "value": 72.61, "n": 132, "constant answer": 33.3, "lexical overlap": 20.0, "learnt": "yes"}]
     rows += [{"task": "swag", "learnt": "yes"}, {"task": "cola", "learnt": "not shown"}]
-    said = "squad: F1 72.6 on 132 rows (always no answer: 33.3). Learnt beside it: swag. Not shown to be learnt in so few steps: cola."
+    said = "squad: F1 72.6 on 132 rows (always no answer: 33.3). Also learnt: swag. Not shown to be learnt in so few steps: cola."
     assert findings.of_scores(rows) == said and findings.of_scores([]) == "No task was scored."
 
 

@@ -1,4 +1,4 @@
-"""Each task beside what needs no training: the kept runs' own numbers, a line a task or a heading a task."""
+"""Each task next to what needs no training: the kept runs' own numbers, one line or one heading per task."""
 
 import matplotlib
 import pytest
