@@ -155,9 +155,9 @@ def test_scores_of_ones_own_stand_beside_the_tasks_own(config):
     ("body", "said"),
     [
         ("return 1 / (len(gold) - 50)", None),
-        ("return [1]", "gave .1. for cola; it must be a percentage, −100 to 100, or None"),
-        ("return 101", "gave 101 for cola"),
-        ("return float('nan')", "gave nan for cola"),
+        ("return [1]", "returned .1. for cola; it must return a percentage, −100 to 100, or None"),
+        ("return 101", "returned 101 for cola"),
+        ("return float('nan')", "returned nan for cola"),
         ("raise KeyError(task)", r"raised KeyError: 'cola' \(mine.py, line 2\)"),
     ],
 )
@@ -251,7 +251,7 @@ def test_a_score_is_mended_in_the_samplers_file_once_all_steps_are_made(mine, co
     mine(sampler + score)
     one = config(tasks=["cola", "swag"], sampler="mine:order", metrics=["mine:f"], **OWN)
     with pytest.raises(
-        PluginError, match="All 6 steps are made: correct the function, and resume: true goes on .*; of a study, --if-changed keep.$"
+        PluginError, match="All 6 steps are made: correct the function and set resume: true to continue; of a study, --if-changed keep.$"
     ):
         train(one)
     mended = score.replace("raise ValueError('not equal')", "return 25")
