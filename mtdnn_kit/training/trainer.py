@@ -238,7 +238,7 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
             )
     if setup.anchor and manifest.get("anchor", {}).get("sha256") != setup.anchor.sha256:
         raise ConfigError(
-            f"anchor.to: the model of {setup.anchor.name} has changed since the run in {run.path} began; restore it, or name another run_dir."
+            f"anchor.to: the model of {setup.anchor.name} has changed since the run in {run.path} began; name another run_dir."
         )
     before = manifest.get("plugins", {})
     for key in ("sampler", "balance"):
