@@ -237,7 +237,9 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
                 f"data: the rows of {name} have changed since the run in {run.path} began; restore them, or name another run_dir."
             )
     if setup.anchor and manifest.get("anchor", {}).get("sha256") != setup.anchor.sha256:
-        raise ConfigError(f"anchor.to: the model of {setup.anchor.name} is not the one that the run in {run.path} began with.")
+        raise ConfigError(
+            f"anchor.to: the model of {setup.anchor.name} has changed since the run in {run.path} began; name another run_dir."
+        )
     before = manifest.get("plugins", {})
     for key in ("sampler", "balance"):
         name = getattr(setup.config, key)

@@ -328,7 +328,7 @@ def test_ewc_takes_rows_and_heads_of_the_run_that_it_names(config, tmp_path, fir
     (standing,) = status.standings({"second": made}, status.code(ROOT / "notebooks/02_train.ipynb")).values()
     assert f"anchor: {first.path}" in standing.changed
     (run.path / "manifest.json").write_text(json.dumps({**manifest, "status": "running"}))
-    with pytest.raises(ConfigError, match="^anchor.to: the model of first is not the one that the run in .*second began with"):
+    with pytest.raises(ConfigError, match="^anchor.to: the model of first has changed since the run in .*second began"):
         train(changed(made, resume=True))
 
 

@@ -166,7 +166,7 @@ def test_what_cannot_be_merged_is_refused_by_name(three, tmp_path, families, tok
     ]:
         with pytest.raises(ConfigError, match=said):
             merge(three[:2], **{"run_dir": tmp_path / "no", **wrong})
-    with pytest.raises(ConfigError, match="two runs at least"):
+    with pytest.raises(ConfigError, match="name at least two runs"):
         merge(three[:1])
     with pytest.raises(RunError, match="weights of other shapes than one"):
         merge(three[:2], "ties", base=families["distilbert"])
