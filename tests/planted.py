@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 TASKS = ["main", "own", "permuted", "unrelated"]
 ANIMALS = ["otter", "heron", "badger", "lynx", "stoat", "plover", "marten", "newt"]
@@ -40,10 +40,10 @@ def written(folder: Path, seed: int, rows: int = 256) -> dict[str, dict]:
 
 def encoder(folder: Path) -> str:
     """The folder of a BERT of one layer and 32 dimensions whose vocabulary is the rows' words."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    tokenizer.train_from_iterator(ANIMALS + COLOURS + TOOLS + PLACES, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special))
+    words = [*special, *ANIMALS, *COLOURS, *TOOLS, *PLACES]  # not trained: which number a trainer gives to a word may differ between runs
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
     ids = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ids

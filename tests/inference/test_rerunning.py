@@ -98,7 +98,7 @@ def test_what_is_no_finished_run_of_here_is_not_made_again(copied, tmp_path, mon
         ({key: kept[key] for key in kept if key != "draws"}, "it was imported, not trained"),
         (
             {**kept, "processes": 2},
-            "it was trained by 2 processes, but this command has 1: start it with accelerate launch --num_processes 2",
+            "it was trained by 2 processes, but there are 1 now: start it with accelerate launch --num_processes 2",
         ),
     ):
         (copied.path / "manifest.json").write_text(json.dumps(manifest))

@@ -86,7 +86,7 @@ function spread(places) {
   const drawn = [];
   for (const [x, y] of places) {
     const free = (to) => drawn.every(([[x1], to1]) => Math.abs(x - x1) >= APART || Math.abs(to - to1) >= APART);
-    const heights = Array.from({ length: 2 * places.length + 1 }, (_, k) => y + APART * (k % 2 ? (k + 1) / 2 : -k / 2));
+    const heights = Array.from({ length: 4 * places.length + 1 }, (_, k) => y + APART * (k % 2 ? (k + 1) / 2 : -k / 2));
     drawn.push([[x, y], heights.find((to) => to > TOP && to < HEIGHT - BOTTOM && free(to)) ?? y]);
   }
   return drawn;
