@@ -45,6 +45,12 @@ def forgetting_table(runs: Mapping[str, Run], settings: Mapping[str, Mapping[int
     return rows
 
 
+def note(runs: Mapping[str, Run], settings: Mapping[str, Mapping[int, str]]) -> str:
+    """The same in a sentence; what to set where no run was scored during training."""
+    said = [f"{row['setting']} {row['forgotten']:.1f} points of {row['task']}" for row in forgetting_table(runs, settings)]
+    return f"Lost since it was learnt: {'; '.join(said)}." if said else "Set eval_every to see what each task loses."
+
+
 def _last_blocks(run: Run) -> dict[str, tuple[int, int]]:
     """{task: the first and the last step (from 1) of its last block of steps}."""
     found: dict[str, tuple[int, int]] = {}

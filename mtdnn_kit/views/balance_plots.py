@@ -3,7 +3,7 @@
 Computes nothing that is reported: what is drawn of conflicts is `runs.conflicts`'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,11 +11,26 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.image import AxesImage
 
 from mtdnn_kit.runs.conflicts import Conflicts, conflicts, note
+from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, running_mean, styled
 from mtdnn_kit.views.style import COLOURS, colour, look, task_numbers
 
 _CELL, _WIDEST, _FULL_AT = 0.24, 3.9, 0.1  # inches of a cell, and of a row of them; cosine at which a colour is full, at least
 _PULL = LinearSegmentedColormap.from_list("pull", (COLOURS[1], "white", COLOURS[0]))  # against each other, neither, together
+
+
+def pulls(runs: Mapping[str, Run]) -> Iterator[tuple[str, Picture | None]]:
+    """A sentence with its figure for each run that measured conflicts, and for each with joint steps; one without where none did either."""
+    none = True
+    for name, run in runs.items():
+        if found := conflicts(run.interference()):
+            none = False
+            yield f"{name}: {note(found)}", conflicts_figure(run.interference(), name)
+        if weights := weights_figure(run.log(), list(run.types), name):
+            none = False
+            yield f"{name}: the weight of each task in its joint steps.", weights
+    if none:
+        yield "No run of this study measured conflicts: set interference_every to see how the tasks pull.", None
 
 
 @styled

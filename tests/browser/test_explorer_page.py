@@ -110,8 +110,10 @@ def test_why_two_models_differ_leads_to_the_questions(opened, saved):
         keys = ("QA", "QA+MCC+SC", "difference", "low", "high")
         assert numbers == pytest.approx([row[key] for key in keys], abs=0.0501) and float(cells[4]) == pytest.approx(row["p"], rel=0.06)
     slices = differences.slice_table(questions, "QA", "QA+MCC+SC")
-    assert [line.get_attribute("data-arg") for line in page.locator(".mx-forest").all()] == [f"{s['facet']}: {s['slice']}" for s in slices]
-    first = page.locator(".mx-forest").first
+    assert [line.get_attribute("data-arg") for line in page.locator("button.mx-forest").all()] == [
+        f"{s['facet']}: {s['slice']}" for s in slices
+    ]
+    first = page.locator("button.mx-forest").first
     first.click()
     differ = filters.all_filters(questions)["QA and QA+MCC+SC differ"]
     assert set(ids(page)) == {questions[i].row.id for i in slices[0]["places"] if differ[i]}

@@ -59,7 +59,7 @@ def test_a_set_in_a_folder_of_its_own_is_not_the_data_of_its_task():
         one = SimpleNamespace(
             manifest=record, parameters=Config(tasks=["squad"], qa_weight=1.0, scored_also={"also": {"task": "squad", "data": data}})
         )
-        assert notes([one]) == [f"encoder: x was trained on data of these tasks before, as its card says: {met}"]
+        assert notes([one]) == [f"encoder: x was already trained on data of these tasks, according to its card: {met}"]
 
 
 def test_the_registry_is_whole():

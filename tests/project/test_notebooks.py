@@ -179,7 +179,7 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
     others = next(html for html in shown(made, "text/html") if "<details" in html and "matthews" in html)
     assert all(name in others for name in ("swag", "cola", "matthews", "accuracy")), "every other task has its table"
     assert "Of these 2 models" in shown(made, "text/html")[0], "the verdict stands at its top"
-    assert len(shown(made, "image/png")) == 6, "losses, differences, each task beside chance, figure 4, interference, curves"
+    assert len(shown(made, "image/png")) == 7, "losses, differences, each task and chance, figure 4, conflicts, what was lost, curves"
     nb = nbformat.read(tmp_path / "out.ipynb", 4)  # again, and twice in one kernel: nothing is trained any more
     nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
     for i, cell in enumerate(nb.cells):

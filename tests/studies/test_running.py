@@ -434,7 +434,7 @@ def test_a_folder_in_which_a_training_is_at_work_is_left_alone(config, monkeypat
     monkeypatch.setattr("mtdnn_kit.training.trainer.GONE", 0.0)
     small = config(tasks=["cola"], qa_weight=1.0, max_steps=1)
     Path(small.run_dir).mkdir()
-    with held(Path(small.run_dir, ".lock"), "a training is at work"), pytest.raises(LockedError, match="a training is at work already"):
+    with held(Path(small.run_dir, ".lock"), "a training is running"), pytest.raises(LockedError, match="a training is running already"):
         train(small)
     assert not Path(small.run_dir, "manifest.json").exists() and train(small).finished
 
