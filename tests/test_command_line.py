@@ -96,7 +96,7 @@ def test_a_warning_of_the_training_is_a_line_and_stands_in_the_manifest(config, 
         command_line.main(["train", str(file)])
     (warned,) = Run(tmp_path / "run").manifest["warnings"]
     lines = capsys.readouterr().err.splitlines()
-    assert warned.startswith("squad: nothing is held out") and lines.count(f"warning: {warned}") == 1
+    assert warned.startswith("squad: no questions are held out") and lines.count(f"warning: {warned}") == 1
     assert not [line for line in lines if "Warning" in line or "setup.py" in line]
 
 
@@ -120,7 +120,7 @@ def test_gpus_of_the_other_engine_are_a_wrong_command(engine, option, capsys):
     ("options", "said"),
     [
         (("--address", "auto"), "address: engine local has no such option; it has workers, gpus; engine ray has it (--engine ray)"),
-        (("--gpus", "77"), "gpus: '77' is not there: torch sees "),
+        (("--gpus", "77"), "gpus: '77' does not exist: torch sees "),
     ],
 )
 def test_what_an_engine_lacks_is_said_before_anything_runs_and_by_a_dry_run(options, said, more, tmp_path, capsys):
