@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,9 @@ def key_of(kind: str, **what: object) -> str:
     return f"{kind}-{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
+@cache
 def code_of(*modules: str) -> str:
-    """sha256 of the code of some of the kit's rooms or modules, e.g. "tasks", "training/odd_rows"."""
+    """sha256 of the code of some of the kit's rooms or modules, e.g. "tasks", "training/odd_rows"; read once, as Python reads the code."""
     here, digest = PACKAGE, hashlib.sha256()
     for module in sorted(modules):
         for file in sorted((here / module).glob("*.py")) or [here / f"{module}.py"]:

@@ -8,7 +8,6 @@ run's held-out questions; no other run may have trained on these. Formulas: `tas
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError, DataError, RunError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.checks import require
+from mtdnn_kit.files.packages import versions
 from mtdnn_kit.files.paths import resolve, within_project
 from mtdnn_kit.files.wording import short, some
 from mtdnn_kit.inference.loading import Loaded, load
@@ -210,7 +210,7 @@ def _encoder(runs: Sequence[Run]) -> dict:
 def _made(first: Loaded, net: MultiTask) -> dict:
     """The manifest's entries on the machine and software, and zeros for the training, as there was none."""
     device, none = next(net.parameters()).device, dict.fromkeys(first.config.tasks, 0)
-    made = {"python": platform.python_version(), "packages": {name: version(name) for name in RUN_PACKAGES}, "seed": first.config.seed}
+    made = {"python": platform.python_version(), "packages": versions(RUN_PACKAGES), "seed": first.config.seed}
     made |= {"device": device.type, "machine": describe(device), "threads": torch.get_num_threads(), "precision": first.precision}
     return {**made, "processes": 1, "steps": 0, "draws": none, "passes": none, "train_seconds": 0.0, **made_with()}
 

@@ -6,6 +6,7 @@ nothing of rows, losses or batches.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -273,7 +274,12 @@ def save_model(model: MultiTask, tokenizer: Any, folder: Path) -> None:
     model.encoder.config.save_pretrained(folder)
     tokenizer.backend_tokenizer.no_truncation()  # its last truncation is not part of the model: with a warm cache there was none
     tokenizer.backend_tokenizer.no_padding()
-    tokenizer.save_pretrained(folder)
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # of tokenizers, which has no class for what the system refuses
+        if not (number := re.search(r"\(os error (\d+)\)", str(error))):
+            raise
+        raise OSError(int(number[1]), str(error)) from None
     (folder / "tasks.json").write_text(json.dumps(model.specs, indent=1) + "\n")
 
 

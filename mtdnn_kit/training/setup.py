@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from mtdnn_kit.data.sources import load
 from mtdnn_kit.data.table import RowList, column, permuted, pick
 from mtdnn_kit.errors import ConfigError, KitWarning
 from mtdnn_kit.files.checks import require
+from mtdnn_kit.files.packages import versions
 from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import MultiTask, load_encoder_config, load_model, load_tokenizer, takes_token_types
@@ -148,14 +148,15 @@ def prepare(config: Config) -> Setup:
     warned = tuple(filter(None, [not_tuned(config, *rows)]))
     for said in warned if rank == 0 else ():
         warnings.warn(said, KitWarning, stacklevel=2)
-    train, held_out, scored = (make_features(config, some, tokenizer, segments) for some in rows)
+    known = tokenizer_digest(tokenizer)
+    train, held_out, scored = (make_features(config, some, tokenizer, segments, known) for some in rows)
     check_selection(config, held_out)
     try_own_scores(config, scored)
     sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
     items = {task: len(f.lengths) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes, items)
     slices = {task: _subset(f.rows, SLICE) for task, f in scored.items() if config.eval_every and task in train}
-    watched = make_features(config, slices, tokenizer, segments)
+    watched = make_features(config, slices, tokenizer, segments, known)
     return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, anchor, watched, warned)
 
 
@@ -225,9 +226,10 @@ def read_rows(config: Config, training: bool = True) -> tuple[tuple[dict, ...], 
     return (train, held_out, scored), sources
 
 
-def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, segments: bool) -> dict[str, Any]:
-    """Features of rows by task; `segments`: whether the encoder takes token types. The costly part is cached (`cache`)."""
-    datasets, made, known = {name: config.dataset_of(name) for name in rows}, {}, tokenizer_digest(tokenizer)
+def make_features(config: Config, rows: dict[str, Sequence], tokenizer: Any, segments: bool, known: str | None = None) -> dict[str, Any]:
+    """Features of rows by task; `segments`: whether the encoder takes token types; `known`: the tokenizer's digest, None: computed.
+    The costly part is cached (`cache`)."""
+    datasets, made, known = {name: config.dataset_of(name) for name in rows}, {}, known or tokenizer_digest(tokenizer)
     for name, d in datasets.items():
         some, kind = rows[name], TYPES[d.type]
         settings = {key: getattr(config, key) for key in kind.SETTINGS}
@@ -248,9 +250,10 @@ def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | Non
     """The cache key of features, from all that they depend on; None if the rows do not come from a file."""
     if not isinstance(rows, RowList):
         return None
-    versions = {name: version(name) for name in FEATURE_PACKAGES}
     code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type is outside the kit
-    return key_of("features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions)
+    return key_of(
+        "features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions(FEATURE_PACKAGES)
+    )
 
 
 def _encoder(config: Config, anchor: Encoder | None) -> Encoder:

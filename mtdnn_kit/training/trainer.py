@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from mtdnn_kit.errors import ConfigError, PluginError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
+from mtdnn_kit.files.packages import versions
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.meter import Meter
@@ -293,7 +293,7 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         "code": code_hash(),
         **({"plugins": _plugins(setup.config)} if setup.config.plugins else {}),
         "python": ".".join(map(str, sys.version_info[:3])),
-        "packages": {name: version(name) for name in RUN_PACKAGES},
+        "packages": versions(RUN_PACKAGES),
         "seed": setup.config.seed,
         "device": str(device.type),
         "processes": setup.processes,

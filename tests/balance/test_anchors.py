@@ -340,12 +340,12 @@ def test_ewc_wants_the_rows_that_the_run_was_trained_on(config, first):
         train(config(**SMALL, anchor={**EWC, "to": str(first.path)}))
 
 
-def test_a_run_that_cannot_be_an_anchor_is_refused_before_a_folder_is_made(config, tmp_path, first, tokenizer):
+def test_a_run_that_cannot_be_an_anchor_is_refused_before_a_folder_is_made(config, tmp_path, first, small_tokenizer):
     import transformers
     from conftest import make_encoder
 
     wide = make_encoder(
-        tmp_path / "wide", transformers.BertConfig(vocab_size=len(tokenizer), **{**DIMENSIONS, "hidden_size": 16}), tokenizer
+        tmp_path / "wide", transformers.BertConfig(vocab_size=len(small_tokenizer), **{**DIMENSIONS, "hidden_size": 16}), small_tokenizer
     )
     to = partial(config, **SMALL, run_dir=str(tmp_path / "second"))
     for anchor, more, said in (

@@ -138,7 +138,7 @@ def test_a_base_may_be_another_run(three, tmp_path):
     assert made.manifest["merged"]["base"]["name"] == "one"
 
 
-def test_what_cannot_be_merged_is_refused_by_name(three, tmp_path, families, tokenizer):
+def test_what_cannot_be_merged_is_refused_by_name(three, tmp_path, families, small_tokenizer):
     def other(name: str, encoder: str, **changes) -> Run:
         settings = {**asdict(three[0].parameters), "encoder": encoder, "run_dir": str(tmp_path / name), "max_steps": 1, **changes}
         return train(Config(**settings))
@@ -147,7 +147,7 @@ def test_what_cannot_be_merged_is_refused_by_name(three, tmp_path, families, tok
     with pytest.raises(RunError, match="encoder: one and electra have .*: only runs that started from the same encoder"):
         merge([three[0], electra])
     words = cased()
-    foreign = make_encoder(tmp_path / "cased", transformers.BertConfig(vocab_size=len(tokenizer), **DIMENSIONS), words)
+    foreign = make_encoder(tmp_path / "cased", transformers.BertConfig(vocab_size=len(small_tokenizer), **DIMENSIONS), words)
     run = other("foreign", foreign)
     text = (run.path / "config.yaml").read_text().replace(foreign, three[0].config["encoder"])
     (run.path / "config.yaml").write_text(text)

@@ -58,15 +58,17 @@ def eight(config, tmp_path):
     return one, train(one)
 
 
-@pytest.mark.parametrize("where", ["first checkpoint", "second checkpoint", "model", "predictions"])
+@pytest.mark.parametrize("where", ["first checkpoint", "second checkpoint", "model", "tokenizer", "predictions"])
 def test_a_full_disk_is_said_and_with_room_again_the_run_ends_as_if_it_never_was(eight, disk, where):
     one, whole = eight
-    pages = sum(-(-file.stat().st_size // 4096) for file in (whole.path / "model").iterdir())
+    pages = {file.name: -(-file.stat().st_size // 4096) for file in (whole.path / "model").iterdir()}
+    need = whole.manifest["disk_bytes"]
     step, leaving = {
         "first checkpoint": (1, 0),
-        "second checkpoint": (5, 6 * 10**6),
-        "model": (8, 10**6),
-        "predictions": (8, pages * 4096),
+        "second checkpoint": (5, need["checkpoints"] // 6),
+        "model": (8, need["model"] // 4),
+        "tokenizer": (8, (pages["model.safetensors"] + 2) * 4096),
+        "predictions": (8, sum(pages.values()) * 4096),
     }[where]
     place = disk(60)
     config = changed(one, run_dir=str(place / "run"))
@@ -90,9 +92,7 @@ def test_a_disk_too_small_for_the_run_is_said_before_the_first_step(eight, disk)
     one, whole = eight
     need = sum(whole.manifest["disk_bytes"].values())
     config = changed(one, run_dir=str(disk(need // 2**20) / "run"))
-    with pytest.raises(
-        RunError, match=r"^run_dir: a training in .*run takes up to 4\d.\d MB \(checkpoints 3\d.*MB are free there. Free some"
-    ):
+    with pytest.raises(RunError, match=r"^run_dir: a training in .*run takes up to 10.\d MB \(checkpoints 8.*MB are free there. Free some"):
         train(config)
     assert not (Path(config.run_dir) / "manifest.json").exists()
     disk(need // 2**20 + 2, "remount")

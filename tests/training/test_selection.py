@@ -1,5 +1,6 @@
 """`select: best` and `patience`: what is chosen is the best by the held-out questions, and a run that goes on chooses the same."""
 
+import math
 import os
 import shutil
 import signal
@@ -25,8 +26,8 @@ SMALL = dict(tasks=["squad", "cola"], qa_weight=0.5, threshold_articles=["Cork"]
 
 
 def score_of(model) -> float:
-    """A score that goes up and down from step to step, and depends on the weights alone."""
-    return sum(x.double().abs().sum().item() for x in model.parameters()) * 1e4 % 100
+    """A score that depends only on the weights; as training goes on it rises, then falls: 73, 95 at step 4, 34, 10, 14, 20."""
+    return 50 + 50 * math.sin(8 * sum(x.double().abs().sum().item() for x in model.parameters()) - 1)
 
 
 @pytest.fixture
