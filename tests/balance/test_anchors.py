@@ -307,7 +307,7 @@ def test_successive_resumes_bit_for_bit_within_a_block_and_at_its_start(config, 
         "the checkpoint after step 6 needs the first"
     )
     assert_same(whole, train(changed(broken, resume=True)))
-    assert not (whole.path / "anchor").exists(), "a finished run needs none"
+    assert not (whole.path / "anchor").exists(), "a finished run keeps none"
 
 
 # A run as the anchor
@@ -318,7 +318,7 @@ def test_ewc_takes_rows_and_heads_from_the_run_that_it_names(config, tmp_path, f
     run = train(made)
     manifest = run.manifest
     assert manifest["anchor"]["name"] == "first" and manifest["anchor"]["trained_on"] == ["not known", "mrpc"]
-    assert manifest["encoder"]["trained_on"] == ["not known", "mrpc"], "what the anchor has met reaches the encoder"
+    assert manifest["encoder"]["trained_on"] == ["not known", "mrpc"], "the encoder's record includes the anchor's training data"
     about = json.loads((run.path / "anchor/fisher/about.json").read_text())
     assert about["anchor"] == manifest["anchor"]["sha256"] != manifest["encoder"]["sha256"]
     (standing,) = status.standings({"second": made}, status.code(ROOT / "notebooks/02_train.ipynb")).values()

@@ -44,7 +44,7 @@ def test_choices_and_scores_equal_the_runs_files(runs, task):
     assert of_items(items).at().differ.tolist() == [a != b for a, b in zip(*labels, strict=True)]
 
 
-def test_two_runs_do_differ_somewhere(runs):
+def test_the_two_runs_differ_somewhere(runs):
     differ = [of_items(choices.pair(runs, task=task)).at().differ for task in TASKS[1:]]
     assert set(np.concatenate(differ).tolist()) == {True, False}
 
@@ -108,7 +108,7 @@ def test_among_equally_probable_labels_any_may_be_chosen(runs, tmp_path):
 
 
 def test_only_the_same_rows_are_compared(runs, tmp_path):
-    """Never a silently different denominator."""
+    """Rows are never dropped silently."""
     fewer = edited(runs["one"], tmp_path / "fewer", lambda lines: lines[:-1])
     last = list(runs["one"].choices("mnli"))[-1]["id"]
     with pytest.raises(CompareError, match=rf"row {last} is answered by one, not by fewer \(1 such\): .* on the same rows"):

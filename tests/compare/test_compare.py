@@ -112,7 +112,7 @@ def edited(run: Run, folder, edit, n: int | None = None) -> Run:
     ],
 )
 def test_other_than_one_answer_per_question_is_refused_with_the_id(runs, tmp_path, edit, n, message):
-    """Never a silently different denominator."""
+    """Rows are never dropped silently."""
     with pytest.raises(CompareError, match=message):
         pairing.pair({"QA": runs["QA"], "other": edited(runs["QA"], tmp_path / "other", edit, n)})
 

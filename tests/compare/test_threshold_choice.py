@@ -32,7 +32,7 @@ def share(questions: list[Question], name: str) -> float:
     return float(np.mean([not q.replies[name].text for q in questions]))
 
 
-def test_at_the_common_share_every_run_answers_nothing_equally_often():
+def test_at_the_common_share_every_run_gives_no_answer_equally_often():
     questions = asked(400, {"A": 0.1, "B": 1.4, "C": -0.6})
     found, common = threshold_choice.at_common_share(questions)
     tuned = [share(questions, name) for name in "ABC"]

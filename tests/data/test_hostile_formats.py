@@ -21,7 +21,7 @@ from mtdnn_kit.errors import DataError
 def uncached(monkeypatch):
     """No cache: rows are read each time."""
     monkeypatch.setattr(sources, "kept", lambda key, make: arrays.gathered(make()))
-    monkeypatch.setattr(sources, "_key", lambda *of, **content: "")  # reads the kit's code each time
+    monkeypatch.setattr(sources, "_key", lambda *of, **content: "")  # would read the kit's code each time
 
 
 def loaded(row: dict) -> list[list]:

@@ -32,7 +32,7 @@ def sample(task: str, count: int = 3) -> list[dict]:
 def uncached(monkeypatch):
     """No cache: rows are read each time (test_cache tests the cache)."""
     monkeypatch.setattr(sources, "kept", lambda key, make: arrays.gathered(make()))
-    monkeypatch.setattr(sources, "_key", lambda *of, **content: "")  # reads the kit's code each time
+    monkeypatch.setattr(sources, "_key", lambda *of, **content: "")  # would read the kit's code each time
 
 
 def plain(task: str, raw: bytes) -> list[tuple]:

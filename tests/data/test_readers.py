@@ -43,7 +43,7 @@ def put(folder, name: str, content: bytes) -> Path:
     return file
 
 
-def test_every_format_has_a_reader_packed_or_not():
+def test_every_format_has_a_reader_compressed_or_not():
     assert set(READERS) == set(SUFFIXES) == set(WRITE) and set(PACKED) == set(PACK)
     assert suffix_of("a.b.CSV.gz") == (".csv", ".gz") and suffix_of("a.gz") == ("", ".gz") and suffix_of("a.json") == (".json", "")
 

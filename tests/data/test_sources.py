@@ -231,7 +231,7 @@ def test_rows_of_the_hub_follow_its_current_files(monkeypatch, tmp_path):
     assert one.fingerprint != other.fingerprint and loaded(1).fingerprint == one.fingerprint
 
 
-def test_the_hubs_dev_set_is_cut_in_two(monkeypatch):
+def test_the_hubs_dev_set_is_split_in_two(monkeypatch):
     official(monkeypatch)
     first, second = (load("squad", DATASETS["squad"], "validation", "hub", rest=rest) for rest in (False, True))
     assert (len(first), len(second)) == (6078, 5795) and first.fingerprint != second.fingerprint
@@ -244,7 +244,7 @@ def test_the_hubs_dev_set_is_cut_in_two(monkeypatch):
         load("squad", DATASETS["squad"], "validation", "hub", rest=True)
 
 
-def test_the_cs224n_cut_asserts_its_counts():
+def test_the_cs224n_split_checks_its_counts():
     rows = [QARow(str(i), CS224N_TITLES[i % 16], "x", "?", () if i < 3168 else ((0, "x"),)) for i in range(6078)]
     others = [QARow(f"o{i}", "Rhine", "x", "?", ()) for i in range(5795)]
     assert cs224n(others[:9] + rows + others[9:]) == (rows, others)

@@ -11,9 +11,9 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from mtdnn_kit import export, load
 
-pytest.importorskip("onnx", reason="torch.onnx.export writes with onnx, which the kit does not install")
-pytest.importorskip("onnxruntime", reason="onnxruntime, which the kit does not install, answers")
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's tracer warns of each shape that Python looks at; what came of it is compared
+pytest.importorskip("onnx", reason="torch.onnx.export needs onnx, which the kit does not install")
+pytest.importorskip("onnxruntime", reason="needs onnxruntime, which the kit does not install")
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's tracer warns of each shape that Python reads; the tests compare results
 QUESTION, PASSAGE = "What gives cork?", "Cork is the bark of an oak. It floats, and it burns slowly."
 
 

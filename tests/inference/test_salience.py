@@ -21,7 +21,7 @@ def model(request, families):
 
 
 def source(model):
-    """The module whose output is scaled: word embeddings. ModernBERT normalises these, which would undo a scale: there, all its embeddings."""
+    """The module whose output is scaled: the word embeddings. ModernBERT normalises these, which would undo a scale: there, the result."""
     encoder = model.net.encoder
     return encoder.embeddings if encoder.config.model_type == "modernbert" else encoder.get_input_embeddings()
 

@@ -59,7 +59,7 @@ def parts(batch: int, length: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("mask", [None, "bool", "added"])
 def test_attention_with_a_rate_that_rounds_to_0_equals_torchs(mask):
     """Outputs and gradients, with the windows in several pieces."""
-    batch, length = 3, int((CACHE / 2 / 4 / 2) ** 0.5)  # two windows a piece
+    batch, length = 3, int((CACHE / 2 / 4 / 2) ** 0.5)  # two windows per piece
     q, k, v = parts(batch, length)
     real = torch.arange(length)[None] < torch.tensor([length, 40, 7])[:, None]
     added = {None: None, "bool": real[:, None, None], "added": torch.zeros(3, 1, 1, length).masked_fill(~real[:, None, None], -1e30)}[mask]
@@ -75,7 +75,7 @@ def test_attention_with_a_rate_that_rounds_to_0_equals_torchs(mask):
 @pytest.mark.parametrize("padded", [False, True])
 def test_bf16_training_without_dropout_computes_attention_in_pieces_with_correct_gradients(padded, monkeypatch):
     """Against torch's attention in fp32, within bf16's eight bits. fp32 and evaluation use torch's attention."""
-    length = int((CACHE / 2 / 2 / 2) ** 0.5)  # two windows a piece
+    length = int((CACHE / 2 / 2 / 2) ** 0.5)  # two windows per piece
     exact = [x.detach().bfloat16().float().requires_grad_() for x in parts(3, length)]
     rounded = [x.detach().bfloat16().requires_grad_() for x in exact]
     mask = (torch.arange(length)[None] < torch.tensor([length, 40, 7])[:, None])[:, None, None] if padded else None

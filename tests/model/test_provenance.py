@@ -33,7 +33,7 @@ KNOWN = read_yaml(text_of(ROOT / "mtdnn_kit/model/known_encoders.yaml"))
         (None, {}),
     ],
 )
-def test_which_tasks_an_encoder_has_met(encoder, met):
+def test_tasks_whose_data_an_encoder_was_trained_on(encoder, met):
     assert overlap(encoder, ALL) == met
     assert encoder is None or overlap(trained_on(encoder), ALL) == met
 
