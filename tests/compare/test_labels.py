@@ -101,7 +101,7 @@ def test_the_note_on_few_groups_does_not_mention_questions():
     assert said.startswith("Intervals and tests speak for other texts like these 10. 10 are few: ") and "AP" not in said
 
 
-def test_a_first_text_that_is_empty_is_no_cluster():
+def test_an_empty_first_text_does_not_form_a_cluster():
     rows = [MCCRow(i, "", start, ("a", "b"), 0) for i, start in enumerate(["One", "One", ""])]
     assert [Item(row, {}, row.choices).cluster for row in rows] == ["One", "One", "row 2"]
 

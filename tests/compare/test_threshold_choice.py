@@ -43,7 +43,7 @@ def test_at_the_common_share_every_run_gives_no_answer_equally_often():
 
 
 def test_at_the_common_share_a_runs_threshold_has_no_effect():
-    """The same null − best and the same mean share of no answers give the same replies, whatever the single thresholds."""
+    """The same null − best and the same mean share of no answers give the same replies, for any single thresholds."""
     one, _ = threshold_choice.at_common_share(asked(400, {"A": 0.2, "B": 0.2}))
     diffs = {name: sorted(q.replies[name].diff for q in one) for name in "AB"}
     n = {name: sum(d <= 0.2 for d in diffs[name]) for name in "AB"}
