@@ -1,4 +1,4 @@
-"""What the tests of hostile input share: many cases of one strategy, and what an error must be like. Mutations are in `hostile_data`."""
+"""Shared by the tests of hostile input: runs many cases of a strategy, checks error messages. `hostile_data` makes the mutations."""
 
 import os
 import signal
@@ -13,17 +13,17 @@ from mtdnn_kit.errors import CompareError, ConfigError, DataError, RunError, Stu
 
 OURS = (ConfigError, DataError, RunError, StudyError, CompareError)
 LONGEST = 3000  # characters of a message: a person reads it
-HANGS = 60  # seconds after which a case counts as one that never ends
+HANGS = 60  # seconds after which a case counts as hanging
 SOAK = int(os.environ.get("MTDNN_CASES", "10000"))
 
 
 def cases(few: int):
-    """A test with `cases`: a few of them in `make test`, 10,000 (or MTDNN_CASES) in `make soak`."""
+    """Parametrises a test with `cases`: `few` in `make test`, 10,000 (or MTDNN_CASES) in `make soak`."""
     return pytest.mark.parametrize("cases", [few, pytest.param(SOAK, marks=pytest.mark.soak, id="soak")])
 
 
 def each(cases: int, check: Callable, strategy: SearchStrategy) -> None:
-    """`check` on so many cases; one that does not end is a failure."""
+    """Runs `check` on that many cases; a case that hangs is a failure."""
 
     @settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck))
     @given(strategy)
@@ -36,10 +36,10 @@ def each(cases: int, check: Callable, strategy: SearchStrategy) -> None:
 
 @contextmanager
 def ends():
-    """Fails what does not end."""
+    """Fails the code inside if it hangs."""
 
     def stop(*_):
-        raise AssertionError(f"still at work after {HANGS} s")
+        raise AssertionError(f"still running after {HANGS} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(HANGS)
@@ -51,9 +51,9 @@ def ends():
 
 
 def refused(make: Callable, *names: str):
-    """(What `make` returns, None), or (None, the message) of an error of ours that is short, can be printed and has one of `names`.
+    """(What `make` returns, None), or (None, message) if it raises one of the kit's errors: short, printable and with one of `names` in it.
 
-    Any other error comes through, and fails the test.
+    Any other error propagates and fails the test.
     """
     try:
         return make(), None

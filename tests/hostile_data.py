@@ -1,4 +1,4 @@
-"""Hostile forms of files that were right: bytes, text and values changed at random, with a liking for what has hurt readers before."""
+"""Hostile forms of valid files: random changes to bytes, text and values, biased towards what has broken readers before."""
 
 import gzip
 import json
@@ -7,7 +7,7 @@ from copy import deepcopy
 import yaml
 from hypothesis import strategies as st
 
-DEEP, HUGE, LONE = "@DEEP@", "@HUGE@", "@LONE@"  # written as what `json.dumps` refuses to write
+DEEP, HUGE, LONE = "@DEEP@", "@HUGE@", "@LONE@"  # placeholders for what `json.dumps` refuses to write
 MARKS = {DEEP: "[" * 3000 + "]" * 3000, HUGE: "9" * 5000}
 ODD = st.one_of(
     st.sampled_from([None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, -(2**70), 10**30, 0.5, -0.0, 1e308, 1e400, -1e400, float("nan")]),
@@ -121,7 +121,7 @@ BOMB = "\n".join(["a0: &a0 [x, x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'
 
 @st.composite
 def bytes_of(draw, raw: bytes) -> bytes:
-    """`raw` with one to four places changed: cut off, left out, said twice, a bit turned, something put in."""
+    """`raw` with one to four changes: cut off, left out, repeated, a bit flipped, something inserted."""
     for _ in range(draw(st.integers(1, 4))):
         a, b = sorted((draw(st.integers(0, len(raw))), draw(st.integers(0, len(raw)))))
         raw = draw(changes(raw, a, min(b, a + draw(st.sampled_from([1, 3, 40, 10**6])))))
@@ -129,7 +129,7 @@ def bytes_of(draw, raw: bytes) -> bytes:
 
 
 def changes(raw: bytes, a: int, b: int) -> st.SearchStrategy[bytes]:
-    """What may become of bytes [a, b)."""
+    """The possible changes to bytes [a, b)."""
     cut = st.sampled_from([raw[:a], raw[:a] + raw[b:], raw[:b] + raw[a:]])
     turned = st.integers(0, 7).map(lambda bit: raw[:a] + bytes(byte ^ 1 << bit for byte in raw[a : a + 1]) + raw[a + 1 :])
     return cut | turned | (st.sampled_from(BITS) | st.binary(max_size=6)).map(lambda put: raw[:a] + put + raw[a:])
@@ -137,7 +137,7 @@ def changes(raw: bytes, a: int, b: int) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def text_of(draw, text: str) -> str:
-    """YAML with one to three places changed: a line gone, twice or elsewhere, a word of WORDS in it or in the place of a value."""
+    """YAML with one to three changes: a line removed, repeated or moved, or a word of WORDS inserted or put in place of a value."""
     lines = text.splitlines(keepends=True)
     for _ in range(draw(st.integers(1, 3))):
         i, j, word = (draw(s) for s in (st.integers(0, len(lines) - 1), st.integers(0, len(lines) - 1), st.sampled_from(WORDS)))
@@ -151,14 +151,14 @@ def text_of(draw, text: str) -> str:
 
 
 def places(value, path=()) -> list[tuple]:
-    """Where values stand within a value, itself included."""
+    """The path of every value within a value, itself included."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
 
 
 @st.composite
 def value_of(draw, value):
-    """`value` with one to three values in it gone, renamed, twice, or in their place something odd."""
+    """`value` with one to three of its values removed, renamed, repeated or replaced by an odd one."""
     value = deepcopy(value)
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(places(value)))
@@ -176,12 +176,12 @@ def value_of(draw, value):
         elif change == 2 and isinstance(holder, list):
             holder.append(deepcopy(holder[key]))
         else:
-            holder[key] = deepcopy(draw(ODD))  # its lists are changed in turn
+            holder[key] = deepcopy(draw(ODD))  # copied: its lists may be changed in turn
     return value
 
 
 def as_json(value) -> bytes:
-    """JSON as Python writes it (NaN and half surrogate pairs included), and what it does not write."""
+    """JSON as Python writes it (NaN and unpaired surrogates included), with MARKS replaced by what Python does not write."""
     text = json.dumps(value)
     for mark, put in MARKS.items():
         text = text.replace(json.dumps(mark), put)
@@ -189,12 +189,12 @@ def as_json(value) -> bytes:
 
 
 def json_of(value) -> st.SearchStrategy[bytes]:
-    """JSON texts of `value` that were changed as values, or as bytes."""
+    """JSON texts of `value`, changed as values or as bytes."""
     return value_of(value).map(as_json) | bytes_of(as_json(value))
 
 
 def lines_of(values: list) -> st.SearchStrategy[bytes]:
-    """JSON lines of which a few were changed: one as a value, or all as bytes; some ended otherwise, or with a mark at the start."""
+    """JSON lines with a few changes: to one value, or to the bytes of all; some have other line ends or a byte order mark."""
     raw = b"".join(as_json(value) + b"\n" for value in values)
 
     @st.composite
@@ -210,7 +210,7 @@ def lines_of(values: list) -> st.SearchStrategy[bytes]:
 
 
 def packed(raw: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """gzip of them: whole, cut off, with something behind, or with bytes changed."""
+    """gzip of `raw`: whole, cut off, with trailing data, or with changed bytes."""
 
     def of(data: bytes) -> st.SearchStrategy[bytes]:
         whole = gzip.compress(data, 1, mtime=0)
@@ -220,7 +220,7 @@ def packed(raw: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 
 
 def plain_yaml(value) -> str:
-    """YAML of a value; what `safe_dump` cannot write becomes text."""
+    """YAML of a value, or of its text if `safe_dump` cannot write it."""
     try:
         text = yaml.safe_dump(value, sort_keys=False, allow_unicode=False)
     except (yaml.YAMLError, ValueError):
@@ -231,7 +231,7 @@ def plain_yaml(value) -> str:
 
 
 def nan_free(value):
-    """`value` with each NaN as a text, so that equal values are equal."""
+    """`value` with each NaN as text: equal values then compare equal."""
     if isinstance(value, dict):
         return {key: nan_free(item) for key, item in value.items()}
     return [nan_free(item) for item in value] if isinstance(value, list) else "NaN" if value != value else value

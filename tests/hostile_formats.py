@@ -1,4 +1,4 @@
-"""Datasets of every format that were right, and hostile forms of their files. What they say is `hostile_readings`' business."""
+"""Valid datasets of every format, and hostile forms of their files. `hostile_readings` gives their expected content."""
 
 import bz2
 import gzip
@@ -45,7 +45,7 @@ OFFICIAL = {
     ],
 }  # fmt: skip
 SC = {"type": "sc", "columns": {"first": "message", "label": "topic"}, "score": None}
-ROWS: dict[str, tuple[dict, list]] = {  # a definition without its files, and right records
+ROWS: dict[str, tuple[dict, list]] = {  # a definition without its files, and valid records
     "text labels": (SC | {"labels": {"BILL": "billing", "SHIP": "shipping", "TECH": "other"}}, TICKETS),
     "true and false": (
         SC | {"columns": {"first": "message", "second": "topic", "label": "due"}, "labels": {False: "no", True: "yes"}}, TICKETS
@@ -77,12 +77,12 @@ UNPACK = {"": bytes, ".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma
 
 
 def cell(value) -> str:
-    """A value as a table has it."""
+    """A value as a table's cell."""
     return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else as_json(value).decode()
 
 
 def table(records, delimiter: str, quoted: bool = True) -> bytes:
-    """A table of records, also of hostile ones: what is no record is a line of its own, what lacks a column is a short one."""
+    """A table of records, hostile ones included: a value that is not a record gets its own line; missing columns make short lines."""
     first = next((r for r in records if isinstance(r, dict)), {}) if isinstance(records, list) else {}
     lines = [list(first)] + [
         list(r.values()) if isinstance(r, dict) else [r] for r in (records if isinstance(records, list) else [records])
@@ -96,7 +96,7 @@ def table(records, delimiter: str, quoted: bool = True) -> bytes:
 
 
 def parquet(records, compression: str = "none") -> bytes:
-    """Parquet of records, column by column; where a column has values of several kinds, they are written as text."""
+    """Parquet of records, column by column; a column with values of several types is written as text."""
     records = [r for r in records if isinstance(r, dict)] if isinstance(records, list) else []
     names = list(dict.fromkeys(name for r in records for name in r))
     arrays = [_array([r.get(name) for r in records]) for name in names]
@@ -115,7 +115,7 @@ def _array(values: list) -> pa.Array:
         return pa.array([as_json(value).decode()[:9000] for value in values])
 
 
-KINDS = {  # what a column of Parquet may be instead
+KINDS = {  # other types for a column of Parquet
     "binary": lambda a: a.cast(pa.binary()),
     "large": lambda a: a.cast(pa.large_string()),
     "dictionary": lambda a: a.dictionary_encode(),
@@ -133,7 +133,7 @@ KINDS = {  # what a column of Parquet may be instead
 
 @st.composite
 def other_columns(draw, records: list[dict]) -> bytes:
-    """Parquet of right records, in which a column is of another kind, comes twice, or is called otherwise."""
+    """Parquet of valid records with one column changed: another type, a duplicate, or another name."""
     whole = pyarrow.parquet.read_table(io.BytesIO(parquet(records)))
     arrays, names = [c.combine_chunks() for c in whole.columns], list(whole.column_names)
     i, change = draw(st.integers(0, len(names) - 1)), draw(st.sampled_from([*KINDS, "twice", "name"]))
@@ -167,7 +167,7 @@ TEXTS = st.text(max_size=12) | st.sampled_from(
 
 @st.composite
 def other_texts(draw, value):
-    """`value` with one to three of its texts another: most of them are no fault."""
+    """`value` with one to three of its texts replaced; most results are still valid."""
     value = deepcopy(value)
     leaves = [path for path in places(value) if isinstance(inside(value, path), str) and path[-1] not in ("context", "answers", "right")]
     for path in draw(st.lists(st.sampled_from(leaves), min_size=1, max_size=3)):
@@ -176,7 +176,7 @@ def other_texts(draw, value):
 
 
 def inside(value, path: tuple):
-    """What stands at a place, as `places` gives it."""
+    """The value at a path that `places` gives."""
     for key in path:
         value = value[key]
     return value
@@ -184,7 +184,7 @@ def inside(value, path: tuple):
 
 @st.composite
 def files(draw, end: str, records, write=None) -> tuple[str, bytes]:
-    """(the end of its name, content) of a file in which something is wrong: in its values, its bytes, or its packing."""
+    """(suffix, content) of a file with a fault in its values, its bytes or its compression."""
     write = write or WRITE[end]
     ways = [value_of(records).map(write), other_texts(records).map(write), bytes_of(write(records))]
     ways += [other_columns(records)] if end == ".parquet" else []

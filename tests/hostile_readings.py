@@ -1,6 +1,6 @@
-"""What files and definitions say, by a second, plain reading: it checks nothing, and is only asked where the kit found no fault.
+"""A second, simple reader of files and definitions. It checks nothing: tests use it only where the kit found no fault.
 
-It shares nothing with the kit's: a table is read letter by letter, Parquet column by column.
+It shares no code with the kit: it reads a table character by character, Parquet column by column.
 """
 
 import hashlib
@@ -12,9 +12,9 @@ import pyarrow.parquet
 
 
 def fields_of(text: str, delimiter: str, quoted: bool) -> list[list[str]]:
-    """The fields of a table, letter by letter (RFC 4180); lines without a letter are left out."""
+    """The fields of a table, read character by character (RFC 4180), without empty lines."""
     rows, row, found, inside, i = [], [], "", False, 0
-    fresh = True  # at the start of a field
+    fresh = True  # at a field's start
     while i <= len(text):
         c = text[i] if i < len(text) else "\n"
         if inside and text[i : i + 2] == '""':
@@ -35,7 +35,7 @@ def fields_of(text: str, delimiter: str, quoted: bool) -> list[list[str]]:
 
 
 def table_of(text: str, end: str, quoted: bool | None) -> list[list[str]]:
-    """The rows of a table, the header first; quoted None: by the rules that `delimited` states, counted here over the whole text."""
+    """The rows of a table, the header first; quoted None: decided by the rules in `delimited`, here over the whole text."""
     lines = [line for line in re.split("\r?\n", text) if line.strip()]
     bare, own = re.sub('"([^"]|"")*"', "", lines[0]), {".csv": ",", ".tsv": "\t"}[end]
     others = [c for c in ",;\t|" if c in bare]
@@ -67,7 +67,7 @@ def records_of(end: str, raw: bytes, quoted: bool | None) -> list[dict]:
 
 
 def asked_of(item: dict) -> list[dict]:
-    """The questions below an article or a context; a row itself."""
+    """The questions of an article or a context; a plain row is returned as it is."""
     if not ({"paragraphs", "qas"} & set(item)):
         return [item]
     return [
@@ -78,13 +78,13 @@ def asked_of(item: dict) -> list[dict]:
 
 
 def rows_of(definition: dict, records: list[dict], texts: bool) -> list[tuple]:
-    """The rows that the records are, by the definition; texts: whether a table's numbers come as text."""
+    """The rows that the definition makes of the records; texts: whether numbers are text, as in a table."""
     columns = definition.get("columns") or {role: role for role in ("id", "title", "context", "question", "answers")}
     return [_row(definition, columns, record, number, texts) for number, record in enumerate(records)]
 
 
 def as_questions(rows: list[tuple]) -> list[tuple]:
-    """A question's further rows, of the same id, only add answers."""
+    """Merges rows with the same id: the later ones only add answers."""
     found: dict[str, tuple] = {}
     for row in rows:
         same = found.setdefault(row[0], row)
@@ -93,7 +93,7 @@ def as_questions(rows: list[tuple]) -> list[tuple]:
 
 
 def at(record: dict, column: str):
-    """A column's value; `a.b` is that of b in a."""
+    """A column's value; `a.b` is the value of b in a."""
     if column in record or "." not in column:
         return record[column]
     for key in column.split("."):
@@ -128,7 +128,7 @@ def _row(definition: dict, columns: dict, record: dict, number: int, texts: bool
 
 
 def whole(value):
-    """35.0, "35.0" and "35" as 35; what is no whole number as it is."""
+    """35 for 35.0, "35.0" and "35"; any other value unchanged."""
     if isinstance(value, float) and value == value // 1:
         return int(value)
     found = re.fullmatch("(-?[0-9]{1,18})([.]0)?", value) if isinstance(value, str) else None
@@ -140,7 +140,7 @@ def _list(value):
 
 
 def _label(definition: dict, value, texts: bool) -> int:
-    """The number of a label: that of the one that is written so, a name, or the number itself."""
+    """A label's number: of the label with exactly this value, else of an equivalent one, else the number itself."""
     labels = definition.get("labels", [])
     if isinstance(value, list):
         (value,) = value

@@ -1,4 +1,4 @@
-"""Anchors: their formulas, what they leave alone, the Fisher information, and runs that go on (docs/protecting.md)."""
+"""Anchors: formulas, which weights they leave unchanged, Fisher information, resumed runs (docs/protecting.md)."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ ONE_AFTER_ANOTHER = dict(sampler="sequential", qa_weight=None, sharing=None, exh
 SMALL = dict(tasks=["squad", "cola"], qa_weight=0.5, max_steps=6)
 
 
-# What may be asked
+# Validation
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ SMALL = dict(tasks=["squad", "cola"], qa_weight=0.5, max_steps=6)
         ("init", {}, "anchor: 'init' is text; it must be a mapping or null."),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(anchor, more, said):
+def test_an_invalid_anchor_is_refused_with_its_entry(anchor, more, said):
     with pytest.raises(ConfigError) as refused:
         Config(**{**more, "anchor": anchor})
     assert str(refused.value).startswith(said)
 
 
-def test_entries_are_kept_whole_and_numbers_as_numbers():
+def test_entries_are_completed_and_numbers_parsed():
     assert Config(anchor={"kind": "l2sp", "strength": "1e-2"}).anchor == {"kind": "l2sp", "strength": 0.01, "to": "init", "rows": None}
     assert Config().anchored is None and Config(anchor={**L2SP, "strength": 0}).anchored is None
     assert Config(anchor=EWC).anchored == Anchor("ewc", 1e3, "init", 3)
@@ -86,7 +86,7 @@ def drawn(*shapes, seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("fisher", [None, {name: x**2 for name, x in drawn((3, 2), (4,), seed=9).items()}])
-def test_the_gradient_of_the_penalty_by_finite_differences(fisher):
+def test_the_penaltys_gradient_equals_finite_differences(fisher):
     """ewc: Σ λ/2 F (θ − θ₀)², factor λ. successive: δ Σ (θ − θ′)², factor 2 δ."""
     strength, at = 0.7, drawn((3, 2), (4,), seed=1)
     weights = {name: torch.nn.Parameter(x) for name, x in drawn((3, 2), (4,)).items()}
@@ -109,7 +109,7 @@ def test_the_gradient_of_the_penalty_by_finite_differences(fisher):
             assert p.grad.view(-1)[k].item() - 0.25 == pytest.approx((ends[0] - ends[1]) / 2e-5, abs=1e-7)
 
 
-def test_l2sp_moves_weights_by_its_formula_and_leaves_those_without_a_gradient():
+def test_l2sp_moves_weights_by_its_formula_and_skips_weights_without_a_gradient():
     before, at = drawn((3, 2), (4,)), drawn((3, 2), (4,), seed=1)
     weights = {name: torch.nn.Parameter(x.clone()) for name, x in before.items()}
     weights["0"].grad = torch.ones_like(weights["0"])
@@ -118,12 +118,12 @@ def test_l2sp_moves_weights_by_its_formula_and_leaves_those_without_a_gradient()
     assert torch.equal(weights["1"], before["1"]) and torch.equal(weights["0"].grad, torch.ones(3, 2, dtype=torch.float64))
     weights["0"].grad = None
     Penalty(1.0, weights, at)(0, 0.1)
-    assert weights["0"].grad is None and weights["1"].grad is None, "what has no gradient is given none"
+    assert weights["0"].grad is None and weights["1"].grad is None, "a weight without a gradient does not get one"
 
 
 @pytest.fixture(scope="module")
 def finished(tiny, tmp_path_factory) -> Run:
-    """A run whose encoder has moved, to be an anchor. Whoever changes it takes a copy (`first`)."""
+    """A run with a trained encoder, used as an anchor. Tests that change it take the copy `first`."""
     small = dict(encoder=tiny, tasks=["mrpc"], qa_weight=1.0, max_steps=4, batch_size=4, max_length=96, eval_limit=6, log_every=4, seed=3)
     folder = str(tmp_path_factory.mktemp("anchors") / "first")
     return train(Config(run_dir=folder, **small, learning_rate=1e-2, precision="fp32", device="cpu", threads=THREADS))
@@ -151,8 +151,8 @@ def loss_of(model, setup, task: str, items: np.ndarray) -> tuple[torch.Tensor, i
     return TYPES[setup.config.datasets[task].type].loss(model(task, batch.inputs), batch.targets, setup.config), batch.tokens
 
 
-def test_a_step_of_a_training_has_the_decoupled_move_and_heads_have_none(config, tmp_path, finished):
-    """Without decay the update hangs on the gradient alone: what is left between both is lr λ (θ₀ − θ)."""
+def test_a_training_step_applies_the_decoupled_move_to_the_encoder_only(config, tmp_path, finished):
+    """Without weight decay the update depends only on the gradient, hence both runs differ by lr λ (θ₀ − θ)."""
     made, anchor = config(**ONE_STEP), {**L2SP, "to": str(finished.path)}
     start = started(made)[0].tensors()
     plain, near = (train(changed(made, run_dir=str(tmp_path / name), anchor=a)) for name, a in (("plain", None), ("near", anchor)))
@@ -162,10 +162,10 @@ def test_a_step_of_a_training_has_the_decoupled_move_and_heads_have_none(config,
         pull = 1e-3 * 50.0 * (at[name] - start[name]) if used else torch.zeros_like(x)
         assert torch.allclose(after[name] - x, pull, atol=1e-6), name
         moved |= {name.split(".")[0]} if pull.abs().max() > 1e-4 else set()
-    assert moved == {"encoder"}, "of question answering, which does not read the pooler; the head is where it was"
+    assert moved == {"encoder"}, "without the pooler, which question answering does not use; the heads are unchanged"
 
 
-def test_a_step_of_a_training_has_the_gradient_of_ewc(config, finished):
+def test_a_training_step_has_the_gradient_of_ewc(config, finished):
     run = train(config(**ONE_STEP, **STILL, anchor={**EWC, "strength": 1e5, "to": str(finished.path)}))
     fisher, at = load_file(run.path / "anchor/fisher/weights.safetensors"), weights_of(finished)
     model, setup = started(run.parameters)
@@ -178,8 +178,8 @@ def test_a_step_of_a_training_has_the_gradient_of_ewc(config, finished):
     assert run.log()[0]["grad_norm"] == pytest.approx(norm.item(), rel=1e-3) and norm > 1.5 * plain
 
 
-def test_a_step_of_a_training_has_the_gradient_of_successive(config, tmp_path):
-    """The first step of a block has none, the second that of the way which the first one made."""
+def test_a_training_step_has_the_gradient_of_successive(config, tmp_path):
+    """At a block's first step the penalty's gradient is zero; at the second it follows from the first step's move."""
     made = config(**{**ONE_STEP, **ONE_AFTER_ANOTHER, **STILL}, anchor={**SUCCESSIVE, "strength": 30.0})
     one, two = (train(changed(made, max_steps=n, run_dir=str(tmp_path / str(n)))) for n in (1, 2))
     model, setup = started(two.parameters)
@@ -196,7 +196,7 @@ def test_a_step_of_a_training_has_the_gradient_of_successive(config, tmp_path):
     assert two.log()[1]["grad_norm"] > 2 * two.log()[0]["grad_norm"]
 
 
-def test_a_pooler_that_the_files_lack_is_a_head_and_has_no_anchor(tiny, tmp_path):
+def test_a_pooler_missing_from_the_files_counts_as_a_head_and_has_no_anchor(tiny, tmp_path):
     model = build_model(prepare(Config(encoder=tiny, tasks=["squad"], qa_weight=1.0)).encoder.path, {}, 0.0, 0.0, 64, 0)
     there = load_file(f"{tiny}/model.safetensors")
     save_file({name: x for name, x in there.items() if "pooler" not in name}, tmp_path / "model.safetensors")
@@ -205,7 +205,7 @@ def test_a_pooler_that_the_files_lack_is_a_head_and_has_no_anchor(tiny, tmp_path
     assert names - set(starting_weights(model.encoder, tmp_path)) == {"pooler.dense.weight", "pooler.dense.bias"}
 
 
-def test_without_an_anchor_or_at_strength_0_the_run_is_the_same(config, tmp_path):
+def test_strength_0_gives_the_same_run_as_no_anchor(config, tmp_path):
     runs = [train(config(**SMALL, run_dir=str(tmp_path / str(k)), anchor=a)) for k, a in enumerate((None, {**EWC, "strength": 0.0}))]
     assert_same(*runs)
     assert not (runs[1].path / "anchor").exists()
@@ -228,7 +228,7 @@ def killed(config: Config, after: int) -> None:
         train(config)
 
 
-# What mattered at the anchor
+# The Fisher information
 
 
 def test_fisher_is_the_mean_of_squared_gradients_of_single_rows(config):
@@ -243,7 +243,7 @@ def test_fisher_is_the_mean_of_squared_gradients_of_single_rows(config):
     )
     names = [name for name, _ in model.encoder.named_parameters()]
     found = squared_gradients(model, names, rows, loss)
-    # a second way: one row after another through backward()
+    # computed independently: one row at a time through backward()
     model.eval()
     total, batch = {name: torch.zeros_like(x) for name, x in found.items()}, {}
     for task, items in rows.items():
@@ -258,10 +258,10 @@ def test_fisher_is_the_mean_of_squared_gradients_of_single_rows(config):
     loss("cola", rows["cola"])[0].backward()
     batch = sum((p.grad**2).sum().item() for p in model.encoder.parameters() if p.grad is not None)
     rowwise = sum(x.sum().item() for x in squared_gradients(model, names, {"cola": rows["cola"]}, loss).values())
-    assert rowwise > 1.5 * batch, "not the square of the batch's mean"
+    assert rowwise > 1.5 * batch, "not the square of the batch's mean gradient"
 
 
-def test_fisher_is_kept_and_used_again_and_what_is_not_it_is_refused(config, tmp_path):
+def test_fisher_is_kept_and_a_changed_or_foreign_one_is_refused(config, tmp_path):
     made = config(**SMALL, anchor=EWC, checkpoint_every=2)
     killed(made, 1)
     file = tmp_path / "run/anchor/fisher/weights.safetensors"
@@ -278,11 +278,11 @@ def test_fisher_is_kept_and_used_again_and_what_is_not_it_is_refused(config, tmp
         train(changed(made, resume=True))
 
 
-# Going on
+# Resuming
 
 
-def test_ewc_goes_on_bit_for_bit(config, tmp_path):
-    """Its anchor is where the run began, whatever the checkpoint has."""
+def test_ewc_resumes_bit_for_bit(config, tmp_path):
+    """The anchor is the run's starting point, not the checkpoint."""
     made = config(**SMALL, anchor=EWC, checkpoint_every=2, learning_rate=3e-3)
     whole, broken = train(changed(made, run_dir=str(tmp_path / "whole"))), changed(made, run_dir=str(tmp_path / "broken"))
     killed(broken, 5)
@@ -290,8 +290,8 @@ def test_ewc_goes_on_bit_for_bit(config, tmp_path):
     assert [path.name for path in (whole.path / "anchor").iterdir()] == ["fisher"]
 
 
-def test_successive_goes_on_bit_for_bit_within_a_block_and_where_one_begins(config, tmp_path):
-    """Blocks begin at steps 0, 4 and 8, checkpoints are after each second step."""
+def test_successive_resumes_bit_for_bit_within_a_block_and_at_its_start(config, tmp_path):
+    """Blocks begin at steps 0, 4 and 8; a checkpoint follows every second step."""
     made = config(**ONE_AFTER_ANOTHER, train_limit=16, anchor=SUCCESSIVE, checkpoint_every=2, learning_rate=3e-3)
     whole, broken = train(changed(made, run_dir=str(tmp_path / "whole"))), changed(made, run_dir=str(tmp_path / "broken"))
     assert [record["task"] for record in whole.log()] == ["cola"] * 4 + ["mrpc"] * 4 + ["squad"] * 4
@@ -304,21 +304,21 @@ def test_successive_goes_on_bit_for_bit_within_a_block_and_where_one_begins(conf
     (tmp_path / "aside").rename(kept)
     killed(changed(broken, resume=True), 9)
     assert sorted(path.name for path in kept.parent.iterdir()) == ["block-0000004", "block-0000008"], (
-        "the checkpoint after 6 needs the first"
+        "the checkpoint after step 6 needs the first"
     )
     assert_same(whole, train(changed(broken, resume=True)))
-    assert not (whole.path / "anchor").exists(), "a finished run needs none"
+    assert not (whole.path / "anchor").exists(), "a finished run keeps none"
 
 
 # A run as the anchor
 
 
-def test_ewc_takes_rows_and_heads_of_the_run_that_it_names(config, tmp_path, first):
+def test_ewc_takes_rows_and_heads_from_the_run_that_it_names(config, tmp_path, first):
     made = config(**SMALL, anchor={**EWC, "to": str(first.path)}, run_dir=str(tmp_path / "second"))
     run = train(made)
     manifest = run.manifest
     assert manifest["anchor"]["name"] == "first" and manifest["anchor"]["trained_on"] == ["not known", "mrpc"]
-    assert manifest["encoder"]["trained_on"] == ["not known", "mrpc"], "what the anchor has met reaches the encoder"
+    assert manifest["encoder"]["trained_on"] == ["not known", "mrpc"], "the encoder's record includes the anchor's training data"
     about = json.loads((run.path / "anchor/fisher/about.json").read_text())
     assert about["anchor"] == manifest["anchor"]["sha256"] != manifest["encoder"]["sha256"]
     (standing,) = status.standings({"second": made}, status.code(ROOT / "notebooks/02_train.ipynb")).values()
@@ -332,7 +332,7 @@ def test_ewc_takes_rows_and_heads_of_the_run_that_it_names(config, tmp_path, fir
         train(changed(made, resume=True))
 
 
-def test_ewc_wants_the_rows_that_the_run_was_trained_on(config, first):
+def test_ewc_needs_the_rows_that_the_run_was_trained_on(config, first):
     manifest = first.manifest
     manifest["data"]["mrpc/train"]["fingerprint"] = "another"
     (first.path / "manifest.json").write_text(json.dumps(manifest))
@@ -364,10 +364,10 @@ def test_a_run_that_cannot_be_an_anchor_is_refused_before_a_folder_is_made(confi
     assert not (tmp_path / "second").exists()
 
 
-# Recorded steps
+# CUDA graphs
 
 
-def test_a_recorded_steps_gradient_is_anew_each_time(config):
+def test_a_replayed_graph_recomputes_its_gradient_each_time(config):
     from mtdnn_kit.training.cuda_graphs import Graphs
     from mtdnn_kit.training.distributed import World
     from mtdnn_kit.training.trainer import _accelerator
@@ -393,8 +393,8 @@ ARMS = [f"{name} seed 0" for name in ("no anchor", "L2-SP 1", "EWC 1e3", "succes
 SMALLER = ("encoder", "batch_size", "max_steps", "max_length", "overlap", "precision", "device", "threads", "eval_limit", "train_limit")
 
 
-def test_the_study_that_ships_runs_in_small(config, tmp_path):
-    """An arm of each kind; every task is scored where its block ends, so that what is forgotten can be told."""
+def test_the_shipped_study_runs_in_small(config, tmp_path):
+    """One arm per kind. Every task is scored at the end of its block, to measure forgetting."""
     study = read_study(ROOT / "parameters/ablations/anchors.yaml")
     small = {key: value for key, value in asdict(config(max_steps=6, train_limit=4, batch_size=2)).items() if key in SMALLER}
     small |= {"data": "sample", "tasks": ["squad", "cola", "mrpc"], "threshold_articles": []}

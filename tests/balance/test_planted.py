@@ -1,8 +1,8 @@
-"""Planted tasks: what each method makes of one that helps and of one that only disturbs.
+"""Planted tasks: how each balancing method copes with a task that helps and with one that only disturbs.
 
-The encoder is a small perceptron, the main task a teacher's two classes of 12 numbers, learnt from few rows. Beside it stands a twin, the
-same task on the same rows with the same head, or noise: its labels permuted, at ten times the loss. A method is judged by the main task's
-loss on other rows.
+The encoder is a small perceptron. The main task has two classes of 12 numbers, labelled by a teacher, and few rows. The second task is a
+twin (the same task on the same rows with the same head) or noise (permuted labels, at ten times the loss). A method is judged by the main
+task's loss on new rows.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ STEPS, BATCH, RATE, SEEDS = 50, 8, 0.02, range(5)
 
 
 class Small(nn.Module):
-    """As `MultiTask` for `Joint`: an encoder, and a head a task."""
+    """Stands in for `MultiTask` in `Joint`: an encoder, and one head per task."""
 
     def __init__(self, tasks: list[str]) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Small(nn.Module):
 
 
 def rows(seed: int, n: int) -> tuple[Tensor, Tensor]:
-    """Numbers [n, 12] and labels [n] of one teacher for all seeds."""
+    """Numbers [n, 12] and labels [n]; the teacher is the same for all seeds."""
     teacher = torch.from_numpy(np.random.default_rng(0).standard_normal((12, 2))).float()
     x = torch.from_numpy(np.random.default_rng([1, seed]).standard_normal((n, 12))).float()
     return x, (x @ teacher[:, 0] > 0).long()
@@ -38,7 +38,7 @@ def rows(seed: int, n: int) -> tuple[Tensor, Tensor]:
 
 @cache
 def loss_of_main(method: str | None, other: str, seed: int) -> float:
-    """The main task's loss on a thousand further rows; None: it is trained alone, on the same batches."""
+    """The main task's loss on a thousand new rows; method None: trained without the second task, on the same batches."""
     tasks = ["main", other]
     x, y = rows(seed, 160)
     labels = {"main": y, "twin": y, "noise": y[torch.from_numpy(np.random.default_rng([2, seed]).permutation(len(y)))]}
@@ -75,9 +75,9 @@ def loss_of_main(method: str | None, other: str, seed: int) -> float:
 
 
 @pytest.mark.parametrize("method", ["mgda", "imtl_g", "aligned_mtl", "pcd"])
-def test_noise_at_ten_times_the_loss_costs_less_than_under_sum_with_each_of_five_seeds(method):
+def test_noise_at_ten_times_the_loss_costs_less_than_under_sum_for_five_seeds(method):
     alone, plain, mine = ([loss_of_main(m, "noise", seed) for seed in SEEDS] for m in (None, "sum", method))
-    assert all(a < p - 0.2 for a, p in zip(alone, plain, strict=True)), "it does cost something"
+    assert all(a < p - 0.2 for a, p in zip(alone, plain, strict=True)), "under sum, noise does raise the loss"
     assert all(m < p - 0.05 for m, p in zip(mine, plain, strict=True)), (mine, plain)
 
 

@@ -1,1 +1,1 @@
-"""Tests in a real browser. A package, so that this folder's conftest does not stand in for the one above it."""
+"""Tests in a real browser. A package: otherwise this folder's conftest would replace the one above it."""

@@ -15,7 +15,7 @@ from mtdnn_kit.data.sources import load
 
 @pytest.fixture(scope="package")
 def browser():
-    """Chromium. For this folder's tests alone: while playwright runs, its event loop stands in the way of other tests' own."""
+    """Chromium. Only for this folder's tests: while playwright runs, its event loop blocks those of other tests."""
     jupyter.find_chromium()
     expect.set_options(timeout=jupyter.PATIENCE)
     with sync_playwright() as playwright:
@@ -26,14 +26,14 @@ def browser():
 
 @pytest.fixture(scope="package")
 def lab(browser, python, tmp_path_factory):
-    """A JupyterLab on a copy of the notebooks and the kept runs, whose kernels start warm."""
+    """A JupyterLab on a copy of the notebooks and the kept runs, whose kernels are forked from a process with the imports done."""
     with warm.kernels(python), jupyter.serve(tmp_path_factory.mktemp("lab")) as server:
         yield server
 
 
 @pytest.fixture(scope="package")
 def profile(browser):
-    """What pages share: JupyterLab's scripts are loaded and compiled once. What they show comes from the server."""
+    """A browser context shared by all pages: JupyterLab's scripts are loaded and compiled once. Page content comes from the server."""
     context = browser.new_context(viewport=jupyter.SIZE)
     context.set_default_timeout(jupyter.PATIENCE)
     yield context
@@ -50,7 +50,7 @@ def page(profile):
 
 @pytest.fixture
 def open_notebook(lab, page):
-    """open_notebook(path or code cells, theme): a notebook of the served project, or one of these cells, open and run in JupyterLab."""
+    """open_notebook(path or code cells, theme): a notebook of the served project, or one of these cells, opened and run in JupyterLab."""
 
     def opened(what: str | list[str] = "notebooks/04_answers.ipynb", theme: str = "light") -> jupyter.Notebook:
         lab.theme(theme)
@@ -67,7 +67,7 @@ def open_notebook(lab, page):
 
 @pytest.fixture
 def open_static(page, tmp_path):
-    """open_static(notebook's path, theme): the static page that nbconvert makes of it, open."""
+    """open_static(notebook's path, theme): opens the static page that nbconvert makes of the notebook."""
 
     def opened(path, theme: str = "light"):
         page.goto(looks.static(path, tmp_path, theme).as_uri())
@@ -78,13 +78,13 @@ def open_static(page, tmp_path):
 
 @pytest.fixture(scope="package")
 def saved(tmp_path_factory):
-    """The kept runs as a file."""
+    """The explorer of the kept runs, saved as a file."""
     return explore(KEPT, live=False).save(tmp_path_factory.mktemp("saved") / "answers.html")
 
 
 @pytest.fixture
 def opened(page):
-    """opened(file, theme, width): a file, open; it may ask for nothing but itself, and no script of it fails."""
+    """opened(file, theme, width): opens a file; fails if the page requests any other address or a script fails."""
 
     def go(file, theme: str = "light", width: int = 1440) -> Page:
         asked, wrong = [], []
@@ -106,7 +106,7 @@ def opened(page):
 
 @pytest.fixture(scope="package")
 def kept() -> dict[str, dict]:
-    """What the kept runs hold of the sample's questions, read without the explorer's code."""
+    """{name: n-best answers and metrics} of the kept runs on the sample's questions, read without the explorer's code."""
     runs = {name: Run(ROOT / "results/sample" / folder) for name, folder in RUNS.items()}
     return {name: {"nbest": list(run.nbest()), "metrics": run.metrics["squad"]} for name, run in runs.items()}
 

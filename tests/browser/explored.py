@@ -1,4 +1,4 @@
-"""What the tests of the explorer as a file share: the kept runs, rows that a passage may be, and what a person does on the page."""
+"""Shared by the tests of the explorer as a file: the kept runs, odd passages, and user actions on the page."""
 
 import base64
 
@@ -25,7 +25,7 @@ WITH_STATE = """async ([source, data]) => {
 TEXT_OF = """node => { const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT), found = []
     while (texts.nextNode()) if (!texts.currentNode.parentElement.closest('.mx-tags')) found.push(texts.currentNode.data)
     return found }"""
-ODD = {  # what a passage may be
+ODD = {  # odd passages
     "evil": EVIL + " and more",
     "long word": "W" * 3000 + " end",
     "emoji": "👩‍🚀🇩🇪 flew 🌍 twice. " * 20,
@@ -40,14 +40,14 @@ def b64(data: bytes) -> str:
 
 
 def write(file, items, **more):
-    """A page of rows that are at hand."""
+    """Writes an explorer page of these rows."""
     answers = answers_json.of_items(items, "squad" if not items or not isinstance(items[0], Item) else "swag")
     file.write_text(page_of([answers_json.as_json(answers, compared=True, **more)], "Made"))
     return file
 
 
 def at(kept: dict, sample: list, run: str, shift: float = 0.0) -> dict[str, str]:
-    """{id: answer} of a kept run at its threshold and so much more, one question at a time."""
+    """{id: answer} of a kept run at its threshold plus `shift`, computed one question at a time."""
     contexts, found, threshold = {row.id: row.context for row in sample}, {}, kept[run]["metrics"]["threshold"] + shift
     for entry in kept[run]["nbest"]:
         start, end, best, _ = entry["nbest"][0]
@@ -60,7 +60,7 @@ def exact(said: str, row: QARow) -> bool:
 
 
 def ids(page: Page) -> list[str]:
-    """Ids of the rows that are shown, in their order."""
+    """Ids of the shown rows, in order."""
     return page.evaluate("mtdnnExplorer.state.shown.map(i => mtdnnExplorer.state.data.rows.id[i])")
 
 

@@ -1,7 +1,7 @@
-"""A real JupyterLab and a notebook open in it: what the browser tests stand on. It knows nothing of the explorer.
+"""A real JupyterLab and a notebook open in it: the base of the browser tests. Nothing here is specific to the explorer.
 
-The server has folders of its own for settings, kernels' files and workspaces, and serves a copy of what notebooks need, so that no test
-changes a committed file. The browser is Debian's Chromium; no name but 127.0.0.1 resolves in it, hence nothing comes from the net.
+The server has separate folders for settings, kernels' files and workspaces, and serves a copy of what notebooks need: no test changes a
+committed file. The browser is Debian's Chromium; it resolves no host but 127.0.0.1, hence nothing comes from the network.
 """
 
 import json
@@ -27,8 +27,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwrig
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = int(
     os.environ.get("MTDNN_PATIENCE", 300_000)
-)  # ms to wait for anything: a busy machine is slow, and a test that passes never waits so long
-PLACES = (  # environment variables that name where Jupyter reads and writes
+)  # ms to wait for anything: a busy machine is slow, and a passing test never waits this long
+PLACES = (  # environment variables for the folders that Jupyter reads and writes
     "JUPYTER_CONFIG_DIR",
     "JUPYTER_DATA_DIR",
     "JUPYTER_RUNTIME_DIR",
@@ -37,7 +37,7 @@ PLACES = (  # environment variables that name where Jupyter reads and writes
     "IPYTHONDIR",
 )
 SIZE = {"width": 1400, "height": 1000}
-QUIET = {  # JupyterLab's settings: nothing asks, pops up or is saved behind a test's back
+QUIET = {  # JupyterLab's settings: no prompts, no notifications, no automatic saves
     "apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false", "doNotDisturbMode": True},
     "docmanager-extension/plugin": {"autosave": False},
 }
@@ -47,7 +47,7 @@ FINISHED = f"{ERRORS}.length > 0 || {CELLS}.every(cell => cell.execution_count)"
 
 
 def find_chromium() -> str:
-    """Path of the browser. Where there is none the test is skipped, but fails on a CI machine: there it is part of the check."""
+    """Path of the browser. Without one the test is skipped, but fails in CI, where a browser is required."""
     found = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if not found:
         stop = pytest.fail if os.environ.get("CI") else pytest.skip
@@ -56,14 +56,14 @@ def find_chromium() -> str:
 
 
 def launch(playwright: Playwright) -> Browser:
-    """A headless Chromium that reaches this machine alone."""
+    """A headless Chromium that can reach only this machine."""
     alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
     return playwright.chromium.launch(executable_path=find_chromium(), args=[alone])
 
 
 @dataclass
 class Lab:
-    """A running server: its address and token, the folder that it serves (laid out as the project is), its settings' folder."""
+    """A running server: address, token, the served folder (laid out like the project), the settings folder."""
 
     address: str
     token: str
@@ -71,7 +71,7 @@ class Lab:
     settings: Path
 
     def put(self, name: str, cells: list[str]) -> str:
-        """Writes notebooks/NAME.ipynb with these code cells; its path below the served folder."""
+        """Writes notebooks/NAME.ipynb with these code cells; returns its path below the served folder."""
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         made = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(cell, id=f"c{i}") for i, cell in enumerate(cells)], metadata=kernel
@@ -80,11 +80,11 @@ class Lab:
         return f"notebooks/{name}.ipynb"
 
     def theme(self, name: str) -> None:
-        """Which theme pages have that are opened from now on: "light" or "dark"."""
+        """Sets the theme, "light" or "dark", of pages opened from now on."""
         self.set("apputils-extension/themes", {"theme": f"JupyterLab {name.title()}"})
 
     def set(self, plugin: str, settings: dict) -> None:
-        """A plugin's settings, as a person would leave them in JupyterLab's settings editor."""
+        """Writes a plugin's settings, as JupyterLab's settings editor would."""
         file = self.settings / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(settings))
@@ -95,7 +95,7 @@ class Lab:
             self.call("DELETE", f"api/sessions/{session['id']}")
 
     def call(self, method: str, path: str) -> list | dict | None:
-        """A request to the server's own interface; what it replies."""
+        """Sends a request to the server's REST interface; returns the reply."""
         asked = urllib.request.Request(f"{self.address}/{path}", method=method, headers={"Authorization": f"token {self.token}"})
         with urllib.request.urlopen(asked, timeout=PATIENCE / 1000) as reply:
             text = reply.read()
@@ -104,11 +104,11 @@ class Lab:
 
 @contextmanager
 def serve(home: Path) -> Iterator[Lab]:
-    """A JupyterLab of this environment, in folders of its own below `home`; ended with its kernels."""
+    """Runs this environment's JupyterLab in folders below `home`; stops it and its kernels at the end."""
     folder, token = home / "project", secrets.token_hex(16)
     for name in ("notebooks", "results/sample"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    shutil.copy(ROOT / "pyproject.toml", folder)  # relative paths of runs start where it lies
+    shutil.copy(ROOT / "pyproject.toml", folder)  # relative paths of runs start at its folder
     places = {name: str(home / name.lower()) for name in PLACES}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -136,7 +136,7 @@ def serve(home: Path) -> Iterator[Lab]:
 
 
 def _address(server: subprocess.Popen, runtime: Path, log: Path) -> str:
-    """Where the server listens, once it does: another port than asked for where that was taken in between."""
+    """Waits until the server listens; returns its address. The port may differ from the requested one if that was taken meanwhile."""
     file = runtime / f"jpserver-{server.pid}.json"
     deadline = time.monotonic() + PATIENCE / 1000
     while not file.exists() or not file.read_text().strip():
@@ -147,7 +147,7 @@ def _address(server: subprocess.Popen, runtime: Path, log: Path) -> str:
 
 @dataclass
 class Notebook:
-    """A notebook open in JupyterLab; `errors`: what its page has told the console as errors, and scripts' uncaught ones."""
+    """A notebook open in JupyterLab; `errors`: errors in the page's console, and uncaught ones of scripts."""
 
     lab: Lab
     page: Page
@@ -155,7 +155,7 @@ class Notebook:
     errors: list[str] = field(default_factory=list)
 
     def open(self) -> None:
-        """Loads the page, anew where it was loaded, with a new kernel; waits until that is ready."""
+        """Loads or reloads the page with a new kernel; waits until the kernel is ready."""
         self.lab.end_kernels()
         cells = nbformat.read(self.lab.folder / self.path, 4).cells
         self.page.goto(f"{self.lab.address}/lab/tree/{self.path}?reset&token={self.lab.token}")
@@ -163,7 +163,7 @@ class Notebook:
         expect(self.page.locator(".jp-StatusBar-Left")).to_contain_text("| Idle")
 
     def run(self) -> None:
-        """Clears all outputs, runs all cells and waits for the last one. Fails with the traceback where a cell does."""
+        """Clears all outputs, runs all cells and waits for the last one. If a cell fails, fails with its traceback."""
         self.choose("Edit", "Clear Outputs of All Cells")
         self.choose("Run", "Run All Cells")
         self.page.wait_for_function(FINISHED)
@@ -183,7 +183,7 @@ class Notebook:
         return area
 
     def watch(self) -> None:
-        """Keeps the page's errors from now on."""
+        """Records the page's errors from now on."""
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 

@@ -1,6 +1,6 @@
-"""How a page looks and who can use it: axe-core's audit, screenshots, width, the way by Tab; and a notebook as a static page.
+"""Layout and accessibility of a page: axe-core's audit, screenshots, width, Tab order; and a notebook as a static page.
 
-axe-core (Deque, MPL 2.0) comes with the package axe-playwright-python; nothing of it is in this project.
+axe-core (Deque, MPL 2.0) comes with the package axe-playwright-python; this project contains none of its code.
 """
 
 from pathlib import Path
@@ -23,10 +23,10 @@ CUT_OFF = """part => [...part.querySelectorAll('*')].filter(node => {
 
 
 def audit(part: Locator) -> list[str]:
-    """axe-core's serious and critical violations in a part of the page: a line for each node: rule, impact, the node, what is wrong.
+    """axe-core's serious and critical violations in a part of the page, one line per node: rule, impact, node, what is wrong.
 
-    JupyterLab's body has no height of its own and cuts off what overflows, so that axe would take all text for hidden and check no
-    contrast: it gets the window's height.
+    JupyterLab's body has height 0 and clips its overflow. axe would consider all text hidden and check no contrast, hence the body gets the
+    window's height.
     """
     part.page.evaluate("document.body.style.minHeight = '100vh'")
     part.page.evaluate(AXE_SCRIPT)
@@ -36,9 +36,9 @@ def audit(part: Locator) -> list[str]:
 
 
 def shot(what: Page | Locator, name: str) -> Path:
-    """A picture of a page or of a part of it, however long, in build/screenshots/NAME.png."""
+    """A full-length screenshot of a page or a part of it, in build/screenshots/NAME.png."""
     path = SHOTS / f"{name}.png"
-    if isinstance(what, Locator):  # JupyterLab scrolls its notebook: what is outside its window is in no picture
+    if isinstance(what, Locator):  # JupyterLab scrolls its notebook: a screenshot misses what is outside the window
         height = int(what.evaluate("node => node.scrollHeight"))
         what.page.set_viewport_size({"width": what.page.viewport_size["width"], "height": max(height + 400, 1000)})
         what.scroll_into_view_if_needed()
@@ -47,27 +47,27 @@ def shot(what: Page | Locator, name: str) -> Path:
 
 
 def overflow(page: Page, width: int) -> int:
-    """By how many pixels the page is wider than a window of `width` (which it gets), so that it scrolls sideways as a whole."""
+    """Sets the window to `width`; returns by how many pixels the page is wider, i.e. scrolls sideways as a whole."""
     page.set_viewport_size({"width": width, "height": 1000})
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
 def cut_off(part: Locator) -> list[str]:
-    """What of a part lies to the right of the window where nothing but the page itself would scroll to it: the elements, as HTML."""
+    """The elements (as HTML) to the right of the window that only the page itself could scroll to."""
     return part.evaluate(CUT_OFF)
 
 
 def tab_to(control: Locator, most: int = 60) -> int:
-    """Presses Tab until the control has the focus; how often. Fails where it never gets there."""
+    """Presses Tab until the control has the focus; returns how often. Fails after `most` times."""
     for pressed in range(most):
         if control.evaluate("node => node === document.activeElement"):
             return pressed
         control.page.keyboard.press("Tab")
-    raise AssertionError(f"{most} times Tab does not lead to {control}")
+    raise AssertionError(f"pressing Tab {most} times does not lead to {control}")
 
 
 def static(notebook: Path, folder: Path, theme: str = "light") -> Path:
-    """The page that nbconvert makes of a notebook as it is saved, in JupyterLab's "light" or "dark" theme; its file in `folder`."""
+    """Converts a saved notebook with nbconvert, in JupyterLab's "light" or "dark" theme; returns the page's file in `folder`."""
     page, _ = HTMLExporter(theme=theme).from_notebook_node(nbformat.read(notebook, 4))
     made = folder / f"{notebook.stem}-{theme}.html"
     made.write_text(page)

@@ -1,4 +1,4 @@
-"""The explorer in JupyterLab, in a real browser: what it asks of Python, what a key does, and what is left in a notebook that was saved."""
+"""The explorer in JupyterLab, in a real browser: requests to Python, keys, and the output kept in a saved notebook."""
 
 import json
 import re
@@ -20,7 +20,7 @@ PARTS = (".mx-list", ".mx-main", ".mx-chip", ".mx-tab[aria-selected=true]", ".mx
 
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory) -> list[Run]:
-    """Two runs of a few steps that have their models."""
+    """Two runs of a few steps, with their models."""
     folder = tmp_path_factory.mktemp("trained")
     small = dict(encoder=tiny, batch_size=4, max_steps=4, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1)
     tasks = dict(tasks=["squad", "mrpc"], qa_weight=0.5, eval_limit=20)
@@ -28,7 +28,7 @@ def trained(tiny, tmp_path_factory) -> list[Run]:
 
 
 def live(notebook) -> Locator:
-    """The explorer of the notebook, once it shows a question."""
+    """Waits until the notebook's explorer shows a question; returns it."""
     view = notebook.page.locator(".mtdnn-explorer:not(.mx-static)")
     expect(view.locator("h2")).to_be_visible()
     view.scroll_into_view_if_needed()
@@ -39,7 +39,7 @@ def cells_of(page) -> str:
     return page.evaluate("JSON.stringify(jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells.map(one => one.source))")
 
 
-def test_no_key_reaches_the_notebook_but_those_that_save_it(open_notebook, lab):
+def test_only_the_keys_that_save_reach_the_notebook(open_notebook, lab):
     notebook = open_notebook([*ALONE, "1 + 1"])
     view, page = live(notebook), notebook.page
     before, active = cells_of(page), "jupyterapp.shell.currentWidget.content.activeCellIndex"
@@ -82,7 +82,7 @@ def test_a_saved_notebook_has_cards_and_no_rows_in_its_widgets(open_notebook, la
     shot(page.locator("[data-mtdnn-static]"), "explorer-reopened")
 
 
-def test_an_edit_is_asked_and_looked_into(open_notebook, trained):
+def test_an_edited_question_is_answered_and_explained(open_notebook, trained):
     notebook = open_notebook(["from mtdnn_kit import explore", f"explore({[str(run.path) for run in trained]!r})"])
     view, page = live(notebook), notebook.page
     view.locator(".mx-list").focus()
@@ -96,7 +96,7 @@ def test_an_edit_is_asked_and_looked_into(open_notebook, trained):
         said = asking.ask(asking.load(run), question, passage)
         hint = card.locator(".mx-sure").get_attribute("aria-label")
         shown = float(re.search(r"null − best ([+−][\d.]+)", hint)[1].replace("−", "-").replace("+", ""))
-        assert shown == pytest.approx(said.diff, abs=0.02), "the kernel may sum in another order"
+        assert shown == pytest.approx(said.diff, abs=0.02), "the kernel may sum in a different order"
         assert card.locator(".mx-answer").inner_text().startswith(said.text or "no answer")
     view.get_by_label("Passage", exact=True).fill(passage + " So it does.")
     expect(view.locator(".mx-panel")).to_contain_text("have changed since: ask again")
@@ -120,7 +120,7 @@ def test_without_models_the_tabs_say_why(open_notebook):
     expect(view.locator(".mx-finding")).to_contain_text("QA+MCC+SC − QA = +6.88 (95 % interval")
 
 
-def test_favourites_lie_beside_the_runs_and_are_sent_as_a_page(open_notebook, lab):
+def test_favourites_are_stored_next_to_the_runs_and_exported_as_a_page(open_notebook, lab):
     notebook = open_notebook(ALONE)
     view, page = live(notebook), notebook.page
     view.locator(".mx-list").focus()
@@ -152,7 +152,7 @@ def test_favourites_lie_beside_the_runs_and_are_sent_as_a_page(open_notebook, la
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_grave(open_notebook, theme):
+def test_axe_finds_nothing_serious(open_notebook, theme):
     notebook = open_notebook(ALONE, theme)
     view = live(notebook)
     shot(view, f"explorer-{theme}")

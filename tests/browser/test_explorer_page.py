@@ -1,4 +1,4 @@
-"""The explorer as a file, opened from disk in a real browser that reaches nothing: filters and figures; every number is Python's."""
+"""The explorer as a file, opened from disk in a real browser without network: filters and figures; every number equals Python's."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def test_f1_with_all_thresholds_moved_by_two(opened, saved, kept, sample):
     expect(page.locator(".mx-finding")).to_contain_text("p = ")
 
 
-def test_em_and_f1_at_a_thousand_thresholds_are_pythons(page, kept):
+def test_em_and_f1_at_a_thousand_thresholds_equal_pythons(page, kept):
     questions = pair(named(KEPT))
     columns, packed = of_questions(questions), answers_json.packed(answers_json.as_json(answers_json.of_items(questions)))
     thresholds = np.sort(np.random.default_rng(0).normal(0, 6, 1000))
@@ -63,7 +63,7 @@ def test_em_and_f1_at_a_thousand_thresholds_are_pythons(page, kept):
         assert np.abs(np.array(made) - wanted).max() < 1e-9
 
 
-def test_every_filter_leaves_what_python_counts(opened, saved):
+def test_every_filter_keeps_as_many_rows_as_python_counts(opened, saved):
     page, questions = opened(saved), pair(named(KEPT))
     counted = page.evaluate("Object.fromEntries(mtdnnExplorer.state.filters.map(one => [one.name, one.mask.reduce((a, b) => a + b, 0)]))")
     assert counted.pop("favourites") == 0
@@ -78,7 +78,7 @@ def test_every_filter_leaves_what_python_counts(opened, saved):
         assert said == (masks[name] & masks["answers differ"]).sum(), name
 
 
-def test_search_finds_and_marks_in_any_case_and_clear_brings_the_start_back(opened, saved, sample):
+def test_search_ignores_case_and_marks_hits_and_clear_restores_the_start(opened, saved, sample):
     page = opened(saved)
     start = ids(page)
     page.get_by_role("button", name="answers differ").click()
@@ -100,7 +100,7 @@ def test_one_topic_is_one_click_away(opened, saved, sample):
     assert set(ids(page)) <= {row.id for row in sample if row.title == topic} and ids(page)
 
 
-def test_why_two_models_differ_leads_to_the_questions(opened, saved):
+def test_a_slice_of_the_comparison_leads_to_its_questions(opened, saved):
     page, questions = opened(saved), pair(named(KEPT))
     page.get_by_role("tab", name="Compare two models").click()
     table = {row["score"]: row for row in differences.difference_table(questions, "QA", "QA+MCC+SC", ("EM", "F1", "span F1"))}

@@ -1,4 +1,4 @@
-"""The explorer as a file: what is sent and taken along, and that texts stay text whatever they hold."""
+"""The explorer as a file: sharing and exporting rows; texts stay text, whatever they contain."""
 
 import base64
 import csv
@@ -20,7 +20,7 @@ from browser.looks import cut_off
 from mtdnn_kit.explorer import answers_json, front
 
 
-def test_three_favourites_are_sent_as_a_file_with_their_notes(opened, saved, tmp_path):
+def test_three_favourites_are_shared_as_a_file_with_their_notes(opened, saved, tmp_path):
     page = opened(shutil.copy(saved, tmp_path / "mine.html"))  # a browser keeps notes by the file's name
     chosen = ids(page)[:3]
     page.locator(".mx-list").focus()
@@ -43,7 +43,7 @@ def test_three_favourites_are_sent_as_a_file_with_their_notes(opened, saved, tmp
     expect(other.locator(".mx-finding")).to_contain_text("132 items in 22 passages")
 
 
-def test_notes_are_there_after_the_page_is_opened_again(opened, saved, tmp_path):
+def test_notes_survive_a_reload(opened, saved, tmp_path):
     page = opened(shutil.copy(saved, tmp_path / "mine.html"))
     page.locator(".mx-list").focus()
     page.keyboard.press("s")
@@ -77,7 +77,7 @@ def test_a_shared_page_opens_at_the_moved_thresholds(opened, saved, tmp_path):
     assert [field.input_value() for field in fields.all()] == tuned
 
 
-def test_a_row_is_taken_along_as_csv_and_markdown(opened, saved, kept, sample, tmp_path):
+def test_a_row_is_exported_as_csv(opened, saved, kept, sample, tmp_path):
     page = opened(saved)
     key = ids(page)[0]
     page.get_by_role("button", name="Share").click()
@@ -90,7 +90,7 @@ def test_a_row_is_taken_along_as_csv_and_markdown(opened, saved, kept, sample, t
     assert all(context[int(row["start"]) : int(row["end"])] == row["answer"] for row in rows if row["answer"])
 
 
-def test_a_link_opens_its_question_whatever_else_is_there(opened, saved, sample, tmp_path):
+def test_a_link_opens_its_question_and_a_malformed_one_does_no_harm(opened, saved, sample, tmp_path):
     file = shutil.copy(saved, tmp_path / "linked.html")
     page, key = opened(file), sample[40].id
     page.goto(f"{file.as_uri()}#squad/{key}")
@@ -118,7 +118,7 @@ def test_hostile_rows_are_text(opened, tmp_path):
     assert page.locator(".mtdnn-explorer script, .mtdnn-explorer img").count() == 0 and page.evaluate("window.pwned") is None
 
 
-def test_texts_stay_text_in_what_is_taken_along(page, tmp_path):
+def test_texts_stay_text_in_exported_rows(page, tmp_path):
     marks = "<b>x</b> a_b_ *c* `d` [e](f) | $g$ ~h~ # i \\ & www.j.k"
     row = question("q", (0, 3), context=marks, title=marks)
     row = replace(
@@ -136,7 +136,7 @@ def test_texts_stay_text_in_what_is_taken_along(page, tmp_path):
     assert [line["run"] for line in lines] == [marks, 'a "quoted", name'] and lines[0]["answer"] == marks[:3]
 
 
-def test_the_policy_lets_nothing_else_run(page, saved, tmp_path):
+def test_the_content_security_policy_blocks_other_scripts(page, saved, tmp_path):
     file, planted = tmp_path / "planted.html", "<script>window.pwned=1</script><img src=x onerror='window.pwned=1'>"
     file.write_text(saved.read_text().replace('<body class="mx-page">', f'<body class="mx-page">{planted}', 1))
     page.goto(file.as_uri())
@@ -144,7 +144,7 @@ def test_the_policy_lets_nothing_else_run(page, saved, tmp_path):
     assert page.evaluate("window.pwned") is None
 
 
-def test_a_file_holds_no_path_of_the_machine(saved):
+def test_a_file_contains_no_path_of_the_machine(saved):
     text = saved.read_text()
     blocks = re.findall(r'data-task="(\w+)">([^<]*)<', text)
     whole = text + "".join(gzip.decompress(base64.b64decode(data)).decode() for _, data in blocks)

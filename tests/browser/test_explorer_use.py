@@ -1,4 +1,4 @@
-"""The explorer as a file: by keyboard alone, in both themes, and what was moved or typed never looks like what was not."""
+"""The explorer as a file: by keyboard only, in both themes; the page never shows a stale value for what was moved or typed."""
 
 import re
 
@@ -10,7 +10,7 @@ from browser.looks import audit, cut_off, overflow, shot, tab_to
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_and_nothing_is_cut_off(opened, saved, theme):
+def test_axe_finds_nothing_serious_and_nothing_is_cut_off(opened, saved, theme):
     for width in (1440, 1000, 600):
         page = opened(saved, theme, width)
         shot(page, f"explorer-page-{theme}-{width}")
@@ -30,7 +30,7 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(opened, saved, theme):
         page.keyboard.press("Escape")
 
 
-def test_the_keyboard_alone_is_enough_and_the_focus_is_never_lost(opened, saved):
+def test_the_keyboard_is_enough_and_the_focus_is_never_lost(opened, saved):
     page = opened(saved)
     heading, keyboard = page.locator("h2"), page.keyboard
     tab_to(page.locator(".mx-list"))
@@ -49,7 +49,7 @@ def test_the_keyboard_alone_is_enough_and_the_focus_is_never_lost(opened, saved)
     expect(heading).to_have_text(last)
     page.get_by_role("button", name=FILTER).click()
     keyboard.press("k")
-    expect(heading).to_have_text(last)  # keys rest while a popup is open
+    expect(heading).to_have_text(last)  # keys do nothing while a popup is open
     keyboard.press("Escape")
     tab_to(page.locator(".mx-list"))
     keyboard.press("?")
@@ -68,11 +68,11 @@ def test_the_keyboard_alone_is_enough_and_the_focus_is_never_lost(opened, saved)
     assert float(handle.get_attribute("aria-valuenow")) == pytest.approx(before + 1.1, abs=0.011)
     tab_to(page.get_by_role("button", name=re.compile("^answers differ")))
     keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.closest('.mtdnn-explorer') !== null"), "the chip is gone, the focus is not"
+    assert page.evaluate("document.activeElement.closest('.mtdnn-explorer') !== null"), "the chip is gone, the focus stays in the explorer"
 
 
-def test_what_was_moved_or_typed_never_looks_like_what_was_not(opened, saved):
-    """What a newcomer stumbled over: each of these once showed something of before."""
+def test_no_stale_value_is_shown(opened, saved):
+    """Found by new users: each of these once showed a stale value."""
     page = opened(saved)
     page.get_by_role("tab", name="Threshold").click()
     field, every = page.locator("input[aria-label='Threshold of A QA']"), page.get_by_label("Move all by")
@@ -105,7 +105,7 @@ def test_what_was_moved_or_typed_never_looks_like_what_was_not(opened, saved):
     expect(page.locator(".mx-note input")).to_have_value("kept")
 
 
-def test_a_handle_is_drawn(opened, saved):
+def test_a_handle_can_be_dragged(opened, saved):
     page = opened(saved)
     page.get_by_role("tab", name="Threshold").click()
     handle = page.get_by_role("slider", name="Threshold of B QA+MCC", exact=True)
@@ -123,7 +123,7 @@ def test_a_handle_is_drawn(opened, saved):
     assert after == pytest.approx(before - 120 / width * 640 / (640 - 44 - 24) * (frame["high"] - frame["low"]), abs=0.3)
 
 
-def test_handles_of_equal_thresholds_lie_apart(opened, saved):
+def test_handles_of_equal_thresholds_do_not_overlap(opened, saved):
     page = opened(saved)
     page.get_by_role("tab", name="Threshold").click()
     for field in page.locator("input[data-change=threshold]").all():

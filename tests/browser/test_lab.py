@@ -1,4 +1,4 @@
-"""What the browser tests stand on: that each of their checks can fail."""
+"""The tools of the browser tests: each of their checks can fail."""
 
 import sys
 
@@ -16,7 +16,7 @@ display(HTML('<p style="color:#999;background:#aaa">pale</p>'), slider, ipywidge
 """
 
 
-def test_without_a_browser_a_desk_skips_and_ci_fails(monkeypatch):
+def test_without_a_browser_a_test_is_skipped_but_fails_in_ci(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="apt install chromium"):
@@ -31,7 +31,7 @@ def test_a_cells_error_fails_with_its_traceback(open_notebook):
         open_notebook(["1 / 0", "'never run'"])
 
 
-def test_audit_console_and_keyboard_see_what_is_wrong(open_notebook):
+def test_audit_console_and_keyboard_find_planted_errors(open_notebook):
     notebook = open_notebook([CONTROLS])
     page = notebook.page
     assert notebook.errors == []
@@ -45,7 +45,7 @@ def test_audit_console_and_keyboard_see_what_is_wrong(open_notebook):
         tab_to(page.get_by_text("pale", exact=True), 5)
 
 
-def test_a_page_that_is_too_wide_is_seen(open_static):
+def test_a_page_that_is_too_wide_is_detected(open_static):
     page = open_static(ROOT / "notebooks" / "01_data.ipynb")
     box = "<section style='overflow:{}'><div style='width:2000px'>wide</div></section>"
     for how, scrolls, cut in (("auto", False, False), ("hidden", False, True), ("visible", True, True)):
@@ -53,7 +53,7 @@ def test_a_page_that_is_too_wide_is_seen(open_static):
         assert (overflow(page, 400) > 0, bool(cut_off(page.locator("section").last))) == (scrolls, cut), how
 
 
-def test_the_project_is_a_copy_and_kernels_are_this_environments(open_notebook, lab):
+def test_the_project_is_a_copy_and_kernels_use_this_environment(open_notebook, lab):
     told = open_notebook(["import sys; print(sys.prefix)", "from mtdnn_kit.config import resolve; print(resolve('results/sample'))"])
     assert told.output("sys.prefix").inner_text().strip() == sys.prefix
     assert told.output("resolve").inner_text().strip() == str(lab.folder / "results" / "sample") and lab.folder != ROOT

@@ -1,4 +1,4 @@
-"""A run, a study and a schedule on the page that nbconvert makes of a notebook: legible in JupyterLab's two themes, nothing cut off."""
+"""A run, a study and a schedule on nbconvert's page of a notebook: legible in JupyterLab's two themes, nothing cut off."""
 
 import nbformat
 import pytest
@@ -12,7 +12,7 @@ from mtdnn_kit.studies.study import read_study
 
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
-    """A notebook that was saved with one of each as output."""
+    """A saved notebook with each of them as output."""
     monkeypatch.setenv("MTDNN_RUNS", str(ROOT / "results"))
     schedule = draw(0, {"squad": 180, "cola": 30, "mnli": 40}, lambda epoch: weights("proportional", [180, 30, 40]), "cycle", 2)
     shown = [Run(ROOT / "results/sample/qa-mcc-sc"), read_study("parameters/ablations/table-2.yaml"), schedule, Run(tmp_path / "none")]
@@ -24,7 +24,7 @@ def saved(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_they_are_legible_in_both_themes_and_nothing_is_cut_off(open_static, saved, theme):
+def test_outputs_are_legible_in_both_themes_and_not_cut_off(open_static, saved, theme):
     page = open_static(saved, theme)
     assert page.locator(".jp-OutputArea-output table").count() == 3
     shot(page, f"shown-{theme}")

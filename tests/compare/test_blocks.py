@@ -1,4 +1,4 @@
-"""Seeds × settings with missing cells: least squares by plain dummies, what is compared within seeds, families against Dunnett's test."""
+"""Seeds × settings with missing cells: least squares with dummy variables, pairing within seeds, families against Dunnett's test."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def cells(layout, rng, g=7):
 
 
 def fitted(places: list[tuple[int, int]], y: np.ndarray, k: int) -> tuple[float, np.ndarray, int]:
-    """Setting k's effect beside the first's, residuals and degrees of freedom: first setting and first seed are the reference."""
+    """Setting k's effect relative to the first setting, residuals, degrees of freedom; the first setting and seed are the reference."""
     names, seeds = sorted({j for j, _ in places}), sorted({seed for _, seed in places})
     design = np.array([[1, *(j == name for name in names[1:]), *(seed == one for one in seeds[1:])] for j, seed in places], float)
     beta, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
@@ -27,7 +27,7 @@ def fitted(places: list[tuple[int, int]], y: np.ndarray, k: int) -> tuple[float,
 
 @given(LAYOUTS)
 @settings(max_examples=60, deadline=None)
-def test_within_seeds_it_is_the_least_squares_of_dummies(given):
+def test_within_seeds_equals_least_squares_with_dummy_variables(given):
     layout, seed = given
     made = cells(layout, np.random.default_rng(seed))
     whole = [(j, s) for j, own in enumerate(made) for s in own]
@@ -56,8 +56,8 @@ def test_within_seeds_it_is_the_least_squares_of_dummies(given):
         )
 
 
-def test_unequal_numbers_are_compared_by_the_seeds_that_both_have():
-    """Four seeds and three: the mean of three pairs, whatever the fourth; a third setting changes the spread, not the difference."""
+def test_settings_are_compared_by_their_common_seeds():
+    """Four seeds and three: the mean of three pairs, without the fourth. A third setting changes the spread, not the difference."""
     rng = np.random.default_rng(1)
     a, b, c = cells([range(4), range(3), range(1, 4)], rng)
     (pairs,) = compare_to_first([a, b])
@@ -71,7 +71,7 @@ def test_unequal_numbers_are_compared_by_the_seeds_that_both_have():
     assert both[0].n_seeds == both[1].n_seeds == (3, 3) and both[0].for_seeds != pairs.for_seeds
 
 
-def test_what_runs_of_a_seed_have_in_common_makes_no_difference_within_them_and_caution_without():
+def test_a_common_effect_of_a_seed_cancels_if_paired_and_widens_the_interval_otherwise():
     rng = np.random.default_rng(2)
     a, b = cells([range(5), range(5)], rng)
     for size in (0, 30):
@@ -89,7 +89,7 @@ def vars_of(found: SettingDifference) -> list[float]:
 @given(LAYOUTS)
 @settings(max_examples=60, deadline=None)
 def test_intervals_are_nested_and_p_agrees_with_them(given):
-    """Both at once is never less uncertain than seeds or passages alone: no noise is lost where a component comes out negative."""
+    """The joint interval contains those for seeds and for passages: a negative variance component removes no noise."""
     layout, seed = given
     made = cells(layout, np.random.default_rng(seed))
     for found in compare_to_first(made):
@@ -102,8 +102,8 @@ def test_intervals_are_nested_and_p_agrees_with_them(given):
             assert min(abs(at_p.low), abs(at_p.high)) < 1e-6 * max(1, abs(found.difference))
 
 
-def test_settings_that_vary_more_than_the_others_have_their_own_spread():
-    """Five settings of four seeds. Of QA and the loud one the paired t-test, 3 degrees; of the quiet ones the spread of all, 12."""
+def test_a_setting_that_varies_more_than_the_others_has_a_separate_spread():
+    """Five settings of four seeds. The noisy setting gets the paired t-test (3 degrees of freedom), the others the pooled spread (12)."""
     rng = np.random.default_rng(10)
     y = rng.normal(0, 1, (5, 4))
     y[1] = 9 * np.array([1.0, -1, 1, -1])
@@ -118,7 +118,7 @@ def test_settings_that_vary_more_than_the_others_have_their_own_spread():
     assert np.linalg.eigvalsh(family.correlations(found)).min() > -1e-9
 
 
-def test_in_a_whole_layout_settings_share_half_and_the_residuals_degrees_of_freedom(monkeypatch):
+def test_in_a_full_layout_differences_correlate_by_half_and_share_degrees_of_freedom(monkeypatch):
     monkeypatch.setattr(blocks, "UNLIKE", 0.0)
     rng = np.random.default_rng(3)
     y = rng.normal(0, 1, (5, 6))
@@ -132,8 +132,8 @@ def test_in_a_whole_layout_settings_share_half_and_the_residuals_degrees_of_free
         assert found[0].df == pytest.approx(df) and family.any_as_small(one.p, found) == pytest.approx(max(1 - inside, one.p), abs=2e-3)
 
 
-def test_the_least_p_of_a_family_is_dunnetts():
-    """The tests are those of scipy's own statistics, whose spread is pooled over unrelated groups, with its 25 degrees of freedom."""
+def test_the_smallest_p_of_a_family_is_dunnetts():
+    """The t statistics are scipy's: spread pooled over independent groups, 25 degrees of freedom."""
     rng = np.random.default_rng(4)
     groups = [rng.normal(mean, 1, 6) for mean in (0, 1.2, 0.5, -0.3, 0.1)]
     dunnett = stats.dunnett(*groups[1:], control=groups[0], random_state=5)
@@ -146,24 +146,24 @@ def test_the_least_p_of_a_family_is_dunnetts():
 
 
 def made(p: float, place: int, df: float = 25.0) -> SettingDifference:
-    """A difference to a first setting of 6 runs, as of one of four others of 6 runs, nothing varying over passages."""
+    """A difference between a first setting of 6 runs and one of four others of 6 runs, with no variance over passages."""
     by_run = np.r_[-np.ones(6), np.zeros(24)]
     by_run[6 * (place + 1) : 6 * (place + 2)] = 1
     return SettingDifference(0, 0, 0, p, 0.95, 1, df, 1, 0, 0, (6, 6), 5, False, by_run=by_run, by_passage=np.zeros(5))
 
 
-def test_a_family_of_many_scores_is_holms():
+def test_a_family_of_several_scores_is_adjusted_by_holm():
     ps = [0.01, 0.03, 0.02, 0.5]
     assert family.adjusted([made(p, i) for i, p in enumerate(ps)], list("abcd")) == pytest.approx(significance.holm(ps))
-    assert family.adjusted([made(0.02, 0), made(0.021, 1)], ["a", "b"]) == pytest.approx([0.04, 0.04]), "never less than a smaller p's"
+    assert family.adjusted([made(0.02, 0), made(0.021, 1)], ["a", "b"]) == pytest.approx([0.04, 0.04]), "adjusted p never decreases with p"
     mixed = family.adjusted([made(p, i) for i, p in enumerate(ps)], list("aabb"))
     assert all(a <= b for a, b in zip(mixed, significance.holm(ps), strict=True)) and mixed[0] < 0.04
     assert mixed[0] == pytest.approx(sum(family.any_as_small(0.01, [made(0.1, 0), made(0.1, 1)]) for _ in "ab"))
     assert mixed[2] == pytest.approx(family.any_as_small(0.02, [made(0.1, 0), made(0.1, 1)]) + 0.02)
 
 
-def test_a_family_of_eight_errs_as_often_as_it_says(monkeypatch):
-    """20,000 studies of nine settings by three seeds that are alike by 0.9, all at once: t by the textbook's two-way layout, all pooled."""
+def test_a_family_of_eight_has_its_nominal_error_rate(monkeypatch):
+    """20,000 studies of nine settings and three seeds, correlated by 0.9, in one array: the textbook's t of a two-way layout, pooled."""
     monkeypatch.setattr(blocks, "UNLIKE", 0.0)
     rng, n = np.random.default_rng(7), 20_000
     y = 3 * rng.normal(size=(n, 1, 3)) + rng.normal(size=(n, 9, 3))
@@ -179,8 +179,8 @@ def test_a_family_of_eight_errs_as_often_as_it_says(monkeypatch):
 
 @pytest.mark.parametrize("df", [2, 4, 8, 13])
 @pytest.mark.parametrize(("seeds", "shared"), [(0, 1), (0, 0.3), (0.5, 0), (0.3, 0.4), (0.9, 0.1), (1, 0)])
-def test_tests_reject_at_most_as_often_as_they_say_far_out_too(df, seeds, shared):
-    """40,000 differences whose variance of 1 is seeds', what both share, and passages'; 300 passages. The rule written out."""
+def test_rejection_rates_stay_near_the_level_in_the_tail_too(df, seeds, shared):
+    """40,000 differences of variance 1, split between seeds, passages and their shared part; 300 passages. The rule is written out here."""
     rng, n = np.random.default_rng(8), 40_000
     found, of_seeds = rng.normal(size=n), (seeds + shared) * rng.chisquare(df, n) / df
     of_passages = (1 - seeds) * rng.chisquare(299, n) / 299
@@ -192,9 +192,9 @@ def test_tests_reject_at_most_as_often_as_they_say_far_out_too(df, seeds, shared
 
 
 @pytest.mark.parametrize(("seeds", "at_5", "at_06"), [(3, 0.06, 0.016), (5, 0.06, 0.012), (8, 0.06, 0.01)])
-def test_one_of_five_settings_that_varies_twice_as_much_is_rejected_about_as_often_as_said(seeds, at_5, at_06):
-    """Pooled, it came at 11 % at 0.05 and at 2.3 to 2.8 % at 0.00625; far out it is still too bold (docs/intervals.md). Twenty layouts by
-    the kit, the others by the rule written out."""
+def test_a_setting_that_varies_twice_as_much_is_rejected_at_about_the_level(seeds, at_5, at_06):
+    """A pooled spread rejects 11 % at level 0.05 and 2.3 to 2.8 % at 0.00625; this rule still rejects too often at the latter
+    (docs/intervals.md). The kit computes twenty layouts, the rule written out here all of them."""
     rng, n = np.random.default_rng(9), 20_000
     y = rng.normal(size=(n, 5, seeds)) * np.array([1, 2, 1, 1, 1])[:, None]
     rest = y - y.mean(axis=1, keepdims=True) - y.mean(axis=2, keepdims=True) + y.mean(axis=(1, 2), keepdims=True)

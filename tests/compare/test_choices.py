@@ -1,4 +1,4 @@
-"""Labels and choices of several runs side by side: the runs' own, on the same rows, or an error that says which line."""
+"""Labels and choices of several runs side by side: equal to the runs' files, on the same rows, or an error that names the line."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def runs(tiny, tmp_path_factory) -> dict[str, Run]:
 
 
 @pytest.mark.parametrize("task", ["mnli", "cola", "swag"])
-def test_choices_are_the_runs_own_and_their_scores(runs, task):
+def test_choices_and_scores_equal_the_runs_files(runs, task):
     items = choices.pair(runs, task=task)
     assert [item.row for item in items] == load(
         task, DATASETS[task], "validation_matched" if task == "mnli" else "validation", "sample"
@@ -44,13 +44,13 @@ def test_choices_are_the_runs_own_and_their_scores(runs, task):
     assert of_items(items).at().differ.tolist() == [a != b for a, b in zip(*labels, strict=True)]
 
 
-def test_two_runs_do_differ_somewhere(runs):
+def test_the_two_runs_differ_somewhere(runs):
     differ = [of_items(choices.pair(runs, task=task)).at().differ for task in TASKS[1:]]
     assert set(np.concatenate(differ).tolist()) == {True, False}
 
 
 @pytest.mark.parametrize("task", ["mnli", "cola", "swag"])
-def test_choices_are_paired_by_their_ids_whatever_the_order_of_a_file(runs, tmp_path, task):
+def test_choices_are_paired_by_id_in_any_file_order(runs, tmp_path, task):
     turned = edited(runs["two"], tmp_path / "turned", lambda lines: lines[::-1], task=task)
     some = (
         edited(runs["two"], tmp_path / "some", lambda lines: lines[::3], task=task),
@@ -62,7 +62,7 @@ def test_choices_are_paired_by_their_ids_whatever_the_order_of_a_file(runs, tmp_
 
 
 def edited(run: Run, folder, edit, n: int | None = None, task: str = "mnli") -> Run:
-    """A copy of a run whose lines of `task` went through `edit`, and whose metrics say `n`."""
+    """A copy of a run with `task`'s lines changed by `edit` and `n` in its metrics."""
     shutil.copytree(run.path, folder)
     lines = edit(list(run.choices(task)))
     (folder / "predictions" / f"{task}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -97,18 +97,18 @@ def change(**changes):
         (change(label=None), "line 3: row 2: label None is not the most probable"),
     ],
 )
-def test_a_line_that_is_not_whole_is_refused_by_run_file_and_line(runs, tmp_path, edit, message):
+def test_an_invalid_line_is_refused_with_its_run_file_and_line(runs, tmp_path, edit, message):
     with pytest.raises(CompareError, match=rf"other: other, predictions/mnli\.jsonl, {message}"):
         choices.pair({"one": runs["one"], "other": edited(runs["one"], tmp_path / "other", edit)})
 
 
-def test_of_equally_probable_labels_any_is_the_most_probable(runs, tmp_path):
+def test_among_equally_probable_labels_any_may_be_chosen(runs, tmp_path):
     other = edited(runs["one"], tmp_path / "other", change(label=1, probabilities=[0.4, 0.4, 0.2]))
     assert choices.pair({"other": other})[2].replies["other"] == choices.Choice(1, (0.4, 0.4, 0.2))
 
 
 def test_only_the_same_rows_are_compared(runs, tmp_path):
-    """Never a silently different denominator."""
+    """Rows are never dropped silently."""
     fewer = edited(runs["one"], tmp_path / "fewer", lambda lines: lines[:-1])
     last = list(runs["one"].choices("mnli"))[-1]["id"]
     with pytest.raises(CompareError, match=rf"row {last} is answered by one, not by fewer \(1 such\): .* on the same rows"):
@@ -126,7 +126,7 @@ def test_only_the_same_rows_are_compared(runs, tmp_path):
         choices.pair({})
 
 
-def test_a_file_that_lacks_or_is_damaged_is_named(runs, tmp_path):
+def test_a_missing_or_damaged_file_is_named(runs, tmp_path):
     other = edited(runs["one"], tmp_path / "other", lambda lines: lines)
     file = other.path / "predictions" / "mnli.jsonl"
     file.write_bytes(file.read_bytes()[:-30])
@@ -140,7 +140,7 @@ def test_a_file_that_lacks_or_is_damaged_is_named(runs, tmp_path):
         choices.pair({"other": other})
 
 
-def test_what_is_kept_of_a_run_has_its_choices_and_no_text(runs, tmp_path):
+def test_a_kept_run_has_its_choices_and_no_text(runs, tmp_path):
     runs["one"].keep(tmp_path / "kept")
     for task in TASKS[1:]:
         assert choices.pair({"one": Run(tmp_path / "kept")}, task=task) == choices.pair({"one": runs["one"]}, task=task)

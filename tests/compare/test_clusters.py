@@ -1,4 +1,4 @@
-"""For whom an interval speaks: the same questions by passages and by articles, and what tables say of it."""
+"""The population of an interval: the same questions clustered by passage and by article, and how tables state it."""
 
 from dataclasses import replace
 
@@ -29,10 +29,10 @@ def test_by_title_whole_articles_are_flipped():
         assert differences.difference(some, "A", "B", "F1") == wanted
         alone = significance.interval(f1("A"), groups, most=100)
         assert differences.interval(some, "A", "F1") == (alone.low, alone.high)
-    assert differences.difference(TITLED, "A", "B", "F1").n_passages == 36, "passages where nothing is said"
+    assert differences.difference(TITLED, "A", "B", "F1").n_passages == 36, "passages by default"
 
 
-def test_each_table_of_one_population_has_the_others_intervals_beside_it():
+def test_each_table_of_one_population_has_the_other_populations_intervals_too():
     articles, passages = (clustered(TITLED, cluster) for cluster in ("title", "passage"))
     for some, other, own, name in ((passages, articles, "passages", "articles"), (articles, passages, "articles", "passages")):
         (row,) = differences.difference_table(some, "A", "B", ["F1"])
@@ -55,7 +55,7 @@ def test_tables_of_settings_and_sentences_go_by_articles_too():
     assert "144 items in 9 articles)" in said and "what the choice of articles explains" in said
 
 
-def test_it_is_said_for_whom_intervals_speak_and_that_nine_articles_are_few():
+def test_the_population_of_intervals_is_stated_and_that_nine_articles_are_few():
     assert speaks_for(TITLED) == (
         "Intervals and tests speak for other passages like these 36; columns that name them, for other articles like these 9. 9 are few: "
         "every way to flip their signs is tried and a t-test must agree, scores have intervals by t with few degrees; "

@@ -1,4 +1,4 @@
-"""Answers of several runs side by side, and the table beside the paper's figures: exact, on rows that are the same."""
+"""Answers of several runs side by side, only on identical rows; the lexical baseline; the paper's examples and tables."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ def test_runs_are_named_by_their_task_types_or_their_folders(runs):
     assert list(pairing.named([runs["QA"], copy])) == ["one", "copy"]
 
 
-def test_replies_are_the_runs_own_answers_and_scores(runs):
+def test_replies_equal_the_runs_answers_and_scores(runs):
     questions = pairing.pair(runs)
     assert [q.row for q in questions] == load("squad", DATASETS["squad"], "validation", "sample").rows
     for name, run in runs.items():
@@ -43,7 +43,7 @@ def test_replies_are_the_runs_own_answers_and_scores(runs):
             assert sum(p for *_, p in reply.best) + reply.nothing == pytest.approx(1, abs=1e-4)
 
 
-def test_nothing_is_answered_only_above_the_threshold():
+def test_no_answer_is_given_only_above_the_threshold():
     row = QARow("1", "", "The cat sat.", "Who sat?", ((4, "cat"),))
     entry = {"id": "1", "null": 2.5, "nothing": 0.4, "nbest": [[4, 7, 1.0, 0.6]]}
     at, below = (pairing._reply(row, entry, threshold) for threshold in (1.5, 1.25))
@@ -51,7 +51,7 @@ def test_nothing_is_answered_only_above_the_threshold():
     assert at.diff == below.diff == 1.5 and at.span_f1 == below.span_f1 == 1 and (at.probability, below.probability) == (0.6, 0.4)
 
 
-def test_answers_differ_as_em_compares_them():
+def test_answers_differ_if_em_tells_them_apart():
     def differ(*texts):
         return outcomes.of_questions([question(*texts)]).at().differ.tolist()
 
@@ -83,7 +83,7 @@ def test_only_the_same_rows_are_compared(runs, tmp_path):
 
 
 def edited(run: Run, folder, edit, n: int | None = None) -> Run:
-    """A copy of a run whose n-best entries went through `edit`, and whose metrics say `n`."""
+    """A copy of a run with n-best entries changed by `edit` and `n` in its metrics."""
     shutil.copytree(run.path, folder)
     lines = edit(list(run.nbest()))
     (folder / "predictions" / "squad_nbest.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(x) + "\n" for x in lines).encode()))
@@ -111,8 +111,8 @@ def edited(run: Run, folder, edit, n: int | None = None) -> Run:
         ),
     ],
 )
-def test_answers_that_are_not_one_to_each_question_are_refused_by_id(runs, tmp_path, edit, n, message):
-    """Never a silently different denominator."""
+def test_other_than_one_answer_per_question_is_refused_with_the_id(runs, tmp_path, edit, n, message):
+    """Rows are never dropped silently."""
     with pytest.raises(CompareError, match=message):
         pairing.pair({"QA": runs["QA"], "other": edited(runs["QA"], tmp_path / "other", edit, n)})
 
@@ -129,7 +129,7 @@ def test_answers_that_are_not_one_to_each_question_are_refused_by_id(runs, tmp_p
         {"nbest": {}},
     ],
 )
-def test_an_entry_that_is_not_whole_is_refused_by_its_line(runs, tmp_path, change):
+def test_an_invalid_entry_is_refused_with_its_line(runs, tmp_path, change):
     with pytest.raises(CompareError, match=r"other, n-best of squad, line 3: not an id with finite scores"):
         pairing.pair({"other": edited(runs["QA"], tmp_path / "other", lambda lines: [*lines[:2], {**lines[2], **change}, *lines[3:]])})
 
@@ -145,7 +145,7 @@ def test_a_damaged_n_best_file_is_named(runs, tmp_path, damage):
         pairing.pair({"other": other})
 
 
-def test_span_scores_and_null_minus_best_are_the_runs_own(runs):
+def test_span_scores_and_null_minus_best_equal_the_runs(runs):
     for name, run in runs.items():
         replies = [q.replies[name] for q in pairing.pair(runs) if q.row.answers]
         for key in ("em", "f1"):
@@ -156,17 +156,17 @@ def test_span_scores_and_null_minus_best_are_the_runs_own(runs):
         assert all((r.diff > run.metrics["squad"]["threshold"]) == (r.text == "") for r in replies)
 
 
-def test_answers_are_paired_by_their_ids_whatever_the_order_of_a_file(runs, tmp_path):
+def test_answers_are_paired_by_id_in_any_file_order(runs, tmp_path):
     turned = edited(runs["QA+SC"], tmp_path / "turned", lambda lines: lines[::-1])
     wanted = pairing.pair(runs)
     assert pairing.pair({"QA": runs["QA"], "QA+SC": turned}) == wanted
     assert pairing.pair({"QA+SC": turned, "QA": runs["QA"]}) == [
         pairing.Question(q.row, {"QA+SC": q.replies["QA+SC"], "QA": q.replies["QA"]}, q.windows) for q in wanted
     ]
-    assert len({q.replies["QA+SC"].diff for q in wanted}) > 100, "answers that could be told apart"
+    assert len({q.replies["QA+SC"].diff for q in wanted}) > 100, "the answers differ enough to detect a wrong pairing"
 
 
-def test_a_questions_windows_are_those_of_the_first_run_that_says_them(runs, tmp_path):
+def test_a_questions_windows_come_from_the_first_run_that_has_them(runs, tmp_path):
     more = edited(runs["QA"], tmp_path / "more", lambda lines: [{**line, "windows": line["windows"] + 3} for line in lines])
     silent = edited(runs["QA"], tmp_path / "silent", lambda lines: [{k: v for k, v in line.items() if k != "windows"} for line in lines])
     own = {entry["id"]: entry["windows"] for entry in runs["QA"].nbest()}
@@ -176,7 +176,7 @@ def test_a_questions_windows_are_those_of_the_first_run_that_says_them(runs, tmp
     assert {q.windows for q in pairing.pair({"silent": silent})} == {None}
 
 
-def test_two_runs_are_set_against_each_other(runs):
+def test_two_runs_are_chosen_for_comparison(runs):
     assert pairing.two(runs) == ("QA", "QA+SC") and pairing.two(runs, ["QA+SC", "QA"]) == ("QA+SC", "QA")
     with pytest.raises(CompareError, match=r"pair: there is no run 'QA\+MCC'; choose from QA, QA\+SC"):
         pairing.two(runs, ["QA", "QA+MCC"])
@@ -184,7 +184,7 @@ def test_two_runs_are_set_against_each_other(runs):
         pairing.two(runs, ["QA"])
 
 
-def test_what_is_kept_of_a_run_compares_as_the_run_and_holds_no_text(runs, tmp_path):
+def test_a_kept_run_compares_like_the_run_and_contains_no_text(runs, tmp_path):
     kept = {name: tmp_path / "kept" / name for name in runs}
     for name, run in runs.items():
         run.keep(kept[name])
@@ -210,7 +210,7 @@ def test_the_lexical_baseline_takes_the_words_nearest_to_the_shared_ones():
     assert lexical_answers([QARow("1", "", "", "Who?", ()), QARow("2", "", "who who", "Who?", ())]) == ["", ""]
 
 
-def test_the_lexical_baseline_is_far_above_nothing_on_the_sample():
+def test_the_lexical_baselines_scores_on_the_sample():
     rows = [row for row in load("squad", DATASETS["squad"], "validation", "sample").rows if row.answers]
     answers = lexical_answers(rows)
     assert all(answer in row.context for answer, row in zip(answers, rows, strict=True))

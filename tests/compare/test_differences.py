@@ -1,4 +1,4 @@
-"""Differences of runs: each table's figures against the scores they are made of, and what may be claimed from how many seeds."""
+"""Differences between runs: each table against the scores behind it, and the claims that a number of seeds allows."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def values(run: str, of, keep=lambda row: True) -> np.ndarray:
     return np.array([100 * of(q.replies[run]) for q in QUESTIONS if keep(q.row)])
 
 
-def test_a_table_of_differences_is_made_of_the_runs_scores():
+def test_a_table_of_differences_follows_from_the_runs_scores():
     table = {row["score"]: row for row in differences.difference_table(QUESTIONS, "A", "B")}
     assert list(table) == list(differences.RUN_SCORES)
     parts = {
@@ -41,7 +41,7 @@ def test_a_table_of_differences_is_made_of_the_runs_scores():
     assert min(only) > 0 and table["F1"]["McNemar p"] is None
 
 
-def test_average_precision_is_compared_by_ranks_each_runs_own():
+def test_average_precision_is_compared_by_ranks_within_each_run():
     empty = np.array([not q.row.answers for q in QUESTIONS])
     own = {run: average_precision([q.replies[run].diff for q in QUESTIONS], empty) for run in "AB"}
     row = differences.difference_table(QUESTIONS, "A", "B")[-1]
@@ -51,7 +51,7 @@ def test_average_precision_is_compared_by_ranks_each_runs_own():
 
 
 def test_average_precision_of_runs_with_many_ties_has_a_p_that_agrees_with_its_interval():
-    """Run B is run A but sharper, and A's null − best is rounded as bfloat16 rounds: its dense ranks would be on a scale of their own."""
+    """Run B is a sharper run A, and A's null − best is coarsely rounded, like bfloat16: dense ranks of both would have different scales."""
     rng, agree, ps = np.random.default_rng(3), [], []
     for shift in np.linspace(0, 0.7, 12):
         some = []
@@ -67,7 +67,7 @@ def test_average_precision_of_runs_with_many_ties_has_a_p_that_agrees_with_its_i
 
 
 def swapped(questions, rng) -> float:
-    """p by swapping ranks of null − best, equal ones with their mean rank, in whole passages of six questions."""
+    """p by swapping ranks of null − best (ties: mean rank) in whole passages of six questions."""
     empty = np.array([not q.row.answers for q in questions])
     a, b = (rankdata([q.replies[run].diff for q in questions]) for run in "AB")
 
@@ -78,8 +78,8 @@ def swapped(questions, rng) -> float:
     return np.mean([abs(gap(np.repeat(rng.random(len(a) // 6) < 0.5, 6))) >= found for _ in range(300)])
 
 
-def test_average_precision_of_few_unanswerable_questions_is_not_0_where_none_is_drawn():
-    """Two of 22 passages have unanswerable questions, all told apart: none of the interval is what a draw without them would count as."""
+def test_draws_without_unanswerable_questions_do_not_count_as_average_precision_0():
+    """Two of 22 passages have unanswerable questions, all ranked right: draws without such passages do not count as 0 in the interval."""
     row = [QARow(f"{i}", "", f"The cat {i // 6} sat.", "Who sat?", ((4, "cat"),) * (i > 11 or i % 6 > 0)) for i in range(132)]
     some = [Question(one, {"A": Reply(0, 1, "", 1, 1, 1, 1, [], 0, 0, float(not one.answers))}) for one in row]
     assert differences.value(some, "A", "no-answer AP") == 100
@@ -89,27 +89,27 @@ def test_average_precision_of_few_unanswerable_questions_is_not_0_where_none_is_
     assert differences.interval(alone, "A", "no-answer AP") == (None, None), "all in one passage"
 
 
-def test_a_rate_of_0_has_an_interval_with_a_width():
+def test_a_rate_of_0_has_an_interval_of_positive_width():
     none = [Question(q.row, {"A": Reply(**{**vars(q.replies["A"]), "em": 0.0})}) for q in made(22, 6)]
     low, high = differences.interval(none, "A", "EM")
     assert low == pytest.approx(0) and 15 < high < 20
 
 
-def test_equal_runs_given_as_seeds_are_refused_by_name():
+def test_equal_runs_given_as_seeds_are_refused_with_their_names():
     twice = [Question(q.row, {**q.replies, "C": q.replies["A"]}) for q in QUESTIONS]
     for settings in ({"x": {0: "A", 1: "C"}, "y": {0: "B", 1: "D"}}, {"y": {0: "B", 1: "D"}, "x": {1: "A", 2: "D", 0: "C"}}):
         with pytest.raises(CompareError, match=r"setting 'x': seeds \d and \d \(A and C\) reply the same to all 48 questions"):
             differences.primary_table(twice, settings, ["F1"])
     assert differences.setting_table(twice, {"x": {0: "A"}, "y": {0: "C"}})[1]["Δ"] == 0, "as two settings they are compared"
     once = [Question(q.row, {**q.replies, "C": q.replies["A"]}) if q is QUESTIONS[0] else q for q in QUESTIONS]
-    assert differences.setting_table(once, {"x": {0: "A", 1: "C"}})[0]["seeds"] == 2, "one equal reply makes no equal runs"
+    assert differences.setting_table(once, {"x": {0: "A", 1: "C"}})[0]["seeds"] == 2, "one equal reply does not make the runs equal"
 
 
 def shifted(found: Reply, how) -> Reply:
     return Reply(**{**vars(found), "diff": float(how(found.diff))})
 
 
-def test_a_score_that_a_run_has_not_is_left_out():
+def test_a_score_that_a_run_lacks_is_left_out():
     bare = [Question(q.row, {**q.replies, "B": Reply(**{**vars(q.replies["B"]), "span_f1": None, "diff": None})}) for q in QUESTIONS]
     assert [row["score"] for row in differences.difference_table(bare, "A", "B")] == ["EM", "F1", "has-answer F1", "no-answer accuracy"]
     assert differences.value(bare, "B", "no-answer AP") is None and differences.interval(bare, "B", "span F1") == (None, None)
@@ -140,7 +140,7 @@ def test_slices_add_up_to_the_difference_and_the_largest_comes_first():
     assert [row["p (Holm)"] for row in rows] == significance.holm([row["p"] for row in rows])
 
 
-def test_behind_a_slice_are_its_differing_answers_the_largest_gap_first():
+def test_a_slice_lists_its_differing_answers_with_the_largest_gap_first():
     row = differences.slice_table(QUESTIONS, "A", "B")[0]
     found = differences.behind(QUESTIONS, row, "A", "B")
     gaps = [abs(q.replies["A"].f1 - q.replies["B"].f1) for q in found]
@@ -150,7 +150,7 @@ def test_behind_a_slice_are_its_differing_answers_the_largest_gap_first():
     }
 
 
-def test_behind_a_slice_a_wide_gap_comes_before_a_narrow_one():
+def test_in_a_slice_a_wide_gap_comes_before_a_narrow_one():
     row = QARow("q", "", "The cat sat.", "Who sat?", ((4, "cat"),))
     pairs = {"narrow": ("The cat sat", "cat sat"), "wide": ("cat", ""), "none": ("cat", "the cat")}
     some = [
@@ -159,12 +159,12 @@ def test_behind_a_slice_a_wide_gap_comes_before_a_narrow_one():
         )
         for name, texts in pairs.items()
     ]
-    assert [q.row.id for q in differences.behind(some, {"places": [0, 1, 2]}, "A", "B")] == ["wide"], "“The cat sat” is “cat sat” to EM"
+    assert [q.row.id for q in differences.behind(some, {"places": [0, 1, 2]}, "A", "B")] == ["wide"], "“The cat sat” is “cat sat” for EM"
     some[0] = Question(some[0].row, {**some[0].replies, "B": Reply(0, 1, "cat", 1, 1, 1.0, 0, [])})
     assert [q.row.id for q in differences.behind(some, {"places": [0, 1, 2]}, "A", "B")] == ["wide", "narrow"]
 
 
-def test_one_seed_each_speaks_for_two_models_several_for_the_settings():
+def test_claims_hold_for_two_models_with_one_seed_and_for_settings_with_several():
     single = differences.setting_table(QUESTIONS, {"x": {0: "A"}, "y": {0: "B"}})
     assert single[1]["speaks for"] == "these two models" and single[0]["Δ"] is None and single[0]["speaks for"] == ""
     assert single[1]["Δ"] == differences.difference(QUESTIONS, "A", "B", "F1").difference
@@ -178,7 +178,7 @@ def test_one_seed_each_speaks_for_two_models_several_for_the_settings():
     assert several[0]["low"] < several[0]["F1"] < several[0]["high"]
 
 
-def test_seeds_are_paired_by_number_where_three_are_shared_and_not_otherwise():
+def test_seeds_are_paired_by_number_only_if_three_are_shared():
     same = differences.setting_difference(QUESTIONS, {0: "A", 1: "C", 5: "E"}, {1: "D", 0: "B", 5: "F"}, "F1")
     assert same.paired and same == differences.setting_difference(QUESTIONS, {5: "E", 0: "A", 1: "C"}, {0: "B", 1: "D", 5: "F"}, "F1")
     assert not differences.setting_difference(QUESTIONS, {0: "A", 1: "C", 5: "E"}, {0: "B", 1: "D", 6: "F"}, "F1").paired
@@ -192,7 +192,7 @@ def test_seeds_are_paired_by_number_where_three_are_shared_and_not_otherwise():
 SEVERAL = {"x": {0: "A", 1: "C", 2: "E"}, "y": {0: "B", 1: "D", 2: "F"}, "z": {0: "D", 1: "F", 2: "A"}, "few": {0: "F", 2: "B"}}
 
 
-def test_with_two_seeds_no_p_is_shown_and_it_is_said_why():
+def test_with_two_seeds_no_p_is_shown_but_the_reason():
     rows = differences.setting_table(QUESTIONS, SEVERAL)
     assert rows[3]["p"] is rows[3]["p (Holm)"] is None and rows[3]["Δ low"] < rows[3]["Δ"] < rows[3]["Δ high"]
     assert rows[3]["speaks for"] == f"the settings; {seeds.NO_P}" and "two seeds" in seeds.NO_P and rows[1]["speaks for"] == "the settings"
@@ -215,7 +215,7 @@ def test_the_spread_of_seeds_is_pooled_over_the_settings_and_their_tests_are_one
     assert [row["p (Holm)"] for row in rows] != significance.holm([one.p for one in tested])
 
 
-def test_each_population_has_its_own_interval_by_name():
+def test_each_population_has_a_named_interval():
     rows, gaps = differences.population_table(QUESTIONS, SEVERAL, ["F1"]), differences.setting_differences(QUESTIONS, SEVERAL, "F1")
     assert [(row["setting"], row["for"]) for row in rows] == [(name, whom) for name in ("y", "z", "few") for whom in seeds.POPULATIONS]
     wanted = [(gap.difference, *ends) for gap in gaps.values() for ends in (gap.for_seeds, gap.for_passages, (gap.low, gap.high))]
@@ -228,7 +228,7 @@ def test_holm_counts_the_comparisons_of_a_study():
     assert [row["p (Holm)"] for row in rows[1:]] == significance.holm([row["p"] for row in rows[1:]]) and rows[0]["p (Holm)"] is None
 
 
-def test_with_a_family_a_score_p_is_adjusted_within_each_score():
+def test_with_one_family_per_score_p_is_adjusted_within_each_score():
     scores, some = ["F1", "span F1"], {name: {0: name} for name in "ABC"}
     for settings in (SEVERAL, some):
         apart = [row for score in scores for row in differences.primary_table(QUESTIONS, settings, [score])]
@@ -236,8 +236,8 @@ def test_with_a_family_a_score_p_is_adjusted_within_each_score():
         assert differences.primary_table(QUESTIONS, settings, scores) != apart
 
 
-def test_all_at_once_has_the_interval_of_the_level_that_the_number_of_tests_asks_for():
-    """Two seeds have it as well; p of just that level touches 0."""
+def test_all_at_once_intervals_have_the_level_divided_by_the_number_of_tests():
+    """With two seeds there is one, too; an interval whose p equals the level ends at 0."""
     rows = differences.primary_table(QUESTIONS, SEVERAL, ["F1", "span F1"])
     for score in ("F1", "span F1"):
         at_level = differences.setting_differences(QUESTIONS, SEVERAL, score, level=1 - 0.05 / 6)
@@ -248,7 +248,7 @@ def test_all_at_once_has_the_interval_of_the_level_that_the_number_of_tests_asks
     assert all(one["Δ, all at once low"] > six["Δ, all at once low"] for one, six in zip(within, rows, strict=True))
 
 
-def test_what_is_decided_goes_by_the_adjusted_p_and_by_two_one_sided_tests():
+def test_decisions_use_the_adjusted_p_and_two_one_sided_tests():
     rows = differences.primary_table(QUESTIONS, SEVERAL, ["F1"])
     gaps = differences.setting_differences(QUESTIONS, SEVERAL, "F1", level=0.9)
     widest = max(max(-gap.low, gap.high) for gap in gaps.values())
@@ -266,14 +266,14 @@ def test_what_is_decided_goes_by_the_adjusted_p_and_by_two_one_sided_tests():
     assert all("no difference larger than 100" in one for one in said[:-1])
 
 
-def test_a_p_that_correction_takes_away_decides_nothing(monkeypatch):
+def test_a_p_that_correction_raises_above_5_percent_decides_nothing(monkeypatch):
     rows = [{"score": "F1", "setting": name, "Δ": 9.0, "p": 0.03, "p (Holm)": 0.09} for name in ("y", "z", "few")]
     monkeypatch.setattr(study_tables, "primary_table", lambda *_: rows)
     assert {row["decided"] for row in study_tables.decision_table(QUESTIONS, SEVERAL, ["F1"], 0.01)} == {"open"}
 
 
-def test_the_90_percent_interval_is_that_of_two_one_sided_tests_at_5():
-    """p against a difference of the interval's end, one-sided, is 0.05: by shifting the second run's outcomes."""
+def test_the_90_percent_interval_equals_two_one_sided_tests_at_5_percent():
+    """The one-sided p against an end of the interval is 0.05, found by shifting the second setting's outcomes."""
     rng = np.random.default_rng(5)
     cells = [{s: rng.normal(50, 3, 30) for s in range(5)} for _ in range(3)]
     at = seeds.compare_to_first(cells, 0.9)[0]
@@ -282,15 +282,15 @@ def test_the_90_percent_interval_is_that_of_two_one_sided_tests_at_5():
         assert seeds.compare_to_first(moved)[0].p == pytest.approx(0.1, abs=1e-6)
 
 
-def test_holm_counts_all_differences_that_a_study_is_judged_by_whatever_their_score():
-    """Three settings by two scores are four tests, not twice two."""
+def test_holm_counts_all_primary_differences_of_a_study_over_all_scores():
+    """Three settings and two scores make one family of four tests, not two of two."""
     scores = ["EM", "F1"]
     rows = differences.primary_table(QUESTIONS, {name: {0: name} for name in "ABC"}, scores)
     assert [(row["score"], row["setting"]) for row in rows] == [(score, name) for score in scores for name in "BC"]
     ps = [differences.difference(QUESTIONS, "A", row["setting"], row["score"]).p for row in rows]
     assert [row["p"] for row in rows] == ps
     order, adjusted, least = sorted(range(4), key=ps.__getitem__), {}, 0.0
-    for place, i in enumerate(order):  # Holm 1979 by hand: the least of 4 times 4, the next times 3 …
+    for place, i in enumerate(order):  # Holm 1979 by hand: the smallest of 4 times 4, the next times 3 …
         adjusted[i] = least = max(least, min(1.0, ps[i] * (4 - place)))
     assert [row["p (Holm)"] for row in rows] == pytest.approx([adjusted[i] for i in range(4)])
     alone = [row["p (Holm)"] for score in scores for row in differences.primary_table(QUESTIONS, {n: {0: n} for n in "ABC"}, [score])]
@@ -299,12 +299,12 @@ def test_holm_counts_all_differences_that_a_study_is_judged_by_whatever_their_sc
     ]
 
 
-def test_holm_passes_over_what_was_not_tested():
+def test_holm_skips_rows_without_a_test():
     rows = [{"p": p, "p (Holm)": None} for p in (0.01, None, 0.04, 0.02)]
     assert [row["p (Holm)"] for row in differences.corrected(rows)] == pytest.approx([0.03, None, 0.04, 0.04])
 
 
-def test_a_nan_is_no_test_in_its_own_row():
+def test_a_nan_is_shown_as_no_test():
     rows = differences.corrected([{"p": p, "p (Holm)": None} for p in (0.01, np.nan, 0.04, 0.02)])
     assert [row["p (Holm)"] for row in rows] == pytest.approx([0.03, np.nan, 0.04, 0.04], nan_ok=True)
     assert tables.shown(rows)[1] == {"p": "no test", "p (Holm)": "no test"}
@@ -315,7 +315,7 @@ def test_slices_of_settings_count_all_slices():
     assert [row["p (Holm)"] for row in rows] == significance.holm([row["p"] for row in rows]) and len(rows) > 5
 
 
-def test_sentences_say_what_is_claimed_and_what_it_would_take():
+def test_sentences_state_the_claim_and_the_sample_that_one_would_need():
     single, lone = differences.sentences(QUESTIONS, {"x": {0: "A"}, "y": {0: "B"}, "z": {0: "C", 1: "D"}})
     found = differences.difference(QUESTIONS, "A", "B", "F1")
     assert single.startswith(found.sentence("x", "y")) and "nothing is claimed beyond these two models" in single
@@ -329,8 +329,8 @@ def test_sentences_say_what_is_claimed_and_what_it_would_take():
     assert (f"{4 * need.passages:,} such" if need.passages else "no number of questions with these seeds") in several
 
 
-def test_of_several_tables_p_and_the_intervals_for_all_at_once_are_those_of_all():
-    """One a baseline: Bonferroni's correction over the tables, on top of the table's own."""
+def test_p_and_all_at_once_intervals_are_corrected_over_several_tables():
+    """One table per baseline: Bonferroni's correction over the tables, in addition to that within a table."""
     one, three = (differences.primary_table(QUESTIONS, SEVERAL, ["F1", "span F1"], tables=n) for n in (1, 3))
     for alone, among in zip(one, three, strict=True):
         assert among["p (Holm)"] == (None if alone["p (Holm)"] is None else min(1.0, 3 * alone["p (Holm)"]))

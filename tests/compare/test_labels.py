@@ -1,4 +1,4 @@
-"""Tests and intervals of sentences, pairs and endings: by their scores, by texts or groups, with several seeds, and as a study's table."""
+"""Tests and intervals for sentences, sentence pairs and endings: by score, by text or group, with several seeds, in a study's table."""
 
 import json
 
@@ -19,7 +19,7 @@ NAMES = ("no", "yes")
 
 
 def item(number: int, gold: int, *said: int, first: str | None = None, names=NAMES, group=None) -> Item:
-    """A row with a reply of each of the runs "a", "b" …"""
+    """A row with replies of runs "a", "b" …: their labels are `said`."""
     spread = [[0.1] * len(names) for _ in said]
     for shares, label in zip(spread, said, strict=True):
         shares[label] = 1 - 0.1 * (len(names) - 1)
@@ -28,7 +28,7 @@ def item(number: int, gold: int, *said: int, first: str | None = None, names=NAM
 
 
 def planted(n: int, runs: int, right: float, seed: int = 0, names=NAMES, each: int = 1, group: bool = False) -> list[Item]:
-    """Rows of which each run has a share right; `each` have a first text, or a group, in common."""
+    """n rows; each run gets about the share `right` correct and guesses the rest; `each` rows share a first text, or a group."""
     rng, rows = np.random.default_rng(seed), []
     for i in range(n):
         gold = int(rng.integers(len(names)))
@@ -47,8 +47,8 @@ OF = {
 
 
 @pytest.mark.parametrize("score", OF)
-def test_a_score_its_interval_and_a_difference_are_those_of_plain_labels(score):
-    """Against scikit-learn, and a jackknife written out: the score without each row."""
+def test_a_score_its_interval_and_a_difference_follow_from_the_labels(score):
+    """Against scikit-learn, and a jackknife written out here: the score without each row."""
     items = planted(120, 2, 0.6)
     gold, a, b = (np.array([of(one) for one in items]) for of in (lambda i: i.gold, *(lambda i, r=r: i.replies[r].label for r in "ab")))
     of = OF[score]
@@ -65,14 +65,14 @@ def test_a_score_its_interval_and_a_difference_are_those_of_plain_labels(score):
     assert low < 100 * of(gold, a) < high and (high - low) / 2 == pytest.approx(half, rel=0.03)
 
 
-def test_what_an_interval_of_one_model_holds_does_not_depend_on_what_another_would_score():
-    """A model that says label 0 to nothing but label 0 has a perfect macro F1: no score is measured from there."""
+def test_an_interval_of_one_model_does_not_depend_on_another_models_score():
+    """It is computed from the model's answers only, not relative to a perfect model."""
     items = planted(90, 1, 0.5, names=("a", "b", "c"))
     low, high = differences.interval(items, "a", "macro_f1")
     assert low < differences.value(items, "a", "macro_f1") < high and 10 < high - low < 30
 
 
-def test_a_model_that_says_one_label_everywhere_has_an_interval_all_the_same():
+def test_a_model_that_always_gives_one_label_still_has_an_interval():
     items = [item(i, i % 2, 1) for i in range(60)]
     assert differences.value(items, "a", "matthews") == 0
     low, high = differences.interval(items, "a", "matthews")
@@ -80,7 +80,7 @@ def test_a_model_that_says_one_label_everywhere_has_an_interval_all_the_same():
 
 
 def test_rows_of_one_text_or_group_are_one_cluster():
-    """Copies tell nothing new: an interval by texts is as wide as that of one copy of each."""
+    """Copies add no information: an interval by texts is as wide as with one copy of each."""
     once = planted(60, 2, 0.7)
     for group in (False, True):
         copies = [
@@ -96,23 +96,23 @@ def test_rows_of_one_text_or_group_are_one_cluster():
     assert clusters.other_population(once) is None and clusters.clustered(once, "title") == once
 
 
-def test_few_groups_are_said_without_a_word_of_questions():
+def test_the_note_on_few_groups_does_not_mention_questions():
     said = clusters.speaks_for(planted(30, 1, 0.7, each=3))
     assert said.startswith("Intervals and tests speak for other texts like these 10. 10 are few: ") and "AP" not in said
 
 
-def test_a_first_text_that_is_empty_is_no_cluster():
+def test_an_empty_first_text_does_not_form_a_cluster():
     rows = [MCCRow(i, "", start, ("a", "b"), 0) for i, start in enumerate(["One", "One", ""])]
     assert [Item(row, {}, row.choices).cluster for row in rows] == ["One", "One", "row 2"]
 
 
-def test_f1_of_label_1_is_that_of_two_labels():
+def test_f1_of_label_1_needs_two_labels():
     items = planted(30, 2, 0.6, names=("a", "b", "c"))
     assert differences.value(items, "a", "f1") is None and differences.interval(items, "a", "f1") == (None, None)
     assert differences.difference(items, "a", "b", "f1") is None and differences.value(items, "a", "EM") is None
 
 
-def test_a_score_that_rows_never_have_is_refused_with_those_that_they_have():
+def test_an_unknown_score_is_refused_with_the_known_ones():
     items, alike = planted(30, 2, 0.6), {"A": {0: "a"}, "B": {0: "b"}}
     said = "is none of rows with labels; these have matthews, f1, macro_f1, accuracy. Did you mean"
     with pytest.raises(compare.CompareError, match=f"^score: 'F1' {said} f1"):
@@ -123,7 +123,7 @@ def test_a_score_that_rows_never_have_is_refused_with_those_that_they_have():
         differences.difference(QUESTIONS, "A", "B", "f1")
 
 
-def test_a_sentence_calls_rows_and_their_clusters_what_they_are():
+def test_a_sentence_names_rows_and_clusters_correctly():
     items = planted(30, 4, 0.6, each=2)
     found = differences.difference(items, "a", "b", "accuracy")
     assert "; 30 rows in 15 texts), " in found.sentence() and "passages" not in found.sentence()
@@ -143,15 +143,15 @@ def test_the_table_of_differences_has_the_tasks_scores_and_mcnemar():
 
 
 @pytest.mark.parametrize("score", ["accuracy", "matthews", "f1"])
-def test_seeds_are_blocks_of_labels_too(score):
-    """Settings of three shared seeds: differences speak for the settings, and are those of the seeds' contributions."""
+def test_seeds_are_blocks_for_labels_too(score):
+    """Two settings with three shared seeds: differences hold for the settings, and come from the seeds' contributions."""
     items = planted(90, 6, 0.65)
     settings = {"one": {0: "a", 1: "b", 2: "c"}, "two": {0: "d", 1: "e", 2: "f"}}
     first, second = differences.setting_table(items, settings, score)
     assert second["speaks for"] == "the settings" and 0 < second["p"] <= 1 and second["Δ low"] < second["Δ"] < second["Δ high"]
     means = {name: np.mean([differences.value(items, run, score) for run in own.values()]) for name, own in settings.items()}
     assert (first[score], second[score]) == (pytest.approx(means["one"]), pytest.approx(means["two"]))
-    assert second["Δ"] == pytest.approx(means["two"] - means["one"], abs=0.3)  # pseudo-values: their mean is the score but for bias
+    assert second["Δ"] == pytest.approx(means["two"] - means["one"], abs=0.3)  # pseudo-values: their mean is the score plus a small bias
     assert first["low"] < first[score] < first["high"]
     assert [row["for"] for row in differences.population_table(items, settings, [score])][1] == "other texts, these runs"
     assert "such rows" in differences.sentences(items, settings, score)[0]
@@ -159,7 +159,7 @@ def test_seeds_are_blocks_of_labels_too(score):
 
 @pytest.fixture(scope="module")
 def two(tiny, tmp_path_factory) -> dict[str, Run]:
-    """Runs of which one alone has multiple choice."""
+    """Two runs; only the second has multiple choice."""
     folder, small = tmp_path_factory.mktemp("labels"), dict(encoder=tiny, batch_size=4, max_steps=6, max_length=96, overlap=10)
     small |= dict(eval_limit=20, threshold_articles=[], precision="fp32", device="cpu", threads=THREADS, qa_weight=0.3)
     tasks = {"SC": ["squad", "cola", "mrpc"], "MCC+SC": ["squad", "swag", "cola", "mrpc"]}
@@ -191,7 +191,7 @@ def test_a_runs_answers_are_its_labels(two, tmp_path):
         Run(tmp_path / "kept").answers("cola")
 
 
-def test_a_studys_table_has_every_task_beside_the_main_one(two, tmp_path):
+def test_a_studys_table_has_every_task_besides_the_main_one(two, tmp_path):
     rows = study_tables.task_table(two, alone(two))
     assert [(row["task"], row["score"], row["setting"], row["beside"]) for row in rows] == [
         *(("cola", score, *of) for score in ("matthews", "accuracy") for of in (("SC", ""), ("MCC+SC", "SC"))),
@@ -207,14 +207,14 @@ def test_a_studys_table_has_every_task_beside_the_main_one(two, tmp_path):
         run.keep(tmp_path / name)
         (tmp_path / name / "predictions" / "cola.jsonl").unlink()
     kept = {name: Run(tmp_path / name) for name in two}
-    assert {row["task"] for row in study_tables.task_table(kept, alone(kept))} == {"mrpc", "swag"}, "what is not kept has no row"
+    assert {row["task"] for row in study_tables.task_table(kept, alone(kept))} == {"mrpc", "swag"}, "a task without kept labels has no row"
     manifest = kept["SC"].path / "manifest.json"
     manifest.write_text(manifest.read_text().replace(two["SC"].manifest["data"]["mrpc/validation"]["fingerprint"], "0"))
     (told, *_) = study_tables.task_table(kept, alone(kept))
     assert told["task"] == "mrpc" and told["note"].startswith("not told: ") and "was scored on other rows" in told["note"]
 
 
-def test_a_column_of_groups_is_what_intervals_go_by(tiny, tmp_path):
+def test_intervals_go_by_the_column_of_groups(tiny, tmp_path):
     rows = [{"text": f"The barge {i} is late.", "label": i % 2, "skipper": f"S{i // 4}"} for i in range(24)]
     (tmp_path / "barges.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     barges = {"type": "sc", "columns": {"first": "text", "label": "label"}, "labels": ["early", "late"], "group": "skipper"}

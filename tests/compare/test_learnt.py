@@ -1,4 +1,4 @@
-"""Was a task learnt: chance and constant answers by hand, intervals against theory and simulation, marks on claims."""
+"""Whether a task was learnt: chance and constant answers by hand, intervals against theory and simulation, marks on claims."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def scored(gold: list[int], said: dict[str, list[int]] | None = None, labels: in
     return learnt.Scored(np.array(gold), labels, {name: np.array(one) for name, one in (said or {}).items()})
 
 
-def test_chance_and_constant_answers_are_those_by_hand():
+def test_chance_and_constant_answers_by_hand():
     some = scored([1, 1, 1, 0])
     assert some.constant("accuracy") == (75.0, 1) and some.constant("matthews") == (0.0, 0)
     assert some.constant("f1") == (pytest.approx(600 / 7), 1) and some.constant("macro_f1") == (pytest.approx(300 / 7), 1)
@@ -25,7 +25,7 @@ def test_chance_and_constant_answers_are_those_by_hand():
     assert scored([0, 1, 2, 2], labels=4).chance("accuracy") == 25.0
 
 
-def test_chance_is_what_labels_drawn_alike_score():
+def test_chance_is_the_mean_score_of_uniform_labels():
     rng = np.random.default_rng(0)
     gold = (rng.random(2000) < 0.7).astype(int)
     drawn = [rng.integers(0, 2, len(gold)) for _ in range(200)]
@@ -33,7 +33,7 @@ def test_chance_is_what_labels_drawn_alike_score():
         assert scored(gold).chance(score) == pytest.approx(np.mean([SCORES[score](gold, one) for one in drawn]), abs=0.3)
 
 
-def test_the_jackknife_of_accuracy_is_each_rows_own_and_others_are_those_row_by_row():
+def test_the_jackknife_equals_leaving_out_each_row():
     rng = np.random.default_rng(1)
     gold, said = rng.integers(0, 2, 60), rng.integers(0, 2, 60)
     assert learnt._jackknife(SCORES["accuracy"], gold, said) == pytest.approx(100.0 * (gold == said))
@@ -43,8 +43,8 @@ def test_the_jackknife_of_accuracy_is_each_rows_own_and_others_are_those_row_by_
 
 
 @pytest.mark.parametrize(("score", "agree"), [("accuracy", 0.6), ("matthews", 0.65), ("f1", 0.7)])
-def test_intervals_cover_what_other_rows_give(score, agree):
-    """400 samples of 250 rows of one population, planted with a million; the quick form of a simulation."""
+def test_intervals_cover_the_score_on_other_rows(score, agree):
+    """400 samples of 250 rows; the truth is measured on a million rows of the same population. A short simulation."""
     rng = np.random.default_rng(3)
 
     def drawn(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,11 +72,11 @@ def test_guesses_of_three_labels_are_not_learnt_by_macro_f1_though_they_beat_a_c
     assert shown <= 0.05 * 200
 
 
-def test_one_row_tells_nothing():
+def test_one_row_gives_no_interval():
     assert learnt._intervals(scored([1], {"run": [1]}), "accuracy", 100.0, 1) == (None, None)
 
 
-def test_without_labels_intervals_are_wilsons_and_fishers():
+def test_without_labels_intervals_are_by_wilson_and_fisher():
     gold = [1] * 60 + [0] * 40
     (low, high), above = learnt._intervals(scored(gold), "accuracy", 70.0, 100)
     assert (low, high) == (pytest.approx(60.3, abs=0.1), pytest.approx(78.2, abs=0.1))
@@ -88,10 +88,10 @@ def test_without_labels_intervals_are_wilsons_and_fishers():
         pytest.approx(100 * np.tanh(z - 1.96 / 97**0.5), abs=0.01),
         pytest.approx(100 * np.tanh(z + 1.96 / 97**0.5), abs=0.01),
     )  # fmt: skip
-    assert learnt._intervals(scored(gold), "f1", 70.0, 100) == (None, None), "of F1 alone nothing can be told"
+    assert learnt._intervals(scored(gold), "f1", 70.0, 100) == (None, None), "F1 without the labels gives no interval"
 
 
-def test_a_model_that_always_says_one_label_is_not_sure_to_do_so_elsewhere():
+def test_a_model_that_always_gives_one_label_still_has_an_interval():
     some = scored([1, 0] * 50, {"run": [1] * 100})
     (low, high), above = learnt._intervals(some, "matthews", 0.0, 100)
     assert low < -15 and high > 15 and above == (low, high)
@@ -99,8 +99,8 @@ def test_a_model_that_always_says_one_label_is_not_sure_to_do_so_elsewhere():
 
 @pytest.mark.parametrize("seeds", [1, 2])
 @pytest.mark.parametrize("said", [[0, 1] * 15, [1] * 30, [1, 0] * 15], ids=["all right", "one label", "all wrong"])
-def test_where_nothing_varies_the_interval_is_that_of_the_table_of_tasks(said, seeds):
-    """By clusters: two rows a text, whatever the score."""
+def test_without_variation_the_interval_equals_that_of_the_table_of_tasks(said, seeds):
+    """By clusters: two rows per text, for every score."""
     gold, equal = [0, 1] * 15, 0
     sure = [0.9 - seed / 10 for seed in range(seeds)]
     answers = {f"{seed}": [Choice(label, ((p, 1 - p), (1 - p, p))[label]) for label in said] for seed, p in enumerate(sure)}
@@ -127,13 +127,13 @@ def runs(tiny, tmp_path_factory):
     return made | {"QA": train(Config(**{**small, "tasks": ["squad"], "qa_weight": 1.0}, run_dir=str(folder / "qa")))}
 
 
-def test_a_row_is_marked_with_what_the_setting_that_it_is_compared_with_did_not_learn():
+def test_a_row_is_marked_with_the_tasks_that_its_baseline_did_not_learn():
     table = [{"setting": name, "task": task, "learnt": "not shown"} for name, task in (("A", "cola"), ("B", "mrpc"))]
     rows = [{"run": name, "seeds": 1, "compared with": base} for name, base in (("C", "A"), ("C", "B"), ("B", ""))]
     assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "A")] == ["cola", "mrpc", "mrpc"]
 
 
-def test_a_study_shows_each_task_beside_chance_and_a_constant_answer(runs):
+def test_a_study_compares_each_task_with_chance_and_a_constant_answer(runs):
     settings = {"QA": {0: "QA"}, "QA+MCC+SC": {0: "all 0", 1: "all 1"}}
     table = learnt.learnt_table(runs, settings)
     assert [(row["setting"], row["task"], row["score"]) for row in table] == [
@@ -146,7 +146,7 @@ def test_a_study_shows_each_task_beside_chance_and_a_constant_answer(runs):
         assert row["above it"] == pytest.approx(row["with it"] - row["constant answer"])
         assert row["with it low"] <= row["with it"] <= row["with it high"] and row["learnt"] in ("yes", "not shown")
     assert table[0]["chance"] == 25.0 and table[1]["constant answer"] == 0.0
-    # six steps of a tiny encoder teach it nothing of grammar
+    # six steps of a tiny encoder are too few to learn grammar
     assert "cola" in learnt.not_learnt(table)["QA+MCC+SC"]
 
 
@@ -157,12 +157,12 @@ def test_claims_of_tasks_that_were_not_shown_to_be_learnt_are_marked():
     ]  # fmt: skip
     rows = [{"setting": "one"}, {"run": "both", "seeds": 2}, {"run": "always nothing"}]
     assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "QA")] == ["", "cola", ""]
-    # the setting that is compared to; what needs no training learns nothing
+    # the baseline's unlearnt tasks mark every trained row; a row without training has no mark
     assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "both")] == ["cola", "cola", ""]
     assert learnt.marked(rows, table[1:], "QA") == rows
 
 
-def test_rows_that_are_not_there_leave_the_scores_alone(runs, tmp_path):
+def test_without_the_rows_only_the_scores_are_shown(runs, tmp_path):
     (tmp_path / "squad").mkdir()
     (row, *_) = learnt.learnt_table(runs, {"QA+MCC+SC": {0: "all 0"}}, str(tmp_path))
     assert row["with it"] == runs["all 0"].metrics["swag"]["accuracy"]

@@ -1,4 +1,4 @@
-"""What answers are worth at any threshold: columns against one reply at a time, kinds of answers by hand, kept runs' own scores."""
+"""Scores of answers at any threshold: columns against single replies, kinds of answers by hand, the metrics of the kept runs."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def asked(draw) -> list[Question]:
 
 
 @given(asked(), st.tuples(DIFFS, DIFFS))
-def test_columns_say_what_the_replies_say_one_by_one(questions, thresholds):
+def test_columns_equal_single_replies(questions, thresholds):
     now = of_questions(questions).at(thresholds)
     for i, q in enumerate(questions):
         for r, name in enumerate("AB"):
@@ -63,7 +63,7 @@ def test_columns_say_what_the_replies_say_one_by_one(questions, thresholds):
 
 
 @given(asked())
-def test_a_curve_is_the_score_at_each_of_its_levels(questions):
+def test_a_curve_has_the_score_at_each_level(questions):
     columns = of_questions(questions)
     levels, scores = columns.curve(0, columns.f1)
     assert list(levels) == sorted(set(columns.diff[0]))
@@ -86,7 +86,7 @@ def test_a_curve_is_the_score_at_each_of_its_levels(questions):
         ((None, None), [(4, 14)], "elsewhere"),
     ],
 )
-def test_what_kind_of_answer_a_span_is(span, golds, kind):
+def test_kinds_of_answer(span, golds, kind):
     row = QARow("0", "", TEXT, "Which?", tuple((a, TEXT[a:b]) for a, b in golds))
     em = exact(TEXT[span[0] : span[1]], gold_texts(row)) if span[0] is not None else 0.0
     assert span_kind(row, span, em) == kind and kind in ANSWER_KINDS
@@ -104,7 +104,7 @@ def test_a_reply_without_nbest_is_the_same_at_any_threshold():
         assert now.is_kind(1, "missed").all() and reply_at(row, said, threshold) is said
 
 
-def test_kept_runs_score_at_their_tuned_thresholds_what_their_metrics_say():
+def test_kept_runs_at_their_tuned_thresholds_have_the_scores_in_their_metrics():
     runs = pairing.named([ROOT / "results/sample" / name for name in ("qa", "qa-mcc-sc")])
     questions = pairing.pair(runs, nbest=1)
     columns = of_questions(questions)
@@ -118,7 +118,7 @@ def test_kept_runs_score_at_their_tuned_thresholds_what_their_metrics_say():
         assert scores[levels == levels[below].max()].max() == pytest.approx(scores.max())
 
 
-def test_a_third_run_can_differ_alone():
+def test_answers_differ_if_only_the_third_run_does():
     row = QARow("0", "", TEXT, "Which?", ((4, "old bridge"),))
     same, other = scored(row, -1.0, [(4, 14)], 0.5), scored(row, -1.0, [(33, 37)], 0.5)
     questions = [Question(row, {"A": same, "B": same, "C": other}), Question(row, {"A": same, "B": same, "C": same})]

@@ -1,4 +1,4 @@
-"""All 28,594 questions of the real data: every answer goes through windows, labels and decoding and comes back (design, statement 1)."""
+"""All 28,594 questions of the real data: every answer survives windows, labels and decoding (design, statement 1)."""
 
 import collections
 import json
@@ -30,7 +30,7 @@ def real(request, real_data) -> tuple[str, list]:
 
 
 def gold_answers(features: qa.Features, config: Config) -> qa.Answers:
-    """Answers of a model that is sure of every window's labels; where a window has none, of nothing, but less so."""
+    """Answers of a model that is certain of every window's labels; in windows without any, it chooses no answer with lower confidence."""
     reader, order = qa.Reader(features, config), np.argsort(features.lengths)
     for items in np.array_split(order, max(1, len(order) // 64)):
         logits = np.zeros((len(items), features.lengths[items].max(), 2), np.float32)
@@ -40,9 +40,9 @@ def gold_answers(features: qa.Features, config: Config) -> qa.Answers:
     return reader.predictions()
 
 
-# First answers whose exact text does not come back, by reason. All others do: 22,141 of 22,305.
-# Within a token: an end lies inside of one, and the whole token comes back ("7" of "1817", "opera" of "operatic", "Japan" of "Japanese").
-# Over max_answer: longer than 30 tokens, which no answer may be; with a larger `max_answer` these come back, too.
+# First answers whose decoded text differs, by reason. The other 22,141 of 22,305 are exact.
+# Within a token: an end lies inside a token, the decoded answer has the whole token ("7" of "1817", "opera" of "operatic").
+# Over max_answer: longer than 30 tokens, the limit; with a larger `max_answer` these are exact, too.
 INEXACT = {
     "squad/train": {"within a token": 33, "over max_answer": 4},
     "squad/validation": {"within a token": 2, "over max_answer": 6},
@@ -50,7 +50,7 @@ INEXACT = {
 }
 
 
-def test_1_every_real_answer_comes_back(tokenizer, real):
+def test_1_every_real_answer_is_recovered(tokenizer, real):
     name, rows = real
     features, why, long = qa.features(rows, DATASETS["squad"], tokenizer, CONFIG), collections.Counter(), []
     for row, answer in zip(rows, gold_answers(features, CONFIG), strict=True):
@@ -64,7 +64,7 @@ def test_1_every_real_answer_comes_back(tokenizer, real):
         else:
             assert found == covering(features, row)
             why["within a token"] += found != row.answers[0][1]
-            assert row.answers[0][1] in found, "no letter of the answer is lost"
+            assert row.answers[0][1] in found, "the decoded text contains the answer"
     assert why + collections.Counter({"over max_answer": len(long)}) == INEXACT[name]
     features = qa.features(long, DATASETS["squad"], tokenizer, LONG)
     for row, answer in zip(long, gold_answers(features, LONG), strict=True):
@@ -82,8 +82,8 @@ def covering(features: qa.Features, row) -> str:
     return row.context[tokens.starts[first] : tokens.ends[last]]
 
 
-def test_8_a_second_scorer_agrees_on_real_questions(real):
-    """Answers made from the passages: accepted ones, parts and neighbours of them, other spans, nothing."""
+def test_8_an_independent_scorer_agrees_on_real_questions(real):
+    """Predictions made from the passages: accepted answers, parts and extensions of them, other spans, no answer."""
     _, rows = real
     rng, predictions = random.Random(0), {}
     for row in rows:
@@ -96,7 +96,7 @@ def test_8_a_second_scorer_agrees_on_real_questions(real):
     assert found == pytest.approx(scorer.score(records, predictions), abs=1e-9) and 20 < found["em"] < 80
 
 
-def test_8_always_nothing_scores_what_the_paper_says(real_data):
+def test_8_never_answering_has_the_papers_score(real_data):
     rows = load("squad", DATASETS["squad"], "validation", str(real_data)).rows
     found = metrics.qa_scores([""] * len(rows), [gold_texts(row) for row in rows])
     assert (round(found["em"], 2), round(found["f1"], 2), found["n"]) == (52.12, 52.12, 6078)

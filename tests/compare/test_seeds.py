@@ -1,4 +1,4 @@
-"""Settings with several seeds: by hand, limits against scipy's t-tests, coverage and power by simulation; least squares: test_blocks.py."""
+"""Settings with several seeds: by hand, limits against scipy's t-tests, coverage and power by simulation; see also test_blocks.py."""
 
 import dataclasses
 
@@ -18,12 +18,12 @@ def mean(outcomes, weights):
 
 
 def crossed(rng, n, g, seed, passage, interaction):
-    """Contributions [n, g] of n seeds: standard deviations of seeds, of passages (the setting's own), and of seed × passage."""
+    """Contributions [n, g] of n seeds to a setting; standard deviations: seed, passage (specific to the setting), seed × passage."""
     return rng.normal(0, seed, (n, 1)) + rng.normal(0, passage, g) + rng.normal(0, interaction, (n, g))
 
 
 def compare(a, b, *, paired, level=0.95):
-    """b − a: rows of the same seeds, or of others."""
+    """b − a; paired: the rows have the same seeds."""
     return compare_to_first([dict(enumerate(a)), {s if paired else 100 + s: row for s, row in enumerate(b)}], level)[0]
 
 
@@ -34,7 +34,7 @@ OUTCOMES = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 1.0]), st.integers(0, 8
 
 @given(OUTCOMES, st.sampled_from([None, mean, lambda x, w: 100 * np.sqrt(mean(x, w))]))
 @settings(max_examples=100, deadline=None)
-def test_contributions_average_to_the_score_and_follow_the_labels_order(rows, statistic):
+def test_contributions_average_to_the_score_in_the_order_of_labels(rows, statistic):
     outcomes, groups = map(np.array, zip(*rows, strict=True))
     found = contributions(outcomes, groups, statistic)
     assert found.shape == (len(set(groups)),)
@@ -46,7 +46,7 @@ def test_contributions_average_to_the_score_and_follow_the_labels_order(rows, st
 
 
 def test_contributions_by_hand():
-    """Passages of 1, 2 and 3 items; mean 1/3, so deviations from it of sums: 2/3, 1/3, −1."""
+    """Passages of 1, 2 and 3 items; mean 1/3; the passages' sums deviate from it by 2/3, 1/3, −1."""
     outcomes, groups = [1, 1, 0, 0, 0, 0], list("xyyzzz")
     assert contributions(outcomes, groups) == pytest.approx(1 / 3 + np.array([2 / 3, 1 / 3, -1]) * 3 / 6)
     without = np.array([1 / 5, 1 / 4, 2 / 3])
@@ -63,7 +63,7 @@ def test_pseudo_values_of_a_mean_are_its_contributions():
     assert np.corrcoef(one, other)[0, 1] > 0.999 and other.std() == pytest.approx(one.std(), rel=0.02)
 
 
-def test_contributions_refuse_what_is_no_score():
+def test_contributions_refuse_invalid_outcomes():
     for outcomes, groups, message in (
         ([1, 0], [1], "same items"),
         ([[1], [0]], [1, 2], "statistic"),
@@ -78,9 +78,9 @@ def test_contributions_refuse_what_is_no_score():
 
 
 def test_paired_by_hand():
-    """Differences [[1, 2, 6], [3, 6, 6], [2, 4, 6]]: seed means 3, 5, 4; passage means 2, 4, 6; left within: 0 −1 1, 0 1 −1, 0 0 0.
+    """Differences [[1, 2, 6], [3, 6, 6], [2, 4, 6]]: seed means 3, 5, 4; passage means 2, 4, 6; residuals: 0 −1 1, 0 1 −1, 0 0 0.
 
-    Mean squares over seeds 1, of passage means 4, left 4 / 4 = 1. V of seeds 1/3, of passages 4/3, shared 1/9.
+    Variance of seed means 1, of passage means 4, of residuals 4 / 4 = 1. V of the mean: from seeds 1/3, passages 4/3, shared 1/9.
     """
     u, base = np.array([[1.0, 2, 6], [3, 6, 6], [2, 4, 6]]), np.array([[5.0, 1, 2], [7, 0, 1], [0, 0, 9]])
     found = compare(base, base + u, paired=True, level=0.9)
@@ -95,8 +95,8 @@ def test_paired_by_hand():
     assert list(found.intervals) == list(POPULATIONS) and found.intervals["other seeds and passages"] == (found.low, found.high)
 
 
-def test_where_seeds_agree_by_chance_the_noise_of_questions_stays():
-    """Seed means 3, 3, 3; passage means 1, 5, 3; what is left is 1, so what is shared 1/9, and the passages' variance alone 4/3."""
+def test_seeds_that_agree_by_chance_do_not_remove_the_noise_of_questions():
+    """Seed means 3, 3, 3; passage means 1, 5, 3; residual variance 1, hence 1/9 shared; variance from passages only: 4/3."""
     u = np.array([[0.0, 6, 3], [2, 4, 3], [1, 5, 3]])
     found = compare(np.zeros((3, 3)), u, paired=True)
     assert found.seed == pytest.approx(-1 / 3) and found.se == pytest.approx(np.sqrt(4 / 3))
@@ -105,7 +105,7 @@ def test_where_seeds_agree_by_chance_the_noise_of_questions_stays():
     assert found.p == pytest.approx(2 * stats.t.sf(3 / np.sqrt(4 / 3), 2)) and found.for_seeds == pytest.approx((3, 3))
 
 
-def test_unpaired_against_the_formula_written_out():
+def test_unpaired_against_the_formula():
     rng = np.random.default_rng(3)
     a, b = crossed(rng, 3, 40, 1, 3, 2), crossed(rng, 5, 40, 2, 3, 3)
     found, left = compare(a, b, paired=False), []
@@ -128,7 +128,7 @@ def test_unpaired_against_the_formula_written_out():
     assert found.difference == pytest.approx(b.mean() - a.mean()) and found.n_seeds == (3, 5) and not found.paired
 
 
-def test_a_settings_own_score_is_that_of_other_seeds():
+def test_a_settings_score_has_an_interval_for_other_seeds():
     rng = np.random.default_rng(4)
     x = rng.normal(0, 1, 5)
     found = mean_score(dict(enumerate(np.repeat(x[:, None], 8, axis=1))))
@@ -158,15 +158,15 @@ def test_without_variance_of_seeds_it_is_the_t_test_of_passages(paired):
     assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval()))
 
 
-def test_equal_settings_differ_by_nothing():
+def test_equal_settings_have_difference_0():
     a = crossed(np.random.default_rng(0), 3, 10, 1, 1, 1)
     found = compare(a, a, paired=True)
     assert (found.difference, found.low, found.high, found.p, found.se) == (0, 0, 0, 1, 0)
     assert compare(a, a + 1, paired=True).p < 1e-6
 
 
-# Per setting, in points: seeds' sd, sd of passages (of the setting's own), of seed × passage. EM on 6,078 questions in 300 passages: the
-# standard error of one run is about 0.6 over what the settings share, 10 here; a passage's contribution has a sd of 13.
+# Per setting: number of passages; standard deviations in points of seed, passage (specific to the setting), seed × passage. For EM on
+# 6,078 questions in 300 passages, a passage's contribution has a standard deviation of 13 points; 10 are shared by the settings here.
 MIXES = {
     "as on SQuAD": (300, 0.4, 3, 7),
     "seeds alone": (60, 1, 0, 0),
@@ -176,7 +176,7 @@ MIXES = {
 
 
 def coverage(sizes, paired, g, parts, n=300):
-    """How often 300 intervals hold the true difference of 0.7; the settings share a passage effect that must not matter."""
+    """Share of 300 intervals that contain the true difference of 0.7; the settings share a passage effect, which must cancel."""
     rng, hits = np.random.default_rng(12), 0
     for _ in range(n):
         shared = rng.normal(60, 10, g)
@@ -188,15 +188,15 @@ def coverage(sizes, paired, g, parts, n=300):
 
 @pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize(("sizes", "paired"), [((3, 3), True), ((3, 5), False)])
-def test_a_nominal_95_covers_at_least_as_much(mix, sizes, paired):
-    """Three seeds that hardly differ are careful: up to 98.8 %; simulated at length in benchmarks/seeds.py."""
+def test_95_percent_intervals_cover_at_least_about_95_percent(mix, sizes, paired):
+    """With three similar seeds intervals are conservative: up to 98.8 %. Longer simulation: benchmarks/seeds.py."""
     g, *parts = MIXES[mix]
     assert 0.93 <= coverage(sizes, paired, g, parts) <= (0.995 if sizes == (3, 3) else 0.99)
 
 
 @pytest.mark.parametrize(("sizes", "paired"), [((3, 3), True), ((3, 4), False)])
-def test_it_covers_from_outcomes_of_0_and_1_on_passages_of_unequal_size(sizes, paired):
-    """Equal settings, so that the truth is 0; passages for independent questions would not do."""
+def test_intervals_cover_for_binary_outcomes_on_passages_of_unequal_size(sizes, paired):
+    """Equal settings: the true difference is 0. Treating questions as independent would fail."""
     rng, hits, n = np.random.default_rng(5), 0, 200
     for _ in range(n):
         groups = np.repeat(np.arange(80), 1 + rng.poisson(rng.gamma(2.0, 2.0, 80)))
@@ -224,8 +224,8 @@ ESTIMATED = SettingDifference(
 
 
 @pytest.mark.parametrize("paired", [True, False])
-def test_what_is_needed_has_the_power_and_less_has_not(paired):
-    """Components 0.5, 20 and 60, halved between settings that are not paired. Simulated with seeds' and passages' numbers from `needed`."""
+def test_the_needed_numbers_give_the_power_and_half_of_them_do_not(paired):
+    """Components 0.5, 20 and 60; each setting contributes half. Simulated with the numbers of seeds and passages from `needed`."""
     found = dataclasses.replace(ESTIMATED, paired=paired)
     told = needed(found, 1.4)
     rng, sd = np.random.default_rng(4), np.sqrt([0.25, 10, 30])
@@ -238,8 +238,8 @@ def test_what_is_needed_has_the_power_and_less_has_not(paired):
     assert seen(told.seeds // 2, 300) < 0.7 and seen(6, told.passages // 2) < 0.7
 
 
-def test_what_is_needed_by_cohens_tables():
-    """Seeds alone, paired, d = 0.5, 80 %: 34 (Cohen 1988); two samples, d = 0.5: 64 each; passages alone are the same test."""
+def test_the_needed_numbers_equal_cohens_tables():
+    """Only seeds vary, paired, d = 0.5, 80 %: 34 (Cohen 1988); two samples, d = 0.5: 64 each. If only passages vary: the same test."""
     nothing = dataclasses.replace(ESTIMATED, seed=0.0, passage=0.0, seed_passage=0.0)
     assert needed(dataclasses.replace(nothing, seed=4.0), 1.0).seeds == 34
     assert needed(dataclasses.replace(nothing, seed=8.0, paired=False), -1.0).seeds == 64
@@ -250,15 +250,15 @@ def test_what_is_needed_by_cohens_tables():
 
 
 @pytest.mark.parametrize("n_seeds", [(3, 9), (9, 3)])
-def test_passages_needed_are_reckoned_with_the_smaller_number_of_seeds(n_seeds):
-    """What the settings with few seeds leave open, no seed of the other can say."""
+def test_needed_passages_are_computed_with_the_smaller_number_of_seeds(n_seeds):
+    """More seeds of one setting cannot replace missing seeds of the other."""
     uneven = dataclasses.replace(ESTIMATED, paired=False, n_seeds=n_seeds)
     few, many = (needed(dataclasses.replace(uneven, n_seeds=(n, n)), 2.0) for n in (3, 9))
     assert needed(uneven, 2.0) == few and few.seeds == many.seeds and few.passages > many.passages
 
 
-def test_where_the_other_source_is_too_much_no_number_is_enough():
-    """0.3 points: passages alone leave a standard error of √(20 / 300) = 0.26; 6 seeds alone √(0.5 / 6) = 0.29."""
+def test_no_number_is_enough_if_the_other_source_of_noise_is_too_large():
+    """0.3 points: 300 passages leave a standard error of √(20 / 300) = 0.26, 6 seeds one of √(0.5 / 6) = 0.29."""
     assert needed(ESTIMATED, 0.3) == type(needed(ESTIMATED, 0.3))(None, None)
     assert needed(dataclasses.replace(ESTIMATED, n_passages=30_000), 0.3).seeds is not None
     assert needed(dataclasses.replace(ESTIMATED, n_seeds=(400, 300)), 0.3).passages is not None
@@ -272,7 +272,7 @@ SHAPES = st.tuples(st.integers(2, 4), st.integers(2, 8), st.integers(0, 10_000),
 
 @given(SHAPES)
 @settings(max_examples=80, deadline=None)
-def test_order_swap_and_shift(shape):
+def test_order_swap_shift_and_scale(shape):
     s, g, seed, paired = shape
     rng = np.random.default_rng(seed)
     a, b = crossed(rng, s, g, 1, 1, 1), crossed(rng, s, g, 1, 2, 1)
@@ -292,7 +292,7 @@ def _values(found):
     return [v for v in dataclasses.astuple(found) if isinstance(v, float)]
 
 
-def test_one_seed_is_no_claim_and_bad_shapes_are_refused():
+def test_one_seed_gives_no_claim_and_bad_shapes_are_refused():
     a = np.ones((3, 5))
     for one, other in ((a, a[:1]), (a[:1], a), (a[:1], a[:1])):
         with pytest.raises(NoClaim, match="no claim beyond these models; train further seeds"):
@@ -308,7 +308,7 @@ def test_one_seed_is_no_claim_and_bad_shapes_are_refused():
             compare(one, other, **options)
 
 
-def test_the_sentence_says_what_it_speaks_for():
+def test_the_sentence_states_its_population():
     assert ESTIMATED.sentence("QA", "mix") == (
         "mix − QA = +0.5 (95 % interval +0 to +1 for other seeds and passages; +0.1 to +0.9 for other seeds, these passages; +0.2 to +0.8 "
         "for other passages, these runs; p = 0.06; the same 6 seeds, 300 passages), no more than what the choice of seeds and passages "

@@ -1,4 +1,4 @@
-"""Slices: each question in the right one, every facet a partition of the questions that it applies to."""
+"""Slices: each question is in the right one; every facet partitions the questions that it applies to."""
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +17,7 @@ ROWS = st.builds(
 
 @given(st.lists(ROWS, max_size=20), st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_facet_has_every_question_that_it_applies_to_once(rows, data):
+def test_a_facet_has_each_question_that_it_applies_to_once(rows, data):
     windows = data.draw(st.lists(st.integers(1, 9), min_size=len(rows), max_size=len(rows)))
     found = slices(rows, windows)
     assert list(found) == [*FACETS, "windows"] and "windows" not in slices(rows)

@@ -1,4 +1,4 @@
-"""The threshold as a choice: what no choice is left in, and the spread that one adds, beside plain second reckonings."""
+"""The choice of the threshold: scores at a common share, which remove it, and the spread that it adds, against independent computations."""
 
 from types import SimpleNamespace
 
@@ -32,22 +32,22 @@ def share(questions: list[Question], name: str) -> float:
     return float(np.mean([not q.replies[name].text for q in questions]))
 
 
-def test_at_the_common_share_every_run_answers_nothing_equally_often():
+def test_at_the_common_share_every_run_gives_no_answer_equally_often():
     questions = asked(400, {"A": 0.1, "B": 1.4, "C": -0.6})
     found, common = threshold_choice.at_common_share(questions)
     tuned = [share(questions, name) for name in "ABC"]
     assert common == pytest.approx(100 * np.mean(tuned)) and max(tuned) - min(tuned) > 0.3
-    # without ties a share is one question off at most
+    # without ties a share is off by at most one question
     assert all(abs(share(found, name) - common / 100) <= 0.5 / 400 + 1e-9 for name in "ABC")
     assert [q.row for q in found] == [q.row for q in questions]
 
 
-def test_where_a_runs_threshold_was_does_not_matter_at_the_common_share():
-    """The same null − best, thresholds that say nothing equally often on average: the same replies."""
+def test_at_the_common_share_a_runs_threshold_has_no_effect():
+    """The same null − best and the same mean share of no answers give the same replies, for any single thresholds."""
     one, _ = threshold_choice.at_common_share(asked(400, {"A": 0.2, "B": 0.2}))
     diffs = {name: sorted(q.replies[name].diff for q in one) for name in "AB"}
     n = {name: sum(d <= 0.2 for d in diffs[name]) for name in "AB"}
-    # 60 questions more are answered by A, 60 fewer by B
+    # A answers 60 questions more, B 60 fewer
     moved = {"A": diffs["A"][n["A"] + 59], "B": diffs["B"][n["B"] - 61]}
     two, _ = threshold_choice.at_common_share(asked(400, moved))
     for name in "AB":
@@ -56,14 +56,14 @@ def test_where_a_runs_threshold_was_does_not_matter_at_the_common_share():
 
 
 @given(st.lists(st.sampled_from([-2.0, -1.0, -1.0, 0.0, 0.5, 3.0, np.inf]), min_size=1, max_size=12), st.floats(0, 1))
-def test_no_threshold_comes_nearer_to_a_share(diff, wanted):
+def test_the_threshold_is_the_nearest_to_a_share(diff, wanted):
     diff = np.array(diff)
     found = threshold_choice._threshold_of(diff, wanted)
     shares = [float((diff > t).mean()) for t in [-np.inf, *np.unique(diff[np.isfinite(diff)])]]
     assert abs((~(diff <= found)).mean() - wanted) == pytest.approx(min(abs(s - wanted) for s in shares))
 
 
-def test_a_run_without_nbest_has_no_threshold_that_moves():
+def test_a_run_without_nbest_has_no_threshold_to_move():
     questions = asked(8, {"A": 0.0})
     bare = [Question(q.row, {"A": q.replies["A"], "B": reply(q.row, [], None, None, None)}) for q in questions]
     assert threshold_choice.at_common_share(bare) is None and threshold_choice.at_common_share([]) is None
@@ -79,7 +79,7 @@ def held(units: int, each: int, rng: np.random.Generator, apart: float) -> dict[
     return {"unit": unit, "diff": diff, "em": right & ~empty, "f1": (right & ~empty).astype(float), "nothing": empty.astype(float)}
 
 
-def test_the_spread_is_that_of_thresholds_tuned_on_articles_drawn_again(monkeypatch):
+def test_the_spread_equals_a_bootstrap_over_articles(monkeypatch):
     kept = held(5, 30, np.random.default_rng(1), 0.8)
     monkeypatch.setattr(threshold_choice, "read_held_out", lambda run, task: kept)
     questions = asked(200, {"A": 0.3})
@@ -97,8 +97,8 @@ def test_the_spread_is_that_of_thresholds_tuned_on_articles_drawn_again(monkeypa
     assert found.units == 5 and found.em > 0.2
 
 
-def test_the_spread_is_near_to_what_other_articles_give():
-    """20 runs whose held-out articles are drawn anew: the thresholds' real standard deviation, and the mean that is told from one draw."""
+def test_the_spread_is_close_to_that_over_other_articles():
+    """20 runs with different held-out articles: the thresholds' standard deviation against the mean estimate from single runs."""
     rng = np.random.default_rng(2)
     told, real = [], []
     for _ in range(20):
@@ -109,7 +109,7 @@ def test_the_spread_is_near_to_what_other_articles_give():
     assert 0.6 < np.mean(told) / np.std(real, ddof=1) < 1.5
 
 
-def test_one_article_tells_no_spread_and_equal_ones_have_none(monkeypatch):
+def test_one_article_gives_no_spread_and_equal_ones_give_0(monkeypatch):
     one = held(1, 40, np.random.default_rng(0), 0.0)
     twice = {key: np.concatenate([values, values]) for key, values in one.items()} | {"unit": np.repeat([0, 1], 40)}
     for kept, wanted in ((one, None), (twice, 0.0)):

@@ -1,4 +1,4 @@
-"""Texts, lists of numbers and rows as flat arrays, in memory and in files: what goes in comes out."""
+"""Texts, lists of numbers and rows as flat arrays, in memory and in files: reading returns what was written."""
 
 import json
 import tempfile
@@ -17,7 +17,7 @@ from mtdnn_kit.data.table import RowList, column, parts, pick, shared
 
 LABELS = st.integers(0, 4)
 SOME = st.one_of(st.just(""), TEXTS)
-CONTEXTS = st.one_of(st.sampled_from(["Cork is the bark of an oak.", "🌍 the Moon"]), TEXTS)  # of which many are equal
+CONTEXTS = st.one_of(st.sampled_from(["Cork is the bark of an oak.", "🌍 the Moon"]), TEXTS)  # many of them equal
 ANSWERS = st.lists(st.tuples(st.integers(0, 9_000), TEXTS), max_size=3).map(tuple)
 QA = st.lists(st.builds(QARow, SOME, st.sampled_from(["", "Cork", "Norman"]), CONTEXTS, SOME, ANSWERS), min_size=1, max_size=8)
 SC = st.booleans().flatmap(
@@ -30,7 +30,7 @@ ROWS = st.one_of(*(st.tuples(st.just(kind), rows) for kind, rows in (("qa", QA),
 
 
 def stored(made) -> dict[str, np.ndarray]:
-    """Written into files and mapped; the files are gone then."""
+    """Written to files and memory-mapped; the files are deleted afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), made)
         return read(Path(folder))
@@ -38,7 +38,7 @@ def stored(made) -> dict[str, np.ndarray]:
 
 @given(st.lists(st.lists(st.lists(st.integers(-5, 2**31 - 1), max_size=4), max_size=4), min_size=1, max_size=4))
 @settings(deadline=None)
-def test_lists_of_numbers_come_back_from_any_parts(blocks):
+def test_lists_of_numbers_are_restored_from_any_parts(blocks):
     items = [item for block in blocks for item in block]
     for put in (gathered, stored):
         made = ragged("x", put(ragged_parts("x", block, np.int32) for block in blocks))
@@ -48,7 +48,7 @@ def test_lists_of_numbers_come_back_from_any_parts(blocks):
 
 @given(st.lists(st.lists(SOME, max_size=4), min_size=1, max_size=4))
 @settings(deadline=None)
-def test_texts_come_back_from_any_parts(blocks):
+def test_texts_are_restored_from_any_parts(blocks):
     items = [item for block in blocks for item in block]
     for put in (gathered, stored):
         made = texts("x", put(text_parts("x", block) for block in blocks))
@@ -56,7 +56,7 @@ def test_texts_come_back_from_any_parts(blocks):
         assert [made[-1 - i] for i in range(len(items))] == items[::-1]
 
 
-def test_a_place_that_is_not_there_is_refused():
+def test_an_index_out_of_range_is_refused():
     made = texts("x", gathered([text_parts("x", ["a", "b"])]))
     for place in (2, -3):
         with pytest.raises(IndexError):
@@ -77,7 +77,7 @@ def test_only_one_part_is_in_memory_at_a_time():
 
 @given(ROWS, st.integers(1, 3), st.data())
 @settings(max_examples=150, deadline=None)
-def test_rows_come_back_as_they_were(some, block, data):
+def test_rows_are_restored_unchanged(some, block, data):
     kind, rows = some
     before, table.BLOCK = table.BLOCK, block
     try:
@@ -103,7 +103,7 @@ def test_rows_come_back_as_they_were(some, block, data):
 
 @given(QA, st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_digest_is_of_the_rows_and_of_which_are_picked(rows, data):
+def test_a_digest_depends_on_the_rows_and_on_the_picked_ones(rows, data):
     made, block = RowList("qa", gathered(parts("qa", rows))), table.BLOCK
     table.BLOCK = 1
     assert RowList("qa", gathered(parts("qa", rows))).digest == made.digest
@@ -123,7 +123,7 @@ def test_a_digest_is_of_the_rows_and_of_which_are_picked(rows, data):
         ("mcc", MCCRow(0, "a", "b", ("c", "d"), 1), MCCRow(7, "x", "y", ("d", "c"), 0)),
     ],
 )
-def test_a_digest_changes_with_each_field_of_a_row_answers_and_labels_too(kind, row, other):
+def test_a_digest_changes_with_each_field_of_a_row(kind, row, other):
     def digest(changed) -> str:
         return RowList(kind, gathered(parts(kind, [row, changed, row]))).digest
 
@@ -136,9 +136,9 @@ def test_equal_passages_are_kept_once():
     made = gathered(parts("qa", rows))
     assert len(made["context"]) == 270 and len(made["title"]) == 4 and made["context_of"].tolist() == [0] * 5_000
     assert sum(array.nbytes for array in made.values()) / 5_000 < 30
-    assert len({id(row.context) for row in RowList("qa", made)[:50]}) == 1, "and are one string in neighbouring rows"
+    assert len({id(row.context) for row in RowList("qa", made)[:50]}) == 1, "neighbouring rows share one string"
 
 
-def test_columns_of_nothing_are_read():
+def test_empty_columns_are_read():
     assert stored(iter([{"x": np.zeros((0, 5), np.int32)}]))["x"].shape == (0, 5)
     assert arrays.ends_of(np.zeros(0, int)).tolist() == [0]

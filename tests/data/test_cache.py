@@ -1,4 +1,4 @@
-"""What is kept between runs: the same bits as what is made, refused when damaged, found under a key that holds all it depends on."""
+"""The cache of rows and features: bit for bit what is computed, rebuilt when damaged, under a key of everything it depends on."""
 
 import dataclasses
 import hashlib
@@ -29,13 +29,13 @@ ALL = ["squad", "swag", "cola", "mrpc", "mnli"]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A cache of the test's own."""
+    """A cache that only this test uses."""
     monkeypatch.setenv("MTDNN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 def whole(setup) -> list:
-    """All that a training or an evaluation takes of the data."""
+    """Everything that training and evaluation use of the data."""
     parts = [part[task] for part in (setup.train, setup.held_out, setup.scored) for task in part]
     batches = [part.collate(np.arange(len(part.lengths))[::3]) for part in parts]
     return [
@@ -52,7 +52,7 @@ def test_15_a_hit_and_a_miss_give_the_same_bits(config, folder, monkeypatch):
     given = config(tasks=ALL, threshold_articles=["Cork"], train_limit=50)
     missed = whole(prepare(given))
     entries = {entry.name: entry.stat().st_mtime_ns for entry in folder.iterdir()}
-    assert len(entries) == 21, "rows of five tasks, two splits each, and features of what is trained, held out and scored"
+    assert len(entries) == 21, "rows of five tasks, two splits each, and features of trained, held-out and scored rows"
     with monkeypatch.context() as patch:
         for kind in TYPES.values():
             patch.setattr(kind, "encode", lambda *_, **__: pytest.fail("made again"))
@@ -61,7 +61,7 @@ def test_15_a_hit_and_a_miss_give_the_same_bits(config, folder, monkeypatch):
     assert {entry.name: entry.stat().st_mtime_ns for entry in folder.iterdir()} == entries
     monkeypatch.setattr(setup, "kept", lambda key, make: arrays.gathered(make()))
     monkeypatch.setattr(sources, "kept", lambda key, make: arrays.gathered(make()))
-    assert whole(prepare(given)) == missed, "kept nowhere"
+    assert whole(prepare(given)) == missed, "without a cache"
 
 
 def flip(file) -> None:
@@ -81,7 +81,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["context.npy", "table.npy", "_digest.npy", SUMS])
-def test_a_damaged_entry_is_noticed_and_made_again(config, folder, name, damage):
+def test_a_damaged_entry_is_detected_and_rebuilt(config, folder, name, damage):
     given = config(tasks=["squad"], qa_weight=1.0)
     before = whole(prepare(given))
     file = sorted(folder.glob(f"*/{name}"))[0]
@@ -89,11 +89,11 @@ def test_a_damaged_entry_is_noticed_and_made_again(config, folder, name, damage)
     with pytest.warns(UserWarning, match="is damaged .*; it is rebuilt"):
         assert whole(prepare(given)) == before
     with warnings.catch_warnings(action="error", category=UserWarning):
-        warnings.filterwarnings("ignore", ".* no questions are held out")  # which holds whatever the cache has
+        warnings.filterwarnings("ignore", ".* no questions are held out")  # true with any cache
         assert whole(prepare(given)) == before
 
 
-def test_an_entry_under_anothers_name_is_not_taken_for_it(folder):
+def test_a_renamed_entry_is_not_used(folder):
     kept("one", lambda: iter([{"x": np.arange(3)}]))
     (folder / "one").rename(folder / "two")
     with pytest.warns(UserWarning, match="damaged"):
@@ -109,7 +109,7 @@ def keys(config: Config, tokenizer, monkeypatch) -> dict[str, str]:
     return dict(zip(rows, found, strict=True))
 
 
-def test_a_key_changes_with_each_parameter_that_matters_and_with_no_other(config, tokenizer, monkeypatch):
+def test_a_key_changes_only_with_the_parameters_that_matter(config, tokenizer, monkeypatch):
     base = config(tasks=["squad", "swag", "cola"])
     known = keys(base, tokenizer, monkeypatch)
     assert all(known.values()) and keys(base, tokenizer, monkeypatch) == known
@@ -124,8 +124,8 @@ def test_a_key_changes_with_each_parameter_that_matters_and_with_no_other(config
     assert keys(changed(base, **others), tokenizer, monkeypatch) == known
 
 
-def test_another_answer_or_label_is_what_is_trained_on(config, tokenizer, monkeypatch, tmp_path):
-    """Not what was kept of the rows before: the keys change, and so do the targets of that row alone."""
+def test_training_uses_a_changed_answer_or_label(config, tokenizer, monkeypatch, tmp_path):
+    """Not on the cached rows: the keys change, and the targets of that row only."""
     changes = {
         "squad": lambda row: {**row, "answers": {"text": [row["context"][:3]], "answer_start": [0]}},
         "cola": lambda row: {**row, "label": 1 - row["label"]},
@@ -162,7 +162,7 @@ def test_a_key_changes_with_tokenizer_code_and_versions(config, tokenizer, monke
     known = keys(base, tokenizer, monkeypatch)
     other = byte_level(("<s>", "</s>", "<pad>", "<unk>"))
     assert not set(keys(base, other, monkeypatch).values()) & set(known.values())
-    tokenizer("Where?", truncation=True, max_length=3, padding="max_length")  # what it was last told is no part of it
+    tokenizer("Where?", truncation=True, max_length=3, padding="max_length")  # the settings of its last call are not part of the key
     assert keys(base, tokenizer, monkeypatch) == known
     for name, another in (("code_of", "another"), ("versions", {"tokenizers": "another"})):
         with monkeypatch.context() as patch:
@@ -183,7 +183,7 @@ def test_an_added_word_or_another_normalisation_changes_the_tokenizers_hash(toke
     assert len({known, *found}) == 3 and setup.tokenizer_digest(copy.deepcopy(tokenizer)) == known
 
 
-def test_the_rows_key_is_of_the_bytes_the_columns_and_the_code(tmp_path, monkeypatch):
+def test_the_key_of_rows_depends_on_bytes_columns_and_code(tmp_path, monkeypatch):
     found = []
     monkeypatch.setattr(sources, "kept", lambda key, make: found.append(key) or arrays.gathered(make()))
 
@@ -201,8 +201,8 @@ def test_the_rows_key_is_of_the_bytes_the_columns_and_the_code(tmp_path, monkeyp
     assert key_for(text) != known
 
 
-def test_the_code_of_a_key_is_all_that_is_imported_to_make_it():
-    """Whatever of ours the makers import, and what that imports, is in a room that the key covers."""
+def test_a_key_covers_all_code_that_is_imported():
+    """All modules of the kit that these import, directly or not, are in folders that the key covers."""
     trees = modules()
     for code, makers in ((sources.COLUMNS_CODE, ["data.sources"]), (setup.CODE, ["tasks.qa", "tasks.sc", "tasks.mcc"])):
         seen, left = set(), list(makers)
@@ -238,14 +238,14 @@ print(hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in made)).
 """
 
 
-def test_15_processes_that_prepare_the_same_at_once_get_the_same(tiny, folder, python):
+def test_15_processes_that_prepare_the_same_data_at_once_get_equal_results(tiny, folder, python):
     at_once = [subprocess.Popen([*python, "-c", MADE, tiny], stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(3)]
     said = [process.communicate()[0] for process in at_once]
     assert [process.returncode for process in at_once] == [0, 0, 0] and len(set(said)) == 1 and len(said[0]) == 65
     assert len(list(folder.glob("*"))) == 8 and not list(folder.glob("*.partial"))
 
 
-def test_of_two_makers_the_first_ones_entry_stays_and_both_are_served(folder):
+def test_if_two_processes_make_an_entry_the_first_one_stays(folder):
     def slow():
         kept("entry", lambda: iter([{"x": np.array([1])}]))  # another process was faster
         yield {"x": np.array([1])}
@@ -254,7 +254,7 @@ def test_of_two_makers_the_first_ones_entry_stays_and_both_are_served(folder):
     assert [path.name for path in folder.iterdir()] == ["entry"]
 
 
-def test_where_nothing_can_be_kept_it_is_said_and_everything_works(config, tmp_path, monkeypatch):
+def test_without_a_writable_cache_there_is_a_warning_and_everything_works(config, tmp_path, monkeypatch):
     given = config(tasks=["squad", "cola"])
     before = whole(prepare(given))
     (tmp_path / "file").write_text("")
@@ -263,7 +263,7 @@ def test_where_nothing_can_be_kept_it_is_said_and_everything_works(config, tmp_p
         assert whole(prepare(given)) == before
 
 
-def test_rows_at_fault_leave_nothing_behind(tmp_path, folder):
+def test_invalid_rows_leave_no_entry(tmp_path, folder):
     (tmp_path / "cola").mkdir()
     (tmp_path / "cola" / "train.jsonl").write_text('{"sentence": "A cork.", "label": 0}\n' * 3000 + '{"sentence": "A cork."}\n')
     for _ in range(2):
@@ -276,7 +276,7 @@ def entry(name: str, size: int) -> None:
     kept(name, lambda: iter([{"x": np.zeros(size, np.uint8)}]))
 
 
-def test_what_was_not_used_the_longest_goes_when_the_cache_is_full(folder, monkeypatch):
+def test_a_full_cache_drops_the_least_recently_used_entries(folder, monkeypatch):
     monkeypatch.setattr(cache, "LIMIT", 3500)
     for age, name in enumerate(("a", "b", "c")):
         entry(name, 800)
@@ -285,10 +285,10 @@ def test_what_was_not_used_the_longest_goes_when_the_cache_is_full(folder, monke
     entry("d", 800)
     assert sorted(path.name for path in folder.iterdir()) == ["a", "c", "d"]
     entry("large", 9000)
-    assert sorted(path.name for path in folder.iterdir()) == ["large"], "what is asked for now stays, however large it is"
+    assert sorted(path.name for path in folder.iterdir()) == ["large"], "the entry in use stays, however large it is"
 
 
-def test_what_a_killed_process_left_is_swept_away_a_day_later(folder):
+def test_partial_entries_of_killed_processes_are_deleted_after_a_day(folder):
     for name, age in (("old", 90_000), ("young", 60)):
         (folder / f"{name}.x.partial").mkdir(parents=True)
         os.utime(folder / f"{name}.x.partial", (time.time() - age,) * 2)
@@ -296,7 +296,7 @@ def test_what_a_killed_process_left_is_swept_away_a_day_later(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["a", "young.x.partial"]
 
 
-def test_a_deleted_entry_stays_readable_to_those_who_have_it_open(config, folder):
+def test_a_deleted_entry_stays_readable_while_it_is_open(config, folder):
     setup = prepare(config(tasks=["squad"], qa_weight=1.0))
     before = whole(setup)
     cache.LIMIT, limit = 0, cache.LIMIT
@@ -329,6 +329,6 @@ def test_rows_and_features_are_mapped_and_cannot_be_changed(config):
             array[0] = 0
 
 
-def test_keys_are_short_names_of_all_they_hold():
+def test_keys_are_short_hashes_of_their_parts():
     assert key_of("rows", a=1, b=[2]) == key_of("rows", b=[2], a=1) != key_of("rows", a=1, b=[3])
     assert key_of("rows", a=1).startswith("rows-") and len(key_of("rows", a=1)) == 37

@@ -1,4 +1,4 @@
-"""A draft of a definition is pasted as it is printed, and the rows are then those that the file means."""
+"""A draft of a definition works as printed: pasted into a parameter file, it reads the file's rows correctly."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def squad(rows: list[dict], keys=("id", "question")) -> bytes:
 
 
 QA = {"context": "context", "question": "question", "answers": "answers"}
-CASES = {  # file, its content, what the definition must say, what the first row must be, what must be doubted
+CASES = {  # file, content, expected keys of the definition, first row's label or answer, expected doubts
     "squad": (
         "x.json",
         squad(ASKED),
@@ -210,7 +210,7 @@ CASES = {  # file, its content, what the definition must say, what the first row
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_lines_of_a_draft_are_pasted_and_read(tmp_path, case):
+def test_a_pasted_draft_reads_the_file(tmp_path, case):
     name, content, wanted, first, doubts = CASES[case]
     (tmp_path / name).write_bytes(content)
     draft = guess(tmp_path / name)
@@ -256,7 +256,7 @@ def test_a_file_without_a_draft_says_why(tmp_path, capsys, name, content, messag
     assert re.search(message, out)
 
 
-def test_a_file_that_is_not_read_yet_has_a_draft_that_says_so(tmp_path, capsys):
+def test_a_draft_that_cannot_read_its_file_says_so(tmp_path, capsys):
     rows = [{**row, "first": row["first"] + (i == 7)} for i, row in enumerate(ASKED)]
     (tmp_path / "x.json").write_bytes(squad(rows))
     main(["data", str(tmp_path / "x.json")])
@@ -266,7 +266,7 @@ def test_a_file_that_is_not_read_yet_has_a_draft_that_says_so(tmp_path, capsys):
     )
 
 
-def test_the_samples_files_have_drafts_that_fit():
+def test_drafts_of_the_samples_files_are_right():
     sample = ROOT / "mtdnn_kit" / "data" / "sample"
     types = {folder: guess(sample / folder / "train.jsonl").definition["type"] for folder in ("squad", "swag", "cola", "mrpc", "mnli")}
     assert types == {"squad": "qa", "swag": "mcc", "cola": "sc", "mrpc": "sc", "mnli": "sc"}

@@ -1,4 +1,4 @@
-"""Files of every format and definitions of datasets that were damaged: an error of ours, or what a plain reading gives."""
+"""Damaged files of every format and damaged definitions: one of the kit's errors, or the rows that a second, simple reader gives."""
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -19,13 +19,13 @@ from mtdnn_kit.errors import DataError
 
 @pytest.fixture(autouse=True)
 def uncached(monkeypatch):
-    """Rows are read each time."""
+    """No cache: rows are read each time."""
     monkeypatch.setattr(sources, "kept", lambda key, make: arrays.gathered(make()))
-    monkeypatch.setattr(sources, "_key", lambda *of, **content: "")  # reads the kit's code each time
+    monkeypatch.setattr(sources, "_key", lambda *of, **content: "")  # would read the kit's code each time
 
 
 def loaded(row: dict) -> list[list]:
-    """The splits of a definition's rows: what is trained on, and what is scored where it is cut off."""
+    """A definition's rows: the training split, and the scored one if it is split off."""
     config = Config(tasks=["x"], qa_weight=1.0, define={"x": row})
     dataset = config.datasets["x"]
     return [
@@ -34,7 +34,7 @@ def loaded(row: dict) -> list[list]:
 
 
 def same(definition: dict, file, splits: list[list]) -> None:
-    """Rows are those of a plain reading; where some were cut off, no group, passage or text is on both sides."""
+    """Asserts that the rows equal those of the second reader, and that no group, passage or text is in both splits."""
     end, pack = suffix_of(file.name)
     records = records_of(end, UNPACK[pack](file.read_bytes()), definition.get("quoted"))
     each = rows_of(definition, records, end in (".csv", ".tsv"))
@@ -79,13 +79,13 @@ def of(made: dict, end: str, write=None) -> st.SearchStrategy[tuple[dict, tuple[
 
 
 def bare(value):
-    """A text without what a table that does not quote cannot hold."""
+    """A text without the characters that an unquoted table cannot contain."""
     return value.replace("\t", " ").replace("\n", " ") if isinstance(value, str) else value
 
 
 @cases(36)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_is_read_as_it_stands_or_refused(tmp_path, kind, cases):
+def test_a_file_is_read_exactly_or_refused(tmp_path, kind, cases):
     def check(case):
         row, (end, raw) = case
         file = tmp_path / f"rows{end}"
@@ -99,7 +99,7 @@ def test_a_file_is_read_as_it_stands_or_refused(tmp_path, kind, cases):
 
 
 @cases(60)
-def test_a_definition_is_followed_as_it_stands_or_refused(tmp_path, cases):
+def test_a_definition_is_followed_exactly_or_refused(tmp_path, cases):
     whole = {}
     for name, (row, records) in ROWS.items():
         end = {"list": ".json", "hub": ".parquet"}.get(name, ".csv")
@@ -117,7 +117,7 @@ def test_a_definition_is_followed_as_it_stands_or_refused(tmp_path, cases):
 
 
 def flawed(**columns) -> bytes:
-    """Parquet of two right rows and a column more."""
+    """Parquet of two valid rows with additional columns."""
     table = pa.table({"message": ["a", "b"], "topic": ["BILL", "SHIP"], **columns})
     out = pa.BufferOutputStream()
     pyarrow.parquet.write_table(table, out)
@@ -150,7 +150,7 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("end", "raw", "message"), FOUND, ids=range(len(FOUND)))
-def test_what_was_found_stays_refused(tmp_path, end, raw, message):
+def test_files_found_by_fuzzing_stay_refused(tmp_path, end, raw, message):
     file = tmp_path / f"rows.{end}"
     file.write_bytes(raw)
     with ends(), pytest.raises(DataError, match=rf"rows\.{end}[,:] {message}") as error:
@@ -159,8 +159,8 @@ def test_what_was_found_stays_refused(tmp_path, end, raw, message):
 
 
 @pytest.mark.parametrize("end", ["json.gz", "json.bz2", "parquet.xz", "json"])
-def test_a_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch, end):
-    """A few kilobytes hold a gigabyte, and these formats are read as a whole."""
+def test_a_file_that_unpacks_to_a_huge_size_is_refused(tmp_path, monkeypatch, end):
+    """A few kilobytes can unpack to a gigabyte, and these formats are read as a whole."""
     monkeypatch.setattr(readers, "LARGEST_WHOLE", 3_000_000)
     file = tmp_path / f"rows.{end}"
     file.write_bytes(PACK[suffix_of(file.name)[1]](b" " * 4_000_000))
@@ -168,7 +168,7 @@ def test_a_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch, end):
         loaded(ROWS["text labels"][0] | {"files": {"train": str(file)}})
 
 
-def test_a_file_that_cannot_be_looked_for_is_said(tmp_path):
+def test_a_path_that_cannot_be_accessed_is_reported(tmp_path):
     dataset = dataset_from("x", ROWS["text labels"][0] | {"files": {"train": f"{tmp_path}/{'x' * 5000}.csv"}})
     with pytest.raises(DataError, match="cannot be accessed .File name too long.: correct `files`") as error:
         load("x", dataset, "train", "sample")

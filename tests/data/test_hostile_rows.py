@@ -1,4 +1,4 @@
-"""Dataset files that somebody or something damaged: an error of ours, or what a plain reading gives; and rows that are merely odd."""
+"""Damaged dataset files: one of the kit's errors, or the rows that a second, simple reader gives; and rows that are valid but odd."""
 
 import gzip
 import json
@@ -30,13 +30,13 @@ def sample(task: str, count: int = 3) -> list[dict]:
 
 @pytest.fixture
 def uncached(monkeypatch):
-    """Rows are read each time; that they are kept rightly is test_cache's business."""
+    """No cache: rows are read each time (test_cache tests the cache)."""
     monkeypatch.setattr(sources, "kept", lambda key, make: arrays.gathered(make()))
-    monkeypatch.setattr(sources, "_key", lambda *of, **content: "")  # reads the kit's code each time
+    monkeypatch.setattr(sources, "_key", lambda *of, **content: "")  # would read the kit's code each time
 
 
 def plain(task: str, raw: bytes) -> list[tuple]:
-    """The rows of JSON lines as they are defined, without a check; a question's further lines only add answers."""
+    """The rows of JSON lines by their definition, unchecked; further lines of a question only add answers."""
     dataset = DATASETS[task]
     definition = {"type": dataset.type, "columns": dataset.columns, "labels": list(dataset.labels)}
     rows = rows_of(definition, records_of(".jsonl", raw, None), False)
@@ -46,7 +46,7 @@ def plain(task: str, raw: bytes) -> list[tuple]:
 @cases(25)
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz"])
 @pytest.mark.parametrize("task", TASKS)
-def test_rows_are_read_as_they_stand_or_refused(tmp_path, uncached, task, ending, cases):
+def test_rows_are_read_exactly_or_refused(tmp_path, uncached, task, ending, cases):
     folder = tmp_path / DATASETS[task].folder
     folder.mkdir()
     file = folder / f"train.{ending}"
@@ -87,7 +87,7 @@ GOOD = '{"sentence": "It is.", "label": 1}'
     ],
     ids=range(12),
 )
-def test_what_has_hurt_readers_before_is_refused_shortly(tmp_path, raw, message):
+def test_known_hostile_lines_are_refused_with_a_short_message(tmp_path, raw, message):
     (tmp_path / "cola").mkdir()
     (tmp_path / "cola" / "train.jsonl").write_bytes(raw if isinstance(raw, bytes) else raw.encode())
     with ends(), pytest.raises(DataError, match=rf"cola/train\.jsonl, .*{message}") as error:
@@ -95,8 +95,8 @@ def test_what_has_hurt_readers_before_is_refused_shortly(tmp_path, raw, message)
     assert len(str(error.value)) < 1000
 
 
-def test_a_row_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
-    """A few kilobytes of gzip hold a gigabyte."""
+def test_a_row_that_unpacks_to_a_huge_size_is_refused(tmp_path, monkeypatch):
+    """A few kilobytes of gzip can unpack to a gigabyte."""
     monkeypatch.setattr(json_files, "LONGEST_LINE", 100_000)
     (tmp_path / "cola").mkdir()
     bomb = GOOD.encode() + b"\n" + b" " * 1_000_000
@@ -107,7 +107,7 @@ def test_a_row_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     assert len(load("cola", DATASETS["cola"], "train", str(tmp_path))) == 1, "empty lines at the end do not count"
 
 
-def test_a_folder_of_many_files_is_told_shortly(tmp_path):
+def test_the_message_about_a_folder_of_many_files_is_short(tmp_path):
     (tmp_path / "cola").mkdir()
     for i in range(300):
         (tmp_path / "cola" / f"{i:03d}-{'x' * 100}").touch()
@@ -119,7 +119,7 @@ def test_a_folder_of_many_files_is_told_shortly(tmp_path):
 @pytest.mark.parametrize(
     "text", ["\ufeff" + GOOD, GOOD + "\r\n" + GOOD + "\r\n", GOOD + "\n \r\n\n", '{"label": 1, "sentence": "a\\u0000b", "x": NaN}']
 )
-def test_what_is_merely_written_otherwise_is_read(tmp_path, uncached, text):
+def test_harmless_variants_are_read(tmp_path, uncached, text):
     (tmp_path / "cola").mkdir()
     (tmp_path / "cola" / "train.jsonl").write_text(text, newline="")
     assert [tuple(row) for row in load("cola", DATASETS["cola"], "train", str(tmp_path)).rows] == plain("cola", text.encode())
@@ -146,7 +146,7 @@ def put(folder, task: str, split: str, rows: list[dict]) -> None:
 
 @pytest.fixture
 def oddities(tmp_path):
-    """A folder of rows of which each is odd in a way that is known."""
+    """A folder of rows, each odd in a known way."""
     trained = [
         asked("plain", context="A plain passage about two."),
         asked("twice", texts=("two", "two")),
@@ -170,10 +170,10 @@ def oddities(tmp_path):
 WANTED = {
     "squad/train": {
         "an empty text": 1,
-        "texts of another row": 3,  # two, and the one that is scored, too
+        "texts of another row": 3,  # two, and the one that is also scored
         "an answer given twice": 1,
         "answer over max_answer": 3,
-        "answer longer than a window": 1,  # 12 tokens, where there is room for 11
+        "answer longer than a window": 1,  # 12 tokens; a window has room for 11
         "answer that normalises to nothing": 1,
     },
     "squad/validation": {"texts of another row": 1, "scored and trained": 1, "id in another split": 2, "passage scored and trained": 1},
@@ -182,7 +182,7 @@ WANTED = {
 }
 
 
-def test_odd_rows_are_counted_split_by_split(config, oddities):
+def test_odd_rows_are_counted_by_split(config, oddities):
     assert odd_rows.odd_counts(prepare(config(data=oddities, threshold_articles=["Held"], **SMALL))) == WANTED
 
 
@@ -201,8 +201,8 @@ def test_the_manifest_and_the_notebook_count_the_same(config, oddities):
     assert table == summed
 
 
-def test_odd_rows_are_counted_anew_where_rows_or_lengths_are_others(config, tmp_path):
-    """Not those that were kept of the rows before."""
+def test_odd_rows_are_recounted_if_rows_or_lengths_change(config, tmp_path):
+    """Cached counts of earlier rows are not used."""
     record = {"sentence": "It is.", "label": 1}
     base = config(data=str(tmp_path), tasks=["cola"], qa_weight=1.0)
 
@@ -228,7 +228,7 @@ def test_odd_rows_change_no_fingerprint_and_are_counted_once(config, oddities, m
     monkeypatch.setenv("MTDNN_CACHE", oddities + "/cache")
     first = odd_rows.odd_counts(setup)
     assert any(path.name.startswith("features-") for path in cache.root().iterdir())
-    monkeypatch.setattr(odd_rows, "odd_rows", None)  # not called again for the same rows
+    monkeypatch.setattr(odd_rows, "odd_rows", None)  # must not be called again for the same rows
     assert odd_rows.odd_counts(setup) == first == WANTED
     with pytest.raises(TypeError):
         odd_rows.odd_counts(prepare(config(data=oddities, **{**SMALL, "max_answer": 9})))
@@ -242,8 +242,8 @@ def test_a_split_that_is_trained_and_scored_counts_each_row_once(config, odditie
     assert odd_rows.odd_counts(setup)["both/train"]["an empty text"] == 1
 
 
-def test_runs_from_before_are_read(tmp_path):
-    """Manifests had no counts of odd rows once."""
+def test_older_runs_are_read(tmp_path):
+    """Older manifests have no counts of odd rows."""
     shutil.copytree(ROOT / "results" / "sample" / "qa", tmp_path / "qa")
     manifest = json.loads((tmp_path / "qa" / "manifest.json").read_text())
     for source in manifest["data"].values():

@@ -1,7 +1,7 @@
-"""The hub as it fails: silence, a download that stops halfway, a connection that is cut, a busy server, a wrong file.
+"""Failures of the hub: no reply, a stalled download, a reset connection, a busy server, a wrong file.
 
-One process with the hub's real client and `datasets`, HF_ENDPOINT set to a hub on this machine (`fakehub`), goes through all of it; the
-seconds that a request may take are set to one. What it says of each repository, and how often each file was asked for, is looked at here.
+One process with the hub's real client and `datasets` meets all of them, with HF_ENDPOINT set to a local hub (`fakehub`) and a timeout of
+one second. These tests check its result for each repository, and how often it requested each file.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ ROWS = {"sentence": [f"It is {i} {'x' * (i % 7)}" for i in range(500)], "label":
 
 
 def table() -> bytes:
-    """The rows as an uncompressed parquet file: a flipped bit is another letter."""
+    """The rows as an uncompressed Parquet file, in which a flipped bit changes a letter."""
     made = io.BytesIO()
     parquet.write_table(pyarrow.table(ROWS), made, compression="none", use_dictionary=False)
     return made.getvalue()
@@ -55,7 +55,7 @@ def table() -> bytes:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory) -> dict:
-    """{repository: what was said of it}, and under "asked" the hub's requests."""
+    """{repository: the result or error}; "asked": the requests to the hub."""
     weights = save({"weight": np.random.default_rng(0).random((300, 200))})
     model = {"config.json": b"{}", "tokenizer.json": b"{ }", "model.safetensors": weights}
     made = {f"models/{owner}/model": model for owner in OWNERS}
@@ -84,7 +84,7 @@ def test_a_hub_that_answers_gives_files_and_rows(told):
 
 
 @pytest.mark.parametrize("owner", ["silent", "stalls", "resets", "busy"])
-def test_one_that_does_not_is_said_with_what_to_do(told, owner):
+def test_a_hub_that_does_not_answer_is_reported_with_a_remedy(told, owner):
     why = {
         "silent": "LocalEntryNotFoundError|timed out",
         "stalls": "no answer within 1 seconds, 2 times; HF_HUB_DOWNLOAD_TIMEOUT sets the seconds",
@@ -98,8 +98,8 @@ def test_one_that_does_not_is_said_with_what_to_do(told, owner):
     )
 
 
-def test_nothing_is_asked_for_a_third_time(told):
-    """A server that says "in an hour again" is not waited for: else the fixture's process would not have ended."""
+def test_no_file_is_requested_a_third_time(told):
+    """The client does not wait for a server that says to retry in an hour: otherwise the fixture's process would not have ended."""
     often = Counter(line for line in told["asked"] if "silent" in line or "stalls" in line or "busy" in line)
     assert max(often.values()) == 2 and {line for line, n in often.items() if n == 2} == {
         f"GET /stalls/model/resolve/{'c' * 40}/model.safetensors",
@@ -107,10 +107,10 @@ def test_nothing_is_asked_for_a_third_time(told):
     }
 
 
-def test_a_file_of_another_hash_is_neither_used_nor_kept(told):
+def test_a_file_with_a_wrong_hash_is_neither_used_nor_kept(told):
     assert "model.safetensors has a wrong sha256; it was damaged in transfer or on disk: delete " in told["wrong/model"]
     first, second = (said for name, said in told["all"] if name == "wrong/rows")
-    for said in (first, second):  # what was made of it is not there the second time, either
+    for said in (first, second):  # the second attempt does not use a cached copy either
         assert said.startswith("DataError: hub wrong/rows: 1 of its files have a wrong sha256")
     parquet_file = f"GET /datasets/wrong/rows/resolve/{'c' * 40}/data/train-00000-of-00001.parquet"
     assert told["asked"].count(parquet_file) == 2
@@ -121,12 +121,12 @@ def test_code_of_the_hub_is_not_run(told):
     assert not (told["home"] / "TRAP").exists()
 
 
-def test_a_name_that_the_hub_has_not_is_said(told):
+def test_an_unknown_name_is_reported(told):
     assert "is neither a folder nor a model on the Hugging Face hub" in told["nobody/model"]
     assert "the hub has no such dataset" in told["nobody/rows"]
 
 
-def test_afterwards_the_hubs_client_waits_and_counts_as_it_did():
+def test_the_hubs_client_is_restored_afterwards():
     before = get_session()
     with patience() as reach:
         patient = get_session()
@@ -135,8 +135,8 @@ def test_afterwards_the_hubs_client_waits_and_counts_as_it_did():
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_a_file_that_two_repositories_share_is_looked_at_by_its_sha256(tmp_path, right):
-    """The client keeps it once for all, under Xet's hash; the repository's sha256 is a link to it, and the snapshot's name one to that."""
+def test_a_file_shared_by_two_repositories_is_checked_by_its_sha256(tmp_path, right):
+    """The client stores it once, under Xet's hash; the repository's blob (named by sha256) links to it, the snapshot's file to the blob."""
     content = b"weights"
     store, blob = tmp_path / "blobs" / "ab" / f"ab{'0' * 62}", tmp_path / "repo" / "blobs" / hashlib.sha256(content).hexdigest()
     snapshot = tmp_path / "repo" / "snapshots" / "c" / "model.safetensors"

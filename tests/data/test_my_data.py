@@ -1,4 +1,4 @@
-"""Datasets that nobody tuned for, added by a parameter file alone: read, split, trained briefly and scored."""
+"""Custom datasets of other domains, added only by a parameter file: read, split, trained briefly and scored."""
 
 import csv
 import gzip
@@ -31,7 +31,7 @@ TOPICS += ["review", "sizing", "return", "warranty", "stock", "gift", "delivery"
 
 
 def lines(file: Path, records: list[dict]) -> str:
-    """A file in the format that its name says."""
+    """Writes a file in the format that its suffix names."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".parquet":
         pyarrow.parquet.write_table(pa.Table.from_pylist(records), file)
@@ -46,7 +46,7 @@ def lines(file: Path, records: list[dict]) -> str:
 
 
 def tickets(folder: Path) -> dict:
-    """Twenty labels as texts in a CSV, some of them rare; a tenth of the rows is cut off."""
+    """Twenty labels as texts in a CSV, some of them rare; a tenth of the rows is split off for scoring."""
     records = [
         {"no": 100 + i, "text": f'My "{TOPICS[k]}", please: it, well,\nfails {i}.', "topic": TOPICS[k].title()}
         for i, k in enumerate((RNG.integers(20, size=240) ** 2 // 20).tolist() + list(range(20)))
@@ -81,7 +81,7 @@ def weather(folder: Path) -> dict:
 
 
 def exam(folder: Path) -> dict:
-    """Three choices in a list, the right one as a letter, in Parquet."""
+    """Parquet: three choices in a list, the right one given as a letter."""
     for split, count in (("train", 50), ("validation", 20)):
         rows = [{"stem": f"{i} + 2 is", "options": [f"{i + d}" for d in (1, 2, 3)], "key": "B"} for i in range(count)]
         lines(folder / f"{split}.parquet", rows)
@@ -94,7 +94,7 @@ def exam(folder: Path) -> dict:
 
 
 def manuals(folder: Path) -> dict:
-    """Official SQuAD 1.1 JSON, gzip: documents of 25,000 characters, every question answered, the answer at the end of some."""
+    """Official SQuAD 1.1 JSON, gzip: documents of 25,000 characters; every question has an answer, some near the end."""
     articles = []
     for a in range(4):
         text = f"Part {a}. " + " ".join(f"Valve {i} of pump {a} opens at {i * 7} bar." for i in range(900))
@@ -117,7 +117,7 @@ def manuals(folder: Path) -> dict:
 
 
 def recipes(folder: Path) -> dict:
-    """Pairs in a TSV, five of each dish; whole dishes are cut off."""
+    """Pairs in a TSV, five of each dish; whole dishes are split off for scoring."""
     rows = [{"dish": f"dish {i // 5}", "step": f"Boil {i}", "next": f"Stir {i}", "ok": ("no", "yes")[i % 2]} for i in range(100)]
     return {
         "type": "sc",
@@ -136,7 +136,7 @@ N = {"weather": 18, "exam": 20, "manuals": 3, "recipes": 20}
 
 @pytest.fixture
 def own(tmp_path, tiny):
-    """own(names, **changes): a configuration of those datasets, from a parameter file."""
+    """own(names, **changes): a configuration with those datasets, read from a parameter file."""
 
     def make(*names: str, **changes) -> Config:
         define = {name: OWN[name](tmp_path / name) for name in names}
@@ -159,11 +159,11 @@ def test_five_datasets_of_other_domains_are_trained_together_and_scored(own):
     assert {len(choice["probabilities"]) for choice in run.choices("exam")} == {3}
     manifest = run.manifest["data"]
     assert manifest["recipes/validation"]["origin"] == "file recipes/recipes.tsv (0.2 of it)" and manifest["recipes/train"]["rows"] == 80
-    assert str(run.path.parent) not in json.dumps(manifest), "no place on this machine"
+    assert str(run.path.parent) not in json.dumps(manifest), "no path of this machine"
 
 
 def test_questions_that_all_have_an_answer_are_all_answered(own):
-    """Documents of 25,000 characters; the last answer stands some thousands of tokens in."""
+    """Documents of 25,000 characters; the last answer is thousands of tokens from the start."""
     run = train(own("manuals"))
     scores = run.metrics["manuals"]
     assert all(run.answers("manuals").values()) and scores["no_answer_accuracy"] is None
@@ -174,7 +174,7 @@ def test_questions_that_all_have_an_answer_are_all_answered(own):
     assert [question.replies["QA"].text for question in pair({"QA": run}, task="manuals")] == list(run.answers("manuals").values())
 
 
-def test_a_question_of_ones_own_is_answered_too(own):
+def test_custom_questions_are_answered_too(own):
     run = train(own("manuals"))
     model = load(run)
     for question in ("Who?", "<script>alert(1)</script>", "What is it that nobody ever asked about the lamp?"):
@@ -183,7 +183,7 @@ def test_a_question_of_ones_own_is_answered_too(own):
     assert "1e+300" in (export(run, "manuals") / "README.md").read_text()
 
 
-def test_a_run_is_compared_where_its_files_are_now(own, tmp_path):
+def test_a_run_is_compared_after_its_files_have_moved(own, tmp_path):
     run = train(own("exam", max_steps=2))
     from mtdnn_kit.compare import choices
 
@@ -200,7 +200,7 @@ def rows_of(c: Config) -> dict[str, tuple[list, list]]:
     return {task: (list(train_rows[task]), list(scored.get(task, []))) for task in train_rows}
 
 
-def test_labels_are_names_numbers_or_what_the_column_holds(own):
+def test_labels_are_names_numbers_or_values_of_the_column(own):
     found = rows_of(own("tickets", "weather"))
     assert all(TOPICS[row.label] in row.first for part in found["tickets"] for row in part)
     first, second = found["weather"][0][:2]
@@ -227,14 +227,14 @@ def read(tmp_path, records: list[dict], **row) -> list:
         (["no", "yes"], [1, 0, 0, 1], True, "True: it must be a whole number .* write `labels: {false: NAME, true: NAME}`"),
     ],
 )
-def test_what_a_label_may_be(tmp_path, labels, values, wrong, message):
+def test_valid_and_invalid_labels(tmp_path, labels, values, wrong, message):
     records = [{"text": f"t{i}", "y": value} for i, value in enumerate(values)]
     assert [row.label for row in read(tmp_path, records, labels=labels)] == [1, 0, 0, 1]
     with pytest.raises(DataError, match=f"x.jsonl, line 5: column 'y' is {message}"):
         read(tmp_path, [*records, {"text": "t", "y": wrong}], labels=labels)
 
 
-def test_labels_in_a_table_are_texts_of_numbers_or_truth_values(tmp_path):
+def test_labels_in_a_table_are_numbers_or_booleans_as_text(tmp_path):
     for labels, values in (
         ({False: "no", True: "yes"}, ["true", "False"]),
         (["no", "yes"], ["1", "0"]),
@@ -250,7 +250,7 @@ MCC = {"type": "mcc", "columns": {"context": "q", "choices": "o", "label": "y"}}
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_choices_are_columns_or_a_list_and_the_right_one_a_number_a_letter_or_its_text(tmp_path, count):
+def test_choices_are_columns_or_a_list_and_the_right_one_is_a_number_a_letter_or_its_text(tmp_path, count):
     texts = [f"answer {c}" for c in range(count)]
     as_list = [{"q": "Which?", "o": texts, "y": c, "letter": "ABCDE"[c], "text": texts[c]} for c in range(count)]
     as_columns = [{**record, **{f"o{c}": text for c, text in enumerate(texts)}} for record in as_list]
@@ -293,7 +293,7 @@ def test_choices_are_columns_or_a_list_and_the_right_one_a_number_a_letter_or_it
         ),
     ],
 )
-def test_choices_that_cannot_be_right_are_said_with_the_row(tmp_path, record, row, message):
+def test_invalid_choices_are_reported_with_the_row(tmp_path, record, row, message):
     good = {"q": "?", "o": ["a", "b"], "y": "a" if "answer" in row["columns"] else 0}
     with pytest.raises(DataError, match=f"x.jsonl, line [12]: .*{message}|x.jsonl, {message}"):
         read(tmp_path, [good, {"q": "?", **record}], **row)
@@ -313,7 +313,7 @@ QA = {"type": "qa", "columns": {"context": "doc", "question": "ask", "answers": 
         ([{"a": "Alps", "s": 18}, {"a": None, "s": None}], QA),
     ],
 )
-def test_answers_come_in_four_forms_and_ids_are_made_where_there_are_none(tmp_path, values, row):
+def test_answers_have_four_forms_and_missing_ids_are_generated(tmp_path, values, row):
     plain = {"type": "qa", "columns": {"context": "doc", "question": "ask", "answers": "a"}}
     found = read(tmp_path, [{"doc": CONTEXT, "ask": f"Where? {i}", **value} for i, value in enumerate(values)], **(row or plain))
     assert [(r.id, r.title, r.answers) for r in found] == [
@@ -345,13 +345,13 @@ def test_answers_in_a_table_are_texts_or_json(tmp_path):
         ({"a": "", "s": -1}, "has no answer, despite `unanswerable: false`"),
     ],
 )
-def test_answers_that_cannot_be_right_are_said_with_the_row(tmp_path, value, message):
+def test_invalid_answers_are_reported_with_the_row(tmp_path, value, message):
     good = {"doc": CONTEXT, "ask": "?", "a": "Alps", "s": 18}
     with pytest.raises(DataError, match=f"x.jsonl, line 2.*: .*{message}"):
         read(tmp_path, [good, {**good, **value}], **QA, unanswerable=False)
 
 
-def test_a_template_puts_columns_together_and_says_which_is_missing(tmp_path):
+def test_a_template_joins_columns_and_reports_a_missing_one(tmp_path):
     row = {"template": {"first": "{t}?", "second": "It is about {n.topic}: {{{y}}}."}, "columns": {"label": "y"}}
     both = {"type": "sc", "labels": ["no", "yes"], **row}
     found = read(tmp_path, [{"t": "a {b}", "n": {"topic": "tea"}, "y": 1}], **both)[0]
@@ -406,7 +406,7 @@ SC = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "y
         ({"values": [1, 2]}, "values: no such key"),
     ],
 )
-def test_a_definition_that_cannot_be_meant_is_refused_with_its_key(change, message):
+def test_an_invalid_definition_is_refused_with_its_key(change, message):
     with pytest.raises(ConfigError, match=f"^define.x.{message}"):
         Config(define={"x": {**SC, **change}})
 
@@ -434,7 +434,7 @@ def test_a_definition_that_cannot_be_meant_is_refused_with_its_key(change, messa
         ),
     ],
 )
-def test_so_is_one_of_the_other_types(row, message):
+def test_an_invalid_definition_of_the_other_types_is_refused_with_its_key(row, message):
     with pytest.raises(ConfigError, match=f"^define.x.{message}"):
         Config(define={"x": row})
 
@@ -459,7 +459,7 @@ def test_a_pair_whose_second_text_is_a_template_is_classified_and_exported_as_a_
     assert "text_pair" in (export(run, "claims") / "README.md").read_text()
 
 
-def test_a_ratio_cuts_by_what_rows_say_not_by_their_order(tmp_path):
+def test_a_ratio_splits_by_the_rows_content_not_by_their_order(tmp_path):
     records = [{"a": f"text {i % 150}", "y": i % 2} for i in range(200)]
     left, scored = split_of(tmp_path, records, 0.1)
     assert len(scored) + len(left) == 200 and 18 <= len(scored) <= 22
@@ -469,10 +469,10 @@ def test_a_ratio_cuts_by_what_rows_say_not_by_their_order(tmp_path):
     assert Counter(row.first for row in left) == Counter(row.first for row in again_left)
     more = split_of(tmp_path, [*records, *({"a": f"new {i}", "y": 0} for i in range(20))], 0.1)[1]
     assert len({row.first for row in more} & {row.first for row in scored}) >= len({row.first for row in scored}) - 4, "almost all stay"
-    assert [row.id for row in left] == sorted(row.id for row in left), "in their order"
+    assert [row.id for row in left] == sorted(row.id for row in left), "in the file's order"
 
 
-def test_a_group_and_a_passage_are_never_parted(tmp_path):
+def test_a_group_and_a_passage_are_never_split(tmp_path):
     records = [{"a": f"text {i}", "y": i % 2, "article": i // 7} for i in range(210)]
     left, scored = split_of(tmp_path, records, 0.2, group="article")
     assert not {row.id // 7 for row in left} & {row.id // 7 for row in scored} and len(scored) == 42
@@ -490,7 +490,7 @@ def test_a_group_and_a_passage_are_never_parted(tmp_path):
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=40).filter(lambda x: len(set(x)) > 1), st.floats(0.01, 0.99))
 @settings(max_examples=150, deadline=None)
-def test_as_many_whole_units_are_scored_as_come_nearest_to_the_ratio(units, ratio):
+def test_the_number_of_whole_units_scored_is_nearest_to_the_ratio(units, ratio):
     left, scored = sides(np.array(units, np.uint64), ratio, "x")
     said, others = {units[i] for i in scored}, {units[i] for i in left}
     assert sorted([*left, *scored]) == list(range(len(units))) and said and others and max(said) < min(others)
@@ -498,7 +498,7 @@ def test_as_many_whole_units_are_scored_as_come_nearest_to_the_ratio(units, rati
     assert abs(len(scored) - ratio * len(units)) == min(abs(size - ratio * len(units)) for size in sizes)
 
 
-def test_a_folder_serves_too_and_a_file_for_scoring_is_not_passed_over(tmp_path):
+def test_a_folder_works_too_and_an_unused_file_for_scoring_is_refused(tmp_path):
     records = [{"a": f"text {i}", "y": i % 2} for i in range(50)]
     lines(tmp_path / "data" / "x" / "train.csv", records)
     c = Config(tasks=["x"], qa_weight=1.0, data=str(tmp_path / "data"), define={"x": {**SC, "validation_ratio": 0.1}})
@@ -510,8 +510,8 @@ def test_a_folder_serves_too_and_a_file_for_scoring_is_not_passed_over(tmp_path)
     assert [len(part) for part in rows_of(changed(c, define={"x": SC}))["x"]] == [50, 3]
 
 
-def test_a_dataset_of_the_hub_stands_beside_the_sample(monkeypatch):
-    """The hub itself cannot be reached here: its client is stood in for, with a real `datasets.Dataset` as its answer."""
+def test_a_dataset_of_the_hub_can_be_used_together_with_the_sample(monkeypatch):
+    """The hub cannot be reached in tests: its client is replaced, with a real `datasets.Dataset` as the answer."""
     import datasets
 
     rows, asked = [{"a": f"text {i}", "y": i % 2} for i in range(40)], []
@@ -523,7 +523,7 @@ def test_a_dataset_of_the_hub_stands_beside_the_sample(monkeypatch):
     assert set(asked) == {("me/mine", "plain", "all")}
 
 
-def test_files_start_at_the_project_and_what_is_kept_knows_their_content_alone(tmp_path, monkeypatch):
+def test_paths_are_relative_to_the_project_and_the_cache_depends_on_content(tmp_path, monkeypatch):
     records = [{"a": f"text {i}", "y": i % 2} for i in range(20)]
     lines(tmp_path / "project" / "my" / "x.csv", records)
     (tmp_path / "project" / "pyproject.toml").touch()
@@ -535,19 +535,19 @@ def test_files_start_at_the_project_and_what_is_kept_knows_their_content_alone(t
     after = rows_of(Config(tasks=["x"], qa_weight=1.0, define={"x": row}))["x"][0]
     assert before[0].first == "text 0" and after[0].first == "other" and before[1:] == after[1:]
     turned = rows_of(Config(tasks=["x"], qa_weight=1.0, define={"x": {**row, "labels": {1: "no", 0: "yes"}}}))["x"][0]
-    assert [r.label for r in turned] == [1 - r.label for r in after], "another definition, other rows"
+    assert [r.label for r in turned] == [1 - r.label for r in after], "another definition gives other rows"
     with pytest.raises(DataError, match="my/nowhere.csv: there is no such file"):
         rows_of(Config(tasks=["x"], qa_weight=1.0, define={"x": {**row, "files": {"train": "my/nowhere.csv"}}}))
 
 
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), min_size=1, max_size=50))
 @settings(max_examples=100, deadline=None)
-def test_macro_f1_is_scikit_learns(pairs):
+def test_macro_f1_equals_scikit_learns(pairs):
     gold, said = zip(*pairs, strict=True)
     assert metrics.f1_macro(gold, said) == pytest.approx(100 * f1_score(gold, said, average="macro", zero_division=0))
 
 
-def test_an_overview_of_ones_own_data(own):
+def test_an_overview_of_custom_data(own):
     from mtdnn_kit.views import overview
 
     setup = prepare(own("exam", "tickets", "manuals"))
@@ -557,7 +557,7 @@ def test_an_overview_of_ones_own_data(own):
     assert overview.windows_table(setup.train["manuals"], [128], 64)[0]["in no window"] == "0.0%"
 
 
-def test_the_pages_datasets_are_read_from_such_files(tmp_path, monkeypatch):
+def test_the_datasets_in_docs_my_data_can_be_read(tmp_path, monkeypatch):
     block = next(
         block
         for block in re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "my-data.md").read_text(), re.DOTALL | re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Files as people bring them: what can mean one thing only is read and counted, all else is refused with its place, cause and remedy."""
+"""Files as users have them: an unambiguous form is read and counted, any other is refused with its place, cause and remedy."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ MCC = {"type": "mcc", "columns": {"context": "q", "choices": "o", "label": "y"}}
 
 
 def read(tmp_path, name: str, content: str | bytes, **row):
-    """Rows of a file that a definition names, and what became of it."""
+    """The rows of a file that a definition names, and the record of how it was read."""
     file = tmp_path / name
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     dataset = dataset_from("mine", {"files": {"train": str(file)}, "score": None, **row})
@@ -55,7 +55,7 @@ ANSWERED = [{"text": "nine", "answer_start": PASSAGE.index("nine")}]
 STRAY = 'sort\ty\ttext\nA\tno\t"Row on, he said.\nB\tyes\tThe oars are wet.\nA\tno\tWe row to home"\nB\tyes\tSay "when".\n'
 
 
-def test_a_mark_in_a_tsv_is_a_letter_and_swallows_no_row(tmp_path):
+def test_a_quotation_mark_in_a_tsv_is_a_letter_and_joins_no_rows(tmp_path):
     rows, file = read(tmp_path, "x.tsv", STRAY, **SC)
     assert [row.first for row in rows] == ['"Row on, he said.', "The oars are wet.", 'We row to home"', 'Say "when".']
     assert file == {
@@ -65,11 +65,11 @@ def test_a_mark_in_a_tsv_is_a_letter_and_swallows_no_row(tmp_path):
         "read_as": {"quotation marks as letters (lines that have any)": 3},
     }
     assert len(pd.read_csv(tmp_path / "x.tsv", sep="\t", quoting=csv.QUOTE_NONE)) == 4
-    assert len(read(tmp_path, "x.tsv", STRAY, **SC, quoted=True)[0]) == 2, "as it is where the definition says that marks quote"
+    assert len(read(tmp_path, "x.tsv", STRAY, **SC, quoted=True)[0]) == 2, "`quoted: true` makes the marks quote"
 
 
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
-def test_a_tsv_that_a_program_quoted_is_read_so(tmp_path, quoting):
+def test_a_tsv_quoted_by_a_program_is_unquoted(tmp_path, quoting):
     records = [{"text": 'He said "no".', "y": "no"}, {"text": "Plain.", "y": "yes"}, {"text": '"All of it."', "y": "yes"}]
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, ["text", "y"], delimiter="\t", quoting=quoting)
@@ -79,18 +79,18 @@ def test_a_tsv_that_a_program_quoted_is_read_so(tmp_path, quoting):
     assert [row.first for row in rows] == [record["text"] for record in records] and not file["read_as"]
 
 
-def test_a_tsv_with_a_mark_out_of_its_place_was_not_written_by_a_program(tmp_path):
-    """A program would have quoted the second row's text, too."""
+def test_a_tsv_with_a_misplaced_quotation_mark_is_read_as_unquoted(tmp_path):
+    """A CSV writer would have quoted the second row's text, too."""
     rows, file = read(tmp_path, "x.tsv", 'text\ty\n"a ""b"""\tno\nA 5" pipe.\tyes\n', **SC)
     assert [row.first for row in rows] == ['"a ""b"""', 'A 5" pipe.'] and file["read_as"][
         "quotation marks as letters (lines that have any)"
     ] == 2
 
 
-def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_path):
+def test_quotes_over_several_lines_are_refused_if_each_line_may_be_a_row(tmp_path):
     with pytest.raises(DataError, match="x.csv, line 2: a quoted field spans several lines that look like separate rows: set `quoted"):
         read(tmp_path, "x.csv", STRAY.replace(",", ";").replace("\t", ","), **SC)
-    broken = STRAY + "C\tyes\n"  # a line with too few fields: the lines are no rows as they stand, and the marks would swallow two
+    broken = STRAY + "C\tyes\n"  # a line with too few fields: single lines are not all rows, and the marks would join several lines
     with pytest.raises(
         DataError, match="x.tsv, row 5 .line 6.: 2 fields .'C', 'yes'., but .* names 3 columns .*: correct the line or remove it$"
     ):
@@ -100,24 +100,24 @@ def test_marks_over_several_lines_are_refused_where_each_line_is_a_row_too(tmp_p
 @pytest.mark.parametrize(
     "content",
     [
-        'sort\ty\ttext\nA\tno\t"Row on\nB\tyes\nA\tno\tWe go home"\nC\tyes\tok\n',  # a broken line between two stray marks
+        'sort\ty\ttext\nA\tno\t"Row on\nB\tyes\nA\tno\tWe go home"\nC\tyes\tok\n',  # a broken line between two stray quotation marks
         'text\ty\n"Row on\tno\nbroken\nback home"\tyes\nok\tno\n',
     ],
 )
-def test_marks_do_not_swallow_a_broken_line_either(tmp_path, content):
+def test_quotes_around_a_broken_line_are_refused(tmp_path, content):
     with pytest.raises(DataError, match="x.tsv, line 2: a quoted field spans several lines that look like separate rows: set `quoted: t"):
         read(tmp_path, "x.tsv", content, **SC)
 
 
 @pytest.mark.parametrize("quoted", ["Hello, world", "Hello, ñ"])
-def test_a_tsv_that_a_spreadsheet_saved_quotes_just_its_commas(tmp_path, quoted):
+def test_a_spreadsheets_tsv_quotes_only_fields_with_commas(tmp_path, quoted):
     rows, file = read(tmp_path, "x.tsv", f'text\ty\n"{quoted}"\tno\nplain\tyes\n', **SC)
     assert [row.first for row in rows] == [quoted, "plain"] and not file["read_as"]
     rows, _ = read(tmp_path, "x.tsv", f'text\ty\n"{quoted}"\tno\nplain, too\tyes\n', **SC)
-    assert [row.first for row in rows] == [f'"{quoted}"', "plain, too"], "a comma without marks: marks are letters"
+    assert [row.first for row in rows] == [f'"{quoted}"', "plain, too"], "an unquoted comma: marks are letters"
 
 
-def test_long_fields_with_marks_cost_no_more_than_their_length(tmp_path):
+def test_long_fields_are_read_in_linear_time(tmp_path):
     text = '""'.join("word" for _ in range(200_000))
     rows, _ = read(tmp_path, "x.tsv", f'text\ty\n"{text}"\tno\n', **SC)
     assert rows[0].first == text.replace('""', '"')
@@ -133,7 +133,7 @@ def test_empty_columns_at_the_end_of_a_spreadsheet_are_left_out(tmp_path):
         read(tmp_path, "x.csv", "text;y;\na;no;lost\n", **SC)
 
 
-def test_a_csv_counts_the_lines_in_its_fields(tmp_path):
+def test_line_numbers_include_line_breaks_in_fields(tmp_path):
     rows, file = read(tmp_path, "x.csv", 'text,y\n"one,\ntwo\nthree",no\n\n"four",yes\n,\n', **SC)
     assert [row.first for row in rows] == ["one,\ntwo\nthree", "four"]
     with pytest.raises(DataError, match="row 2 .line 4.: column 'y' is 'maybe'"):
@@ -156,7 +156,7 @@ def test_a_csv_counts_the_lines_in_its_fields(tmp_path):
         ("x.csv", ",text,y\n0,NA,no\n1,null,yes\n", "a first column without a name, left out"),
     ],
 )
-def test_a_table_of_another_dialect_is_read_and_said(tmp_path, name, content, rule):
+def test_a_table_of_another_dialect_is_read_and_reported(tmp_path, name, content, rule):
     rows, file = read(tmp_path, name, content, **SC)
     assert [(row.first, row.label) for row in rows] == [("NA", 0), ("null", 1)] and file["read_as"] == {rule: 2}
 
@@ -166,8 +166,8 @@ CELL = st.text(st.sampled_from('ab";,\t\n ñ'), max_size=6)
 
 @given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=5), st.sampled_from([",", "\t"]), st.sampled_from([0, 1]))
 @settings(max_examples=300, deadline=None)
-def test_three_readings_of_a_table_agree_on_every_cell_or_it_is_said_why_not(tmp_path_factory, cells, delimiter, quoting):
-    """The kit's own, pandas' and the csv module's, of what the csv module wrote. A TSV of two readings is asked about."""
+def test_three_readers_of_a_table_agree_on_every_cell_or_the_file_is_refused(tmp_path_factory, cells, delimiter, quoting):
+    """The kit's, pandas' and the csv module's, of what the csv module wrote. An ambiguous TSV is refused."""
     file = tmp_path_factory.mktemp("t") / ("x.csv" if delimiter == "," else "x.tsv")
     with open(file, "w", newline="", encoding="utf-8") as out:
         csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows([("k", "l", "m"), *cells])
@@ -182,7 +182,7 @@ def test_three_readings_of_a_table_agree_on_every_cell_or_it_is_said_why_not(tmp
         assert "look like separate rows" in str(error)
         return
     assert reading.found == reading.left_out.total() + len(found)
-    if reading.read_as:  # marks as letters: pandas agrees where it is told so
+    if reading.read_as:  # marks as letters: pandas agrees with QUOTE_NONE
         assert (
             delimiter == "\t"
             and found
@@ -194,14 +194,14 @@ def test_three_readings_of_a_table_agree_on_every_cell_or_it_is_said_why_not(tmp
     assert found == wanted
 
 
-def test_utf16_and_other_bytes_are_said_with_the_line(tmp_path):
+def test_utf16_and_invalid_bytes_are_reported_with_the_line(tmp_path):
     with pytest.raises(DataError, match="x.csv, line 1: UTF-16, not UTF-8: save the file as UTF-8"):
         read(tmp_path, "x.csv", "text,y\na,no\n".encode("utf-16"), **SC)
     with pytest.raises(DataError, match="x.csv, line 3: not UTF-8 .byte 3: invalid"):
         read(tmp_path, "x.csv", b"text,y\na,no\nno\xff,no\n", **SC)
 
 
-def test_empty_lines_between_json_lines_are_none_and_counted(tmp_path):
+def test_empty_lines_in_json_lines_are_skipped_and_counted(tmp_path):
     rows, file = read(tmp_path, "x.jsonl", lines({"text": "a", "y": 0}) + "\n  \r\n" + lines({"text": "b", "y": 1}) + "\n", **SC)
     assert [row.first for row in rows] == ["a", "b"] and file == {"lines": 5, "rows": 2, "left_out": {"empty lines": 3}, "read_as": {}}
     with pytest.raises(DataError, match="x.jsonl, line 3: column 'y' is 2"):
@@ -226,8 +226,8 @@ def test_letters_and_numbers_in_a_column_are_refused_until_they_are_mapped(tmp_p
         read(tmp_path, "x.jsonl", lines(*records), **MCC, labels=["A", "B", "C"])
 
 
-def test_the_right_choice_is_told_by_the_choices_own_labels(tmp_path):
-    """As ARC (a mapping of two lists, letters in some rows and numbers in others) and CommonsenseQA (a list of objects) have them."""
+def test_the_right_choice_is_found_by_the_choices_labels(tmp_path):
+    """As in ARC (a mapping of two lists, with letters in some rows and numbers in others) and CommonsenseQA (a list of objects)."""
     choices = [{"text": ["x", "y"], "label": ["B", "A"]}, {"text": ["x", "y"], "label": ["1", "2"]}]
     records = [{"q": f"{i}?", "c": some, "y": key} for i, (some, key) in enumerate(zip(choices, ("A", "2"), strict=True))]
     row = {"type": "mcc", "columns": {"context": "q", "choices": "c.text", "label": "y"}}
@@ -238,7 +238,7 @@ def test_the_right_choice_is_told_by_the_choices_own_labels(tmp_path):
     assert [(r.label, r.choices) for r in rows] == [(1, ("x", "y"))] * 2
 
 
-def test_numbers_of_choices_may_be_text_and_count_from_0_unless_said(tmp_path):
+def test_numbers_of_choices_may_be_text_and_count_from_0_unless_mapped(tmp_path):
     records = [{"q": f"{i}?", "o": ["x", "y", "z"], "y": str(i)} for i in range(3)]
     rows, file = read(tmp_path, "x.jsonl", lines(*records), **MCC)
     assert [row.label for row in rows] == [0, 1, 2] and file["read_as"] == {"a number written as text": 3}
@@ -277,17 +277,17 @@ def test_a_label_in_another_form_is_read_and_counted(tmp_path, values, labels, r
         ("{{1}}", "is '{{1}}': it must be a whole number".replace("{", "[{]")),
     ],
 )
-def test_what_is_no_label_is_refused(tmp_path, value, message):
+def test_an_invalid_label_is_refused(tmp_path, value, message):
     with pytest.raises(DataError, match=f"line 1: column 'y' {message}"):
         read(tmp_path, "x.jsonl", lines({"text": "t", "y": value}), **SC)
 
 
-def test_rows_without_a_label_are_left_out_where_the_definition_says_so(tmp_path):
+def test_rows_without_a_label_are_left_out_by_skip(tmp_path):
     records = [{"text": f"t{i}", "y": y} for i, y in enumerate([0, -1, 1, "-", None, "", 1])]
     with pytest.raises(DataError, match=r"line 2: column 'y' is -1: the row has no label; leave such rows out by `skip: \[-1\]`"):
         read(tmp_path, "x.jsonl", lines(*records), **SC)
     rows, file = read(tmp_path, "x.jsonl", lines(*records), **SC, skip=[-1, "-", None, ""])
-    assert [(row.id, row.label) for row in rows] == [(0, 0), (2, 1), (6, 1)], "a row keeps its place in the file"
+    assert [(row.id, row.label) for row in rows] == [(0, 0), (2, 1), (6, 1)], "a row's id is its position in the file"
     assert file == {"lines": 7, "rows": 3, "left_out": {f"label {value} (skip)": 1 for value in ("-1", "'-'", "None", "''")}, "read_as": {}}
     table = "text,y\na,0\nb,-1\nc,-\n"
     assert read(tmp_path, "x.csv", table, **SC, skip=[-1, "-"])[1]["left_out"] == {
@@ -313,13 +313,13 @@ RELATIVES = {
 
 
 @pytest.mark.parametrize("form", RELATIVES)
-def test_the_relatives_of_squads_form_are_read(tmp_path, form):
+def test_variants_of_squads_form_are_read(tmp_path, form):
     rows, file = read(tmp_path, "x.json", json.dumps(RELATIVES[form]), type="qa")
     assert rows[0].answers == ((30, "nine"),) and rows[0].context == PASSAGE and len(rows) == 1
     assert bool(file["read_as"]) == (form not in ("an array of rows", "the official form", "one article"))
 
 
-def test_a_line_may_hold_a_context_and_its_questions(tmp_path):
+def test_a_line_may_contain_a_context_and_its_questions(tmp_path):
     line = {
         "context": PASSAGE,
         "qas": [{"id": "1", "question": "When?", "answers": ANSWERED}, {"id": "2", "question": "Who?", "answers": []}],
@@ -356,7 +356,7 @@ def test_answers_in_another_form_are_read_and_counted(tmp_path, answers, wanted,
     assert rows[0].answers == wanted and file["read_as"] == ({rule: 1} if rule else {})
 
 
-def test_what_numpy_prints_is_read_item_by_item_and_no_code_is_run():
+def test_printed_numpy_arrays_are_parsed_and_no_code_is_run():
     notes = Reading().read_as
     texts = ["it's", 'a "b"', "c d"]
     assert listed(str(np.array(texts, object)), notes) == texts and listed(str(np.array([3, -1, 40])), notes) in (
@@ -381,7 +381,7 @@ def test_what_numpy_prints_is_read_item_by_item_and_no_code_is_run():
         assert listed(text, notes) == text
 
 
-def test_numbers_with_a_point_and_lines_of_one_question_in_a_table(tmp_path):
+def test_a_table_may_have_floats_as_starts_and_several_lines_per_question(tmp_path):
     asks = f'7,"{PASSAGE}",When?'
     table = f'id,doc,ask,a,s\n{asks},nine,30.0\n8,"{OTHER}",Who?,,\n{asks},at nine,27.0\n{asks},nine,30.0\n'
     rows, file = read(tmp_path, "x.csv", table, **FLAT)
@@ -397,7 +397,7 @@ def test_numbers_with_a_point_and_lines_of_one_question_in_a_table(tmp_path):
         read(tmp_path, "x.csv", f'id,doc,ask,a,s\n7,"{PASSAGE}",When?,nine,30\n7,"{PASSAGE}",When?,,\n', **FLAT)
 
 
-def test_ids_are_made_of_what_is_asked_in_any_order(tmp_path):
+def test_generated_ids_do_not_depend_on_the_order(tmp_path):
     records = [{"context": context, "question": "When?", "answers": []} for context in (PASSAGE, OTHER)] + [
         asked([], id=None, question="Who?")
     ]
@@ -436,7 +436,7 @@ ZURICH = unicodedata.normalize("NFD", "In Zürich, at the Café.")
         ("The dawn.", "dusk", 4, "does not contain the text. Correct the answer, or remove the question"),
     ],
 )
-def test_a_misplaced_answer_is_said_with_its_cause_and_all_places(tmp_path, context, answer, start, message):
+def test_a_misplaced_answer_is_reported_with_its_cause_and_all_places(tmp_path, context, answer, start, message):
     with pytest.raises(DataError, match=f"x.json, article 1, paragraph 1, question 1 .id 'a', question 'When.'.: answer .*{message}"):
         whole = {
             "data": [{"paragraphs": [{"context": context, "qas": [asked([{"text": answer, "answer_start": start}], context=context)]}]}]
@@ -452,14 +452,14 @@ def test_a_scored_file_without_answers_says_how_to_answer_it(tmp_path):
 
 
 @pytest.mark.parametrize(("said", "answers"), [("true", ANSWERED), (True, ANSWERED), (False, []), ("False", [])])
-def test_is_impossible_may_not_say_otherwise_than_the_answers(tmp_path, said, answers):
+def test_is_impossible_must_agree_with_the_answers(tmp_path, said, answers):
     with pytest.raises(
         DataError, match="is_impossible is (true, but there is an answer|false, but there is no answer): correct one of them"
     ):
         read(tmp_path, "x.json", json.dumps([asked(answers, is_impossible=said)]), type="qa")
 
 
-def test_long_contexts_and_other_datasets_ways_of_saying_nothing_stay_right(tmp_path):
+def test_long_contexts_and_other_forms_of_no_answer_are_read(tmp_path):
     long = "word " * 5000 + "end."
     records = [
         asked({"text": ["end"], "answer_start": [25_000]}, context=long),
@@ -470,7 +470,7 @@ def test_long_contexts_and_other_datasets_ways_of_saying_nothing_stay_right(tmp_
     assert [row.answers for row in read(tmp_path, "x.jsonl", lines(*records), type="qa")[0]] == [((25_000, "end"),), (), (), ()]
 
 
-def test_a_row_may_have_a_column_that_squads_files_have_too(tmp_path):
+def test_a_row_may_have_a_column_named_as_in_squads_files(tmp_path):
     records = [{"text": "a", "y": 1, "paragraphs": []}, {"text": "b", "y": 1, "qas": []}, {"text": "c", "y": 0, "paragraphs": "of text"}]
     assert [row.first for row in read(tmp_path, "x.jsonl", lines(*records), **SC)[0]] == ["a", "b", "c"]
     assert [row.first for row in read(tmp_path, "x.json", json.dumps(records), **SC)[0]] == ["a", "b", "c"]
@@ -497,7 +497,7 @@ def test_an_impossible_question_needs_no_answers(tmp_path, more):
     assert read(tmp_path, "x.json", json.dumps(nested), type="qa")[0][0].answers == ()
 
 
-def test_what_became_of_a_file_is_in_the_manifests_sources(tmp_path):
+def test_the_manifests_sources_record_how_a_file_was_read(tmp_path):
     (tmp_path / "x.csv").write_text("text;y\n" + "".join(f"t{i};{['no', 'yes', '-'][i % 3]}\n" for i in range(30)))
     row = {**SC, "files": {"train": str(tmp_path / "x.csv")}, "validation_ratio": 0.2, "skip": ["-"]}
     (train, _, scored), sources = read_rows(Config(tasks=["mine"], qa_weight=1.0, define={"mine": row}))

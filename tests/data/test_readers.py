@@ -1,4 +1,4 @@
-"""Files of every format: what was written is what is read, and what cannot be read is said with its place and the remedy."""
+"""Files of every format: reading returns what was written; an unreadable file is reported with the place and a remedy."""
 
 import bz2
 import gzip
@@ -43,15 +43,15 @@ def put(folder, name: str, content: bytes) -> Path:
     return file
 
 
-def test_every_format_is_there_packed_or_not():
+def test_every_format_has_a_reader_compressed_or_not():
     assert set(READERS) == set(SUFFIXES) == set(WRITE) and set(PACKED) == set(PACK)
     assert suffix_of("a.b.CSV.gz") == (".csv", ".gz") and suffix_of("a.gz") == ("", ".gz") and suffix_of("a.json") == (".json", "")
 
 
 @given(st.lists(st.fixed_dictionaries({"a": st.one_of(st.just(""), TEXTS), "b c": TEXTS}), min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_what_was_written_is_what_is_read(records):
-    """By the standard library's and pyarrow's own writers; texts with quotes, delimiters, line breaks and NULs among them."""
+def test_reading_returns_what_was_written(records):
+    """Written by the standard library and pyarrow; the texts include quotes, delimiters, line breaks and NULs."""
     with tempfile.TemporaryDirectory() as folder:
         for end, write in WRITE.items():
             found = [record for record, _ in read(put(folder, f"x{end}", write(records)), "x", quoted=True)]
@@ -69,7 +69,7 @@ def test_the_same_rows_have_the_same_fingerprint_in_every_format(tmp_path, end, 
     assert found.fingerprint == load("pairs", PAIRS, "train", str(tmp_path / "plain")).fingerprint
 
 
-def test_two_files_of_one_split_are_not_guessed_at(tmp_path):
+def test_two_files_of_one_split_are_refused(tmp_path):
     for name in ("train.csv", "train.parquet"):
         put(tmp_path, f"pairs/{name}", b"")
     with pytest.raises(DataError, match="it holds both train.csv and train.parquet"):
@@ -116,7 +116,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BROKEN)
-def test_a_file_that_cannot_be_read_says_where_and_what_to_do(tmp_path, name, content, message):
+def test_an_unreadable_file_is_reported_with_place_and_remedy(tmp_path, name, content, message):
     put(tmp_path, f"pairs/{name}", content)
     with pytest.raises(DataError, match=f"pairs/{name}.*{message}"):
         load("pairs", PAIRS, "train", str(tmp_path))
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_read_says_where_and_what_to_do(tmp_path, name, co
 
 @pytest.mark.parametrize("packed", [".gz", ".bz2", ".xz"])
 @pytest.mark.parametrize("cut", [True, False])
-def test_a_truncated_archive_and_what_is_none_are_said(tmp_path, packed, cut):
+def test_a_truncated_or_misnamed_archive_is_reported(tmp_path, packed, cut):
     whole = put(tmp_path, f"pairs/train.csv{packed}", table([{"one": str(i), "two": "b", "y": 0} for i in range(3000)], ","))
     whole.write_bytes(whole.read_bytes()[:-90] if cut else b"one,two,y\na,b,0\n")
     with pytest.raises(DataError, match=rf"train.csv{packed}.*truncated or not (gzip|bz2|xz) .*: copy it again, or drop {packed} from"):
@@ -132,16 +132,16 @@ def test_a_truncated_archive_and_what_is_none_are_said(tmp_path, packed, cut):
 
 
 @pytest.mark.parametrize(("place", "rows"), [(0, "1 to 2"), (1, "1 to 2"), (2, "3 to 4"), (5, "5 to 6"), (6, "7 to 7")])
-def test_a_value_that_cannot_be_read_is_said_with_the_rows_of_its_batch(tmp_path, monkeypatch, place, rows):
-    """Parquet comes in batches; rows are counted from the first of the file."""
+def test_an_unreadable_value_is_reported_with_the_rows_of_its_batch(tmp_path, monkeypatch, place, rows):
+    """Parquet is read in batches; row numbers count from the start of the file."""
     monkeypatch.setattr(readers, "BATCH", 2)
-    dates = pa.array([2**62 if i == place else 0 for i in range(7)], pa.timestamp("us"))  # a year that Python has not
+    dates = pa.array([2**62 if i == place else 0 for i in range(7)], pa.timestamp("us"))  # a year outside Python's range
     pyarrow.parquet.write_table(pa.table({"sentence": list("abcdefg"), "date": dates}), tmp_path / "x.parquet")
     with pytest.raises(DataError, match=rf"x: a value of column 'date', timestamp.us., in rows {rows} cannot be read"):
         list(readers.read(tmp_path / "x.parquet", "x"))
 
 
-def test_rows_of_several_batches_of_parquet_are_the_files_rows(tmp_path, monkeypatch):
+def test_parquet_is_read_completely_in_several_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "BATCH", 3)
     records = [{"sentence": letter, "label": i} for i, letter in enumerate("abcdefgh")]
     pyarrow.parquet.write_table(pa.Table.from_pylist(records), tmp_path / "x.parquet")
@@ -153,7 +153,7 @@ def test_csv_of_a_spreadsheet_has_a_byte_order_mark_and_other_line_ends(tmp_path
     assert list(load("pairs", PAIRS, "train", str(tmp_path)).rows) == [(0, 'a "b", c', "d", 1), (1, "e", "f", 0)]
 
 
-def test_quotation_marks_are_characters_where_a_dataset_says_so(tmp_path):
+def test_quotation_marks_are_characters_if_quoted_is_false(tmp_path):
     put(tmp_path, "pairs/train.tsv", b'one\ttwo\ty\n"a" b\t"\tno\nc d\t"e"\tyes\n')
     plain = replace(PAIRS, quoted=False)
     assert list(load("pairs", plain, "train", str(tmp_path)).rows) == [(0, '"a" b', '"', 0), (1, "c d", '"e"', 1)]
@@ -180,7 +180,7 @@ NOTHING = {
 }
 
 
-def test_squads_official_form_is_read_as_the_hubs_rows_are(tmp_path):
+def test_squads_official_form_gives_the_same_rows_as_the_hubs(tmp_path):
     put(tmp_path, "squad/train.json.gz", official(ASKED, NOTHING))
     found = load("squad", DATASETS["squad"], "train", str(tmp_path))
     first, second = found.rows
@@ -223,7 +223,7 @@ def test_squads_official_form_is_read_as_the_hubs_rows_are(tmp_path):
         (official({**ASKED, "answers": [{"text": "Alps"}]}), r"question 1 \(id 'a', .*\): column 'answers' is"),
     ],
 )
-def test_what_is_wrong_in_squads_form_is_said_with_its_place(tmp_path, content, message):
+def test_an_error_in_squads_form_is_reported_with_its_place(tmp_path, content, message):
     put(tmp_path, "squad/train.json", content)
     with pytest.raises(DataError, match=f"squad/train.json, .*{message}"):
         load("squad", DATASETS["squad"], "train", str(tmp_path))

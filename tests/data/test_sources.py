@@ -1,4 +1,4 @@
-"""Rows: from where, checked how, and what is said of those that cannot be right."""
+"""Rows: their sources, their checks, and the errors for invalid ones."""
 
 import dataclasses
 import gzip
@@ -67,7 +67,7 @@ def changed(record: dict, **changes) -> dict:
         ("swag", changed(MCC, ending2=None), "column 'ending2' is None: it must be text"),
     ],
 )
-def test_a_row_that_cannot_be_right_stops_with_file_row_and_remedy(tmp_path, task, record, message):
+def test_an_invalid_row_is_refused_with_file_row_and_remedy(tmp_path, task, record, message):
     good = {"squad": changed(QA, id="q0"), "cola": SC, "swag": MCC}[task]
     with pytest.raises(DataError, match=rf"{DATASETS[task].folder}/train.jsonl, line 2( \(id 'q1'.*\))?: .*{message}"):
         load(task, DATASETS[task], "train", put(tmp_path, task, good, record))
@@ -83,12 +83,12 @@ def test_a_row_that_cannot_be_right_stops_with_file_row_and_remedy(tmp_path, tas
         (b'{"sentence": "\xff"}\n', "line 1: not UTF-8"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_said(tmp_path, raw, message):
+def test_an_unreadable_file_is_reported(tmp_path, raw, message):
     with pytest.raises(DataError, match=f"cola/train.jsonl.*{message}"):
         load("cola", DATASETS["cola"], "train", put(tmp_path, "cola", raw=raw))
 
 
-def test_a_truncated_archive_is_said(tmp_path):
+def test_a_truncated_archive_is_reported(tmp_path):
     put(tmp_path, "cola", SC)
     plain = tmp_path / "cola" / "train.jsonl"
     (tmp_path / "cola" / "train.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes() * 99)[:-9])
@@ -99,7 +99,7 @@ def test_a_truncated_archive_is_said(tmp_path):
         load("cola", DATASETS["cola"], "train", str(tmp_path))
 
 
-def test_what_is_not_there_is_said_with_what_is(tmp_path):
+def test_a_missing_file_is_reported_with_the_existing_ones(tmp_path):
     folder = put(tmp_path, "cola", SC)
     with pytest.raises(DataError, match="it holds neither validation.jsonl.gz nor validation.jsonl, but train.jsonl. Set `data:`"):
         load("cola", DATASETS["cola"], "validation", folder)
@@ -109,12 +109,12 @@ def test_what_is_not_there_is_said_with_what_is(tmp_path):
         load("squad", DATASETS["squad"], "train", str(tmp_path / "nowhere"))
 
 
-def test_an_id_twice_is_said(tmp_path):
+def test_a_duplicate_id_is_reported(tmp_path):
     with pytest.raises(DataError, match=r"line 2 \(id 'q1'\): line 1, which has another question or passage, has the same id"):
         load("squad", DATASETS["squad"], "train", put(tmp_path, "squad", QA, {**QA, "question": "Who?"}))
 
 
-def test_a_fingerprint_is_that_of_the_rows_wherever_they_are(tmp_path):
+def test_a_fingerprint_depends_on_the_rows_and_not_on_their_place(tmp_path):
     folder = put(tmp_path, "squad", QA)
     first = load("squad", DATASETS["squad"], "train", folder)
     plain = tmp_path / "squad" / "train.jsonl"
@@ -131,7 +131,7 @@ def test_a_fingerprint_is_that_of_the_rows_wherever_they_are(tmp_path):
 
 TWICE = changed(QA, context="In the Alps, it rises in the Alps.", answers={"text": ["the Alps"], "answer_start": [3]})
 OTHERS = [
-    ("squad", TWICE, changed(TWICE, answers={"text": ["the Alps"], "answer_start": [25]})),  # the same text at another place
+    ("squad", TWICE, changed(TWICE, answers={"text": ["the Alps"], "answer_start": [25]})),  # the same text at another position
     ("squad", TWICE, changed(TWICE, answers={"text": ["Alps"], "answer_start": [7]})),
     ("squad", TWICE, changed(TWICE, answers={"text": ["the Alps"] * 2, "answer_start": [3, 25]})),
     ("squad", TWICE, changed(TWICE, answers={"text": [], "answer_start": []})),
@@ -144,7 +144,7 @@ OTHERS = [
 
 @pytest.mark.parametrize(("task", "one", "other"), OTHERS)
 def test_a_changed_answer_and_a_changed_label_change_the_fingerprint(tmp_path, task, one, other):
-    """Of all rows, and of the side of a cut that has it, whose other side stays as it was."""
+    """The fingerprint of all rows and of the side of a split that has the row; the other side's is unchanged."""
     texts = {"squad": ("id", "context"), "cola": ("sentence",), "mrpc": ("sentence1",), "swag": ("sent1",)}[task]
     fill = [{**one, **{name: f"{one[name]} {i}" for name in texts}} for i in range(9)]
     cut = dataclasses.replace(DATASETS[task], validation_ratio=0.5, score="validation")
@@ -161,7 +161,7 @@ def test_a_changed_answer_and_a_changed_label_change_the_fingerprint(tmp_path, t
 
 
 @pytest.mark.parametrize(("task", "least"), [("squad", 650), ("swag", 150), ("cola", 300), ("mrpc", 160), ("mnli", 200)])
-def test_the_sample_is_there_for_the_papers_five(task, least):
+def test_the_sample_has_rows_for_the_papers_five_tasks(task, least):
     dataset = DATASETS[task]
     train, scored = (load(task, dataset, split, "sample").rows for split in (dataset.train, dataset.score))
     assert len(train) + len(scored) >= least and len(set(train + scored)) == len(train + scored)
@@ -182,7 +182,7 @@ def test_the_sample_is_there_for_the_papers_five(task, least):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_hub_out_of_reach_is_said_at_once_with_what_to_do(monkeypatch, tmp_path):
+def test_an_unreachable_hub_is_reported_at_once_with_a_remedy(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
@@ -194,8 +194,8 @@ def test_a_hub_out_of_reach_is_said_at_once_with_what_to_do(monkeypatch, tmp_pat
         load("codah", DATASETS["codah"], "train", "hub")
 
 
-def test_the_hubs_rows_go_through_the_same_checks(monkeypatch):
-    """The hub itself cannot be reached here: its client is stood in for, with a real `datasets.Dataset` as its answer."""
+def test_the_hubs_rows_pass_the_same_checks(monkeypatch):
+    """The hub cannot be reached in tests: its client is replaced, with a real `datasets.Dataset` as the answer."""
     import datasets
 
     rows = [QA, changed(QA, id="q2", answers={"text": [], "answer_start": []})]
@@ -209,16 +209,16 @@ def test_the_hubs_rows_go_through_the_same_checks(monkeypatch):
 
 
 @pytest.mark.parametrize("answers", [..., None, {"text": ["the Alps"]}])
-def test_missing_gold_answers_are_said_with_the_questions_id(tmp_path, answers):
+def test_missing_gold_answers_are_reported_with_the_questions_id(tmp_path, answers):
     with pytest.raises(DataError, match=r"squad/train.jsonl, line 2 \(id 'q17', question '.*'\): column 'answers' is"):
         load("squad", DATASETS["squad"], "train", put(tmp_path, "squad", QA, changed(QA, id="q17", answers=answers)))
 
 
-def test_rows_of_the_hub_are_those_of_its_files_as_they_are_now(monkeypatch, tmp_path):
-    """Not what was kept of files that it has replaced since."""
+def test_rows_of_the_hub_follow_its_current_files(monkeypatch, tmp_path):
+    """Not cached rows of files that the hub has replaced."""
 
     class Records(list):
-        cache_files: typing.ClassVar = [{"filename": str(tmp_path / "data.arrow")}]  # as the hub's client names them
+        cache_files: typing.ClassVar = [{"filename": str(tmp_path / "data.arrow")}]  # in the form of the hub's client
 
     def loaded(label: int):
         records = Records(changed(SC, label=label if i == 2 else 1) for i in range(4))
@@ -231,7 +231,7 @@ def test_rows_of_the_hub_are_those_of_its_files_as_they_are_now(monkeypatch, tmp
     assert one.fingerprint != other.fingerprint and loaded(1).fingerprint == one.fingerprint
 
 
-def test_the_hubs_dev_set_is_cut_in_two(monkeypatch):
+def test_the_hubs_dev_set_is_split_in_two(monkeypatch):
     official(monkeypatch)
     first, second = (load("squad", DATASETS["squad"], "validation", "hub", rest=rest) for rest in (False, True))
     assert (len(first), len(second)) == (6078, 5795) and first.fingerprint != second.fingerprint
@@ -244,7 +244,7 @@ def test_the_hubs_dev_set_is_cut_in_two(monkeypatch):
         load("squad", DATASETS["squad"], "validation", "hub", rest=True)
 
 
-def test_the_cs224n_cut_asserts_its_counts():
+def test_the_cs224n_split_checks_its_counts():
     rows = [QARow(str(i), CS224N_TITLES[i % 16], "x", "?", () if i < 3168 else ((0, "x"),)) for i in range(6078)]
     others = [QARow(f"o{i}", "Rhine", "x", "?", ()) for i in range(5795)]
     assert cs224n(others[:9] + rows + others[9:]) == (rows, others)
@@ -252,7 +252,7 @@ def test_the_cs224n_cut_asserts_its_counts():
         cs224n(rows[1:])
 
 
-def test_a_dataset_of_ones_own_has_its_own_columns(tmp_path):
+def test_a_custom_dataset_has_custom_columns(tmp_path):
     mine = Dataset("mcc", {"context": "q", "choices": ("a", "b"), "label": "y"}, "mine", score=None)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "train.jsonl").write_text('{"q": "2 + 2 is", "a": "4", "b": "5", "y": 0}\n')

@@ -1,4 +1,4 @@
-"""`explore`: the door, what Python answers the page, what it writes, the cards that a notebook keeps. tests/browser has the page."""
+"""`explore`: its arguments, Python's replies to the page, saved pages, the cards in a saved notebook. tests/browser tests the page."""
 
 import base64
 import gzip
@@ -31,13 +31,13 @@ KEPT = [str(ROOT / "results" / "sample" / name) for name in ("qa", "qa-mcc", "qa
 
 @pytest.fixture
 def kept(tmp_path) -> list[str]:
-    """Copies of two kept runs, in a folder that a test may write to."""
+    """Copies of two kept runs, in a writable folder."""
     return [str(shutil.copytree(path, tmp_path / "kept" / path.rsplit("/", 1)[1])) for path in (KEPT[0], KEPT[3])]
 
 
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory) -> list[str]:
-    """Two runs of a few steps that have their models."""
+    """Two runs of a few steps, with their models."""
     folder = tmp_path_factory.mktemp("trained")
     small = dict(encoder=tiny, batch_size=4, max_steps=6, max_length=96, overlap=10, precision="fp32", device="cpu", threads=THREADS)
     tasks = dict(eval_limit=20, tasks=["squad", "mrpc", "swag"], qa_weight=0.5)
@@ -64,7 +64,7 @@ def desk(*items) -> Desk:
     return Desk({}, ["squad"], lambda task: answers_json.of_items(items))
 
 
-def test_what_cannot_be_explored_is_said():
+def test_invalid_arguments_are_refused():
     with pytest.raises(CompareError, match="0 runs; the explorer shows 1 to 6"):
         explore([])
     with pytest.raises(CompareError, match="runs: None is NoneType; it must be a list of run folders"):
@@ -85,7 +85,7 @@ def test_without_a_front_end_the_first_rows_stay_as_cards(monkeypatch, name):
     questions = pair(named([KEPT[0], KEPT[3]]))
     first = [questions[i] for i in filters.first(questions)]
     static = explore([KEPT[0], KEPT[3]], show=3)
-    assert static._repr_html_() == side_by_side(first[:3]) and not hasattr(static, "comm"), "a widget would be kept by nbconvert"
+    assert static._repr_html_() == side_by_side(first[:3]) and not hasattr(static, "comm"), "nbconvert would keep a widget"
     assert explore([KEPT[0], KEPT[3]])._repr_html_().count("<section>") == min(20, len(first))
     monkeypatch.setenv(name, "x")
     shown = []
@@ -98,18 +98,18 @@ def test_without_a_front_end_the_first_rows_stay_as_cards(monkeypatch, name):
     synced = json.dumps(
         {key: value for key, value in explorer.get_state().items() if isinstance(value, (str, list, int, float, type(None)))}
     )
-    assert first[0].row.question not in synced, "rows are sent, not kept by the widget"
+    assert first[0].row.question not in synced, "rows are sent; the widget's state does not contain them"
 
 
-def test_importing_the_explorer_makes_no_widget_and_brings_no_torch():
-    """A notebook that has made one is saved with a script for it."""
+def test_importing_the_explorer_creates_no_widget_and_does_not_import_torch():
+    """A notebook in which a widget was made is saved with a script for it."""
     code = f"""import sys; import mtdnn_kit.explorer.widgets; from ipywidgets.widgets.widget import _instances; print(len(_instances))
 from mtdnn_kit import explore; explore({KEPT}, live=True); print('torch' in sys.modules, 'scipy' in sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "0\nFalse False\n"
 
 
-def test_cards_say_what_each_model_answers_and_of_what_kind_it_is():
+def test_cards_show_each_models_answer_and_its_kind():
     html = side_by_side(QUESTIONS)
     Nesting(html)
     assert cards(html)[2:4] == [["A", "model 0", "cat", "✓ right"], ["B", "model 1", "no answer", "✗ missed"]]
@@ -130,18 +130,18 @@ def test_a_question_without_replies_shows_its_accepted_answers():
     assert "no question to show" in side_by_side([])
 
 
-def test_a_passage_is_cut_where_marks_begin_and_end():
+def test_a_passage_is_split_where_marks_begin_and_end():
     found = pieces(TEXT, [(4, 7)], [(0, 4, 7), (1, 0, 7), (2, 4, 7)])
     assert found == [("The ", False, [(1, 1)], []), ("cat", True, [(0, 0), (1, 1)], [0, 2, 1]), (TEXT[7:], False, [], [])]
     assert "".join(text for text, *_ in pieces(TEXT, [(3, 9), (4, 7)], [(0, 5, 20)])) == TEXT
 
 
-def test_it_answers_iff_it_is_as_sure_as_its_threshold():
+def test_a_model_answers_if_its_surety_reaches_the_thresholds():
     values = np.linspace(-30, 30, 61)
     assert all((surety(d) >= surety(t)) == (d <= t) for d in values for t in values) and surety(0) == 0.5 and surety(float("inf")) < 1e-200
 
 
-def test_the_papers_examples_are_shown_where_the_data_have_them():
+def test_the_papers_examples_are_shown_if_the_data_have_them():
     row = QARow("n", "Normans", "Alexius Komnenos did.", "Who ruined Roussel?", ((0, "Alexius Komnenos"),))
     reply = Reply(None, None, "", 0.6, 0.0, 0.0, 0.6, [], diff=1.0, threshold=0.0)
     html = examples_html([Question(row, {"QA": reply})], EXAMPLES)
@@ -149,7 +149,7 @@ def test_the_papers_examples_are_shown_where_the_data_have_them():
     Nesting(html)
 
 
-def test_the_front_end_is_one_module_with_all_of_its_files():
+def test_the_front_end_is_one_module_of_all_its_files():
     files = {path.stem for path in front.FRONT.glob("*.js")}
     assert files == set(front.FRONT_FILES) and not re.search(r"^\s*(import|export (?!default))", front.module(), re.M)
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(|https?://(?!www\.w3\.org/2000/svg)", front.module())
@@ -168,7 +168,7 @@ def contrast(a: str, b: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_colours_stand_out_in_both_themes():
+def test_colours_have_enough_contrast_in_both_themes():
     """Text 4.5:1, marks and edges of controls 3:1 (WCAG 2.2)."""
     found = dict(re.findall(r"--([\w-]+): light-dark\((#\w+, #\w+)\)", front.style()))
     runs = re.findall(r"--c: light-dark\((#\w+), (#\w+)\)", front.style())
@@ -178,7 +178,7 @@ def test_colours_stand_out_in_both_themes():
         back = [pairs[name][theme] for name in ("bg", "soft", "sel")]
         for name, least in (("fg", 4.5), ("dim", 4.5), ("ok", 4.5), ("no", 4.5), ("edge", 3), ("accent", 3)):
             assert min(contrast(pairs[name][theme], one) for one in back) >= least, (name, theme)
-        assert all(contrast(run[theme], pairs["bg"][theme]) >= 4.5 for run in runs), "letters on it are of the background's colour"
+        assert all(contrast(run[theme], pairs["bg"][theme]) >= 4.5 for run in runs), "a run's letter has the background's colour"
         assert contrast(pairs["gold-edge"][theme], pairs["bg"][theme]) >= 3 and contrast(pairs["fg"][theme], pairs["gold"][theme]) >= 4.5
 
 
@@ -210,7 +210,7 @@ def test_a_page_is_saved_whole_or_in_part(kept, tmp_path):
     assert ids(marked) == [ids(whole)[3]] and tasks_of(marked)["squad"]["notes"] == {ids(whole)[3]: "odd"}
 
 
-def test_the_command_writes_a_page_or_says_why_not(tmp_path):
+def test_the_command_writes_a_page_or_prints_an_error(tmp_path):
     command = [sys.executable, "-m", "mtdnn_kit", "explore", KEPT[0], KEPT[3], "--out", str(tmp_path / "answers.html")]
     done = subprocess.run([*command, "--only", "topic: Compass"], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == str(tmp_path / "answers.html") and set(tasks_of(tmp_path / "answers.html")["squad"]["rows"]["title"]) == {
@@ -220,7 +220,7 @@ def test_the_command_writes_a_page_or_says_why_not(tmp_path):
     assert done.returncode == 1 and done.stderr == "task: not every run has answers for 'mnli'; all have answers for squad\n"
 
 
-def test_the_runs_of_notebook_04_are_those_of_the_demo_where_they_are(monkeypatch, tmp_path):
+def test_notebook_04_uses_the_demos_runs_if_they_exist(monkeypatch, tmp_path):
     monkeypatch.delenv("MTDNN_RUNS", raising=False)
     (tmp_path / "pyproject.toml").write_text("")
     monkeypatch.chdir(tmp_path)
@@ -233,7 +233,7 @@ def test_the_runs_of_notebook_04_are_those_of_the_demo_where_they_are(monkeypatc
     assert demo_runs() == [f"results/sample/{name}" for name in names]
 
 
-def test_numbers_that_are_none_and_spans_that_are_not_there_can_be_sent():
+def test_infinite_numbers_and_missing_spans_can_be_sent():
     row = QARow("a", "", "One two.", "Which?", ())
     silent = Question(row, {"x": Reply(None, None, "", 1.0, 1.0, 1.0, 1.0, [], 0.0, 0.0, float("inf"), 0.0)})
     made = answers_json.as_json(answers_json.of_items([silent]))
@@ -242,7 +242,7 @@ def test_numbers_that_are_none_and_spans_that_are_not_there_can_be_sent():
     assert json.loads(gzip.decompress(answers_json.packed(answers_json.as_json(answers_json.of_items([])))))["runs"] == []
 
 
-def test_without_models_it_is_said_where_it_was_asked():
+def test_without_models_the_reply_is_an_error():
     replies = Desk(named([KEPT[0]]), ["squad"], lambda task: answers_json.read(named([KEPT[0]]), task))
     asked = {"task": "squad", "question": "What?", "passage": "That.", "thresholds": [None], "run": 0}
     assert "has no model/ to ask" in replies.reply({"kind": "ask", **asked})["reply"]["replies"][0]["error"]
@@ -253,8 +253,8 @@ def test_without_models_it_is_said_where_it_was_asked():
     assert [run["without"][:7] for run in answers_json.as_json(bare.answers("squad"))["runs"]] == ["model 0", "model 1"]
 
 
-def test_models_are_asked_and_looked_into(trained):
-    """The same computation twice, in one process: bit for bit."""
+def test_models_answer_and_explain_a_custom_question(trained):
+    """The same computation twice in one process: equal bit for bit."""
     explorer = explore(trained, live=False)
     assert explorer.desk.tasks == ["squad", "mrpc", "swag"]
     texts = {"question": "What floats on water?", "passage": "Cork is the bark of an oak. It floats on water."}
@@ -285,7 +285,7 @@ def test_other_tasks_have_labels_and_probabilities(trained):
         ]
 
 
-def test_a_task_that_cannot_be_read_is_said(tmp_path, trained):
+def test_an_unreadable_task_is_reported(tmp_path, trained):
     shutil.copytree(trained[0], tmp_path / "run")
     (tmp_path / "run/predictions/mrpc.jsonl").write_text('{"id": 0, "label": 1}\n')
     explorer = explore([str(tmp_path / "run")], live=False)

@@ -1,4 +1,4 @@
-"""Favourites: kept beside the runs, found again, none lost, and no file of somebody else's overwritten."""
+"""Favourites: stored next to the runs, read again, none lost, no foreign file overwritten."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from mtdnn_kit.explorer.favourites import FAVOURITES_FILE, beside, keep, read
 from mtdnn_kit.runs.run import Run
 
 
-def test_a_note_is_kept_changed_and_forgotten(tmp_path):
+def test_a_note_is_stored_changed_and_deleted(tmp_path):
     assert read(tmp_path) == {}
     assert keep(tmp_path, "squad", "a", "odd") == {"a": "odd"}
     assert keep(tmp_path, "squad", "b", "") == {"a": "odd", "b": ""}
@@ -21,14 +21,14 @@ def test_a_note_is_kept_changed_and_forgotten(tmp_path):
     assert read(tmp_path) == {"squad": {"a": "no: right"}, "mnli": {"7": "<b>"}}
 
 
-def test_they_lie_beside_the_runs(tmp_path):
+def test_favourites_are_stored_next_to_the_runs(tmp_path):
     runs = [Run(tmp_path / "study" / name) for name in ("a", "b")]
     assert beside(runs) == tmp_path / "study" and beside(runs[:1]) == tmp_path / "study"
     assert beside([*runs, Run(tmp_path / "other" / "c")]) == tmp_path
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"squad": ["a"]}', '{"squad": {"a": 1}}'])
-def test_a_file_that_is_none_of_ours_is_left_alone(tmp_path, content):
+def test_a_foreign_file_is_left_unchanged(tmp_path, content):
     (tmp_path / FAVOURITES_FILE).write_text(content)
     for call in (lambda: read(tmp_path), lambda: keep(tmp_path, "squad", "a", "x")):
         with pytest.raises(RunError, match="correct it or move it away"):
@@ -37,7 +37,7 @@ def test_a_file_that_is_none_of_ours_is_left_alone(tmp_path, content):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders without permissions")
-def test_where_nothing_can_be_written_it_is_said(tmp_path):
+def test_a_failure_to_write_is_reported(tmp_path):
     folder = tmp_path / "gone"
     with pytest.raises(RunError, match="cannot be written .No such file or directory.; the note was not saved"):
         keep(folder, "squad", "a", "x")

@@ -1,4 +1,4 @@
-"""Locks: free again however their holder ends; who holds one; a file system that has none."""
+"""Locks: released however the holder ends; naming the holder; file systems without locks."""
 
 import errno
 import subprocess
@@ -26,7 +26,7 @@ def taken(file) -> None:
         pass
 
 
-def test_a_lock_is_free_again_when_its_holder_is_gone(tmp_path):
+def test_a_lock_is_released_when_its_holder_ends(tmp_path):
     file = tmp_path / "x"
     with held(file, "work is done"), pytest.raises(LockedError, match=r"work is done already, by process \d+ on .* since"):
         taken(file)
@@ -40,8 +40,8 @@ def test_a_lock_is_free_again_when_its_holder_is_gone(tmp_path):
         holder.communicate()
     assert died and died.startswith(f"process {holder.pid} on ")
     with held(file, "work is done") as died:
-        assert died is None, "the one before let it go"
-    assert not file.with_name("x.holder").exists(), "nothing is left of who held it"
+        assert died is None, "the previous holder released it"
+    assert not file.with_name("x.holder").exists(), "the holder's record is deleted"
 
 
 def test_another_thread_is_refused_like_another_process(tmp_path):
@@ -60,7 +60,7 @@ def test_another_thread_is_refused_like_another_process(tmp_path):
     assert len(said) == 1 and "work is done already" in said[0]
 
 
-def test_who_holds_it_may_be_unknown(tmp_path):
+def test_the_holder_may_be_unknown(tmp_path):
     with held(tmp_path / "x", "work is done"):
         (tmp_path / "x.holder").write_bytes(b"\xff\xfe")
         with pytest.raises(LockedError, match="already, by another process. Wait for that process"):
@@ -73,7 +73,7 @@ def test_who_holds_it_may_be_unknown(tmp_path):
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOLCK, "No locks available"), OSError(errno.ENOTSUP, "Not supported"), NotImplementedError("no flock")]
 )
-def test_a_file_system_without_locks_lets_everybody_through_and_says_so(tmp_path, monkeypatch, error):
+def test_without_locks_in_the_file_system_there_is_a_warning_and_work_proceeds(tmp_path, monkeypatch, error):
     def refused(self, *_, **__):
         raise error
 
@@ -82,7 +82,7 @@ def test_a_file_system_without_locks_lets_everybody_through_and_says_so(tmp_path
         taken(tmp_path / "x")
 
 
-def test_a_folder_that_cannot_be_written_is_no_file_system_without_locks(tmp_path, monkeypatch):
+def test_a_missing_permission_is_an_error_and_not_a_lack_of_locks(tmp_path, monkeypatch):
     def refused(self, *_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -101,7 +101,7 @@ def test_nothing_is_written_through_a_link(tmp_path):
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_a_folder_that_is_gone_stays_gone(tmp_path):
+def test_a_missing_folder_is_not_created(tmp_path):
     with pytest.raises(FileNotFoundError):
         taken(tmp_path / "gone" / "x")
     assert not (tmp_path / "gone").exists()

@@ -1,4 +1,4 @@
-"""What Windows refuses, simulated: no fcntl, folders that cannot be opened, calls that only POSIX has. The kit was not tried there."""
+"""Windows' limits, simulated: no fcntl, folders that cannot be opened, no POSIX calls. The kit was not tested on Windows itself."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ def whole():
     import mtdnn_kit
     for module in pkgutil.walk_packages(mtdnn_kit.__path__, "mtdnn_kit."):
         importlib.import_module(module.name)
-whole()  # with all libraries, which have ways of their own on Windows
+whole()  # imports all libraries first: these have separate code for Windows
 for name in [name for name in sys.modules if name.split(".")[0] == "mtdnn_kit"]:
     del sys.modules[name]
 missing = [(os, name) for name in ("O_NOFOLLOW", "O_DIRECTORY", "pread", "getuid", "fork", "killpg", "mkfifo")]
@@ -44,7 +44,7 @@ print(json.dumps([ask(run, "Where?", "It rises in the Alps.")[0], len(run.log())
 """
 
 
-def test_a_run_is_made_resumed_and_read_where_posix_is_missing(tiny, tmp_path):
+def test_a_run_is_made_resumed_and_read_without_posix(tiny, tmp_path):
     folder = tmp_path / "Meine Läufe 東京" / "run one"
     small = dict(
         encoder=tiny, tasks=["squad", "cola"], max_steps=3, batch_size=2, max_length=96, overlap=10, eval_limit=4, checkpoint_every=2
@@ -56,7 +56,7 @@ def test_a_run_is_made_resumed_and_read_where_posix_is_missing(tiny, tmp_path):
     assert isinstance(text, str) and records == 3 and Run(folder).finished
 
 
-def test_a_folder_that_cannot_be_opened_is_not_synced_and_a_file_that_cannot_is_an_error(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_opened_is_not_synced_but_such_a_file_is_an_error(tmp_path, monkeypatch):
     import os
 
     opened = os.open
@@ -77,9 +77,9 @@ def test_a_folder_that_cannot_be_opened_is_not_synced_and_a_file_that_cannot_is_
         sync(tmp_path / "secret")
 
 
-def test_nothing_of_ours_imports_what_windows_has_not():
+def test_no_module_imports_what_windows_lacks():
     from structure import imports, modules
 
     posix = {"fcntl", "pwd", "grp", "resource", "termios", "pty"}
     found = {name: used for name, tree in modules().items() if (used := imports(tree) & posix)}
-    assert found == {"model.meter": {"resource"}}, "asked where there is no /proc, and done without"
+    assert found == {"model.meter": {"resource"}}, "used if there is no /proc, and optional"

@@ -1,11 +1,11 @@
-"""A coverage-guided fuzzer over the readers of rows, parameters, studies and run folders: `make fuzz`, ten minutes, no part of `make test`.
+"""A coverage-guided fuzzer for the readers of rows, parameters, studies and run folders: `make fuzz`, ten minutes, not in `make test`.
 
     python tests/fuzz/readers.py [SECONDS]
 
-atheris (libFuzzer) changes bytes, sees which lines of the readers they reach, and keeps what reaches new ones. The first byte chooses the
-reader (and a format with its packing), the second the dataset that is read so; the rest is its file. An error that is none of ours, one
-that is long or does not name the file, a row that cannot be right, and what takes over 20 s end it, with the bytes that did it in
-build/fuzz. What it finds becomes a case in tests/test_hostile_*.py.
+atheris (libFuzzer) mutates bytes, observes which lines of the readers they reach, and keeps inputs that reach new lines. The first byte
+chooses the reader (and the format with its compression), the second the dataset; the rest is the file. The fuzzer stops at an error that
+is not one of the kit's, is long or does not name the file, at an invalid row, and at an input that takes over 20 s; it leaves that input
+in build/fuzz. Each finding becomes a case in tests/test_hostile_*.py.
 Needs `pip install -e '.[fuzz]'`.
 """
 
@@ -36,7 +36,7 @@ ENDS = (".csv", ".tsv", ".parquet", ".json")
 MINE = [*ROWS.items(), ("official", ({"type": "qa", "validation_ratio": 0.5}, None))]
 KEPT = ROOT / "results" / "sample" / "qa-mcc-sc"
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
-sources.kept = lambda key, make: arrays.gathered(make())  # what is kept would be read instead
+sources.kept = lambda key, make: arrays.gathered(make())  # without a cache: it would be read instead of the file
 sources._key = lambda *of, **content: ""
 
 
@@ -54,7 +54,7 @@ def read_rows(number: int, data: bytes) -> None:
 
 
 def read_formats(number: int, data: bytes) -> None:
-    """A file of one's own in any format, packed before it is read or as it stands."""
+    """A custom file in any format, compressed first or as it is."""
     end, pack = ENDS[number % 4], list(PACK)[number // 4 % 4]
     which, packed = divmod(data[0] if data else 0, 16)
     name, (row, _) = MINE[which % len(MINE)]
@@ -82,7 +82,7 @@ def read_parameters(number: int, data: bytes) -> None:
 
 
 def read_run(number: int, data: bytes) -> None:
-    """One file of a run folder, whose other files are not there."""
+    """One file of a run folder without the other files."""
     name = FILES[number % len(FILES)]
     file = FOLDER / "run" / name
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def read_run(number: int, data: bytes) -> None:
 
 
 def one(data: bytes) -> None:
-    """One execution."""
+    """Runs the reader that an input chooses."""
     if not data:
         return
     readers = (read_rows, read_formats, read_formats, read_formats, read_parameters, read_run, read_formats, read_rows)
@@ -108,7 +108,7 @@ def one(data: bytes) -> None:
 
 
 def seeds(folder: Path) -> None:
-    """What it begins with: right files of each kind."""
+    """Writes the initial inputs: valid files of each kind."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(256):
         for k, raw in enumerate(right(number % 8, number >> 3)):
@@ -116,7 +116,7 @@ def seeds(folder: Path) -> None:
 
 
 def right(kind: int, rest: int) -> list[bytes]:
-    """Right files for a reader, as `one` chooses it."""
+    """Valid files for the reader that `one` chooses."""
     if kind in (0, 7):
         dataset = registry.DATASETS[TASKS[rest // 2 % len(TASKS)]]
         return [b"\n".join((ROOT / "mtdnn_kit" / "data" / "sample" / dataset.folder / "train.jsonl").read_bytes().split(b"\n")[:2])]
@@ -130,7 +130,7 @@ def right(kind: int, rest: int) -> list[bytes]:
 
 
 def main() -> None:
-    """Runs for some seconds (600)."""
+    """Runs for the seconds given as argument (default 600)."""
     seconds = sys.argv[1] if len(sys.argv) > 1 else "600"
     seeds(BUILD / "corpus")
     options = [

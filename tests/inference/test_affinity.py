@@ -1,4 +1,4 @@
-"""Which tasks help the main one: judged where the truth is planted, and by a second implementation of one measurement."""
+"""Which tasks help the main one: tested on planted tasks, and one measurement against a second implementation."""
 
 from functools import partial
 
@@ -26,12 +26,12 @@ def encoder(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module", params=[0])
 def found(request, encoder, tmp_path_factory):
-    """Of one seed; benchmarks/affinity.py has twenty."""
+    """The affinities of one seed; benchmarks/affinity.py has twenty."""
     return affinity(train(Config(**planted.settings(tmp_path_factory.mktemp("found"), encoder, request.param))))
 
 
 @pytest.mark.scores
-def test_a_task_of_the_main_ones_own_rows_is_ranked_first_and_one_of_permuted_labels_does_not_help(found):
+def test_a_task_with_the_main_tasks_rows_ranks_first_and_one_with_permuted_labels_does_not_help(found):
     rows = {row["task"]: row for row in found.rows}
     assert [row["affinity"] for row in found.rows] == sorted((row["affinity"] for row in found.rows), reverse=True)
     assert found.rows[0]["task"] == "own" and float(rows["own"]["95 %"].split()[0]) > 0
@@ -52,7 +52,7 @@ def test_a_row_is_the_mean_of_the_runs_measurements(found):
 
 
 @pytest.mark.scores
-def test_a_measurement_is_what_its_formula_says_and_leaves_the_weights_alone(encoder, tmp_path):
+def test_a_measurement_follows_its_formula_and_leaves_the_weights_unchanged(encoder, tmp_path):
     config = Config(**planted.settings(tmp_path, encoder, seed=0))
     setup = prepare(config)
     model = build_model(setup.encoder.path, setup.specs, 0.0, 0.0, config.max_length, seed=0)
@@ -68,7 +68,7 @@ def test_a_measurement_is_what_its_formula_says_and_leaves_the_weights_alone(enc
     assert all(torch.equal(x, before[name]) and x.grad is None for name, x in model.named_parameters()) and model.training
     assert torch.equal(torch.get_rng_state(), state)
 
-    # with the optimizer of torch in place of our own step
+    # with torch's SGD instead of the kit's step
     model.eval()
     orders = {task: generator(0, "affinity", task, 8).permutation(len(setup.train[task].lengths)) for task in planted.TASKS}
     judge = partial(loss, "main", orders["main"][:16])
@@ -93,7 +93,7 @@ def test_intervals_cover_the_mean_of_a_drifting_level():
     assert 0.93 <= np.mean(covered) <= 0.98 and interval(level[:5]) is None
 
 
-def test_what_measured_nothing_is_refused(config, trained):
+def test_a_run_without_measurements_is_refused(config, trained):
     with pytest.raises(RunError, match="bert: it did not measure how its tasks affect each other; train it with interference_every"):
         affinity(trained("bert"))
     alone = train(config(tasks=["squad"], qa_weight=1.0, max_steps=1))

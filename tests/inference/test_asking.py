@@ -1,4 +1,4 @@
-"""Questions of one's own: a run's reply is the one that it wrote down, heat is transformers' own softmax, models are loaded once."""
+"""Custom questions: a reply equals the run's prediction, heat equals transformers' softmax, models are loaded once."""
 
 import gc
 import os
@@ -28,14 +28,14 @@ QUESTION = "Where do farmers strip cork?"
 
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory) -> Run:
-    """A run of the tiny encoder, its threshold tuned, some passages in several windows."""
+    """A run of the tiny encoder with a tuned threshold; some passages need several windows."""
     small = dict(encoder=tiny, max_steps=30, batch_size=4, precision="fp32", device="cpu", threads=THREADS, max_length=96, overlap=10)
     folder = str(tmp_path_factory.mktemp("asking") / "run")
     return train(Config(**small, tasks=["squad", "cola"], qa_weight=0.9, threshold_articles=["Cork"], run_dir=folder))
 
 
 def model_of(path: str, **settings) -> Model:
-    """A model of an encoder family with a fresh head, in windows of 64 tokens."""
+    """A model of an encoder family with an untrained head and windows of 64 tokens."""
     config = Config(max_length=64, max_question=20, overlap=10, **settings)
     net = build_model(Path(path), {"squad": {"type": "qa", "labels": 2}}, 0.0, 0.0, 64, seed=3).eval()
     return Model("family", net, load_tokenizer(Path(path)), config, "fp32", {"squad": 0.0}, "squad")
@@ -47,7 +47,7 @@ def model(request, families) -> Model:
 
 
 def plain_windows(model: Model, question: str, context: str) -> list[list[tuple]]:
-    """transformers alone: per window (part, start, end, P(start), P(end)) of each position; its tokenizer cuts, its class answers."""
+    """Without the kit's code: per window (part, start, end, P(start), P(end)) of each position, by transformers' tokenizer and head."""
     coded = model.tokenizer(
         question,
         context,
@@ -68,8 +68,8 @@ def plain_windows(model: Model, question: str, context: str) -> list[list[tuple]
     return found
 
 
-def test_a_question_of_the_data_is_answered_as_the_run_answered_it(run):
-    """Alone here and in a batch there: the same scores but for rounding, at any threshold the same answers but for what ties."""
+def test_a_question_of_the_data_gets_the_runs_answer(run):
+    """Single here, batched in the run: scores are equal up to rounding, answers at any threshold up to ties."""
     model, questions, entries = load(run), pairing.pair({"it": run}), {entry["id"]: entry for entry in run.nbest()}
     assert {q.windows > 1 for q in questions} == {False, True}
     for q in questions[::5]:
@@ -85,8 +85,8 @@ def test_a_question_of_the_data_is_answered_as_the_run_answered_it(run):
             assert len(said.best) == len(wrote.best) and said.em is said.f1 is said.span_em is None
 
 
-def test_the_threshold_decides_and_the_runs_own_is_the_default(run):
-    """The same computation again and again, in one process: bit for bit."""
+def test_the_threshold_decides_and_the_runs_is_the_default(run):
+    """The same computation repeated in one process: equal bit for bit."""
     model = load(run)
     assert model.threshold == run.metrics["squad"]["threshold"] != 0
     diff, said = answer(model, QUESTION, PASSAGE).diff, reply_of(model, QUESTION, PASSAGE)
@@ -97,7 +97,7 @@ def test_the_threshold_decides_and_the_runs_own_is_the_default(run):
     assert ask(run, QUESTION, PASSAGE)[0] == said.text and ask(run, QUESTION, PASSAGE, "squad")[1] == answer(model, QUESTION, PASSAGE)
 
 
-def test_a_model_is_loaded_once_and_again_when_its_file_is_another(run, tmp_path):
+def test_a_model_is_loaded_once_and_again_if_its_file_changes(run, tmp_path):
     folder = shutil.copytree(run.path, tmp_path / "run")
     first = load(Run(folder))
     assert load(Run(folder), "squad").net is first.net and not first.net.training
@@ -106,14 +106,14 @@ def test_a_model_is_loaded_once_and_again_when_its_file_is_another(run, tmp_path
     assert load(Run(folder)).net is not first.net
 
 
-def test_at_most_six_models_are_held(run, tmp_path):
+def test_at_most_six_models_stay_in_memory(run, tmp_path):
     folders = [shutil.copytree(run.path, tmp_path / str(i)) for i in range(7)]
     held = [weakref.ref(load(Run(folder)).net) for folder in folders]
     gc.collect()
     assert [ref() is None for ref in held] == [True] + [False] * 6
 
 
-def test_a_run_that_cannot_be_asked_says_what_to_do(run, tmp_path):
+def test_a_run_without_a_usable_model_is_refused_with_a_remedy(run, tmp_path):
     run.keep(tmp_path / "kept")
     with pytest.raises(RunError, match=r"kept has no model/ to ask: .* copy the folder model/ from where the run was made"):
         load(Run(tmp_path / "kept"))
@@ -127,14 +127,14 @@ def test_a_run_that_cannot_be_asked_says_what_to_do(run, tmp_path):
         load(Run(other))
 
 
-def test_half_a_surrogate_pair_is_refused_by_its_place(run):
+def test_an_unpaired_surrogate_is_refused_with_its_place(run):
     with pytest.raises(ValueError, match="the question has an unpaired surrogate at character 4"):
         reply_of(load(run), "What\ud83d?", PASSAGE)
     with pytest.raises(ValueError, match="the passage has an unpaired surrogate at character 0"):
         heat(load(run), "What?", "\ude00")
 
 
-def test_heat_is_transformers_own_softmax_in_one_window(model):
+def test_heat_equals_transformers_softmax_in_one_window(model):
     passage = "In the Alps, in the Swiss canton."
     found, (window,) = heat(model, "Where?", passage), plain_windows(model, "Where?", passage)
     tokens = [x for x in window if x[0] == 1]
@@ -145,7 +145,7 @@ def test_heat_is_transformers_own_softmax_in_one_window(model):
         assert mine.sum() + nothing + rest == pytest.approx(1, abs=1e-5) and rest > 0
 
 
-def test_heat_is_the_most_of_several_windows_and_of_nothing_the_least(model):
+def test_heat_is_the_maximum_over_windows_and_for_no_answer_the_minimum(model):
     passage, question = f"{PASSAGE} {PASSAGE[::-1]} {PASSAGE}", "Where does it rise?"
     found, windows = heat(model, question, passage), plain_windows(model, question, passage)
     assert len(windows) > 2
@@ -171,7 +171,7 @@ def test_a_passage_of_25000_characters_is_read_in_few_batches(run):
 
 
 @pytest.mark.parametrize("tokens", [1, 200])
-def test_windows_are_told_apart_in_whatever_batches_they_are_read(run, monkeypatch, tokens):
+def test_windows_give_the_same_result_in_any_batches(run, monkeypatch, tokens):
     passage, model = f"{PASSAGE} {PASSAGE[::-1]} {PASSAGE}", load(run)
     said, found = answer(model, QUESTION, passage), heat(model, QUESTION, passage)
     monkeypatch.setattr(evaluation, "TOKENS", tokens)
@@ -193,7 +193,7 @@ def test_odd_passages_have_an_answer_and_a_heat(model, passage):
 
 @settings(max_examples=25, deadline=None)
 @given(question=TEXTS, passage=TEXTS, name=st.sampled_from(["bert", "roberta"]))
-def test_any_text_can_be_asked_about(families, question, passage, name):
+def test_any_text_gets_an_answer_and_a_heat(families, question, passage, name):
     if name not in MODELS:
         MODELS[name] = model_of(families[name])
     model = MODELS[name]

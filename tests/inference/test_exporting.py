@@ -1,4 +1,4 @@
-"""Exported models are transformers' own: a process that cannot import this kit loads them, with the same inputs and logits; their cards."""
+"""Exported models need only transformers: a process without this kit loads them, with equal inputs and logits; their model cards."""
 
 import ast
 import json
@@ -58,14 +58,14 @@ assert sys.modules["mtdnn_kit"] is None
 
 @pytest.fixture(scope="module")
 def exported(trained, tmp_path_factory, python) -> dict[tuple[str, str], dict]:
-    """(family, task) → what the kit reads and says of a row, and what a process without the kit makes of the exported folder."""
+    """(family, task) → the kit's inputs and logits for a row, and those of a process that has only the exported folder."""
     cases, folder = {}, tmp_path_factory.mktemp("exported")
     for family in FAMILIES:
         model = load(trained(family), "cpu")
         (_, _, scored), _ = read_rows(model.config, training=False)
         for task in model.net.specs:
             row = scored[task][1]
-            row = row._replace(context=row.context[:80], answers=()) if task == "squad" else row  # one window in each family
+            row = row._replace(context=row.context[:80], answers=()) if task == "squad" else row  # fits one window in each family
             cases[family, task] = case(model, task, row) | {"folder": str(export(trained(family), task, folder / family / task))}
     (folder / "cases.json").write_text(json.dumps(list(cases.values())))
     command = [*python, "-c", ALONE, folder / "cases.json", folder / "told.json", str(THREADS)]
@@ -92,7 +92,7 @@ def case(model, task: str, row) -> dict:
 
 @pytest.mark.parametrize("task", ["squad", "swag", "cola", "mrpc"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_13_transformers_alone_reads_and_says_the_same(exported, family, task):
+def test_13_transformers_without_the_kit_gives_the_same_inputs_and_logits(exported, family, task):
     ours, theirs = exported[family, task], exported[family, task]["theirs"]
     assert theirs["wrong"] == [] and set(theirs["inputs"]) == set(ours["inputs"])
     assert theirs["inputs"] == ours["inputs"]
@@ -108,13 +108,13 @@ def test_a_pipeline_classifies_with_the_labels_names_and_the_kits_probabilities(
 
 
 def may_be(said, passage: str, threshold: float) -> set[str]:
-    """The texts that another process may give in place of an answer: its own, and what ties with it."""
+    """The texts that another process may give as the answer: the same one, or one that ties with it."""
     scored = of_reply(said)
     return {"" if span is None else passage[slice(*span)] for span in (None, *scored.spans) if scored.says(span, threshold)}
 
 
 @pytest.mark.parametrize("family", ["bert", "albert", "roberta"])
-def test_the_call_that_the_card_shows_says_what_the_kit_says(exported, trained, family):
+def test_the_code_on_the_card_gives_the_kits_reply(exported, trained, family):
     model = load(trained(family), "cpu")
     printed = {task: exported[family, task]["theirs"]["printed"] for task in ("squad", "swag", "cola", "mrpc")}
     passage = "Cork is the bark of an oak."
@@ -126,12 +126,12 @@ def test_the_call_that_the_card_shows_says_what_the_kit_says(exported, trained, 
     for task, second in (("cola", None), ("mrpc", "There was a tree.")):
         said = model.classify("The oak stood alone in the field.", second, task=task)
         found = ast.literal_eval(printed[task])
-        found = found[0] if isinstance(found, list) else found  # of a single text, and of a pair
+        found = found[0] if isinstance(found, list) else found  # the format differs between a single text and a pair
         assert found["score"] == pytest.approx(said.probabilities[found["label"]], abs=1e-5)
-        assert found["score"] == pytest.approx(said.probability, abs=1e-5), "the likeliest"
+        assert found["score"] == pytest.approx(said.probability, abs=1e-5), "the most probable label"
 
 
-def test_the_answer_of_the_shown_call_is_the_best_span_too(trained, tmp_path, monkeypatch, capsys):
+def test_the_code_on_the_card_finds_the_best_span(trained, tmp_path, monkeypatch, capsys):
     """At a threshold that lets every answer through."""
     folder = export(trained("deberta-v2"), "squad", tmp_path / "it")
     code = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)[0]
@@ -143,14 +143,14 @@ def test_the_answer_of_the_shown_call_is_the_best_span_too(trained, tmp_path, mo
     assert said.text and ast.literal_eval(capsys.readouterr().out) in may_be(said, passage, 1e9)
 
 
-def test_a_card_passes_the_hubs_own_reading_and_tells_what_the_run_was(trained):
+def test_the_hub_can_read_a_card_and_it_describes_the_run(trained):
     run = trained("bert")
     folder = export(run, "mrpc")
     assert folder == run.path / "export" / "mrpc"
     read = ModelCard.load(folder / "README.md")
     data = read.data.to_dict()
     assert data["library_name"] == "transformers" and data["pipeline_tag"] == "text-classification" and data["language"] == "en"
-    assert not {"license", "datasets", "model-index", "base_model"} & set(data), "nothing is known of a folder's encoder"
+    assert not {"license", "datasets", "model-index", "base_model"} & set(data), "an encoder from a folder has no known source"
     for said in (
         f"| f1 | {run.metrics['mrpc']['f1']:.2f} |",
         "| n | 6 |",
@@ -163,7 +163,7 @@ def test_a_card_passes_the_hubs_own_reading_and_tells_what_the_run_was(trained):
     assert str(run.path.parent) not in read.content and str(Path.home()) not in read.content
 
 
-def test_a_card_holds_licence_base_model_and_scores_and_no_text_of_the_data():
+def test_a_card_has_licence_base_model_and_scores_and_no_text_of_the_data():
     read = ModelCard(card(KIT, "squad"))
     assert read.data.license == "apache-2.0" and read.data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
     assert read.data.pipeline_tag == "question-answering" and read.data.tags == ["mtdnn-kit", "multi-task"]
@@ -179,7 +179,7 @@ def test_a_card_holds_licence_base_model_and_scores_and_no_text_of_the_data():
     assert ModelCard(card(KIT, "swag")).data.pipeline_tag is None and "multiple-choice" in ModelCard(card(KIT, "swag")).data.tags
 
 
-def test_a_card_of_a_run_on_the_hubs_data_lists_them_with_the_scores(tmp_path):
+def test_a_card_lists_the_hubs_datasets_with_the_scores(tmp_path):
     manifest = KIT.manifest
     manifest["data"]["squad/validation"]["origin"] = "hub rajpurkar/squad_v2 validation (cs224n)"
     manifest["data"]["cola/train"]["origin"] = "hub nyu-mll/glue cola train"
@@ -196,8 +196,8 @@ def test_a_card_of_a_run_on_the_hubs_data_lists_them_with_the_scores(tmp_path):
     assert "| cola/train | 240 | hub nyu-mll/glue cola train | `3e5ff87d454d67e8` | its authors' terms, for research |" in text
 
 
-def test_what_a_run_says_is_shown_and_never_read_as_a_template(tmp_path):
-    """The kit's own template is filled in once: text of a run that looks like one, or like a header, stays text."""
+def test_a_runs_text_is_never_rendered_as_a_template(tmp_path):
+    """The kit's template is rendered once: a run's text that looks like a template or a header stays text."""
     manifest, odd = KIT.manifest, "{{ 7 * 7 }} {% include '/etc/passwd' %}"
     manifest["encoder"]["name"] = manifest["machine"] = odd
     manifest["data"]["squad/train"]["origin"] = f"{odd}\n---\nlicense: mit"
@@ -211,7 +211,7 @@ def test_what_a_run_says_is_shown_and_never_read_as_a_template(tmp_path):
     assert read.data.to_dict() == {key: value for key, value in header.items() if key != "base_model"}
 
 
-def test_a_folder_that_is_there_is_left_alone_and_a_failure_leaves_none(trained, tmp_path, monkeypatch):
+def test_an_existing_folder_is_left_unchanged_and_a_failure_leaves_none(trained, tmp_path, monkeypatch):
     run = trained("bert")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").write_text("precious")
@@ -222,13 +222,13 @@ def test_a_folder_that_is_there_is_left_alone_and_a_failure_leaves_none(trained,
     def full(*args, **options):
         raise OSError("no space left")
 
-    monkeypatch.setattr(exporting, "write_whole", full)  # the last thing that is written
+    monkeypatch.setattr(exporting, "write_whole", full)  # the last step of writing
     with pytest.raises(OSError, match="no space left"):
         export(run, "cola", tmp_path / "new")
     assert sorted(x.name for x in tmp_path.iterdir()) == ["mine"]
 
 
-def test_what_cannot_be_exported_says_what_to_do(trained, tmp_path):
+def test_a_failure_to_export_states_a_remedy(trained, tmp_path):
     with pytest.raises(RunError, match="task: 'mnli' is not a task of .*; choose from squad, swag, cola, mrpc"):
         export(trained("bert"), "mnli", tmp_path / "new")
     with pytest.raises(RunError, match="has no model/ to ask"):
@@ -238,15 +238,15 @@ def test_what_cannot_be_exported_says_what_to_do(trained, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_exporting_changes_nothing_of_the_shared_model(trained, tmp_path):
-    """Bit for bit: asked before and after, in one process."""
+def test_exporting_does_not_change_the_shared_model(trained, tmp_path):
+    """Replies before and after, in one process, are equal bit for bit."""
     model = load(trained("distilbert"), "cpu")
     before = model.classify("A cat sat.", task="cola"), list(model.tokenizer.model_input_names), model.tokenizer.model_max_length
     export(trained("distilbert"), "cola", tmp_path / "it")
     assert before == (model.classify("A cat sat.", task="cola"), model.tokenizer.model_input_names, model.tokenizer.model_max_length)
 
 
-def test_an_imported_model_can_be_exported_and_says_that_it_was_imported(trained, tmp_path):
+def test_an_imported_model_can_be_exported_and_its_card_says_so(trained, tmp_path):
     folder = export(trained("electra"), "squad", tmp_path / "one")
     theirs = import_run(folder, tmp_path / "run", eval_limit=4, max_length=96, overlap=10, device="cpu", precision="fp32")
     text = (export(theirs, "squad") / "README.md").read_text()
@@ -255,7 +255,7 @@ def test_an_imported_model_can_be_exported_and_says_that_it_was_imported(trained
     assert len(theirs.answers()) == 4 and all(of_entry(entry).like(ours[entry["id"]]) for entry in theirs.nbest())
 
 
-def test_an_encoders_licence_is_what_its_own_card_says(tmp_path, monkeypatch):
+def test_an_encoders_licence_comes_from_its_card(tmp_path, monkeypatch):
     assert licence("sentence-transformers/all-MiniLM-L6-v2") == "apache-2.0"
     assert licence(str(tmp_path / "nowhere")) is None and licence("nobody/nothing") is None
     for text, found in {

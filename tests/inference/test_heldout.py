@@ -1,4 +1,4 @@
-"""Runs by their scores on the threshold articles: all questions of these, by the second scorer too, and nothing else."""
+"""Scores of runs on the threshold articles: exactly all questions of these, checked by a second scorer."""
 
 import csv
 import gzip
@@ -23,7 +23,7 @@ def run(config):
     return train(config(tasks=["squad"], qa_weight=1.0, threshold_articles=ARTICLES))
 
 
-def test_every_question_of_the_articles_is_scored_whatever_the_runs_limit(run, tmp_path):
+def test_every_question_of_the_articles_is_scored_despite_the_runs_eval_limit(run, tmp_path):
     text = (ROOT / "mtdnn_kit/data/sample/squad/train.jsonl").read_text(encoding="utf-8")
     records = [row for row in map(json.loads, text.splitlines()) if row["title"] in ARTICLES]
     (one,) = heldout.held_out(run)
@@ -45,7 +45,7 @@ def test_every_question_of_the_articles_is_scored_whatever_the_runs_limit(run, t
     assert (found["em"], found["f1"]) == (pytest.approx(again["em"]), pytest.approx(again["f1"]))
 
 
-def test_the_command_prints_a_row_a_run_and_writes_nothing(run, python):
+def test_the_command_prints_one_row_per_run_and_writes_nothing(run, python):
     before = sorted(run.path.rglob("*"))
     done = command(python, run.path)
     found = heldout.held_out(run)[0].scores()
@@ -56,14 +56,14 @@ def test_the_command_prints_a_row_a_run_and_writes_nothing(run, python):
     assert sorted(run.path.rglob("*")) == before
 
 
-def test_what_cannot_be_scored_is_said(trained, tmp_path, python):
+def test_a_run_without_held_out_questions_and_a_missing_run_are_refused(trained, tmp_path, python):
     with pytest.raises(RunError, match="it held no questions out"):
         heldout.held_out(trained("distilbert"))
     done = command(python, tmp_path / "none")
     assert done.returncode == 1 and "none" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_rows_that_the_run_did_not_have_are_refused(run):
+def test_changed_training_rows_are_refused(run):
     manifest = json.loads((run.path / "manifest.json").read_text())
     manifest["data"]["squad/train"]["fingerprint"] = "0" * 64
     (run.path / "manifest.json").write_text(json.dumps(manifest))
@@ -72,6 +72,6 @@ def test_rows_that_the_run_did_not_have_are_refused(run):
 
 
 def command(python: list[str], path: Path) -> subprocess.CompletedProcess:
-    """It sums with as many threads as this process, so that it finds the same bits."""
+    """Runs the command with this process's number of threads: results are then equal bit for bit."""
     settled = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
     return subprocess.run([*python, "-m", "mtdnn_kit", "heldout", str(path)], capture_output=True, text=True, cwd=ROOT, env=settled)

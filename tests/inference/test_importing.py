@@ -1,4 +1,4 @@
-"""Other people's predictions and models as run folders: scored as the official definition says, refused by id where they do not fit."""
+"""Other people's predictions and models as run folders: scored by the official definition; mismatches are refused with the id."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def records(split: str = "validation") -> list[dict]:
 
 @pytest.fixture
 def answers() -> dict[str, str]:
-    """An answer to every scored question of the sample: right, wrong, nothing, and words that the passage does not hold."""
+    """An answer to every scored question of the sample: right, wrong, none, or words that are not in the passage."""
     kinds = (lambda r: (r["answers"]["text"] or [""])[0], lambda r: r["context"][4:19], lambda r: "", lambda r: "no such words")
     return {r["id"]: kinds[i % 4](r) for i, r in enumerate(records())}
 
@@ -38,7 +38,7 @@ def put(folder: Path, content) -> Path:
     return file
 
 
-def test_a_predictions_file_becomes_a_run_that_is_scored_compared_and_read(tmp_path, answers, config):
+def test_a_predictions_file_becomes_a_run_that_can_be_scored_compared_and_read(tmp_path, answers, config):
     run = import_run(put(tmp_path, answers), tmp_path / "theirs")
     found = run.metrics["squad"]
     wanted = scorer.score(records(), answers)
@@ -46,7 +46,7 @@ def test_a_predictions_file_becomes_a_run_that_is_scored_compared_and_read(tmp_p
     able, unable = ([r for r in records() if bool(r["answers"]["text"]) == kind] for kind in (True, False))
     assert found["has_answer_f1"] == pytest.approx(scorer.score(able, answers)["f1"])
     assert found["no_answer_accuracy"] == pytest.approx(scorer.score(unable, answers)["em"])
-    assert "span_f1" not in found and "threshold" not in found, "what answers alone do not tell is not there"
+    assert "span_f1" not in found and "threshold" not in found, "scores that need more than the answers are absent"
     assert run.finished and run.answers() == answers and run.manifest["imported"]["name"] == "theirs.json"
     mine = train(config(tasks=["squad"], qa_weight=1.0, max_steps=1, eval_limit=None))
     questions = pair({"mine": mine, "theirs": run})
@@ -74,13 +74,13 @@ def test_a_predictions_file_becomes_a_run_that_is_scored_compared_and_read(tmp_p
         (lambda a: "[" * 100_000, "theirs.json: cannot be read .lists or objects are nested too deeply"),
     ],
 )
-def test_predictions_that_do_not_fit_are_refused_by_id_and_leave_nothing(tmp_path, answers, edit, message):
+def test_mismatched_predictions_are_refused_with_the_id_and_leave_nothing(tmp_path, answers, edit, message):
     with pytest.raises(RunError, match=message):
         import_run(put(tmp_path, edit(answers)), tmp_path / "theirs")
     assert not (tmp_path / "theirs").exists()
 
 
-def test_what_cannot_be_meant_is_said(tmp_path, answers):
+def test_invalid_arguments_are_refused(tmp_path, answers):
     file = put(tmp_path, answers)
     with pytest.raises(RunError, match=r"none\.json: cannot be read"):
         import_run(tmp_path / "none.json", tmp_path / "theirs")
@@ -100,15 +100,15 @@ def test_what_cannot_be_meant_is_said(tmp_path, answers):
 
 @pytest.fixture
 def exported(tmp_path, config) -> tuple[Run, Path]:
-    """A run and its question-answering model as transformers itself would have written it."""
+    """A run, and its question-answering model as transformers would have written it."""
     run = train(config(tasks=["squad"], qa_weight=1.0, eval_limit=None, threshold_articles=["Cork", "Tea"], run_dir=str(tmp_path / "mine")))
     write_task(*load_model(run.path / "model"), "squad", tmp_path / "model")
     return run, tmp_path / "model"
 
 
-def test_7_and_13_a_model_of_transformers_answers_as_the_run_it_came_from_and_as_a_plain_decoder(tmp_path, exported):
-    """The plain decoder: transformers' own model and windows, a double loop over all spans, the best of all windows. Scores are the same
-    but for rounding, answers but for ties."""
+def test_7_and_13_an_exported_model_answers_like_its_run_and_like_a_plain_decoder(tmp_path, exported):
+    """The plain decoder: transformers' model and windows, a double loop over all spans, the best of all windows. Scores are equal up to
+    rounding, answers up to ties."""
     run, folder = exported
     theirs = import_run(folder, tmp_path / "theirs", threshold_articles=["Cork", "Tea"], **SMALL)
     for mine, other in zip(run.nbest(), theirs.nbest(), strict=True):
@@ -129,7 +129,7 @@ def test_7_and_13_a_model_of_transformers_answers_as_the_run_it_came_from_and_as
 
 
 def test_an_export_is_imported_with_its_threshold_and_without_a_report(tmp_path, exported, capfd):
-    """Nothing is held out, so the threshold is the exported one, and it says what that was tuned on."""
+    """With no held-out questions, the threshold is the exported one, with the note on what it was tuned on."""
     run, bare = exported
     folder = export(run, "squad", tmp_path / "export")
     capfd.readouterr()
@@ -143,7 +143,7 @@ def test_an_export_is_imported_with_its_threshold_and_without_a_report(tmp_path,
     bare = import_run(bare, tmp_path / "bare", threshold_articles=[], **SMALL)
     assert bare.metrics["squad"]["threshold"] == 0 and bare.manifest["held_out"] == {}, "a model of transformers has none"
     own = import_run(folder, tmp_path / "own", threshold_articles=["Cork"], **SMALL)
-    assert own.manifest["held_out"]["squad"]["questions"] != run.manifest["held_out"]["squad"]["questions"], "what is held out goes first"
+    assert own.manifest["held_out"]["squad"]["questions"] != run.manifest["held_out"]["squad"]["questions"], "held-out questions win"
 
 
 @pytest.mark.parametrize("kept", ["x", {"threshold": "1"}, {}, {"threshold": 1, "held_out": {"rule": "x"}}, {"threshold": None}, [1]])
@@ -152,7 +152,7 @@ def test_a_threshold_that_export_did_not_write_is_refused(tmp_path, exported, ke
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "mtdnn_kit": kept}))
     if kept == {}:
-        assert len(import_run(folder, tmp_path / "theirs", **SMALL).manifest["held_out"]) == 1, "tuned as the sample's always are"
+        assert len(import_run(folder, tmp_path / "theirs", **SMALL).manifest["held_out"]) == 1, "tuned on the sample's default articles"
         return
     with pytest.raises(EncoderError, match="mtdnn_kit in its config.json is .*, which export did not write; delete it there"):
         import_run(folder, tmp_path / "theirs", **SMALL)
@@ -174,7 +174,7 @@ def test_models_that_cannot_answer_are_refused(tmp_path, exported, tiny):
     assert not (tmp_path / "theirs").exists()
 
 
-def test_without_threshold_articles_no_training_rows_are_needed(tmp_path, exported):
+def test_without_threshold_articles_training_rows_are_not_needed(tmp_path, exported):
     _, folder = exported
     data = tmp_path / "data" / "squad"
     data.mkdir(parents=True)
@@ -185,7 +185,7 @@ def test_without_threshold_articles_no_training_rows_are_needed(tmp_path, export
 
 
 def test_an_official_file_for_the_whole_dev_set_scores_both_of_its_parts(tmp_path, monkeypatch):
-    """Of the hub's dev set the 6,078 questions of the CS224N split and, beside them, the 5,795 others."""
+    """The hub's dev set: the 6,078 questions of the CS224N split, and separately the other 5,795."""
     from official import official
 
     official(monkeypatch)

@@ -1,4 +1,4 @@
-"""Merged runs: the formulas against a second implementation, and a run folder like any other."""
+"""Merged runs: formulas against a second implementation; the result is a normal run folder."""
 
 import json
 from dataclasses import asdict
@@ -28,7 +28,7 @@ HELD = ["Sugar", "Flamingo"]
 
 @pytest.fixture(scope="module")
 def three(tiny, tmp_path_factory) -> list[Run]:
-    """Question answering, the same with another task, and that task alone; each some steps from the tiny encoder."""
+    """Runs on question answering, on it with another task, and on only that task; a few steps each from the tiny encoder."""
     folder, made = tmp_path_factory.mktemp("three"), []
     small = dict(encoder=tiny, max_steps=6, batch_size=4, max_length=96, overlap=10, precision="fp32", device="cpu", eval_limit=20)
     for seed, (name, tasks, held) in enumerate([("one", ["squad"], HELD), ("two", ["squad", "cola"], HELD), ("three", ["cola"], [])]):
@@ -46,7 +46,7 @@ def flat(count: int, seed: int = 0) -> list[torch.Tensor]:
     return list(torch.randn(count, 1000, generator=torch.Generator().manual_seed(seed)))
 
 
-def test_the_formulas_are_those_of_peft():
+def test_the_formulas_equal_pefts():
     base, *vectors = flat(4)
     changes = [one - base for one in vectors]
     torch.testing.assert_close(
@@ -58,7 +58,7 @@ def test_the_formulas_are_those_of_peft():
             torch.testing.assert_close(ties(base, vectors, weight, density), theirs, rtol=0, atol=1e-6)
 
 
-def test_an_average_is_the_mean_and_its_ends_are_the_parts():
+def test_an_average_is_the_mean_and_weights_0_and_1_give_the_parts():
     one, two, three = flat(3)
     torch.testing.assert_close(average([one, two, three], 2 / 3), (one + two + three) / 3)
     assert torch.equal(average([one, two], 0.0), one) and torch.allclose(average([one, two], 1.0), two, atol=1e-6)
@@ -82,12 +82,12 @@ def test_the_average_of_two_equal_runs_equals_them_bit_for_bit(three, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["average", "task_arithmetic", "ties"])
-def test_encoders_are_merged_and_heads_are_the_first_runs(method, three, tmp_path, tiny):
+def test_encoders_are_merged_and_heads_come_from_the_first_run(method, three, tmp_path, tiny):
     made = merge(three, method, tmp_path / method, weight=None if method == "average" else 0.5)
     parts, found = [tensors(run) for run in three], tensors(made)
     begun = {f"encoder.{name}": x for name, x in load_file(Path(tiny) / "model.safetensors").items()}
     assert found.keys() == parts[0].keys()
-    names = [f"encoder.{name}" for name, _ in load(made).net.encoder.named_parameters()]  # of equal changes, the first are kept
+    names = [f"encoder.{name}" for name, _ in load(made).net.encoder.named_parameters()]  # of equal changes, ties keeps the first
     assert all(torch.equal(found[name], parts[0][name]) for name in found.keys() - set(names))
     for name in names if method != "ties" else []:
         total = sum(part[name] - begun[name] for part in parts)
@@ -104,7 +104,7 @@ def test_encoders_are_merged_and_heads_are_the_first_runs(method, three, tmp_pat
     }
 
 
-def test_a_merged_run_is_used_like_any_other(three, tmp_path):
+def test_a_merged_run_can_be_used_like_any_other(three, tmp_path):
     made = merge(three[:2], run_dir=tmp_path / "made", weight=0.25)
     assert len(compare.pair({"one": three[0], "made": made})) == made.metrics["squad"]["n"] == 20
     assert "threshold" in made.metrics["squad"] and made.manifest["held_out"]["squad"]["questions"] > 9
@@ -119,7 +119,7 @@ def test_a_merged_run_is_used_like_any_other(three, tmp_path):
     assert twice.metrics == made.metrics
 
 
-def test_of_several_weights_the_best_on_held_out_questions_is_taken_and_said(three, tmp_path):
+def test_the_best_of_several_weights_on_held_out_questions_is_used_and_reported(three, tmp_path):
     weights = [0.0, 0.5, 1.0]
     alone = {w: merge(three[:2], run_dir=tmp_path / f"at-{w}", weight=w) for w in weights}
     made = merge(three[:2], run_dir=tmp_path / "chosen", weight=weights)
@@ -138,7 +138,7 @@ def test_a_base_may_be_another_run(three, tmp_path):
     assert made.manifest["merged"]["base"]["name"] == "one"
 
 
-def test_what_cannot_be_merged_is_refused_by_name(three, tmp_path, families, small_tokenizer):
+def test_runs_that_cannot_be_merged_are_refused_with_their_names(three, tmp_path, families, small_tokenizer):
     def other(name: str, encoder: str, **changes) -> Run:
         settings = {**asdict(three[0].parameters), "encoder": encoder, "run_dir": str(tmp_path / name), "max_steps": 1, **changes}
         return train(Config(**settings))
@@ -175,7 +175,7 @@ def test_what_cannot_be_merged_is_refused_by_name(three, tmp_path, families, sma
     assert not (tmp_path / "no").exists()
 
 
-def test_other_rows_are_refused(three, tmp_path):
+def test_changed_rows_are_refused(three, tmp_path):
     manifest = json.loads((three[1].path / "manifest.json").read_text())
     kept = json.dumps(manifest)
     manifest["data"]["squad/train"]["fingerprint"] = "other"
@@ -198,7 +198,7 @@ def test_a_merge_that_was_killed_leaves_no_finished_run(three, tmp_path, monkeyp
         merge(three[:2], run_dir=tmp_path / "made")
 
 
-def test_the_command_merges_and_says_what_was_chosen(three, tmp_path, capsys):
+def test_the_command_merges_and_prints_the_chosen_weight(three, tmp_path, capsys):
     words = ["merge", *(str(run.path) for run in three[:2]), "--method", "ties", "--weight", "0.5", "--weight", "1"]
     command_line.main([*words, "--density", "0.5", "--run-dir", str(tmp_path / "made")])
     made = Run(tmp_path / "made")

@@ -11,9 +11,9 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from mtdnn_kit import export, load
 
-pytest.importorskip("onnx", reason="torch.onnx.export writes with onnx, which the kit does not install")
-pytest.importorskip("onnxruntime", reason="onnxruntime, which the kit does not install, answers")
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's tracer warns of each shape that Python looks at; what came of it is compared
+pytest.importorskip("onnx", reason="torch.onnx.export needs onnx, which the kit does not install")
+pytest.importorskip("onnxruntime", reason="needs onnxruntime, which the kit does not install")
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's tracer warns of each shape that Python reads; the tests compare results
 QUESTION, PASSAGE = "What gives cork?", "Cork is the bark of an oak. It floats, and it burns slowly."
 
 
@@ -49,8 +49,8 @@ def exported(request, trained, tmp_path_factory):
     return trained(request.param), folder
 
 
-def test_onnx_gives_the_logits_of_torch_for_any_number_of_texts_and_tokens(exported):
-    """One text and several padded ones, none of the two that were traced."""
+def test_onnx_gives_torchs_logits_for_any_number_of_texts_and_tokens(exported):
+    """One text and several padded ones, other than the two traced ones."""
     import onnxruntime
 
     folder = exported[1]
@@ -64,11 +64,11 @@ def test_onnx_gives_the_logits_of_torch_for_any_number_of_texts_and_tokens(expor
         start, end = session.run(None, dict(inputs))
         assert start.shape == end.shape == inputs["input_ids"].shape
         assert np.allclose(start, out.start_logits, rtol=0, atol=1e-4) and np.allclose(end, out.end_logits, rtol=0, atol=1e-4)
-        assert min(start.std(), end.std()) > 1e-3, "logits that are all alike would agree anyhow"
+        assert min(start.std(), end.std()) > 1e-3, "constant logits would agree anyway"
 
 
-def test_onnx_answers_as_the_kit_does(exported):
-    """The best span where every answer is let through, and nothing where none is."""
+def test_onnx_answers_like_the_kit(exported):
+    """The best span at a threshold that admits every answer, and none at one that admits no answer."""
     run, folder = exported
     reply = of_reply(load(run, "cpu").answer(QUESTION, PASSAGE, threshold=1e9))
     said = answer(folder, QUESTION, PASSAGE, 1e9)

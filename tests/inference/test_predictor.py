@@ -1,4 +1,4 @@
-"""A run's whole model with one call: its replies are those that the run wrote down; one at a time or many; what it cannot do it says."""
+"""A run's whole model by one call: its replies equal the run's predictions, for single items and lists; invalid calls are refused."""
 
 import json
 import pydoc
@@ -31,8 +31,8 @@ def lines(run: Run, task: str) -> list[dict]:
     return [json.loads(line) for line in (run.path / "predictions" / f"{task}.jsonl").read_text().splitlines()]
 
 
-def test_replies_to_a_data_sets_rows_are_those_that_the_run_wrote_down(run):
-    """Bit for bit: the same rows in the same batches, on the machine and with the threads that the run was made with."""
+def test_replies_to_a_datasets_rows_equal_the_runs_predictions(run):
+    """Bit for bit: the same rows in the same batches, on the run's machine and with its number of threads."""
     model = load(str(run.path), device="cpu")
     (_, _, scored), _ = read_rows(model.config, training=False)
     rows = scored["squad"]
@@ -56,7 +56,7 @@ def test_replies_to_a_data_sets_rows_are_those_that_the_run_wrote_down(run):
     assert all(x.choice == row.choices[x.index] and x.probability == max(x.probabilities) for x, row in zip(found, swag, strict=True))
 
 
-def test_a_single_item_is_answered_as_among_many(model):
+def test_a_single_item_gets_the_same_reply_as_in_a_list(model):
     questions = ["What gives cork?", "Where do farmers strip cork?", "Why?"]
     many = model.answer(questions, PASSAGE, threshold=1e9)
     for question, x in zip(questions, many, strict=True):
@@ -72,8 +72,8 @@ def test_a_single_item_is_answered_as_among_many(model):
     assert [pair] == model.classify(["A cat sat."], ["The cat sat down."], task="mrpc"), "the same batch"
 
 
-def test_nothing_is_answered_above_the_threshold_and_it_is_the_runs_own_by_default(model):
-    """The same computation again and again, in one process: bit for bit."""
+def test_above_the_threshold_there_is_no_answer_and_the_default_is_the_runs_threshold(model):
+    """The same computation repeated in one process: equal bit for bit."""
     diff = model.answer("What gives cork?", PASSAGE).diff
     nothing, said = (model.answer("What gives cork?", PASSAGE, threshold=x) for x in (diff - 1e-6, diff + 1e-6))
     assert (nothing.text, nothing.start, nothing.end, nothing.probability) == ("", None, None, nothing.nothing) and said.text
@@ -81,7 +81,7 @@ def test_nothing_is_answered_above_the_threshold_and_it_is_the_runs_own_by_defau
     assert own.answer("What gives cork?", PASSAGE)._replace(diff=0) == nothing._replace(diff=0)
 
 
-def test_choices_may_differ_in_number_and_one_list_may_serve_all(model):
+def test_items_may_differ_in_their_number_of_choices_or_share_one_list(model):
     sets = [["fries them.", "flies away."], ["a.", "b.", "c."], ["goes home.", "sings."]]
     found = model.choose(["The cook cuts onions."] * 3, "She", sets)
     assert [len(x.probabilities) for x in found] == [2, 3, 2]
@@ -95,7 +95,7 @@ def test_choices_may_differ_in_number_and_one_list_may_serve_all(model):
 
 
 def test_a_text_of_many_windows_is_read_to_its_end(model):
-    """Every token is asked for as an answer by itself."""
+    """With max_answer 1, every token is among the candidate answers."""
     text = " ".join(f"Sentence {i} is about place {i}." for i in range(100))
     every = replace(model.config, n_best=10_000, max_answer=1)
     found = {span[:2] for span in replace(model, config=every).answer("Where is 7?", text, threshold=1e9).best}
@@ -121,13 +121,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_arguments_that_cannot_be_meant_are_named(model, message):
+def test_invalid_arguments_are_named(model, message):
     with pytest.raises(DataError) as told:
         WRONG[message](model)
     assert str(told.value).startswith(message)
 
 
-def test_a_task_that_is_not_there_or_could_be_several_is_named(model, trained, config):
+def test_a_missing_or_ambiguous_task_is_reported(model, trained, config):
     with pytest.raises(RunError, match="several tasks for sequence classification; name one of cola, mrpc"):
         model.classify("a")
     with pytest.raises(RunError, match=r"no task 'swag' for question answering; there are squad \(qa\), swag \(mcc\)"):
@@ -138,7 +138,7 @@ def test_a_task_that_is_not_there_or_could_be_several_is_named(model, trained, c
         alone.choose("a", "b", ["c", "d"])
 
 
-def test_what_cannot_be_loaded_says_what_to_do(trained, tmp_path):
+def test_a_failure_to_load_states_a_remedy(trained, tmp_path):
     with pytest.raises(RunError, match="there is no such folder; correct the path"):
         load(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="device: 'tpu' must be one of auto, cpu, cuda"):
@@ -148,14 +148,14 @@ def test_what_cannot_be_loaded_says_what_to_do(trained, tmp_path):
         load(tmp_path / "kept")
 
 
-def test_help_and_repr_tell_what_there_is(model, trained):
+def test_help_and_repr_list_methods_and_tasks(model, trained):
     assert repr(model) == f"Predictor({trained('bert').name}: squad (qa), swag (mcc), cola (sc), mrpc (sc))"
     told = pydoc.plain(pydoc.render_doc(Predictor))
     assert all(f" {name}(" in told for name in ("answer", "choose", "classify")) and "returns a list" in told
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_a_batch_has_at_most_so_many_windows_and_the_replies_are_the_same(trained, monkeypatch, size):
+def test_batch_size_limits_the_windows_and_does_not_change_the_replies(trained, monkeypatch, size):
     model, plain, seen = load(trained("bert"), batch_size=size), load(trained("bert")), []
     texts = ["Cork is the bark of an oak. " * (1 + i % 5) for i in range(9)]
     forward = type(model.net).forward
@@ -170,12 +170,12 @@ def test_a_batch_has_at_most_so_many_windows_and_the_replies_are_the_same(traine
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
-def test_a_batch_size_that_is_none_is_refused(trained, size):
+def test_an_invalid_batch_size_is_refused(trained, size):
     with pytest.raises(ConfigError, match=r"^batch_size: .* must be a whole number above 0, or None"):
         load(trained("bert"), batch_size=size)
 
 
-def test_of_a_long_list_it_is_shown_how_far_it_is(trained, monkeypatch, capsys):
+def test_progress_is_shown_for_a_long_list(trained, monkeypatch, capsys):
     model = load(trained("bert"), batch_size=5)
     model.classify(["One."] * 9, task="cola")
     assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""A finished run made again: bit for bit where all is as it was, else with what differs named."""
+"""A finished run repeated: equal bit for bit under equal conditions, otherwise with the differences named."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def said(rows: list[dict]) -> dict[str, str]:
     return {row["what"]: row["came out"] for row in rows}
 
 
-def test_a_run_made_again_is_equal_in_everything(made, tmp_path, capsys):
+def test_a_repeated_run_is_equal_in_everything(made, tmp_path, capsys):
     main(["rerun", str(made.path), str(tmp_path / "again")])
     again, told = Run(tmp_path / "again"), capsys.readouterr().out
     found = said(compare_runs(made, again))
@@ -40,8 +40,8 @@ def test_a_run_made_again_is_equal_in_everything(made, tmp_path, capsys):
     assert "| weights | equal |" in told and again.config["resume"] is False and again.manifest["resumes"] == []
 
 
-def test_what_was_scored_later_is_scored_again_whole_and_own_functions_are_compared(made, tmp_path, monkeypatch):
-    """The run's eval_limit is 4; rows that are gone are said."""
+def test_later_sets_are_scored_again_in_full_and_custom_functions_are_compared(made, tmp_path, monkeypatch):
+    """All 10 rows are scored, despite the run's eval_limit of 4; missing rows are reported."""
     own = changed(made.parameters, run_dir=str(tmp_path / "run"), metrics=["doors:kappa"], resume=False)
     run = train(own)
     for name in ("boats", "gone"):
@@ -60,14 +60,14 @@ def test_what_was_scored_later_is_scored_again_whole_and_own_functions_are_compa
     assert said(compare_runs(run, again))["own functions"] == "different: doors:kappa"
 
 
-def test_what_is_given_anew_is_named_with_what_became_of_it(made, tmp_path):
+def test_a_changed_parameter_shows_its_effects(made, tmp_path):
     _, rows = rerun(made.path, tmp_path / "again", seed=1)
     found = said(rows)
     assert found["every step"].startswith("different from step ") and found["weights"] == "different"
     assert (found["code"], found["environment"], found["data: squad/train"]) == ("equal", "equal", "equal")
 
 
-def test_runs_are_compared_file_by_file_and_what_one_has_not_is_not_kept(made, copied):
+def test_runs_are_compared_file_by_file_and_a_missing_file_is_reported_as_not_kept(made, copied):
     manifest = copied.manifest
     manifest["packages"]["torch"] = "1.0"
     manifest["data"]["squad/train"]["fingerprint"] = manifest["code"] = "0"
@@ -91,7 +91,7 @@ def test_runs_are_compared_file_by_file_and_what_one_has_not_is_not_kept(made, c
     assert found["cola.jsonl"] == "different" and found["squad.json"] == "equal" and found["data: cola/train"] == "equal"
 
 
-def test_what_is_no_finished_run_of_here_is_not_made_again(copied, tmp_path, monkeypatch):
+def test_unfinished_imported_and_distributed_runs_are_not_repeated(copied, tmp_path, monkeypatch):
     kept = copied.manifest
     for manifest, why in (
         ({**kept, "status": "running"}, "it is not a finished run, so it cannot be repeated"),
@@ -107,7 +107,7 @@ def test_what_is_no_finished_run_of_here_is_not_made_again(copied, tmp_path, mon
     assert not (tmp_path / "again").exists()
 
 
-def test_a_run_of_before_threads_were_in_its_parameters_takes_those_of_its_manifest(copied, tmp_path):
+def test_an_older_run_without_threads_in_its_parameters_takes_its_manifests(copied, tmp_path):
     text = (copied.path / "config.yaml").read_text()
     (copied.path / "config.yaml").write_text(text.replace(f"threads: {THREADS}", "threads: null"))
     again, rows = rerun(copied, tmp_path / "again", max_steps=1)

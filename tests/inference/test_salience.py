@@ -1,4 +1,4 @@
-"""Gradient × input is the derivative that finite differences see, for tokens of every encoder family; the model stays as it was."""
+"""Gradient × input equals finite differences, for every token and encoder family; the model stays unchanged."""
 
 from dataclasses import replace
 
@@ -21,13 +21,13 @@ def model(request, families):
 
 
 def source(model):
-    """Word embeddings; ModernBERT's are normalised at once, so that their length is lost: there what comes of that."""
+    """The module whose output is scaled: the word embeddings. ModernBERT normalises these, which would undo a scale: there, the result."""
     encoder = model.net.encoder
     return encoder.embeddings if encoder.config.model_type == "modernbert" else encoder.get_input_embeddings()
 
 
 def scores(model, item: int, question: str, context: str, first: int, last: int, scale: np.ndarray) -> float:
-    """Start logit at `first` + end logit at `last` of a window, its word embeddings scaled a token at a time by `scale` [T]."""
+    """Start logit at `first` + end logit at `last` of a window whose word embeddings are scaled per token by `scale` [T]."""
     windows, factor = features(model, question, context), torch.tensor(scale)[None, :, None]
     hook = source(model).register_forward_hook(lambda module, args, out: out * factor)
     with torch.inference_mode():
@@ -37,7 +37,7 @@ def scores(model, item: int, question: str, context: str, first: int, last: int,
 
 
 def derivative(model, item: int, question: str, context: str, first: int, last: int, tokens: int, i: int) -> float:
-    """d score / dα at α = 1 of token i's embedding times α, which is gradient · input, by central differences of the fourth order."""
+    """d score / dα at α = 1, where α scales token i's embedding: gradient · input, by fourth-order central differences."""
 
     def off(steps: int) -> float:
         return scores(model, item, question, context, first, last, 1 + steps * STEP * (np.arange(tokens) == i))
@@ -54,7 +54,7 @@ def position(found, part: str, start: int | None = None, end: int | None = None)
 
 
 @pytest.mark.parametrize("words", ["Swiss canton", ""])
-def test_each_value_is_the_derivative_that_finite_differences_see(model, words):
+def test_each_value_equals_finite_differences(model, words):
     passage = "In the Alps, in the Swiss canton."
     span = span_of(passage, words) if words else (0, 0)
     found = salience(model, "Where?", passage, span)
@@ -64,7 +64,7 @@ def test_each_value_is_the_derivative_that_finite_differences_see(model, words):
     assert [w.value for w in found] == pytest.approx(wanted, rel=1e-4, abs=1e-8)
 
 
-def test_every_token_of_the_window_is_named(model):
+def test_every_token_of_the_window_has_its_text_and_part(model):
     passage = "In the Alps, 🌍 in the Swiss canton."
     found = salience(model, "Where is it?", passage)
     ids = features(model, "Where is it?", passage).collate(np.array([0])).inputs["input_ids"][0].tolist()
@@ -78,7 +78,7 @@ def test_every_token_of_the_window_is_named(model):
         assert covered == {i for i, c in enumerate(text) if not c.isspace()}
 
 
-def test_without_a_span_it_is_that_of_what_the_model_answers(model):
+def test_the_default_span_is_the_models_answer(model):
     spanned = ask(model, QUESTION, PASSAGE, threshold=1e9)
     answers, silent = replace(model, thresholds={"squad": 1e9}), replace(model, thresholds={"squad": -1e9})
     assert salience(answers, QUESTION, PASSAGE) == salience(model, QUESTION, PASSAGE, (spanned.start, spanned.end))
@@ -86,8 +86,8 @@ def test_without_a_span_it_is_that_of_what_the_model_answers(model):
     assert salience(silent, QUESTION, PASSAGE) != salience(answers, QUESTION, PASSAGE)
 
 
-def test_of_several_windows_it_is_the_one_that_the_score_comes_from(model):
-    """Whole scores from each window by hand: the best answer's highest, the least of nothing."""
+def test_of_several_windows_the_one_behind_the_score_is_explained(model):
+    """Scores of each window by hand: the highest of the best answer, the lowest of no answer."""
     passage = f"{PASSAGE} {PASSAGE[::-1]} {PASSAGE}"
     windows = features(model, QUESTION, passage)
     assert len(windows.table) > 2
@@ -95,7 +95,7 @@ def test_of_several_windows_it_is_the_one_that_the_score_comes_from(model):
         logits = [model.net("squad", windows.collate(np.array([i])).inputs)[0].numpy() for i in range(len(windows.table))]
     nothing = int(np.argmin([x[0].sum() for x in logits]))
     said = ask(model, QUESTION, passage, threshold=1e9)
-    places = []  # (score, window, first, last) of every token pair that has the answer's characters
+    places = []  # (score, window, first, last) of every token pair that spans the answer's characters
     for w, x in enumerate(logits):
         tokens, shift = windows.window(w), windows.first(w)
         for i in np.flatnonzero((tokens.starts == said.start) & (tokens.ends > tokens.starts)):
@@ -111,7 +111,7 @@ def test_of_several_windows_it_is_the_one_that_the_score_comes_from(model):
             assert found[i].value == pytest.approx(wanted, rel=1e-4, abs=1e-8)
 
 
-def test_the_model_is_left_as_it_was(model):
+def test_the_model_is_left_unchanged(model):
     for frozen, p in enumerate(model.net.parameters()):
         p.requires_grad_(frozen % 2 == 0)
     before = [(p.requires_grad, p.detach().clone()) for p in model.net.parameters()]
@@ -126,7 +126,7 @@ def test_the_model_is_left_as_it_was(model):
     assert source(model)._forward_hooks == hooks
 
 
-def test_a_span_within_a_word_is_that_of_the_tokens_that_cover_it(families):
+def test_a_span_within_a_word_extends_to_the_tokens_that_cover_it(families):
     bert, passage = model_of(families["bert"]), "In the Alps, in the Swiss canton."
     inside, whole = (salience(bert, "Where?", passage, span_of(passage, words)) for words in ("wis", "Swiss"))
     assert inside == whole != salience(bert, "Where?", passage, span_of(passage, "canton"))

@@ -1,4 +1,4 @@
-"""A finished run scored on other rows: by its own head and threshold, kept beside it, and from then on like a set that it always had."""
+"""A finished run scored on further sets: with its head and threshold; stored in the run and then used like its first sets."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def write(file, rows) -> None:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Rows of two of the run's tasks, as these have theirs."""
+    """New rows for two of the run's tasks, in their format."""
     write(tmp_path / "boats" / "squad" / "validation.jsonl", QUESTIONS)
     write(tmp_path / "boats" / "cola" / "validation.jsonl", SENTENCES)
     return tmp_path / "boats"
@@ -50,7 +50,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run(trained, tmp_path) -> Run:
-    """A run of its own: what is scored later changes its folder."""
+    """A copy of a run: scoring further sets changes its folder."""
     shutil.copytree(trained("bert").path, tmp_path / "run")
     return Run(tmp_path / "run")
 
@@ -59,7 +59,7 @@ def files_of(run: Run) -> dict[str, bytes]:
     return {file.relative_to(run.path).as_posix(): file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
 
 
-def test_all_tasks_whose_rows_are_there_are_scored_as_the_run_replies(run, folder):
+def test_all_tasks_with_rows_in_the_folder_are_scored_by_the_runs_replies(run, folder):
     before, own = files_of(run), run.metrics
     found = run.score(folder)
     assert list(found) == ["squad-boats", "cola-boats"] and run.metrics == {**own, "cola-boats": found["cola-boats"], **found}
@@ -67,7 +67,7 @@ def test_all_tasks_whose_rows_are_there_are_scored_as_the_run_replies(run, folde
     said = [x.text for x in model.answer([q["question"] for q in QUESTIONS], [q["context"] for q in QUESTIONS], threshold=threshold)]
     scores = qa_scores(said, [q["answers"]["text"] or [""] for q in QUESTIONS])
     kept = found["squad-boats"]
-    assert (kept["em"], kept["f1"], kept["threshold"], kept["n"]) == (scores["em"], scores["f1"], threshold, 12), "eval_limit is not its"
+    assert (kept["em"], kept["f1"], kept["threshold"], kept["n"]) == (scores["em"], scores["f1"], threshold, 12), "without eval_limit"
     assert run.answers("squad-boats") == {q["id"]: text for q, text in zip(QUESTIONS, said, strict=True)}
     labels = [int(x.label == "acceptable") for x in model.classify([s["sentence"] for s in SENTENCES], task="cola")]
     assert [line["label"] for line in run.choices("cola-boats")] == labels
@@ -75,10 +75,10 @@ def test_all_tasks_whose_rows_are_there_are_scored_as_the_run_replies(run, folde
     new = {"scored/cola-boats.json", "scored/squad-boats.json", "predictions/cola-boats.jsonl"}
     new |= {"predictions/squad-boats.json", "predictions/squad-boats_nbest.jsonl.gz"}
     after = files_of(run)
-    assert after.keys() - before.keys() == new and {name: after[name] for name in before} == before, "nothing of the run's own changes"
+    assert after.keys() - before.keys() == new and {name: after[name] for name in before} == before, "no file of the run changes"
 
 
-def test_what_was_scored_later_is_compared_explored_tabled_and_kept_like_the_first(run, folder, tmp_path):
+def test_later_sets_are_compared_explored_tabled_and_kept_like_the_first(run, folder, tmp_path):
     run.score(folder)
     two = {"one": run, "two": Run(shutil.copytree(run.path, tmp_path / "two"))}
     assert set(shared_tasks(two)) == {"squad", "swag", "cola", "mrpc", "squad-boats", "cola-boats"}
@@ -97,7 +97,7 @@ def test_what_was_scored_later_is_compared_explored_tabled_and_kept_like_the_fir
     assert run._repr_html_().count(">squad-boats<") == 1
 
 
-def test_only_the_same_rows_are_compared_and_a_name_stands_for_one_set(run, folder, tmp_path):
+def test_only_the_same_rows_are_compared_and_a_name_means_one_set(run, folder, tmp_path):
     run.score(folder, task="squad")
     two = Run(shutil.copytree(run.path, tmp_path / "two"))
     (two.path / "scored" / "squad-boats.json").unlink()
@@ -116,7 +116,7 @@ def test_only_the_same_rows_are_compared_and_a_name_stands_for_one_set(run, fold
     assert run.score(folder, task="squad", name="fewer")["fewer"]["n"] == 9
 
 
-def test_what_is_scored_already_is_not_scored_again_but_by_other_code(run, folder):
+def test_a_scored_set_is_scored_again_only_by_other_code(run, folder):
     run.score(folder, task="cola")
     file = run.path / "scored" / "cola-boats.json"
     before, record = file.stat().st_mtime_ns, json.loads(file.read_text())
@@ -127,11 +127,11 @@ def test_what_is_scored_already_is_not_scored_again_but_by_other_code(run, folde
     assert json.loads(file.read_text())["code"] == record["code"]
 
 
-def test_a_definition_says_what_rows_there_are(run, folder, tmp_path):
-    """Of a task's form but another split, of another form, and of a type alone; as a file or as a mapping."""
+def test_a_set_may_have_a_definition(run, folder, tmp_path):
+    """Another split in a task's format, another format, or only a type; as a file or as a mapping."""
     write(folder / "cola" / "other.jsonl", SENTENCES[:4])
     write(folder / "mine.jsonl", [{"satz": s["sentence"], "gut": "ja" if s["label"] else "nein"} for s in SENTENCES[:6]])
-    labels = {"ja": "acceptable", "nein": "unacceptable"}  # in any order: they have their numbers by their names
+    labels = {"ja": "acceptable", "nein": "unacceptable"}  # in any order: names give the numbers
     mine = {
         "type": "sc",
         "columns": {"first": "satz", "label": "gut"},
@@ -144,7 +144,7 @@ def test_a_definition_says_what_rows_there_are(run, folder, tmp_path):
     )
     found = run.score(define=str(file))
     assert [(name, scores["n"]) for name, scores in found.items()] == [("other", 4), ("mine", 6)]
-    assert run.parameters.task_of("mine") == "cola" and run.later["mine"]["set"]["task"] == "cola", "the only one with these labels"
+    assert run.parameters.task_of("mine") == "cola" and run.later["mine"]["set"]["task"] == "cola", "the only task with these labels"
     plain = {"files": {"validation": str(folder / "squad" / "validation.jsonl")}}
     assert list(run.score(define={"plain": plain})) == ["plain"] and run.parameters.task_of("plain") == "squad"
     said = {name: list(run.choices(name)) for name in found}
@@ -153,8 +153,8 @@ def test_a_definition_says_what_rows_there_are(run, folder, tmp_path):
         assert one["label"] == two["label"] and one["probabilities"] == pytest.approx(two["probabilities"], abs=1e-6)
 
 
-def test_what_mtdnn_data_prints_of_a_file_serves_as_it_is(run, folder, tmp_path, capsys):
-    """All its rows are scored: there is nothing to train on."""
+def test_the_draft_of_mtdnn_data_works_unchanged(run, folder, tmp_path, capsys):
+    """A draft names only a training file: all its rows are scored."""
     rows = [{"text": s["sentence"], "fine": "acceptable" if s["label"] else "unacceptable"} for s in SENTENCES]
     write(tmp_path / "reviews.jsonl", rows)
     command_line.main(["data", str(tmp_path / "reviews.jsonl")])
@@ -165,7 +165,7 @@ def test_what_mtdnn_data_prints_of_a_file_serves_as_it_is(run, folder, tmp_path,
     assert run.score(define={"define": both})["mine"]["n"] == 12
 
 
-def test_the_sample_is_a_place_too_and_its_rows_are_the_runs_own(run):
+def test_the_sample_is_a_valid_place_and_its_rows_get_the_runs_replies(run):
     found = run.score("sample", task="mrpc", name="whole")["whole"]
     rows = load_rows("mrpc", DATASETS["mrpc"], "validation", "sample")
     assert found["n"] == len(rows) > run.metrics["mrpc"]["n"] == 6
@@ -215,7 +215,7 @@ def test_the_sample_is_a_place_too_and_its_rows_are_the_runs_own(run):
         ({"define": "no/such.yaml"}, ConfigError, "^no/such.yaml: cannot be read"),
     ],
 )
-def test_what_cannot_be_scored_is_refused_with_its_place(run, tmp_path, given, error, message):
+def test_invalid_arguments_are_refused_with_their_place(run, tmp_path, given, error, message):
     (tmp_path / "empty").mkdir()
     given = {key: str(tmp_path / "empty") if value == "EMPTY" else value for key, value in given.items()}
     before = files_of(run)
@@ -230,7 +230,7 @@ def test_a_run_without_its_model_says_so(run, folder):
         run.score(folder)
 
 
-def test_the_command_prints_a_row_a_run_and_set(run, folder, capsys):
+def test_the_command_prints_one_row_per_run_and_set(run, folder, capsys):
     command_line.main(["score", str(run.path), "--data", str(folder), "--task", "squad", "--name", "boats", "--device", "cpu"])
     head, _, row = capsys.readouterr().out.splitlines()
     assert head == "| run | set | scored by | rows | em | f1 | em_at_0 | f1_at_0 | span_f1 | no_answer_ap | threshold |"
@@ -240,7 +240,7 @@ def test_the_command_prints_a_row_a_run_and_set(run, folder, capsys):
     assert cells[1:] == ["boats", "squad", "12", *shown, "0, not tuned"]
 
 
-def test_a_threshold_says_what_it_was_tuned_on(runs, run):
+def test_a_threshold_is_shown_with_what_it_was_tuned_on(runs, run):
     assert threshold_words(run, "squad") == "0, not tuned" and threshold_words(run, "cola") == ""
     tuned = next(iter(runs.values()))
     held, threshold = tuned.manifest["held_out"]["squad"], tuned.metrics["squad"]["threshold"]
@@ -248,7 +248,7 @@ def test_a_threshold_says_what_it_was_tuned_on(runs, run):
     assert threshold_words(tuned, "squad") == said
 
 
-def test_a_record_that_is_none_is_refused_by_name(run, folder):
+def test_an_invalid_record_is_refused_with_its_name(run, folder):
     run.score(folder, task="cola")
     file = run.path / "scored" / "cola-boats.json"
     file.write_text(json.dumps({"set": {}, "data": {}}))
@@ -256,7 +256,7 @@ def test_a_record_that_is_none_is_refused_by_name(run, folder):
         run.metrics  # noqa: B018
 
 
-def test_the_documents_sets_can_be_meant_and_one_of_them_is_the_other_half(monkeypatch):
+def test_the_documents_sets_are_valid_and_one_is_the_other_half_of_squad(monkeypatch):
     from official import official
 
     text = (ROOT / "docs" / "my-data.md").read_text().split("```yaml\nscored_also:")[1].split("```")[0]

@@ -1,4 +1,4 @@
-"""Device and precision of a run: what the machine can do, and what it may (the environment), never how fast it was."""
+"""Device and precision of a run: by the processor's instructions and the environment, never by a measured speed."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ ABLE = dict(avx512_bf16=True, amx_tile=False, capability="AVX512", onednn=True, 
 
 @pytest.fixture
 def processor(monkeypatch):
-    """processor(**facts): a processor as `ABLE` describes it, but for some facts."""
+    """processor(**facts): simulates the processor in `ABLE`, with some facts changed."""
 
     def make(**facts) -> None:
         has = {**ABLE, **facts}
@@ -42,9 +42,9 @@ def processor(monkeypatch):
         ({"avx512_bf16": False}, "fp32"),
         ({"capability": "AVX2"}, "fp32"),  # ATEN_CPU_CAPABILITY=avx2
         ({"capability": "DEFAULT"}, "fp32"),  # ATEN_CPU_CAPABILITY=default
-        ({"bf16": False}, "fp32"),  # ONEDNN_MAX_CPU_ISA=AVX2, as oneDNN itself says
+        ({"bf16": False}, "fp32"),  # ONEDNN_MAX_CPU_ISA=AVX2, as oneDNN reports it
         ({"onednn": False}, "fp32"),
-        ({"environment": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}}, "fp32"),  # here oneDNN says that it has bf16, and emulates it
+        ({"environment": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}}, "fp32"),  # here oneDNN reports bf16, but emulates it
         ({"environment": {"ONEDNN_MAX_CPU_ISA": "avx512_core_vnni"}}, "fp32"),
         ({"environment": {"DNNL_MAX_CPU_ISA": "AVX512_CORE"}}, "fp32"),
         ({"environment": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}}, "bf16"),
@@ -53,20 +53,20 @@ def processor(monkeypatch):
     ],
     ids=str,
 )
-def test_bf16_is_taken_by_itself_where_the_processor_computes_it_and_not_where_it_is_emulated(processor, facts, precision):
+def test_auto_is_bf16_only_if_the_processor_has_its_instructions(processor, facts, precision):
     processor(**facts)
     assert resolve_precision("auto", CPU) == precision
-    assert [resolve_precision(name, CPU) for name in ("fp32", "bf16")] == ["fp32", "bf16"], "what is asked for is done"
+    assert [resolve_precision(name, CPU) for name in ("fp32", "bf16")] == ["fp32", "bf16"], "an explicit precision is used"
 
 
 @pytest.mark.parametrize("environment", [{"ATEN_CPU_CAPABILITY": "default"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}], ids=str)
-def test_a_process_that_may_not_use_the_instructions_takes_fp32_on_any_processor(environment):
+def test_auto_is_fp32_if_the_environment_forbids_the_instructions(environment):
     code = "import torch; from mtdnn_kit.model.devices import resolve_precision; print(resolve_precision('auto', torch.device('cpu')))"
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
     assert told.stdout.strip() == "fp32", told.stderr
 
 
-def test_the_device_is_the_gpu_where_there_is_one():
+def test_the_device_is_the_gpu_if_there_is_one():
     assert resolve_device("cpu").type == "cpu" and resolve_precision("auto", resolve_device("cpu")) in ("fp32", "bf16")
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device: it is 'cuda', but torch finds no GPU"):

@@ -1,4 +1,4 @@
-"""Dropout on a processor: its rate, its numbers, and attention against torch's own."""
+"""Dropout on a CPU: its rate, its random numbers, and attention against torch's."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,15 +17,15 @@ ENCODER = SimpleNamespace(is_causal=False)
 
 
 @given(st.floats(0.001, 0.999), st.lists(st.integers(1, 9), min_size=1, max_size=3), st.sampled_from([torch.float32, torch.bfloat16]))
-def test_a_mask_is_zeros_and_ones_and_its_factor_its_rates(p, shape, dtype):
+def test_a_mask_has_zeros_and_ones_and_its_factor_matches_the_rate(p, shape, dtype):
     mask, factor = keep(tuple(shape), p, dtype)
     assert mask.shape == tuple(shape) and mask.dtype == dtype and set(mask.float().unique().tolist()) <= {0.0, 1.0}
     assert 1 - 1 / factor == pytest.approx(p, abs=0.5001 / LEVELS)
 
 
 @pytest.mark.parametrize("p", [0.02, 0.1, 0.5, 0.9])
-def test_the_share_that_is_dropped_is_p_wherever_it_stands(p):
-    """Each of the four places in a drawn word, too; 5 standard errors."""
+def test_the_dropped_share_is_p_at_every_position(p):
+    """Also for each of the four numbers drawn from one word; within 5 standard errors."""
     torch.manual_seed(0)
     mask, _ = keep((250_000, 4), p, torch.float32)
     assert (1 - mask.mean(dim=0) - p).abs().max() < 5 * (p * (1 - p) / 250_000) ** 0.5
@@ -33,7 +33,7 @@ def test_the_share_that_is_dropped_is_p_wherever_it_stands(p):
     assert covariance.abs().max() < 5 * p * (1 - p) / 250_000**0.5, "neighbours are independent"
 
 
-def test_15_the_numbers_are_of_torchs_seed():
+def test_15_the_numbers_depend_on_torchs_seed():
     masks = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -41,7 +41,7 @@ def test_15_the_numbers_are_of_torchs_seed():
     assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
 
 
-def test_dropout_keeps_the_mean_and_is_nothing_in_evaluation():
+def test_dropout_keeps_the_mean_and_is_off_in_evaluation():
     torch.manual_seed(0)
     layer, x = Dropout(0.1), torch.ones(400_000, requires_grad=True)
     out = layer(x)
@@ -57,9 +57,9 @@ def parts(batch: int, length: int) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("mask", [None, "bool", "added"])
-def test_attention_with_a_rate_that_rounds_to_nothing_is_torchs(mask):
-    """Outputs and gradients, windows in several pieces."""
-    batch, length = 3, int((CACHE / 2 / 4 / 2) ** 0.5)  # two windows a piece
+def test_attention_with_a_rate_that_rounds_to_0_equals_torchs(mask):
+    """Outputs and gradients, with the windows in several pieces."""
+    batch, length = 3, int((CACHE / 2 / 4 / 2) ** 0.5)  # two windows per piece
     q, k, v = parts(batch, length)
     real = torch.arange(length)[None] < torch.tensor([length, 40, 7])[:, None]
     added = {None: None, "bool": real[:, None, None], "added": torch.zeros(3, 1, 1, length).masked_fill(~real[:, None, None], -1e30)}[mask]
@@ -73,9 +73,9 @@ def test_attention_with_a_rate_that_rounds_to_nothing_is_torchs(mask):
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_a_training_in_bf16_without_dropout_has_attention_in_pieces_and_its_right_gradients(padded, monkeypatch):
-    """Against torch's own in fp32, within what eight bits tell. Torch's own serves fp32, and where nothing trains."""
-    length = int((CACHE / 2 / 2 / 2) ** 0.5)  # two windows a piece
+def test_bf16_training_without_dropout_computes_attention_in_pieces_with_correct_gradients(padded, monkeypatch):
+    """Against torch's attention in fp32, within bf16's eight bits. fp32 and evaluation use torch's attention."""
+    length = int((CACHE / 2 / 2 / 2) ** 0.5)  # two windows per piece
     exact = [x.detach().bfloat16().float().requires_grad_() for x in parts(3, length)]
     rounded = [x.detach().bfloat16().requires_grad_() for x in exact]
     mask = (torch.arange(length)[None] < torch.tensor([length, 40, 7])[:, None])[:, None, None] if padded else None
@@ -101,19 +101,19 @@ def test_attention_drops_weights_and_keeps_their_mean():
     torch.testing.assert_close(mean, attention(ENCODER, q, k, v, None)[0], rtol=0, atol=0.05)
 
 
-def test_a_decoders_attention_looks_at_no_later_token():
+def test_a_decoders_attention_ignores_later_tokens():
     q, k, v = parts(1, 6)
     out = attention(SimpleNamespace(is_causal=True), q, k, v, None, dropout=0.1)[0]
     assert not torch.autograd.grad(out[:, 2].sum(), v)[0][:, :, 3:].any()
 
 
-def test_a_row_that_may_look_nowhere_is_no_nan():
+def test_a_fully_masked_row_gives_no_nan():
     q, k, v = parts(1, 4)
     out = attention(ENCODER, q, k, v, torch.zeros(1, 1, 4, 4, dtype=torch.bool), dropout=0.1)[0]
     assert out.isfinite().all() and all(g.isfinite().all() for g in torch.autograd.grad(out.sum(), (q, k, v)))
 
 
-def test_the_encoder_gets_it_and_its_file_does_not_say_so(tiny, tmp_path):
+def test_the_encoder_uses_it_but_its_saved_config_does_not_name_it(tiny, tmp_path):
     model = build_model(Path(tiny), {"cola": {"type": "sc", "labels": 2, "names": ["a", "b"]}}, 0.1, 0.3, 64, 0)
     assert model.encoder.config._attn_implementation == NAME and takes_whole_masks(model.encoder.config)
     assert not any(type(m) is nn.Dropout for m in model.modules()) and any(type(m) is Dropout for m in model.modules())
@@ -121,7 +121,7 @@ def test_the_encoder_gets_it_and_its_file_does_not_say_so(tiny, tmp_path):
     assert NAME not in (tmp_path / "config.json").read_text()
 
 
-def test_under_autocast_the_stream_of_the_encoder_is_bf16(tiny):
+def test_under_autocast_the_encoders_hidden_states_are_bf16(tiny):
     model = build_model(Path(tiny), {"cola": {"type": "sc", "labels": 2, "names": ["a", "b"]}}, 0.1, 0.3, 64, 0)
     ids = {"input_ids": torch.ones(2, 5, dtype=torch.int64), "attention_mask": torch.ones(2, 5, dtype=torch.int64)}
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,4 +1,4 @@
-"""One name, the same weights, wherever they lie; and what is said where they do not."""
+"""A name means the same weights in every place; otherwise an error says what to do."""
 
 import shutil
 
@@ -34,8 +34,8 @@ def test_other_weights_under_a_known_name_are_refused(tmp_path, monkeypatch):
         find_encoder(DEFAULT_ENCODER)
 
 
-def test_the_hub_gives_what_its_cache_holds(tmp_path, monkeypatch, tiny):
-    """The hub's real client on a cache in its own layout, with no way to the hub."""
+def test_an_encoder_is_found_in_the_hubs_cache(tmp_path, monkeypatch, tiny):
+    """The hub's real client with a cache in the hub's layout, offline."""
     home, commit = tmp_path / "models--someone--tiny", "0" * 40
     shutil.copytree(tiny, home / "snapshots" / commit)
     (home / "refs").mkdir()
@@ -46,7 +46,7 @@ def test_the_hub_gives_what_its_cache_holds(tmp_path, monkeypatch, tiny):
     assert (found.origin, found.name) == ("hub", "someone/tiny") and found.path == home / "snapshots" / commit
 
 
-def test_a_hub_out_of_reach_is_said_with_what_to_do(tmp_path, monkeypatch):
+def test_an_unreachable_hub_is_reported_with_a_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(

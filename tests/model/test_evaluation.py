@@ -1,4 +1,4 @@
-"""A run's predictions and its scores: what it writes is what it says (design, "Run folder"; statement 8)."""
+"""A run's predictions and scores: the files match the metrics (design, "Run folder"; statement 8)."""
 
 import gzip
 import json
@@ -30,7 +30,7 @@ def records(name: str) -> list[dict]:
     return [json.loads(line) for line in (ROOT / "mtdnn_kit" / "data" / "sample" / name).read_text().splitlines()]
 
 
-def test_8_predictions_score_what_metrics_says_by_a_second_implementation(trained):
+def test_8_a_second_implementation_scores_the_predictions_as_in_metrics(trained):
     run, _ = trained
     found = scorer.score(records("squad/validation.jsonl"), run.answers())
     assert {key: run.metrics["squad"][key] for key in ("em", "f1", "n")} == {key: pytest.approx(x, abs=1e-6) for key, x in found.items()}
@@ -39,7 +39,7 @@ def test_8_predictions_score_what_metrics_says_by_a_second_implementation(traine
     assert run.metrics["cola"]["accuracy"] == pytest.approx(100 * np.mean(right), abs=1e-9) and labels[3]["id"] == 3
 
 
-def test_the_n_best_file_holds_what_the_answers_were_made_from(trained):
+def test_the_answers_follow_from_the_n_best_file(trained):
     run, _ = trained
     threshold, answers = run.metrics["squad"]["threshold"], run.answers()
     contexts = {record["id"]: record["context"] for record in records("squad/validation.jsonl")}
@@ -51,7 +51,7 @@ def test_the_n_best_file_holds_what_the_answers_were_made_from(trained):
         assert answers[entry["id"]] == ("" if entry["null"] - score > threshold else contexts[entry["id"]][start:end])
 
 
-def test_what_is_written_line_by_line_is_what_one_would_write_at_once(trained, tmp_path):
+def test_files_written_line_by_line_equal_files_written_at_once(trained, tmp_path):
     run, setup = trained
     model, _ = load_model(run.path / "model")
     features = setup.scored["squad"]
@@ -66,10 +66,10 @@ def test_what_is_written_line_by_line_is_what_one_would_write_at_once(trained, t
         assert entry["nbest"] == [[*span, round(p, 6)] for span, p in zip(answer.spans, answer.probabilities, strict=False)]
     first = (tmp_path / "squad_nbest.jsonl.gz").read_bytes()
     predictions.write_answers(tmp_path, "squad", features.rows, answers, threshold)
-    assert (tmp_path / "squad_nbest.jsonl.gz").read_bytes() == first and first[4:8] == bytes(4), "no date"
+    assert (tmp_path / "squad_nbest.jsonl.gz").read_bytes() == first and first[4:8] == bytes(4), "gzip's header has no date"
 
 
-def test_probabilities_are_the_same_in_blocks_and_alone(trained, monkeypatch):
+def test_probabilities_are_the_same_in_blocks_and_one_by_one(trained, monkeypatch):
     run, setup = trained
     model, _ = load_model(run.path / "model")
     answers = predict(model, "squad", setup.scored["squad"], setup.config, "fp32")
@@ -78,14 +78,14 @@ def test_probabilities_are_the_same_in_blocks_and_alone(trained, monkeypatch):
     assert list(answers) == together == [answers[i] for i in range(len(answers))]
 
 
-def test_no_text_but_the_answers_leaves_the_data(trained):
+def test_predictions_contain_no_text_but_the_answers(trained):
     run, _ = trained
     text = json.dumps(list(run.nbest())) + (run.path / "predictions" / "swag.jsonl").read_text()
     assert "Ethiopia" not in text and "kettle" not in text
 
 
-def test_the_threshold_is_tuned_on_the_held_out_articles_alone(trained):
-    """Bit for bit: answered again in the same batches, by the same process."""
+def test_the_threshold_is_tuned_only_on_the_held_out_articles(trained):
+    """Bit for bit: predicted again in the same batches by the same process."""
     run, setup = trained
     held = setup.held_out["squad"]
     assert {row.title for row in held.rows} == {"Glacier", "Cork"} and len(held.rows) == 12
@@ -95,7 +95,7 @@ def test_the_threshold_is_tuned_on_the_held_out_articles_alone(trained):
     assert run.metrics["squad"]["threshold"] == qa.tune(held.rows, answers)
 
 
-def test_each_qa_task_has_a_threshold_of_its_own_answers(config):
+def test_each_qa_task_has_a_threshold_tuned_on_its_answers(config):
     again = {"again": {"type": "qa", "folder": "squad", "score": "validation", "columns": dict(DATASETS["squad"].columns)}}
     both = dict(tasks=["squad", "again"], define=again, threshold_articles=["Glacier", "Cork"], max_steps=4, qa_weight=0.5)
     run, setup = train(config(**both)), prepare(config(**both))
@@ -123,7 +123,7 @@ def test_threshold_articles_are_held_out_of_every_qa_task(config):
         prepare(config(threshold_articles=["Corck"]))
 
 
-def test_threshold_articles_of_a_task_that_is_not_scored_tune_nothing_and_are_refused(config):
+def test_threshold_articles_without_a_scored_task_are_refused(config):
     alone = {"alone": {"type": "qa", "folder": "squad", "score": None, "columns": dict(DATASETS["squad"].columns)}}
     with pytest.raises(ConfigError, match="threshold_articles: no training question of a scored task has the title 'Cork'"):
         prepare(config(tasks=["alone", "cola"], define=alone, threshold_articles=["Cork"]))
@@ -151,7 +151,7 @@ def test_predictions_do_not_depend_on_the_batches_of_evaluation(trained, monkeyp
         assert a.null == pytest.approx(b.null, abs=1e-4) and a.spans[0].score == pytest.approx(b.spans[0].score, abs=1e-4)
 
 
-def test_predict_leaves_the_model_in_its_mode(trained):
+def test_predict_restores_the_models_mode(trained):
     run, setup = trained
     model, _ = load_model(run.path / "model")
     model.train()
@@ -159,7 +159,7 @@ def test_predict_leaves_the_model_in_its_mode(trained):
     assert model.training and torch.is_grad_enabled()
 
 
-def test_ask_answers_a_question_of_ones_own(trained):
+def test_ask_answers_a_custom_question(trained):
     run, _ = trained
     passage = "Cork is the bark of an oak. " * 30
     text, answer = ask(run, "What is cork?", passage)

@@ -1,4 +1,4 @@
-"""Encoders of every family: trained on the three task types, decoded, limited as they are; what cannot serve is refused before training."""
+"""Encoders of every family: training on the three task types, decoding, position limits; unsuitable ones are refused before training."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from mtdnn_kit.inference.exporting import write_task
 from mtdnn_kit.model.multitask import build_model, load_encoder_config, load_model, load_tokenizer, takes_token_types
 from mtdnn_kit.tasks.tokens import tokenize
 
-LIMITS = {"bert": 514, "distilbert": 514, "roberta": 511, "modernbert": 514, "electra": 140, "albert": 140}  # DeBERTa's places are relative
+LIMITS = {"bert": 514, "distilbert": 514, "roberta": 511, "modernbert": 514, "electra": 140, "albert": 140}  # DeBERTa's are relative
 
 
 @pytest.fixture(params=FAMILIES)
@@ -41,13 +41,13 @@ def test_each_family_trains_on_the_three_task_types(family, families, trained):
     assert run.finished and run.manifest["draws"] == dict.fromkeys(("squad", "swag", "cola", "mrpc"), 2)
     assert set(run.metrics) == {"squad", "swag", "cola", "mrpc"}
     before, after = transformers.AutoModel.from_pretrained(families[family]), load_model(run.path / "model")[0].encoder
-    felt = {name: p for name, p in after.named_parameters() if not name.endswith("key.bias")}  # a softmax does not feel those
+    felt = {name: p for name, p in after.named_parameters() if not name.endswith("key.bias")}  # softmax ignores key biases
     moved = {name: not torch.equal(p, dict(before.named_parameters())[name]) for name, p in felt.items()}
     assert len(moved) > 10 and all(moved.values()), [name for name, it in moved.items() if not it]
 
 
-def test_each_family_is_decoded_as_by_transformers_and_a_plain_double_loop(family, trained, tmp_path):
-    """The best score of each question is the same but for rounding, and the answer has it, or one that ties with it."""
+def test_each_family_is_decoded_like_transformers_with_a_plain_double_loop(family, trained, tmp_path):
+    """The best score of each question is equal up to rounding, and the answer has that score up to ties."""
     run, rows = trained(family), records(132)[::11]
     write_task(*load_model(run.path / "model"), "squad", tmp_path)
     model, tokenizer = (
@@ -63,7 +63,7 @@ def test_each_family_is_decoded_as_by_transformers_and_a_plain_double_loop(famil
     assert len({x.text for x in said}) > 4
 
 
-def test_5_white_space_before_a_text_moves_no_span_in_any_family(family, families):
+def test_5_leading_white_space_shifts_no_span_in_any_family(family, families):
     tokenizer = load_tokenizer(Path(families[family]))
     text = "The Rhine rises in Graubünden."
     plain, later = tokenize(tokenizer, [text])[0], tokenize(tokenizer, [" \t\n" + text])[0]
@@ -77,8 +77,8 @@ def test_5_white_space_before_a_text_moves_no_span_in_any_family(family, familie
 
 
 @pytest.mark.parametrize("text", ["the Rhine", "a  Rhine", "\tRhine"])
-def test_a_piece_that_is_a_space_alone_holds_no_letter_of_the_next_word(text):
-    """ALBERT's ▁ before r claims the R: an answer that ends there would end in half a word."""
+def test_a_token_of_only_a_space_does_not_include_the_next_letter(text):
+    """ALBERT's ▁ before r has the offsets of R: an answer that ends there would end inside a word."""
     tokens = tokenize(albert(), [text])[0]
     mark = albert().convert_tokens_to_ids("▁")
     assert mark in tokens.ids and all(a == b for x, a, b in zip(tokens.ids, tokens.starts, tokens.ends, strict=True) if x == mark)
@@ -86,8 +86,8 @@ def test_a_piece_that_is_a_space_alone_holds_no_letter_of_the_next_word(text):
 
 
 @pytest.mark.parametrize("task", SPECS)
-def test_dropout_is_where_it_was_asked_for_in_each_family(family, families, task):
-    """None: the same twice; the encoder's changes every task, the head's all but question answering."""
+def test_dropout_is_applied_to_encoder_and_heads_in_each_family(family, families, task):
+    """Without dropout two passes are equal; the encoder's changes every task, the head's all except question answering."""
     changes = {}
     for rates in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3)):
         model, tokenizer = model_of(families[family], *rates)
@@ -111,7 +111,7 @@ def test_a_gradient_of_each_task_reaches_the_encoders_words(family, families, pr
         model.zero_grad(set_to_none=True)
 
 
-def test_each_family_reads_as_many_tokens_as_it_has_positions_and_no_more(family, families):
+def test_each_family_reads_at_most_as_many_tokens_as_it_has_positions(family, families):
     path, limit = Path(families[family]), LIMITS.get(family, 700)
     assert load_encoder_config(path, limit)
     model = build_model(path, {"squad": SPECS["squad"]}, 0.0, 0.0, limit, seed=0).eval()
@@ -122,13 +122,13 @@ def test_each_family_reads_as_many_tokens_as_it_has_positions_and_no_more(family
     if family in LIMITS:
         with pytest.raises(EncoderError, match=f"max_length: {limit + 1} is more than the {limit} positions of encoder"):
             load_encoder_config(path, limit + 1)
-    if family not in ("modernbert", "deberta-v2"):  # those compute their positions: ModernBERT's limit is what it was made for
+    if family not in ("modernbert", "deberta-v2"):  # these compute their positions: ModernBERT's limit is the length it was trained for
         with pytest.raises((IndexError, RuntimeError)), torch.no_grad():
             model("squad", {"input_ids": ids, "attention_mask": ids * 0 + 1})
 
 
 def bare(folder: Path, config, tokenizer) -> Path:
-    """An encoder's folder whose weights are never read."""
+    """An encoder's folder with dummy weights, which are never read."""
     config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     save_file({"nothing": torch.zeros(1)}, folder / "model.safetensors", metadata={"format": "pt"})
@@ -184,7 +184,7 @@ def without_bars():
 
 
 def framed(pair: str | None):
-    """A tokenizer that puts a pair together so; None: that adds no special token."""
+    """A tokenizer with this template for pairs; None: without special tokens."""
     tokenizer, ids = cased(), [("[CLS]", 2), ("[SEP]", 3)]
     template = processors.TemplateProcessing(single="[CLS] $A", pair=pair or "$A $B", special_tokens=ids)
     tokenizer.backend_tokenizer.post_processor = template if pair else processors.ByteLevel(trim_offsets=False)
@@ -228,14 +228,14 @@ def test_a_slow_tokenizer_and_pickled_weights_are_refused_before_training(config
     assert not (tmp_path / "run").exists()
 
 
-def test_a_family_without_multiple_choice_learns_the_other_tasks(config, tmp_path):
+def test_a_family_without_multiple_choice_trains_on_the_other_tasks(config, tmp_path):
     encoder = make_encoder(tmp_path / "deberta", transformers.DebertaConfig(**BERT, relative_attention=True), cased())
     run = train(config(encoder=encoder, tasks=["squad", "cola"], train_limit=12, max_steps=2))
     assert set(run.metrics) == {"squad", "cola"}
 
 
 def test_a_head_on_another_base_model_is_refused(config, tmp_path):
-    """Funnel classifies without the layers that give every token back."""
+    """Funnel's classifier has a base model without the decoder that restores the full length."""
     kind = transformers.FunnelConfig(vocab_size=600, block_sizes=[1, 1], d_model=16, n_head=2, d_head=8, d_inner=16)
     kind.architectures = ["FunnelModel"]
     encoder = make_encoder(tmp_path / "funnel", kind, cased())

@@ -1,4 +1,4 @@
-"""`reinit_layers`: the last layers are drawn anew, those and no others, bit for bit, in every family; what cannot be is refused."""
+"""`reinit_layers`: exactly the last layers are reinitialised, in every family; invalid values are refused."""
 
 import zlib
 from pathlib import Path
@@ -15,7 +15,7 @@ from mtdnn_kit.errors import EncoderError
 from mtdnn_kit.model.layers import check_layers, reinit
 from mtdnn_kit.model.multitask import build_model
 
-PLACES = {"distilbert": "transformer.layer", "modernbert": "layers"}  # what the layers' weights begin with; encoder.layer elsewhere
+PLACES = {"distilbert": "transformer.layer", "modernbert": "layers"}  # prefix of the layers' weights; encoder.layer elsewhere
 
 
 @pytest.fixture(params=[name for name in FAMILIES if name != "albert"])
@@ -36,17 +36,17 @@ def layer(family: str, number: int) -> str:
     return f"encoder.{PLACES.get(family, 'encoder.layer')}.{number}."
 
 
-def test_the_last_layers_change_and_no_other_weight_does(family, families):
-    """Embeddings, pooler, norms around the layers, lower layers and heads stay bit for bit; of those drawn, the products move."""
+def test_only_the_last_layers_change(family, families):
+    """Embeddings, pooler, norms around the layers, lower layers and heads stay equal bit for bit; the reinitialised matrices change."""
     plain, one, two = (weights(families[family], count) for count in (0, 1, 2))
     products = {name for name, x in plain.items() if x.ndim == 2}
     for found, numbers in ((one, (1,)), (two, (0, 1))):
         inside = {name for name in plain if name.startswith(tuple(layer(family, n) for n in numbers))}
         assert differing(plain, found) <= inside and inside & products <= differing(plain, found)
-    assert not {name for name in differing(one, two) if name.startswith(layer(family, 1))}, "the last layer is the same whatever the count"
+    assert not {name for name in differing(one, two) if name.startswith(layer(family, 1))}, "the last layer does not depend on the count"
 
 
-def test_they_are_drawn_as_transformers_draws_a_new_model(family, families):
+def test_they_are_initialised_like_a_new_model_of_transformers(family, families):
     path, found = families[family], weights(families[family], 2, seed=7)
     with torch.random.fork_rng():
         torch.manual_seed(zlib.crc32(b"7 layers"))
@@ -55,7 +55,7 @@ def test_they_are_drawn_as_transformers_draws_a_new_model(family, families):
     assert len(drawn) > 10 and all(torch.equal(x, new.state_dict()[name.removeprefix("encoder.")]) for name, x in drawn.items())
 
 
-def test_another_seed_draws_others_and_the_random_state_is_left_alone(tiny):
+def test_they_depend_on_the_seed_and_the_random_state_is_unchanged(tiny):
     torch.manual_seed(5)
     before = torch.get_rng_state()
     one, again, other = (weights(tiny, 1, seed) for seed in (0, 0, 1))
@@ -64,14 +64,14 @@ def test_another_seed_draws_others_and_the_random_state_is_left_alone(tiny):
     assert not differing(one, again) and inside and all(name.startswith(layer("bert", 1)) for name in inside)
 
 
-def test_of_the_encoder_of_a_run_the_last_layers_are_drawn_anew(config, tmp_path):
+def test_the_last_layers_of_a_runs_encoder_are_reinitialised(config, tmp_path):
     first = train(config(tasks=["squad"], qa_weight=1.0, max_steps=2))
     trained, found = load_file(first.path / "model/model.safetensors"), weights(str(first.path / "model"), 1)
     moved = differing(trained, {name: found[name] for name in trained})
-    assert len(moved) == 16 and all(name.startswith(layer("bert", 1)) for name in moved), "weights, and biases and norms that had moved"
+    assert len(moved) == 16 and all(name.startswith(layer("bert", 1)) for name in moved), "weights, and biases and norms that had changed"
 
 
-def test_16_a_run_begins_with_them_and_0_is_a_run_without(config):
+def test_16_reinit_layers_changes_the_losses_of_a_run(config):
     losses = {}
     for count in (0, 1, 2):
         made = config(tasks=["squad", "cola"], qa_weight=0.5, max_steps=3, reinit_layers=count)
@@ -86,13 +86,13 @@ def test_16_a_run_begins_with_them_and_0_is_a_run_without(config):
         ("albert", 1, r"^reinit_layers: the layers of encoder 'albert\d*' \(albert\) share their weights, so none can be reinitialised"),
     ],
 )
-def test_what_cannot_be_drawn_anew_is_refused_before_anything_is_read(name, count, message, families, config):
+def test_layers_that_cannot_be_reinitialised_are_refused_before_data_are_read(name, count, message, families, config):
     with pytest.raises(EncoderError, match=message):
         prepare(config(encoder=families[name], reinit_layers=count))
     check_layers(transformers.AutoConfig.from_pretrained(families[name]), name, 0)
 
 
-def test_an_encoder_whose_layers_cannot_be_told_is_refused(tmp_path, tokenizer):
+def test_an_encoder_without_a_list_of_layers_is_refused(tmp_path, tokenizer):
     shape = transformers.BertConfig(vocab_size=len(tokenizer), **DIMENSIONS)
     path = make_encoder(tmp_path, shape, tokenizer)
     model = build_model(Path(path), SPECS, 0.1, 0.3, 64, 0)
@@ -103,6 +103,6 @@ def test_an_encoder_whose_layers_cannot_be_told_is_refused(tmp_path, tokenizer):
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, "all"])
-def test_it_is_a_whole_number(value, config):
+def test_reinit_layers_must_be_a_whole_number(value, config):
     with pytest.raises(ConfigError, match="^reinit_layers"):
         config(reinit_layers=value)

@@ -1,4 +1,4 @@
-"""What a training takes beside time: where a system or a card does not tell, nothing is said."""
+"""A training's memory and energy: what the system or GPU does not report is left out."""
 
 import ctypes
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from mtdnn_kit.model.meter import Meter, energy, process_peak
 CARD = SimpleNamespace(type="cuda")
 
 
-def test_a_process_has_a_peak_and_a_processor_no_energy():
+def test_a_process_has_a_peak_and_a_cpu_has_no_energy():
     before = process_peak()
     held = torch.ones(30_000_000)  # 120 MB
     assert before > 50_000_000 and process_peak() >= before and held[0] == 1
@@ -20,7 +20,7 @@ def test_a_process_has_a_peak_and_a_processor_no_energy():
 
 
 class Library:
-    """A management library whose card has used so many millijoules."""
+    """A stand-in for the management library; its GPU has used `used` millijoules."""
 
     def __init__(self, used: int, wrong: str = ""):
         self.used, self.wrong, self.asked = used, wrong, None
@@ -49,7 +49,7 @@ def card(monkeypatch):
     return put
 
 
-def test_a_cards_energy_is_what_its_counter_rose_by(card):
+def test_a_gpus_energy_is_the_difference_of_its_counter(card):
     library = Library(3_000_000)
     card(library)
     measured = Meter(CARD)
@@ -59,7 +59,7 @@ def test_a_cards_energy_is_what_its_counter_rose_by(card):
 
 
 @pytest.mark.parametrize("wrong", ["init", "handle", "energy"])
-def test_a_card_that_does_not_tell_its_energy_has_none(card, wrong):
+def test_a_gpu_that_does_not_report_energy_has_none(card, wrong):
     card(Library(1, wrong))
     assert energy(CARD) is None and "energy_joules" not in Meter(CARD).read()
 
@@ -67,5 +67,5 @@ def test_a_card_that_does_not_tell_its_energy_has_none(card, wrong):
 def test_without_the_library_there_is_no_energy(card, monkeypatch):
     monkeypatch.setattr(meter, "NVML", "no-such-library.so")
     assert energy(CARD) is None
-    card(SimpleNamespace())  # one that has none of the functions
+    card(SimpleNamespace())  # a library without the functions
     assert energy(CARD) is None

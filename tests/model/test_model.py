@@ -1,4 +1,4 @@
-"""Parity with transformers' own classes, token types, one head a step (design, statements 11, 13 and 14)."""
+"""Parity with transformers' classes, token types, one head per step (design, statements 11, 13 and 14)."""
 
 import shutil
 from pathlib import Path
@@ -34,7 +34,7 @@ def model_of(path: str, seed: int = 0, **dropouts):
 
 
 def batch_of(tokenizer, task: str, types: bool) -> dict[str, torch.Tensor]:
-    """Two rows, the second padded; mcc: two rows of three choices."""
+    """Two rows, the second padded; for mcc, two rows of three choices."""
     pairs = [("Where does the Rhine rise?", "In the Alps, in the Swiss canton of Graubünden."), ("Where?", "In the Alps.")]
     pairs = [(q, c + " x" * n) for q, c in pairs for n in range(3)] if task == "swag" else pairs
     batch = tokenizer(*map(list, zip(*pairs, strict=True)), padding=True, return_tensors="pt", return_token_type_ids=types)
@@ -46,8 +46,8 @@ def logits_of(out) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("task", SPECS)
-def test_13_logits_are_those_of_transformers_own_class_with_the_same_weights(family, task, tmp_path):
-    """The exported folder is loaded by transformers alone, and by its class for that head."""
+def test_13_logits_equal_those_of_transformers_class_with_the_same_weights(family, task, tmp_path):
+    """transformers' class for that head loads the exported folder, without the kit."""
     model, tokenizer = model_of(family)
     write_task(model, tokenizer, task, tmp_path)
     theirs, info = getattr(transformers, TYPES[SPECS[task]["type"]].HEAD).from_pretrained(tmp_path, output_loading_info=True)
@@ -69,7 +69,7 @@ def test_13_an_exported_classifier_names_its_labels(tiny, tmp_path):
     assert transformers.AutoConfig.from_pretrained(tmp_path).id2label == {0: "entailment", 1: "neutral", 2: "contradiction"}
 
 
-def test_14_token_types_reach_bert_and_no_other(families):
+def test_14_token_types_are_used_only_by_the_families_that_take_them(families):
     takes = {name: takes_token_types(load_encoder_config(Path(path), 64)) for name, path in families.items()}
     assert {name for name, types in takes.items() if types} == {"bert", "electra", "albert"}
 
@@ -81,7 +81,7 @@ def test_14_token_types_change_berts_logits(tiny):
         assert not torch.allclose(model("mnli", batch), model("mnli", {**batch, "token_type_ids": batch["token_type_ids"] * 0}))
 
 
-def test_14_a_pair_is_framed_as_each_family_frames_it(family):
+def test_14_a_pair_has_each_familys_special_tokens(family):
     _, tokenizer = model_of(family)
     frame = spans.pair_frame(tokenizer)
     q, c = tokenize(tokenizer, ["Where?", "In the Alps."])
@@ -99,11 +99,11 @@ def test_padding_changes_nothing(family):
 
 @pytest.mark.parametrize("optimizer", ["adamax", "adamw"])
 @pytest.mark.parametrize("task", SPECS)
-def test_11_a_step_changes_the_encoder_and_its_own_head_and_nothing_else(tiny, task, optimizer):
+def test_11_a_step_changes_only_the_encoder_and_the_tasks_head(tiny, task, optimizer):
     model, tokenizer = model_of(tiny)
     model.train()
     update = make_optimizer(optimizer, model, 0.1, weight_decay=0.5)
-    for other in SPECS:  # moments of every head, which must then stand still
+    for other in SPECS:  # gives every head optimizer moments, which must then stay unchanged
         model(other, batch_of(tokenizer, other, True)).nan_to_num(neginf=0).pow(2).sum().backward()
     update.step(), update.zero_grad(set_to_none=True)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -112,9 +112,9 @@ def test_11_a_step_changes_the_encoder_and_its_own_head_and_nothing_else(tiny, t
     update.step()
     for name, p in model.named_parameters():
         mine = name.startswith(("encoder.", f"heads.{task}."))
-        mine = mine and not (task == "squad" and "pooler" in name)  # reads every token, leaves the pooler alone
+        mine = mine and not (task == "squad" and "pooler" in name)  # question answering does not use the pooler
         assert (p.grad is not None) == mine, name
-        if not name.endswith("key.bias"):  # a softmax does not feel it: whether its gradient is 0 is rounding alone
+        if not name.endswith("key.bias"):  # softmax ignores it: its gradient is 0 up to rounding
             assert torch.equal(p, before[name]) != mine, name
         assert all(torch.equal(torch.as_tensor(update.state[p][k]), v) for k, v in moments[name].items()) != mine, name
 
@@ -131,8 +131,8 @@ def test_one_encoder_is_shared_and_saved_once(tiny, tmp_path):
     }  # fmt: skip
 
 
-def test_a_saved_model_comes_back(family, tmp_path):
-    """Bit for bit: the same batch, one after the other in one process."""
+def test_a_saved_model_is_restored(family, tmp_path):
+    """Bit for bit: the same batch through both models in one process."""
     model, tokenizer = model_of(family)
     save_model(model, tokenizer, tmp_path)
     again, tokenizer = load_model(tmp_path)
@@ -142,7 +142,7 @@ def test_a_saved_model_comes_back(family, tmp_path):
             assert torch.equal(model(task, batch), again(task, batch))
 
 
-def test_a_heads_first_weights_depend_on_seed_and_task_alone(tiny):
+def test_a_heads_initial_weights_depend_only_on_seed_and_task(tiny):
     def head(model, task="mnli"):
         return model.heads[task].classifier.weight
 
@@ -153,8 +153,8 @@ def test_a_heads_first_weights_depend_on_seed_and_task_alone(tiny):
     assert torch.equal(head(one), head(same)) and not torch.equal(head(one), head(other))
 
 
-def test_two_tasks_of_a_type_begin_with_weights_of_their_own(tiny):
-    """And each with the same ones whatever other tasks there are, and in whatever order."""
+def test_two_tasks_of_a_type_start_from_different_weights(tiny):
+    """A task's initial weights depend neither on the other tasks nor on their order."""
     pairs = {"type": "sc", "labels": 2, "names": ["no", "yes"]}
     specs = {"squad": SPECS["squad"], "again": SPECS["squad"], "cola": pairs, "mrpc": pairs, "swag": SPECS["swag"], "codah": SPECS["swag"]}
 
@@ -171,13 +171,13 @@ def test_two_tasks_of_a_type_begin_with_weights_of_their_own(tiny):
     assert all(torch.equal(x, found[task]) for task, x in heads(dict(reversed(specs.items()))).items())
 
 
-def test_dropouts_are_where_they_belong(tiny):
+def test_encoder_and_heads_have_their_dropout_rates(tiny):
     model, _ = model_of(tiny, encoder_dropout=0.25, head_dropout=0.5)
     rates = {m.p for m in model.encoder.modules() if isinstance(m, torch.nn.Dropout)}
     assert rates == {0.25} and model.heads["mnli"].dropout.p == model.heads["swag"].dropout.p == 0.5
 
 
-def test_what_is_no_encoder_is_refused(tmp_path, tiny):
+def test_a_model_that_is_not_a_suitable_encoder_is_refused(tmp_path, tiny):
     transformers.T5Config().save_pretrained(tmp_path / "t5")
     with pytest.raises(EncoderError, match=r"'t5' \(t5\) is an encoder-decoder"):
         load_encoder_config(tmp_path / "t5", 64)
@@ -192,7 +192,7 @@ def test_weights_of_another_model_are_refused(tiny, tmp_path):
         model_of(str(tmp_path / "other"))
 
 
-def test_15_a_pooler_that_the_weights_lack_depends_on_the_seed_alone(tmp_path, tokenizer):
+def test_15_a_pooler_missing_from_the_weights_depends_only_on_the_seed(tmp_path, tokenizer):
     transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=len(tokenizer), **DIMENSIONS)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     poolers = [model_of(str(tmp_path), seed=seed)[0].encoder.pooler.dense.weight for seed in (0, 0, 1)]

@@ -1,4 +1,4 @@
-"""What an encoder was trained on before: known by its name or its weights, kept in the manifest, said where it has met a run's tasks."""
+"""An encoder's earlier training data: known by its name or weights, kept in the manifest, reported if it overlaps a run's tasks."""
 
 import re
 import shutil
@@ -33,12 +33,12 @@ KNOWN = read_yaml(text_of(ROOT / "mtdnn_kit/model/known_encoders.yaml"))
         (None, {}),
     ],
 )
-def test_which_tasks_an_encoder_has_met(encoder, met):
+def test_tasks_whose_data_an_encoder_was_trained_on(encoder, met):
     assert overlap(encoder, ALL) == met
     assert encoder is None or overlap(trained_on(encoder), ALL) == met
 
 
-def test_a_task_of_ones_own_is_known_by_its_folder_or_its_place_on_the_hub():
+def test_a_custom_task_is_known_by_its_folder_or_its_name_on_the_hub():
     columns = {"first": "premise", "second": "hypothesis", "label": "label"}
     nli = {"type": "sc", "columns": columns, "labels": ["a", "b", "c"]}
     define = {
@@ -52,8 +52,8 @@ def test_a_task_of_ones_own_is_known_by_its_folder_or_its_place_on_the_hub():
     assert overlap(["MultiNLI"], made.datasets) == {name: ["MultiNLI"] for name in ("noise", "theirs", "glue")}
 
 
-def test_a_set_in_a_folder_of_its_own_is_not_the_data_of_its_task():
-    """As `mtdnn score --data squad-ood` notes it; the hub's rows of that task are."""
+def test_a_set_in_another_folder_is_not_the_data_of_its_task():
+    """As `mtdnn score --data squad-ood` records it. The hub's rows of that task do count."""
     record = {"encoder": {"name": "x", "trained_on": ["SQuAD 2.0"]}}
     for data, met in (("squad-ood", "squad (SQuAD 2.0)"), ("hub", "squad (SQuAD 2.0), also (SQuAD 2.0)")):
         one = SimpleNamespace(
@@ -62,8 +62,8 @@ def test_a_set_in_a_folder_of_its_own_is_not_the_data_of_its_task():
         assert notes([one]) == [f"encoder: x was already trained on data of these tasks, according to its card: {met}"]
 
 
-def test_the_registry_is_whole():
-    """Each name once, each with a source, and every encoder that ships in a parameter file."""
+def test_the_registry_is_complete():
+    """Each name once, each entry with a source; every encoder of the shipped parameter files is included."""
     names = [name for entry in KNOWN["encoders"] for name in entry["names"]]
     assert len(set(names)) == len(names) >= 40
     assert all(set(entry) == {"names", "trained_on", "source"} and entry["source"].startswith("https://") for entry in KNOWN["encoders"])
@@ -79,7 +79,7 @@ def test_a_copy_of_the_default_encoder_is_known_by_its_weights(tmp_path):
     assert found.record()["trained_on"] == trained_on(DEFAULT_ENCODER) and "MultiNLI" in found.record()["trained_on"]
 
 
-def test_a_run_keeps_it_and_says_so(config, capsys):
+def test_a_run_records_and_shows_the_overlap(config, capsys):
     run = train(config(tasks=["squad", "cola"], max_steps=1))
     assert run.manifest["encoder"]["trained_on"] is None
     assert note(run) == f"encoder: the earlier training data of {run.manifest['encoder']['name']} is unknown"
@@ -96,20 +96,20 @@ def test_a_run_keeps_it_and_says_so(config, capsys):
         note(run)
 
 
-def test_of_a_run_made_before_it_is_known_by_the_name():
+def test_an_older_runs_encoder_is_known_by_its_name():
     run = Run(ROOT / "results/minilm-mixtures/runs/qa-mcc-sc-seed-0")
     assert "trained_on" not in run.manifest["encoder"]
     assert note(run).endswith("according to its card: squad (SQuAD 2.0), mnli (MultiNLI)")
 
 
-def test_of_a_study_a_sentence_an_encoder_names_the_tasks_of_all_runs():
+def test_a_study_has_one_note_per_encoder_on_the_tasks_of_all_runs():
     runs = [Run(ROOT / "results/sample" / name) for name in ("qa", "qa-mcc", "qa-sc")]
     (said,) = notes(runs)
     assert said.startswith(f"encoder: {DEFAULT_ENCODER} was already trained") and said.endswith("squad (SQuAD 2.0), mnli (MultiNLI)")
     assert notes([]) == [] and notes(runs[:1]) == [note(runs[0])]
 
 
-def test_a_run_that_starts_from_another_has_met_that_ones_tasks(config, tmp_path):
+def test_a_run_that_starts_from_another_inherits_its_tasks(config, tmp_path):
     first = train(config(tasks=["squad", "cola"], max_steps=1))
     second = changed(config(tasks=["squad", "mrpc"], max_steps=1), init_from=str(first.path), run_dir=str(tmp_path / "second"))
     run = train(second)
