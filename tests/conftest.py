@@ -22,6 +22,7 @@ from mtdnn_kit import Run, train
 from mtdnn_kit.compare import pairing
 from mtdnn_kit.config import Config
 from mtdnn_kit.model.encoders import find_encoder
+from mtdnn_kit.studies import engines
 
 ROOT = Path(__file__).parents[1]
 LETTERS = st.one_of(
@@ -134,6 +135,14 @@ def python():
 def warm_kernels(python):
     """Notebooks' kernels have the libraries imported already."""
     with kernels(python):
+        yield
+
+
+@pytest.fixture(scope="module")
+def warm_workers(python):
+    """The workers of studies that this process runs have the libraries imported already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "WORKER", (*python, *engines.WORKER[1:]))
         yield
 
 

@@ -3,6 +3,8 @@
     with serving() as start:                            # that process; it ends with the block
         subprocess.run([*start, "-m", "mtdnn_kit", …])  # as [sys.executable, "-m", "mtdnn_kit", …], but seconds faster
 
+What a warm program starts with `sys.executable` is warm, too: a study's workers.
+
 What is started so is a small program in the caller's place: it has a program forked with the caller's environment, folder and streams,
 passes signals on to it and ends as it ends. If it is killed, or its own parent is gone, the forked one is killed. The kit is not imported
 beforehand: each program imports it from wherever it stands. The test of who ends with whom (`test_running`) starts its processes cold.
@@ -23,7 +25,13 @@ from pathlib import Path
 
 LIBRARIES = ("torch", "accelerate", "pandas", "scipy.stats", "ipykernel.kernelapp", "papermill", "transformers.integrations.sdpa_attention")
 LIBRARIES += tuple(f"transformers.models.{name}" for name in ("auto.modeling_auto", "bert.modeling_bert", "bert.tokenization_bert"))
+STARTER = "MTDNN_TESTS_STARTER"  # environment variable: the program that starts Python warm, as a warm program's children are started
 PASSED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+STARTED = """#!/bin/sh
+# flags of Python's own need a Python of their own
+case "$1" in -m | -c | [!-]*) exec {python} -S -E {file} {socket} "$@" ;; esac
+exec {python} "$@"
+"""
 
 
 @contextmanager
@@ -43,9 +51,14 @@ def serving() -> Iterator[list[str]]:
         alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JPY_PARENT_PID": "1"}
         server = subprocess.Popen(command, pass_fds=(listener.fileno(), here), env=alone, start_new_session=True)
         os.close(here)
+        starter = Path(folder, "python")
+        starter.write_text(STARTED.format(python=sys.executable, file=__file__, socket=f"{folder}/socket"))
+        starter.chmod(0o755)
+        os.environ[STARTER] = str(starter)
         try:
-            yield [sys.executable, "-S", "-E", __file__, f"{folder}/socket"]
+            yield [str(starter)]
         finally:
+            del os.environ[STARTER]
             os.close(there)
             server.wait()
 
@@ -147,7 +160,7 @@ def become(argv: list[str], cwd: str, environment: dict[str, str], ignored: list
     if threads := environment.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))
     what, rest = (argv[0], argv[1:]) if argv[0] in ("-m", "-c") else ("", argv)
-    sys.argv = rest if what != "-c" else ["-c", *rest[1:]]
+    sys.argv, sys.executable = rest if what != "-c" else ["-c", *rest[1:]], environment.get(STARTER, sys.executable)
     sys.path[0] = str(Path(rest[0]).resolve().parent) if not what else ""
     sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     if what == "-c":

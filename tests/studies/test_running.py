@@ -34,7 +34,7 @@ from mtdnn_kit.views import tables
 SMALL = dict(max_steps=12, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1, eval_limit=3, log_every=1)
 TWO = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+SC": {"tasks": ["squad", "cola"], "qa_weight": 0.5}}
 COMMAND = [sys.executable, "-m", "mtdnn_kit", "study"]
-pytestmark = pytest.mark.usefixtures("warm_kernels")
+pytestmark = pytest.mark.usefixtures("warm_kernels", "warm_workers")
 
 
 def write_study(folder: Path, tiny: str, variants: dict, **more) -> Path:
