@@ -1,4 +1,4 @@
-"""Plain technical English: words and phrases that no text of the project uses. AVOIDED is their one list; write what is beside them."""
+"""Plain technical English: AVOIDED is the list of words and phrases that the project does not use, each with its replacement."""
 
 import ast
 import io
@@ -46,7 +46,7 @@ AVOIDED = {  # pattern → what to write
     r"\bwhat became of\b|\bwhat becomes of\b": "the result of",
     r"\bnothing of ours\b|\bthing of ours\b": "of the kit",
 }
-UNCHANGED = (  # parameter files whose hash a declaration or a kept study has
+UNCHANGED = (  # parameter files whose hash is recorded in a declaration or a kept study
     "parameters/minilm-local.yaml", "parameters/first-light/mixture.yaml", "parameters/ablations/minilm-mixtures.yaml",
 )  # fmt: skip
 
@@ -72,28 +72,28 @@ def of_python(path: Path) -> list[tuple[int, str]]:
 
 
 def avoided(text: str) -> list[str]:
-    """The avoided phrases in a text, each with what to write."""
+    """The avoided phrases in a text, each with its replacement."""
     plain = " ".join(text.split())
     return [f"{found[0]!r}: {AVOIDED[pattern]}" for pattern in AVOIDED for found in re.finditer(pattern, plain)]
 
 
 @pytest.mark.parametrize("file", sorted(set(texts()) - set(UNCHANGED)))
-def test_a_text_avoids_riddles(file):
+def test_a_text_uses_plain_words(file):
     assert [(line, said) for line, text in texts()[file] if (said := avoided(text))] == []
 
 
-def test_what_is_avoided_is_seen():
+def test_avoided_phrases_are_found():
     assert avoided("a parameter that cannot\nbe meant") == ["'cannot be meant': is invalid, is ambiguous"]
     assert avoided("a row a seed; a file of one's own") == ["\"one's own\": custom, the user's", "'a row a seed': one row per …"]
     assert avoided("There is no run; it is no longer here, and it is not a run.") == []
 
 
 def test_every_error_is_printed():
-    """With what helps to write its message put in."""
+    """With the variables and helper functions in its message expanded."""
     found = list(errors.messages())
     assert len(found) > 400 and {one.by for one in found} >= {"ConfigError", "DataError", "RunError", "require", "warn"}
     said = {one.text for one in found if one.file == "mtdnn_kit/data/sources.py"}
-    assert any("there is no such folder. Set `data:` to a folder that holds" in text for text in said), "a name of the function's"
+    assert any("there is no such folder. Set `data:` to a folder that holds" in text for text in said), "a local name"
     assert any("is a decoder, in which a token" in one.text for one in found), "an f-string within another"
     answers = [one.text for one in found if one.file == "mtdnn_kit/data/gold_answers.py"]
-    assert any("should start at character" in text and " / " in text for text in answers), "a function's several results"
+    assert any("should start at character" in text and " / " in text for text in answers), "a function with several results"
