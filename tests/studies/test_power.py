@@ -18,8 +18,7 @@ SPREAD = Spread(over_seeds=0.32, df=7, over_passages=7.5, within=197.0, passages
 def simulated(spread: Spread, effect: float, n: int, settings: int, level: float, times: int = 1500) -> float:
     """How often p is below the level, from simulated studies: settings × seeds, each seed with its own effect, contributions of passages.
 
-    Variances are of a difference: twice a seed's own, and the passages of both settings. Few passages represent many: their variance is scaled.
-    
+    Variances are of a difference: twice a seed's own, and the passages of both settings. Few passages represent many, by a scaled variance.
     """
     rng, g = np.random.default_rng(1), 40
     scale = g / spread.passages

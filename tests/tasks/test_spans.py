@@ -113,8 +113,8 @@ def test_2_every_context_token_is_in_a_window_and_neighbours_share_the_overlap(n
 @given(TEXTS, st.integers(1, 25_000), st.integers(1, 600), st.data())
 @settings(max_examples=40, deadline=None)
 def test_2_and_3_any_question_with_any_context(any_tokenizer, piece, length, words, data):
-    """Contexts of 1 to 25,000 characters, questions of 1 to 600 tokens and more, every allowed overlap: every token is in a window, no window is too
-    long, and the question is cut before pairing, which leaves the context its room."""
+    """Contexts of 1 to 25,000 characters, questions of 1 to 600 tokens, every allowed overlap: every token is in a window, no window is
+    too long, and the question is cut before pairing, which leaves the context its room."""
     frame, context = spans.pair_frame(any_tokenizer), (piece * (length // len(piece) + 1))[:length]
     max_length, max_question = data.draw(st.integers(32, 384)), data.draw(st.integers(1, 20))
     most = spans.context_room(max_length, max_question, frame) // 2

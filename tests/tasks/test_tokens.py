@@ -61,8 +61,7 @@ def test_5_a_wordpiece_matches_its_characters(tokenizer, text):
 
 def plain_tokens(tokenizer, text: str) -> list[tuple[int, int, int]]:
     """(id, start, end) of a text's tokens, from the tokenizer's offsets with white space stripped one character at a time. A piece that
-    stands for a space before a word is empty.
- A letter in no token goes to the token before it, or else to the one after it."""
+    stands for a space before a word is empty. A letter in no token goes to the token before it, or else to the one after it."""
     coded, found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False), []
     for token, (start, end) in zip(coded["input_ids"], coded["offset_mapping"], strict=True):
         while start < end and text[start].isspace():
