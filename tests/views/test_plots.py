@@ -52,7 +52,7 @@ def test_a_task_keeps_its_colour_when_others_have_no_steps_yet():
         return plots.loss_figure(seen).axes[-1].lines[-1].get_color()
 
     assert colour(records(3, "cola")) == colour(records(3) + records(3, "swag") + records(3, "cola")) != colour(records(3, "swag"))
-    assert style.task_numbers(["mnli", "mine", "squad"]) == {"mnli": 4, "mine": 1, "squad": 0}, "a known task has the same colour everywhere"
+    assert style.task_numbers(["mnli", "mine", "squad"]) == {"mnli": 4, "mine": 1, "squad": 0}, "a known task keeps its colour everywhere"
     assert style.task_numbers(["a", "b"]) == {"a": 0, "b": 1}
 
 
