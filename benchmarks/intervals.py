@@ -1,4 +1,4 @@
-"""The coverage of nominal 95 % intervals and the rejection rates of tests, for new articles and new passages, simulated with a planted truth.
+"""The coverage of nominal 95 % intervals and the rejection rates of tests, for new articles and new passages, simulated with known truth.
 
     .venv/bin/python benchmarks/intervals.py [--repeats 2000] [--only NAME] [--quick]
 
