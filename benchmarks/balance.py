@@ -1,4 +1,4 @@
-"""What a joint step costs compared with the single steps of its rows: time of each method over that of the K single ones, medians of repeats.
+"""What a joint step costs compared with the single steps of its rows: time of each method over that of K single steps, medians of repeats.
 
     .venv/bin/python benchmarks/balance.py [--encoder NAME] [--batch 32] [--steps 4] [--repeats 5] [--methods sum,mgda]
 
