@@ -1,6 +1,6 @@
 """What the paper reports, as plain data (paper.yaml): tables 1 to 3 (figures 3 and 4 plot the first two) and its three examples.
 
-EM and F1 in percent on the 6,078 questions of the CS224N split of SQuAD 2.0's dev set, 3,168 of them unanswerable; one run a setting.
+EM and F1 in percent on the 6,078 questions of the CS224N split of SQuAD 2.0's dev set, 3,168 of them unanswerable; one run per setting.
 """
 
 from pathlib import Path

@@ -31,7 +31,7 @@ def default_threads() -> int:
 
 def kit_version() -> str:
     """The version of this kit."""
-    import mtdnn_kit  # here, because the package imports this room
+    import mtdnn_kit  # here, because the package imports this module
 
     return mtdnn_kit.__version__
 

@@ -47,7 +47,8 @@ def main() -> None:
 
 
 def execute(notebook: Path, made: Path, parameters: dict) -> None:
-    """Executes a notebook with papermill, its kernel reached through a folder: kernels that start together may take the same ports."""
+    """Executes a notebook with papermill, with its kernel on sockets in a folder, because kernels that start together may take the same
+    ports."""
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # a grammar of 1.5 s, of addresses that no notebook has
     import papermill
     import traitlets.config
