@@ -21,7 +21,7 @@ import numpy as np
 
 from mtdnn_kit.errors import ConfigError, PluginError
 
-POOL = 50  # batches that are sorted by length together: more of them mean less padding and less randomness
+POOL = 50  # batches sorted by length together: more mean less padding and less randomness
 DRAWN_AT_ONCE = 1024  # draws at once
 MOST_STEPS = 1e8  # the maximum of a schedule's expected steps: it is held in memory
 
@@ -103,7 +103,7 @@ def weights(
     max_passes: float | None = None,
     max_steps: int | None = None,
 ) -> np.ndarray:
-    """Probability of each task at a step of an epoch (from 1) of `epochs`; they sum to 1. sizes N: batches a pass; types: task types.
+    """Probability of each task at a step of an epoch (from 1) of `epochs`; they sum to 1. sizes N: batches per pass; types: task types.
 
     weighted (the paper): the main task has `qa_weight`, the others share the rest, equally (`dataset`), or equally by task type and within
     a type by dataset (`group`). proportional: p ∝ N (Liu et al. 2019, MT-DNN). temperature: p ∝ N^(1/T) (Raffel et al. 2020, T5, section
@@ -186,7 +186,7 @@ def draw(
 ) -> Schedule:
     """The schedule of a run.
 
-    sizes: task → batches a pass, main task first; p: epoch (from 1) → `weights`, or an order (`own`); exhausted: `cycle` (another
+    sizes: task → batches per pass, main task first; p: epoch (from 1) → `weights`, or an order (`own`); exhausted: `cycle` (another
     reshuffled pass of that task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: for sequential, one pass
     of each; for unimax, every task but the main one is out for good after `max_passes` passes. A fraction of an epoch ends after that share
     of the main task's batches. phase: the first phase of a curriculum. Raises ConfigError for more than `MOST_STEPS` steps.

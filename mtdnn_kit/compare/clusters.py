@@ -13,7 +13,7 @@ from mtdnn_kit.errors import CompareError
 
 CLUSTERS = {"passage": "passages", "title": "articles"}  # `cluster` of study files and notebooks → the name of its clusters
 Compared = Sequence[Any]  # `Question`s, or `Item`s: rows with labels
-FEW = 20  # below so many clusters a table states their number and the method
+FEW = 20  # with fewer clusters, a table states their number and the method
 
 
 def clustered(questions: Compared, cluster: str = "passage") -> list[Any]:

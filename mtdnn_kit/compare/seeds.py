@@ -10,7 +10,7 @@ Three variances of a difference Σ w·u: of seeds, on these passages, Σw²·σ�
 Σw²·σ²_e/G; of both, which counts their shared part once. Each of the first two is one mean square, so its t-interval is exact (of passages:
 with G − 1 degrees of freedom, fewer where a few of them make most of the variance, as in `significance`). For both, the squared half-width
 is t²·V of seeds and t²·V of passages beyond what is shared, each with its own degrees of freedom (Banerjee 1960, "Approximate confidence
-interval for linear functions of means"), and never less than that of passages alone. Weighted degrees of freedom (Satterthwaite 1946) would
+interval for linear functions of means"), and never less than that of passages only. Weighted degrees of freedom (Satterthwaite 1946) would
 reject too often in the tails: with 2 degrees, up to 0.03 at a level of 0.00625. The interval is conservative where seeds hardly differ:
 three seeds of two settings cover up to 98.8 %. benchmarks/seeds.py simulates all this.
 """
@@ -208,7 +208,7 @@ def needed(found: SettingDifference, difference: float, *, power: float = 0.8, l
 
 
 def _power(found: SettingDifference, difference: float, seeds: int, passages: int, level: float) -> float:
-    """Probability that so many seeds of each setting and so many passages show the difference; both settings take equal parts."""
+    """Probability that this many seeds of each setting and this many passages detect the difference; both settings take equal parts."""
     blocks_, of_passages = 1 if found.paired else 2, max(0.0, found.passage) / passages
     of_seeds = (max(0.0, found.seed) + found.seed_passage / passages) / seeds
     parts = np.array([[of_seeds, of_passages], [blocks_ * (seeds - 1), passages - 1]])

@@ -23,7 +23,7 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[str | None]:
     Yields a description of the process that had it before and died with it, or None.
 
     Raises LockedError if another process or thread still has it after `wait` seconds, or if it is a symbolic link; FileNotFoundError if the
-    folder is missing. On a file system without locks (some clusters), warns and goes on.
+    folder is missing. On a file system without locks (some clusters), warns and continues.
     """
     if file.is_symlink():
         raise LockedError(f"{file} is a symbolic link, but locks are never written through a link: remove it.")

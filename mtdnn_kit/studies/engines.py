@@ -29,7 +29,7 @@ KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the exe
 WORKER = (sys.executable, "-m", "mtdnn_kit.studies.worker")
 BEAT = 0.5  # seconds between looks
 STOP_TIMEOUT = 75  # seconds that a worker may take to end, including its kernel's checkpoint (`worker.GRACE`)
-MOST_TASKS = 256  # jobs given to Ray at most: each holds a lock, and a process may have only so many open files
+MOST_TASKS = 256  # jobs given to Ray at most: each holds a lock, and the open files of a process are limited
 RETRIES = 3  # restarts of a job whose Ray worker died
 
 

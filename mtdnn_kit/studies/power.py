@@ -98,7 +98,8 @@ def _read(place: Path) -> tuple[str, int, dict[str, Spread]]:
 
 
 def power(spread: Spread, effect: float, seeds: int, settings: int, level: float = FAMILY_LEVEL) -> float:
-    """Probability that so many seeds, which `settings` settings share, show a difference of `effect` points (p < level); 0 below three."""
+    """Probability that this many seeds, shared by `settings` settings, detect a difference of `effect` points (p < level); 0 below
+    three."""
     if seeds < _FEWEST:
         return 0.0
     z, of_pair, of_others, of_passages = _draws(seeds - 1, settings, spread.passages)
@@ -142,7 +143,7 @@ def seeds_needed(spread: Spread, effect: float, settings: int, level: float = FA
 
 
 def smallest_seen(spread: Spread, seeds: int, settings: int, level: float = FAMILY_LEVEL) -> float | None:
-    """The effect in points that so many seeds detect with WANTED_POWER; None below three."""
+    """The effect in points that this many seeds detect with WANTED_POWER; None below three."""
     if seeds < _FEWEST:
         return None
     low, high = 0.0, 1.0

@@ -130,9 +130,11 @@ def _figures(told: Told) -> dict[str, bytes]:
 
 
 def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Path | None:
-    """Writes into the folder of a study's finished runs what notebook 03 leaves there, without Jupyter: the tables, and the page; its path.
+    """Writes what notebook 03 would write into the folder of a study's finished runs, without Jupyter: the tables, and the page, whose path
+    it returns.
 
-    Raises LockedError where another process does; CompareError if the main task is not question answering: the scores are written then.
+    Raises LockedError if another process is writing; CompareError if the main task is not question answering (the scores are still
+    written).
     """
     settings = study.of(runs)
     with writing(folder):

@@ -43,8 +43,8 @@ def run_study(
     wait: bool = True,
     **options: Any,
 ) -> dict[str, Run]:
-    """Runs everything that is not done and that no other process is working on; returns {name: finished run}, all of them (`Study.told`),
-    once they are.
+    """Runs everything that is not done and that no other process is working on; returns {name: finished run} for all of `Study.told` once
+    they are finished.
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run

@@ -1,4 +1,4 @@
-"""One run of a study: notebook 02 under papermill, `train` alone, or a merge, in a separate process that ends when its parent ends.
+"""One run of a study: notebook 02 under papermill, only `train`, or a merge, in a separate process that ends when its parent ends.
 
 The parent writes one line of JSON to its standard input (`engines.Job`) and keeps that open; whatever ends the parent, a kill that it
 cannot catch included, closes it. papermill's kernel in turn watches this process. It first records in the run's folder what the run is made

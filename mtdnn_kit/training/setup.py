@@ -36,7 +36,7 @@ from mtdnn_kit.training.hold_out import hold_out, not_tuned
 from mtdnn_kit.training.selection import check_selection
 
 CODE = ("tasks", "data", "files", "metrics")  # the code that turns rows into features
-SLICE = 200  # at most so many of a task's scored rows are scored during training
+SLICE = 200  # maximum number of a task's scored rows that are scored during training
 FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 
 
@@ -77,7 +77,7 @@ class Setup:
         return self.config.batch_size * self.processes
 
     def parts(self, step: int) -> dict[str, np.ndarray]:
-        """{task: its items} of a step (from 0): of the drawn task alone, or of every task (`step: joint`), the main one first."""
+        """{task: its items} of a step (from 0): of the drawn task only, or of every task (`step: joint`), the main one first."""
         if isinstance(self.schedule, Schedule):
             return dict([self.batch(step)])
         return {task: self._rows(task, *span) for task, span in self.schedule.at(step).items()}
@@ -91,7 +91,7 @@ class Setup:
         return task, self.passes[task][1][number]
 
     def table(self) -> list[dict]:
-        """One row per task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass,
+        """One row per task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches per pass,
         probability."""
         return [self._table_row(task) for task in self.train]
 
@@ -162,8 +162,8 @@ def prepare(config: Config) -> Setup:
 def schedule_of(
     config: Config, sizes: dict[str, int], items: dict[str, int] | None = None
 ) -> tuple[Schedule | JointSchedule, dict[str, float]]:
-    """The schedule, and the probability of each task (mean over the steps, if it changes). sizes: task → batches a pass; items: its rows or
-    windows, for joint steps; by default those of whole batches.
+    """The schedule, and the probability of each task (mean over the steps, if it changes). sizes: task → batches per pass; items: its rows
+    or windows, for joint steps; by default those of whole batches.
 
     Raises ValueError if it would be too long, or if a joint step would lack a task.
     """

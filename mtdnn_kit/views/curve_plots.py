@@ -66,7 +66,7 @@ def forgetting_figure(runs: Mapping[str, Run], settings: Settings) -> Picture | 
 
 
 def _panels(found: Mapping[str, Mapping[str, list[tuple[TaskCurve, dict]]]], said: Sequence[str]) -> Picture | None:
-    """found: task → label of its lines → curves, each with its look; a label "" is in no legend. said: the same in words."""
+    """found: task → label of its lines → curves, each with its look; a label "" is in no legend. said: the curves in words."""
     if not found:
         return None
     figure, places = panels(len(found))

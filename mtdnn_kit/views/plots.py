@@ -168,7 +168,7 @@ def _last(values: Sequence[float], share: float) -> Any:
 class LiveLoss:
     """Redraws the loss figure while a training runs, in one notebook output; give it to `train(…, watch=…)`.
 
-    Its title says what a progress bar would: step, task, its smoothed loss, tokens a second, time left. The last drawing has none.
+    Its title is like a progress bar: step, task, its smoothed loss, tokens per second, time left. The final figure has no title.
     """
 
     def __init__(self, schedule: Any, drawings: int = 25) -> None:

@@ -117,7 +117,7 @@ def study_figure(states: Sequence, settings: Settings | None = None) -> Picture:
 class LiveStudy:
     """Redraws the losses of a study's runs while they train, in one notebook output; give it to `run_study(…, watch=…)`.
 
-    Its title says how many runs are done, running, failed and waiting, and the time left; the last drawing has none.
+    Its title says how many runs are done, running, failed and waiting, and the time left; the final figure has no title.
     """
 
     def __init__(self, settings: Settings | None = None, every: float = 2.0):

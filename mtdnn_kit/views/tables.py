@@ -32,8 +32,8 @@ _ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # characters w
 def score_table(
     questions: Sequence[Question], settings: Settings, table: str | None = None, runs: dict[str, Run] | None = None, task: str = "squad"
 ) -> list[dict]:
-    """One row per setting: EM and F1 at the runs' thresholds with the ends of their 95 % intervals, span F1, average precision of answering
-    nothing, and F1 minus that of the first setting, with interval and p; next to them the paper's figures for the setting of that name
+    """One row per setting: EM and F1 at the runs' thresholds with the ends of their 95 % intervals, span F1, average precision of no
+    answer, and F1 minus that of the first setting, with interval and p; next to them the paper's figures for the setting of that name
     (`table`, a key of `paper.TABLES`).
 
     settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Where titles are known, EM and F1
@@ -248,7 +248,7 @@ def points(table: Sequence[dict]) -> dict[str, dict]:
 
 
 def by_weight(runs: dict[str, Run], found: dict[str, dict]) -> dict[str, dict]:
-    """`points` by the weight of question answering, as in the paper's figure 3: runs of the largest mixture, and of the main task alone.
+    """`points` by the weight of question answering, as in the paper's figure 3: runs of the largest mixture, and of only the main task.
 
     runs: a run of each setting.
     """
