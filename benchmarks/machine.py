@@ -16,5 +16,5 @@ def heading() -> str:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
-    """Median of ours / theirs over alternating repeats."""
+    """Median ratio, ours over theirs, of alternating repeats."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))

@@ -1,6 +1,6 @@
 """Rounding-tolerant comparison of answers: answers whose scores differ by no more than TIE count as equal.
 
-Of two spans whose scores are equal but for rounding, different CPUs may choose different ones; so may one CPU with another batch size,
+Of two spans whose scores are equal up to rounding, different CPUs may choose different ones; so may one CPU with another batch size,
 other threads or another attention implementation. A test that compares two such computations compares their scores, and accepts any
 answer that ties with the best.
 """

@@ -10,7 +10,8 @@ from mtdnn_kit.files.yaml_files import read_yaml, text_of
 
 
 class Example(NamedTuple):
-    """An example of the paper's qualitative section: how to find its question (title, words of it), and what the models are said to do."""
+    """An example of the paper's qualitative section: how to find its question (title, words of it), and what the paper reports on the
+    models."""
 
     title: str
     words: list[str]

@@ -126,7 +126,7 @@ def _check_start(where: str, variant: dict) -> None:
 def check_not_set(where: str, changes: dict, seeds: list | None, study: str = "") -> None:
     """Raises ConfigError for a changed parameter that the study sets itself. where, study: for the message."""
     for key in changes:
-        by = "seeds" if key == "seed" else "a folder a run"
+        by = "seeds" if key == "seed" else "one folder per run"
         set_by_it = key in SET_BY_STUDY or (key == "seed" and seeds)
         require(not set_by_it, f"{where}: {key} is set by the study {study}itself ({by}); leave it out")
 

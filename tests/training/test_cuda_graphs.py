@@ -25,7 +25,7 @@ MIXED = dict(tasks=["squad", "swag", "cola"], sampler="round_robin", qa_weight=N
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 
 
-def anew(step):
+def repeat(step):
     """Records nothing: a replay runs the step again."""
     return step
 
@@ -38,7 +38,7 @@ def plain_and_graphs(config):
         setup = prepare(config(encoder_dropout=0.0, head_dropout=0.0, **{**MIXED, **changes}))
         model = build_model(setup.encoder.path, setup.specs, 0.0, 0.0, setup.config.max_length, 0)
         accelerator = _accelerator(setup, Run(setup.config.run_dir), torch.device("cpu"), World(), "fp32")
-        recorded = Graphs(accelerator, accelerator.prepare(model), setup, anew)
+        recorded = Graphs(accelerator, accelerator.prepare(model), setup, repeat)
         return setup, model, partial(backward, accelerator, model, setup), recorded
 
     return make

@@ -34,7 +34,7 @@ def carried_out(python: list[str], folder: Path, config: dict, **plan) -> list[d
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def killed_and_gone_on(python: list[str], folder: Path, tiny: str, kills: int, seed: int) -> list[dict]:
+def killed_and_resumed(python: list[str], folder: Path, tiny: str, kills: int, seed: int) -> list[dict]:
     tasks = ["squad", "swag", "cola"]
     config = {**SMALL, **WATCHED, "encoder": tiny, "tasks": tasks, "max_steps": 36, "log_every": 5}
     found = carried_out(python, folder, config, kills=kills, seed=seed)
@@ -46,13 +46,13 @@ def killed_and_gone_on(python: list[str], folder: Path, tiny: str, kills: int, s
 
 
 def test_10_a_run_killed_at_random_moments_and_resumed_is_the_same(tiny, tmp_path, python):
-    killed_and_gone_on(python, tmp_path, tiny, kills=KILLS or 5, seed=0)
+    killed_and_resumed(python, tmp_path, tiny, kills=KILLS or 5, seed=0)
 
 
 @pytest.mark.soak
 def test_10_killed_at_many_moments_of_every_kind(tiny, tmp_path, python):
     """During a checkpoint, between checkpoints, while the model or the predictions are written, after the scores."""
-    killed = killed_and_gone_on(python, tmp_path, tiny, kills=KILLS or 50, seed=1)
+    killed = killed_and_resumed(python, tmp_path, tiny, kills=KILLS or 50, seed=1)
     print(json.dumps(killed, indent=1))
     partial = {name.split("-")[0].split(".")[0] for life in killed for name in life["partial"]}
     assert {"step"} <= partial and any("model" in life["end"] for life in killed) and any(not life["partial"] for life in killed)
