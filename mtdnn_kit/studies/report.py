@@ -108,8 +108,8 @@ def _opened(folder: Path, data: str | None) -> Told:
 
 
 def write(folder: Path, data: str | None) -> None:
-    """Into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`); and its
-    figures: the differences in the primary scores, and the paper's figure of the same settings."""
+    """Writes into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`);
+    and its figures: the differences in the primary scores, and the paper's figure of the same settings."""
     told = _opened(folder, data)
     write_whole(folder / "tables.md", "\n".join(_sections(told)))
     tables.write(folder, told.scores, told.runs, told.settings)

@@ -22,7 +22,7 @@ from mtdnn_kit.training.setup import Setup
 
 class Bookkeeper:
     """`after(step)` for `loop.train_steps`. log: None on all ranks except the first; loss(task, items): the mean loss of some items;
-    joint: what makes joint steps.
+    joint: the object that makes joint steps.
 
     `seconds`: training time so far, of which `point` had some; `done`: steps made; `ended`: by `patience`, on all ranks alike.
     """
