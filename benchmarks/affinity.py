@@ -1,9 +1,9 @@
-"""How often `mtdnn affinity` ranks right where the truth is planted (tests/planted.py): the main task's own rows first, of three tasks.
+"""How often `mtdnn affinity` ranks planted tasks correctly (tests/planted.py): of three tasks, the main task's own rows must come first.
 
     .venv/bin/python benchmarks/affinity.py [--seeds 10] [--first 0]
 
-A training of 160 steps a seed, of an encoder of one layer. The others are the same rows with permuted labels, and other texts whose labels
-a coin gave: neither can help.
+For each seed it trains a one-layer encoder for 160 steps. The other two tasks are the same rows with permuted labels, and other texts with
+random labels: neither can help.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from mtdnn_kit import Config, affinity, train
 
 
 def main() -> None:
-    """Prints a line a seed, and how many were ranked right."""
+    """Prints a line per seed, and how many were ranked correctly."""
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
     import planted
 

@@ -1,10 +1,10 @@
-"""How many questions a second a loaded run answers (`load(run).answer(lists)`), by what is read at a time; ratios within one run.
+"""How many questions per second a loaded run answers (`load(run).answer(lists)`), by batch size; ratios within one run.
 
     .venv/bin/python benchmarks/asking.py [--run RUN] [--data FOLDER] [--questions 1000] [--repeats 5]
 
-Sides: windows of like length by 8,192 tokens, as the kit scores; by 2,048; and in the order in which they came, 32 at a time. They take
-turns in each repeat, in the other order in every second one. Seconds of the processor, so that other work beside counts less. Without --run
-the demo's model after two steps is asked; questions are the run's scored ones, or those of MTDNN_DATA, over again where they are too few.
+Sides: windows grouped by length, 8,192 tokens at a time, as in the kit; 2,048 at a time; and in their given order, 32 windows at a time.
+The sides alternate in each repeat, in reverse order in every second one. Times are CPU time, which other load affects less. Without --run
+it asks the demo's model after two steps; questions are the run's scored ones, or those of MTDNN_DATA, repeated if there are too few.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from mtdnn_kit.training.setup import read_rows
 
 
 def as_they_came(lengths: np.ndarray, choices: int, most: int | None) -> list[np.ndarray]:
-    """32 items at a time, in their order: what somebody's own loop would do."""
+    """32 items at a time, in their given order: the loop that a user would write."""
     return np.split(np.arange(len(lengths)), range(32, len(lengths), 32))
 
 
@@ -32,7 +32,7 @@ SIDES |= {"as they came, 32 windows": (8192, as_they_came)}
 
 
 def main() -> None:
-    """Prints a line a side: questions a second of the processor, and its median ratio to the first side."""
+    """Prints a line per side: questions per CPU second, and its median ratio to the first side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", help="the folder of a finished run with its model")
     parser.add_argument("--data", default=os.environ.get("MTDNN_DATA"), help="a folder of data")

@@ -1,9 +1,9 @@
-"""What a joint step costs beside the single steps of its rows: time of each method's step by that of K single ones, medians of repeats.
+"""What a joint step costs compared with the single steps of its rows: time of each method over that of K single steps, medians of repeats.
 
     .venv/bin/python benchmarks/balance.py [--encoder NAME] [--batch 32] [--steps 4] [--repeats 5] [--methods sum,mgda]
 
-The packaged sample's five tasks. A single step is a backward pass of the rows that one task has in the joint step, with clipping and
-Adamax; the K of them make K updates, the joint step one, so that `sum` costs less than they do. FAMO's further forward pass is in its time.
+The five tasks of the packaged sample. A single step is a backward pass over the rows of one task in the joint step, with clipping and
+Adamax. The K single steps make K updates, the joint step only one, so `sum` costs less. The time of FAMO includes its second forward pass.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from mtdnn_kit.training.optim import clip_gradients, make_optimizer
 
 
 def seconds(steps: int, step: Callable[[int], None]) -> float:
-    """Of so many steps."""
+    """The time of this many steps."""
     began = time.perf_counter()
     for number in range(steps):
         step(number)
@@ -33,7 +33,7 @@ def seconds(steps: int, step: Callable[[int], None]) -> float:
 
 
 def main() -> None:
-    """Prints a line a method."""
+    """Prints a line per method."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     parser.add_argument("--methods", default=",".join(BALANCES))

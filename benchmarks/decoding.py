@@ -1,11 +1,11 @@
-"""Decoding: n-best answers from logits, the kit's arrays against a plain double loop over the 20 best starts × the 20 best ends.
+"""Decoding n-best answers from logits: the kit's arrays against a plain double loop over the 20 best starts × the 20 best ends.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/decoding.py [--data FOLDER] [--repeats 5]
 
-The loop is what public question-answering examples do: for each window the 20 best starts and ends, each pair checked and collected, the
-collected ones sorted, the 20 best kept with their text and probability. (It looks at 400 pairs, the kit at all spans of up to 30 tokens.)
-Questions and passages are real where --data or MTDNN_DATA names them, else the sample's; logits are drawn: a few places of a passage score
-high, as with a trained model, or none does. Both sides get the same logits, in alternation; the figure is the ratio of their medians.
+The loop is that of public question-answering examples: for each window it takes the 20 best starts and ends, checks and collects each pair,
+sorts them, and keeps the 20 best with text and probability. (It examines 400 pairs, the kit all spans of up to 30 tokens.) Questions and
+passages are real where --data or MTDNN_DATA names them, otherwise from the sample. Logits are random: a few positions of a passage score
+high, as with a trained model, or none do. Both sides get the same logits, alternately; the result is the ratio of their medians.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def batches(features: qa.Features, peaks: bool) -> list[tuple[np.ndarray, np.nda
 
 
 def ours(features: qa.Features, logits: list) -> list:
-    """The kit's: n-best, probabilities and answers' texts."""
+    """The kit's decoder: n-best, probabilities and answer texts."""
     reader = qa.Reader(features, CONFIG)
     for items, batch in logits:
         reader.add(items, batch)
@@ -57,7 +57,7 @@ def ours(features: qa.Features, logits: list) -> list:
 
 
 def double_loop(features: qa.Features, logits: list) -> list:
-    """The plain one."""
+    """The plain loop."""
     found, null = [[] for _ in features.rows], [np.inf] * len(features.rows)
     for items, batch in logits:
         for item, scores in zip(items.tolist(), batch, strict=True):
@@ -78,7 +78,7 @@ def double_loop(features: qa.Features, logits: list) -> list:
 
 
 def choose(context: str, spans: list[dict], null: float) -> str:
-    """The 20 best of a question's spans with text and probability; the text of the first."""
+    """The 20 best spans of a question with text and probability; the text of the first."""
     best = sorted(spans, key=lambda span: span["score"], reverse=True)[:20]
     for span in best:
         span["text"] = context[span["span"][0] : span["span"][1]]
@@ -90,14 +90,14 @@ def choose(context: str, spans: list[dict], null: float) -> str:
 
 
 def seconds(decode, features: qa.Features, logits: list) -> float:
-    """Processor time of one decoding."""
+    """CPU time of one decoding."""
     began = time.process_time()
     decode(features, logits)
     return time.process_time() - began
 
 
 def memory(features: qa.Features, logits: list, windows: int) -> tuple[float, float]:
-    """MB that the reader holds for so many windows, and the most that decoding them took (logits apart), by repeating these."""
+    """MB that the reader holds for this many windows, and the peak while decoding them (without logits); repeats the given windows."""
     copies = -(-windows // len(features.lengths))
     rows = [row._replace(id=f"{i} {row.id}") for i in range(copies) for row in features.rows]
     table = np.tile(features.table, (copies, 1))
@@ -116,7 +116,7 @@ def memory(features: qa.Features, logits: list, windows: int) -> tuple[float, fl
 
 
 def main() -> None:
-    """Prints a line a kind of logits, and the memory."""
+    """Prints a line per kind of logits, and the memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("MTDNN_DATA", "sample"), help="a folder of squad/validation.jsonl.gz")
     parser.add_argument("--repeats", type=int, default=5)

@@ -1,8 +1,8 @@
-"""What a study of 200 runs costs the process that drives it: its own processor time a run, and its memory.
+"""What a study of 200 runs costs its driver process: CPU time per run, and memory.
 
     .venv/bin/python benchmarks/driver.py [RUNS] [WORKERS]
 
-Each run is a real papermill with a real kernel, but of a stub notebook that writes a finished run of 1,000 steps and ends.
+Each run uses a real papermill with a real kernel, but a stub notebook that writes a finished run of 1,000 steps and ends.
 """
 
 import json
@@ -30,7 +30,7 @@ folder = Path(run_dir)
 
 
 def main(runs: int = 200, workers: int = 2) -> None:
-    """Runs the study and prints what it cost."""
+    """Runs the study and prints its cost."""
     with tempfile.TemporaryDirectory() as folder:
         cells = [nbformat.v4.new_code_cell("run_dir = None", metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(STUB)]
         python = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -1,10 +1,10 @@
-"""What the explorer costs: the size of its page, how long it takes to open, and what a click takes, of runs whose answers are drawn.
+"""What the explorer costs: the size of its page, the time to open it, and the time of a click, for runs with random answers.
 
     .venv/bin/python benchmarks/explorer.py [--data FOLDER] [--runs 4] [--repeats 50]
 
-Run folders are written with 20 n-best entries a question (spans and scores drawn; half the best spans are right), saved as a page
-and opened from disk in Chromium. A click is what the page does until the next frame is drawn: the median of
---repeats, in milliseconds. Before that, in a process of its own: seconds from the first import to the widget of the kept sample runs.
+Run folders are written with 20 n-best entries per question (random spans and scores; half of the best spans are right), saved as a page
+and opened from disk in Chromium. A click is measured until the next frame is drawn: the median of --repeats, in milliseconds. Before that,
+in a separate process: seconds from the first import to the widget of the kept sample runs.
 """
 
 import argparse
@@ -36,7 +36,7 @@ began = time.perf_counter()
 from mtdnn_kit import explore
 explore({KEPT}, live=True)
 print(time.perf_counter() - began, "torch" in sys.modules)"""
-CLICKS = {  # what is done, each time from the state that the one before left
+CLICKS = {  # the actions, each from the state that the previous one left
     "next": "app.root.querySelector('[data-do=step][data-arg=\"1\"]').click()",
     "filter": "app.root.querySelector('[data-key=stars]').parentNode.querySelector('[data-do=choose]').click()",
     "search": "(box => { box.value = ['century', 'war', 'the', ''][turn % 4]; box.dispatchEvent(new Event('input', {bubbles: true})) })"
@@ -50,7 +50,7 @@ CLICKS = {  # what is done, each time from the state that the one before left
 
 
 def write_run(folder: Path, rows, number: int, data: str) -> None:
-    """A run folder as training leaves it, but for the model and the log."""
+    """A run folder like a training's, but without the model and the log."""
     rng, lines = np.random.default_rng(number), []
     for row in rows.rows:
         words = [i for i in range(len(row.context)) if i == 0 or row.context[i - 1] == " "]
@@ -72,7 +72,7 @@ def write_run(folder: Path, rows, number: int, data: str) -> None:
 
 
 def clicks(page: Page, repeats: int) -> None:
-    """Prints what each of CLICKS takes."""
+    """Prints the time of each of CLICKS."""
     page.evaluate("window.app = mtdnnExplorer")
     for name, does in CLICKS.items():
         if name == "threshold":
@@ -87,7 +87,7 @@ def clicks(page: Page, repeats: int) -> None:
 
 
 def main() -> None:
-    """Prints seconds to the widget, the page's size, seconds to open it, and milliseconds a click."""
+    """Prints the seconds to the widget, the page's size, the seconds to open it, and milliseconds per click."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("MTDNN_DATA", "sample"), help="a folder of squad/validation.jsonl.gz")
     parser.add_argument("--runs", type=int, default=4)

@@ -1,11 +1,11 @@
-"""What is around the training: rows → windows, the second start, the first step, evaluation, and the schedule.
+"""What surrounds the training: rows → windows, the second start, the first step, evaluation, and the schedule.
 
     .venv/bin/python benchmarks/feed.py [prepare] [again] [step] [evaluate] [schedule] [--questions 130000] [--repeats 3]
 
-The peer of `prepare` is what transformers' question answering example does: `datasets.map` in two processes over question and passage
-together, windows by the tokenizer's stride, labels by the offsets. It is written here, with its loops as they are there, and with what
-makes it fast (fast tokenizer, no padding). Ours reads and checks the rows, too; the peer is timed without reading. Both in alternation,
-the figure is the ratio of the medians. MTDNN_DATA names the folder of real rows.
+The peer of `prepare` is transformers' question-answering example: `datasets.map` in two processes over question and passage together,
+windows by the tokenizer's stride, labels by the offsets. It is rewritten here with the same loops and its fast options (fast tokenizer,
+no padding). The kit also reads and checks the rows; the peer is timed without reading. Both run alternately; the result is the ratio of
+the medians. MTDNN_DATA names the folder of real rows.
 """
 
 import argparse
@@ -70,13 +70,13 @@ print(time.perf_counter() - began, len(schedule))
 
 
 def child(code: str, *arguments: str, cache: Path) -> list[float]:
-    """The figures that `code`, run in a process of its own, prints last."""
+    """The numbers that `code`, run in a separate process, prints last."""
     done = subprocess.run([sys.executable, "-c", code, *arguments], env={**os.environ, "MTDNN_CACHE": str(cache)}, stdout=subprocess.PIPE)
     return [float(figure) for figure in done.stdout.split()[-2:]]
 
 
 def peer_features(examples: dict, tokenizer) -> dict:
-    """Windows of 384 tokens that share 128, with the start and end label of each; 0 and 0 where the answer is not whole."""
+    """Windows of 384 tokens that overlap by 128, with start and end labels; 0 and 0 unless the window has the whole answer."""
     coded = tokenizer(
         [question.lstrip() for question in examples["question"]],
         examples["context"],
@@ -128,7 +128,7 @@ def peer(data: Path) -> list[float]:
 
 
 def compare(data: Path, repeats: int, cache: Path) -> None:
-    """Ours and the peer's, in alternation."""
+    """Times the kit and the peer alternately."""
     times = []
     for _ in range(repeats):
         shutil.rmtree(cache, ignore_errors=True)
@@ -139,7 +139,7 @@ def compare(data: Path, repeats: int, cache: Path) -> None:
 
 
 def main() -> None:
-    """Prints a line or two a part."""
+    """Prints a line or two per part."""
     parts = ("prepare", "again", "step", "evaluate", "schedule")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=parts, metavar="PART", help=", ".join(parts))

@@ -1,13 +1,13 @@
-"""Training steps on a GPU: bert-base and bert-large shapes, batch 16 and 64; tokens/s beside the tuned Trainer's and the products alone.
+"""Training steps on a GPU: bert-base and bert-large shapes, batch 16 and 64; tokens/s next to the tuned Trainer's and the products' limit.
 
     .venv/bin/python benchmarks/gpu.py [--data FOLDER] [--steps 100] [--repeats 3] [--shapes bert-base,bert-large] [--sizes 16,64] [--quick]
 
-Random weights serve; lengths are those of real windows. `kit`: a step as the kit makes it (bf16 autocast, dropout 0.1, Adamax, clipping,
-nothing waited for). `graphs`: the same with `cuda_graphs: true`. `tuned`: transformers' Trainer (`peers`) on the same windows. Each repeat
-takes the sides one after the other on fresh models, in the other order in every second one; medians. Warm-up and recording come before the
-clock. The limit is what a layer's own products (forward and both of the backward) reach alone at a batch's tokens; beside it the share of
-the card's peak, and the kinds of kernel that the kit's step spends the GPU's time on. Tables 1 + 2 of the paper (7 different runs, 2 epochs
-of 130,319 questions) are extrapolated from batch 16. `--device cpu --shapes tiny` walks through it where there is no GPU.
+Weights are random; lengths are those of real windows. `kit`: the kit's step (bf16 autocast, dropout 0.1, Adamax, clipping, no
+synchronisation). `graphs`: the same with `cuda_graphs: true`. `tuned`: transformers' Trainer (`peers`) on the same windows. Each repeat
+runs the sides one after another on fresh models, in reverse order in every second repeat; results are medians. Warm-up and recording are
+not timed. The limit is the speed of a layer's matrix products alone (forward and both backward ones) at a batch's tokens; printed with it
+are the share of the card's peak, and the kinds of kernel on which the kit's step spends the GPU's time. Tables 1 + 2 of the paper (7
+different runs, 2 epochs of 130,319 questions) are extrapolated from batch 16. `--device cpu --shapes tiny` only checks that it runs.
 """
 
 import argparse
@@ -45,10 +45,10 @@ SHAPES = {
     "bert-large": dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
     "tiny": dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48),
 }
-PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}  # bf16 operations a second, dense, by the maker
-QUESTIONS = 2 * 130_319 * 7 / 0.8  # of tables 1 + 2: seven runs of two epochs, QA with probability 0.8, other tasks' steps taken as long
-WARM = 5  # steps before the clock runs
-KERNELS = {  # kinds of kernel, by words in their names; the first that fits
+PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}  # bf16 operations per second, dense, by the maker
+QUESTIONS = 2 * 130_319 * 7 / 0.8  # of tables 1 + 2: seven runs of two epochs, QA with probability 0.8, if other tasks' steps take as long
+WARM = 5  # untimed steps
+KERNELS = {  # kinds of kernel, by words in their names; the first match counts
     "products": ("gemm", "nvjet", "cutlass_80_tensorop", "cutlass_tensorop", "splitk", "addmm", "::mm", "::bmm"),
     "attention": ("fmha", "flash", "attention", "softmax"),
     "optimizer and clipping": ("multi_tensor", "foreach"),
@@ -63,7 +63,7 @@ KERNELS = {  # kinds of kernel, by words in their names; the first that fits
 
 
 def build(shape: str) -> MultiTask:
-    """A question-answering model of random weights, as the kit's own are set up."""
+    """A question-answering model with random weights, set up like the kit's."""
     head = transformers.BertForQuestionAnswering(transformers.BertConfig(**SHAPES[shape]))
     model = MultiTask(head.bert, {"squad": head}, {"squad": {"type": "qa", "labels": 2}})
     dropout.install(model, model.encoder)
@@ -72,12 +72,12 @@ def build(shape: str) -> MultiTask:
 
 
 def stepper(model: MultiTask, setup: Setup, device: torch.device, recorded: bool) -> Callable[[np.ndarray], Tensor]:
-    """A function that makes a step of a batch as `training.trainer` does and gives its loss, not waited for."""
+    """A function that makes one step like `training.trainer` and returns its loss without waiting for it."""
     AcceleratorState._reset_state(reset_partial_state=True)
     bf16 = resolve_precision("auto", device) == "bf16"
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=device.type == "cpu")
     joined, optimizer = accelerator.prepare(model, make_optimizer("adamax", model, 3e-5, 0.01))
-    record = None if device.type == "cuda" else (lambda step: step)  # on a processor nothing is recorded
+    record = None if device.type == "cuda" else (lambda step: step)  # on a CPU nothing is recorded
     gradients = Graphs(accelerator, joined, setup, record).backward if recorded else partial(backward, accelerator, joined, setup)
     parameters = list(model.parameters())
 
@@ -92,7 +92,7 @@ def stepper(model: MultiTask, setup: Setup, device: torch.device, recorded: bool
 
 
 def ours(model: MultiTask, setup: Setup, device: torch.device, recorded: bool) -> tuple[float, list[float]]:
-    """Seconds and losses of a pass over full batches, after a step of each shape and WARM more."""
+    """Seconds and losses of a pass over full batches, after one untimed step of each shape and WARM more."""
     step, batches = stepper(model, setup, device, recorded), [setup.batch(i)[1] for i in range(setup.config.max_steps)]
     for items in [*shapes_of(batches, setup.train["squad"].lengths), *batches[:WARM]]:
         step(items)
@@ -104,12 +104,12 @@ def ours(model: MultiTask, setup: Setup, device: torch.device, recorded: bool) -
 
 
 def shapes_of(batches: list[np.ndarray], lengths: np.ndarray) -> list[np.ndarray]:
-    """One batch of each length that graphs tell apart."""
+    """One batch for each length that needs a separate graph."""
     return list({-(-int(lengths[items].max()) // BUCKET): items for items in batches}.values())
 
 
 def setup_of(given: argparse.Namespace, size: int) -> Setup:
-    """A pass of full batches, `--steps` of them where there are as many windows."""
+    """A pass of full batches, at most `--steps` of them."""
     lengths = dict(max_length=peers.LONGEST, overlap=128, batch_size=size, epochs=1.0)
     rows = dict(data=given.data, encoder=given.encoder, tasks=["squad"], qa_weight=1.0, eval_limit=1, loss="mean", device=given.device)
     whole = len(prepare(Config(train_limit=given.steps * size, max_steps=1, **rows, **lengths)).train["squad"].lengths) // size
@@ -117,7 +117,7 @@ def setup_of(given: argparse.Namespace, size: int) -> Setup:
 
 
 def sides(given: argparse.Namespace, setup: Setup, shape: str, device: torch.device) -> dict[str, float]:
-    """Real tokens a second of each side, median over the repeats; prints each, with its peak memory."""
+    """Real tokens per second of each side, median over the repeats; prints each, with its peak memory."""
     size, found = setup.config.batch_size, {side: [] for side in ("kit", "graphs", "tuned")}
     options = dict(dataloader_drop_last=True, logging_steps=min(10, setup.config.max_steps), logging_nan_inf_filter=False, warm=WARM)
     tokens = sum(int(setup.train["squad"].lengths[setup.batch(i)[1]].sum()) for i in range(setup.config.max_steps))
@@ -141,11 +141,11 @@ def sides(given: argparse.Namespace, setup: Setup, shape: str, device: torch.dev
 
 
 def report(given: argparse.Namespace, setup: Setup, shape: str, device: torch.device) -> None:
-    """Prints the sides, their ratios to the tuned Trainer and to the limit; at batch 16 the tables' extrapolation."""
+    """Prints the sides, their ratios to the tuned Trainer and to the limit; at batch 16 also the extrapolation to the tables."""
     found, size = sides(given, setup, shape, device), setup.config.batch_size
     lengths = setup.train["squad"].lengths
     config = transformers.BertConfig(**SHAPES[shape])
-    rate, need = alone(config, int(lengths.mean() * size), device, torch.bfloat16), 6 * weights(config)  # operations a second, a token
+    rate, need = alone(config, int(lengths.mean() * size), device, torch.bfloat16), 6 * weights(config)  # operations/s and per token
     peak = next((value for name, value in PEAKS.items() if device.type == "cuda" and name in torch.cuda.get_device_name()), None)
     for side, speed in found.items():
         of_peak = f"{need * speed / peak:.0%} of the card's peak (alone {rate / peak:.0%})" if peak else "share of the peak unknown"
@@ -158,7 +158,7 @@ def report(given: argparse.Namespace, setup: Setup, shape: str, device: torch.de
 
 
 def where(setup: Setup, shape: str, device: torch.device, steps: int = 10) -> str:
-    """Milliseconds a step of each kind of kernel, of the kit's plain steps."""
+    """Milliseconds per step of each kind of kernel, in the kit's steps without graphs."""
     batches = [setup.batch(i)[1] for i in range(min(steps, setup.config.max_steps))]
     step = stepper(build(shape).to(device), setup, device, False)
     for items in batches[:WARM]:
@@ -180,12 +180,12 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("MTDNN_DATA", "sample"))
-    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="whose tokenizer makes the windows")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="the encoder whose tokenizer makes the windows")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--shapes", default="bert-base,bert-large")
     parser.add_argument("--sizes", default="16,64")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: only to see that it runs")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: only checks that it runs")
     parser.add_argument("--quick", action="store_true", help="10 steps, once")
     given = parser.parse_args()
     if given.quick:
@@ -194,7 +194,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Prints a few lines a shape and batch size."""
+    """Prints a few lines per shape and batch size."""
     given = arguments()
     if given.device == "cuda" and not torch.cuda.is_available():
         print(f"benchmarks/{Path(__file__).name}: torch sees no GPU here, so nothing is measured. Run it on a machine that has one.")

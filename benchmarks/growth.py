@@ -1,10 +1,10 @@
-"""How memory and time grow with the number of questions: preparing them, and evaluating them.
+"""How memory and time grow with the number of questions: for preparing them, and for evaluating them.
 
     .venv/bin/python benchmarks/growth.py [10000 50000 250000]
 
-Each number is a process of its own, on real rows repeated under new ids (`repeated`). Memory is the peak of anonymous pages, which are
-neither files nor mapped files (`Anonymous` of /proc/self/smaps_rollup, looked at every 20 ms). The encoder is a BERT of one layer and 32
-dimensions with random weights: what is asked is what grows beside the forward pass. MTDNN_DATA names the folder of real rows.
+Each number runs in a separate process, on real rows repeated under new ids (`repeated`). Memory is the peak of anonymous pages, which are
+not backed by files (`Anonymous` of /proc/self/smaps_rollup, sampled every 20 ms). The encoder is a BERT of one layer and 32 dimensions
+with random weights: the question is what grows besides the forward pass. MTDNN_DATA names the folder of real rows.
 """
 
 import json
@@ -59,7 +59,7 @@ def small_encoder(folder: Path) -> None:
 
 
 def measure(count: int, folder: Path) -> dict[str, dict]:
-    """{stage: {"seconds", "kB"}} of so many questions."""
+    """{stage: {"seconds", "kB"}} for this many questions."""
     data, environment = folder / str(count), {**os.environ, "MTDNN_CACHE": str(folder / "cache")}
     repeated.write(count, os.environ["MTDNN_DATA"], data)
     arguments = [str(data), str(folder / "encoder"), str(folder / f"out{count}")]
@@ -68,7 +68,7 @@ def measure(count: int, folder: Path) -> dict[str, dict]:
 
 
 def main(counts: list[int]) -> None:
-    """A line a number of questions and stage; from the second on, what a further question costs."""
+    """Prints a line per number of questions and stage; from the second number on, the cost of one more question."""
     with tempfile.TemporaryDirectory() as folder:
         small_encoder(Path(folder, "encoder"))
         before: dict[str, dict] = {}

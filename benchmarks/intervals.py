@@ -1,15 +1,15 @@
-"""What a nominal 95 % interval covers and how often tests reject, for other articles and other passages, simulated with planted truths.
+"""The coverage of nominal 95 % intervals and the rejection rates of tests, for new articles and new passages, simulated with known truth.
 
     .venv/bin/python benchmarks/intervals.py [--repeats 2000] [--only NAME] [--quick]
 
-A line a case: how often the interval of a score, and of a difference between two models, holds the truth, and how often the test of
-the true difference rejects at 0.05 and at 0.00625 (a family of eight). Two populations of articles: *drawn*, whose effects are drawn
-anew each time, the 16 sizes being those of the 6,078 questions; *resampled*, 16 planted articles of which 16 are drawn with replacement.
-Two models are alike: article, passage and question each add a normal effect to whether (how surely) each is right, of which they
-share 70 %. The intra-article correlation is that of null − best in the kept runs. Of average precision, articles also differ in how well
-unanswerable questions stand apart, and in how many they have, as they do in the kept runs; or, a hard case, in nothing but their level.
-Rows with labels: which label is right, and which is said of it, is drawn from a planted table; rows of a text are alike as those of a
-passage.
+A line per case: how often the interval of a score, and of a difference between two models, contains the truth, and how often the test of
+the true difference rejects at 0.05 and at 0.00625 (a family of eight). There are two populations of articles: *drawn* ones have new
+effects each time, and the 16 sizes of the 6,078 questions; *resampled* ones are 16 planted articles, of which 16 are drawn with
+replacement. The two models are correlated: article, passage and question each add a normal effect to how surely each model is right, of
+which they share 70 %. The intra-article correlation is that of null − best in the kept runs. For average precision, articles also
+differ in how well unanswerable questions are separated, and in how many they have, as in the kept runs; in one hard case they differ only
+in their level. For rows with labels, the right label and the predicted one are drawn from a planted table; rows of a text are correlated
+like those of a passage.
 """
 
 import argparse
@@ -26,15 +26,15 @@ from mtdnn_kit.metrics import SCORES
 from mtdnn_kit.tasks.null_threshold import average_precision
 
 ARTICLES = (486, 458, 445, 444, 424, 421, 418, 402, 384, 377, 373, 364, 357, 262, 255, 208)  # questions of each, of the 6,078
-WITHIN_ARTICLE, WITHIN_PASSAGE, SHARED, PASSAGE = 0.35, 0.1, 0.7, 9  # correlations of latent values; questions of a passage
-APART, ALIKE = (0.31, 0.1, 0.06), (1.0, 0.0, 0.0)  # unanswerable questions stand apart by, its spread over articles, that of their share
+WITHIN_ARTICLE, WITHIN_PASSAGE, SHARED, PASSAGE = 0.35, 0.1, 0.7, 9  # correlations of latent values; questions per passage
+APART, ALIKE = (0.31, 0.1, 0.06), (1.0, 0.0, 0.0)  # separation of unanswerable questions, its spread over articles, that of their share
 Draw = tuple[np.ndarray, np.ndarray, np.ndarray]  # outcomes of two models [N] or [N, 2], labels of clusters [N]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A score (rate right, or None: average precision), sizes of clusters, how data sets come about; apart: see APART. Of labels: the
-    score, and how often each pair of right label and label said comes."""
+    """A score (rate right, or None: average precision), sizes of clusters, how data sets are drawn; apart: see APART. labels: the score,
+    and how often each pair of right label and predicted label occurs."""
 
     name: str
     rate: float | None
@@ -44,8 +44,8 @@ class Case:
     labels: tuple[str, tuple[tuple[float, ...], ...]] | None = None
 
 
-TWO, THREE = ((0.1, 0.2), (0.07, 0.63)), ((0.22, 0.07, 0.04), (0.08, 0.18, 0.07), (0.06, 0.06, 0.22))  # as of CoLA, and of MNLI
-PARAPHRASES, SCARCE = ((0.2, 0.13), (0.08, 0.59)), ((0.85, 0.05), (0.05, 0.05))  # as of MRPC, and where label 1 is a tenth
+TWO, THREE = ((0.1, 0.2), (0.07, 0.63)), ((0.22, 0.07, 0.04), (0.08, 0.18, 0.07), (0.06, 0.06, 0.22))  # like CoLA, and like MNLI
+PARAPHRASES, SCARCE = ((0.2, 0.13), (0.08, 0.59)), ((0.85, 0.05), (0.05, 0.05))  # like MRPC, and with a tenth of label 1
 PASSAGES = (4, 5, 6, 6, 7, 8) * 3 + (4, 6, 6, 8)
 FULL = (
     *(Case(f"16 articles, {rate:.0%}", rate, ARTICLES) for rate in (0.5, 0.7, 0.8, 0.9, 0.95)),
@@ -66,7 +66,7 @@ QUICK = (Case("16 articles of a tenth, 50%", 0.5, tuple(n // 10 for n in ARTICLE
 
 
 def latent(rng: np.random.Generator, sizes: np.ndarray) -> Draw:
-    """Latent values of two models, standard normal each, and labels of the clusters."""
+    """Latent standard normal values of two models, and labels of the clusters."""
     cluster = np.repeat(np.arange(len(sizes)), sizes)
     passage = np.unique(
         cluster * 1000 + (np.arange(len(cluster)) - np.repeat(np.cumsum(sizes) - sizes, sizes)) // PASSAGE, return_inverse=True
@@ -82,7 +82,7 @@ def latent(rng: np.random.Generator, sizes: np.ndarray) -> Draw:
 
 
 def outcomes(rng: np.random.Generator, case: Case, sizes: np.ndarray) -> Draw:
-    """Outcomes of two models of one truth: 0 or 100, or null − best and whether a question is unanswerable (half are)."""
+    """Outcomes of two equally good models: 0 or 100, or null − best and whether a question is unanswerable (half are)."""
     a, b, cluster = latent(rng, sizes)
     if case.labels:
         table = np.array(case.labels[1])
@@ -99,14 +99,15 @@ def outcomes(rng: np.random.Generator, case: Case, sizes: np.ndarray) -> Draw:
 
 
 def true_precision(apart: tuple[float, float, float]) -> float:
-    """Average precision of ever more articles, in percent: the mean over unanswerable questions of precision at their null − best."""
+    """The limit of average precision for many articles, in percent: the mean over unanswerable questions of precision at their null −
+    best."""
     z = np.linspace(-12, 12, 100_001)
     far = (z - apart[0]) / np.hypot(1, apart[1])
     return float(100 * np.average(norm.sf(far) / (norm.sf(far) + norm.sf(z)), weights=norm.pdf(far)))
 
 
 def true_score(score: str, table: tuple[tuple[float, ...], ...]) -> float:
-    """A score of labels, in percent, of as many rows of each kind as the table says of 10,000."""
+    """A score of labels, in percent, on 10,000 rows distributed as in the table."""
     counts = np.rint(1e4 * np.array(table)).astype(int)
     kinds = np.repeat(np.arange(counts.size), counts.ravel())
     return SCORES[score](kinds // len(table), kinds % len(table))
@@ -148,8 +149,8 @@ def main() -> None:
     """Simulates the cases that the command names, and prints a table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--repeats", type=int, default=2000, help="data sets of each case")
-    arguments.add_argument("--quick", action="store_true", help="two small cases, as the tests take")
-    arguments.add_argument("--only", default="", help="cases whose name begins so")
+    arguments.add_argument("--quick", action="store_true", help="two small cases, as in the tests")
+    arguments.add_argument("--only", default="", help="cases whose name starts with this")
     given = arguments.parse_args()
     print("| case | score covered, % | difference covered, % | rejected at 0.05, % | at 0.00625, % |\n| --- | --- | --- | --- | --- |")
     for case in (case for case in (QUICK if given.quick else FULL) if case.name.startswith(given.only)):

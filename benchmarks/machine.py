@@ -1,4 +1,4 @@
-"""What every benchmark's output says of machine and versions; medians and ratios. Knows nothing of what is measured."""
+"""What every benchmark prints about machine and versions; medians and ratios. Knows nothing about what is measured."""
 
 import statistics
 from importlib.metadata import version
@@ -9,12 +9,12 @@ from mtdnn_kit.model.devices import describe
 
 
 def heading() -> str:
-    """Processor or GPU, threads, versions."""
+    """CPU or GPU, threads, versions."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate"))
     return f"{describe(device)}; {torch.get_num_threads()} threads; {versions}"
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
-    """Median of ours / theirs over repeats that were made in alternation."""
+    """Median ratio, ours over theirs, of alternating repeats."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))

@@ -1,9 +1,9 @@
-"""n-best by offset: what opening a run's n-best file takes, what one question's entry takes, and what is held in memory meanwhile.
+"""n-best by offset: the time to open a run's n-best file and to read one question's entry, and the memory held meanwhile.
 
     .venv/bin/python benchmarks/nbest.py [--questions 6078] [--spans 20]
 
-The file is made up: as many questions as the paper's validation set has, as many spans each as the kit keeps, drawn scores. Beside it the
-same file with every entry in memory. Reads are in random order; memory is what Python and numpy hold after opening (tracemalloc).
+The file is synthetic: as many questions as the paper's validation set, as many spans each as the kit keeps, random scores. It is compared
+with the same file with every entry in memory. Reads are in random order; memory is what Python and numpy hold after opening (tracemalloc).
 """
 
 import argparse
@@ -23,7 +23,7 @@ from mtdnn_kit.runs.run import Run
 
 
 def write(folder: Path, questions: int, spans: int) -> tuple[Run, int]:
-    """A run folder with an n-best file in it, and the bytes of its lines."""
+    """A run folder with an n-best file, and the number of bytes of its lines."""
     draw, lines = random.Random(0), []
     for i in range(questions):
         best = sorted((draw.gauss(0, 5) for _ in range(spans)), reverse=True)
@@ -36,7 +36,7 @@ def write(folder: Path, questions: int, spans: int) -> tuple[Run, int]:
 
 
 def held(make) -> tuple[object, float]:
-    """What `make` makes, and the MB that it holds."""
+    """The result of `make`, and the MB that it holds."""
     tracemalloc.start()
     made = make()
     size, _ = tracemalloc.get_traced_memory()

@@ -1,9 +1,9 @@
-"""transformers' Trainer as the peer of the kit's training: on question answering in two forms, and fed the mixture's drawn batches.
+"""transformers' Trainer as the peer of the kit's training: on question answering in two forms, and with the batches of the mixture.
 
-`example`: every window padded to 384, fp32, shuffled, as the public question-answering example sets it up. `tuned`: padded to the longest
-of a batch, grouped by length, bf16 where the hardware has it, fused AdamW. The mixture's peer gets, step by step, the very batches of the
-kit's schedule, made as the loop goes, and one module that hands each to its task's model: no loop of the Trainer's knows several tasks.
-Models are transformers' and torch's alone (`plain`). Nothing here knows what is compared with what.
+`example`: every window padded to 384, fp32, shuffled, like the public question-answering example. `tuned`: padded to the longest window of
+a batch, grouped by length, bf16 where the hardware has it, fused AdamW. The mixture's peer gets, step by step, the same batches as the
+kit's schedule, made during the loop, and one module that passes each to its task's model, since the Trainer does not support several
+tasks. Models use only transformers and torch (`plain`). Nothing here knows what is compared with what.
 """
 
 import os
@@ -27,14 +27,14 @@ SIDES = {"example": dict(), "tuned": dict(bf16=True, train_sampling_strategy="gr
 
 
 class Items(list):
-    """Windows as the Trainer's grouping by length wants them: `input_ids` only says how long each is."""
+    """Windows as the Trainer needs them for grouping by length: `input_ids` only gives the length of each."""
 
     def __init__(self, lengths: np.ndarray):
         super().__init__({"item": i, "input_ids": range(int(n))} for i, n in enumerate(lengths))
 
 
 class Drawn:
-    """The batches of a schedule, one a step, each as `Mixture` takes it."""
+    """The batches of a schedule, one per step, each as `Mixture` takes it."""
 
     def __init__(self, setup: Setup):
         self.setup = setup
@@ -51,7 +51,7 @@ class Drawn:
 
 
 class Mixture(nn.Module):
-    """transformers' models around one encoder: a batch goes to its task's, which reckons the loss, too."""
+    """transformers' models around one encoder: each batch goes to its task's model, which also computes the loss."""
 
     def __init__(self, model: MultiTask):
         super().__init__()
@@ -65,7 +65,7 @@ class Mixture(nn.Module):
 
 
 def plain(model: MultiTask) -> MultiTask:
-    """The model without the kit's dropout, attention, LayerNorm and hooks, which is changed for it."""
+    """The model without the kit's dropout, attention, LayerNorm and hooks; changes it in place."""
     model.encoder.set_attn_implementation("sdpa")
     model.encoder._forward_pre_hooks.clear(), model.encoder._forward_pre_hooks_with_kwargs.clear()
     for module in list(model.modules()):
@@ -79,7 +79,7 @@ def plain(model: MultiTask) -> MultiTask:
 
 
 def collator(features, widest: int | None) -> Callable[[list[dict]], dict[str, Tensor]]:
-    """Items → a batch as the Trainer takes it, padded to `widest` or to its own longest window."""
+    """Items → a batch as the Trainer takes it, padded to `widest` or to its longest window."""
 
     def collate(items: list[dict]) -> dict[str, Tensor]:
         batch = features.collate(np.array([item["item"] for item in items]))
@@ -91,9 +91,9 @@ def collator(features, widest: int | None) -> Callable[[list[dict]], dict[str, T
 
 
 def answering(model: MultiTask, setup: Setup, side: str, warm: int = 0, **options) -> tuple[float, list[float]]:
-    """Seconds and losses of `max_steps` steps of one of SIDES on squad; before them `warm` steps that are not timed and change no weight.
+    """Seconds and losses of `max_steps` steps of one of SIDES on squad, after `warm` untimed steps that do not change the weights.
 
-    options: TrainingArguments on top, e.g. torch_compile.
+    options: further TrainingArguments, e.g. torch_compile.
     """
     features, options = setup.train["squad"], {**SIDES[side], **options}
     collate, data = collator(features, LONGEST if side == "example" else None), Items(features.lengths)
@@ -104,13 +104,13 @@ def answering(model: MultiTask, setup: Setup, side: str, warm: int = 0, **option
 
 
 def mixture(model: MultiTask, setup: Setup) -> tuple[float, list[float]]:
-    """Seconds and losses of the kit's schedule, its batches, by the tuned Trainer."""
+    """Seconds and losses of the kit's schedule with its batches, by the tuned Trainer."""
     options = dict(bf16=True, train_sampling_strategy="sequential", per_device_train_batch_size=1)
     return _fit(Mixture(model), Drawn(setup), lambda ready: ready[0], setup.config, **options)
 
 
 def _fit(model: nn.Module, data, collate: Callable, config: Config, **options) -> tuple[float, list[float]]:
-    """Seconds of the Trainer's whole loop, and its losses. What it sets in the environment for accelerate is taken back."""
+    """Seconds of the Trainer's whole loop, and its losses. Restores the environment variables that it sets for accelerate."""
     cpu = config.device == "cpu"
     options["bf16"] = options.get("bf16", False) and resolve_precision("auto", torch.device("cpu" if cpu else "cuda")) == "bf16"
     same = dict(max_steps=config.max_steps, learning_rate=config.learning_rate, weight_decay=0.0, seed=config.seed, use_cpu=cpu)

@@ -1,9 +1,9 @@
-"""What batches of like length cost in scores: the same training with the kit's batches and with fully shuffled ones, several seeds.
+"""What batches of similar length cost in scores: the same training with the kit's batches and with fully shuffled ones, several seeds.
 
     .venv/bin/python benchmarks/pooling.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--rate 3e-4]
         [--device cuda] [--quick]
 
-The kit sorts pools of 50 batches by length (`sampler.POOL`); a pool of one batch is a plain shuffle. That switch exists only here.
+The kit sorts pools of 50 batches by length (`sampler.POOL`); a pool of one batch is a plain shuffle. Only this benchmark changes POOL.
 """
 
 import torch
@@ -17,7 +17,7 @@ SIDES = {"pooled": POOL, "shuffled": 1}
 
 
 def main() -> None:
-    """Prints a line a training, and the differences."""
+    """Prints a line per training, and the differences."""
     given, found = arguments(__doc__), {side: [] for side in SIDES}
     precision = resolve_precision(given.precision, torch.device(given.device))
     print(f"{heading()}; {precision}", flush=True)

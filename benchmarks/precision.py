@@ -1,4 +1,4 @@
-"""What bf16 costs in accuracy: the same training in bf16 and in fp32, several seeds; last losses and span F1 of real questions.
+"""What bf16 costs in accuracy: the same training in bf16 and in fp32, several seeds; final losses and span F1 on real questions.
 
 .venv/bin/python benchmarks/precision.py [--data FOLDER] [--seeds 3] [--rows 2400] [--eval 800] [--epochs 1] [--rate 3e-4]
         [--device cuda] [--quick]
@@ -11,7 +11,7 @@ SIDES = ("bf16", "fp32")
 
 
 def main() -> None:
-    """Prints a line a training, and the differences."""
+    """Prints a line per training, and the differences."""
     given, found = arguments(__doc__), {side: [] for side in SIDES}
     print(heading(), flush=True)
     for seed in range(given.first, given.first + given.seeds):

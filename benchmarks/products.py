@@ -1,4 +1,4 @@
-"""What the matrix products of an encoder's layers reach in isolation: the limit of a training step. Knows no model and no step."""
+"""The speed of an encoder's matrix products in isolation: the limit of a training step. Knows no model and no step."""
 
 import statistics
 import time
@@ -13,12 +13,12 @@ def synchronize(device: torch.device) -> None:
 
 
 def weights(config) -> int:
-    """Weights of all layers' products (attention's own products of queries, keys and values have none and are left out)."""
+    """Weights of the products of all layers (the products inside attention have none and are left out)."""
     return config.num_hidden_layers * (4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size)
 
 
 def alone(config, tokens: int, device: torch.device, dtype: torch.dtype, repeats: int = 20) -> float:
-    """Operations a second of one layer's products, forward and both of the backward, at so many tokens; the median of `repeats`."""
+    """Operations per second of one layer's products, forward and both backward ones, for this many tokens; the median of `repeats`."""
     narrow, wide, times = config.hidden_size, config.intermediate_size, []
     shapes = [(narrow, narrow)] * 4 + [(narrow, wide), (wide, narrow)]
     made = [[torch.randn(size, device=device, dtype=dtype) for size in ((tokens, a), (a, b), (tokens, b))] for a, b in shapes]

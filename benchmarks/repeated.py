@@ -1,7 +1,7 @@
-"""A data folder of as many questions as a benchmark wants: real rows, repeated under new ids. No two copies of a text are alike.
+"""A data folder of as many questions as a benchmark needs: real rows, repeated under new ids. No two copies of a text are the same.
 
-Passages are repeated with all their questions and get the copy's number at their end, questions get it, too: what a tokenizer remembers of
-a text helps nobody, and a passage has as many questions as it really has (SQuAD 2.0's training set: 6.8; these: 6.4).
+Passages are repeated with all their questions; both get the copy's number at their end, which defeats the tokenizer's cache. A passage has
+as many questions as in the real data (SQuAD 2.0's training set: 6.8; these: 6.4).
 """
 
 import gzip
@@ -12,7 +12,7 @@ SETS = ("squad/train", "squad1/train", "squad/validation")
 
 
 def write(count: int, data: str, folder: Path) -> None:
-    """FOLDER/squad/train.jsonl of `count` questions made of those in the folder `data`, and its validation set as it is."""
+    """FOLDER/squad/train.jsonl of `count` questions made from those in the folder `data`, and its validation set unchanged."""
     rows = [row for name in SETS for row in read(data, name)]
     (folder / "squad").mkdir(parents=True)
     with open(folder / "squad" / "train.jsonl", "w") as file:

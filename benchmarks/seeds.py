@@ -1,11 +1,11 @@
-"""How often intervals of settings hold the truth, and tests reject it, when seeds are shared: simulated, without any training.
+"""How often intervals of settings contain the truth, and how often tests reject it, with shared seeds: simulated, without any training.
 
     .venv/bin/python benchmarks/seeds.py [--draws 4000] [--only NAME] [--wide 2]
 
-Runs of settings that do not differ are drawn from crossed random effects (`mtdnn_kit.compare.seeds`), as contributions of passages; runs of
-one seed are as alike as `rho` says. What is counted: for each of the three populations how often the nominal 95 % interval holds the
-difference that is true of it; how often p is at most 0.05 and 0.00625; and how often the least p of a family, adjusted, is at most 0.05.
-With --wide the second setting varies so many times as much as the others over seeds, and its difference alone is counted, but for the
+Runs of settings that do not differ are drawn from crossed random effects (`mtdnn_kit.compare.seeds`), as contributions of passages; `rho`
+is the correlation of runs that share a seed. It counts, for each of the three populations, how often the nominal 95 % interval contains
+its true difference; how often p is at most 0.05 and 0.00625; and how often the smallest p of a family, adjusted, is at most 0.05.
+With --wide the second setting varies that many times as much as the others over seeds, and only its difference is counted, except for the
 family.
 """
 
@@ -20,8 +20,8 @@ from mtdnn_kit.compare.seeds import SettingDifference, compare_to_first
 
 PASSAGES = 100
 LEVELS = (0.05, 0.00625)
-# Of the difference between one run of each of two settings that share a seed, the variance by its causes: the setting's own with this seed,
-# the settings' with these passages, and what is left of seed and passage (both by passage, so in the mean they count by their number).
+# Variance components of the difference between one run each of two settings that share a seed: the setting's own with this seed,
+# the settings' with these passages, and the rest of seed and passage (the last two are per passage: the mean divides them by their number).
 MIXES = {
     "seeds alone": (1.0, 0.0, 0.01),
     "seeds and questions": (0.5, 15.0, 35.0),
@@ -45,7 +45,7 @@ LAYOUTS: dict[str, Sequence[range]] = {
 def drawn(
     rng: np.random.Generator, layout: Sequence[range], rho: float, mix: Sequence[float], wide: float = 1.0
 ) -> tuple[list[dict], np.ndarray, list]:
-    """Contributions of every setting; and what these passages add to its mean score, and each run of it by its seed."""
+    """Contributions of every setting; what these passages add to its mean score; and what its seed adds to each run."""
     (own, passages, left), alike = mix, rho / (1 - rho)
     base, seeds = rng.normal(60, 10, PASSAGES), {seed for some in layout for seed in some}
     common = {seed: (rng.normal(0, (own * alike) ** 0.5), rng.normal(0, (left * alike) ** 0.5, PASSAGES)) for seed in sorted(seeds)}
@@ -60,20 +60,20 @@ def drawn(
 
 
 def of_these_runs(found: SettingDifference, runs: list[dict], k: int) -> float:
-    """What these runs add to the difference of setting k to the first: their effects, weighted as the difference weighs them."""
+    """What these runs add to the difference between setting k and the first: their effects, weighted as in the difference."""
     weights = np.split(found.by_run, np.cumsum([len(own) for own in runs])[:-1])
     scale = {j: abs(weights[k if found.paired else j].sum()) for j in range(len(runs))}
     return sum(weights[j] @ list(own.values()) / scale[j] for j, own in enumerate(runs) if weights[j].any())
 
 
 def family_errs(found: Sequence[SettingDifference]) -> bool:
-    """Whether the least p of the family, adjusted for all, is at most 0.05; reckoned only where Bonferroni's bounds leave it open."""
+    """Whether the smallest p of the family, adjusted for all, is at most 0.05; computed only where Bonferroni's bounds do not decide it."""
     least = min(one.p for one in found)
     return least <= LEVELS[0] and (least * len(found) <= LEVELS[0] or family.any_as_small(least, found) <= LEVELS[0])
 
 
 def simulated(name: str, rho: float, mix: str, draws: int, wide: float = 1.0) -> dict[str, float]:
-    """Shares of `draws` studies, in all of its comparisons: what is covered, what is rejected, and of families with a rejection."""
+    """Shares over `draws` studies: coverage and rejections of all comparisons, and families with a rejection."""
     rng, layout = np.random.default_rng(round(10 * rho)), LAYOUTS[name]
     covered, errs, ps = [], [], []
     for _ in range(draws):
@@ -94,8 +94,8 @@ def main() -> None:
     """Simulates the layouts that the command names, and prints a table."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--draws", type=int, default=4000, help="studies of each layout")
-    asked.add_argument("--only", default="", help="layouts whose name begins so")
-    asked.add_argument("--wide", type=float, default=1.0, help="how many times as much the second setting varies")
+    asked.add_argument("--only", default="", help="layouts whose name starts with this")
+    asked.add_argument("--wide", type=float, default=1.0, help="factor of the second setting's spread")
     given = asked.parse_args()
     for name in (name for name in LAYOUTS if name.startswith(given.only)):
         for mix, rho in itertools.product(MIXES, (0.0, 0.9)):

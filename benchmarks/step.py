@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/step.py [--data FOLDER] [--steps 20] [--precision auto] [--quick]
 
-The kit's own training (MiniLM, batch 16, dropout 0.1, Adamax), one task, first without the profiler, then with it: shares are of the
-second, tokens/s of the first. Beside them the limit: tokens/s that the matrix products of the layers would allow, at the rate that they
+The kit's own training (MiniLM, batch 16, dropout 0.1, Adamax), one task, first without the profiler, then with it: the second gives the
+shares, the first the tokens/s. The limit is the tokens/s that the matrix products of the layers would allow at the speed that they
 reach in isolation on this machine (`products`).
 """
 
@@ -23,7 +23,7 @@ from mtdnn_kit.config import DEFAULT_ENCODER
 from mtdnn_kit.model.encoders import find_encoder
 
 OTHER = "Python, autograd, data, other"
-KINDS = {  # operators of torch → kind of work; the first that fits
+KINDS = {  # operators of torch → kind of work; the first match counts
     "matrix products": ("aten::mm", "aten::addmm"),
     "attention: products": ("aten::bmm",),
     "attention: softmax": ("softmax",),
@@ -46,13 +46,13 @@ def kind_of(name: str) -> str:
 
 
 def trained(given: argparse.Namespace, profiler: profile | None) -> tuple[float, int, str]:
-    """Seconds of a training without its evaluation, its tokens, its precision; the profiler sees just that."""
+    """Seconds of a training without its evaluation, its tokens, its precision; the profiler covers the same part."""
     lengths = dict(max_length=384, overlap=128, batch_size=16, max_steps=given.steps, epochs=50.0, log_every=1000)
     rows = dict(data=given.data, encoder=given.encoder, train_limit=1200, eval_limit=1, tasks=["squad"], qa_weight=1.0, device="cpu")
     tokens = []
 
     def watch(records: list[dict]) -> None:
-        """The log is written after the last step: what follows is evaluation."""
+        """The log is written after the last step: evaluation follows."""
         tokens.extend(record["tokens"] for record in records)
         if profiler:
             profiler.stop()
@@ -67,7 +67,7 @@ def trained(given: argparse.Namespace, profiler: profile | None) -> tuple[float,
 
 
 def by_kind(profiler: profile) -> dict[str, float]:
-    """Share of each kind of work, the largest first."""
+    """Share of each kind of work, largest first."""
     times: dict[str, float] = {}
     for event in profiler.key_averages():
         times[kind_of(event.key)] = times.get(kind_of(event.key), 0) + event.self_cpu_time_total
@@ -75,7 +75,7 @@ def by_kind(profiler: profile) -> dict[str, float]:
 
 
 def draw(shares: dict[str, float], milliseconds: float, limit: float, path: Path) -> None:
-    """A bar a kind of work, in milliseconds of a step; a line where the matrix products alone would end (`limit`)."""
+    """Draws a bar per kind of work, in milliseconds of a step, and a line where the matrix products alone would end (`limit`)."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -100,7 +100,7 @@ def draw(shares: dict[str, float], milliseconds: float, limit: float, path: Path
 
 
 def main() -> None:
-    """Prints a line a kind: share of a step; tokens/s and their limit."""
+    """Prints a line per kind: share of a step; tokens/s and their limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("MTDNN_DATA", "sample"))
     parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="a folder, or the default one")

@@ -1,15 +1,15 @@
-"""Training: the kit against transformers' Trainer, as its question-answering example sets it up and as a careful user would (`peers`).
+"""Training: the kit against transformers' Trainer, set up like its question-answering example and as a careful user would (`peers`).
 
     .venv/bin/python benchmarks/trainer.py [--data FOLDER [--swapped]] [--repeats 3] [--seed 0] [--rows 1200] [--quick] [--compile]
         [--sides a,b]
 
-Same rows, encoder, batch of 16, dropout 0.1 in layers and attention, AdamW without decay, linear schedule, gradients clipped to 1, mean of
-start and end loss; a repeat is a seed, and from repeat to repeat the sides change their order. On squad: `kit`; `tuned`; `example`, whose
-batches are all alike, for four steps, only timed; with --compile `compiled`, tuned with torch_compile (it needs a C++ compiler), after the
-same pass untimed. `kit` and `tuned` see each window once (the Trainer's grouping puts long ones first, so a part of a pass would be
-unfair to it). On the five tasks `mixture` and `tuned mixture`, on the same batches in the same order.
-With --swapped the validation rows are trained on instead of the training rows: the same comparison on rows of other articles.
-Windows (or rows) a second of the whole loop, ratios within a repeat, medians; losses go into benchmarks/loss.png.
+All sides use the same rows, encoder, batch of 16, dropout 0.1 in layers and attention, AdamW without decay, linear schedule, gradients
+clipped to 1, mean of start and end loss. Each repeat is a seed, and the order of the sides alternates between repeats. On squad: `kit`;
+`tuned`; `example`, whose batches all have the same shape, for four steps, only timed; with --compile `compiled`, tuned with torch_compile
+(it needs a C++ compiler), after the same pass untimed. `kit` and `tuned` see each window once (the Trainer's grouping puts long windows
+first, so part of a pass would be unfair to it). On the five tasks: `mixture` and `tuned mixture`, on the same batches in the same order.
+With --swapped the sides train on the validation rows instead of the training rows: the same comparison on rows of other articles.
+Results are windows (or rows) per second of the whole loop, ratios within a repeat, medians; losses are drawn in benchmarks/loss.png.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PAIRS = {"tuned": "kit", "compiled": "kit", "example": "kit", "tuned mixture": "
 
 
 def settings(given: argparse.Namespace, seed: int, steps: int, **changes) -> Config:
-    """The kit's parameters of a training of so many steps."""
+    """The kit's parameters of a training of this many steps."""
     same = dict(optimizer="adamw", weight_decay=0.0, learning_rate=1e-4, loss="mean", encoder_dropout=0.1, warmup=0.1, device="cpu")
     lengths = dict(max_length=peers.LONGEST, overlap=128, batch_size=16, max_steps=steps, epochs=50.0, encoder=given.encoder)
     rows = dict(data=given.data, train_limit=given.rows, eval_limit=1, tasks=["squad"], qa_weight=1.0, seed=seed)
@@ -60,7 +60,7 @@ def theirs(side: str, setup: Setup) -> tuple[float, list[float]]:
 
 
 def measured(side: str, given: argparse.Namespace, seed: int, steps: int) -> tuple[float, list[float]]:
-    """Windows or rows a second of a side, and its losses."""
+    """Windows or rows per second of a side, and its losses."""
     mixed = dict(tasks=TASKS, qa_weight=0.8) if "mixture" in side else {}
     setup = prepare(settings(given, seed, min(steps, 4) if side == "example" else steps, **mixed))
     seconds, losses = ours(setup) if side in PAIRS.values() else theirs(side, setup)
@@ -69,7 +69,7 @@ def measured(side: str, given: argparse.Namespace, seed: int, steps: int) -> tup
 
 
 def swapped(data: str, folder: str) -> str:
-    """`folder`, filled with the rows of the data folder, what trains and what is scored changed round."""
+    """`folder`, filled with the rows of the data folder, training and scored splits exchanged."""
     for task in TASKS:
         kind = DATASETS[task]
         place, *splits = Path(folder, kind.folder), kind.train, kind.score
@@ -85,7 +85,7 @@ def last_third(losses: list[float]) -> float:
 
 
 def draw(losses: dict[str, list[list[float]]], path: Path) -> None:
-    """Loss of the kit's side and of the tuned Trainer, mean of 20 steps, a line a repeat; squad left, the mixture right."""
+    """Draws the losses of the kit's side and of the tuned Trainer, mean of 20 steps, a line per repeat; squad left, the mixture right."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -113,7 +113,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="190 rows, once, no figure")
     parser.add_argument("--compile", action="store_true", help="the tuned Trainer compiled, too (needs a C++ compiler)")
     parser.add_argument("--swapped", action="store_true", help="train on the validation rows of a data folder instead")
-    parser.add_argument("--sides", help="only these, e.g. kit,compiled")
+    parser.add_argument("--sides", help="only these sides, e.g. kit,compiled")
     parser.add_argument("--figure", type=Path, default=Path(__file__).with_name("loss.png"))
     given = parser.parse_args()
     if given.swapped and not Path(given.data, "squad", "validation.jsonl.gz").is_file():
@@ -126,7 +126,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Prints a line a repeat, ratios, medians and losses."""
+    """Prints a line per repeat, ratios, medians and losses."""
     given = arguments()
     logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +135,7 @@ def main() -> None:
 
 
 def compare(given: argparse.Namespace) -> None:
-    """All sides, repeat by repeat."""
+    """Compares all sides, repeat by repeat."""
     steps = len(prepare(settings(given, given.seed, 1)).train["squad"].lengths) // -16 * -1
     kind = "sample" if given.data == "sample" else "validation rows" if given.swapped else "real data"
     print(f"{kind}, {steps} steps; {heading()}; seeds from {given.seed}", flush=True)

@@ -1,7 +1,7 @@
 """Trainings whose losses and scores are compared; nothing here is timed. For `pooling` and `precision`.
 
-Each is kept in a file (a line of JSON) as soon as it ends, under its parameters and the hash of the kit's code: what is cut off goes on
-where it was, and what both benchmarks need is made once. `at most` ends early, for those who share a machine.
+Each result is saved to a file (a line of JSON) as soon as the training ends, under its parameters and the hash of the kit's code: an
+interrupted benchmark resumes, and trainings that both need are made once. `--at-most` ends early, for a shared machine.
 """
 
 import argparse
@@ -23,19 +23,19 @@ SCORES = {"loss": "loss of the last third", "span_f1": "span F1", "f1": "F1"}
 
 
 def arguments(doc: str) -> argparse.Namespace:
-    """The command line of both."""
+    """The command line of both benchmarks."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("MTDNN_DATA", "sample"))
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     for name, value in dict(seeds=3, rows=2400, eval=800).items():
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--first", type=int, default=0, help="seed; the others follow it")
+    parser.add_argument("--first", type=int, default=0, help="first seed; the others follow it")
     parser.add_argument("--epochs", type=float, default=1.0)
-    parser.add_argument("--rate", type=float, default=3e-4, help="learning rate at its peak")
+    parser.add_argument("--rate", type=float, default=3e-4, help="peak learning rate")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--precision", default="auto", help="of both sides of pooling")
-    parser.add_argument("--kept", type=Path, default=KEPT, help="file of the trainings that were made")
-    parser.add_argument("--at-most", type=int, help="new trainings, then end")
+    parser.add_argument("--precision", default="auto", help="precision of both sides of pooling")
+    parser.add_argument("--kept", type=Path, default=KEPT, help="file of the results")
+    parser.add_argument("--at-most", type=int, help="end after this many new trainings")
     parser.add_argument("--quick", action="store_true", help="two seeds, 60 rows, one epoch")
     given = parser.parse_args()
     if given.quick:
@@ -46,7 +46,7 @@ def arguments(doc: str) -> argparse.Namespace:
 def training(given: argparse.Namespace, seed: int, precision: str = "auto", pool: int = sampler.POOL) -> dict:
     """Loss of the last third (mean), span F1 and F1 of the scored rows, and the batches' padding (a share) of one training.
 
-    pool: batches that are sorted by length together. Raises SystemExit where `at most` new ones were made already.
+    pool: batches that are sorted by length together. Raises SystemExit if `at_most` new trainings were already made.
     """
     data = dict(data=given.data, encoder=given.encoder, train_limit=given.rows, eval_limit=given.eval, tasks=["squad"], qa_weight=1.0)
     steps = dict(max_length=384, overlap=128, batch_size=16, epochs=given.epochs, learning_rate=given.rate, log_every=1000)
@@ -78,7 +78,7 @@ def _trained(parameters: dict, pool: int) -> dict:
 
 
 def compare(names: tuple[str, str], one: list[dict], other: list[dict]) -> Iterator[str]:
-    """A line a score: means, the differences one − other seed by seed, their mean and its standard error."""
+    """A line per score: means, the differences one − other seed by seed, their mean and its standard error."""
     for key, label in SCORES.items():
         a, b = (np.array([record[key] for record in side]) for side in (one, other))
         gaps, error = a - b, (a - b).std(ddof=1) / len(a) ** 0.5 if len(a) > 1 else float("nan")

@@ -68,7 +68,7 @@ VERBS = {  # these need torch and transformers, and are imported on first use
     "score": "inference.scoring.score",
     "train": "training.trainer.train",
 }
-MODULES = {  # modules that notebooks import by one word; before 0.2.0 they were here
+MODULES = {  # modules that notebooks import by a short name; before 0.2.0 they were here
     **{name: f"compare.{name}" for name in ("differences", "paper")},
     "running": "studies.running",
     **{
@@ -92,7 +92,7 @@ ROOMS = ("balance", "compare", "data", "explorer", "files", "inference", "model"
 
 
 def __getattr__(name: str) -> Any:
-    """The verbs, the rooms, and modules by one word (`MODULES`), imported on first use."""
+    """The verbs, the packages, and modules with short names (`MODULES`), imported on first use."""
     from importlib import import_module
 
     if name in VERBS:

@@ -4,9 +4,8 @@
     mtdnn study parameters/ablations/demo.yaml --workers 2
     mtdnn report write results/NAME --data FOLDER
 
-It ends with 0; with 1 where something failed, said in a line; with 2 where the command itself is wrong; with 130 where it was stopped; with
-141 where nobody reads on what it prints (`mtdnn … | head`).
-Exit codes: 0; 1 if something failed, with one line that says what; 2 for a wrong command; 130 if it was stopped.
+Exit codes: 0; 1 if something failed, with one line that says what; 2 for a wrong command; 130 if it was stopped; 141 if the reader closed
+the pipe (`mtdnn … | head`).
 """
 
 import argparse
@@ -342,7 +341,7 @@ def explore(given: argparse.Namespace) -> None:
 
 
 def rerun(given: argparse.Namespace) -> None:
-    """Repeats a run, and prints what came out equal. Of several processes only the first prints."""
+    """Repeats a run, and prints what is equal. Of several processes only the first prints."""
     from mtdnn_kit.inference.rerunning import rerun as make_again
     from mtdnn_kit.training.distributed import launched
     from mtdnn_kit.views.tables import markdown
@@ -373,7 +372,7 @@ def export(given: argparse.Namespace) -> None:
 
 
 def affinity(given: argparse.Namespace) -> None:
-    """Ranks tasks, and says how far that is to be trusted."""
+    """Ranks tasks, and says how far to trust the ranking."""
     from mtdnn_kit.inference.affinity import affinity as affinity_of
     from mtdnn_kit.views.tables import markdown
 
@@ -382,7 +381,7 @@ def affinity(given: argparse.Namespace) -> None:
 
 
 def merge(given: argparse.Namespace) -> None:
-    """Merges runs, and says where the new one is, of what it was merged, and its thresholds."""
+    """Merges runs; prints where the new one is, what it was merged from, and its thresholds."""
     from mtdnn_kit.inference.merging import merge as merge_runs
     from mtdnn_kit.runs.notes import merge_note, threshold_notes
 
@@ -445,7 +444,7 @@ def main(words: Sequence[str] | None = None) -> None:
             given.call(given)
         sys.stdout.flush()
         return
-    except BrokenPipeError:  # what is left to print goes nowhere, also at the end of Python
+    except BrokenPipeError:  # discard further output, also at Python's exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(UNREAD) from None
     except KitError as error:

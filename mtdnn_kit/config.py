@@ -1,7 +1,7 @@
 """Parameters of a run: from a notebook's cell or a parameter file to one frozen, checked dataclass.
 
-An unknown key, a wrong type or a contradiction is an error that names the key and says what to write instead; papermill alone
-would only warn. Constraints from the rows, the model or the device are checked where the value is used.
+An unknown key, a wrong type or a contradiction is an error that names the key and says what to write instead; papermill itself would only
+warn. Constraints from the rows, the model or the device are checked where the value is used.
 """
 
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ class Anchor:
 class Config:
     """All parameters of one training run, with the defaults of notebook 02: the packaged sample on a CPU.
 
-    Lengths are in wordpieces, `batch_size` in questions or rows a step, `warmup` is a share of all steps, percentages do not occur.
+    Lengths are in wordpieces, `batch_size` in questions or rows per step, `warmup` is a share of all steps, percentages do not occur.
     `threshold_articles` None becomes the sample's list, or [] if the rows are not the sample's or `threshold_ratio` is set.
     """
 
@@ -78,9 +78,9 @@ class Config:
     sampler: str = "weighted"  # one of SAMPLERS, or a custom function, module:function (`plugins`)
     temperature: Positive | None = None  # T of p ∝ size^(1/T): 1 is proportional, higher values are more uniform
     task_order: list[str] | None = None  # of a curriculum: all tasks, the easiest first; anti_curriculum begins with the last ones
-    first_tasks: Count | None = None  # so many tasks of that order are trained alone at first
+    first_tasks: Count | None = None  # at first only this many tasks of that order are trained
     phase: Part | None = None  # for this share of the steps
-    max_passes: Positive | None = None  # of unimax: passes that another task than the main one makes at most in the training
+    max_passes: Positive | None = None  # of unimax: maximum number of passes over each task but the main one
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     step: Literal["drawn", "joint"] = "drawn"  # a step is a batch of one task, drawn by its weight, or rows of each task (`balance`)
     balance: str | None = None  # how a joint step combines the tasks: one of BALANCES, or a custom function, module:function
@@ -107,8 +107,8 @@ class Config:
         None  # titles held out of training to tune the threshold; None: the sample's own, if it is the data
     )
     threshold_ratio: Part | None = None  # or the share of the training questions held out for it, in whole titles (passages without titles)
-    train_limit: Count | None = None  # at most so many training rows per task
-    eval_limit: Count | None = None  # at most so many scored rows per task
+    train_limit: Count | None = None  # maximum number of training rows per task
+    eval_limit: Count | None = None  # maximum number of scored rows per task
     metrics: list[str] = field(default_factory=list)  # custom scores, module:function each (`plugins`)
     eval_every: Count | None = None  # steps between scorings of the held-out questions, and of some scored rows of each task
     select: Literal["last", "best"] = "last"  # the final weights: of the last step, or of the best scoring (`training.selection`)
@@ -124,7 +124,7 @@ class Config:
     threads: Annotated[Count, at_most(4096)] | None = None  # processor threads; None: one per core, at most 4 (`runs.environment`)
     seed: Annotated[int, at_least(0)] = 0
     init_from: str | None = None  # a finished run whose model is the starting point
-    anchor: dict | None = None  # near which weights the encoder is kept, and how strongly (`Anchor`)
+    anchor: dict | None = None  # the weights near which the encoder is kept, and how strongly (`Anchor`)
     resume: bool = False  # continue from the last checkpoint of run_dir
 
     def __post_init__(self) -> None:

@@ -8,11 +8,11 @@ class KitError(Exception):
 
 
 class KitWarning(UserWarning):
-    """What is doubtful and done all the same; the command line says it in a line."""
+    """Something doubtful that is done anyway; the command line prints it in one line."""
 
 
 class CheckpointWarning(KitWarning):
-    """A checkpoint that cannot be used; says which and why, and from where the run goes on instead."""
+    """A checkpoint that cannot be used; says which and why, and from where the run resumes instead."""
 
 
 class ConfigError(KitError, ValueError):

@@ -89,7 +89,7 @@ def accuracy(gold: Labels, said: Labels) -> float:
 def matthews(gold: Labels, said: Labels) -> float:
     """Matthews' correlation of two or more labels (Gorodkin's R_K), −100 to 100; 0 if either side has only one label (CoLA)."""
     right, labels = _labels(gold), _labels(said)
-    # confusion table [L, L]: gold by said
+    # confusion table [L, L]: gold by predicted
     table = np.zeros((max(right.max(), labels.max()) + 1,) * 2)
     np.add.at(table, (right, labels), 1)
     by_gold, by_said, n = table.sum(axis=1), table.sum(axis=0), len(right)

@@ -21,7 +21,7 @@ import numpy as np
 
 from mtdnn_kit.errors import ConfigError, PluginError
 
-POOL = 50  # batches that are sorted by length together: more of them mean less padding and less randomness
+POOL = 50  # batches sorted by length together: more mean less padding and less randomness
 DRAWN_AT_ONCE = 1024  # draws at once
 MOST_STEPS = 1e8  # the maximum of a schedule's expected steps: it is held in memory
 
@@ -103,13 +103,13 @@ def weights(
     max_passes: float | None = None,
     max_steps: int | None = None,
 ) -> np.ndarray:
-    """Probability of each task at a step of an epoch (from 1) of `epochs`; they sum to 1. sizes N: batches a pass; types: task types.
+    """Probability of each task at a step of an epoch (from 1) of `epochs`; they sum to 1. sizes N: batches per pass; types: task types.
 
-    weighted (the paper): the main task has `qa_weight`, the others share the rest, each alike (`dataset`), or each task type alike and
-    within it each dataset alike (`group`). proportional: p ∝ N (Liu et al. 2019, MT-DNN). temperature: p ∝ N^(1/T) (Raffel et al. 2020,
-    T5, section 3.5.2). annealed: p ∝ N^α, α = 1 − 0.8 (e − 1) / (E − 1) in epoch e of E (Stickland & Murray 2019, PALs, section 4).
-    round_robin: each alike. sequential: p ∝ N, the share of steps that a task has once every batch came. curriculum, anti_curriculum: as
-    weighted, once their first phase is over (`first_phase`). unimax: p ∝ U of `unimax`.
+    weighted (the paper): the main task has `qa_weight`, the others share the rest, equally (`dataset`), or equally by task type and within
+    a type by dataset (`group`). proportional: p ∝ N (Liu et al. 2019, MT-DNN). temperature: p ∝ N^(1/T) (Raffel et al. 2020, T5, section
+    3.5.2). annealed: p ∝ N^α, α = 1 − 0.8 (e − 1) / (E − 1) in epoch e of E (Stickland & Murray 2019, PALs, section 4). round_robin: each
+    alike. sequential: p ∝ N, the share of steps that a task has once every batch came. curriculum, anti_curriculum: as weighted, once their
+    first phase is over (`first_phase`). unimax: p ∝ U of `unimax`.
     """
     if sampler in ("weighted", *CURRICULA):
         return _weighted(types, qa_weight, sharing)
@@ -132,10 +132,10 @@ def _weighted(types: Sequence[str], qa_weight: float | None, sharing: str | None
 
 
 def unimax(sizes: Sequence[int], epochs: float, max_passes: float, max_steps: int | None = None) -> np.ndarray:
-    """Batches U [K] that each task is to give: as evenly as a cap of `max_passes` passes allows (Chung et al. 2023, UniMax, Algorithm 1).
+    """Batches U [K] of each task, as even as a cap of `max_passes` passes allows (Chung et al. 2023, UniMax, Algorithm 1).
 
-    From the smallest task to the largest U = min(cap, what is left of the budget / tasks that are left). The main task has no cap but makes
-    `epochs` passes, and none is to give more than it: that is the budget, or `max_steps` where that is less.
+    From the smallest task to the largest U = min(cap, remaining budget / remaining tasks). The main task makes `epochs` passes, and no
+    other task gets more batches than it. The budget is the sum of these, or `max_steps` if that is less.
     """
     caps = np.array(most_batches(sizes, max_passes), float)
     caps[0] = sizes[0] * epochs
@@ -152,21 +152,21 @@ def most_batches(sizes: Sequence[int], max_passes: float) -> list[float]:
 
 
 class Phase(NamedTuple):
-    """How a curriculum begins: with so many steps, drawn by weights p [K] of their own."""
+    """The first phase of a curriculum: its number of steps, and its weights p [K]."""
 
     steps: int
     p: np.ndarray
 
 
 def first_phase(p: np.ndarray, first: Sequence[bool], share: float, main: float, max_steps: int | None = None) -> Phase:
-    """The first `share` φ of the steps, in which some tasks alone are drawn (McCann et al. 2018, decaNLP), as often, against each other, as
-    afterwards by the weights p [K].
+    """The first `share` φ of the steps, in which only some tasks are drawn (McCann et al. 2018, decaNLP), with the same relative weights p
+    [K] as afterwards.
 
-    first [K]: whether a task is one of them; main: batches of the main task in all epochs. The phase has as many steps whatever the seed: φ
-    times those of the mean schedule, main / ((1 − φ) p₀ + φ q₀) with q the weights of the phase, or φ · max_steps where that is less.
-    With the main task in it, an epoch ends within the phase as it does later. Without, the phase comes before the main task's first
-    batch, as part of epoch 1, which is so much longer. It ends early where `exhausted: drop` leaves it no batch. decaNLP takes its tasks in
-    turn; here they are drawn, so that a curriculum differs from `weighted` in the order of the tasks alone.
+    first [K]: whether a task is one of them; main: batches of the main task in all epochs. Its number of steps does not depend on the seed:
+    φ times those of the mean schedule, main / ((1 − φ) p₀ + φ q₀) with q the weights of the phase, or φ · max_steps if that is less. With
+    the main task in it, an epoch ends within the phase as it does later. Without it, the phase precedes the main task's first batch and
+    lengthens epoch 1. It ends early if `exhausted: drop` leaves it no batch. decaNLP takes its tasks in turn; here they are drawn, so that
+    a curriculum differs from `weighted` only in the order of the tasks.
     """
     q = np.where(first, p, 0.0) / np.sum(p, where=np.array(first))
     mean = main / ((1 - share) * p[0] + share * q[0])
@@ -186,11 +186,10 @@ def draw(
 ) -> Schedule:
     """The schedule of a run.
 
-    sizes: task → batches a pass, main task first; p: epoch (from 1) → `weights`, or an order (`own`); exhausted: `cycle` (another
-    reshuffled pass of that task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: sequential, one pass of
-    each, and unimax: a task, but for the main one, is out for good once it gave the batches of `max_passes` passes. A fraction of an
-    epoch ends after that share of the main task's batches. phase: what a curriculum begins with. Raises ConfigError for more than
-    `MOST_STEPS` steps.
+    sizes: task → batches per pass, main task first; p: epoch (from 1) → `weights`, or an order (`own`); exhausted: `cycle` (another
+    reshuffled pass of that task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: for sequential, one pass
+    of each; for unimax, every task but the main one is out for good after `max_passes` passes. A fraction of an epoch ends after that share
+    of the main task's batches. phase: the first phase of a curriculum. Raises ConfigError for more than `MOST_STEPS` steps.
     """
     rng, names, full = generator(seed, "schedule"), tuple(sizes), np.array(list(sizes.values()))
     phase = phase or Phase(0, np.zeros(len(full)))
@@ -234,10 +233,10 @@ def _shares(epochs: float) -> Iterator[float]:
 
 
 def _begun_epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray, phase: Phase) -> tuple[np.ndarray, Phase]:
-    """Tasks drawn by the weights of what is left of a phase, then by p, until the epoch ends; and what is left of the phase then."""
+    """Tasks drawn by the weights of the rest of a phase, then by p, until the epoch ends; and what then remains of the phase."""
     first = _epoch(rng, phase.p, left, phase.steps)
     left = left - np.bincount(first, minlength=len(p))
-    # an epoch that ended within the phase leaves a rest of it; a phase that ran out of batches is over
+    # if the epoch ended within the phase, the rest remains; if the phase ran out of batches, it is over
     rest = phase.steps - len(first) if not left[0] else 0
     return np.concatenate([first, _epoch(rng, p, left)]), phase._replace(steps=rest)
 

@@ -1,4 +1,4 @@
-"""A few questions with two models' answers, for the tests of what shows them."""
+"""A few questions with the answers of two models, for the tests of the views that show them."""
 
 from mtdnn_kit.compare.pairing import Question, Reply
 from mtdnn_kit.data.rows import QARow, gold_texts
@@ -8,7 +8,7 @@ TEXT = "The cat <b>sat</b> & slept."
 
 
 def reply(row: QARow, span: tuple[int, int] | None, p: float = 0.6, diff: float | None = None, best=((8, 12), (4, 7))) -> Reply:
-    """A model's answer at threshold 0: a span, or nothing although the first of `best` would be."""
+    """A model's answer at threshold 0: a span, or no answer although `best` lists one."""
     golds = gold_texts(row)
     spans = [span, *(other for other in best if other != span)] if span else list(best)
     a, b = spans[0]
@@ -19,7 +19,7 @@ def reply(row: QARow, span: tuple[int, int] | None, p: float = 0.6, diff: float 
 
 
 def question(number: int | str, *spans: tuple[int, int] | None, answers=((4, "cat"),), title="A_title", context=TEXT, ps=None) -> Question:
-    """A question with a reply a span, of "model 0", "model 1" …"""
+    """A question with one reply per span, by "model 0", "model 1" …"""
     row = QARow(str(number), title, context, f"Question <{number}>?", answers)
     ps = ps or [0.6] * len(spans)
     return Question(row, {f"model {i}": reply(row, span, p) for i, (span, p) in enumerate(zip(spans, ps, strict=True))})

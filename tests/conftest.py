@@ -1,4 +1,4 @@
-"""What the tests share: tiny encoders of several families, made here, and small configurations on the packaged sample."""
+"""What the tests share: tiny encoders of several families, generated here, and small configurations on the packaged sample."""
 
 import json
 import os
@@ -50,20 +50,20 @@ LETTERS = st.one_of(
     st.sampled_from([*" \t\n\r\x0b\x0c\x85\u00a0\u1680\u2003\u2009\u2028\u2029\u202f\u205f\u3000"]),
     st.characters(exclude_categories=["Cs"]),
 )
-TEXTS = st.lists(LETTERS, min_size=1, max_size=60).map("".join)  # of every kind of character that a tokenizer must bear
+TEXTS = st.lists(LETTERS, min_size=1, max_size=60).map("".join)  # every kind of character that a tokenizer must handle
 DIMENSIONS = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, max_position_embeddings=514)
-THREADS = int(os.environ.get("OMP_NUM_THREADS") or 1)  # of every training and every reply in these tests
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or 1)  # of every training and every prediction in these tests
 torch.set_num_threads(THREADS)
 ANY_SPEED = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no example fails because a machine is slow
 settings.register_profile("desk", **ANY_SPEED)
-settings.register_profile("ci", **ANY_SPEED, derandomize=True)  # the same examples each time; at a desk they are new ones
-CACHE = tempfile.TemporaryDirectory(prefix="mtdnn-cache-")  # not the user's own; goes with the process
+settings.register_profile("ci", **ANY_SPEED, derandomize=True)  # the same examples each time; on a developer's machine they vary
+CACHE = tempfile.TemporaryDirectory(prefix="mtdnn-cache-")  # not the user's cache; deleted when the process ends
 os.environ["MTDNN_CACHE"] = CACHE.name
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
-# Files whose tests are given an encoder and hold nothing that it computes, or only that a run is the same bit for bit in another process,
-# killed, under Jupyter or Ray: test_training, test_checkpoints and test_failures hold that of every way of summing.
+# Files whose tests use an encoder but do not check what it computes, or check only that a run is bit-identical in another process, after a
+# kill, under Jupyter or under Ray. test_training, test_checkpoints and test_failures check the numbers on every CPU kernel.
 UNSCORED = ("cache", "encoders", "explorer_browser", "hostile_rows", "notebooks", "overview", "plan", "plots", "ray", "running")
 UNSCORED += ("security", "survival", "wheel")
 
@@ -79,11 +79,11 @@ LONG = (
     "test_ray",
     "test_survival",
     "test_everywhere",
-)  # half a minute and more
+)  # each takes at least half a minute
 
 
 class Together(LoadScopeScheduling):
-    """Which tests stay on one of several workers: those of a file, and all that share a browser and its server."""
+    """Which tests stay on one of several workers: those of one file, and all that share a browser and its server."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "browser" if nodeid.startswith("tests/browser/") else nodeid.partition("::")[0]
@@ -96,9 +96,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks with `scores` each test that is given an encoder, to train or to load, but for those of the files named above.
+    """Marks with `scores` each test that uses an encoder, to train or to load it, except in the files of UNSCORED.
 
-    The long files come first, lest one worker is still at work when the others have ended.
+    The long files come first: otherwise one worker would still run them when the others have finished.
     """
     items.sort(key=lambda item: item.path.stem not in LONG)
     for item in items:
@@ -108,7 +108,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def scores_are_marked(request):
-    """A test that is given no encoder and runs one all the same fails without the mark: `make processors` would leave it out."""
+    """A test that uses no encoder fixture but runs a model fails without the mark: `make processors` would skip it."""
     ran = []
     if given_an_encoder(request.node) or request.node.get_closest_marker("scores"):
         yield
@@ -126,14 +126,14 @@ def scores_are_marked(request):
 
 @pytest.fixture(scope="session")
 def python():
-    """The beginning of a command line that starts Python with the libraries imported already (tests/warm.py)."""
+    """The beginning of a command line that starts Python with the libraries already imported (tests/warm.py)."""
     with serving() as start:
         yield start
 
 
 @pytest.fixture(scope="module")
 def warm_kernels(python):
-    """Notebooks' kernels have the libraries imported already."""
+    """Kernels of notebooks start with the libraries already imported."""
     with kernels(python):
         yield
 
@@ -148,12 +148,12 @@ def warm_workers(python):
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    """The default encoder's own: BERT's uncased wordpieces."""
+    """The default encoder's tokenizer: BERT's uncased wordpieces."""
     return AutoTokenizer.from_pretrained(find_encoder(Config().encoder).path)
 
 
 def byte_level(special: tuple[str, str, str, str]):
-    """A small byte-level tokenizer as RoBERTa's and ModernBERT's are; special: first, separator, pad, unknown."""
+    """A small byte-level tokenizer like RoBERTa's and ModernBERT's. special: first, separator, pad, unknown."""
     first, sep, pad, unknown = special
     tokenizer = Tokenizer(models.BPE(unk_token=unknown))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -169,7 +169,7 @@ def byte_level(special: tuple[str, str, str, str]):
 
 
 def cased():
-    """Small wordpieces that keep capitals and accents, as BERT's cased ones do, with token types."""
+    """Small wordpieces that keep capitals and accents, like BERT's cased ones, with token types."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
@@ -186,7 +186,7 @@ def cased():
 
 
 def pieces(special: list[str]) -> list[tuple[str, float]]:
-    """A small Unigram vocabulary as sentencepiece makes it, ▁ for a space; special tokens first."""
+    """A small Unigram vocabulary as sentencepiece builds it, with ▁ for a space; special tokens first."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     texts = [(ROOT / "mtdnn_kit" / "data" / "sample" / "squad" / "train.jsonl").read_text()[:40_000]]
@@ -195,18 +195,19 @@ def pieces(special: list[str]) -> list[tuple[str, float]]:
 
 
 def albert():
-    """ALBERT's own tokenizer: sentencepieces, lower case, several of whose tokens may share a character."""
+    """ALBERT's tokenizer class: lower-case sentencepieces; several tokens may share a character."""
     return transformers.AlbertTokenizer(vocab=pieces(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]))
 
 
 def deberta():
-    """DeBERTa-v3's own tokenizer: sentencepieces that keep capitals, and whose offsets hold the space before a word."""
+    """DeBERTa-v3's tokenizer class: sentencepieces that keep capitals; a word's offsets include the space before it."""
     return transformers.DebertaV2Tokenizer(vocab=pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
 
 
 @pytest.fixture(scope="session", params=["uncased", "cased", "byte level", "albert", "deberta"])
 def any_tokenizer(request, tokenizer):
-    """The default encoder's wordpieces; cased ones; byte-level ones without token types, several of which may share a character; pieces."""
+    """The default encoder's wordpieces; cased ones; byte-level tokens without token types, several of which may share a character;
+    sentencepieces."""
     others = {"cased": cased, "byte level": lambda: byte_level(("<s>", "</s>", "<pad>", "<unk>")), "albert": albert, "deberta": deberta}
     return others[request.param]() if request.param in others else tokenizer
 
@@ -243,7 +244,7 @@ FAMILIES = ("bert", "distilbert", "roberta", "modernbert", "electra", "albert", 
 
 @pytest.fixture(scope="session")
 def families(tmp_path_factory, tiny, tokenizer) -> dict[str, str]:
-    """Folders of tiny encoders, one a family: with token types or none, other special tokens, position limits and kinds of tokenizer."""
+    """Folders of tiny encoders, one per family. They differ in token types, special tokens, position limits and kind of tokenizer."""
     roberta = byte_level(("<s>", "</s>", "<pad>", "<unk>"))
     modern = byte_level(("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
     electra = transformers.ElectraTokenizer(vocab=cased().get_vocab(), do_lower_case=False)
@@ -251,7 +252,7 @@ def families(tmp_path_factory, tiny, tokenizer) -> dict[str, str]:
     distil = dict(dim=32, n_layers=2, n_heads=2, hidden_dim=48, vocab_size=len(tokenizer), max_position_embeddings=514)
     narrow = {**DIMENSIONS, "embedding_size": 16, "max_position_embeddings": 140}
     relative = dict(relative_attention=True, position_biased_input=False, pos_att_type=["c2p", "p2c"], position_buckets=16)
-    relative |= dict(share_att_key=True, norm_rel_ebd="layer_norm", type_vocab_size=0)  # as DeBERTa-v3 has it
+    relative |= dict(share_att_key=True, norm_rel_ebd="layer_norm", type_vocab_size=0)  # as in DeBERTa-v3
     made = {
         "distilbert": (transformers.DistilBertConfig(**distil), tokenizer),
         "roberta": (transformers.RobertaConfig(vocab_size=len(roberta), type_vocab_size=1, **DIMENSIONS, **ids), roberta),
@@ -265,7 +266,8 @@ def families(tmp_path_factory, tiny, tokenizer) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def trained(families, tmp_path_factory):
-    """trained(family): its run of a few steps on the packaged sample, each task in turn, with the tiny encoder; made once."""
+    """trained(family): its run of a few steps on the packaged sample, round robin over the tasks, with the tiny encoder; trained once
+    per session."""
     from mtdnn_kit import train
 
     @cache
@@ -280,7 +282,7 @@ def trained(families, tmp_path_factory):
 
 @pytest.fixture
 def config(tiny, tmp_path):
-    """config(**changes): a run of a few steps on the sample with the tiny encoder, in fp32, in its own folder. Nothing is held out."""
+    """config(**changes): a run of a few steps on the sample with the tiny encoder, in fp32, in its own folder. No article is held out."""
 
     def make(**changes) -> Config:
         small = dict(run_dir=str(tmp_path / "run"), encoder=tiny, batch_size=4, max_steps=6, max_length=96, overlap=10, precision="fp32")
@@ -293,25 +295,25 @@ def config(tiny, tmp_path):
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real data that MTDNN_DATA names; the test is skipped where it names none."""
+    """The folder of real data that MTDNN_DATA names; skips the test where the variable is not set."""
     if not os.environ.get("MTDNN_DATA"):
         pytest.skip("MTDNN_DATA names no folder of real data")
     return Path(os.environ["MTDNN_DATA"])
 
 
 def changed(config: Config, **changes) -> Config:
-    """`config` with changes."""
+    """`config` with these changes."""
     return Config(**{**asdict(config), **changes})
 
 
 def study_text(content: dict) -> str:
-    """A study file."""
+    """The text of a study file."""
     return "# Is a test\n# a study?\n" + yaml.safe_dump(content, sort_keys=False)
 
 
 def plain_token_span(tokens, start: int, end: int) -> tuple[int, int] | None:
-    """`spans.token_spans` of one answer, as it is defined: of the tokens that touch characters [start, end), the first of those that begin
-    latest of all that have the first one, and the last of those that end soonest of all that have the last one."""
+    """`spans.token_spans` of one answer, as defined. Candidates are the tokens that touch characters [start, end). If several
+    contain the first character, take those that begin latest, and of them the first; at the end those that end soonest, and the last."""
     inside = [i for i in range(len(tokens.ids)) if tokens.ends[i] > start and tokens.starts[i] < end and tokens.ends[i] > tokens.starts[i]]
     if not inside:
         return None
@@ -322,7 +324,7 @@ def plain_token_span(tokens, start: int, end: int) -> tuple[int, int] | None:
 
 
 def plain_windows(n_tokens: int, room: int, overlap: int) -> list[tuple[int, int]]:
-    """`spans.windows` of one text: one after another, each beginning `overlap` tokens before the end of the last."""
+    """`spans.windows` of one text: each window begins `overlap` tokens before the end of the previous one."""
     found = [(0, min(room, n_tokens))]
     while found[-1][1] < n_tokens:
         first = found[-1][1] - overlap
@@ -332,7 +334,7 @@ def plain_windows(n_tokens: int, room: int, overlap: int) -> list[tuple[int, int
 
 @pytest.fixture(scope="module")
 def runs(tiny, tmp_path_factory) -> dict[str, Run]:
-    """Two runs of the tiny encoder on the sample, all its questions scored."""
+    """Two runs of the tiny encoder on the sample, with all questions scored."""
     folder, made = tmp_path_factory.mktemp("runs"), []
     small = dict(encoder=tiny, max_steps=3, batch_size=4, precision="fp32", device="cpu", threads=THREADS, threshold_articles=["Cork"])
     for name, tasks in (("one", ["squad"]), ("two", ["squad", "cola"])):

@@ -1,4 +1,4 @@
-"""Run folders with planted curves: parameters and a log, nothing else."""
+"""Run folders with planted curves: only parameters and a log."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ CONSTANT = {"squad": 33.0, "swag": 26.0, "cola": 0.0, "mrpc": 81.2, "mnli": 35.5
 
 
 def planted(folder: Path, values: Mapping[str, Sequence[float | None]], every: int = 10) -> Run:
-    """A run that scored its tasks every so many steps, with these values of their headline scores."""
+    """A run that scored its tasks at regular steps, with these values of their headline scores."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(Config(tasks=list(values), qa_weight=1.0 if len(values) == 1 else 0.8).to_yaml())
     lines = [{"step": 1, "task": "squad", "loss": 2.0}]

@@ -1,13 +1,13 @@
-"""Functions of one's own, as docs/plugins.md shows them: two samplers and a score."""
+"""Custom functions, as docs/plugins.md shows them: two samplers and a score."""
 
 
 def by_root(sizes, epoch, epochs, rng):
-    """Each task by the square root of its batches."""
+    """Each task with a probability proportional to the square root of its number of batches."""
     return {task: n**0.5 for task, n in sizes.items()}
 
 
 def main_last(sizes, epoch, epochs, rng):
-    """In each epoch one batch in four is of another task, which one is drawn; the main task ends it."""
+    """In each epoch one batch in four is of a random other task; the main task ends the epoch."""
     main, *others = sizes
     order = []
     for number in range(sizes[main]):
@@ -18,7 +18,7 @@ def main_last(sizes, epoch, epochs, rng):
 
 
 def kappa(task, gold, said):
-    """Cohen's kappa, in percent, of tasks with one label a row."""
+    """Cohen's kappa, in percent, of tasks with one label per row."""
     if not isinstance(gold[0], int):
         return None
     n = len(gold)
@@ -28,12 +28,12 @@ def kappa(task, gold, said):
 
 
 def answered(task, gold, said):
-    """How many questions got an answer, in percent."""
+    """The share of questions that got an answer, in percent."""
     return 100 * sum(text != "" for text in said) / len(said) if isinstance(gold[0], list) else None
 
 
 def helpful(losses, gram, memory, rng):
-    """Each other task as far as its gradient agrees with the main one's, a mean over steps (after Du et al. 2018)."""
+    """Weights each other task by how far its gradient agrees with the main task's, a mean over steps (after Du et al. 2018)."""
     main, *others = losses
     size = gram.diagonal() ** 0.5 + 1e-30
     agreed = gram[0] / (size[0] * size)

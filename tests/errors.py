@@ -1,5 +1,5 @@
-"""Prints every error that a user can meet: file:line, class and message, as the source has them. `python tests/errors.py [WORD …]` prints
-those that contain all words.
+"""Prints every error that a user can meet: file:line, class and message, as in the source. `python tests/errors.py [WORD …]` prints
+only those that contain all words.
 
 A message is an argument of one of the error classes, `require`, `usage_error` or `warnings.warn`. {…} stands for a value; a name
 that the same function sets to text is replaced by that text.
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1] / "mtdnn_kit"
 CLASSES = {node.name for node in ast.parse((PACKAGE / "errors.py").read_text()).body if isinstance(node, ast.ClassDef)}
-OTHERS = {"ValueError", "ArgumentTypeError", "SystemExit", "exit", "warn", "usage_error", "error"}  # said to users, too
+OTHERS = {"ValueError", "ArgumentTypeError", "SystemExit", "exit", "warn", "usage_error", "error"}  # shown to users, too
 CHECKS = {"require"}  # the message is the second argument
-Texts = dict[str, ast.AST]  # name → what a function sets it to, or the function of that name
+Texts = dict[str, ast.AST]  # name → the text that a function sets it to, or the function of that name
 
 
 class Said(NamedTuple):
-    """A message: where it stands, what raises it, and its text."""
+    """A message: where it is, what raises it, and its text."""
 
     file: str
     line: int
@@ -44,7 +44,7 @@ def messages() -> Iterator[Said]:
 
 @cache
 def texts_in(function: ast.AST) -> Texts:
-    """What names are set to in a function: text, or one of several texts."""
+    """The text, or the several texts, that a function assigns to each name."""
     found: Texts = {}
     for node in (node for node in ast.walk(function) if isinstance(node, ast.Assign)):
         for target in node.targets:
@@ -56,7 +56,7 @@ def texts_in(function: ast.AST) -> Texts:
 
 
 def text_of(node: ast.AST, known: Texts) -> str:
-    """A message as text; "" for an expression that holds none."""
+    """A message as text; "" for an expression that contains none."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):

@@ -1,7 +1,7 @@
-"""A Hugging Face hub on this machine, as far as its client and `datasets` ask; a repository's owner says how it fails.
+"""A local stand-in for the Hugging Face hub, as far as its client and `datasets` need it. The owner of a repository says how it fails.
 
-`good`; `silent` (takes the connection, never answers), `stalls` (half of a large file, then nothing), `resets` (half of it, then the
-connection is cut), `busy` (429, in an hour again), `wrong` (one bit of a large file flipped).
+`good`: does not fail. `silent`: accepts the connection and never answers. `stalls`: sends half of a large file, then nothing.
+`resets`: sends half of it, then resets the connection. `busy`: answers 429, retry in an hour. `wrong`: flips one bit of a large file.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *what) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
     def do_GET(self) -> None:
         """Any request."""
@@ -68,14 +68,14 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_GET
 
     def repository(self, path: str) -> tuple[str | None, str]:
-        """The repository that a path is of, and what follows it."""
+        """The repository that a path belongs to, and the rest of the path."""
         path = path.removeprefix("/api").lstrip("/")
         path = path if path.startswith(("models/", "datasets/")) else f"models/{path}"
         name = "/".join(path.split("/")[:3])
         return (name, path[len(name) :].lstrip("/")) if name in self.hub.repositories else (None, "")
 
     def api(self, name: str, files: dict[str, bytes], rest: str, body: bytes) -> None:
-        """What the repository is, its tree, or some paths of it."""
+        """The repository's description, its file tree, or the entries of some paths."""
         if rest.startswith("tree/"):
             return self.tree(files, "/".join(rest.split("/")[2:]))
         if rest.startswith("paths-info/"):
@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(json.dumps(about).encode(), 200 if rest in ("", "revision/main", f"revision/{COMMIT}") else 404)
 
     def tree(self, files: dict[str, bytes], folder: str) -> None:
-        """The files of a folder, and its folders; with `recursive`, those of its folders, too."""
+        """The files and folders of a folder; with `recursive`, those of its subfolders, too."""
         deep, start = "recursive=true" in self.path.lower(), f"{folder}/" if folder else ""
         inside = {path: data for path, data in files.items() if path.startswith(start)}
         folders = {start + path[len(start) :].split("/")[0] for path in inside if "/" in path[len(start) :]}
@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(json.dumps(found).encode(), 200 if inside else 404, {} if inside else {"X-Error-Code": "EntryNotFound"})
 
     def file(self, owner: str, path: str, data: bytes) -> None:
-        """A file, or from where on it is wanted."""
+        """A file, or the range of it that is requested."""
         large, first = path.endswith(LARGE), int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").partition("-")[0])
         told = {"ETag": f'"{etag(path, data)}"', "X-Repo-Commit": COMMIT}
         if owner == "wrong" and large:
@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(data[first:], 206 if first else 200, told)
 
     def half(self, owner: str, data: bytes, told: dict, first: int) -> None:
-        """Half of what is wanted at the first request, nothing of it later; then nothing more, or the end."""
+        """Half of what is requested at the first request, nothing at later ones; then the connection stalls or is reset."""
         self.head(206 if first else 200, {**told, "Content-Length": str(len(data))})
         self.wfile.write(b"" if first else data[: len(data) // 2])
         self.wfile.flush()
@@ -121,18 +121,18 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def hang(self) -> None:
-        """Nothing, as long as the hub is there."""
+        """Sends nothing for as long as the hub runs."""
         self.close_connection = True
         self.hub.over.wait()
 
     def answer(self, data: bytes, code: int = 200, told: dict | None = None) -> None:
-        """An answer, whole."""
+        """A complete response."""
         self.head(code, {**(told or {}), "Content-Length": str(len(data))})
         if self.command != "HEAD":
             self.wfile.write(data)
 
     def head(self, code: int, told: dict) -> None:
-        """Its first lines."""
+        """Its status line and headers."""
         self.send_response(code)
         for name, value in told.items():
             self.send_header(name, value)
@@ -140,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def etag(path: str, data: bytes) -> str:
-    """As the hub's: of a large file its sha256."""
+    """The ETag as the hub gives it: the sha256 for a large file."""
     return hashlib.sha256(data).hexdigest() if path.endswith(LARGE) else hashlib.sha1(data).hexdigest()
 
 

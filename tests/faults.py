@@ -1,10 +1,10 @@
-"""Plants faults one at a time and sees whether the tests notice: `make faults` (some twenty minutes; no part of `make test`).
+"""Plants faults one at a time and checks that the tests notice: `make faults` (some twenty minutes; not part of `make test`).
 
-    python tests/faults.py [WORD …]      only faults whose file or name has one of these words
+    python tests/faults.py [WORD …]      only faults whose file or name contains one of these words
 
-A fault (tests/faults.yaml) is a change of one place that leaves the code running and makes it wrong, in spans, decoding, thresholds,
-scores, slices and statistics: what a careless edit could do. It is made in a copy of the project; the tests named for its file must then
-fail. That every place is still there, once, is part of `make test` (tests/project/test_faults.py).
+A fault (tests/faults.yaml) is one change of the source that still runs but gives wrong results, in spans, decoding, thresholds,
+scores, slices and statistics: what a careless edit could do. It is made in a copy of the project; the tests listed for its file must then
+fail. That every place still occurs exactly once is part of `make test` (tests/project/test_faults.py).
 """
 
 import os
@@ -151,7 +151,7 @@ TESTS = {  # file → tests that must notice
 
 
 class Fault(NamedTuple):
-    """`old`, which stands once in mtdnn_kit/FILE.py (or FILE, a template or script), becomes `new`."""
+    """`old`, which occurs once in mtdnn_kit/FILE.py (or FILE, a template or script), becomes `new`."""
 
     file: str
     name: str
@@ -167,18 +167,18 @@ FAULTS = [Fault(file, *one.values()) for file, some in yaml.safe_load((ROOT / "t
 
 
 def file_of(name: str) -> Path:
-    """The file of tests that TESTS names: tests/tasks/test_spans.py of "tasks/spans"."""
+    """The test file that TESTS names: tests/tasks/test_spans.py for "tasks/spans"."""
     return ROOT / "tests" / Path(name).with_name(f"test_{Path(name).name}.py")
 
 
 def left_out(folder: str, names: list[str]) -> set[str]:
-    """What a copy of the project does without; `runs` and `build` at the top alone, since a room of the package is called `runs`, too."""
+    """What a copy of the project leaves out; `runs` and `build` only at the top, since a package folder is called `runs`, too."""
     never = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".hypothesis", "*.egg-info")(folder, names)
     return {*never, *({"runs", "build"} & set(names) if Path(folder) == ROOT else ())}
 
 
 def noticed(fault: Fault, start: list[str]) -> bool:
-    """Whether the tests of the fault's file fail once it is planted. start: the beginning of a command line, as [sys.executable]."""
+    """Whether the tests of the fault's file fail once it is planted. start: the beginning of a command line, such as [sys.executable]."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
         shutil.copytree(ROOT, copy, ignore=left_out)
@@ -186,7 +186,7 @@ def noticed(fault: Fault, start: list[str]) -> bool:
         file.write_text(file.read_text().replace(fault.old, fault.new))
         tests = [str(file_of(name).relative_to(ROOT)) for name in TESTS[fault.file].split()]
         command = [*start, "-m", "pytest", "-x", "-q", "-W", "ignore:Module already imported", *tests]  # warm: some are
-        settled = {**os.environ, "CI": "true"}  # examples as in CI, no luck
+        settled = {**os.environ, "CI": "true"}  # the same examples as in CI
         done = subprocess.run(command, cwd=copy, env=settled, capture_output=True, text=True)
         if done.returncode not in (0, 1) or not re.search(r"^\d+ (passed|failed)", done.stdout.rstrip().rpartition("\n")[2]):
             raise RuntimeError(f"{fault.name}: the tests did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -194,7 +194,7 @@ def noticed(fault: Fault, start: list[str]) -> bool:
 
 
 def main() -> None:
-    """Plants each fault; ends with 1 where one went unnoticed."""
+    """Plants each fault; exits with 1 if one went unnoticed."""
     words = sys.argv[1:]
     chosen = [fault for fault in FAULTS if not words or any(word in f"{fault.file} {fault.name}" for word in words)]
     missed = []

@@ -1,11 +1,11 @@
-"""Runs that are killed, and go on, and are killed again: lives of a training as forked children of a process that has imported torch once.
+"""Runs that are killed and resumed, several times: each life of a training is a forked child of one process that has imported torch.
 
-    python tests/killing.py PLAN.json        the plan: config, folder, and kills and seed, or lives; a line of JSON for each life
+    python tests/killing.py PLAN.json        the plan: config, folder, and kills and seed, or lives; prints a JSON line for each life
 
-A life ends by SIGKILL at a moment drawn from the seed: before its n-th touch of a file or folder of the run (so in the middle of a
-checkpoint, a log, a model or a prediction file), or after a part of the time that the undisturbed run took, wherever that is. `same` then
-compares with the undisturbed run. Where the plan has `lives`, each is one entry: its run's `name`, the `signals` [[step, name] …] that it
-sends to itself, `starve`: the step from which on it gets hardly more memory.
+A life ends by SIGKILL at a moment drawn from the seed: before its n-th touch of a file or folder of the run (which may be in the middle of
+a checkpoint, a log, a model or a prediction file), or after a fraction of the time that the undisturbed run took. `same` then compares the
+result with the undisturbed run. Where the plan has `lives`, each entry has its run's `name`, the `signals` [[step, name] …] that it
+sends to itself, and `starve`: the step from which its memory is limited.
 """
 
 import json
@@ -30,12 +30,12 @@ def lines(file: Path) -> list[dict]:
 
 
 def packages(file: Path) -> list[str]:
-    """The packages of a lock without its first line, which says of which commit it is, and whether there were changes."""
+    """The packages of a lock without its first line, which names the commit and says whether there were changes."""
     return file.read_text().splitlines()[1:]
 
 
 def same(one: Path, two: Path) -> list[str]:
-    """Files of two finished runs that differ, or that only one has: log lines but for their timing, all else bit for bit."""
+    """Files of two finished runs that differ, or that only one has. Log lines are compared without their timing, all else bit for bit."""
     kept = {folder: {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} for folder in (one, two)}
     kept = {f: {name for name in names if not name.startswith((".lock", "checkpoints/", "said"))} for f, names in kept.items()}
     differing = kept[one] ^ kept[two]
@@ -63,9 +63,9 @@ class Lives:
         assert len(os.listdir("/proc/self/task")) == 1, "a process that forks has one thread"
 
     def begin(self, name: str, touch: int | None = None, count: Path | None = None, signals=(), starve: int | None = None) -> int:
-        """Forks a life of the run `name`, killed before its `touch`-th touch of a file; `count`: where the number of touches is written.
+        """Forks a life of the run `name`, killed before its `touch`-th touch of a file; `count`: the file for the number of touches.
 
-        signals: (step, name) of those that it sends to itself once the step is logged. starve: from which step (from 0) on memory is short.
+        signals: (step, name) of those that it sends to itself once the step is logged. starve: the step (from 0) that limits memory.
         """
         child = os.fork()
         if child:
@@ -90,7 +90,7 @@ class Lives:
 
 
 def watched(folder: str, touch: int | None) -> list[str]:
-    """Notes each touch of a file or folder below `folder`; before the `touch`-th this process is killed."""
+    """Records each touch of a file or folder below `folder`; kills this process before the `touch`-th."""
     touches: list[str] = []
 
     def hook(event: str, args: tuple) -> None:
@@ -115,7 +115,7 @@ def sends(signals):
 
 
 def starved(setup, step: int):
-    """The setup, whose batch of a step comes with a limit: 64 MB above the addresses that the process has then."""
+    """The setup; its batch of step `step` first limits the address space to 64 MB above what the process uses then."""
 
     class Starved(type(setup)):
         def batch(self, number: int):
@@ -128,12 +128,12 @@ def starved(setup, step: int):
 
 
 def ended(child: int) -> int:
-    """The exit code of a life, once it is over; −9: killed."""
+    """The exit code of a life, once it has ended; −9: killed."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def found(folder: Path) -> dict:
-    """How far a run had come: the step of its last checkpoint, what was half made, what of its end was there."""
+    """How far a run had come: the step of its last checkpoint, its partial files, and which of its final files existed."""
     names = [path.name for path in folder.rglob("*")]
     steps = [int(name[5:]) for name in names if name.startswith("step-") and name[5:].isdigit()]
     return {
@@ -144,7 +144,7 @@ def found(folder: Path) -> dict:
 
 
 def kill(config: dict, folder: Path, kills: int, seed: int) -> None:
-    """An undisturbed run, then runs with `kills` lives that are killed, at most three a run; prints what became of each life."""
+    """One undisturbed run, then runs with `kills` killed lives in all, at most three per run; prints how each life ended."""
     lives, rng, began = Lives(config, folder), random.Random(seed), time.monotonic()
     assert ended(lives.begin("reference", count=folder / "touches")) == 0, (folder / "reference.said").read_text()
     seconds, touches, run = time.monotonic() - began, int((folder / "touches").read_text()), 0

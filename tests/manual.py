@@ -1,7 +1,7 @@
-"""The pages that a person reads, as the tests see them: code blocks, commands, links and anchors; and what is done with each command.
+"""The manual's pages, as the tests parse them: code blocks, commands, links and anchors; and how the tests treat each command.
 
-A command stands in a block without a language. It is in RUN (tests/project/test_commands.py runs it, in this order), or in NOT_RUN with the
-reason and, where one exists, the test that covers it.
+A command is in a block without a language. It is listed in RUN (tests/project/test_commands.py runs them in this order), or in NOT_RUN with
+the reason and, where one exists, the test that covers it.
 """
 
 import re
@@ -12,11 +12,11 @@ from conftest import ROOT
 
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-TOLD = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS]  # written by hand, but for docs/api.md; their code runs
+TOLD = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS]  # written by hand, except docs/api.md; their code runs
 PAGES = [*TOLD, ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "results").glob("**/*.md"))]
 TWO = "-m mtdnn_kit train parameters/minilm.yaml --set run_dir=runs/two"
 SHORT = "-p max_steps 2 -p eval_limit 3 -p train_limit 40"
-RUN = {  # command → what is put behind it, where it is to be short; in a copy of the project whose demo is two runs of two steps
+RUN = {  # command → arguments to append, which keep it short; in a copy of the project whose demo is two runs of two steps
     ".venv/bin/papermill notebooks/01_data.ipynb data.ipynb -f parameters/demo.yaml": "--log-level ERROR",
     ".venv/bin/papermill notebooks/02_train.ipynb train.ipynb -f parameters/demo.yaml -p run_dir runs/other": SHORT,
     'make study STUDY=parameters/ablations/demo.yaml ARGS="--workers 2"': "",
@@ -46,7 +46,7 @@ NOT_RUN = {
     ".venv/bin/mtdnn study parameters/ablations/question.yaml": "takes a day on a GPU; tests/studies/test_sharing.py shares a small one",
     ".venv/bin/mtdnn data my/tickets.csv": "a file of the reader's; tests/data/test_draft.py gives it files",
 }
-IN_PLACE = {  # page → what stands in place of what the reader has and the tests have not; a line that is left out: with the reason
+IN_PLACE = {  # page → {what only a reader has: what the tests use instead}; a line that is left out has the reason
     "docs/trained-models.md": {
         "runs/demo/qa-mcc-sc": "runs/mine",
         'data="my/folder")': 'data="sample")',
@@ -57,7 +57,7 @@ IN_PLACE = {  # page → what stands in place of what the reader has and the tes
 
 
 def said(path: Path) -> str:
-    """A page's name within the project."""
+    """A page's path within the project."""
     return path.relative_to(ROOT).as_posix()
 
 
@@ -73,12 +73,12 @@ def of_kind(path: Path, kind: str) -> list[str]:
 
 
 def commands(path: Path) -> list[str]:
-    """Each command of a page."""
+    """Each command on a page."""
     return [line.split("  #")[0].strip() for block in of_kind(path, "") for line in block.splitlines() if line.strip()]
 
 
 def python(path: Path) -> tuple[list[str], dict[str, str]]:
-    """Python to run; and {block: the file that it is from, which its first line names}."""
+    """The Python code to run; and {block: the file that it is from, which its first line names}."""
     some = of_kind(path, "python")
     taken = {block: first[1] for block in some if (first := re.match(r"# (\S+\.py)\n", block)) and (ROOT / first[1]).is_file()}
     return [block for block in some if block not in taken], taken
@@ -98,7 +98,7 @@ def links(path: Path) -> list[str]:
 
 @cache
 def anchors(path: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them: lower case, no punctuation, hyphens for spaces, numbered if repeated."""
+    """The anchors of a page's headings, as GitHub generates them: lower case, no punctuation, hyphens for spaces, numbered if repeated."""
     found: set[str] = set()
     for heading in re.findall(r"^#{1,6} (.+)$", prose(path), re.MULTILINE):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()

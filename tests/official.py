@@ -1,4 +1,4 @@
-"""The hub's SQuAD 2.0 as far as its shape goes, with rows of a few words."""
+"""SQuAD 2.0 in the layout of the hub, with rows of a few words."""
 
 from mtdnn_kit.data.split import CS224N_TITLES
 
@@ -13,7 +13,7 @@ NO_ANSWER = {"text": [], "answer_start": []}
 
 
 def official(monkeypatch, others: int = 5795) -> None:
-    """6,078 questions on the 16 articles, `others` on another, in mixed order."""
+    """6,078 questions on the 16 articles and `others` on another article, in shuffled order."""
     import datasets
 
     rows = [

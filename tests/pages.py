@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 
 def plain(html: str) -> str:
-    """The text of a passage, without marks, letters and the lines that open what is folded."""
+    """The text of a passage, without highlights, letters and the summary lines of folded parts."""
     html = re.sub(r"<(sup|summary)[^>]*>.*?</\1>", "", html)
     return unescape(re.sub(r"<[^>]*>", "", html))
 

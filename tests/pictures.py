@@ -1,6 +1,6 @@
 """Makes the README's pictures of the explorer from the kept runs of the sample: `.venv/bin/python tests/pictures.py` (needs Chromium).
 
-Both have twice the pixels of the page, and a palette of 64 colours keeps each below 150 kB. All text in them is the packaged sample's.
+Both have twice the page's resolution; a palette of 64 colours keeps each below 150 kB. All text in them is from the packaged sample.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""A main task and three others of which it is known whether they help it: its own rows, these with permuted labels, and unrelated ones."""
+"""A main task and three others that help it to a known degree: its own rows, the same rows with permuted labels, and unrelated rows."""
 
 import json
 from pathlib import Path
@@ -17,8 +17,8 @@ PLACES = ["attic", "cellar", "porch", "barn", "shed", "loft", "hall", "yard"]
 
 
 def written(folder: Path, seed: int, rows: int = 256) -> dict[str, dict]:
-    """Writes the rows; the definitions of the four tasks. An animal's label is whether it is of the first half of the list; that of
-    a tool, a coin's."""
+    """Writes the rows and returns the definitions of the four tasks. An animal's label says whether it is in the first half of the
+    list; a tool's label is random."""
     rng = np.random.default_rng(seed)
 
     def lines(first: list[str], second: list[str]) -> str:
@@ -39,9 +39,9 @@ def written(folder: Path, seed: int, rows: int = 256) -> dict[str, dict]:
 
 
 def encoder(folder: Path) -> str:
-    """The folder of a BERT of one layer and 32 dimensions whose vocabulary is the rows' words."""
+    """The folder of a BERT of one layer and 32 dimensions whose vocabulary is the words of the rows."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    words = [*special, *ANIMALS, *COLOURS, *TOOLS, *PLACES]  # not trained: which number a trainer gives to a word may differ between runs
+    words = [*special, *ANIMALS, *COLOURS, *TOOLS, *PLACES]  # not trained: a trainer may number the words differently in another run
     tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
     ids = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
@@ -59,7 +59,7 @@ def encoder(folder: Path) -> str:
 
 
 def settings(folder: Path, encoder: str, seed: int) -> dict[str, Any]:
-    """Parameters of a training on them that measures affinities."""
+    """Parameters of a training on these tasks that measures affinities."""
     small = dict(encoder=encoder, tasks=TASKS, define=written(folder / "rows", seed), qa_weight=0.25, threshold_articles=[], batch_size=16)
     small |= dict(max_steps=160, epochs=100, max_length=16, max_question=8, overlap=0, learning_rate=1e-2, encoder_dropout=0.0)
     return {

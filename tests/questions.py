@@ -1,4 +1,4 @@
-"""Questions with the replies of six runs, made up: what a comparison is made of."""
+"""Made-up questions with the replies of six runs: the input of a comparison."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ RUNS = ("A", "B", "C", "D", "E", "F")
 
 
 def made(passages: int = 12, each: int = 4, skill: tuple = (0.5, 0.7) * 3) -> list[Question]:
-    """Questions on passages, two in three answerable; a run is right with its `skill`, and more often in some passages than in others."""
+    """Questions on passages, two in three answerable; a run is right with probability about its `skill`, which varies by passage."""
     rng, questions = np.random.default_rng(0), []
     for p in range(passages):
         context, luck = f"The cat {p} sat on mat {p} with a hat of felt.", rng.normal(0, 0.2)

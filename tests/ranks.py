@@ -1,4 +1,5 @@
-"""Starts a function in several processes as a launcher does, and tells how each ended. They fork from a server that has torch already."""
+"""Starts a function in several processes as a launcher does, and reports how each ended. They fork from a server that has imported
+torch."""
 
 import os
 import socket
@@ -18,9 +19,9 @@ def free_port() -> str:
 
 
 def launch(size: int, function: Callable, *arguments, limit: float = 900.0) -> list:
-    """function(*arguments) in `size` processes, on processors: by rank what each returned, or the error that it ended with.
+    """function(*arguments) in `size` processes, on CPUs: {rank: what it returned, or the error that it ended with}.
 
-    Whoever is still at work after `limit` seconds hangs, and is killed: its place holds a TimeoutError.
+    A process that still runs after `limit` seconds counts as hung and is killed: its entry is a TimeoutError.
     """
     port, pipes, processes = free_port(), [], []
     for rank in range(size):

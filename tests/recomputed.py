@@ -1,6 +1,6 @@
-"""The tables of a kept study by a second reckoning, which shares no code with the kit: from the rows, the kept spans and metrics.json.
+"""Recomputes the tables of a kept study without any code of the kit: from the rows, the kept spans and metrics.json.
 
-Scores by `scorer`, average precision held to scikit-learn's, tests by plain loops over whole passages. Plain on purpose.
+Scores come from `scorer`, average precision is checked against scikit-learn's, and tests loop over whole passages. Simple on purpose.
 """
 
 import csv
@@ -37,13 +37,13 @@ def worth(said: str, golds: list[str]) -> tuple[float, float]:
 
 
 def in_order(right: np.ndarray, values: np.ndarray) -> float:
-    """Average precision, in percent, of what is ordered by its values, the largest first: equal values are one step."""
+    """Average precision, in percent, of `right` ordered by `values`, largest first; equal values are one step."""
     last, found = np.append(values[1:] != values[:-1], True), np.cumsum(right)
     return float(100 * np.sum((found / np.arange(1, len(right) + 1))[last] * np.diff(found[last], prepend=0)) / found[-1])
 
 
 class Answers:
-    """What one run says to the questions, in percent: arrays over all of them."""
+    """The answers of one run to all questions, scored in percent, as arrays."""
 
     def __init__(self, asked: list[dict], lines: list[dict], name: str, threshold: float):
         starts, ends = ([int(line[f"{name}: {what}"] or 0) for line in lines] for what in ("start", "end"))
@@ -76,20 +76,20 @@ class Answers:
         return max(self.f1_at(threshold) for threshold in [-np.inf, *np.unique(self.diff)])
 
     def of(self, score: str) -> tuple[np.ndarray, np.ndarray]:
-        """What a score is the mean of, [N], and the passages."""
+        """The values that a score is the mean of, [N], and their passages."""
         wrong = 100.0 * np.array([kind in BOUNDS for kind in self.kinds])
         some = ~self.able if score == "no-answer accuracy" else np.ones_like(self.able) if score in ("EM", "F1") else self.able
         named = {"EM": self.em, "F1": self.f1, "span F1": self.span_f1, "wrong bounds": wrong, "has-answer F1": self.f1}
         return named.get(score, self.em)[some], self.passages[some]
 
     def precision(self, but: int | None = None) -> float:
-        """Average precision of answering nothing; but: without one passage."""
+        """Average precision of giving no answer. but: leave out this passage."""
         order = self.order if but is None else self.order[self.passages[self.order] != but]
         return in_order(~self.able[order], self.diff[order])
 
     @cached_property
     def order(self) -> np.ndarray:
-        """The questions, those of the largest null − best first; that of all questions is scikit-learn's."""
+        """The questions, largest null − best first; checks the average precision of all questions against scikit-learn's."""
         order = np.argsort(-self.diff, kind="stable")
         assert np.isclose(in_order(~self.able[order], self.diff[order]), 100 * average_precision_score(~self.able, self.diff))
         return order
@@ -98,13 +98,13 @@ class Answers:
         return self.precision() if name == "no-answer AP" else float(self.of(name)[0].mean())
 
     def contributions(self, score: str) -> np.ndarray:
-        """[passages]; reckoned once."""
+        """[passages]; computed once."""
         if score not in self.known:
             self.known[score] = self._contributions(score)
         return self.known[score]
 
     def _contributions(self, score: str) -> np.ndarray:
-        """Of each passage to the score: linearised for a mean, jackknife pseudo-values for average precision."""
+        """The contribution of each passage to the score: linearised for a mean, jackknife pseudo-values for average precision."""
         if score == "no-answer AP":
             without = np.array([self.precision(passage) for passage in range(self.passages.max() + 1)])
             return self.precision() + (len(without) - 1) * (without.mean() - without)
@@ -115,7 +115,7 @@ class Answers:
 
 @cache
 def kept_study(folder: Path, records: Path) -> "Kept":
-    """A kept study on the rows of a file, once."""
+    """A kept study on the rows of a file, loaded once."""
     return Kept(folder, rows(records))
 
 
@@ -140,12 +140,12 @@ class Kept:
         return float(np.mean([run.score(score) for run in self.of(setting)]))
 
     def cells(self, score: str, only: tuple[str, ...] = ()) -> list[tuple[str, int, np.ndarray]]:
-        """(setting, seed, contributions of the passages [G]) of each run of `only`, else of all settings that have several seeds."""
+        """(setting, seed, contributions of the passages [G]) of each run of `only`, by default of all settings that have several seeds."""
         names = [name for name, own in self.settings.items() if (name in only if only else len(own) > 1)]
         return [(name, seed, self.runs[run].contributions(score)) for name in names for seed, run in self.settings[name].items()]
 
     def difference(self, a: str, b: str, score: str) -> "Judged":
-        """b − a within the seeds that both have (three at least, or all of two), by dummies of settings and seeds."""
+        """b − a over the seeds that both have (at least three, or all of two), by dummies of settings and seeds."""
         shared, fewest = len(self.settings[a].keys() & self.settings[b].keys()), min(len(self.settings[a]), len(self.settings[b]))
         assert shared >= min(3, fewest), "all settings of the kept studies share their seeds"
         whole, pair = regress(self.cells(score), a, b), regress(self.cells(score, (a, b)), a, b)
@@ -193,12 +193,12 @@ def regress(cells: list[tuple[str, int, np.ndarray]], a: str, b: str) -> Fit:
 
 @dataclass
 class Judged:
-    """What intervals for other seeds and other passages are made of."""
+    """The parts of intervals for new seeds and new passages."""
 
     by_passage: np.ndarray
     of_seeds: float
     df: float
-    shared: float  # a run's own noise within it, as a variance of one passage
+    shared: float  # a run's own noise in it, as a variance of one passage
     seeds: int
     by_run: dict[tuple[str, int], float] = field(default_factory=dict)  # weight × standard deviation
     fit: "Fit | None" = None
@@ -209,7 +209,7 @@ class Judged:
 
     @property
     def degrees(self) -> float:
-        """Of the passages' variance: fewer where it is heavy-tailed."""
+        """Degrees of freedom of the passages' variance: fewer where it is heavy-tailed."""
         g, excess = len(self.by_passage), kurtosis(self.by_passage, bias=False)
         return min(g - 1, max(4.0, 1 / (1 / (g - 1) + max(excess, 0.0) / (2 * g))))
 
@@ -231,7 +231,7 @@ class Judged:
 
     @property
     def p(self) -> float | None:
-        """Twice the tail whose interval just reaches 0, by halving; none with two seeds."""
+        """Twice the tail whose interval just reaches 0, by bisection; None with two seeds."""
         if self.seeds < 3:
             return None
         low, high = 1e-30, 0.5
@@ -258,7 +258,7 @@ def adjusted(tests: list[tuple[str, Judged]], draws: int = 200_000) -> list[floa
 
 
 def correlations(own: list[Judged]) -> np.ndarray:
-    """Of differences to the same setting: by the runs and the passages that they have in common."""
+    """Correlations of differences from the same setting, through the runs and the passages that they share."""
     g = len(own[0].by_passage)
     shared = np.cov([one.by_passage for one in own]).reshape(len(own), len(own)) / g
     for i, one in enumerate(own):
@@ -269,7 +269,7 @@ def correlations(own: list[Judged]) -> np.ndarray:
 
 
 def power(judged: Judged, gain: float, seeds: int) -> float:
-    """Probability that so many seeds, the same of both settings, show a true gain at 5 %."""
+    """The probability that this many seeds, the same for both settings, show a true gain at the 5 % level."""
     g, fit = len(judged.by_passage), judged.fit
     of_seeds = (max(0.0, 2 * fit.square - 2 * fit.left / g) + 2 * fit.left / g) / seeds
     of_passages = max(0.0, judged.by_passage.var(ddof=1) - judged.shared) / g
@@ -280,7 +280,8 @@ def power(judged: Judged, gain: float, seeds: int) -> float:
 
 
 def two_models(a: Answers, b: Answers, score: str, draws: int) -> tuple[float, float, float]:
-    """b − a of two models, half the width of a t interval, and p: the larger of that of sign flips of whole passages and of t."""
+    """b − a of two models, half the width of a t interval, and p: the larger of the sign-flip test's over whole passages and the t
+    test's."""
     if score == "no-answer AP":
         counts = np.bincount(a.passages).astype(float)
         n, scores = counts.sum(), b.precision() - a.precision()
@@ -293,7 +294,7 @@ def two_models(a: Answers, b: Answers, score: str, draws: int) -> tuple[float, f
     gap, share, g = sums.sum() / counts.sum(), counts / counts.sum(), len(sums)
     flips = (1 - 2 * np.random.default_rng(1).integers(0, 2, (draws, g), np.int8)).astype(np.float32) @ sums
     by_flips = (1 + (np.abs(flips) >= abs(sums.sum()) - 1e-6).sum()) / (1 + draws)
-    # CR2: what a passage lies off, over the square root of the share of its variance that is left in it
+    # CR2: a passage's deviation over the square root of the share of its variance that remains in it
     left = 1 - 2 * share + (share**2).sum()
     off = (sums - gap * counts) / np.sqrt(left) / counts.sum()
     se = float(np.sqrt((off**2).sum()))
@@ -302,9 +303,9 @@ def two_models(a: Answers, b: Answers, score: str, draws: int) -> tuple[float, f
 
 
 def satterthwaite(share: np.ndarray) -> float:
-    """Degrees of freedom of CR2's variance of a mean: (Σ λ)² / Σ λ² of D (I − 1 s') V (I − s 1') D, by the matrix itself."""
+    """Degrees of freedom of CR2's variance of a mean: (Σ λ)² / Σ λ² of D (I − 1 s') V (I − s 1') D, from the matrix itself."""
     g = len(share)
-    project = np.eye(g) - np.outer(np.ones(g), share)  # a passage's mean less the whole mean
+    project = np.eye(g) - np.outer(np.ones(g), share)  # a passage's mean minus the overall mean
     weight = share / np.sqrt(1 - 2 * share + (share**2).sum())
     matrix = (weight[:, None] * project) @ (weight[:, None] * project).T
     return float(np.trace(matrix) ** 2 / (matrix**2).sum())
@@ -318,7 +319,8 @@ def heavy(parts: np.ndarray, df: float) -> float:
 
 
 def at_share(run: Answers, share: float) -> tuple[float, float]:
-    """EM and F1 where a run answers nothing to that share of the questions, as near as equal null − best allow; of two the smaller."""
+    """EM and F1 at the threshold that leaves this share of the questions unanswered, as near as ties in null − best allow; of two the
+    smaller."""
     levels = [-np.inf, *np.unique(run.diff)]
     best = min(reversed(levels), key=lambda level: round(abs((run.diff > level).mean() - share), 12))
     given = run.diff <= best

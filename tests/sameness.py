@@ -1,4 +1,4 @@
-"""Whether two runs are the same bit for bit, and an end as a kill would make it."""
+"""Whether two runs are bit-identical, and an exception that ends a run like a kill."""
 
 import torch
 from safetensors.torch import load_file
@@ -10,7 +10,7 @@ PREDICTIONS = {"squad": ("squad.json", "squad_nbest.jsonl.gz"), "cola": ("cola.j
 
 
 class Stopped(BaseException):
-    """As a kill would, at a place that the test chooses."""
+    """Ends a run like a kill, at a place that the test chooses."""
 
 
 def weights_of(run: Run) -> dict[str, torch.Tensor]:
@@ -22,7 +22,7 @@ def log_of(run: Run) -> list[dict]:
 
 
 def assert_same(one: Run, two: Run, tasks=("squad", "cola")) -> None:
-    """Bit for bit, both made on this machine with as many threads: weights, log, scores and predictions."""
+    """Bit for bit, both trained on this machine with the same number of threads: weights, log, scores and predictions."""
     a, b = weights_of(one), weights_of(two)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     assert log_of(one) == log_of(two)

@@ -1,7 +1,7 @@
 """MT-DNN's head for pairs of sentences, a stochastic answer network (Liu et al. 2019, section 3; Liu et al. 2018), as a task type.
 
-It differs from `sc` in its head alone: several steps of reasoning over the first text, each with an answer, whose mean is the head's. Rows,
-tokens, loss and scores are sc's. Registered where it is imported; then `define: {mnli-san: {type: san, columns: {…}, labels: […], …}}`.
+It differs from `sc` only in its head: several steps of reasoning over the first text, each with an answer, whose mean is the output. Rows,
+tokens, loss and scores are those of sc. Importing the file registers it: `define: {mnli-san: {type: san, columns: {…}, labels: […], …}}`.
 """
 
 import sys
@@ -44,14 +44,14 @@ class StochasticAnswer(nn.Module):
             x = attended(torch.einsum("bh,bth->bt", self.look(s), states), states, first)
             s = self.cell(x, s)
             answers.append(self.answer(torch.cat([s, x, (s - x).abs(), s * x], dim=-1)).log_softmax(dim=-1))
-        # prediction dropout: a share for each answer [B, STEPS, 1]; where all are dropped, all are kept
+        # prediction dropout: a weight for each answer [B, STEPS, 1]; if all are dropped, all are kept
         kept = self.dropout(torch.ones(len(s), STEPS, 1, device=s.device))
         kept = torch.where(kept.sum(1, keepdim=True) > 0, kept, torch.ones_like(kept))
         return (torch.stack(answers, dim=1) + (kept / kept.sum(1, keepdim=True)).log()).logsumexp(dim=1)
 
 
 def masks(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Which tokens [B, T] are the first text's, [CLS] among them, and which the second's."""
+    """Masks [B, T] of the first text's tokens, including [CLS], and of the second's."""
     real, types = inputs["attention_mask"].bool(), inputs["token_type_ids"].bool()
     second = real & types
     return real & ~types, torch.where(second.any(dim=1, keepdim=True), second, real)

@@ -1,6 +1,6 @@
-"""A second implementation of the official SQuAD 2.0 scores, written from their definition and sharing nothing with the kit.
+"""A second implementation of the official SQuAD 2.0 scores, written from their definition; it shares no code with the kit.
 
-records: the dataset's rows as dicts with `id` and `answers: {"text": [...]}`; predictions: {id: text}. Slow and plain on purpose.
+records: the dataset's rows as dicts with `id` and `answers: {"text": [...]}`; predictions: {id: text}. Slow and simple on purpose.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The package's files as they are written: their trees, and what each imports."""
+"""The package's source files: their syntax trees, and what each imports."""
 
 import ast
 from functools import cache
@@ -23,6 +23,6 @@ def imports(tree: ast.AST) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, "imports name the package"
+            assert not node.level, "use absolute imports"
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names

@@ -1,7 +1,7 @@
-"""A worker that trains nothing: what `studies.worker` is given, a line of JSON, becomes a run folder that is finished. Needs no package.
+"""A worker that trains nothing: it turns its input, a line of JSON as for `studies.worker`, into a finished run folder. Needs only Python.
 
-STUB_DATA: a file with what the manifest says of the rows. STUB_HANGS: it begins its run, and ends unfinished once its driver has.
-STUB_FAILS: the name of a run that fails. Each life adds its run's name and its driver to `lives` in the study's folder.
+STUB_DATA: a file with the manifest's entry on the rows. STUB_HANGS: it starts its run, and exits unfinished once its driver has ended.
+STUB_FAILS: the name of a run that fails. Each life appends its run's name and its driver to `lives` in the study's folder.
 """
 
 import json
@@ -11,7 +11,7 @@ import time
 
 
 def finish(folder: str, parameters: dict, record: dict, data: dict) -> None:
-    """Writes a finished run of ten steps; the manifest last, whole or not at all."""
+    """Writes a finished run of ten steps; the manifest last and atomically."""
     os.makedirs(folder, exist_ok=True)
     rows = [{"step": k + 1, "task": "squad", "loss": 1.0, "tokens": 1, "tokens_per_second": 1.0} for k in range(10)]
     manifest = {"status": "finished", "steps": 10, "draws": {"squad": 10}, "data": data}

@@ -1,6 +1,6 @@
-"""A task type of one's own in one file: token tagging (named entities, parts of speech): a label for every word.
+"""A custom task type in one file: token tagging (named entities, parts of speech): a label for every word.
 
-It is registered where it is imported. Then a parameter file can name it:
+Importing the file registers it. Then a parameter file can name it:
 `define: {ner: {type: tagging, columns: {words: tokens, tags: ner_tags}, labels: [O, PER, LOC], files: {…}}}`. The first token of a word
 carries its label, as in transformers' example; words that do not fit into `max_length` are left out of the training and count as wrong.
 """
@@ -25,11 +25,11 @@ from mtdnn_kit.tasks.padding import Batch, pad
 KIND = registry.Kind(roles=("words", "tags"), labelled=True, metrics=("accuracy", "macro_f1"))
 HEAD = "AutoModelForTokenClassification"
 SETTINGS = ("max_length",)
-NONE = -100  # the target of a token that begins no word
+NONE = -100  # the target of a token that does not begin a word
 
 
 class Row(NamedTuple):
-    """Words and the number of the label of each; `id` is the row's number in its file."""
+    """Words and the label number of each; `id` is the row's number in its file."""
 
     id: int
     words: tuple[str, ...]
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 def parse(dataset: registry.Dataset, record: dict, number: int) -> Row:
-    """The row of a record. Raises DataError: no words, not a label for each, or one that is neither a number nor a name."""
+    """The row of a record. Raises DataError: no words, a number of labels that differs, or a label that is neither a number nor a name."""
     words = row_checks.value(row_checks.lookup(record, dataset.columns["words"]), list, f"column {dataset.columns['words']!r}")
     tags = row_checks.value(row_checks.lookup(record, dataset.columns["tags"]), list, f"column {dataset.columns['tags']!r}")
     if not words or len(words) != len(tags):
@@ -50,7 +50,7 @@ def parse(dataset: registry.Dataset, record: dict, number: int) -> Row:
 
 
 def encode(rows: Sequence[Row], tokenizer, max_length: int) -> Parts:
-    """Token ids, and the number of the word that a token begins, −1 where none."""
+    """Token ids, and for each the number of the word that it begins, −1 where none."""
     texts = [list(words) for words in column(rows, "words")]
     batch = tokenizer(texts, is_split_into_words=True, truncation=True, max_length=max_length, return_token_type_ids=False)
     begins = [_begins(batch.word_ids(i)) for i in range(len(texts))]
@@ -63,7 +63,7 @@ def _begins(words: list[int | None]) -> list[int]:
 
 @dataclass(frozen=True)
 class Features:
-    """One sequence a row."""
+    """One sequence per row."""
 
     rows: Sequence[Row]
     ids: Ragged
@@ -88,7 +88,7 @@ class Features:
 
 
 def features(rows: Sequence[Row], dataset, tokenizer, config, types: bool = True, columns: dict | None = None) -> Features:
-    """Sequences of at most `max_length` tokens. columns: what `encode` gave."""
+    """Sequences of at most `max_length` tokens. columns: the result of `encode`."""
     made = columns or gathered(encode(rows, tokenizer, config.max_length))
     return Features(rows, ragged("ids", made), ragged("begins", made), tokenizer.pad_token_id, types)
 
@@ -101,14 +101,14 @@ def loss(logits: torch.Tensor, targets: torch.Tensor, config) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Tagged:
-    """What a model says of one row: the label of each word, −1 for words beyond `max_length`."""
+    """A model's prediction for one row: the label of each word, −1 for words beyond `max_length`."""
 
     id: int
     tags: list[int]
 
 
 class Reader:
-    """Collects logits [B, T, L] batch by batch, in any order, into one Tagged a row."""
+    """Collects logits [B, T, L] batch by batch, in any order, into one Tagged per row."""
 
     def __init__(self, features: Features, config):
         self.features, self.found = features, {}
@@ -124,7 +124,7 @@ class Reader:
             self.found[item] = Tagged(self.features.rows[item].id, said.tolist())
 
     def predictions(self) -> list[Tagged]:
-        """One a row, in the order of the rows."""
+        """One per row, in the order of the rows."""
         return [self.found[item] for item in range(len(self.features.rows))]
 
 

@@ -34,15 +34,15 @@ def test_seed_task_and_pass_each_change_the_batches():
     assert len(set(found)) == 4
 
 
-def test_little_is_padded():
+def test_batches_contain_little_padding():
     lengths = generator(0, "lengths").integers(20, 384, 9000)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches(0, "squad", 0, lengths, 16))
     in_file_order = sum(16 * part.max() for part in np.array_split(lengths, len(lengths) // 16))
     assert lengths.sum() / padded > 0.95 > 0.7 > lengths.sum() / in_file_order
 
 
-def test_12_file_order_never_decides_what_shares_a_batch():
-    """Neighbours in the file meet as often as any two items: 8 · 7 / (400 · 399) of the time a pair."""
+def test_12_file_order_does_not_decide_which_rows_share_a_batch():
+    """Neighbours in the file share a batch as often as any two items: 8 · 7 / (400 · 399) of the time per pair."""
     lengths, together = np.full(400, 50), 0
     for seed in range(200):
         place = np.empty(400, int)
@@ -53,14 +53,14 @@ def test_12_file_order_never_decides_what_shares_a_batch():
     assert abs(together - expected) < 5 * np.sqrt(expected)
 
 
-def test_the_partial_batch_is_no_fixed_place_for_long_items():
+def test_the_partial_batch_does_not_always_hold_the_longest_items():
     lengths = np.arange(1, 102)
     last = [batches(seed, "squad", 0, lengths, 10)[-1].item() for seed in range(400)]
     assert 35 < np.mean(last) < 65 and len(set(last)) > 80
 
 
 def test_long_batches_come_at_any_time_of_a_pass():
-    """The place of the longest items among 25 batches: uniform, whatever the seed; 5 standard errors."""
+    """The position of the longest items among 25 batches is uniform, whatever the seed; within 5 standard errors."""
     lengths = np.arange(400)
     places = [next(i for i, b in enumerate(batches(seed, "squad", 0, lengths, 16)) if 399 in b) for seed in range(200)]
     assert abs(np.mean(places) - 12) < 5 * np.sqrt((25**2 - 1) / 12 / 200) and len(set(places)) == 25

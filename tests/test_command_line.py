@@ -1,4 +1,4 @@
-"""The command line: verbs, one parser of --set, exit codes, and what it says where something is wrong."""
+"""The command line: verbs, the common parser of --set, exit codes, and its messages on errors."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ VERBS = ("train", "study", "report keep", "report tables", "report write", "held
 
 
 def ended(capsys, *words: str) -> tuple[int, str, str]:
-    """Exit code, and what was written to both streams."""
+    """Exit code, and the text of both streams."""
     try:
         command_line.main(words)
         code = 0
@@ -50,7 +50,7 @@ def test_a_wrong_command_is_2(words, capsys):
         ("define={a: *x}", "the value is not YAML"),
     ],
 )
-def test_a_malformed_set_is_2_whatever_the_verb(verb, text, said, capsys):
+def test_a_malformed_set_is_2_for_every_verb(verb, text, said, capsys):
     code, _, err = ended(capsys, verb, "parameters/demo.yaml", "--set", text)
     assert code == 2 and f"mtdnn {verb}: error: argument --set: " in err and said in err
 
@@ -71,7 +71,7 @@ def test_a_set_is_a_key_and_yaml(text, value):
     assert command_line.setting(text) == ("a", value)
 
 
-def test_what_fails_is_1_in_a_line(tmp_path, capsys):
+def test_a_failure_is_1_with_a_one_line_message(tmp_path, capsys):
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"max_steps": 1}))
     code, out, err = ended(capsys, "train", str(file), "--set", "qa_wieght=1")
@@ -88,7 +88,7 @@ def test_what_fails_is_1_in_a_line(tmp_path, capsys):
         assert code == 1 and str(tmp_path) in err and "Traceback" not in err, words
 
 
-def test_a_warning_of_the_training_is_a_line_and_stands_in_the_manifest(config, tmp_path, capsys):
+def test_a_warning_of_the_training_is_printed_and_is_in_the_manifest(config, tmp_path, capsys):
     file = tmp_path / "mine.yaml"
     file.write_text(config(tasks=["squad"], qa_weight=1.0, max_steps=1, eval_limit=None).to_yaml())
     with warnings.catch_warnings():
@@ -100,7 +100,7 @@ def test_a_warning_of_the_training_is_a_line_and_stands_in_the_manifest(config, 
     assert not [line for line in lines if "Warning" in line or "setup.py" in line]
 
 
-def test_what_nobody_reads_on_ends_quietly():
+def test_a_closed_pipe_ends_it_quietly():
     """As `mtdnn data … | head -c 1` does."""
     command = [sys.executable, "-m", "mtdnn_kit", "data", *["mtdnn_kit/data/sample/cola/validation.jsonl"] * 400]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -110,7 +110,7 @@ def test_what_nobody_reads_on_ends_quietly():
 
 
 @pytest.mark.parametrize(("engine", "option"), [("local", "--gpus-per-run"), ("ray", "--gpus")])
-def test_gpus_of_the_other_engine_are_a_wrong_command(engine, option, capsys):
+def test_gpus_with_the_other_engine_are_a_wrong_command(engine, option, capsys):
     code, _, err = ended(capsys, "study", "parameters/ablations/demo.yaml", "--engine", engine, option, "1")
     assert code == 2 and f"{option}: engine {engine} does not have this option" in err
 
@@ -123,12 +123,12 @@ def test_gpus_of_the_other_engine_are_a_wrong_command(engine, option, capsys):
         (("--gpus", "77"), "gpus: '77' does not exist: torch sees "),
     ],
 )
-def test_what_an_engine_lacks_is_said_before_anything_runs_and_by_a_dry_run(options, said, more, tmp_path, capsys):
+def test_options_that_an_engine_lacks_are_reported_before_anything_runs_and_by_a_dry_run(options, said, more, tmp_path, capsys):
     code, _, err = ended(capsys, "study", "parameters/ablations/demo.yaml", "--folder", str(tmp_path / "runs"), *options, *more)
     assert code == 1 and err.startswith(said) and not (tmp_path / "runs").exists()
 
 
-def test_a_dry_run_looks_for_the_cluster_that_is_named(monkeypatch, tmp_path, capsys):
+def test_a_dry_run_checks_the_cluster_that_is_named(monkeypatch, tmp_path, capsys):
     def ray(jobs, address=None, cores=None, gpus=0.0):
         assert list(jobs) == []
         raise ConfigError(f"address: no Ray cluster is found at {address!r}")
@@ -156,12 +156,12 @@ def test_a_ray_that_is_not_installed_is_1(monkeypatch, tmp_path, capsys):
     assert code == 1 and err.splitlines()[-1] == "engine: Ray is not installed; pip install 'mtdnn-kit[ray]'"
 
 
-def test_a_run_that_is_not_there_is_said(tmp_path, capsys):
+def test_a_missing_run_is_reported(tmp_path, capsys):
     code, _, err = ended(capsys, "export", str(tmp_path / "none"), "squad")
     assert code == 1 and err.startswith(f"{tmp_path / 'none'}: there is no such folder; correct the path")
 
 
-def test_what_is_stopped_is_130(monkeypatch, capsys):
+def test_an_interrupt_is_130(monkeypatch, capsys):
     def stop(given):
         raise KeyboardInterrupt
 
@@ -169,8 +169,8 @@ def test_what_is_stopped_is_130(monkeypatch, capsys):
     assert ended(capsys, "train", "parameters/demo.yaml") == (130, "", "Stopped; run the same command again to continue.\n")
 
 
-def test_what_nobody_foresaw_comes_through(monkeypatch):
-    """An error of the kit's own is not made a line: whoever mends it needs where it was."""
+def test_an_unexpected_error_keeps_its_traceback(monkeypatch):
+    """An unexpected error inside the kit is not shortened to a line: fixing it needs the traceback."""
     monkeypatch.setattr(command_line, "train", lambda given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         command_line.main(["train", "parameters/demo.yaml"])
@@ -190,7 +190,7 @@ def test_export_says_where_the_model_is(monkeypatch, capsys):
     assert ended(capsys, "export", "runs/x", "mnli") == (1, "", "task: 'mnli' is no task of it\n")
 
 
-def test_names_of_before_still_work(monkeypatch, capsys):
+def test_former_commands_still_work(monkeypatch, capsys):
     """python -m mtdnn_kit STUDY, and a launcher's -m mtdnn_kit.launch FILE."""
     asked = []
     monkeypatch.setattr(command_line, "study", lambda given: asked.append((given.study, dict(given.set))))
@@ -201,6 +201,6 @@ def test_names_of_before_still_work(monkeypatch, capsys):
 
 
 def test_help_is_quick():
-    """It imports neither torch nor what brings it."""
+    """It imports neither torch nor anything that imports it."""
     code = "import sys, mtdnn_kit.__main__ as m; m.parser(); print('torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,4 +1,4 @@
-"""Parameters: what cannot be meant stops with the key's name."""
+"""Parameters: an invalid value stops with the key's name."""
 
 import pytest
 import yaml
@@ -111,12 +111,12 @@ def test_invalid_parameters_stop_with_their_key(params, message):
         from_params(params)
 
 
-def test_a_notebooks_other_names_are_left_alone():
+def test_other_names_in_a_notebook_are_left_alone():
     found = from_params({"In": [], "Out": {}, "exit": 1, "_private": 3, "helper": len, "epochs": 2, "__name__": "x"})
     assert found == Config(epochs=2.0)
 
 
-def test_an_int_serves_as_a_float_and_a_tuple_as_a_list():
+def test_an_int_is_accepted_as_a_float_and_a_tuple_as_a_list():
     found = from_params({"epochs": 2, "tasks": ("squad", "swag")})
     assert found.epochs == 2.0 and isinstance(found.epochs, float) and found.tasks == ["squad", "swag"]
 
@@ -124,8 +124,8 @@ def test_an_int_serves_as_a_float_and_a_tuple_as_a_list():
 @pytest.mark.parametrize(
     ("text", "value"), [("3e-5", 3e-5), ("3.0e-5", 3e-5), ("6E-4", 6e-4), ("1e1", 10.0), (".5e+0", 0.5), ("1.5e0", 1.5)]
 )
-def test_a_number_with_an_exponent_is_one_where_a_number_is_meant(tmp_path, text, value):
-    """YAML 1.1, and so papermill, reads 3e-5 as text; what is called so stays text."""
+def test_a_number_with_an_exponent_is_a_number_where_a_number_is_expected(tmp_path, text, value):
+    """YAML 1.1, and therefore papermill, reads 3e-5 as text; where text is expected it stays text."""
     (tmp_path / "c.yaml").write_text(f"learning_rate: {text}\nloss_weights: {{cola: {text}}}\nthreshold_articles: ['{text}']\n")
     found = from_file(tmp_path / "c.yaml")
     assert (found.learning_rate, found.loss_weights, found.threshold_articles) == (value, {"cola": value}, [text])
@@ -136,7 +136,7 @@ def test_a_number_with_an_exponent_is_one_where_a_number_is_meant(tmp_path, text
     assert from_file(tmp_path / "again.yaml") == found
 
 
-def test_a_configuration_is_what_its_file_says(tmp_path):
+def test_a_configuration_equals_its_file(tmp_path):
     c = Config(tasks=["squad", "rte"], define={"rte": {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"]}})
     (tmp_path / "c.yaml").write_text(c.to_yaml())
     assert from_file(tmp_path / "c.yaml") == c
@@ -145,7 +145,7 @@ def test_a_configuration_is_what_its_file_says(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "", "1: 2\n"])
-def test_a_file_that_is_no_parameter_file_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_parameter_file_is_refused(tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ConfigError, match="c.yaml"):
         from_file(tmp_path / "c.yaml")
@@ -154,19 +154,19 @@ def test_a_file_that_is_no_parameter_file_is_refused(tmp_path, text):
 @pytest.mark.parametrize(
     "path", [path for path in sorted((ROOT / "parameters").rglob("*.yaml")) if path.parent.name != "ablations"], ids=lambda path: path.stem
 )
-def test_every_parameter_file_is_sound(path):
+def test_every_parameter_file_is_valid(path):
     assert from_file(path).tasks[0] == "squad"
 
 
 @pytest.mark.parametrize("name", ["bert-base", "bert-large"])
-def test_the_papers_settings_to_the_letter(name):
+def test_the_papers_settings_are_exact(name):
     c = from_file(ROOT / "parameters" / f"{name}.yaml")
     assert c.encoder == f"google-bert/{name}-cased" and c.data == "hub"
     assert (c.qa_weight, c.epochs, c.batch_size, c.learning_rate, c.warmup) == (0.8, 2, 16, 3e-5, 0.1)
     assert (c.optimizer, c.weight_decay, c.head_dropout, c.max_length, c.max_question, c.loss) == ("adamax", 0.01, 0.3, 384, 64, "sum")
     named = yaml.safe_load((ROOT / "parameters" / f"{name}.yaml").read_text())
     paper = {"encoder", "tasks", "qa_weight", "sharing", "epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "optimizer"}
-    assert paper | {"head_dropout", "encoder_dropout", "max_length", "max_question", "loss"} <= set(named), "the file states them itself"
+    assert paper | {"head_dropout", "encoder_dropout", "max_length", "max_question", "loss"} <= set(named), "the file must state them"
 
 
 def test_relative_paths_start_at_the_project(monkeypatch):
@@ -175,11 +175,11 @@ def test_relative_paths_start_at_the_project(monkeypatch):
     assert resolve("/tmp/x").is_absolute() and str(resolve("/tmp/x")) == "/tmp/x"
 
 
-def test_the_names_that_a_definition_may_use_are_those_there_are():
+def test_the_names_allowed_in_a_definition_are_all_that_exist():
     assert set(METRICS) == set(metrics.SCORES) and set(CUTS) == set(sources.CUT_RULES)
 
 
-def test_a_parameter_file_is_found_from_anywhere_in_the_project(monkeypatch, tmp_path):
+def test_a_parameter_file_is_found_from_any_folder_of_the_project(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT / "notebooks")
     assert from_file("parameters/demo.yaml").data == "sample"
     with pytest.raises(ConfigError, match="parameters/nowhere.yaml: cannot be read"):
@@ -199,13 +199,13 @@ def test_a_parameter_file_is_found_from_anywhere_in_the_project(monkeypatch, tmp
         ("rte", {"labels": ["a", "b", "c"], "metrics": ["f1"]}, "^define.rte.metrics: f1 is the score of label 1 of exactly two labels"),
     ],
 )
-def test_a_definition_that_cannot_be_meant_is_refused_in_the_first_cell(name, change, message):
+def test_an_invalid_definition_is_refused_in_the_first_cell(name, change, message):
     row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"], **change}
     with pytest.raises(ConfigError, match=message):
         Config(define={name: row})
 
 
-def test_names_that_differ_in_case_alone_are_refused(monkeypatch):
+def test_names_that_differ_only_in_case_are_refused(monkeypatch):
     row = {"type": "sc", "columns": {"first": "a", "label": "y"}, "labels": ["no", "yes"]}
     for names, message in (
         (["RTE", "rte"], "^define: 'RTE' and 'rte' differ only in upper and lower case"),

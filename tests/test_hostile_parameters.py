@@ -1,4 +1,4 @@
-"""Parameter and study files that somebody or something damaged: an error of ours, or what PyYAML itself reads."""
+"""Damaged parameter and study files: reading them raises an error of the kit, or gives the same values as PyYAML."""
 
 from dataclasses import fields
 
@@ -41,12 +41,12 @@ def hostile(text: str) -> st.SearchStrategy[bytes]:
 
 
 def same(ours, theirs) -> bool:
-    """A whole number serves as a number; nothing else is taken for another value."""
+    """A whole number may equal a float; no other types are mixed up."""
     return ours == theirs and (type(ours) is type(theirs) or {type(ours), type(theirs)} == {int, float})
 
 
 @cases(60)
-def test_a_parameter_file_is_read_as_it_stands_or_refused(tmp_path, cases):
+def test_a_damaged_parameter_file_is_read_literally_or_refused(tmp_path, cases):
     file, again = tmp_path / "mine.yaml", tmp_path / "again.yaml"
 
     def check(raw: bytes):
@@ -62,7 +62,7 @@ def test_a_parameter_file_is_read_as_it_stands_or_refused(tmp_path, cases):
 
 
 @cases(40)
-def test_a_study_file_is_read_as_it_stands_or_refused(tmp_path, cases):
+def test_a_damaged_study_file_is_read_literally_or_refused(tmp_path, cases):
     file = tmp_path / "mine.yaml"
 
     def check(raw: bytes):
@@ -120,13 +120,13 @@ def test_a_study_file_is_read_as_it_stands_or_refused(tmp_path, cases):
         ("x" * 100_001, "more than 100,000 characters"),
     ],
 )
-def test_yaml_that_cannot_be_meant_says_where(text, message):
+def test_invalid_yaml_is_reported_with_its_place(text, message):
     with ends(), pytest.raises(YamlError, match=message) as error:
         read_yaml(text)
     assert len(str(error.value)) < 900
 
 
-def test_yaml_that_can_be_meant_is_what_pyyaml_reads():
+def test_valid_yaml_is_read_as_by_pyyaml():
     text = "base: &b {x: 1, y: [a, ~]}\nmine: {<<: *b, x: 2}\nword: 'on'\nlong: |\n  two\n  lines\nnumber: 3.0e-5\nflag: no\n"
     assert read_yaml(text) == yaml.safe_load(text) and read_yaml(text)["mine"] == {"x": 2, "y": ["a", None]}
     assert read_yaml("") is None and read_yaml("\ufeffa: 1\r\nb: 2\r\n") == {"a": 1, "b": 2}
@@ -168,8 +168,8 @@ def test_yaml_that_can_be_meant_is_what_pyyaml_reads():
         ({"x" * 9000: 1}, "^xxx.* … xxx.*: no such parameter"),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_named_shortly(params, message):
-    """An earlier parameter file got a message of 5,499 characters."""
+def test_an_invalid_value_is_named_in_a_short_message(params, message):
+    """For an earlier version, one parameter file gave a message of 5,499 characters."""
     from mtdnn_kit.config import from_params
     from mtdnn_kit.errors import ConfigError
 
@@ -206,7 +206,7 @@ def test_a_path_that_cannot_exist_is_refused(path):
         ("base: x.yaml\nfixed: {1: 2}\nvariants: {a: {}}", "the key '1' is not text"),
     ],
 )
-def test_a_study_that_no_machine_could_run_is_refused_by_key(tmp_path, text, message):
+def test_an_impossible_study_is_refused_by_key(tmp_path, text, message):
     from mtdnn_kit.errors import StudyError
 
     (tmp_path / "mine.yaml").write_text(text)

@@ -19,7 +19,7 @@ ANSWERS = st.one_of(st.lists(WORDS, max_size=5).map(" ".join), TEXTS)
 
 @given(ANSWERS, st.lists(ANSWERS, max_size=4))
 @settings(max_examples=300, deadline=None)
-def test_8_em_and_f1_are_those_of_a_second_implementation(answer, golds):
+def test_8_em_and_f1_match_a_second_implementation(answer, golds):
     found = scorer.score([{"id": "q", "answers": {"text": golds}}], {"q": answer})
     assert metrics.exact(answer, golds) * 100 == found["em"]
     assert metrics.f1(answer, golds) * 100 == pytest.approx(found["f1"], abs=1e-9)
@@ -27,7 +27,7 @@ def test_8_em_and_f1_are_those_of_a_second_implementation(answer, golds):
 
 @given(ANSWERS, st.lists(ANSWERS, max_size=4))
 @settings(max_examples=300, deadline=None)
-def test_8_scores_made_at_once_are_those_made_one_by_one(answer, golds):
+def test_8_vectorised_scores_equal_the_single_ones(answer, golds):
     found = metrics.exact(answer, golds), metrics.f1(answer, golds), metrics.exact("", golds)
     assert metrics.exact_f1_nothing(answer, golds) == found and metrics.f1("", golds) == found[2]
 
@@ -40,8 +40,8 @@ def test_8_scores_made_at_once_are_those_made_one_by_one(answer, golds):
         ("", [""], 1, 1),
         ("", ["Norse"], 0, 0),
         ("Norse", [""], 0, 0),
-        ("", ["the", "!"], 1, 1),  # every gold answer normalises to nothing
-        ("", ["the", "Norse"], 0, 0),  # one does: it does not count
+        ("", ["the", "!"], 1, 1),  # every gold answer normalises to an empty string
+        ("", ["the", "Norse"], 0, 0),  # one does: it is ignored
         ("“Norse”", ["Norse"], 0, 0),  # Unicode punctuation stays, as in the official scorer
         ("Norse Norse", ["Norse"], 0, 2 / 3),
     ],
@@ -53,7 +53,7 @@ def test_8_by_hand(answer, golds, em, f1):
 
 @given(st.lists(st.tuples(ANSWERS, st.lists(ANSWERS, max_size=3)), min_size=1, max_size=8), st.randoms())
 @settings(max_examples=100, deadline=None)
-def test_8_scores_of_a_set_are_those_of_a_second_implementation_in_any_order(questions, random):
+def test_8_scores_of_a_set_match_a_second_implementation_in_any_order(questions, random):
     records = [{"id": str(i), "answers": {"text": golds}} for i, (_, golds) in enumerate(questions)]
     predictions = {str(i): answer for i, (answer, _) in enumerate(questions)}
     found = metrics.qa_scores([answer for answer, _ in questions], [golds for _, golds in questions])
@@ -62,7 +62,7 @@ def test_8_scores_of_a_set_are_those_of_a_second_implementation_in_any_order(que
     assert metrics.qa_scores(*map(list, zip(*questions, strict=True))) == found, "bit for bit"
 
 
-def test_8_the_denominator_is_questions():
+def test_8_the_denominator_is_the_number_of_questions():
     assert metrics.qa_scores(["x", "", "y"], [["x"], [], ["z", "y w"]]) == {
         "em": pytest.approx(200 / 3),
         "f1": pytest.approx(100 * (2 + 2 / 3) / 3),
@@ -78,7 +78,7 @@ LABELS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, m
 @given(LABELS)
 @settings(max_examples=200, deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_label_scores_are_scikit_learns(pairs):
+def test_label_scores_match_scikit_learn(pairs):
     gold, said = map(list, zip(*pairs, strict=True))
     assert metrics.accuracy(gold, said) == pytest.approx(100 * sklearn.metrics.accuracy_score(gold, said))
     assert metrics.matthews(gold, said) == pytest.approx(100 * sklearn.metrics.matthews_corrcoef(gold, said), abs=1e-9)
@@ -86,7 +86,7 @@ def test_label_scores_are_scikit_learns(pairs):
     assert metrics.f1_binary(gold, said) == pytest.approx(100 * one)
 
 
-def test_no_rows_are_no_score():
+def test_no_rows_give_no_score():
     for metric in metrics.SCORES.values():
         with pytest.raises(ValueError, match="no rows"):
             metric([], [])
@@ -119,7 +119,7 @@ def test_unknown_missing_and_textless_predictions_are_named(predictions, message
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.booleans()), min_size=1, max_size=60), st.integers(1, 12))
 @settings(max_examples=100, deadline=None)
-def test_calibration_is_the_definition(answers, bins):
+def test_calibration_matches_its_definition(answers, bins):
     probability, right = np.array([p / 100 for p, _ in answers]), np.array([r for _, r in answers], float)
     rows, error = metrics.calibration(probability, right, bins)
     assert sum(row["n"] for row in rows) == len(answers)
@@ -130,7 +130,7 @@ def test_calibration_is_the_definition(answers, bins):
     assert error == pytest.approx(sum(row["n"] * abs(row["probability"] - row["right"]) for row in rows) / len(answers))
 
 
-def test_calibration_is_scikit_learns():
+def test_calibration_matches_scikit_learn():
     rng = np.random.default_rng(0)
     probability = rng.random(500)
     right = (rng.random(500) < probability**2).astype(float)
@@ -140,7 +140,7 @@ def test_calibration_is_scikit_learns():
     assert 0.1 < error < 0.2, "p against p²: 1/6 on average"
 
 
-def test_calibration_refuses_what_is_no_probability():
+def test_calibration_refuses_values_that_are_not_probabilities():
     for values in ([], [1.2], [-0.1], [float("nan")]):
         with pytest.raises(ValueError, match="probability"):
             metrics.calibration(values, [1.0] * len(values))

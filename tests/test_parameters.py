@@ -1,4 +1,4 @@
-"""Every parameter has an effect that can be seen (design, statement 16): one row each, and no parameter without a row."""
+"""Every parameter has an observable effect (design, statement 16): one row for each, and no parameter without a row."""
 
 from dataclasses import fields
 
@@ -14,7 +14,8 @@ from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.training import loop
 from mtdnn_kit.training.optim import clip_gradients
 
-WATCHED = dict(eval_every=1, threshold_articles=["Cork"], max_steps=8, learning_rate=1e-30, weight_decay=0.0)  # no scoring is better
+WATCHED = dict(eval_every=1, threshold_articles=["Cork"], max_steps=8, learning_rate=1e-30, weight_decay=0.0)  # all scorings tie
+
 BASE = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=5)
 
 
@@ -49,7 +50,7 @@ def longest_answer(config: Config):
 
 
 def log_times(config: Config):
-    """How many steps shared a reading of the clock."""
+    """The number of different speeds in the log: steps between two readings of the clock share one."""
     speeds = [record["tokens_per_second"] for record in train(config).log()]
     return len(set(speeds))
 
@@ -60,7 +61,7 @@ def batch_items(config: Config):
 
 
 def outcome(config: Config) -> str:
-    """The device that a run was on, or what stopped it."""
+    """The device of a run, or the error that stopped it."""
     try:
         return train(config).manifest["device"]
     except ConfigError as error:
@@ -68,7 +69,7 @@ def outcome(config: Config) -> str:
 
 
 def defined(config: Config) -> str | list:
-    """The tasks of a run that asks for `mine`, or what stopped it."""
+    """The tasks of a run that asks for `mine`, or the error that stopped it."""
     try:
         return list(prepare(changed(config, tasks=["squad", "mine"])).train)
     except ConfigError as error:
@@ -76,7 +77,7 @@ def defined(config: Config) -> str | list:
 
 
 def second_time(config: Config) -> str:
-    """What a run finds in a folder where it was before."""
+    """How a second run in the same folder ends."""
     train(changed(config, resume=False))
     return outcome(config)
 
@@ -181,7 +182,7 @@ def test_16_it_has_an_effect(key, config, tmp_path, tmp_path_factory, tokenizer,
     before = look(base)
     after = look(changed(base, **{"run_dir": str(tmp_path / "changed"), key: value}, **more))
     torch.set_num_threads(THREADS)
-    if key == "grad_accumulation":  # the same batch in pieces: other dropout masks, the loss all but the same
+    if key == "grad_accumulation":  # the same batch in pieces: other dropout masks, almost the same loss
         assert before != after and np.allclose(before, after, rtol=0.3)
     else:
         assert before != after
@@ -206,22 +207,22 @@ def own_data(folder) -> str:
 
 
 def test_grad_accumulation_changes_memory_not_the_gradient(config, tmp_path):
-    """Without dropout, a batch in one piece and in pieces of unequal size give the same run but for rounding."""
+    """Without dropout, a batch in one piece and in pieces of unequal size give the same run up to rounding."""
     still = dict(**BASE, encoder_dropout=0.0, head_dropout=0.0)
     one, two = (train(config(**still, run_dir=str(tmp_path / str(n)), grad_accumulation=n)) for n in (1, 3))
     assert np.allclose([r["loss"] for r in one.log()], [r["loss"] for r in two.log()], rtol=1e-4)
     assert np.allclose([r["grad_norm"] for r in one.log()], [r["grad_norm"] for r in two.log()], rtol=1e-3)
 
 
-def test_a_loss_weight_scales_the_gradient_of_its_task_alone(config, tmp_path):
+def test_a_loss_weight_scales_only_the_gradient_of_its_task(config, tmp_path):
     runs = [train(config(**BASE, run_dir=str(tmp_path / str(w)), loss_weights={"swag": w}, learning_rate=1e-30)) for w in (1.0, 3.0)]
     for a, b in zip(*(run.log() for run in runs), strict=True):
-        assert a["loss"] == b["loss"], "the log has the loss itself"
+        assert a["loss"] == b["loss"], "the log has the unweighted loss"
         assert b["grad_norm"] == pytest.approx(a["grad_norm"] * (3 if a["task"] == "swag" else 1), rel=1e-4)
 
 
-def test_a_rate_factor_is_that_of_its_tasks_steps(config, tmp_path):
-    """And with one factor for all tasks, a power of two, the run is that of another learning rate, bit for bit."""
+def test_a_rate_factor_applies_to_the_steps_of_its_task(config, tmp_path):
+    """With one factor for all tasks, a power of two, the run equals that with the scaled learning rate, bit for bit."""
     tasks, rate = BASE["tasks"], 1e-3
     plain, swag, all_half = (
         train(config(**BASE, run_dir=str(tmp_path / name), learning_rate=rate, rate_factors=factors))
@@ -235,7 +236,7 @@ def test_a_rate_factor_is_that_of_its_tasks_steps(config, tmp_path):
     assert [r["lr"] for r in half.log()] == [r["lr"] for r in all_half.log()] == [r["lr"] / 2 for r in plain.log()]
 
 
-def test_a_norm_of_its_own_bounds_a_tasks_gradient_and_the_others_keep_1(config, tmp_path, monkeypatch):
+def test_a_separate_norm_bounds_one_tasks_gradient_and_the_others_keep_1(config, tmp_path, monkeypatch):
     clipped = []
 
     def clip(parameters, norm, each):
@@ -249,10 +250,10 @@ def test_a_norm_of_its_own_bounds_a_tasks_gradient_and_the_others_keep_1(config,
     assert {r["task"] for r in run.log()} == {"squad", "swag", "cola"}
     for record, (norm, after) in zip(run.log(), clipped, strict=True):
         assert norm == norms.get(record["task"], 1.0)
-        assert after == pytest.approx(min(norm, record["grad_norm"]), rel=1e-4), "the log has the norm before it is clipped"
+        assert after == pytest.approx(min(norm, record["grad_norm"]), rel=1e-4), "the log has the norm before clipping"
 
 
-def test_one_norm_for_all_is_a_mapping_with_every_task(config, tmp_path):
+def test_one_norm_for_all_equals_a_mapping_with_every_task(config, tmp_path):
     one, named = (
         train(config(**BASE, run_dir=str(tmp_path / name), max_grad_norm=norm))
         for name, norm in (("one", 0.3), ("named", dict.fromkeys(BASE["tasks"], 0.3)))
@@ -260,7 +261,7 @@ def test_one_norm_for_all_is_a_mapping_with_every_task(config, tmp_path):
     assert_same(one, named)
 
 
-def test_encoder_dropout_0_is_the_same_whatever_the_random_state(config, tmp_path):
+def test_encoder_dropout_0_does_not_depend_on_the_random_state(config, tmp_path):
     still = dict(tasks=["squad"], qa_weight=1.0, max_steps=3, encoder_dropout=0.0, head_dropout=0.0)
     a, b = (first_losses(config(**still, run_dir=str(tmp_path / str(g)), grad_accumulation=g)) for g in (1, 2))
     assert np.allclose(a, b, rtol=1e-5)

@@ -11,7 +11,7 @@ from mtdnn_kit.training.setup import schedule_of
 
 TYPES = ["qa", "mcc", "sc", "sc", "sc"]
 SIZES = {"squad": 100, "swag": 9, "cola": 20, "mrpc": 7, "mnli": 40}
-CHI_2 = {1: 10.83, 4: 18.47}  # 0.1 % points
+CHI_2 = {1: 10.83, 4: 18.47}  # 0.1 percentage points
 
 
 def schedule(seed=0, sizes=SIZES, w=0.8, exhausted="cycle", epochs=1.0, max_steps=None, sharing="dataset"):
@@ -28,7 +28,7 @@ def by(sampler, sizes=SIZES, epochs=1.0, exhausted="cycle", temperature=None, se
     return draw(seed, sizes, p, exhausted, epochs, sampler=sampler)
 
 
-def test_weights_share_the_rest_by_dataset_or_by_group():
+def test_weights_divide_the_rest_by_dataset_or_by_group():
     sizes = list(SIZES.values())
     assert weights("weighted", sizes, TYPES, 0.8, "dataset") == pytest.approx([0.8, 0.05, 0.05, 0.05, 0.05])
     assert weights("weighted", sizes, TYPES, 0.8, "group") == pytest.approx([0.8, 0.1, 0.1 / 3, 0.1 / 3, 0.1 / 3])
@@ -36,8 +36,8 @@ def test_weights_share_the_rest_by_dataset_or_by_group():
     assert weights("weighted", [10], ["qa"], 1.0, "dataset") == pytest.approx([1.0])
 
 
-def test_the_main_tasks_own_type_is_no_group_among_the_others():
-    """Of the rest of the weight, each type of the other tasks has the same, whatever type the main task has."""
+def test_the_main_tasks_type_is_not_a_group_among_the_others():
+    """Each type of the other tasks gets an equal part of the remaining weight, whatever type the main task has."""
     assert weights("weighted", [9] * 4, ["qa", "qa", "sc", "mcc"], 0.7, "group") == pytest.approx([0.7, 0.1, 0.1, 0.1])
     assert weights("weighted", [9] * 4, ["sc", "sc", "sc", "mcc"], 0.4, "group") == pytest.approx([0.4, 0.15, 0.15, 0.3])
     assert weights("weighted", [9] * 3, ["mcc", "mcc", "mcc"], 0.5, "group") == pytest.approx([0.5, 0.25, 0.25])
@@ -45,7 +45,7 @@ def test_the_main_tasks_own_type_is_no_group_among_the_others():
 
 @pytest.mark.parametrize("sharing", ["dataset", "group"])
 def test_12_draws_fit_their_weights(sharing):
-    """χ² on a stream of fixed length, drawn before the stopping rule cuts it."""
+    """χ² on a stream of fixed length, drawn before the stopping rule truncates it."""
     p = weights("weighted", list(SIZES.values()), TYPES, 0.7, sharing)
     stream = _epoch(np.random.default_rng(5), p, np.array([60_000, *[np.iinfo(np.int64).max] * 4]))[: 60 * DRAWN_AT_ONCE]
     drawn = np.bincount(stream, minlength=5)
@@ -89,14 +89,14 @@ def test_every_epoch_starts_a_new_pass_of_every_task():
         assert not passes[0] & passes[1] and not passes[1] & passes[2]
 
 
-def test_cycle_starts_again_and_drop_takes_a_task_out_until_the_epoch_ends():
+def test_cycle_starts_a_new_pass_and_drop_removes_a_task_until_the_epoch_ends():
     cycle, drop = schedule(w=0.5, exhausted="cycle", epochs=2.0), schedule(w=0.5, exhausted="drop", epochs=2.0)
     assert cycle.passes()["mrpc"] > 2 and drop.passes()["mrpc"] == 2
     assert drop.draws()["mrpc"] == 2 * SIZES["mrpc"] < cycle.draws()["mrpc"]
 
 
 def test_drop_renormalises_the_weights():
-    """With swag out from the start, the others' shares grow alike: χ² over many seeds."""
+    """With swag out from the start, the others' shares grow by one factor: χ² over many seeds."""
     sizes, drawn = {"squad": 4000, "swag": 1, "cola": 10_000}, np.zeros(2)
     for seed in range(10):
         found = draw(seed, sizes, lambda _: np.array([0.4, 0.4, 0.2]), "drop", 1.0)
@@ -114,17 +114,17 @@ def test_a_fraction_of_an_epoch_and_max_steps_end_it_early():
     assert len(cut) == 77 and [cut.at(k) for k in range(77)] == [whole.at(k) for k in range(77)]
 
 
-def test_15_the_seed_decides_all():
+def test_15_the_seed_determines_the_schedule():
     assert [schedule(4).at(k) for k in range(90)] == [schedule(4).at(k) for k in range(90)]
     assert [schedule(4).at(k) for k in range(90)] != [schedule(5).at(k) for k in range(90)]
 
 
-def test_a_lone_task_is_drawn_at_every_step():
+def test_a_single_task_is_drawn_at_every_step():
     found = schedule(sizes={"squad": 30}, w=1.0)
     assert found.draws() == {"squad": 30} and [found.at(k)[2] for k in range(30)] == list(range(30))
 
 
-def test_a_schedule_beyond_reason_is_refused_and_endless_epochs_are_cut():
+def test_a_schedule_that_is_too_long_is_refused_and_endless_epochs_are_cut():
     with pytest.raises(
         ValueError, match=r"^epochs: 1.0 of 100 batches of squad, drawn with probability 1e-08, are about 1e\+10 steps: too many"
     ):
@@ -132,14 +132,14 @@ def test_a_schedule_beyond_reason_is_refused_and_endless_epochs_are_cut():
     assert len(schedule(epochs=1e9, max_steps=50)) == 50
 
 
-def test_temperature_lies_between_proportional_and_alike():
+def test_temperature_lies_between_proportional_and_uniform():
     """Raffel et al. (2020): p ∝ n^(1/T)."""
     assert weights("temperature", [1, 16], temperature=2.0) == pytest.approx([0.2, 0.8])
     assert weights("temperature", [1, 16], temperature=1.0) == pytest.approx(weights("proportional", [1, 16]))
     assert weights("temperature", [1, 16], temperature=1e9) == pytest.approx([0.5, 0.5])
 
 
-def test_annealed_goes_from_proportional_towards_alike():
+def test_annealed_goes_from_proportional_towards_uniform():
     """Stickland & Murray (2019): p ∝ N^α, α = 1 − 0.8 (e − 1) / (E − 1)."""
     power = [1.0, 0.6, 0.2]
     for epoch, alpha in zip((1, 2, 3), power, strict=True):
@@ -151,15 +151,15 @@ def test_annealed_goes_from_proportional_towards_alike():
 
 
 @pytest.mark.parametrize("epochs", [1.0, 2.5])
-def test_round_robin_takes_a_batch_of_each_in_turn_the_main_task_last(epochs):
+def test_round_robin_takes_one_batch_of_each_task_in_turn_the_main_task_last(epochs):
     found = by("round_robin", epochs=epochs)
     assert found.task.tolist() == [1, 2, 3, 4, 0] * int(100 * epochs)
     assert found.passes()["mrpc"] == -(-100 // 7) * int(epochs) + (-(-50 // 7) if epochs > 2 else 0)
     out = by("round_robin", {"squad": 4, "swag": 1, "cola": 3, "mrpc": 9}, exhausted="drop")
-    assert out.task.tolist() == [1, 2, 3, 0, 2, 3, 0, 2, 3, 0, 3, 0], "who has run out is left out of the turn"
+    assert out.task.tolist() == [1, 2, 3, 0, 2, 3, 0, 2, 3, 0, 3, 0], "a task that has run out is skipped"
 
 
-def test_sequential_comes_task_after_task_the_main_one_last():
+def test_sequential_takes_the_tasks_one_after_another_the_main_task_last():
     sizes = {"squad": 4, "swag": 2, "cola": 3}
     found = by("sequential", sizes, epochs=1.5, exhausted=None)
     assert found.task.tolist() == [1, 1, 2, 2, 2, 0, 0, 0, 0, 1, 2, 2, 0, 0], "half an epoch is half of every task"
@@ -183,7 +183,7 @@ def test_every_sampler_ends_an_epoch_with_the_main_tasks_last_batch_and_follows_
         assert np.bincount(tasks) / len(tasks) == pytest.approx(p, abs=0.03)
 
 
-def test_the_probability_that_is_shown_is_the_mean_over_the_steps_where_it_changes():
+def test_the_shown_probability_is_the_mean_over_the_steps_where_it_changes():
     found, shown = schedule_of(
         Config(tasks=["squad", "mnli"], sampler="annealed", qa_weight=None, sharing=None, epochs=3.0), {"squad": 2000, "mnli": 8000}
     )
@@ -196,7 +196,7 @@ EASY_FIRST = ["mrpc", "cola", "swag", "mnli", "squad"]
 
 
 def planned(sampler, sizes=SIZES, seed=0, **changes):
-    """What `schedule_of` gives for the parameters of a curriculum, or of unimax."""
+    """The result of `schedule_of` for the parameters of a curriculum, or of unimax."""
     if sampler == "unimax":
         more = dict(qa_weight=None, sharing=None, exhausted=None, **changes)
     else:
@@ -208,8 +208,8 @@ def names(found, where=slice(None)):
     return [found.tasks[task] for task in found.task[where]]
 
 
-def test_a_curriculum_begins_with_the_easiest_tasks_for_its_share_of_the_mean_schedule_then_all_come():
-    """Without the main task in it: φ / (1 − φ) of the mean steps n E / w that follow; they are part of epoch 1."""
+def test_a_curriculum_begins_with_the_easiest_tasks_for_its_share_of_the_mean_schedule_then_adds_all():
+    """If the main task is not in the phase, it has φ / (1 − φ) of the mean n E / w steps that follow; it is part of epoch 1."""
     found, _ = planned("curriculum", epochs=2.0)
     phase = round(0.25 * 200 / (0.75 * 0.5))
     assert phase == 133 and set(names(found, slice(phase))) == {"mrpc", "cola"}
@@ -217,11 +217,11 @@ def test_a_curriculum_begins_with_the_easiest_tasks_for_its_share_of_the_mean_sc
     for epoch in (1, 2):
         tasks = found.task[found.epoch == epoch]
         assert tasks[-1] == 0 and (tasks == 0).sum() == 100
-    assert found.passes()["mrpc"] > 9, "exhausted: cycle begins another pass within the phase"
+    assert found.passes()["mrpc"] > 9, "exhausted: cycle starts another pass within the phase"
 
 
 def test_an_anti_curriculum_begins_with_the_hardest_tasks_and_its_epochs_end_within_the_phase_too():
-    """With the main task (0.8 of 0.5 + 0.125 in the phase) epochs are shorter there: of 5, the phase has more than one."""
+    """With the main task in it (0.8 of 0.5 + 0.125 in the phase) its epochs are shorter: of 5, the phase has more than one."""
     found, _ = planned("anti_curriculum", epochs=5.0, phase=0.5)
     phase = round(0.5 * 500 / (0.5 * 0.5 + 0.5 * 0.8))
     assert phase == 385 and set(names(found, slice(phase))) == {"squad", "mnli"}
@@ -230,7 +230,7 @@ def test_an_anti_curriculum_begins_with_the_hardest_tasks_and_its_epochs_end_wit
     assert found.draws()["squad"] == 500 and set(names(found, slice(phase, phase + 60))) == set(SIZES)
 
 
-def test_the_order_is_read_from_its_end_by_the_anti_curriculum():
+def test_the_anti_curriculum_reads_the_order_from_its_end():
     assert set(names(planned("anti_curriculum", first_tasks=3)[0], slice(40))) == {"squad", "mnli", "swag"}
     assert set(names(planned("curriculum", first_tasks=3)[0], slice(40))) == {"mrpc", "cola", "swag"}
 
@@ -240,7 +240,7 @@ def test_the_order_is_read_from_its_end_by_the_anti_curriculum():
     st.sampled_from(["cycle", "drop"]), st.sampled_from([None, 60]), st.sampled_from(["curriculum", "anti_curriculum"]),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
-def test_whatever_the_curriculum_its_phase_has_its_steps_and_epochs_end_with_the_main_tasks_last_batch(
+def test_in_every_curriculum_the_phase_has_its_steps_and_epochs_end_with_the_main_tasks_last_batch(
     seed, order, n, phase, w, epochs, exhausted, max_steps, sampler
 ):
     more = dict(task_order=order, first_tasks=n, phase=phase, qa_weight=w, epochs=epochs, exhausted=exhausted, max_steps=max_steps)
@@ -261,15 +261,15 @@ def test_whatever_the_curriculum_its_phase_has_its_steps_and_epochs_end_with_the
             assert numbers.tolist() == list(range(len(numbers))) and len(numbers) <= size
 
 
-def test_a_phase_that_drop_leaves_no_batch_is_over():
-    """mrpc's 7 and cola's 20 batches are all that the phase could take; in the second epoch they come among the others."""
+def test_a_phase_ends_when_drop_leaves_it_no_batch():
+    """The phase can take only mrpc's 7 and cola's 20 batches; in the second epoch they come among the others."""
     found, _ = planned("curriculum", epochs=2.0, exhausted="drop")
     assert sorted(names(found, slice(27))) == ["cola"] * 20 + ["mrpc"] * 7
     assert "squad" in names(found, found.epoch == 2)[:20] and found.draws()["mrpc"] == 14
 
 
 def test_12_draws_of_a_phase_and_after_it_fit_their_weights():
-    """χ² of long stretches of one schedule: in the phase the weights of its tasks among themselves, afterwards those of all."""
+    """χ² of long stretches of one schedule: in the phase the relative weights of its tasks, afterwards those of all tasks."""
     sizes = dict.fromkeys(SIZES, 40_000)
     p = np.array([0.5, 0.1, 0.2, 0.05, 0.15])
     phase = first_phase(p, [True, False, True, False, True], 0.4, 40_000)
@@ -283,8 +283,8 @@ def test_12_draws_of_a_phase_and_after_it_fit_their_weights():
         assert ((drawn - expected)[q > 0] ** 2 / expected[q > 0]).sum() < CHI_2[4]
 
 
-def test_the_phase_is_that_share_of_a_schedule_that_max_steps_ends():
-    """So arms of a study with equal steps have phases of equal length."""
+def test_the_phase_is_that_share_of_a_schedule_that_max_steps_truncates():
+    """Arms of a study with equal steps therefore have phases of equal length."""
     found, _ = planned("anti_curriculum", epochs=9.0, max_steps=80)
     assert len(found) == 80 and set(names(found, slice(20))) == {"squad", "mnli"} and set(names(found, slice(20, None))) == set(SIZES)
 
@@ -296,7 +296,7 @@ def test_the_shown_probability_of_a_curriculum_is_the_mean_over_its_steps():
         assert shown[task] == pytest.approx(count / len(found), abs=0.012)
 
 
-def test_a_phase_beyond_reason_is_refused():
+def test_an_invalid_phase_is_refused():
     with pytest.raises(ValueError, match=r"^epochs: 3.0 of 100 batches of squad, .*, after a phase of 6e\+09, are about 6e\+09 steps: too"):
         planned("curriculum", phase=0.9999999)
 
@@ -305,7 +305,7 @@ def test_a_phase_beyond_reason_is_refused():
 
 
 def published_unimax(sizes, budget, epochs):
-    """Chung et al. (2023), Algorithm 1: characters of each language, all that may be read, times that one may be read at most."""
+    """Chung et al. (2023), Algorithm 1: characters of each language, the total budget, the most passes over one language."""
     left, found = budget, {}
     for i, task in enumerate(sorted(sizes, key=sizes.get)):
         share = left / (len(sizes) - i)
@@ -317,7 +317,7 @@ def published_unimax(sizes, budget, epochs):
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=6), st.floats(0.5, 20), st.floats(0.2, 4))
 @settings(max_examples=100, deadline=None)
 def test_unimax_is_the_published_algorithm_with_whole_batches_as_caps(sizes, max_passes, epochs):
-    """The main task has no cap; the budget is what makes it give its `epochs` passes, or max_steps where that is less."""
+    """The main task has no cap; the budget is set for its `epochs` passes, or for max_steps if that is less."""
     main = sizes[0] * epochs
     caps = {0: main, **{k: max(1, int(n * max_passes)) for k, n in enumerate(sizes) if k}}
     whole = sum(min(main, cap) for cap in caps.values())
@@ -330,15 +330,15 @@ def test_unimax_is_the_published_algorithm_with_whole_batches_as_caps(sizes, max
     assert unimax(sizes, epochs, max_passes) == pytest.approx([min(main, cap) for cap in caps.values()])
 
 
-def test_unimax_draws_alike_what_its_cap_does_not_bound():
-    """200 batches of squad; 2 passes of mrpc and swag are 14 and 18, 6 of cola 120: 2 passes of it 40, of mnli 80."""
+def test_unimax_draws_tasks_below_their_cap_uniformly():
+    """200 batches of squad; the caps: 2 passes of mrpc and swag are 14 and 18, 6 of cola 120, of which 2 are 40, of mnli 80."""
     assert weights("unimax", list(SIZES.values()), epochs=2.0, max_passes=2.0) == pytest.approx(np.array([200, 18, 40, 14, 80]) / 352)
     assert weights("unimax", list(SIZES.values()), epochs=2.0, max_passes=99.0) == pytest.approx([0.2] * 5)
 
 
 @given(st.integers(0, 10_000), st.floats(0.5, 12), st.floats(0.3, 3.0))
 @settings(max_examples=60, deadline=None)
-def test_no_task_but_the_main_one_gives_more_than_its_cap(seed, max_passes, epochs):
+def test_no_task_but_the_main_one_exceeds_its_cap(seed, max_passes, epochs):
     found, shown = planned("unimax", seed=seed, max_passes=max_passes, epochs=epochs)
     draws = found.draws()
     assert all(draws[task] <= max(1, int(SIZES[task] * max_passes)) for task in list(SIZES)[1:])

@@ -1,8 +1,8 @@
-"""What another order of summing may turn round: answers whose scores differ by no more than TIE count as one.
+"""Rounding-tolerant comparison of answers: answers whose scores differ by no more than TIE count as equal.
 
-Of two spans whose scores are equal but for rounding, one processor takes the first and another one the second; so does the same processor
-in batches of another size, with other threads, or with another implementation of attention. A test that sets two such computations against
-each other compares their scores, and lets either say what ties with its best.
+Of two spans whose scores are equal up to rounding, different CPUs may choose different ones; so may one CPU with another batch size,
+other threads or another attention implementation. A test that compares two such computations compares their scores, and accepts any
+answer that ties with the best.
 """
 
 import math
@@ -10,46 +10,47 @@ from typing import NamedTuple
 
 import torch
 
-TIE = 1e-4  # between logits, and between logarithms of probabilities: rounding in fp32 comes to some 1e-6
+TIE = 1e-4  # between logits, and between log probabilities: fp32 rounding is about 1e-6
 
 
 class Scored(NamedTuple):
-    """A question's null score, and the score of each span of characters (start, end) that is known."""
+    """A question's null score, and the score of each known span of characters (start, end)."""
 
     null: float
     spans: dict[tuple[int, int], float]
 
     def says(self, span: tuple[int, int] | None, threshold: float) -> bool:
-        """Whether the answer at a threshold may be `span`, None for no answer."""
+        """Whether `span` is a valid answer at a threshold; None for no answer."""
         best = max(self.spans.values(), default=-math.inf)
         if span is None:
             return self.null - best > threshold - TIE
         return self.null - best <= threshold + TIE and self.spans.get(span, -math.inf) >= best - TIE
 
     def like(self, other: "Scored") -> bool:
-        """Whether two n-best lists are the same but for what ties, also with the last that they hold."""
+        """Whether two n-best lists are the same up to ties, including ties with the last entry."""
         sides = ((self.spans, other.spans), (other.spans, self.spans))
         near = all(abs(there.get(span, min(there.values(), default=0.0)) - x) <= TIE for here, there in sides for span, x in here.items())
         return near and len(self.spans) == len(other.spans) and abs(self.null - other.null) <= TIE
 
 
 def of_entry(entry: dict) -> Scored:
-    """Of a line of an n-best file."""
+    """From a line of an n-best file."""
     return Scored(entry["null"], {(start, end): score for start, end, score, _ in entry["nbest"]})
 
 
 def of_reply(reply) -> Scored:
-    """Of a reply's n-best (start, end, probability), whose logarithms are the scores but for a constant."""
+    """From a reply's n-best (start, end, probability), whose logarithms are the scores up to a constant."""
     return Scored(math.log(reply.nothing), {(start, end): math.log(p) for start, end, p in reply.best})
 
 
 def most(probabilities) -> set[int]:
-    """The places of the highest probability, and of what ties with it."""
+    """The indices of the highest probability and of all that tie with it."""
     return {i for i, p in enumerate(probabilities) if p >= max(probabilities) - TIE}
 
 
 def plain_spans(model, tokenizer, record: dict, max_length: int, overlap: int, max_answer: int = 30) -> Scored:
-    """All spans of a question by a transformers model: its own tokenizer's windows and a double loop over each; slow and plain."""
+    """The scores of all spans of a question by a transformers model: its tokenizer's windows and a double loop over each; slow and
+    simple."""
     coded = tokenizer(
         record["question"],
         record["context"],

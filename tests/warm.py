@@ -1,13 +1,13 @@
-"""Starts Python programs warm: forked from a process that has imported torch, transformers and Jupyter, which take seconds each time.
+"""Starts Python programs quickly: forked from a process that has imported torch, transformers and Jupyter, which takes seconds each time.
 
     with serving() as start:                            # that process; it ends with the block
-        subprocess.run([*start, "-m", "mtdnn_kit", …])  # as [sys.executable, "-m", "mtdnn_kit", …], but seconds faster
+        subprocess.run([*start, "-m", "mtdnn_kit", …])  # like [sys.executable, "-m", "mtdnn_kit", …], but seconds faster
 
-What a warm program starts with `sys.executable` is warm, too: a study's workers.
+What a forked program starts with `sys.executable` is forked, too: a study's workers.
 
-What is started so is a small program in the caller's place: it has a program forked with the caller's environment, folder and streams,
-passes signals on to it and ends as it ends. If it is killed, or its own parent is gone, the forked one is killed. The kit is not imported
-beforehand: each program imports it from wherever it stands. The test of who ends with whom (`test_running`) starts its processes cold.
+The command starts a small proxy: it asks for a fork with the caller's environment, folder and streams, passes signals on to it and exits
+with its status. If the proxy is killed, or its parent has ended, the fork is killed. The kit is not imported beforehand: each program
+imports it from its own path. The test that processes end with their parents (in `test_running`) starts its processes without this.
 """
 
 import json
@@ -36,18 +36,18 @@ exec {python} "$@"
 
 @contextmanager
 def serving() -> Iterator[list[str]]:
-    """The beginning of a command line, in place of [sys.executable], as long as the block lasts."""
+    """The beginning of a command line that replaces [sys.executable], for as long as the block lasts."""
     try:
         os.close(os.pidfd_open(os.getpid()))
-    except (AttributeError, OSError):  # not Linux, or an old one: cold
+    except (AttributeError, OSError):  # not Linux, or an old one: start Python directly
         yield [sys.executable]
         return
     with tempfile.TemporaryDirectory(prefix="warm-") as folder, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/socket")
-        listener.listen(64)  # who asks before the imports are done waits
+        listener.listen(64)  # requests made before the imports are done wait
         here, there = os.pipe()
         command = [sys.executable, __file__, "--serve", str(listener.fileno()), str(here)]
-        # A process that forks has one thread; and a kernel need not look for its parent: that is another one, and watches it.
+        # A process that forks must have one thread. JPY_PARENT_PID: a kernel need not watch its parent, since the proxy does.
         alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JPY_PARENT_PID": "1"}
         server = subprocess.Popen(command, pass_fds=(listener.fileno(), here), env=alone, start_new_session=True)
         os.close(here)
@@ -65,7 +65,7 @@ def serving() -> Iterator[list[str]]:
 
 @contextmanager
 def kernels(start: list[str]) -> Iterator[None]:
-    """Jupyter's kernel "python3" is started so, by this process and by those that it starts."""
+    """Starts Jupyter's kernel "python3" this way, in this process and its children."""
     with tempfile.TemporaryDirectory(prefix="kernels-") as folder:
         spec = Path(folder, "kernels", "python3", "kernel.json")
         spec.parent.mkdir(parents=True)
@@ -79,7 +79,7 @@ def kernels(start: list[str]) -> Iterator[None]:
 
 
 def ask(path: str, argv: list[str]) -> None:
-    """In the caller's place: has the program forked, and ends as it ends."""
+    """The proxy: asks for a fork of the program, and exits with its status."""
     parent, server = os.getppid(), socket.socket(socket.AF_UNIX)
     server.connect(path)
     ignored = [number for number in PASSED if signal.getsignal(number) == signal.SIG_IGN]
@@ -99,14 +99,14 @@ def ask(path: str, argv: list[str]) -> None:
 
 
 def serve(listener: socket.socket, owner: int) -> dict:
-    """Forks a program for each that asks, until `owner` is closed. Returns in the forked programs alone: what each was given."""
+    """Forks a program for each request, until `owner` is closed. Returns only in the forked programs: the request."""
     import gc
     import importlib
 
     for name in LIBRARIES:
         importlib.import_module(name)
-    gc.freeze()  # what all share is left alone
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that watch
+    gc.freeze()  # keep the shared objects out of garbage collection
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the watching processes
     while owner not in select.select([listener, owner], [], [])[0]:
         asker = listener.accept()[0]
         if not os.fork():
@@ -117,7 +117,7 @@ def serve(listener: socket.socket, owner: int) -> dict:
 
 
 def watched(asker: socket.socket, owner: int) -> dict:
-    """Forks a program and watches it; returns in that program what it was given."""
+    """Forks a program and watches it; returns the request in that program."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     size, streams, *_ = socket.recv_fds(asker, 4, 3)
     given, part = b"", size
@@ -125,7 +125,7 @@ def watched(asker: socket.socket, owner: int) -> dict:
         part = asker.recv(1 << 20)
         given += part
     if not part:
-        os._exit(1)  # who asked is gone
+        os._exit(1)  # the proxy has ended
     child = os.fork()
     if not child:
         for number, stream in enumerate(streams):
@@ -146,7 +146,7 @@ def watched(asker: socket.socket, owner: int) -> dict:
 
 
 def become(argv: list[str], cwd: str, environment: dict[str, str], ignored: list[int]) -> None:
-    """Is from now on the program that was asked for: "-m MODULE …", "-c CODE …" or "FILE …"."""
+    """Turns this process into the requested program: "-m MODULE …", "-c CODE …" or "FILE …"."""
     import runpy
 
     import torch

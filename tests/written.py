@@ -1,4 +1,4 @@
-"""Files as the standard library and pyarrow write them, in bytes."""
+"""Files as the standard library and pyarrow write them, as bytes."""
 
 import csv
 import io

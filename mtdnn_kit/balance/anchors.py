@@ -24,8 +24,8 @@ from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.model.encoders import Encoder, read_weights
 from mtdnn_kit.runs.run import Run, checkpoints
 
-ENCODER_NAMES = "encoder."  # how the names of the encoder's weights begin in a run's model
-Pull = Callable[[int, float], None]  # of a step (from 0) and its learning rate, once its gradients are there
+ENCODER_NAMES = "encoder."  # prefix of the encoder's weights in a run's model
+Pull = Callable[[int, float], None]  # called with a step (from 0) and its learning rate, after its gradients
 
 
 def free(step: int, rate: float) -> None:
@@ -119,7 +119,7 @@ class Successive:
     need it.
 
     tasks [S]: the number of each step's task; writes: whether this process writes it; first: the step at which the run resumes. Raises
-    RunError where θ′ of that step's block is not there.
+    RunError if θ′ of that step's block is missing.
     """
 
     def __init__(self, penalty: Penalty, tasks: np.ndarray, run: Run, writes: bool, first: int):

@@ -105,7 +105,7 @@ def cagrad(gram: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def nash_mtl(gram: Tensor, state: State, rng: Generator) -> Tensor:
-    """The tasks' Nash bargaining solution: G w = 1/w, by at most 20 convex problems a step that begin at the last weights; the update has
+    """The tasks' Nash bargaining solution: G w = 1/w, with at most 20 convex problems per step, started at the last weights; the update has
     length 1 at most (Navon et al. 2022, "Multi-Task Learning as a Bargaining Game", algorithm 1). Needs cvxpy with ECOS."""
     from torchjd.aggregation import NashMTL
 
@@ -113,8 +113,8 @@ def nash_mtl(gram: Tensor, state: State, rng: Generator) -> Tensor:
     if "weights" in state:
         weighting.prvs_alpha = state["weights"].numpy().copy()
     values, vectors = torch.linalg.eigh(_normalized(gram))
-    # it asks for the gradients themselves: of [K, K] rows with the same products, √Λ for each direction
-    with warnings.catch_warnings():  # it is said at each step that the next one will not be faster
+    # torchjd needs gradients: [K, K] rows with the same inner products, √Λ per direction
+    with warnings.catch_warnings():  # it warns at each step that the next one will not be faster
         warnings.filterwarnings("ignore", ".*not DPP", UserWarning)
         weights = weighting(vectors * values.clamp(min=0).sqrt())
     state["weights"] = torch.from_numpy(np.array(weighting.prvs_alpha))

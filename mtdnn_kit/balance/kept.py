@@ -44,7 +44,7 @@ def kept(folder: Path, about: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def keep_only(folder: Path, needed: Iterable[Path]) -> None:
-    """Deletes what is in a folder and not needed, and partial files of a killed process."""
+    """Deletes what a folder no longer needs, and partial files of a killed process."""
     for path in set(folder.glob("*")) - set(needed):
         shutil.rmtree(path, ignore_errors=True)
 

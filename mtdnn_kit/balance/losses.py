@@ -112,7 +112,7 @@ class seeded:
 
 
 def numbers(seed: int, step: int) -> Generator:
-    """The random numbers of a method at a step. They depend on seed and step only, so no state of theirs is kept."""
+    """The random numbers of a method at a step. They depend only on seed and step, so no state is saved."""
     return generator(seed, "balance", step)
 
 

@@ -1,4 +1,4 @@
-"""The joint step: a backward pass for each task, in the tasks' order, and one gradient of them all.
+"""The joint step: a backward pass for each task, in the tasks' order, combined into one gradient.
 
 `sum` accumulates the gradients. Every other method holds the encoder's gradient of each task, K at most, computes a weight for
 each task (`losses`, `gradients`), and adds the weighted gradients. The caller gives the functions that compute gradient and loss, and

@@ -1,14 +1,14 @@
 """Least squares for runs laid out as seeds × settings: a difference of two settings, and its variance over seeds.
 
 A seed fixes the head that a run begins with and the rows of its batches, whatever the setting: runs of one seed are alike. So settings that
-share seeds are compared within them, with an effect for each seed and each setting; cells may be missing. What is left over is pooled over
-all settings, unless the two vary more than the others let expect (F-test at UNLIKE): then it is that of these two alone. Pooling after a
-test is an old compromise (Bancroft 1964, "Analysis and inference for incompletely specified models"); the test's level is high, since three
-seeds show little. Settings that share too few are compared as unrelated, each with its own spread (Welch 1947): what they do share would
-only make the difference more certain. Knows arrays only; imports nothing from the kit.
+share seeds are compared within them, with an effect for each seed and each setting; cells may be missing. Residuals are pooled over all
+settings, unless the two vary more than the others suggest (F-test at UNLIKE): then only theirs are used. Pooling after a test is an old
+compromise (Bancroft 1964, "Analysis and inference for incompletely specified models"); the test's level is high, since three seeds give
+little evidence. Settings that share too few seeds are compared as unrelated, each with its own spread (Welch 1947): the seeds that they do
+share would only reduce the uncertainty. Knows arrays only; imports nothing from the kit.
 
-Shapes: C runs, G passages; u [C, G] contributions. Of the residuals of u, their means over passages tell how seeds vary, and what is
-left within a run how seed and passage interact.
+Shapes: C runs, G passages; u [C, G] contributions. The residuals' means over passages estimate the variance over seeds, and the rest within
+a run the interaction of seed and passage.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import f
 
-UNLIKE = 0.5  # below this p, two settings' spread is not that of the others
-_ROUNDING = 1e-10  # of the largest contribution: what is less is nothing
+UNLIKE = 0.5  # below this p, two settings do not share the others' spread
+_ROUNDING = 1e-10  # relative to the largest contribution: less is rounding
 Cells = dict[int, np.ndarray]  # seed → contributions [G]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Σ w·u: by passage [G]; by run [C], each weight times the standard deviation of its runs, so that its squares sum to the variance that
-    seeds make, with df degrees of freedom. shared: Σw²·σ²_e. seed, left: variance over seeds, and within a run over passages, of the
-    difference between one run of each."""
+    """Σ w·u: by passage [G]; by run [C], each weight times the standard deviation of its runs, whose squares sum to the variance over
+    seeds, with df degrees of freedom. shared: Σw²·σ²_e. seed, left: variance over seeds, and within a run over passages, of the difference
+    between one run of each."""
 
     by_passage: np.ndarray
     by_run: np.ndarray
@@ -47,8 +47,8 @@ class _Fit:
 
 
 def contrast(settings: Sequence[Cells], other: int) -> Contrast:
-    """Setting `other` minus the first, within the seeds that both have: three at least, or all of a setting that has two, and 2 degrees of
-    freedom; else as unrelated."""
+    """Setting `other` minus the first: within shared seeds if these are at least three (or all of a setting with two) and leave 2 degrees
+    of freedom; otherwise as unrelated settings."""
     common, fewest = len(settings[0].keys() & settings[other].keys()), min(len(settings[0]), len(settings[other]))
     if common >= min(3, fewest):
         fit, pair = _within(settings, other), _within(settings, other, alone=True)
@@ -67,8 +67,8 @@ def contrast(settings: Sequence[Cells], other: int) -> Contrast:
 
 
 def pooled(settings: Sequence[Cells]) -> tuple[float, float, int]:
-    """The mean squares over seeds, and within a run over passages, of what an effect of each setting and each seed leaves, and its degrees
-    of freedom; of a difference the squares are twice as large."""
+    """The residual mean squares over seeds, and within a run over passages, after an effect for each setting and each seed, and their
+    degrees of freedom; for a difference the squares are twice as large."""
     fit = _within(settings, len(settings) - 1)
     return fit.square, fit.left, fit.df
 
@@ -80,14 +80,15 @@ def alone(setting: Cells) -> Contrast:
 
 
 def _unlike(pair: _Fit, whole: _Fit) -> bool:
-    """Whether a pair of settings, of two degrees of freedom at least, varies more than the others of the whole layout."""
+    """Whether a pair of settings, with at least two degrees of freedom, varies more than the other settings of the layout."""
     df = whole.df - pair.df
     rest = whole.square * whole.df - pair.square * pair.df
     return pair.df > 1 and df > 0 and pair.square * df > max(rest, 0.0) * float(f.isf(UNLIKE, pair.df, df))
 
 
 def _within(settings: Sequence[Cells], other: int, *, alone: bool = False) -> _Fit:
-    """With an effect for each setting and each seed; alone: by the runs of the first and the other setting, the others' weights being 0."""
+    """Fits an effect for each setting and each seed; alone: to the runs of the first and the other setting only, with weight 0 for the
+    others."""
     places = [(k, seed) for k, own in enumerate(settings) for seed in own if not alone or k in (0, other)]
     seeds = sorted({seed for _, seed in places})
     design = np.array([[*(k == j for j in range(len(settings))), *(seed == s for s in seeds)] for k, seed in places], float)
@@ -100,7 +101,7 @@ def _within(settings: Sequence[Cells], other: int, *, alone: bool = False) -> _F
 
 
 def _least_squares(u: np.ndarray, design: np.ndarray, wanted: np.ndarray) -> _Fit:
-    """The weights that give effects' wanted combination, and the mean squares of the residuals of u [C, G]."""
+    """The weights for a combination of effects, and the mean squares of the residuals of u [C, G]."""
     inverse, df = np.linalg.pinv(design), len(u) - int(np.linalg.matrix_rank(design))
     rest = _snapped(u - design @ (inverse @ u), u)
     means = rest.mean(axis=1)
@@ -110,7 +111,7 @@ def _least_squares(u: np.ndarray, design: np.ndarray, wanted: np.ndarray) -> _Fi
 
 
 def _contrast(u: np.ndarray, fits: Sequence[_Fit], runs: int, n_seeds: tuple[int, int], *, paired: bool) -> Contrast:
-    """runs: of each fit, that one difference is made of."""
+    """runs: the runs of each fit that one difference compares."""
     squares = np.array([fit.weights @ fit.weights for fit in fits])
     parts, left = squares * [fit.square for fit in fits], squares * [fit.left for fit in fits]
     df = parts.sum() ** 2 / (parts**2 / [fit.df for fit in fits]).sum() if parts.any() else sum(fit.df for fit in fits)
@@ -121,5 +122,5 @@ def _contrast(u: np.ndarray, fits: Sequence[_Fit], runs: int, n_seeds: tuple[int
 
 
 def _snapped(found: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """What is rounding becomes 0."""
+    """Sets rounding errors to 0."""
     return np.where(np.abs(found) < _ROUNDING * np.abs(u).max(), 0.0, found)

@@ -21,7 +21,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import is_number
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]  # of outcomes and their weights (`significance.Statistic`)
-Made = tuple[np.ndarray, np.ndarray, Statistic | None]  # what a score is made of (`differences.outcomes`)
+Made = tuple[np.ndarray, np.ndarray, Statistic | None]  # the data of a score (`differences.outcomes`)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def pair_any(runs: dict[str, Run], data: str | None = None, task: str = "squad",
 
 
 def _replies(name: str, run: Run, task: str, names: dict[int, tuple[str, ...]]) -> dict[int, Choice]:
-    """Choices by the row's id. Raises CompareError, naming file and line, where one is not whole, twice or of no row; or some lack."""
+    """Choices by the row's id. Raises CompareError, naming file and line, for an invalid, repeated or unknown row, or if rows are
+    missing."""
     found: dict[int, Choice] = {}
     for number, entry in enumerate(run.choices(task), 1):
         where = f"{name}: {run.name}, predictions/{task}.jsonl, line {number}"
@@ -130,15 +131,14 @@ def _wrong(label: Any, probabilities: Any, count: int) -> str | None:
 
 
 def numbered(rows: Sequence[Any], some: Sequence[Any]) -> np.ndarray:
-    """The number of each one's cluster among those of all rows, or questions [N]."""
+    """The cluster number of each row or question [N]."""
     clusters = {name: i for i, name in enumerate(dict.fromkeys(row.cluster for row in rows))}
     return np.array([clusters[row.cluster] for row in some])
 
 
 def label_outcomes(items: Sequence[Item], run: str, score: str) -> Made | None:
-    """`differences.outcomes` of rows with labels: whether the label is right, in percent, or right label and the one that was said [N, 2].
-
-    None of an unknown score, and of F1, which is that of label 1 of two, where there are more.
+    """`differences.outcomes` of rows with labels: whether the label is right, in percent, or the right and the predicted label [N, 2]. None
+    for an unknown score, and for F1 (of label 1 of two) with more labels.
     """
     labels = max(len(item.names) for item in items)
     if score not in SCORES or (score == "f1" and labels != 2):
@@ -151,8 +151,8 @@ def label_outcomes(items: Sequence[Item], run: str, score: str) -> Made | None:
 
 @cache
 def label_statistic(score: str, labels: int) -> Statistic:
-    """A score as a statistic of pairs of labels, right and said; it depends on how many there are of each kind, and is computed once for
-    each such count."""
+    """A score as a statistic of pairs of right and predicted label; it depends only on the count of each pair, and is computed once per
+    combination of counts."""
 
     @cache
     def scored(counts: tuple[int, ...]) -> float:

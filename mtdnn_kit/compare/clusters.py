@@ -13,7 +13,7 @@ from mtdnn_kit.errors import CompareError
 
 CLUSTERS = {"passage": "passages", "title": "articles"}  # `cluster` of study files and notebooks → the name of its clusters
 Compared = Sequence[Any]  # `Question`s, or `Item`s: rows with labels
-FEW = 20  # below so many clusters a table states their number and the method
+FEW = 20  # with fewer clusters, a table states their number and the method
 
 
 def clustered(questions: Compared, cluster: str = "passage") -> list[Any]:
@@ -35,8 +35,8 @@ def population(questions: Compared) -> str:
 
 
 def other_population(questions: Compared) -> list[Question] | None:
-    """The same questions by articles where they go by passages, and the other way round; None where there are no two titles, or each has a
-    single passage, so that both are the same, and of rows with labels."""
+    """The same questions clustered by article instead of by passage, or vice versa. None for rows with labels, with fewer than two titles,
+    or if every title has a single passage, which makes both the same."""
     if questions and not isinstance(questions[0], Question):
         return None
     titles, passages = {q.row.title for q in questions}, {q.row.context for q in questions}
@@ -46,7 +46,7 @@ def other_population(questions: Compared) -> list[Question] | None:
 
 
 def speaks_for(questions: Compared) -> str:
-    """A sentence for the head of tables: for whom their intervals and tests speak, and where clusters are few, that they are."""
+    """A sentence above tables: the population of their intervals and tests, and a note if there are few clusters."""
     said = f"Intervals and tests speak for {_counted(questions)}"
     other = other_population(questions)
     few = [_count(some) for some in (questions, other) if some and _count(some) < FEW]

@@ -1,8 +1,8 @@
-"""What a difference between runs is worth: by score, by slice of the questions, and between settings of which several seeds were trained.
+"""Differences between runs, with intervals and tests: by score, by slice of the questions, and between settings with several seeds.
 
-Intervals and tests go by passages, or by articles (`clusters.clustered`), since questions of one are not independent (`significance`).
-One seed of a setting speaks for two models only, several for the settings (`seeds`). Scores are in percent, differences in points; a table
-is a list of rows.
+Intervals and tests are clustered by passage, or by article (`clusters.clustered`), since questions of one are not independent
+(`significance`). One seed per setting supports claims about two models only, several seeds about the settings (`seeds`). Scores are in
+percent, differences in points; a table is a list of rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,21 +24,21 @@ from mtdnn_kit.files.wording import nearest, short, some
 from mtdnn_kit.metrics import SCORES, exact
 from mtdnn_kit.tasks.null_threshold import average_precision
 
-BOUNDS = ("too long", "cut off", "overlapping")  # kinds of spans that share characters with an accepted answer and are none
+BOUNDS = ("too long", "cut off", "overlapping")  # kinds of wrong spans that overlap an accepted answer
 
 
 Setting = dict[int, str]  # seed → the run's name in the replies
 Settings = dict[str, Setting]  # by name
-LEAST = {"matthews": -100}  # the least that a score can be, where it is not 0
+LEAST = {"matthews": -100}  # the minimum of a score, if it is not 0
 Gap = significance.Difference | seeds.SettingDifference
 
 
 def _wrong_bounds(row: QARow, reply: Reply) -> float | None:
-    # without n-best the best span is not known where nothing was answered
+    # without n-best the best span of an unanswered question is unknown
     return None if reply.diff is None else float(best_kind(row, reply) in BOUNDS)
 
 
-RUN_SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → whose questions, what of a reply
+RUN_SCORES: dict[str, tuple[Callable[[QARow], bool], Callable[[QARow, Reply], float | None]]] = {  # name → questions, value of a reply
     "EM": (lambda row: True, lambda row, reply: reply.em),
     "F1": (lambda row: True, lambda row, reply: reply.f1),
     "span F1": (lambda row: bool(row.answers), lambda row, reply: reply.span_f1),
@@ -55,12 +55,12 @@ def scores_of(questions: Compared) -> tuple[str, ...]:
 
 
 def outcomes(questions: Compared, run: str, score: str) -> Made | None:
-    """What a run's score is made of: outcomes [N] or [N, 2], numbers of the clusters [N], and the statistic (None: the mean).
+    """The data of a run's score: outcomes [N] or [N, 2], numbers of the clusters [N], and the statistic (None: the mean).
 
-    Of Matthews' correlation and F1 of labels (`metrics.SCORES`) the outcomes are the right label and the one that is said. Of average
-    precision they are the rank of null − best among the run's own, which is all that it depends on (equal ones have their mean rank, so
-    that runs with few and with many equal ones are on one scale), and whether the question is unanswerable. None where the run has no such
-    score, or no question has, as none has this one where all are of one kind.
+    For Matthews' correlation and F1 of labels (`metrics.SCORES`) the outcomes are the right and the predicted label. For average precision
+    they are the rank of null − best within the run, the only property that counts (ties get their mean rank, which puts runs with few and
+    with many ties on one scale), and whether the question is unanswerable. None if the run has no such score, or no question does, as for
+    average precision if all questions are of one kind.
     """
     if questions and isinstance(questions[0], Item):
         return label_outcomes(questions, run, score)
@@ -72,13 +72,13 @@ def outcomes(questions: Compared, run: str, score: str) -> Made | None:
     if score != "no-answer AP":
         return 100 * np.array(values), groups, None
     empty = np.array([not q.row.answers for q in some])
-    if empty.all() or not empty.any():  # of one kind there is nothing to tell apart
+    if empty.all() or not empty.any():  # one kind only: nothing to separate
         return None
     return np.column_stack([rankdata(values), empty]), groups, _precision
 
 
 def _several(found: Made) -> bool:
-    """Whether two clusters at least tell something of a score: of average precision, whether two have unanswerable questions."""
+    """Whether at least two clusters contribute to a score; for average precision, whether two have unanswerable questions."""
     values, groups, statistic = found
     return len(np.unique(groups[values[:, 1] > 0] if statistic is _precision else groups)) > 1
 
@@ -107,7 +107,7 @@ def interval(questions: Compared, run: str, score: str) -> tuple[float, float] |
 
 
 def _asked(questions: Sequence[Question], score: str) -> list[Question]:
-    """The questions that a score is made of."""
+    """The questions that a score covers."""
     return [q for q in questions if RUN_SCORES[score][0](q.row)]
 
 
@@ -133,9 +133,9 @@ def _known(questions: Compared, score: str) -> None:
 
 
 def difference_table(questions: Compared, a: str, b: str, scores: Sequence[str] = ()) -> list[dict]:
-    """A row a score (none: `scores_of`): run a, run b, b − a with its 95 % interval and p, how much wider clusters make the interval,
-    McNemar's p of EM and accuracy; and where titles are known, interval and p for the population that `questions` do not go by (other
-    articles, if they go by passages)."""
+    """One row per score (none given: `scores_of`): run a, run b, b − a with its 95 % interval and p, how much wider clusters make the
+    interval, McNemar's p of EM and accuracy; and if titles are known, interval and p for the other population (articles, if `questions` are
+    clustered by passage)."""
     rows, kind, others = [], population(questions), other_population(questions)
     for score in scores or scores_of(questions):
         if found := difference(questions, a, b, score):
@@ -151,8 +151,8 @@ def difference_table(questions: Compared, a: str, b: str, scores: Sequence[str] 
 
 
 def ends(found: Gap | None, name: str = "difference") -> dict[str, float | None]:
-    """A difference and the ends of its interval as cells of a row, the ends named "low" and "high", of another `name` "name low" and
-    "name high"; None of None, and where the ends are infinite (`significance`: fewer than six clusters)."""
+    """A difference and the ends of its interval as cells of a row, the ends named "low" and "high", or for a `name` "name low" and "name
+    high"; None for None, and if the ends are infinite (`significance`: fewer than six clusters)."""
     stem = "" if name == "difference" else f"{name} "
     keys = {name: "difference", f"{stem}low": "low", f"{stem}high": "high"}
     cells = {cell: None if found is None else getattr(found, key) for cell, key in keys.items()}
@@ -160,10 +160,11 @@ def ends(found: Gap | None, name: str = "difference") -> dict[str, float | None]
 
 
 def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1") -> list[dict]:
-    """A row a slice: its questions, both scores, b − a with interval, p and Holm's p over all slices, the largest difference first.
+    """One row per slice: its questions, both scores, b − a with interval, p and Holm's p over all slices, the largest contribution first.
 
-    Largest by what it adds to the difference over all questions, `points`: the slice's difference times its share of the questions. Slices
-    of one passage have no interval, and a facet with a single slice tells nothing. `places` are those of the slice in `questions`.
+    The contribution to the difference over all questions, `points`, is the slice's difference times its share of the questions. Slices of
+    one passage have no interval, and a facet with a single slice is left out. `places`: the indices of the slice's questions in
+    `questions`.
     """
     rows, whole = _slices(questions, {0: a}, {0: b}, score, (a, b)), len(_asked(questions, score))
     for row in rows:
@@ -174,13 +175,13 @@ def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1"
 def setting_slices(
     questions: Sequence[Question], a: Setting, b: Setting, score: str = "F1", names: tuple[str, str] = ("a", "b")
 ) -> list[dict]:
-    """`slice_table` of two settings by their `names`, each {seed: run}: means over the seeds, differences that speak for the settings;
-    slices, and their `places`, are of those questions alone that the score is about."""
+    """`slice_table` of two settings by their `names`, each {seed: run}: means over the seeds, and differences between the settings; slices
+    and their `places` cover only the questions of the score."""
     return corrected(_slices(_asked(questions, score), a, b, score, names))
 
 
 def _slices(questions: Sequence[Question], a: Setting, b: Setting, score: str, names: tuple[str, str]) -> list[dict[str, Any]]:
-    """A row a slice of every facet with more than one slice, where both settings have the score; Holm's p is to come."""
+    """One row per slice of every facet with more than one slice, if both settings have the score; without Holm's p."""
     windows, rows = [q.windows for q in questions if q.windows is not None], list[dict[str, Any]]()
     facets = slices([q.row for q in questions], windows if len(windows) == len(questions) else None)
     for facet, name, places in ((facet, *part) for facet, parts in facets.items() if len(parts) > 1 for part in parts.items()):
@@ -202,13 +203,13 @@ def behind(questions: Sequence[Question], row: dict, a: str, b: str) -> list[Que
 
 
 def setting_table(questions: Compared, settings: Settings, score: str = "F1") -> list[dict]:
-    """A row a setting: its seeds, mean score with interval, and the difference to the first setting with interval, p and the p adjusted for
-    all of them.
+    """One row per setting: its seeds, mean score with interval, and the difference to the first setting with interval, p and the p adjusted
+    for all of them.
 
-    settings: name → {seed: the run's name in the replies}. Several seeds of both speak for the settings (for further seeds and passages);
-    one seed of each, for the two models only; one of one and several of the other, for nothing: there is no interval then. Settings that
-    share seeds are compared within these, so that the difference need not be that of the means; with two seeds there is no p. Raises
-    CompareError where two seeds are one and the same run (`pairing.check_seeds`).
+    settings: name → {seed: the run's name in the replies}. With several seeds of both, differences generalise to the settings (further
+    seeds and passages); with one seed each, only to the two models; with one seed of one and several of the other there is no interval.
+    Settings that share seeds are compared within these, so the difference may differ from that of the means; with two seeds there is no p.
+    Raises CompareError if two seeds are the same run (`pairing.check_seeds`).
     """
     rows, gaps = list[dict[str, Any]](), setting_differences(questions, settings, score)
     for name, runs in settings.items():
@@ -226,10 +227,10 @@ def _speaks(gap: Gap | None) -> str:
 
 
 def primary_table(questions: Compared, settings: Settings, scores: Sequence[str], family: str = "study", tables: int = 1) -> list[dict]:
-    """The differences that a study is judged by: one row per score and setting except the first, with the p adjusted for all of these rows,
-    or with family "score" for those of the same score, and why there is none; "all at once" is the interval by Bonferroni's level, 0.05
-    over the number of these rows, which covers all true differences 95 times in 100, and which two seeds have, too. tables: how many such
-    tables a study has, one a baseline; p and level are theirs, too (Bonferroni)."""
+    """The primary differences of a study: one row per score and setting except the first, with the p adjusted for all of these rows, or
+    with family "score" for those of the same score, or the reason why there is none; "all at once" is the interval at Bonferroni's level,
+    0.05 over the number of these rows: the intervals cover all true differences together 95 times in 100, also with two seeds. tables: how
+    many such tables the study has, one per baseline; p and level are also corrected for them (Bonferroni)."""
     rows, tested = list[dict[str, Any]](), list[Gap | None]()
     (first, base), *others = settings.items()
     for score in scores:
@@ -266,14 +267,14 @@ def population_table(questions: Compared, settings: Settings, scores: Sequence[s
 
 
 def mean(questions: Compared, runs: Setting, score: str) -> float | None:
-    """A setting's score, {seed: run}: the mean over its seeds; None where one has none."""
+    """A setting's score, {seed: run}: the mean over its seeds; None if one of them has none."""
     own = [found for run in runs.values() if (found := value(questions, run, score)) is not None]
     return sum(own) / len(own) if len(own) == len(runs) else None
 
 
 def corrected(rows: list[dict], gaps: Sequence[Gap | None] = ()) -> list[dict]:
-    """Rows with Holm's p over all that have a p, NaN being no test (`significance.holm`); where `gaps`, which they tell of, are all of
-    settings, with what these have in common (`family`), by the rows' score."""
+    """Rows with Holm's p over all that have a p, NaN meaning no test (`significance.holm`); if their `gaps` are all between settings,
+    adjusted with their correlations (`family`), by the rows' score."""
     tested = [row for row in rows if row["p"] is not None]
     of_settings = [gap for gap in gaps if isinstance(gap, seeds.SettingDifference) and gap.p is not None]
     if tested and len(of_settings) == len(tested):
@@ -286,9 +287,8 @@ def corrected(rows: list[dict], gaps: Sequence[Gap | None] = ()) -> list[dict]:
 
 
 def setting_differences(questions: Compared, settings: Settings, score: str, level: float = 0.95) -> dict[str, Gap | None]:
-    """Each setting but the first minus the first, {seed: run}: with one seed of each by passages, with several within the seeds that they
-    share, the spread of seeds pooled over all settings of several (`seeds`). None: see `setting_table`. Raises CompareError where two seeds
-    are one and the same run."""
+    """Each other setting minus the first, {seed: run}: by passages with one seed each; with several, within shared seeds, the spread of
+    seeds pooled over all settings with several (`seeds`). None: see `setting_table`. Raises CompareError if two seeds are the same run."""
     (first, base), *others = settings.items()
     _known(questions, score)
     for name, runs in settings.items():
@@ -305,12 +305,13 @@ def setting_differences(questions: Compared, settings: Settings, score: str, lev
 
 
 def setting_difference(questions: Compared, a: Setting, b: Setting, score: str) -> Gap | None:
-    """Setting b minus setting a, each {seed: run}, by what these two alone tell."""
+    """Setting b minus setting a, each {seed: run}, from these two only."""
     return setting_differences(questions, {"a": a, "b": b}, score)["b"]
 
 
 def sentences(questions: Compared, settings: Settings, score: str = "F1", detect: float = 1.0) -> list[str]:
-    """What may be claimed of each setting's difference to the first, and what it would take to see one of `detect` points 8 times in 10."""
+    """What can be claimed about each setting's difference to the first, and what is needed to detect one of `detect` points 8 times in
+    10."""
     first, gaps = next(iter(settings)), setting_differences(questions, settings, score)
     return [_sentence(questions, first, name, found, detect) for name, found in gaps.items()]
 
@@ -334,7 +335,8 @@ def _called(questions: Compared) -> str:
 
 
 def contributions(questions: Compared, runs: Setting, score: str) -> dict[int, np.ndarray] | None:
-    """Of each seed's run, each cluster's contribution to the score, {seed: [G]}; None without such a score, or two clusters."""
+    """Each cluster's contribution to the score of each seed's run, {seed: [G]}; None without such a score, or with fewer than two
+    clusters."""
     found = {seed: one for seed, run in runs.items() if (one := outcomes(questions, run, score)) is not None}
     if len(found) < len(runs) or not all(map(_several, found.values())):
         return None
@@ -348,6 +350,6 @@ def _setting_interval(questions: Compared, runs: Setting, score: str) -> tuple[f
     if made is None:
         return None, None
     found = seeds.mean_score(made)
-    if found.high - found.low < 1e-9:  # nothing varies over clusters and seeds: no proof that nothing would elsewhere
+    if found.high - found.low < 1e-9:  # no variance over clusters and seeds does not prove that there is none elsewhere
         return interval(questions, next(iter(runs.values())), score)
     return found.low, found.high

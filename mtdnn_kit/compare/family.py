@@ -1,8 +1,8 @@
 """Many settings against one: p adjusted for all of a study's tests, which share the first setting's runs and so are correlated.
 
-Holm's step-down (1979), where of the tests of one group (a score: all its settings against the first) the multivariate t distribution gives
-the probability of so small a minimum p (Dunnett 1955; Hothorn, Bretz & Westfall 2008, "Simultaneous inference in general parametric
-models"); groups are added up, whatever their correlation. Of tests of different groups it is Holm's; of one group Dunnett's, step-down.
+Holm's step-down (1979); within one group of tests (a score: all its settings against the first) the multivariate t distribution gives the
+probability of so small a minimum p (Dunnett 1955; Hothorn, Bretz & Westfall 2008, "Simultaneous inference in general parametric models");
+groups are summed, whatever their correlation. With one test per group it equals Holm's procedure; with one group, Dunnett's step-down.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from scipy.stats import multivariate_t, t
 
 from mtdnn_kit.compare.seeds import SettingDifference
 
-_POINTS = 20_000  # of the integration, by a seed: the third digit of a p of 0.01
+_POINTS = 20_000  # of the integration, with a fixed seed: exact to the third digit at p = 0.01
 
 
 def correlations(found: Sequence[SettingDifference]) -> np.ndarray:
-    """Of differences to the same first setting [n, n]: what runs and passages have in common."""
+    """Correlations of differences to the same first setting [n, n], from the runs and passages that they share."""
     runs, passages = np.array([one.by_run for one in found]), np.array([one.by_passage - one.by_passage.mean() for one in found])
     g = passages.shape[1]
     shared = runs @ runs.T + passages @ passages.T / (g - 1) / g
@@ -25,7 +25,8 @@ def correlations(found: Sequence[SettingDifference]) -> np.ndarray:
 
 
 def any_as_small(p: float, found: Sequence[SettingDifference]) -> float:
-    """How often the least p of these tests is at most p where nothing differs; with the largest of their degrees of freedom: careful."""
+    """The probability that the smallest p of these tests is at most p if nothing differs; uses their largest degrees of freedom, which is
+    conservative."""
     if len(found) == 1 or not 0 < p < 1:
         return p
     df, n = max(one.df for one in found), len(found)

@@ -1,12 +1,12 @@
 """Whether the other tasks of a mixture were learnt: each next to chance and the best constant answer, with intervals.
 
-What a model has not learnt it cannot pass on, so what is claimed of a mixture is marked with the tasks that it was not shown to learn
-(`marked`). A task is learnt where the first of its scores that has an interval lies above chance and the best constant answer, interval and
-all; otherwise this does not prove that nothing was learnt.
+A model cannot transfer what it has not learnt, so claims about a mixture are marked with the tasks that it was not shown to learn
+(`marked`). A task counts as learnt if the whole interval of its first score with an interval lies above chance and the best constant
+answer. If it does not, this does not prove that nothing was learnt.
 
-Intervals are for other rows (sentences, pairs, endings), with these runs. If runs keep their labels they are the jackknife's
-(Tukey 1958) of score minus constant answer, row by row; of kept studies, which have the scores alone, accuracy has Wilson's (1927),
-Matthews' correlation Fisher's z (1921), and the two are taken as independent, which is careful. Shapes: N rows.
+Intervals are for other rows (sentences, pairs, endings), with these runs. With the runs' labels, the jackknife (Tukey 1958) gives that of
+score minus constant answer, row by row. Kept studies have only the scores: they use Wilson's (1927) for accuracy and Fisher's z (1921) for
+Matthews' correlation, and treat score and constant answer as independent, which is conservative. Shapes: N rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,13 +28,13 @@ from mtdnn_kit.runs.run import Run
 
 Ends = tuple[float, float]  # of a 95 % interval
 _FAR = float(norm.isf(0.025))
-YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "not told"  # not told: no basis for a verdict, or no rows
+YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "not told"  # unknown: no basis for a verdict, or no rows
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The scored rows of a task: right labels [N], how many labels there are, the labels said by each run that keeps them, [N]; the number
-    of each row's cluster [N], None: each is one."""
+    """The scored rows of a task: right labels [N], the number of labels, the labels predicted by each run that keeps them [N]; each row's
+    cluster number [N] (None: every row is a cluster)."""
 
     gold: np.ndarray
     labels: int
@@ -57,22 +57,22 @@ class Scored:
         return max(found), int(np.argmax(found))
 
     def bar(self, score: str) -> float:
-        """What a score has to be above: the larger of chance and the best constant answer (of macro F1 that is chance)."""
+        """The value that a score must exceed: the larger of chance and the best constant answer (of macro F1 that is chance)."""
         return max(self.constant(score)[0], self.chance(score))
 
     def chance(self, score: str) -> float:
-        """What labels drawn alike often score: expected counts in place of counts."""
+        """The score of uniformly drawn labels, from expected counts."""
         shares, alike = np.bincount(self.gold, minlength=self.labels) / len(self.gold), 1 / self.labels
         f1 = 100 * 2 * shares * alike / (shares + alike)
         return {"accuracy": 100 * alike, "matthews": 0.0, "f1": float(f1[1]), "macro_f1": float(f1.mean())}[score]
 
 
 def learnt_table(runs: Mapping[str, Run], settings: Settings, data: str | None = None) -> list[dict]:
-    """A row a setting, other task and score of it: the mean over the setting's seeds with its interval, chance, the best constant answer,
-    how far the score is above the larger of these with its interval, and whether the task was learnt.
+    """One row per setting, other task and score of it: the mean over the setting's seeds with its interval, chance, the best constant
+    answer, how far the score is above the larger of these with its interval, and whether the task was learnt.
 
-    data: where the rows are ("sample", "hub", a folder); None: where the runs had them. Rows that are not there leave chance and constant
-    answer out.
+    data: where the rows are ("sample", "hub", a folder); None: where the runs had them. Without the rows, chance and constant answer are
+    left out.
     """
     rows = []
     for setting, own in settings.items():
@@ -99,8 +99,8 @@ def not_learnt(table: Sequence[dict]) -> dict[str, list[str]]:
 
 def marked(rows: Sequence[dict], table: Sequence[dict], first: str) -> list[dict]:
     """Rows of differences to the setting `first`, or to the one that they are "compared with", each with the tasks that it or its setting
-    trained and was not shown to learn: a claim about such a task speaks of the recipe, not of the skill. As they were where every task was
-    learnt, or none is known."""
+    trained and was not shown to learn: a claim about such a task is about the recipe, not the skill. Unchanged if every task was learnt, or
+    none is known."""
     lacking = not_learnt(table)
     if not any(lacking.values()):
         return list(rows)
@@ -114,7 +114,7 @@ def marked(rows: Sequence[dict], table: Sequence[dict], first: str) -> list[dict
 
 
 def _scored(runs: Mapping[str, Run], data: str | None, task: str) -> Scored | None:
-    """None where the rows are not there, or others."""
+    """None if the rows are missing or have changed."""
     try:
         if all(run.keeps(task) for run in runs.values()):
             items = choices.pair(dict(runs), data, task)
@@ -130,7 +130,7 @@ def _scored(runs: Mapping[str, Run], data: str | None, task: str) -> Scored | No
 
 
 def _row(runs: Mapping[str, Run], scored: Scored | None, task: str, score: str) -> dict[str, Any]:
-    """The cells of one score of a task: the mean over the runs, what it is held against, and the intervals."""
+    """The cells of one score of a task: the mean over the runs, its baselines, and the intervals."""
     metrics = [run.metrics[task] for run in runs.values()]
     found = float(np.mean([one[score] for one in metrics]))
     constant = scored.constant(score)[0] if scored else None
@@ -146,19 +146,19 @@ def _cells(key: str, ends: Ends | None) -> dict[str, float | None]:
 
 
 def _intervals(scored: Scored, score: str, found: float, n: int) -> tuple[Ends | None, Ends | None]:
-    """Ends for a score, and for what it is above the best constant answer; None where the runs keep too little to tell."""
+    """The interval of a score, and of its difference to the best constant answer; None if the runs keep too little data."""
     constant, label = scored.constant(score)
     bar = scored.bar(score)
     if n < 2:
         return None, None
     if scored.said:
         of = partial(_jackknife, SCORES[score], scored.gold)
-        # [N], means over the runs: what each row adds to the score, and to that of the constant answer
+        # [N], means over the runs: each row's contribution to the score, and to that of the constant answer
         own = np.mean([of(said) for said in scored.said.values()], axis=0)
         fixed = of(np.full_like(scored.gold, label)) if bar == constant else np.full(n, bar)
         if np.ptp(own):
             return _around(found, own), _around(found - bar, own - fixed)
-    # nothing varies: one label is said everywhere, or every row is right; then the interval is that of the table of tasks
+    # no variance: one label is always predicted, or every row is right; then the interval is that of the table of tasks
     ends = scored.ends(score)
     if score == "accuracy":
         half = 100 * _FAR * np.sqrt(sum(share * (1 - share) for share in (found / 100, constant / 100)) / n)

@@ -24,9 +24,9 @@ ANSWER_KINDS = ("right", "missed", "false answer", "too long", "cut off", "overl
 class Columns:
     """Values that do not depend on a threshold; `at` gives those that do. All [R, N] unless noted otherwise.
 
-    names: of the runs; tuned [R]: their thresholds, NaN where none can move; nothing [N]: EM (and F1) of no answer;
-    diff: null − best, −inf where a run always answers and inf where it cannot; em, f1, text, kind: of the best span; text: a number, the
-    same for what EM takes as the same, 0 for nothing; kind: a place in ANSWER_KINDS; probability, of_nothing: NaN where unknown.
+    names: of the runs; tuned [R]: their thresholds, NaN if fixed; nothing [N]: EM (and F1) of no answer; diff: null − best, −inf where a
+    run always answers and inf where it cannot; em, f1, text, kind: of the best span; text: a number, equal for texts that EM treats as
+    equal, 0 for no answer; kind: an index into ANSWER_KINDS; probability, of_nothing: NaN where unknown.
     """
 
     names: tuple[str, ...]
@@ -57,7 +57,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Answers at given thresholds, [R, N]: whether one is given; EM, F1 (0 to 1), text, kind and probability of what is said."""
+    """Answers at given thresholds, [R, N]: whether one is given; EM, F1 (0 to 1), text, kind and probability of the given answer."""
 
     given: np.ndarray
     em: np.ndarray
@@ -72,7 +72,7 @@ class Outcomes:
 
     @property
     def differ(self) -> np.ndarray:
-        """Whether any two runs say something else, as EM compares texts, [N]."""
+        """Whether any two runs answer differently, as EM compares texts, [N]."""
         return (self.text != self.text[:1]).any(axis=0)
 
     def table(self, run: int) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Outcomes:
 
 
 def of_questions(questions: Sequence[Question]) -> Columns:
-    """Columns of the replies to `questions`. A run without n-best has no threshold that moves."""
+    """Columns of the replies to `questions`. The threshold of a run without n-best is fixed."""
     names, codes = tuple(questions[0].replies) if questions else (), {"": 0}
     parts = [[_parts(q.row, q.replies[name], codes) for q in questions] for name in names]
     # [7, R, N]: one matrix per part
@@ -136,7 +136,8 @@ def reply_at(row: QARow, said: Reply, threshold: float) -> Reply:
 
 
 def of_items(items: Sequence[Item]) -> Columns:
-    """Columns of the labels said of `items` (SC, MCC): `f1` is the probability of the right label, `text` the label said, from 1."""
+    """Columns of the labels predicted for `items` (SC, MCC): `f1` is the probability of the right label, `text` the predicted label, from
+    1."""
     names = tuple(items[0].replies) if items else ()
     shape = len(names), len(items)
 

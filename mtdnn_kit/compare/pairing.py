@@ -26,9 +26,9 @@ from mtdnn_kit.tasks.null_threshold import no_answer
 class Reply:
     """One run's answer to a question: characters [start, end) of the context, both None for no answer; scores from 0 to 1.
 
-    `span_em`, `span_f1`: of the best span, nothing not being allowed; `diff`: null − best, and `threshold`: what decided on it; `best`: the
-    n-best as (start, end, probability); `nothing`: the probability of nothing among them. Imported answers without n-best have None or
-    nothing there, and no place where the passage does not hold their text. `em` and `f1` are None where no gold is known (`asking`).
+    `span_em`, `span_f1`: of the best span, without the option of no answer; `diff`: null − best, and `threshold`: what decided on it;
+    `best`: the n-best as (start, end, probability); `nothing`: the probability of no answer. Imported answers without n-best have None or
+    empty values there, and no offsets if the passage does not contain their text. `em` and `f1` are None where no gold is known (`asking`).
     """
 
     start: int | None
@@ -111,9 +111,9 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbe
     """The questions that all runs were scored on, with every run's reply, in the order of the rows.
 
     data: where the rows are now ("sample", "hub", a folder); None: where the first run had them. task: with `_rest`, the rest of a cut
-    split. nbest: how many of each reply's n-best are kept, None for all (a study of many runs needs none).
-    Raises CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or whose answers
-    are not one to each question; DataError where the rows cannot be read.
+    split. nbest: how many of each reply's n-best are kept, None for all (a study of many runs needs none). Raises CompareError: a run that
+    is not finished, lacks the task, was scored on other rows or on another part of them, or does not answer each question exactly once;
+    DataError where the rows cannot be read.
     """
     rows = scored_rows(runs, data, task, "qa")
     known = {row.id: row for row in rows}
@@ -140,7 +140,7 @@ def scored_rows(runs: dict[str, Run], data: str | None, task: str, *types: str) 
             raise CompareError(f"{name}: {run.name} was not scored on {kind} task {task!r}; its tasks are {', '.join(run.types)}")
     name, run = next(iter(runs.items()))
     dataset = run.parameters.dataset_of(task)
-    dataset = dataset if data is None else replace(dataset, files={})  # a folder that is named stands for them
+    dataset = dataset if data is None else replace(dataset, files={})  # a named folder replaces them
     if dataset.score is None:
         raise CompareError(f"{task} is trained, not scored: it has no rows to compare runs on")
     try:
@@ -219,7 +219,7 @@ def reply(
 
 
 def _placed(row: QARow, text: str) -> Reply:
-    """The reply of a text without n-best, at its first place in the passage; no span score where it is nothing."""
+    """The reply of a text without n-best, at its first place in the passage; without span scores if it is empty."""
     found, golds = row.context.find(text) if text else -1, gold_texts(row)
     start, end = (found, found + len(text)) if found >= 0 else (None, None)
     return Reply(start, end, text, None, exact(text, golds), f1(text, golds), None, [])

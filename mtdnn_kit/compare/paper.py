@@ -1,6 +1,6 @@
 """What the paper reports, as plain data (paper.yaml): tables 1 to 3 (figures 3 and 4 plot the first two) and its three examples.
 
-EM and F1 in percent on the 6,078 questions of the CS224N split of SQuAD 2.0's dev set, 3,168 of them unanswerable; one run a setting.
+EM and F1 in percent on the 6,078 questions of the CS224N split of SQuAD 2.0's dev set, 3,168 of them unanswerable; one run per setting.
 """
 
 from pathlib import Path
@@ -10,7 +10,8 @@ from mtdnn_kit.files.yaml_files import read_yaml, text_of
 
 
 class Example(NamedTuple):
-    """An example of the paper's qualitative section: how to find its question (title, words of it), and what the models are said to do."""
+    """An example of the paper's qualitative section: how to find its question (title, words of it), and what the paper reports on the
+    models."""
 
     title: str
     words: list[str]

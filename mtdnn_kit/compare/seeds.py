@@ -2,17 +2,17 @@
 
 A setting is a recipe (a mixture, a weight); a seed is one run of it. Knows contributions of passages to the scores of runs, no run, row or
 name of a score; from the kit it imports the least squares (`blocks`) and the degrees of freedom of few passages (`significance`). Shapes: G
-passages, C runs. Model: crossed random effects (Searle, Casella & McCulloch 1992, "Variance Components"); the run of setting k with seed s
-has from passage p μ_k + S_s + (KS)_ks + P_p + (KP)_kp + (SP)_sp + e_ksp. Settings that share seeds are compared within them, where S and SP
-fall out.
+passages, C runs. Model: crossed random effects (Searle, Casella & McCulloch 1992, "Variance Components"); passage p contributes to the run
+of setting k with seed s μ_k + S_s + (KS)_ks + P_p + (KP)_kp + (SP)_sp + e_ksp. Settings that share seeds are compared within them, which
+cancels S and SP.
 
-Three variances of a difference Σ w·u: of seeds, on these passages, Σw²·σ²_KS + Σw²·σ²_e/G; of passages, with these runs,
-σ²_KP/G + Σw²·σ²_e/G; of both, which counts what they share once. Each of the first two is one mean square, so its t-interval is exact
-(of passages: with G − 1 degrees of freedom, fewer where a few of them make most of the variance, as in `significance`).
-For both, the squared half-width is t²·V of seeds and t²·V of passages beyond what is shared, each with its own degrees of freedom
-(Banerjee 1960, "Approximate confidence interval for linear functions of means"), and never less than that of passages alone. Weighing
-degrees of freedom instead, as Satterthwaite (1946) does, is too bold far out: with 2 degrees a level of 0.00625 then rejects at up to 0.03.
-In turn it is careful where seeds hardly differ: three seeds of two settings cover up to 98.8 %. benchmarks/seeds.py simulates all this.
+Three variances of a difference Σ w·u: of seeds, on these passages, Σw²·σ²_KS + Σw²·σ²_e/G; of passages, with these runs, σ²_KP/G +
+Σw²·σ²_e/G; of both, which counts their shared part once. Each of the first two is one mean square, so its t-interval is exact (of passages:
+with G − 1 degrees of freedom, fewer where a few of them make most of the variance, as in `significance`). For both, the squared half-width
+is t²·V of seeds and t²·V of passages beyond what is shared, each with its own degrees of freedom (Banerjee 1960, "Approximate confidence
+interval for linear functions of means"), and never less than that of passages only. Weighted degrees of freedom (Satterthwaite 1946) would
+reject too often in the tails: with 2 degrees, up to 0.03 at a level of 0.00625. The interval is conservative where seeds hardly differ:
+three seeds of two settings cover up to 98.8 %. benchmarks/seeds.py simulates all this.
 """
 
 from bisect import bisect_left
@@ -31,7 +31,7 @@ from mtdnn_kit.errors import NoClaim
 Statistic = Callable[[np.ndarray, np.ndarray], float]
 Groups = Sequence | np.ndarray  # labels of the items' passages
 Cells = Mapping[int, ArrayLike]  # of a setting: seed → contributions [G] of its run
-_DOUBLINGS = 20  # to more seeds or passages than anyone has
+_DOUBLINGS = 20  # the maximum number of seeds or passages
 _TAILS = (np.log(0.5 - 1e-5), -100.0)  # logarithms of the largest and the smallest distinguishable tail
 _LEAST = 3  # seeds of a setting, from which a p is shown
 NO_P = "no p: two seeds tell too little of how this setting's seeds vary"
@@ -45,10 +45,10 @@ class SettingDifference:
     setting has two seeds. df: the parts' degrees, weighted by their shares of the variance.
 
     for_seeds, for_passages: ends of the intervals for other seeds on these passages, and for other passages with these runs. seed, passage,
-    seed_passage: σ²_KS, σ²_KP, σ²_e of the difference between one seed of each on one passage (not paired: the settings' own summed), which
-    may be negative, as estimates of what is small are. n_seeds: of A and of B that are compared; paired: they are the same ones.
-    by_run [C], by_passage [G]: what correlations of differences are made of (`family`). parts [2, 3]: the variances that intervals are made
-    of (of seeds, of passages beyond what is shared, of passages), each with its degrees of freedom.
+    seed_passage: σ²_KS, σ²_KP, σ²_e of the difference between one seed of each on one passage (not paired: the settings' own summed);
+    estimates of small variances may be negative. n_seeds: of A and of B that are compared; paired: they are the same ones. by_run [C],
+    by_passage [G]: the data for correlations of differences (`family`). parts [2, 3]: the variances behind the intervals (of seeds, of
+    passages beyond what is shared, of passages), each with its degrees of freedom.
     """
 
     difference: float
@@ -82,8 +82,8 @@ class SettingDifference:
         return dict(zip(POPULATIONS, (self.for_seeds, self.for_passages, (self.low, self.high)), strict=True))
 
     def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0, of: str | None = None) -> str:
-        """What was found and what it speaks for, in one sentence; numbers are shown times `scale` (100: scores of 0 to 1 in points); `of`:
-        what the clusters are, where they are to be called otherwise."""
+        """The result and its population, in one sentence; numbers are shown times `scale` (100: scores of 0 to 1 in points); `of`: another
+        name for the clusters."""
         low, high = (f"{scale * x:+.3g}" for x in (self.low, self.high))
         within = "no more than" if self.low <= 0 <= self.high else "more than"
         seeds = f"the same {self.n_seeds[0]} seeds" if self.paired else f"{self.n_seeds[0]} and {self.n_seeds[1]} seeds"
@@ -98,7 +98,7 @@ class SettingDifference:
 
 
 def cannot_tell(low: float, high: float, seeds: int | None = None) -> str:
-    """What an interval in points says that is wider than the scale of scores: "two seeds cannot tell"; "" of one that is not."""
+    """The note on an interval in points that is wider than the scale of scores: "two seeds cannot tell"; "" for a narrower one."""
     words = {2: "two seeds", 3: "three seeds"}.get(seeds or 0, f"{seeds} seeds" if (seeds or 0) > 1 else "these models")
     return f"{words} cannot tell" if high - low > SCALE else ""
 
@@ -109,7 +109,7 @@ def _sentence(said: str) -> str:
 
 @dataclass(frozen=True)
 class Needed:
-    """Seeds of each setting needed at the present passages, and passages at the present seeds; None where no number would do."""
+    """Seeds of each setting needed at the present passages, and passages at the present seeds; None if no number is enough."""
 
     seeds: int | None
     passages: int | None
@@ -145,7 +145,7 @@ def compare_to_first(settings: Sequence[Cells], level: float = 0.95) -> list[Set
 
 
 def mean_score(setting: Cells, level: float = 0.95) -> SettingDifference:
-    """A setting's own score as its difference to nothing: for other seeds and passages. Raises as `compare_to_first`."""
+    """A setting's score with its interval for other seeds and passages, as a difference to 0. Raises as `compare_to_first`."""
     return _worth(blocks.alone(_checked([setting], level)[0]), level)
 
 
@@ -166,7 +166,8 @@ def _worth(found: blocks.Contrast, level: float) -> SettingDifference:
 
 
 def half_width(parts: np.ndarray, tail: float) -> float:
-    """Of an interval that leaves `tail` on either side, from the variance's parts [2, n], each with its degrees of freedom."""
+    """Half the width of an interval that leaves `tail` on either side, from the variance's parts [2, n], each with its degrees of
+    freedom."""
     return float(np.sqrt((parts[0] * stdtrit(parts[1], tail) ** 2).sum()))
 
 
@@ -193,9 +194,9 @@ def _df(parts: np.ndarray, dfs: np.ndarray) -> float:
 def needed(found: SettingDifference, difference: float, *, power: float = 0.8, level: float = 0.95) -> Needed:
     """Seeds of each setting, and passages, with which a true `difference` is seen (p < 1 − level) with probability `power`.
 
-    Each with the other as it is in `found` (the smaller number of seeds); questions grow with passages. By the noncentral t distribution
-    (Cohen 1988, "Statistical Power Analysis", chapter 2) and found's components, which are rough with few seeds: so is this. Where it asks
-    for more than a million it says None: the other source of variance alone is too much.
+    Each is computed with the other as in `found` (the smaller number of seeds); questions grow with passages. By the noncentral t
+    distribution (Cohen 1988, "Statistical Power Analysis", chapter 2) and found's components, which are rough with few seeds: so is this.
+    None above a million: the other source of variance alone is too large.
     """
     if not (difference and np.isfinite(difference) and 0 < power < 1 and 0 < level < 1):
         raise ValueError(f"difference: {difference} must not be 0; power: {power} and level: {level} must lie between 0 and 1")
@@ -207,7 +208,7 @@ def needed(found: SettingDifference, difference: float, *, power: float = 0.8, l
 
 
 def _power(found: SettingDifference, difference: float, seeds: int, passages: int, level: float) -> float:
-    """Probability that so many seeds of each setting and so many passages show the difference; both settings take equal parts."""
+    """Probability that this many seeds of each setting and this many passages detect the difference; both settings take equal parts."""
     blocks_, of_passages = 1 if found.paired else 2, max(0.0, found.passage) / passages
     of_seeds = (max(0.0, found.seed) + found.seed_passage / passages) / seeds
     parts = np.array([[of_seeds, of_passages], [blocks_ * (seeds - 1), passages - 1]])
@@ -218,7 +219,7 @@ def _power(found: SettingDifference, difference: float, seeds: int, passages: in
 
 
 def _least(enough: Callable[[int], bool]) -> int | None:
-    """The least number from 2 up that is enough, by doubling and halving; None where even a million is not."""
+    """The smallest number from 2 on that is enough, by doubling and bisection; None if a million is not."""
     high = next((2**k for k in range(1, _DOUBLINGS + 1) if enough(2**k)), None)
     return high and high // 2 + 1 + bisect_left(range(high // 2 + 1, high), True, key=enough)
 

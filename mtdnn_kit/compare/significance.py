@@ -1,31 +1,29 @@
 """Inference on the difference between two trained models from their outcomes on the same items: intervals and tests by whole clusters.
 
-Questions of one passage, or of one article, are not independent: what is flipped is a whole cluster, and results speak for other clusters
-like these. Knows outcomes and labels of clusters, no run, row or name of a score; imports nothing from the kit. One run of each model says
+Questions of one passage, or of one article, are not independent: whole clusters are flipped, and results generalise to other clusters like
+these. Knows outcomes and labels of clusters, no run, row or name of a score; imports nothing from the kit. One run of each model says
 nothing about the settings that trained it: see seeds.py.
 
-Shapes: N items in G clusters. `outcomes` [N] or [N, …] are what a score is made of, item by item (0 or 1; an F1; gold and given
-label), read as floats. `statistic(outcomes, weights [N]) -> float` is the score when item i counts weights[i] times, 0 or 1; None: the
-mean, of outcomes [N]. Results are in the score's units. Items are first put in an order that the labels of their clusters and their
-values decide, so the order in which they come changes nothing.
+Shapes: N items in G clusters. `outcomes` [N] or [N, …] are the data of a score, item by item (0 or 1; an F1; gold and given label), read as
+floats. `statistic(outcomes, weights [N]) -> float` is the score when item i counts weights[i] times, 0 or 1; None: the mean, of outcomes
+[N]. Results are in the score's units. Items are first sorted by cluster label and value, so their given order has no effect.
 
-Differences: sign flips of clusters. With d_c the sum of a cluster's differences and n_c its items, θ is in the interval iff the test of
-d_c − θ n_c does not reject, so that p and interval agree. A flip is as large as what was found exactly where θ lies between the mean over
-the flipped clusters and that over the others: the interval's ends are order statistics of these. All 2^G flips are tried with at most 16
-clusters, where the test is exact for symmetric differences; fewer than 6 allow no p below 0.05, and no interval. Where few clusters lie
-skew to one side flips are too bold far out: a difference must pass the t-test by the scores' standard error too, so p is the larger of
-the two and the interval the wider. Of rare outcomes flips are careful: k clusters that differ allow no p below 2^(1 − k).
+Differences: sign flips of clusters. With d_c the sum of a cluster's differences and n_c its items, θ is in the interval iff the test of d_c
+− θ n_c does not reject, so that p and interval agree. A flip is as large as the observed difference iff θ lies between the mean over the
+flipped clusters and that over the others: the interval's ends are order statistics of these. All 2^G flips are tried with at most 16
+clusters, where the test is exact for symmetric differences; fewer than 6 allow no p below 0.05, and no interval. If a few clusters are
+skewed, flips reject too often in the tails: a difference must also pass the t-test with the score's standard error, so p is the larger of
+the two and the interval the wider. For rare outcomes flips are conservative: k clusters that differ allow no p below 2^(1 − k).
 
-A statistic is first made a mean of pseudo-values: d_c = N · score − (N − n_c) · score without c (Busing, Meijer & van der Leeden 1999,
-"Delete-m Jackknife for Unequal m"), shifted so that their sum is N · score. A linear form would not do: average precision bends with how
-far articles differ.
+A statistic is first turned into a mean of pseudo-values: d_c = N · score − (N − n_c) · score without c (Busing, Meijer & van der Leeden
+1999, "Delete-m Jackknife for Unequal m"), shifted so that their sum is N · score. A linear form would not suffice: average precision is not
+linear in the differences between articles.
 
 Scores between 0 and `most`: Wilson's interval (1927) with an effective number of items, m (1 − m) / se², where se is CR2's and t has
 Satterthwaite's degrees (Bell & McCaffrey 2002, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples", the
-clusters' means taken as equally variable), fewer where a few clusters make most of the variance (`degrees`). Where nothing varies over
-clusters (all is 0, or `most`, or the same label is said everywhere), and so nothing shows how alike the items of a cluster are, they count
-as one: the effective number is that of clusters, Kish's
-(Σ size)² / Σ size².
+clusters' means taken as equally variable), fewer where a few clusters make most of the variance (`degrees`). If nothing varies over
+clusters (all 0, all `most`, or one label predicted everywhere), the similarity of the items in a cluster is unknown, and a cluster counts
+as one item: the effective number is that of clusters, Kish's (Σ size)² / Σ size².
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,13 +37,13 @@ Statistic = Callable[[np.ndarray, np.ndarray], float]
 Groups = Sequence | np.ndarray  # labels of the items' clusters
 _BLOCK = 2**20  # entries of a block of flips
 _EXACT = 16  # with at most so many clusters every way to flip them is tried
-_LEAST_DEGREES = 4  # of freedom, that heavy tails leave: chosen by simulation
-_ALONE = 1000  # of more items, taken as independent, a statistic's standard error is that of so many random heaps
+_LEAST_DEGREES = 4  # minimum degrees of freedom with heavy tails: chosen by simulation
+_ALONE = 1000  # with more items, the independent standard error of a statistic uses this many random groups
 
 
 @dataclass(frozen=True)
 class Interval:
-    """One model's score, the interval where it would lie for all clusters like these, and its standard error over clusters."""
+    """One model's score, its interval for all clusters like these, and its standard error over clusters."""
 
     score: float
     low: float
@@ -60,8 +58,8 @@ class Interval:
 class Difference:
     """Score of B minus score of A, its interval, its p, and standard errors: over clusters, and over items as if independent.
 
-    low, high: infinite where so few clusters allow no interval. n_passages: the number of clusters, whatever they are. of, items: what
-    `sentence` calls clusters and what is in them.
+    low, high: infinite where so few clusters allow no interval. n_passages: the number of clusters, whatever they are. of, items: the names
+    of clusters and of items in `sentence`.
     """
 
     difference: float
@@ -82,8 +80,8 @@ class Difference:
         return self.se / self.se_independent if self.se_independent else 1.0
 
     def sentence(self, a: str = "A", b: str = "B", scale: float = 1.0, of: str | None = None) -> str:
-        """What was found and what it does not say, in one sentence; numbers times `scale` (100: outcomes of 0 to 1, in points); `of`: what
-        the clusters are, where they are to be called otherwise."""
+        """The result and its limits, in one sentence; numbers times `scale` (100: outcomes of 0 to 1, in points); `of`: another name for
+        the clusters."""
         of = of or self.of
         small, outside = self.p < 1 - self.level, not self.low <= 0 <= self.high
         within = "more than" if small and outside else "at the edge of" if small or outside else "no more than"
@@ -138,8 +136,8 @@ def interval(
     draws: int = 0,
     seed: int = 0,
 ) -> Interval:
-    """One model's score with its interval over clusters, as for error bars; least, most: the score's bounds, without the second of which
-    it is taken for a difference. Other arguments and errors as for `difference`."""
+    """One model's score with its interval over clusters, as for error bars; least, most: the score's bounds; without `most` it is treated
+    as a difference. Other arguments and errors as for `difference`."""
     cluster, x = _items(groups, outcomes, mean=statistic is None)
     sums, sizes, tiny = _sums(None, x, cluster, statistic)
     if most is None:
@@ -153,7 +151,7 @@ def sign_flip(a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic |
     """Two-sided p of the paired randomisation test alone: how often swapping outcomes in whole clusters gives as large a difference.
 
     With at most 16 clusters all 2^G swaps are tried; else `draws` random ones, and p = (1 + as large) / (1 + draws) (Phipson &
-    Smyth 2010). Differences equal but for rounding are equal. Arguments and errors as for `difference`.
+    Smyth 2010). Differences that are equal up to rounding count as equal. Arguments and errors as for `difference`.
     """
     cluster, x, y = _items(groups, a, b, mean=statistic is None)
     return _flipped(*_sums(x, y, cluster, statistic), 0.95, draws, seed)[0]
@@ -211,8 +209,8 @@ def _items(groups: Groups, *outcomes: ArrayLike, mean: bool) -> tuple[np.ndarray
 
 
 def _sums(x: np.ndarray | None, y: np.ndarray, cluster: np.ndarray, statistic: Statistic | None) -> tuple[np.ndarray, np.ndarray, float]:
-    """What each cluster adds to N times the difference of the scores y − x [G], its items [G], and what of a sum of these is rounding; x
-    None: to N times the score y."""
+    """Each cluster's contribution to N times the difference of the scores y − x [G], its number of items [G], and the rounding error of a
+    sum of these; x None: contributions to N times the score y."""
     sizes, n = np.bincount(cluster).astype(float), len(cluster)
     if statistic is None:
         x = np.zeros_like(y) if x is None else x
@@ -268,7 +266,8 @@ def _flips(g: int, draws: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def _standard_error(sums: np.ndarray, sizes: np.ndarray) -> float:
-    """Of the mean as a ratio, linearised: √(G / (G − 1) · Σ (sum_c − mean · size_c)²) / N (Cochran 1977, "Sampling Techniques")."""
+    """The standard error of the mean as a ratio, linearised: √(G / (G − 1) · Σ (sum_c − mean · size_c)²) / N (Cochran 1977, "Sampling
+    Techniques")."""
     residuals = _residuals(sums, sizes)
     return float(np.sqrt(len(sizes) / (len(sizes) - 1) * (residuals @ residuals)) / sizes.sum())
 
@@ -285,7 +284,7 @@ def _spread(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     # a residual's expected square is (1 − 2 share + Σ share²) times the variance of a cluster's mean
     left = 1 - 2 * share + share @ share
     parts = _residuals(sums, sizes) / np.sqrt(left) / sizes.sum()
-    # what uneven sizes cost is in Satterthwaite's degrees already
+    # Satterthwaite's degrees already account for uneven sizes
     return float(parts @ parts), degrees(parts / np.sqrt(share), _satterthwaite(share, left))
 
 

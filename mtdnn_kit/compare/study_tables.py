@@ -59,8 +59,9 @@ def decision_table(
 
 
 def threshold_table(runs: dict[str, Run], questions: Sequence[Question], settings: Settings) -> list[dict]:
-    """A row a setting, means over its seeds, in percent: how often nothing was answered at the tuned threshold, F1 on questions with an
-    answer and accuracy on those without; F1 at threshold 0, and at the best for these very questions, which is a bound, not a result."""
+    """One row per setting, means over its seeds, in percent: how often nothing was answered at the tuned threshold, F1 on questions with an
+    answer and accuracy on those without; F1 at threshold 0, and at the best threshold for these questions, which is an upper bound, not a
+    result."""
     kept = {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0", "best F1 here": "best_f1"}
     rows = []
     for setting, own in settings.items():
@@ -71,8 +72,8 @@ def threshold_table(runs: dict[str, Run], questions: Sequence[Question], setting
 
 
 def further_table(runs: Mapping[str, Run], settings: Settings) -> list[dict]:
-    """A row a further question set (`scored_also`) and setting: its scores at the main task's threshold, in percent, means over the seeds
-    with their standard deviation; [] where no run has one."""
+    """One row per further question set (`scored_also`) and setting: its scores at the main task's threshold, in percent, means over the
+    seeds with their standard deviation; [] where no run has one."""
     kinds = {"EM": "em", "F1": "f1", "span F1": "span_f1", "no-answer AP": "no_answer_ap"}
     rows = []
     for name in dict.fromkeys(name for run in runs.values() for name in run.parameters.further):
@@ -126,7 +127,7 @@ def _task_row(task: str, score: str, row: dict, first: str) -> dict:
 
 
 def bounds_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
-    """A row a setting: of best spans on answerable questions, the share of each kind (`outcomes.span_kind`), in percent."""
+    """One row per setting: of best spans on answerable questions, the share of each kind (`outcomes.span_kind`), in percent."""
     rows = []
     for setting, own in settings.items():
         kinds = [best_kind(q.row, q.replies[run]) for run in own.values() for q in questions if q.row.answers]
@@ -135,7 +136,7 @@ def bounds_table(questions: Sequence[Question], settings: Settings) -> list[dict
 
 
 def spread_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
-    """A row a setting with several seeds: the standard deviation of each score over its seeds, in points."""
+    """One row per setting with several seeds: the standard deviation of each score over its seeds, in points."""
     rows = []
     for setting, own in _several(settings).items():
         found = {score: [value(questions, run, score) for run in own.values()] for score in RUN_SCORES}
@@ -150,8 +151,8 @@ def _several(settings: Settings) -> Settings:
 
 
 def seed_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
-    """A row a setting with several seeds: its second seed's run minus its first's, with interval and p by passages as for any two models:
-    what one run a setting would have been taken for."""
+    """One row per setting with several seeds: its second seed's run minus its first's, with interval and p by passages as for any two
+    models: the result that one run per setting would have suggested."""
     rows = []
     for setting, own in _several(settings).items():
         (one, a), (two, b), *_ = own.items()
@@ -164,7 +165,7 @@ def seed_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
 
 
 def example_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
-    """A row an example of the paper and setting: in how many seeds the answer is right, nothing, or of another kind."""
+    """One row per example of the paper and setting: in how many seeds the answer is right, empty, or of another kind."""
     rows = []
     there = [(example, q) for example in paper.EXAMPLES if (q := find(questions, example.title, example.words))]
     for (example, question), (setting, own) in itertools.product(there, settings.items()):
@@ -177,7 +178,7 @@ def example_table(questions: Sequence[Question], settings: Settings) -> list[dic
 
 
 def paper_needs(questions: Sequence[Question], settings: Settings, table: dict[str, tuple[float, float]]) -> list[str]:
-    """A line a setting and score: seeds of each setting that it would take to see the gain which the paper reports, 8 times in 10."""
+    """One line per setting and score: seeds of each setting needed to detect the paper's gain 8 times in 10."""
     first, *others = settings
     lines, gaps = [], [setting_differences(questions, settings, score) for score in ("EM", "F1")]
     for name, (place, score) in itertools.product(others, enumerate(("EM", "F1"))):

@@ -1,9 +1,9 @@
 """The threshold as a choice: EM and F1 without it, with all runs leaving equally many questions unanswered, and the spread that it adds.
 
-A threshold is tuned on few held-out articles, and another few would have given another one: that is not a property of the model, yet EM and
-F1 move with it. Two views: `at_common_share` gives each run the threshold at which it answers nothing as often as all runs do on average at
-theirs, for which no label of these questions is needed; `choice_spread` draws the held-out articles again (Efron & Tibshirani 1993, chapter
-6), tunes on each draw, and takes the standard deviation of what the scored questions get.
+A threshold is tuned on a few held-out articles; other articles would have given another one. This is not a property of the model, but EM
+and F1 change with it. Two views: `at_common_share` gives each run the threshold at which it answers nothing as often as all runs do on
+average at theirs, for which no label of these questions is needed; `choice_spread` draws the held-out articles again (Efron & Tibshirani
+1993, chapter 6), tunes on each draw, and takes the standard deviation of the scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,9 +34,9 @@ class ChoiceSpread:
 
 
 def at_common_share(questions: Sequence[Question]) -> tuple[list[Question], float] | None:
-    """The same questions with the replies that the runs give where each answers nothing equally often, and how often, in percent: as often
-    as they do on average at their tuned thresholds. Questions of equal null − best change sides together, so shares are as near as that
-    lets them be. None where a run has no n-best, so that its threshold cannot move.
+    """The same questions with replies at thresholds where all runs leave the same share unanswered, and that share in percent: the mean
+    share at the tuned thresholds. Questions of equal null − best change together, so shares are only as close as ties allow. None
+    where a run has no n-best, so that its threshold cannot move.
     """
     names = list(questions[0].replies) if questions else []
     if not names or any(q.replies[name].diff is None for q in questions for name in names):
@@ -49,7 +49,7 @@ def at_common_share(questions: Sequence[Question]) -> tuple[list[Question], floa
 
 
 def _threshold_of(diff: np.ndarray, share: float) -> float:
-    """The threshold at which nothing is answered to that share of the questions, or to the next smaller share of two as near; diff [N]."""
+    """The threshold that leaves that share of the questions unanswered, or the nearest possible share (of two the smaller); diff [N]."""
     levels, counts = np.unique(diff, return_counts=True)
     finite = int(np.isfinite(levels).sum())
     # [L + 1]: the share that gets no answer where the lowest 0, 1, … levels are answered
@@ -59,10 +59,10 @@ def _threshold_of(diff: np.ndarray, share: float) -> float:
 
 
 def choice_spread(run: Run, questions: Sequence[Question], name: str, task: str = "squad") -> ChoiceSpread | None:
-    """What choosing the threshold adds to the spread of a run's EM and F1 on `questions`, in whose replies it is called `name`.
+    """The spread that choosing the threshold adds to a run's EM and F1 on `questions`; name: the run's name in the replies.
 
     None where the run kept no held-out scores. Units are drawn with replacement, `_RESAMPLES` times, always by the same seed; standard
-    deviations are times √(U / (U − 1)), U units, which the draw takes away. One unit has none: NaN.
+    deviations are times √(U / (U − 1)), U units, to correct for the resampling. One unit has none: NaN.
     """
     held = read_held_out(run, task)
     if held is None:
@@ -70,7 +70,7 @@ def choice_spread(run: Run, questions: Sequence[Question], name: str, task: str 
     thresholds, units = drawn_thresholds(held)
     one = [replace(q, replies={name: q.replies[name]}) for q in questions]
     columns = of_questions(one)
-    # [draws, N]: whether nothing is answered; a draw at a time, so that memory holds one
+    # [draws, N]: whether there is no answer; one draw at a time, to save memory
     given = [~no_answer(columns.diff[0], threshold) for threshold in thresholds]
     found = [[100 * np.where(some, score[0], columns.nothing).mean() for some in given] for score in (columns.em, columns.f1)]
     widened = np.sqrt(units / (units - 1)) if units > 1 else np.nan
@@ -91,7 +91,7 @@ def drawn_thresholds(held: Mapping[str, np.ndarray]) -> tuple[list[float], int]:
 
 
 def choice_table(runs: Mapping[str, Run], questions: Sequence[Question], settings: Settings) -> list[dict]:
-    """A row a score and setting: EM or F1 at the tuned thresholds and at the common share, means over the seeds with their standard
+    """One row per score and setting: EM or F1 at the tuned thresholds and at the common share, means over the seeds with their standard
     deviations, and the standard deviation that choosing the threshold alone adds to one run. [] where a threshold cannot move."""
     common, rows = at_common_share(questions), list[dict]()
     if common is None:

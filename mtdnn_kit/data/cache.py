@@ -40,7 +40,8 @@ def key_of(kind: str, **what: object) -> str:
 
 @cache
 def code_of(*modules: str) -> str:
-    """sha256 of the code of some of the kit's rooms or modules, e.g. "tasks", "training/odd_rows"; read once, as Python reads the code."""
+    """sha256 of the code of some of the kit's packages or modules, e.g. "tasks", "training/odd_rows"; read once per process,
+    as Python reads the code."""
     here, digest = PACKAGE, hashlib.sha256()
     for module in sorted(modules):
         for file in sorted((here / module).glob("*.py")) or [here / f"{module}.py"]:

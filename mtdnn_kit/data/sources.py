@@ -30,7 +30,7 @@ from mtdnn_kit.data.table import UNIT, RowList, parts, pick
 from mtdnn_kit.errors import DataError, RepeatedIdError
 from mtdnn_kit.files.wording import short, some
 
-COLUMNS_CODE = ("data", "files")  # the rooms whose code turns a file into columns
+COLUMNS_CODE = ("data", "files")  # the packages whose code turns a file into columns
 SAMPLE = Path(__file__).with_name("sample")
 
 

@@ -169,5 +169,5 @@ def desk_of(runs: Sequence[str | Run], task: str | None = None, data: str | None
         raise CompareError(f"task: not every run has answers for {task!r}; all have answers for {', '.join(tasks)}")
     first = task or tasks[0]
     made = Desk(by_name, [first, *(name for name in tasks if name != first)], lambda name: answers_json.read(by_name, name, data, cluster))
-    made.answers(first)  # so that what cannot be read is said now
+    made.answers(first)  # report unreadable data now
     return made

@@ -20,10 +20,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # erro
 @contextmanager
 def held(file: Path, what: str, wait: float = 0.0) -> Iterator[str | None]:
     """Holds the lock `file` while the block runs; what: the activity, for the message. FILE.holder says who holds the lock.
-    Gives who had it before and died with it, in words; None where nobody did.
+    Yields a description of the process that had it before and died with it, or None.
 
     Raises LockedError if another process or thread still has it after `wait` seconds, or if it is a symbolic link; FileNotFoundError if the
-    folder is missing. On a file system without locks (some clusters), warns and goes on.
+    folder is missing. On a file system without locks (some clusters), warns and continues.
     """
     if file.is_symlink():
         raise LockedError(f"{file} is a symbolic link, but locks are never written through a link: remove it.")
@@ -39,7 +39,7 @@ def held(file: Path, what: str, wait: float = 0.0) -> Iterator[str | None]:
         warnings.warn(
             f"{file.parent}: its file system has no locks; make sure that no other process writes there ({error})", KitWarning, stacklevel=3
         )
-    died = _holder(holder) if holder.exists() else None  # who lets it go takes the file away first
+    died = _holder(holder) if holder.exists() else None  # on release this file is deleted first
     with suppress(OSError):  # only the message needs it
         write_whole(holder, f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     try:

@@ -49,6 +49,6 @@ def resolve(path: str) -> Path:
 
 
 def within_project(path: Path) -> Path:
-    """A path as parameters keep it: relative to the project where it lies in it, so that no machine's path is kept; else as it is."""
+    """A path as parameters keep it: relative to the project if it is inside, so that no local path is kept; otherwise unchanged."""
     root = project_root()
     return path.relative_to(root) if path.is_relative_to(root) else path

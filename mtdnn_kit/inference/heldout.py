@@ -4,7 +4,7 @@ nuisance parameters (learning rate, epochs).
     mtdnn heldout RUN [RUN …] [--data FOLDER] [--spans FILE.csv.gz]
 
 prints a table in Markdown, one row per run. A training with `eval_every` logs the same scores (`Run.scorings`); this scores the final model
-on all of these questions, whatever `eval_limit` was.
+on all of these questions, whatever `eval_limit` is.
 """
 
 from collections.abc import Sequence

@@ -43,7 +43,7 @@ def card(run: Run, task: str) -> str:
 
 
 def _parameters(config: dict) -> dict:
-    """Those that a card names; of an anchor's run the folder's name alone."""
+    """The parameters that a card names; of an anchor's run only the folder's name."""
     named = {k: v for k, v in config.items() if k not in UNNAMED}
     return {**named, "anchor": {**named["anchor"], "to": Path(named["anchor"]["to"]).name}} if named.get("anchor") else named
 

@@ -15,8 +15,8 @@ from mtdnn_kit.training.trainer import train
 
 
 def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: Any) -> tuple[Run, list[dict[str, str]]]:
-    """Trains again with the parameters and the threads of `source`, scores what that was scored on later; the new run, and a row of what it
-    is equal in, or not.
+    """Trains again with the parameters and the threads of `source`, and repeats its later scorings; returns the new run, and the rows of
+    the comparison.
 
     run_dir: a new folder; None: one in runs/. given: parameters that may differ here, e.g. `data`, because a kept run records only the
     folder's name. Raises RunError for a run that was not finished, was imported, or had another number of processes; else as `train`.
@@ -41,8 +41,8 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
 
 
 def _scored_later(run: Run, again: Run) -> dict[str, str]:
-    """Scores the sets that `run` was scored on later, all of their rows, by its head at its threshold; {"scores: NAME": why not} of those
-    whose rows are not there, or others."""
+    """Scores the sets that `run` was scored on later, all of their rows, by its head at its threshold; {"scores: NAME": why not} if their
+    rows are missing or have changed."""
     lacking = {}
     for name, one in run.later.items():
         try:

@@ -1,6 +1,6 @@
-"""Weights of several models made one: their average, and what they added to the weights that they began from. Knows no model, no file.
+"""Combines the weights of several models: their average, or their changes to the weights that they started from. Knows no model, no file.
 
-With θ₁ … θₙ the encoders' weights, θ₀ those that they began from, τᵢ = θᵢ − θ₀ and λ the weight:
+With θ₁ … θₙ the encoders' weights, θ₀ those that they started from, τᵢ = θᵢ − θ₀ and λ the weight:
 
     average           (1 − λ) θ₁ + λ mean(θ₂ … θₙ)     Wortsman et al. 2022, "Model soups"; λ = (n − 1)/n is the plain mean
     task_arithmetic   θ₀ + λ Σ τᵢ                      Ilharco et al. 2023, "Editing models with task arithmetic"
@@ -17,20 +17,20 @@ from torch import Tensor
 
 
 def average(vectors: Sequence[Tensor], weight: float) -> Tensor:
-    """(1 − weight) of the first of some [P], and `weight` of the mean of the others; bit for bit the first where all are equal."""
+    """(1 − weight) times the first weights [P] plus `weight` times the mean of the others; bit for bit the first if all are equal."""
     first, *others = vectors
     shift = sum((one - first for one in others), torch.zeros(())) / len(others)
     return torch.where(shift == 0, first, first + weight * shift)
 
 
 def task_arithmetic(base: Tensor, vectors: Sequence[Tensor], weight: float) -> Tensor:
-    """The base [P] and `weight` times the sum of what each of some [P] added to it."""
+    """The base [P] plus `weight` times the sum of the changes that some models' weights [P] make to it."""
     return base + weight * sum((one - base for one in vectors), torch.zeros(()))
 
 
 def ties(base: Tensor, vectors: Sequence[Tensor], weight: float, density: float) -> Tensor:
-    """The base [P] and `weight` times the mean of what was added to it by those of some [P] that agree on the sign, each trimmed to the
-    largest `density` of its changes."""
+    """The base [P] plus `weight` times the mean of those changes that agree on the sign, each model's trimmed to their largest
+    `density`."""
     trimmed = [_trimmed(one - base, density) for one in vectors]
     elected = torch.where(sum(trimmed, torch.zeros(())) >= 0, 1.0, -1.0)
     agreeing = [one.sign() == elected for one in trimmed]
@@ -40,6 +40,6 @@ def ties(base: Tensor, vectors: Sequence[Tensor], weight: float, density: float)
 
 
 def _trimmed(change: Tensor, density: float) -> Tensor:
-    """A change [P] with 0 in place of all but its largest `density`."""
+    """A change [P] with all but its largest `density` set to 0."""
     kept = torch.topk(change.abs(), int(density * len(change))).indices
     return torch.zeros_like(change).index_copy(0, kept, change[kept])

@@ -259,7 +259,7 @@ def _head(encoder: nn.Module, spec: dict, dropout: float, seed: str) -> nn.Modul
 
 
 def _own_head(encoder: nn.Module, head: Callable[[Any], nn.Module], config: Any, dropout: float, seed: str) -> OwnHead:
-    """A head of a class that is not transformers', drawn as that class draws it, from seed and task name alone."""
+    """A head of a class that is not transformers', initialised by that class, from seed and task name only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(seed.encode()))
         layers = head(config)

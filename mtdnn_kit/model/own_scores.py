@@ -22,8 +22,8 @@ from mtdnn_kit.metrics import SCORES
 
 KIT_SCORES = {"n", *SCORES, "em", "f1", "threshold", "em_at_0", "f1_at_0", "best_em", "best_em_threshold", "best_f1", "best_f1_threshold"}
 KIT_SCORES |= {"has_answer_em", "has_answer_f1", "span_em", "span_f1", "no_answer_accuracy", "no_answer_ap"}  # the kit's score names
-TAKEN_COLUMNS = {"run", "set", "setting", "seeds", "task", "score", "value", "rows", "p"}  # of the tables that scores stand in
-TRIED = 50  # at most so many rows to try a score on
+TAKEN_COLUMNS = {"run", "set", "setting", "seeds", "task", "score", "value", "rows", "p"}  # of the tables that show scores
+TRIED = 50  # maximum number of rows to try a score on
 
 
 def own_scores(config: Config, task: str, rows: Sequence, found: Sequence, threshold: float | None) -> dict[str, float]:

@@ -54,18 +54,18 @@ def note(run: Run) -> str | None:
 
 
 def notes(runs: Iterable[Run]) -> list[str]:
-    """A sentence for each encoder of some runs: what it has met of their tasks before, as its card says, or that this is not known; none
-    for an encoder that has met none of them. And what each merged run was merged from. Raises RunError."""
+    """A sentence for each encoder of some runs: which of their tasks it has seen before, by its card, or that this is unknown; none for an
+    encoder that has seen none of them. And what each merged run was merged from. Raises RunError."""
     runs = list(runs)
     merged = [said for run in runs if (said := merge_note(run))]
     known: dict[str, list[str] | None] = {}
     tasks: dict[str, dict[str, Dataset]] = {}
-    # what the card says stands before what a run that began from another one adds to it
+    # the card's statement precedes what a run that started from another one adds
     for run in sorted(runs, key=lambda run: _record(run).get("origin") not in ("run", "merged")):
         if (name := _record(run).get("name")) is not None:
             known[name] = trained_before(run)
             config = run.parameters
-            # a set in a folder of its own has its task's layout, not its task's rows
+            # a set in a separate folder has its task's layout, not its task's rows
             there = {
                 set_: d for set_, d in config.further.items() if config.data_of(set_) in ("sample", "hub", config.data_of(config.tasks[0]))
             }

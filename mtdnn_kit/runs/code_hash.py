@@ -4,7 +4,7 @@ import hashlib
 
 from mtdnn_kit.files.paths import PACKAGE
 
-COVERED = ("config.py", "sampler.py", "metrics.py", "data", "tasks", "model", "balance", "training")  # files and rooms
+COVERED = ("config.py", "sampler.py", "metrics.py", "data", "tasks", "model", "balance", "training")  # files and packages
 
 
 def code_files() -> dict[str, str]:

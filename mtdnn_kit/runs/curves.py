@@ -115,5 +115,5 @@ def notes(runs: Mapping[str, Run]) -> list[str]:
 
 
 def _needed(tasks: int) -> int:
-    """The number of scorings that a run of so many tasks needs for a verdict: their last third must have enough orders."""
+    """The number of scorings that a run with this many tasks needs for a verdict: their last third must have enough orders."""
     return 3 * next((n for n in range(_LEAST_POINTS, _BLOCKS) if _LEVEL * factorial(n) > tasks), _BLOCKS) - 2

@@ -31,13 +31,13 @@ def default_threads() -> int:
 
 def kit_version() -> str:
     """The version of this kit."""
-    import mtdnn_kit  # here, because the package imports this room
+    import mtdnn_kit  # here, because the package imports this module
 
     return mtdnn_kit.__version__
 
 
 def environment(manifest: Mapping) -> dict[str, str]:
-    """{what: value} of a manifest, as far as recorded; without values that do not affect the bits of a GPU run, if it is one."""
+    """{what: value} of a manifest, as far as recorded; for a GPU run, without values that do not affect its bits."""
     found = {key: str(manifest[key]) for key in ("device", "precision", "processes", "threads") if manifest.get(key) is not None}
     if isinstance(machine := manifest.get("machine"), str):
         found["processor" if machine.endswith(_CORES) else "GPU"] = machine.rpartition(", ")[0] if machine.endswith(_CORES) else machine

@@ -1,5 +1,5 @@
 """How much a training forgets of each task: its score when it was learnt minus its score at the end, from the scorings during training
-(`eval_every`), on the same rows (at most 200 a task). Scores are in percent, differences in points.
+(`eval_every`), on the same rows (at most 200 per task). Scores are in percent, differences in points.
 
 Learnt: under `sampler: sequential` after the task's last block of steps, so that the last task forgets nothing; else at
 its best scoring (Chaudhry et al. 2018, "Riemannian Walk for Incremental Learning", section 4). The best of many noisy scorings is biased

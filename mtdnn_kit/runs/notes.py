@@ -43,7 +43,7 @@ def threshold_of_several(runs: Iterable[Run], name: str) -> str:
 
 
 def merge_note(run: Run) -> str | None:
-    """What a merged run was merged from, by which method and weight, and what that was chosen by, in a sentence; None of any other."""
+    """What a merged run was merged from, by which method and weight, and how that was chosen, in a sentence; None for other runs."""
     made = run.manifest.get("merged")
     if made is None:
         return None

@@ -23,8 +23,8 @@ NO_LONGER = (
 
 
 def tidy(run: Run) -> None:
-    """Deletes the checkpoints of a run that has just finished, and the weights of before each block (`balance.anchors.Successive`); those
-    that were set aside as damaged stay, and what the disk refuses."""
+    """Deletes the checkpoints of a run that has just finished, and the weights of before each block (`balance.anchors.Successive`); keeps
+    those set aside as damaged, and what cannot be deleted."""
     with suppress(OSError):
         prune_checkpoints(run, 0)
         (run.path / "checkpoints").rmdir()

@@ -52,7 +52,7 @@ class Run:
 
     @property
     def place(self) -> str:
-        """Its path within the project, or its whole path: what `run_dir` takes. For messages alone; what is kept has `name`."""
+        """Its path within the project, or its whole path: what `run_dir` takes. Only for messages; files contain `name`."""
         return self.name if self.path.is_relative_to(project_root()) else str(self.path)
 
     @property
@@ -115,7 +115,7 @@ class Run:
         return [record for record in self._log() if record.get("of") == SCORED]
 
     def interference(self) -> list[dict]:
-        """What `interference_every` measured, a record a step and task: step, task, norm, cosine, cosine_with; [] where
+        """What `interference_every` measured, one record per step and task: step, task, norm, cosine, cosine_with; [] where
         nothing was measured. Runs made before all pairs of tasks were measured have no cosine_with (`runs.conflicts` reads both)."""
         return self._log("interference.jsonl") if self.config.get("interference_every") else []
 
@@ -240,7 +240,7 @@ class Log:
 
 
 def smoothed(before: float | None, loss: float) -> float:
-    """The loss of a task that is shown after a step of it: nine tenths of what was shown before, None at first, and a tenth of its own."""
+    """The displayed loss of a task after a step: nine tenths of the previous one (None at first) plus a tenth of the step's loss."""
     return loss if before is None else 0.9 * before + 0.1 * loss
 
 

@@ -5,7 +5,7 @@
     tune_by: span F1                                  # the best mean on the held-out questions is taken; of equals the first that is listed
     equal: steps                                      # or tokens: of runs with the same seed, those that would have fewer get more epochs
 
-A choice for the main task alone (one rate for all arms) favours it, and a mixture has more steps (paper, "Training"): either can cause a
+A choice for the main task only (one rate for all arms) favours it, and a mixture has more steps (paper, "Training"): either can cause a
 difference between arms. Tuning uses held-out questions only: tuning runs score the reported ones as all runs do, but nothing reads these
 scores. With `equal` they have the steps that the arms will have.
 """

@@ -29,7 +29,7 @@ KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the exe
 WORKER = (sys.executable, "-m", "mtdnn_kit.studies.worker")
 BEAT = 0.5  # seconds between looks
 STOP_TIMEOUT = 75  # seconds that a worker may take to end, including its kernel's checkpoint (`worker.GRACE`)
-MOST_TASKS = 256  # jobs given to Ray at most: each holds a lock, and a process may have only so many open files
+MOST_TASKS = 256  # jobs given to Ray at most: each holds a lock, and the open files of a process are limited
 RETRIES = 3  # restarts of a job whose Ray worker died
 
 
@@ -37,8 +37,8 @@ RETRIES = 3  # restarts of a job whose Ray worker died
 class Job:
     """A run to execute: `notebook` with `config`, from the project's folder `root`. A begun run resumes.
 
-    `plain`: `train` is called without the notebook; `merge`: what `inference.merging.merge` is given, in place of a training. `record`:
-    what is noted of it in its folder (study, variant, seed, and the code it is to be made with).
+    `plain`: `train` is called without the notebook; `merge`: the arguments of `inference.merging.merge`, for a merge instead of a training.
+    `record`: the record for its folder (study, variant, seed, and the hash of the code).
     """
 
     name: str
@@ -58,7 +58,7 @@ class Job:
 def local(jobs: Iterable[Job | None], workers: int = 1, gpus: Sequence[int | str] = ()) -> Generator[dict[str, str]]:
     """`workers` processes at a time, and one of `gpus` each: 4 workers and 2 GPUs mean 2 runs per GPU.
 
-    A job has its `threads`, else as many as alone, for any number of workers; a resumed job has as many as it began with, so that a run is
+    A job has its `threads`, else the default of a single run, for any number of workers; a resumed job keeps its number, so that a run is
     the same bit for bit. Threads beyond the number of cores wait passively.
     """
     coming, more = iter(jobs), True
@@ -81,7 +81,7 @@ def local(jobs: Iterable[Job | None], workers: int = 1, gpus: Sequence[int | str
 def ray(jobs: Iterable[Job | None], address: str | None = None, cores: int | None = None, gpus: float = 0.0) -> Generator[dict[str, str]]:
     """One Ray task per job, on the cluster at `address` ("auto": this machine's; None: starts Ray on this machine only).
 
-    A task takes the job's `threads` (else `cores`, else as many as alone) and `gpus` (0.5: two runs per GPU) of Ray's resources. A job
+    A task takes the job's `threads` (else `cores`, else the default) and `gpus` (0.5: two runs per GPU) of Ray's resources. A job
     whose worker dies is restarted, up to `RETRIES` times, from its checkpoint. All machines need the same environment and the same project
     folder.
     """

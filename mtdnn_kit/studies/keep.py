@@ -1,9 +1,9 @@
 """Keeps a study with the project: enough to recompute every table wherever the rows are, and no dataset text.
 
-A folder a run (config, manifest, metrics, log, what the held-out questions were worth, labels of other tasks, what was scored later), the
-study file, and spans.csv.gz: the id of every scored question and, for every run, the characters [start, end) of its best span and
-null − best. With the thresholds of metrics.json these decide every score of question answering. Of some runs the n-best are kept, too, cut
-short, so that notebook 04 opens them. Trains nothing, draws nothing.
+One folder per run (config, manifest, metrics, log, scores of the held-out questions, labels of other tasks, later scorings), the study
+file, and spans.csv.gz: the id of every scored question and, for every run, the characters [start, end) of its best span and null − best.
+With the thresholds of metrics.json these determine every score of question answering. For some runs a shortened n-best is kept, too, so
+that notebook 04 opens them. Trains nothing, draws nothing.
 """
 
 import csv
@@ -74,7 +74,7 @@ def _keep_labels(run: Run, to: Path) -> None:
 
 
 def _keep_later(run: Run, to: Path) -> None:
-    """Writes the scores of sets that a run was scored on later, without this machine's paths: of folders and files the names."""
+    """Writes the scores of sets that a run was scored on later, without this machine's paths: only the names of folders and files."""
     for name, one in run.later.items():
         row = dict(one["set"])
         row |= {"data": _folder_name(row["data"])} if "data" in row else {}

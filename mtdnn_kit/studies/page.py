@@ -53,8 +53,8 @@ def write_page(study: str | Path, folder: Path, changes: dict | None = None, hou
 
 
 def as_page(notebook: Path, title: str = "study", question: str = "") -> str:
-    """An executed notebook as a page that loads nothing and runs nothing: what it found, and folded at the end its code. What a name or a
-    text says stays text."""
+    """An executed notebook as a page that loads nothing and runs nothing: its outputs, and at the end its code, folded. Names and texts are
+    escaped."""
     import nbformat
     from nbconvert import HTMLExporter
 
@@ -82,7 +82,7 @@ def write_plain_page(
 
 
 def _page(folder: Path, title: str, question: str, body: str) -> str:
-    """A whole page; with a link to the explorer's file where that lies next to it."""
+    """A whole page; with a link to the explorer's file if that is next to it."""
     head = f'<meta charset="utf-8">{POLICY}<meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style>"
     link = f'<p><a href="{EXPLORER_PAGE}">The answers of the models, side by side</a></p>' if (folder / EXPLORER_PAGE).is_file() else ""

@@ -34,8 +34,9 @@ def plan(
     stages: Mapping[str, list[str]] | None = None,
     merges: Collection[str] = (),
 ) -> list[dict]:
-    """A row a run: name, status, steps, training time, where that is from, and the runs that come before it (`Study.stages`). Seconds:
-    what a finished run took, else what is left, about; None where no earlier run tells. merges: those that are merged, not trained.
+    """One row per run: name, status, steps, training time, the source of that time, and the runs that come before it (`Study.stages`).
+    Seconds: the time of a finished run, otherwise an estimate of the rest; None without an earlier run to estimate from. merges: those that
+    are merged, not trained.
     """
     trained = {name: config for name, config in configs.items() if name not in merges}
     steps, earlier, kept = _steps(trained), list(_earlier(folder)), list(_earlier(folder, kept=True))

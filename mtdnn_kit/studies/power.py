@@ -33,7 +33,7 @@ _DRAWS, _MOST, _FEWEST = 20_000, 1000, 3  # draws; the maximum of seeds; seeds f
 @dataclass(frozen=True)
 class Spread:
     """Of a score's difference between one seed of each of two settings, in points²: the mean square over seeds on these passages, with df
-    degrees of freedom; the variance over passages; what of the first is noise within a run (σ²_e). G passages."""
+    degrees of freedom; the variance over passages; the part of the first that is noise within a run (σ²_e). G passages."""
 
     over_seeds: float
     df: int
@@ -49,7 +49,7 @@ class Spread:
 
 
 def spreads(questions: Sequence[Question], settings: Settings, scores: Sequence[str]) -> dict[str, Spread]:
-    """Of each score, where two settings have two seeds at least: means over the differences to the first setting."""
+    """The spread of each score, if two settings have at least two seeds: means over the differences to the first setting."""
     several = {name: own for name, own in settings.items() if len(own) > 1}
     found = {}
     for score in scores if len(several) > 1 else ():
@@ -73,8 +73,8 @@ def write_spread(folder: Path, runs: dict[str, Run], questions: Sequence[Questio
 
 
 def earlier_spreads(encoder: str, folder: Path) -> tuple[str, dict[str, Spread]] | None:
-    """Where it is from, and by score: of a study of the same encoder, in its own folder, where studies usually are, or kept with the
-    project; the one with most degrees of freedom. None without one. Raises RunError for a file that cannot be read."""
+    """The source of the spread, and the spread by score: from a study of the same encoder in its own folder, in the default folder, or kept
+    with the project; the one with the most degrees of freedom. None without one. Raises RunError for a file that cannot be read."""
     usual = resolve(os.environ.get("MTDNN_RUNS", "runs"))
     places = [folder / SPREAD_FILE, *sorted(usual.glob(f"*/{SPREAD_FILE}")), *sorted((project_root() / "results").glob(f"*/{SPREAD_FILE}"))]
     found = [(place, *_read(place)) for place in places if place.is_file()]
@@ -98,7 +98,8 @@ def _read(place: Path) -> tuple[str, int, dict[str, Spread]]:
 
 
 def power(spread: Spread, effect: float, seeds: int, settings: int, level: float = FAMILY_LEVEL) -> float:
-    """Probability that so many seeds, which `settings` settings share, show a difference of `effect` points (p < level); 0 below three."""
+    """Probability that this many seeds, shared by `settings` settings, detect a difference of `effect` points (p < level); 0 below
+    three."""
     if seeds < _FEWEST:
         return 0.0
     z, of_pair, of_others, of_passages = _draws(seeds - 1, settings, spread.passages)
@@ -142,7 +143,7 @@ def seeds_needed(spread: Spread, effect: float, settings: int, level: float = FA
 
 
 def smallest_seen(spread: Spread, seeds: int, settings: int, level: float = FAMILY_LEVEL) -> float | None:
-    """The effect in points that so many seeds detect with WANTED_POWER; None below three."""
+    """The effect in points that this many seeds detect with WANTED_POWER; None below three."""
     if seeds < _FEWEST:
         return None
     low, high = 0.0, 1.0

@@ -17,12 +17,12 @@ from mtdnn_kit.files.wording import duration
 from mtdnn_kit.runs.run import Run, smoothed
 
 POINTS = 400  # of a curve, at most
-ALL_RUNS, FORMAT = "", "{desc} |{bar:20}|"  # the bar of all runs, among theirs; how a bar looks
+ALL_RUNS, FORMAT = "", "{desc} |{bar:20}|"  # the key of the bar of all runs; the format of a bar
 
 
 @dataclass
 class RunState:
-    """A run: `status` waiting, running, done or failed; `steps` of `total`, `before` of them not now; why it failed; its curve.
+    """A run: `status` waiting, running, done or failed; `steps` of `total`, of which `before` were made earlier; why it failed; its curve.
 
     `losses`: (step, loss) of the main task, each the mean of neighbouring batches once there are many.
     """
@@ -35,7 +35,7 @@ class RunState:
     error: str = ""
     losses: list[tuple[float, float]] = field(default_factory=list)
     main: str = ""  # the main task
-    seconds: float = 0.0  # that the steps since `before` took, without what came before the first
+    seconds: float = 0.0  # time of the steps since `before`, without the preparation
     place: tuple[int, int] = (0, 0)  # the log's file and how far it was read
     loss: float | None = None  # of the main task, smoothed, as the training itself shows it
     said: list[str] = field(default_factory=list)  # lines that are printed once: a warning, that another process took it over
@@ -108,7 +108,7 @@ class Progress:
 
 
 class Bars:
-    """The runs of a study, for `run_study(…, watch=…)`: where each that is at work is, and a line for each that has ended.
+    """The runs of a study, for `run_study(…, watch=…)`: the position of each active run, and a line for each that has ended.
 
     In a terminal one bar for all runs, and one for each active run. In a log file a line when a run begins, with its first steps, then
     with each tenth of the way; and one of all runs when one has begun or ended.

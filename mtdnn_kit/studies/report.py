@@ -4,10 +4,10 @@
     mtdnn report tables results/NAME --data FOLDER
     mtdnn report write results/NAME --data FOLDER
 
-The first copies what is worth keeping of finished runs (`keep`), the second joins it with the rows and prints: scores in the paper's form;
-the differences that the study declared it is judged by; what the threshold's choice does; whether the other tasks were learnt; how best
-spans are bounded; slices; the spread of seeds and what it would take to see gains as large as the paper's; its three examples. The third
-writes these, the tables as numbers and figures into the folder. No text of the data is printed or written.
+The first copies the essential files of finished runs (`keep`), the second joins it with the rows and prints: scores in the paper's form;
+the differences that the study declared as primary; the effect of the threshold's choice; whether the other tasks were learnt; the bounds of
+best spans; slices; the spread of seeds, and the seeds needed to detect gains as large as the paper's; its three examples. The third writes
+these, the tables as numbers and figures into the folder. No text of the data is printed or written.
 """
 
 import io
@@ -48,10 +48,10 @@ from mtdnn_kit.views.task_plots import task_rows
 
 @dataclass(frozen=True)
 class Told:
-    """A study's finished runs and the questions with their replies, as a report tells them.
+    """A study's finished runs and the questions with their replies, for a report.
 
     folder: where they are, with what was declared and tuned; data: where the rows are, None: where the runs had them. thresholds: whether
-    the table of scores says of each run what its threshold was tuned on; where one was not, it says so in any case.
+    the table of scores states what each run's threshold was tuned on; it always does if one was not tuned.
     """
 
     study: Study
@@ -63,12 +63,12 @@ class Told:
 
     @cached_property
     def settings(self) -> Settings:
-        """Those of which there are runs."""
+        """The settings that have runs."""
         return self.study.of(self.runs)
 
     @cached_property
     def compared(self) -> list[Settings]:
-        """The comparisons of which more than the baseline is there."""
+        """The comparisons with runs besides the baseline."""
         return [of for of in self.study.comparisons(self.runs) if len(of) > 1]
 
     @cached_property
@@ -78,7 +78,7 @@ class Told:
 
     @cached_property
     def scores(self) -> list[dict]:
-        """The table of scores, one a comparison, marked with tasks that were not learnt."""
+        """The table of scores, one per comparison, marked with tasks that were not learnt."""
         thresholds = self.thresholds or any("not tuned" in threshold_words(run, "squad") for run in self.runs.values())
         comparisons = self.study.comparisons(self.runs)
         rows = score_tables(self.questions, self.settings, comparisons, self.study.paper, self.runs)
@@ -86,7 +86,7 @@ class Told:
         return marked(rows, self.learnt, self.study.baseline)
 
     def judged(self, some: Sequence[Question], scores: Sequence[str]) -> str:
-        """The differences in some scores, a table a baseline."""
+        """The differences in some scores, one table per baseline."""
         tables = [(of, primary_table(some, of, scores, self.study.family, len(self.compared))) for of in self.compared]
         return "\n".join(markdown(marked(rows, self.learnt, next(iter(of)))) for of, rows in tables)
 
@@ -108,8 +108,8 @@ def _opened(folder: Path, data: str | None) -> Told:
 
 
 def write(folder: Path, data: str | None) -> None:
-    """Into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`); and its
-    figures: the differences in what the study is judged by, and the paper's figure of the same settings."""
+    """Writes into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`);
+    and its figures: the differences in the primary scores, and the paper's figure of the same settings."""
     told = _opened(folder, data)
     write_whole(folder / "tables.md", "\n".join(_sections(told)))
     tables.write(folder, told.scores, told.runs, told.settings)
@@ -130,9 +130,11 @@ def _figures(told: Told) -> dict[str, bytes]:
 
 
 def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Path | None:
-    """Writes into the folder of a study's finished runs what notebook 03 leaves there, without Jupyter: the tables, and the page; its path.
+    """Writes what notebook 03 would write into the folder of a study's finished runs, without Jupyter: the tables, and the page, whose path
+    it returns.
 
-    Raises LockedError where another process does; CompareError if the main task is not question answering: the scores are written then.
+    Raises LockedError if another process is writing; CompareError if the main task is not question answering (the scores are still
+    written).
     """
     settings = study.of(runs)
     with writing(folder):
@@ -149,7 +151,7 @@ def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Pa
 
 
 def _verdict(told: Told) -> str:
-    """The verdict of each comparison in the first score that the study is judged by."""
+    """The verdict of each comparison in the first primary score."""
     score = told.study.scores[0]
     return " ".join(verdict(setting_table(told.questions, of, score), score) for of in told.compared)
 
@@ -163,7 +165,7 @@ def _sections(told: Told) -> Iterator[str]:
 
 
 def _head(told: Told) -> Iterator[str]:
-    """For whom all is said, what deviates, what encoders had met before, how unlike runs are; what was tuned."""
+    """The population, the deviations, the encoders' earlier training data, differences between the runs' environments, and the tuning."""
     yield f"{speaks_for(told.questions)}\n\n{' '.join(notes(told.study, told.folder, told.runs))}\n"
     yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(told.runs.values()))
     yield from (f"{said}\n" for said in unlike(told.runs))
@@ -172,7 +174,7 @@ def _head(told: Told) -> Iterator[str]:
 
 
 def _judged(told: Told) -> Iterator[str]:
-    """The scores, and the differences that the study is judged by."""
+    """The scores, and the primary differences."""
     study, questions = told.study, told.questions
     yield _section("Scores", told.scores)
     yield _section(f"Judged by {' and '.join(study.scores)}", told.judged(questions, study.scores))
@@ -203,7 +205,7 @@ def _other_tasks(told: Told) -> Iterator[str]:
 
 
 def _spans(told: Told) -> Iterator[str]:
-    """How best spans are bounded, and slices."""
+    """The bounds of best spans, and slices."""
     yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(told.questions, told.settings))
     yield _section("Wrong bounds", told.judged(told.questions, ["wrong bounds"]))
     for score, of in product(told.study.scores, told.compared):
@@ -214,7 +216,7 @@ def _spans(told: Told) -> Iterator[str]:
 
 
 def _seeds(told: Told) -> Iterator[str]:
-    """The spread of seeds, and what it would take to see something."""
+    """The spread of seeds, and the seeds needed to detect an effect."""
     study, questions, settings = told.study, told.questions, told.settings
     yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):

@@ -43,7 +43,8 @@ def run_study(
     wait: bool = True,
     **options: Any,
 ) -> dict[str, Run]:
-    """Runs what is not done yet and no other process is at work on; {name: finished run}, all of them (`Study.told`), once they are.
+    """Runs everything that is not done and that no other process is working on; returns {name: finished run} for all of `Study.told` once
+    they are finished.
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
@@ -72,7 +73,7 @@ def run_study(
         if (chosen := _tuned(study, folder, trials, made, shard)) is None:
             return {}
         study = chosen
-    if study.stages:  # what a run begins from may lie where it was made under another name
+    if study.stages:  # the run that another starts from may be in a folder of an earlier name
         _placed(folder, study.configs(folder, changes))
     configs = _equalized(study, folder, study.configs(folder, changes))
     if hours is None:
@@ -84,7 +85,7 @@ def run_study(
 
 
 def _check_merges(study: Study, folder: Path, changes: dict | None) -> None:
-    """Raises where a run of the study, or what it is merged of, cannot be."""
+    """Raises if a run of the study, or its merge, is invalid."""
     for asked in study.merges(study.configs(folder, changes)).values():
         from mtdnn_kit.inference.merging import check_merge  # imports torch, which other studies' drivers do not need
 
@@ -92,7 +93,8 @@ def _check_merges(study: Study, folder: Path, changes: dict | None) -> None:
 
 
 def _trials(study: Study, folder: Path, changes: dict | None) -> dict[str, Config]:
-    """The runs that tune a study's variants, by name; {} where nothing is tuned. Raises ConfigError where one cannot be chosen by."""
+    """The runs that tune a study's variants, by name; {} where nothing is tuned. Raises ConfigError if one cannot be used for the
+    choice."""
     if not study.tune:
         return {}
     from mtdnn_kit.studies import arms  # imports torch, which other studies' drivers do not need
@@ -103,7 +105,8 @@ def _trials(study: Study, folder: Path, changes: dict | None) -> dict[str, Confi
 
 
 def _tuned(study: Study, folder: Path, trials: dict[str, Config], made: Callable[..., dict[str, Run]], shard: str | None) -> Study | None:
-    """Makes the trials, and writes what was tried and taken; the study with that, None where other processes have some of the trials."""
+    """Runs the trials and saves the results; returns the study with the chosen parameters, or None while other processes have some of the
+    trials."""
     from mtdnn_kit.studies import arms
 
     tried = made(arms.tuning_runs(study), _equalized(study, folder, trials), mine=shard_of(list(trials), shard))
@@ -184,7 +187,7 @@ def _by_blocks(
 
 
 def check_engine(name: str, options: dict) -> None:
-    """Raises ConfigError where there is no such engine, option, GPU or cluster. Executes nothing; a cluster that is named is looked for."""
+    """Raises ConfigError if the engine, option, GPU or cluster does not exist. Executes nothing, but looks for a named cluster."""
     start = _engine(name, options)
     if options.get("address") is not None:
         with closing(start([])) as engine:

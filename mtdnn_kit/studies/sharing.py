@@ -53,7 +53,7 @@ class Todo:
     over: dict[str, str] = field(default_factory=dict)  # those that have ended since: "" or why they failed
     _taken: dict[str, ExitStack] = field(default_factory=dict)
     _news: dict[str, str] = field(default_factory=dict)
-    died: dict[str, str] = field(default_factory=dict)  # of runs that were taken from a process that died: which it was
+    died: dict[str, str] = field(default_factory=dict)  # runs taken over from a process that died: that process
 
     def __post_init__(self) -> None:
         notebook = project_notebook(NOTEBOOK)
@@ -113,13 +113,13 @@ class Todo:
             self._taken.popitem()[1].close()
 
     def finished_late(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that another process has finished. Raises StudyError if one of all such has changed."""
+        """Those of `names` that another process has finished. Raises StudyError if any finished run has changed."""
         self.late += [name for name in names if run_of(self.configs[name]).finished]
         check_changed(self.study, self._standings({name: self.configs[name] for name in self.late}), self.if_changed, redone=True)
         return self.late
 
     def waiting(self, name: str) -> list[str]:
-        """Those that begin from a run, or from one that begins from it, and so wait for it."""
+        """The runs that start from a run, directly or indirectly, and so wait for it."""
         return [one for one in self.names if name in self._before_it(one)]
 
     def _before_it(self, name: str) -> set[str]:
@@ -128,7 +128,7 @@ class Todo:
         return {*first, *(one for other in first for one in self._before_it(other))}
 
     def _ready(self, name: str) -> bool:
-        """Whether the runs from which one begins are done."""
+        """Whether the runs that one starts from are done."""
         return all(one not in self.names or self.over.get(one) == "" for one in self.stages.get(name, ()))
 
     def _standings(self, configs: dict[str, Config]) -> dict[str, Standing]:
@@ -161,7 +161,7 @@ class Todo:
         config, path, stands = self.configs[name], self._path(name), self.found[name]
         try:
             elsewhere = _mark(path / "manifest.json") != self._before[name]  # another process has worked on it since
-            if elsewhere or name in self.stages:  # or what it begins from may be another one
+            if elsewhere or name in self.stages:  # or the run that it starts from has changed
                 stands = self._standings({name: config})[name]
                 as_it_is = stands.status == "done" and (not stands.changed or self.if_changed == "keep")
                 if as_it_is or (elsewhere and run_of(config).finished):
@@ -212,7 +212,7 @@ def shard_of(names: list[str], shard: str | None) -> set[str] | None:
 
 
 def check_changed(study: Study, found: dict[str, Standing], if_changed: str, redone: bool = False) -> None:
-    """Raises StudyError if an earlier run has changed. redone: those to be repeated were."""
+    """Raises StudyError if an earlier run has changed. redone: whether the runs to repeat have been repeated."""
     require(if_changed in get_args(IfChanged), f"if_changed: {if_changed!r} must be one of {', '.join(get_args(IfChanged))}")
     kept = {name: stands for name, stands in found.items() if stands.status != "new" and (redone or if_changed != "redo")}
     mixed = {name: stands.parameters if if_changed == "keep" else stands.changed for name, stands in kept.items()}

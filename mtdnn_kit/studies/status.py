@@ -103,7 +103,7 @@ def _plugins(run: Run, config: Config) -> list[str]:
 
 
 def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:
-    """The encoder and the anchor, where their weights have changed; a run that kept no hash of them has none to compare."""
+    """The encoder and the anchor, where their weights have changed; a run without their hashes is not compared."""
     named, found = {"encoder": (config.encoder, _encoder(config), config.init_from)}, []
     if config.anchored and (to := config.anchored.to) != "init":
         named["anchor"] = to, str(resolve(to) / "model"), to
@@ -116,14 +116,14 @@ def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list
 
 
 def _was_there(first: str, run: Run) -> bool:
-    """Whether a run's folder whose model is deleted (`mtdnn prune`) is still the one from which another run began: by their times."""
+    """Whether a pruned run's folder (`mtdnn prune`) is still the one that another run started from, by their times."""
     before = Run(first)
     pruned = before.finished and not (before.path / "model").exists()
     return pruned and before.manifest.get("end", "") <= run.manifest.get("start", "")
 
 
 def _merged(run: Run, asked: dict | None, weights: Callable[[str], str]) -> tuple[list[str], list[str]]:
-    """The settings of a merged run, where they have changed; and the runs that it was merged from whose models have changed."""
+    """The settings of a merged run, where they have changed; and those of its source runs whose models have changed."""
     made, record = run.manifest.get("merged"), run.path / RECORD
     if asked is None or made is None:
         return (["merge: it was merged, and is trained now"] if made else ["merge: it was trained, and is merged now"] if asked else []), []
@@ -143,7 +143,7 @@ def _data(run: Run, config: Config, fingerprint: Callable[[tuple], str]) -> list
 
 
 def _environment(run: Run, config: Config, elsewhere: bool) -> list[str]:
-    """The other influences on a run's bits: what it was made on, and what it would be made on now. A resumed run keeps its threads and
+    """The other influences on a run's bits: its environment, and the current one. A resumed run keeps its threads and
     precision; explicit `threads` are a parameter."""
     before, now = environment(run.manifest), {name: version(name) for name in WATCHED_PACKAGES} | {"mtdnn-kit": kit_version()}
     if not elsewhere and before.keys() - now.keys():

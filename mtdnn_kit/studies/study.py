@@ -59,7 +59,7 @@ class Planned:
 class Study:
     """A family of runs: `variants` maps each one's name to the parameters that it changes, on top of `fixed`, on top of the file `base`.
 
-    `compared`: the comparisons that answer the question, each a baseline and others, `scores` those that it is judged by, `smallest_effect`
+    `compared`: the comparisons that answer the question, each a baseline and others, `scores` the primary scores, `smallest_effect`
     in points, `family` of `variants.FAMILIES`. `paper`: a key of `paper.TABLES`. `cluster`: a key of `clusters.CLUSTERS`. `digest`: the
     file's sha256.
     """
@@ -94,7 +94,7 @@ class Study:
 
     @property
     def stages(self) -> dict[str, list[str]]:
-        """{run's name: the runs of its seed from which it begins, or of which it is merged}, of those that have any."""
+        """{run's name: the runs of its seed that it starts from, or is merged from}, for those that have any."""
         runs = self.runs
         named = {(run.variant, run.seed): name for name, run in runs.items()}
         found = {name: [named[one, run.seed] for one in begun_from(run.changes)] for name, run in runs.items()}
@@ -102,13 +102,13 @@ class Study:
 
     @property
     def told(self) -> list[str]:
-        """The runs of which tables tell: all but those from which others begin and whose variant no comparison names: stages alone."""
+        """The runs in tables: all except pure stages, from which others start and whose variant no comparison names."""
         named = {name for baseline, others in self.compared for name in (baseline, *others)}
         first = {one for others in self.stages.values() for one in others}
         return [name for name, run in self.runs.items() if run.variant in named or name not in first]
 
     def merges(self, configs: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
-        """Of the runs in `configs` that are merged: what `inference.merging.merge` is given, the runs as their folders."""
+        """The arguments of `inference.merging.merge` for the merged runs in `configs`, with the runs as folders."""
         asked = {name: run.changes["merge"] for name, run in self.runs.items() if name in configs and "merge" in run.changes}
         return {name: {**one, "runs": [str(configs[run].run_dir) for run in self.stages[name]]} for name, one in asked.items()}
 
@@ -164,7 +164,7 @@ class Study:
         dirs = {name: str(within_project(_place(folder, name, places))) for name in wanted}  # no machine's path in config.yaml
 
         def own(name: str) -> dict:
-            """What a run changes; one that is merged has what the first of its runs has."""
+            """A run's changed parameters; a merged run has those of its first run."""
             given, (first, *_) = wanted[name].changes, stages.get(name) or [""]
             return {**(own(first) if "merge" in given else given), **({"init_from": dirs[first]} if first else {})}
 

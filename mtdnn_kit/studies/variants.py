@@ -89,13 +89,13 @@ def expand(file: StudyFile) -> dict[str, dict]:
 
 
 def begun_from(changes: dict) -> list[str]:
-    """The variants from whose model one with these changes begins (`init_from: {run: NAME}`), or of which it is merged."""
+    """The variants that one with these changes starts from (`init_from: {run: NAME}`) or is merged from."""
     start = changes.get("init_from")
     return [*([start["run"]] if isinstance(start, dict) else []), *changes.get("merge", {}).get("runs", ())]
 
 
 def check_stages(file: StudyFile, variants: dict[str, dict]) -> None:
-    """Raises ConfigError where a variant begins from one that is not there, or from itself, or where that goes with no other key."""
+    """Raises ConfigError if a variant starts from a missing one or from itself, or if that conflicts with another key."""
     require(not (begun_from(file.fixed) or "merge" in file.fixed), "fixed: init_from: {run: …} and merge are of a variant; put them there")
     left = {name: begun_from(changes) for name, changes in variants.items()}
     for name, others in left.items():
@@ -112,7 +112,7 @@ def check_stages(file: StudyFile, variants: dict[str, dict]) -> None:
 
 
 def _check_start(where: str, variant: dict) -> None:
-    """Raises ConfigError where `init_from` is a mapping without a run's name, or `merge` not what runs to merge, and how."""
+    """Raises ConfigError where `init_from` is a mapping without a run's name, or `merge` does not say which runs to merge, and how."""
     start, merge = variant.get("init_from"), variant.get("merge")
     named = not isinstance(start, dict) or ([*start] == ["run"] and isinstance(start["run"], str))
     require(named, f"{where}: init_from is {short(start)}; it must be {{run: NAME}}, another variant, or a finished run's folder")
@@ -126,7 +126,7 @@ def _check_start(where: str, variant: dict) -> None:
 def check_not_set(where: str, changes: dict, seeds: list | None, study: str = "") -> None:
     """Raises ConfigError for a changed parameter that the study sets itself. where, study: for the message."""
     for key in changes:
-        by = "seeds" if key == "seed" else "a folder a run"
+        by = "seeds" if key == "seed" else "one folder per run"
         set_by_it = key in SET_BY_STUDY or (key == "seed" and seeds)
         require(not set_by_it, f"{where}: {key} is set by the study {study}itself ({by}); leave it out")
 
@@ -195,7 +195,7 @@ def _crossed(variants: dict[str, dict], combinations: dict[str, dict]) -> dict[s
     for (name, one), two in itertools.product(variants.items(), combinations.values()):
         for key in two:
             require(key not in one, f"vary: {some([key])} is changed by the variant {some([name])} as well; leave out one")
-    # one that begins from a named variant begins from that with the same values
+    # a variant that starts from a named one starts from that with the same values
     return {
         _joined(a, b): {**_pointing(one, b, variants), **({} if "merge" in one else two)}
         for a, one in variants.items()
@@ -208,7 +208,7 @@ def _joined(name: str, values: str) -> str:
 
 
 def _pointing(changes: dict, values: str, variants: dict[str, dict]) -> dict:
-    """A variant's changes, what it begins from called as the variants with those values are."""
+    """A variant's changes, with the variants that it starts from named with the same values."""
     called = [_joined(one, values) if one in variants else one for one in begun_from(changes)]
     if "merge" in changes:
         return {"merge": {**changes["merge"], "runs": called}}

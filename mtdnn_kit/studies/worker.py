@@ -1,4 +1,4 @@
-"""One run of a study: notebook 02 under papermill, `train` alone, or a merge, in a separate process that ends when its parent ends.
+"""One run of a study: notebook 02 under papermill, only `train`, or a merge, in a separate process that ends when its parent ends.
 
 The parent writes one line of JSON to its standard input (`engines.Job`) and keeps that open; whatever ends the parent, a kill that it
 cannot catch included, closes it. papermill's kernel in turn watches this process. It first records in the run's folder what the run is made
@@ -47,7 +47,8 @@ def main() -> None:
 
 
 def execute(notebook: Path, made: Path, parameters: dict) -> None:
-    """Executes a notebook with papermill, its kernel reached through a folder: kernels that start together may take the same ports."""
+    """Executes a notebook with papermill, with its kernel on sockets in a folder, because kernels that start together may take the same
+    ports."""
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # a grammar of 1.5 s, of addresses that no notebook has
     import papermill
     import traitlets.config

@@ -46,7 +46,7 @@ def pair_frame(tokenizer: Any) -> Frame:
 
 
 def context_room(max_length: int, question_tokens: Count, frame: Frame) -> Count:
-    """Context tokens that fit into a window next to a question of so many tokens, or next to each of several [N]."""
+    """Context tokens that fit into a window next to a question of this many tokens, or next to each of several [N]."""
     return max_length - question_tokens - frame.size
 
 
@@ -63,7 +63,7 @@ def check_lengths(max_length: int, max_question: int, overlap: int, frame: Frame
 
 
 def windows(n_tokens: np.ndarray, room: np.ndarray, overlap: int) -> np.ndarray:
-    """Token ranges of texts of so many tokens [N], as int64 [W, 3]: text, first and end token.
+    """Token ranges of texts of this many tokens [N], as int64 [W, 3]: text, first and end token.
 
     A range has at most `room` [N] tokens; neighbours share `overlap`; together they cover every token (at least one range per text).
     """

@@ -22,7 +22,7 @@ from mtdnn_kit.training.setup import Setup
 
 class Bookkeeper:
     """`after(step)` for `loop.train_steps`. log: None on all ranks except the first; loss(task, items): the mean loss of some items;
-    joint: what makes joint steps.
+    joint: the object that makes joint steps.
 
     `seconds`: training time so far, of which `point` had some; `done`: steps made; `ended`: by `patience`, on all ranks alike.
     """
@@ -94,7 +94,7 @@ class Bookkeeper:
                 log.pulls(step, [{**record, "affinity": tag[record["task"]]} for record in pulls])
 
     def watch(self, thresholds: dict[str, float]) -> None:
-        """Scores each task's slice after the last step that was made, where `eval_every` asks for it and it was not scored. Rank 0's."""
+        """Scores each task's slice after the last step, if `eval_every` is set and that step was not scored. Rank 0's."""
         slices = self.setup.slices if self.log and self.watched_at != self.done else {}
         if self.log and slices:
             self.log.flush()
@@ -123,7 +123,7 @@ class Bookkeeper:
         return self.setup.config.patience is not None and self.world.alone(lambda: bool(self.selection and self.selection.waited))
 
     def _ends_block(self, step: int) -> bool:
-        """Whether a task's block of `sampler: sequential` ends with a step (from 0): what is forgotten counts from there."""
+        """Whether a task's block of `sampler: sequential` ends with a step (from 0): forgetting counts from there."""
         task = self.setup.schedule.task
         return self.setup.config.sampler == "sequential" and step + 1 < len(task) and bool(task[step] != task[step + 1])
 

@@ -24,13 +24,13 @@ from mtdnn_kit.training.optim import load_state_tensors, state_tensors
 
 KEEP = 2  # number of checkpoints
 FILES = ("model.safetensors", "optimizer.safetensors")
-BALANCE = "balance.safetensors"  # of joint steps whose method remembers something
+BALANCE = "balance.safetensors"  # of joint steps whose method has a state
 STATE = "state.json"
 READ_AT_ONCE = 2**22  # bytes per read
 
 
 class Point(NamedTuple):
-    """Where a run goes on: steps done, training seconds, bytes of each log that belong to them, and what joint steps remember."""
+    """The point where a run resumes: steps done, training seconds, bytes of each log that belong to them, and the state of joint steps."""
 
     step: int = 0
     seconds: float = 0.0
@@ -39,8 +39,8 @@ class Point(NamedTuple):
 
 
 def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer: Any, seconds: float, balance: Mapping[str, Tensor]) -> None:
-    """What a run needs to go on after `done` steps, whose logs are written; only the last KEEP checkpoints stay. balance: what the method
-    of joint steps remembers; {} of drawn ones."""
+    """Writes what a run needs to resume after `done` steps, whose logs are written; only the last KEEP checkpoints stay. balance: the state
+    of the method of joint steps; {} for drawn ones."""
     logs = {name: _sum(run.path / name) for name in LOGS if (run.path / name).exists()}
 
     def fill(folder: Path) -> None:

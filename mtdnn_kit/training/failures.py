@@ -132,7 +132,7 @@ def disk_bytes(model: Any, setup: Setup) -> dict[str, int]:
     qa = sum(n for task, n in scored.items() if hasattr(setup.scored[task], "table"))
     answers = qa * (LABEL + config.n_best * SPAN + 400) + (sum(scored.values()) - qa) * LABEL
     scorings = (1 + len(setup.slices)) * len(setup.schedule) // config.eval_every if config.eval_every else 0
-    vectors = len(config.tasks) * (len(config.tasks) + 1) // 2  # a number a layer group: each task's norm, each pair's cosine
+    vectors = len(config.tasks) * (len(config.tasks) + 1) // 2  # one number per layer group: each task's norm, each pair's cosine
     pulls = 10 * vectors * len(setup.schedule) // config.interference_every if config.interference_every else 0
     joint = len(setup.schedule) * len(config.tasks) * 2 * FIGURE if config.step == "joint" else 0
     return {

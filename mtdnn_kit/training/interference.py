@@ -1,10 +1,10 @@
 """How the tasks pull on the shared encoder: the size of each task's gradient, and its cosine against every other task's, by layer group.
 
 A negative cosine is what Yu et al. (2020, "Gradient Surgery for Multi-Task Learning") call a conflict: a step of one task undoes a bit of
-the other's. Measured between two steps on one fixed batch a task, without dropout and without the tasks' loss weights: no random number
-is drawn, and no weight, gradient or moment of the training is touched. A measurement costs a forward and a backward pass a task, and memory
-for a gradient of the encoder a task: of five tasks, 0.9 s where a step takes 0.22 s (parameters/demo.yaml, AMD EPYC, 2 cores), so 4 % more
-if made every 100 steps; `affinities` of the same tasks cost as much again. This file knows no rows, devices or optimizers.
+the other's. Measured between two steps on one fixed batch per task, without dropout and without the tasks' loss weights: no random number
+is drawn, and no weight, gradient or moment of the training is touched. Per task, a measurement costs a forward and a backward pass, and
+memory for a gradient of the encoder: with five tasks, 0.9 s compared with 0.22 s for a step (parameters/demo.yaml, AMD EPYC, 2 cores), 4 %
+more if made every 100 steps; `affinities` of the same tasks cost as much again. This file knows no rows, devices or optimizers.
 """
 
 import re
@@ -37,8 +37,8 @@ def fixed_batches(setup: Setup) -> dict[str, np.ndarray]:
 
 
 def measure(model: nn.Module, batches: dict[str, np.ndarray], loss: Callable, pieces: int = 1) -> list[dict]:
-    """A record a task: `norm` {group: size of its gradient}; but for the main task, `cosine` {group: against the main task's}; and from the
-    third task on `cosine_with` {task: {group: against its}} of the other tasks before it. So each pair of tasks stands in one place.
+    """One record per task: `norm` {group: size of its gradient}; except for the main task, `cosine` {group: against the main task's}; and
+    from the third task on `cosine_with` {task: {group: against its}} of the other tasks before it. Each pair of tasks thus occurs once.
 
     batches: `fixed_batches`; loss(task, items) → (mean loss of the items, …); pieces: that a batch is cut into to save memory. A group
     that a task does not touch (question answering and the pooler) has norm 0 and cosine None.
@@ -85,9 +85,9 @@ def affinities(model: nn.Module, setup: Setup, step: int, loss: Callable) -> dic
     """{task: 1 − L₁/L₀}, L₀ the main task's loss on a batch, L₁ after a step of the shared encoder along the task's gradient.
 
     The lookahead of Fifty et al. (2021, "Efficiently Identifying Task Groupings", TAG), above 0 where a step of the task helps the main
-    one. Their step is the training's own; at 3e-5 it would drown in fp32's rounding. So here all tasks' steps have one length, LOOKAHEAD,
-    as Adam's do whatever the size of the gradient. New batches are drawn at each `step`, the main task's own step has another one than
-    the loss; weights are put back bit for bit. loss: as `measure` takes it.
+    one. Their step is the training's own; at 3e-5 it would drown in fp32's rounding. Here the steps of all tasks have the length LOOKAHEAD,
+    as Adam's do, whatever the size of the gradient. New batches are drawn at each `step`; the main task's own step uses another batch than
+    its loss; weights are put back bit for bit. loss: as `measure` takes it.
     """
     weights, (main, *_) = list(model.encoder.parameters()), setup.train
     size, pieces = setup.config.batch_size, setup.config.grad_accumulation

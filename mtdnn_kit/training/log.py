@@ -73,7 +73,7 @@ class Recorder:
         self, step: int, task: str, rate: float, loss: torch.Tensor, norm: torch.Tensor, tokens: int,
         joint: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:  # fmt: skip
-        """Takes the figures of a step (from 0); joint: of one of all tasks their losses [K] and weights [K]."""
+        """Takes the figures of a step (from 0); joint: for a joint step the tasks' losses [K] and weights [K]."""
         record = {"step": step + 1, "epoch": int(self.setup.schedule.epoch[step]), "task": task, "lr": rate, "tokens": tokens}
         more = [x.to(loss.device).float() for x in joint or ()]
         self.pending.append((record, torch.cat([torch.stack([loss.float(), norm.float()]), *more])))
@@ -98,7 +98,7 @@ class Recorder:
         self._show(records)
 
     def _by_task(self, figures: list[float]) -> dict[str, dict[str, float]]:
-        """Losses and weights [2K] of a joint step, by task; {} of a drawn one."""
+        """Losses and weights [2K] of a joint step, by task; {} for a drawn one."""
         names = self.setup.schedule.tasks
         pairs = (("losses", figures[: len(names)]), ("weights", figures[len(names) :]))
         return {key: dict(zip(names, some, strict=True)) for key, some in pairs} if figures else {}
@@ -151,7 +151,7 @@ class Recorder:
             self.bar.move(last["step"], f"{last['task']} {self.smooth[last['task']]:.3f}, {last['tokens_per_second']:,.0f} tokens/s")
 
     def _smoothed(self, record: dict) -> dict[str, float]:
-        """Takes a step's losses into those that are shown; {task: loss}."""
+        """Updates the displayed losses with those of a step; {task: loss}."""
         losses = record.get("losses") or {record["task"]: record["loss"]}
         self.smooth |= {task: smoothed(self.smooth.get(task), loss) for task, loss in losses.items()}
         return losses

@@ -45,7 +45,7 @@ def train_steps(
 
     seed(step): of the step's random numbers. gradient(step, {task: items}) → loss and tokens, the gradients left in the weights
     (`backward`; of several tasks `balance.step`, the loss being the first one's). pull(step, rate): towards the anchor (`balance.anchors`).
-    within(step): around a step, to say what failed in it. after(step): writes, scores, stops; whether that was enough.
+    within(step): around a step, to say what failed in it. after(step): writes, scores, stops; returns whether to end.
     """
     config, total, weights = setup.config, len(setup.schedule), list(model.parameters())
     model.train()
@@ -55,16 +55,16 @@ def train_steps(
         task = next(iter(parts))
         # only dropout draws random numbers
         torch.manual_seed(seed(step))
-        # warm-up, then linear decay; one rate for all tasks, but for those that have a factor
+        # warm-up, then linear decay; one rate for all tasks except those with a factor
         rate = learning_rate(step, total, config.warmup, config.learning_rate) * config.rate_factors.get(task, 1.0)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with within(step):
             # this task's loss; gradients of the shared encoder and of this task's head, those of the other heads stay None
             loss, tokens = gradient(step, parts)
-            # towards the anchor, where there is one
+            # towards the anchor, if there is one
             pull(step, rate)
-            # to the task's norm at most, all together; in the 2019 variant each weight by itself
+            # to the task's norm at most, jointly; in the 2019 variant each weight separately
             norm = clip_gradients(weights, norm_of(task, config.max_grad_norm), each=config.optimizer == "adamax_mtdnn")
             # parameters without a gradient are not touched: no decay, no change of moments
             optimizer.step()

@@ -93,7 +93,7 @@ def clip_gradients(parameters: list[Tensor], max_norm: float, each: bool) -> Ten
 
 
 def norm_of(task: str, max_grad_norm: float | Mapping[str, float]) -> float:
-    """The norm to which a task's gradient is clipped: one for all, or its own, 1 (the paper's) where a mapping does not name it."""
+    """The norm to which a task's gradient is clipped: one for all, or its own; 1 (the paper's) if a mapping does not name it."""
     return max_grad_norm.get(task, 1.0) if isinstance(max_grad_norm, Mapping) else max_grad_norm
 
 

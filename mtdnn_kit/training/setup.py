@@ -36,7 +36,7 @@ from mtdnn_kit.training.hold_out import hold_out, not_tuned
 from mtdnn_kit.training.selection import check_selection
 
 CODE = ("tasks", "data", "files", "metrics")  # the code that turns rows into features
-SLICE = 200  # at most so many of a task's scored rows are scored during training
+SLICE = 200  # maximum number of a task's scored rows that are scored during training
 FEATURE_PACKAGES = ("tokenizers", "transformers", "numpy")
 
 
@@ -59,7 +59,7 @@ class Setup:
     processes: int = 1  # that train jointly: a batch has `batch_size` items for each of them
     anchor: Encoder | None = None  # the model of the run that `anchor` names
     slices: dict[str, Any] = field(default_factory=dict)  # the part of each task's scored rows that `eval_every` scores
-    warned: tuple[str, ...] = ()  # what is doubtful and trained all the same
+    warned: tuple[str, ...] = ()  # warnings: doubtful, but trained anyway
     passes: dict = field(default_factory=dict, repr=False, compare=False)  # batches of the passes in use; of joint steps their rows
 
     @property
@@ -77,7 +77,7 @@ class Setup:
         return self.config.batch_size * self.processes
 
     def parts(self, step: int) -> dict[str, np.ndarray]:
-        """{task: its items} of a step (from 0): of the drawn task alone, or of every task (`step: joint`), the main one first."""
+        """{task: its items} of a step (from 0): of the drawn task only, or of every task (`step: joint`), the main one first."""
         if isinstance(self.schedule, Schedule):
             return dict([self.batch(step)])
         return {task: self._rows(task, *span) for task, span in self.schedule.at(step).items()}
@@ -91,7 +91,7 @@ class Setup:
         return task, self.passes[task][1][number]
 
     def table(self) -> list[dict]:
-        """One row per task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches a pass,
+        """One row per task: rows, windows or sequences, mean and longest length in tokens, share of padding, batches per pass,
         probability."""
         return [self._table_row(task) for task in self.train]
 
@@ -99,7 +99,7 @@ class Setup:
         return batches(self.config.seed, task, pass_, self.train[task].lengths, size or self.batch_size)
 
     def _rows(self, task: str, start: int, count: int) -> np.ndarray:
-        """The items from number `start` on, through all passes of a task: the order of `batches` of as many rows as a step has of it."""
+        """`count` items from number `start` on, through all passes of a task, in the order of batches as large as its share of a step."""
         n, found = len(self.train[task].lengths), list[np.ndarray]()
         for pass_ in range(start // n, (start + count - 1) // n + 1):
             if self.passes.get(task, (None,))[0] != pass_:
@@ -163,10 +163,10 @@ def prepare(config: Config) -> Setup:
 def schedule_of(
     config: Config, sizes: dict[str, int], items: dict[str, int] | None = None
 ) -> tuple[Schedule | JointSchedule, dict[str, float]]:
-    """The schedule, and the probability of each task (mean over the steps, if it changes). sizes: task → batches a pass; items: its rows
-    or windows, which joint steps go by; where they are not given, those of whole batches.
+    """The schedule, and the probability of each task (mean over the steps, if it changes). sizes: task → batches per pass; items: its rows
+    or windows, for joint steps; by default those of whole batches.
 
-    Raises ValueError where it would be too long, or a joint step would lack a task.
+    Raises ValueError if it would be too long, or if a joint step would lack a task.
     """
     types, function = [d.type for d in config.datasets.values()], config.own_sampler
 
@@ -192,7 +192,7 @@ def schedule_of(
 
 
 def _phase(config: Config, sizes: dict[str, int], p: np.ndarray) -> Phase:
-    """What a curriculum begins with: the first tasks of `task_order`, or the last ones, the hardest."""
+    """The first phase of a curriculum: the first tasks of `task_order`, or the last ones, the hardest."""
     order = config.task_order or []
     first = (order if config.sampler == "curriculum" else order[::-1])[: config.first_tasks]
     main = config.epochs * sizes[config.tasks[0]]
@@ -257,7 +257,8 @@ def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | Non
 
 
 def _encoder(config: Config, anchor: Encoder | None) -> Encoder:
-    """The encoder's files; those of the run's model where `init_from` names one. What its anchor was trained on reaches it, too."""
+    """The encoder's files; those of the run's model where `init_from` names one. It also counts as trained on what its anchor was trained
+    on."""
     if config.init_from is None:
         found = find_encoder(config.encoder)
     else:

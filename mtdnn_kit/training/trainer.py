@@ -114,7 +114,7 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
 
 
 def _anchor(run: Run, setup: Setup, model: MultiTask, accelerator: Accelerator) -> tuple[dict, dict | None]:
-    """θ₀, on the device, and of ewc F: what the run has kept, or else made now. The model has the weights that the run starts with."""
+    """θ₀, on the device, and F for ewc: loaded from the run, or computed now. The model has the weights that the run starts with."""
     anchor, of, device, seed = setup.config.anchored, setup.anchor, accelerator.device, setup.config.seed
     encoder = model.to(device).encoder
     found = weights_of_run(of.path) if of else starting_weights(encoder, setup.encoder.path)
@@ -137,7 +137,7 @@ def _drawn(gradient: Callable, world: World, step: int, parts: Parts) -> tuple[t
 
 
 def _joint(setup: Setup, model: MultiTask, gradient: Callable, loss: Callable, seed: Callable, point: Point) -> Joint:
-    """What makes joint steps, with what it remembered at `point`."""
+    """The object that makes joint steps, with its state at `point`."""
     config = setup.config
 
     def mean_loss(task: str, items: np.ndarray) -> torch.Tensor:
@@ -153,7 +153,7 @@ def _joint(setup: Setup, model: MultiTask, gradient: Callable, loss: Callable, s
 
 
 def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> dict:
-    """Writes the model, the predictions, the scores (which it returns), and at the end that the run is finished."""
+    """Writes the model, the predictions, the scores (which it returns) and, last, the finished manifest."""
     run, setup, model, stop, done = books.run, books.setup, books.model, books.stop, books.done
     total, precision = len(setup.schedule), manifest["precision"]
     with failures.accounted(run, manifest):

@@ -1,1 +1,1 @@
-"""Presentation: figures, tables, marks in a text, and objects in a notebook. Only this room imports matplotlib."""
+"""Presentation: figures, tables, marks in a text, and objects in a notebook. Only this package imports matplotlib."""

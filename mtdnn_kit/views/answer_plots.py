@@ -1,6 +1,6 @@
-"""Rows → figures of answers: where two runs differ, how well a run knows when to answer nothing, and what its probabilities are worth.
+"""Rows → figures of answers: where two runs differ, how well a run knows when not to answer, and how well its probabilities are calibrated.
 
-Computes nothing that is reported; colours and lines are those of `style`, so that a run looks the same everywhere.
+Computes no reported number; colours and lines come from `style`, so that a run looks the same everywhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from mtdnn_kit.views.style import colour, look
 
 @styled_along_x
 def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1", number: int = 0) -> Picture:
-    """Run b minus run a in each slice, with 95 % intervals, a heading a facet. rows: of `differences.slice_table`, in any order; number:
-    of run b, for its colour."""
+    """Run b minus run a in each slice, with 95 % intervals, one heading per facet. rows: of `differences.slice_table`, in any order;
+    number: of run b, for its colour."""
     facets = [facet for facet in (*FACETS, "windows") if any(row["facet"] == facet for row in rows)]
     lines: list[dict | str] = []
     for facet in facets:
@@ -60,7 +60,7 @@ def counts_figure(counts: Mapping[str, int], names: Sequence[str]) -> Picture:
 
 @styled
 def nothing_figure(questions: Sequence[Question]) -> Picture:
-    """How well runs know when to answer nothing, one line per run: precision over recall as the threshold falls. The legend has the
+    """How well runs know when not to answer, one line per run: precision over recall as the threshold falls. The legend has the
     average precision; the share of unanswerable questions, which guessing reaches, is dotted. A run without n-best has no line."""
     figure, axes = canvas(figsize=(8, 4))
     empty, said = np.array([not q.row.answers for q in questions]), []
@@ -104,7 +104,7 @@ def calibration_figure(questions: Sequence[Question]) -> Picture:
 
 
 def _bins(axes: Axes, rows: Sequence[dict[str, Any]], number: int) -> None:
-    """A bar a bin, with the number of its answers above."""
+    """One bar per bin, with the number of its answers above."""
     for row in rows:
         axes.bar((row["from"] + row["to"]) / 2, row["right"], 0.09, color=colour(number), alpha=0.75)
         axes.plot(row["probability"], row["right"], "o", ms=4, color=colour(number))

@@ -1,6 +1,6 @@
 """Rows → figures of how tasks are balanced: where and when they conflict, and the weights that a joint step gave them.
 
-Computes nothing that is reported: what is drawn of conflicts is `runs.conflicts`'.
+Computes no reported number: `runs.conflicts` computes the conflicts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +15,13 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, running_mean, styled
 from mtdnn_kit.views.style import COLOURS, colour, look, task_numbers
 
-_CELL, _WIDEST, _FULL_AT = 0.24, 3.9, 0.1  # inches of a cell, and of a row of them; cosine at which a colour is full, at least
+_CELL, _WIDEST, _FULL_AT = 0.24, 3.9, 0.1  # inches of a cell, and of a row of cells; minimum cosine of a full colour
 _PULL = LinearSegmentedColormap.from_list("pull", (COLOURS[1], "white", COLOURS[0]))  # against each other, neither, together
 
 
 def pulls(runs: Mapping[str, Run]) -> Iterator[tuple[str, Picture | None]]:
-    """A sentence with its figure for each run that measured conflicts, and for each with joint steps; one without where none did either."""
+    """A sentence with its figure for each run that measured conflicts, and for each with joint steps; without any, a sentence that says
+    so."""
     none = True
     for name, run in runs.items():
         if found := conflicts(run.interference()):
@@ -37,7 +38,7 @@ def pulls(runs: Mapping[str, Run]) -> Iterator[tuple[str, Picture | None]]:
 def conflicts_figure(records: Sequence[dict], title: str = "") -> Picture | None:
     """How often tasks conflict (above) and the mean cosine of their gradients (below), by pair, layer group and part of the training.
 
-    records: `Run.interference()`. White is chance: half of the measurements, a mean of 0; a dash marks what is beyond it on the side of
+    records: `Run.interference()`. White is chance: half of the measurements, a mean of 0; a dash marks values beyond it on the side of
     conflict. Grey: a task does not touch that group. None where no pair was measured.
     """
     found = conflicts(records)
@@ -60,7 +61,7 @@ def conflicts_figure(records: Sequence[dict], title: str = "") -> Picture | None
 
 
 def _cells(axes: Axes, values: np.ndarray, found: Conflicts, low: float, high: float) -> AxesImage:
-    """A cell a pair and group, [pairs, groups]; those nearer to `low` than to `high` conflict."""
+    """One cell per pair and group, [pairs, groups]; those nearer to `low` than to `high` conflict."""
     colours = (_PULL if low < high else _PULL.reversed()).with_extremes(bad="0.72")
     image = axes.imshow(np.ma.masked_invalid(values), colours, vmin=min(low, high), vmax=max(low, high), aspect="auto")
     y, x = np.nonzero(np.abs(values - low) < np.abs(values - high))
@@ -76,7 +77,7 @@ def weights_figure(records: Sequence[dict], tasks: Sequence[str] = (), title: st
     """The weight of each task in a joint step, over the steps, next to its loss: single steps faint, their running mean strong.
 
     records: `Run.log()`, of which those with `weights` {task: weight} are drawn, and `losses` where they have them; tasks: all of the run,
-    so that each keeps its colour. Dotted: the weight that each would have if all were alike. None where no record has weights.
+    so that each keeps its colour. Dotted: the weight of each if all were equal. None where no record has weights.
     """
     told = [record for record in records if "weights" in record]
     if not told:

@@ -1,7 +1,7 @@
-"""Rows → figures of how each scored task's score went during a training (`eval_every`): of one run, or of the settings of a study.
+"""Rows → figures of each scored task's score during a training (`eval_every`): of one run, or of the settings of a study.
 
-A panel a task; dashed what one and the same answer scores on the same rows, dotted chance where it is another value. Computes nothing that
-is reported: what is drawn, and which task still rises, is `runs.curves`'.
+One panel per task; dashed: the score of a constant answer on the same rows, dotted: chance, if it differs. Computes no reported number:
+`runs.curves` computes the curves, and which task still rises.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.plots import BASELINE, Picture, detached, panels, styled
 from mtdnn_kit.views.style import look, task_numbers
 
-_LEAST_SPAN = 20  # points that a panel spans at least
+_LEAST_SPAN = 20  # minimum span of a panel, in points
 
 
 @styled
@@ -66,7 +66,7 @@ def forgetting_figure(runs: Mapping[str, Run], settings: Settings) -> Picture | 
 
 
 def _panels(found: Mapping[str, Mapping[str, list[tuple[TaskCurve, dict]]]], said: Sequence[str]) -> Picture | None:
-    """found: task → label of its lines → curves, each with its look; a label "" stands in no legend. said: the same in words."""
+    """found: task → label of its lines → curves, each with its look; a label "" is in no legend. said: the curves in words."""
     if not found:
         return None
     figure, places = panels(len(found))
@@ -89,6 +89,6 @@ def _panel(axes: Axes, task: str, lines: Mapping[str, list[tuple[TaskCurve, dict
     if first.chance is not None and (first.constant is None or abs(first.chance - first.constant) > 0.05):
         named["chance"] = axes.axhline(first.chance, ls=":", **BASELINE)
     low, high = axes.get_ylim()
-    # no noise looks like a mountain
+    # noise must not look large
     wider = max(0.0, _LEAST_SPAN - (high - low)) / 2
     axes.set(title=task, xlabel="step", ylabel=f"{first.score}, percent", xlim=(0, None), ylim=(low - wider, high + wider))

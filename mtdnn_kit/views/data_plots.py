@@ -1,4 +1,4 @@
-"""What `overview` tells of the data → figures: how many rows, how long, which answers and labels. Computes nothing that is reported."""
+"""Tables of `overview` → figures: how many rows, how long, which answers and labels. Computes no reported number."""
 
 from collections.abc import Sequence
 
@@ -25,9 +25,10 @@ def lengths_figure(lengths: dict[str, np.ndarray], max_length: int) -> Picture:
 
 @styled
 def shares_figure(shares: dict[str, dict[str, int]], tasks: Sequence[str] = (), task: str = "") -> Picture:
-    """One panel of bars each: title → {name: number}. tasks: all tasks, where the titles are tasks of these; task: whose numbers all are.
+    """One panel of bars each: title → {name: number}. tasks: all tasks, if the titles are among them; task: the one that all numbers belong
+    to.
 
-    Of tasks a dotted line says where each label would be if all were alike often.
+    For tasks, a dotted line marks equal frequency of all labels.
     """
     rows = max(map(len, shares.values()))
     figure, places = panels(len(shares), 0.9 + 0.3 * rows)

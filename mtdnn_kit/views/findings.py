@@ -1,6 +1,6 @@
-"""What a notebook or a page says first: its findings, sentences with their numbers, and tables folded below the pictures.
+"""The findings at the top of a notebook or page, as sentences with numbers, and tables folded below the figures.
 
-The template findings.html says how they look. Computes nothing that is reported: a sentence is made from rows that tables and figures show.
+The template findings.html defines their look. Computes no reported number: sentences are made from the rows of tables and figures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def finding(text: str) -> Html:
 
 
 def table(rows: Sequence[dict], head: Sequence[str] = ()) -> Html:
-    """Rows as a table whose cells are those of `tables.shown`; columns in which nothing stands are left out, those of `head` come first."""
+    """Rows as a table whose cells are those of `tables.shown`; empty columns are left out, those of `head` come first."""
     cells = shown(rows)
     keys = list(dict.fromkeys([*head, *(key for row in cells for key in row)]))
     keys = [key for key in keys if any(row.get(key) for row in cells)]
@@ -51,7 +51,7 @@ def table(rows: Sequence[dict], head: Sequence[str] = ()) -> Html:
 
 
 def folded(title: str, *parts: Any) -> Html:
-    """What opens with a click: tables (lists of rows), HTML, or sentences."""
+    """A part that opens with a click: tables (lists of rows), HTML, or sentences."""
     made = [part if isinstance(part, Html) else table(part) if _is_table(part) else Html(_page().listed(part)) for part in parts]
     return Html(_page().folded(title, made))
 
@@ -66,7 +66,7 @@ def listed(said: Sequence[str]) -> Html:
 
 
 def facts(found: Mapping[str, str]) -> Html:
-    """What is called how, a line each."""
+    """Names with their meaning, one line each."""
     return Html(_page().facts(found))
 
 
@@ -82,7 +82,7 @@ def answer(question: str, passage: str, nbest: Any, show: int = 4) -> Html:
 
 
 def of_data(table_rows: Sequence[dict]) -> str:
-    """What there is to train on. table_rows: of `overview.datasets_table`."""
+    """The training data. table_rows: of `overview.datasets_table`."""
     sums = {part: sum(row[part] for row in table_rows) for part in ("train", "held out", "scored")}
     held = f"; {sums['held out']:,} questions are held out to tune the threshold" if sums["held out"] else ""
     return f"{_count(len(table_rows), 'task')}: {sums['train']:,} rows to train on, {sums['scored']:,} to score{held}."
@@ -98,7 +98,7 @@ def of_answers(counts: Mapping[str, Mapping[str, int]], task: str) -> str:
 
 
 def of_labels(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """What a classifier scores that always says the most frequent label. counts: of `overview.label_counts`."""
+    """The score of a classifier that always predicts the most frequent label. counts: of `overview.label_counts`."""
     said = [f"{task} {_share(max(own.values()), sum(own.values()))}" for task, own in counts.items()]
     return f"The most frequent label is right this often: {', '.join(said)}."
 
@@ -137,7 +137,7 @@ def of_counts(counts: Mapping[str, int]) -> str:
 
 
 def of_slices(rows: Sequence[dict], b: str, score: str = "F1") -> str:
-    """Whether a slice differs, counting that many were looked at. rows: of `differences.slice_table`."""
+    """Whether a slice differs, corrected for the number of slices. rows: of `differences.slice_table`."""
     if not rows:
         return "There are no slices."
     tested, first = [row for row in rows if row["p (Holm)"] is not None], rows[0]
@@ -148,7 +148,7 @@ def of_slices(rows: Sequence[dict], b: str, score: str = "F1") -> str:
 
 
 def of_thresholds(rows: Sequence[dict]) -> str:
-    """How far F1 moves where every run answers nothing equally often. rows: of `threshold_choice.choice_table`."""
+    """How F1 changes if all runs leave the same share unanswered. rows: of `threshold_choice.choice_table`."""
     moved = [(abs(row["common share"] - row["tuned"]), row["setting"]) for row in rows if row["score"] == "F1"]
     if not moved:
         return "No threshold was tuned, or every question has an answer: there is no choice to look at."
@@ -185,7 +185,7 @@ def of_scores(rows: Sequence[dict]) -> str:
 
 
 def verdict(rows: Sequence[dict], score: str) -> str:
-    """What may be said of the differences to the first setting, with the largest of them. rows: of `differences.setting_table`."""
+    """What can be said about the differences to the first setting, with the largest of them. rows: of `differences.setting_table`."""
     (first, *others), tested = rows, [row for row in rows[1:] if row["Δ"] is not None]
     base = first["setting"]
     if not tested:
@@ -214,7 +214,7 @@ def _no_p(rows: Sequence[dict]) -> str:
 
 
 def of_judged(rows: Sequence[dict]) -> str:
-    """How many of the differences that a study is judged by are shown. rows: of `differences.primary_table`."""
+    """How many of a study's primary differences are shown. rows: of `differences.primary_table`."""
     tested = [row for row in rows if row["p (Holm)"] is not None]
     if not tested:
         return f"{_count(len(rows), 'difference')} judged, none with a p: it takes three seeds a setting."
@@ -229,7 +229,7 @@ def unlearnt(learnt: Sequence[dict]) -> str:
 
 
 def score_ranges(rows: Sequence[dict]) -> str:
-    """Each task's lowest and highest score, next to what needs no training. rows: of `task_plots.task_rows`."""
+    """Each task's lowest and highest score, next to baselines without training. rows: of `task_plots.task_rows`."""
     tasks: dict[str, list[dict]] = {}
     for row in rows:
         tasks.setdefault(f"{row['task']} {row['score']}", []).append(row)

@@ -28,7 +28,7 @@ def _rows(setup: Setup, task: str) -> list:
 
 
 def datasets_table(setup: Setup) -> list[dict]:
-    """A row a task: its type, rows of each split, mean words of a row's texts, and its labels."""
+    """One row per task: its type, rows of each split, mean words of a row's texts, and its labels."""
     table = []
     for task, dataset in setup.config.datasets.items():
         parts = splits(setup, task)
@@ -71,8 +71,8 @@ def examples(setup: Setup, task: str, count: int = 3) -> list[dict]:
 
 
 def cards(setup: Setup, task: str, count: int = 2) -> list[Question | Item]:
-    """The first training rows of a task, as what cards show, without answers of a model; of questions the first without an answer, too.
-    [] of a task type that has no cards."""
+    """The first training rows of a task as cards, without answers of a model; for questions also the first unanswerable one. [] for a task
+    type without cards."""
     rows, dataset, kind = setup.train[task].rows, setup.config.datasets[task], setup.specs[task]["type"]
     if kind == "qa":
         return [Question(row, {}) for row in [*rows[:count], *[row for row in rows if not row.answers][:1]]]
@@ -118,10 +118,10 @@ def answer_type(text: str) -> str:
 
 
 def windows_table(features: Features, lengths: Sequence[int], max_question: int, overlap: float = 0.25) -> list[dict]:
-    """What a sequence length costs: for each of `lengths`, windows a question, questions that need several, and answers lost.
+    """What a sequence length costs: for each of `lengths`, windows per question, questions that need several, and answers lost.
 
-    overlap: of neighbouring windows, as a share of the context's least room (at most 0.5). `lost if cut` is the share of answers beyond
-    the first window, which plain truncation loses; `in no window` those that no window holds whole.
+    overlap: of neighbouring windows, as a share of the smallest room for the context (at most 0.5). `lost if cut` is the share of answers
+    beyond the first window, which plain truncation loses; `in no window` those that no window holds whole.
     """
     contexts, answers, table = features.contexts, answer_spans(features), list[dict]()
     sizes, able = np.diff(contexts.tokens.ends)[contexts.numbers], answers[:, 0] >= 0
@@ -139,7 +139,7 @@ def windows_table(features: Features, lengths: Sequence[int], max_question: int,
 
 
 def odd_rows(setup: Setup) -> list[dict]:
-    """Rows that are right but odd (`odd_rows`), counted: one row per task and oddity that occurs; `e.g.` is the first such row's id."""
+    """Rows that are valid but odd (`odd_rows`), counted: one row per task and oddity that occurs; `e.g.` is the first such row's id."""
     table = []
     for task in setup.train:
         found = odd.odd_rows(splits(setup, task), setup.config.datasets[task], setup.config).values()
@@ -159,7 +159,7 @@ def tokens(setup: Setup, task: str, number: int = 0) -> list[tuple[str, str]]:
 
 
 def back(setup: Setup, task: str, number: int = 0) -> dict[str, str]:
-    """What the tokens of `tokens` give back: text and label; of a question, the characters that the labelled tokens stand for."""
+    """The text and label recovered from the tokens of `tokens`; of a question, the characters that the labelled tokens stand for."""
     features, (ids, target, item) = setup.train[task], _sequence(setup, task, number)
     found = {"tokens say": setup.tokenizer.decode(ids)}
     if isinstance(features, Features):

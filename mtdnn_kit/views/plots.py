@@ -1,6 +1,6 @@
-"""Rows → matplotlib figures: the schedule before a training, the losses during and after it. Computes nothing that is reported.
+"""Rows → matplotlib figures: the schedule before a training, the losses during and after it. Computes no reported number.
 
-Each task has a colour and a line of its own (`style`). A figure has no background, so that it reads on a light and on a dark page.
+Each task has its own colour and line (`style`). A figure has no background, so that it is legible on a light and on a dark page.
 """
 
 import base64
@@ -20,10 +20,10 @@ from PIL import Image
 from mtdnn_kit.files.wording import duration
 from mtdnn_kit.views.style import INK, colour, look, task_numbers
 
-# Of a function that draws: how axes and letters look; and the same with a grid along x alone.
+# Decorators for functions that draw: the style of axes and letters; and the same with a grid only along x.
 _LOOKS = Path(__file__).with_name("kit.mplstyle")
 styled, styled_along_x = plt.style.context(_LOOKS), plt.style.context([_LOOKS, {"axes.grid.axis": "x"}])
-BASELINE: dict[str, Any] = {"color": INK, "lw": 1.2}  # a line of what needs no training
+BASELINE: dict[str, Any] = {"color": INK, "lw": 1.2}  # the line of a baseline without training
 _ACROSS = 5  # panels in a row
 _COLOURS = 48  # of a picture's palette
 
@@ -52,7 +52,7 @@ def canvas(down: int = 1, across: int = 1, **options: Any) -> tuple[Picture, Any
 
 
 def panels(count: int, height: float = 2.5, **options: Any) -> tuple[Picture, list[Axes]]:
-    """A canvas of so many panels, at most five in a row."""
+    """A figure of this many panels, at most five in a row."""
     across, down = min(max(count, 1), _ACROSS), -(-count // _ACROSS) or 1
     figure, places = canvas(down, across, figsize=(max(2.4 * across, 6), height * down + 0.4), squeeze=False, **options)
     for axes in places.flat[count:]:
@@ -61,14 +61,14 @@ def panels(count: int, height: float = 2.5, **options: Any) -> tuple[Picture, li
 
 
 def detached(figure: Picture, alt: str) -> Picture:
-    """The figure, closed to pyplot: a notebook shows it once, and nothing piles up. alt: what it shows, in words."""
+    """The figure, closed in pyplot: a notebook shows it once, and figures do not accumulate. alt: what it shows, in words."""
     plt.close(figure)
     figure.alt = alt
     return figure
 
 
 def horizontal_bars(axes: Axes, values: dict, texts: Sequence[tuple[float, str]], colours: Any, alpha: float = 0.8, **style: Any) -> None:
-    """A bar a name, the first on top, each with a text at a place along it."""
+    """One bar per name, the first on top, each with a text at a position along it."""
     axes.barh(range(len(values)), list(values.values()), color=colours, alpha=alpha)
     for y, (x, text) in enumerate(texts):
         axes.text(x, y, text, va="center", **style)
@@ -168,7 +168,7 @@ def _last(values: Sequence[float], share: float) -> Any:
 class LiveLoss:
     """Redraws the loss figure while a training runs, in one notebook output; give it to `train(…, watch=…)`.
 
-    Its title says what a progress bar would: step, task, its smoothed loss, tokens a second, time left. The last drawing has none.
+    Its title is like a progress bar: step, task, its smoothed loss, tokens per second, time left. The final figure has no title.
     """
 
     def __init__(self, schedule: Any, drawings: int = 25) -> None:
@@ -204,7 +204,7 @@ class LiveLoss:
 
 
 def __getattr__(name: str) -> Any:
-    """Figures that were here in 0.1.0, from where they are now."""
+    """Figures that were here in 0.1.0, imported from their current modules."""
     from importlib import import_module
 
     now = {"lengths_figure": "data_plots", "shares_figure": "data_plots", "scores_figure": "task_plots"}

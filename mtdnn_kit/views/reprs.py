@@ -1,8 +1,8 @@
 """What a run, a study and a schedule look like in a notebook: small tables, HTML without script or style sheet (reprs.html).
 
-Text has the theme's colours, so that it reads in JupyterLab's light and dark one alike, and is escaped whatever it is. What is shown comes
-as plain values, or as an object that has the named properties. `Run` and `Schedule` get what a notebook shows of them here, so that the
-rooms that they live in know no HTML; importing the package is enough for that.
+Text has the theme's colours, so that it is legible in JupyterLab's light and dark theme, and is always escaped. What is shown comes as
+plain values, or as an object that has the named properties. `Run` and `Schedule` get their notebook display here, so that their packages
+know no HTML; importing this package is enough.
 """
 
 from collections import Counter
@@ -26,7 +26,8 @@ _page = partial(macros, "views/reprs.html")
 
 
 def run_html(run: Any) -> str:
-    """A run folder (`runs.Run`): its name, status, steps and time; a task's steps, passes and main scores. Else why it cannot be read."""
+    """A run folder (`runs.Run`): its name, status, steps and time; a task's steps, passes and main scores. Otherwise why it cannot be
+    read."""
     try:
         manifest, tasks = run.manifest, list(run.config["tasks"])
         scores = run.metrics if manifest["status"] == "finished" else {}
@@ -41,7 +42,7 @@ def run_html(run: Any) -> str:
 
 
 def _amount(manifest: Mapping[str, Any]) -> list[str]:
-    """Steps and time, as "223 steps in 1:59"; nothing of a run that others made (`import_run`)."""
+    """Steps and time, as "223 steps in 1:59"; empty for an imported run (`import_run`)."""
     if not isinstance(manifest.get("steps"), int):
         return []
     seconds = manifest.get("train_seconds")

@@ -1,6 +1,6 @@
-"""Rows → figures of a study: its runs while they train, its settings with their intervals, the paper's figures again.
+"""Rows → figures of a study: its runs while they train, its settings with their intervals, the paper's figures redrawn.
 
-Computes nothing that is reported; colours, lines and marks are those of `style`. They differ in grey, too.
+Computes no reported number; colours, lines and marks come from `style` and can be told apart in grey.
 """
 
 import time
@@ -20,7 +20,7 @@ def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], 
     """Figures 3 and 4 of the paper, redrawn: EM and F1 over the settings, the paper's (left) and those of the runs here (right).
 
     ours: setting → {"em", "em_low", "em_high", "f1", …}, the ends of the 95 % intervals; a setting that was not run is left out. Both
-    panels span as many points. The paper gives no intervals.
+    panels span the same number of points. The paper gives no intervals.
     """
     figure, panels = canvas(1, 2, figsize=(9.5, 3.6))
     theirs = {name: {"em": em, "f1": f1} for name, (em, f1) in paper.items()}
@@ -41,7 +41,7 @@ def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> Non
         at = [k for k, name in enumerate(settings) if name in scores]
         values = [scores[settings[k]][key] for k in at]
         ends = [[scores[settings[k]].get(f"{key}_{end}") for k in at] for end in ("low", "high")]
-        style: dict[str, Any] = {"color": INK, "ls": LINES[i], "marker": MARKERS[i], "ms": 6}  # a colour is a run's or a task's, no score's
+        style: dict[str, Any] = {"color": INK, "ls": LINES[i], "marker": MARKERS[i], "ms": 6}  # colours are for runs and tasks, not scores
         beside = np.array(at) + 0.06 * (2 * i - 1)  # so that the intervals of EM and F1 do not hide each other
         axes.plot(beside, values, label=key.upper(), **style)
         if at and None not in ends[0]:
@@ -55,10 +55,10 @@ def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> Non
 
 @styled_along_x
 def settings_figure(rows: Sequence[dict], score: str = "F1", floors: Mapping[str, float] | None = None, n: int | None = None) -> Picture:
-    """A line a setting, as many as there are: left its score, right its difference to the first, both with 95 % intervals.
+    """One line per setting, for any number of settings: left its score, right its difference to the first, both with 95 % intervals.
 
-    rows: of `differences.setting_table`. A setting whose difference speaks for these two models only is hollow, one of several seeds full.
-    floors: what needs no training, a dotted line each; n: questions.
+    rows: of `differences.setting_table`. A setting with one seed, whose difference holds for two models only, is hollow; one with several
+    seeds is filled. floors: baselines without training, one dotted line each; n: questions.
     """
     figure, panels = canvas(1, 2, figsize=(9.5, 1.2 + 0.36 * len(rows)), sharey=True)
     for y, row in enumerate(rows):
@@ -79,7 +79,7 @@ def settings_figure(rows: Sequence[dict], score: str = "F1", floors: Mapping[str
 
 
 def _told(score: str) -> Any:
-    """Of a row of `settings_figure`: its score and its difference in words."""
+    """The score and the difference of a row of `settings_figure`, in words."""
 
     def said(row: dict) -> str:
         gap = f" ({row['Δ']:+.1f}, {row['Δ low']:+.1f} to {row['Δ high']:+.1f})" if None not in (row["Δ"], row["Δ low"]) else ""
@@ -117,7 +117,7 @@ def study_figure(states: Sequence, settings: Settings | None = None) -> Picture:
 class LiveStudy:
     """Redraws the losses of a study's runs while they train, in one notebook output; give it to `run_study(…, watch=…)`.
 
-    Its title says how many runs are done, running, failed and waiting, and the time left; the last drawing has none.
+    Its title says how many runs are done, running, failed and waiting, and the time left; the final figure has no title.
     """
 
     def __init__(self, settings: Settings | None = None, every: float = 2.0):

@@ -1,7 +1,7 @@
 """What all figures share: one colour, line and marker per run or task. Only this module chooses colours.
 
 Figures have no background, so each colour has a contrast of at least 3 to 1 on white and on near black; the hues, and their order, are the
-explorer's. Lines and markers differ as well, so that figures can be read in grey. A run has the number of its place; a task the same
+explorer's. Lines and markers differ as well, so that figures can be read in grey. A run has the number of its position; a task the same
 number everywhere (`task_numbers`). After the seventh they repeat.
 """
 
@@ -36,12 +36,12 @@ def task_numbers(tasks: Iterable[str]) -> dict[str, int]:
 
 
 def rgba(number: int, alpha: str) -> str:
-    """The same for CSS, let through so far."""
+    """The same for CSS, with this opacity."""
     return f"rgba({','.join(str(int(colour(number)[k : k + 2], 16)) for k in (1, 3, 5))},{alpha})"
 
 
 def letter(number: int) -> str:
-    """A run's sign where colours are not seen: A, B … Z, A again."""
+    """A run's letter, for readers who cannot see colours: A, B … Z, A again."""
     return ascii_uppercase[number % 26]
 
 

@@ -25,21 +25,21 @@ from mtdnn_kit.runs.environment import unlike
 from mtdnn_kit.runs.notes import own_scores, threshold_of_several, threshold_words
 from mtdnn_kit.runs.run import Run
 
-ANSWER_SCORES = ("em", "f1", "em_at_0", "f1_at_0", "span_f1", "no_answer_ap")  # of questions, what a table of sets shows
-_ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # what Markdown makes something of, within a cell
+ANSWER_SCORES = ("em", "f1", "em_at_0", "f1_at_0", "span_f1", "no_answer_ap")  # the scores of questions in a table of sets
+_ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # characters with a meaning in Markdown, within a cell
 
 
 def score_table(
     questions: Sequence[Question], settings: Settings, table: str | None = None, runs: dict[str, Run] | None = None, task: str = "squad"
 ) -> list[dict]:
-    """One row per setting: EM and F1 at the runs' thresholds with the ends of their 95 % intervals, span F1, average precision of answering
-    nothing, and F1 minus that of the first setting, with interval and p; next to them the paper's figures for the setting of that name
+    """One row per setting: EM and F1 at the runs' thresholds with the ends of their 95 % intervals, span F1, average precision of no
+    answer, and F1 minus that of the first setting, with interval and p; next to them the paper's figures for the setting of that name
     (`table`, a key of `paper.TABLES`).
 
     settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Where titles are known, EM and F1
-    have a second interval, for the population that `questions` do not go by: other articles, if they go by passages. runs: by name, so that
-    each row says at which threshold, and what that was tuned on or that it was not (of `task`), and has the custom scores
-    (`metrics`), without a test. Two rows more: always answering nothing, and the lexical-overlap baseline (which always answers).
+    have a second interval, for the other population (articles, if `questions` are clustered by passage). runs: by name; each row then has
+    the threshold of `task` with what it was tuned on, and the custom scores (`metrics`), without a test. Two more rows: never answering,
+    and the lexical-overlap baseline (which always answers).
     """
     return [*_setting_rows(questions, settings, table, runs, task), *floors([q.row for q in questions])]
 
@@ -52,9 +52,9 @@ def score_tables(
     runs: dict[str, Run] | None = None,
     task: str = "squad",
 ) -> list[dict]:
-    """`score_table` of each comparison (`Study.comparisons`), one below the other: each row says which setting it is "compared with", and
-    p (Holm) is for the differences of all of them (Bonferroni). Settings that are in none of them have scores alone. One comparison is
-    shown as by `score_table`."""
+    """`score_table` of each comparison (`Study.comparisons`), one below the other: each row says which setting it is "compared with", and p
+    (Holm) is for the differences of all of them (Bonferroni). Settings that are in none of them have only scores. A single comparison gives
+    `score_table`."""
     if len(compared) < 2:
         return score_table(questions, settings, table, runs, task)
     lone = [{name: own} for name, own in settings.items() if not any(name in of for of in compared)]
@@ -70,7 +70,7 @@ def score_tables(
 def _setting_rows(
     questions: Sequence[Question], settings: Settings, table: str | None, runs: dict[str, Run] | None, task: str
 ) -> list[dict]:
-    """`score_table` without what needs no training."""
+    """`score_table` without the baselines."""
     paper, first, rows = TABLES.get(table or "", {}), next(iter(settings)), []
     others = other_population(questions)
     apart = {score: {row["setting"]: row for row in setting_table(others, settings, score)} for score in ("EM", "F1")} if others else {}
@@ -112,7 +112,7 @@ def floors(rows: Sequence[QARow]) -> list[dict]:
 
 
 def shown(rows: Sequence[dict]) -> list[dict[str, str]]:
-    """Rows as a person reads them: a figure and the ends of its interval in one cell, "57.6 [49.2, 65.9]"; p with two digits."""
+    """Rows formatted for reading: a number and the ends of its interval in one cell, "57.6 [49.2, 65.9]"; p with two digits."""
     return [
         {key: _cell(row, key) for key in row if not key.endswith((" low", " high")) and key not in ("low", "high", "places")}
         for row in rows
@@ -144,7 +144,7 @@ def markdown(rows: Sequence[dict]) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` on one line: what has no look of its own (controls, U+202E, which turns what follows it around) as \\x1b, \\u202e."""
+    """`text` on one line, with invisible characters (controls; U+202E, which reverses the text after it) as \\x1b, \\u202e."""
     return "".join(c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -158,7 +158,7 @@ def latex(rows: Sequence[dict]) -> str:
 
 
 def tidy(runs: dict[str, Run], settings: Settings) -> list[dict]:
-    """Every score of every run, a row each: setting, seed, the parameters in which the runs differ (`varied`), run, folder, task, score,
+    """Every score of every run, one row each: setting, seed, the parameters in which the runs differ (`varied`), run, folder, task, score,
     value, and the number of rows n that it is over."""
     places = {run: (setting, seed) for setting, some in settings.items() for seed, run in some.items()}
     parameters = varied(runs)
@@ -173,8 +173,8 @@ def tidy(runs: dict[str, Run], settings: Settings) -> list[dict]:
 
 
 def set_table(runs: dict[str, Run], names: Iterable[str] | None = None) -> list[dict]:
-    """A row a run and set that it was scored on (names; None: all), the task that scores it and its scores in percent; of questions EM
-    and F1 at the run's threshold, what that is, and at 0."""
+    """One row per run and set that it was scored on (names; None: all): the task that scores it and its scores in percent; for questions EM
+    and F1 at the run's threshold, that threshold, and both at 0."""
     rows = []
     for name, run in runs.items():
         for one, found in run.metrics.items():
@@ -187,7 +187,7 @@ def set_table(runs: dict[str, Run], names: Iterable[str] | None = None) -> list[
 
 
 def varied(runs: dict[str, Run]) -> dict[str, dict]:
-    """Of each run the parameters that are not the same in all of them, but for seed and folder; lists as text, "squad+cola"."""
+    """The parameters of each run that differ between the runs, except seed and folder; lists as text, "squad+cola"."""
     found = {name: {key: _as_text(value) for key, value in run.config.items()} for name, run in runs.items()}
     keys = dict.fromkeys(key for own in found.values() for key in own if key not in ("seed", "run_dir", "resume"))
     differ = [key for key in keys if len({repr(own.get(key)) for own in found.values()}) > 1]
@@ -201,7 +201,7 @@ def _as_text(value: object) -> object:
 
 
 def aligned(rows: Sequence[dict], keys: Sequence[str]) -> str:
-    """Some columns of rows, those that are there, as a person reads them, one under the other: for a terminal."""
+    """Some columns of rows, without missing ones, formatted and aligned for a terminal."""
     cells = [{key: visible(text) for key, text in row.items()} for row in shown(rows)]
     keys = [key for key in keys if any(row.get(key) for row in cells)]
     lines = [keys, *([row.get(key, "") for key in keys] for row in cells)]
@@ -210,7 +210,8 @@ def aligned(rows: Sequence[dict], keys: Sequence[str]) -> str:
 
 
 def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: Settings) -> None:
-    """What a study leaves: the table as numbers (table.csv), as Markdown and as LaTeX, and every score of every run (scores.csv, tidy)."""
+    """Writes a study's files: the table as numbers (table.csv), as Markdown and as LaTeX, and every score of every run (scores.csv,
+    tidy)."""
     import pandas as pd
 
     write_scores(folder, runs, settings)
@@ -227,7 +228,7 @@ def write_scores(folder: Path, runs: dict[str, Run], settings: Settings) -> None
 
 
 def read(folder: Path) -> list[dict]:
-    """The rows of a table.csv that `write` left, numbers as they were but for their rounding."""
+    """The rows of a table.csv that `write` left, with its rounded numbers."""
     with open(folder / "table.csv", encoding="utf-8", newline="") as file:
         return [{key: _number(key, text) for key, text in row.items()} for row in csv.DictReader(file)]
 
@@ -247,7 +248,7 @@ def points(table: Sequence[dict]) -> dict[str, dict]:
 
 
 def by_weight(runs: dict[str, Run], found: dict[str, dict]) -> dict[str, dict]:
-    """`points` by the weight of question answering, as in the paper's figure 3: runs of the largest mixture, and of the main task alone.
+    """`points` by the weight of question answering, as in the paper's figure 3: runs of the largest mixture, and of only the main task.
 
     runs: a run of each setting.
     """
@@ -259,7 +260,7 @@ def choice_table(runs: dict[str, Run], task: str = "squad", score: str = "f1") -
     """Choose on one set, report on both: one row per run with its score on the scored questions and on the rest of the official dev set,
     and which run would be chosen on which. [] where the runs have not scored the rest (it takes the hub's data).
 
-    What is chosen on a set is flattered on it by the choice; its score on the other set is not.
+    The choice biases the score on the set that it was made on, but not the score on the other set.
     """
     if not all(task + REST in run.metrics for run in runs.values()):
         return []

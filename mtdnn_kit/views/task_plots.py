@@ -1,6 +1,7 @@
-"""Each task's headline score next to what needs no training: chance, the best constant answer, lexical overlap. A table, and its figure.
+"""Each task's headline score next to baselines without training: chance, the best constant answer, lexical overlap. A table, and its
+figure.
 
-Computes nothing of its own: scores are `differences`', what they are held against `learnt`'s and `tables`'.
+Computes nothing itself: scores come from `differences`, baselines from `learnt` and `tables`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from mtdnn_kit.views.plots import Picture, canvas, detached, interval, styled_al
 from mtdnn_kit.views.style import INK, task_numbers
 from mtdnn_kit.views.tables import floors
 
-MARKS = {"chance": "|", "constant answer": "D", "lexical overlap": "x"}  # what is drawn next to a score; of questions, constant: no answer
+MARKS = {"chance": "|", "constant answer": "D", "lexical overlap": "x"}  # what is drawn next to a score; for questions, constant: no answer
 
 
 def task_rows(
@@ -66,8 +67,8 @@ def _marks(row: Mapping[str, Any]) -> dict[str, float | None]:
 
 @styled_along_x
 def tasks_figure(rows: Sequence[dict]) -> Picture:
-    """One line per task, in its colour; with several settings one heading per task and one line per setting, in its colour. Scores with
-    95 % interval, and as marks what needs no training. rows: of `task_rows`; full discs lie above all of that, interval and all."""
+    """One line per task, in its colour; with several settings one heading per task and one line per setting, in its colour. Scores have 95
+    % intervals; baselines are marks. rows: of `task_rows`; a filled disc means that the whole interval is above the baselines."""
     settings = list(dict.fromkeys(row["setting"] for row in rows))
     lines = _lines(rows, len(settings) > 1)
     numbers, drawn = task_numbers(row["task"] for row in rows), dict[str, Any]()
@@ -88,7 +89,7 @@ def tasks_figure(rows: Sequence[dict]) -> Picture:
 
 
 def scores_figure(metrics: Mapping[str, Mapping[str, Any]]) -> Picture:
-    """The first score of each task of a metrics.json, without intervals and without what needs no training; `tasks_figure` shows both."""
+    """The first score of each task of a metrics.json, without intervals and baselines; `tasks_figure` shows both."""
     bare = {"setting": "", "low": None, "high": None, "learnt": UNKNOWN, **dict.fromkeys(MARKS)}
     rows = [
         {**bare, "task": task, "score": next(iter(found)), "value": next(iter(found.values())), "n": found["n"]}

@@ -1,7 +1,7 @@
 """HTML from templates (Jinja): a file of macros next to a module defines the look, the module the content.
 
-In a template line breaks and indentation are for the eye alone, and `style` is the module of that name. Whatever is filled in is escaped,
-but for HTML that a macro made.
+In a template, line breaks and indentation are only for readability, and `style` is the module of that name. Inserted values are escaped,
+except HTML from a macro.
 """
 
 from functools import cache
@@ -24,7 +24,7 @@ class Html(str):
 
 
 def macros(name: str) -> Any:
-    """The macros of a template, a file below mtdnn_kit, e.g. "views/marks.html"; each gives the HTML of what it is called with."""
+    """The macros of a template, a file below mtdnn_kit, e.g. "views/marks.html"; each returns the HTML of its arguments."""
     return _environment().get_template(name).module
 
 

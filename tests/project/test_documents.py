@@ -1,4 +1,4 @@
-"""README and pages as they are written: bounds, links, what their blocks hold, where figures are from. `test_commands` runs them."""
+"""Checks of README and pages as text: size, links, code blocks, sources of figures. `test_commands` runs the commands."""
 
 import importlib.util
 import re
@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import manual
 import pytest
-import tagging  # the type that docs/task-types.md is about
+import tagging  # the type that docs/task-types.md describes
 import yaml
 from conftest import ROOT
 from manual import NOT_RUN, PAGES, README, RUN, TOLD, of_kind, said
@@ -23,12 +23,12 @@ TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILI
 INTERVAL = re.compile(r"[-+−]?\d+\.\d \[[-+−]?\d+\.\d, [-+−]?\d+\.\d\]")
 
 
-def test_the_readme_is_a_front_page():
+def test_the_readme_is_short():
     lines = README.read_text().splitlines()
     assert len(lines) <= 120 and [line for line in lines if len(line) > 120] == []
     (block,) = of_kind(README, "python")
     assert len([line for line in block.splitlines() if line]) <= 6
-    assert not re.search(r"\bp\s*[=<≤]\s*0", " ".join(lines)), "a p stands beside its study, not here"
+    assert not re.search(r"\bp\s*[=<≤]\s*0", " ".join(lines)), "a p-value belongs to its study, not here"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=said)
@@ -40,7 +40,7 @@ def test_links_and_anchors_lead_somewhere(path):
         assert not anchor or anchor in manual.anchors(there), link
 
 
-def test_the_readme_and_the_index_lead_to_every_page():
+def test_the_readme_and_the_index_link_to_every_page():
     index = ROOT / "docs" / "README.md"
     led = {(index.parent / link.partition("#")[0]).resolve() for link in manual.links(index)}
     assert {*TOLD, ROOT / "CHANGELOG.md", ROOT / "CITATION.cff"} - led - {index} == set()
@@ -48,7 +48,7 @@ def test_the_readme_and_the_index_lead_to_every_page():
     assert {"docs/README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"} <= led
 
 
-def test_pages_that_the_code_names_are_there():
+def test_pages_that_the_code_names_exist():
     folders = ("mtdnn_kit", "tests", "notebooks", "parameters")
     files = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".yaml", ".ipynb")]
     named = {name for file in files for name in re.findall(r"\bdocs/[\w-]+\.\w+", file.read_text(encoding="utf-8"))}
@@ -67,13 +67,13 @@ def test_pictures_are_small_and_described():
 def test_every_block_has_a_language_that_is_tested(path):
     allowed = {"", "python", "yaml", "toml"} | ({"bash"} if path.name == "cluster.md" else set())  # tests/studies/test_sharing.py
     assert {language for language, _ in manual.blocks(path)} <= allowed
-    assert len(re.findall(r"^```", path.read_text(), re.MULTILINE)) == 2 * len(manual.blocks(path)), "a block does not end, or is indented"
+    assert len(re.findall(r"^```", path.read_text(), re.MULTILINE)) == 2 * len(manual.blocks(path)), "a block is not closed, or is indented"
 
 
-def test_every_command_is_run_or_listed_with_the_reason():
+def test_every_command_is_run_or_listed_with_a_reason():
     told = {command for path in TOLD for command in manual.commands(path)}
-    assert sorted(told - RUN.keys() - NOT_RUN.keys()) == [], "add it to RUN, or with the reason to NOT_RUN, in tests/manual.py"
-    assert sorted({*RUN, *NOT_RUN} - told) == [], "no page has these commands any more"
+    assert sorted(told - RUN.keys() - NOT_RUN.keys()) == [], "add it to RUN, or to NOT_RUN with the reason, in tests/manual.py"
+    assert sorted({*RUN, *NOT_RUN} - told) == [], "no page contains these commands; remove them"
     for command in told:
         files = [word for word in command.split() if re.fullmatch(r"(parameters|notebooks|results)/[\w./-]+", word)]
         assert [file for file in files if not (ROOT / file).exists()] == [], command
@@ -88,8 +88,8 @@ def test_commands_in_a_sentence_exist(path):
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path.name != "CHANGELOG.md"], ids=said)
-def test_files_that_a_sentence_names_are_there(path):
-    """`tests/….py` and the like by their path; `test_….py` alone and `room/file.py` wherever they are."""
+def test_files_that_a_sentence_names_exist(path):
+    """`tests/….py` and the like by their full path; `test_….py` and `folder/file.py` in any folder."""
     here = {said(file) for folder in ("tests", "benchmarks", "mtdnn_kit", "docs") for file in (ROOT / folder).rglob("*.py")}
     for span in re.findall(r"`([^`\n]+)`", manual.prose(path)):
         for name in re.findall(r"(?:^|[\s(])((?:tests|benchmarks|parameters|notebooks|docs|mtdnn_kit)/[\w./-]+\.\w+)", span):
@@ -99,13 +99,13 @@ def test_files_that_a_sentence_names_are_there(path):
 
 
 @pytest.mark.parametrize("path", TOLD, ids=said)
-def test_what_is_taken_from_a_file_stands_in_it(path):
+def test_a_block_that_names_its_file_is_in_that_file(path):
     for block, file in manual.python(path)[1].items():
-        assert block.partition("\n")[2].strip() in (ROOT / file).read_text(), f"this no longer stands in {file}:\n{block}"
+        assert block.partition("\n")[2].strip() in (ROOT / file).read_text(), f"this is no longer in {file}:\n{block}"
 
 
 @pytest.mark.parametrize("path", TOLD, ids=said)
-def test_the_parameter_files_are_right(path, tmp_path):
+def test_the_parameter_files_on_a_page_are_valid(path, tmp_path):
     assert all(tomllib.loads(block) for block in of_kind(path, "toml"))
     for number, block in enumerate(of_kind(path, "yaml")):
         content = yaml.safe_load(block)
@@ -116,7 +116,7 @@ def test_the_parameter_files_are_right(path, tmp_path):
             assert tagging.KIND and Config(**content).datasets
 
 
-def test_the_page_of_the_interface_is_what_the_sources_say():
+def test_the_page_of_the_interface_matches_the_sources():
     spec = importlib.util.spec_from_file_location("make_api", ROOT / "docs" / "make_api.py")
     make_api = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_api)
@@ -124,14 +124,14 @@ def test_the_page_of_the_interface_is_what_the_sources_say():
 
 
 @pytest.mark.parametrize("path", [README, ROOT / "docs" / "findings.md"], ids=said)
-def test_findings_are_those_of_the_report(path):
-    """Each difference with its interval stands in the report, whose tables tests/studies/test_results.py reckons again."""
+def test_findings_match_the_report(path):
+    """Each difference with its interval occurs in the report, whose tables tests/studies/test_results.py recomputes."""
     report = (ROOT / "results" / "README.md").read_text().replace("−", "-")
     found = [one.replace("−", "-") for one in INTERVAL.findall(re.sub(r"\s+(points\s+)?\[", " [", path.read_text()))]
     assert found and [one for one in found if one not in report] == []
 
 
-def test_one_table_has_every_key_of_a_study_file_and_what_it_is_otherwise():
+def test_one_table_has_every_key_of_a_study_file_and_its_default():
     rows = re.findall(r"^\| `(\w+)` \| .+ \| (.*) \|$", (ROOT / "docs/studies.md").read_text(), re.MULTILINE)
     assert sorted(key for key, _ in rows) == sorted(key.name for key in fields(StudyFile))
     told, known = dict(rows), {key.name: key.default for key in fields(StudyFile)}
@@ -145,7 +145,7 @@ def test_every_target_of_make_is_explained():
     assert set(phony) == set(TARGETS)
 
 
-def test_the_changelog_keeps_its_form_and_knows_the_version():
+def test_the_changelog_keeps_its_format_and_has_the_version():
     lines = (ROOT / "CHANGELOG.md").read_text().splitlines()
     versions = [line for line in lines if line.startswith("## ")]
     assert lines[0] == "# Changelog" and versions[0] == "## [Unreleased]"
@@ -156,7 +156,7 @@ def test_the_changelog_keeps_its_form_and_knows_the_version():
     assert mtdnn_kit.__version__ in released or f"To become {mtdnn_kit.__version__}" in "\n".join(lines)
 
 
-def test_the_citation_is_valid_and_of_this_version():
+def test_the_citation_is_valid_and_names_this_version():
     cited, project = yaml.safe_load((ROOT / "CITATION.cff").read_text()), tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     required = {"cff-version", "message", "title", "authors"}  # of the Citation File Format 1.2.0
     assert required <= set(cited) and cited["cff-version"] == "1.2.0" and cited["type"] in ("software", "dataset")

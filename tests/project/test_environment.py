@@ -1,4 +1,4 @@
-"""One place for dependencies, pinned once, the same for conda users."""
+"""Dependencies have one source and are pinned once, also for conda users."""
 
 import os
 import re
@@ -33,13 +33,13 @@ def pins() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("requirement", DIRECT, ids=lambda requirement: requirement.name)
-def test_every_dependency_is_pinned_within_its_range_and_installed_so(requirement):
+def test_every_dependency_is_pinned_within_its_range_and_installed_at_its_pin(requirement):
     pin = pins()[canonical(requirement.name)]
     assert requirement.specifier.contains(pin)
-    assert version(requirement.name).partition("+")[0] == pin, "the environment is another than constraints.txt: run `make env-test`"
+    assert version(requirement.name).partition("+")[0] == pin, "the environment differs from constraints.txt: run `make env-test`"
 
 
-def test_no_pin_is_of_one_machine():
+def test_no_pin_is_specific_to_a_machine():
     assert not [pin for pin in pins().values() if "+" in pin or "@" in pin or "/" in pin]
 
 
@@ -49,8 +49,8 @@ def test_the_ranges_that_must_work_are_allowed():
     assert ranges["transformers"].contains("5.17.0") and SpecifierSet(PROJECT["project"]["requires-python"]).contains("3.11.0")
 
 
-def test_conda_users_get_the_same():
-    """Python from conda within the project's range; all else by pip from the same file, with the same constraints."""
+def test_conda_users_get_the_same_versions():
+    """Python from conda within the project's range; everything else by pip from the same file, with the same constraints."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert set(environment) == {"name", "channels", "dependencies"}
     assert environment["name"] == PROJECT["project"]["name"] and environment["channels"] == ["conda-forge"]
@@ -63,7 +63,7 @@ def test_conda_users_get_the_same():
     assert [line["pip"] for line in listed if isinstance(line, dict)] == [["-c constraints.txt", "-e .[test]"]]
 
 
-def test_the_encoders_wheel_brings_nothing_along():
+def test_the_encoders_wheel_has_no_dependencies_among_the_pins():
     assert not any("sentence-transformers" in name for name in pins())
 
 
@@ -83,7 +83,7 @@ case "$*" in *{fails}*) echo "ERROR: no such version" >&2; exit 1;; esac
 
 
 def installed(folder, target: str, fails: str = "nothing") -> subprocess.CompletedProcess:
-    """`make TARGET` in a folder with a Python that installs nothing and notes what it was asked for; it fails for one thing."""
+    """`make TARGET` in a folder with a fake Python that installs nothing, records its arguments and fails for one of them."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         (folder / name).write_text((ROOT / name).read_text())
     fake = folder / "python"
@@ -110,12 +110,12 @@ def test_the_demos_environment_has_no_test_tool_and_installing_is_quiet(tmp_path
 
 
 @pytest.mark.parametrize("fails", ["setuptools", "-e", "encoder"])
-def test_an_installation_that_fails_says_why_and_leaves_no_stamp(tmp_path, fails):
+def test_an_installation_that_fails_shows_the_error_and_leaves_no_stamp(tmp_path, fails):
     done = installed(tmp_path, "env", fails)
     assert done.returncode == 2 and "ERROR: no such version" in done.stderr and not (tmp_path / ".venv" / "ready").exists()
 
 
-def test_targets_make_what_they_need_and_no_more():
+def test_each_target_makes_the_environment_it_needs():
     """{target: its environment}, from the Makefile."""
     needs = dict(re.findall(r"^([a-z-]+): (env(?:-test)?) ##", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {target for target, environment in needs.items() if environment == "env"} == {"demo", "study", "lab", "notebooks"}
@@ -129,7 +129,7 @@ exit 3
 """
 
 
-def test_a_pin_that_is_missing_elsewhere_is_said_and_fails(tmp_path, monkeypatch, capsys):
+def test_a_pin_that_is_missing_on_a_platform_is_reported_and_fails(tmp_path, monkeypatch, capsys):
     (tmp_path / "uv").write_text(FAKE_UV)
     (tmp_path / "uv").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
@@ -142,7 +142,7 @@ def test_a_pin_that_is_missing_elsewhere_is_said_and_fails(tmp_path, monkeypatch
     assert all(line.startswith("resolved") for line in lines)
 
 
-def test_the_pythons_and_platforms_that_are_checked_are_those_that_the_page_names():
+def test_the_page_names_the_pythons_and_platforms_that_are_checked():
     assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(platforms.PYTHONS[0])
     assert PROJECT["project"]["requires-python"] == f">={platforms.PYTHONS[0]}"
     *some, last = platforms.PLATFORMS

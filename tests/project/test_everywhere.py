@@ -1,7 +1,7 @@
-"""The same everywhere: a quick run of all five tasks gives the same bits whatever the process is started with, and wherever it lies.
+"""Reproducibility: a quick run of all five tasks gives the same bits in any environment and at any path.
 
-Two processes cost most of the time: a plain one, and, at the same time, one in which everything that must not matter is another. What can
-be changed within a process is changed in this one. `make soak` changes one thing at a time, each in a process of its own.
+Two processes take most of the time: a plain one, and in parallel one in which everything that should not matter differs. Whatever can be
+changed within a process is changed in this one. `make soak` changes one thing at a time, each in its own process.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from mtdnn_kit import train
 from mtdnn_kit.data import cache
 
 TIMES = ("tokens_per_second", "train_seconds", "start", "end", "peak_memory")
-# The project lies elsewhere, in no repository, and the runs are started otherwise.
+# The run's origin differs: the project is elsewhere, outside a repository, and the command is another.
 WHENCE = ("command", "git")
 RUN = """
 import json, sys
@@ -31,15 +31,15 @@ train(Config(**json.loads(sys.argv[1])))
 
 
 def content(folder: Path) -> dict:
-    """What a run left, without times and without where it lies: {file: hash, or records}."""
+    """The content of a run without times and paths: {file: hash, or records}."""
     found = {}
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
         name = file.relative_to(folder).as_posix()
         if name.startswith("checkpoints/") and file.suffix != ".safetensors":
-            continue  # its times
+            continue  # it contains times
         if file.suffix in (".safetensors", ".gz", ".yaml") or name.startswith(("model/", "predictions/")):
             found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-            if name == "config.yaml":  # as values: a long path takes two lines
+            if name == "config.yaml":  # as values: a long path is wrapped
                 settings = yaml.safe_load(file.read_text(encoding="utf-8"))
                 found[name] = {key: value for key, value in settings.items() if key not in ("run_dir", "data", "encoder")}
         elif name == "requirements.txt":
@@ -59,7 +59,7 @@ def without(record: dict) -> dict:
 
 
 def manifest(record: dict) -> dict:
-    """A manifest without times, without the names of folders and without where it was made; the rows' fingerprints stay."""
+    """A manifest without times, folder names and origin; the rows' fingerprints remain."""
     data = {name: {key: value for key, value in source.items() if key != "origin"} for name, source in record["data"].items()}
     kept = {key: value for key, value in without(record).items() if key not in WHENCE}
     return {**kept, "data": data, "encoder": {**record["encoder"], "name": ""}}
@@ -67,7 +67,7 @@ def manifest(record: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def parameters(tiny) -> dict:
-    """Of a run of a few seconds: all five tasks, scored, with threshold articles, checkpoints and measurements on the way."""
+    """Of a run of a few seconds: all five tasks, scored, with threshold articles, checkpoints, and scorings during the training."""
     small = dict(encoder=tiny, batch_size=4, max_steps=14, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1)
     often = dict(
         eval_limit=8, train_limit=60, log_every=3, checkpoint_every=5, keep_checkpoints=True, threshold_articles=["Glacier"], qa_weight=0.4
@@ -76,7 +76,7 @@ def parameters(tiny) -> dict:
 
 
 def start(parameters: dict, folder: Path, cwd: Path, **environment: str) -> subprocess.Popen:
-    """A process that makes the run."""
+    """A process that trains the run."""
     plain = {key: value for key, value in os.environ.items() if key not in ("LANG", "LANGUAGE", "TZ", "PYTHONHASHSEED", "PYTHONUTF8")}
     plain = {key: value for key, value in plain.items() if not key.startswith("LC_")}
     settled = {**plain, "MTDNN_CACHE": str(folder.parent / "cache"), "OMP_NUM_THREADS": "1", **environment}
@@ -85,19 +85,19 @@ def start(parameters: dict, folder: Path, cwd: Path, **environment: str) -> subp
 
 
 def ended(process: subprocess.Popen) -> None:
-    """Waits for a run to end well."""
+    """Waits for a run to end successfully."""
     errors = process.communicate(timeout=900)[1]
     assert process.returncode == 0, errors
 
 
 @pytest.fixture(scope="session")
 def turkish(tmp_path_factory) -> dict[str, str]:
-    """The environment in which tr_TR.UTF-8 is the locale, in which the capital of i is İ; made here where the system has it not."""
+    """Environment variables that set the locale tr_TR.UTF-8, in which the capital of i is İ; compiled here where the system lacks it."""
     if shutil.which("localedef") is None or not Path("/usr/share/i18n/locales/tr_TR").exists():
-        pytest.skip("no localedef, or no source of tr_TR: install the package locales")
+        pytest.skip("localedef or the source of tr_TR is missing: install the package locales")
     folder = tmp_path_factory.mktemp("locales")
     command = ["localedef", "-f", "UTF-8", "-i", "tr_TR", str(folder / "tr_TR.UTF-8")]
-    subprocess.run(command, check=False, capture_output=True)  # it warns, and then ends with 1
+    subprocess.run(command, check=False, capture_output=True)  # it exits with 1 after a warning
     settled = {"LOCPATH": str(folder), "LC_ALL": "tr_TR.UTF-8"}
     asks = [sys.executable, "-c", "import locale; print(locale.setlocale(locale.LC_ALL, ''))"]
     assert subprocess.run(asks, env={**os.environ, **settled}, capture_output=True, text=True).stdout.strip() == "tr_TR.UTF-8"
@@ -106,8 +106,9 @@ def turkish(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def both(parameters, turkish, tmp_path_factory) -> tuple[dict, dict]:
-    """What two workers left that shared one empty cache: a plain one, and one with another locale, time zone, hash seed and working
-    directory, and with spaces and Unicode in the paths of its run, data and encoder."""
+    """The content of two runs of processes that shared one empty cache: a plain one, and one with another locale, time zone, hash seed and
+    working directory, and with spaces and Unicode in the paths of its run, data and encoder."""
+
     folder, home = tmp_path_factory.mktemp("plain") / "run", tmp_path_factory.mktemp("other") / "Läufe 東京 (2)"
     data, encoder, other = home / "Daten é", home / "Köder 1", home / "Lauf Nr. 1 ☂"
     shutil.copytree(parameters["data"], data)
@@ -122,11 +123,11 @@ def both(parameters, turkish, tmp_path_factory) -> tuple[dict, dict]:
 
 @pytest.fixture(scope="module")
 def plain(both) -> dict:
-    """What the plain run left."""
+    """The content of the plain run."""
     return both[0]
 
 
-def test_a_plain_run_has_all_that_is_compared(plain):
+def test_a_plain_run_has_all_files_that_are_compared(plain):
     labels = {f"predictions/{task}.jsonl" for task in ("swag", "cola", "mrpc", "mnli")}
     assert {"config.yaml", "log.jsonl", "manifest.json", "metrics.json", "model/model.safetensors"} <= set(plain)
     assert {"predictions/squad.json", "predictions/squad_nbest.jsonl.gz", *labels} <= set(plain)
@@ -134,12 +135,12 @@ def test_a_plain_run_has_all_that_is_compared(plain):
     assert [name for name in plain if name.startswith("checkpoints/") and name.endswith("optimizer.safetensors")]
 
 
-def test_everything_else_at_once(both):
+def test_all_differences_at_once(both):
     assert both[1] == both[0]
 
 
-def test_here_with_a_cold_cache_a_warm_one_and_one_that_cannot_be_written(plain, parameters, tmp_path, monkeypatch):
-    """This process has another hash seed and working directory as well."""
+def test_this_process_with_a_cold_cache_a_warm_one_and_one_that_cannot_be_written(plain, parameters, tmp_path, monkeypatch):
+    """This process also has another hash seed and working directory."""
     from mtdnn_kit.config import Config
 
     monkeypatch.chdir(tmp_path)
@@ -167,13 +168,13 @@ def test_here_with_a_cold_cache_a_warm_one_and_one_that_cannot_be_written(plain,
     ],
     ids=str,
 )
-def test_one_thing_at_a_time(plain, parameters, tmp_path, environment):
+def test_one_difference_at_a_time(plain, parameters, tmp_path, environment):
     ended(start(parameters, tmp_path / "run", ROOT, **environment))
     assert content(tmp_path / "run") == plain
 
 
 @pytest.mark.soak
-def test_the_turkish_locale_alone(plain, parameters, turkish, tmp_path):
+def test_only_the_turkish_locale(plain, parameters, turkish, tmp_path):
     ended(start(parameters, tmp_path / "run", ROOT, **turkish))
     assert content(tmp_path / "run") == plain
 
@@ -188,7 +189,7 @@ print("\\n".join(map(repr, lexical_answers(list(load("squad", DATASETS["squad"],
 
 
 def test_the_baseline_is_the_same_under_every_hash_seed(real_data):
-    """With seed 14, sums in the order of a set once took another of two sentences that are equally like a question."""
+    """With seed 14, sums in the order of a set once chose the other of two sentences that are equally similar to a question."""
     command = [sys.executable, "-c", BASELINE, str(real_data)]
     said = [
         subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("0", "14")

@@ -1,4 +1,4 @@
-"""help() reads well: every public name says in a sentence what it is, and each of its parameters has a type."""
+"""help() reads well: every public name has a sentence that explains it, and each of its parameters has a type."""
 
 import importlib
 import inspect
@@ -16,7 +16,7 @@ MODULES = ["mtdnn_kit", *(module.name for module in pkgutil.walk_packages(mtdnn_
 
 
 def public(module) -> dict[str, object]:
-    """What a module defines for others: functions, classes, and the classes' methods and properties, by name."""
+    """The public names that a module defines: functions, classes, and the classes' methods and properties."""
     own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     own = {name: x for name, x in own.items() if getattr(x, "__module__", None) == module.__name__}
     found = {name: x for name, x in own.items() if inspect.isclass(x) or inspect.isfunction(inspect.unwrap(x) if callable(x) else x)}
@@ -36,7 +36,7 @@ def first_paragraph(text: str) -> str:
 
 
 def wanting(name: str, value) -> list[str]:
-    """What a public name lacks for help() to read well."""
+    """What a public name lacks for a good help() text."""
     lacks = []
     if not name.endswith("__init__") and not (value.__doc__ and first_paragraph(value.__doc__).endswith((".", ".)"))):
         lacks.append("a docstring that begins with a sentence")
@@ -50,23 +50,23 @@ def wanting(name: str, value) -> list[str]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_every_public_name_is_explained_and_typed(name):
+def test_every_public_name_has_a_docstring_and_types(name):
     module = importlib.import_module(name)
     assert first_paragraph(module.__doc__).endswith((".", ".)", ":")), "the module's docstring begins with a sentence"
     found = {key: wanting(key, value) for key, value in public(module).items()}
     assert {key: lacks for key, lacks in found.items() if lacks} == {}
 
 
-def test_what_is_wanting_is_seen():
+def test_missing_docstrings_and_types_are_found():
     def bare(x, y: int):
         """no sentence"""
 
     assert wanting("bare", bare) == ["a docstring that begins with a sentence", "a type of x", "the type that it returns"]
-    assert "Schedule.draws" in public(importlib.import_module("mtdnn_kit.sampler")), "methods count"
+    assert "Schedule.draws" in public(importlib.import_module("mtdnn_kit.sampler")), "methods are included"
     assert "Recorder.__init__" in public(importlib.import_module("mtdnn_kit.training.log"))
 
 
-def test_the_packages_help_names_all_there_is_to_use():
+def test_the_packages_help_names_every_public_name():
     for name in mtdnn_kit.__all__:
         assert name in mtdnn_kit.__doc__, name
         assert name in dir(mtdnn_kit) and getattr(mtdnn_kit, name) is not None
@@ -75,8 +75,8 @@ def test_the_packages_help_names_all_there_is_to_use():
         mtdnn_kit.tarin  # noqa: B018
 
 
-def test_what_the_packages_help_promises_is_there():
-    """Each `module` and call that the docstring names."""
+def test_what_the_packages_help_names_exists():
+    """Each `module` and call in the docstring."""
     from mtdnn_kit import Run
     from mtdnn_kit.training import setup
 
@@ -86,12 +86,12 @@ def test_what_the_packages_help_promises_is_there():
 
 
 @pytest.mark.parametrize("name", mtdnn_kit.__all__)
-def test_help_of_a_public_name_begins_with_what_it_is(name):
+def test_help_of_a_public_name_begins_with_its_docstring(name):
     value = getattr(mtdnn_kit, name)
     text = pydoc.plain(pydoc.render_doc(value))
     assert name == "DATASETS" or first_paragraph(value.__doc__)[:40] in " ".join(text.split())
 
 
-def test_the_command_line_says_what_it_does():
+def test_the_command_lines_help_lists_the_verbs():
     done = subprocess.run([sys.executable, "-m", "mtdnn_kit", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert all(f"\n    {verb} " in done.stdout for verb in ("train", "study", "report", "heldout", "export"))

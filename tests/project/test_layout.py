@@ -1,4 +1,4 @@
-"""The layout and the import rule (design, "The way through the house"), read from the files."""
+"""The layout and the import rule (design, "The way through the house"), checked in the source files."""
 
 import ast
 import importlib
@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from structure import PACKAGE, imports, modules
 
-# The floors of the house: a room, or a file at the door, imports from the floors below it.
+# The layers, from the bottom up: a package, or a module at the top level, imports only from the layers below it.
 FLOORS = [
     "errors",
     "metrics sampler files",
@@ -47,31 +47,31 @@ ONLY = {
 
 
 def arrows() -> dict[str, set[str]]:
-    """{file: our files that it imports}, each as "room.file"; a room's __init__ is the room."""
+    """{module: modules of the kit that it imports}, each as "package.module"; a package's __init__ has the package's name."""
     found = {}
     for name, tree in modules().items():
         ours = {i.removeprefix("mtdnn_kit.") for i in imports(tree) if i.startswith("mtdnn_kit.")}
         used = {i for i in ours if i in modules()} - {name}
         found[name] = {
             i for i in used if not any(other.startswith(f"{i}.") for other in used)
-        }  # `from mtdnn_kit.runs import schema`: the file
+        }  # `from mtdnn_kit.runs import schema`: the module
     return found
 
 
-def test_imports_between_rooms_go_one_way():
-    """Run with -s it prints the floors, and what each room imports."""
+def test_imports_between_packages_go_one_way():
+    """Run with -s to print the layers, and what each package imports."""
     rooms: dict[str, set[str]] = {}
     for name, used in arrows().items():
         rooms.setdefault(name.split(".")[0], set()).update(one.split(".")[0] for one in used)
-    assert set(rooms) == set(HEIGHT), "a new room gets its floor"
+    assert set(rooms) == set(HEIGHT), "add the new package to FLOORS"
     for floor, names in reversed(list(enumerate(FLOORS))):
         for name in names.split():
             below = sorted(rooms[name] - {name}, key=lambda room: -HEIGHT[room])
-            print(f"floor {floor}  {name:<10} ▸ {', '.join(below) or 'nothing of ours'}")
+            print(f"floor {floor}  {name:<10} ▸ {', '.join(below) or 'nothing'}")
             assert all(HEIGHT[room] < floor for room in below), f"{name} imports upwards: {below}"
 
 
-def test_no_two_files_import_each_other():
+def test_no_two_modules_import_each_other():
     left = {name: used - {name} for name, used in arrows().items() if name != "__init__"}
     while left:
         free = [name for name, needs in left.items() if not needs & left.keys()]
@@ -79,11 +79,11 @@ def test_no_two_files_import_each_other():
         left = {name: needs for name, needs in left.items() if name not in free}
 
 
-INTERFACE = {"HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader"}  # what every task type has
+INTERFACE = {"HEAD", "OUTPUTS", "SETTINGS", "Features", "Reader"}  # every task type defines these
 
 
-def test_a_name_stands_for_one_thing():
-    """Constants and classes: none of them has a name that another file uses for something else."""
+def test_a_name_means_one_thing():
+    """Constants and classes: no name is used in two modules for different things."""
     homes: dict[str, list[str]] = {}
     for name, tree in modules().items():
         for node in tree.body:
@@ -94,7 +94,7 @@ def test_a_name_stands_for_one_thing():
     assert {one: where for one, where in homes.items() if len(where) > 1 and len(one) > 1 and one not in INTERFACE} == {}
 
 
-def test_every_error_has_its_home_in_errors():
+def test_every_error_class_is_in_errors():
     errors = importlib.import_module("mtdnn_kit.errors")
     known = {name for name, value in vars(errors).items() if isinstance(value, type)}
     for name, tree in modules().items():
@@ -106,7 +106,7 @@ def test_every_error_has_its_home_in_errors():
     )
 
 
-def test_a_room_can_be_taken_in_at_a_glance():
+def test_a_folder_has_few_files():
     top = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
     assert len(top) <= MOST_AT_THE_TOP, sorted(top)
     for room in (path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"):
@@ -115,7 +115,7 @@ def test_a_room_can_be_taken_in_at_a_glance():
 
 
 @pytest.mark.parametrize("library", ONLY)
-def test_a_library_is_imported_where_it_belongs(library):
+def test_a_library_is_imported_only_where_it_belongs(library):
     users = {name for name, tree in modules().items() if any(i.split(".")[0] == library for i in imports(tree))}
     assert users <= ONLY[library]
 
@@ -133,7 +133,7 @@ def test_pyarrow_is_imported_only_to_read_parquet():
 
 
 def test_importing_the_kit_is_light():
-    """The first cell of a notebook checks parameters: it needs no torch, and no widget or figure."""
+    """The first cell of a notebook checks parameters without torch, widgets or figures."""
     import subprocess
 
     heavy = ("torch", "transformers", "datasets", "pyarrow", "matplotlib", "ipywidgets")
@@ -143,7 +143,7 @@ def test_importing_the_kit_is_light():
 
 
 @pytest.mark.parametrize("name", modules())
-def test_a_file_says_what_it_does(name):
+def test_a_module_has_docstrings(name):
     tree = modules()[name]
     assert ast.get_docstring(tree)
     for node in tree.body:
@@ -157,7 +157,7 @@ def test_a_file_says_what_it_does(name):
             assert all(ast.get_docstring(m) for m in methods), node.name
 
 
-def test_the_top_level_is_as_designed():
+def test_the_top_level_has_the_designed_files():
     wanted = ["README.md", "Makefile", "pyproject.toml", "environment.yml", "constraints.txt", "LICENSE", ".ci/run"]
     wanted += [
         "mtdnn_kit/data/sample",

@@ -1,4 +1,4 @@
-"""What README, notebooks and docs of 0.1.0 imported goes on working, whatever rooms the files lie in now."""
+"""The imports in README, notebooks and docs of 0.1.0 still work, although the modules have moved."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-STATEMENTS = [  # as they stood there
+STATEMENTS = [  # as written there
     "from mtdnn_kit import DATASETS, Config, ask, export, from_file, from_params, import_run, load, prepare, train",
     "from mtdnn_kit import answer_plots, compare, differences, overview, paper, plots, running, studies, study_plots, tables",
     "from mtdnn_kit.compare import Question",
@@ -16,7 +16,7 @@ STATEMENTS = [  # as they stood there
     "from mtdnn_kit.marks import tokens_html",
     "from mtdnn_kit.tasks import register",
 ]
-USED = {  # what was used of the modules that are imported whole
+USED = {  # the names used from modules that are imported whole
     "compare": ["named", "pair", "find", "two", "CompareError"],
     "differences": ["difference", "difference_table", "slice_table", "setting_table", "sentences"],
     "overview": ["odd_rows"],
@@ -29,13 +29,13 @@ USED = {  # what was used of the modules that are imported whole
 
 
 @pytest.mark.parametrize("order", [STATEMENTS, STATEMENTS[::-1]], ids=["in order", "backwards"])
-def test_every_import_of_before_works_in_one_process(order):
+def test_every_former_import_works_in_one_process(order):
     code = "\n".join([*order, *(f"{module}.{name}" for module, names in USED.items() for name in names)])
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_an_old_path_is_the_same_thing():
+def test_an_old_path_gives_the_same_object():
     from mtdnn_kit.marks import tokens_html
 
     from mtdnn_kit import differences, marks
@@ -44,7 +44,7 @@ def test_an_old_path_is_the_same_thing():
     assert differences is real and tokens_html is marks.tokens_html and marks.__name__ == "mtdnn_kit.views.marks"
 
 
-def test_what_never_was_there_is_said():
+def test_a_name_that_never_existed_is_an_import_error():
     with pytest.raises(ImportError, match="cannot import name 'nothing'"):
         from mtdnn_kit.marks import nothing  # noqa: F401
     with pytest.raises(ImportError, match="cannot import name 'nowhere'"):

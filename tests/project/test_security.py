@@ -1,4 +1,4 @@
-"""What SECURITY.md promises, each with the attack: a trap is a file that any code smuggled in would make; it is never there."""
+"""The promises of SECURITY.md, each with an attack: a trap is a file that smuggled code would create; it must never appear."""
 
 import hashlib
 import html.parser
@@ -46,14 +46,14 @@ HOME = ROOT / "mtdnn_kit" / "data" / "sample"
 
 @pytest.fixture
 def trap(tmp_path) -> Path:
-    """A file that is not there, and must not come to be."""
+    """A file that does not exist and must not be created."""
     file = tmp_path / "TRAP"
     yield file
     assert not file.exists(), "smuggled code was run"
 
 
 class Smuggled:
-    """Pickled, it makes the trap when it is unpickled."""
+    """Creates the trap when it is unpickled."""
 
     def __init__(self, trap: Path):
         self.trap = trap
@@ -73,7 +73,7 @@ def pickled(kind: str, trap: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def made(tiny, tmp_path_factory) -> Run:
-    """A finished run with its checkpoints, on the packaged sample."""
+    """A finished run on the packaged sample, with its checkpoints."""
     small = dict(encoder=tiny, batch_size=4, max_steps=5, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1)
     kept = dict(eval_limit=4, checkpoint_every=2, keep_checkpoints=True)
     return train(Config(run_dir=str(tmp_path_factory.mktemp("made") / "run"), **small, **kept))
@@ -81,7 +81,7 @@ def made(tiny, tmp_path_factory) -> Run:
 
 @pytest.fixture
 def copied(made, tmp_path) -> Run:
-    """A copy of it to tamper with."""
+    """A copy of the run to tamper with."""
     return Run(shutil.copytree(made.path, tmp_path / "copy"))
 
 
@@ -94,7 +94,7 @@ def test_the_trap_works(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["bare", "zip"])
-def test_an_encoder_that_has_pickled_weights_alone_is_refused(tiny, tmp_path, trap, kind):
+def test_an_encoder_with_only_pickled_weights_is_refused(tiny, tmp_path, trap, kind):
     folder = Path(shutil.copytree(tiny, tmp_path / "encoder"))
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickled(kind, trap))
@@ -105,14 +105,14 @@ def test_an_encoder_that_has_pickled_weights_alone_is_refused(tiny, tmp_path, tr
         find_encoder(str(folder))
 
 
-def test_where_there_are_both_the_pickle_is_not_opened(tiny, config, tmp_path, trap):
+def test_a_pickle_next_to_safetensors_is_not_opened(tiny, config, tmp_path, trap):
     folder = Path(shutil.copytree(tiny, tmp_path / "encoder"))
     for name in ("pytorch_model.bin", "optimizer.pt", "training_args.bin", "rng_state.pth", "scheduler.pt"):
         (folder / name).write_bytes(pickled("zip", trap))
     assert train(config(encoder=str(folder), max_steps=1, tasks=["squad"], qa_weight=1.0, eval_limit=2)).finished
 
 
-def test_a_run_folder_has_no_pickle_in_it(made):
+def test_a_run_folder_contains_no_pickle(made):
     files = [file for file in made.path.rglob("*") if file.is_file()]
     assert [file for file in files if "checkpoints" in file.parts]
     for file in files:
@@ -137,7 +137,7 @@ def test_a_pickle_in_place_of_a_runs_model_is_refused(copied, trap, kind):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
 def test_a_pickle_in_place_of_a_checkpoint_is_never_opened(copied, trap, name):
-    """Whether the checkpoint before it is taken or the run stops is `checkpoints`' business."""
+    """`checkpoints` decides whether the previous checkpoint is loaded or the run stops."""
     newest = max((copied.path / "checkpoints").iterdir())
     (newest / name).write_bytes(pickled("bare", trap))
     manifest = json.loads((copied.path / "manifest.json").read_text())
@@ -146,7 +146,7 @@ def test_a_pickle_in_place_of_a_checkpoint_is_never_opened(copied, trap, name):
         train(Config(**{**copied.config, "run_dir": str(copied.path), "resume": True}))
 
 
-def test_a_weight_cut_off_or_changed_is_refused(copied):
+def test_truncated_weights_are_refused(copied):
     file = copied.path / "model" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(EncoderError, match="not a complete safetensors file"):
@@ -165,14 +165,14 @@ def test_a_pickle_in_the_cache_is_refused(monkeypatch, tmp_path, trap):
     sums = {
         "key": "rows-x",
         "files": {"numbers.npy": hashlib.sha256(file.read_bytes()).hexdigest()},
-    }  # who can write there can write the sums, too
+    }  # anyone who can write there can write the sums, too
     (file.parent / cache.SUMS).write_text(json.dumps(sums))
     for opened in (lambda: cache.kept("rows-x", parts), lambda: arrays.read(file.parent)):
         with pytest.raises(ValueError, match="Python objects in dtype"):
             opened()
 
 
-# YAML and models' code
+# YAML and the code of models
 
 
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.mkdir", "!!python/object/new:os.mkdir", "!!python/name:os.mkdir"])
@@ -191,8 +191,8 @@ def test_yaml_makes_no_objects(tmp_path, trap, copied, tag):
 
 
 @pytest.mark.parametrize("kind", ["smuggled", "bert"])
-def test_a_models_own_code_is_not_run(tiny, tmp_path, trap, kind):
-    """With a type that transformers knows its own class is taken; of another one there is none."""
+def test_a_models_custom_code_is_not_run(tiny, tmp_path, trap, kind):
+    """If transformers knows the type, its own class is used; otherwise the encoder is refused."""
     folder = Path(shutil.copytree(tiny, tmp_path / "encoder"))
     code = (
         f"open({str(trap)!r}, 'w')\nfrom transformers import BertConfig, BertModel\nclass C(BertConfig): pass\nclass M(BertModel): pass\n"
@@ -209,13 +209,13 @@ def test_a_models_own_code_is_not_run(tiny, tmp_path, trap, kind):
             train(given)
 
 
-def test_a_tokenizers_own_code_is_not_run(tiny, tmp_path, trap):
+def test_a_tokenizers_custom_code_is_not_run(tiny, tmp_path, trap):
     folder = Path(shutil.copytree(tiny, tmp_path / "encoder"))
     (folder / "smuggled.py").write_text(f"open({str(trap)!r}, 'w')\nfrom transformers import BertTokenizerFast as T\n")
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     mapped = {"AutoTokenizer": [None, "smuggled.T"]}
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "T", "auto_map": mapped}))
-    with suppress(EncoderError):  # refused, or read by transformers' own class
+    with suppress(EncoderError):  # refused, or read by transformers' class
         prepare(Config(encoder=str(folder), max_length=96, overlap=10, max_steps=1, train_limit=4, eval_limit=2))
 
 
@@ -223,7 +223,7 @@ def test_a_tokenizers_own_code_is_not_run(tiny, tmp_path, trap):
 
 
 @pytest.mark.parametrize("name", OUTWARD)
-def test_a_tasks_name_is_no_path(name):
+def test_a_tasks_name_cannot_be_a_path(name):
     row = {"type": "sc", "columns": {"first": "a", "label": "b"}, "labels": ["x", "y"]}
     with pytest.raises(ConfigError, match="define|tasks: .*NUL"):
         Config(tasks=["squad", name], define={name: row})
@@ -241,14 +241,14 @@ def test_a_studys_runs_stay_in_its_folder(tmp_path, name):
 
 
 @pytest.mark.parametrize("variant", [{"run_dir": "/tmp/outside"}, {"resume": True}])
-def test_a_studys_variant_sets_no_folder(tmp_path, variant):
+def test_a_studys_variant_cannot_set_the_folder(tmp_path, variant):
     (tmp_path / "study.yaml").write_text(study_text({"base": "parameters/demo.yaml", "variants": {"A": variant}}))
     with pytest.raises(StudyError, match="is set by the study itself"):
         read_study(tmp_path / "study.yaml")
 
 
 @pytest.mark.parametrize("name", ["nul\0nul", "x" * 5000, f"{'y' * 300}/run"])
-def test_a_folder_that_no_system_can_have_is_said(config, tmp_path, name):
+def test_an_invalid_folder_name_is_refused(config, tmp_path, name):
     with pytest.raises(ConfigError, match="run_dir: .*(NUL|not a valid path)"):
         train(config(run_dir=str(tmp_path / name)))
 
@@ -266,7 +266,7 @@ def test_nothing_is_written_through_a_link_in_a_run_folder(config, tmp_path, pla
     assert (outside / "file").read_text() == "mine" and len(list(outside.iterdir())) == 1
 
 
-def test_nor_through_one_beside_a_file_or_in_place_of_a_lock(tmp_path):
+def test_nothing_is_written_through_a_link_at_a_partial_file_or_a_lock(tmp_path):
     (tmp_path / "mine").write_text("mine")
     for name in ("table.md.partial", ".lock"):
         (tmp_path / name).symlink_to(tmp_path / "mine")
@@ -276,8 +276,8 @@ def test_nor_through_one_beside_a_file_or_in_place_of_a_lock(tmp_path):
     assert (tmp_path / "mine").read_text() == "mine" and (tmp_path / "table.md").read_text() == "theirs"
 
 
-def test_a_name_in_a_runs_scores_leads_nowhere(copied, tmp_path):
-    """A run that somebody sent: its metrics.json names a file outside, which `keep` would have copied, and written, outside."""
+def test_a_name_in_a_runs_scores_cannot_lead_out_of_its_folder(copied, tmp_path):
+    """A run from another person: its metrics.json names a file outside, which `keep` would have copied to a place outside."""
     (tmp_path / "secret_nbest.jsonl.gz").write_bytes(b"secret")
     scores = json.loads((copied.path / "metrics.json").read_text())
     (copied.path / "metrics.json").write_text(json.dumps({**scores, "../../secret": scores["squad"]}))
@@ -286,7 +286,7 @@ def test_a_name_in_a_runs_scores_leads_nowhere(copied, tmp_path):
     assert kept and all(name.startswith("deep/run/") for name in kept) and not any("secret" in name for name in kept)
 
 
-def test_ids_and_titles_of_questions_are_no_paths(config, tmp_path):
+def test_ids_and_titles_of_questions_are_not_used_as_paths(config, tmp_path):
     folder = Path(shutil.copytree(HOME, tmp_path / "data"))
     for file in (folder / "squad").iterdir():
         rows = [json.loads(line) for line in file.read_text().splitlines()]
@@ -300,7 +300,7 @@ def test_ids_and_titles_of_questions_are_no_paths(config, tmp_path):
 
 
 @pytest.mark.parametrize("name", OUTWARD)
-def test_an_exports_name_is_that_of_a_file(name):
+def test_an_exports_name_is_a_file_name(name):
     made = f"squad-{safe_name(name)}.html"
     assert Path(made).name == made and "\0" not in made and len(os.fsencode(made)) < 200
 
@@ -331,8 +331,8 @@ print(json.dumps({"finished": run.finished, "asked": asked}))
 """
 
 
-def test_a_run_asks_no_network(tmp_path):
-    """The sample with the default encoder, in a process of its own, imports included."""
+def test_a_run_uses_no_network(tmp_path):
+    """The sample with the default encoder, in its own process, including imports."""
     small = dict(
         run_dir=str(tmp_path / "run"), max_steps=2, max_length=96, overlap=10, batch_size=2, train_limit=8, eval_limit=2, threads=1
     )
@@ -343,8 +343,8 @@ def test_a_run_asks_no_network(tmp_path):
     assert json.loads(done.stdout.splitlines()[-1]) == {"finished": True, "asked": []}
 
 
-def test_jupyterlab_is_told_to_ask_for_no_news():
-    """That it listens on this machine alone, and asks for its token, is seen in test_commands."""
+def test_jupyterlab_does_not_fetch_news():
+    """test_commands checks that it listens only on this machine, and asks for its token."""
     from jupyterlab.handlers.announcements import NeverCheckForUpdate
     from jupyterlab.labapp import LabApp
 
@@ -359,7 +359,7 @@ def test_jupyterlab_is_told_to_ask_for_no_news():
 
 
 class Seen(html.parser.HTMLParser):
-    """Tags and text of a page."""
+    """Collects tags and text of a page."""
 
     def __init__(self, page: str):
         super().__init__()
@@ -376,7 +376,7 @@ class Seen(html.parser.HTMLParser):
 
 
 def rendered(text: str) -> Seen:
-    """Markdown as a page, by an implementation that takes tables, bare addresses, mathematics and HTML."""
+    """Markdown rendered as HTML, by an implementation that supports tables, bare addresses, mathematics and HTML."""
     return Seen(mistune.create_markdown(escape=False, plugins=["table", "strikethrough", "math", "url"])(text))
 
 
@@ -397,7 +397,7 @@ def test_names_stay_text_in_a_table_of_latex():
 
 
 def test_names_stay_text_on_a_page_without_a_notebook(tmp_path):
-    """Headings, a table, a list and lines, as a report's sections have them; the policy is the other page's."""
+    """Headings, a table, a list and lines, as in the sections of a report; with the content security policy of the other page."""
     line, table = MARKUP.splitlines()[0], tables.markdown([{"run": MARKUP, "F1": 2.0}, {"run": "QA | SC", "F1": None}])
     sections = [f"{MARKUP}\n\nnext\n", f"## {line}\n\n{table}", f"{table}after\n", f"## Needs\n\n- {line}\n- two\n"]
     page = write_plain_page(tmp_path, MARKUP, MARKUP, {MARKUP: b"\x89PNG"}, sections).read_text()
@@ -408,8 +408,8 @@ def test_names_stay_text_on_a_page_without_a_notebook(tmp_path):
     assert page.index("Content-Security-Policy") < page.index("<title>") and page.count("<tr>") == 6
 
 
-def test_a_studys_page_runs_and_loads_nothing(tmp_path):
-    """As notebook 03 shows names: in tables and printed lines. A script that came through all the same would stand there without effect."""
+def test_a_studys_page_runs_and_loads_no_script(tmp_path):
+    """Names as notebook 03 shows them: in tables and printed lines. The page's policy would block a script that got through."""
     cell = nbformat.v4.new_code_cell("")
     frame = pd.DataFrame({MARKUP: [MARKUP]}, index=[MARKUP]).to_html()
     cell.outputs = [

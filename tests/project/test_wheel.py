@@ -1,4 +1,4 @@
-"""The wheel and the archive of the source: built from what git has, and the wheel used where no source is."""
+"""The wheel and the source archive: built from the files in git; the wheel is used where there is no source."""
 
 import json
 import os
@@ -48,7 +48,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> dict[str, Path]:
-    """{"whl", "gz": file}, made by `python -m build` of a clean copy: the archive, and from it the wheel."""
+    """{"whl", "gz": file}, built by `python -m build` from a clean copy: the archive, and from it the wheel."""
     source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in listed.splitlines():
@@ -62,12 +62,12 @@ def built(tmp_path_factory) -> dict[str, Path]:
 
 
 def tracked(*under: str) -> set[str]:
-    """Files that git has, or would take, below some folders."""
+    """Files in git, or not ignored by it, below some folders."""
     command = ["git", "ls-files", "-co", "--exclude-standard", "--", *under]
     return set(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines())
 
 
-def test_the_wheel_holds_the_module_and_its_sample_and_nothing_else(built):
+def test_the_wheel_contains_only_the_module_and_its_sample(built):
     names = {name for name in zipfile.ZipFile(built["whl"]).namelist() if ".dist-info/" not in name}
     assert names == {name for name in tracked("mtdnn_kit") if (ROOT / name).is_file()}
     wanted = ("py.typed", "data/sample/squad/train.jsonl", "inference/model_card.md", "explorer/answers.html", "explorer/widgets.py")
@@ -75,7 +75,7 @@ def test_the_wheel_holds_the_module_and_its_sample_and_nothing_else(built):
     assert {f"mtdnn_kit/{name}" for name in wanted} <= names
 
 
-def test_the_wheel_says_what_it_is(built):
+def test_the_wheels_metadata(built):
     wheel, project = zipfile.ZipFile(built["whl"]), tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     inside = {name.split(".dist-info/")[1]: name for name in wheel.namelist() if ".dist-info/" in name}
     told = Parser().parsestr(wheel.read(inside["METADATA"]).decode())
@@ -86,14 +86,14 @@ def test_the_wheel_says_what_it_is(built):
     assert needed == set(map(Requirement, project["dependencies"]))
 
 
-def test_the_archive_holds_what_is_needed_to_build(built):
+def test_the_archive_contains_all_files_needed_to_build(built):
     with tarfile.open(built["gz"]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", *tracked("mtdnn_kit")} <= names
     assert not [name for name in names if name.split("/")[0] in ("notebooks", "results", "tests", "benchmarks", "parameters")]
 
 
-def test_the_wheel_trains_where_no_source_is(built, tiny, tmp_path, python):
+def test_the_wheel_trains_without_the_source(built, tiny, tmp_path, python):
     packages, work = tmp_path / "packages", tmp_path / "work"
     work.mkdir()
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "-q", "--no-index", "--no-deps", "--target", packages]

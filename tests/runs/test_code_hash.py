@@ -1,4 +1,4 @@
-"""Which code a run depends on: an edit in one of these rooms asks for runs to be made again, an edit elsewhere does not."""
+"""Which code a run depends on: an edit in these packages marks runs as outdated, an edit elsewhere does not."""
 
 import json
 import shutil
@@ -16,19 +16,19 @@ ROOMS = sorted({name.split(".")[0] for name in modules()})
 
 @pytest.fixture
 def kit(tmp_path, monkeypatch):
-    """A copy of the package, and a finished run of today's code in its place."""
+    """A copy of the package that the hash is computed from."""
     copy = tmp_path / "mtdnn_kit"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "sample"))
     monkeypatch.setattr(code_hash, "PACKAGE", copy)
     return copy
 
 
-def test_the_rooms_that_count_are_those_of_the_design():
+def test_the_packages_in_the_hash_are_those_of_the_design():
     assert {part.removesuffix(".py") for part in code_hash.COVERED} == COUNT < set(ROOMS)
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_an_edit_asks_for_runs_to_be_made_again_where_it_can_change_one(kit, room, tmp_path):
+def test_an_edit_marks_runs_as_outdated_only_where_it_can_change_one(kit, room, tmp_path):
     notebook = tmp_path / "02_train.ipynb"
     notebook.write_text('{"cells": [{"cell_type": "code", "source": ["train(config)"]}]}')
     run = tmp_path / "run"
@@ -51,13 +51,13 @@ def test_an_edit_asks_for_runs_to_be_made_again_where_it_can_change_one(kit, roo
     assert changed == [[file.relative_to(kit).as_posix()] if room in COUNT else [] for file in files]
 
 
-def test_where_a_file_lies_and_its_name_count(kit):
+def test_a_files_path_and_name_are_in_the_hash(kit):
     before = code_hash.code_hash()
     (kit / "tasks" / "sc.py").rename(kit / "tasks" / "sc2.py")
     assert code_hash.code_hash() != before
 
 
-def test_a_docstring_of_a_figure_or_the_explorer_counts_nowhere(kit):
+def test_an_edit_of_a_figure_or_the_explorer_does_not_change_the_hash(kit):
     before = code_hash.code_files()
     for name in ("views/plots.py", "explorer/html.py", "studies/page.py", "compare/seeds.py"):
         (kit / name).write_text("")

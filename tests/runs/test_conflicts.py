@@ -1,4 +1,4 @@
-"""How often and how strongly tasks conflict, of runs that measured all pairs and of old ones."""
+"""How often and how strongly tasks conflict, in runs that measured all pairs and in older ones."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def cosines(value, pooler=None):
 
 
 def records(steps=(10, 20, 30, 40), swag=(0.2, 0.1, -0.1, -0.2), cola=(-0.4,) * 4, between=(0.3, 0.0, -0.3, 0.5)):
-    """Three tasks: swag and cola against squad, and against each other, whole encoder."""
+    """Three tasks: swag and cola against squad, and against each other, over the whole encoder."""
     found = []
     for step, one, two, three in zip(steps, swag, cola, between, strict=True):
         of = {"step": step, "norm": dict.fromkeys(GROUPS, 1.0)}
@@ -22,18 +22,18 @@ def records(steps=(10, 20, 30, 40), swag=(0.2, 0.1, -0.1, -0.2), cola=(-0.4,) * 
     return found
 
 
-def test_each_pair_has_its_mean_and_its_share_below_0_by_group_and_part():
+def test_each_pair_has_its_mean_cosine_and_its_share_below_0_by_group_and_part():
     found = conflicts(records())
     assert found.pairs == [("squad", "swag"), ("squad", "cola"), ("swag", "cola")] and found.groups == list(GROUPS)
     assert found.parts == [(10, 20), (30, 30), (40, 40)], "thirds, the first one longer"
     assert found.mean[:, :, 2] == pytest.approx(np.array([[0.15, -0.4, 0.15], [-0.1, -0.4, -0.3], [-0.2, -0.4, 0.5]]))
     assert found.mean[:, :, 0] == pytest.approx(found.mean[:, :, 2] / 2)
-    assert found.often[:, :, 2].tolist() == [[0, 1, 0], [1, 1, 1], [1, 1, 0]], "a cosine of 0 is no conflict"
+    assert found.often[:, :, 2].tolist() == [[0, 1, 0], [1, 1, 1], [1, 1, 0]], "a cosine of 0 does not count as a conflict"
     assert np.isnan(found.mean[:, :2, 1]).all() and found.mean[:, 2, 1] == pytest.approx(0.7) and np.isnan(found.often[:, 0, 1]).all()
     assert found.whole == pytest.approx(np.array([[0.0, 0.5], [-0.4, 1.0], [0.125, 0.25]]))
 
 
-def test_the_pair_that_conflicts_most_comes_first_and_a_sentence_says_so():
+def test_the_pair_that_conflicts_most_is_listed_first_and_named_in_the_note():
     found = conflicts(records())
     assert table(found) == [
         {"tasks": "squad – cola", "conflicts, percent": 100.0, "mean cosine": -0.4},
@@ -46,13 +46,13 @@ def test_the_pair_that_conflicts_most_comes_first_and_a_sentence_says_so():
     )
 
 
-def test_of_a_run_from_before_all_pairs_were_measured_those_with_the_main_task_are_told():
+def test_older_runs_have_only_the_pairs_with_the_main_task():
     old = [{k: v for k, v in record.items() if k != "cosine_with"} for record in records()]
     found = conflicts(old)
     assert found.pairs == [("squad", "swag"), ("squad", "cola")] and found.whole[:, 1].tolist() == [0.5, 1.0]
 
 
-def test_few_measurements_make_few_parts_and_none_tells_nothing():
+def test_few_measurements_give_few_parts_and_none_give_no_result():
     assert conflicts(records((5,), (0.1,), (0.1,), (0.1,))).parts == [(5, 5)]
     alone = [{"step": 5, "task": "squad", "norm": dict.fromkeys(GROUPS, 1.0)}]
     assert conflicts(alone) is None and conflicts([]) is None

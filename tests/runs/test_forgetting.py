@@ -1,4 +1,4 @@
-"""What is forgotten is the planted scorings' difference, from a task's own block or from its best scoring."""
+"""Forgetting is the difference of planted scores, from the end of a task's own block or from its best scoring."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from mtdnn_kit.runs.forgetting import forgetting, forgetting_table
 
 
 def sequential(folder: Path, values: dict[str, list[float]], tasks: list[str], at: list[int]) -> Run:
-    """A run under `sampler: sequential` with these tasks of its steps and these scorings after the steps `at`."""
+    """A run under `sampler: sequential` with these tasks per step and these scores after the steps `at`."""
     run = planted(folder, {task: [] for task in values})
     made = changed(run.parameters, sampler="sequential", qa_weight=None, sharing=None, exhausted=None)
     (folder / "config.yaml").write_text(made.to_yaml())
@@ -38,13 +38,13 @@ def test_under_sequential_it_counts_from_the_end_of_a_tasks_own_block(tmp_path):
     ]
 
 
-def test_of_several_blocks_the_last_counts_and_a_task_that_was_not_scored_in_it_is_left_out(tmp_path):
+def test_the_last_of_several_blocks_counts_and_a_task_not_scored_in_it_is_left_out(tmp_path):
     run = sequential(tmp_path / "run", SCORED, BLOCKS + ["swag"] * 2 + ["cola"] * 2 + ["squad"] * 2, [4, 8, 13, 18])
     assert {row["task"]: (row["learnt"], row["end"]) for row in forgetting(run)} == {"squad": (50.0, 50.0), "swag": (45.0, 38.5)}
     assert [row["at"] for row in forgetting(run)] == ["step 18, after its block", "step 13, after its block"]
 
 
-def test_else_it_counts_from_the_best_scoring(tmp_path):
+def test_otherwise_it_counts_from_the_best_scoring(tmp_path):
     run = planted(tmp_path / "run", {"squad": [30.0, 52.5, 52.5, 51.0], "cola": [1.0, None, 2.0, 3.0]})
     assert forgetting(run) == [
         {"task": "squad", "score": "f1", "learnt": 52.5, "at": "step 20, the best of 4", "end": 51.0, "forgotten": 1.5},
@@ -53,7 +53,7 @@ def test_else_it_counts_from_the_best_scoring(tmp_path):
     assert forgetting(Run(ROOT / "results/sample/qa")) == []
 
 
-def test_a_setting_has_the_means_of_its_seeds(tmp_path):
+def test_a_setting_has_the_means_over_its_seeds(tmp_path):
     values = {"a0": {"squad": [50.0, 48.0]}, "a1": {"squad": [54.0, 46.0]}, "b0": {"squad": [40.0, 41.0], "cola": [9.0, 8.0]}}
     runs = {name: planted(tmp_path / name, own) for name, own in values.items()}
     rows = forgetting_table(runs, {"A": {0: "a0", 1: "a1", 2: "not there"}, "B": {0: "b0"}})

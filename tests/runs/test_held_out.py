@@ -1,4 +1,4 @@
-"""What tuned a run's threshold is kept: enough to tune it again, no text, and damage is said."""
+"""The file of the held-out scores that tuned a run's threshold: enough to tune it again, no text, and damage is reported."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def run(tiny, tmp_path_factory) -> Run:
     return train(Config(**small, run_dir=str(folder)))
 
 
-def test_the_threshold_can_be_tuned_again_from_what_is_kept(run):
+def test_the_threshold_can_be_tuned_again_from_the_file(run):
     held, said = read_held_out(run), run.manifest["held_out"]["squad"]
     assert {len(values) for values in held.values()} == {said["questions"]} and len(np.unique(held["unit"])) == said["titles"] == 10
     assert held["nothing"].sum() == said["unanswerable"]
@@ -31,7 +31,7 @@ def test_the_threshold_can_be_tuned_again_from_what_is_kept(run):
     assert finite_threshold(threshold, diff) == run.metrics["squad"]["threshold"]
 
 
-def test_it_holds_ids_and_numbers_alone_and_is_kept_with_the_run(run, tmp_path):
+def test_it_contains_only_ids_and_numbers_and_is_kept_with_the_run(run, tmp_path):
     for line in gzip.decompress((run.path / "predictions" / HELD_OUT_FILE.format("squad")).read_bytes()).splitlines():
         entry = json.loads(line)
         assert list(entry) == ["id", "unit", "diff", "em", "f1", "nothing"]
@@ -43,7 +43,7 @@ def test_it_holds_ids_and_numbers_alone_and_is_kept_with_the_run(run, tmp_path):
 
 
 @pytest.mark.parametrize(("titles", "units"), [(["Owl", "Owl", "Tea"], [0, 0, 1]), (["Owl", "", "Tea"], [0, 1, 0])])
-def test_a_unit_is_an_article_or_else_a_passage_and_no_span_stays_none(run, tmp_path, titles, units):
+def test_a_unit_is_an_article_or_without_titles_a_passage_and_a_missing_span_is_kept(run, tmp_path, titles, units):
     rows = [QARow(str(i), title, context, "Who?", ()) for i, (title, context) in enumerate(zip(titles, "aba", strict=True))]
     scores = {"diff": np.array([0.5, np.inf, -1.0]), "em": np.zeros(3), "f1": np.array([0.0, 0.5, 1.0]), "nothing": np.ones(3)}
     (tmp_path / "predictions").mkdir()
@@ -52,7 +52,7 @@ def test_a_unit_is_an_article_or_else_a_passage_and_no_span_stays_none(run, tmp_
     assert {key: values.tolist() for key, values in found.items()} == {"unit": units} | {key: x.tolist() for key, x in scores.items()}
 
 
-def test_a_run_that_held_nothing_out_keeps_nothing(run, tmp_path):
+def test_without_the_file_there_are_no_held_out_scores(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     (tmp_path / "run/predictions" / HELD_OUT_FILE.format("squad")).unlink()
     assert read_held_out(Run(tmp_path / "run")) is None
@@ -67,7 +67,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_said_with_the_files_name(run, tmp_path, damage):
+def test_damage_is_reported_with_the_files_name(run, tmp_path, damage):
     shutil.copytree(run.path, tmp_path / "run")
     (tmp_path / "run/predictions" / HELD_OUT_FILE.format("squad")).write_bytes(DAMAGE[damage])
     with pytest.raises(RunError, match="squad_held_out.jsonl.gz: cannot be read .*copy it again"):

@@ -1,4 +1,4 @@
-"""Run folders that somebody or something damaged: an error of ours, or what a plain reading of the files gives."""
+"""Damaged run folders: reading them raises an error of the kit, or gives the same as a simple parse of the files."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ FILES = ("config.yaml", "manifest.json", "metrics.json", "log.jsonl", NBEST, "pr
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A run folder to be damaged. The rows are read once."""
+    """A run folder to damage. The rows are read once."""
     known: dict = {}
 
     def load(task, dataset, split, data, rest=False):
@@ -53,7 +53,7 @@ def raw(name: str) -> bytes:
 
 
 def damaged(name: str) -> st.SearchStrategy[bytes | None]:
-    """A file of the run with something wrong in it; None: it is not there."""
+    """Variants of a file of the run with an error in it; None: the file is missing."""
     if name == "config.yaml":
         made = text_of(raw(name).decode()).map(lambda text: text.encode("utf-8", "surrogatepass"))
         made = made | value_of(safe_load(raw(name))).map(lambda value: plain_yaml(value).encode()) | bytes_of(raw(name))
@@ -67,7 +67,7 @@ def damaged(name: str) -> st.SearchStrategy[bytes | None]:
 
 
 def opened(folder) -> dict:
-    """Everything that reads a run does with it."""
+    """Reads a run through every reader of run folders."""
     run = Run(folder)
     found = {"run": run, "repr": repr(run), "finished": run.finished, "log": run.log(), "scorings": run.scorings()}
     found |= {"interference": run.interference(), "metrics": run.metrics, "types": run.types}
@@ -86,12 +86,12 @@ def opened(folder) -> dict:
 
 
 def cut(content: bytes) -> list[bytes]:
-    """Lines end at line feeds: a carriage return is white space of JSON."""
+    """Splits lines only at line feeds: a carriage return is white space in JSON."""
     return [line for line in content.split(b"\n") if line.strip()]
 
 
 def same_as_plain(folder, found: dict) -> None:
-    """The answers and scores of a run that could be read are those of a plain reading of its files."""
+    """The answers and scores of a run that could be read equal those of a simple parse of its files."""
     metrics = json.loads((folder / "metrics.json").read_bytes())
     assert {(row["task"], row["score"]): row["value"] for row in found["tidy"]} == {
         (task, score): value for task, scores in metrics.items() for score, value in scores.items() if score != "n" and value is not None
@@ -115,7 +115,7 @@ def same_as_plain(folder, found: dict) -> None:
 
 @cases(14 * len(FILES))
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_run_is_refused_or_read_as_it_stands(folder, name, cases):
+def test_a_damaged_run_is_refused_or_read_literally(folder, name, cases):
     whole = (folder / name).read_bytes()
 
     def check(content: bytes | None):
@@ -133,7 +133,7 @@ def test_a_damaged_run_is_refused_or_read_as_it_stands(folder, name, cases):
 
 
 @cases(20)
-def test_a_damaged_nbest_file_is_refused_or_read_as_it_stands(folder, cases):
+def test_a_damaged_nbest_file_is_refused_or_read_literally(folder, cases):
     lines = [json.loads(line) for line in raw(NBEST).splitlines()[:3]]
 
     def check(content: bytes):
@@ -149,7 +149,7 @@ def test_a_damaged_nbest_file_is_refused_or_read_as_it_stands(folder, cases):
 
 
 @cases(30)
-def test_a_damaged_predictions_file_is_refused_or_read_as_it_stands(tmp_path, cases):
+def test_a_damaged_predictions_file_is_refused_or_read_literally(tmp_path, cases):
     file = tmp_path / "theirs.json"
 
     def check(content: bytes):
@@ -162,7 +162,7 @@ def test_a_damaged_predictions_file_is_refused_or_read_as_it_stands(tmp_path, ca
 
 
 @pytest.mark.parametrize("name", [*FILES, "predictions"])
-def test_what_is_no_file_or_not_there_is_said(folder, name):
+def test_a_missing_file_or_a_folder_in_its_place_is_reported(folder, name):
     path = folder / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert refused(lambda: opened(folder), "damaged", "no task for which all of QA+MCC+SC have answers")[1]
@@ -191,7 +191,7 @@ def test_what_is_no_file_or_not_there_is_said(folder, name):
         ("predictions/mnli.jsonl", '{"id": 0,', '{"id": 0, "id": 1,', "line 1: cannot be read .'id' is given twice"),
     ],
 )
-def test_a_number_that_cannot_be_right_is_named_with_its_file(folder, name, old, new, message):
+def test_an_invalid_value_is_reported_with_its_file(folder, name, old, new, message):
     text, count = re.subn(old, lambda _: new, (folder / name).read_text(), count=1)
     assert count == 1
     (folder / name).write_text(text)
@@ -211,7 +211,7 @@ def test_a_number_that_cannot_be_right_is_named_with_its_file(folder, name, old,
         (lambda entry: entry["nbest"][0].__setitem__(1, entry["nbest"][0][0]), "one of its spans ends before it begins"),
     ],
 )
-def test_an_nbest_that_would_give_another_answer_is_refused(folder, change, message):
+def test_an_inconsistent_nbest_is_refused(folder, change, message):
     entries = [json.loads(line) for line in raw(NBEST).splitlines()]
     change(entries[2])
     (folder / NBEST).write_bytes(gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode()))
@@ -219,7 +219,7 @@ def test_an_nbest_that_would_give_another_answer_is_refused(folder, change, mess
         pairing.pair({"QA": Run(folder)})
 
 
-def test_a_line_that_unpacks_without_end_is_refused(folder, monkeypatch):
+def test_a_line_that_unpacks_to_an_enormous_size_is_refused(folder, monkeypatch):
     monkeypatch.setattr(json_files, "LONGEST_LINE", 100_000)
     (folder / NBEST).write_bytes(gzip.compress(raw(NBEST) + b" " * 1_000_000))
     for read in (lambda: list(Run(folder).nbest()), lambda: NBestFile(Run(folder))):
@@ -228,7 +228,7 @@ def test_a_line_that_unpacks_without_end_is_refused(folder, monkeypatch):
 
 
 def test_a_carriage_return_within_a_line_is_white_space(folder):
-    """Found at 3,000 cases, in this file's own reading."""
+    """Found after 3,000 cases, in the parser of this test file."""
     content = raw(NBEST).replace(b'{"id"', b'{\r"id"')
     (folder / NBEST).write_bytes(gzip.compress(content))
     assert len(cut(content)) == len(NBestFile(Run(folder))) == len(raw(NBEST).splitlines())
@@ -236,8 +236,8 @@ def test_a_carriage_return_within_a_line_is_white_space(folder):
 
 
 @pytest.mark.parametrize(("data", "message"), [("rample", "rample: there is no such folder"), ("9" * 5000, "not a valid path")])
-def test_rows_that_a_runs_parameters_do_not_lead_to_are_said_with_the_run(folder, data, message):
-    """Found at 900 cases: an error that named a folder nobody had asked for, and no run."""
+def test_unreadable_rows_are_reported_with_the_run(folder, data, message):
+    """Found after 900 cases: an error named a folder that the user had not asked for, and not the run."""
     text = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(text.replace("data: sample", f"data: '{data}'"))
     for read in (pairing.pair, lambda runs: choices.pair(runs, task="mnli")):
@@ -249,7 +249,7 @@ def test_rows_that_a_runs_parameters_do_not_lead_to_are_said_with_the_run(folder
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"code": 3}', '{"code": [1]}', "[" * 5000, '{"code": {}, "code": {}}'])
 def test_a_damaged_record_of_the_code_counts_as_a_change(folder, content):
-    """Never as the same code; never as an error far from its file."""
+    """It must neither count as the same code nor raise an error elsewhere."""
     (folder / status.RECORD).write_text(content)
     found = status._code(Run(folder), {"config.py": "0"})
     assert len(found) == 1 and found[0].startswith("code: ")

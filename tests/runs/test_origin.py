@@ -1,4 +1,4 @@
-"""Where a run comes from: its commit, its command without paths and tokens, its packages, each time that it went on."""
+"""The origin of a run: its commit, its command without paths and tokens, its packages, each time it was resumed."""
 
 import subprocess
 from importlib.metadata import version
@@ -38,7 +38,7 @@ def test_a_command_is_kept_without_paths_of_the_machine_and_without_tokens(words
     assert command(words) == said
 
 
-def test_a_run_of_a_study_was_started_by_the_studys_command(monkeypatch):
+def test_a_run_of_a_study_records_the_studys_command(monkeypatch):
     monkeypatch.setenv(origin.COMMAND, "mtdnn study demo.yaml")
     assert command() == "mtdnn study demo.yaml"
 
@@ -48,7 +48,7 @@ def run_git(folder, *words: str) -> None:
     subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
 
 
-def test_a_commit_is_the_kits_own_or_that_of_the_project_and_says_whether_a_file_has_changed(tmp_path, monkeypatch):
+def test_a_commit_is_the_kits_or_the_projects_and_says_whether_a_file_has_changed(tmp_path, monkeypatch):
     project, kit = tmp_path / "project", tmp_path / "project" / ".venv" / "kit"
     kit.mkdir(parents=True)
     for file in (project / "pyproject.toml", kit / "__init__.py", project / ".gitignore"):
@@ -61,7 +61,7 @@ def test_a_commit_is_the_kits_own_or_that_of_the_project_and_says_whether_a_file
     run_git(project, "add", ".")
     run_git(project, "commit", "-qm", "first")
     found = repository()
-    assert (found["of"], found["clean"], len(found["commit"])) == ("project", True, 40), "an installed kit is no part of the project"
+    assert (found["of"], found["clean"], len(found["commit"])) == ("project", True, 40), "an installed kit is not part of the project"
     (project / "scratch.txt").write_text("not known to git")
     assert repository() == found
     (project / "pyproject.toml").write_text("[project]\n")
@@ -74,7 +74,7 @@ def test_a_commit_is_the_kits_own_or_that_of_the_project_and_says_whether_a_file
     assert repository() is None and origin.version_line() == f"mtdnn-kit {mtdnn_kit.__version__}"
 
 
-def test_the_lock_is_one_that_pip_reads():
+def test_the_lock_can_be_read_by_pip():
     made = {"kit": "0.2.0", "git": {"commit": "c0ffee"}}
     head, *lines = lock(made).splitlines()
     assert head.startswith("# pip install --no-deps -r requirements.txt: all packages except mtdnn-kit 0.2.0, commit c0ffee, Python 3.")
@@ -82,10 +82,10 @@ def test_the_lock_is_one_that_pip_reads():
     assert found["torch"] == f"=={version('torch')}" and found["numpy"] == f"=={version('numpy')}" and "mtdnn-kit" not in found
     assert len(found) == len(lines) == made_with()["lock"]["packages"]
     assert [*found] == sorted(found, key=lambda name: name.lower().replace("_", "-"))
-    assert not any("@" in line or "/" in line for line in lines), "no path of this machine"
+    assert not any("@" in line or "/" in line for line in lines), "no local path"
 
 
-def test_what_a_package_brings_along_in_a_folder_of_its_own_is_not_installed(tmp_path, monkeypatch):
+def test_packages_bundled_inside_another_package_are_not_listed(tmp_path, monkeypatch):
     for folder, name in {"site-packages": "installed", "thirdparty_files": "brought-along"}.items():
         (tmp_path / folder / f"{name}-1.0.dist-info").mkdir(parents=True)
         (tmp_path / folder / f"{name}-1.0.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -93,7 +93,7 @@ def test_what_a_package_brings_along_in_a_folder_of_its_own_is_not_installed(tmp
     assert origin._installed.__wrapped__() == {"installed": "1.0"}
 
 
-def test_each_time_that_a_run_went_on_is_kept_with_what_was_another_then(monkeypatch):
+def test_each_resume_is_recorded_with_the_changes_in_the_environment(monkeypatch):
     monkeypatch.setattr(origin, "now", lambda: "2026-01-02T03:04:05+00:00")
     monkeypatch.setattr(origin.platform, "node", lambda: "abacus")
     one, two = {"device": "cpu", "packages": {"torch": "1.0"}}, {"device": "cpu", "packages": {"torch": "2.0"}, "kit": "0.2.0"}
@@ -112,7 +112,7 @@ FULL = {
 }  # fmt: skip
 
 
-def test_a_table_says_where_runs_come_from_and_what_was_not_kept():
+def test_a_table_shows_the_origin_of_runs_and_what_was_not_recorded():
     new, old = SimpleNamespace(manifest=FULL), SimpleNamespace(manifest={"device": "cpu", "machine": "Abacus, 2 cores", "threads": 1})
     mine, theirs = origin_table({"mine": new, "theirs": old})
     assert mine == {

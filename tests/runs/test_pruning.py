@@ -1,4 +1,4 @@
-"""What a finished run keeps on the disk, who may read it, and what can be deleted of it."""
+"""What a finished run keeps on disk, who may read it, and what can be deleted."""
 
 import os
 import shutil
@@ -18,12 +18,12 @@ from mtdnn_kit.runs.run import checkpoints
 
 @pytest.fixture
 def finished(config):
-    """Parameters with checkpoints of steps 2 and 4, which are kept, and their run of 5 steps."""
+    """Parameters that keep the checkpoints of steps 2 and 4, and their run of 5 steps."""
     one = config(tasks=["squad"], qa_weight=1.0, max_steps=5, checkpoint_every=2, keep_checkpoints=True)
     return one, train(one)
 
 
-def test_a_finished_run_keeps_its_checkpoints_if_it_is_told_to(finished, tmp_path):
+def test_a_finished_run_keeps_its_checkpoints_if_asked_to(finished, tmp_path):
     config, run = finished
     assert [step for step, _ in checkpoints(run)] == [2, 4]
     other = train(changed(config, keep_checkpoints=False, run_dir=str(tmp_path / "other")))
@@ -47,7 +47,7 @@ def test_prune_deletes_checkpoints_and_model_and_says_what_remains(finished, tmp
     assert prune(run).startswith("run: nothing to delete. Scores")
 
 
-def test_what_goes_on_or_is_nobodys_is_not_pruned(finished, tmp_path):
+def test_a_run_in_progress_or_a_folder_without_a_run_is_not_pruned(finished, tmp_path):
     _, run = finished
     with pytest.raises(RunError, match=r"there is no such folder"):
         prune(Run(tmp_path / "none"))
@@ -64,7 +64,7 @@ def test_what_goes_on_or_is_nobodys_is_not_pruned(finished, tmp_path):
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o007, 0o660), (0o077, 0o600)])
 def test_files_follow_the_umask(tmp_path, mask, mode):
-    """safetensors makes its files for their owner alone; in a folder with others the umask decides."""
+    """safetensors creates files that only their owner can read; in shared folders the umask should decide."""
 
     def fill(folder):
         (folder / "within").mkdir()
@@ -80,14 +80,14 @@ def test_files_follow_the_umask(tmp_path, mask, mode):
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "all").rglob("*") if file.is_file()} == {mode}
 
 
-def test_every_file_of_a_run_can_be_read_by_whom_the_umask_lets(finished):
+def test_every_file_of_a_run_follows_the_umask(finished):
     before = os.umask(0)
     os.umask(before)
     modes = {file.name: file.stat().st_mode & 0o777 for file in finished[1].path.rglob("*") if file.is_file() and file.name != ".lock"}
     assert {name for name, mode in modes.items() if mode != 0o666 & ~before} == set()
 
 
-def test_a_folder_of_runs_is_not_taken_for_a_run_that_is_not_finished(tmp_path):
+def test_a_folder_of_runs_is_not_mistaken_for_an_unfinished_run(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "study" / name).mkdir(parents=True)
         (tmp_path / "study" / name / "manifest.json").write_text('{"status": "finished"}')

@@ -1,4 +1,4 @@
-"""What a run was made on: as its manifest keeps it, what of it differs, and what a comparison of unlike runs says first."""
+"""The environment of a run: as its manifest records it, how it differs, and the warning of a comparison of unlike runs."""
 
 from types import SimpleNamespace
 
@@ -21,22 +21,22 @@ def run(**manifest) -> SimpleNamespace:
     return SimpleNamespace(manifest={**CPU, **manifest})
 
 
-def test_a_manifest_says_what_a_run_was_made_on_as_far_as_its_bits_hang_on_it():
+def test_a_manifest_records_the_environment_as_far_as_results_depend_on_it():
     assert environment(CPU) == KNOWN
-    assert environment({**CPU, "machine": "Abacus, model 3, 2 cores"}) == KNOWN, "how many cores there are changes no bit"
+    assert environment({**CPU, "machine": "Abacus, model 3, 2 cores"}) == KNOWN, "the number of cores does not change the results"
     assert environment({}) == {} and environment({"packages": None, "machine": 3, "kit": ""}) == {}
     card = environment({**CPU, "device": "cuda", "machine": "Card 9"})
     assert card == {**{key: KNOWN[key] for key in KNOWN if key not in ("threads", "processor")}, "device": "cuda", "GPU": "Card 9"}
 
 
-def test_what_is_not_kept_is_no_difference():
+def test_an_unknown_value_is_not_a_difference():
     assert changes(KNOWN, KNOWN) == changes({}, KNOWN) == changes(KNOWN, {}) == []
     older = {key: KNOWN[key] for key in KNOWN if key != "mtdnn-kit"}
     assert changes(older, {**KNOWN, "mtdnn-kit": "9.0"}) == []
     assert changes(KNOWN, {**KNOWN, "torch": "2.14.0", "threads": "4"}) == ["threads 2, now 4", "torch 2.13.0, now 2.14.0"]
 
 
-def test_a_comparison_of_unlike_runs_names_what_differs_and_whose_it_is():
+def test_a_comparison_of_unlike_runs_names_the_differences_and_the_runs():
     assert unlike({"QA": run(), "QA+SC": run(machine="Abacus, model 3, 64 cores", kit=None)}) == []
     assert unlike({"QA": run(), "theirs": SimpleNamespace(manifest={"imported": {"name": "theirs.json"}})}) == []
     other = run(threads=1, packages={"torch": "2.14.0"})
@@ -49,7 +49,7 @@ def test_a_comparison_of_unlike_runs_names_what_differs_and_whose_it_is():
 @pytest.mark.parametrize(
     ("said", "cores", "threads"), [(None, 2, 2), (None, 64, 4), ("3", 2, 3), ("8,2", 64, 8), ("0", 1, 1), ("all", 64, 4), ("", 3, 3)]
 )
-def test_a_run_takes_as_many_threads_as_the_environment_says_or_has_cores_and_no_more_than_four(monkeypatch, said, cores, threads):
+def test_the_default_threads_are_those_of_the_environment_or_one_per_core_up_to_four(monkeypatch, said, cores, threads):
     monkeypatch.setattr(env, "cores", lambda: cores)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if said is not None:

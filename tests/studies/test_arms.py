@@ -1,4 +1,4 @@
-"""Arms on equal terms: the rate that the rule picks by planted scores, seeds that nothing else uses, equal steps and tokens."""
+"""Fair comparison of arms: the learning rate that planted scores select, separate tuning seeds, equal steps and tokens."""
 
 import gzip
 import json
@@ -26,7 +26,8 @@ def study_of(folder, base: dict | None = None, **more):
 
 
 def kept(folder, f1: float, diff: float = 0.0) -> Run:
-    """A run's folder with the held-out scores alone: four answerable questions of that F1, two unanswerable ones that lie `diff` above."""
+    """A run folder with only the held-out scores: four answerable questions with this F1, and two unanswerable ones whose null − best is
+    `diff`."""
     (folder / "predictions").mkdir(parents=True)
     (folder / "config.yaml").write_text("tasks: [squad]\n")
     able = [{"id": f"a{i}", "unit": i, "diff": 0.1 * i, "em": 0, "f1": f1, "nothing": 0} for i in range(4)]
@@ -36,7 +37,7 @@ def kept(folder, f1: float, diff: float = 0.0) -> Run:
     return Run(folder)
 
 
-def test_each_variant_is_tuned_with_as_many_runs_and_none_of_the_studys_seeds(tmp_path):
+def test_each_variant_is_tuned_with_the_same_number_of_runs_and_other_seeds_than_the_studys(tmp_path):
     study = study_of(tmp_path, **TUNE)
     runs = arms.tuning_runs(study)
     assert list(runs) == [
@@ -47,8 +48,8 @@ def test_each_variant_is_tuned_with_as_many_runs_and_none_of_the_studys_seeds(tm
     assert [config.learning_rate for config in configs.values()] == [1e-3, 1e-3, 1e-4, 1e-4] * 2
 
 
-def test_the_rate_with_the_best_mean_on_held_out_questions_is_taken_for_each_arm(tmp_path):
-    """Planted: QA is better with the first rate, QA+SC with the second, by the mean of two seeds and not by the best one."""
+def test_each_arm_takes_the_rate_with_the_best_mean_on_held_out_questions(tmp_path):
+    """Planted: QA is better with the first rate, QA+SC with the second, by the mean of two seeds and not by the better seed."""
     study = study_of(tmp_path, **TUNE)
     planted = {"QA": {1e-3: (0.5, 0.6), 1e-4: (0.9, 0.1)}, "QA+SC": {1e-3: (0.2, 0.3), 1e-4: (0.1, 0.5)}}
     runs = {
@@ -71,20 +72,20 @@ def test_the_rate_with_the_best_mean_on_held_out_questions_is_taken_for_each_arm
     assert table[0]["span F1, seed 101"] == pytest.approx(60) and arms.tuning_table(study, tmp_path / "none") == []
 
 
-def test_of_equally_good_rates_the_first_is_taken(tmp_path):
+def test_of_equal_rates_the_first_is_taken(tmp_path):
     study = study_of(tmp_path, **TUNE)
     runs = {name: kept(tmp_path / str(i), 0.5) for i, name in enumerate(arms.tuning_runs(study))}
     assert [row["taken"] for row in arms.choose(study, runs)] == [True, False, True, False]
 
 
 @pytest.mark.parametrize(("by", "wanted"), [("span F1", 30.0), ("span EM", 0.0), ("F1", 100 * (4 * 0.3 + 2) / 6), ("no-answer AP", 100.0)])
-def test_what_is_chosen_by_is_reckoned_on_the_held_out_questions(tmp_path, by, wanted):
-    """Unanswerable questions lie above all others, so that the best threshold tells them apart."""
+def test_the_tuning_score_is_computed_on_the_held_out_questions(tmp_path, by, wanted):
+    """Unanswerable questions are above all others in null − best: the best threshold separates them."""
     run = kept(tmp_path / "run", 0.3, diff=2.0)
     assert arms._held_out_score(run, by) == pytest.approx(wanted)
 
 
-def test_what_held_nothing_out_cannot_be_tuned(tmp_path):
+def test_a_run_without_held_out_questions_cannot_be_tuned(tmp_path):
     run = kept(tmp_path / "run", 0.3)
     (run.path / "predictions" / HELD_OUT_FILE.format("squad")).unlink()
     with pytest.raises(StudyError, match="held no questions out.*threshold_ratio"):
@@ -105,13 +106,13 @@ def test_what_held_nothing_out_cannot_be_tuned(tmp_path):
         ({"equal": "time"}, "equal is 'time'; arms are equal in one of steps, tokens"),
     ],
 )
-def test_what_cannot_be_tuned_or_made_equal_is_refused_by_key(tmp_path, more, said):
+def test_an_invalid_tuning_or_equality_is_refused_by_key(tmp_path, more, said):
     with pytest.raises(StudyError, match=said):
         study_of(tmp_path, **more)
 
 
-def test_arms_get_the_steps_of_the_largest(config):
-    """By each run's own schedule, seed by seed; the largest, and all without `equal`, stay as they are."""
+def test_arms_get_the_steps_of_the_longest_arm(config):
+    """By each run's own schedule, seed by seed; the longest arm does not change, and without `equal` none does."""
     configs = {
         f"{name} {seed}": config(**changes, seed=seed, max_steps=None, epochs=2.0)
         for seed in (0, 1) for name, changes in VARIANTS.items()
@@ -124,23 +125,23 @@ def test_arms_get_the_steps_of_the_largest(config):
     assert arms.equalized(configs, None) == configs and list(made) == list(configs)
 
 
-def test_arms_get_the_tokens_of_the_largest(config):
+def test_arms_get_the_tokens_of_the_longest_arm(config):
     configs = {name: config(**changes, max_steps=None, epochs=2.0) for name, changes in VARIANTS.items()}
     made = arms.equalized(configs, "tokens")
 
     def tokens(c) -> float:
-        """Tokens of all items that the schedule draws, in the mean of a task's batches."""
+        """Tokens of all items that the schedule draws, with a task's batches counted at their mean."""
         setup = prepare(c)
         found = {task: some.lengths.sum() / int(np.ceil(len(some.lengths) / c.batch_size)) for task, some in setup.train.items()}
         return sum(count * found[task] for task, count in setup.schedule.draws().items())
 
     before, after = ([tokens(c) for c in some.values()] for some in (configs, made))
     assert before[0] < before[1] and after[1] == before[1] and after[0] == pytest.approx(before[1], rel=0.01)
-    # a sentence is shorter than a question with its passage: fewer steps of QA alone make up for it than where steps are equal
+    # a sentence is shorter than a question with its passage: QA alone needs fewer steps for equal tokens than for equal steps
     assert made["QA"].max_steps < arms.equalized(configs, "steps")["QA"].max_steps
 
 
-def test_a_study_is_tuned_run_and_goes_on_where_it_was(tmp_path, tiny):
+def test_a_study_is_tuned_run_and_resumed(tmp_path, tiny):
     small = dict(max_steps=4, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=THREADS)
     alone = {"seeds": [0], "tune_seeds": [100], "variants": {"QA": VARIANTS["QA"]}}
     study = study_of(tmp_path, {**small, "encoder": tiny, "data": "sample"}, **{**TUNE, **alone})
@@ -148,16 +149,16 @@ def test_a_study_is_tuned_run_and_goes_on_where_it_was(tmp_path, tiny):
     table = arms.tuning_table(study, tmp_path / "runs")
     (taken,) = [row["tried"] for row in table if row["taken"]]
     held = arms.read_held_out(Run(next((tmp_path / "runs").glob("tune-*"))))
-    assert len(held["diff"]) == 60, "all of the sample's held-out questions, not as many as are scored"
+    assert len(held["diff"]) == 60, "all of the sample's held-out questions, not only eval_limit of them"
     assert list(runs) == ["QA seed 0"] and len(table) == 2 and taken == f"learning_rate {runs['QA seed 0'].config['learning_rate']:g}"
     before = {path: path.stat().st_mtime for path in (tmp_path / "runs").glob("*/manifest.json")}
     run_study(study, tmp_path / "runs", plain=True)
-    assert len(before) == 3 and {path: path.stat().st_mtime for path in before} == before, "nothing is run again"
+    assert len(before) == 3 and {path: path.stat().st_mtime for path in before} == before, "no run is repeated"
     report.keep_finished(str(tmp_path / "mine.yaml"), tmp_path / "runs", tmp_path / "kept", None, [])
     assert "## Tuned at equal budget, on held-out questions" in "\n".join(report.report(tmp_path / "kept", None))
 
 
-def test_a_damaged_table_is_said(tmp_path):
+def test_a_damaged_table_is_reported(tmp_path):
     study = study_of(tmp_path, **TUNE)
     whole = {"variant": "QA", "parameters": {}, "scores": [1.0], "mean": 1.0, "taken": True}
     damaged = [[1], [{}], [{**whole, "scores": []}], *([{k: v for k, v in whole.items() if k != lost}] for lost in whole)]
@@ -170,10 +171,10 @@ def test_a_damaged_table_is_said(tmp_path):
         for read in (arms.tuning_table, arms.chosen_before):
             with pytest.raises(StudyError, match=r"tuned.json: cannot be read .*run the study again"):
                 read(study, tmp_path)
-    assert arms.tuning_table(study_of(tmp_path, seeds=[0]), tmp_path) == [], "of another study that was there before"
+    assert arms.tuning_table(study_of(tmp_path, seeds=[0]), tmp_path) == [], "the table of another study is ignored"
 
 
-def test_what_an_earlier_run_chose_is_taken_for_a_plan_and_only_of_the_same_trials(tmp_path):
+def test_a_plan_takes_an_earlier_choice_only_from_the_same_trials(tmp_path):
     study = study_of(tmp_path, **TUNE)
     runs = {
         name: kept(tmp_path / str(i), 0.9 - 0.1 * (run.changes["learning_rate"] > 5e-4))
@@ -187,7 +188,7 @@ def test_what_an_earlier_run_chose_is_taken_for_a_plan_and_only_of_the_same_tria
         assert arms.chosen_before(changed, tmp_path) == changed
 
 
-def test_what_cannot_be_tuned_is_said_before_anything_trains(config):
+def test_an_untunable_run_is_reported_before_anything_trains(config):
     with pytest.raises(StudyError, match="one: it would hold no questions out"):
         arms.check_tunable({"one": config(threshold_articles=[])})
     for changes in ({"tasks": ["cola", "mrpc"], "threshold_articles": None},):
@@ -196,7 +197,7 @@ def test_what_cannot_be_tuned_is_said_before_anything_trains(config):
 
 
 @pytest.mark.parametrize(("empty", "by", "kind"), [(True, "span F1", "answerable"), (False, "no-answer AP", "unanswerable")])
-def test_held_out_questions_of_one_kind_have_no_score_that_needs_the_other(tmp_path, monkeypatch, empty, by, kind):
+def test_held_out_questions_of_one_kind_have_no_score_that_needs_the_other_kind(tmp_path, monkeypatch, empty, by, kind):
     run = kept(tmp_path / "run", 0.3)
     held = {"unit": np.zeros(3), "diff": np.arange(3.0), "em": np.ones(3), "f1": np.ones(3), "nothing": np.full(3, float(empty))}
     monkeypatch.setattr(arms, "read_held_out", lambda *_: held)
@@ -212,7 +213,7 @@ def test_held_out_questions_of_one_kind_have_no_score_that_needs_the_other(tmp_p
         ({"max_steps": 5}, "some runs set max_steps"),
     ],
 )
-def test_schedules_that_cannot_be_lengthened_are_refused(config, changes, said):
+def test_schedules_that_cannot_be_extended_are_refused(config, changes, said):
     with pytest.raises(StudyError, match=said):
         arms.equalized({"QA": config(**VARIANTS["QA"], max_steps=None), "other": config(**{"max_steps": None, **changes})}, "steps")
 
@@ -226,14 +227,14 @@ def test_schedules_that_cannot_be_lengthened_are_refused(config, changes, said):
     ],
     ids=lambda changes: changes["sampler"],
 )
-def test_a_curriculum_with_equal_steps_has_its_share_of_them_as_its_phase(config, changes):
+def test_a_curriculum_with_equal_steps_scales_its_phase_to_them(config, changes):
     given = {"tasks": ["squad", "cola", "mrpc"], "max_steps": None, "epochs": 1.0}
     made = arms.equalized({"weighted": config(**given), "other": config(**{**given, **changes})}, "steps")
     weighted, other = (prepare(one).schedule for one in made.values())
     assert len(weighted) == len(other)
     drawn, sizes = [other.tasks[task] for task in other.task], arms.pass_sizes(made)["other"][0]
     if "phase" in changes:
-        # the largest keeps its own length, of which the phase has its share in the mean
+        # the longest arm keeps its length; its phase is a share of the mean schedule
         mean = sizes["squad"] / (0.75 * 0.8) if changes["first_tasks"] == 2 else len(other)
         phase = round(0.25 * mean)
         assert made["other"].max_steps == (None if changes["first_tasks"] == 2 else len(other))
@@ -243,7 +244,7 @@ def test_a_curriculum_with_equal_steps_has_its_share_of_them_as_its_phase(config
         assert all(other.draws()[task] <= 2 * sizes[task] for task in ("cola", "mrpc"))
 
 
-def test_a_row_of_multiple_choice_has_a_sequence_for_each_ending(config):
+def test_a_row_of_multiple_choice_counts_a_sequence_for_each_ending(config):
     made = config(tasks=["squad", "swag"], batch_size=4)
     swag = prepare(made).train["swag"]
     batches, tokens, _ = arms.pass_sizes({"one": made})["one"]

@@ -1,4 +1,4 @@
-"""What was declared before the runs stands on the page, with every deviation; once declared, it is not declared again."""
+"""A declaration made before the runs is on the page, with every deviation; it cannot be made twice."""
 
 import json
 from dataclasses import asdict
@@ -34,7 +34,7 @@ def runs(study, start: str = "2999-01-01T00:00:00+00:00", changes: dict | None =
     return {name: SimpleNamespace(manifest={"start": start}, config=asdict(configs[name])) for name in study.runs}
 
 
-def test_what_is_declared_is_said_with_the_time_and_no_deviation(file, tmp_path):
+def test_a_declaration_is_shown_with_its_time_and_without_deviations(file, tmp_path):
     study = read_study(file)
     declare(study, tmp_path / "runs")
     when = json.loads((tmp_path / "runs/declaration.json").read_text())["declared"]
@@ -66,14 +66,14 @@ def test_each_change_of_the_file_is_a_deviation(file, tmp_path, old, new, said):
     assert any(said in note for note in found)
 
 
-def test_a_comment_that_changed_is_a_changed_file_and_nothing_else(file, tmp_path):
+def test_a_changed_comment_is_only_a_changed_file(file, tmp_path):
     declare(read_study(file), tmp_path / "runs")
     file.write_text(STUDY.replace("Does it help?", "Does it hurt?"))
     study = read_study(file)
     assert len(notes(study, tmp_path / "runs", runs(study))) == 2
 
 
-def test_runs_that_lack_and_runs_of_before_are_deviations(file, tmp_path):
+def test_missing_runs_and_earlier_runs_are_deviations(file, tmp_path):
     study = read_study(file)
     declare(study, tmp_path / "runs")
     some = runs(study, "2020-01-01T00:00:00+00:00")
@@ -84,7 +84,7 @@ def test_runs_that_lack_and_runs_of_before_are_deviations(file, tmp_path):
     ]
 
 
-def test_parameters_that_were_not_declared_are_a_deviation_and_declared_ones_are_none(file, tmp_path):
+def test_undeclared_parameters_are_a_deviation_and_declared_ones_are_not(file, tmp_path):
     study = read_study(file)
     declare(study, tmp_path / "runs", {"learning_rate": 2e-3})
     as_declared = runs(study, changes={"learning_rate": 2e-3, "device": "cpu"})
@@ -95,14 +95,14 @@ def test_parameters_that_were_not_declared_are_a_deviation_and_declared_ones_are
     assert said.startswith("Deviation: 6 runs have other parameters than were declared: QA seed 0 (learning_rate 0.02)")
 
 
-def test_a_kept_run_that_the_changed_file_no_longer_has_is_no_error(file, tmp_path):
+def test_a_kept_run_that_the_changed_file_no_longer_has_does_not_fail(file, tmp_path):
     declare(read_study(file), tmp_path / "runs")
     before = runs(read_study(file))
     file.write_text(STUDY.replace("[0, 1, 2]", "[0, 1]"))
     assert any("the seeds changed" in note for note in notes(read_study(file), tmp_path / "runs", before))
 
 
-def test_runs_that_were_there_when_it_was_declared_are_named_even_if_they_are_made_anew(file, tmp_path):
+def test_runs_that_existed_at_the_declaration_are_named_even_if_they_are_made_again(file, tmp_path):
     study = read_study(file)
     (tmp_path / "runs/qa-seed-0").mkdir(parents=True)
     (tmp_path / "runs/qa-seed-0/manifest.json").write_text("{}")
@@ -110,14 +110,14 @@ def test_runs_that_were_there_when_it_was_declared_are_named_even_if_they_are_ma
     assert notes(study, tmp_path / "runs", runs(study))[1:] == ["Deviation: 1 runs were there when it was declared: qa-seed-0."]
 
 
-def test_a_study_that_cannot_run_is_not_declared(file, tmp_path):
+def test_an_invalid_study_is_not_declared(file, tmp_path):
     file.write_text(STUDY.replace("seeds:", "fixed: {nonsense: 3}\nseeds:"))
     with pytest.raises(ConfigError, match="nonsense"):
         declare(read_study(file), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
-def test_it_is_declared_once_and_by_a_command(file, tmp_path, capsys):
+def test_it_is_declared_once_with_the_command(file, tmp_path, capsys):
     command = ["study", str(file), "--folder", str(tmp_path / "runs"), "--declare"]
     main(command)
     assert "declaration.json" in capsys.readouterr().out
@@ -129,7 +129,7 @@ def test_it_is_declared_once_and_by_a_command(file, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"declared": "2026"}'])
-def test_a_damaged_declaration_is_said(file, tmp_path, damage):
+def test_a_damaged_declaration_is_reported(file, tmp_path, damage):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/declaration.json").write_text(damage)
     with pytest.raises(StudyError, match=r"declaration.json: .*copy it again"):

@@ -1,4 +1,4 @@
-"""What an engine gives a run, whatever else is at work: its threads, a GPU that is there. Nothing is started here."""
+"""The resources that an engine gives a run, whatever else is running: threads, an existing GPU. No process is started here."""
 
 from types import SimpleNamespace
 
@@ -14,8 +14,8 @@ STUDY = read_study(ROOT / "parameters/ablations/demo.yaml")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_a_run_has_as_many_threads_alone_as_beside_others(monkeypatch, config, workers):
-    """And more threads than cores do not spin while they wait for each other."""
+def test_a_run_has_the_same_threads_alone_and_with_others(monkeypatch, config, workers):
+    """With several workers there are more threads than cores; they wait without spinning."""
     begun = []
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setattr(engines, "default_threads", lambda: 4)
@@ -27,7 +27,7 @@ def test_a_run_has_as_many_threads_alone_as_beside_others(monkeypatch, config, w
     assert begun == [(4, {} if workers == 1 else {"OMP_WAIT_POLICY": "passive"})] * 4
 
 
-def test_gpus_that_are_not_there_are_refused_before_anything_runs(tmp_path, monkeypatch):
+def test_gpus_that_do_not_exist_are_refused_before_anything_runs(tmp_path, monkeypatch):
     seen = {"count": 0}
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: seen["count"])
@@ -41,4 +41,4 @@ def test_gpus_that_are_not_there_are_refused_before_anything_runs(tmp_path, monk
     assert not (tmp_path / "runs").exists()
     assert engines.there([1, "0", "MIG-7"]) == ["1", "0", "MIG-7"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    assert engines.there(["1", "0"]) == ["6", "4"], "those that a cluster gave this process"
+    assert engines.there(["1", "0"]) == ["6", "4"], "the GPUs that a cluster assigned to this process"

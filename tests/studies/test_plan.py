@@ -1,4 +1,4 @@
-"""The dry run: steps as they will be, time from earlier runs or unknown, what is done."""
+"""The dry run: the steps of each run, the time from earlier runs or unknown, which runs are done."""
 
 import json
 import shutil
@@ -18,13 +18,13 @@ UNWEIGHTED = dict(qa_weight=None, sharing=None)
 
 @pytest.fixture
 def empty(tmp_path, monkeypatch):
-    """A place without earlier runs."""
+    """A folder without earlier runs."""
     monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "usual"))
     return tmp_path / "study"
 
 
-def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
-    """Rows are cut once for all runs of the same tasks that share them, and every schedule is drawn by its own sampler."""
+def test_the_steps_equal_those_of_the_runs(config, empty, monkeypatch):
+    """Windows are built once for all runs with the same tasks and settings, and every schedule is drawn by its own sampler."""
     base = config(max_steps=None, epochs=2.0, batch_size=16)
     configs = {
         "mixture": base,
@@ -45,7 +45,7 @@ def test_the_steps_are_those_of_the_runs(config, empty, monkeypatch):
     assert "9 of 9 to run: training time unknown" in as_text(rows) and not list(empty.parent.glob("*/*")), "nothing is trained"
 
 
-def test_the_time_is_that_of_earlier_runs_of_like_shape(config, empty):
+def test_the_time_comes_from_earlier_runs_of_similar_shape(config, empty):
     earlier = train(config(run_dir=str(empty / "before"), checkpoint_every=4, keep_checkpoints=True))
     pace = earlier.manifest["train_seconds"] / 6
     configs = {
@@ -72,8 +72,9 @@ def test_the_time_is_that_of_earlier_runs_of_like_shape(config, empty):
     )
 
 
-def test_the_time_is_that_of_begun_runs_too_and_of_this_machine_before_others(config, empty):
-    """A begun run's log says how long its steps took; one of another machine counts where none was made here, and is named."""
+def test_the_time_also_comes_from_unfinished_runs_and_first_from_this_machine(config, empty):
+    """An unfinished run's log gives the time of its steps. A run of another machine is used if there is none of this one, and the
+    machine is named."""
     run = train(config(run_dir=str(empty / "before"), log_every=2))
     manifest, wanted = run.manifest, {"new": config(max_steps=12)}
 
@@ -89,11 +90,11 @@ def test_the_time_is_that_of_begun_runs_too_and_of_this_machine_before_others(co
     assert said(machine="Abacus") == (pytest.approx(12 * here["train_seconds"] / 6), "1 earlier run with other tasks")
     (run.path / "log.jsonl").write_text("")
     shutil.rmtree(empty / "here")
-    assert said(status="running") == (None, "no earlier run of similar shape"), "before its first steps"
+    assert said(status="running") == (None, "no earlier run of similar shape"), "the log is empty before the first steps"
 
 
-def test_a_card_that_kept_runs_were_made_on_says_its_hours(config, empty, monkeypatch, tmp_path):
-    """Of two kept runs of like shape the median pace; of another shape, or a processor, nothing."""
+def test_the_gpu_of_kept_runs_gives_an_estimate_of_hours(config, empty, monkeypatch, tmp_path):
+    """The median pace of two kept runs of similar shape; no estimate from another shape or a CPU."""
     monkeypatch.setattr(planning, "project_root", lambda: tmp_path)
     for name, machine, seconds, changes in (
         ("a", "A100", 60.0, {}), ("b", "A100", 120.0, {"tasks": ["squad"], "qa_weight": 1.0}), ("c", "A100", 999.0, {"batch_size": 32}),
@@ -111,7 +112,7 @@ def test_a_card_that_kept_runs_were_made_on_says_its_hours(config, empty, monkey
     ]
     assert planning.on_cards(rows, {**configs, "two": config(batch_size=2)}, empty) == []
     assert planning.on_cards(rows[2:], configs, empty) == []
-    # where no run of this machine tells, a kept one does, on a machine of the same kind and by its name
+    # without a run of this machine, a kept run on the same kind of machine is used, and that machine is named
     monkeypatch.setattr(planning, "describe", lambda device: "Another Processor, 8 cores")
     (row,) = plan({"one": config(max_steps=10, threads=1)}, {"one": NEW}, empty)
     assert row["seconds"] == pytest.approx(10 * 999.0 / 30) and row["from"] == "1 earlier run like it, on Some Processor, 2 cores"

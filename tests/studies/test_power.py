@@ -1,4 +1,4 @@
-"""What a plan says of seeds against the whole thing simulated, and what it reads it from."""
+"""A plan's statements on seeds against a full simulation, and the spread that they are computed from."""
 
 import json
 from dataclasses import replace
@@ -16,9 +16,9 @@ SPREAD = Spread(over_seeds=0.32, df=7, over_passages=7.5, within=197.0, passages
 
 
 def simulated(spread: Spread, effect: float, n: int, settings: int, level: float, times: int = 1500) -> float:
-    """How often p is below the level, by whole studies: settings × seeds, each seed with an effect of its own, contributions of passages.
+    """How often p is below the level, from simulated studies: settings × seeds, each seed with its own effect, contributions of passages.
 
-    Of a difference: seed twice, passages of the two settings together. Few passages stand for many: their variance is scaled.
+    Variances are of a difference: twice a seed's own, and the passages of both settings. Few passages represent many, by a scaled variance.
     """
     rng, g = np.random.default_rng(1), 40
     scale = g / spread.passages
@@ -27,7 +27,7 @@ def simulated(spread: Spread, effect: float, n: int, settings: int, level: float
     seen = 0
     for _ in range(times):
         seed, passage = rng.normal(0, 2, n), rng.normal(0, 3, g)
-        # half of a difference's passages is each setting's own; the other settings only tell how seeds vary
+        # each setting has half of a difference's passage variance; the other settings serve only to estimate the spread of seeds
         cells = [
             {
                 s: 50 + effect * (k == 1) + seed[s] + passage + own + rng.normal(0, of_runs**0.5) + rng.normal(0, noise**0.5, g)
@@ -43,8 +43,8 @@ def simulated(spread: Spread, effect: float, n: int, settings: int, level: float
     ("effect", "n", "settings", "level", "passages"),
     [(0.8, 5, 3, 0.05, 7.5), (1.1, 5, 5, 0.05 / 8, 7.5), (1.2, 3, 3, 0.05, 7.5), (0.5, 12, 2, 0.05, 7.5), (1.8, 6, 3, 0.05, 200.0)],
 )
-def test_the_plans_power_is_that_of_whole_studies(effect, n, settings, level, passages):
-    """passages: variance over them; the last case has as much of it as of all others together."""
+def test_the_plans_power_equals_that_of_simulated_studies(effect, n, settings, level, passages):
+    """passages: variance over passages; in the last case it is about as large as all other variances together."""
     few = Spread(0.32, 7, passages * 40 / 646, 197.0 * 40 / 646, 40)  # the same variances, on as few passages as are simulated
     said, found = (
         power.power(few, effect, n, settings, level),
@@ -61,24 +61,24 @@ def test_power_grows_with_seeds_effect_and_level_and_two_seeds_have_none():
     assert by_effect[0] < 0.05 and power.power(SPREAD, 0.8, 5, 5, 0.05 / 8) < by_effect[2]
 
 
-def test_the_seeds_needed_are_the_least_that_do_and_the_effect_seen_is_at_the_edge():
+def test_the_seeds_needed_are_the_fewest_and_the_smallest_effect_is_exact():
     for settings, level in ((2, 0.05), (5, 0.05 / 8)):
         n = seeds_needed(SPREAD, 0.8, settings, level)
         assert power.power(SPREAD, 0.8, n, settings, level) >= 0.8 > power.power(SPREAD, 0.8, n - 1, settings, level)
         edge = smallest_seen(SPREAD, n, settings, level)
         assert edge <= 0.8 and power.power(SPREAD, edge, n, settings, level) >= 0.8 > power.power(SPREAD, edge - 0.01, n, settings, level)
-    assert seeds_needed(SPREAD, 0.1, 5) is None, "passages alone vary by more"
+    assert seeds_needed(SPREAD, 0.1, 5) is None, "the passages alone vary too much"
     assert smallest_seen(SPREAD, 2, 5) is None
 
 
-def test_the_range_covers_the_seeds_variance_as_often_as_it_says():
-    """The mean square of 7 degrees of freedom: its 10 % and 90 % points hold the true one in 80 of 100."""
+def test_the_range_covers_the_seeds_variance_as_often_as_stated():
+    """The mean square with 7 degrees of freedom: its 10 % and 90 % points contain the true one in 80 of 100 cases."""
     rng = np.random.default_rng(0)
     ends = [Spread(0.32 * x / 7, 7, 0, 0, 10).ends for x in rng.chisquare(7, 4000)]
     assert np.mean([low.over_seeds <= 0.32 <= high.over_seeds for low, high in ends]) == pytest.approx(0.8, abs=0.02)
 
 
-def test_a_plan_says_what_it_knows_and_what_it_does_not():
+def test_a_plan_states_its_numbers_and_what_is_unknown():
     said = power.sentences(("results/x, 15 runs", {"span F1": SPREAD}), ["span F1", "EM"], 5, 5, 8, 1.0)
     seen, n = smallest_seen(SPREAD, 5, 5, 0.05 / 8), seeds_needed(SPREAD, 1.0, 5, 0.05 / 8)
     assert said[:2] == [
@@ -93,7 +93,7 @@ def test_a_plan_says_what_it_knows_and_what_it_does_not():
     assert two == "F1: 2 seeds: no p, which takes three at least"
 
 
-def test_the_spread_is_looked_for_in_the_studys_folder_first_and_by_encoder(tmp_path, monkeypatch):
+def test_the_spread_is_read_first_from_the_studys_folder_and_by_encoder(tmp_path, monkeypatch):
     monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "usual"))
     for place, encoder, df in (("own", "mine", 2), ("usual/a", "mine", 9), ("usual/b", "another", 30)):
         (tmp_path / place).mkdir(parents=True)
@@ -117,8 +117,8 @@ def test_single_seeds_have_no_spread_and_nothing_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_spread_is_that_of_the_runs_it_was_planted_in(monkeypatch):
-    """By whole layouts of four settings and six seeds: the mean of what is told is what was planted."""
+def test_the_spread_recovers_the_planted_variances(monkeypatch):
+    """Over simulated layouts of four settings and six seeds: the mean estimate equals what was planted."""
     rng, told = np.random.default_rng(4), []
     settings = {name: {seed: f"{name}{seed}" for seed in range(6)} for name in "abcd"}
     for _ in range(150):
@@ -132,7 +132,7 @@ def test_the_spread_is_that_of_the_runs_it_was_planted_in(monkeypatch):
         monkeypatch.setattr(power, "setting_differences", lambda *_, gaps=gaps: gaps)
         told.append(power.spreads([], settings, ["F1"])["F1"])
     assert {one.df for one in told} == {15} and {one.passages for one in told} == {30}
-    # of a difference: twice a run's own variance; over seeds it is on these 30 passages
+    # of a difference: twice a run's own variance; the seeds' part includes the noise on these 30 passages
     assert np.mean([one.over_seeds for one in told]) == pytest.approx(2 * (0.25 + 4 / 30), rel=0.1)
     assert np.mean([one.within for one in told]) == pytest.approx(2 * 4.0, rel=0.05)
     assert np.mean([one.over_passages for one in told]) == pytest.approx(2 * 2.25, rel=0.15)

@@ -1,4 +1,4 @@
-"""How far a training or a study is, as a terminal, a log file, a notebook and papermill's log show it."""
+"""Progress of a training or a study in a terminal, a log file, a notebook and papermill's log."""
 
 import fcntl
 import io
@@ -32,10 +32,10 @@ bar.close()
 
 
 def in_a_terminal(code: str) -> str:
-    """What a process writes to a terminal of 100 columns."""
+    """The output of a process on a terminal of 100 columns."""
     here, there = pty.openpty()
     fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    # tqdm draws at most ten times a second; here each time
+    # tqdm redraws at most ten times a second; here it redraws on every update
     process = subprocess.Popen([sys.executable, "-c", code], stderr=there, cwd=ROOT, env={**os.environ, "TQDM_MININTERVAL": "0"})
     os.close(there)
     written = b""
@@ -52,15 +52,15 @@ def in_a_terminal(code: str) -> str:
     return written.decode()
 
 
-def test_in_a_terminal_one_line_is_redrawn_and_goes_in_the_end():
+def test_a_terminal_has_one_line_that_is_redrawn_and_erased_at_the_end():
     written = in_a_terminal(MOVES)
     drawn = written.split("\r")
     assert "\n" not in written and len(drawn) > 10
     assert any("training: " in line and "20/40" in line and "squad 20.000" in line for line in drawn)
-    assert drawn[-1] == "" and drawn[-2].strip() == "", "nothing is left of it"
+    assert drawn[-1] == "" and drawn[-2].strip() == "", "the line is erased"
 
 
-def test_in_a_log_file_a_line_is_added_for_each_tenth(capsys):
+def test_a_log_file_gets_a_line_for_each_tenth(capsys):
     bar = TrainingBar(1000, 300)
     for step in range(310, 1001, 10):
         bar.move(step, "squad 1.500, 1,234 tokens/s")
@@ -73,8 +73,8 @@ def test_in_a_log_file_a_line_is_added_for_each_tenth(capsys):
     assert lines[0].endswith(" left") and lines[-2].endswith("tokens/s")
 
 
-def test_a_notebook_has_one_output_updated_in_place_and_papermills_log_no_debris(tmp_path, caplog, warm_kernels):
-    """What JupyterLab shows is the output of that one display; nbconvert and papermill keep its last state."""
+def test_a_notebook_has_one_output_updated_in_place_and_papermills_log_is_clean(tmp_path, caplog, warm_kernels):
+    """JupyterLab shows the output of that one display; nbconvert and papermill keep its last state."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(MOVES)])
     nbformat.write(notebook, tmp_path / "moves.ipynb")
     log = io.StringIO()
@@ -100,7 +100,7 @@ def study() -> Progress:
 
 
 def acted(progress: Progress, bars: Bars) -> None:
-    """Both runs go through their steps, two seconds each; the second fails."""
+    """Simulates both runs step by step, two seconds each; the second fails."""
     for state, end in zip(progress.states, ("done", "failed"), strict=True):
         state.status, state.main = "running", "squad"
         for state.steps in range(0, 21):
@@ -110,8 +110,8 @@ def acted(progress: Progress, bars: Bars) -> None:
         bars(progress)
 
 
-def test_a_study_in_a_log_file_says_where_each_run_is_from_its_first_steps_on(study, capsys):
-    """Preparing, the first steps, then each tenth of the way."""
+def test_a_study_in_a_log_file_reports_each_run_from_its_first_steps_on(study, capsys):
+    """Preparing, the first steps, then each tenth of the run."""
     acted(study, Bars())
     written = capsys.readouterr().err
     lines = [re.sub(r"( of 2 done.*), [0-9:]+ left$", r"\1", line) for line in written.splitlines()]
@@ -133,7 +133,7 @@ def test_a_study_in_a_log_file_says_where_each_run_is_from_its_first_steps_on(st
     ]
 
 
-def test_a_long_run_has_some_ten_lines_in_a_log_file(capsys):
+def test_a_long_run_has_about_ten_lines_in_a_log_file(capsys):
     bars, progress = Bars(), Progress(["QA"])
     (state,) = progress.states
     state.status, state.total = "running", 100_000
@@ -154,7 +154,7 @@ acted(progress, Bars())
 """
 
 
-def test_a_study_in_a_terminal_has_a_bar_with_step_loss_and_time_left_for_each_run_at_work():
+def test_a_study_in_a_terminal_has_a_bar_with_step_loss_and_time_left_for_each_run_in_progress():
     written = in_a_terminal(ACTED)
     for name in ("QA", "QA+SC"):
         assert f"{name}: preparing |" in written
@@ -163,7 +163,7 @@ def test_a_study_in_a_terminal_has_a_bar_with_step_loss_and_time_left_for_each_r
 
 
 def logged(folder, steps: range, of: int, began: float, now: float, status: str = "running") -> Run:
-    """A run's folder as `train` leaves it on the way."""
+    """A run folder as `train` leaves it halfway."""
     (folder / "manifest.json").write_text(json.dumps({"status": status, "draws": {"squad": of}, "steps": of}))
     os.utime(folder / "manifest.json", (began, began))
     records = [json.dumps({"step": n, "task": "squad", "loss": 2.0}) + "\n" for n in steps]
@@ -172,8 +172,8 @@ def logged(folder, steps: range, of: int, began: float, now: float, status: str 
     return Run(folder)
 
 
-def test_a_warning_of_several_runs_is_one_line_and_so_is_what_was_taken_over(tmp_path, capsys):
-    """Of runs that are at work; those that were done before said it before."""
+def test_a_warning_of_several_runs_is_printed_once_and_so_is_a_takeover(tmp_path, capsys):
+    """For runs in progress; runs that had finished before do not repeat theirs."""
     progress, bars = Progress(["a", "b", "c"]), Bars()
     for state, said in zip(progress.states, (["warning: x"], ["warning: x", "b: process 3 died with it"], ["warning: y"]), strict=True):
         (tmp_path / state.name).mkdir()
@@ -191,11 +191,11 @@ def test_a_warning_of_several_runs_is_one_line_and_so_is_what_was_taken_over(tmp
     assert [line for line in lines if line.startswith(("warning", "b: process"))] == ["warning: x", "b: process 3 died with it"]
 
 
-def test_the_time_left_is_reckoned_with_the_steps_alone_and_of_a_run_that_goes_on_with_those_of_today(tmp_path):
+def test_the_time_left_is_computed_from_the_steps_and_after_a_resume_from_the_new_steps(tmp_path):
     state = RunState("QA", "running")
     assert str(state) == "preparing"
     state.look(logged(tmp_path, range(1, 11), 40, 1000, 1005))
-    assert str(state) == "step 10 of 40, squad loss 2.000, 0:15 left", "half a second a step"
+    assert str(state) == "step 10 of 40, squad loss 2.000, 0:15 left", "half a second per step"
     state.look(logged(tmp_path, range(1, 41), 40, 1030, 1020, "finished"))
     assert str(state) == "step 40 of 40, squad loss 2.000, scoring", "the manifest is younger than the log"
     gone = RunState("QA", "running")
@@ -204,22 +204,22 @@ def test_the_time_left_is_reckoned_with_the_steps_alone_and_of_a_run_that_goes_o
     gone.look(logged(tmp_path, range(1, 11), 40, 9000, 1005))
     assert str(gone) == "preparing"
     gone.look(logged(tmp_path, range(1, 21), 40, 9000, 9040))
-    assert str(gone) == "step 20 of 40, squad loss 2.000, 1:20 left", "four seconds a step today"
+    assert str(gone) == "step 20 of 40, squad loss 2.000, 1:20 left", "four seconds per step since the resume"
 
 
-def test_a_run_that_was_killed_far_past_its_checkpoint_has_the_time_left_of_the_steps_since(tmp_path):
-    """950 steps of 1,000 were logged, the checkpoint is of 500: the log is written anew as far as that."""
+def test_a_run_killed_far_past_its_checkpoint_computes_the_time_left_from_the_steps_since(tmp_path):
+    """The log had 950 of 1,000 steps, the checkpoint is of step 500: the log is truncated to step 500 and rewritten."""
     state = RunState("one")
     state.look(logged(tmp_path, range(1, 951), 1000, 1000, 1950))
     state.before = state.steps
-    (tmp_path / "log.jsonl").rename(tmp_path / "old")  # it keeps its number, which the new file cannot have
+    (tmp_path / "log.jsonl").rename(tmp_path / "old")  # the old file keeps its inode, which the new file must not get
     state.look(logged(tmp_path, range(1, 501), 1000, 9000, 9001))
     assert (state.before, state.steps, str(state)) == (500, 500, "preparing")
     state.look(logged(tmp_path, range(1, 521), 1000, 9000, 9020))
     assert str(state).endswith(", 8:00 left")
     (tmp_path / "log.jsonl").rename(tmp_path / "older")
     state.look(logged(tmp_path, range(0), 1000, 9100, 9101))
-    assert (state.before, state.steps) == (0, 0), "without a checkpoint from the first step on"
+    assert (state.before, state.steps) == (0, 0), "without a checkpoint it starts at the first step"
 
 
 def test_a_study_in_a_terminal_has_bars(study, capsys, monkeypatch):

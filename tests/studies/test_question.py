@@ -1,4 +1,5 @@
-"""The study of the paper's question that ships, end to end with tiny runs: tuned, equal, permuted, in whole seeds, declared, told."""
+"""The study of the paper's question in the package, end to end with tiny runs: tuned, equal, permuted, in whole seeds, declared,
+reported."""
 
 import json
 import shutil
@@ -20,7 +21,7 @@ ARTICLES = ["Glacier", "Cork", "Tea", "Soap"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """The sample, with what it lacks: endings of CODAH's form, and answerable questions in place of SQuAD 1.1."""
+    """The sample, extended by the missing data sets: endings in CODAH's form, and answerable questions in place of SQuAD 1.1."""
     folder = tmp_path_factory.mktemp("data") / "sample"
     shutil.copytree(SAMPLE, folder)
     shutil.copytree(folder / "swag", folder / "codah")
@@ -31,7 +32,7 @@ def data(tmp_path_factory):
 
 
 def in_this_process(jobs, **options):
-    """An engine for tests: processes of their own are tried in test_running."""
+    """An engine that trains in this process; test_running tests separate processes."""
     for job in jobs:
         train(job.config)
         yield {job.name: ""}
@@ -39,7 +40,7 @@ def in_this_process(jobs, **options):
 
 @pytest.fixture(scope="module")
 def done(data, tiny, tmp_path_factory):
-    """Declared, and run with two of its seeds and two of its rates until the time is over: the study, its folder, its runs, changes."""
+    """The study with its folder, runs and changes: declared, and run with two of its seeds and two of its rates until the time is up."""
     folder = tmp_path_factory.mktemp("question")
     study = replace(read_study(FILE), seeds=[0, 1, 2], tune={"learning_rate": [1e-3, 1e-4]}, tune_seeds=(100,))
     changes = dict(
@@ -55,9 +56,9 @@ def done(data, tiny, tmp_path_factory):
     return study, folder, runs, changes
 
 
-def test_when_time_is_over_whole_seeds_are_done(done):
+def test_when_time_is_up_whole_seeds_are_done(done):
     study, folder, runs, _ = done
-    assert list(runs) == [f"{variant} seed {seed}" for seed in (0, 1) for variant in study.variants], "of the third none is begun"
+    assert list(runs) == [f"{variant} seed {seed}" for seed in (0, 1) for variant in study.variants], "no run of the third seed is started"
     assert [(setting, list(own)) for setting, own in study.of(runs).items()] == [(setting, [0, 1]) for setting in study.settings]
     assert not list(folder.glob("*seed-2"))
     said = declaration.notes(study, folder, runs)
@@ -74,7 +75,7 @@ def test_the_arms_have_equal_steps_and_their_own_tuned_rate(done):
     assert {run.config["seed"] for run in runs.values()} == {0, 1}
 
 
-def test_the_placebo_has_the_same_rows_with_labels_permuted_in_training_alone(done):
+def test_the_placebo_has_the_same_rows_with_labels_permuted_only_in_training(done):
     _, _, runs, _ = done
     own, placebo = (runs[name].manifest["data"] for name in ("QA+MCC+SC seed 0", "QA+MCC+SC permuted seed 0"))
     for task, split in (("swag", "validation"), ("cola", "validation"), ("mrpc", "validation"), ("mnli", "validation_matched")):
@@ -83,7 +84,7 @@ def test_the_placebo_has_the_same_rows_with_labels_permuted_in_training_alone(do
         assert placebo[f"{task}-permuted/train"]["permuted_labels"]["changed"] > 0 and "permuted_labels" not in own[f"{task}/train"]
 
 
-def test_the_same_call_goes_on_and_the_report_tells_all_of_it(done, tmp_path):
+def test_the_same_call_resumes_and_the_report_has_all_of_it(done, tmp_path):
     study, folder, runs, changes = done
     before = {name: (run.path / "manifest.json").read_bytes() for name, run in runs.items()}
     with pytest.MonkeyPatch.context() as patch:
@@ -100,8 +101,8 @@ def test_the_same_call_goes_on_and_the_report_tells_all_of_it(done, tmp_path):
     assert "| QA+MCC+SC permuted | mnli-permuted | 3 | accuracy |" in told
 
 
-def test_runs_of_other_parameters_are_refused_before_a_further_seed_begins(done):
-    """Without tuning and equal steps the same names have other parameters: with `hours`, too, nothing is trained then."""
+def test_runs_with_other_parameters_are_refused_before_another_seed_starts(done):
+    """Without tuning and equal steps, runs of the same names have other parameters: with `hours`, too, nothing is trained then."""
     study, folder, _, changes = done
     other = replace(study, tune={}, tune_seeds=(), equal=None, seeds=[0, 1, 9])
 

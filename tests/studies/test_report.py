@@ -1,4 +1,4 @@
-"""What is kept of a study, and its report: the same scores as the runs have, by the second scorer too; no text; damage is named."""
+"""The kept files of a study, and its report: the same scores as the runs, also by the second scorer; no text; damage is reported."""
 
 import csv
 import gzip
@@ -69,7 +69,7 @@ def test_the_report_names_tasks_that_still_rise(copy):
     assert "\n\nmnli still rises at the end of 1 of 1 runs (B seed 1: accuracy +15.0 in the last third, p = 0.0014): train" in section
 
 
-def test_every_score_of_every_run_is_the_runs_own(kept, runs, questions):
+def test_every_score_of_a_kept_run_equals_the_runs(kept, runs, questions):
     found, again = keep.open_study(kept)
     assert list(found) == list(runs) and [q.row for q in again] == [q.row for q in questions]
     for name in runs:
@@ -79,7 +79,7 @@ def test_every_score_of_every_run_is_the_runs_own(kept, runs, questions):
         assert all((a.start, a.end, a.text, a.diff, a.em, a.f1) == (b.start, b.end, b.text, b.diff, b.em, b.f1) for a, b in replies)
 
 
-def test_the_second_scorer_finds_the_same_from_the_files_alone(kept, runs):
+def test_the_second_scorer_agrees_from_the_files_alone(kept, runs):
     text = (ROOT / "mtdnn_kit/data/sample/squad/validation.jsonl").read_text(encoding="utf-8")
     rows = {row["id"]: row for row in map(json.loads, text.splitlines())}
     with gzip.open(kept / "spans.csv.gz", "rt", encoding="utf-8") as file:
@@ -109,7 +109,7 @@ def test_no_text_and_no_path_is_kept(kept, questions):
     assert [len(entry["nbest"]) <= keep.ENTRIES for entry in Run(kept / "runs" / "a-seed-0").nbest()].count(False) == 0
 
 
-def test_labels_and_what_was_scored_later_are_kept_without_text_or_path(tmp_path, runs, questions):
+def test_labels_and_later_scores_are_kept_without_text_or_path(tmp_path, runs, questions):
     run = Run(shutil.copytree(runs["B seed 0"].path, tmp_path / "run"))
     lines = [{**line, "text": "The ferry is late."} for line in run.choices("cola")]
     (run.path / "predictions" / "cola.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -132,12 +132,12 @@ def test_labels_and_what_was_scored_later_are_kept_without_text_or_path(tmp_path
     assert "## The other tasks\n" in sections and str(tmp_path) not in sections and "ferry" not in sections
 
 
-def test_a_run_that_is_kept_whole_opens_beside_others(kept):
+def test_a_run_that_is_kept_whole_opens_next_to_others(kept):
     pair = pairing.pair({"kept": Run(kept / "runs" / "a-seed-0"), "theirs": Run(SAMPLE / "qa")}, data="sample")
     assert all((q.replies["kept"].text, q.replies["kept"].diff) == (q.replies["theirs"].text, q.replies["theirs"].diff) for q in pair)
 
 
-def test_the_report_holds_the_tables_and_no_text(kept, questions):
+def test_the_report_contains_the_tables_and_no_text(kept, questions):
     settings = {"A": {0: "A seed 0", 1: "A seed 1"}, "B": {0: "B seed 0", 1: "B seed 1"}}
     sections = {part.split("\n")[0].removeprefix("## "): part for part in report.report(kept, None)}
     judged = differences.primary_table(questions, settings, ["span F1", "no-answer AP"])
@@ -168,7 +168,7 @@ def test_the_report_holds_the_tables_and_no_text(kept, questions):
 
 
 @pytest.mark.parametrize("runs", [True, False])
-def test_of_a_study_that_is_not_kept_a_report_says_how_to_keep_it(tmp_path, runs):
+def test_a_report_of_a_study_that_is_not_kept_says_how_to_keep_it(tmp_path, runs):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ("manifest.json" if runs else "x")).write_text("{}")
     keep = f"mtdnn report keep STUDY_FILE {tmp_path if runs else 'RUNS_FOLDER'} results/NAME"
@@ -179,7 +179,7 @@ def test_of_a_study_that_is_not_kept_a_report_says_how_to_keep_it(tmp_path, runs
 
 
 def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, questions):
-    """One seed a setting, so that each difference has a p."""
+    """One seed per setting, which gives each difference a p."""
     text = STUDY.replace("seeds: [0, 1]", "seeds: [0]").replace("scores: [span F1, no-answer AP]", "scores: [F1]\nsmallest_effect: 1")
     (copy / "study.yaml").write_text(f"{text}compare: [{{baseline: B, others: [A]}}, {{baseline: A}}]\n")
     sections = {part.split("\n")[0].removeprefix("## "): part for part in report.report(copy, None)}
@@ -204,8 +204,8 @@ def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, question
     assert {"Slices: F1, A − B", "Slices: F1, B − A"} <= sections.keys()
 
 
-def test_every_baseline_is_in_what_the_command_leaves_and_prints(tmp_path, runs, capsys):
-    """Of both, too, where a setting is compared with nothing; the plain page says what thresholds were tuned on."""
+def test_every_baseline_is_in_the_commands_files_and_output(tmp_path, runs, capsys):
+    """Also where a setting is compared with nothing; the plain page says what thresholds were tuned on."""
     text = STUDY.replace("seeds: [0, 1]", "seeds: [0]").replace("B: {}}", "B: {}, C: {max_steps: 9}}")
     (tmp_path / "s.yaml").write_text(f"{text}compare: [{{baseline: B, others: [A]}}, {{baseline: A, others: [B]}}]\n")
     found = {"A seed 0": runs["A seed 0"], "B seed 0": runs["B seed 0"], "C seed 0": runs["B seed 1"]}
@@ -223,7 +223,7 @@ def test_every_baseline_is_in_what_the_command_leaves_and_prints(tmp_path, runs,
     assert (tmp_path / "table.md").read_text().count("| A | B |") == 1 and "A & B & " in (tmp_path / "table.tex").read_text()
 
 
-def test_the_command_says_above_its_table_how_runs_are_unlike(tmp_path, runs, capsys):
+def test_the_command_prints_differences_between_environments_above_its_table(tmp_path, runs, capsys):
     (tmp_path / "s.yaml").write_text(STUDY.replace("seeds: [0, 1]", "seeds: [0]"))
     shutil.copytree(runs["B seed 0"].path, tmp_path / "b")
     file = tmp_path / "b" / "manifest.json"
@@ -235,7 +235,7 @@ def test_the_command_says_above_its_table_how_runs_are_unlike(tmp_path, runs, ca
     assert second.startswith("run ")
 
 
-def test_a_study_says_for_whom_its_intervals_speak(copy):
+def test_a_study_names_the_population_of_its_intervals(copy):
     told = {}
     for cluster in ("passage", "title"):
         (copy / "study.yaml").write_text(f"{STUDY}cluster: {cluster}\n")
@@ -244,7 +244,7 @@ def test_a_study_says_for_whom_its_intervals_speak(copy):
     assert told["title"].startswith("Intervals and tests speak for other articles like these")
     header = next(line for line in told["passage"].splitlines() if line.startswith("| run |"))
     assert "for other articles" not in header, "each article of the sample has one passage: both populations are the same"
-    assert "items in" not in told["passage"], "several seeds: sentences are of settings"
+    assert "items in" not in told["passage"], "with several seeds there are no sentences on single runs"
 
 
 def test_kinds_of_spans_add_up_and_wrong_bounds_are_three_of_them(kept, questions):
@@ -254,7 +254,7 @@ def test_kinds_of_spans_add_up_and_wrong_bounds_are_three_of_them(kept, question
     assert differences.value(questions, "A seed 0", "wrong bounds") == pytest.approx(sum(row[kind] for kind in differences.BOUNDS))
 
 
-def test_thresholds_tell_how_often_nothing_was_answered_and_what_the_best_would_give(runs, questions):
+def test_thresholds_show_how_often_there_was_no_answer_and_the_best_possible_score(runs, questions):
     settings = {"A": {0: "A seed 0", 1: "A seed 1"}}
     (row,) = study_tables.threshold_table(runs, questions, settings)
     own = [runs[name] for name in settings["A"].values()]
@@ -268,13 +268,13 @@ def test_thresholds_tell_how_often_nothing_was_answered_and_what_the_best_would_
 
 
 def columns(questions, name: str) -> tuple[list, list, list]:
-    """F1 of a run's best spans and of nothing, and null − best, question by question."""
+    """F1 of a run's best spans, F1 of no answer, and null − best, question by question."""
     replies = [q.replies[name] for q in questions]
     return [r.span_f1 for r in replies], [float(not q.row.answers) for q in questions], [r.diff for r in replies]
 
 
-def test_a_score_that_a_study_is_judged_by_is_tested_once_where_each_setting_has_its_first_seed(tmp_path, runs, questions):
-    """F1 is always among these tests, and is what a study is judged by where it says nothing: not two tests of one difference."""
+def test_a_score_that_judges_the_study_is_tested_once_where_each_setting_has_its_first_seed(tmp_path, runs, questions):
+    """F1 is always among these tests, and judges the study by default: the difference must not be tested twice."""
     (tmp_path / "study.yaml").write_text(STUDY.replace("scores: [span F1, no-answer AP]\n", ""))
     keep.keep_study(tmp_path / "study.yaml", runs, questions, tmp_path / "kept")
     sections = {part.split("\n")[0].removeprefix("## "): part for part in report.report(tmp_path / "kept", None)}
@@ -283,7 +283,7 @@ def test_a_score_that_a_study_is_judged_by_is_tested_once_where_each_setting_has
     assert sections["The first seed alone, as if there were no other"].endswith("\n\n" + markdown(alone))
 
 
-def test_further_sets_stand_apart_as_means_over_the_seeds():
+def test_further_sets_are_separate_rows_of_means_over_the_seeds():
     def run(em: float, ap: float | None):
         metrics = {"squad": {"em": 1.0, "n": 9}, "wiki": {"em": em, "f1": em + 1, "span_f1": em + 2, "no_answer_ap": ap, "n": 7}}
         return SimpleNamespace(metrics=metrics, config={}, parameters=SimpleNamespace(further={"wiki": None}))
@@ -296,7 +296,7 @@ def test_further_sets_stand_apart_as_means_over_the_seeds():
     assert study_tables.further_table({"d": runs["d"]}, {"A": {0: "d"}}) == []
 
 
-def test_the_spread_is_the_standard_deviation_of_seeds_drawn_from_more():
+def test_the_spread_is_the_sample_standard_deviation_over_seeds():
     settings = {"A": {0: "A", 1: "C", 2: "E"}, "B": {0: "B", 1: "D"}, "one": {0: "F"}}
     rows = study_tables.spread_table(QUESTIONS, settings)
     assert [(row["setting"], row["seeds"]) for row in rows] == [("A", 3), ("B", 2)]
@@ -306,7 +306,7 @@ def test_the_spread_is_the_standard_deviation_of_seeds_drawn_from_more():
             assert row[f"{wanted} (sd)"] == pytest.approx(statistics.stdev(values)) and statistics.stdev(values) > 0
 
 
-def test_seeds_needed_are_those_for_the_papers_gain_in_that_score():
+def test_seeds_needed_are_computed_for_the_papers_gain_in_that_score():
     settings = {"QA": {0: "A", 1: "C", 2: "E"}, "QA+SC": {0: "B", 1: "D", 2: "F"}, "mine": {0: "B", 1: "A"}}
     table, wanted = {"QA": (70.0, 80.0), "QA+SC": (100.0, 60.0)}, []
     for name, gain in (("EM", 30.0), ("F1", -20.0)):
@@ -328,10 +328,10 @@ def test_the_papers_examples_are_counted_over_all_seeds_of_each_setting():
     assert (two["setting"], two["answers"], two["best span F1"], two["the paper"]) == ("B", "2 × elsewhere", 0, example.says)
 
 
-def test_slices_of_settings_are_those_of_runs_where_each_has_one_seed(questions):
+def test_slices_of_settings_equal_those_of_runs_where_each_has_one_seed(questions):
     one = {(row["facet"], row["slice"]): row for row in differences.slice_table(questions, "A seed 0", "B seed 0", "span F1")}
     rows = differences.setting_slices(questions, {0: "A seed 0"}, {0: "B seed 0"}, "span F1")
-    assert {(row["facet"], row["slice"]) for row in rows} == set(one) - {("answerable", "answerable")}  # all that have one
+    assert {(row["facet"], row["slice"]) for row in rows} == set(one) - {("answerable", "answerable")}  # all that both have
     for row in rows:
         wanted = one[row["facet"], row["slice"]]
         assert (row["difference"], row["p"], row["questions"]) == (pytest.approx(wanted["difference"]), wanted["p"], wanted["questions"])
@@ -353,14 +353,14 @@ def test_slices_of_settings_are_those_of_runs_where_each_has_one_seed(questions)
         (lambda folder: rewrite(folder, lambda lines: [lines[0], lines[1].replace(",", ",99999", 2), *lines[2:]]), "outside its passage"),
     ],
 )
-def test_damage_is_named(copy, damage, said):
+def test_damage_is_reported(copy, damage, said):
     damage(copy)
     with pytest.raises(CompareError, match=said):
         keep.open_study(copy)
 
 
 def turned(folder: Path) -> str:
-    """runs.json with its runs in another order: each would be given the next one's spans."""
+    """runs.json with its runs in another order: each would get another run's spans."""
     return json.dumps(dict(reversed(json.loads((folder / "runs.json").read_text()).items())))
 
 
@@ -369,13 +369,13 @@ def rewrite(folder: Path, change) -> None:
     (folder / "spans.csv.gz").write_bytes(gzip.compress("".join(f"{line}\n" for line in change(lines)).encode()))
 
 
-def test_a_run_that_is_none_is_named_before_anything_is_written(tmp_path, runs, questions):
+def test_an_unknown_run_is_named_before_anything_is_written(tmp_path, runs, questions):
     with pytest.raises(CompareError, match="whole: there is no run 'C'"):
         keep.keep_study(tmp_path / "study.yaml", runs, questions, tmp_path / "into", ["C"])
     assert not list(tmp_path.iterdir())
 
 
-def test_two_seeds_of_a_setting_are_compared_as_any_two_models(questions):
+def test_two_seeds_of_a_setting_are_compared_like_any_two_models(questions):
     (row,) = study_tables.seed_table(questions, {"A": {0: "A seed 0", 1: "A seed 1"}, "B": {3: "B seed 0"}})
     for wanted in ("EM", "F1", "span F1", "no-answer AP"):
         found = differences.difference(questions, "A seed 0", "A seed 1", wanted)
@@ -383,7 +383,7 @@ def test_two_seeds_of_a_setting_are_compared_as_any_two_models(questions):
     assert (row["setting"], row["seeds"]) == ("A", "1 − 0")
 
 
-def test_what_is_written_is_what_is_printed_and_figures_have_the_settings(copy, monkeypatch):
+def test_the_files_equal_the_output_and_figures_have_the_settings(copy, monkeypatch):
     shown = []
     monkeypatch.setattr(
         report, "settings_figure", lambda rows, score: shown.append((rows, score)) or study_plots.settings_figure(rows, score)
@@ -402,7 +402,7 @@ def test_what_is_written_is_what_is_printed_and_figures_have_the_settings(copy, 
     assert kept["B seed 1", "squad", "f1"] == pytest.approx(Run(SAMPLE / "qa-mcc-sc").metrics["squad"]["f1"])
 
 
-def test_the_commands(kept, tmp_path, python):
+def test_the_commands_of_report(kept, tmp_path, python):
     def command(*words: str):
         return subprocess.run([*python, "-m", "mtdnn_kit", "report", *words], capture_output=True, text=True, cwd=ROOT)
 
@@ -412,8 +412,8 @@ def test_the_commands(kept, tmp_path, python):
     assert failed.returncode == 1 and "name at least one run folder" in failed.stderr and "Traceback" not in failed.stderr
 
 
-def test_a_report_says_of_each_threshold_what_it_was_tuned_on_where_one_was_not(copy):
-    """Where all are tuned the table is as it was."""
+def test_a_report_says_what_each_threshold_was_tuned_on_where_one_was_not(copy):
+    """Where all are tuned the table has no note."""
     assert "not tuned" not in "\n".join(report.report(copy, None))
     for name in ("a-seed-0", "a-seed-1"):
         file = copy / "runs" / name / "manifest.json"

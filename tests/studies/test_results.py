@@ -1,4 +1,4 @@
-"""The report of the studies: its tables again from the kept files and the rows, by a second reckoning and by what the commands print."""
+"""The report of the studies: its tables recomputed from the kept files and the rows, and compared with the commands' output."""
 
 import gzip
 import json
@@ -20,11 +20,11 @@ README = (RESULTS / "README.md").read_text(encoding="utf-8")
 MIXTURES = RESULTS / "minilm-mixtures"
 STUDIES = ("minilm-mixtures", "minilm-mixtures-1-epoch", "minilm-leave-one-out")
 MAIN_ALONE = [pytest.param(name, marks=() if name == MIXTURES.name else pytest.mark.soak) for name in STUDIES]  # kept files do not change
-SEARCHES = {"minilm-search": "H200", "minilm-search-cpu": "Xeon"}  # the machine of each, as the table names it
+SEARCHES = {"minilm-search": "H200", "minilm-search-cpu": "Xeon"}  # the machine of each, as in the table
 
 
 def sections(text: str) -> dict[str, list[dict]]:
-    """The tables of a text in Markdown by the heading before them, each a list of rows {column: cell}."""
+    """The tables of a Markdown text by the heading before them, each a list of rows {column: cell}."""
     found, title = {}, ""
     for line in text.splitlines():
         if line.startswith("#"):
@@ -40,12 +40,12 @@ def numbers(cell: str) -> list[float]:
 
 
 def near(cell: str, *values: float, off: float = 0.0501) -> None:
-    """A cell shows these values: to its one decimal, or within `off`."""
+    """Asserts that a cell shows these values: to its one decimal, or within `off`."""
     assert numbers(cell) == [pytest.approx(x, abs=off) for x in values], (cell, values)
 
 
 def near_p(cell: str, p: float) -> None:
-    """A cell shows this p to its two digits; "< 0.0001" what is less."""
+    """Asserts that a cell shows this p to its two digits, or "< 0.0001" for smaller ones."""
     if cell.startswith("<"):
         assert p < 1e-4
     else:
@@ -54,14 +54,14 @@ def near_p(cell: str, p: float) -> None:
 
 @pytest.fixture(scope="module", params=MAIN_ALONE)
 def study(request, real_data) -> tuple[Kept, dict[str, list[dict]]]:
-    """A kept study by the second reckoning, and its tables as they were printed."""
+    """A kept study, recomputed, and its tables as printed."""
     folder = RESULTS / request.param
     kept = kept_study(folder, real_data / "squad/validation.jsonl.gz")
     assert len(next(iter(kept.runs.values())).asked) == 6078
     return kept, sections((folder / "tables.md").read_text(encoding="utf-8"))
 
 
-def test_every_runs_scores_are_those_of_its_kept_answers(study):
+def test_every_runs_scores_equal_those_of_its_kept_answers(study):
     kept, _ = study
     for name, run in kept.runs.items():
         said = {"em": "EM", "f1": "F1", "span_f1": "span F1", "no_answer_ap": "no-answer AP", "has_answer_f1": "has-answer F1"}
@@ -102,7 +102,7 @@ def test_the_tables_of_differences(study, title):
         near(row[first], kept.mean(first, row["score"]))
         near(row["with it"], kept.mean(row["setting"], row["score"]))
         if min(len(kept.settings[first]), len(kept.settings[row["setting"]])) < 2:
-            assert row["Δ"] == row["p"] == "", "one seed of a setting is no claim"
+            assert row["Δ"] == row["p"] == "", "there is no test with one seed of a setting"
             continue
         found = kept.difference(first, row["setting"], row["score"])
         near(row["Δ"], found.gap, *found.ends())
@@ -144,10 +144,10 @@ def test_the_tables_of_thresholds_bounds_and_other_tasks(study):
     assert title.endswith(f" {100 * share:.1f} %")
 
 
-LABELS = {"swag": ("validation", 4), "cola": ("validation", 2), "mrpc": ("validation", 2), "mnli": ("validation_matched", 3)}  # how many
+LABELS = {"swag": ("validation", 4), "cola": ("validation", 2), "mrpc": ("validation", 2), "mnli": ("validation_matched", 3)}  # labels
 
 
-def test_each_other_task_stands_beside_chance_and_a_constant_answer(study, real_data):
+def test_each_other_task_is_compared_with_chance_and_a_constant_answer(study, real_data):
     kept, tables = study
     for row in tables["Were the other tasks learnt?"]:
         task, score = row["task"], row["score"]
@@ -179,7 +179,7 @@ def test_each_other_task_stands_beside_chance_and_a_constant_answer(study, real_
 
 
 def test_the_tables_of_single_seeds(study):
-    """Their p by other random flips than the kit's; their intervals by linearised standard errors instead of resamples."""
+    """Their p from other random flips than the kit's; their intervals from linearised standard errors instead of resamples."""
     kept, tables = study
     pairs = [(row, *list(kept.settings[row["setting"]].values())[:2], "") for row in tables.get("Two seeds of the same setting", [])]
     first = next(iter(kept.settings))
@@ -193,14 +193,14 @@ def test_the_tables_of_single_seeds(study):
             cell, p = (row["Δ"], row["p"]) if only else (row[f"Δ {name}"], row[f"{name} p"])
             gap, far, again = two_models(one, two, name, 10_000)
             assert numbers(cell)[0] == pytest.approx(gap, abs=0.0501)
-            # the interval is the wider of this one and of that of sign flips
+            # the interval is the wider of this one and the one from sign flips
             _, low, high = numbers(cell)
             assert gap - far - 0.35 < low < gap - far + 0.0501 and gap + far - 0.0501 < high < gap + far + 0.35
             said = 0.0 if p.startswith("<") else float(p)
             assert abs(again - said) < 5 * (max(again, 1e-4) / 10_000) ** 0.5 + 0.002, (a, b, name, p, again)
 
 
-def test_the_paper_would_have_needed_as_many_seeds(real_data):
+def test_the_number_of_seeds_that_the_paper_would_have_needed(real_data):
     kept = kept_study(MIXTURES, real_data / "squad/validation.jsonl.gz")
     lines = [line for line in README.splitlines() if re.match(r"- QA\S+, (EM|F1) \+", line)]
     assert len(lines) >= 6
@@ -214,9 +214,9 @@ def test_the_paper_would_have_needed_as_many_seeds(real_data):
         assert power(found, true, n) >= 0.8 > power(found, true, n - 1), line
 
 
-def test_the_kept_runs_are_compared_within_the_seeds_that_they_share(real_data):
-    """AP of QA+MCC: as unrelated seeds it was −0.3 [−3.3, +2.7]; its three pairs alone −0.73; with the spread of all five settings the same
-    difference, and more spread, since those with SC vary more. Two seeds have no p."""
+def test_the_kept_runs_are_compared_within_shared_seeds(real_data):
+    """AP of QA+MCC: with unrelated seeds the difference was −0.3 [−3.3, +2.7]; its three pairs alone give −0.73. With the spread of all
+    five settings the difference is the same and the interval wider, since settings with SC vary more. Two seeds have no p."""
     kept = kept_study(MIXTURES, real_data / "squad/validation.jsonl.gz")
     cells = {name: {seed: kept.runs[run].contributions("no-answer AP") for seed, run in own.items()} for name, own in kept.settings.items()}
     gaps = [kept.runs[f"QA+MCC seed {s}"].precision() - kept.runs[f"QA seed {s}"].precision() for s in range(3)]
@@ -231,11 +231,11 @@ def test_the_kept_runs_are_compared_within_the_seeds_that_they_share(real_data):
     assert found.for_passages == pytest.approx(alone.for_passages) and found.for_passages == pytest.approx((-1.22, -0.25), abs=0.006)
     assert [name for name, one in pooled.items() if one.p is None] == ["QA+SQuAD 1.1"]
     assert all(one.se >= one.by_passage.std(ddof=1) / len(one.by_passage) ** 0.5 for one in pooled.values()), (
-        "never less than questions' noise"
+        "never less than the noise of the questions"
     )
 
 
-def test_every_table_of_the_report_is_a_printed_one():
+def test_every_table_of_the_report_was_printed():
     said, shared = sections(README), 0
     printed = {name: sections((RESULTS / name / "tables.md").read_text(encoding="utf-8")) for name in STUDIES}
     left_out = {"Leave one out": [row for table in printed["minilm-leave-one-out"].values() for row in table]}
@@ -250,14 +250,14 @@ def test_every_table_of_the_report_is_a_printed_one():
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_command_prints_what_is_kept(real_data, name):
-    """Resamples take from half a minute to three; `make test` reckons what was printed a second time instead."""
+def test_the_command_prints_the_kept_tables(real_data, name):
+    """Resampling takes from half a minute to three; `make test` recomputes the printed tables instead."""
     folder = RESULTS / name
     assert "\n".join(report.report(folder, str(real_data))) == (folder / "tables.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("name", "machine"), SEARCHES.items())
-def test_the_search_is_decided_by_its_kept_answers(real_data, name, machine):
+def test_the_search_is_reproduced_from_its_kept_answers(real_data, name, machine):
     records, lines = rows(real_data / "squad/train.jsonl.gz"), lines_of(RESULTS / name / "held-out.csv.gz")
     table = [row for row in sections(README)["The search"] if row["machine"] == machine]
     assert [row["run"] for row in table] == list(dict.fromkeys(line["run"] for line in lines))
@@ -273,8 +273,8 @@ def test_the_search_is_decided_by_its_kept_answers(real_data, name, machine):
         assert row["no-answer AP"] == f"{precision:.1f}" and row["F1"] == f"{best_f1(records, own, best):.1f}"
 
 
-def test_the_threshold_of_four_articles_is_as_uncertain_as_the_report_says(real_data):
-    """By draws of the articles of our own, the best threshold of each by trying every one."""
+def test_the_threshold_of_four_articles_is_as_uncertain_as_reported(real_data):
+    """Resamples the articles, and finds the best threshold of each resample by trying all of them."""
     records, rng, found = rows(real_data / "squad/train.jsonl.gz"), np.random.default_rng(9), []
     for name in SEARCHES:
         lines = lines_of(RESULTS / name / "held-out.csv.gz")
@@ -299,7 +299,7 @@ def test_the_threshold_of_four_articles_is_as_uncertain_as_the_report_says(real_
     assert count == 14 and min(found) == pytest.approx(low, abs=0.15) and max(found) == pytest.approx(high, abs=0.3)
 
 
-def test_the_gradients_norms_are_those_of_the_kept_logs():
+def test_the_gradient_norms_match_the_kept_logs():
     norms: dict[str, list[float]] = {}
     for file in (MIXTURES / "runs").glob("*/log.jsonl"):
         for record in map(json.loads, file.read_text().splitlines()):
@@ -313,7 +313,7 @@ def test_the_gradients_norms_are_those_of_the_kept_logs():
 
 
 def best_f1(records: dict[str, dict], lines: list[dict], best: dict[str, str]) -> float:
-    """The largest F1 that any threshold gives: questions answered one after the other, those of the least null − best first."""
+    """The largest F1 of any threshold: answers the questions one by one, smallest null − best first."""
     nothing = {line["id"]: worth("", records[line["id"]]["answers"]["text"])[1] for line in lines}
     f1 = most = sum(nothing.values())
     ordered = sorted((float(line[DIFF]), line["id"]) for line in lines)
@@ -324,7 +324,7 @@ def best_f1(records: dict[str, dict], lines: list[dict], best: dict[str, str]) -
     return 100 * most / len(lines)
 
 
-def test_four_mixtures_open_beside_each_other_on_real_answers(real_data):
+def test_four_mixtures_open_side_by_side_on_real_answers(real_data):
     folders = [MIXTURES / "runs" / f"{name}-seed-0" for name in ("qa", "qa-mcc", "qa-sc", "qa-mcc-sc")]
     runs = pairing.named([str(folder) for folder in folders])
     questions = pairing.pair(runs, str(real_data))
@@ -334,7 +334,7 @@ def test_four_mixtures_open_beside_each_other_on_real_answers(real_data):
         assert differences.value(questions, name, "span F1") == pytest.approx(run.metrics["squad"]["span_f1"])
 
 
-def test_the_papers_examples_are_answered_as_the_table_says(real_data):
+def test_the_papers_examples_are_answered_as_in_the_table(real_data):
     kept = kept_study(MIXTURES, real_data / "squad/validation.jsonl.gz")
     asked = next(iter(kept.runs.values())).asked
     for row in sections((MIXTURES / "tables.md").read_text(encoding="utf-8"))["The paper's examples"]:
@@ -353,7 +353,7 @@ def test_the_papers_examples_are_answered_as_the_table_says(real_data):
         near(row["best span F1"], kept.of(row["setting"])[0].span_f1[found[0]])
 
 
-def test_kept_runs_name_no_machines_folder():
+def test_kept_runs_contain_no_local_path():
     for file in RESULTS.rglob("config.yaml"):
         assert "/tmp" not in file.read_text() and "/work" not in file.read_text(), file
     for file in RESULTS.rglob("runs.json"):

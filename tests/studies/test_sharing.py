@@ -1,4 +1,5 @@
-"""Several processes on one study folder: each run is made once, by whoever takes it; what a dead one had is taken by the others."""
+"""Several processes on one study folder: each run is made once, by the process that takes it; others take over the runs of a dead
+process."""
 
 import json
 import os
@@ -35,7 +36,7 @@ from mtdnn_kit.studies.study import read_study
 engines.WORKER, engines.BEAT, sharing.LOOK = {STUB!r}, 0.05, 0.1
 print(json.dumps([*running.run_study(read_study(sys.argv[1]), sys.argv[2])]))
 """
-NAMES = [f"{variant} seed {seed}" for seed in (0, 1) for variant in "abc"]  # seed by seed
+NAMES = [f"{variant} seed {seed}" for seed in (0, 1) for variant in "abc"]  # in order of seeds
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def study(tmp_path, monkeypatch) -> Study:
 
 @pytest.fixture
 def todo(study, tmp_path):
-    """todo(): what a process that begins now would do; closed at the end."""
+    """todo(): the runs that a process starting now would make; closed at the end."""
     made = []
 
     def new(**more) -> Todo:
@@ -71,7 +72,7 @@ def todo(study, tmp_path):
 
 
 def finish(one: Todo, name: str, **changes) -> None:
-    """As another process would, with parameters of its own."""
+    """Finishes a run as another process would, with these parameters."""
     config, data = one.configs[name], json.loads(Path(os.environ["STUB_DATA"]).read_text())
     stub_worker.finish(config.run_dir, {**asdict(config), **changes}, {"code": one.code}, data)
 
@@ -80,7 +81,7 @@ def lives(folder: Path) -> list[tuple[str, int]]:
     return [tuple(json.loads(line)) for line in (folder / "lives").read_text().splitlines()] if (folder / "lives").exists() else []
 
 
-def test_two_processes_make_each_run_once_and_take_over_what_a_killed_third_had(study, tmp_path):
+def test_two_processes_make_each_run_once_and_take_over_the_run_of_a_killed_third(study, tmp_path):
     folder = tmp_path / "runs"
 
     def begin(**environment) -> subprocess.Popen:
@@ -93,7 +94,7 @@ def test_two_processes_make_each_run_once_and_take_over_what_a_killed_third_had(
     finished = [folder / name.replace(" ", "-") / "manifest.json" for name in NAMES]
     until(lambda: all(file.exists() for file in finished[1:]))
     time.sleep(0.5)
-    assert [process.poll() for process in others] == [None, None] and not finished[0].exists(), "they wait for what the third has"
+    assert [process.poll() for process in others] == [None, None] and not finished[0].exists(), "they wait for the run of the third process"
     third.send_signal(signal.SIGKILL)
     third.communicate()
     said = [process.communicate(timeout=HANGS)[0] for process in others]
@@ -104,7 +105,7 @@ def test_two_processes_make_each_run_once_and_take_over_what_a_killed_third_had(
     assert not list((folder / ".taken").glob("*.failed"))
 
 
-def test_each_takes_what_nobody_has_and_waits_for_the_rest_or_ends(todo):
+def test_each_process_takes_free_runs_and_waits_for_the_rest_or_ends(todo):
     one, two, third = todo(), todo(), todo(wait=False)
     mine, theirs = one.jobs(), two.jobs()
     taken = [next(mine).name, next(theirs).name, next(mine).name]
@@ -112,13 +113,13 @@ def test_each_takes_what_nobody_has_and_waits_for_the_rest_or_ends(todo):
     assert next(theirs) is None and two.news() == {}
     finish(one, NAMES[0])
     one.give_back(NAMES[0], "")
-    one.give_back(NAMES[2])  # one that was not tried
+    one.give_back(NAMES[2])  # given back without having been tried
     third.close()
-    assert [job.name for job in theirs if job] == NAMES[2:], "what was given back, and what is finished is not made again"
+    assert [job.name for job in theirs if job] == NAMES[2:], "the run that was given back; the finished one is not repeated"
     assert two.news() == {NAMES[0]: ""} and two.finished_late([]) == [NAMES[0]]
 
 
-def test_that_a_dead_process_had_a_run_is_told_by_who_takes_it_over(study, todo, tmp_path):
+def test_the_process_that_takes_over_reports_the_dead_one(study, todo, tmp_path):
     one = todo()
     holder = tmp_path / "runs" / ".taken" / "a-seed-0.holder"
     holder.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +130,7 @@ def test_that_a_dead_process_had_a_run_is_told_by_who_takes_it_over(study, todo,
     assert not list(holder.parent.glob("*.holder")) and one.died == {}
 
 
-def test_what_failed_elsewhere_is_not_tried_again_but_by_one_that_comes_later(todo):
+def test_a_run_that_failed_elsewhere_is_retried_only_by_a_later_process(todo):
     one, two = todo(), todo()
     mine = one.jobs()
     next(mine)
@@ -139,7 +140,7 @@ def test_what_failed_elsewhere_is_not_tried_again_but_by_one_that_comes_later(to
     assert next(later.jobs()).name == NAMES[0] and not list((later.folder / ".taken").glob("*.failed"))
 
 
-def test_a_run_that_another_made_of_another_file_is_refused(todo):
+def test_a_run_that_another_process_made_from_another_file_is_refused(todo):
     one = todo()
     finish(one, NAMES[1], learning_rate=0.5)
     assert [job.name for job in one.jobs()] == [name for name in NAMES if name != NAMES[1]]
@@ -151,7 +152,7 @@ def test_a_run_that_another_made_of_another_file_is_refused(todo):
         two.finished_late([NAMES[1]])
 
 
-def test_a_run_that_another_began_and_left_is_looked_at_again_when_it_is_taken(todo):
+def test_a_run_that_another_process_left_unfinished_is_checked_again_when_it_is_taken(todo):
     one, two = todo(), todo()
     for name, rate in ((NAMES[0], 0.5), (NAMES[1], 0.0006)):
         finish(one, name, learning_rate=rate)
@@ -166,7 +167,7 @@ def test_a_run_that_another_began_and_left_is_looked_at_again_when_it_is_taken(t
     assert not Path(two.configs[NAMES[0]].run_dir).exists() and Path(two.configs[NAMES[1]].run_dir, "checkpoints").exists()
 
 
-def test_a_failure_is_told_and_the_rest_is_made(study, tmp_path, monkeypatch):
+def test_a_failure_is_reported_and_the_rest_is_made(study, tmp_path, monkeypatch):
     monkeypatch.setenv("STUB_FAILS", NAMES[4])
     with pytest.raises(StudyError, match=r"1 of 6 runs failed\.\nb seed 1: its process ended with 1: no luck"):
         run_study(study, tmp_path / "runs", workers=3)
@@ -175,7 +176,7 @@ def test_a_failure_is_told_and_the_rest_is_made(study, tmp_path, monkeypatch):
     assert list(run_study(study, tmp_path / "runs")) == NAMES and len(lives(tmp_path / "runs")) == 7
 
 
-def test_shards_share_a_study_out_without_any_lock(study, tmp_path):
+def test_shards_divide_a_study_without_locks(study, tmp_path):
     folder = tmp_path / "runs"
     assert (
         [*run_study(study, folder, shard="2/2", workers=3)]
@@ -187,14 +188,14 @@ def test_shards_share_a_study_out_without_any_lock(study, tmp_path):
 
 
 def added(study: Study, tmp_path: Path, **more) -> Study:
-    """The study's file with more in it."""
+    """The study's file with these additions."""
     content = {"base": str(tmp_path / "base.yaml"), "variants": {"a": {}, "b": {"epochs": 2}, "c": {"epochs": 4}}, **more}
     (tmp_path / "mine.yaml").write_text(study_text(content))
     return read_study(tmp_path / "mine.yaml")
 
 
-def test_seeds_and_values_that_are_added_later_are_all_that_is_run(study, tmp_path):
-    """First without seeds, then with two, then with a list that has the base file's value, otherwise written, then as at first."""
+def test_only_seeds_and_values_that_were_added_later_are_run(study, tmp_path):
+    """Without seeds, then with two seeds, then with a list that includes the base file's value in another notation, then as at first."""
     folder, counts = tmp_path / "runs", []
     first = {"a": "a", "b": "b", "c": "c"}
     stages = (
@@ -209,23 +210,23 @@ def test_seeds_and_values_that_are_added_later_are_all_that_is_run(study, tmp_pa
         counts.append(len(lives(folder)))
         assert {name: run.path.name for name, run in runs.items()} == wanted
         seen = {name: Path(config.run_dir).name for name, config in made.configs(folder).items()}
-        assert seen == wanted, "whoever looks later sees it"
+        assert seen == wanted, "a later process finds the same folders"
     assert counts == [3, 6, 9, 9] and read_places(folder) == {f"{v} {now}": v for now in ("seed 0", "warmup=0.1") for v in "abc"}
 
 
-def test_a_run_of_other_parameters_or_of_a_name_of_today_is_taken_for_no_other(study, tmp_path):
+def test_a_run_with_other_parameters_or_a_name_still_in_use_is_not_renamed(study, tmp_path):
     folder = tmp_path / "runs"
     run_study(added(study, tmp_path, fixed={"learning_rate": 0.01}), folder, workers=3)
     assert earlier(added(study, tmp_path, seeds=[0]).configs(folder), folder) == {}
     now = added(study, tmp_path, fixed={"learning_rate": 0.01}, seeds=[0]).configs(folder)
     assert {name: Path(config.run_dir).name for name, config in earlier(now, folder).items()} == {f"{v} seed 0": v for v in "abc"}
     renamed = {"new": now["a seed 0"], "a": replace(now["b seed 0"], run_dir=str(folder / "a"))}
-    assert earlier(renamed, folder) == {}, "a's folder is a's, whatever is in it"
+    assert earlier(renamed, folder) == {}, "a's folder belongs to a, whatever its content"
     (folder / "c" / "config.yaml").write_text("tasks: [none]\n")
-    assert set(earlier(now, folder)) == {"a seed 0", "b seed 0"}, "what cannot be read is nobody's"
+    assert set(earlier(now, folder)) == {"a seed 0", "b seed 0"}, "an unreadable folder belongs to no run"
 
 
-def test_places_that_cannot_be_are_refused(study, tmp_path):
+def test_invalid_folders_are_refused(study, tmp_path):
     (tmp_path / "runs").mkdir()
     for text in ("{", "[]", '{"a": "../b"}', '{"a": 3}'):
         (tmp_path / "runs" / "folders.json").write_text(text)
@@ -238,26 +239,26 @@ def test_places_that_cannot_be_are_refused(study, tmp_path):
 
 @pytest.mark.parametrize("names", [[], ["x"], list("abcdefg")])
 @pytest.mark.parametrize("n", [1, 2, 3, 8])
-def test_shards_are_disjoint_and_leave_nothing_out(names, n):
+def test_shards_are_disjoint_and_complete(names, n):
     parts = [shard_of(names, f"{i}/{n}") for i in range(1, n + 1)]
     assert sorted(name for part in parts for name in part) == names and max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "1", "1/0", "a/b", "1/2/3", "-1/4", 2])
-def test_a_shard_that_there_is_not_is_refused(study, tmp_path, shard):
+def test_an_invalid_shard_is_refused(study, tmp_path, shard):
     with pytest.raises(ConfigError, match=r"shard: .* must be i/n, part i of n, counted from 1"):
         run_study(study, tmp_path / "runs", shard=shard)
     assert not (tmp_path / "runs").exists()
 
 
-def test_with_hours_whole_seeds_are_given_back(study, todo, tmp_path):
+def test_with_hours_only_whole_seeds_are_returned(study, todo, tmp_path):
     one = todo()
     mine = one.jobs()
     assert [next(mine).name for _ in range(4)] == NAMES[:4]
     for name in NAMES[:3]:
         finish(one, name)
         one.give_back(name, "")
-    assert list(run_study(study, tmp_path / "runs", hours=1, wait=False)) == NAMES[:3], "the second seed lacks what another process has"
+    assert list(run_study(study, tmp_path / "runs", hours=1, wait=False)) == NAMES[:3], "the second seed lacks the run of another process"
 
 
 def test_a_page_is_written_by_one_process_at_a_time(tmp_path):
@@ -265,7 +266,7 @@ def test_a_page_is_written_by_one_process_at_a_time(tmp_path):
         page.write_page("mine.yaml", tmp_path)
 
 
-def test_the_array_jobs_of_the_documents_are_right():
+def test_the_array_jobs_in_the_docs_are_valid():
     blocks = re.findall(r"^```bash\n(.*?)^```$", (ROOT / "docs/cluster.md").read_text(), re.DOTALL | re.MULTILINE)
     for block in blocks:
         subprocess.run(["bash", "-n"], input=block, text=True, check=True)
@@ -275,7 +276,7 @@ def test_the_array_jobs_of_the_documents_are_right():
     assert len(blocks) == 2
 
 
-def test_no_ray_cluster_is_said_in_a_line(monkeypatch):
+def test_a_missing_ray_cluster_is_reported_in_a_line(monkeypatch):
     pytest.importorskip("ray")
     with closing(engines.ray([], address="auto")) as engine, pytest.raises(ConfigError, match="address: no Ray cluster is found at 'auto'"):
         next(engine)

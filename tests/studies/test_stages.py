@@ -1,4 +1,4 @@
-"""Runs that begin from other runs of their study, or are merged of them: in order, gone on with, stale where those changed."""
+"""Runs that start from other runs of their study, or merge them: order, resuming, and marked as stale when those change."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ from mtdnn_kit.studies.study import read_study
 from mtdnn_kit.training.log import Recorder
 
 QA = {"tasks": ["squad"], "qa_weight": 1.0}
-CHAIN = {  # the last one first: the file's order is none of the runs'
+CHAIN = {  # the last stage first: the order in the file is not the order of the runs
     "three": {**QA, "init_from": {"run": "two"}, "learning_rate": 0.01},
     "two": {**QA, "init_from": {"run": "one"}, "learning_rate": 0.02},
     "one": {"tasks": ["cola"], "qa_weight": 1.0, "threshold_articles": []},
@@ -38,7 +38,7 @@ CHAIN = {  # the last one first: the file's order is none of the runs'
 
 
 def inside(jobs: Iterable, workers: int = 1):
-    """An engine of this process."""
+    """An engine that trains in this process."""
     for job in jobs:
         if job is None:
             yield {}
@@ -76,7 +76,7 @@ def weights(run: Run) -> str:
     return find_encoder(str(run.path / "model")).sha256
 
 
-def test_a_chain_of_three_that_is_killed_in_the_second_goes_on(made, tmp_path, monkeypatch):
+def test_a_chain_of_three_that_is_killed_in_the_second_is_resumed(made, tmp_path, monkeypatch):
     reference, add = made(CHAIN, "reference"), Recorder.add
 
     def until(self, step, *figures):
@@ -97,14 +97,14 @@ def test_a_chain_of_three_that_is_killed_in_the_second_goes_on(made, tmp_path, m
     assert runs["three"].manifest["encoder"]["sha256"] == weights(runs["two"])
 
 
-def test_a_first_stage_that_fails_names_those_that_wait(made, tmp_path):
+def test_the_failure_of_a_first_stage_names_the_runs_that_wait_for_it(made, tmp_path):
     chain = {**CHAIN, "one": {**CHAIN["one"], "cuda_graphs": True}, "alone": QA}
     with pytest.raises(StudyError, match=r"^1 of 4 runs failed.\none: cuda_graphs: .*\(waiting for it: three, two\)$"):
         made(chain)
     assert Run(tmp_path / "runs/alone").finished and not (tmp_path / "runs/two").exists()
 
 
-def test_a_first_stage_made_again_makes_those_after_it_stale(made, tmp_path):
+def test_changing_a_first_stage_makes_later_stages_stale(made, tmp_path):
     runs = made(CHAIN)
     before = {name: run.manifest["end"] for name, run in runs.items()}
     file = runs["one"].path / "manifest.json"
@@ -114,7 +114,7 @@ def test_a_first_stage_made_again_makes_those_after_it_stale(made, tmp_path):
         made(CHAIN)
     again = made(CHAIN, if_changed="redo")
     assert {name: run.manifest["end"] for name, run in again.items() if name != "one"} == {n: e for n, e in before.items() if n != "one"}
-    assert not (tmp_path / "runs" / "one.partial").exists(), "the same bits: what began from them is what it was"
+    assert not (tmp_path / "runs" / "one.partial").exists(), "the same bits: runs that started from them stay valid"
     other = {**CHAIN, "one": {**CHAIN["one"], "learning_rate": 0.03}}
     with pytest.raises(StudyError, match=r"one \(done\): learning_rate"):
         made(other)
@@ -124,14 +124,14 @@ def test_a_first_stage_made_again_makes_those_after_it_stale(made, tmp_path):
     assert anew["two"].manifest["encoder"]["sha256"] == weights(anew["one"])
 
 
-def test_a_pruned_first_stage_is_still_what_others_began_from(made):
+def test_runs_that_started_from_a_pruned_first_stage_stay_valid(made):
     runs = made(CHAIN)
     for name in ("one", "two"):
         prune(runs[name])
     assert made(CHAIN).keys() == CHAIN.keys()
 
 
-def test_a_merge_is_a_run_of_the_study_that_page_and_report_take(made, tmp_path, tiny):
+def test_a_merge_is_a_run_of_the_study_on_page_and_in_the_report(made, tmp_path, tiny):
     variants = {"QA": QA, "QA+SC": {"tasks": ["squad", "cola"], "qa_weight": 0.5}}
     variants["merged"] = {"merge": {"runs": ["QA", "QA+SC"], "weight": [0.25, 0.75]}}
     runs = made(variants, seeds=[0])
@@ -152,7 +152,7 @@ def test_a_merge_is_a_run_of_the_study_that_page_and_report_take(made, tmp_path,
     assert again.manifest["merged"]["weight"] == 0.5 and again.finished
 
 
-def test_the_dry_run_shows_what_comes_after_what(tmp_path, tiny, capsys):
+def test_the_dry_run_shows_the_order_of_runs(tmp_path, tiny, capsys):
     variants = {**CHAIN, "both": {"merge": {"runs": ["two", "three"]}}}
     command_line.main(["study", str(written(tmp_path, tiny, variants)), "--folder", str(tmp_path / "runs"), "--dry-run"])
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if " steps " in line}
@@ -160,7 +160,7 @@ def test_the_dry_run_shows_what_comes_after_what(tmp_path, tiny, capsys):
     assert "0 steps" in lines["both"] and lines["both"].endswith("(merged)  ← two, three") and "6 steps" in lines["three"]
 
 
-def test_seeds_and_values_are_those_of_the_run_that_begins(tmp_path, tiny):
+def test_a_stage_starts_from_the_run_with_its_seed_and_values(tmp_path, tiny):
     variants = {"joint": {}, "alone": {**QA, "init_from": {"run": "joint"}}, "both": {"merge": {"runs": ["alone", "joint"]}}}
     study = read_study(written(tmp_path, tiny, variants, vary={"learning_rate": [1e-3, 1e-4]}, seeds=[3, 4]))
     assert study.stages["alone learning_rate=0.001 seed 4"] == ["joint learning_rate=0.001 seed 4"]
@@ -193,18 +193,18 @@ def test_seeds_and_values_are_those_of_the_run_that_begins(tmp_path, tiny):
         ),
     ],
 )
-def test_what_cannot_be_meant_is_refused(variants, more, said, tmp_path, tiny):
+def test_an_invalid_chain_or_merge_is_refused(variants, more, said, tmp_path, tiny):
     with pytest.raises(StudyError, match=said):
         read_study(written(tmp_path, tiny, variants, **more))
 
 
-def test_a_merge_that_cannot_be_meant_is_refused_before_anything_runs(made, tmp_path):
+def test_an_invalid_merge_is_refused_before_anything_runs(made, tmp_path):
     with pytest.raises(ConfigError, match="method: 'mean' is unknown"):
         made({"a": QA, "b": {**QA, "epochs": 2}, "c": {"merge": {"runs": ["a", "b"], "method": "mean"}}})
     assert not (tmp_path / "runs").exists()
 
 
-def test_two_processes_on_one_folder_keep_to_the_order_and_a_shard_is_refused(stubs, tmp_path):  # noqa: F811
+def test_two_processes_on_one_folder_keep_the_order_and_a_shard_is_refused(stubs, tmp_path):  # noqa: F811
     variants = {"c": {"epochs": 4, "init_from": {"run": "b"}}, "b": {"init_from": {"run": "a"}}, "a": {}, "d": {"epochs": 9}}
     (tmp_path / "mine.yaml").write_text(study_text({"base": str(tmp_path / "base.yaml"), "variants": variants, "seeds": [0, 1]}))
     command = [sys.executable, "-c", DRIVER, tmp_path / "mine.yaml", tmp_path / "runs"]
@@ -217,7 +217,7 @@ def test_two_processes_on_one_folder_keep_to_the_order_and_a_shard_is_refused(st
         run_study(read_study(tmp_path / "mine.yaml"), tmp_path / "other", shard="1/2")
 
 
-def test_several_at_a_time_begin_a_second_stage_once_the_first_is_done(stubs, tmp_path, monkeypatch):  # noqa: F811
+def test_several_workers_start_a_second_stage_once_the_first_is_done(stubs, tmp_path, monkeypatch):  # noqa: F811
     variants = {
         "b": {"epochs": 2, "init_from": {"run": "a"}},
         "a": {},
@@ -234,7 +234,7 @@ def test_several_at_a_time_begin_a_second_stage_once_the_first_is_done(stubs, tm
 
 
 @pytest.mark.parametrize("name", ["stages", "merging"])
-def test_the_questions_are_asked_in_small(name, tmp_path, tiny, monkeypatch):
+def test_the_packaged_studies_run_at_small_size(name, tmp_path, tiny, monkeypatch):
     monkeypatch.setitem(engines.ENGINES, "local", inside)
     written(tmp_path, tiny, {"a": QA})
     base = yaml.safe_load((tmp_path / "base.yaml").read_text()) | {"train_limit": 40, "eval_limit": 6, "max_steps": 2}

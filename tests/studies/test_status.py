@@ -1,4 +1,4 @@
-"""What a study sees of a finished run that is no longer as it was: each split's rows, each file of one's own, the encoder's weights."""
+"""What a study finds changed in a finished run: the rows of each split, each custom file, the encoder's weights."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ OWN = {"type": "sc", "columns": {"first": "sentence", "label": "label"}, "labels
 
 @pytest.fixture
 def run(tiny, tmp_path) -> Config:
-    """The parameters of a run on copies of the sample, whose folder says that it is finished: what a training of them would record."""
+    """The parameters of a finished run on copies of the sample; its folder has what a training would record."""
     for folder, splits in {
         "squad": ("train", "validation"),
         "mnli": ("train", "validation_matched"),
@@ -41,7 +41,7 @@ def run(tiny, tmp_path) -> Config:
 
 
 def recorded(config: Config) -> Config:
-    """Writes what a finished run says of itself."""
+    """Writes the manifest and parameters of a finished run."""
     encoder = find_encoder(status._encoder(config))
     manifest = {"status": "finished", "code": code_hash(), "encoder": encoder.record(), "data": read_rows(config)[1]}
     Path(config.run_dir).mkdir()
@@ -51,7 +51,7 @@ def recorded(config: Config) -> Config:
 
 
 def recorded_as(config: Config, **changes) -> Config:
-    """Other parameters in the run's config.yaml."""
+    """Changes parameters in the run's config.yaml."""
     Path(config.run_dir, "config.yaml").write_text(changed(config, **changes).to_yaml())
     return changed(config, **changes)
 
@@ -63,7 +63,7 @@ def said(config: Config) -> list[str]:
 
 
 def edit(file: Path, change) -> None:
-    """Changes the last record."""
+    """Changes the last record of a file."""
     *lines, last = file.read_text().splitlines()
     file.write_text("\n".join([*lines, json.dumps(change(json.loads(last)))]) + "\n")
 
@@ -80,14 +80,14 @@ def edit(file: Path, change) -> None:
         ("own/validation", lambda row: {**row, "sentence": row["sentence"] + "!"}),
     ],
 )
-def test_each_split_whose_rows_are_others_is_named_and_no_other(run, tmp_path, split, change):
+def test_only_the_split_whose_rows_changed_is_named(run, tmp_path, split, change):
     assert said(run) == []
     edit(tmp_path / f"{split}.jsonl", change)
     assert said(run) == [f"data: {split}"]
 
 
 def test_threshold_articles_are_rows_of_the_training_split(run, tmp_path):
-    """What is held out to tune the threshold is seen as what is trained on."""
+    """Questions held out to tune the threshold are checked like those trained on."""
     lines = (tmp_path / "squad" / "train.jsonl").read_text().splitlines()
     place = next(i for i, line in enumerate(lines) if json.loads(line)["title"] == "Cork")
     record = json.loads(lines[place])
@@ -96,7 +96,7 @@ def test_threshold_articles_are_rows_of_the_training_split(run, tmp_path):
     assert said(run) == ["data: squad/train"]
 
 
-def test_a_file_that_is_gone_is_named_with_why(run, tmp_path):
+def test_a_missing_file_is_named_with_the_reason(run, tmp_path):
     (tmp_path / "own" / "validation.jsonl").unlink()
     (found,) = said(run)
     assert found.startswith("data: own/validation (cannot be read: ") and "there is no such file" in found
@@ -112,7 +112,7 @@ def test_other_weights_of_the_encoder_are_named(run, tmp_path):
     assert found.startswith(f"encoder: {tmp_path / 'encoder'} (not available: ") and "*.safetensors" in found
 
 
-def test_a_run_that_began_with_anothers_model_is_held_to_that_model(run, tiny, tmp_path):
+def test_a_run_that_started_from_anothers_model_is_compared_with_that_model(run, tiny, tmp_path):
     shutil.copytree(tiny, tmp_path / "first" / "model")
     second = recorded(changed(run, init_from=str(tmp_path / "first"), run_dir=str(tmp_path / "second")))
     (tmp_path / "encoder" / "model.safetensors").unlink()
@@ -122,7 +122,7 @@ def test_a_run_that_began_with_anothers_model_is_held_to_that_model(run, tiny, t
     assert said(second) == [f"encoder: {run.encoder}"]
 
 
-def test_a_run_that_kept_no_hash_of_its_encoder_has_none_to_compare(run, tmp_path):
+def test_a_run_without_a_hash_of_its_encoder_is_not_compared(run, tmp_path):
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     del manifest["encoder"]
     (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
@@ -130,7 +130,7 @@ def test_a_run_that_kept_no_hash_of_its_encoder_has_none_to_compare(run, tmp_pat
 
 
 def keep(run: Config, **environment) -> None:
-    """The environment of here in the run's manifest, but for what is given."""
+    """Writes this machine's environment into the run's manifest, with the given changes."""
     device = torch.device("cpu")
     here = {"device": "cpu", "processes": 1, "precision": resolve_precision("auto", device), "machine": describe(device)}
     here |= {"threads": default_threads(), "kit": kit_version(), "packages": {name: version(name) for name in WATCHED_PACKAGES}}
@@ -158,19 +158,19 @@ def test_another_environment_is_named(run, changes, named):
     assert said(run) == ([f"environment: {named}"] if named else [])
 
 
-def test_what_a_manifest_does_not_keep_of_its_environment_is_not_called_changed(run):
-    """As of a run that an older kit made."""
+def test_a_value_that_the_manifest_lacks_is_not_a_change(run):
+    """As in a run made by an older version of the kit."""
     keep(run, kit=None, threads=None, machine=None, packages=None)
     assert said(run) == []
 
 
-def test_of_runs_made_on_other_machines_the_versions_alone_are_compared(run):
+def test_for_runs_of_other_machines_only_the_versions_are_compared(run):
     keep(run, machine="Abacus, 8 cores", device="cuda", threads=97, kit="0.1.0")
     (found,) = status.standings({"it": run}, {}, elsewhere=True)["it"].changed
     assert found == f"environment: mtdnn-kit 0.1.0, now {kit_version()}"
 
 
-def test_a_gpu_that_is_not_here_is_another_device(run, monkeypatch):
+def test_a_missing_gpu_is_another_device(run, monkeypatch):
     keep(run, device="cuda", machine="Card 9")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     status._machine.cache_clear()
@@ -178,22 +178,22 @@ def test_a_gpu_that_is_not_here_is_another_device(run, monkeypatch):
     assert found == "environment: device cuda, now no GPU"
 
 
-def test_a_run_that_goes_on_keeps_its_threads_and_named_threads_are_a_parameter(run, tmp_path):
+def test_a_resumed_run_keeps_its_threads_and_explicit_threads_are_a_parameter(run, tmp_path):
     keep(run, threads=97)
     recorded_as(run, threads=97)
-    assert said(run) == [f"environment: threads 97, now {default_threads()}"], "config.yaml holds those that were taken"
+    assert said(run) == [f"environment: threads 97, now {default_threads()}"], "config.yaml has the threads of the run"
     assert said(changed(run, threads=97)) == []
     assert said(changed(run, threads=96)) == ["threads: 97, now 96"]
     recorded_as(run, threads=None)
-    assert said(changed(run, threads=96)) == ["threads: 97, now 96"], "an older run has them in its manifest alone"
+    assert said(changed(run, threads=96)) == ["threads: 97, now 96"], "an older run has them only in its manifest"
     (tmp_path / "run" / "checkpoints" / "step-0000004").mkdir(parents=True)
     keep(run, threads=97, status="running", precision="fp8", kit="0.1.0")
     begun = status.standings({"it": run}, {})["it"]
     assert (begun.status, begun.changed) == ("begun", [f"environment: mtdnn-kit 0.1.0, now {kit_version()}"])
 
 
-def test_of_the_hubs_cut_split_the_rest_is_looked_at_as_well():
-    """All that `read_rows` loads: also what the cut leaves, which is scored."""
+def test_the_rest_of_the_hubs_cut_split_is_checked_as_well():
+    """All that `read_rows` loads: also the rest of the split after the cut, which is scored."""
     tasks = Config(tasks=["squad", "cola"], data="hub")
     assert [source[:3] for source in status._sources(tasks)] == [
         ("squad", "train", "hub"), ("squad", "validation", "hub"), ("squad_rest", "validation", "hub"),
@@ -202,7 +202,7 @@ def test_of_the_hubs_cut_split_the_rest_is_looked_at_as_well():
     assert [source[0] for source in status._sources(changed(tasks, data="sample"))] == ["squad", "squad", "cola", "cola"]
 
 
-def test_the_rest_of_a_cut_split_is_read_as_the_rest(monkeypatch):
+def test_the_rest_of_a_cut_split_is_loaded_as_the_rest(monkeypatch):
     asked = []
     monkeypatch.setattr(status, "load", lambda *of, **how: asked.append((of[0], of[2], how)) or type("Rows", (), {"fingerprint": "0"}))
     for source in status._sources(Config(tasks=["squad"], qa_weight=1.0, data="hub")):

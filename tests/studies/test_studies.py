@@ -1,4 +1,4 @@
-"""Study files: expanded into named runs, or refused by key before anything runs; and those that ship."""
+"""Study files: expanded into named runs, or refused by key before anything runs; and those in the package."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ ABLATIONS = sorted((ROOT / "parameters" / "ablations").glob("*.yaml"))
 
 @pytest.fixture
 def read(tmp_path):
-    """read(**content): the study of a file with this content; its base file leaves everything to the defaults."""
+    """read(**content): the study of a file with this content; its base file uses the defaults."""
 
     def reading(text: str | None = None, **content):
         (tmp_path / "base.yaml").write_text("data: sample\n")
@@ -39,7 +39,7 @@ def test_a_study_file_becomes_named_runs_with_full_parameters(read, tmp_path):
         "QA+SC": (["squad", "cola"], 5, 1.5, 0.2),
     }
     assert [Path(c.run_dir).name for c in made.values()] == ["qa", "qa-sc"]
-    assert (study.baseline, study.others) == ("QA", ["QA+SC"]), "the first one with all others, if nothing is said"
+    assert (study.baseline, study.others) == ("QA", ["QA+SC"]), "by default the first one with all others"
 
 
 def test_lists_are_crossed_with_each_other_with_the_variants_and_with_the_seeds(read, tmp_path):
@@ -60,7 +60,7 @@ def test_lists_are_crossed_with_each_other_with_the_variants_and_with_the_seeds(
 @pytest.mark.parametrize("written", ["3e-4", "3.0e-4", "0.0003", "0.00030", "3E-04"])
 @pytest.mark.parametrize("named", ["3e-4", "3.0e-4", "0.0003"])
 def test_values_match_however_they_are_written(read, tmp_path, written, named):
-    """In a list, where YAML takes 3e-4 for text, and in the name of a variant."""
+    """In a list, where YAML parses 3e-4 as text, and in the name of a variant."""
     text = f"base: {tmp_path}/base.yaml\nvariants: {{QA: {{}}}}\nvary: {{learning_rate: [{written}, 0.001], warmup: [0.1]}}\n"
     study = read(f"{text}compare: {{baseline: QA learning_rate=0.001 warmup=0.1, others: [QA learning_rate={named} warmup=.10]}}")
     assert list(study.variants) == ["QA learning_rate=0.0003 warmup=0.1", "QA learning_rate=0.001 warmup=0.1"]
@@ -68,7 +68,7 @@ def test_values_match_however_they_are_written(read, tmp_path, written, named):
     assert [config.learning_rate for config in study.configs(tmp_path).values()] == [3e-4, 1e-3]
 
 
-def test_names_that_are_no_numbers_match_as_they_are(read):
+def test_names_without_numbers_match_literally(read):
     study = read(vary={"sharing": ["group", "dataset"]}, compare="sharing=dataset")
     assert study.baseline == "sharing=dataset"
     with pytest.raises(StudyError, match="there is no variant 'sharing=groups'"):
@@ -84,18 +84,18 @@ def test_a_study_may_have_several_baselines_each_with_its_own_others(read):
     pairs = [{"baseline": "B", "others": ["C"]}, {"baseline": "A", "others": ["C"]}]
     apart = read(variants=several.variants, compare=pairs)
     assert [list(of) for of in apart.comparisons({"A": 0, "C": 0, "B": 0})] == [["B", "C"], ["A", "C"]]
-    assert [list(of) for of in apart.comparisons({"A": 0, "C": 0})] == [["A", "C"]], "those whose baseline there is"
+    assert [list(of) for of in apart.comparisons({"A": 0, "C": 0})] == [["A", "C"]], "only comparisons whose baseline exists"
     one = read(variants=several.variants, compare={"baseline": "A", "others": ["C"]})
-    assert [list(of) for of in one.comparisons({"A": 0, "B": 0, "C": 0})] == [["A", "C", "B"]], "of one comparison the rest comes after"
+    assert [list(of) for of in one.comparisons({"A": 0, "B": 0, "C": 0})] == [["A", "C", "B"]], "other settings come after one comparison"
 
 
-def test_variant_and_seed_of_each_run_can_be_asked(read):
+def test_each_run_has_its_variant_and_seed(read):
     study = read(variants={"a": {}, "b": {"epochs": 2}}, seeds=[0, 1, 2], compare={"baseline": "b", "others": ["a"]})
     assert [(run.name, run.variant, run.seed) for run in study.runs.values()] == [
         (f"{variant} seed {seed}", variant, seed) for variant in "ab" for seed in (0, 1, 2)
     ]
     assert (study.baseline, study.others) == ("b", ["a"])
-    assert [(r.variant, r.seed) for r in read(variants={"a": {"seed": 9}}).runs.values()] == [("a", None)], "that of its parameters"
+    assert [(r.variant, r.seed) for r in read(variants={"a": {"seed": 9}}).runs.values()] == [("a", None)], "no study seed"
 
 
 A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
@@ -153,13 +153,13 @@ A = "base: x.yaml\nvariants: {a: {}, b: {epochs: 2}}\n"
         (A + "scores: [[F1]]", "judged_by: there is no score ['F1']"),
     ],
 )
-def test_a_file_that_is_no_study_is_refused_by_key(read, content, message):
+def test_an_invalid_study_file_is_refused_by_key(read, content, message):
     with pytest.raises(StudyError) as error:
         read(content)
     assert message in str(error.value) and "mine.yaml" in str(error.value)
 
 
-def test_a_missing_file_says_where_it_was_looked_for(tmp_path):
+def test_a_missing_file_is_reported_with_the_places_searched(tmp_path):
     with pytest.raises(StudyError, match="cannot be read .*looked for"):
         read_study(tmp_path / "none.yaml")
 
@@ -176,16 +176,16 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path):
         ({"variants": {"a": {}}, "seeds": [1]}, {"seed": 2}, "changes: seed is set by the study mine itself"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_run_and_key(read, tmp_path, content, changes, message):
+def test_an_invalid_run_is_refused_by_run_and_key(read, tmp_path, content, changes, message):
     with pytest.raises(ConfigError, match=message):
         read(**content).configs(tmp_path, changes)
 
 
-def test_intervals_go_by_passages_or_what_the_file_says(read):
+def test_intervals_are_over_passages_or_as_the_file_says(read):
     assert read(variants={"a": {}}).cluster == "passage" and read(variants={"a": {}}, cluster="title").cluster == "title"
 
 
-def test_scores_are_f1_or_what_the_file_says_and_each_is_one_of_differences(read):
+def test_scores_are_f1_or_as_the_file_says_and_each_is_one_of_differences(read):
     assert read(variants={"a": {}}).scores == ("F1",)
     for key in ("judged_by", "scores"):
         assert read(variants={"a": {}}, **{key: ["span F1", "no-answer AP"]}).scores == ("span F1", "no-answer AP")
@@ -193,20 +193,20 @@ def test_scores_are_f1_or_what_the_file_says_and_each_is_one_of_differences(read
 
 
 @pytest.mark.parametrize(("name", "folder"), [("QA+MCC+SC", "qa-mcc-sc"), ("0.8", "0.8"), ("../up", "up"), ("a b/c", "a-b-c")])
-def test_a_runs_name_never_leads_out_of_the_studys_folder(name, folder):
+def test_a_runs_name_cannot_lead_out_of_the_studys_folder(name, folder):
     assert slug(name) == folder
 
 
 @pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
-def test_a_study_that_ships_asks_one_question_and_expands(path):
+def test_a_packaged_study_asks_one_question_and_expands(path):
     study = read_study(path)
-    assert study.question.count("?") == 1 and len(study.question) > 80, "the question, and why it is asked"
+    assert study.question.count("?") == 1 and len(study.question) > 80, "the question and its reason"
     configs = study.configs(Path("runs"))
     assert len(configs) >= 2 and all(configs[name].tasks[0] == "squad" for name in study.told), "a first stage may have another task"
 
 
 @pytest.mark.parametrize("path", [path for path in ABLATIONS if read_study(path).paper], ids=lambda path: path.stem)
-def test_the_papers_tables_have_the_papers_settings(path):
+def test_the_papers_tables_use_the_papers_settings(path):
     study = read_study(path)
     theirs = list(TABLES[study.paper])
     assert list(study.variants)[: len(theirs)] == theirs  # controls may follow
@@ -218,15 +218,15 @@ def test_the_papers_tables_have_the_papers_settings(path):
         assert config.qa_weight == (float(name) if study.paper == "table 1" else 1.0 if name == "QA" else 0.8)
 
 
-def test_settings_for_tables_have_the_baseline_first_and_a_run_a_seed(read):
+def test_settings_for_tables_have_the_baseline_first_and_a_run_per_seed(read):
     variants = {"QA": {}, "A": {"qa_weight": 0.5}, "B": {"qa_weight": 0.6}}
     study = read(variants=variants, seeds=[3, 5], compare={"baseline": "B", "others": ["A"]})
     assert list(study.settings.items()) == [(name, {seed: f"{name} seed {seed}" for seed in (3, 5)}) for name in ("B", "A", "QA")]
     assert list(read(variants=variants).settings.items()) == [("QA", {0: "QA"}), ("A", {0: "A"}), ("B", {0: "B"})]
 
 
-def test_where_there_are_no_notebooks_a_study_says_so_before_anything_runs(tmp_path, monkeypatch, capsys):
-    """As beside an installed package: runs and page need the clone's notebooks."""
+def test_a_study_without_notebooks_is_refused_before_anything_runs(tmp_path, monkeypatch, capsys):
+    """As with an installed package: runs and page need the notebooks of a clone."""
     monkeypatch.chdir(tmp_path)
     for name in (running.NOTEBOOK, page.PAGE_NOTEBOOK):
         with pytest.raises(StudyError, match=rf"{name} is not in {tmp_path}: .* Run it in the project's folder"):

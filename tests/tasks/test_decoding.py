@@ -1,4 +1,4 @@
-"""n-best against brute force, across windows, with ties; what the reader keeps and refuses (design, statements 6 and 9)."""
+"""n-best against brute force, across windows, with ties; what the reader keeps and rejects (design, statements 6 and 9)."""
 
 import dataclasses
 import tracemalloc
@@ -19,7 +19,7 @@ from mtdnn_kit.tasks.tokens import tokenize
 
 
 def brute_force(start, end, starts, ends, n, max_answer) -> list[Span]:
-    """All token spans of a window, one by one."""
+    """The best token spans of a window, by enumeration."""
     best: dict[tuple[int, int], np.float32] = {}
     for i in range(len(start)):
         for j in range(i, min(i + max_answer, len(start))):
@@ -38,7 +38,7 @@ def merged(windows: list[list[Span]], n: int) -> list[Span]:
 
 
 def characters(rng, kind: str, windows: int, tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens' characters: `apart`, one after the other; `gaps`, some of them with none; `shared`, several with the same."""
+    """Character offsets of tokens: `apart`, adjacent; `gaps`, some tokens empty; `shared`, several tokens with the same characters."""
     starts = np.cumsum(rng.integers(1, 4, (windows, tokens)), axis=1)
     if kind == "shared":
         starts = np.sort(rng.integers(0, 2 * tokens, (windows, tokens)), axis=1)
@@ -62,8 +62,8 @@ def logits_of(rng, kind: str, shape: tuple) -> np.ndarray:
     st.integers(0, 2**32), st.integers(1, 25), st.integers(1, 30), st.integers(1, 30), LOGITS, st.sampled_from(["apart", "gaps", "shared"])
 )
 @settings(max_examples=300, deadline=None)
-def test_9_n_best_is_what_brute_force_gives(seed, tokens, n, max_answer, kind, layout):
-    """For each window, and for two questions of which the first has three windows."""
+def test_9_n_best_equals_brute_force(seed, tokens, n, max_answer, kind, layout):
+    """For each window, and for two questions, the first of which has three windows."""
     rng = np.random.default_rng(seed)
     logits, (starts, ends) = logits_of(rng, kind, (2, 4, tokens)), characters(rng, layout, 4, tokens)
     found = best_spans(*logits, starts, ends, n, max_answer)
@@ -76,8 +76,8 @@ def test_9_n_best_is_what_brute_force_gives(seed, tokens, n, max_answer, kind, l
 
 
 @pytest.mark.parametrize("candidates", [1, 200, 700])
-def test_windows_looked_at_in_chunks_are_those_looked_at_together(monkeypatch, candidates):
-    """Among them some whose tokens share characters, which are done one by one."""
+def test_windows_decoded_in_chunks_equal_those_decoded_at_once(monkeypatch, candidates):
+    """Some of them have tokens that share characters, which are decoded one at a time."""
     rng = np.random.default_rng(7)
     logits = logits_of(rng, "tied", (2, 9, 12))
     starts, ends = (np.concatenate(x) for x in zip(characters(rng, "gaps", 6, 12), characters(rng, "shared", 3, 12), strict=True))
@@ -89,34 +89,34 @@ def test_windows_looked_at_in_chunks_are_those_looked_at_together(monkeypatch, c
     assert [found.spans(w) for w in range(9)] == wanted and all(wanted)
 
 
-def test_9_order_of_equal_scores_is_that_of_the_characters():
+def test_9_equal_scores_are_ordered_by_characters():
     starts = np.array([[0, 2, 4]])
     found = best_spans(np.zeros((1, 3)), np.zeros((1, 3)), starts, starts + 1, 4, 2)
     assert found.spans(0) == [Span(0, 1, 0), Span(0, 3, 0), Span(2, 3, 0), Span(2, 5, 0)]
 
 
 @pytest.mark.parametrize("max_answer", [1, 2, 3, 4, 5])
-def test_9_an_end_beyond_the_longest_answer_draws_no_start(max_answer):
-    """The best end stands `max_answer` tokens after the best start: just too far."""
+def test_9_an_end_beyond_the_longest_answer_does_not_affect_the_start(max_answer):
+    """The best end is `max_answer` tokens after the best start: one too far."""
     start, end, starts = np.zeros((1, 12)), np.zeros((1, 12)), np.arange(12)[None]
     start[0, 2], end[0, 2 + max_answer] = 5, 9
     found = best_spans(start, end, starts, starts + 1, 1, max_answer)
-    assert found.spans(0) == [Span(3, 3 + max_answer, 9.0)], "the first start within reach of it"
+    assert found.spans(0) == [Span(3, 3 + max_answer, 9.0)], "the first start within max_answer of it"
 
 
-def test_9_a_character_span_of_several_token_spans_counts_once_with_its_best_score():
-    starts, ends = np.array([[0, 0, 1]]), np.array([[1, 1, 2]])  # a letter of two tokens, then one of one
+def test_9_a_character_span_of_several_token_spans_is_listed_once_with_its_best_score():
+    starts, ends = np.array([[0, 0, 1]]), np.array([[1, 1, 2]])  # a letter of two tokens, then a letter of one
     found = best_spans(np.array([[1.0, 3.0, 0.0]]), np.array([[2.0, 5.0, 0.0]]), starts, ends, 9, 30)
     assert found.spans(0) == [Span(0, 1, 8), Span(0, 2, 3), Span(1, 2, 0)]
 
 
 def test_9_scores_are_fp32_sums():
-    start, end = np.float32(16777216), np.float32(1)  # 2²⁴ + 1 is no fp32 number
+    start, end = np.float32(16777216), np.float32(1)  # 2²⁴ + 1 is not an fp32 number
     found = best_spans(np.array([[start]]), np.array([[end]]), np.zeros((1, 1), int), np.ones((1, 1), int), 1, 1)
     assert found.spans(0) == [Span(0, 1, 16777216.0)]
 
 
-def test_9_no_token_that_could_answer_gives_no_span():
+def test_9_without_a_possible_answer_token_there_is_no_span():
     empty = np.zeros((1, 3), np.int32)
     assert best_spans(np.zeros((1, 3)), np.zeros((1, 3)), empty, empty, 5, 30).spans(0) == []
     assert best_spans(np.zeros((2, 0)), np.zeros((2, 0)), empty[:, :0], empty[:, :0], 5, 30).spans(1) == []
@@ -124,7 +124,7 @@ def test_9_no_token_that_could_answer_gives_no_span():
 
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
-def test_probabilities_are_a_softmax_that_sums_to_one_with_nothing_among_it(seed, n, held):
+def test_probabilities_are_a_softmax_over_spans_and_no_answer(seed, n, held):
     rng, held = np.random.default_rng(seed), min(held, n)
     found, null = no_spans(2, n), rng.normal(size=2).astype(np.float32) * 30
     found.score[0, :held] = np.sort(rng.normal(size=held))[::-1] * 30
@@ -146,7 +146,7 @@ def features(tokenizer) -> qa.Features:
 
 
 def read(features: qa.Features, logits: dict[int, np.ndarray], size: int = 1) -> qa.Reader:
-    """A reader that was given windows in shuffled batches of `size`, padded with −inf as the model pads."""
+    """A reader that has read the windows in shuffled batches of `size`, padded with −inf like the model's output."""
     reader, order = qa.Reader(features, SMALL), np.random.default_rng(3).permutation(sorted(logits))
     for items in (order[i : i + size] for i in range(0, len(order), size)):
         batch = np.full((len(items), features.lengths[items].max() + 2, 2), -np.inf, np.float32)
@@ -163,7 +163,7 @@ def drawn(features: qa.Features, seed: int) -> dict[int, np.ndarray]:
 
 @given(st.integers(0, 2**32), st.integers(1, 9))
 @settings(max_examples=30, deadline=None)
-def test_6_and_9_answers_are_those_of_a_plain_reading_of_every_window(tokenizer, features_once, seed, size):
+def test_6_and_9_answers_equal_those_of_a_window_by_window_reading(tokenizer, features_once, seed, size):
     features, logits = features_once, drawn(features_once, seed)
     answers = read(features, logits, size).predictions()
     assert len(answers) == 3 and answers.windows.tolist() == np.bincount(features.table[:, 0]).tolist()
@@ -192,7 +192,7 @@ def features_once(tokenizer) -> qa.Features:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("place", ["null", "context"])
-def test_logits_that_are_no_numbers_are_refused_with_the_question(features, value, place):
+def test_logits_that_are_not_numbers_are_refused_with_the_question(features, value, place):
     logits = drawn(features, 0)
     last = len(features.lengths) - 1
     logits[last][0 if place == "null" else features.first(last) + 3, 1] = value
@@ -200,7 +200,7 @@ def test_logits_that_are_no_numbers_are_refused_with_the_question(features, valu
         read(features, logits, 4)
 
 
-def test_logits_beside_the_context_may_be_anything(features):
+def test_logits_outside_the_context_are_ignored(features):
     logits = drawn(features, 0)
     plain = read(features, logits).predictions()
     for item, own in logits.items():
@@ -220,8 +220,8 @@ def test_a_question_without_a_scored_window_is_refused_by_its_id(features):
         read(bare, {i: logits[i] for i in range(len(bare.table))}).predictions()
 
 
-def test_what_a_reader_keeps_does_not_grow_with_the_windows_length(tokenizer):
-    """n-best and null score: some 250 bytes a window, so 130,000 windows need 33 MB; logits of 384 tokens would be 400 MB."""
+def test_a_readers_memory_does_not_grow_with_the_windows_length(tokenizer):
+    """n-best and null score: some 250 bytes per window, so 130,000 windows need 33 MB; logits of 384 tokens would take 400 MB."""
     words = tokenize(tokenizer, [CONTEXT * 4])
     count, room = 2_000, len(words[0].ids)
     table = np.tile(np.array([0, 0, room, 0, 0], np.int32), (count, 1))
@@ -245,7 +245,7 @@ def test_n_best_of_no_windows():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_questions_merged_in_groups_are_those_merged_together(features, seed, monkeypatch):
+def test_questions_merged_in_groups_equal_those_merged_at_once(features, seed, monkeypatch):
     logits = drawn(features, seed)
     together = list(read(features, logits).predictions())
     monkeypatch.setattr(qa, "QUESTIONS_AT_ONCE", 1)

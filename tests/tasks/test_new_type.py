@@ -1,4 +1,4 @@
-"""A task type of one's own: tests/tagging.py, one file, is trained, scored, kept and read like the kit's three."""
+"""A custom task type in one file, tests/tagging.py, is trained, scored, kept and read like the built-in three."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ DEFINE = {"type": "tagging", "columns": {"words": "tokens", "tags": "kinds"}, "l
 
 @pytest.fixture
 def tags(tmp_path):
-    """Files of sentences whose words are named colours and numbers: every second row has the labels' numbers, the others their names."""
+    """Files of sentences whose words are colours, numbers and others: every second row has label names, the others label numbers."""
     rng, files = np.random.default_rng(0), {}
     for split, count in (("train", 120), ("validation", 30)):
         records = []
@@ -48,7 +48,7 @@ def test_it_is_trained_scored_kept_and_exported_like_the_others(config, tags, tm
     many = dict(tasks=["tags", "cola"], define={"tags": {**DEFINE, "files": tags}}, qa_weight=0.8, max_steps=20, eval_limit=None)
     run = train(config(**many, learning_rate=1e-2, encoder_dropout=0.0, head_dropout=0.0, batch_size=16))
     assert len(run.log()) == 20 and run.metrics["tags"]["n"] == 30
-    assert run.metrics["tags"]["accuracy"] > 90 and run.metrics["tags"]["macro_f1"] > 90, "nine words in three kinds are soon learnt"
+    assert run.metrics["tags"]["accuracy"] > 90 and run.metrics["tags"]["macro_f1"] > 90, "nine words of three kinds are easy to learn"
     said = [json.loads(line) for line in (run.path / "predictions" / "tags.jsonl").read_text().splitlines()]
     gold = [row.tags for row in prepare(config(**many)).scored["tags"].rows]
     right = [a == b for one, two in zip(said, gold, strict=True) for a, b in zip(one["tags"], two, strict=True)]
@@ -59,7 +59,7 @@ def test_it_is_trained_scored_kept_and_exported_like_the_others(config, tags, tm
         "tags": "tagging",
         "cola": "sc",
     }
-    assert named([run]).keys() == {"SC+TAGGING"} and shared_tasks({"a": run}) == ["cola"], "the explorer shows what it knows"
+    assert named([run]).keys() == {"SC+TAGGING"} and shared_tasks({"a": run}) == ["cola"], "the explorer shows only tasks of known types"
 
     model, tokenizer = load_model(run.path / "model")
     (tmp_path / "exported").mkdir()
@@ -80,19 +80,19 @@ def test_notebook_01_shows_it(config, tags):
     assert " ".join(setup.train["tags"].rows[0].words) in text and overview.tokens(setup, "tags")[0] == ("[CLS]", "special")
 
 
-def test_what_is_kept_between_runs_depends_on_the_types_file(config, tags, monkeypatch, tmp_path):
-    """An edit of the type's own code makes rows and features anew."""
+def test_cached_rows_and_features_depend_on_the_types_file(config, tags, monkeypatch, tmp_path):
+    """An edit of the type's source file makes the kit rebuild rows and features."""
     c = config(tasks=["tags"], define={"tags": {**DEFINE, "files": tags}}, qa_weight=1.0, max_length=91)
     made, encode = [], tagging.encode
     monkeypatch.setattr(tagging, "encode", lambda *args, **settings: made.append(1) or encode(*args, **settings))
     prepare(c)
     prepare(c)
-    assert len(made) == 2, "train and scored, once"
+    assert len(made) == 2, "train and scored, once each"
     copy = tmp_path / "tagging.py"
     copy.write_text("# edited\n")
     monkeypatch.setattr(tagging, "__file__", str(copy))
     prepare(c)
-    assert len(made) == 4, "and once more"
+    assert len(made) == 4, "and again"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_its_definition_is_checked_like_the_others():
 
 
 def test_an_installed_packages_type_is_found_without_an_import(tmp_path, monkeypatch):
-    """As in a study's processes: the package's entry point, under the name that the page gives, is all there is."""
+    """As in the processes of a study: only the package's entry point is available, in the group that the page names."""
     assert '`[project.entry-points."mtdnn_kit.tasks"]`' in (ROOT / "docs" / "task-types.md").read_text()
     source = Path(tagging.__file__).read_text()
     (tmp_path / "installed_type.py").write_text(source.replace('tasks.register("tagging"', 'tasks.register("installed"'))
@@ -141,13 +141,13 @@ def test_an_installed_packages_type_is_found_without_an_import(tmp_path, monkeyp
     assert Config(tasks=["tags"], qa_weight=1.0, define={"tags": {**DEFINE, "type": "installed"}}).datasets["tags"].type == "installed"
 
 
-def test_the_pages_parameter_file_is_one():
+def test_the_pages_parameter_file_is_valid():
     block = (ROOT / "docs" / "task-types.md").read_text().split("```yaml\n")[1].split("```")[0]
     found = Config(**yaml.safe_load(block)).datasets["ner"]
     assert (found.type, found.labels, found.metrics) == ("tagging", ("O", "PER", "LOC", "ORG"), ("accuracy", "macro_f1"))
 
 
-def test_what_cannot_be_a_type_is_refused():
+def test_an_invalid_type_is_refused():
     with pytest.raises(ValueError, match="task type 'qa': it is built in"):
         tasks.register("qa", tagging)
     with pytest.raises(ValueError, match="task type 'a b': use only letters"):
@@ -163,7 +163,7 @@ TAGGED = st.builds(tagging.Row, st.integers(0, 9), st.lists(VALUES, max_size=4).
 
 @given(st.lists(TAGGED, min_size=1, max_size=6), st.data())
 @settings(max_examples=40, deadline=None)
-def test_rows_of_any_type_come_back_as_they_were(some, data):
+def test_rows_of_any_type_survive_a_round_trip(some, data):
     made = RowList("tagging", gathered(parts("tagging", some)))
     places = np.array(data.draw(st.lists(st.integers(0, len(some) - 1), unique=True)), int)
     assert list(made) == some and list(table.pick(made, places)) == [some[i] for i in places]

@@ -1,4 +1,4 @@
-"""A task type whose head is no class of transformers': tests/san.py, MT-DNN's stochastic answer network."""
+"""A task type whose head is not a transformers class: tests/san.py, MT-DNN's stochastic answer network."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def model_and_inputs(config):
     return build_model(setup.encoder.path, setup.specs, 0.0, 0.4, 96, 0), setup.train["pairs"].collate(np.arange(3)).inputs
 
 
-def test_it_is_trained_scored_and_loaded_and_goes_on_bit_for_bit(config, tmp_path):
+def test_it_is_trained_scored_loaded_and_resumed_bit_for_bit(config, tmp_path):
     made = config(**PAIRS, checkpoint_every=2, log_every=1, learning_rate=1e-3)
     whole, broken, add = (
         train(changed(made, run_dir=str(tmp_path / "whole"))),
@@ -48,17 +48,17 @@ def test_it_is_trained_scored_and_loaded_and_goes_on_bit_for_bit(config, tmp_pat
     net = load(whole, "cpu").net
     start = build_model(prepare(made).encoder.path, prepare(made).specs, 0.1, 0.3, 96, 0)
     moved = [not torch.equal(p, start.get_parameter(name)) for name, p in net.named_parameters() if name.startswith("heads.pairs.")]
-    assert len(moved) == 8 and all(moved), "all of the head learns"
+    assert len(moved) == 8 and all(moved), "every parameter of the head changes"
 
     with pytest.raises(RunError) as refused:
         export(whole, "pairs")
     assert str(refused.value).startswith("task: 'pairs' cannot be exported: its head, StochasticAnswer, is not a transformers class")
-    assert not (whole.path / "export").exists() and export(whole, "cola").is_dir(), "its other tasks are"
+    assert not (whole.path / "export").exists() and export(whole, "cola").is_dir(), "its other tasks can be exported"
     assert Run(whole.path).types == {"pairs": "san", "cola": "sc"}
 
 
 def test_its_answer_is_the_mean_of_its_steps_by_the_papers_formula(model_and_inputs):
-    """In numpy, sentence by sentence, without padding."""
+    """In numpy, one sentence at a time, without padding."""
     model, inputs = model_and_inputs
     layers = model.eval().heads["pairs"].layers
     with torch.no_grad():
@@ -84,7 +84,7 @@ def test_its_answer_is_the_mean_of_its_steps_by_the_papers_formula(model_and_inp
         assert found[i] == pytest.approx(np.mean(answers, axis=0), abs=1e-5) and found[i].sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_in_training_answers_are_dropped_and_the_rest_is_a_probability(model_and_inputs):
+def test_training_drops_answers_and_the_rest_is_a_probability(model_and_inputs):
     model, inputs = model_and_inputs
     layers = model.heads["pairs"].layers
     assert layers.dropout.p == 0.4, "head_dropout"
@@ -96,10 +96,10 @@ def test_in_training_answers_are_dropped_and_the_rest_is_a_probability(model_and
         layers.dropout.p = 0.99999
         all_dropped = model("pairs", inputs)
         layers.dropout.p = 0.0
-        assert torch.allclose(all_dropped, model("pairs", inputs), atol=1e-6), "where all would be dropped, all are kept"
+        assert torch.allclose(all_dropped, model("pairs", inputs), atol=1e-6), "if all would be dropped, all are kept"
 
 
-def test_a_sentence_alone_is_both_texts():
+def test_a_single_sentence_serves_as_both_texts():
     inputs = {"attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1]]), "token_type_ids": torch.tensor([[0, 0, 0], [0, 1, 1]])}
     first, second = san.masks(inputs)
     assert first.tolist() == [[True, True, False], [True, False, False]]

@@ -1,4 +1,4 @@
-"""Statement 1 of the design for tokenizers built of every part that the library has: each holds it or is refused with the reason."""
+"""Statement 1 of the design for tokenizers with every component of the library: each satisfies it or is refused with the reason."""
 
 import itertools
 import random
@@ -26,7 +26,7 @@ MODELS = {
     ),
     "WordLevel": models.WordLevel({"[UNK]": 0, "the": 1, "Rhine": 2, "▁the": 3, "Ġthe": 4}, unk_token="[UNK]"),
 }
-KINDS = {  # every pre-tokenizer of the library; those that throw letters away come after the others
+KINDS = {  # every pre-tokenizer of the library; within a kind, those that drop letters come last
     "BertPreTokenizer": [P.BertPreTokenizer()],
     "ByteLevel": [P.ByteLevel(prefix, use_regex=regex) for prefix in (False, True) for regex in (False, True)],
     "CharDelimiterSplit": [P.CharDelimiterSplit(" "), P.CharDelimiterSplit("|")],
@@ -51,12 +51,12 @@ PRE = [one for some in KINDS.values() for one in some]
 POST = [one for some in POST_KINDS.values() for one in some]
 POST += [Q.Sequence([Q.ByteLevel(trim_offsets=True), one]) for one in (POST[0], POST[-1])]
 WORDS = ["The Rhine rises.", "  the  Rhine, (rises)\tin\nthe Alps; 1973", "in 東京 and 한국 🌍 🇩🇪", "שלום مرحبا สวัสดี नमस्ते"]
-PUT = set("▁_Ġâĸģ")  # a space put before a word, also byte by byte
+PUT = set("▁_Ġâĸģ")  # marks of a space inserted before a word, including its bytes
 WORDS += ["a|b x\x00y _ ▁e\u0301lan", "the-Rhine's", "\u00a0x\u3000yet", "R"]
 
 
 @pytest.mark.parametrize(("module", "base", "kinds"), [(P, P.PreTokenizer, KINDS), (Q, Q.PostProcessor, POST_KINDS)])
-def test_every_part_that_the_library_has_is_among_those_built_here(module, base, kinds):
+def test_every_component_of_the_library_is_tested_here(module, base, kinds):
     there = {name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, base) and value is not base}
     assert there == {*kinds, "Sequence"}
 
@@ -69,7 +69,7 @@ def built(model: str, parts: tuple, post=None) -> SimpleNamespace:
 
 
 def thrown_away(tokenizer: SimpleNamespace) -> set[str]:
-    """Letters of WORDS in no token of a tokenizer without a post-processor, or only in one that stands for a space put before them."""
+    """Letters of WORDS that are in no token of a tokenizer without a post-processor, or only in one that stands for an inserted space."""
     found = set()
     for text in WORDS:
         made, held = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False), set()
@@ -80,7 +80,7 @@ def thrown_away(tokenizer: SimpleNamespace) -> set[str]:
 
 
 def check_words(made: TokenList, names: list[str]) -> None:
-    """Each word comes back as the smallest token span that covers it, exact where both ends are tokens' ends (statement 1)."""
+    """Each word maps to the smallest token span that covers it, exactly where both ends are token boundaries (statement 1)."""
     for number, text in enumerate(WORDS):
         found, at = made[number], 0
         starts, ends = (part[found.ends > found.starts] for part in found[1:])
@@ -92,11 +92,11 @@ def check_words(made: TokenList, names: list[str]) -> None:
             assert said[0] <= start and said[1] >= end, (text, word)
             assert said == (starts[starts <= start].max(), ends[ends >= end].min())
             assert said == (start, end) or start not in starts or end not in ends
-            assert names[found.ids[i]] not in ("▁", "_", "Ġ") or text[start] in "▁_", "a space put before a word is no part of it"
+            assert names[found.ids[i]] not in ("▁", "_", "Ġ") or text[start] in "▁_", "an inserted space is not part of a word"
 
 
 def hold_or_refuse(combinations) -> list[bool]:
-    """Which of (model, parts, post-processor) are refused, having looked at them all."""
+    """For each (model, parts, post-processor), checked in full: whether it is refused."""
     refused = []
     for model, parts, post in combinations:
         lost, tokenizer = thrown_away(built(model, parts)), built(model, parts, post)
@@ -117,7 +117,7 @@ def test_1_holds_for_each_pre_tokenizer_with_each_post_processor(model):
 
 
 def test_1_holds_for_pairs_and_triples_of_pre_tokenizers():
-    """Each pair, and as many of the triples, with a model and a post-processor that go round."""
+    """Each pair, and the same number of triples, cycling through models and post-processors."""
     dice = random.Random(7)
     pairs = list(itertools.product(PRE, repeat=2))
     some = [*pairs, *(tuple(dice.choices(PRE, k=3)) for _ in pairs)]

@@ -1,4 +1,4 @@
-"""Windows and answers, characters ↔ tokens (design, statements 1, 2, 3 and 5), with texts of every kind and three kinds of tokenizers."""
+"""Windows and answers, characters ↔ tokens (design, statements 1, 2, 3 and 5), with texts of every kind and several tokenizers."""
 
 from itertools import chain
 
@@ -23,13 +23,13 @@ def tokens_of(tokenizer, text: str) -> Tokens:
 
 
 def covering(tokens: Tokens, start: int, end: int) -> tuple[int, int] | None:
-    """Characters of the smallest token span that covers [start, end), found by looking at every token."""
+    """Characters of the smallest token span that covers [start, end), by checking every token."""
     span = plain_token_span(tokens, start, end)
     return (int(tokens.starts[span[0]]), int(tokens.ends[span[1]])) if span else None
 
 
 def gold_logits(features: qa.Features, item: int) -> np.ndarray:
-    """Logits [1, T, 2] of a model that is sure of the labels of a window."""
+    """Logits [1, T, 2] of a model that predicts the labels of a window with certainty."""
     logits = np.zeros((1, features.lengths[item], 2), np.float32)
     logits[0, features.table[item, 3], 0] = logits[0, features.table[item, 4], 1] = 50
     return logits
@@ -38,7 +38,7 @@ def gold_logits(features: qa.Features, item: int) -> np.ndarray:
 @given(TEXTS, TEXTS, st.integers(1, 40), st.data())
 @settings(max_examples=150, deadline=None)
 def test_1_an_answer_comes_back_as_the_smallest_token_span_that_covers_it(any_tokenizer, question, context, max_answer, data):
-    """Rows → windows → logits that say what the labels say → decoding; windows of 24 tokens, 5 of them shared."""
+    """Rows → windows → logits that match the labels → decoding; windows of 24 tokens that overlap by 5."""
     start = data.draw(st.integers(0, len(context) - 1))
     text = context[start : data.draw(st.integers(start + 1, len(context)))]
     row, config = (
@@ -61,7 +61,7 @@ def test_1_an_answer_comes_back_as_the_smallest_token_span_that_covers_it(any_to
 @pytest.mark.parametrize(
     ("places", "answer", "wanted"),
     [
-        ([(0, 4), (3, 4), (4, 5)], (3, 5), (1, 2)),  # the fourth letter's bytes lie in two tokens
+        ([(0, 4), (3, 4), (4, 5)], (3, 5), (1, 2)),  # the bytes of the fourth letter are split over two tokens
         ([(0, 4), (3, 4), (4, 5)], (0, 4), (0, 1)),
         ([(0, 1), (1, 2), (1, 4)], (0, 2), (0, 1)),
         ([(0, 1), (0, 1), (0, 1), (1, 2)], (0, 1), (0, 2)),  # one letter, three tokens
@@ -70,14 +70,14 @@ def test_1_an_answer_comes_back_as_the_smallest_token_span_that_covers_it(any_to
         ([(0, 0), (2, 3)], (0, 1), (-1, -1)),
     ],
 )
-def test_1_of_tokens_that_share_a_letter_those_are_taken_that_make_the_answer_exact(places, answer, wanted):
+def test_1_among_tokens_that_share_a_letter_those_that_make_the_answer_exact_are_taken(places, answer, wanted):
     starts, ends = np.array(places, np.int32).T
     found = spans.token_spans(TokenList(starts, starts, ends, np.array([len(places)])), np.array([0]), np.array([answer]))
     assert found.tolist() == [list(wanted)]
 
 
 def _all(tokens: Tokens, a: int, b: int, wanted: tuple[int, int]) -> bool:
-    """Whether all tokens that lie in characters `wanted` are in the window [a, b)."""
+    """Whether all tokens within the characters `wanted` are in the window [a, b)."""
     inside = [i for i in range(len(tokens.ids)) if wanted[0] <= tokens.starts[i] < tokens.ends[i] <= wanted[1]]
     return a <= inside[0] and inside[-1] < b
 
@@ -86,7 +86,7 @@ def _at_boundaries(tokens: Tokens, start: int, end: int) -> bool:
     return start in tokens.starts[tokens.ends > tokens.starts] and end in tokens.ends[tokens.ends > tokens.starts]
 
 
-def test_1_a_window_that_lacks_a_part_of_the_answer_is_labelled_null():
+def test_1_a_window_without_the_whole_answer_is_labelled_null():
     assert labels_of((4, 6), (0, 7), 10) == [14, 16]
     assert labels_of((4, 6), (4, 7), 10) == [10, 12]
     for window in ((0, 6), (5, 9), (0, 3), (7, 9)):
@@ -107,14 +107,14 @@ def test_2_every_context_token_is_in_a_window_and_neighbours_share_the_overlap(n
     for (_, b), (a, _) in zip(found, found[1:], strict=False):
         assert b - a == overlap
     if len(found) > 1:
-        assert found[-2][1] < n, "the last window holds nothing new"
+        assert found[-2][1] < n, "the last window has no new token"
 
 
 @given(TEXTS, st.integers(1, 25_000), st.integers(1, 600), st.data())
 @settings(max_examples=40, deadline=None)
 def test_2_and_3_any_question_with_any_context(any_tokenizer, piece, length, words, data):
-    """Contexts of 1 to 25,000 characters, questions of 1 to 600 tokens and more, every allowed overlap: every token is in a window, none is
-    longer than it may be, and the question is cut before pairing, so that the context keeps its room."""
+    """Contexts of 1 to 25,000 characters, questions of 1 to 600 tokens, every allowed overlap: every token is in a window, no window is
+    too long, and the question is cut before pairing, which leaves the context its room."""
     frame, context = spans.pair_frame(any_tokenizer), (piece * (length // len(piece) + 1))[:length]
     max_length, max_question = data.draw(st.integers(32, 384)), data.draw(st.integers(1, 20))
     most = spans.context_room(max_length, max_question, frame) // 2
@@ -139,12 +139,12 @@ def test_2_and_3_any_question_with_any_context(any_tokenizer, piece, length, wor
 def test_2_lengths_that_do_not_fit_are_refused_by_name(tokenizer, max_length, max_question, overlap, named):
     with pytest.raises(ValueError, match=f"^{named}: "):
         spans.check_lengths(max_length, max_question, overlap, spans.pair_frame(tokenizer))
-    spans.check_lengths(64, 20, 20, spans.pair_frame(tokenizer))  # room 41, half of it
+    spans.check_lengths(64, 20, 20, spans.pair_frame(tokenizer))  # room 41; at most half of it
 
 
 @given(TEXTS, TEXTS)
 @settings(max_examples=60, deadline=None)
-def test_a_pair_put_together_here_is_the_tokenizers_own(any_tokenizer, question, context):
+def test_an_assembled_pair_equals_the_tokenizers_pair(any_tokenizer, question, context):
     frame = spans.pair_frame(any_tokenizer)
     q, c = tokenize(any_tokenizer, [question, context])
     own = any_tokenizer(question, context, return_token_type_ids=True)
@@ -158,7 +158,7 @@ SPACE = st.text(st.sampled_from(" \t\n\r\x0b\x0c\x85\u00a0\u1680\u2003\u2028\u20
 
 @given(TEXTS, SPACE)
 @settings(max_examples=150, deadline=None)
-def test_5_leading_white_space_moves_no_span(tokenizer, text, space):
+def test_5_leading_white_space_shifts_spans_by_its_length(tokenizer, text, space):
     plain, moved = tokens_of(tokenizer, text), tokens_of(tokenizer, space + text)
     assert plain.ids.tolist() == moved.ids.tolist()
     assert (plain.starts + len(space))[plain.ends > plain.starts].tolist() == moved.starts[moved.ends > moved.starts].tolist()
@@ -167,8 +167,8 @@ def test_5_leading_white_space_moves_no_span(tokenizer, text, space):
 
 @given(SPACE, SPACE, st.sampled_from(["Alps", "🌍", "東京", "e\u0301lan", "שלום", "\x00x"]))
 @settings(max_examples=80, deadline=None)
-def test_5_white_space_before_question_and_context_is_no_part_of_an_answer(any_tokenizer, before, within, word):
-    """Byte-level tokens may hold the space before a word; the answer's characters do not."""
+def test_5_white_space_before_question_and_context_is_not_part_of_an_answer(any_tokenizer, before, within, word):
+    """Byte-level tokens may include the space before a word; the answer's characters do not."""
     context = f"{before}{word} {within}{word}."
     for start in (len(before), context.rindex(word)):
         row = QARow("q", "", context, before + "Where?", ((start, word),))
@@ -180,7 +180,7 @@ def test_5_white_space_before_question_and_context_is_no_part_of_an_answer(any_t
 
 @given(st.lists(st.tuples(TEXTS, st.integers(0, 59), st.integers(1, 20)), min_size=1, max_size=5), st.integers(1, 200), st.data())
 @settings(max_examples=150, deadline=None)
-def test_1_answers_found_together_are_those_of_the_plain_definition(any_tokenizer, texts, most, data):
+def test_1_answers_located_together_match_the_plain_definition(any_tokenizer, texts, most, data):
     tokens = tokenize(any_tokenizer, [text for text, _, _ in texts])
     owners = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6)), int)
     characters = np.array([(texts[i][1], texts[i][1] + texts[i][2]) for i in owners], np.int32).reshape(-1, 2)
@@ -195,7 +195,7 @@ def test_1_answers_found_together_are_those_of_the_plain_definition(any_tokenize
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 400)), max_size=6), st.data())
 @settings(deadline=None)
-def test_2_windows_of_many_texts_are_those_of_the_plain_definition(texts, data):
+def test_2_windows_of_many_texts_match_the_plain_definition(texts, data):
     overlap = data.draw(st.integers(0, min([room // 2 for _, room in texts], default=0)))
     sizes, rooms = np.array(texts, np.int64).reshape(-1, 2).T
     wanted = [[i, a, b] for i, (n, room) in enumerate(texts) for a, b in plain_windows(n, room, overlap)]
@@ -203,7 +203,7 @@ def test_2_windows_of_many_texts_are_those_of_the_plain_definition(texts, data):
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 6), st.integers(0, 20), st.integers(1, 9)), min_size=1), st.integers(3, 9))
-def test_1_labels_of_many_windows_are_those_of_the_plain_definition(some, first):
+def test_1_labels_of_many_windows_match_the_plain_definition(some, first):
     answers = [(-1, -1) if start % 5 == 4 else (start, start + more) for start, more, _, _ in some]
     parts = [(a, a + size) for _, _, a, size in some]
     wanted = [
@@ -214,7 +214,7 @@ def test_1_labels_of_many_windows_are_those_of_the_plain_definition(some, first)
 
 
 def plain_batch(features: qa.Features, items: np.ndarray) -> list[tuple]:
-    """(ids, mask, types) of each item: its parts one after another, then padding."""
+    """(ids, mask, types) of each item: its parts in order, then padding."""
     found, width = [], features.lengths[items].max()
     for item in items:
         frame, question = features.frame, features.questions[features.table[item, 0]]
@@ -227,7 +227,7 @@ def plain_batch(features: qa.Features, items: np.ndarray) -> list[tuple]:
 
 @given(st.lists(st.tuples(st.one_of(st.just(""), TEXTS), TEXTS), min_size=1, max_size=4), st.integers(1, 12), st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_batch_is_its_windows_parts_one_after_another(any_tokenizer, texts, max_question, data):
+def test_a_batch_is_the_parts_of_its_windows_in_order(any_tokenizer, texts, max_question, data):
     rows = [QARow(str(i), "", context, question, ()) for i, (question, context) in enumerate(texts)]
     made = qa.features(rows, DATASET, any_tokenizer, Config(max_length=24, max_question=max_question, overlap=2))
     items = np.array(data.draw(st.lists(st.integers(0, len(made.table) - 1), min_size=1, max_size=5)))

@@ -32,7 +32,7 @@ def features(tokenizer, *rows, **changes) -> qa.Features:
 
 
 def test_3_a_question_of_400_tokens_is_cut_before_pairing(tokenizer):
-    """`max_question` tokens of it are left, and the context has all the rest of the window."""
+    """It keeps `max_question` tokens, and the context gets the rest of the window."""
     made = features(tokenizer, row(question="why " * 400))
     assert len(made.questions[0]) == 12 and made.lengths.max() == 48
     assert made.lengths.max() - 12 - made.frame.size == 33, "tokens of the context"
@@ -40,12 +40,12 @@ def test_3_a_question_of_400_tokens_is_cut_before_pairing(tokenizer):
 
 
 @pytest.mark.parametrize("question", ["", " ", "?" * 2000, "\x00", "🌍" * 50])
-def test_3_odd_questions_are_no_failure(tokenizer, question):
+def test_3_odd_questions_do_not_fail(tokenizer, question):
     made = features(tokenizer, row(question=question))
     assert len(made.questions[0]) <= 12 and made.collate(np.arange(len(made.lengths))).inputs["input_ids"].shape[1] <= 48
 
 
-def test_1_windows_that_hold_the_whole_answer_are_labelled_with_it_and_the_others_null(tokenizer):
+def test_1_windows_with_the_whole_answer_are_labelled_with_it_and_the_others_null(tokenizer):
     second = CONTEXT.index("1973", 150)
     made = features(tokenizer, row(answers=[(second, "1973")]), row(answers=[]))
     positions = {i: tuple(made.table[i, 3:5]) for i in range(len(made.table))}
@@ -68,8 +68,9 @@ ASKED = [  # passage, question, answer
 
 
 @pytest.mark.parametrize(("questions", "passages"), [(1, 1), (2, 1), (2, 3), (4, 2), (8192, 256)])
-def test_1_questions_and_passages_read_in_blocks_are_those_read_one_by_one(tokenizer, monkeypatch, questions, passages):
-    """Windows belong to their own question, and answers are labelled, in whatever block they are: by a plain reading of each question."""
+def test_1_questions_and_passages_read_in_blocks_equal_those_read_one_by_one(tokenizer, monkeypatch, questions, passages):
+    """Windows belong to their own question, and answers are labelled, whatever the blocks: compared with reading each question
+    separately."""
     monkeypatch.setattr(qa, "QUESTIONS_AT_ONCE", questions)
     monkeypatch.setattr(qa, "TEXTS", passages)
     rows = [
@@ -92,7 +93,7 @@ def test_1_questions_and_passages_read_in_blocks_are_those_read_one_by_one(token
 
 
 @pytest.mark.parametrize("block", [1, 2, 5, 4096])
-def test_sequences_made_in_blocks_are_those_made_one_by_one(tokenizer, monkeypatch, block):
+def test_sequences_made_in_blocks_equal_those_made_one_by_one(tokenizer, monkeypatch, block):
     monkeypatch.setattr(sc, "TOKENISED_AT_ONCE", block)
     texts = ["Bees dance.", "He won a prize in 1973.", "", "Why?", "The dance of the bees", "It is so.", "1940s"]
     for rows in ([SCRow(i, a, None, 0) for i, a in enumerate(texts)], [SCRow(i, a, texts[-i], 0) for i, a in enumerate(texts)]):
@@ -110,7 +111,7 @@ def test_sequences_made_in_blocks_are_those_made_one_by_one(tokenizer, monkeypat
             assert batch["input_ids"][place, c].tolist()[: len(ids)] == ids and batch["attention_mask"][place, c].sum() == len(ids)
 
 
-def test_a_batch_is_what_the_tokenizer_would_make(tokenizer):
+def test_a_batch_equals_the_tokenizers_batch(tokenizer):
     rows = [row(context=CONTEXT[:100]), row(context=CONTEXT[:60], question="When?")]
     made = features(tokenizer, *rows)
     batch = made.collate(np.array([0, 1]))
@@ -119,7 +120,7 @@ def test_a_batch_is_what_the_tokenizer_would_make(tokenizer):
     assert batch.tokens == int(own["attention_mask"].sum()) and batch.targets.tolist() == made.table[:, 3:5].tolist()
 
 
-def test_the_loss_is_the_sum_or_as_transformers_has_it_the_mean():
+def test_the_loss_is_the_sum_or_as_in_transformers_the_mean():
     torch.manual_seed(0)
     logits, targets = torch.randn(3, 7, 2), torch.tensor([[0, 0], [2, 4], [6, 6]])
     start, end = (cross_entropy(logits[..., i], targets[:, i]) for i in (0, 1))
@@ -128,15 +129,15 @@ def test_the_loss_is_the_sum_or_as_transformers_has_it_the_mean():
 
 
 def read(made: qa.Features, logits_of, **changes) -> Answers:
-    """Answers of a model whose logits [T, 2] of window i are logits_of(i); padding at −inf as the model has it."""
+    """Answers of a model whose logits [T, 2] of window i are logits_of(i); with padding at −inf as in the model's output."""
     reader = qa.Reader(made, Config(**{**SMALL, **changes}))
     for i in np.random.default_rng(0).permutation(len(made.lengths)):
         reader.add(np.array([i]), logits_of(i)[None].astype(np.float32))
     return reader.predictions()
 
 
-def test_4_question_special_and_pad_tokens_are_no_answer(tokenizer):
-    """They all score high, the context low; the answer is still the context's."""
+def test_4_question_special_and_pad_tokens_are_never_an_answer(tokenizer):
+    """They all score high and the context low; the answer still comes from the context."""
     made = features(tokenizer, row(context="Karl von Frisch"))
 
     def logits(i):
@@ -168,12 +169,12 @@ def test_6_null_score_and_threshold(tokenizer, seed, threshold, more):
         assert answer.null == min(logits[i][0, 0] + logits[i][0, 1] for i in mine)
         assert answer.diff == pytest.approx(answer.null - answer.spans[0].score)
         assert (answer.text(context, threshold) == "") == (answer.diff > threshold)
-        assert answer.text(context, answer.diff) and not answer.text(context, np.nextafter(answer.diff, -np.inf)), "nothing only above it"
+        assert answer.text(context, answer.diff) and not answer.text(context, np.nextafter(answer.diff, -np.inf)), "no answer only below it"
         assert not (answer.text(context, threshold) and not answer.text(context, threshold + more))
         assert sum(answer.probabilities) == pytest.approx(1) and len(answer.probabilities) == len(answer.spans) + 1
 
 
-def test_8_where_no_span_is_possible_the_answer_is_nothing(tokenizer):
+def test_8_without_a_possible_span_there_is_no_answer(tokenizer):
     made = features(tokenizer, row(context="\x00\u200b", answers=[]))
     answers = read(made, lambda i: np.zeros((made.lengths[i], 2)))
     answer = answers[0]
@@ -191,7 +192,7 @@ def test_8_the_denominator_is_questions_not_windows(tokenizer):
 
 
 def test_6_the_threshold_is_tuned_for_f1_and_not_for_em():
-    """Two answers that are half right are worth nothing to EM, so it would rather not give them."""
+    """Two answers that are half right count for nothing in EM, which would be higher without them."""
     said = [("Karl von Frisch", -2.0, True), ("Karl", -1.0, False), ("von Frisch", 0.0, True), ("von Frisch", 0.5, True)]
     said.append(("in", 1.0, False))
     rows = [row(answers=[(0, "Karl von Frisch")] if answerable else [], name=str(i)) for i, (_, _, answerable) in enumerate(said)]
@@ -207,14 +208,14 @@ def test_6_the_threshold_is_tuned_for_f1_and_not_for_em():
     assert (found[0.5]["best_f1_threshold"], found[0.5]["best_em_threshold"]) == (0.75, -1.5)
 
 
-def test_scores_that_are_no_numbers_are_refused_with_the_question(tokenizer):
+def test_scores_that_are_not_numbers_are_refused_with_the_question(tokenizer):
     made = features(tokenizer, row(name="q17"))
     with pytest.raises(ValueError, match="question q17: the model's scores are not numbers"):
         read(made, lambda i: np.full((made.lengths[i], 2), np.nan))
 
 
 @pytest.mark.parametrize("choices", [2, 3, 5])
-def test_multiple_choice_takes_any_number_of_choices(tokenizer, choices):
+def test_multiple_choice_accepts_any_number_of_choices(tokenizer, choices):
     endings = [tuple(f"jumps {c} times" + " far" * i for c in range(choices)) for i in range(3)]
     rows = [MCCRow(i, "A dog stands at a pond.", "It", endings[i], i % choices) for i in range(3)]
     made = mcc.features(rows, DATASETS["swag"], tokenizer, Config(**SMALL))
@@ -226,18 +227,18 @@ def test_multiple_choice_takes_any_number_of_choices(tokenizer, choices):
 
 
 @pytest.mark.parametrize("second", [None, "He won a prize."])
-def test_sequence_classification_takes_sentences_and_pairs(tokenizer, second):
+def test_sequence_classification_accepts_sentences_and_pairs(tokenizer, second):
     rows = [SCRow(0, "Bees dance.", second, 1), SCRow(1, "word " * 90, second, 0)]
     made = sc.features(rows, DATASETS["cola"], tokenizer, Config(**SMALL))
     own = tokenizer(*(text for text in ("Bees dance.", second) if text))
     assert made.ids[0].tolist() == own["input_ids"] and made.type_ids[0].tolist() == own["token_type_ids"]
-    assert made.lengths[1] == 48, "cut to max_length"
+    assert made.lengths[1] == 48, "truncated to max_length"
     if second:
         kept = tokenizer(second, add_special_tokens=False)["input_ids"]
-        assert made.ids[1].tolist()[-len(kept) - 1 : -1] == kept, "the longer part is cut"
+        assert made.ids[1].tolist()[-len(kept) - 1 : -1] == kept, "the longer part is truncated"
 
 
-def test_a_choice_is_the_softmax_of_its_logits():
+def test_probabilities_of_labels_are_the_softmax_of_the_logits():
     made = SimpleNamespace(rows=[SCRow(0, "a", None, 1), SCRow(1, "b", None, 0)])
     reader = classification.Reader(made, None)
     reader.add(np.array([1, 0]), np.array([[0.0, np.log(3)], [2.0, 1.0]], np.float32))

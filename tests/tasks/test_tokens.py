@@ -1,4 +1,4 @@
-"""The characters of tokens (design, statements 1 and 5): texts of every kind, and tokenizers built of all parts that the library has."""
+"""The characters of tokens (design, statements 1 and 5): texts of every kind, and tokenizers with every component of the library."""
 
 import itertools
 import json
@@ -29,15 +29,16 @@ def tokens_of(tokenizer, text: str) -> Tokens:
 
 
 def pieces_of(tokenizer, text: str) -> list[str]:
-    """The characters of each token that has any."""
+    """The characters of each token that is not empty."""
     found = tokens_of(tokenizer, text)
     return [text[a:b] for a, b in zip(found.starts, found.ends, strict=True) if a < b]
 
 
 @given(TEXTS)
 @settings(max_examples=150, deadline=None)
-def test_5_token_characters_are_those_of_the_text(any_tokenizer, text):
-    """In order, within the text, without white space at their ends, and every letter is in one, but for a lone one that is dropped."""
+def test_5_token_characters_are_characters_of_the_text(any_tokenizer, text):
+    """In order, within the text and without white space at their ends; every letter is in a token, except a single one that the
+    tokenizer drops."""
     found = tokens_of(any_tokenizer, text)
     pieces = [text[a:b] for a, b in zip(found.starts, found.ends, strict=True)]
     held = found.ends > found.starts
@@ -50,17 +51,17 @@ def test_5_token_characters_are_those_of_the_text(any_tokenizer, text):
 
 @given(TEXTS)
 @settings(max_examples=100, deadline=None)
-def test_5_a_wordpiece_is_what_its_characters_say(tokenizer, text):
+def test_5_a_wordpiece_matches_its_characters(tokenizer, text):
     found = tokens_of(tokenizer, text)
     for a, b, i in zip(found.starts, found.ends, found.ids.tolist(), strict=True):
         word = tokenizer.convert_ids_to_tokens(i).removeprefix("##")
         if word not in tokenizer.all_special_tokens and text[a:b].isascii():
-            assert "".join(letter for letter in text[a:b].lower() if letter.isprintable()) == word, "but for what the tokenizer drops"
+            assert "".join(letter for letter in text[a:b].lower() if letter.isprintable()) == word, "except what the tokenizer drops"
 
 
 def plain_tokens(tokenizer, text: str) -> list[tuple[int, int, int]]:
-    """(id, start, end) of a text's tokens by the tokenizer's own call, white space taken off one character at a time; a piece that
-    stands for a space before a word has no character; a letter that no token has goes to the one before it, or else to the one after it."""
+    """(id, start, end) of a text's tokens, from the tokenizer's offsets with white space stripped one character at a time. A piece that
+    stands for a space before a word is empty. A letter in no token goes to the token before it, or else to the one after it."""
     coded, found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False), []
     for token, (start, end) in zip(coded["input_ids"], coded["offset_mapping"], strict=True):
         while start < end and text[start].isspace():
@@ -77,7 +78,7 @@ def plain_tokens(tokenizer, text: str) -> list[tuple[int, int, int]]:
             double = isinstance(tokenizer, transformers.AlbertTokenizer) and text[i : i + 2] in ("``", "''")
             if not double and any(a < b == i for _, a, b in found):
                 found = [(token, a, b + (a < b == i)) for token, a, b in found]
-            else:  # what lies between it and the next one comes with it
+            else:  # along with the letters between it and the next token
                 following = min((a for _, a, b in found if i < a < b), default=-1)
                 whole = all(not x.isspace() and category(x)[0] != "C" for x in text[i:following])
                 found = [(token, i if a == following and a < b and whole else a, b) for token, a, b in found]
@@ -87,14 +88,14 @@ def plain_tokens(tokenizer, text: str) -> list[tuple[int, int, int]]:
 @given(st.lists(st.one_of(st.just(""), TEXTS), max_size=5))
 @example(["t¸t"])
 @settings(max_examples=150, deadline=None)
-def test_texts_tokenised_together_are_those_of_the_plain_definition(any_tokenizer, texts):
+def test_texts_tokenised_together_match_the_plain_definition(any_tokenizer, texts):
     made = tokenize(any_tokenizer, texts)
     found = [list(zip(*(part.tolist() for part in one), strict=True)) for one in made]
     assert found == [plain_tokens(any_tokenizer, text) for text in texts]
     assert token_ids(any_tokenizer, texts) == [one.ids.tolist() for one in made] and len(made) == len(texts)
 
 
-def test_what_the_tokenizer_was_last_told_changes_nothing_and_it_stays_as_it_was(any_tokenizer):
+def test_the_tokenizers_last_settings_have_no_effect_and_are_kept(any_tokenizer):
     text = "Where does the Rhine rise? " * 30
     before = tokens_of(any_tokenizer, text)
     any_tokenizer(text, truncation=True, max_length=5, padding="max_length")
@@ -104,7 +105,7 @@ def test_what_the_tokenizer_was_last_told_changes_nothing_and_it_stays_as_it_was
     assert any_tokenizer.backend_tokenizer.to_str() == told and '"max_length":5' in told.replace(" ", "")
 
 
-def test_tokens_that_were_added_are_found_as_by_the_tokenizer():
+def test_added_tokens_are_found_as_by_the_tokenizer():
     tokenizer = cased()
     tokenizer.add_tokens(["Graubünden", "q7"])
     tokenizer.add_special_tokens({"additional_special_tokens": ["<far>"]})
@@ -115,11 +116,11 @@ def test_tokens_that_were_added_are_found_as_by_the_tokenizer():
         assert tokens_of(tokenizer, text).ids.tolist() == own.ids and pieces_of(tokenizer, text)[0] == "Graubünden"
 
 
-def test_no_white_space_lies_beyond_the_table():
+def test_the_table_has_every_white_space_character():
     assert [i for i in range(sys.maxunicode + 1) if chr(i).isspace()] == tokens.SPACES.tolist()
 
 
-LOST = {  # tokenizers that throw a letter away, and the letter
+LOST = {  # tokenizers that drop a letter, and the letter
     "|": lambda: built("BPE", (P.CharDelimiterSplit("|"),)),
     "!": lambda: built("Unigram", (P.Whitespace(), P.Punctuation("removed"))),
     "¡": lambda: SimpleNamespace(backend_tokenizer=Tokenizer(models.BPE({chr(i): i for i in range(32, 127)}, []))),
@@ -127,13 +128,13 @@ LOST = {  # tokenizers that throw a letter away, and the letter
 
 
 @pytest.mark.parametrize("letter", LOST)
-def test_1_a_tokenizer_that_throws_letters_away_is_refused_with_the_letter(letter):
+def test_1_a_tokenizer_that_drops_letters_is_refused_with_the_letter(letter):
     with pytest.raises(EncoderError, match=f"^the tokenizer leaves {re.escape(repr(letter))} of .* in no token, so answers would lose it"):
         check_tokenizer(LOST[letter]())
 
 
-def test_a_text_with_a_letter_that_is_thrown_away_is_refused_with_the_place():
-    """A rare one, with which no tokenizer is tried."""
+def test_a_text_with_a_dropped_letter_is_refused_with_the_place():
+    """A rare letter, which the check of a tokenizer does not try."""
     tokenizer = built("BPE", (P.Split("\u2603", "removed"),))
     check_tokenizer(tokenizer)
     assert pieces_of(tokenizer, "snow") == ["s", "n", "o", "w"]
@@ -141,7 +142,7 @@ def test_a_text_with_a_letter_that_is_thrown_away_is_refused_with_the_place():
         tokenize(tokenizer, ["Rain.", "In the snow stands a ☃, and melts"])
 
 
-def test_a_model_that_fails_at_what_it_does_not_know_is_refused():
+def test_a_model_that_fails_on_unknown_letters_is_refused():
     tokenizer = SimpleNamespace(backend_tokenizer=Tokenizer(models.Unigram([("a", -1.0), ("b", -2.0)])))
     with pytest.raises(EncoderError, match="^the tokenizer cannot read every text .*unk"):
         check_tokenizer(tokenizer)
@@ -160,8 +161,8 @@ def test_a_model_that_fails_at_what_it_does_not_know_is_refused():
         ([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")], "ab c", "a b c"),
     ],
 )
-def test_what_the_normalizer_drops_or_merges_belongs_to_the_token_beside_it(parts, text, wanted):
-    """A mark to the letter before it, what becomes one letter with the next to that; a control character to none."""
+def test_letters_that_the_normalizer_drops_or_merges_belong_to_an_adjacent_token(parts, text, wanted):
+    """A combining mark goes to the letter before it, and letters that merge go together; a control character belongs to no token."""
     tokenizer = built("BPE", (P.WhitespaceSplit(),))
     tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(parts)
     assert pieces_of(tokenizer, text) == wanted.split()
@@ -171,7 +172,7 @@ ENGLISH = ["Where does the Rhine rise?", "It rises in the Swiss Alps, near Sedru
 
 
 def robbert(trim: bool):
-    """A RoBERTa whose words are split apart before its byte-level step, as RobBERT-like ones have it."""
+    """A RoBERTa that splits words before its byte-level step, like RobBERT."""
     tokenizer = byte_level(("<s>", "</s>", "<pad>", "<unk>"))
     tokenizer.backend_tokenizer.pre_tokenizer = P.Sequence([P.Whitespace(), P.ByteLevel(add_prefix_space=True)])
     tokenizer.backend_tokenizer.post_processor = Q.RobertaProcessing(("</s>", 1), ("<s>", 0), trim, False)
@@ -179,8 +180,8 @@ def robbert(trim: bool):
 
 
 @pytest.mark.parametrize("trim", [False, True])
-def test_1_no_word_loses_its_first_letter_to_the_tokenizers_own_trimming(trim):
-    """It was so with a RobBERT: "Rhine" was answered "hine"."""
+def test_1_no_word_loses_its_first_letter_to_the_tokenizers_trimming(trim):
+    """This happened with a RobBERT: the answer "Rhine" became "hine"."""
     tokenizer = robbert(trim)
     own = tokenizer(ENGLISH[0], add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     assert ("R" not in "".join(ENGLISH[0][a:b] for a, b in own)) == trim
@@ -193,7 +194,7 @@ def words() -> dict[str, int]:
 
 
 def roberta(kind: str, **more):
-    """A byte-level tokenizer of transformers' own class."""
+    """A byte-level tokenizer of a transformers class."""
     made = byte_level(("<s>", "</s>", "<pad>", "<unk>")).backend_tokenizer
     model = json.loads(made.to_str())["model"]
     return getattr(transformers, kind)(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]], **more)
@@ -223,7 +224,7 @@ COMMON = {
 
 
 @pytest.mark.parametrize("name", COMMON)
-def test_1_the_common_tokenizers_are_taken_and_every_word_of_theirs_comes_back(name):
+def test_1_the_common_tokenizers_are_accepted_and_find_each_of_their_words(name):
     tokenizer = COMMON[name]()
     check_tokenizer(tokenizer)
     made = tokenize(tokenizer, ENGLISH)

@@ -1,6 +1,6 @@
-"""Checkpoints: what was written is what is loaded, or it is not loaded; and a disk that is large enough for them.
+"""Checkpoints: only an intact checkpoint is loaded; and a disk that is large enough for them.
 
-The same run is the same bit for bit, both made by this process.
+Runs are compared bit for bit, both trained in this process.
 """
 
 import os
@@ -24,7 +24,7 @@ from mtdnn_kit.training.log import Recorder
 
 @pytest.fixture(scope="module")
 def runs(tiny, tmp_path_factory):
-    """A finished run of 12 steps, and its like, stopped after step 10, with checkpoints of steps 4 and 8."""
+    """A finished run of 12 steps, and the same run stopped after step 10, with checkpoints of steps 4 and 8."""
     folder = tmp_path_factory.mktemp("runs")
     small = dict(tasks=["squad", "cola"], qa_weight=0.5, batch_size=4, max_steps=12, max_length=96, overlap=10, eval_limit=6, log_every=3)
     settled = dict(precision="fp32", device="cpu", threads=THREADS, encoder=tiny)
@@ -46,7 +46,7 @@ def runs(tiny, tmp_path_factory):
 
 @pytest.fixture
 def broken(runs, tmp_path):
-    """A copy of the stopped run, to be damaged: its folder, its parameters to go on with, the finished run."""
+    """A copy of the stopped run to damage: its folder, its parameters for resuming, the finished run."""
     whole, run, config = runs
     shutil.copytree(run.path, tmp_path / "broken")
     return Run(tmp_path / "broken"), changed(config, run_dir=str(tmp_path / "broken"), resume=True), whole
@@ -65,7 +65,7 @@ def cut(file: Path) -> None:
 
 
 @given(name=st.sampled_from(FILES), part=st.floats(0, 1, exclude_max=True))
-def test_a_flipped_bit_anywhere_in_a_checkpoint_is_seen(runs, name, part):
+def test_a_flipped_bit_anywhere_in_a_checkpoint_is_detected(runs, name, part):
     _, run, _ = runs
     step, folder = checkpoints(run)[-1]
     bit = int(part * 8 * (folder / name).stat().st_size)
@@ -75,7 +75,7 @@ def test_a_flipped_bit_anywhere_in_a_checkpoint_is_seen(runs, name, part):
     assert seen == f"{name} has changed since it was written: its sha256 differs"
 
 
-def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
+def test_every_flipped_bit_of_a_checkpoints_state_is_detected(runs):
     _, run, _ = runs
     step, folder = checkpoints(run)[-1]
     assert damage(run, step, folder) == ""
@@ -85,7 +85,7 @@ def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
         flip(folder / STATE, bit)
         assert seen == f"{STATE} has changed since it was written", bit
     assert damage(run, step, folder) == "" and damage(run, step + 1, folder) == f"{STATE} has changed since it was written", (
-        "a step under another name"
+        "the folder is named after another step"
     )
 
 
@@ -99,17 +99,17 @@ def test_every_flipped_bit_of_a_checkpoints_state_is_seen(runs):
         (lambda folder: (folder / STATE).unlink(), "state.json is missing"),
     ],
 )
-def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_gives_the_same_run(broken, spoil, said):
+def test_a_damaged_checkpoint_is_set_aside_and_the_previous_one_gives_the_same_run(broken, spoil, said):
     run, config, whole = broken
     spoil(run.path / "checkpoints" / "step-0000008")
     with pytest.warns(CheckpointWarning, match=f"step-0000008: {said}.* continues from step 4 instead; .* kept as step-0000008.damaged"):
         resumed = train(config)
     assert same(whole.path, resumed.path) == []
     assert (run.path / "checkpoints" / "step-0000008.damaged").is_dir(), "nothing is deleted"
-    assert [step for step, _ in checkpoints(run)] == [4, 8], "the run wrote its own anew"
+    assert [step for step, _ in checkpoints(run)] == [4, 8], "the run wrote the checkpoint again"
 
 
-def test_without_a_good_checkpoint_a_run_says_so_until_it_is_told_to_begin_anew(broken):
+def test_without_an_intact_checkpoint_a_run_fails_until_the_checkpoints_are_deleted(broken):
     run, config, whole = broken
     for step, folder in checkpoints(run):
         flip(folder / FILES[0], 1000 + step)
@@ -121,7 +121,7 @@ def test_without_a_good_checkpoint_a_run_says_so_until_it_is_told_to_begin_anew(
     assert same(whole.path, train(config).path) == []
 
 
-def test_a_log_that_lost_lines_is_not_gone_on_with(broken):
+def test_a_checkpoint_is_skipped_if_the_log_lost_lines(broken):
     run, config, _ = broken
     lines = (run.path / "log.jsonl").read_text().splitlines(keepends=True)
     (run.path / "log.jsonl").write_text("".join(lines[:5]))
@@ -129,21 +129,21 @@ def test_a_log_that_lost_lines_is_not_gone_on_with(broken):
         assert [record["step"] for record in train(config).log()] == list(range(1, 13))
 
 
-def test_a_log_that_was_changed_is_seen(broken):
+def test_a_changed_log_is_detected(broken):
     run, config, _ = broken
     flip(run.path / "log.jsonl", 100)
     with pytest.raises(RunError, match=r"step-0000008: log.jsonl has changed since it was written: its sha256 differs"):
         train(config)
 
 
-def test_checkpoints_of_a_run_whose_manifest_is_gone_are_not_taken_for_those_of_another(broken):
+def test_checkpoints_without_a_manifest_are_not_taken_over_by_another_run(broken):
     run, config, _ = broken
     (run.path / "manifest.json").unlink()
     with pytest.raises(ConfigError, match="^run_dir: .* holds checkpoints of a run that has no manifest.json"):
         train(changed(config, resume=False))
 
 
-def test_all_is_on_the_disk_before_a_name_says_so_and_the_name_is_after_it(tmp_path, monkeypatch):
+def test_files_are_synced_before_the_rename_and_the_folder_after_it(tmp_path, monkeypatch):
     calls, sync, replace = [], os.fsync, os.replace
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", lambda handle: (calls.append(("sync", os.readlink(f"/proc/self/fd/{handle}"))), sync(handle)))
@@ -157,7 +157,7 @@ def test_all_is_on_the_disk_before_a_name_says_so_and_the_name_is_after_it(tmp_p
     assert calls[-3:] == [("sync", f"{tmp_path}/file.partial"), ("name", f"{tmp_path}/file"), ("sync", str(tmp_path))]
 
 
-def test_what_a_run_takes_on_the_disk_is_known_before_it_begins(runs):
+def test_the_disk_space_of_a_run_is_known_before_it_starts(runs):
     whole, _, _ = runs
     need = whole.manifest["disk_bytes"]
 
@@ -171,7 +171,7 @@ def test_what_a_run_takes_on_the_disk_is_known_before_it_begins(runs):
     assert size("") < sum(need.values())
 
 
-def test_a_disk_that_is_too_small_is_said_before_the_first_step(runs, tmp_path):
+def test_a_disk_that_is_too_small_is_reported_before_the_first_step(runs, tmp_path):
     whole, _, _ = runs
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(RunError, match=r"^run_dir: a training in .* takes up to .* GB \(checkpoints .*\), and .* are free there"):

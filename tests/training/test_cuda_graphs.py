@@ -1,4 +1,4 @@
-"""Recorded steps. Their logic with a recorder that makes the step anew each time; CUDA's own graphs where there is a GPU."""
+"""Recorded steps. Their logic, with a recorder that repeats the step at each replay; CUDA graphs themselves where there is a GPU."""
 
 from contextlib import nullcontext
 from functools import partial
@@ -25,20 +25,20 @@ MIXED = dict(tasks=["squad", "swag", "cola"], sampler="round_robin", qa_weight=N
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 
 
-def anew(step):
-    """Records nothing: a replay makes the step again."""
+def repeat(step):
+    """Records nothing: a replay runs the step again."""
     return step
 
 
 @pytest.fixture
 def plain_and_graphs(config):
-    """The model, `loop.backward` and `Graphs.backward` for a prepared run on the processor, without dropout."""
+    """The model, `loop.backward` and `Graphs.backward` for a prepared run on the CPU, without dropout."""
 
     def make(**changes):
         setup = prepare(config(encoder_dropout=0.0, head_dropout=0.0, **{**MIXED, **changes}))
         model = build_model(setup.encoder.path, setup.specs, 0.0, 0.0, setup.config.max_length, 0)
         accelerator = _accelerator(setup, Run(setup.config.run_dir), torch.device("cpu"), World(), "fp32")
-        recorded = Graphs(accelerator, accelerator.prepare(model), setup, anew)
+        recorded = Graphs(accelerator, accelerator.prepare(model), setup, repeat)
         return setup, model, partial(backward, accelerator, model, setup), recorded
 
     return make
@@ -50,20 +50,20 @@ def gradients_of(model) -> dict:
     return found
 
 
-def test_recorded_steps_give_the_gradients_of_plain_ones(plain_and_graphs):
+def test_recorded_steps_give_the_gradients_of_normal_ones(plain_and_graphs):
     setup, model, plain, recorded = plain_and_graphs(max_steps=9, loss_weights={"cola": 3.0})
     for step in range(9):
         task, items = setup.batch(step)
         (loss, tokens), wanted = plain(task, items), gradients_of(model)
         (again, counted), found = recorded.backward(task, items), gradients_of(model)
         assert tokens == counted and float(loss) == pytest.approx(float(again), abs=1e-5)
-        assert wanted.keys() == found.keys(), "a head that had no part in the step has no gradient"
+        assert wanted.keys() == found.keys(), "a head that is not part of the step has no gradient"
         assert all(torch.allclose(wanted[name], found[name], atol=1e-5) for name in wanted)
     assert {key[0] for key in recorded.recordings} == {"squad", "swag", "cola"}
 
 
-def test_a_tasks_own_rate_and_norm_hold_for_recorded_steps_as_for_plain_ones(plain_and_graphs):
-    """Both are outside what is recorded: the optimizer's rate, and the gradients that a replay has left."""
+def test_a_tasks_rate_and_norm_apply_to_recorded_steps_as_to_normal_ones(plain_and_graphs):
+    """Both are outside the recording: the optimizer's rate, and the norm of the gradients after a replay."""
 
     def trained(recorded, **own):
         setup, model, plain, graphs = plain_and_graphs(max_steps=9, learning_rate=0.5, warmup=0.0, **own)
@@ -84,10 +84,10 @@ def test_one_recording_serves_all_batches_of_a_shape(plain_and_graphs):
     setup, _, _, recorded = plain_and_graphs(tasks=["cola"], max_steps=8)
     losses = [recorded.backward("cola", setup.batch(step)[1])[0] for step in range(8)]
     assert len(recorded.recordings) == 1, "cola's sentences are shorter than a bucket"
-    assert len({round(float(loss), 6) for loss in losses}) > 1, "a loss is its own step's, also when the next one has been made"
+    assert len({round(float(loss), 6) for loss in losses}) > 1, "each loss stays that of its step after the next replay"
 
 
-def test_a_batch_that_is_not_whole_goes_the_plain_way(plain_and_graphs):
+def test_a_partial_batch_is_not_recorded(plain_and_graphs):
     setup, model, plain, recorded = plain_and_graphs()
     items = setup.batch(0)[1][:3]
     plain("squad", items)
@@ -97,7 +97,7 @@ def test_a_batch_that_is_not_whole_goes_the_plain_way(plain_and_graphs):
     assert not recorded.recordings and all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
-def test_lengths_are_rounded_up_and_what_is_added_is_masked(config, families):
+def test_lengths_are_rounded_up_and_the_padding_is_masked(config, families):
     setup = prepare(config(encoder=families["roberta"], tasks=["squad"], qa_weight=1.0, max_length=160))
     for items in (np.arange(4), np.arange(40, 44)):
         before = setup.train["squad"].collate(items).inputs
@@ -116,7 +116,7 @@ def test_it_is_refused_where_nothing_can_be_recorded(config):
         config(cuda_graphs=True, grad_accumulation=2)
 
 
-def test_a_model_has_the_kits_norms_and_they_are_torchs_on_a_processor(plain_and_graphs):
+def test_a_model_has_the_kits_norms_and_they_equal_torchs_on_a_cpu(plain_and_graphs):
     _, model, _, _ = plain_and_graphs()
     norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
     assert norms and all(type(module) is LayerNorm for module in norms)
@@ -142,17 +142,17 @@ def test_on_a_gpu_the_same_seed_gives_the_same_run(on_gpu, tmp_path, recorded):
 
 @ON_GPU
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_on_a_gpu_recorded_steps_are_the_plain_ones(on_gpu, tmp_path, precision):
-    """With dropout: the very numbers are drawn. Padding to a bucket may change the order of sums."""
+def test_on_a_gpu_recorded_steps_equal_normal_ones(on_gpu, tmp_path, precision):
+    """With dropout: the same random numbers are drawn. Padding to a bucket may change the order of sums."""
     small = dict(max_steps=24, precision=precision, max_length=128, log_every=24)
     plain, recorded = (train(on_gpu(run_dir=str(tmp_path / str(on)), cuda_graphs=on, **small)) for on in (False, True))
     assert [r["task"] for r in plain.log()] == [r["task"] for r in recorded.log()]
     for a, b in zip(plain.log(), recorded.log(), strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=0.2), a["step"]  # dropout's numbers fall otherwise where a batch is wider
+        assert a["loss"] == pytest.approx(b["loss"], rel=0.2), a["step"]  # padding shifts dropout's random numbers
 
 
 @ON_GPU
-def test_on_a_gpu_without_padding_or_dropout_recorded_losses_are_the_plain_ones(on_gpu, tmp_path, monkeypatch):
+def test_on_a_gpu_without_padding_or_dropout_recorded_losses_equal_normal_ones(on_gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(cuda_graphs, "BUCKET", 1)
     small = dict(max_steps=24, precision="fp32", encoder_dropout=0.1, head_dropout=0.3)
     plain, recorded = (train(on_gpu(run_dir=str(tmp_path / str(on)), cuda_graphs=on, **small)) for on in (False, True))
@@ -163,7 +163,7 @@ def test_on_a_gpu_without_padding_or_dropout_recorded_losses_are_the_plain_ones(
 
 
 @ON_GPU
-def test_on_a_gpu_a_recorded_run_that_was_stopped_goes_on_bit_for_bit(on_gpu, monkeypatch):
+def test_on_a_gpu_a_recorded_run_that_was_stopped_resumes_bit_for_bit(on_gpu, monkeypatch):
     settings = dict(cuda_graphs=True, max_steps=20, checkpoint_every=4)
     whole = train(on_gpu(**settings, run_dir=on_gpu().run_dir + "-whole"))
     cut = on_gpu(**settings)
@@ -183,7 +183,7 @@ def test_on_a_gpu_a_recorded_run_that_was_stopped_goes_on_bit_for_bit(on_gpu, mo
 
 
 @ON_GPU
-def test_on_a_gpu_norms_keep_bf16_and_are_right():
+def test_on_a_gpu_norms_keep_bf16_and_are_correct():
     mine, x = LayerNorm(768).cuda(), torch.randn(64, 768, device="cuda")
     with torch.no_grad():
         mine.weight.uniform_(0.5, 1.5), mine.bias.normal_()

@@ -1,4 +1,4 @@
-"""Several processes that train one model: two on a processor, with gloo, as a launcher starts them (issue 9, "More than one device")."""
+"""Several processes that train one model: two on CPUs, with gloo, as a launcher starts them (issue 9, "More than one device")."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ from mtdnn_kit.training.distributed import World, join, launched
 LAUNCHED = dict(RANK="1", LOCAL_RANK="1", WORLD_SIZE="2", MASTER_ADDR="localhost", MASTER_PORT="29500")
 
 
-# What a process knows by itself
+# What a process knows alone
 
 
 def test_without_a_launcher_there_is_one_process(monkeypatch):
@@ -38,7 +38,7 @@ def test_without_a_launcher_there_is_one_process(monkeypatch):
     assert launched() == (0, 1) and join(torch.device("cpu")) == World(0, 1)
 
 
-def test_the_launchers_environment_says_who_one_is(monkeypatch):
+def test_the_launchers_environment_gives_rank_and_size(monkeypatch):
     for name, value in LAUNCHED.items():
         monkeypatch.setenv(name, value)
     assert launched() == (1, 2)
@@ -69,7 +69,7 @@ def test_an_inconsistent_environment_is_refused(monkeypatch, changes, said):
 
 
 @given(rows=st.integers(1, 40), size=st.integers(1, 9))
-def test_every_row_has_one_rank_and_the_weighted_means_make_the_batchs_mean(rows, size):
+def test_every_row_has_one_rank_and_the_weighted_means_give_the_batchs_mean(rows, size):
     items, losses = np.arange(100, 100 + rows), np.random.default_rng(rows).random(200)
     shares = [World(rank, size).share(items) for rank in range(size)]
     counted = [mine for mine, weight in shares if weight]
@@ -80,7 +80,7 @@ def test_every_row_has_one_rank_and_the_weighted_means_make_the_batchs_mean(rows
 
 
 @given(seed=st.integers(0, 2**31), step=st.integers(0, 10**6))
-def test_the_random_state_is_of_seed_step_and_rank_alone(seed, step):
+def test_the_random_state_depends_only_on_seed_step_and_rank(seed, step):
     states = [World(rank, size).seed(seed, step) for rank, size in ((0, 1), (0, 3), (1, 3), (2, 3), (1, 2))]
     assert states[0] == states[1] and states[2] == states[4] and len(set(states)) == 3
     assert World(1, 2).seed(seed, step + 1) != states[2] != World(1, 2).seed(seed + 1, step)
@@ -103,7 +103,7 @@ def together() -> tuple:
         return world.rank, found[0] == pid, found[1], turns, mean.item(), sums, os.environ["OMP_NUM_THREADS"]
 
 
-def test_what_rank_0_finds_all_know_and_sums_are_of_all():
+def test_all_ranks_get_the_result_of_rank_0_and_sums_cover_all_ranks():
     cores = str(max(1, os.cpu_count() // 2))
     assert launch(2, together) == [(0, True, "of rank 0", 0, 0.5, (3, 20), cores), (1, False, "of rank 0", 1, 0.5, (3, 20), cores)]
 
@@ -135,7 +135,7 @@ def killed() -> None:
         world.mean(torch.zeros(1))
 
 
-def test_a_rank_that_is_killed_ends_the_others():
+def test_a_killed_rank_ends_the_others():
     zero, one = launch(2, killed)
     assert type(one) is EOFError and type(zero) is OtherRankError
     assert str(zero) == "rank 0 of 2 cannot continue: another one has ended; see its message"
@@ -143,7 +143,7 @@ def test_a_rank_that_is_killed_ends_the_others():
 
 # Training
 
-UNFELT = ("key.bias", "squad.qa_outputs.bias", "swag.classifier.bias")  # a softmax does not feel them: their gradient is rounding alone
+UNFELT = ("key.bias", "squad.qa_outputs.bias", "swag.classifier.bias")  # biases that a softmax cancels: their gradient is rounding error
 STILL = dict(encoder_dropout=0.0, head_dropout=0.0)
 MIX = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=None, epochs=2.0, train_limit=9, eval_limit=6, max_length=160)
 
@@ -157,9 +157,9 @@ def log_of(run: Run, *without: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_two_ranks_with_half_a_batch_each_are_one_rank_with_the_whole(config, tmp_path, pieces):
-    """Without dropout, for all task types, whose last batches have but one row; in pieces, too. Adamax goes as far where a gradient is
-    rounding alone as elsewhere: with a small rate that does not show in the scores, whatever the order of summing."""
+def test_two_ranks_with_half_a_batch_each_equal_one_rank_with_the_whole(config, tmp_path, pieces):
+    """Without dropout, for all task types, whose last batches have only one row; also in pieces. Adamax takes full-size steps even where a
+    gradient is only rounding error: with this small learning rate that does not show in the scores, whatever the order of sums."""
     whole = config(**MIX, **STILL, batch_size=4, grad_accumulation=pieces, learning_rate=6e-5)
     setup = prepare(whole)
     sizes = {(task, len(items)) for task, items in map(setup.batch, range(len(setup.schedule)))}
@@ -168,13 +168,13 @@ def test_two_ranks_with_half_a_batch_each_are_one_rank_with_the_whole(config, tm
     two, other = launch(2, train, changed(whole, run_dir=str(tmp_path / "two"), batch_size=2))
     assert two.path == other.path == tmp_path / "two" and two.manifest["processes"] == 2 and one.manifest["processes"] == 1
     for a, b in zip(log_of(one), log_of(two), strict=True):
-        assert {**a, "loss": 0, "grad_norm": 0} == {**b, "loss": 0, "grad_norm": 0}, "the same step; the tokens are of all ranks"
+        assert {**a, "loss": 0, "grad_norm": 0} == {**b, "loss": 0, "grad_norm": 0}, "the same step; tokens are summed over ranks"
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-4) and b["grad_norm"] == pytest.approx(a["grad_norm"], rel=1e-3)
     a, b, began = weights_of(one), weights_of(two), build_model(setup.encoder.path, setup.specs, 0, 0, 160, whole.seed).tensors()
     for name in a:
         if not name.endswith(UNFELT):
             moved, apart = (a[name] - began[name]).abs().mean(), (a[name] - b[name]).abs().mean()
-            assert apart <= 0.05 * moved + 1e-7, name  # Adamax makes much of small gradients' rounding
+            assert apart <= 0.05 * moved + 1e-7, name  # Adamax amplifies the rounding of small gradients
     for task in ("swag", "cola"):
         for x, y in zip(one.choices(task), two.choices(task), strict=True):
             assert np.allclose(x["probabilities"], y["probabilities"], atol=1e-4)
@@ -183,7 +183,7 @@ def test_two_ranks_with_half_a_batch_each_are_one_rank_with_the_whole(config, tm
 
 
 def at_step(step: int, rank: int, do) -> None:
-    """Has `do` called on a rank when it comes to a step (from 0)."""
+    """Makes a rank call `do` when it reaches a step (from 0)."""
     real = loop.learning_rate
 
     def learning_rate(number: int, *more) -> float:
@@ -200,7 +200,7 @@ def signalled(config: Config) -> Run:
         return train(config)
 
 
-def test_a_signal_to_one_rank_stops_all_with_a_checkpoint_from_which_they_go_on_bit_for_bit(config, tmp_path):
+def test_a_signal_to_one_rank_stops_all_with_a_checkpoint_from_which_they_resume_bit_for_bit(config, tmp_path):
     settings = config(tasks=["squad", "cola"], qa_weight=0.5, max_steps=7, run_dir=str(tmp_path / "broken"), eval_limit=3)
     assert [type(end) for end in launch(2, signalled, settings)] == [EOFError, EOFError], "SIGTERM ends a process"
     broken = Run(tmp_path / "broken")
@@ -216,14 +216,15 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint_from_which_they_go_on_
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 
-def test_two_ranks_have_one_anchor(config, tmp_path):
-    """Rank 0 alone makes the Fisher information, and both are pulled alike: the steps are those of one rank with the whole batch."""
+def test_two_ranks_share_one_anchor(config, tmp_path):
+    """Only rank 0 computes the Fisher information, and both get the same penalty: the steps equal those of one rank with the whole
+    batch."""
     mix = {**MIX, "epochs": 1.0, "tasks": ["squad", "cola"]}
     near = config(**mix, **STILL, batch_size=4, learning_rate=1e-3, anchor={"kind": "ewc", "strength": 1e5, "rows": 2})
     one = train(near)
     two, _ = launch(2, train, changed(near, run_dir=str(tmp_path / "two"), batch_size=2))
     assert [r["grad_norm"] for r in two.log()] == pytest.approx([r["grad_norm"] for r in one.log()], rel=0.02)
-    assert one.log()[-1]["grad_norm"] > 20, "the penalty's, most of it"
+    assert one.log()[-1]["grad_norm"] > 20, "most of it is from the penalty"
     a, b = (load_file(run.path / "anchor/fisher/weights.safetensors") for run in (one, two))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
@@ -244,7 +245,7 @@ def test_an_error_on_one_rank_ends_the_training_of_all(config):
 
 
 def audited(config: Config, folder: str) -> tuple[str, list]:
-    """The run's path, and what this process did that changes something in a folder."""
+    """The run's path, and the calls of this process that change a folder."""
     os.environ["MTDNN_RUNS"] = folder
     done = []
 
@@ -258,8 +259,8 @@ def audited(config: Config, folder: str) -> tuple[str, list]:
     return str(train(config).path), done
 
 
-def test_rank_0_alone_writes_and_all_know_where(config, tmp_path):
-    """A new folder; logs, checkpoints, scorings, interference, trackers. What no step touched has neither moved nor decayed."""
+def test_only_rank_0_writes_and_all_know_the_folder(config, tmp_path):
+    """A new folder; logs, checkpoints, scorings, interference, trackers. Weights that no step uses neither move nor decay."""
     watched = dict(eval_every=1, threshold_articles=["Cork"], interference_every=1, log_with="tensorboard")
     watched |= dict(checkpoint_every=1, keep_checkpoints=True)
     settings = config(**watched, tasks=["squad", "swag", "cola"], max_steps=2, weight_decay=0.9, learning_rate=0.1, run_dir=None)
@@ -285,7 +286,7 @@ def test_notebook_launcher(config):
 
 
 def test_accelerate_launch(config, tmp_path):
-    """The command of docs/several-gpus.md; where there is no GPU, the processes take the processor."""
+    """The command of docs/several-gpus.md; without a GPU, the processes use the CPU."""
     (tmp_path / "small.yaml").write_text(config(tasks=["squad"], qa_weight=1.0, max_steps=2).to_yaml())
     start = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", free_port()]
     command = [*start, "-m", "mtdnn_kit", "train", str(tmp_path / "small.yaml"), "--set", f"run_dir={tmp_path / 'made'}"]
@@ -295,7 +296,7 @@ def test_accelerate_launch(config, tmp_path):
     assert run.finished and run.manifest["processes"] == 2 and run.manifest["device"] == "cpu" and done.stdout.count("finished") == 1
 
 
-def test_the_kits_own_launcher_prints_no_traceback_where_its_processes_fail(config, tmp_path):
+def test_the_kits_launcher_prints_no_traceback_when_its_processes_fail(config, tmp_path):
     (tmp_path / "small.yaml").write_text(config(tasks=["squad"], qa_weight=1.0).to_yaml())
     command = [sys.executable, "-m", "mtdnn_kit.launch", str(tmp_path / "small.yaml"), "--processes", "2", "--set", "overlap=90"]
     done = subprocess.run([*command, "--set", f"run_dir={tmp_path / 'made'}"], capture_output=True, text=True, cwd=ROOT)
@@ -303,7 +304,7 @@ def test_the_kits_own_launcher_prints_no_traceback_where_its_processes_fail(conf
     assert "overlap: 90 must lie between 0 and " in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_kits_own_launcher_trains_in_so_many_processes_or_is_one_of_anothers(monkeypatch):
+def test_the_kits_launcher_starts_the_given_processes_or_joins_another_launchers(monkeypatch):
     begun, alone = [], []
     monkeypatch.setattr(
         "torch.distributed.launcher.api.elastic_launch", lambda config, call: lambda words: begun.append((config, call, words))
@@ -322,13 +323,13 @@ def test_the_kits_own_launcher_trains_in_so_many_processes_or_is_one_of_anothers
 
 
 @pytest.mark.parametrize("processes", ["0", "-1", "x"])
-def test_a_number_of_processes_that_cannot_be_is_refused(processes, capsys):
+def test_an_invalid_number_of_processes_is_refused(processes, capsys):
     with pytest.raises(SystemExit, match="^2$"):
         launch_processes(["small.yaml", "--processes", processes])
     assert "--processes" in capsys.readouterr().err
 
 
-def test_a_command_without_a_launcher_says_what_is_wrong_in_a_line(config, tmp_path, capsys):
+def test_a_command_without_a_launcher_reports_an_error_in_a_line(config, tmp_path, capsys):
     (tmp_path / "small.yaml").write_text(config(tasks=["squad"], qa_weight=1.0, max_steps=1).to_yaml())
     command = ["train", str(tmp_path / "small.yaml"), "--set", f"run_dir={tmp_path / 'made'}"]
     main(command)
@@ -355,7 +356,7 @@ def test_ranks_with_different_parameters_are_refused(config):
     assert not os.path.exists(config().run_dir)
 
 
-def test_a_study_is_no_business_of_a_launcher(monkeypatch, capsys):
+def test_a_study_refuses_to_run_under_a_launcher(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SystemExit, match="^2$"):
         main(["study", "parameters/ablations/demo.yaml"])

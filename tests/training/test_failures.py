@@ -1,6 +1,6 @@
-"""Faults that are really made: a full disk, a folder that cannot be written, no memory left, a loss that is no number, a second run.
+"""Real faults: a full disk, a folder that cannot be written, no memory left, a loss that is not a number, a second run.
 
-A run that goes on is the undisturbed one bit for bit, both made by this process.
+A resumed run equals the undisturbed one bit for bit, both trained in this process.
 """
 
 import resource
@@ -28,7 +28,7 @@ from mtdnn_kit.training.log import Recorder
 
 @pytest.fixture
 def disk(tmp_path):
-    """disk(megabytes, *options): a file system of its own in memory; the test is skipped where none can be mounted."""
+    """disk(megabytes, *options): a separate file system in memory; skips the test where none can be mounted."""
     place = tmp_path / "disk"
     place.mkdir()
 
@@ -44,7 +44,7 @@ def disk(tmp_path):
 
 
 def fill(folder: Path, leaving: int) -> None:
-    """Fills the disk of a folder with a file, but for some bytes."""
+    """Fills the disk of a folder with a file, except for `leaving` bytes."""
     with open(folder / "filler", "wb") as filler:
         while (room := shutil.disk_usage(folder).free - leaving) > 0:
             filler.write(bytes(min(room, 2**20)))
@@ -59,7 +59,7 @@ def eight(config, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["first checkpoint", "second checkpoint", "model", "tokenizer", "predictions"])
-def test_a_full_disk_is_said_and_with_room_again_the_run_ends_as_if_it_never_was(eight, disk, where):
+def test_a_full_disk_is_reported_and_with_free_space_the_resumed_run_is_the_same(eight, disk, where):
     one, whole = eight
     pages = {file.name: -(-file.stat().st_size // 4096) for file in (whole.path / "model").iterdir()}
     need = whole.manifest["disk_bytes"]
@@ -88,7 +88,7 @@ def test_a_full_disk_is_said_and_with_room_again_the_run_ends_as_if_it_never_was
     assert same(whole.path, train(changed(config, resume=True)).path) == []
 
 
-def test_a_disk_too_small_for_the_run_is_said_before_the_first_step(eight, disk):
+def test_a_disk_too_small_for_the_run_is_reported_before_the_first_step(eight, disk):
     one, whole = eight
     need = sum(whole.manifest["disk_bytes"].values())
     config = changed(one, run_dir=str(disk(need // 2**20) / "run"))
@@ -96,11 +96,11 @@ def test_a_disk_too_small_for_the_run_is_said_before_the_first_step(eight, disk)
         train(config)
     assert not (Path(config.run_dir) / "manifest.json").exists()
     disk(need // 2**20 + 2, "remount")
-    assert train(config).finished, "what was said to be enough is"
+    assert train(config).finished, "the reported size is enough"
 
 
-def test_a_finished_result_is_not_changed_by_a_file_that_cannot_be_written(tmp_path):
-    """RLIMIT_FSIZE: the system lets no file grow beyond it."""
+def test_a_failed_write_does_not_change_a_finished_file(tmp_path):
+    """RLIMIT_FSIZE: the system limits every file to this size."""
     write_whole(tmp_path / "file", "finished")
     write_folder(tmp_path / "folder", lambda folder: (folder / "a").write_text("finished"))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -115,10 +115,10 @@ def test_a_finished_result_is_not_changed_by_a_file_that_cannot_be_written(tmp_p
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "a").read_text() == "finished"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "log.jsonl"], "no partial is left"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "log.jsonl"], "no partial file is left"
 
 
-def test_a_folder_that_cannot_be_written_is_said(eight, disk):
+def test_a_folder_that_cannot_be_written_is_reported(eight, disk):
     one, whole = eight
     place = disk(60)
     shutil.copytree(whole.path, place / "run")
@@ -128,11 +128,11 @@ def test_a_folder_that_cannot_be_written_is_said(eight, disk):
     for config in (changed(one, run_dir=str(place / "new")), changed(one, run_dir=str(place / "run"), resume=True)):
         with pytest.raises(RunError, match=r"^run_dir: .*Read-only file system.* Make it writable, or name another run_dir"):
             train(config)
-    assert not (place / "new").exists() and same(place / "run", whole.path) == ["manifest.json"], "that it says running"
+    assert not (place / "new").exists() and same(place / "run", whole.path) == ["manifest.json"], "its status was set to running above"
 
 
-def test_memory_that_runs_out_is_said_with_its_batch_and_what_to_change(tiny, tmp_path, python):
-    """A limit on the addresses of a process, 64 MB above those it has at its first step, where one tensor alone is larger."""
+def test_memory_that_runs_out_is_reported_with_its_batch_and_the_remedy(tiny, tmp_path, python):
+    """Limits the address space of a process to 64 MB more than it uses at its first step, where one tensor is larger than that."""
     large = dict(
         tasks=["squad"],
         qa_weight=1.0,
@@ -151,7 +151,7 @@ def test_memory_that_runs_out_is_said_with_its_batch_and_what_to_change(tiny, tm
     assert Run(tmp_path / "run").manifest["status"].startswith("failed: TrainingError: step 1")
 
 
-def test_only_memory_is_taken_for_memory(config):
+def test_only_memory_errors_are_reported_as_out_of_memory(config):
     setup = prepare(config(tasks=["swag", "squad"], qa_weight=0.5, grad_accumulation=4))
     task = setup.batch(0)[0]
     sequences = " of 4 sequences" if task == "swag" else ""
@@ -164,8 +164,8 @@ def test_only_memory_is_taken_for_memory(config):
         raise RuntimeError("shapes do not match")
 
 
-def test_a_loss_that_is_no_number_is_named_with_its_rows_and_no_checkpoint_is_written_past_it(config, monkeypatch):
-    """The second step's; found when the log is written, at a checkpoint's turn, or when a signal asks for one."""
+def test_a_loss_that_is_not_a_number_is_reported_with_its_rows_and_no_later_checkpoint_is_written(config, monkeypatch):
+    """The loss of the second step; found when the log is written, when a checkpoint is due, or when a signal asks for one."""
     diverging = dict(tasks=["squad", "cola"], qa_weight=0.5, learning_rate=1e30, max_steps=8, warmup=0.0)
     add = Recorder.add
 
@@ -194,8 +194,8 @@ def test_a_loss_that_is_no_number_is_named_with_its_rows_and_no_checkpoint_is_wr
 
 
 @pytest.mark.parametrize(("loss", "norm"), [("nan", "1"), ("inf", "1"), ("-inf", "1"), ("1", "nan"), ("1", "inf")])
-def test_a_loss_or_a_norm_alone_that_is_no_number_ends_the_run_whatever_the_other_is(config, monkeypatch, loss, norm):
-    """The third step's; the two before it are in the log."""
+def test_a_loss_or_a_norm_that_is_not_a_number_ends_the_run_even_if_the_other_is_one(config, monkeypatch, loss, norm):
+    """In the third step; the two steps before it are in the log."""
     add = Recorder.add
 
     def odd(self, step, task, rate, *figures):
@@ -209,7 +209,7 @@ def test_a_loss_or_a_norm_alone_that_is_no_number_ends_the_run_whatever_the_othe
     assert [record["step"] for record in Run(one.run_dir).log()] == [1, 2]
 
 
-def test_two_processes_in_one_folder_the_second_is_refused(eight, monkeypatch):
+def test_a_second_process_in_the_same_folder_is_refused(eight, monkeypatch):
     one, whole = eight
     monkeypatch.setattr("mtdnn_kit.training.trainer.GONE", 0.0)
     program = (
@@ -228,8 +228,8 @@ def test_two_processes_in_one_folder_the_second_is_refused(eight, monkeypatch):
     assert whole.finished
 
 
-def test_a_run_that_another_made_meanwhile_is_not_taken_for_ones_own(eight, tmp_path, monkeypatch):
-    """Both begin in a new folder at once; the second waits for the lock, and then another run is there."""
+def test_a_run_that_another_process_made_meanwhile_is_not_taken_over(eight, tmp_path, monkeypatch):
+    """Both start in a new folder at once; the second waits for the lock, and then finds another run there."""
     one, whole = eight
     other = changed(one, run_dir=str(tmp_path / "other"), seed=5)
 

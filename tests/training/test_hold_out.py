@@ -1,4 +1,4 @@
-"""What is held out to tune the threshold: whole titles or passages, by what they say; of nobody's data the sample's articles."""
+"""Questions held out to tune the threshold: whole titles or passages, chosen by a hash of their text; by default the sample's articles."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ AGAIN = {"type": "qa", "folder": "squad", "columns": dict(DATASETS["squad"].colu
 
 
 def asked(folder, articles: int = 12, titles: bool = True, unanswerable: bool = True) -> dict:
-    """A dataset of one's own: articles of two passages, with two to five questions each."""
+    """A custom dataset: articles of two passages, with two to five questions each."""
     rows = []
     for a in range(articles):
         for p in range(2):
@@ -43,12 +43,12 @@ def mine(config, row: dict, **changes) -> Config:
 
 
 def by_hash(names: list[str]) -> list[str]:
-    """Different names, in the order in which units are cut off."""
+    """Unique names, in the order in which units are held out."""
     return sorted({*names}, key=lambda name: hashlib.blake2b(repr(name).encode(), digest_size=8).digest())
 
 
 @pytest.mark.parametrize("titles", [True, False])
-def test_a_share_of_whole_titles_or_passages_is_held_out_by_what_they_say(config, tmp_path, titles):
+def test_a_share_of_whole_titles_or_passages_is_held_out_by_their_text(config, tmp_path, titles):
     row = asked(tmp_path, titles=titles)
     (train_rows, held, _), _ = read_rows(mine(config, row, eval_limit=None, threshold_ratio=0.25))
     told = [(question.title or question.context) for part in (train_rows, held) for question in part["mine"]]
@@ -63,8 +63,8 @@ def test_a_share_of_whole_titles_or_passages_is_held_out_by_what_they_say(config
     assert {q.id for q in again["mine"]} == {q.id for q in held["mine"]}, "whatever the order of the file"
 
 
-def test_what_is_held_out_of_one_task_no_other_trains_on(config, tmp_path):
-    """The same titles under another name of the file; its passages without titles; and one passage under another title."""
+def test_no_other_task_trains_on_what_one_task_holds_out(config, tmp_path):
+    """The same questions in other files: without titles, and under another title."""
     row = asked(tmp_path)
     first, *rest = map(json.loads, (tmp_path / "train.jsonl").read_text().splitlines())
     bare = [{k: v for k, v in one.items() if k != "title"} for one in (first, *rest)]
@@ -80,7 +80,7 @@ def test_what_is_held_out_of_one_task_no_other_trains_on(config, tmp_path):
     assert not any(question.context in passages for task in left for question in left[task])
 
 
-def test_the_ratio_tunes_the_threshold_and_the_run_says_so(config, tmp_path):
+def test_the_ratio_tunes_the_threshold_and_the_run_records_it(config, tmp_path):
     made = mine(config, asked(tmp_path), eval_limit=None, threshold_ratio=0.2, eval_every=2)
     run, held = train(made), prepare(made).held_out["mine"].rows
     titles, passages = {row.title for row in held}, {row.context for row in held}
@@ -99,7 +99,7 @@ def test_the_ratio_tunes_the_threshold_and_the_run_says_so(config, tmp_path):
 
 @pytest.mark.parametrize("rule", [{"threshold_articles": ["Depot_1", "Depot_3"]}, {"threshold_ratio": 0.2}])
 def test_without_unanswerable_held_out_questions_every_question_is_answered(config, tmp_path, rule):
-    """Those that are scored and those that are asked later; whatever a random model's null scores are."""
+    """Both scored questions and later ones, whatever a random model's null scores are."""
     run = train(mine(config, asked(tmp_path, unanswerable=False), eval_limit=None, **rule))
     scores, answers = run.metrics["mine"], run.answers("mine")
     assert all(answers.values()) and scores["f1"] == scores["span_f1"] and scores["em"] == scores["span_em"]
@@ -117,8 +117,8 @@ def test_without_unanswerable_held_out_questions_every_question_is_answered(conf
     )
 
 
-def test_an_answerable_question_that_may_be_answered_with_nothing_keeps_no_other_silent(config, tmp_path):
-    """An accepted answer of articles and marks alone scores as nothing does: without unanswerable questions all are answered even so."""
+def test_an_answerable_question_whose_answer_scores_as_none_does_not_suppress_answers(config, tmp_path):
+    """An accepted answer of only articles and punctuation scores like no answer: without unanswerable questions all are still answered."""
     row = asked(tmp_path, unanswerable=False)
     for split in ("train", "validation"):
         rows = [json.loads(line) for line in (tmp_path / f"{split}.jsonl").read_text().splitlines()]
@@ -129,7 +129,7 @@ def test_an_answerable_question_that_may_be_answered_with_nothing_keeps_no_other
     assert run.manifest["held_out"]["mine"]["always_answers"] and all(run.answers("mine").values())
 
 
-def test_held_out_questions_without_any_answer_are_said(config, tmp_path):
+def test_held_out_questions_without_any_answer_are_reported(config, tmp_path):
     row = asked(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     for one in lines:
@@ -140,7 +140,7 @@ def test_held_out_questions_without_any_answer_are_said(config, tmp_path):
     assert run.manifest["held_out"]["mine"]["unanswerable"] == 10
 
 
-def test_notes_of_what_was_not_tuned(config, tmp_path):
+def test_notes_on_thresholds_that_were_not_tuned(config, tmp_path):
     untuned = train(config(tasks=["squad", "cola"], qa_weight=0.5, max_steps=1))
     assert threshold_notes(untuned) == [
         "squad: threshold: 0, not tuned, because no questions were held out for it (threshold_articles, threshold_ratio)"
@@ -151,8 +151,8 @@ def test_notes_of_what_was_not_tuned(config, tmp_path):
     assert threshold_notes(run) == ["mine: threshold: always answers, because every question has an answer (unanswerable: false)"]
 
 
-def test_a_threshold_that_will_not_be_tuned_is_said_before_the_training(config, tmp_path):
-    """Of the main task alone, where questions have no answer; nothing is said where some are held out, or every question has one."""
+def test_a_threshold_that_will_not_be_tuned_is_reported_before_the_training(config, tmp_path):
+    """Only for the main task, if it has unanswerable questions; not if some are held out or every question has an answer."""
     squad = dict(tasks=["squad", "cola"], qa_weight=0.5, eval_limit=None)
     rows = read_rows(config(**squad))[0]
     empty, all_ = (sum(len([q for q in some["squad"] if of(q)]) for some in (rows[0], rows[2])) for of in (lambda q: not q.answers, bool))
@@ -181,7 +181,7 @@ def test_a_threshold_that_will_not_be_tuned_is_said_before_the_training(config, 
         ),
     ],
 )
-def test_a_ratio_of_what_cannot_be_parted_is_refused(config, tmp_path, changes, message):
+def test_a_ratio_is_refused_where_nothing_can_be_held_out(config, tmp_path, changes, message):
     few = [line for line in (ROOT / "mtdnn_kit/data/sample/squad/train.jsonl").read_text().splitlines() if '"title": "Glacier"' in line]
     (tmp_path / "few.jsonl").write_text("\n".join(few))
     define = {"alone": {**AGAIN, "score": None}, "one": asked(tmp_path, articles=1)}
@@ -190,12 +190,12 @@ def test_a_ratio_of_what_cannot_be_parted_is_refused(config, tmp_path, changes, 
         read_rows(config(define=define, **{"threshold_ratio": 0.5, **changes}))
 
 
-def test_articles_of_data_without_titles_are_refused_with_the_ratio_as_the_remedy(config, tmp_path):
+def test_articles_of_data_without_titles_are_refused_and_the_ratio_is_suggested(config, tmp_path):
     with pytest.raises(ConfigError, match=r"has the title 'Cork'\. Its questions have no titles\. Or set .*threshold_ratio: 0\.1\.$"):
         read_rows(mine(config, asked(tmp_path, titles=False), threshold_articles=["Cork"]))
 
 
-def test_the_sample_alone_brings_articles_of_its_own(tmp_path):
+def test_only_the_sample_has_default_articles(tmp_path):
     assert Config().threshold_articles == TITLES and Config(threshold_articles=[]).threshold_articles == []
     own = {"mine": asked(tmp_path)}
     none = [
@@ -214,8 +214,8 @@ def test_the_sample_alone_brings_articles_of_its_own(tmp_path):
     assert changed(Config(), seed=4).threshold_articles == TITLES and Config(**asdict(Config())) == Config()
 
 
-def test_a_run_says_which_articles_of_the_sample_were_held_out(config, tmp_path):
-    """And one that names them is the same run."""
+def test_a_run_records_which_articles_of_the_sample_were_held_out(config, tmp_path):
+    """A run that names them explicitly is the same run."""
     base = dict(tasks=["squad"], qa_weight=1.0, max_steps=2)
     one, two = (train(config(**base, threshold_articles=x, run_dir=str(tmp_path / str(i)))) for i, x in enumerate((None, TITLES)))
     assert yaml.safe_load((one.path / "config.yaml").read_text())["threshold_articles"] == TITLES

@@ -1,4 +1,4 @@
-"""Gradients of the tasks on the shared encoder: measured right, and without a trace in the training."""
+"""Gradients of the tasks on the shared encoder: measured correctly, and without any effect on the training."""
 
 import json
 
@@ -15,8 +15,8 @@ from mtdnn_kit.training.log import Recorder
 SMALL = dict(tasks=["squad", "swag", "cola"], qa_weight=0.4, max_steps=9, checkpoint_every=4, keep_checkpoints=True)
 
 
-def test_it_changes_no_weight_no_moment_and_no_number_of_the_training(config, tmp_path):
-    """Bit for bit: two trainings of one process."""
+def test_it_does_not_change_weights_moments_or_random_numbers_of_the_training(config, tmp_path):
+    """Bit for bit: two trainings in one process."""
     without = train(config(**SMALL, run_dir=str(tmp_path / "without")))
     with_it = train(config(**SMALL, run_dir=str(tmp_path / "with"), interference_every=2))
     assert_same(without, with_it)
@@ -32,7 +32,7 @@ def test_it_changes_no_weight_no_moment_and_no_number_of_the_training(config, tm
         else:
             assert record["cosine"]["pooler"] is None and all(-1 <= record["cosine"][g] <= 1 for g in ("embeddings", "layer 1", WHOLE))
         assert list(record.get("cosine_with", {})) == (["swag"] if record["task"] == "cola" else [])
-    assert found[2]["cosine_with"]["swag"].keys() == found[2]["norm"].keys(), "no pair is left out, and none told twice"
+    assert found[2]["cosine_with"]["swag"].keys() == found[2]["norm"].keys(), "each pair is listed exactly once"
 
 
 IN_A_PHASE = dict(sampler="curriculum", task_order=["cola", "swag", "squad"], first_tasks=2, phase=0.6)
@@ -41,8 +41,8 @@ OWN = dict(rate_factors={"swag": 0.5}, max_grad_norm={"cola": 0.1})
 
 
 @pytest.mark.parametrize("sampler", [{}, {**IN_A_PHASE, **OWN}, CAPPED], ids=["weighted", "curriculum", "unimax"])
-def test_a_run_that_goes_on_measures_what_an_uninterrupted_one_does(config, tmp_path, monkeypatch, sampler):
-    """And has the steps, rates and norms of its sampler: it goes on at step 4, which of the curriculum is in its phase of 5 steps."""
+def test_a_resumed_run_measures_what_an_uninterrupted_one_does(config, tmp_path, monkeypatch, sampler):
+    """It also has the steps, rates and norms of its sampler: it resumes at step 4, inside the curriculum's phase of 5 steps."""
     whole = config(**{**SMALL, **sampler}, run_dir=str(tmp_path / "whole"), interference_every=2)
     reference = train(whole)
     broken, add = changed(whole, run_dir=str(tmp_path / "broken")), Recorder.add
@@ -61,7 +61,7 @@ def test_a_run_that_goes_on_measures_what_an_uninterrupted_one_does(config, tmp_
 
 
 class Two(torch.nn.Module):
-    """An "encoder" of two weights, whose gradients can be had by hand."""
+    """An "encoder" of two layers, whose gradients are easy to compute by hand."""
 
     def __init__(self):
         super().__init__()
@@ -71,8 +71,8 @@ class Two(torch.nn.Module):
             self.encoder["pooler"].weight.fill_(5.0)
 
 
-def test_cosine_and_size_are_those_of_the_gradients():
-    """Losses w · items' mean: the gradient of a task is the mean of its items, whatever the pieces."""
+def test_cosine_and_norm_are_those_of_the_gradients():
+    """The loss is the mean of w · item: the gradient of a task is the mean of its items, whatever the pieces."""
     model = Two()
     rows = {"squad": [[3.0, 0.0]] * 2, "swag": [[0.0, 4.0], [4.0, 0.0]], "cola": [[-1.0, 0.0]] * 2}
 

@@ -23,7 +23,7 @@ def step(model: nn.Module, optimizer, seed: int) -> None:
     optimizer.zero_grad()
 
 
-def test_adamax_without_decay_is_torchs():
+def test_adamax_without_decay_equals_torchs():
     ours, theirs = two_layers(), two_layers()
     a = optim.Adamax(ours.parameters(), 0.01)
     b = torch.optim.Adamax(theirs.parameters(), 0.01)
@@ -33,8 +33,8 @@ def test_adamax_without_decay_is_torchs():
         assert torch.allclose(p, q, rtol=1e-12, atol=1e-14)
 
 
-def test_adamax_in_pieces_is_adamax(monkeypatch):
-    """A parameter is updated a piece at a time, whatever the pieces and whether it lies in one piece of memory."""
+def test_adamax_in_pieces_equals_adamax(monkeypatch):
+    """A parameter is updated one piece at a time, whatever the size of pieces and whether it is contiguous in memory."""
     whole, cut, turned = two_layers(), two_layers(), two_layers()
     turned[0].weight.data = turned[0].weight.data.T.contiguous().T
     for model, piece in ((whole, 10**6), (cut, 5), (turned, 5)):
@@ -59,8 +59,8 @@ def test_adamax_follows_its_formula(name, eps, corrected):
 
 
 @pytest.mark.parametrize("name", ["adamax", "adamax_mtdnn", "adamw"])
-def test_decay_is_decoupled_and_spares_biases_and_layernorm(name):
-    """With a gradient of zero only decay moves a weight: by lr · decay · weight."""
+def test_decay_is_decoupled_and_skips_biases_and_layernorm(name):
+    """With a zero gradient only decay changes a weight: by lr · decay · weight."""
     model = two_layers()
     before = [p.detach().clone() for p in model.parameters()]
     optimizer = optim.make_optimizer(name, model, 0.1, weight_decay=0.5)
@@ -72,7 +72,7 @@ def test_decay_is_decoupled_and_spares_biases_and_layernorm(name):
 
 
 @pytest.mark.parametrize("name", ["adamax", "adamax_mtdnn", "adamw"])
-def test_11_a_parameter_without_a_gradient_is_not_touched(name):
+def test_11_a_parameter_without_a_gradient_does_not_change(name):
     model = two_layers()
     optimizer = optim.make_optimizer(name, model, 0.1, weight_decay=0.5)
     step(model, optimizer, 0)
@@ -84,7 +84,7 @@ def test_11_a_parameter_without_a_gradient_is_not_touched(name):
     assert all(torch.equal(torch.as_tensor(optimizer.state[model[0].weight][k]), v) for k, v in first[1].items())
 
 
-def test_clipping_all_together_or_each_by_itself():
+def test_clipping_jointly_or_per_parameter():
     model = two_layers()
 
     def gradients() -> list[torch.Tensor]:
@@ -112,7 +112,7 @@ def test_the_rate_rises_to_the_peak_and_falls_to_the_last_step():
 
 
 @pytest.mark.parametrize("name", ["adamax", "adamw"])
-def test_10_its_state_comes_back_bit_for_bit(name):
+def test_10_the_state_is_restored_bit_for_bit(name):
     model, other = two_layers(), two_layers()
     optimizer = optim.make_optimizer(name, model, 0.1, 0.01)
     step(model, optimizer, 0), step(model, optimizer, 1)

@@ -1,4 +1,4 @@
-"""Samplers and scores of one's own (docs/plugins.md): what they are given and may give, when they are checked, whose an error is."""
+"""Custom samplers and scores (docs/plugins.md): their arguments, what they may return, when they are checked, how errors name them."""
 
 import sys
 from types import SimpleNamespace
@@ -33,14 +33,14 @@ def steps(sampler: str, sizes=SIZES, **changes) -> list[tuple]:
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
-    """mine(text): a module of that text in a project of its own, called `mine`."""
+    """mine(text): writes a module of that text, called `mine`, in a separate project."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "pyproject.toml").touch()
 
     def write(text: str) -> None:
         sys.modules.pop("mine", None)
-        sys.dont_write_bytecode = True  # the same file twice in a second
+        sys.dont_write_bytecode = True  # the same file is written twice within a second
         (tmp_path / "mine.py").write_text(text)
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -48,15 +48,15 @@ def mine(tmp_path, monkeypatch):
     sys.modules.pop("mine", None)
 
 
-def test_weights_of_ones_own_draw_as_the_kits_do():
-    """By the root of the size is `temperature: 2`, epochs and fractions included."""
+def test_custom_weights_draw_as_the_kits_do():
+    """Weights by the root of the size equal `temperature: 2`, with whole and fractional epochs."""
     for more in ({"epochs": 2.5}, {"exhausted": "drop"}, {"max_steps": 20}):
         assert steps("doors:by_root", **more) == steps("temperature", temperature=2.0, **more)
     found = schedule_of(Config(tasks=["squad", "cola"], sampler="doors:by_root", **OWN), {"squad": 16, "cola": 4})[1]
     assert found == {"squad": 4 / 6, "cola": 2 / 6}
 
 
-def test_an_order_of_ones_own_is_the_schedule():
+def test_a_custom_order_is_the_schedule():
     found = steps("doors:main_last", epochs=1.5)
     first = [task for task, _, _, epoch in found if epoch == 1]
     assert first.count("squad") == 30 and len(first) == 40 and first[-1] == "squad" and first[1::4] == ["squad"] * 10
@@ -67,12 +67,12 @@ def test_an_order_of_ones_own_is_the_schedule():
     assert shares["squad"] == 0.75 and sum(shares.values()) == pytest.approx(1)
 
 
-def test_a_function_is_told_each_epochs_batches_and_random_numbers_of_its_own():
+def test_a_function_gets_each_epochs_batches_and_separate_random_numbers():
     seen = []
 
     def look(sizes, epoch, epochs, rng):
         seen.append((dict(sizes), epoch, epochs, rng.random()))
-        sizes.clear()  # its own copy
+        sizes.clear()  # each call gets a copy
         return {"squad": 1}
 
     for seed, epoch in ((0, 1), (0, 2), (0, 1), (1, 1)):
@@ -97,7 +97,7 @@ def test_a_function_is_told_each_epochs_batches_and_random_numbers_of_its_own():
         ("1 / 0", r"^sampler: mine:f raised ZeroDivisionError: division by zero \(mine.py, line 2\)$"),
     ],
 )
-def test_what_a_sampler_may_not_give_is_said_with_its_name(mine, gives, said):
+def test_an_invalid_result_of_a_sampler_is_reported_with_its_name(mine, gives, said):
     mine(f"def f(sizes, epoch, epochs, rng):\n    return {gives}\n")
     with pytest.raises(PluginError, match=said) as error:
         steps("mine:f", exhausted="drop")
@@ -138,7 +138,7 @@ def test_settings_of_the_kits_samplers_stay_unset():
         Config(metrics=["a:b", "a:b"])
 
 
-def test_scores_of_ones_own_stand_beside_the_tasks_own(config):
+def test_custom_scores_are_next_to_the_tasks_scores(config):
     run = train(config(tasks=["squad", "cola", "swag"], qa_weight=0.5, eval_limit=12, metrics=["doors:kappa", "doors:answered"]))
     gold = [row.label for row in prepare(config(tasks=["cola"], qa_weight=1.0, eval_limit=12)).scored["cola"].rows]
     said = [entry["label"] for entry in run.choices("cola")]
@@ -161,7 +161,7 @@ def test_scores_of_ones_own_stand_beside_the_tasks_own(config):
         ("raise KeyError(task)", r"raised KeyError: 'cola' \(mine.py, line 2\)"),
     ],
 )
-def test_a_score_is_tried_before_the_first_step(mine, config, body, said):
+def test_a_score_is_tested_before_the_first_step(mine, config, body, said):
     mine(f"def f(task, gold, said):\n    {body}\n")
     one = config(tasks=["cola"], qa_weight=1.0, metrics=["mine:f"], eval_limit=60)
     if said is None:
@@ -170,7 +170,7 @@ def test_a_score_is_tried_before_the_first_step(mine, config, body, said):
         prepare(one)
 
 
-def test_a_score_may_not_be_called_as_one_of_the_kits(mine, config):
+def test_a_score_may_not_have_the_name_of_one_of_the_kits(mine, config):
     mine("def accuracy(task, gold, said):\n    return 1\n")
     with pytest.raises(
         ConfigError, match="^metrics: mine:accuracy: there is a score or column accuracy already; give the function another name"
@@ -178,8 +178,8 @@ def test_a_score_may_not_be_called_as_one_of_the_kits(mine, config):
         prepare(config(tasks=["cola"], qa_weight=1.0, metrics=["mine:accuracy"]))
 
 
-def test_scores_of_ones_own_stand_in_every_table(config, tmp_path):
-    """Their means over the seeds, without a test; a run without them is not asked for them."""
+def test_custom_scores_are_in_every_table(config, tmp_path):
+    """Their means over the seeds, without a test; a run without them needs none."""
     own = {"doors:kappa": ("cola", "swag"), "doors:answered": ("squad",)}
     two = [
         train(
@@ -197,16 +197,16 @@ def test_scores_of_ones_own_stand_in_every_table(config, tmp_path):
     assert rows[0]["answered"] == sum(values["squad"]) / 2 and "answered" not in rows[1]
     (row,) = [row for row in study_tables.task_table(runs, settings) if row["task"] == "cola" and row["score"] == "kappa"]
     assert (row["value"], row["p"], row["seeds"], row["setting"]) == (sum(values["cola"]) / 2, None, 2, "A") and "value low" not in row
-    assert own_scores([two[0], SimpleNamespace(config={}, metrics={"squad": {}})], "squad") == {}, "what one of them lacks has no mean"
+    assert own_scores([two[0], SimpleNamespace(config={}, metrics={"squad": {}})], "squad") == {}, "a score that one run lacks has no mean"
 
 
-def test_a_column_of_the_tables_is_no_name_of_a_score(mine, config):
+def test_a_score_may_not_have_the_name_of_a_column_of_the_tables(mine, config):
     mine("def Seeds(task, gold, said):\n    return 1\n")
     with pytest.raises(ConfigError, match="there is a score or column Seeds already"):
         prepare(config(tasks=["cola"], qa_weight=1.0, metrics=["mine:Seeds"]))
 
 
-def test_a_score_that_raises_at_the_end_loses_no_step(mine, config, tmp_path):
+def test_a_score_that_raises_at_the_end_does_not_lose_a_step(mine, config, tmp_path):
     text = "def f(task, gold, said):\n    if gold != said:\n        raise ValueError('not equal')\n    return 50\n"
     mine(text)
     one = config(tasks=["cola"], qa_weight=1.0, metrics=["mine:f"])
@@ -221,7 +221,7 @@ def test_a_score_that_raises_at_the_end_loses_no_step(mine, config, tmp_path):
     assert_same(whole, again, tasks=("cola",))
 
 
-def test_a_run_by_an_order_resumes_bit_for_bit_and_refuses_another_sampler(mine, config, tmp_path, monkeypatch):
+def test_a_run_with_a_custom_order_resumes_bit_for_bit_and_refuses_another_sampler(mine, config, tmp_path, monkeypatch):
     mine((ROOT / "tests" / "doors.py").read_text())
     one = config(tasks=["squad", "cola"], sampler="mine:main_last", **OWN, max_steps=8, checkpoint_every=3, log_every=1)
     whole, add = train(one), Recorder.add
@@ -244,8 +244,8 @@ def test_a_run_by_an_order_resumes_bit_for_bit_and_refuses_another_sampler(mine,
     assert_same(whole, train(changed(broken, resume=True)))
 
 
-def test_a_score_is_mended_in_the_samplers_file_once_all_steps_are_made(mine, config, tmp_path):
-    """What is left is scoring; a sampler that would have given other steps is refused all the same."""
+def test_a_score_can_be_fixed_in_the_samplers_file_once_all_steps_are_made(mine, config, tmp_path):
+    """Only scoring is left; a sampler that would have given other steps is still refused."""
     sampler = "def order(sizes, epoch, epochs, rng):\n    return ['cola'] * sizes['cola']\n"
     score = "def f(task, gold, said):\n    if gold != said:\n        raise ValueError('not equal')\n    return 50\n"
     mine(sampler + score)
@@ -263,7 +263,7 @@ def test_a_score_is_mended_in_the_samplers_file_once_all_steps_are_made(mine, co
     assert run.metrics["cola"]["f"] == 25 and status._plugins(run, one) == []
 
 
-def test_an_edited_function_asks_for_the_run_to_be_made_again_and_a_run_folder_is_read_without_it(mine, config, tmp_path):
+def test_an_edited_function_marks_its_run_as_outdated_and_a_run_folder_is_read_without_it(mine, config, tmp_path):
     mine("def f(task, gold, said):\n    return 1\n")
     one = config(tasks=["cola"], qa_weight=1.0, metrics=["mine:f"], max_steps=1)
     run = train(one)
@@ -275,7 +275,7 @@ def test_an_edited_function_asks_for_the_run_to_be_made_again_and_a_run_folder_i
     assert Run(run.path).parameters.metrics == ["mine:f"] and run.types == {"cola": "sc"} and "mine" not in sys.modules
 
 
-def test_plugins_lists_what_is_named_and_what_is_installed(mine, tmp_path, monkeypatch, capsys):
+def test_plugins_lists_named_and_installed_functions(mine, tmp_path, monkeypatch, capsys):
     main(["plugins"])
     assert capsys.readouterr().out == "none installed; name one in a parameter file as module:function (docs/plugins.md)\n"
     mine((ROOT / "tests" / "doors.py").read_text())

@@ -1,4 +1,4 @@
-"""What is shown of a training that goes on: the loss where it was, the time left by the steps of today."""
+"""The display of a resumed training: its loss continues, and the time left is computed from the new steps."""
 
 import pytest
 from conftest import changed
@@ -10,7 +10,7 @@ from mtdnn_kit.training.log import Recorder, TrainingBar
 
 
 def shown(config, monkeypatch, stop: int | None = None) -> list[tuple[int, str]]:
-    """The steps and words that the bar was moved to."""
+    """The steps and texts that the bar was set to."""
     said, add = [], Recorder.add
 
     def until(self, step, *figures):
@@ -29,7 +29,7 @@ def shown(config, monkeypatch, stop: int | None = None) -> list[tuple[int, str]]
     return said
 
 
-def test_the_shown_loss_goes_on_where_it_was(config, tmp_path, monkeypatch):
+def test_the_shown_loss_continues_after_a_resume(config, tmp_path, monkeypatch):
     one = config(tasks=["squad", "cola"], qa_weight=0.5, max_steps=12, log_every=2, checkpoint_every=4)
     whole = shown(one, monkeypatch)
     broken = changed(one, run_dir=str(tmp_path / "broken"))
@@ -46,7 +46,7 @@ def test_a_study_shows_the_loss_that_the_training_shows(config, monkeypatch):
     assert state.loss == pytest.approx(0.9**8 * losses[0] + sum(0.1 * 0.9 ** (8 - k) * losses[k] for k in range(1, 9)))
 
 
-def test_a_bar_of_something_else_is_called_so(capsys):
+def test_a_bar_names_another_activity(capsys):
     bar = TrainingBar(20, 0, "answering", "window")
     bar.move(10, "")
     bar.move(20, "")

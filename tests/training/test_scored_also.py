@@ -1,4 +1,4 @@
-"""`scored_also`: further questions, scored at the end of a run by its first task's head at that task's threshold; no run changes by it."""
+"""`scored_also`: further questions, scored at the end of a run by its first task's head at that task's threshold; the run is unchanged."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ from mtdnn_kit.studies.status import _sources
 
 
 def depots(folder: Path, count: int = 12) -> dict:
-    """Questions on passages of another kind, every third without an answer; one file, nothing to train on."""
+    """Questions on other kinds of passages, every third without an answer; one file, with nothing to train on."""
     rows = []
     for i in range(count):
         context = f"Depot {i} lies at kilometre {i * 13}. Its crates came from Port {i + 40} by rail."
@@ -39,7 +39,7 @@ def two(tiny, tmp_path_factory):
     return [train(one) for one in (base, changed(base, run_dir=str(folder / "also"), scored_also={"depots": depots(folder)}))]
 
 
-def test_a_run_is_what_it_is_without(two):
+def test_a_run_is_the_same_without_it(two):
     plain, also = two
     for name in ("model/model.safetensors", "predictions/squad.json", "predictions/cola.jsonl", "predictions/squad_nbest.jsonl.gz"):
         assert (plain.path / name).read_bytes() == (also.path / name).read_bytes()
@@ -51,7 +51,7 @@ def test_a_run_is_what_it_is_without(two):
 def test_the_further_set_is_scored_at_the_main_tasks_threshold(two):
     run = two[1]
     scores, lines = run.metrics["depots"], {entry["id"]: entry for entry in run.nbest("depots")}
-    assert scores["threshold"] == run.metrics["squad"]["threshold"] and (scores["n"], len(lines)) == (9, 9), "eval_limit holds for it"
+    assert scores["threshold"] == run.metrics["squad"]["threshold"] and (scores["n"], len(lines)) == (9, 9), "eval_limit applies to it"
     questions = pair({"r": run}, task="depots")
     for question in questions:
         entry = lines[question.row.id]
@@ -62,12 +62,12 @@ def test_the_further_set_is_scored_at_the_main_tasks_threshold(two):
     assert (found["em"], found["f1"]) == (pytest.approx(scores["em"]), pytest.approx(scores["f1"]))
 
 
-def test_its_rows_are_in_the_manifest_and_it_is_shown_apart(two, tmp_path):
+def test_its_rows_are_in_the_manifest_and_it_is_shown_separately(two, tmp_path):
     run = two[1]
     assert run.manifest["data"]["depots/validation"]["rows"] == 12
     assert shared_tasks({"r": run}) == ["squad", "depots", "cola"] and len(read({"r": run}, "depots").items) == 9
     told = card(run, "squad")
-    assert note(run) == note(two[0]), "rows of one's own files are not known"
+    assert note(run) == note(two[0]), "the licence of custom files is unknown"
     assert "depots, scored at the threshold of squad; nothing of it was trained on:" in told and "| depots | |" in told
     assert "| depots/validation | 12 |" in told and "depots, scored" not in card(run, "cola")
     assert str(tmp_path.parent) not in told and "depots.jsonl" not in told.split("## How it was made")[1]
@@ -76,7 +76,7 @@ def test_its_rows_are_in_the_manifest_and_it_is_shown_apart(two, tmp_path):
     assert run._repr_html_().count(">depots<") == 1
 
 
-def test_a_study_sees_whether_its_rows_are_others(two):
+def test_a_study_compares_its_rows(two):
     assert Counter(f"{name}/{split}" for name, split, *_ in _sources(two[1].parameters)) == Counter(list(two[1].manifest["data"]))
 
 
@@ -100,7 +100,7 @@ def test_a_study_sees_whether_its_rows_are_others(two):
         ({"d": []}, "^scored_also"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_place(further, message):
+def test_an_invalid_set_is_refused_with_its_key(further, message):
     with pytest.raises(ConfigError, match=message):
         Config(scored_also=further, define={"mine": {"type": "qa"}})
 
@@ -112,6 +112,6 @@ def test_without_a_question_answering_task_first_it_is_refused():
         Config(tasks=["cola", "squad"], scored_also={"d": {}})
 
 
-def test_a_file_that_is_not_there_stops_the_run_before_its_first_step(config):
+def test_a_missing_file_stops_the_run_before_its_first_step(config):
     with pytest.raises(ValueError, match="there is no such file"):
         train(config(tasks=["squad"], qa_weight=1.0, scored_also={"d": {"files": {"validation": "no/such.jsonl"}}}))

@@ -1,4 +1,4 @@
-"""`select: best` and `patience`: what is chosen is the best by the held-out questions, and a run that goes on chooses the same."""
+"""`select: best` and `patience`: the best step by the held-out questions is chosen, and a resumed run chooses the same."""
 
 import math
 import os
@@ -32,7 +32,7 @@ def score_of(model) -> float:
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Held-out scores by `score_of`, in place of F1; scripted(scores): those, one scoring after another."""
+    """Held-out scores by `score_of` instead of F1; scripted(scores): these scores instead, one scoring after another."""
 
     def told(script=None):
         left = None if script is None else iter(script)
@@ -66,14 +66,14 @@ def stopped(config, after: int, monkeypatch) -> Run:
     return Run(config.run_dir)
 
 
-def test_the_best_scorings_weights_are_the_models_bit_for_bit(scripted, config, tmp_path, monkeypatch):
+def test_the_models_weights_are_those_of_the_best_scoring_bit_for_bit(scripted, config, tmp_path, monkeypatch):
     monkeypatch.setattr(kept, "KEEP", 100)
     one = config(**SMALL, select="best", checkpoint_every=2, keep_checkpoints=True)
     run, last = train(one), train(changed(one, select="last", run_dir=str(tmp_path / "last")))
     scores = seen(run)
     assert list(scores) == [2, 4, 6, 8, 10, 12] and seen(last) == {step: scores[step] for step in (2, 4, 6, 8, 10)}
     best = max(scores, key=scores.get)
-    assert best < 12, "else nothing is shown"
+    assert best < 12, "otherwise the test shows nothing"
     by = "F1 of squad on its held-out questions"
     assert run.manifest["selected"] == {"step": best, "by": by, "score": scores[best], "scorings": 6}
     then = load_file(dict(checkpoints(run))[best] / "model.safetensors")
@@ -82,7 +82,7 @@ def test_the_best_scorings_weights_are_the_models_bit_for_bit(scripted, config, 
     assert not (run.path / "best").exists() and any(not torch.equal(x, then[name]) for name, x in weights_of(last).items())
 
 
-def test_by_real_scores_the_threshold_and_what_is_held_out_are_those_of_the_chosen_weights(config):
+def test_with_real_scores_the_threshold_is_that_of_the_chosen_weights(config):
     run = train(config(**{**SMALL, "learning_rate": 3e-3}, select="best"))
     step, score = run.manifest["selected"]["step"], run.manifest["selected"]["score"]
     record = next(record for record in run.scorings() if record["step"] == step)
@@ -91,14 +91,14 @@ def test_by_real_scores_the_threshold_and_what_is_held_out_are_those_of_the_chos
 
 
 @pytest.mark.parametrize("script", [[50, 60, 60, 40, 60, 60], [50, 50, 50, 50, 50, 50], [1, 2, 3, 4, 5, 6]])
-def test_of_equals_the_first_is_taken_and_the_last_step_counts(scripted, config, script):
+def test_among_equal_scores_the_first_is_taken_and_the_last_step_counts(scripted, config, script):
     scripted(script)
     run = train(config(**SMALL, select="best"))
     assert run.manifest["selected"]["step"] == 2 * (script.index(max(script)) + 1)
 
 
 @pytest.mark.parametrize("after", [1, 7, 12])
-def test_10_a_run_that_is_killed_selects_the_same_when_it_goes_on(scripted, config, tmp_path, monkeypatch, after):
+def test_10_a_killed_run_selects_the_same_when_it_is_resumed(scripted, config, tmp_path, monkeypatch, after):
     one = config(**SMALL, select="best", checkpoint_every=3)
     whole = train(one)
     broken = stopped(changed(one, run_dir=str(tmp_path / "broken")), after, monkeypatch)
@@ -107,8 +107,9 @@ def test_10_a_run_that_is_killed_selects_the_same_when_it_goes_on(scripted, conf
     assert resumed.manifest["selected"] == whole.manifest["selected"] and seen(resumed) == seen(whole)
 
 
-def test_10_from_an_older_checkpoint_too_what_was_best_then_is_there(scripted, config, tmp_path, monkeypatch):
-    """The best of step 2 is beaten at 8; the checkpoints of 6 and 9 are there, the latter damaged; from 6 on nothing is better."""
+def test_10_an_older_checkpoint_still_has_its_best_weights(scripted, config, tmp_path, monkeypatch):
+    """The best, of step 2, is beaten at step 8; there are checkpoints of steps 6 and 9, the latter damaged; after step 6 nothing is
+    better."""
     scripted([70, 60, 60, 90])
     one = config(**SMALL, select="best", checkpoint_every=3)
     broken = stopped(one, 10, monkeypatch)
@@ -145,20 +146,20 @@ def test_10_a_signal_while_the_chosen_model_is_written_changes_nothing(scripted,
 @pytest.mark.parametrize(
     ("patience", "script", "made", "best"), [(1, [50, 60, 60], 6, 4), (2, [50, 40, 50], 6, 2), (3, [1, 2, 3, 3, 3, 3], 12, 6)]
 )
-def test_patience_ends_the_training_so_many_scorings_after_the_best(scripted, config, select, patience, script, made, best):
+def test_patience_ends_the_training_that_many_scorings_after_the_best(scripted, config, select, patience, script, made, best):
     scripted(script)
     one = config(**SMALL, select=select, patience=patience)
     run, planned = train(one), prepare(one).schedule
     assert len(run.log()) == run.manifest["steps"] == made == sum(run.manifest["draws"].values())
     assert run.manifest.get("planned_steps") == (12 if made < 12 else None)
     rates = [learning_rate(step, 12, one.warmup, one.learning_rate) for step in range(made)]
-    assert [record["lr"] for record in run.log()] == rates, "of the whole schedule"
+    assert [record["lr"] for record in run.log()] == rates, "the rates of the whole schedule"
     assert {record["task"] for record in run.log()} == {planned.at(k)[0] for k in range(made)}
     assert run.manifest.get("selected", {}).get("step") == (best if select == "best" else None)
 
 
 @pytest.mark.parametrize("after", [5, 6])
-def test_10_a_run_whose_patience_had_ended_makes_no_further_step(scripted, config, tmp_path, monkeypatch, after):
+def test_10_a_run_whose_patience_had_ended_makes_no_more_steps(scripted, config, tmp_path, monkeypatch, after):
     scripted([50, 40, 30])
     one = config(**SMALL, select="best", patience=2, checkpoint_every=3)
     whole = train(one)
@@ -177,7 +178,7 @@ def test_10_a_run_whose_patience_had_ended_makes_no_further_step(scripted, confi
     assert all(resumed.manifest[key] == whole.manifest[key] for key in ("steps", "planned_steps", "selected", "draws", "passes"))
 
 
-def test_best_weights_that_are_gone_are_said(scripted, config, monkeypatch):
+def test_missing_best_weights_are_reported(scripted, config, monkeypatch):
     scripted([70, 60])
     one = config(**SMALL, select="best", checkpoint_every=3)
     broken = stopped(one, 5, monkeypatch)
@@ -203,12 +204,12 @@ def test_best_weights_that_are_gone_are_said(scripted, config, monkeypatch):
         ({"patience": 0, "eval_every": 5}, "^patience: must be at least 1"),
     ],
 )
-def test_what_cannot_be_selected_by_is_refused(config, changes, said):
+def test_an_invalid_selection_is_refused(config, changes, said):
     with pytest.raises(ConfigError, match=said):
         config(**{"tasks": ["squad", "cola"], "threshold_articles": ["Cork"], **changes})
 
 
-def test_held_out_questions_of_another_task_alone_are_refused(config):
+def test_held_out_questions_of_only_another_task_are_refused(config):
     other = {"type": "qa", "folder": "squad"}
     one = config(**{**SMALL, "tasks": ["squad", "other"], "define": {"other": other}}, select="best")
     with pytest.MonkeyPatch.context() as patched, pytest.raises(ConfigError, match="^select: it needs held-out questions of squad: add"):
@@ -218,19 +219,19 @@ def test_held_out_questions_of_another_task_alone_are_refused(config):
 
 
 def two(config) -> tuple[int, list]:
-    """A rank's run, whose scores never get better."""
+    """A rank's run, whose scores never improve."""
     patched = pytest.MonkeyPatch()
     patched.setattr(bookkeeping, "held_out_scores", lambda model, *_: ({"squad": {"f1": 5.0, "n": 1}}, {"squad": 0.0}))
     run = train(config)
     return run.manifest["steps"], [record["step"] for record in run.log()]
 
 
-def test_all_ranks_end_together(config):
+def test_all_ranks_stop_together(config):
     found = launch(2, two, config(**SMALL, select="best", patience=1))
     assert found == [(4, [1, 2, 3, 4])] * 2
 
 
-def test_selection_reads_what_the_log_has(tmp_path, config):
+def test_selection_is_restored_from_the_log(tmp_path, config):
     (tmp_path / "config.yaml").write_text("tasks: [squad]\n")
     lines = [
         '{"step": 2, "task": "squad", "scores": {"f1": 40.1, "n": 3}}',

@@ -1,4 +1,4 @@
-"""Which rows a run takes of its splits: as many as its limits say, from the whole file, the same ones whatever the seed."""
+"""Which rows a run takes from its splits: as many as its limits allow, spread over the whole file, the same ones for every seed."""
 
 from collections import Counter
 from zlib import crc32
@@ -15,7 +15,7 @@ LIMITS = dict(train_limit=40, eval_limit=6, threshold_articles=["Cork", "Sugar"]
 
 
 def spread(rows: list, limit: int) -> list:
-    """The rows that a limit leaves, by numpy alone: the first of one shuffling for all, in the order of the file."""
+    """The rows that a limit keeps, with numpy only: the first of one permutation for all limits, in the order of the file."""
     order = np.random.default_rng([0, crc32(b"subset")]).permutation(len(rows))
     return [row for i, row in enumerate(rows) if i in set(order[:limit].tolist())]
 
@@ -25,7 +25,7 @@ def test_a_limit_takes_rows_of_the_whole_file_in_their_order():
     found = _subset(rows, 100)
     assert found == spread(rows, 100) == sorted(set(found)) and len(found) == 100
     assert [len([row for row in found if row // 250 == part]) for part in range(4)] == [25, 32, 25, 18]
-    assert set(_subset(rows, 10)) < set(found), "fewer are some of these"
+    assert set(_subset(rows, 10)) < set(found), "a smaller limit takes a subset"
     assert _subset(rows, 1000) is rows and _subset(rows, 2000) is rows and _subset(rows, None) is rows
 
 
@@ -40,7 +40,7 @@ def test_each_part_has_its_own_limit_and_rows_of_the_whole_split(config):
     assert [len(part["squad"]) for part in whole] == [522, 12, 132]
 
 
-def test_what_is_scored_is_the_same_whatever_is_trained(config):
+def test_the_scored_rows_do_not_depend_on_the_training(config):
     base = config(tasks=["squad", "cola"], **LIMITS)
     known = prepare(base)
     for change in (dict(train_limit=7), dict(seed=3), dict(tasks=["squad", "mrpc", "cola"]), dict(batch_size=2)):
@@ -57,7 +57,7 @@ def test_a_limit_changes_no_other_part(config, limit):
 
 
 def placebos(**changes) -> dict[str, dict]:
-    """The sample's CoLA, MNLI and SWAG under names of their own, with permuted labels."""
+    """The sample's CoLA, MNLI and SWAG under other names, with permuted labels."""
     found = {}
     for task in ("cola", "mnli", "swag"):
         d = DATASETS[task]
@@ -81,7 +81,7 @@ def placebo_rows(config, **changes) -> tuple[dict, dict, dict]:
 
 
 @pytest.mark.parametrize("limit", [None, 40])
-def test_permuted_labels_keep_their_shares_and_leave_all_else_alone(config, limit):
+def test_permuted_labels_keep_their_shares_and_nothing_else_changes(config, limit):
     (rows, scored, sources), (plain, plain_scored, _) = (
         placebo_rows(config, train_limit=limit, each={"permute_labels": flag}) for flag in (True, False)
     )
@@ -96,7 +96,7 @@ def test_permuted_labels_keep_their_shares_and_leave_all_else_alone(config, limi
         assert "permuted_labels" not in sources[f"{name}/{'validation_matched' if 'mnli' in name else 'validation'}"]
 
 
-def test_labels_are_permuted_by_the_runs_seed_another_way_for_each_task(config):
+def test_labels_are_permuted_by_the_runs_seed_and_differently_for_each_task(config):
     one, again, other = (placebo_rows(config, seed=seed, train_limit=None) for seed in (3, 3, 4))
     for name in placebos():
         labels = [list(column(found[0][name], "label")) for found in (one, again, other)]
@@ -107,13 +107,13 @@ def test_labels_are_permuted_by_the_runs_seed_another_way_for_each_task(config):
     assert list(column(one[0]["cola-placebo"], "label")) == [plain[i] for i in rng.permutation(len(plain))]
 
 
-def test_permuted_rows_are_other_rows_to_the_cache_and_no_columns_are_changed(config):
+def test_permuted_rows_have_another_digest_in_the_cache_and_other_columns_are_unchanged(config):
     plain, rows = (placebo_rows(config, each={"permute_labels": flag})[0]["cola-placebo"] for flag in (False, True))
     assert rows.digest != plain.digest and sum(rows.arrays["label"] != plain.arrays["label"]) > 0
     assert list(placebo_rows(config, each={"permute_labels": False})[0]["cola-placebo"]) == list(plain)
 
 
-def test_a_run_trains_on_the_permuted_labels_and_its_manifest_says_so(config):
+def test_a_run_trains_on_the_permuted_labels_and_its_manifest_records_it(config):
     define = {"noise": placebos()["cola-placebo"]}
     made = config(tasks=["squad", "noise"], define=define, max_steps=4, qa_weight=0.4)
     plain = changed(made, define={"noise": {**define["noise"], "permute_labels": False}}, run_dir=f"{made.run_dir}-plain")
@@ -133,6 +133,6 @@ def test_a_run_trains_on_the_permuted_labels_and_its_manifest_says_so(config):
         ),
     ],
 )
-def test_what_has_no_labels_to_permute_is_refused(row, message):
+def test_a_task_without_labels_to_permute_is_refused(row, message):
     with pytest.raises(ConfigError, match=message):
         Config(define={"mine": {"permute_labels": True, **row}})

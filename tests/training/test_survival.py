@@ -1,4 +1,4 @@
-"""A run that is killed at any moment, or stopped by a signal, and gone on with is the run that nothing happened to (statement 10)."""
+"""A run that is killed at any moment, or stopped by a signal, and resumed equals the undisturbed run (statement 10)."""
 
 import json
 import os
@@ -26,7 +26,7 @@ KILLS = int(os.environ.get("MTDNN_KILLS", "0"))
 
 
 def carried_out(python: list[str], folder: Path, config: dict, **plan) -> list[dict]:
-    """What tests/killing.py says of a plan."""
+    """The output of tests/killing.py for a plan."""
     (folder / "plan.json").write_text(json.dumps({"folder": str(folder), "config": config, **plan}))
     command, single = [*python, str(ROOT / "tests" / "killing.py"), str(folder / "plan.json")], {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **single}, capture_output=True, text=True)
@@ -34,7 +34,7 @@ def carried_out(python: list[str], folder: Path, config: dict, **plan) -> list[d
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def killed_and_gone_on(python: list[str], folder: Path, tiny: str, kills: int, seed: int) -> list[dict]:
+def killed_and_resumed(python: list[str], folder: Path, tiny: str, kills: int, seed: int) -> list[dict]:
     tasks = ["squad", "swag", "cola"]
     config = {**SMALL, **WATCHED, "encoder": tiny, "tasks": tasks, "max_steps": 36, "log_every": 5}
     found = carried_out(python, folder, config, kills=kills, seed=seed)
@@ -45,14 +45,14 @@ def killed_and_gone_on(python: list[str], folder: Path, tiny: str, kills: int, s
     return killed
 
 
-def test_10_killed_at_random_moments_a_run_ends_as_if_it_never_was(tiny, tmp_path, python):
-    killed_and_gone_on(python, tmp_path, tiny, kills=KILLS or 5, seed=0)
+def test_10_a_run_killed_at_random_moments_and_resumed_is_the_same(tiny, tmp_path, python):
+    killed_and_resumed(python, tmp_path, tiny, kills=KILLS or 5, seed=0)
 
 
 @pytest.mark.soak
 def test_10_killed_at_many_moments_of_every_kind(tiny, tmp_path, python):
-    """Within a checkpoint, between checkpoints, within the model or the predictions, after the scores."""
-    killed = killed_and_gone_on(python, tmp_path, tiny, kills=KILLS or 50, seed=1)
+    """During a checkpoint, between checkpoints, while the model or the predictions are written, after the scores."""
+    killed = killed_and_resumed(python, tmp_path, tiny, kills=KILLS or 50, seed=1)
     print(json.dumps(killed, indent=1))
     partial = {name.split("-")[0].split(".")[0] for life in killed for name in life["partial"]}
     assert {"step"} <= partial and any("model" in life["end"] for life in killed) and any(not life["partial"] for life in killed)
@@ -60,14 +60,14 @@ def test_10_killed_at_many_moments_of_every_kind(tiny, tmp_path, python):
 
 @pytest.fixture(autouse=True)
 def heard():
-    """SIGINT as at a terminal: what a shell starts in the background ignores it."""
+    """Handles SIGINT as at a terminal: processes that a shell starts in the background ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 def interrupted(config: Config, after: int, *numbers: int, monkeypatch) -> None:
-    """Trains; signals come within the step after `after` steps."""
+    """Trains; the signals arrive in the step after `after` steps."""
     add = Recorder.add
 
     def until_then(self, step, *figures):
@@ -89,7 +89,7 @@ def whole(config, tmp_path) -> tuple[Config, Run]:
 
 
 @pytest.mark.parametrize("after", [0, 3, 7])
-def test_an_interrupt_ends_the_step_under_way_with_a_checkpoint_and_stays_a_keyboard_interrupt(whole, tmp_path, monkeypatch, after):
+def test_an_interrupt_finishes_the_current_step_with_a_checkpoint_and_is_still_a_keyboard_interrupt(whole, tmp_path, monkeypatch, after):
     one, reference = whole
     broken = changed(one, run_dir=str(tmp_path / "broken"))
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
@@ -102,7 +102,7 @@ def test_an_interrupt_ends_the_step_under_way_with_a_checkpoint_and_stays_a_keyb
     assert same(reference.path, train(changed(broken, resume=True)).path) == []
 
 
-def test_a_signal_while_answers_are_scored_keeps_all_steps(whole, tmp_path, monkeypatch):
+def test_a_signal_during_scoring_keeps_all_steps(whole, tmp_path, monkeypatch):
     one, reference = whole
     broken = changed(one, run_dir=str(tmp_path / "broken"))
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt, match="stopped after step 8 of 8"):
@@ -113,7 +113,7 @@ def test_a_signal_while_answers_are_scored_keeps_all_steps(whole, tmp_path, monk
     assert same(reference.path, train(changed(broken, resume=True)).path) == []
 
 
-def test_a_signal_when_all_is_written_finds_a_finished_run(whole, tmp_path, monkeypatch):
+def test_a_signal_after_everything_is_written_leaves_a_finished_run(whole, tmp_path, monkeypatch):
     one, reference = whole
     write = trainer.write_json
 
@@ -128,7 +128,7 @@ def test_a_signal_when_all_is_written_finds_a_finished_run(whole, tmp_path, monk
     assert same(reference.path, tmp_path / "late") == []
 
 
-def test_sigterm_goes_to_whom_it_would_have_gone_to_and_a_second_signal_ends_at_once(whole, tmp_path, monkeypatch, capsys):
+def test_sigterm_reaches_the_previous_handler_and_a_second_signal_ends_at_once(whole, tmp_path, monkeypatch, capsys):
     one, _ = whole
     seen = []
     before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
@@ -141,14 +141,14 @@ def test_sigterm_goes_to_whom_it_would_have_gone_to_and_a_second_signal_ends_at_
     assert seen == [signal.SIGTERM] and place in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").touch()
-    assert Run("one").place == "one", "within the project"
+    assert Run("one").place == "one", "relative to the project"
     with pytest.raises(KeyboardInterrupt) as second:
         interrupted(changed(one, run_dir=str(tmp_path / "two")), 2, signal.SIGINT, signal.SIGINT, monkeypatch=monkeypatch)
     run = Run(tmp_path / "two")
     assert str(second.value) == "" and run.manifest["status"] == "stopped: KeyboardInterrupt" and not checkpoints(run)
 
 
-def test_a_training_in_another_thread_or_with_ignored_signals_leaves_them_alone(whole, tmp_path, monkeypatch):
+def test_a_training_in_another_thread_or_with_ignored_signals_does_not_handle_them(whole, tmp_path, monkeypatch):
     one, _ = whole
     thread = threading.Thread(target=train, args=(changed(one, run_dir=str(tmp_path / "thread")),))
     thread.start(), thread.join()
@@ -172,8 +172,8 @@ def test_a_preempted_process_writes_its_checkpoint_and_ends_by_sigterm(tiny, tmp
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
-def test_a_kernel_that_is_killed_or_interrupted_under_papermill_is_named_and_its_run_goes_on(tiny, tmp_path, monkeypatch, warm_kernels):
-    """A study's worker, its papermill and its kernel are the real ones: killed, then stopped with the study, then left in peace."""
+def test_a_kernel_that_is_killed_or_interrupted_under_papermill_is_named_and_its_run_is_resumed(tiny, tmp_path, monkeypatch, warm_kernels):
+    """With a real worker, papermill and kernel: killed, then stopped with the study, then undisturbed."""
     monkeypatch.setattr(engines, "BEAT", 0.02)
     notebook, many = ROOT / "notebooks" / "02_train.ipynb", dict(tasks=["cola"], max_steps=40, log_every=1, eval_limit=6)
     config = Config(**{**SMALL, "qa_weight": 1.0, "encoder": tiny, **many, "checkpoint_every": 5, "run_dir": str(tmp_path / "run")})
@@ -203,7 +203,7 @@ def test_a_kernel_that_is_killed_or_interrupted_under_papermill_is_named_and_its
 
 
 def test_a_worker_that_dies_is_named_in_the_studys_outcome(config, monkeypatch, tmp_path):
-    """The worker's process is killed, really; what it would have done is no matter here."""
+    """The worker's process is really killed; it does no work."""
     monkeypatch.setattr(engines, "WORKER", [sys.executable, "-S", "-c", "import os, sys; sys.stdin.readline(); os.kill(os.getpid(), 9)"])
     jobs = [engines.Job("mine", config(run_dir=str(tmp_path / "a")), "x.ipynb", str(ROOT), {})]
     (why,) = [end for step in engines.local(jobs) for end in step.values()]

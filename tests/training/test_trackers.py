@@ -1,4 +1,4 @@
-"""Experiment trackers: what TensorBoard has is what the run folder says (issue 9, "Trackers and logs")."""
+"""Experiment trackers: TensorBoard's values equal those in the run folder (issue 9, "Trackers and logs")."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ WATCHED = dict(tasks=["squad", "cola"], qa_weight=0.5, max_steps=6, log_every=2,
 
 
 class Stopped(BaseException):
-    """As a kill would, at a place that the test chooses."""
+    """Ends a run like a kill, at a place that the test chooses."""
 
 
 def scalars(run: Run) -> dict[str, dict[int, float]]:
@@ -25,7 +25,7 @@ def scalars(run: Run) -> dict[str, dict[int, float]]:
 
 
 def assert_told_all(run: Run) -> None:
-    """Losses, rates, norms and speeds of every step, the scorings between and the scores at the end, each as a 32-bit number."""
+    """Losses, rates, norms and speeds of every step, the scorings in between and the final scores, each as a 32-bit number."""
     wanted: dict[str, dict[int, float]] = {}
     for record in run.log():
         for key, name in {"loss": f"loss/{record['task']}", **{name: name for name in FIGURES}}.items():
@@ -43,15 +43,15 @@ def assert_told_all(run: Run) -> None:
         assert found[name] == {step: np.float32(value) for step, value in values.items()}, name
 
 
-def test_tensorboard_has_what_the_run_folder_says(config):
+def test_tensorboard_has_the_values_of_the_run_folder(config):
     run = train(config(**WATCHED, log_with=["tensorboard"]))
     assert_told_all(run)
     (parameters,) = (run.path / "trackers").rglob("hparams.yml")
     assert "learning_rate: 0.0006" in parameters.read_text() and "tasks: '[''squad'', ''cola'']'" in parameters.read_text()
 
 
-def test_a_run_that_goes_on_tells_no_step_twice(config, monkeypatch):
-    """Stopped after step 5, gone on from step 2: what was told of steps 3 and 4 is void."""
+def test_a_resumed_run_logs_no_step_twice(config, monkeypatch):
+    """Stopped after step 5, resumed from step 2: the values logged for steps 3 and 4 are dropped."""
     add = Recorder.add
 
     def until(self, step, *figures):
@@ -66,7 +66,7 @@ def test_a_run_that_goes_on_tells_no_step_twice(config, monkeypatch):
     assert_told_all(train(changed(settings, resume=True, log_with=["tensorboard"])))
 
 
-def test_without_any_nothing_is_kept(config):
+def test_without_trackers_nothing_is_written(config):
     assert not (train(config(max_steps=1)).path / "trackers").exists()
 
 
@@ -78,7 +78,7 @@ def test_without_any_nothing_is_kept(config):
         ("tensorbord", r"log_with: 'tensorbord' is not a tracker that accelerate knows: aim, comet_ml, .*Installed: tensorboard"),
     ],
 )
-def test_a_tracker_that_is_not_there_is_named_before_the_first_step(config, named, said):
+def test_a_missing_tracker_is_named_before_the_first_step(config, named, said):
     with pytest.raises(ConfigError, match=said):
         train(config(log_with=named))
     assert not Path(config().run_dir).exists()

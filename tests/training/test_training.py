@@ -30,7 +30,7 @@ def finished(tiny, tmp_path_factory) -> Run:
     return train(Config(run_dir=str(tmp_path_factory.mktemp("finished") / "run"), encoder=tiny, **small, **watched))
 
 
-def test_a_run_leaves_all_of_its_folder(finished):
+def test_a_run_folder_has_all_its_files(finished):
     names = {path.relative_to(finished.path).as_posix() for path in finished.path.rglob("*") if path.is_file()}
     wanted = {"config.yaml", "manifest.json", "log.jsonl", "metrics.json", "predictions/squad.json", "predictions/squad_nbest.jsonl.gz"}
     wanted |= {f"predictions/{task}.jsonl" for task in ("swag", "cola", "mrpc", "mnli")}
@@ -39,7 +39,7 @@ def test_a_run_leaves_all_of_its_folder(finished):
     assert finished.finished and {path.name for path in (finished.path / "checkpoints").iterdir()} == {"step-0000004", "step-0000008"}
 
 
-def test_the_manifest_says_what_the_run_was(finished):
+def test_the_manifest_records_the_run(finished):
     manifest = finished.manifest
     assert manifest["status"] == "finished" and manifest["steps"] == 12 == sum(manifest["draws"].values())
     assert manifest["packages"]["torch"] == version("torch") and len(manifest["code"]) == 64
@@ -50,10 +50,10 @@ def test_the_manifest_says_what_the_run_was(finished):
     }  # fmt: skip
     assert manifest["train_seconds"] > 0 and manifest["start"] <= manifest["end"] and manifest["passes"]["squad"] == 1
     text = (finished.path / "manifest.json").read_text()
-    assert str(ROOT.parent) not in text and str(finished.path) not in text, "no machine paths"
+    assert str(ROOT.parent) not in text and str(finished.path) not in text, "no local paths"
 
 
-def test_the_manifest_says_where_the_run_comes_from(finished):
+def test_the_manifest_records_the_origin_of_the_run(finished):
     manifest = finished.manifest
     assert manifest["kit"] == mtdnn_kit.__version__ and manifest["command"] and manifest["os"] and manifest["host"]
     assert manifest.get("git") == repository() and manifest["resumes"] == [] and "energy_joules" not in manifest
@@ -62,7 +62,7 @@ def test_the_manifest_says_where_the_run_comes_from(finished):
     assert len(lines) - 1 == manifest["lock"]["packages"] and f"torch=={version('torch')}" in lines
 
 
-def test_the_log_has_a_line_a_step_and_the_scorings_between(finished):
+def test_the_log_has_a_line_per_step_and_the_scorings_in_between(finished):
     log = finished.log()
     assert [record["step"] for record in log] == list(range(1, 13))
     assert set(log[0]) == {"step", "epoch", "task", "lr", "tokens", "loss", "grad_norm", "tokens_per_second"}
@@ -79,7 +79,7 @@ def test_the_loss_falls(config):
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny, tmp_path_factory):
-    """undisturbed(optimizer, precision): a run of 12 steps to compare with, made once; dropout is on."""
+    """undisturbed(optimizer, precision): a run of 12 steps to compare with, trained once; with dropout."""
 
     @cache
     def make(optimizer: str, precision: str) -> Run:
@@ -93,7 +93,7 @@ def undisturbed(tiny, tmp_path_factory):
 @pytest.mark.parametrize("stop", [1, 5, 8, 11])
 @pytest.mark.parametrize(("optimizer", "precision"), [("adamax", "fp32"), ("adamw", "fp32"), ("adamax", "bf16")])
 def test_10_stop_at_any_step_and_resume_bit_for_bit(undisturbed, tmp_path, monkeypatch, stop, optimizer, precision):
-    """Killed after any step, checkpoint or none: the same batches, rates, losses and weights."""
+    """Killed after any step, with or without a checkpoint: the same batches, rates, losses and weights."""
     reference = undisturbed(optimizer, precision)
     add = Recorder.add
 
@@ -108,7 +108,7 @@ def test_10_stop_at_any_step_and_resume_bit_for_bit(undisturbed, tmp_path, monke
         train(broken)
     assert Run(broken.run_dir).manifest["status"] == "running"
     with open(tmp_path / "broken" / "log.jsonl", "a") as log:
-        log.write('{"step": 12, "lo')  # what a kill may leave of a line
+        log.write('{"step": 12, "lo')  # a kill may leave part of a line
     torch.manual_seed(99)
     seen: list[dict] = []
     resumed = train(changed(broken, resume=True), watch=seen.extend)
@@ -119,12 +119,12 @@ def test_10_stop_at_any_step_and_resume_bit_for_bit(undisturbed, tmp_path, monke
     assert again["after_step"] == max((k for k in (4, 8) if k < stop), default=0) and again["changed"] == []
 
 
-def test_10_a_run_resumes_at_the_end_too(finished):
+def test_10_a_finished_run_can_be_resumed_too(finished):
     before = (finished.path / "manifest.json").read_bytes()
     seen: list[dict] = []
     again = train(Config(**{**finished.config, "resume": True}), watch=seen.extend)
-    assert seen == finished.log(), "curves are drawn of what was done before"
-    assert (again.path / "manifest.json").read_bytes() == before, "finished: nothing is done again"
+    assert seen == finished.log(), "watch gets the earlier records"
+    assert (again.path / "manifest.json").read_bytes() == before, "a finished run is not repeated"
 
 
 def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
@@ -134,8 +134,8 @@ def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
         train(Config(**{**finished.config, "resume": True, "encoder_dropout": 0.2}))
 
 
-def test_config_yaml_holds_the_threads_that_were_taken_and_a_run_goes_on_with_them(config, monkeypatch):
-    """As a run of 0.2.0 does, too, which kept them in its manifest alone."""
+def test_config_yaml_records_the_threads_and_a_resumed_run_uses_them(config, monkeypatch):
+    """So does a run of 0.2.0, which has them only in its manifest."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     small = config(tasks=["squad"], qa_weight=1.0, max_steps=2, checkpoint_every=1, threads=None)
     run = train(small)
@@ -151,8 +151,8 @@ def test_config_yaml_holds_the_threads_that_were_taken_and_a_run_goes_on_with_th
         train(changed(small, resume=True, threads=1))
 
 
-def test_a_run_goes_on_with_the_rows_of_no_other_file(config):
-    """Of each split that it began with, those that it scores, too."""
+def test_a_resumed_run_refuses_changed_rows(config):
+    """Of each split that it uses, including those that it scores."""
     small = config(tasks=["squad", "cola"], max_steps=2, checkpoint_every=1)
     run = train(small)
     kept = {**run.manifest, "status": "running"}
@@ -168,7 +168,7 @@ def test_a_run_goes_on_with_the_rows_of_no_other_file(config):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_15_the_same_seed_gives_the_same_run_in_any_process(config, tmp_path, precision, python):
-    """Once here, after other use of the random generators, and once in a process of its own."""
+    """Once here, after other use of the random generators, and once in a separate process."""
     one = config(run_dir=str(tmp_path / "one"), qa_weight=0.5, precision=precision)
     torch.manual_seed(1), torch.rand(3), np.random.seed(1)
     first = train(one)
@@ -179,7 +179,7 @@ def test_15_the_same_seed_gives_the_same_run_in_any_process(config, tmp_path, pr
     assert_same(first, Run(other.run_dir))
 
 
-def test_15_looking_at_a_run_before_it_changes_nothing(config, tmp_path):
+def test_15_inspecting_a_setup_before_the_run_changes_nothing(config, tmp_path):
     one, two = (config(run_dir=str(tmp_path / name), qa_weight=0.5) for name in ("one", "two"))
     setup = prepare(two)
     setup.table(), [setup.batch(step) for step in (5, 0, 3)]
@@ -192,8 +192,8 @@ def test_a_setup_for_other_parameters_is_refused(config):
         train(config(seed=3), setup)
 
 
-def test_the_device_is_waited_for_only_when_the_log_is_written(config, monkeypatch):
-    """No value of a tensor is read within a step: on a GPU each would wait for all that is queued."""
+def test_the_device_is_synchronised_only_when_the_log_is_written(config, monkeypatch):
+    """No value of a tensor is read within a step: on a GPU each read would wait for all queued work."""
     reads = Counter()
 
     class Watch(TorchDispatchMode):
@@ -219,7 +219,7 @@ def test_the_device_is_waited_for_only_when_the_log_is_written(config, monkeypat
     assert len(steps) == 6 and len({setup.batch(k)[0] for k in range(6)}) > 2
 
 
-def test_a_training_that_diverges_says_where_and_what_to_change(config):
+def test_a_training_that_diverges_names_the_step_and_the_remedy(config):
     with pytest.raises(TrainingError, match=r"step \d+, task \w+: loss .* lower learning_rate"):
         train(config(learning_rate=1e30, max_steps=8, warmup=0.0))
 
@@ -231,7 +231,7 @@ def test_init_from_starts_from_another_runs_model(config, tmp_path, finished):
     a, b = weights_of(finished), weights_of(run)
     assert all(torch.allclose(a[name], b[name], atol=1e-12) for name in a)
     fresh = train(config(run_dir=str(tmp_path / "fresh"), tasks=["squad", "codah_like"], define=LIKE_CODAH, **changes))
-    assert any(name.startswith("heads.codah_like") for name in weights_of(fresh)), "a task that the run had not gets a new head"
+    assert any(name.startswith("heads.codah_like") for name in weights_of(fresh)), "a task that the run lacks gets a new head"
     with pytest.raises(ConfigError, match="init_from: .* is not a finished run"):
         train(config(init_from=str(tmp_path / "nowhere")))
 
@@ -246,7 +246,7 @@ def test_unnamed_runs_are_numbered(config, tmp_path, monkeypatch):
     assert [train(config(**small)).path.name for _ in range(2)] == ["001", "002"]
 
 
-def test_what_is_no_run_folder_is_said(tmp_path):
+def test_a_folder_that_is_not_a_run_is_reported(tmp_path):
     with pytest.raises(RunError, match="has no metrics.json and no manifest.json: it is not a run folder"):
         _ = Run(tmp_path).metrics
     with pytest.raises(RunError, match=r"nowhere: there is no such folder; correct the path \(a relative one starts at /"):
@@ -262,7 +262,7 @@ def test_what_is_no_run_folder_is_said(tmp_path):
         _ = Run(tmp_path / "study/b/manifest.json").config
 
 
-def test_bad_data_stop_before_anything_is_written(config, tmp_path):
+def test_bad_data_stops_a_run_before_anything_is_written(config, tmp_path):
     (tmp_path / "data" / "cola").mkdir(parents=True)
     (tmp_path / "data" / "cola" / "train.jsonl").write_text(json.dumps({"sentence": "x", "label": 2}))
     with pytest.raises(ValueError, match="line 1: column 'label' is 2"):
@@ -270,7 +270,7 @@ def test_bad_data_stop_before_anything_is_written(config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_does_not_write_over_the_project_or_a_file(config, tmp_path):
+def test_a_run_does_not_overwrite_the_project_or_a_file(config, tmp_path):
     (tmp_path / "file").write_text("mine")
     for place in (".", "..", str(tmp_path / "file")):
         with pytest.raises(ConfigError, match="^run_dir: .* name a folder for this run only"):
@@ -278,7 +278,7 @@ def test_a_run_does_not_write_over_the_project_or_a_file(config, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_resume_where_there_is_no_run_is_refused(config, tmp_path):
+def test_resume_without_a_run_is_refused(config, tmp_path):
     with pytest.raises(ConfigError, match="^resume: .*typo holds no run to resume"):
         train(config(run_dir=str(tmp_path / "typo"), resume=True, tasks=["cola"], qa_weight=1.0))
     assert not (tmp_path / "typo").exists()

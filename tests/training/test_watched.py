@@ -1,4 +1,4 @@
-"""`eval_every` scores some of each task's scored rows on the way, beside what one and the same answer scores; no run changes by it."""
+"""`eval_every` scores part of each task's scored rows during the training, with the score of a constant answer; the run is unchanged."""
 
 from collections import Counter
 
@@ -34,7 +34,7 @@ def test_each_scored_task_has_its_curve(config, small_slices, tmp_path):
     assert [(record["step"], record["task"]) for record in records] == [(s, t) for s in (2, 4, 6) for t in ("squad", "swag", "cola")]
     assert {record["scores"]["n"] for record in records} == {20}
     assert [(record["step"], record["task"]) for record in run.scorings()] == [(2, "squad"), (4, "squad")]
-    assert len(run.log()) == 6, "a scoring is no step"
+    assert len(run.log()) == 6, "a scoring does not count as a step"
     thresholds = {record["step"]: record["scores"]["threshold"] for record in run.scorings()}
     thresholds[6] = run.metrics["squad"]["threshold"]
     assert all(record["scores"]["threshold"] == thresholds[record["step"]] for record in records if record["task"] == "squad")
@@ -53,8 +53,8 @@ def test_a_slice_is_spread_over_the_scored_rows_and_the_same_for_every_seed(conf
     assert list(setups[0].slices) == ["squad", "swag", "cola"] and prepare(settings(config)).slices == {}
 
 
-def test_the_last_scores_of_a_slice_are_those_of_its_model(config, small_slices):
-    """The scored rows are the slice, and the last step moves nothing that is felt."""
+def test_the_last_scores_of_a_slice_equal_those_of_its_model(config, small_slices):
+    """The scored rows are the slice, and the last step has a negligible learning rate."""
     run = train(settings(config, eval_every=4, max_steps=5, eval_limit=20, learning_rate=1e-30, weight_decay=0.0))
     curve = {record["task"]: record["scores"] for record in run.watched()}
     for task, scores in run.metrics.items():
@@ -62,7 +62,7 @@ def test_the_last_scores_of_a_slice_are_those_of_its_model(config, small_slices)
         assert {k: v for k, v in curve[task].items() if v is not None} == pytest.approx({k: v for k, v in scores.items() if v is not None})
 
 
-def test_beside_it_stands_what_one_and_the_same_answer_scores(config, small_slices):
+def test_the_constant_answers_score_is_recorded_with_it(config, small_slices):
     made = settings(config, eval_every=2)
     setup = prepare(made)
     found = constant_scores(setup.train, setup.slices, made)
@@ -82,13 +82,13 @@ def test_without_held_out_questions_the_threshold_is_0(config, small_slices):
     assert run.scorings() == [] and {r["scores"]["threshold"] for r in run.watched() if r["task"] == "squad"} == {0.0}
 
 
-def test_under_sequential_a_scoring_is_where_a_block_ends_and_at_the_end_and_once(config, small_slices, tmp_path):
-    """Blocks end after steps 4 and 8; a run that is stopped goes on with the same log."""
+def test_with_sequential_each_block_ends_with_one_scoring_and_so_does_the_run(config, small_slices, tmp_path):
+    """Blocks end after steps 4 and 8; a run that is stopped and resumed has the same log."""
     more = dict(sampler="sequential", qa_weight=None, sharing=None, exhausted=None, max_steps=11, train_limit=16, eval_every=3)
     made = config(**more, tasks=["squad", "cola", "mrpc"], checkpoint_every=4, threshold_articles=["Cork"])
     whole = train(changed(made, run_dir=str(tmp_path / "whole")))
     assert [record["step"] for record in whole.watched() if record["task"] == "cola"] == [3, 4, 6, 8, 9, 11]
-    assert [record["step"] for record in whole.scorings()] == [3, 6, 9], "what selects and waits sees no more than before"
+    assert [record["step"] for record in whole.scorings()] == [3, 6, 9], "the scorings for select and patience do not change"
     broken = changed(made, run_dir=str(tmp_path / "broken"))
     with pytest.MonkeyPatch.context() as patched, pytest.raises(Stopped):
         patched.setattr(trainer, "_finish", stopping)
@@ -101,6 +101,6 @@ def stopping(*_):
     raise Stopped
 
 
-def test_weights_of_a_better_step_are_not_said_to_be_the_last_ones(config, small_slices):
+def test_weights_of_a_better_step_are_not_reported_as_the_last_ones(config, small_slices):
     run = train(settings(config, threshold_articles=["Cork"], eval_every=2, select="best"))
     assert {record["step"] for record in run.watched()} == {2, 4}

@@ -1,4 +1,4 @@
-"""Figures of curves: what is on them, in which colours."""
+"""Figures of curves: their contents and colours."""
 
 import matplotlib
 import numpy as np
@@ -13,19 +13,19 @@ FLAT = [50.0, 51.0, 49.0] * 6
 
 
 def lines(axes) -> list[tuple]:
-    """Each line's colour, style and values."""
+    """The colour, style and values of each line."""
     return [(line.get_color(), line.get_linestyle(), list(line.get_ydata())) for line in axes.lines]
 
 
-def test_each_task_has_a_panel_in_its_own_colour_beside_one_answer_and_chance(tmp_path):
+def test_each_task_has_a_panel_in_its_colour_with_the_constant_answer_and_chance(tmp_path):
     rising = list(np.linspace(40.0, 61.25, 18))
     run = planted(tmp_path / "run", {"squad": FLAT, "swag": [None] * 18, "cola": [0.0] * 18, "mnli": rising})
     figure = curve_plots.curves_figure(run)
     squad, cola, mnli = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["squad", "cola", "mnli, still rises"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["f1, percent", "matthews, percent", "accuracy, percent"]
-    assert lines(squad) == [(style.colour(0), "-", FLAT), (style.INK, "--", [33.0, 33.0])], "no chance of spans"
-    assert lines(cola) == [(style.colour(2), "-.", [0.0] * 18), (style.INK, "--", [0.0, 0.0])], "chance is that very value"
+    assert lines(squad) == [(style.colour(0), "-", FLAT), (style.INK, "--", [33.0, 33.0])], "spans have no chance level"
+    assert lines(cola) == [(style.colour(2), "-.", [0.0] * 18), (style.INK, "--", [0.0, 0.0])], "chance is the same value"
     assert lines(mnli) == [
         (style.colour(4), "--", rising),
         (style.INK, "--", [35.5, 35.5]),
@@ -33,10 +33,10 @@ def test_each_task_has_a_panel_in_its_own_colour_beside_one_answer_and_chance(tm
     ]
     assert [axes.texts[0].get_text() for axes in figure.axes] == ["49.0", "0.0", "61.2"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one and the same answer", "chance"]
-    assert all(np.ptp(axes.get_ylim()) >= 20 for axes in figure.axes), "noise of a point looks like one"
+    assert all(np.ptp(axes.get_ylim()) >= 20 for axes in figure.axes), "noise of one point looks small"
 
 
-def test_a_study_has_a_colour_a_setting_and_a_line_a_seed(tmp_path):
+def test_a_study_has_one_colour_per_setting_and_one_line_per_seed(tmp_path):
     both = {"squad": FLAT, "swag": FLAT}
     runs = {name: planted(tmp_path / name, own) for name, own in {"q0": {"squad": FLAT}, "b0": both, "b1": both}.items()}
     runs["m0"] = Run(ROOT / "results" / "sample" / "qa-mcc")
@@ -48,7 +48,7 @@ def test_a_study_has_a_colour_a_setting_and_a_line_a_seed(tmp_path):
     assert named == ["Q", "B", "one and the same answer", "chance"]
 
 
-def test_many_tasks_go_on_in_a_second_row():
+def test_many_tasks_continue_in_a_second_row():
     from mtdnn_kit.runs.curves import TaskCurve
 
     one = TaskCurve("accuracy", [1], [50.0], None, None)
@@ -61,7 +61,7 @@ def test_without_curves_there_is_no_figure():
     assert curve_plots.curves_figure(run) is None and curve_plots.study_curves_figure({"a": run}, {"A": {0: "a"}}) is None
 
 
-def test_what_is_forgotten_is_a_line_from_learnt_to_the_end(tmp_path):
+def test_forgetting_is_a_line_from_learnt_to_the_end(tmp_path):
     values = {"a0": {"squad": [50.0, 48.0]}, "a1": {"squad": [54.0, 46.0]}, "b0": {"squad": [40.0, 41.0], "cola": [9.0, 8.0]}}
     runs = {name: planted(tmp_path / name, own) for name, own in values.items()}
     squad, cola = curve_plots.forgetting_figure(runs, {"A": {0: "a0", 1: "a1", 2: "not there"}, "B": {0: "b0"}}).axes

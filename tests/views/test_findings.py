@@ -1,4 +1,4 @@
-"""Findings in words: the right numbers, nothing claimed that one seed cannot carry, and every text escaped."""
+"""Findings in words: correct numbers, no claims that a single seed does not support, and every text escaped."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ def row(name: str, gap: float, low: float | None, high: float | None, p: float |
     return {"setting": name, "Δ": gap, "Δ low": low, "Δ high": high, "p (Holm)": p, **more}
 
 
-def test_of_one_seed_each_the_verdict_claims_nothing_of_the_settings():
+def test_with_one_seed_each_the_verdict_claims_nothing_about_the_settings():
     rows = [BASE, row("A", 2.0, -1.0, 5.0, **ONE | {"p (Holm)": 0.3}), row("B", -6.88, -12.0, -1.5, **ONE)]
     assert findings.verdict(rows, "F1") == (
         "Of these 3 models, B differs most from QA: -6.9 points of F1 (95 % interval -12.0 to -1.5). "
@@ -24,7 +24,7 @@ def test_of_one_seed_each_the_verdict_claims_nothing_of_the_settings():
     )
 
 
-def test_of_several_seeds_it_says_what_differs_and_what_does_not():
+def test_with_several_seeds_the_verdict_names_what_differs_and_what_does_not():
     rows = [BASE, row("A", 1.25, 0.5, 2.0, 0.01, **SEVERAL), row("B", 3.0, -1.0, 7.0, 0.2, **SEVERAL)]
     assert findings.verdict(rows, "span F1") == (
         "Shown to differ from QA in span F1: A +1.2 points (95 % interval +0.5 to +2.0). No difference is shown for B."
@@ -61,19 +61,19 @@ def test_a_summary_is_three_lines():
     assert "seeds: [" not in several[2] and "raise epochs" not in several[2]
 
 
-def test_scores_are_told_beside_what_needs_no_training():
+def test_scores_are_reported_with_baselines_that_need_no_training():
     rows = [{"task": "squad", "score": "F1", "value": 72.61, "n": 132, "constant answer": 33.3, "lexical overlap": 20.0, "learnt": "yes"}]
     rows += [{"task": "swag", "learnt": "yes"}, {"task": "cola", "learnt": "not shown"}]
     said = "squad: F1 72.6 on 132 rows (always no answer: 33.3). Also learnt: swag. Not shown to be learnt in so few steps: cola."
     assert findings.of_scores(rows) == said and findings.of_scores([]) == "No task was scored."
 
 
-def test_losses_are_told_by_their_ends():
+def test_losses_are_reported_by_their_first_and_last_values():
     records = [{"task": "a", "loss": loss} for loss in (9.0, 8.0, 7.0, 6.0, 5.0, 1.0)] + [{"task": "b", "loss": 1.5}]
     assert findings.of_losses(records) == "Losses, the mean of five batches, first and last: a 7.00 to 5.40, b 1.50 to 1.50."
 
 
-def test_data_in_a_sentence_each():
+def test_each_table_of_the_data_has_a_sentence():
     assert findings.of_labels({"cola": {"a": 3, "b": 1}}) == "The most frequent label is right this often: cola 75 %."
     counts = {"answer": {"in the passage": 3, "nothing": 1}, "type of answer": {"phrase": 2, "name": 1}}
     assert findings.of_answers(counts, "squad").startswith("squad: 25 % of 4 questions have no answer")
@@ -93,12 +93,12 @@ def test_an_answer_is_marked_in_its_passage_and_no_answer_marks_nothing():
     assert "></mark>in 1843" in nothing and nothing.index("no answer") < nothing.index("90.0%") < nothing.index("10.0%")
 
 
-def test_tables_leave_empty_columns_out_and_escape(monkeypatch):
+def test_tables_omit_empty_columns_and_escape(monkeypatch):
     made = findings.folded("All <b>", [{"run": "<i>", "F1": 2.04, "p": None}, {"run": "B", "F1": None, "p": None}], ["a & b"])
     assert "&lt;i&gt;" in made and ">2.0<" in made and ">p<" not in made and "All &lt;b&gt;" in made and "<li>a &amp; b</li>" in made
 
 
-def test_findings_gather_at_the_top(monkeypatch):
+def test_findings_are_collected_at_the_top(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda html, display_id: SimpleNamespace(update=shown.append))
     short = findings.InShort()
@@ -109,7 +109,7 @@ def test_findings_gather_at_the_top(monkeypatch):
 
 
 @pytest.mark.parametrize("p, said", [(0.01, "B differs in: who +9.0"), (0.2, "no slice by itself is shown to differ")])
-def test_slices_count_how_many_were_looked_at(p, said):
+def test_the_finding_on_slices_counts_all_slices(p, said):
     rows = [
         {"slice": "who", "difference": 9.0, "points": 2.0, "p (Holm)": p},
         {"slice": "why", "difference": 1.0, "points": 0.1, "p (Holm)": None},

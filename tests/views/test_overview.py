@@ -1,4 +1,4 @@
-"""What notebook 01 shows of the data: counts checked against the rows, by hand where that is the only way."""
+"""Notebook 01's tables of the data: counts checked against the rows, by hand where there is no other way."""
 
 import json
 
@@ -19,7 +19,7 @@ def questions(folder, name: str, rows: list[dict]) -> None:
     (folder / "squad" / f"{name}.jsonl").write_text("".join(json.dumps({"title": "T", **row}) + "\n" for row in rows))
 
 
-def test_sizes_are_those_of_the_sample(setup):
+def test_sizes_match_the_sample(setup):
     table = {row["task"]: row for row in overview.datasets_table(setup)}
     sizes = {task: (row["train"], row["held out"], row["scored"]) for task, row in table.items()}
     assert sizes == {"squad": (528, 6, 132), "swag": (116, 0, 34), "cola": (240, 0, 60), "mrpc": (124, 0, 36), "mnli": (150, 0, 51)}
@@ -69,14 +69,14 @@ def test_types_of_answers(text, kind):
     assert overview.answer_type(text) == kind
 
 
-def test_examples_have_the_names_of_their_labels(setup):
+def test_examples_have_label_names(setup):
     rows = overview.examples(setup, "mnli", 5)
     assert len(rows) == 5 and {row["label"] for row in rows} <= {"entailment", "neutral", "contradiction"}
     assert "second" not in overview.examples(setup, "cola")[0]
     assert [key for key in overview.examples(setup, "swag")[0] if key.startswith("choice")] == [f"choice {i}" for i in range(4)]
 
 
-def test_what_windows_cost(config, tmp_path):
+def test_the_cost_of_windows(config, tmp_path):
     words = [f"w{i}" for i in range(10)]  # two wordpieces each
     context = " ".join(words)
     rows = [{"id": str(i), "context": context, "question": "w", "answers": answer(context, word)} for i, word in enumerate(("w0", "w9"))]
@@ -88,7 +88,7 @@ def test_what_windows_cost(config, tmp_path):
     assert table[0] == {
         "max_length": 16,
         "overlap": 3,
-        "windows a question": 1.67,  # 20 tokens in a room of 12 that moves by 9: two windows; the short one: one
+        "windows a question": 1.67,  # 20 tokens in a room of 12 that advances by 9: two windows; the short one: one
         "several windows": "66.7%",
         "lost if cut": "50.0%",
         "in no window": "0.0%",
@@ -101,7 +101,7 @@ def answer(context: str, text: str) -> dict:
 
 
 def test_an_answer_longer_than_the_overlap_can_fall_between_windows(config, tmp_path):
-    context = " ".join("abcdefghijklmnopqrst")  # one wordpiece a letter
+    context = " ".join("abcdefghijklmnopqrst")  # one wordpiece per letter
     rows = [{"id": "0", "context": context, "question": "w", "answers": answer(context, "i j k l m")}]
     for name in ("train", "validation"):
         questions(tmp_path, name, rows)
@@ -113,7 +113,7 @@ def test_an_answer_longer_than_the_overlap_can_fall_between_windows(config, tmp_
 
 
 @pytest.mark.parametrize("task", ["squad", "swag", "cola", "mrpc", "mnli"])
-def test_a_row_becomes_tokens_and_comes_back(setup, task):
+def test_a_row_survives_the_round_trip_through_tokens(setup, task):
     for number in range(0, 60, 7):
         tokens, said = overview.tokens(setup, task, number), overview.back(setup, task, number)
         row = setup.train[task].rows[number]
@@ -158,7 +158,7 @@ def test_odd_rows_are_counted_and_named(config, tmp_path):
     assert found == {
         "an empty text": (1, "empty"),
         "white space at an end": (2, "space"),
-        "texts of another row": (4, "twice"),  # the two, and the one that is scored, too
+        "texts of another row": (4, "twice"),  # both training rows, the scored row and its copy
         "scored and trained": (1, "v"),
         "several different answers": (1, "several"),
         "question cut to max_question": (1, "long question"),
@@ -169,7 +169,7 @@ def test_odd_rows_are_counted_and_named(config, tmp_path):
     }
 
 
-def test_the_sample_has_no_row_twice_and_none_in_two_splits(setup):
+def test_the_sample_has_no_duplicate_rows_and_none_in_two_splits(setup):
     found = {row["oddity"] for row in overview.odd_rows(setup)}
     assert not found & {
         "texts of another row",

@@ -1,4 +1,4 @@
-"""Figures: what is on them. How they look is looked at, not tested."""
+"""Figures: their contents. Their appearance is checked by eye, not tested."""
 
 import base64
 import io
@@ -47,16 +47,16 @@ def test_losses_are_drawn_task_by_task():
     assert figure.alt == "Loss of each task over the steps: squad from 9.00 to 6.00, cola from 9.00 to 8.00."
 
 
-def test_a_task_keeps_its_colour_when_others_have_not_come_yet():
+def test_a_task_keeps_its_colour_when_others_have_no_steps_yet():
     def colour(seen):
         return plots.loss_figure(seen).axes[-1].lines[-1].get_color()
 
     assert colour(records(3, "cola")) == colour(records(3) + records(3, "swag") + records(3, "cola")) != colour(records(3, "swag"))
-    assert style.task_numbers(["mnli", "mine", "squad"]) == {"mnli": 4, "mine": 1, "squad": 0}, "a known task's is its own everywhere"
+    assert style.task_numbers(["mnli", "mine", "squad"]) == {"mnli": 4, "mine": 1, "squad": 0}, "a known task keeps its colour everywhere"
     assert style.task_numbers(["a", "b"]) == {"a": 0, "b": 1}
 
 
-def test_a_notebook_gets_twice_the_pixels_no_background_and_words():
+def test_a_notebook_gets_double_resolution_no_background_and_a_description():
     figure = plots.loss_figure(records(3))
     data, metadata = figure._repr_mimebundle_()
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGBA")
@@ -82,7 +82,7 @@ def test_a_running_mean():
     assert plots.running_mean([1.0] * 5 + [6.0])[-1] == 2.0
 
 
-def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
+def test_live_curves_show_step_task_loss_and_time_left(monkeypatch):
     shown = []
 
     class Output:
@@ -100,7 +100,7 @@ def test_live_curves_say_step_task_loss_and_time_left(monkeypatch):
 
 
 def test_the_progress_bar_shows_task_and_smoothed_loss(config, capfd, monkeypatch):
-    monkeypatch.setattr("mtdnn_kit.training.log.tqdm", lambda **options: tqdm(**options, mininterval=0))  # each step, however fast
+    monkeypatch.setattr("mtdnn_kit.training.log.tqdm", lambda **options: tqdm(**options, mininterval=0))  # every step, however fast
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     losses = [record["loss"] for record in train(config(tasks=["squad"], qa_weight=1.0, max_steps=2, log_every=1)).log()]
     assert f"squad {0.9 * losses[0] + 0.1 * losses[1]:.3f}" in capfd.readouterr().err.replace("\r", "\n")
@@ -141,7 +141,7 @@ def test_slices_are_drawn_facet_by_facet_with_their_intervals():
     assert "QA+SC minus QA" in axes.get_xlabel()
 
 
-def test_the_curves_of_answering_nothing_are_those_of_the_scores():
+def test_the_no_answer_curves_match_the_scores():
     rows = [QARow(str(i), "", "x", "?", ((0, "x"),) if i < 2 else ()) for i in range(4)]
     diffs, right = (-1.0, 2.0, 1.0, 3.0), (1.0, 0.0, 0.0, 1.0)
     replies = [Reply(0, 1, "x", 0.25 + i / 4, right[i], 0, 0.1, [], 0, 0, diff) for i, diff in enumerate(diffs)]
@@ -163,7 +163,7 @@ def test_answers_of_each_kind_are_counted_in_the_runs_colours():
     assert [matplotlib.colors.to_hex(patch.get_facecolor()).upper() for patch in figure.axes[0].patches] == list(style.COLOURS[:2])
 
 
-def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monkeypatch):
+def test_a_studys_runs_keep_their_colour_and_the_title_shows_the_progress(monkeypatch):
     losses, shown = [(k, 9.0 - k) for k in range(6)], []
     monkeypatch.setattr(
         "IPython.display.display", lambda figure, display_id: type("Output", (), {"update": lambda _, f: shown.append(f)})()
@@ -180,14 +180,14 @@ def test_a_studys_runs_keep_their_colour_and_the_title_says_where_they_are(monke
     live(progress)
     axes = shown[0].axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["QA", "QA+MCC"]
-    assert [line.get_color() for line in axes.lines] == [style.COLOURS[0], style.COLOURS[1]], "a setting's"
+    assert [line.get_color() for line in axes.lines] == [style.COLOURS[0], style.COLOURS[1]], "the setting's colour"
     assert [len(line.get_xdata()) for line in axes.lines] == [6, 3] and axes.get_xlim() == (0, 9)
     assert axes.get_title(loc="left") == "1 of 3 done, 1 running, 1 waiting, 1:00 left"
     live(progress)
-    assert len(shown) == 1, "nothing has moved"
+    assert len(shown) == 1, "no redraw without progress"
 
 
-def test_settings_are_drawn_hollow_for_one_seed_and_full_for_several():
+def test_settings_are_drawn_hollow_for_one_seed_and_filled_for_several():
     none = {"Δ": None, "Δ low": None, "Δ high": None}
     rows = [{"setting": f"setting {i}", "seeds": 1 + i % 2, "F1": 70.0 + i, "low": 68.0, "high": 73.0 + i, **none} for i in range(20)]
     rows[1] |= {"Δ": 1.0, "Δ low": -1.0, "Δ high": 3.0}
@@ -202,7 +202,7 @@ def test_settings_are_drawn_hollow_for_one_seed_and_full_for_several():
     assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes)), "twenty labels do not overlap"
 
 
-def test_lengths_and_shares_say_how_many():
+def test_lengths_and_shares_show_counts():
     panels = data_plots.lengths_figure({"squad": np.array([5, 9, 9]), "cola": np.array([3])}, max_length=10).axes
     assert [int(sum(patch.get_height() for patch in axes.patches)) for axes in panels] == [3, 1]
     bars = data_plots.shares_figure({"answer": {"yes": 3, "no": 1}}).axes[0]

@@ -1,4 +1,4 @@
-"""How a run, a study and a schedule look in a notebook: what is in their folders and arrays, and nothing that is taken for HTML."""
+"""A run, a study and a schedule in a notebook: the contents of their folders and arrays, with everything escaped."""
 
 import json
 import re
@@ -23,7 +23,7 @@ ALLOWED = {"div", "b", "p", "table", "tr", "th", "td", "span"}
 
 
 class Reader(HTMLParser):
-    """The cells of a page's table, its texts and its tags; attributes other than style and scope are none of ours."""
+    """The cells of a page's table, its texts and its tags; asserts that there are no attributes other than style and scope."""
 
     def __init__(self, html: str):
         super().__init__()
@@ -50,14 +50,14 @@ class Reader(HTMLParser):
 
 
 def read(shown: object) -> Reader:
-    """What a notebook shows of it, checked for whatever must not be there."""
+    """The HTML of an object in a notebook, checked for forbidden tags and colours."""
     html = shown._repr_html_()
     found = Reader(html)
     assert found.tags <= ALLOWED and "url(" not in html and not re.search(r"(?<![-\w])color:", html), "text colours are the theme's"
     return found
 
 
-def test_a_run_shows_what_its_folder_holds():
+def test_a_run_shows_the_contents_of_its_folder():
     run = Run(ROOT / "results/sample/qa-mcc-sc")
     found, metrics = read(run), run.metrics
     assert found.rows[0] == ["task", "steps", "passes", "scores, percent", "rows scored"]
@@ -71,7 +71,7 @@ def test_a_run_shows_what_its_folder_holds():
     assert f"{run.name} · finished · {run.manifest['steps']} steps in {duration(run.manifest['train_seconds'])} · seed 0" in head
 
 
-def test_a_run_at_work_has_no_scores_yet(tmp_path):
+def test_a_run_in_progress_has_no_scores_yet(tmp_path):
     run = Run(tmp_path)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"tasks": ["squad", "cola"]}))
     write_json(
@@ -83,7 +83,7 @@ def test_a_run_at_work_has_no_scores_yet(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"status": 3}', "{", '{"status": "finished"}'])
-def test_a_folder_that_is_no_run_says_so_and_fails_nowhere(tmp_path, content):
+def test_a_folder_that_is_not_a_run_is_shown_as_such_without_an_error(tmp_path, content):
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
     found = read(Run(tmp_path))
@@ -91,7 +91,7 @@ def test_a_folder_that_is_no_run_says_so_and_fails_nowhere(tmp_path, content):
     assert "cannot be read" in repr(Run(tmp_path))
 
 
-def test_nothing_in_a_runs_files_is_taken_for_html(tmp_path):
+def test_everything_in_a_runs_files_is_escaped(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump({"tasks": [EVIL]}))
@@ -111,7 +111,7 @@ def study(tmp_path, **content):
     return read_study(tmp_path / "asked.yaml")
 
 
-def test_a_study_shows_its_runs_what_each_changes_and_where_it_stands(tmp_path, monkeypatch):
+def test_a_study_shows_its_runs_their_changes_and_their_status(tmp_path, monkeypatch):
     monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "runs"))
     asked = study(tmp_path, variants={"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "all": {}}, seeds=[0, 1], fixed={"epochs": 2})
     for name, status in (("qa-seed-0", "finished"), ("qa-seed-1", "running")):
@@ -132,7 +132,7 @@ def test_a_study_shows_its_runs_what_each_changes_and_where_it_stands(tmp_path, 
     )
 
 
-def test_of_a_study_of_hundreds_of_runs_the_first_are_listed(tmp_path, monkeypatch):
+def test_of_hundreds_of_runs_only_the_first_are_listed(tmp_path, monkeypatch):
     monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "runs"))
     found = read(study(tmp_path, variants={EVIL: {}, "b": {}}, seeds=list(range(100))))
     assert len(found.rows) == 1 + MOST_LISTED and found.rows[1][0] == f"{EVIL} seed 0"
@@ -152,7 +152,7 @@ def test_a_schedule_shows_its_draws_and_passes(sizes, epochs, seed):
     assert repr(made).startswith(f"Schedule({n:,} steps: task <0> ")
 
 
-def test_a_bar_is_as_long_as_its_share():
+def test_a_bar_is_proportional_to_its_share():
     made = draw(0, {"a": 30, "b": 10}, lambda epoch: weights("proportional", [30, 10]), None, 1.0, sampler="sequential")
     assert [float(x) for x in re.findall(r"width:([\d.]+)em;height", made._repr_html_())] == [4.5, 1.5]
 

@@ -1,4 +1,4 @@
-"""Tables of scores: a run's own figures, with intervals, beside the paper's and the floors."""
+"""Tables of scores: a run's own scores with intervals, next to the paper's and the baselines."""
 
 import pandas as pd
 import pytest
@@ -11,7 +11,7 @@ from mtdnn_kit.runs.notes import threshold_of_several, threshold_words
 from mtdnn_kit.views import tables
 
 
-def test_the_table_sets_intervals_the_papers_figures_and_the_floors_beside(runs):
+def test_the_table_has_intervals_the_papers_scores_and_the_baselines(runs):
     questions = pairing.pair(runs)
     table = {row["run"]: row for row in tables.score_table(questions, tables.alone(runs), "table 2")}
     assert list(table) == ["QA", "QA+SC", "always nothing", "lexical overlap"]
@@ -37,7 +37,7 @@ def test_points_of_the_figures(runs):
     assert tables.by_weight(runs, found) == {"1.0": found["QA"], "0.5": found["QA+SC"]}
 
 
-def test_rows_as_a_person_reads_them():
+def test_rows_are_formatted_for_reading():
     row = {"run": "a", "EM": 57.576, "EM low": 49.24, "EM high": 65.87, "ΔF1": -1.25, "ΔF1 low": None, "ΔF1 high": None, "p": 0.0312}
     assert tables.shown([row]) == [{"run": "a", "EM": "57.6 [49.2, 65.9]", "ΔF1": "-1.2", "p": "0.031"}]
     row = {
@@ -56,7 +56,7 @@ def test_rows_as_a_person_reads_them():
     ]
 
 
-def test_an_interval_wider_than_the_scale_says_that_its_seeds_cannot_tell():
+def test_an_interval_wider_than_the_scale_is_replaced_by_a_note():
     row = {"setting": "a", "seeds": 2, "F1": 60.0, "F1 low": -20.0, "F1 high": 90.0, "Δ": 5.8, "Δ low": -170.25, "Δ high": 181.85}
     assert tables.shown([row])[0] == {
         "setting": "a",
@@ -69,12 +69,12 @@ def test_an_interval_wider_than_the_scale_says_that_its_seeds_cannot_tell():
         assert tables.shown([{**row, "seeds": seeds}])[0]["Δ"] == f"+5.8 [{said} cannot tell]"
 
 
-def test_a_table_for_a_terminal_has_some_columns_one_under_the_other(runs):
+def test_a_table_for_a_terminal_has_aligned_columns(runs):
     rows = [{"run": "A", "x": 1, "F1": 50.0, "F1 low": 40.0, "F1 high": 60.0}, {"run": "long\u202ename", "F1": 5.0, "x": None}]
     assert tables.aligned(rows, ["run", "F1", "none"]) == "run             F1\nA               50.0 [40.0, 60.0]\nlong\\u202ename  5.0\n"
 
 
-def test_parameters_that_differ_are_columns_and_others_are_not(runs):
+def test_only_parameters_that_differ_are_columns(runs):
     found = tables.varied(runs)
     assert found == {
         "QA": {"tasks": "squad", "qa_weight": 1.0}, "QA+SC": {"tasks": "+".join(runs["QA+SC"].config["tasks"]), "qa_weight": 0.5},
@@ -83,13 +83,13 @@ def test_parameters_that_differ_are_columns_and_others_are_not(runs):
 
 
 class Scored:
-    """A run's metrics, as far as `choice_table` reads them."""
+    """A run's metrics, as `choice_table` reads them."""
 
     def __init__(self, **metrics):
         self.metrics = {task: {"f1": f1, "em": None} for task, f1 in metrics.items()}
 
 
-def test_what_is_chosen_on_one_set_is_reported_on_both():
+def test_the_choice_on_one_set_is_reported_on_both():
     found = tables.choice_table(
         {"a": Scored(squad=70.0, squad_rest=61.0), "b": Scored(squad=69.0, squad_rest=63.0), "c": Scored(squad=1.0, squad_rest=2.0)}
     )
@@ -114,7 +114,7 @@ def test_a_studys_table_as_markdown_and_latex():
     assert made.isascii()
 
 
-def test_what_a_study_leaves_is_written_and_tidy(runs, tmp_path):
+def test_the_files_of_a_study_are_tidy(runs, tmp_path):
     settings = tables.alone(runs)
     rows = tables.score_table(pairing.pair(runs), settings)
     tables.write(tmp_path, rows, runs, settings)
@@ -140,8 +140,8 @@ def test_replies_without_n_best_give_the_same_tables(runs):
     assert tables.score_table(few, settings) == tables.score_table(all_, settings)
 
 
-def test_each_row_says_what_its_threshold_was_tuned_on(runs, config):
-    """Or that it was not; of several seeds without the thresholds themselves."""
+def test_each_row_shows_what_its_threshold_was_tuned_on(runs, config):
+    """Or that it was not tuned; with several seeds, without the thresholds themselves."""
     questions, held = pairing.pair(runs), {name: run.manifest["held_out"]["squad"] for name, run in runs.items()}
     words = {name: threshold_words(run, "squad") for name, run in runs.items()}
     rows = tables.score_table(questions, tables.alone(runs), runs=runs)

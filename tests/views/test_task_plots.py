@@ -1,4 +1,4 @@
-"""Each task next to what needs no training: the kept runs' own numbers, one line or one heading per task."""
+"""Each task next to baselines that need no training: the kept runs' numbers, one line or one heading per task."""
 
 import matplotlib
 import pytest
@@ -16,7 +16,7 @@ def kept():
     return {name: Run(ROOT / "results" / "sample" / name) for name in ("qa", "qa-mcc-sc")}
 
 
-def test_a_run_has_a_line_a_task_in_its_colour_with_chance_and_constant_answer(kept):
+def test_a_run_has_one_line_per_task_in_its_colour_with_chance_and_constant_answer(kept):
     runs = {"all": kept["qa-mcc-sc"]}
     settings = tables.alone(runs)
     learnt = learnt_table(runs, settings)
@@ -37,10 +37,10 @@ def test_a_run_has_a_line_a_task_in_its_colour_with_chance_and_constant_answer(k
     assert chance == [row["chance"] for row in rows if row["chance"] is not None]
 
 
-def test_several_settings_have_a_heading_a_task(kept):
+def test_several_settings_have_one_heading_per_task(kept):
     settings = tables.alone(kept)
     axes = task_plots.tasks_figure(task_plots.task_rows(kept, settings, learnt_table(kept, settings))).axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[:5] == ["squad F1 (n = 132)", "qa", "qa-mcc-sc", "swag accuracy (n = 34)", "qa-mcc-sc"]
     discs = [line.get_color() for line in axes.lines if line.get_marker() == "o"]
-    assert discs[:3] == [style.colour(0), style.colour(1), style.colour(1)], "a colour a setting"
+    assert discs[:3] == [style.colour(0), style.colour(1), style.colour(1)], "one colour per setting"
