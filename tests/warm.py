@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LIBRARIES = ("torch", "accelerate", "pandas", "scipy.stats", "ipykernel.kernelapp", "papermill", "transformers.integrations.sdpa_attention")
+LIBRARIES += ("ipykernel.debugger", "ipywidgets", "anywidget", "tqdm.auto", "pyparsing", "PIL.PngImagePlugin", "kiwisolver")
 LIBRARIES += tuple(f"transformers.models.{name}" for name in ("auto.modeling_auto", "bert.modeling_bert", "bert.tokenization_bert"))
 STARTER = "MTDNN_TESTS_STARTER"  # environment variable: the program that starts Python warm, as a warm program's children are started
 PASSED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}

@@ -40,7 +40,7 @@ def test_a_nominal_95_covers_93_to_97_and_items_taken_as_independent_do_not(g, f
     rng = np.random.default_rng(g)
     a, b, _ = simulate(rng, 500_000, fractional)
     truth, b_alone = (b - a).mean(), b.mean()
-    hits, n = np.zeros(3), 2000
+    hits, n = np.zeros(3), 1000
     for i in range(n):
         a, b, groups = simulate(rng, g, fractional)
         found, single = difference(a, b, groups, draws=1500, seed=i), interval(b, groups, draws=1500, seed=i)

@@ -31,8 +31,8 @@ PRINTED = {  # page → what its Python prints, among other things
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory) -> Path:
-    """The project as git has it, with this environment, and a demo of two runs of two steps."""
+def copy(tmp_path_factory, tiny, python) -> Path:
+    """The project as git has it, with this environment, and a demo of two runs of two steps of a small encoder."""
     folder = tmp_path_factory.mktemp("clone") / "project"
     names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     if not (ROOT / ".venv" / "ready").exists():
@@ -42,15 +42,29 @@ def copy(tmp_path_factory) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
             os.utime(folder / name, (0, 0))  # older than .venv/ready: make must not make the environment anew
-    (folder / ".venv").symlink_to(ROOT / ".venv")
+    environment(folder / ".venv", python)
     demo = folder / "parameters" / "demo.yaml"
-    demo.write_text(demo.read_text() + "max_steps: 2\neval_limit: 12\n")
+    demo.write_text(demo.read_text() + f"encoder: {tiny}\nmax_steps: 2\neval_limit: 12\n")
     study = folder / "parameters" / "ablations" / "demo.yaml"
     study.write_text("".join(line for line in study.read_text().splitlines(True) if not line.startswith(("  QA+MCC:", "  QA+SC:"))))
     assert list(read_study(study).variants) == ["QA", "QA+MCC+SC"]
     for file in (demo, study):
         os.utime(file, (0, 0))
     return folder
+
+
+def environment(folder: Path, python: list[str]) -> None:
+    """This environment, whose Python has the libraries imported already, for papermill and the kit's command as well."""
+    (folder / "bin").mkdir(parents=True)
+    started = {"python": "", "papermill": "-m papermill", "mtdnn": "-m mtdnn_kit"}
+    for name, module in started.items():
+        (folder / "bin" / name).write_text(f'#!/bin/sh\nexec {shlex.join(python)} {module} "$@"\n')
+        (folder / "bin" / name).chmod(0o755)
+    for file in (ROOT / ".venv" / "bin").iterdir():
+        if file.name not in started:
+            (folder / "bin" / file.name).symlink_to(file)
+    for name in ("ready", "test-ready"):
+        (folder / name).touch()
 
 
 def run(command: str, folder: Path) -> None:
