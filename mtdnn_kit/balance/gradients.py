@@ -106,7 +106,8 @@ def cagrad(gram: Tensor, state: State, rng: Generator) -> Tensor:
 
 def nash_mtl(gram: Tensor, state: State, rng: Generator) -> Tensor:
     """The tasks' Nash bargaining solution: G w = 1/w, with at most 20 convex problems per step, started at the last weights; the update has
-    length 1 at most (Navon et al. 2022, "Multi-Task Learning as a Bargaining Game", algorithm 1). Needs cvxpy with ECOS."""
+    length 1 at most (Navon et al. 2022, "Multi-Task Learning as a Bargaining Game", algorithm 1). Where such a problem has no solution, the
+    last weights stay, at first all 1. ECOS often finds none for gradients a million times as long as others. Needs cvxpy with ECOS."""
     from torchjd.aggregation import NashMTL
 
     weighting = NashMTL(n_tasks=len(gram)).weighting
@@ -114,8 +115,8 @@ def nash_mtl(gram: Tensor, state: State, rng: Generator) -> Tensor:
         weighting.prvs_alpha = state["weights"].numpy().copy()
     values, vectors = torch.linalg.eigh(_normalized(gram))
     # torchjd needs gradients: [K, K] rows with the same inner products, √Λ per direction
-    with warnings.catch_warnings():  # it warns at each step that the next one will not be faster
-        warnings.filterwarnings("ignore", ".*not DPP", UserWarning)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):  # at each step: no faster the next time, of low accuracy
+        warnings.filterwarnings("ignore", ".*(not DPP|may be inaccurate)", UserWarning)
         weights = weighting(vectors * values.clamp(min=0).sqrt())
     state["weights"] = torch.from_numpy(np.array(weighting.prvs_alpha))
     return weights * _inverse(gram.diagonal().sum().sqrt())

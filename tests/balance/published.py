@@ -6,7 +6,7 @@ Each gives the combined gradient [n]; ε, numbers of steps and orders are those 
 from itertools import chain, combinations
 
 import numpy as np
-from scipy.optimize import minimize, nnls
+from scipy.optimize import linprog, minimize, nnls
 
 
 def pcgrad(g: np.ndarray, orders: list[list[int]]) -> np.ndarray:
@@ -21,21 +21,21 @@ def pcgrad(g: np.ndarray, orders: list[list[int]]) -> np.ndarray:
     return total
 
 
-def gradvac(g: np.ndarray, orders: list[list[int]], targets: np.ndarray, beta: float) -> np.ndarray:
-    """Wang et al. 2021, algorithm 1; targets [K, K] are moved in place."""
-    total = np.zeros(g.shape[1])
+def gradvac(g: np.ndarray, orders: list[list[int]], targets: np.ndarray, beta: float, eps: float = 1e-8) -> np.ndarray:
+    """Wang et al. 2021, algorithm 1, on gradients divided by √Σ‖gₖ‖²; ε in each denominator. targets [K, K] are updated in place."""
+    scale = np.sqrt((g**2).sum()) or 1.0
+    g, total = g / scale, np.zeros(g.shape[1])
     for i, order in enumerate(orders):
         mine = g[i].copy()
         for j in order:
-            size, other = np.linalg.norm(mine), np.linalg.norm(g[j])
-            cosine = mine @ g[j] / (size * other) if size * other > 0 else 0.0
-            wanted = targets[i, j]
-            if cosine < wanted and other > 0:
-                by = size * (wanted * np.sqrt(max(1 - cosine**2, 0)) - cosine * np.sqrt(1 - wanted**2)) / (other * np.sqrt(1 - wanted**2))
-                mine += by * g[j]
+            size, other, wanted = np.linalg.norm(mine), np.linalg.norm(g[j]), targets[i, j]
+            cosine = mine @ g[j] / (size * other + eps)
+            if cosine < wanted:
+                sine = np.sqrt(1 - wanted**2)
+                mine += size * (wanted * np.sqrt(max(1 - cosine**2, 0)) - cosine * sine) / (other * sine + eps) * g[j]
             targets[i, j] = (1 - beta) * wanted + beta * cosine
         total += mine
-    return total
+    return total * scale
 
 
 def mgda(g: np.ndarray) -> np.ndarray:
@@ -116,8 +116,8 @@ def upgrad(g: np.ndarray) -> np.ndarray:
     return weights @ g
 
 
-def cagrad(g: np.ndarray, c: float = 0.5) -> np.ndarray:
-    """Liu et al. 2021, algorithm 1, solved as its authors do, by scipy on the simplex, from equal weights."""
+def cagrad(g: np.ndarray, c: float = 0.5, eps: float = 1e-4) -> np.ndarray:
+    """Liu et al. 2021, algorithm 1, solved as by its authors, with scipy on the simplex; 0 if the worst-off direction is shorter than ε."""
     scaled = g / np.sqrt((g**2).sum())
     k, mean = len(g), scaled.mean(0)
     phi = c * np.linalg.norm(mean)
@@ -132,16 +132,75 @@ def cagrad(g: np.ndarray, c: float = 0.5) -> np.ndarray:
         key=lambda found: found.fun,
     )  # fmt: skip
     worst = best.x @ scaled
-    return (mean + phi / np.linalg.norm(worst) * worst) * np.sqrt((g**2).sum())
+    size = np.linalg.norm(worst)
+    return (mean + phi / size * worst) * np.sqrt((g**2).sum()) if size >= eps else np.zeros(g.shape[1])
 
 
 def nash(g: np.ndarray) -> np.ndarray:
-    """Navon et al. 2022: the weights with G w = 1/w, w > 0, by Newton on ½ wᵀGw − Σ log w; linearly independent gradients."""
-    gram = g @ g.T / np.linalg.norm(g @ g.T)
-    w = np.ones(len(g))
-    for _ in range(200):
+    """Navon et al. 2022, algorithm 1 on gradients divided by √Σ‖gₖ‖², from w = 1; the update has length 1 at most.
+
+    At most 20 times: min Σ Gw + φ′(w₀)w / f with wᵢ f (Gw)ᵢ ≥ 1, G = scaled Gram matrix, f its norm before it was scaled, φ = Σ log w +
+    Σ log Gw linearised at the last w₀. It ends at w₀ where ‖Gw₀ − 1/w₀‖ < 10⁻³, where w moves by less than 10⁻⁶, and where the problem
+    has no solution.
+    """
+    scaled = g / np.sqrt((g**2).sum())
+    gram = scaled @ scaled.T
+    size = np.linalg.norm(gram)
+    gram, w, inside = gram / size, np.ones(len(g)), bargained(gram / size)
+    for _ in range(20):
+        with np.errstate(all="ignore"):
+            slope = gram.sum(0) + (1 / w + (1 / (gram @ w)) @ gram) / size
+        if inside is None or not np.isfinite(slope).all() or unbounded(slope, gram):
+            break
+        best = cheapest(slope, gram, size, 1.5 * inside / np.sqrt(size))
+        if np.linalg.norm(gram @ w - 1 / (w + 1e-10)) < 1e-3 or np.linalg.norm(best - w) < 1e-6:
+            break
+        w = best
+    return w @ scaled / max(np.linalg.norm(w @ scaled), 1.0)
+
+
+def bargained(gram: np.ndarray) -> np.ndarray | None:
+    """The weights with G w = 1/w, w > 0, by Newton's steps on ½ wᵀGw − Σ log w; None if there are none."""
+    w = np.ones(len(gram))
+    for _ in range(500):
         slope, bend = gram @ w - 1 / w, gram + np.diag(1 / w**2)
-        move = np.linalg.solve(bend, slope)
-        size = np.sqrt(move @ bend @ move)
+        if w.max() > 1e9:
+            break
+        move = np.linalg.lstsq(bend, slope, rcond=None)[0]
+        size = np.sqrt(max(move @ bend @ move, 0.0))
         w = w - move / (1 + size)
-    return w @ g
+        if size < 1e-9:
+            return w if (w > 0).all() and np.allclose(w * (gram @ w), 1, rtol=1e-6) else None
+    return None
+
+
+def unbounded(slope: np.ndarray, gram: np.ndarray) -> bool:
+    """Whether slope @ w falls without end: along a direction d ≥ 0 with G d ≥ 0."""
+    return linprog(slope, A_ub=-gram, b_ub=np.zeros(len(gram)), A_eq=np.ones((1, len(gram))), b_eq=[1.0]).fun < 0
+
+
+def cheapest(slope: np.ndarray, gram: np.ndarray, size: float, w: np.ndarray) -> np.ndarray:
+    """min slope @ w, wᵢ f (Gw)ᵢ ≥ 1 from a point inside, by Newton's steps with a barrier −Σ log log(wᵢ f (Gw)ᵢ) (f: size)."""
+
+    def value(w: np.ndarray) -> float:
+        y = gram @ w
+        inside = (w > 0).all() and (y > 0).all() and (w * y * size > 1).all()
+        return sharp * slope @ w - np.log(np.log(w * y * size)).sum() if inside else np.inf
+
+    first = sharp = 1 / abs(slope @ w)
+    while sharp < 1e10 * first:
+        for _ in range(100):
+            y = gram @ w
+            room, rows = np.log(w * y * size), np.diag(1 / w) + gram / y[:, None]
+            down = sharp * slope - rows.T @ (1 / room)
+            bend = rows.T @ np.diag(1 / room**2) @ rows + np.diag(1 / (w**2 * room)) + gram.T @ np.diag(1 / (y**2 * room)) @ gram
+            unit = 1 / np.sqrt(np.diag(bend))  # parameters of one scale
+            move = -unit * np.linalg.lstsq(bend * np.outer(unit, unit), unit * down, rcond=None)[0]
+            fall, step = -down @ move, 1.0
+            while not value(w + step * move) <= value(w) - 0.1 * step * fall and step > 1e-12:
+                step /= 2
+            if fall < 1e-9 or step <= 1e-12:
+                break
+            w = w + step * move
+        sharp *= 20
+    return w

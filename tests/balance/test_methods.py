@@ -53,9 +53,8 @@ def orders(k: int, rng, others_alone: bool) -> list[list[int]]:
         return [[j for j in torch.randperm(k).tolist() if j != i] for i in range(k)]
 
 
-def opposite(g: np.ndarray) -> bool:
-    size = np.linalg.norm(g, axis=1)
-    return bool(((g @ g.T) < -0.999999 * np.outer(size, size)).any() and size.all())
+# their libraries take some 50 ms a matrix: all thousand in `make soak`
+slow_solvers = pytest.mark.parametrize("n", [25, pytest.param(len(CASES), marks=pytest.mark.soak, id="soak")])
 
 
 def test_the_kits_names_are_these():
@@ -70,16 +69,15 @@ def test_pcgrad_with_the_same_orders():
         assert error(g, w, published.pcgrad(g, orders(len(g), numbers(0, n), False))) < 1e-9
 
 
-def test_gradvac_with_the_same_orders_and_what_it_remembers():
-    for first in range(0, len(CASES), 4 * 5 * 5):  # cases of one k follow each other
+def test_gradvac_with_the_same_orders_and_the_same_memory():
+    for first in range(0, len(CASES), 100):
         for k in (2, 3, 4, 5):
             state, targets = {}, np.zeros((k, k))
-            for n, (kind, g) in enumerate(CASES[first : first + 100]):
-                # below 1e-4 of the largest the library's ε counts; what is left of opposite gradients is 0, which has no cosine
-                if len(g) == k and kind != "scaled" and not opposite(g):
+            for n, (_, g) in enumerate(CASES[first : first + 100]):
+                if len(g) == k:
                     w = weights("gradvac", g, state, numbers(1, n))
-                    assert error(g, w, published.gradvac(g, orders(k, numbers(1, n), True), targets, BETA)) < 1e-5
-            assert np.allclose(state["cosines"].numpy(), targets, atol=1e-6) and targets.any()
+                    assert error(g, w, published.gradvac(g, orders(k, numbers(1, n), True), targets, BETA)) < 1e-10
+            assert np.allclose(state["cosines"].numpy(), targets, atol=1e-9) and targets.any()
 
 
 def test_mgda_is_frank_wolfe_and_near_the_shortest():
@@ -119,7 +117,7 @@ def test_aligned_mtl_by_singular_values():
 
 
 def test_pcd_by_enumeration_and_what_it_remembers():
-    for k in (2, 3, 4):
+    for k in (2, 3, 4, 5):
         state, sizes, calls = {}, np.zeros(k), 0
         for kind, g in CASES:
             if len(g) == k and kind != "scaled":
@@ -138,16 +136,19 @@ def test_upgrad_by_non_negative_least_squares():
         assert (g @ (w @ g) >= -1.01e-4 * (g**2).sum() * np.maximum(w, 1)).all(), "no conflict, but for the 1e-4 on the diagonal"
 
 
-def test_cagrad_by_scipy():
-    for kind, g in CASES[::10]:
-        assert error(g, weights("cagrad", g), published.cagrad(g)) < 1e-3, kind
+@slow_solvers
+def test_cagrad_by_scipy(n):
+    for kind, g in CASES[:n]:
+        assert error(g, weights("cagrad", g), published.cagrad(g)) < 1e-4, kind
 
 
-def test_nash_mtl_is_near_the_bargaining_solution():
-    for kind, g in CASES[:100:5]:
-        w = weights("nash_mtl", g)
-        ours, wanted = w @ g, published.nash(g)
-        assert ours @ wanted / (np.linalg.norm(ours) * np.linalg.norm(wanted)) > 0.99 and np.linalg.norm(ours) <= 1 + 1e-6, kind
+@slow_solvers
+def test_nash_mtl_by_a_barrier(n):
+    """Lengths are at most 1,000 times those of others here: where they are a million times as long, ECOS often finds nothing."""
+    for kind, g in CASES[:n]:
+        if kind == "scaled":
+            g = g / np.linalg.norm(g, axis=1, keepdims=True) ** 0.75
+        assert error(g, weights("nash_mtl", g), published.nash(g)) < 1e-5, kind
 
 
 @pytest.mark.parametrize("method", ["mgda", "imtl_g", "aligned_mtl", "upgrad", "cagrad"])
