@@ -150,7 +150,7 @@ def page() -> str:
     verbs = sorted((name for name in public if name.islower()), key=lambda name: order(f"{name}("))
     parts = [HEAD.rstrip(), "## Functions", *map(section, verbs)]
     parts += ["## Classes", *(section(name) for name in public if not name.islower())]
-    parts += ["## Rooms", *(module_section(f"mtdnn_kit.{room}", room) for room in ROOMS)]
+    parts += ["## Packages", *(module_section(f"mtdnn_kit.{room}", room) for room in ROOMS)]
     parts += [
         "## Modules for notebooks",
         *(module_section(f"mtdnn_kit.{name}", module) for name, module in sorted(dict_of("MODULES").items())),

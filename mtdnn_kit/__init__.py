@@ -113,7 +113,7 @@ def _score(run: Run, *args: Any, **options: Any) -> dict[str, dict]:
     return __getattr__("score")(run, *args, **options)
 
 
-setattr(Run, "score", _score)  # noqa: B010 (runs know no model: what scores stands on a higher floor)
+setattr(Run, "score", _score)  # noqa: B010 (`runs` must not import models; scoring is in a higher layer)
 
 
 class _Forwarded(ModuleType):

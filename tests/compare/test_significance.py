@@ -1,4 +1,4 @@
-"""Intervals and tests of a pair of models: against brute force, by hand, and by simulating data sets whose truth is known."""
+"""Intervals and tests for two models, checked by brute force, by hand, and in simulations with known true values."""
 
 import dataclasses
 from fractions import Fraction
@@ -15,7 +15,7 @@ from mtdnn_kit.compare.significance import difference, holm, interval, mcnemar, 
 
 
 def simulate(rng, g, fractional, shift=0.15):
-    """Outcomes of two models on the questions of g passages of unequal size, alike within a passage: 0/1, or F1-like with many zeros."""
+    """Outcomes of two models on g passages of unequal size, correlated within a passage: 0/1, or like F1 with many zeros."""
     sizes = 1 + rng.poisson(rng.gamma(2.0, 2.0, g))
     groups = np.repeat(np.arange(g), sizes)
     both = rng.normal(0, 1.2, g)[groups] + rng.normal(0, 1, len(groups)) + 0.3
@@ -29,14 +29,14 @@ def mean(outcomes, weights):
 
 
 def f1_of_label_1(outcomes, weights):
-    """outcomes [N, 2]: gold and given label."""
+    """outcomes [N, 2]: gold and predicted label."""
     gold, said = outcomes.T
     either = weights @ (gold + said)
     return 200 * (weights @ (gold * said)) / either if either else 0.0
 
 
 @pytest.mark.parametrize(("g", "fractional"), [(30, False), (30, True), (120, True), (200, False)])
-def test_a_nominal_95_covers_93_to_97_and_items_taken_as_independent_do_not(g, fractional):
+def test_95_percent_intervals_cover_93_to_97_percent_and_naive_ones_less(g, fractional):
     rng = np.random.default_rng(g)
     a, b, _ = simulate(rng, 500_000, fractional)
     truth, b_alone = (b - a).mean(), b.mean()
@@ -67,7 +67,7 @@ def test_the_interval_of_a_statistic_covers_too():
     assert 0.93 <= hits / n <= 0.97, hits / n
 
 
-def test_p_is_uniform_when_models_are_alike_and_flipping_items_is_not():
+def test_p_is_uniform_for_equal_models_if_passages_are_flipped_and_not_if_items_are():
     rng = np.random.default_rng(6)
     passages, items = [], []
     for i in range(500):
@@ -89,7 +89,7 @@ TENTHS = st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10), st.integers(
 
 @given(TENTHS)
 @settings(max_examples=150, deadline=None)
-def test_few_passages_are_enumerated_as_by_brute_force_in_exact_numbers(rows):
+def test_p_of_few_passages_equals_exact_enumeration(rows):
     sums = {}
     for a, b, g in rows:
         sums[g] = sums.get(g, 0) + b - a
@@ -101,8 +101,8 @@ def test_few_passages_are_enumerated_as_by_brute_force_in_exact_numbers(rows):
     assert sign_flip(a / 10, b / 10, groups, mean) == float(expected)
 
 
-def test_p_of_random_flips_has_the_added_one_and_both_sides():
-    """20 passages, B better by one in each: 2 of 2^20 swaps are as large, so no random one is."""
+def test_p_of_random_flips_is_two_sided_and_counts_the_observed_difference():
+    """B is better by 1 in each of 20 passages: 2 of 2^20 flips give a difference as large, and none of the random ones does."""
     a, b = np.zeros(20), np.ones(20)
     assert sign_flip(a, b, range(20), draws=199) == sign_flip(b, a, range(20), draws=199) == 1 / 200
     assert sign_flip(a, b, range(20), mean, draws=199) == 1 / 200
@@ -111,29 +111,29 @@ def test_p_of_random_flips_has_the_added_one_and_both_sides():
     assert sign_flip(np.zeros(40), d, range(40)) == pytest.approx(exact.mean(), abs=0.02)
 
 
-def test_differences_equal_but_for_rounding_count_as_equal_in_random_flips_too():
+def test_random_flips_count_differences_within_rounding_as_equal():
     d = np.tile([0.1, 0.2, -0.3, 0.7], 5)  # in tenths: sums that often tie with the observed 3.5
     whole = np.round(10 * d).astype(int)
     flips = np.random.default_rng(0).integers(0, 2, (10_000, 20))
     as_large = np.abs(whole.sum() - 2 * flips @ whole) >= whole.sum()
     assert sign_flip(np.zeros(20), d, [f"{i:02}" for i in range(20)]) == pytest.approx(as_large.mean(), abs=0.01)
-    assert sign_flip(np.full(26, 0.3), np.tile([0.1 + 0.2, 0.3], 13), range(26)) > 0.9  # nothing but rounding
+    assert sign_flip(np.full(26, 0.3), np.tile([0.1 + 0.2, 0.3], 13), range(26)) > 0.9  # only rounding differs
 
 
 @pytest.mark.parametrize("statistic", [None, mean])
-def test_where_no_outcome_differs_nothing_is_found(statistic):
+def test_identical_outcomes_show_no_difference(statistic):
     a = np.tile([0.1, 0.0, 1.0], 20)
     found = difference(a, a, range(60), statistic, draws=100)
     assert (found.difference, found.low, found.high, found.p, found.se, found.widening) == (0, 0, 0, 1, 0, 1)
 
 
-def test_a_difference_that_is_the_same_everywhere():
+def test_a_constant_difference_has_an_interval_of_width_0():
     found = difference(np.zeros(24), np.full(24, 0.1), np.repeat(range(6), 4))
     assert (found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.1)) and found.p == 2 / 64
     assert found.se == pytest.approx(0, abs=1e-12) and found.widening == 1
 
 
-def test_fewer_than_six_passages_allow_no_interval_and_say_so():
+def test_fewer_than_six_passages_allow_no_interval_and_the_sentence_says_so():
     found = difference(np.zeros(20), np.full(20, 0.1), np.repeat(range(5), 4))
     assert (found.low, found.high, found.p) == (-np.inf, np.inf, 2 / 32) and found.difference == pytest.approx(0.1)
     assert "B − A = +0.1 (too few for an interval, p = 0.062; 20 items in 5 passages), no more than" in found.sentence()
@@ -149,7 +149,7 @@ def test_standard_errors_by_hand():
     assert (found.n_items, found.n_passages) == (6, 3) and found.widening == pytest.approx(found.se / found.se_independent)
 
 
-def test_a_mean_given_as_a_statistic_has_the_same_interval_and_nearly_the_same_errors():
+def test_a_mean_given_as_a_statistic_has_the_same_interval_and_nearly_the_same_standard_errors():
     a, b, groups = simulate(np.random.default_rng(4), 80, True)
     plain, general = (difference(a, b, groups, statistic, draws=4000, seed=9) for statistic in (None, mean))
     assert dataclasses.astuple(general) == pytest.approx(dataclasses.astuple(plain), abs=1e-8) and plain.widening > 1.3
@@ -162,8 +162,8 @@ def test_a_mean_given_as_a_statistic_has_the_same_interval_and_nearly_the_same_e
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def test_with_few_even_passages_the_interval_is_the_wider_of_students_and_that_of_flips(level):
-    """Student's with fewer degrees where a few passages make the spread; the values have 12 passages, each three times the same."""
+def test_with_few_equal_passages_the_wider_of_the_t_and_flip_intervals_is_used(level):
+    """Student's t has fewer degrees of freedom where few passages cause the variance. Each of 12 passages has its value three times."""
     rng, flips = np.random.default_rng(8), []
     for seed in range(20):
         values = rng.normal(0, 1, 12)
@@ -175,16 +175,16 @@ def test_with_few_even_passages_the_interval_is_the_wider_of_students_and_that_o
     assert np.mean(flips) == pytest.approx(stats.t.isf((1 - level) / 2, 11), rel=0.03)
 
 
-def test_articles_that_lie_skew_are_not_judged_by_flips_alone():
-    """One of 16 articles is much better, the others hardly worse or better: t is 1.07, whatever flips say of so few."""
+def test_skewed_articles_are_not_judged_by_flips_only():
+    """One of 16 articles is better by 40, the others by 1 to 3: t is 1.84, although flips give the smallest possible p."""
     d = np.r_[40.0, np.tile([1.0, 2.0, 3.0], 5)]
     found, t = difference(np.zeros(16), d, range(16)), d.mean() / stats.sem(d)
     assert sign_flip(np.zeros(16), d, range(16)) == 2 / 2**16 and found.low < 0 < found.high
     assert found.p == pytest.approx(2 * stats.t.sf(t, 4)) and found.p > 0.1
 
 
-def test_the_interval_holds_what_the_test_does_not_reject():
-    """Many passages and few: at either end of the interval p of a shifted model passes 0.05, and p of 0 says what the interval says."""
+def test_the_interval_contains_the_differences_that_the_test_does_not_reject():
+    """With few passages and with many, p of a shifted model crosses 0.05 at both ends of the interval."""
     rng = np.random.default_rng(12)
     for g in (7, 12, 40):
         a, b, groups = simulate(rng, g, True)
@@ -196,7 +196,7 @@ def test_the_interval_holds_what_the_test_does_not_reject():
 @given(ROWS_OF_MANY, st.sampled_from([None, mean, f1_of_label_1]), st.sampled_from([0.9, 0.95]))
 @settings(max_examples=150, deadline=None)
 def test_p_and_interval_of_one_difference_agree(rows, statistic, level):
-    """But where an end lies on 0 within rounding."""
+    """Unless an end of the interval equals 0 within rounding."""
     a, b, gold, groups = (np.array(column) for column in zip(*rows, strict=True))
     if statistic is f1_of_label_1:
         a, b = (np.stack([gold, x > 0.4], axis=1) for x in (a, b))
@@ -205,8 +205,8 @@ def test_p_and_interval_of_one_difference_agree(rows, statistic, level):
         assert (found.p < 1 - level) == (not found.low <= 0 <= found.high)
 
 
-def test_a_score_that_is_0_or_all_of_it_has_an_interval_with_a_width():
-    """132 items in 22 even passages, none right: nothing tells how alike they are, so they count as 22; t of 21 degrees."""
+def test_a_score_of_0_or_the_maximum_has_an_interval_with_a_width():
+    """132 items in 22 equal passages, none right: their correlation is unknown, and they count as 22; t with 21 degrees of freedom."""
     groups, z = np.arange(132) // 6, stats.t.isf(0.025, 21) ** 2 / 22
     none, every = (interval(np.full(132, x), groups, most=100) for x in (0, 100))
     assert (none.low, none.high) == (pytest.approx(0), pytest.approx(100 * z / (1 + z))) and none.se == 0
@@ -214,7 +214,7 @@ def test_a_score_that_is_0_or_all_of_it_has_an_interval_with_a_width():
 
 
 def test_the_interval_of_independent_items_is_wilsons():
-    """30 items of their own, 9 right: an effective number of 29 and t of 29 degrees in Wilson's formula (the roots of its quadratic)."""
+    """30 independent items, 9 right: Wilson's formula (the roots of its quadratic) with an effective number of 29 and t with 29 degrees."""
     values, far = np.arange(30) < 9, stats.t.isf(0.025, 29) ** 2 / 29
     found = interval(values, range(30), most=1)
     roots = np.roots([1 + far, -(2 * 0.3 + far), 0.3**2])
@@ -224,7 +224,7 @@ def test_the_interval_of_independent_items_is_wilsons():
     assert (large.low, large.high) == pytest.approx((wilson.low, wilson.high), abs=2e-5)
 
 
-def test_degrees_of_freedom_are_those_of_the_eigenvalues():
+def test_degrees_of_freedom_equal_those_from_eigenvalues():
     for sizes in ([1, 1, 1, 1], [40, *[1] * 10], [486, 458, 445, 444, 424, 421, 418, 402, 384, 377, 373, 364, 357, 262, 255, 208]):
         share = np.array(sizes) / sum(sizes)
         residuals = np.eye(len(share)) - share  # of clusters' means from the mean
@@ -236,7 +236,7 @@ def test_degrees_of_freedom_are_those_of_the_eigenvalues():
 
 
 def test_heavy_tails_leave_fewer_degrees_of_freedom():
-    """Fisher's G2 is scipy's unbiased kurtosis. One cluster of 16 that makes all of the variance leaves 4, never more than there were."""
+    """Fisher's G2 is scipy's unbiased kurtosis. If one of 16 clusters causes all variance, 4 degrees are left. They never increase."""
     rng = np.random.default_rng(11)
     for parts in rng.standard_t(3, (20, 16)):
         parts = parts - parts.mean()
@@ -249,7 +249,7 @@ def test_heavy_tails_leave_fewer_degrees_of_freedom():
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.5, 0.98])
-def test_a_rate_on_22_passages_is_covered_as_often_as_said(rate):
+def test_the_interval_of_a_rate_on_22_passages_keeps_its_level(rate):
     rng, n, hits = np.random.default_rng(5), 1500, 0
     for _ in range(n):
         groups = np.repeat(np.arange(22), rng.integers(4, 9, 22))
@@ -259,8 +259,8 @@ def test_a_rate_on_22_passages_is_covered_as_often_as_said(rate):
     assert 0.93 <= hits / n <= 0.98, hits / n
 
 
-def test_a_statistic_sees_weights_and_whole_outcomes():
-    """A statistic is given all items, whose gold labels both models share, each once, or not at all with the others of its passage."""
+def test_a_statistic_gets_weights_and_all_outcomes():
+    """A statistic gets all items with their gold labels. Weights are 1, or 0 for the passage or the item that is left out."""
     rng = np.random.default_rng(3)
     gold = rng.integers(0, 2, 60)
     a, b = (np.stack([gold, np.where(rng.random(60) < right, gold, 1 - gold)], axis=1) for right in (0.6, 0.9))
@@ -305,8 +305,8 @@ def test_swapping_the_models_mirrors_everything(rows, statistic):
 
 @given(ROWS, st.randoms())
 @settings(max_examples=60, deadline=None)
-def test_labels_of_passages_matter_only_by_their_order(rows, random):
-    """Passages are drawn in the order of their labels: other labels in the same order give the same result, in another nearly the same."""
+def test_only_the_order_of_passage_labels_has_an_effect(rows, random):
+    """Passages are drawn in the order of their labels: other labels in the same order give the same result; another order nearly does."""
     a, b, groups = zip(*rows, strict=True)
     labels = sorted(map(str, range(16)))
     names = dict(zip(sorted(range(16), key=repr), labels, strict=True))
@@ -322,7 +322,7 @@ def test_labels_of_passages_matter_only_by_their_order(rows, random):
 
 @given(ROWS, st.floats(-3, 3))
 @settings(max_examples=60, deadline=None)
-def test_a_constant_shifts_what_it_is_added_to(rows, constant):
+def test_a_constant_added_to_both_models_cancels_and_added_to_one_shifts_the_difference(rows, constant):
     a, b, groups = (np.array(column) for column in zip(*rows, strict=True))
     one, both = difference(a, b, groups, draws=100), difference(a + constant, b + constant, groups, draws=100)
     assert dataclasses.astuple(both) == pytest.approx(dataclasses.astuple(one), abs=1e-9)
@@ -332,7 +332,7 @@ def test_a_constant_shifts_what_it_is_added_to(rows, constant):
     )
 
 
-def test_results_hang_on_the_seed_alone_and_not_on_the_global_one():
+def test_results_depend_on_the_given_seed_and_not_on_the_global_one():
     a, b, groups = simulate(np.random.default_rng(5), 40, True)
     np.random.seed(1)
     one = difference(a, b, groups)
@@ -343,7 +343,7 @@ def test_results_hang_on_the_seed_alone_and_not_on_the_global_one():
     assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.1 * one.se) and one.p == pytest.approx(other.p, abs=0.02)
 
 
-def test_blocks_of_resamples_are_one_stream(monkeypatch):
+def test_results_do_not_depend_on_the_block_size(monkeypatch):
     a, b, groups = simulate(np.random.default_rng(5), 40, True)
     one = difference(a, b, groups, draws=500)
     monkeypatch.setattr(significance, "_BLOCK", 40 * 7)
@@ -366,7 +366,7 @@ def test_blocks_of_resamples_are_one_stream(monkeypatch):
         ([1, 0], [1, 0], [1, 2], {"draws": 400, "level": 0.99}, "use at least 500"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_in_words(a, b, groups, options, message):
+def test_invalid_input_is_refused_with_a_reason(a, b, groups, options, message):
     with pytest.raises(ValueError, match=message):
         difference(a, b, groups, **options)
     if np.shape(a) == np.shape(b):
@@ -383,7 +383,7 @@ def test_mcnemar_is_the_binomial_test_of_the_items_that_differ(pairs):
     assert p == pytest.approx(stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1)
 
 
-def test_mcnemar_rejects_no_more_than_it_says_on_independent_items_and_takes_0_and_1_alone():
+def test_mcnemar_keeps_its_level_on_independent_items_and_accepts_only_0_and_1():
     rng, n = np.random.default_rng(7), 4000
     ps = np.array([mcnemar(*(rng.random((2, 80)) < 0.6).astype(int))[2] for _ in range(n)])
     for level in (0.01, 0.05, 0.1, 0.3):
@@ -396,7 +396,7 @@ def test_mcnemar_rejects_no_more_than_it_says_on_independent_items_and_takes_0_a
 
 @given(st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.02, 0.04, 0.3, 1.0]), max_size=8))
 @settings(max_examples=200, deadline=None)
-def test_holm_is_the_least_level_at_which_the_steps_reject(ps):
+def test_holm_gives_the_smallest_level_at_which_the_steps_reject(ps):
     adjusted = holm(ps)
     for i, p in enumerate(ps):
         steps = [min(1, (len(ps) - sum(q < other for q in ps)) * other) for other in ps if other <= p]
@@ -410,12 +410,12 @@ def test_holm_by_hand():
             holm(ps)
 
 
-def test_what_was_not_tested_is_no_test_and_the_others_are_corrected_among_themselves():
+def test_holm_ignores_missing_p_values():
     assert holm([0.03, np.nan, 0.005, 0.04, np.nan, 0.01]) == pytest.approx([0.06, np.nan, 0.02, 0.06, np.nan, 0.03], nan_ok=True)
     assert np.isnan(holm([np.nan])).all()
 
 
-def test_the_sentence_says_what_was_found_and_claims_no_more():
+def test_the_sentence_states_the_finding_and_its_limits():
     found = significance.Difference(0.0138, -0.0015, 0.029, 0.0789, 0.95, 0.0078, 0.0075, 5935, 1200)
     assert found.sentence("QA", "mix", scale=100) == (
         "mix − QA = +1.38 (95 % interval -0.15 to +2.9, p = 0.079; 5,935 items in 1,200 passages), no more than what the choice "
@@ -428,7 +428,7 @@ def test_the_sentence_says_what_was_found_and_claims_no_more():
         assert "at the edge of what" in edge.sentence()
 
 
-def test_as_many_passages_as_are_needed_show_the_difference_as_often_as_said():
+def test_the_needed_number_of_passages_gives_the_stated_power():
     rng = np.random.default_rng(4)
     groups = np.repeat(np.arange(60), 5)
     a, b = rng.normal(size=(2, 300)) + rng.normal(size=(60, 1)).repeat(5, axis=1).reshape(1, 300)

@@ -1,4 +1,4 @@
-"""The benchmarks in their smallest form: they run, both sides of a comparison do the same work, what is kept. Nothing is timed."""
+"""Benchmarks at their smallest size: they run, both sides of a comparison do the same work, results are kept. No test measures time."""
 
 import argparse
 import importlib
@@ -25,7 +25,7 @@ TASKS = ["squad", "swag", "cola", "mrpc", "mnli"]
 
 @pytest.fixture
 def bench(monkeypatch):
-    """bench(NAME, *arguments): the module; with arguments, after its main() ran with them."""
+    """bench(NAME, *arguments): runs the module's main() if there are arguments; returns the module."""
     monkeypatch.syspath_prepend(FOLDER)
 
     def load(name: str, *words):
@@ -39,21 +39,21 @@ def bench(monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
-def test_each_is_importable_and_says_what_it_does(bench, name):
+def test_a_benchmark_is_importable_and_documents_its_command(bench, name):
     module = bench(name)
     called = 'if __name__ == "__main__":' in (FOLDER / f"{name}.py").read_text()
     assert module.__doc__ and callable(getattr(module, "main", None)) == called
     assert not called or f"benchmarks/{name}.py" in module.__doc__ or name == "driver"
 
 
-def test_make_bench_runs_each_of_them():
+def test_make_bench_runs_every_benchmark():
     named = (ROOT / "Makefile").read_text()
     runnable = [path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text()]
     assert [name for name in runnable if f"benchmarks/{name}" not in named] == []
 
 
-def test_intervals_cover_and_tests_reject_as_often_as_they_say(bench, capsys):
-    """16 articles of the real proportions, a tenth of the size, and 22 passages; see docs/intervals.md."""
+def test_intervals_and_tests_keep_their_nominal_rates(bench, capsys):
+    """16 articles in their real proportions at a tenth of their size, and 22 passages; see docs/intervals.md."""
     intervals = bench("intervals")
     for case in intervals.QUICK:
         *covered, at_5, at_06 = intervals.rates(case, 400, seed=1)
@@ -62,7 +62,7 @@ def test_intervals_cover_and_tests_reject_as_often_as_they_say(bench, capsys):
     assert capsys.readouterr().out.count("\n| ") == 3
 
 
-def test_a_resampled_articles_population_has_its_own_truth(bench):
+def test_a_resampled_population_has_its_own_true_values(bench):
     intervals = bench("intervals")
     case = intervals.Case("", 0.5, (3, 4, 9), resampled=True)
     for (a, b, cluster), score, gap in intervals.draws(case, 5, 0):
@@ -82,10 +82,10 @@ def test_the_trainer_and_its_peers_run(bench, tiny, tmp_path, capsys):
     assert "repeat 2: windows/s kit " in said and "kit / tuned: " in said and "mixture / tuned mixture: " in said
     assert "loss of the last third, mixture − tuned mixture: " in said and " ± " in said
     assert (tmp_path / "loss.png").stat().st_size > 5000
-    assert dict(os.environ) == before, "what the Trainer tells accelerate would change the kit's next training"
+    assert dict(os.environ) == before, "variables that the Trainer sets for accelerate would change the kit's next training"
 
 
-def test_sides_change_their_order_from_repeat_to_repeat(bench, monkeypatch, tmp_path):
+def test_the_order_of_sides_alternates_between_repeats(bench, monkeypatch, tmp_path):
     trainer, order = bench("trainer"), []
     monkeypatch.setattr(trainer, "measured", lambda side, given, seed, steps: order.append((side, seed)) or (1.0, [1.0, 1.0]))
     bench(
@@ -94,7 +94,7 @@ def test_sides_change_their_order_from_repeat_to_repeat(bench, monkeypatch, tmp_
     assert order == [("kit", 5), ("tuned", 5), ("tuned", 6), ("kit", 6)]
 
 
-def test_swapped_rows_are_those_that_are_scored_otherwise(bench, tmp_path):
+def test_swapped_data_trains_on_validation_rows_and_scores_on_training_rows(bench, tmp_path):
     trainer, rows = bench("trainer"), tmp_path / "rows"
     for task in TASKS:
         (rows / task).mkdir(parents=True)
@@ -105,32 +105,32 @@ def test_swapped_rows_are_those_that_are_scored_otherwise(bench, tmp_path):
     assert (made / "squad" / "train.jsonl.gz").read_text() == "squad validation"
     assert (made / "mnli" / "validation_matched.jsonl.gz").read_text() == "mnli train"
     assert {path.name for path in made.iterdir()} == set(TASKS)
-    with pytest.raises(SystemExit, match="2"):  # said as a wrong argument, before anything is trained
+    with pytest.raises(SystemExit, match="2"):  # an invalid argument, reported before training
         bench("trainer", "--data", "sample", "--swapped")
 
 
 @pytest.fixture
 def five(config):
-    """The five tasks' setup and a model without dropout, as the kit has it."""
+    """The setup of five tasks, and the kit's model without dropout."""
     setup = prepare(config(tasks=TASKS, train_limit=12, encoder_dropout=0.0, head_dropout=0.0, loss="mean", max_steps=40, epochs=50.0))
     return setup, build_model(setup.encoder.path, setup.specs, 0.0, 0.0, setup.config.max_length, 0)
 
 
-def test_the_mixtures_peer_gets_the_schedules_batches_and_the_same_losses(bench, five):
+def test_the_mixtures_peer_gets_the_same_batches_and_losses(bench, five):
     peers, (setup, model) = bench("peers"), five
     drawn = peers.Drawn(setup)
     assert [drawn[step]["task"] for step in range(len(drawn))] == [setup.batch(step)[0] for step in range(40)]
     assert torch.equal(drawn[7]["inputs"]["input_ids"], setup.train[setup.batch(7)[0]].collate(setup.batch(7)[1]).inputs["input_ids"])
     with pytest.raises(IndexError):
         drawn[40]
-    for task in TASKS:  # one item, so that nothing is padded: transformers' loss also looks at padding
+    for task in TASKS:  # one item, without padding: transformers' loss includes padding
         batch = setup.train[task].collate(np.array([3]))
         mine = TYPES[model.specs[task]["type"]].loss(model(task, batch.inputs), batch.targets, setup.config)
         theirs = peers.Mixture(model)(task, batch.inputs, batch.targets)["loss"]
         torch.testing.assert_close(theirs, mine, msg=task)
 
 
-def test_a_plain_model_is_transformers_and_torchs_alone(bench, config, tiny):
+def test_a_plain_model_uses_only_transformers_and_torch(bench, config, tiny):
     model = build_model(Path(tiny), {"squad": {"type": "qa", "labels": 2}}, 0.1, 0.3, 96, 0).eval()
     inputs = {"input_ids": torch.arange(100, 124).view(2, 12), "attention_mask": torch.tensor([[1] * 12, [1] * 7 + [0] * 5])}
     before, rates = model("squad", inputs), [m.p for m in model.modules() if isinstance(m, nn.Dropout)]
@@ -141,7 +141,7 @@ def test_a_plain_model_is_transformers_and_torchs_alone(bench, config, tiny):
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in plain.encoder.modules())
 
 
-def test_the_examples_batches_are_as_wide_as_can_be_and_the_tuned_ones_as_their_longest(bench, five):
+def test_the_example_pads_to_the_maximum_and_the_tuned_side_to_the_longest_item(bench, five):
     features = five[0].train["squad"]
     items = bench("peers").Items(features.lengths)[:3]
     shapes = [bench("peers").collator(features, widest)(items)["input_ids"].shape for widest in (384, None)]
@@ -150,12 +150,12 @@ def test_the_examples_batches_are_as_wide_as_can_be_and_the_tuned_ones_as_their_
 
 @pytest.fixture
 def given(tiny, tmp_path):
-    """A command line of `trainings`."""
+    """The parsed arguments of `trainings`."""
     few = dict(data="sample", encoder=tiny, rows=60, eval=6, epochs=0.5, rate=1e-3, at_most=None, device="cpu")
     return argparse.Namespace(kept=tmp_path / "kept" / "trainings.jsonl", **few)
 
 
-def test_a_training_is_kept_and_made_once(bench, given, monkeypatch):
+def test_a_training_is_kept_and_not_repeated(bench, given, monkeypatch):
     trainings = bench("trainings")
     made = trainings.training(given, 0, "fp32")
     assert made["steps"] == 2 and np.isfinite(made["loss"]) and 0 <= made["span_f1"] <= 100
@@ -167,12 +167,12 @@ def test_a_training_is_kept_and_made_once(bench, given, monkeypatch):
     assert [json.loads(line) for line in given.kept.read_text().splitlines()] == [made]
 
 
-def test_a_pool_of_one_batch_pads_more_and_the_switch_is_put_back(bench, given):
+def test_a_pool_of_one_batch_pads_more_and_the_pool_size_is_restored(bench, given):
     pooled, shuffled = (bench("trainings").training(given, 0, "fp32", pool) for pool in (50, 1))
     assert pooled["padding"] < shuffled["padding"] < 1 and pooled["loss"] != shuffled["loss"] and sampler.POOL == 50
 
 
-def test_differences_are_those_of_the_seeds(bench):
+def test_differences_are_computed_per_seed(bench):
     one = [dict(loss=x, span_f1=10 * x, f1=1.0) for x in (1.0, 2.0, 6.0)]
     other = [dict(loss=x, span_f1=10 * x, f1=1.0) for x in (2.0, 2.0, 3.0)]
     lines = list(bench("trainings").compare(("a", "b"), one, other))
@@ -196,7 +196,7 @@ def test_pooling_and_precision_compare_their_two_sides(bench, monkeypatch, capsy
     assert all(f"seed 1 {side}: 1 steps" in said for side in sides) and f"{sides[0]} 2.000, {sides[1]} 2.000" in said
 
 
-def test_a_steps_time_is_told_by_kind_and_drawn(bench, tiny, tmp_path, capsys):
+def test_a_steps_time_is_reported_by_kind_and_plotted(bench, tiny, tmp_path, capsys):
     step = bench("step", "--data", "sample", "--encoder", tiny, "--steps", 2, "--figure", tmp_path / "step.png")
     said = capsys.readouterr().out
     shares = [float(line[32:39].strip().rstrip("%")) for line in said.splitlines() if line.startswith((*step.KINDS, step.OTHER))]
@@ -213,7 +213,7 @@ def test_shared_seeds_are_simulated_and_counted(bench, capsys):
     assert all(one["p ≤ 0.05"] == one["family"] == pytest.approx(1 - one["both"]) for one in found), "p and interval agree"
 
 
-def test_the_gpus_benchmark_walks_through_on_a_processor(bench, tiny, capsys):
+def test_the_gpu_benchmark_runs_on_a_cpu(bench, tiny, capsys):
     shape = ["--device", "cpu", "--shapes", "tiny", "--sizes", 16, "--steps", 2, "--repeats", 2]
     bench("gpu", *shape, "--data", "sample", "--encoder", tiny)
     said = capsys.readouterr().out
@@ -224,20 +224,20 @@ def test_the_gpus_benchmark_walks_through_on_a_processor(bench, tiny, capsys):
     assert re.search("where the GPU's time goes: .*products [0-9.]+ ms", said)
 
 
-def test_without_a_gpu_it_says_so_and_ends_well(bench, monkeypatch, capsys):
+def test_without_a_gpu_the_benchmark_says_so_and_exits_with_0(bench, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit) as ended:
         bench("gpu", "--quick")
     assert ended.value.code == 0 and "nothing is measured" in capsys.readouterr().out
 
 
-def test_every_length_that_is_recorded_comes_before_the_clock_runs(bench):
+def test_one_batch_per_recorded_shape_runs_before_timing(bench):
     lengths = np.array([10, 64, 65, 128, 300])
     found = bench("gpu").shapes_of([np.array([i]) for i in range(5)], lengths)
     assert [items.tolist() for items in found] == [[1], [3], [4]]
 
 
-def test_joint_steps_are_timed_beside_single_ones(bench, tiny, capsys):
+def test_joint_steps_are_timed_for_each_method(bench, tiny, capsys):
     bench("balance", "--encoder", tiny, "--batch", 20, "--steps", 1, "--repeats", 1, "--methods", "sum,famo,mgda")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["sum", "famo", "mgda"] and lines[0].endswith("5 tasks, 20 rows a step")

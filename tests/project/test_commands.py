@@ -1,4 +1,4 @@
-"""Commands and Python of README and pages run, in a copy of the project, cut short; what does not is in tests/manual.py with the reason."""
+"""Runs the shortened commands and Python of README and pages in a copy of the project. tests/manual.py lists what is not run, and why."""
 
 import json
 import os
@@ -32,7 +32,7 @@ PRINTED = {  # page → what its Python prints, among other things
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory, tiny, python) -> Path:
-    """The project as git has it, with this environment, and a demo of two runs of two steps of a small encoder."""
+    """The files that git does not ignore, this environment, and a demo study of two runs, each two steps of a small encoder."""
     folder = tmp_path_factory.mktemp("clone") / "project"
     names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     if not (ROOT / ".venv" / "ready").exists():
@@ -41,7 +41,7 @@ def copy(tmp_path_factory, tiny, python) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
-            os.utime(folder / name, (0, 0))  # older than .venv/ready: make must not make the environment anew
+            os.utime(folder / name, (0, 0))  # older than .venv/ready: make must not rebuild the environment
     environment(folder / ".venv", python)
     demo = folder / "parameters" / "demo.yaml"
     demo.write_text(demo.read_text() + f"encoder: {tiny}\nmax_steps: 2\neval_limit: 12\n")
@@ -54,7 +54,7 @@ def copy(tmp_path_factory, tiny, python) -> Path:
 
 
 def environment(folder: Path, python: list[str]) -> None:
-    """This environment, whose Python has the libraries imported already, for papermill and the kit's command as well."""
+    """This environment. Its python, papermill and mtdnn start with the libraries already imported."""
     (folder / "bin").mkdir(parents=True)
     started = {"python": "", "papermill": "-m papermill", "mtdnn": "-m mtdnn_kit"}
     for name, module in started.items():
@@ -72,7 +72,7 @@ def run(command: str, folder: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
-def test_the_demos_table_is_that_of_the_kept_runs():
+def test_the_demos_table_matches_the_kept_runs():
     kept = pd.read_csv(ROOT / "results" / "sample" / "table.csv").astype(object)
     rows = [{key: None if pd.isna(value) else value for key, value in row.items()} for row in kept.to_dict("records")]
     columns = ("run", "EM", "F1", "span F1", "ΔF1", "paper F1", "paper ΔF1", "not shown to be learnt")
@@ -81,7 +81,7 @@ def test_the_demos_table_is_that_of_the_kept_runs():
         assert "| " + " | ".join(row[column] for column in columns) + " |" in start
 
 
-def test_the_commands(copy):
+def test_the_commands_run(copy):
     for command, more in RUN.items():
         run(f"{command} {more}", copy)
     assert {path.name for path in (copy / "runs").iterdir()} == {"other", "demo"}
@@ -91,7 +91,7 @@ def test_the_commands(copy):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, python) -> Path:
-    """A folder with parameters, kept runs and the run that the README's Python makes, in two steps."""
+    """A folder with parameters, kept runs and the run that the README's Python trains for two steps."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("parameters", "results/sample"):
         shutil.copytree(ROOT / name, folder / name)
@@ -108,7 +108,7 @@ def trained(tmp_path_factory, python) -> Path:
 
 
 def printed(start: list[str], folder: Path, code: list[str]) -> str:
-    """What blocks of Python print, one after the other in one process."""
+    """Runs blocks of Python in one process, in order; returns what they print."""
     done = subprocess.run([*start, "-c", "\n".join(code)], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -124,7 +124,7 @@ def test_the_python_runs(path, trained, python):
     assert [text for text in PRINTED.get(said(path), ()) if text not in found] == [], found
 
 
-def test_make_lab_serves_this_machine_alone_with_its_token_and_the_kernel(copy):
+def test_make_lab_serves_only_this_machine_with_a_token_and_the_kernel(copy):
     told = subprocess.run(["make", "-n", "--no-print-directory", "lab"], cwd=copy, capture_output=True, text=True, check=True).stdout
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -145,7 +145,7 @@ def test_make_lab_serves_this_machine_alone_with_its_token_and_the_kernel(copy):
             assert b'"python3"' in reply.read()
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents?token={token}") as reply:
             served = {one["name"] for one in json.load(reply)["content"]}
-            assert {"notebooks", "results", "README.md"} <= served, "runs, exports and pages are a click away"
+            assert {"notebooks", "results", "README.md"} <= served, "the file browser starts in the project's folder"
     finally:
         server.terminate()
         server.wait()
@@ -153,6 +153,6 @@ def test_make_lab_serves_this_machine_alone_with_its_token_and_the_kernel(copy):
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Whether a process listens on this port."""
     with socket.socket() as trial:
         return trial.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""The layout and the import rule (design, "The way through the house"), checked in the source files."""
+"""The layout and the import rule (docs/architecture.md), checked in the source files."""
 
 import ast
 import importlib
@@ -9,7 +9,7 @@ from conftest import ROOT
 from structure import PACKAGE, imports, modules
 
 # The layers, from the bottom up: a package, or a module at the top level, imports only from the layers below it.
-FLOORS = [
+LAYERS = [
     "errors",
     "metrics sampler files",
     "data",
@@ -23,8 +23,8 @@ FLOORS = [
     "__init__ __main__",
     "launch",
 ]
-HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
-MOST_AT_THE_TOP, MOST_IN_A_ROOM = 20, 16
+HEIGHT = {package: layer for layer, packages in enumerate(LAYERS) for package in packages.split()}
+MOST_AT_THE_TOP, MOST_IN_A_PACKAGE = 20, 16
 ONLY = {
     "ipywidgets": set(),
     "anywidget": {"explorer.widgets"},
@@ -60,15 +60,15 @@ def arrows() -> dict[str, set[str]]:
 
 def test_imports_between_packages_go_one_way():
     """Run with -s to print the layers, and what each package imports."""
-    rooms: dict[str, set[str]] = {}
+    packages: dict[str, set[str]] = {}
     for name, used in arrows().items():
-        rooms.setdefault(name.split(".")[0], set()).update(one.split(".")[0] for one in used)
-    assert set(rooms) == set(HEIGHT), "add the new package to FLOORS"
-    for floor, names in reversed(list(enumerate(FLOORS))):
+        packages.setdefault(name.split(".")[0], set()).update(one.split(".")[0] for one in used)
+    assert set(packages) == set(HEIGHT), "add the new package to LAYERS"
+    for layer, names in reversed(list(enumerate(LAYERS))):
         for name in names.split():
-            below = sorted(rooms[name] - {name}, key=lambda room: -HEIGHT[room])
-            print(f"floor {floor}  {name:<10} ▸ {', '.join(below) or 'nothing'}")
-            assert all(HEIGHT[room] < floor for room in below), f"{name} imports upwards: {below}"
+            below = sorted(packages[name] - {name}, key=lambda package: -HEIGHT[package])
+            print(f"layer {layer}  {name:<10} ▸ {', '.join(below) or 'nothing'}")
+            assert all(HEIGHT[package] < layer for package in below), f"{name} imports upwards: {below}"
 
 
 def test_no_two_modules_import_each_other():
@@ -109,9 +109,9 @@ def test_every_error_class_is_in_errors():
 def test_a_folder_has_few_files():
     top = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
     assert len(top) <= MOST_AT_THE_TOP, sorted(top)
-    for room in (path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"):
-        files = sorted(path.name for path in room.glob("*.py"))
-        assert "__init__.py" in files and len(files) <= MOST_IN_A_ROOM, f"{room.name}: {files}"
+    for package in (path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"):
+        files = sorted(path.name for path in package.glob("*.py"))
+        assert "__init__.py" in files and len(files) <= MOST_IN_A_PACKAGE, f"{package.name}: {files}"
 
 
 @pytest.mark.parametrize("library", ONLY)

@@ -1,4 +1,4 @@
-"""The notebooks as files, and under papermill with parameters right and wrong. nbval runs them with their defaults (`make test`)."""
+"""The notebooks' files, and papermill runs of them with valid and invalid parameters. nbval runs them with their defaults (`make test`)."""
 
 import copy
 import gzip
@@ -23,7 +23,7 @@ SMALL = dict(max_steps=4, batch_size=4, max_length=96, overlap=10, precision="fp
 
 
 def run(tmp_path, notebook="02_train", **parameters) -> dict:
-    """Executes a notebook with papermill as its command does; the executed notebook."""
+    """Executes a notebook as the papermill command does; returns the executed notebook."""
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
     made = papermill.execute_notebook(
         str(path), str(tmp_path / "out.ipynb"), parameters, kernel_name="python3", progress_bar=False, cwd=str(ROOT)
@@ -32,7 +32,7 @@ def run(tmp_path, notebook="02_train", **parameters) -> dict:
 
 
 def shown(made: dict, kind: str) -> list[str]:
-    """The outputs of a kind ("text/html", "image/png", "text/plain"), in order."""
+    """The outputs of one MIME type ("text/html", "image/png", "text/plain"), in order."""
     outputs = [output for cell in made["cells"] for output in cell.get("outputs", [])]
     return ["".join(output["data"][kind]) for output in outputs if kind in output.get("data", {})]
 
@@ -57,10 +57,10 @@ def test_02_runs_under_papermill_with_a_training_parameter_file(tmp_path, tiny, 
     assert left.finished and left.config["max_steps"] == 4 and left.config["threshold_articles"][:2] == ["Glacier", "Cork"]
     pictures = [output for cell in made["cells"] for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
     told = [output["metadata"]["image/png"]["alt"].partition(" ")[0] for output in pictures]
-    assert told == ["Rows", "The", "Loss", "Each", "Scores"], "sizes, schedule, losses, each task beside chance, curves"
+    assert told == ["Rows", "The", "Loss", "Each", "Scores"], "sizes, schedule, losses, each task next to chance, curves"
     html = shown(made, "text/html")
-    assert "squad: F1" in html[0] and "4 steps" in html[0], "what it found stands at its top"
-    assert "<mark" in html[-1] and "Ada Lovelace" in html[-1], "and a marked passage at its end"
+    assert "squad: F1" in html[0] and "4 steps" in html[0], "the findings are at the top"
+    assert "<mark" in html[-1] and "Ada Lovelace" in html[-1], "a marked passage is at the end"
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -79,27 +79,27 @@ def test_02_runs_without_question_answering(tmp_path, tiny):
         ({"tasks": ["squad", "sawg"]}, "tasks: unknown task 'sawg'."),
     ],
 )
-def test_02_stops_in_its_first_cell_with_the_keys_name(tmp_path, parameters, message):
+def test_02_stops_in_its_first_cell_and_names_the_parameter(tmp_path, parameters, message):
     with pytest.raises(papermill.PapermillExecutionError, match=re.escape(message)):
         run(tmp_path, **parameters, run_dir=str(tmp_path / "run"))
     ran = [cell for cell in code_cells(tmp_path / "out.ipynb") if cell.execution_count and "injected" not in str(cell.metadata.get("tags"))]
-    assert "from_params" in ran[-1].source and len(ran) == 3, "the place of the findings, the parameters and their check, nothing else"
+    assert "from_params" in ran[-1].source and len(ran) == 3, "only the placeholder of the findings, the parameters and their check"
     assert not (tmp_path / "run").exists()
 
 
-def test_02s_parameters_are_the_configurations_with_a_comment_each():
+def test_02_lists_every_parameter_of_config_with_a_comment():
     cell = next(cell for cell in code_cells(TRAIN) if "parameters" in cell.metadata.get("tags", []))
     values: dict = {}
     exec(cell.source, values)
     given = {key: value for key, value in values.items() if not key.startswith("__")}
     assert given.keys() == asdict(Config()).keys()
-    assert Config(**given) == Config(), "train(Config()) is what the notebook does"
+    assert Config(**given) == Config(), "the notebook's defaults are those of Config"
     assert all(re.fullmatch(r"\w+ = .+  # .+", line) for line in cell.source.splitlines())
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_reads_well(path):
-    """At most 25 cells, none over 10 lines but the parameters, prose before each, no function over 5 lines."""
+def test_a_notebook_is_short_and_explains_its_code(path):
+    """At most 25 cells. Each code cell follows prose, defines no function and, except the parameters, has at most 10 lines."""
     cells = nbformat.read(path, 4).cells
     assert len(cells) <= 25
     for before, cell in zip(cells, cells[1:], strict=False):
@@ -119,12 +119,12 @@ def test_a_notebook_is_committed_with_clean_outputs(path):
     debris = ("stderr", "Traceback", "Warning", "step/s", "widget-view")
     assert not any(bad in outputs for bad in (*debris, "/home/", "/root/", "/tmp/", str(ROOT.parent)))
     pictures = [output.metadata["image/png"] for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})]
-    assert pictures and all(len(one["alt"]) > 20 and one["width"] for one in pictures), "each picture has words and its size"
+    assert pictures and all(len(one["alt"]) > 20 and one["width"] for one in pictures), "each picture has a description and a width"
     assert "The findings stand here" not in outputs
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_02s_cells_run_twice_in_one_kernel(tmp_path, tiny):
+def test_02_runs_twice_in_one_kernel(tmp_path, tiny):
     """As in JupyterLab: run all, change a parameter, run all again."""
     nb = nbformat.read(TRAIN, 4)
     small = "\n".join(
@@ -152,7 +152,7 @@ def test_01_takes_a_training_parameter_file(tmp_path, tiny):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_01_shows_tasks_without_question_answering_and_question_answering_alone(tmp_path, tiny):
+def test_01_runs_without_question_answering_and_with_question_answering_only(tmp_path, tiny):
     made = run(tmp_path, "01_data", encoder=tiny, tasks=["cola", "swag"], qa_weight=0.5)
     assert len(shown(made, "image/png")) == 3 and "lost if cut" not in "\n".join(shown(made, "text/html"))
     made = run(tmp_path, "01_data", encoder=tiny, tasks=["squad"], qa_weight=1.0)
@@ -160,7 +160,7 @@ def test_01_shows_tasks_without_question_answering_and_question_answering_alone(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
+def test_03_runs_a_study_and_writes_table_figures_and_notebooks(tmp_path, tiny):
     base, study = tmp_path / "base.yaml", tmp_path / "mine.yaml"
     base.write_text(yaml.safe_dump({**SMALL, "encoder": tiny, "threshold_articles": ["Cork"], "interference_every": 2, "eval_every": 2}))
     variants = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+MCC+SC": {"qa_weight": 0.5, "tasks": ["squad", "swag", "cola"]}}
@@ -180,9 +180,9 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
     assert all(name in table for name in ("QA+MCC+SC", "always nothing", "lexical overlap", "74.6", "77.2"))
     others = next(html for html in shown(made, "text/html") if "<details" in html and "matthews" in html)
     assert all(name in others for name in ("swag", "cola", "matthews", "accuracy")), "every other task has its table"
-    assert "Of these 2 models" in shown(made, "text/html")[0], "the verdict stands at its top"
+    assert "Of these 2 models" in shown(made, "text/html")[0], "the conclusion is at the top"
     assert len(shown(made, "image/png")) == 7, "losses, differences, each task and chance, figure 4, conflicts, what was lost, curves"
-    nb = nbformat.read(tmp_path / "out.ipynb", 4)  # again, and twice in one kernel: nothing is trained any more
+    nb = nbformat.read(tmp_path / "out.ipynb", 4)  # again, twice in one kernel: all runs are finished
     nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
     for i, cell in enumerate(nb.cells):
         cell["id"] = f"n{i}"
@@ -200,7 +200,7 @@ def test_03_runs_a_study_and_leaves_table_figures_and_notebooks(tmp_path, tiny):
         ("01_data", {"max_lenght": 3}, "max_lenght: no such parameter. Did you mean max_length?"),
     ],
 )
-def test_a_wrong_parameter_stops_in_the_first_cell_with_its_name(tmp_path, notebook, parameters, message):
+def test_an_invalid_parameter_stops_the_first_cell_and_is_named(tmp_path, notebook, parameters, message):
     with pytest.raises(papermill.PapermillExecutionError, match=re.escape(message)):
         run(tmp_path, notebook, **parameters)
     ran = [cell for cell in code_cells(tmp_path / "out.ipynb") if cell.execution_count and "injected" not in str(cell.metadata.get("tags"))]
@@ -208,7 +208,7 @@ def test_a_wrong_parameter_stops_in_the_first_cell_with_its_name(tmp_path, noteb
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_04_opens_the_runs_that_it_is_given(tmp_path, tiny):
+def test_04_opens_the_given_runs(tmp_path, tiny):
     small = {**SMALL, "encoder": tiny, "eval_limit": None, "tasks": ["squad"], "qa_weight": 1.0}
     runs = [str(train(Config(**small, seed=seed, run_dir=str(tmp_path / f"run{seed}"))).path) for seed in (0, 1)]
     made = run(tmp_path, "04_answers", runs=runs, show=2)
@@ -216,11 +216,11 @@ def test_04_opens_the_runs_that_it_is_given(tmp_path, tiny):
     wanted = ("run0", "run1", "always nothing", "all wrong", '<li class="mx-card">')
     assert [name for name in wanted if name not in html] == []
     assert "0 of the paper&#39;s 3 examples are in these data" in html
-    assert not shown(made, "application/vnd.jupyter.widget-view+json"), "headless, a widget would be an error message"
+    assert not shown(made, "application/vnd.jupyter.widget-view+json"), "without a front end, a widget would show an error message"
 
 
 def shortened(real_data, folder) -> None:
-    """The first questions of SQuAD in a folder of their own, and those of the paper's examples."""
+    """Writes the first questions of SQuAD and those of the paper's examples to a folder."""
     (folder / "squad").mkdir()
     for split in ("train", "validation"):
         lines = gzip.decompress((real_data / "squad" / f"{split}.jsonl.gz").read_bytes()).decode().splitlines()
@@ -239,7 +239,7 @@ def test_04_finds_the_papers_examples_in_the_real_data(tmp_path, tiny, real_data
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["01_data", "04_answers"])
-def test_the_cells_of_01_and_04_run_twice_in_one_kernel_that_has_a_front_end(name, monkeypatch):
+def test_01_and_04_run_twice_in_one_kernel_with_a_front_end(name, monkeypatch):
     """As in JupyterLab, where the answers are a widget."""
     monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
     nb = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)

@@ -1,4 +1,4 @@
-"""A study on a real Ray of this machine: two workers, one killed in the middle of its run."""
+"""A study on a local Ray cluster: two workers, one killed during its run."""
 
 import os
 import signal
@@ -23,13 +23,13 @@ def parent(pid: int) -> int:
 
 
 def worker_of(run: Path) -> int:
-    """The process that executes a run, as stands beside its lock."""
+    """The id of the process that executes a run, from the file next to its lock."""
     return int((run / ".papermill.holder").read_text().split()[1])
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks at processes through /proc")
-def test_a_dead_workers_run_is_tried_again_from_its_checkpoint(tmp_path, tiny):
-    """Both runs at the same time; SIGKILL to a Ray worker whose run has a checkpoint. In the end all is as without Ray."""
+def test_a_run_resumes_from_its_checkpoint_after_its_worker_dies(tmp_path, tiny):
+    """Both runs train at once. SIGKILL ends the Ray worker of a run that has a checkpoint; the result equals that without Ray."""
     file = write_study(tmp_path / "study", tiny, {name: {**changes, "max_steps": 30} for name, changes in TWO.items()})
     folder, other = tmp_path / "runs", train(read_study(file).configs(tmp_path / "other")["QA"])
     command = [*COMMAND, str(file), "--folder", str(folder), "--engine", "ray", "--cores", "1", "--no-page"]
@@ -41,6 +41,6 @@ def test_a_dead_workers_run_is_tried_again_from_its_checkpoint(tmp_path, tiny):
     until(lambda: (folder / "qa" / ".papermill.holder").exists() and worker_of(folder / "qa") != victim, study=study)
     said = study.communicate(timeout=HANGS)[0]
     assert study.returncode == 0, said[-3000:]
-    assert not alive(victim), "another process ended the run"
+    assert not alive(victim), "another process finished the run"
     assert_same(other, Run(folder / "qa"), ["squad"])
     assert Run(folder / "qa-sc").finished

@@ -79,7 +79,7 @@ def test_every_score_of_a_kept_run_equals_the_runs(kept, runs, questions):
         assert all((a.start, a.end, a.text, a.diff, a.em, a.f1) == (b.start, b.end, b.text, b.diff, b.em, b.f1) for a, b in replies)
 
 
-def test_the_second_scorer_agrees_from_the_files_alone(kept, runs):
+def test_the_second_scorer_agrees_and_reads_only_files(kept, runs):
     text = (ROOT / "mtdnn_kit/data/sample/squad/validation.jsonl").read_text(encoding="utf-8")
     rows = {row["id"]: row for row in map(json.loads, text.splitlines())}
     with gzip.open(kept / "spans.csv.gz", "rt", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Studies at work: by the real papermill in processes of their own; skipped, gone on with, failed, stopped, killed, refused."""
+"""Studies executed by the real papermill in separate processes: runs skipped, resumed, failed, stopped, killed, refused."""
 
 import functools
 import json
@@ -54,7 +54,7 @@ def copied(finished: Path, to: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny, python, warm_kernels):
-    """The study of two runs from the one command, two at a time: its file, its folder, what the command said."""
+    """A study of two runs, made by one command with two workers: its file, its folder, the finished command."""
     folder = tmp_path_factory.mktemp("finished")
     file = write_study(folder / "study", tiny, TWO)
     command = [*python, "-m", "mtdnn_kit", "study", str(file), "--folder", str(folder / "runs"), "--workers", "2"]
@@ -63,7 +63,7 @@ def finished(tmp_path_factory, tiny, python, warm_kernels):
     return file, folder / "runs", done
 
 
-def test_one_command_runs_a_study_and_leaves_runs_notebooks_and_a_page(finished):
+def test_one_command_runs_a_study_and_writes_runs_notebooks_and_a_page(finished):
     _, folder, done = finished
     assert done.stdout.splitlines()[0] == "mine: Is a test a study?" and done.stdout.count(": finished, squad") == 2
     assert "QA: done, 12 steps" in done.stderr and "QA+SC: done, 12 steps" in done.stderr and "2 of 2 done" in done.stderr
@@ -76,11 +76,11 @@ def test_one_command_runs_a_study_and_leaves_runs_notebooks_and_a_page(finished)
         assert {"training/loop.py", "02_train.ipynb"} <= set(record["code"])
     shown = done.stdout.splitlines()[-11:-6]
     assert [line.split("  ")[0] for line in shown] == ["run", "QA", "QA+SC", "always nothing", "lexical overlap"], "the table"
-    assert done.stdout.endswith((folder / "summary.md").read_text()), "and three lines that sum it up"
+    assert done.stdout.endswith((folder / "summary.md").read_text()), "followed by the summary"
     page = (folder / "study.html").read_text()
     order = ["<h1>Study: mine</h1>", "Is a test a study?", 'href="answers.html"', "Of these 2 models", "image/png", "always nothing"]
     order += ["Each task next to chance", "How it was made", "<summary>The code of this page"]
-    assert [page.find(text) for text in order] == sorted(page.index(text) for text in order), "a report, its code folded at the end"
+    assert [page.find(text) for text in order] == sorted(page.index(text) for text in order), "a report with its code folded at the end"
     assert page.index("run_study") > page.index(order[-1]) and page.count("<img") == page.count('alt="') and "No description" not in page
     assert "papermill" not in page[: page.index(order[-1])] and "mx-page" in (folder / "answers.html").read_text()
 
@@ -114,7 +114,7 @@ def test_a_plain_run_that_fails_says_why(tmp_path, tiny):
         run_study(read_study(file), tmp_path / "runs", plain=True)
 
 
-def test_what_is_done_is_not_run_again(finished):
+def test_finished_runs_are_not_run_again(finished):
     file, folder, _ = finished
     ends = {name: Run(folder / name).manifest["end"] for name in ("qa", "qa-sc")}
     seen: list[Progress] = []
@@ -125,7 +125,7 @@ def test_what_is_done_is_not_run_again(finished):
 
 @pytest.fixture
 def planned(finished, tmp_path):
-    """A copy of the finished study that may be spoilt, and what would be executed there."""
+    """A copy of the finished study that a test may damage, and a function that names the runs it would execute."""
     file, folder, _ = finished
     folder, study = copied(folder, tmp_path / "runs"), read_study(file)
 
@@ -169,14 +169,14 @@ def test_a_run_on_other_data_is_refused(planned):
     assert jobs(if_changed="keep") == []
 
 
-def test_a_parameter_that_is_new_since_a_run_had_its_default(planned):
+def test_a_parameter_missing_from_an_older_run_counts_as_its_default(planned):
     folder, jobs = planned
     config = folder / "qa" / "config.yaml"
     config.write_text(config.read_text().replace("interference_every: null\n", ""))
     assert jobs() == []
 
 
-def test_a_run_that_was_begun_goes_on_and_one_without_a_checkpoint_begins_anew_where_something_changed(planned):
+def test_a_begun_run_resumes_and_one_without_a_checkpoint_restarts_after_changes(planned):
     folder, jobs = planned
     for name in ("qa", "qa-sc"):
         manifest = folder / name / "manifest.json"
@@ -189,7 +189,7 @@ def test_a_run_that_was_begun_goes_on_and_one_without_a_checkpoint_begins_anew_w
     assert jobs({"seed": 1}) == ["QA", "QA+SC"] and not (folder / "qa").exists()
 
 
-def test_prose_and_outputs_of_the_notebook_are_no_code(tmp_path):
+def test_prose_and_outputs_of_the_notebook_do_not_count_as_code(tmp_path):
     notebook = json.loads((ROOT / "notebooks" / "02_train.ipynb").read_text())
     (tmp_path / "02_train.ipynb").write_text(json.dumps(notebook))
     before = code(tmp_path / "02_train.ipynb")
@@ -202,11 +202,11 @@ def test_prose_and_outputs_of_the_notebook_are_no_code(tmp_path):
     assert code(tmp_path / "02_train.ipynb") != before
 
 
-def test_data_that_cannot_be_read_are_said(finished, tmp_path):
+def test_unreadable_data_are_reported(finished, tmp_path):
     file, folder, _ = finished
     configs = read_study(file).configs(folder, {"data": str(tmp_path / "nowhere")})
     stands = standings(configs, code(ROOT / "notebooks" / "02_train.ipynb"))["QA"]
-    data, articles = stands.parameters  # the sample's own articles are no others'
+    data, articles = stands.parameters  # the default articles exist only in the sample
     assert (
         data == f"data: 'sample', now '{tmp_path / 'nowhere'}'"
         and articles.startswith("threshold_articles: [")
@@ -227,7 +227,7 @@ print([stands.status for stands in found.values()], open(f"/proc/self/task/{{os.
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
-def test_a_script_without_a_main_guard_looks_at_a_study_and_no_process_stays_behind(finished, tmp_path, python):
+def test_a_script_without_a_main_guard_reads_a_study_and_leaves_no_process(finished, tmp_path, python):
     """A notebook's kernel waits half a minute for a child that does not end by itself."""
     file, folder, _ = finished
     script = LOOK.format(file=str(file), folder=str(folder), notebook=str(ROOT / "notebooks" / "02_train.ipynb"))
@@ -236,8 +236,8 @@ def test_a_script_without_a_main_guard_looks_at_a_study_and_no_process_stays_beh
     assert done.stdout == "['done', 'done'] []\n", done.stderr[-2000:]
 
 
-def test_killed_in_the_middle_it_redoes_nothing_and_ends_as_if_it_never_was(finished, tmp_path, tiny):
-    """SIGKILL to the whole process group, once one run is done and the next one has a checkpoint; then the same command again."""
+def test_a_killed_study_repeats_no_finished_run_and_equals_the_undisturbed_one(finished, tmp_path, tiny):
+    """SIGKILL ends the process group once one run is done and the next has a checkpoint; then the same command runs again."""
     _, reference, _ = finished
     file, folder = write_study(tmp_path / "study", tiny, TWO), copied(reference, tmp_path / "runs")
     shutil.rmtree(folder / "qa-sc")
@@ -251,13 +251,13 @@ def test_killed_in_the_middle_it_redoes_nothing_and_ends_as_if_it_never_was(fini
     end = Run(folder / "qa").manifest["end"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert not any(map(alive, began)), "what was killed is gone"
+    assert not any(map(alive, began)), "the killed processes are gone"
     assert Run(folder / "qa").manifest["end"] == end
     for name, tasks in (("qa", ["squad"]), ("qa-sc", ["squad", "cola"])):
         assert_same(Run(reference / name), Run(folder / name), tasks)
 
 
-def test_a_run_that_fails_is_named_and_stops_no_other(finished, tmp_path, tiny):
+def test_a_failed_run_is_named_and_does_not_stop_the_others(finished, tmp_path, tiny):
     bad = {"bad": {**TWO["QA"], "threshold_articles": ["Nowhere"]}, "QA": TWO["QA"]}
     study, folder = read_study(write_study(tmp_path / "study", tiny, bad)), tmp_path / "runs"
     with pytest.raises(StudyError) as error:
@@ -270,13 +270,13 @@ def test_a_run_that_fails_is_named_and_stops_no_other(finished, tmp_path, tiny):
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_written(tmp_path, tiny, how, monkeypatch):
-    """The processes are those that a person would have: none starts warm."""
+def test_runs_and_kernels_end_with_the_command_and_damage_no_file(tmp_path, tiny, how, monkeypatch):
+    """The processes start as a user's do: no libraries are imported in advance."""
     monkeypatch.delenv("JUPYTER_PATH")
     endless = {name: {**changes, "max_steps": 100_000, "epochs": 1000.0} for name, changes in TWO.items()}
     file, folder = write_study(tmp_path / "study", tiny, endless), tmp_path / "runs"
     command = [*COMMAND, str(file), "--folder", str(folder), "--workers", "2"]
-    listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where the tests are a shell's background job
+    listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also when the tests run as a shell's background job
     study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=listens)
     until(lambda: all((folder / name / "log.jsonl").exists() for name in ("qa", "qa-sc")), study=study)
     began = below(study.pid)
@@ -292,12 +292,12 @@ def test_with_the_command_its_runs_and_their_kernels_end_and_nothing_is_half_wri
     assert all({file.name for file in step.iterdir()} == kept for step in folder.glob("*/checkpoints/step-*[0-9]"))
 
 
-def test_a_missing_study_or_option_is_said_in_a_line(tmp_path):
+def test_a_missing_study_file_is_reported_without_a_traceback(tmp_path):
     done = subprocess.run([*COMMAND, "no.yaml"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith("no.yaml: cannot be read") and "Traceback" not in done.stderr
 
 
-def test_an_engine_or_an_option_that_there_is_not_is_refused_before_anything_runs(finished, tmp_path):
+def test_unknown_engines_and_options_are_refused_before_any_run(finished, tmp_path):
     study = read_study(finished[0])
     with pytest.raises(ConfigError, match="engine: 'slurm' is unknown; choose from local, ray"):
         run_study(study, tmp_path / "runs", engine="slurm")
@@ -309,8 +309,8 @@ def test_an_engine_or_an_option_that_there_is_not_is_refused_before_anything_run
     assert not (tmp_path / "runs").exists()
 
 
-def test_workers_share_out_gpus(monkeypatch, config):
-    """Three runs at a time on two GPUs; how many there are at a time does not decide on their threads."""
+def test_workers_share_gpus(monkeypatch, config):
+    """Three runs at a time on two GPUs. The number of workers does not change the threads of a run."""
     begun = []
 
     class Child:
@@ -353,14 +353,14 @@ open(folder + "/config.yaml", "w").write("tasks: [squad]")
 open(folder + "/log.jsonl", "w").write("".join('{"step": %d, "task": "squad", "loss": 1.0}\\n' % (k + 1) for k in range(1000)))
 with open(folder + "/manifest.partial", "w") as file:
     file.write('{"status": "finished", "steps": 1000, "draws": {"squad": 1000}}')
-os.rename(folder + "/manifest.partial", folder + "/manifest.json")  # whole or not at all, as a run writes it
+os.rename(folder + "/manifest.partial", folder + "/manifest.json")  # atomic, as a run writes it
 """
 
 
-def test_200_runs_cost_their_driver_little(tmp_path, tiny):
-    """A stub in place of the worker. At each beat the driver reads the logs of at most 16 runs at work, and once that of each that ended.
+def test_the_driver_of_200_runs_reads_few_logs_and_needs_little_memory(tmp_path, tiny):
+    """A stub replaces the worker. At each beat the driver reads the logs of at most 16 active runs, and the log of each finished run once.
 
-    A shell is between: the peak of a process counts from its fork, and this one has torch loaded.
+    A shell starts the driver: peak memory counts from the fork, and the process of this test has torch loaded.
     """
     file = write_study(tmp_path / "study", tiny, {"QA": TWO["QA"]})
     content = yaml.safe_load(file.read_text())
@@ -379,11 +379,11 @@ def test_200_runs_cost_their_driver_little(tmp_path, tiny):
     assert runs == 200 and 200 <= looks <= 16 * beats + 200 and memory < 300e6, done.stdout
 
 
-def test_progress_reads_only_what_is_new_and_keeps_a_thinned_curve(tmp_path):
+def test_progress_reads_only_new_lines_and_keeps_a_thinned_curve(tmp_path):
     progress, run = Progress(["a", "b"]), Run(tmp_path)
     state = progress.states[0]
     state.look(run)
-    assert (state.steps, state.total) == (0, None), "nothing is there yet"
+    assert (state.steps, state.total) == (0, None), "no file exists yet"
     (tmp_path / "manifest.json").write_text('{"steps": 1000, "draws": {"squad": 900, "cola": 100}}')
     lines = [json.dumps({"step": k + 1, "task": "cola" if k % 10 == 9 else "squad", "loss": float(k)}) + "\n" for k in range(1000)]
     with open(tmp_path / "log.jsonl", "w") as log:
@@ -392,16 +392,16 @@ def test_progress_reads_only_what_is_new_and_keeps_a_thinned_curve(tmp_path):
             log.flush()
             state.look(run)
             if part == [lines[3][:7]]:
-                assert state.steps == 3 and [step for step, _ in state.losses] == [1, 2, 3], "a line that is being written is left"
+                assert state.steps == 3 and [step for step, _ in state.losses] == [1, 2, 3], "an incomplete line is not read yet"
     assert (state.steps, state.total) == (1000, 1000) and 100 < len(state.losses) <= 400
     assert all(abs(step - 1 - loss) < 1e-9 for step, loss in state.losses), "means of steps and of losses"
     (tmp_path / "log.jsonl").unlink()
     (tmp_path / "log.jsonl").write_text("".join(lines[:5]))
     state.look(run)
-    assert state.steps == 5 and len(state.losses) == 5, "a run that goes on has a log of its own again"
+    assert state.steps == 5 and len(state.losses) == 5, "a shorter log is read from its start"
 
 
-def test_progress_counts_and_reckons_the_time_left(monkeypatch):
+def test_progress_counts_runs_and_estimates_the_time_left(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     progress = Progress(["a", "b", "c", "d"])
@@ -411,7 +411,7 @@ def test_progress_counts_and_reckons_the_time_left(monkeypatch):
     b.status, b.steps, b.before, b.total = "running", 30, 10, 150
     c.status = "failed"
     now[0] += 40
-    assert progress.seconds_left() == pytest.approx(2.0 * (120 + 100)), "2 s a step; the one that waits is as long as the others' mean"
+    assert progress.seconds_left() == pytest.approx(2.0 * (120 + 100)), "2 s per step; a waiting run counts as the mean of the others"
     assert str(progress) == "1 of 4 done, 1 running, 1 failed, 1 waiting, 7:20 left" and not progress.over
 
 
@@ -430,7 +430,7 @@ def test_a_page_that_cannot_be_made_says_where_the_notebook_stopped(tmp_path, mo
         page.write_page("mine.yaml", tmp_path)
 
 
-def test_a_folder_in_which_a_training_is_at_work_is_left_alone(config, monkeypatch):
+def test_a_folder_with_an_active_training_is_refused(config, monkeypatch):
     monkeypatch.setattr("mtdnn_kit.training.trainer.GONE", 0.0)
     small = config(tasks=["cola"], qa_weight=1.0, max_steps=1)
     Path(small.run_dir).mkdir()
@@ -440,7 +440,7 @@ def test_a_folder_in_which_a_training_is_at_work_is_left_alone(config, monkeypat
 
 
 @pytest.mark.parametrize(("own", "begun", "threads"), [(None, None, "5"), (2, None, "2"), (None, 3, "3"), (2, 3, "2")])
-def test_a_run_has_its_own_threads_or_those_it_began_with_or_its_share(config, monkeypatch, own, begun, threads):
+def test_a_run_uses_its_configured_threads_else_those_it_began_with_else_its_share(config, monkeypatch, own, begun, threads):
     program = (
         "import json, os, sys; print(json.dumps([json.loads(sys.stdin.readline())['parameters']['resume'], os.environ['OMP_NUM_THREADS']]))"
     )
@@ -455,7 +455,7 @@ def test_a_run_has_its_own_threads_or_those_it_began_with_or_its_share(config, m
     assert json.loads((job.run.path / "papermill.txt").read_text()) == [bool(begun), threads]
 
 
-def test_a_run_is_not_begun_with_code_that_changed_while_the_study_was_at_work(tmp_path):
+def test_a_run_does_not_start_with_code_that_changed_during_the_study(tmp_path):
     now = code(ROOT / "notebooks" / "02_train.ipynb")
     record = {"code": {**now, "training.py": "0"}}
     given = {
@@ -474,7 +474,7 @@ def test_a_run_is_not_begun_with_code_that_changed_while_the_study_was_at_work(t
     assert not list(tmp_path.iterdir())
 
 
-def test_an_old_checkpoint_goes_whole_and_what_a_kill_left_goes_with_it(tmp_path, monkeypatch):
+def test_pruning_renames_old_checkpoints_before_it_removes_them_and_partial_ones(tmp_path, monkeypatch):
     for name in ("step-0000002", "step-0000004", "step-0000006", "step-0000008.partial"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
     removed = []

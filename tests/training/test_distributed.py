@@ -29,7 +29,7 @@ from mtdnn_kit.training.distributed import World, join, launched
 LAUNCHED = dict(RANK="1", LOCAL_RANK="1", WORLD_SIZE="2", MASTER_ADDR="localhost", MASTER_PORT="29500")
 
 
-# What a process knows alone
+# One process, without communication
 
 
 def test_without_a_launcher_there_is_one_process(monkeypatch):
