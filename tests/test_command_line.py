@@ -190,13 +190,13 @@ def test_export_says_where_the_model_is(monkeypatch, capsys):
     assert ended(capsys, "export", "runs/x", "mnli") == (1, "", "task: 'mnli' is no task of it\n")
 
 
-def test_former_commands_still_work(monkeypatch, capsys):
+def test_former_commands_still_work(monkeypatch, capsys, python):
     """python -m mtdnn_kit STUDY, and a launcher's -m mtdnn_kit.launch FILE."""
     asked = []
     monkeypatch.setattr(command_line, "study", lambda given: asked.append((given.study, dict(given.set))))
     assert ended(capsys, "parameters/ablations/demo.yaml", "--set", "max_steps=2")[0] == 0
     assert asked == [("parameters/ablations/demo.yaml", {"max_steps": 2})]
-    done = subprocess.run([sys.executable, "-m", "mtdnn_kit.launch", "none.yaml"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*python, "-m", "mtdnn_kit.launch", "none.yaml"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith("none.yaml: cannot be read")
 
 

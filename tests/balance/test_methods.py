@@ -1,7 +1,7 @@
 """Each method against a second implementation of its published algorithm (`published`), and what its paper promises.
 
-A thousand sets of two to five gradients, a fifth each: of any kind, conflicting, collinear, of sizes 2⁻²⁰ to 2²⁰, and with one zero. What
-is compared is the combined gradient, where weights may differ (collinear ones): errors are told as shares of Σ |wₖ| ‖gₖ‖.
+There are a thousand sets of two to five gradients, one fifth each: random, conflicting, collinear, with sizes from 2⁻²⁰ to 2²⁰, and with one
+zero. The combined gradients are compared, since the weights of collinear ones are not unique; errors are relative to Σ |wₖ| ‖gₖ‖.
 """
 
 import numpy as np
@@ -81,7 +81,7 @@ def test_gradvac_with_the_same_orders_and_the_same_memory():
 
 
 def test_mgda_is_frank_wolfe_and_near_the_shortest():
-    """Of gradients a million times as long as others a step may have two directions that are equally good but for rounding."""
+    """Where some gradients are a million times as long as others, two directions of a step may be equal within rounding."""
     apart = 0
     for kind, g in CASES:
         w = weights("mgda", g)
@@ -166,7 +166,7 @@ def test_the_order_of_tasks_does_not_matter_in_the_mean(method):
     assert np.abs(one.mean(0)[turned] - other.mean(0)).max() < 5 * np.hypot(one.std(0), other.std(0)).max() / 20 + 1e-9
 
 
-def test_what_does_not_conflict_is_left_alone_and_sizes_do_not_matter_where_it_is_promised():
+def test_gradients_without_conflict_stay_unchanged_and_scale_invariance_holds_where_promised():
     g = np.abs(default_rng(5).standard_normal((3, 8)))
     assert np.array_equal(weights("pcgrad", g), np.ones(3)) and np.allclose(weights("upgrad", g), 1 / 3, atol=1e-6)
     for method in ("imtl_g", "nash_mtl"):  # of the gradient as a whole, not of one task's part in it
@@ -245,7 +245,7 @@ def test_random_weights_are_softmaxes_and_stch_a_smooth_maximum():
         assert np.array_equal(LOSSES["sum"](torch.from_numpy(losses), {}, numbers(0, n)), np.ones(4))
 
 
-def test_what_a_method_draws_leaves_torchs_own_numbers_alone():
+def test_a_methods_random_draws_do_not_change_torchs_generator():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     told("random")

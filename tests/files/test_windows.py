@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 from conftest import ROOT, THREADS
@@ -44,13 +43,13 @@ print(json.dumps([ask(run, "Where?", "It rises in the Alps.")[0], len(run.log())
 """
 
 
-def test_a_run_is_made_resumed_and_read_without_posix(tiny, tmp_path):
+def test_a_run_is_made_resumed_and_read_without_posix(tiny, tmp_path, python):
     folder = tmp_path / "Meine Läufe 東京" / "run one"
     small = dict(
         encoder=tiny, tasks=["squad", "cola"], max_steps=3, batch_size=2, max_length=96, overlap=10, eval_limit=4, checkpoint_every=2
     )
     given = {**small, "precision": "fp32", "device": "cpu", "threads": THREADS, "run_dir": str(folder)}
-    done = subprocess.run([sys.executable, "-c", PROGRAM, json.dumps(given)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*python, "-c", PROGRAM, json.dumps(given)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     text, records = json.loads(done.stdout.splitlines()[-1])
     assert isinstance(text, str) and records == 3 and Run(folder).finished

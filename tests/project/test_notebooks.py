@@ -224,7 +224,7 @@ def shortened(real_data, folder) -> None:
     (folder / "squad").mkdir()
     for split in ("train", "validation"):
         lines = gzip.decompress((real_data / "squad" / f"{split}.jsonl.gz").read_bytes()).decode().splitlines()
-        asked = [line for line in lines if any(example.words.lower() in line.lower() for example in paper.EXAMPLES)]
+        asked = [line for line in lines if any(all(word.lower() in line.lower() for word in example.words) for example in paper.EXAMPLES)]
         (folder / "squad" / f"{split}.jsonl").write_text("\n".join(dict.fromkeys([*lines[:60], *asked])) + "\n")
 
 

@@ -236,20 +236,20 @@ def test_a_script_without_a_main_guard_reads_a_study_and_leaves_no_process(finis
     assert done.stdout == "['done', 'done'] []\n", done.stderr[-2000:]
 
 
-def test_a_killed_study_repeats_no_finished_run_and_equals_the_undisturbed_one(finished, tmp_path, tiny):
+def test_a_killed_study_repeats_no_finished_run_and_equals_the_undisturbed_one(finished, tmp_path, tiny, python):
     """SIGKILL ends the process group once one run is done and the next has a checkpoint; then the same command runs again."""
     _, reference, _ = finished
     file, folder = write_study(tmp_path / "study", tiny, TWO), copied(reference, tmp_path / "runs")
     shutil.rmtree(folder / "qa-sc")
-    command = [*COMMAND, str(file), "--folder", str(folder), "--no-page"]
-    study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    command = ["-m", "mtdnn_kit", "study", str(file), "--folder", str(folder), "--no-page"]
+    study = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     until(lambda: list((folder / "qa-sc" / "checkpoints").glob("step-*[0-9]")), study=study)
     began = below(study.pid)
     os.killpg(study.pid, signal.SIGKILL)
     study.wait()
     assert len(began) >= 2, "a worker and its kernel"
     end = Run(folder / "qa").manifest["end"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*python, *command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert not any(map(alive, began)), "the killed processes are gone"
     assert Run(folder / "qa").manifest["end"] == end

@@ -285,10 +285,10 @@ def test_notebook_launcher(config):
     assert run.finished and run.manifest["processes"] == 2
 
 
-def test_accelerate_launch(config, tmp_path):
+def test_accelerate_launch(config, tmp_path, python):
     """The command of docs/several-gpus.md; without a GPU, the processes use the CPU."""
     (tmp_path / "small.yaml").write_text(config(tasks=["squad"], qa_weight=1.0, max_steps=2).to_yaml())
-    start = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", free_port()]
+    start = [*python, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", free_port()]
     command = [*start, "-m", "mtdnn_kit", "train", str(tmp_path / "small.yaml"), "--set", f"run_dir={tmp_path / 'made'}"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     run = Run(tmp_path / "made")
@@ -296,9 +296,9 @@ def test_accelerate_launch(config, tmp_path):
     assert run.finished and run.manifest["processes"] == 2 and run.manifest["device"] == "cpu" and done.stdout.count("finished") == 1
 
 
-def test_the_kits_launcher_prints_no_traceback_when_its_processes_fail(config, tmp_path):
+def test_the_kits_launcher_prints_no_traceback_when_its_processes_fail(config, tmp_path, python):
     (tmp_path / "small.yaml").write_text(config(tasks=["squad"], qa_weight=1.0).to_yaml())
-    command = [sys.executable, "-m", "mtdnn_kit.launch", str(tmp_path / "small.yaml"), "--processes", "2", "--set", "overlap=90"]
+    command = [*python, "-m", "mtdnn_kit.launch", str(tmp_path / "small.yaml"), "--processes", "2", "--set", "overlap=90"]
     done = subprocess.run([*command, "--set", f"run_dir={tmp_path / 'made'}"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1 and not (tmp_path / "made").exists()
     assert "overlap: 90 must lie between 0 and " in done.stderr and "Traceback" not in done.stderr

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import transformers
+from conftest import DIMENSIONS, make_encoder
 
 from mtdnn_kit import prepare
 from mtdnn_kit.data.rows import QARow
@@ -132,7 +134,7 @@ def test_a_row_survives_the_round_trip_through_tokens(setup, task):
         assert {role for _, role in tokens} <= {"special", "first", "second", "answer"}
 
 
-def test_odd_rows_are_counted_and_named(config, tmp_path):
+def test_odd_rows_are_counted_and_named(config, tmp_path, tokenizer):
     def row(number, context="A cat sat here.", question="Who sat?", texts=("cat",), starts=None):
         starts = starts or [context.index(text) for text in texts]
         return {"id": str(number), "context": context, "question": question, "answers": {"text": list(texts), "answer_start": starts}}
@@ -154,7 +156,10 @@ def test_odd_rows_are_counted_and_named(config, tmp_path):
     ]
     questions(tmp_path, "train", odd)
     small = dict(tasks=["squad"], qa_weight=1.0, max_question=6, max_length=32, overlap=4, max_answer=3, max_steps=1, eval_limit=None)
-    found = {r["oddity"]: (r["rows"], r["e.g."]) for r in overview.odd_rows(prepare(config(data=str(tmp_path), **small)))}
+    # the whole vocabulary: "cats" is one token
+    encoder = make_encoder(tmp_path / "encoder", transformers.BertConfig(vocab_size=len(tokenizer), **DIMENSIONS), tokenizer)
+    setup = prepare(config(data=str(tmp_path), encoder=encoder, **small))
+    found = {r["oddity"]: (r["rows"], r["e.g."]) for r in overview.odd_rows(setup)}
     assert found == {
         "an empty text": (1, "empty"),
         "white space at an end": (2, "space"),
