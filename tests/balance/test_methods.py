@@ -1,6 +1,6 @@
 """Each method against a second implementation of its published algorithm (`published`), and what its paper promises.
 
-There are a thousand sets of two to five gradients, one fifth each: random, conflicting, collinear, with sizes from 2⁻²⁰ to 2²⁰, and with one
+There are a thousand sets of two to five gradients, one fifth each: random, conflicting, collinear, of sizes from 2⁻²⁰ to 2²⁰, and with one
 zero. The combined gradients are compared, since the weights of collinear ones are not unique; errors are relative to Σ |wₖ| ‖gₖ‖.
 """
 

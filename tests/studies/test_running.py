@@ -242,7 +242,8 @@ def test_a_killed_study_repeats_no_finished_run_and_equals_the_undisturbed_one(f
     file, folder = write_study(tmp_path / "study", tiny, TWO), copied(reference, tmp_path / "runs")
     shutil.rmtree(folder / "qa-sc")
     command = ["-m", "mtdnn_kit", "study", str(file), "--folder", str(folder), "--no-page"]
-    study = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    silent = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    study = subprocess.Popen([sys.executable, *command], cwd=ROOT, **silent, start_new_session=True)
     until(lambda: list((folder / "qa-sc" / "checkpoints").glob("step-*[0-9]")), study=study)
     began = below(study.pid)
     os.killpg(study.pid, signal.SIGKILL)
