@@ -75,14 +75,14 @@ quick: env-test ## style, types and unit tests: no browser, notebooks, studies o
 test: env-test ## style, types, all tests (browser tests need Chromium), then every notebook under nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak"
 	rm -rf build/runs build/nbval
 	mkdir -p build/runs build/nbval
 	cp -r results/sample build/runs/demo # notebook 03 opens the kept runs here; tests/project/test_notebooks.py tests its trainings with small runs
 	$(BIN)/papermill --prepare-only --log-level ERROR notebooks/03_ablations.ipynb build/nbval/03_ablations.ipynb -p folder build/runs/demo -p if_changed keep
-	@echo "the notebooks under nbval, and mypy, run next to the tests; their outcome stands at the end"
-	@( $(BIN)/mypy && MTDNN_RUNS=build/runs $(BIN)/python -m pytest --nbval $(filter-out %/03_ablations.ipynb,$(wildcard notebooks/*.ipynb)) build/nbval ) > build/nbval.txt 2>&1 & \
-		$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak"; ended=$$?; wait $$!; others=$$?; cat build/nbval.txt; exit $$((ended + others))
-	rm -rf build/runs build/nbval build/nbval.txt
+	MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 2 --dist loadscope --nbval $(filter-out %/03_ablations.ipynb,$(wildcard notebooks/*.ipynb)) build/nbval
+	rm -rf build/runs build/nbval
 
 processors: env-test ## tests that depend on a model's numbers, with other CPU kernels than this machine's default
 	@for way in "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2" "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1"; do \

@@ -38,9 +38,9 @@ class HeldOut:
     answers: Answers
 
     def scores(self) -> dict[str, Any]:
-        """As in metrics.json, in percent; and always_nothing, the score of never answering: the share of unanswerable questions."""
+        """As in metrics.json, in percent; and no_answer_baseline, the score of never answering: the share of unanswerable questions."""
         found = qa.scores(self.rows, self.answers, qa.tune(self.rows, self.answers))
-        return {**found, "always_nothing": 100 * sum(not row.answers for row in self.rows) / len(self.rows)}
+        return {**found, "no_answer_baseline": 100 * sum(not row.answers for row in self.rows) / len(self.rows)}
 
 
 def held_out(run: Run, data: str | None = None) -> list[HeldOut]:
@@ -70,7 +70,7 @@ def table(found: Sequence[HeldOut]) -> list[dict]:
         row = {"run": run.name, **{key: f"{run.config[key]:g}" for key in CHOSEN}}
         row |= {"task": one.task, "steps": f"{run.manifest['steps']:,}"}
         row |= {"span EM": scores["span_em"], "span F1": scores["span_f1"], "no-answer AP": scores["no_answer_ap"]}
-        row |= {"EM": scores["em"], "F1": scores["f1"], "always nothing": scores["always_nothing"], "questions": scores["n"]}
+        row |= {"EM": scores["em"], "F1": scores["f1"], "no-answer baseline": scores["no_answer_baseline"], "questions": scores["n"]}
         rows.append(row)
     return rows
 

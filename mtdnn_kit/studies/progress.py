@@ -4,6 +4,7 @@ A terminal shows bars, a notebook an output that is updated in place, and a log 
 have a hundred thousand steps and a study hundreds of runs: only new lines of each log are read, and a thinned curve is kept.
 """
 
+import os
 import sys
 import time
 from collections import Counter
@@ -36,7 +37,8 @@ class RunState:
     losses: list[tuple[float, float]] = field(default_factory=list)
     main: str = ""  # the main task
     seconds: float = 0.0  # time of the steps since `before`, without the preparation
-    place: tuple[int, int] = (0, 0)  # the log's file and how far it was read
+    place: int = 0  # how far the log was read, in bytes
+    last: bytes = b""  # the line before `place`; if another one stands there, it is another log: of a run that was begun again
     loss: float | None = None  # of the main task, smoothed, as the training itself shows it
     said: list[str] = field(default_factory=list)  # lines that are printed once: a warning, that another process took it over
 
@@ -50,16 +52,19 @@ class RunState:
             self.main, self.total = next(iter(draws)), run.manifest["steps"]
             self.said += [f"warning: {said}" for said in run.manifest.get("warnings", [])]
         with open(log, "rb") as file:
-            number, size = log.stat().st_ino, log.stat().st_size
-            took = log.stat().st_mtime - manifest.stat().st_mtime  # the manifest is written before the first step, and again at the end
+            size, changed = (now := os.fstat(file.fileno())).st_size, now.st_mtime
+            took = changed - manifest.stat().st_mtime  # the manifest is written before the first step, and again at the end
             self.seconds = took if took > 0 else self.seconds
-            anew = self.place[0] not in (0, number) or size < self.place[1]  # cut by a resumed run to the length at its checkpoint
-            if self.place[0] != number or anew:
-                self.losses, self.loss, self.place = [], None, (number, 0)
-            file.seek(self.place[1])
-            whole = file.read(size - self.place[1]).rpartition(b"\n")[0]
-        self.place = number, self.place[1] + len(whole) + bool(whole)
-        records = [record for record in map(read_json, whole.splitlines()) if "loss" in record]
+            file.seek(self.place - len(self.last))
+            anew = size < self.place or file.read(len(self.last)) != self.last  # shorter: cut by a resumed run at its checkpoint
+            if anew:
+                self.losses, self.loss, self.place, self.last = [], None, 0, b""
+            file.seek(self.place)
+            lines = file.read(size - self.place).rpartition(b"\n")[0].splitlines(keepends=True)
+        if lines:
+            self.last = lines[-1].rstrip(b"\n") + b"\n"
+            self.place += sum(map(len, lines[:-1])) + len(self.last)
+        records = [record for record in map(read_json, lines) if "loss" in record]
         self.steps = records[-1]["step"] if records else 0 if anew else self.steps
         self.before = min(self.before, self.steps) if anew else self.before
         for record in (record for record in records if record["task"] == self.main):

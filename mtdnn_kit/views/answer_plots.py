@@ -76,7 +76,7 @@ def nothing_figure(questions: Sequence[Question]) -> Picture:
     axes.set(xlabel=f"recall of unanswerable questions, percent (n = {empty.sum():,})", ylabel="precision, percent")
     axes.set(xlim=(0, 101), ylim=(0, 101))
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="average precision")
-    return detached(figure, f"Average precision of answering nothing: {', '.join(said) or 'no run tells'}; guessing {guess:.1f}.")
+    return detached(figure, f'Average precision of "no answer": {", ".join(said) or "no run tells"}; guessing {guess:.1f}.')
 
 
 @styled

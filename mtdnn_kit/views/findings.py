@@ -153,7 +153,7 @@ def of_thresholds(rows: Sequence[dict]) -> str:
     if not moved:
         return "No threshold was tuned, or every question has an answer: there is no choice to look at."
     most, setting = max(moved)
-    return f"Where every run answers nothing equally often, F1 moves by up to {most:.1f} points ({setting})."
+    return f"Where every run leaves the same share unanswered, F1 moves by up to {most:.1f} points ({setting})."
 
 
 def of_schedule(setup: Any) -> str:

@@ -104,7 +104,7 @@ def floors(rows: Sequence[QARow]) -> list[dict]:
     """Baselines without training, as rows of `score_table`: always no answer, and lexical overlap."""
     golds, able = [gold_texts(row) for row in rows], [row for row in rows if row.answers]
     found = []
-    for name, said in (("always nothing", [""] * len(rows)), ("lexical overlap", lexical_answers(rows))):
+    for name, said in (("no-answer baseline", [""] * len(rows)), ("lexical overlap", lexical_answers(rows))):
         scores = qa_scores(said, golds)
         found.append({"run": name, "EM": scores["em"], "F1": scores["f1"]})
     found[1]["span F1"] = qa_scores(lexical_answers(able), [gold_texts(row) for row in able])["f1"] if able else None

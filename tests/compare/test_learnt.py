@@ -155,7 +155,7 @@ def test_claims_of_tasks_that_were_not_shown_to_be_learnt_are_marked():
         {"setting": "both", "task": "cola", "learnt": "not shown"}, {"setting": "both", "task": "swag", "learnt": "yes"},
         {"setting": "one", "task": "mrpc", "learnt": "not told"},
     ]  # fmt: skip
-    rows = [{"setting": "one"}, {"run": "both", "seeds": 2}, {"run": "always nothing"}]
+    rows = [{"setting": "one"}, {"run": "both", "seeds": 2}, {"run": "no-answer baseline"}]
     assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "QA")] == ["", "cola", ""]
     # the baseline's unlearnt tasks mark every trained row; a row without training has no mark
     assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "both")] == ["cola", "cola", ""]

@@ -29,7 +29,7 @@ def test_every_question_of_the_articles_is_scored_despite_the_runs_eval_limit(ru
     (one,) = heldout.held_out(run)
     found = one.scores()
     assert found["n"] == len(records) > 6 == run.parameters.eval_limit
-    assert found["always_nothing"] == pytest.approx(score(records, {row["id"]: "" for row in records})["f1"])
+    assert found["no_answer_baseline"] == pytest.approx(score(records, {row["id"]: "" for row in records})["f1"])
 
     heldout.write_spans(tmp_path / "spans.csv.gz", [one])
     with gzip.open(tmp_path / "spans.csv.gz", "rt", encoding="utf-8") as file:
@@ -51,7 +51,7 @@ def test_the_command_prints_one_row_per_run_and_writes_nothing(run, python):
     found = heldout.held_out(run)[0].scores()
     head, _, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines())
     cells = dict(zip(head, row, strict=True))
-    assert (cells["span F1"], cells["always nothing"]) == (f"{found['span_f1']:.1f}", f"{found['always_nothing']:.1f}")
+    assert (cells["span F1"], cells["no-answer baseline"]) == (f"{found['span_f1']:.1f}", f"{found['no_answer_baseline']:.1f}")
     assert (cells["learning_rate"], cells["epochs"], cells["questions"]) == ("0.0006", "3", f"{found['n']:,}")
     assert sorted(run.path.rglob("*")) == before
 

@@ -177,7 +177,7 @@ def test_03_runs_a_study_and_writes_table_figures_and_notebooks(tmp_path, tiny):
     ]
     assert (tmp_path / "runs" / "qa" / "02_train.ipynb").exists()
     table = next(html for html in shown(made, "text/html") if "paper EM" in html)
-    assert all(name in table for name in ("QA+MCC+SC", "always nothing", "lexical overlap", "74.6", "77.2"))
+    assert all(name in table for name in ("QA+MCC+SC", "no-answer baseline", "lexical overlap", "74.6", "77.2"))
     others = next(html for html in shown(made, "text/html") if "<details" in html and "matthews" in html)
     assert all(name in others for name in ("swag", "cola", "matthews", "accuracy")), "every other task has its table"
     assert "Of these 2 models" in shown(made, "text/html")[0], "the conclusion is at the top"
@@ -213,7 +213,7 @@ def test_04_opens_the_given_runs(tmp_path, tiny):
     runs = [str(train(Config(**small, seed=seed, run_dir=str(tmp_path / f"run{seed}"))).path) for seed in (0, 1)]
     made = run(tmp_path, "04_answers", runs=runs, show=2)
     html = "\n".join(shown(made, "text/html"))
-    wanted = ("run0", "run1", "always nothing", "all wrong", '<li class="mx-card">')
+    wanted = ("run0", "run1", "no-answer baseline", "all wrong", '<li class="mx-card">')
     assert [name for name in wanted if name not in html] == []
     assert "0 of the paper&#39;s 3 examples are in these data" in html
     assert not shown(made, "application/vnd.jupyter.widget-view+json"), "without a front end, a widget would show an error message"

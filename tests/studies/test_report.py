@@ -190,7 +190,7 @@ def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, question
     scores = [[cell.strip() for cell in line.split("|")[1:-1]] for line in sections["Scores"].splitlines() if line.startswith("| ")]
     at, holm = scores[0].index("ΔF1"), scores[0].index("p (Holm)")
     assert scores[0][:2] == ["run", "compared with"] and [row[:2] for row in scores[2:]] == [
-        ["B", ""], ["A", "B"], ["A", ""], ["B", "A"], ["always nothing", ""], ["lexical overlap", ""],
+        ["B", ""], ["A", "B"], ["A", ""], ["B", "A"], ["no-answer baseline", ""], ["lexical overlap", ""],
     ]  # fmt: skip
     for row, judged in ((scores[3], one), (scores[5], two)):
         assert row[at].startswith(f"{judged['Δ']:+.1f} [") and row[holm] == f"{judged['p (Holm)']:.2g}"
@@ -213,7 +213,7 @@ def test_every_baseline_is_in_the_commands_files_and_output(tmp_path, runs, caps
     study = report.read_study(tmp_path / "s.yaml")
     _conclude(given, study, tmp_path, {}, found)
     rows = [(row["run"], row["compared with"]) for row in tables.read(tmp_path)]
-    assert rows == [("B", ""), ("A", "B"), ("A", ""), ("B", "A"), ("C", ""), ("always nothing", ""), ("lexical overlap", "")]
+    assert rows == [("B", ""), ("A", "B"), ("A", ""), ("B", "A"), ("C", ""), ("no-answer baseline", ""), ("lexical overlap", "")]
     said = capsys.readouterr().out
     shown = [re.split(r"  +", line) for line in said[said.index("run ") :].splitlines()]
     assert shown[0][:4] == ["run", "compared with", "seeds", "threshold"] and shown[2][:3] == ["A", "B", "1"]

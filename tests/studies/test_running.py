@@ -75,10 +75,10 @@ def test_one_command_runs_a_study_and_writes_runs_notebooks_and_a_page(finished)
         assert (record["study"], record["run"], record["variant"], record["seed"]) == ("mine", variant, variant, 0)
         assert {"training/loop.py", "02_train.ipynb"} <= set(record["code"])
     shown = done.stdout.splitlines()[-11:-6]
-    assert [line.split("  ")[0] for line in shown] == ["run", "QA", "QA+SC", "always nothing", "lexical overlap"], "the table"
+    assert [line.split("  ")[0] for line in shown] == ["run", "QA", "QA+SC", "no-answer baseline", "lexical overlap"], "the table"
     assert done.stdout.endswith((folder / "summary.md").read_text()), "followed by the summary"
     page = (folder / "study.html").read_text()
-    order = ["<h1>Study: mine</h1>", "Is a test a study?", 'href="answers.html"', "Of these 2 models", "image/png", "always nothing"]
+    order = ["<h1>Study: mine</h1>", "Is a test a study?", 'href="answers.html"', "Of these 2 models", "image/png", "no-answer baseline"]
     order += ["Each task next to chance", "How it was made", "<summary>The code of this page"]
     assert [page.find(text) for text in order] == sorted(page.index(text) for text in order), "a report with its code folded at the end"
     assert page.index("run_study") > page.index(order[-1]) and page.count("<img") == page.count('alt="') and "No description" not in page
@@ -101,7 +101,7 @@ def test_a_plain_study_needs_no_jupyter_and_trains_the_same_models(finished, tmp
     pd.testing.assert_frame_equal(*scores)
     page = (tmp_path / "runs" / "study.html").read_text()
     assert "Of these 2 models" in page and 'href="answers.html"' in page and "mx-page" in (tmp_path / "runs" / "answers.html").read_text()
-    assert "<h2>Judged by F1</h2><table>" in page and "always nothing" in page and "image/png" in page and "Is a test a study?" in page
+    assert "<h2>Judged by F1</h2><table>" in page and "no-answer baseline" in page and "image/png" in page and "Is a test a study?" in page
     for name, tasks in (("qa", ("squad",)), ("qa-sc", ("squad", "cola"))):
         assert_same(Run(tmp_path / "runs" / name), Run(folder / name), tasks)
         assert not list((tmp_path / "runs" / name).glob("*.ipynb"))
@@ -400,6 +400,10 @@ def test_progress_reads_only_new_lines_and_keeps_a_thinned_curve(tmp_path):
     (tmp_path / "log.jsonl").write_text("".join(lines[:5]))
     state.look(run)
     assert state.steps == 5 and len(state.losses) == 5, "a shorter log is read from its start"
+    other = [line.replace('"loss": ', '"loss": 12345.') for line in lines[:9]]
+    (tmp_path / "log.jsonl").write_text("".join(other))  # the same file, as the system may give a new one the number of a deleted one
+    state.look(run)
+    assert state.steps == 9 and len(state.losses) == 9, "so is another run's log, however long"
 
 
 def test_progress_counts_runs_and_estimates_the_time_left(monkeypatch):

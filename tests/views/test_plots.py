@@ -195,8 +195,8 @@ def test_settings_are_drawn_hollow_for_one_seed_and_filled_for_several():
     assert [label.get_text() for label in scores.get_yticklabels()][:2] == ["setting 0", "setting 1 (2 seeds)"]
     assert [line.get_markerfacecolor() for line in scores.lines[1:4:2]] == ["none", style.COLOURS[1]]
     assert list(gaps.lines[0].get_xdata()) == [-1.0, 3.0] and gaps.get_xlabel() == "F1 minus that of setting 0, points"
-    figure = study_plots.settings_figure(rows, "F1", {"always nothing": 33.3}, 132)
-    assert figure.axes[0].texts[0].get_text() == "always nothing" and figure.axes[0].get_xlabel() == "F1, percent (n = 132)"
+    figure = study_plots.settings_figure(rows, "F1", {"no-answer baseline": 33.3}, 132)
+    assert figure.axes[0].texts[0].get_text() == "no-answer baseline" and figure.axes[0].get_xlabel() == "F1, percent (n = 132)"
     figure.canvas.draw()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
     assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes)), "twenty labels do not overlap"
