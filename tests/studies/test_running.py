@@ -400,7 +400,7 @@ def test_progress_reads_only_new_lines_and_keeps_a_thinned_curve(tmp_path):
     (tmp_path / "log.jsonl").write_text("".join(lines[:5]))
     state.look(run)
     assert state.steps == 5 and len(state.losses) == 5, "a shorter log is read from its start"
-    other = [line.replace('"loss": ', '"loss": 12345.') for line in lines[:9]]
+    other = [line.replace('"loss"', '"other": 1, "loss"') for line in lines[:9]]
     (tmp_path / "log.jsonl").write_text("".join(other))  # the same file, as the system may give a new one the number of a deleted one
     state.look(run)
     assert state.steps == 9 and len(state.losses) == 9, "so is another run's log, however long"
