@@ -76,7 +76,7 @@ test: env-test ## style, types, all tests (browser tests need Chromium), then ev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak"
+	$(BIN)/python -m pytest -n 2 -p no:nbval --dist loadscope --no-loadscope-reorder -m "not soak"
 	rm -rf build/runs build/nbval
 	mkdir -p build/runs build/nbval
 	cp -r results/sample build/runs/demo # notebook 03 opens the kept runs here; tests/project/test_notebooks.py tests its trainings with small runs

@@ -104,6 +104,7 @@ def serve(listener: socket.socket, owner: int) -> dict:
     import gc
     import importlib
 
+    sys.modules.setdefault("rfc3987_syntax", None)  # a grammar that takes 2 s to import, for addresses that no notebook has
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.freeze()  # keep the shared objects out of garbage collection
