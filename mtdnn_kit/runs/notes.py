@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from mtdnn_kit.runs.run import Run
 
+UNRECORDED = "tuned on unrecorded questions"  # by an older version of the kit: only tuning gives another threshold than 0
+
 
 def threshold_notes(run: Run) -> list[str]:
     """One sentence per scored question answering task: its threshold, what it was tuned on and, if it always answers, why."""
@@ -24,6 +26,8 @@ def threshold_words(run: Run, name: str) -> str:
     held = run.manifest.get("held_out", {}).get(task)
     if not config.datasets[task].unanswerable or (held and held["always_answers"]):
         return "always answers"
+    if threshold and not held:
+        return f"{threshold:.2f}, {UNRECORDED}"
     return f"{threshold:.2f}, tuned on {held['questions']:,} questions" if held else f"{threshold:g}, not tuned"
 
 
@@ -58,6 +62,8 @@ def _note(threshold: float, held: dict | None, always: bool) -> str:
     """held: the manifest's record of a task's held-out questions; always: whether every question has an answer by definition."""
     if always:
         return "always answers, because every question has an answer (unanswerable: false)"
+    if held is None and threshold:
+        return f"{threshold:.2f}, {UNRECORDED}"
     if held is None:
         return f"{threshold:g}, not tuned, because no questions were held out for it (threshold_articles, threshold_ratio)"
     questions, unanswerable, titles = held["questions"], held["unanswerable"], held["titles"]

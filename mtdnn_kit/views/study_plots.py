@@ -24,10 +24,10 @@ def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], 
     """
     figure, panels = canvas(1, 2, figsize=(9.5, 3.6))
     theirs = {name: {"em": em, "f1": f1} for name, (em, f1) in paper.items()}
-    for axes, scores, title in zip(panels, (theirs, ours), ("the paper (one run a point)", "run here (95 % intervals)"), strict=True):
+    for axes, scores, title in zip(panels, (theirs, ours), ("the paper (one run per point)", "run here (95 % intervals)"), strict=True):
         _points(axes, scores, settings)
         axes.set(title=title, xlabel=xlabel, ylabel="percent")
-    span = max(np.ptp(axes.get_ylim()) for axes in panels)
+    span = 1.15 * max(np.ptp(axes.get_ylim()) for axes in panels)  # room for the numbers
     for axes in panels:
         middle = np.mean(axes.get_ylim())
         axes.set_ylim(middle - span / 2, middle + span / 2)
@@ -46,8 +46,11 @@ def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> Non
         axes.plot(beside, values, label=key.upper(), **style)
         if at and None not in ends[0]:
             axes.errorbar(beside, values, np.abs(np.array(ends) - values), fmt="none", ecolor=INK, capsize=3)
-        for k, value in zip(beside, values, strict=True):
-            axes.annotate(f"{value:.1f}", (k, value), (7, 5), textcoords="offset points", fontsize=9)
+        # F1 above its interval, EM below, where no line crosses the number
+        outer = [value if end is None else end for value, end in zip(values, ends[1 - i], strict=True)]
+        place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": ("bottom", "top")[i], "fontsize": 9}
+        for k, value, end in zip(beside, values, outer, strict=True):
+            axes.annotate(f"{value:.1f}", (k, end), (0, (5, -5)[i]), **place)
     axes.set(xticks=range(len(settings)), xticklabels=settings, xlim=(-0.4, len(settings) - 0.4))
     if not scores:
         axes.text(0.5, 0.5, "none of these was run", transform=axes.transAxes, ha="center")

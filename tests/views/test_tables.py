@@ -2,12 +2,13 @@
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 
-from mtdnn_kit import train
+from mtdnn_kit import Run, train
 from mtdnn_kit.compare import differences, pairing
 from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.errors import CompareError
-from mtdnn_kit.runs.notes import threshold_of_several, threshold_words
+from mtdnn_kit.runs.notes import threshold_notes, threshold_of_several, threshold_words
 from mtdnn_kit.views import tables
 
 
@@ -152,3 +153,10 @@ def test_each_row_shows_what_its_threshold_was_tuned_on(runs, config):
     assert "threshold" not in tables.score_table(questions, tables.alone(runs))[0]
     bare = train(config(tasks=["squad"], qa_weight=1.0, max_steps=1))
     assert threshold_of_several([bare, bare], "squad") == "0, not tuned" and "(threshold 0, not tuned)" in bare._repr_html_()
+
+
+def test_a_threshold_that_an_older_kit_tuned_is_not_shown_as_untuned():
+    old = Run(ROOT / "results" / "minilm-mixtures" / "runs" / "qa-seed-0")
+    assert "held_out" not in old.manifest
+    assert threshold_words(old, "squad") == "-2.89, tuned on unrecorded questions"
+    assert threshold_notes(old) == ["squad: threshold: -2.89, tuned on unrecorded questions"]
