@@ -49,7 +49,7 @@ demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; writ
 	@mkdir -p $(DEMO)
 	@echo "Four trainings (notebook 02), two at a time, some minutes on two cores; at the same time the data (notebook 01)"
 	@($(call quietly,$(NOTEBOOK) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb "$$(cat parameters/demo.yaml)",$(DEMO)/01_data.txt)) & \
-		$(TRAININGS) --no-page $(ARGS); ended=$$?; wait $$! && exit $$ended
+		$(TRAININGS) --no-page $(ARGS) > $(DEMO)/02_train.txt; ended=$$?; wait $$! && exit $$ended # the table stands at the end
 	@echo "Then the table and the paper's figures (notebook 03), and the answers side by side (notebook 04)"
 	@($(call quietly,$(NOTEBOOK) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb "runs: [$(DEMO)/qa$(,) $(DEMO)/qa-mcc$(,) $(DEMO)/qa-sc$(,) $(DEMO)/qa-mcc-sc]",$(DEMO)/04_answers.txt)) & \
 		($(call quietly,$(TRAININGS) $(ARGS),$(DEMO)/03_ablations.txt)); ended=$$?; wait $$! && exit $$ended

@@ -213,15 +213,13 @@ def study(given: argparse.Namespace) -> None:
         return print(
             f"{len(runs)} of {len(made.told)} runs are done; other processes have the rest, and the last one writes table and page"
         )
-    if given.hours is None and len(runs) < len(made.runs):
-        return print(f"{len(runs)} of {len(made.runs)} runs are done; other processes have the rest, the last one writes table and page")
     try:
         _conclude(given, made, folder, changes, runs)
     except (LockedError, CompareError) as error:  # the runs are done
         print(error)
 
 
-ENDING = ("run", "compared with", "seeds", "threshold", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)")  # of the last table
+ENDING = ("run", "compared with", "seeds", "threshold", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)", "speaks for")
 
 
 def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict, runs: dict) -> None:
@@ -239,8 +237,8 @@ def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict,
         _save_answers(made, folder, runs)
     page = conclude(made, folder, runs, not given.no_page) if alone else write_page(given.study, folder, changes, hours)
     own = dict.fromkeys(score for run in runs.values() for score in own_scores([run], run.parameters.tasks[0]))
-    print(*([f"page: {page}"] if page else []), *unlike(runs), aligned(read(folder), (*ENDING, *own)), sep="\n", end="")
-    print(*([f"page: {page}"] if page else []), aligned(read(folder), ENDING), (folder / SUMMARY).read_text(), sep="\n", end="")
+    table = aligned(read(folder), (*ENDING, *own))
+    print(*([f"page: {page}"] if page else []), *unlike(runs), table, (folder / SUMMARY).read_text(), sep="\n", end="")
 
 
 def _save_answers(made: Any, folder: Path, runs: dict) -> None:

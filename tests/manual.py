@@ -44,6 +44,7 @@ NOT_RUN = {
     ".venv/bin/mtdnn score runs/demo/qa runs/demo/qa-mcc --data my/folder": "the reader's rows; tests/inference/test_scoring.py has some",
     ".venv/bin/mtdnn score runs/demo/qa --define my/sets.yaml --task squad": "the same",
     ".venv/bin/mtdnn study parameters/ablations/question.yaml": "takes a day on a GPU; tests/studies/test_sharing.py shares a small one",
+    ".venv/bin/mtdnn train my/parameters.yaml --set run_dir=runs/tickets": "the reader's file; tests/data/test_my_data.py trains on some",
     ".venv/bin/mtdnn data my/tickets.csv": "a file of the reader's; tests/data/test_draft.py gives it files",
 }
 IN_PLACE = {  # page → {what only a reader has: what the tests use instead}; a line that is left out has the reason

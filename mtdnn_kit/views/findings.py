@@ -195,7 +195,7 @@ def verdict(rows: Sequence[dict], score: str) -> str:
     gap = f"{largest['setting']} {_gap(largest)}"
     most = f"{largest['setting']} differs most from {base}: {_gap(largest, f' of {score}')}"
     if all(row["speaks for"] == "these two models" for row in tested):
-        return f"Of these {len(rows)} models, {most}. One seed a setting cannot tell the effect of the tasks from that of the seed."
+        return f"Of these {len(rows)} models, {most}. One seed per setting cannot tell the effect of the tasks from that of the seed."
     if not differing:
         return f"No setting is shown to differ from {base} in {score}; the largest difference is {gap}.{_no_p(tested)}"
     open_ = [row["setting"] for row in tested if row not in differing]

@@ -20,7 +20,7 @@ def test_with_one_seed_each_the_verdict_claims_nothing_about_the_settings():
     rows = [BASE, row("A", 2.0, -1.0, 5.0, **ONE | {"p (Holm)": 0.3}), row("B", -6.88, -12.0, -1.5, **ONE)]
     assert findings.verdict(rows, "F1") == (
         "Of these 3 models, B differs most from QA: -6.9 points of F1 (95 % interval -12.0 to -1.5). "
-        "One seed a setting cannot tell the effect of the tasks from that of the seed."
+        "One seed per setting cannot tell the effect of the tasks from that of the seed."
     )
 
 
