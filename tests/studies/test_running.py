@@ -77,6 +77,7 @@ def test_one_command_runs_a_study_and_writes_runs_notebooks_and_a_page(finished)
     shown = done.stdout.splitlines()[-11:-6]
     assert [line.split("  ")[0] for line in shown] == ["run", "QA", "QA+SC", "no-answer baseline", "lexical overlap"], "the table"
     assert done.stdout.endswith((folder / "summary.md").read_text()), "followed by the summary"
+    assert done.stdout.count("lexical overlap  ") == 1, "the table is printed once"
     page = (folder / "study.html").read_text()
     order = ["<h1>Study: mine</h1>", "Is a test a study?", 'href="answers.html"', "Of these 2 models", "image/png", "no-answer baseline"]
     order += ["Each task next to chance", "How it was made", "<summary>The code of this page"]
