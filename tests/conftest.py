@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.model.encoders import find_encoder
 from mtdnn_kit.studies import engines
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal: what a shell starts in the background ignores it
 sys.modules.setdefault("rfc3987_syntax", None)  # a grammar that takes 2 s to import, for addresses that no notebook has
 ROOT = Path(__file__).parents[1]
 LETTERS = st.one_of(

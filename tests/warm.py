@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 LIBRARIES = ("torch", "accelerate", "pandas", "scipy.stats", "ipykernel.kernelapp", "papermill", "transformers.integrations.sdpa_attention")
 LIBRARIES += ("ipykernel.debugger", "ipywidgets", "anywidget", "tqdm.auto", "pyparsing", "PIL.PngImagePlugin", "kiwisolver")
@@ -165,12 +166,37 @@ def become(argv: list[str], cwd: str, environment: dict[str, str], ignored: list
     sys.argv, sys.executable = rest if what != "-c" else ["-c", *rest[1:]], environment.get(STARTER, sys.executable)
     sys.path[0] = str(Path(rest[0]).resolve().parent) if not what else ""
     sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-    if what == "-c":
-        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
-    elif what == "-m":
-        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-    else:
-        runpy.run_path(rest[0], run_name="__main__")
+    with quick_end():
+        if what == "-c":
+            exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
+        elif what == "-m":
+            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(rest[0], run_name="__main__")
+
+
+@contextmanager
+def quick_end() -> Iterator[None]:
+    """Ends the process after the block, or at its SystemExit, without freeing each imported object, which takes a third of a second."""
+    import atexit
+    import threading
+
+    code: Any = 0
+    try:
+        yield
+    except SystemExit as end:
+        code = end.code or 0
+        if not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+    threading._shutdown()  # waits for threads, as Python does before the functions of atexit
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        sys.exit(code)  # Python's own end says that nobody reads
+    os._exit(code & 0xFF)
 
 
 if __name__ == "__main__":

@@ -58,14 +58,6 @@ def test_10_killed_at_many_moments_of_every_kind(tiny, tmp_path, python):
     assert {"step"} <= partial and any("model" in life["end"] for life in killed) and any(not life["partial"] for life in killed)
 
 
-@pytest.fixture(autouse=True)
-def heard():
-    """Handles SIGINT as at a terminal: processes that a shell starts in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def interrupted(config: Config, after: int, *numbers: int, monkeypatch) -> None:
     """Trains; the signals arrive in the step after `after` steps."""
     add = Recorder.add
