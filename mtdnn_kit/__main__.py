@@ -171,7 +171,7 @@ def _add_report(verb: argparse.ArgumentParser) -> None:
 
 
 def train(given: argparse.Namespace) -> None:
-    """Trains one model, and prints where the run is. Of several processes only the first prints."""
+    """Trains one model, and prints where the run is and its scores. Of several processes only the first prints."""
     import torch.distributed as dist
 
     from mtdnn_kit.config import from_file
@@ -179,11 +179,13 @@ def train(given: argparse.Namespace) -> None:
     from mtdnn_kit.runs.notes import threshold_notes
     from mtdnn_kit.training.distributed import launched
     from mtdnn_kit.training.trainer import train as train_run
+    from mtdnn_kit.views.findings import of_scores
+    from mtdnn_kit.views.task_plots import run_rows
 
     rank, _ = launched()
     run = train_run(from_file(given.parameters, **dict(given.set)))
     if rank == 0:
-        print(run, *threshold_notes(run), *filter(None, [note(run)]), sep="\n")
+        print(run, of_scores(run_rows(run)), *threshold_notes(run), *filter(None, [note(run)]), sep="\n")
     if dist.is_initialized():
         dist.destroy_process_group()
 

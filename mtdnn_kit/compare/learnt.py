@@ -4,9 +4,10 @@ A model cannot transfer what it has not learnt, so claims about a mixture are ma
 (`marked`). A task counts as learnt if the whole interval of its first score with an interval lies above chance and the best constant
 answer. If it does not, this does not prove that nothing was learnt.
 
-Intervals are for other rows (sentences, pairs, endings), with these runs. With the runs' labels, the jackknife (Tukey 1958) gives that of
-score minus constant answer, row by row. Kept studies have only the scores: they use Wilson's (1927) for accuracy and Fisher's z (1921) for
-Matthews' correlation, and treat score and constant answer as independent, which is conservative. Shapes: N rows.
+Intervals are for other rows (sentences, pairs, endings), with these runs. With the runs' labels, a score has the interval that it has in
+every other table (`significance.interval`), and the jackknife (Tukey 1958) gives that of score minus constant answer, row by row. Kept
+studies have only the scores: they use Wilson's (1927) for accuracy and Fisher's z (1921) for Matthews' correlation, and treat score and
+constant answer as independent, which is conservative. Shapes: N rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -157,8 +158,8 @@ def _intervals(scored: Scored, score: str, found: float, n: int) -> tuple[Ends |
         own = np.mean([of(said) for said in scored.said.values()], axis=0)
         fixed = of(np.full_like(scored.gold, label)) if bar == constant else np.full(n, bar)
         if np.ptp(own):
-            return _around(found, own), _around(found - bar, own - fixed)
-    # no variance: one label is always predicted, or every row is right; then the interval is that of the table of tasks
+            return scored.ends(score), _around(found - bar, own - fixed)
+    # no variance: one label is always predicted, or every row is right
     ends = scored.ends(score)
     if score == "accuracy":
         half = 100 * _FAR * np.sqrt(sum(share * (1 - share) for share in (found / 100, constant / 100)) / n)

@@ -214,12 +214,15 @@ def _no_p(rows: Sequence[dict]) -> str:
 
 
 def of_judged(rows: Sequence[dict]) -> str:
-    """How many of a study's primary differences are shown. rows: of `differences.primary_table`."""
+    """Which of a study's primary differences are shown. rows: of `differences.primary_table`."""
     tested = [row for row in rows if row["p (Holm)"] is not None]
     if not tested:
         return f"{_count(len(rows), 'difference')} judged, none with a p: it takes three seeds a setting."
-    n, whom = sum(row["p (Holm)"] < 0.05 for row in tested), " between models" if all(row["seeds"] == 1 for row in tested) else ""
-    return f"{n} of {_count(len(tested), 'judged difference')}{whom} with p below 0.05, corrected for all of them."
+    corrected = f", corrected for all {len(tested)} judged differences" if len(tested) > 1 else ""
+    shown_ = [f"{row['setting']} in {row['score']} ({row['Δ']:+.1f})" for row in tested if row["p (Holm)"] < 0.05]
+    models = all(row["seeds"] == 1 for row in tested)
+    whom = " This speaks for these models only: one seed per setting cannot tell the settings apart." if models else ""
+    return f"p below 0.05{corrected}: {some(shown_) or 'none'}.{whom}"
 
 
 def unlearnt(learnt: Sequence[dict]) -> str:

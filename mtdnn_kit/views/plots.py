@@ -171,27 +171,28 @@ class LiveLoss:
     Its title is like a progress bar: step, task, its smoothed loss, tokens per second, time left. The final figure has no title.
     """
 
-    def __init__(self, schedule: Any, drawings: int = 25) -> None:
+    def __init__(self, schedule: Any, every: float = 2.0) -> None:
         from IPython.display import display
 
         self.records: list[dict] = []
         self.total, self.tasks = len(schedule), schedule.tasks
-        self.every, self.drawn = max(self.total // drawings, 1), 0
+        self.every, self.drawn = every, time.perf_counter()
         self.first: tuple[float, int] | None = None  # when the first records came, and of which step
         self.output = display(loss_figure([], self.total, self.tasks), display_id=True)
 
     def __call__(self, records: list[dict]) -> None:
-        """Adds log records, and redraws the figure every `every` records and at the end."""
+        """Adds log records, and redraws the figure at most every `every` seconds, in a twentieth of the time at most, and at the end."""
         self.records += records
-        done = records[-1]["step"]
-        self.first = self.first or (time.perf_counter(), done)
-        if done == self.total or len(self.records) - self.drawn >= self.every:
-            self.drawn = len(self.records)
+        done, now = records[-1]["step"], time.perf_counter()
+        self.first = self.first or (now, done)
+        if done == self.total or now - self.drawn >= self.every:
             figure = loss_figure(self.records, self.total, self.tasks)
             if done < self.total:
                 figure.suptitle(self._progress(records[-1], *self.first), fontsize=11)
                 figure.pixels = 100  # quickly drawn
             self.output.update(figure)
+            self.drawn = time.perf_counter()
+            self.every = max(self.every, 20 * (self.drawn - now))  # long logs take long to draw
 
     def _progress(self, last: dict, began: float, step: int) -> str:
         mine = [record["loss"] for record in self.records if record["task"] == last["task"]]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtdnn_kit.compare.differences import Settings, setting_table
-from mtdnn_kit.compare.learnt import NOT_SHOWN, UNKNOWN, YES
+from mtdnn_kit.compare.learnt import NOT_SHOWN, UNKNOWN, YES, learnt_table
 from mtdnn_kit.compare.pairing import Question, pair
 from mtdnn_kit.errors import CompareError, DataError
 from mtdnn_kit.runs.run import Run
@@ -16,7 +16,8 @@ from mtdnn_kit.views.plots import Picture, canvas, detached, interval, styled_al
 from mtdnn_kit.views.style import INK, task_numbers
 from mtdnn_kit.views.tables import floors
 
-MARKS = {"chance": "|", "constant answer": "D", "lexical overlap": "x"}  # what is drawn next to a score; for questions, constant: no answer
+# what is drawn next to a score, with its size, larger than the score's disc; for questions, constant: no answer
+MARKS = {"chance": ("|", 15), "constant answer": ("D", 11), "lexical overlap": ("x", 11)}
 
 
 def task_rows(
@@ -34,6 +35,12 @@ def task_rows(
             rows.append({**kept, "value": row["with it"], "low": row["with it low"], "high": row["with it high"], **_marks(row)})
     order = list(dict.fromkeys(task for run in runs.values() for task in run.types))
     return sorted(rows, key=lambda row: order.index(row["task"]))
+
+
+def run_rows(run: Run) -> list[dict]:
+    """The same rows of one run."""
+    runs, settings = {run.name: run}, {run.name: {0: run.name}}
+    return task_rows(runs, settings, learnt_table(runs, settings))
 
 
 def _answered(runs: Mapping[str, Run]) -> list[str]:
@@ -76,9 +83,9 @@ def tasks_figure(rows: Sequence[dict]) -> Picture:
     for y, (_, row) in enumerate(lines):
         if row is not None:
             number = settings.index(row["setting"]) if len(settings) > 1 else numbers[row["task"]]
-            for name, marker in MARKS.items():
+            for name, (marker, size) in MARKS.items():
                 if row[name] is not None:
-                    drawn[name] = axes.plot(row[name], y, marker, color=INK, ms=13 if marker == "|" else 7, mew=2, mfc="none", ls="none")[0]
+                    drawn[name] = axes.plot(row[name], y, marker, color=INK, ms=size, mew=1.5, mfc="none", ls="none")[0]
             interval(axes, y, row["value"], row["low"], row["high"], row["learnt"] == YES, number)
     axes.set(yticks=range(len(lines)), yticklabels=[name for name, _ in lines], ylim=(len(lines) - 0.4, -0.6), xlabel="percent")
     for label, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):

@@ -40,9 +40,13 @@ def test_two_seeds_and_no_difference_are_named():
     assert findings.verdict([BASE, {**BASE, "setting": "A"}], "F1").endswith("can be told: seeds or scores lack.")
 
 
-def test_judged_differences_are_counted():
-    rows = [row("A", 1.0, 0.0, 2.0, p, seeds=1) for p in (0.01, 0.2)]
-    assert findings.of_judged(rows) == "1 of 2 judged differences between models with p below 0.05, corrected for all of them."
+def test_judged_differences_are_named():
+    rows = [row("A", 1.0, 0.0, 2.0, p, seeds=1, score=score) for p, score in ((0.01, "F1"), (0.2, "span F1"))]
+    assert findings.of_judged(rows) == (
+        "p below 0.05, corrected for all 2 judged differences: A in F1 (+1.0). "
+        "This speaks for these models only: one seed per setting cannot tell the settings apart."
+    )
+    assert findings.of_judged([{**rows[1], "seeds": 3}]) == "p below 0.05: none."
     assert findings.of_judged([row("A", 1.0, 0.0, 2.0, seeds=2)]) == "1 difference judged, none with a p: it takes three seeds a setting."
 
 
