@@ -1,5 +1,6 @@
 """What the tests share: tiny encoders of several families, generated here, and small configurations on the packaged sample."""
 
+import gc
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.model.encoders import find_encoder
 from mtdnn_kit.studies import engines
 
+gc.disable()  # until the tests are collected
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal: what a shell starts in the background ignores it
 sys.modules.setdefault("rfc3987_syntax", None)  # a grammar that takes 2 s to import, for addresses that no notebook has
 ROOT = Path(__file__).parents[1]
@@ -108,6 +110,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if given_an_encoder(item) and item.path.stem.removeprefix("test_") not in UNSCORED:
             item.add_marker("scores")
+
+
+def pytest_collection_finish() -> None:
+    """Modules and collected tests are no garbage; looking through all of them time and again takes as long as collecting them."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,8 @@
 
 What a forked program starts with `sys.executable` is forked, too: a study's workers.
 
+A test may want a program without some of these libraries: MTDNN_TESTS_WITHOUT="IPython papermill" makes importing them an error.
+
 The command starts a small proxy: it asks for a fork with the caller's environment, folder and streams, passes signals on to it and exits
 with its status. If the proxy is killed, or its parent has ended, the fork is killed. The kit is not imported beforehand: each program
 imports it from its own path. The test that processes end with their parents (in `test_running`) starts its processes without this.
@@ -27,6 +29,9 @@ from typing import Any
 LIBRARIES = ("torch", "accelerate", "pandas", "scipy.stats", "ipykernel.kernelapp", "papermill", "transformers.integrations.sdpa_attention")
 LIBRARIES += ("ipykernel.debugger", "ipywidgets", "anywidget", "tqdm.auto", "pyparsing", "PIL.PngImagePlugin", "kiwisolver")
 LIBRARIES += tuple(f"transformers.models.{name}" for name in ("auto.modeling_auto", "bert.modeling_bert", "bert.tokenization_bert"))
+LIBRARIES += ("matplotlib.pyplot",)
+KERNEL, INLINE = "ipykernel_launcher", "module://matplotlib_inline.backend_inline"  # a kernel, and its backend of matplotlib
+WITHOUT = "MTDNN_TESTS_WITHOUT"  # environment variable: packages that the program must not have
 STARTER = "MTDNN_TESTS_STARTER"  # environment variable: the program that starts Python warm, as a warm program's children are started
 PASSED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 STARTED = """#!/bin/sh
@@ -152,6 +157,7 @@ def become(argv: list[str], cwd: str, environment: dict[str, str], ignored: list
     """Turns this process into the requested program: "-m MODULE …", "-c CODE …" or "FILE …"."""
     import runpy
 
+    import matplotlib
     import torch
 
     for number, usual in PASSED.items():
@@ -162,6 +168,11 @@ def become(argv: list[str], cwd: str, environment: dict[str, str], ignored: list
     os.environ.update(environment)
     if threads := environment.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))
+    matplotlib.rcParams["backend"] = environment.get("MPLBACKEND", INLINE if KERNEL in argv else "agg")
+    without = environment.get(WITHOUT, "").split()
+    for name in [name for name in sys.modules if name.partition(".")[0] in without]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, Missing(without))
     what, rest = (argv[0], argv[1:]) if argv[0] in ("-m", "-c") else ("", argv)
     sys.argv, sys.executable = rest if what != "-c" else ["-c", *rest[1:]], environment.get(STARTER, sys.executable)
     sys.path[0] = str(Path(rest[0]).resolve().parent) if not what else ""
@@ -173,6 +184,17 @@ def become(argv: list[str], cwd: str, environment: dict[str, str], ignored: list
             runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
         else:
             runpy.run_path(rest[0], run_name="__main__")
+
+
+class Missing:
+    """A finder for which some packages are not installed."""
+
+    def __init__(self, packages: list[str]) -> None:
+        self.packages = packages
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name.partition(".")[0] in self.packages:
+            raise ModuleNotFoundError(f"No module named {name!r}")
 
 
 @contextmanager

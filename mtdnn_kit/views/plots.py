@@ -5,6 +5,7 @@ Each task has its own colour and line (`style`). A figure has no background, so 
 
 import base64
 import io
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,10 @@ class Picture(Figure):
     alt = ""
     pixels = 200  # an inch, of which a page shows 100
 
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        show_as_it_is()
+
     def png(self) -> bytes:
         """The picture, with a palette, which takes a quarter of the bytes."""
         whole, small = io.BytesIO(), io.BytesIO()
@@ -44,6 +49,17 @@ class Picture(Figure):
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict, dict]:
         shown = {"width": round(100 * self.get_figwidth()), "alt": self.alt}
         return {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}, {"image/png": shown}
+
+
+def show_as_it_is(formatter: Any = None) -> None:
+    """Keeps matplotlib's inline backend from replacing a `Picture`'s PNG in a notebook by one of its own, with half the pixels.
+
+    formatter: IPython's; None: that of the running shell, if there is one.
+    """
+    if formatter is None and "IPython" in sys.modules:
+        formatter = getattr(sys.modules["IPython"].get_ipython(), "display_formatter", None)
+    if formatter is not None:
+        formatter.formatters["image/png"].for_type(Picture, lambda picture: None)  # None: that of `_repr_mimebundle_` remains
 
 
 def canvas(down: int = 1, across: int = 1, **options: Any) -> tuple[Picture, Any]:

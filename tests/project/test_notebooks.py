@@ -1,7 +1,9 @@
 """The notebooks' files, and papermill runs of them with valid and invalid parameters. nbval runs them with their defaults (`make test`)."""
 
+import base64
 import copy
 import gzip
+import io
 import json
 import re
 from dataclasses import asdict
@@ -12,6 +14,7 @@ import papermill
 import pytest
 import yaml
 from conftest import ROOT
+from PIL import Image
 
 from mtdnn_kit import Config, Run, train
 from mtdnn_kit.compare import paper
@@ -118,8 +121,12 @@ def test_a_notebook_is_committed_with_clean_outputs(path):
     outputs = json.dumps([cell.outputs for cell in cells])
     debris = ("stderr", "Traceback", "Warning", "step/s", "widget-view")
     assert not any(bad in outputs for bad in (*debris, "/home/", "/root/", "/tmp/", str(ROOT.parent)))
-    pictures = [output.metadata["image/png"] for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})]
-    assert pictures and all(len(one["alt"]) > 20 and one["width"] for one in pictures), "each picture has a description and a width"
+    pictures = [output for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert pictures
+    for picture in pictures:
+        shown = picture.metadata["image/png"]
+        assert len(shown["alt"]) > 20, "it has a description"
+        assert Image.open(io.BytesIO(base64.b64decode(picture.data["image/png"]))).width == 2 * shown["width"], "and twice the pixels"
     assert "The findings stand here" not in outputs
 
 

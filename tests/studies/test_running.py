@@ -1,6 +1,5 @@
 """Studies executed by the real papermill in separate processes: runs skipped, resumed, failed, stopped, killed, refused."""
 
-import functools
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from conftest import ROOT, study_text
 from papermill import PapermillExecutionError
 from processes import HANGS, alive, below, until
 from sameness import assert_same
+from warm import WITHOUT
 
 from mtdnn_kit import ConfigError, Run, train
 from mtdnn_kit.__main__ import ENDING
@@ -86,12 +86,11 @@ def test_one_command_runs_a_study_and_writes_runs_notebooks_and_a_page(finished)
     assert "papermill" not in page[: page.index(order[-1])] and "mx-page" in (folder / "answers.html").read_text()
 
 
-def test_a_plain_study_needs_no_jupyter_and_trains_the_same_models(finished, tmp_path):
+def test_a_plain_study_needs_no_jupyter_and_trains_the_same_models(finished, tmp_path, python):
     file, folder, _ = finished
-    for name in ("papermill", "nbclient", "nbformat", "IPython", "ipykernel", "ipywidgets", "traitlets"):
-        (tmp_path / f"{name}.py").write_text("raise ImportError('Jupyter is not here')")
-    command = [*COMMAND, str(file), "--folder", str(tmp_path / "runs"), "--plain", "--workers", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    command = [*python, "-m", "mtdnn_kit", "study", str(file), "--folder", str(tmp_path / "runs"), "--plain", "--workers", "2"]
+    jupyter = "papermill nbclient nbformat IPython ipykernel ipywidgets traitlets"
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, WITHOUT: jupyter})
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"page: {tmp_path / 'runs' / 'study.html'}\n" in done.stdout and "2 of 2 done" in done.stderr
     assert tables.aligned(tables.read(folder), ENDING) in done.stdout, "the same table"
@@ -278,8 +277,7 @@ def test_runs_and_kernels_end_with_the_command_and_damage_no_file(tmp_path, tiny
     endless = {name: {**changes, "max_steps": 100_000, "epochs": 1000.0} for name, changes in TWO.items()}
     file, folder = write_study(tmp_path / "study", tiny, endless), tmp_path / "runs"
     command = [*COMMAND, str(file), "--folder", str(folder), "--workers", "2"]
-    listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also when the tests run as a shell's background job
-    study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=listens)
+    study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until(lambda: all((folder / name / "log.jsonl").exists() for name in ("qa", "qa-sc")), study=study)
     began = below(study.pid)
     study.send_signal(how)

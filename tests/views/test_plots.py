@@ -10,6 +10,9 @@ import matplotlib
 import numpy as np
 import pytest
 from conftest import changed
+from IPython.core.formatters import DisplayFormatter
+from IPython.core.pylabtools import print_figure
+from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
@@ -62,6 +65,15 @@ def test_a_notebook_gets_double_resolution_no_background_and_a_description():
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGBA")
     assert image.width == 2 * metadata["image/png"]["width"] and image.getpixel((0, 0))[3] == 0
     assert data["text/plain"] == metadata["image/png"]["alt"] == figure.alt != ""
+
+
+def test_a_notebook_with_matplotlibs_backend_shows_that_picture():
+    shell = DisplayFormatter()
+    shell.formatters["image/png"].for_type(Figure, print_figure)  # as the backend does
+    plots.show_as_it_is(shell)
+    figure = plots.loss_figure(records(3))
+    data, metadata = shell.format(figure)
+    assert data["image/png"] == figure._repr_mimebundle_()[0]["image/png"] and metadata["image/png"]["alt"] == figure.alt
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#111111"])
