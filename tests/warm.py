@@ -77,7 +77,8 @@ def kernels(start: list[str]) -> Iterator[None]:
         spec = Path(folder, "kernels", "python3", "kernel.json")
         spec.parent.mkdir(parents=True)
         argv = [*start, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
+        # by message: a signal takes a way through the proxy, and one that comes after the kernel was told to end keeps it alive
+        spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python", "interrupt_mode": "message"}))
         os.environ["JUPYTER_PATH"] = folder
         try:
             yield
@@ -211,8 +212,9 @@ def quick_end() -> Iterator[None]:
         if not isinstance(code, int):
             print(code, file=sys.stderr)
             code = 1
-    threading._shutdown()  # waits for threads, as Python does before the functions of atexit
-    atexit._run_exitfuncs()
+    if KERNEL not in sys.argv[0]:  # its functions of atexit wait, now and then ten or sixty seconds, for one another's threads
+        threading._shutdown()  # waits for threads, as Python does before the functions of atexit
+        atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
