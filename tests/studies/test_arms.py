@@ -141,7 +141,7 @@ def test_arms_get_the_tokens_of_the_longest_arm(config):
     assert made["QA"].max_steps < arms.equalized(configs, "steps")["QA"].max_steps
 
 
-def test_a_study_is_tuned_run_and_resumed(tmp_path, tiny):
+def test_a_study_is_tuned_run_and_resumed(tmp_path, tiny, warm_workers):
     small = dict(max_steps=4, batch_size=2, max_length=96, overlap=10, precision="fp32", device="cpu", threads=THREADS)
     alone = {"seeds": [0], "tune_seeds": [100], "variants": {"QA": VARIANTS["QA"]}}
     study = study_of(tmp_path, {**small, "encoder": tiny, "data": "sample"}, **{**TUNE, **alone})
