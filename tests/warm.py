@@ -35,7 +35,8 @@ WITHOUT = "MTDNN_TESTS_WITHOUT"  # environment variable: packages that the progr
 STARTER = "MTDNN_TESTS_STARTER"  # environment variable: the program that starts Python warm, as a warm program's children are started
 PASSED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 STARTED = """#!/bin/sh
-# flags of Python's own need a Python of their own
+# flags of Python's own need a Python of their own, except -u: output arrives with the process's end at the latest
+[ "$1" = -u ] && shift
 case "$1" in -m | -c | [!-]*) exec {python} -S -E {file} {socket} "$@" ;; esac
 exec {python} "$@"
 """

@@ -24,7 +24,9 @@ from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import PACKAGE
 
 LIMIT = 20e9  # bytes of all entries
+PRUNED_EVERY = 60.0  # seconds at least between two looks at all entries, in one process
 ABANDONED = 86_400  # seconds after which an unfinished entry may be deleted
+_pruned = [float("-inf")]  # when this process last looked
 SUMS = "sums.json"  # holds the key and the sha256 of each file
 
 
@@ -72,7 +74,8 @@ def kept(key: str | None, make: Callable[[], Parts]) -> dict[str, np.ndarray]:
         shutil.rmtree(entry, ignore_errors=True)
     try:
         _written(entry, make())
-        prune(entry)
+        if time.monotonic() - _pruned[-1] > PRUNED_EVERY:
+            prune(entry)
         return _opened(entry)
     except (OSError, DamagedEntryError) as error:
         warnings.warn(f"cannot write the cache in {root()} ({error}); set MTDNN_CACHE to another folder", KitWarning, stacklevel=2)
@@ -119,6 +122,7 @@ def _written(entry: Path, parts: Parts) -> None:
 
 def prune(used: Path | None = None) -> None:
     """Deletes the least recently used entries (never `used`) until all fit into LIMIT, and abandoned partial ones."""
+    _pruned[-1] = time.monotonic()
     entries, total = [], 0
     for folder in root().iterdir():
         try:

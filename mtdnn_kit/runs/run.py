@@ -9,8 +9,10 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,14 @@ SCORED = "scored"  # marks a log record that holds scores of some scored rows
 LATER = "scored"  # folder of sets that were scored after the run had ended
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
 LOCK = "requirements.txt"  # all packages that were installed (`runs.origin`)
+
+
+_known_yaml = lru_cache(maxsize=128)(read_yaml)
+
+
+def _parameters(text: str) -> Any:
+    """`read_yaml`, which takes some 10 ms, once per text: a run's parameters are asked for time and again."""
+    return deepcopy(_known_yaml(text))
 
 
 class Run:
@@ -197,7 +207,7 @@ class Run:
 
     def _read(self, name: str, form: schema.Form) -> dict:
         """The content of a file, checked against that form. Raises RunError."""
-        return self._checked(name, self._text(name), read_yaml if name.endswith(".yaml") else read_json, form)
+        return self._checked(name, self._text(name), _parameters if name.endswith(".yaml") else read_json, form)
 
     def _checked(self, where: str, text: str | bytes, read: Callable, form: schema.Form | None = None) -> Any:
         try:

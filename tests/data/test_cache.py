@@ -31,6 +31,7 @@ ALL = ["squad", "swag", "cola", "mrpc", "mnli"]
 def folder(tmp_path, monkeypatch):
     """A cache that only this test uses."""
     monkeypatch.setenv("MTDNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "PRUNED_EVERY", -1.0)  # at each new entry
     return tmp_path / "cache"
 
 
@@ -286,6 +287,18 @@ def test_a_full_cache_drops_the_least_recently_used_entries(folder, monkeypatch)
     assert sorted(path.name for path in folder.iterdir()) == ["a", "c", "d"]
     entry("large", 9000)
     assert sorted(path.name for path in folder.iterdir()) == ["large"], "the entry in use stays, however large it is"
+
+
+def test_a_process_looks_at_all_entries_once_a_minute(folder, monkeypatch):
+    looks = []
+    monkeypatch.setattr(cache, "PRUNED_EVERY", 60.0)
+    monkeypatch.setattr(cache, "_pruned", [float("-inf")])
+    monkeypatch.setattr(cache, "prune", lambda used: looks.append(used) or cache._pruned.__setitem__(-1, time.monotonic()))
+    for name in "ab":
+        entry(name, 1)
+    cache._pruned[-1] -= 61
+    entry("c", 1)
+    assert [path.name for path in looks] == ["a", "c"]
 
 
 def test_partial_entries_of_killed_processes_are_deleted_after_a_day(folder):

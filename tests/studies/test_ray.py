@@ -32,7 +32,7 @@ def test_a_run_resumes_from_its_checkpoint_after_its_worker_dies(tmp_path, tiny)
     """Both runs train at once. SIGKILL ends the Ray worker of a run that has a checkpoint; the result equals that without Ray."""
     file = write_study(tmp_path / "study", tiny, {name: {**changes, "max_steps": 30} for name, changes in TWO.items()})
     folder, other = tmp_path / "runs", train(read_study(file).configs(tmp_path / "other")["QA"])
-    command = [*COMMAND, str(file), "--folder", str(folder), "--engine", "ray", "--cores", "1", "--no-page"]
+    command = [*COMMAND, str(file), "--folder", str(folder), "--engine", "ray", "--cores", "1", "--plain", "--no-page"]
     study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     until(lambda: list((folder / "qa" / "checkpoints").glob("step-*[0-9]")), study=study)
     victim = worker_of(folder / "qa")
