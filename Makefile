@@ -17,6 +17,10 @@ CALLED := PYTHONDONTWRITEBYTECODE= $(BIN)/python
 NOTEBOOK := $(CALLED) -c 'import sys; from pathlib import Path; from mtdnn_kit.studies.worker import execute; from mtdnn_kit.files.yaml_files import read_yaml; \
 	execute(Path(sys.argv[1]), Path(sys.argv[2]), read_yaml(sys.argv[3]))'
 TRAININGS = $(CALLED) -m mtdnn_kit study parameters/ablations/demo.yaml --folder $(DEMO) --workers 2
+TESTS := $(BIN)/python -m pytest -n 2 -p no:nbval --dist loadscope --no-loadscope-reorder -m "not soak"
+# One thread: beside the tests, several threads of a training would wait for one another's turns
+NBVAL = OMP_NUM_THREADS=1 MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 1 --nbval \
+	$(filter-out %/03_ablations.ipynb,$(wildcard notebooks/*.ipynb)) build/nbval/03_ablations.ipynb
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600
 
@@ -72,16 +76,15 @@ quick: env-test ## style, types and unit tests: no browser, notebooks, studies o
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not soak" --ignore tests/browser $(SLOW:%=--ignore-glob "*/test_%.py")
 
-test: env-test ## style, types, all tests (browser tests need Chromium), then every notebook under nbval
+test: env-test ## style, types, all tests (browser tests need Chromium), and beside them every notebook under nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 -p no:nbval --dist loadscope --no-loadscope-reorder -m "not soak"
 	rm -rf build/runs build/nbval
 	mkdir -p build/runs build/nbval
 	cp -r results/sample build/runs/demo # notebook 03 opens the kept runs here; tests/project/test_notebooks.py tests its trainings with small runs
 	$(BIN)/papermill --prepare-only --log-level ERROR notebooks/03_ablations.ipynb build/nbval/03_ablations.ipynb -p folder build/runs/demo -p if_changed keep
-	MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 2 --dist loadscope --nbval $(filter-out %/03_ablations.ipynb,$(wildcard notebooks/*.ipynb)) build/nbval
+	$(NBVAL) > build/nbval/said.txt 2>&1 & $(TESTS); tests=$$?; wait $$!; notebooks=$$?; cat build/nbval/said.txt; exit $$((tests | notebooks))
 	rm -rf build/runs build/nbval
 
 processors: env-test ## tests that depend on a model's numbers, with other CPU kernels than this machine's default
