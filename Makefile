@@ -18,7 +18,7 @@ NOTEBOOK := $(CALLED) -c 'import sys; from pathlib import Path; from mtdnn_kit.s
 	execute(Path(sys.argv[1]), Path(sys.argv[2]), read_yaml(sys.argv[3]))'
 TRAININGS = $(CALLED) -m mtdnn_kit study parameters/ablations/demo.yaml --folder $(DEMO) --workers 2
 TESTS := $(BIN)/python -m pytest -n 2 -p no:nbval --dist loadscope --no-loadscope-reorder -m "not soak"
-# One thread: beside the tests, several threads of a training would wait for one another's turns
+# One thread: next to other processes, several threads of a training wait for one another
 NBVAL = OMP_NUM_THREADS=1 MTDNN_RUNS=build/runs $(BIN)/python -m pytest -n 1 --nbval \
 	$(filter-out %/03_ablations.ipynb,$(wildcard notebooks/*.ipynb)) build/nbval/03_ablations.ipynb
 NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
@@ -76,7 +76,7 @@ quick: env-test ## style, types and unit tests: no browser, notebooks, studies o
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not soak" --ignore tests/browser $(SLOW:%=--ignore-glob "*/test_%.py")
 
-test: env-test ## style, types, all tests (browser tests need Chromium), and beside them every notebook under nbval
+test: env-test ## style, types, all tests (browser tests need Chromium), and at the same time every notebook under nbval
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
