@@ -185,7 +185,8 @@ def train(given: argparse.Namespace) -> None:
     rank, _ = launched()
     run = train_run(from_file(given.parameters, **dict(given.set)))
     if rank == 0:
-        print(run, of_scores(run_rows(run)), *threshold_notes(run), *filter(None, [note(run)]), sep="\n")
+        rows = run_rows(run)  # none where all tasks are of custom types
+        print(run, *([of_scores(rows)] if rows else []), *threshold_notes(run), *filter(None, [note(run)]), sep="\n")
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -1,6 +1,7 @@
 """Several processes that train one model: two on CPUs, with gloo, as a launcher starts them (issue 9, "More than one device")."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -333,7 +334,8 @@ def test_a_command_without_a_launcher_reports_an_error_in_a_line(config, tmp_pat
     (tmp_path / "small.yaml").write_text(config(tasks=["squad"], qa_weight=1.0, max_steps=1).to_yaml())
     command = ["train", str(tmp_path / "small.yaml"), "--set", f"run_dir={tmp_path / 'made'}"]
     main(command)
-    assert "made: finished, squad" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "made: finished, squad" in said and re.search(r"\nsquad: F1 [0-9.]+ on [0-9]+ rows \(always no answer: [0-9.]+\)\.", said)
     with pytest.raises(SystemExit, match="^1$"):
         main([*command, "--set", "batch_size=0"])
     assert capsys.readouterr().err.startswith("batch_size: 0 is too small: at least 1")
