@@ -168,11 +168,19 @@ def test_01_runs_without_question_answering_and_with_question_answering_only(tmp
 
 @pytest.mark.filterwarnings("ignore")
 def test_03_runs_a_study_and_writes_table_figures_and_notebooks(tmp_path, tiny):
+    """Executed twice in one kernel: the second time, all runs are finished."""
     base, study = tmp_path / "base.yaml", tmp_path / "mine.yaml"
     base.write_text(yaml.safe_dump({**SMALL, "encoder": tiny, "threshold_articles": ["Cork"], "interference_every": 2, "eval_every": 2}))
     variants = {"QA": {"tasks": ["squad"], "qa_weight": 1.0}, "QA+MCC+SC": {"qa_weight": 0.5, "tasks": ["squad", "swag", "cola"]}}
     study.write_text("# Does it help?\n" + yaml.safe_dump({"base": str(base), "variants": variants, "paper": "table 2"}))
-    made = run(tmp_path, "03_ablations", study=str(study), folder=str(tmp_path / "runs"), changes={"seed": 3})
+    nb = nbformat.read(ROOT / "notebooks" / "03_ablations.ipynb", 4)
+    parameters = next(cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", []))
+    parameters.source += f"\nstudy, folder, changes = {str(study)!r}, {str(tmp_path / 'runs')!r}, {{'seed': 3}}"
+    length, nb.cells = len(nb.cells), [*nb.cells, *map(copy.deepcopy, nb.cells)]
+    for i, cell in enumerate(nb.cells):
+        cell["id"] = f"n{i}"
+    nbclient.NotebookClient(nb, kernel_name="python3", timeout=300).execute(cwd=str(ROOT))
+    made = {"cells": nb.cells[:length]}
     assert all(Run(tmp_path / "runs" / name).config["seed"] == 3 for name in ("qa", "qa-mcc-sc"))
     left = {path.name for path in (tmp_path / "runs").iterdir()}
     texts = {"table.csv", "table.md", "table.tex", "scores.csv", "summary.md", "answers.html"}
@@ -189,11 +197,6 @@ def test_03_runs_a_study_and_writes_table_figures_and_notebooks(tmp_path, tiny):
     assert all(name in others for name in ("swag", "cola", "matthews", "accuracy")), "every other task has its table"
     assert "Of these 2 models" in shown(made, "text/html")[0], "the conclusion is at the top"
     assert len(shown(made, "image/png")) == 7, "losses, differences, each task and chance, figure 4, conflicts, what was lost, curves"
-    nb = nbformat.read(tmp_path / "out.ipynb", 4)  # again, twice in one kernel: all runs are finished
-    nb.cells = [*nb.cells, *map(copy.deepcopy, nb.cells)]
-    for i, cell in enumerate(nb.cells):
-        cell["id"] = f"n{i}"
-    nbclient.NotebookClient(nb, kernel_name="python3", timeout=300).execute(cwd=str(ROOT))
 
 
 @pytest.mark.filterwarnings("ignore")
