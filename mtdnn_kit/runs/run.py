@@ -38,7 +38,7 @@ _known_yaml = lru_cache(maxsize=128)(read_yaml)
 
 
 def _parameters(text: str) -> Any:
-    """`read_yaml`, which takes some 10 ms, once per text: a run's parameters are asked for time and again."""
+    """`read_yaml`, which takes some milliseconds, once per text: a run's parameters are asked for time and again."""
     return deepcopy(_known_yaml(text))
 
 
