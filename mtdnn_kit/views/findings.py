@@ -179,7 +179,7 @@ def of_scores(rows: Sequence[dict]) -> str:
     main, others = rows[0], {kind: [row["task"] for row in rows[1:] if row["learnt"] == kind] for kind in (YES, NOT_SHOWN)}
     held = main["constant answer"]
     beside = "" if held is None else f" ({'always no answer' if main['lexical overlap'] is not None else 'a constant answer'}: {held:.1f})"
-    said = f"{main['task']}: {main['score']} {main['value']:.1f} on {main['n']:,} rows{beside}."
+    said = f"{main['task']}: {main['score']} {main['value']:.1f} on {_count(main['n'], 'row')}{beside}."
     said += f" Also learnt: {some(others[YES])}." if others[YES] else ""
     return said + (f" Not shown to be learnt in so few steps: {some(others[NOT_SHOWN])}." if others[NOT_SHOWN] else "")
 
