@@ -106,20 +106,23 @@ def cagrad(gram: Tensor, state: State, rng: Generator) -> Tensor:
 
 def nash_mtl(gram: Tensor, state: State, rng: Generator) -> Tensor:
     """The tasks' Nash bargaining solution: G w = 1/w, with at most 20 convex problems per step, started at the last weights; the update has
-    length 1 at most (Navon et al. 2022, "Multi-Task Learning as a Bargaining Game", algorithm 1). Where such a problem has no solution, the
-    last weights stay, at first all 1. ECOS often finds none for gradients a million times as long as others. Needs cvxpy with ECOS."""
+    length 1 at most (Navon et al. 2022, "Multi-Task Learning as a Bargaining Game", algorithm 1). Computed on gradients of length 1, since the
+    solution does not depend on the tasks' scales. Where such a problem has no solution (one gradient is 0, or they cancel each other), the
+    last weights stay, at first 1 for each such gradient. Needs cvxpy with ECOS."""
     from torchjd.aggregation import NashMTL
 
     weighting = NashMTL(n_tasks=len(gram)).weighting
     if "weights" in state:
         weighting.prvs_alpha = state["weights"].numpy().copy()
-    values, vectors = torch.linalg.eigh(_normalized(gram))
+    scale = _inverse(gram.diagonal().sqrt())
+    unit = gram * torch.outer(scale, scale)
+    values, vectors = torch.linalg.eigh(_normalized(unit))
     # torchjd needs gradients: [K, K] rows with the same inner products, √Λ per direction
     with warnings.catch_warnings(), np.errstate(all="ignore"):  # at each step: no faster the next time, of low accuracy
         warnings.filterwarnings("ignore", ".*(not DPP|may be inaccurate)", UserWarning)
         weights = weighting(vectors * values.clamp(min=0).sqrt())
     state["weights"] = torch.from_numpy(np.array(weighting.prvs_alpha))
-    return weights * _inverse(gram.diagonal().sum().sqrt())
+    return weights * scale * _inverse(unit.diagonal().sum().sqrt())
 
 
 def own(function: Callable, tasks: tuple[str, ...], losses: Tensor, gram: Tensor, state: State, rng: Generator) -> Tensor:

@@ -38,23 +38,31 @@ def gradvac(g: np.ndarray, orders: list[list[int]], targets: np.ndarray, beta: f
     return total * scale
 
 
-def mgda(g: np.ndarray) -> np.ndarray:
-    """Sener & Koltun 2018, algorithm 2: Frank–Wolfe with exact line searches, from equal weights, 100 steps, until one is below 0.001."""
-    weights = np.full(len(g), 1 / len(g))
+def mgda(g: np.ndarray) -> list[np.ndarray]:
+    """Sener & Koltun 2018, algorithm 2: Frank–Wolfe with exact line searches, from equal weights, 100 steps, until one is below 0.001.
+
+    All results that rounding allows: weights are known to 2⁻⁵², so g·(w g) to 2⁻⁵² ‖g‖ Σ‖gₖ‖; where two directions are equal within that,
+    both are followed.
+    """
+    sizes, found, begun = np.linalg.norm(g, axis=1), [], [np.full(len(g), 1 / len(g))]
     for _ in range(100):
-        now = weights @ g
-        best = g[np.argmin(g @ now)]
-        t = int(np.argmin(g @ now))
-        if best @ best <= best @ now:
-            step = 1.0
-        elif now @ now <= best @ now:
-            step = 0.0
-        else:
-            step = (now - best) @ now / ((now - best) @ (now - best))
-        weights = (1 - step) * weights + step * np.eye(len(g))[t]
-        if step < 0.001:
-            break
-    return weights @ g
+        going = []
+        for weights in begun:
+            now = weights @ g
+            along = g @ now
+            rounding = np.finfo(float).eps * (sizes + sizes[along.argmin()]) * sizes.sum()
+            for t in np.flatnonzero(along - along.min() <= rounding):
+                best = g[t]
+                if best @ best <= best @ now:
+                    step = 1.0
+                elif now @ now <= best @ now:
+                    step = 0.0
+                else:
+                    step = (now - best) @ now / ((now - best) @ (now - best))
+                moved = (1 - step) * weights + step * np.eye(len(g))[t]
+                (found if step < 0.001 else going).append(moved)
+        begun = going if len(going) < 2 else list(np.unique(going, axis=0))
+    return [weights @ g for weights in found + begun]
 
 
 def shortest(g: np.ndarray) -> np.ndarray:
@@ -137,13 +145,14 @@ def cagrad(g: np.ndarray, c: float = 0.5, eps: float = 1e-4) -> np.ndarray:
 
 
 def nash(g: np.ndarray) -> np.ndarray:
-    """Navon et al. 2022, algorithm 1 on gradients divided by √Σ‖gₖ‖², from w = 1; the update has length 1 at most.
+    """Navon et al. 2022, algorithm 1 on gradients of length 1 / √(how many are not 0), from w = 1; the update has length 1 at most.
 
     At most 20 times: min Σ Gw + φ′(w₀)w / f with wᵢ f (Gw)ᵢ ≥ 1, G = scaled Gram matrix, f its norm before it was scaled, φ = Σ log w +
     Σ log Gw linearised at the last w₀. It ends at w₀ where ‖Gw₀ − 1/w₀‖ < 10⁻³, where w moves by less than 10⁻⁶, and where the problem
     has no solution.
     """
-    scaled = g / np.sqrt((g**2).sum())
+    sizes = np.linalg.norm(g, axis=1, keepdims=True)
+    scaled = g / np.where(sizes > 0, sizes, 1) / np.sqrt((sizes > 0).sum())
     gram = scaled @ scaled.T
     size = np.linalg.norm(gram)
     gram, w, inside = gram / size, np.ones(len(g)), bargained(gram / size)

@@ -81,18 +81,13 @@ def test_gradvac_with_the_same_orders_and_the_same_memory():
 
 
 def test_mgda_is_frank_wolfe_and_near_the_shortest():
-    """Where some gradients are a million times as long as others, two directions of a step may be equal within rounding."""
-    apart = 0
     for kind, g in CASES:
         w = weights("mgda", g)
-        same = error(g, w, published.mgda(g)) < (1e-5 if kind == "scaled" else 1e-7)
-        assert same or kind == "scaled"
-        apart += not same
+        assert min(error(g, w, wanted) for wanted in published.mgda(g)) < (1e-6 if kind == "scaled" else 1e-14)
         assert (w >= 0).all() and w.sum() == pytest.approx(1)
         if kind != "scaled":
             ours, least = np.linalg.norm(w @ g) ** 2, np.linalg.norm(published.shortest(g)) ** 2
             assert ours - least < 0.03 * (g**2).sum(1).max(), "a hundred steps, or one below 0.001"
-    assert apart < 3
 
 
 def test_imtl_g_projects_alike_on_all():
@@ -144,11 +139,8 @@ def test_cagrad_by_scipy(n):
 
 @slow_solvers
 def test_nash_mtl_by_a_barrier(n):
-    """Lengths are at most 1,000 times those of others here: where they are a million times as long, ECOS often finds nothing."""
     for kind, g in CASES[:n]:
-        if kind == "scaled":
-            g = g / np.linalg.norm(g, axis=1, keepdims=True) ** 0.75
-        assert error(g, weights("nash_mtl", g), published.nash(g)) < 1e-5, kind
+        assert error(g, weights("nash_mtl", g), published.nash(g)) < 1e-7, kind
 
 
 @pytest.mark.parametrize("method", ["mgda", "imtl_g", "aligned_mtl", "upgrad", "cagrad"])
@@ -173,7 +165,7 @@ def test_gradients_without_conflict_stay_unchanged_and_scale_invariance_holds_wh
         a, b = weights(method, g), weights(method, g * 2.0**-20)
         assert np.allclose(a / a.sum(), b / b.sum(), rtol=1e-3)
     larger = g * np.array([[1.0], [64.0], [1.0]])
-    for method in ("imtl_g", "pcd"):  # of another task
+    for method in ("imtl_g", "pcd", "nash_mtl"):  # of another task
         a, b = weights(method, g) @ g, weights(method, larger) @ larger
         assert np.allclose(a / np.linalg.norm(a), b / np.linalg.norm(b), atol=1e-6)
     _, conflicting = CASES[11]
