@@ -53,7 +53,8 @@ def records_of(end: str, raw: bytes, quoted: bool | None) -> list[dict]:
     """The records of an unpacked file."""
     if end in (".csv", ".tsv"):
         header, *rows = table_of(raw.decode("utf-8-sig"), end, quoted)
-        return [dict(zip(header, row, strict=True)) for row in rows]
+        header = cut(header, 1)
+        return [dict(zip(header, cut(row, len(header)), strict=True)) for row in rows]
     if end == ".parquet":
         read = pyarrow.parquet.read_table(io.BytesIO(raw))
         columns = [column.to_pylist() for column in read.columns]
@@ -64,6 +65,11 @@ def records_of(end: str, raw: bytes, quoted: bool | None) -> list[dict]:
     whole = json.loads(raw.decode("utf-8-sig"))
     items = whole if isinstance(whole, list) else whole.get("data", [whole])
     return [asked for item in items for asked in asked_of(item)]
+
+
+def cut(row: list[str], least: int) -> list[str]:
+    """The row without empty fields at its end, but with at least so many fields."""
+    return cut(row[:-1], least) if len(row) > least and not row[-1] else row
 
 
 def asked_of(item: dict) -> list[dict]:
