@@ -3,6 +3,7 @@
 It shares no code with the kit: it reads a table character by character, Parquet column by column.
 """
 
+import ast
 import hashlib
 import io
 import json
@@ -94,7 +95,7 @@ def as_questions(rows: list[tuple]) -> list[tuple]:
     found: dict[str, tuple] = {}
     for row in rows:
         same = found.setdefault(row[0], row)
-        found[row[0]] = (*row[:-1], tuple(dict.fromkeys((*same[-1], *row[-1])))) if same is not row else row
+        found[row[0]] = (*same[:-1], tuple(dict.fromkeys((*same[-1], *row[-1])))) if same is not row else row
     return list(found.values())
 
 
@@ -123,14 +124,15 @@ def _row(definition: dict, columns: dict, record: dict, number: int, texts: bool
         choices = tuple(at(record, name) for name in several) if not isinstance(several, str) else tuple(_list(at(record, several)))
         right = choices.index(text("answer")) if "answer" in played else _label(definition, text("label"), texts)
         return number, text("context"), text("start") if "start" in played else "", choices, right
-    title = record.get(columns.get("title", ""))
+    title = record.get(columns["title"]) if "title" in columns else None
     name = record.get(columns["id"]) if "id" in columns else None
     starts = at(record, columns["starts"]) if "starts" in columns else None
     context, question = text("context"), text("question")
     if name in (None, ""):
         name = hashlib.blake2b(context.encode() + b"\0" + question.encode(), digest_size=8).hexdigest()
     answers = _answers(text("answers"), starts, "starts" in columns)
-    return str(whole(name)), "" if title is None else str(title), context, question, answers
+    name, title = (whole(value) if isinstance(value, float) else value for value in (name, title))
+    return str(name), "" if title is None else str(title), context, question, answers
 
 
 def whole(value):
@@ -142,7 +144,20 @@ def whole(value):
 
 
 def _list(value):
-    return json.loads(value) if isinstance(value, str) and value.lstrip()[:1] in ("[", "{") else value
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return printed(value.strip())
+
+
+ITEM = re.compile(r"""[uUrR]?("(\\.|[^"\\])*"|'(\\.|[^'\\])*')|[\d.eE+]+""", re.DOTALL)
+
+
+def printed(text: str):
+    """A list or object as Python prints it, or as numpy does: without commas."""
+    return ast.literal_eval(ITEM.sub(lambda m: m[0] + "," * bool(re.match(r"\s*-?([\d.]|[uUrR]?[\"'])", text[m.end() :])), text))
 
 
 def _label(definition: dict, value, texts: bool) -> int:
