@@ -105,10 +105,11 @@ def cagrad(gram: Tensor, state: State, rng: Generator) -> Tensor:
 
 
 def nash_mtl(gram: Tensor, state: State, rng: Generator) -> Tensor:
-    """The tasks' Nash bargaining solution: G w = 1/w, with at most 20 convex problems per step, started at the last weights; the update has
-    length 1 at most (Navon et al. 2022, "Multi-Task Learning as a Bargaining Game", algorithm 1). Computed on gradients of length 1, since the
-    solution does not depend on the tasks' scales. Where such a problem has no solution (one gradient is 0, or they cancel each other), the
-    last weights stay, at first 1 for each such gradient. Needs cvxpy with ECOS."""
+    """The tasks' Nash bargaining solution: G w = 1/w, with at most 20 convex problems per step, started at the last weights; the update
+    has length 1 at most (Navon et al. 2022, "Multi-Task Learning as a Bargaining Game", algorithm 1).
+
+    Computed on gradients of length 1, since the solution does not depend on the tasks' scales. Where such a problem has no solution (one
+    gradient is 0, or they cancel each other), the last weights stay, at first 1 for each such gradient. Needs cvxpy with ECOS."""
     from torchjd.aggregation import NashMTL
 
     weighting = NashMTL(n_tasks=len(gram)).weighting

@@ -89,11 +89,12 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str = "mnli") -> l
     return [Item(row, said, names[row.id], metrics, groups.get(row.id)) for row, said in by_row(rows, replies, "row")]
 
 
-def pair_any(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbest: int | None = None) -> list[Any]:
+def pair_any(runs: dict[str, Run], data: str | None = None, task: str | None = None, nbest: int | None = None) -> list[Any]:
     """The rows of any task with each run's prediction: `pairing.Question` for question answering, `Item` for sentences, pairs and endings.
 
     This is `compare.pair`. Arguments and errors as in `pairing.pair`, or `pair`; nbest applies to questions only.
     """
+    task = task or pairing.qa_task(runs)
     first = next(iter(runs.values()), None)
     labelled = first is not None and first.types.get(first.parameters.task_of(task)) in LABELLED
     return pair(runs, data, task) if labelled else pairing.pair(runs, data, task, nbest)

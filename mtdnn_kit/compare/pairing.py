@@ -5,7 +5,7 @@ identical rows: the fingerprint in each manifest must match that of the rows, an
 `differences` compares scores.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -107,14 +107,23 @@ def two(runs: dict[str, Run], names: Sequence[str] | None = None) -> tuple[str, 
     return names[0], names[1]
 
 
-def pair(runs: dict[str, Run], data: str | None = None, task: str = "squad", nbest: int | None = None) -> list[Question]:
+def qa_task(runs: Mapping[str, Run]) -> str:
+    """The question answering task that tables are about if none is named: the first one in the first run's parameters; "squad" if it has
+    none, which `scored_rows` then reports."""
+    first = next(iter(runs.values()), None)
+    types = first.types if first and first.finished else {}
+    return next((task for task, kind in types.items() if kind == "qa"), "squad")
+
+
+def pair(runs: dict[str, Run], data: str | None = None, task: str | None = None, nbest: int | None = None) -> list[Question]:
     """The questions that all runs were scored on, with every run's reply, in the order of the rows.
 
-    data: where the rows are now ("sample", "hub", a folder); None: where the first run had them. task: with `_rest`, the rest of a cut
-    split. nbest: how many of each reply's n-best are kept, None for all (a study of many runs needs none). Raises CompareError: a run that
-    is not finished, lacks the task, was scored on other rows or on another part of them, or does not answer each question exactly once;
-    DataError where the rows cannot be read.
+    data: where the rows are now ("sample", "hub", a folder); None: where the first run had them. task: None: `qa_task`; with `_rest`, the
+    rest of a cut split. nbest: how many of each reply's n-best are kept, None for all (a study of many runs needs none). Raises
+    CompareError: a run that is not finished, lacks the task, was scored on other rows or on another part of them, or does not answer each
+    question exactly once; DataError where the rows cannot be read.
     """
+    task = task or qa_task(runs)
     rows = scored_rows(runs, data, task, "qa")
     known = {row.id: row for row in rows}
     found = {name: _replies(name, run, task, known, nbest) for name, run in runs.items()}

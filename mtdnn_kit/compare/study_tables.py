@@ -24,7 +24,7 @@ from mtdnn_kit.compare.differences import (
     value,
 )
 from mtdnn_kit.compare.outcomes import ANSWER_KINDS, best_kind
-from mtdnn_kit.compare.pairing import Question, find
+from mtdnn_kit.compare.pairing import Question, find, qa_task
 from mtdnn_kit.compare.seeds import SettingDifference, needed
 from mtdnn_kit.compare.significance import Difference
 from mtdnn_kit.errors import CompareError, DataError
@@ -63,11 +63,12 @@ def threshold_table(runs: dict[str, Run], questions: Sequence[Question], setting
     answer and accuracy on those without; F1 at threshold 0, and at the best threshold for these questions, which is an upper bound, not a
     result."""
     kept = {"has-answer F1": "has_answer_f1", "no-answer accuracy": "no_answer_accuracy", "F1 at 0": "f1_at_0", "best F1 here": "best_f1"}
-    rows = []
+    rows, task = [], qa_task(runs)
     for setting, own in settings.items():
         found = {"nothing answered": [100 * float(np.mean([not q.replies[run].text for q in questions])) for run in own.values()]}
-        found |= {name: [runs[run].metrics["squad"][key] for run in own.values()] for name, key in kept.items()}
-        rows.append({"setting": setting, **{name: float(np.mean(values)) for name, values in found.items()}})
+        found |= {name: [runs[run].metrics[task][key] for run in own.values()] for name, key in kept.items()}
+        # without unanswerable questions there is no accuracy on them
+        rows.append({"setting": setting, **{name: None if None in values else float(np.mean(values)) for name, values in found.items()}})
     return rows
 
 

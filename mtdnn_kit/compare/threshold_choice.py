@@ -14,7 +14,7 @@ import numpy as np
 
 from mtdnn_kit.compare.differences import Settings, mean, value
 from mtdnn_kit.compare.outcomes import of_questions, reply_at
-from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.compare.pairing import Question, qa_task
 from mtdnn_kit.runs.held_out import read_held_out
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.tasks.null_threshold import best_threshold, between, finite_threshold, no_answer
@@ -58,7 +58,7 @@ def _threshold_of(diff: np.ndarray, share: float) -> float:
     return between(levels[:finite], int(np.flatnonzero(off <= off.min() + 1e-12)[-1]))
 
 
-def choice_spread(run: Run, questions: Sequence[Question], name: str, task: str = "squad") -> ChoiceSpread | None:
+def choice_spread(run: Run, questions: Sequence[Question], name: str, task: str) -> ChoiceSpread | None:
     """The spread that choosing the threshold adds to a run's EM and F1 on `questions`; name: the run's name in the replies.
 
     None where the run kept no held-out scores. Units are drawn with replacement, `_RESAMPLES` times, always by the same seed; standard
@@ -90,13 +90,14 @@ def drawn_thresholds(held: Mapping[str, np.ndarray]) -> tuple[list[float], int]:
     return found, len(names)
 
 
-def choice_table(runs: Mapping[str, Run], questions: Sequence[Question], settings: Settings) -> list[dict]:
+def choice_table(runs: Mapping[str, Run], questions: Sequence[Question], settings: Settings, task: str | None = None) -> list[dict]:
     """One row per score and setting: EM or F1 at the tuned thresholds and at the common share, means over the seeds with their standard
     deviations, and the standard deviation that choosing the threshold alone adds to one run. [] where a threshold cannot move."""
     common, rows = at_common_share(questions), list[dict]()
     if common is None:
         return rows
-    spreads = {run: choice_spread(runs[run], questions, run) for own in settings.values() for run in own.values()}
+    task = task or qa_task(runs)
+    spreads = {run: choice_spread(runs[run], questions, run, task) for own in settings.values() for run in own.values()}
     for score, (setting, own) in product(("EM", "F1"), settings.items()):
         row = {"score": score, "setting": setting, "seeds": len(own)}
         for of, some in (("tuned", questions), ("common share", common[0])):

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from mtdnn_kit.compare.pairing import Question, reply, scored_rows
+from mtdnn_kit.compare.pairing import Question, qa_task, reply, scored_rows
 from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import packed, write_folder, write_json, write_whole
@@ -56,7 +56,7 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
             _keep_labels(run, to)
             _keep_later(run, to)
             if name in whole:
-                write_whole(to / "predictions" / "squad_nbest.jsonl.gz", _short(run))
+                write_whole(to / "predictions" / f"{qa_task(runs)}_nbest.jsonl.gz", _short(run, qa_task(runs)))
         shutil.copyfile(study, partial / "study.yaml")
         write_json(partial / "runs.json", {name: f"{RUNS}/{slug(name)}" for name in runs})
         write_whole(partial / SPANS, packed(_spans(questions, list(runs))))
@@ -100,10 +100,11 @@ def open_study(folder: Path, data: str | None = None) -> tuple[dict[str, Run], l
         raise CompareError(f"{folder}: no study is kept there ({error}); `mtdnn report keep` makes such a folder") from None
     if header != _header(list(runs)):
         raise CompareError(f"{folder / SPANS}: its columns do not match the runs in runs.json: keep the study again")
-    rows = {row.id: row for row in scored_rows(runs, data, "squad", "qa")}
-    thresholds = [run.metrics["squad"]["threshold"] for run in runs.values()]
+    task = qa_task(runs)
+    rows = {row.id: row for row in scored_rows(runs, data, task, "qa")}
+    thresholds = [run.metrics[task]["threshold"] for run in runs.values()]
     questions = [_question(rows, line, list(runs), thresholds) for line in lines]
-    counts = {run.metrics["squad"]["n"] for run in runs.values()}
+    counts = {run.metrics[task]["n"] for run in runs.values()}
     if counts != {len({q.row.id for q in questions})} or len(questions) not in counts:
         raise CompareError(f"{folder / SPANS}: {len(questions):,} questions, but metrics.json says {counts}: keep the study again")
     return runs, questions
@@ -138,9 +139,9 @@ def _spans(questions: Sequence[Question], names: list[str]) -> Iterable[list]:
         yield [question.row.id, *cells]
 
 
-def _short(run: Run) -> bytes:
+def _short(run: Run, task: str) -> bytes:
     """The run's n-best with its first spans only."""
-    entries = (first_of(entry, ENTRIES) for entry in run.nbest())
+    entries = (first_of(entry, ENTRIES) for entry in run.nbest(task))
     return gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode(), mtime=0)
 
 

@@ -17,7 +17,7 @@ from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 
-from mtdnn_kit.compare import Question, clustered, pair, paper, speaks_for, study_tables
+from mtdnn_kit.compare import Question, clustered, pair, paper, qa_task, speaks_for, study_tables
 from mtdnn_kit.compare.clusters import other_population, population
 from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices, setting_table
 from mtdnn_kit.compare.learnt import learnt_table, marked
@@ -79,7 +79,7 @@ class Told:
     @cached_property
     def scores(self) -> list[dict]:
         """The table of scores, one per comparison, marked with tasks that were not learnt."""
-        thresholds = self.thresholds or any("not tuned" in threshold_words(run, "squad") for run in self.runs.values())
+        thresholds = self.thresholds or any("not tuned" in threshold_words(run, qa_task(self.runs)) for run in self.runs.values())
         comparisons = self.study.comparisons(self.runs)
         rows = score_tables(self.questions, self.settings, comparisons, self.study.paper, self.runs)
         rows = rows if thresholds else [{key: value for key, value in row.items() if key != "threshold"} for row in rows]

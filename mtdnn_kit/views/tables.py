@@ -13,7 +13,7 @@ from pathlib import Path
 from mtdnn_kit.compare.baseline import lexical_answers
 from mtdnn_kit.compare.clusters import other_population, population
 from mtdnn_kit.compare.differences import Settings, mean, setting_table
-from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.compare.pairing import Question, qa_task
 from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.compare.seeds import cannot_tell
 from mtdnn_kit.data.registry import REST
@@ -30,7 +30,7 @@ _ACTIVE = re.compile(r"[\\`*<>|$~&]|(?<!\w)_|_(?!\w)|(?<=\])\(")  # characters w
 
 
 def score_table(
-    questions: Sequence[Question], settings: Settings, table: str | None = None, runs: dict[str, Run] | None = None, task: str = "squad"
+    questions: Sequence[Question], settings: Settings, table: str | None = None, runs: dict[str, Run] | None = None, task: str | None = None
 ) -> list[dict]:
     """One row per setting: EM and F1 at the runs' thresholds with the ends of their 95 % intervals, span F1, average precision of no
     answer, and F1 minus that of the first setting, with interval and p; next to them the paper's figures for the setting of that name
@@ -38,8 +38,8 @@ def score_table(
 
     settings: name → {seed: run's name}, scores being means over the seeds (`differences.setting_table`). Where titles are known, EM and F1
     have a second interval, for the other population (articles, if `questions` are clustered by passage). runs: by name; each row then has
-    the threshold of `task` with what it was tuned on, and the custom scores (`metrics`), without a test. Two more rows: never answering,
-    and the lexical-overlap baseline (which always answers).
+    the threshold of `task` (None: `qa_task`) with what it was tuned on, and the custom scores (`metrics`), without a test. Two more rows:
+    never answering, and the lexical-overlap baseline (which always answers).
     """
     return [*_setting_rows(questions, settings, table, runs, task), *floors([q.row for q in questions])]
 
@@ -50,7 +50,7 @@ def score_tables(
     compared: Sequence[Settings],
     table: str | None = None,
     runs: dict[str, Run] | None = None,
-    task: str = "squad",
+    task: str | None = None,
 ) -> list[dict]:
     """`score_table` of each comparison (`Study.comparisons`), one below the other: each row says which setting it is "compared with", and p
     (Holm) is for the differences of all of them (Bonferroni). Settings that are in none of them have only scores. A single comparison gives
@@ -68,9 +68,10 @@ def score_tables(
 
 
 def _setting_rows(
-    questions: Sequence[Question], settings: Settings, table: str | None, runs: dict[str, Run] | None, task: str
+    questions: Sequence[Question], settings: Settings, table: str | None, runs: dict[str, Run] | None, task: str | None
 ) -> list[dict]:
     """`score_table` without the baselines."""
+    task = task or qa_task(runs or {})
     paper, first, rows = TABLES.get(table or "", {}), next(iter(settings)), []
     others = other_population(questions)
     apart = {score: {row["setting"]: row for row in setting_table(others, settings, score)} for score in ("EM", "F1")} if others else {}
@@ -215,7 +216,9 @@ def write(folder: Path, rows: Sequence[dict], runs: dict[str, Run], settings: Se
     import pandas as pd
 
     write_scores(folder, runs, settings)
-    write_whole(folder / "table.csv", pd.DataFrame(rows).round(3).to_csv(index=False))
+    table = pd.DataFrame(rows)
+    rounded = table.round({column: 3 for column in table if column != "p" and not column.startswith("p (")})
+    write_whole(folder / "table.csv", rounded.to_csv(index=False))
     write_whole(folder / "table.md", "".join(f"{said}\n\n" for said in unlike(runs)) + markdown(rows))
     write_whole(folder / "table.tex", latex(rows))
 
@@ -228,7 +231,7 @@ def write_scores(folder: Path, runs: dict[str, Run], settings: Settings) -> None
 
 
 def read(folder: Path) -> list[dict]:
-    """The rows of a table.csv that `write` left, with its rounded numbers."""
+    """The rows of a table.csv that `write` left, with its rounded scores."""
     with open(folder / "table.csv", encoding="utf-8", newline="") as file:
         return [{key: _number(key, text) for key, text in row.items()} for row in csv.DictReader(file)]
 
@@ -256,12 +259,13 @@ def by_weight(runs: dict[str, Run], found: dict[str, dict]) -> dict[str, dict]:
     return {str(run.config["qa_weight"]): found[name] for name, run in runs.items() if sizes[name] in (1, max(sizes.values()))}
 
 
-def choice_table(runs: dict[str, Run], task: str = "squad", score: str = "f1") -> list[dict]:
+def choice_table(runs: dict[str, Run], task: str | None = None, score: str = "f1") -> list[dict]:
     """Choose on one set, report on both: one row per run with its score on the scored questions and on the rest of the official dev set,
     and which run would be chosen on which. [] where the runs have not scored the rest (it takes the hub's data).
 
     The choice biases the score on the set that it was made on, but not the score on the other set.
     """
+    task = task or qa_task(runs)
     if not all(task + REST in run.metrics for run in runs.values()):
         return []
     scores = {part: {name: run.metrics[part][score] for name, run in runs.items()} for part in (task, task + REST)}

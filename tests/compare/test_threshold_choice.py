@@ -83,7 +83,7 @@ def test_the_spread_equals_a_bootstrap_over_articles(monkeypatch):
     kept = held(5, 30, np.random.default_rng(1), 0.8)
     monkeypatch.setattr(threshold_choice, "read_held_out", lambda run, task: kept)
     questions = asked(200, {"A": 0.3})
-    found = threshold_choice.choice_spread(SimpleNamespace(), questions, "A")
+    found = threshold_choice.choice_spread(SimpleNamespace(), questions, "A", "squad")
     rng, thresholds, scores = np.random.default_rng(0), [], []
     for _ in range(1000):
         places = np.concatenate([np.flatnonzero(kept["unit"] == u) for u in rng.integers(0, 5, 5)])
@@ -114,7 +114,7 @@ def test_one_article_gives_no_spread_and_equal_ones_give_0(monkeypatch):
     twice = {key: np.concatenate([values, values]) for key, values in one.items()} | {"unit": np.repeat([0, 1], 40)}
     for kept, wanted in ((one, None), (twice, 0.0)):
         monkeypatch.setattr(threshold_choice, "read_held_out", lambda run, task, kept=kept: kept)
-        found = threshold_choice.choice_spread(SimpleNamespace(), asked(40, {"A": 0.3}), "A")
+        found = threshold_choice.choice_spread(SimpleNamespace(), asked(40, {"A": 0.3}), "A", "squad")
         assert np.isnan(found.em) if wanted is None else (found.em, found.threshold) == pytest.approx((0, 0), abs=1e-9)
 
 
@@ -123,12 +123,14 @@ def test_the_table_says_what_is_not_kept(monkeypatch):
     kept = held(4, 30, np.random.default_rng(1), 0.8)
     monkeypatch.setattr(threshold_choice, "read_held_out", lambda run, task: kept if run in "ABC" else None)
     questions = asked(200, dict(zip(names, (0.3, 0.6, -0.2, 0.9), strict=True)))
-    rows = threshold_choice.choice_table({name: name for name in names}, questions, {"one": {0: "A", 1: "B"}, "two": {0: "C", 1: "D"}})
+    rows = threshold_choice.choice_table(
+        {name: name for name in names}, questions, {"one": {0: "A", 1: "B"}, "two": {0: "C", 1: "D"}}, "squad"
+    )
     assert [(row["score"], row["setting"], row["seeds"]) for row in rows] == [
         (score, setting, 2) for score in ("EM", "F1") for setting in ("one", "two")
     ]
     assert [row["sd by the choice"] for row in rows[1::2]] == ["not kept"] * 2
-    own = [threshold_choice.choice_spread(name, questions, name).em for name in "AB"]
+    own = [threshold_choice.choice_spread(name, questions, name, "squad").em for name in "AB"]
     assert rows[0]["sd by the choice"] == pytest.approx(np.sqrt(np.mean(np.square(own))))
     values = [differences.value(questions, name, "EM") for name in "CD"]
     assert (rows[1]["tuned"], rows[1]["tuned (sd)"]) == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1)))

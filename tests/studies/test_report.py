@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from conftest import ROOT
 from questions import QUESTIONS
 from scorer import score
@@ -23,6 +24,7 @@ from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.runs.curves import UNWATCHED
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.studies import keep, report
+from mtdnn_kit.studies.variants import slug
 from mtdnn_kit.tasks import null_threshold
 from mtdnn_kit.views import study_plots, tables
 from mtdnn_kit.views.tables import markdown
@@ -130,6 +132,48 @@ def test_labels_and_later_scores_are_kept_without_text_or_path(tmp_path, runs, q
     assert kept.metrics["cola-boats"] == {"accuracy": 50.0, "n": 3}
     sections = "\n".join(report.report(tmp_path / "kept", None))
     assert "## The other tasks\n" in sections and str(tmp_path) not in sections and "ferry" not in sections
+
+
+def as_manuals(run: Run, to: Path) -> Run:
+    """The same run, its questions being those of a task of one's own."""
+    shutil.copytree(run.path, to)
+    columns = {"id": "id", "title": "title", "context": "context", "question": "question", "answers": "answers"}
+    config = {
+        **run.config,
+        "tasks": ["manuals"],
+        "qa_weight": 1.0,
+        "define": {"manuals": {"type": "qa", "folder": "squad", "columns": columns}},
+    }
+    (to / "config.yaml").write_text(yaml.safe_dump(config))
+    for name in ("metrics.json", "manifest.json"):
+        (to / name).write_text((to / name).read_text().replace("squad", "manuals"))
+    for file in list((to / "predictions").glob("squad_*")):
+        file.rename(file.with_name(file.name.replace("squad", "manuals")))
+    return Run(to)
+
+
+def test_a_study_of_ones_own_questions_has_the_same_report(tmp_path, runs, kept):
+    """The main task decides, whatever its name."""
+    found = {name: as_manuals(runs[name], tmp_path / "runs" / slug(name)) for name in ("A seed 0", "A seed 1")}
+    (tmp_path / "s.yaml").write_text("base: parameters/demo.yaml\nvariants: {A: {}}\nseeds: [0, 1]\n")
+    page = report.conclude(report.read_study(tmp_path / "s.yaml"), tmp_path / "runs", found, page=True)
+    assert page and "F1 of each setting" in page.read_text()
+    (tmp_path / "s").mkdir()
+    keep.keep_study(tmp_path / "s.yaml", found, pairing.pair(found), tmp_path / "kept", ["A seed 0"])
+    again, questions = keep.open_study(tmp_path / "kept")
+    assert len(list(again["A seed 0"].nbest("manuals"))) == len(questions) == 132
+    mine, theirs = ({part.split("\n")[0]: part for part in report.report(folder, None)} for folder in (tmp_path / "kept", kept))
+    for title, end in (("## Thresholds, %", None), ("## The threshold as a choice", 6)):
+        rows = [[line.split("|")[:end] for line in of[title].splitlines() if "| A " in line] for of in (mine, theirs)]
+        assert rows[0] == rows[1] != []
+
+
+def test_questions_that_all_have_an_answer_have_no_accuracy_without_one(runs, questions, monkeypatch):
+    monkeypatch.setitem(
+        runs, "A seed 1", SimpleNamespace(metrics={"squad": {**runs["A seed 1"].metrics["squad"], "no_answer_accuracy": None}})
+    )
+    (row,) = study_tables.threshold_table(runs, questions, {"A": {0: "A seed 0", 1: "A seed 1"}})
+    assert row["no-answer accuracy"] is None and row["F1 at 0"] > 0
 
 
 def test_a_run_that_is_kept_whole_opens_next_to_others(kept):

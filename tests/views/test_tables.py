@@ -87,7 +87,7 @@ class Scored:
     """A run's metrics, as `choice_table` reads them."""
 
     def __init__(self, **metrics):
-        self.metrics = {task: {"f1": f1, "em": None} for task, f1 in metrics.items()}
+        self.metrics, self.finished, self.types = {task: {"f1": f1, "em": None} for task, f1 in metrics.items()}, True, {"squad": "qa"}
 
 
 def test_the_choice_on_one_set_is_reported_on_both():
