@@ -105,7 +105,6 @@ fuzz: env-test ## ten minutes of a coverage-guided fuzzer over the readers (inst
 bench: env-test ## measures the claims about speed on this machine
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/driver.py
-	$(BIN)/python benchmarks/nbest.py
 	$(BIN)/python benchmarks/asking.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/explorer.py

@@ -151,7 +151,7 @@ def _add_merge(verb: argparse.ArgumentParser) -> None:
     add("--run-dir", metavar="FOLDER", help="a new folder (default: one in runs/)")
     add("--base", metavar="RUN|ENCODER", help="what the changes of the last two methods are measured from; the runs' encoder otherwise")
     add("--weight", type=float, action="append", metavar="NUMBER", help="λ; repeated, the best on held-out questions is taken")
-    add("--density", type=float, default=0.2, metavar="SHARE", help="of its changes that ties keeps of a run; 0.2 otherwise")
+    add("--density", type=float, metavar="SHARE", help="of its changes that ties keeps of a run; 0.2 otherwise")
     add("--data", help=DATA)
 
 
@@ -241,7 +241,7 @@ def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict,
     page = conclude(made, folder, runs, not given.no_page) if alone else write_page(given.study, folder, changes, hours)
     own = dict.fromkeys(score for run in runs.values() for score in own_scores([run], run.parameters.tasks[0]))
     table = aligned(read(folder), (*ENDING, *own))
-    print(*([f"page: {page}"] if page else []), *unlike(runs), table, (folder / SUMMARY).read_text(), sep="\n", end="")
+    print(*([f"page: {page}"] if page else []), *unlike(runs), table, (folder / SUMMARY).read_text(encoding="utf-8"), sep="\n", end="")
 
 
 def _save_answers(made: Any, folder: Path, runs: dict) -> None:

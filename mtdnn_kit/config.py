@@ -62,7 +62,8 @@ class Anchor:
 class Config:
     """All parameters of one training run, with the defaults of notebook 02: the packaged sample on a CPU.
 
-    Lengths are in wordpieces, `batch_size` in questions or rows per step, `warmup` is a share of all steps, percentages do not occur.
+    Lengths are in wordpieces, `batch_size` in windows (of questions) or rows per step, `warmup` is a share of all steps; percentages do not
+    occur.
     `threshold_articles` None becomes the sample's list, or [] if the rows are not the sample's or `threshold_ratio` is set.
     """
 
@@ -80,11 +81,11 @@ class Config:
     task_order: list[str] | None = None  # of a curriculum: all tasks, the easiest first; anti_curriculum begins with the last ones
     first_tasks: Count | None = None  # at first only this many tasks of that order are trained
     phase: Part | None = None  # for this share of the steps
-    max_passes: Positive | None = None  # of unimax: maximum number of passes over each task but the main one
+    max_passes: Annotated[Positive, at_most(1e9)] | None = None  # of unimax: maximum number of passes over each task but the main one
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     step: Literal["drawn", "joint"] = "drawn"  # a step is a batch of one task, drawn by its weight, or rows of each task (`balance`)
     balance: str | None = None  # how a joint step combines the tasks: one of BALANCES, or a custom function, module:function
-    epochs: Positive = 3.0  # passes of the main task; may be fractional
+    epochs: Annotated[Positive, at_least(1e-6)] = 3.0  # passes of the main task; may be fractional
     max_steps: Count | None = None  # ends the schedule early
     batch_size: Size = 16
     grad_accumulation: Annotated[int, at_least(1)] = 1  # pieces of a batch, to save memory; the batch stays batch_size

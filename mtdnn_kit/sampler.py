@@ -118,7 +118,8 @@ def weights(
         return planned / planned.sum()
     last = math.ceil(epochs)
     power = {"temperature": 1 / (temperature or 1), "annealed": 1 - 0.8 * (epoch - 1) / max(last - 1, 1), "round_robin": 0.0}
-    p = np.array(sizes, float) ** power.get(sampler, 1.0)
+    # relative to the largest, which no power makes infinite
+    p = (np.array(sizes, float) / max(sizes)) ** power.get(sampler, 1.0)
     return p / p.sum()
 
 
@@ -211,7 +212,8 @@ def draw(
 
 
 def _check_steps(name: str, n: int, weight: float, epochs: float, max_steps: int | None, before: int) -> None:
-    if n * min(epochs, max(max_steps or math.inf, 1)) / weight + before > MOST_STEPS:
+    # max_steps ends the schedule, but the epoch in which it lies is drawn whole
+    if min(n * epochs / weight, (max_steps or math.inf) + n / weight) + before > MOST_STEPS:
         drawn = f"{epochs} of {n} batches of {name}, drawn with probability {weight:.2g}"
         phase = f", after a phase of {before:.2g}," if before else ","
         raise ConfigError(f"epochs: {drawn}{phase} are about {n * epochs / weight + before:.2g} steps: too many")

@@ -129,7 +129,7 @@ def test_a_schedule_that_is_too_long_is_refused_and_endless_epochs_are_cut():
         ValueError, match=r"^epochs: 1.0 of 100 batches of squad, drawn with probability 1e-08, are about 1e\+10 steps: too many"
     ):
         schedule(w=1e-8)
-    assert len(schedule(epochs=1e9, max_steps=50)) == 50
+    assert len(schedule(epochs=1e9, max_steps=50)) == 50 and len(schedule(epochs=1e6, max_steps=20_000)) == 20_000
 
 
 def test_temperature_lies_between_proportional_and_uniform():
@@ -137,6 +137,7 @@ def test_temperature_lies_between_proportional_and_uniform():
     assert weights("temperature", [1, 16], temperature=2.0) == pytest.approx([0.2, 0.8])
     assert weights("temperature", [1, 16], temperature=1.0) == pytest.approx(weights("proportional", [1, 16]))
     assert weights("temperature", [1, 16], temperature=1e9) == pytest.approx([0.5, 0.5])
+    assert weights("temperature", [1, 8000], temperature=0.005).tolist() == [0, 1]
 
 
 def test_annealed_goes_from_proportional_towards_uniform():

@@ -2,7 +2,6 @@
 where its hash differs. Does not know what the tensors are.
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mtdnn_kit.data.cache import sha256_of
 from mtdnn_kit.errors import RunError
 from mtdnn_kit.files.atomic import write_folder, write_json
 from mtdnn_kit.files.json_files import read_json
@@ -24,7 +24,7 @@ def keep(folder: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) 
 
     def fill(partial: Path) -> None:
         save_file({name: x.cpu().contiguous() for name, x in tensors.items()}, partial / KEPT_WEIGHTS)
-        write_json(partial / ABOUT, {**about, "sha256": _sha256(partial / KEPT_WEIGHTS)})
+        write_json(partial / ABOUT, {**about, "sha256": sha256_of(partial / KEPT_WEIGHTS)})
 
     write_folder(folder, fill)
 
@@ -33,7 +33,7 @@ def kept(folder: Path, about: Mapping[str, Any]) -> dict[str, Tensor]:
     """What `keep` wrote. Raises RunError where it is missing, damaged, or described otherwise than by `about`."""
     try:
         found = read_json((folder / ABOUT).read_bytes())
-        if found == {**about, "sha256": _sha256(folder / KEPT_WEIGHTS)}:
+        if found == {**about, "sha256": sha256_of(folder / KEPT_WEIGHTS)}:
             return load_file(folder / KEPT_WEIGHTS)
         why = "has changed since it was written" if {**found, **about} == found else "belongs to another anchor"
     except FileNotFoundError as error:
@@ -47,8 +47,3 @@ def keep_only(folder: Path, needed: Iterable[Path]) -> None:
     """Deletes what a folder no longer needs, and partial files of a killed process."""
     for path in set(folder.glob("*")) - set(needed):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

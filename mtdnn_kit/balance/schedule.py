@@ -56,10 +56,9 @@ class JointSchedule:
 
     def passes(self) -> dict[str, int]:
         """Passes that each task began."""
-        begun = [
-            set((self.start[:, k] // n).tolist()) | set(((self.start + self.rows - 1)[:, k] // n).tolist()) for k, n in self._numbered()
-        ]
-        return {task: len(some) for task, some in zip(self.tasks, begun, strict=True)}
+        first, last = self.start, self.start + self.rows - 1
+        begun = [_covered(first[:, k] // n, last[:, k] // n) for k, n in self._numbered()]
+        return dict(zip(self.tasks, begun, strict=True))
 
     def _numbered(self) -> list[tuple[int, int]]:
         return list(enumerate(self.items.tolist()))
@@ -67,6 +66,11 @@ class JointSchedule:
     def __repr__(self) -> str:
         rows = ", ".join(f"{task} {n:,}" for task, n in zip(self.tasks, self.rows.sum(0).tolist(), strict=True))
         return f"JointSchedule({len(self):,} steps; rows: {rows})"
+
+
+def _covered(first: np.ndarray, last: np.ndarray) -> int:
+    """How many whole numbers lie in any of the ranges first … last [S], both in ascending order."""
+    return int((last - np.maximum(first, np.r_[-1, last[:-1]] + 1) + 1).clip(0).sum())
 
 
 def draw_joint(
@@ -83,7 +87,7 @@ def draw_joint(
         weights = p(number)
         _check(names, weights, size, number)
         left = max(1, round(full[0] * min(1.0, epochs - number + 1)))
-        if left * epochs / (size * weights[0]) > MOST_STEPS:
+        if min(left * epochs / (size * weights[0]), max_steps or math.inf) > MOST_STEPS:
             raise ConfigError(f"epochs: {epochs} of {full[0]} rows of {names[0]} are more than {MOST_STEPS:.0e} steps; lower it")
         rows = _epoch(weights * size, left, max_steps and max_steps - total)
         before = np.cumsum(rows, axis=0) - rows

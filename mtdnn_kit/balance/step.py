@@ -60,7 +60,7 @@ class Joint:
 
     def after(self, step: int, parts: Parts, epoch_ends: bool) -> None:
         """What a method does after the optimizer's step: FAMO computes the losses again, on the same rows with the same dropout."""
-        if self.method == "famo":
+        if self.method == "famo" and "before" in self.state:  # not where a loss was not finite: the log names that step
             torch.manual_seed(self.dropout(step))
             with torch.no_grad():
                 again = torch.stack([self.loss(task, items) for task, items in parts.items()])

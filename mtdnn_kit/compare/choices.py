@@ -5,7 +5,7 @@ Reads each run's labels and probabilities just as strictly: the same rows, each 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -155,13 +155,15 @@ def label_statistic(score: str, labels: int) -> Statistic:
     """A score as a statistic of pairs of right and predicted label; it depends only on the count of each pair, and is computed once per
     combination of counts."""
 
-    @cache
-    def scored(counts: tuple[int, ...]) -> float:
-        kinds = np.repeat(np.arange(labels**2), counts)
+    @lru_cache(100_000)
+    def scored(there: bytes, counts: bytes) -> float:
+        kinds = np.repeat(np.frombuffer(there, np.int64), np.frombuffer(counts, np.int64))
         return SCORES[score](kinds // labels, kinds % labels) if len(kinds) else 0.0
 
     def statistic(pairs: np.ndarray, weights: np.ndarray) -> float:
         kinds = (pairs[:, 0] * labels + pairs[:, 1]).astype(int)
-        return scored(tuple(np.bincount(kinds, weights, labels**2).astype(int).tolist()))
+        counts = np.bincount(kinds, weights).astype(np.int64)
+        there = np.flatnonzero(counts).astype(np.int64)
+        return scored(there.tobytes(), counts[there].tobytes())
 
     return statistic

@@ -81,7 +81,8 @@ def learnt_table(runs: Mapping[str, Run], settings: Settings, data: str | None =
         first = next(iter(named.values()))
         there = [task for task, kind in first.types.items() if kind in LABELLED and all(task in run.metrics for run in named.values())]
         for task in there:
-            made = [_row(named, _scored(named, data, task), task, score) for score in first.metrics[task] if score in SCORES]
+            labels = _scored(named, data, task)
+            made = [_row(named, labels, task, score) for score in first.metrics[task] if score in SCORES]
             above = [row["above it low"] for row in made if row["above it low"] is not None]
             learnt = UNKNOWN if not above else YES if above[0] > 0 else NOT_SHOWN
             rows += [{"setting": setting, "task": task, "seeds": len(own), **row, "learnt": learnt} for row in made]

@@ -102,7 +102,7 @@ def guess(file: str | Path) -> Draft:
             raise DataError(f"{where}: the file has no rows")
         columns = {
             name: [read_as.listed(record.get(name), Counter()) for record in records]
-            for name in dict.fromkeys(k for r in records for k in r)
+            for name in dict.fromkeys(k for r in records for k in r if k)
         }
         asked = _named(columns, "question") and {"context", "passage", "paragraph"} & {name.casefold() for name in columns}
         for kind in (_qa, _mcc) if asked and not _named(columns, "label") else (_qa, _mcc, _sc):
@@ -293,8 +293,10 @@ def _sc(columns: Columns) -> Found:
     kinds = {n: Counter(map(repr, values)) for n, values in single.items() if all(isinstance(v, str | int | float | None) for v in values)}
     few = {
         name: kinds[name]
-        for name in set(kinds) - {_named([name], "id") for name in kinds}
-        if 2 <= len(kinds[name]) <= min(MOST_LABELS, max(2, len(single[name]) // 2)) and not any(map(_is_measure, single[name]))
+        for name in kinds
+        if _named([name], "id") is None
+        and 2 <= len(kinds[name]) <= min(MOST_LABELS, max(2, len(single[name]) // 2))
+        and not any(map(_is_measure, single[name]))
     }
     label = _named(few, "label") or min(few, key=lambda name: len(few[name]), default=None)
     left = {name: words for name, words in texts.items() if name != label}

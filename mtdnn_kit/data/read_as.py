@@ -86,7 +86,7 @@ def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False)
         for role in ("id", "title"):
             if role in columns and type(found := lookup(record, columns[role])) is float:
                 new[columns[role]] = number(found)
-        if "id" not in columns or (name := columns["id"]) not in record or new.get(name, record[name]) in (None, ""):
+        if "id" not in columns or new.get(columns["id"], lookup(record, columns["id"])) in (None, "", NOTHING):
             notes[MADE_ID] += 1
     changed = {column: value for column, value in new.items() if value is not NOTHING and record.get(column, NOTHING) is not value}
     return record | changed if changed else record

@@ -133,7 +133,7 @@ def permuted(rows: Sequence, order: np.ndarray) -> Sequence:
 
 
 def shared(rows: Sequence, name: str) -> tuple[np.ndarray, Sequence[str]]:
-    """The distinct texts of a field, in order of first occurrence, and each row's text number, int32 [N]."""
+    """The number of each row's text in a field, int32 [N], and the distinct texts, in order of first occurrence."""
     values: Sequence = column(rows, name)
     if isinstance(rows, RowList):
         numbers = rows.arrays[f"{name}_of"]

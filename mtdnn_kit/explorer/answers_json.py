@@ -41,13 +41,15 @@ class RunAnswers:
 
 def shared_tasks(runs: dict[str, Run]) -> list[str]:
     """Tasks for which every run has answers, question answering first. Raises CompareError if there is none."""
-    types = {name: kind for name, kind in next(iter(runs.values())).types.items() if kind in TYPE_WORDS} if runs else {}
+    first = next(iter(runs.values()), None)
+    types, config = (first.types, first.parameters) if first else ({}, None)
     further = dict.fromkeys(name for run in runs.values() for name in run.parameters.scored_also)
     named = [*(name for task in types for name in (task, task + REST)), *further]
-    kept = [name for name in named if all(run.keeps(name) for run in runs.values())]
+    kinds = {name: types.get(config.task_of(name)) for name in named} if config else {}
+    kept = [name for name, kind in kinds.items() if kind in TYPE_WORDS and all(run.keeps(name) for run in runs.values())]
     if not kept:
         raise CompareError(f"runs: there is no task for which all of {', '.join(runs) or 'the runs'} have answers; name other runs")
-    return sorted(kept, key=lambda name: types.get(name.removesuffix(REST), "qa") != "qa")
+    return sorted(kept, key=lambda name: kinds[name] != "qa")
 
 
 def read(runs: dict[str, Run], task: str, data: str | None = None, cluster: str = "passage") -> RunAnswers:

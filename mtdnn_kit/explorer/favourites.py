@@ -49,5 +49,5 @@ def keep(folder: Path, task: str, row_id: str, note: str | None) -> dict[str, st
             notes |= {} if note is None else {row_id: note}
             write_json(folder / FAVOURITES_FILE, {**found, task: notes})
     except OSError as error:
-        raise RunError(f"{folder / FAVOURITES_FILE} cannot be written ({error.strerror}); the note was not saved") from None
+        raise RunError(f"{folder / FAVOURITES_FILE} cannot be written ({error.strerror or error}); the note was not saved") from None
     return notes

@@ -10,6 +10,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -75,7 +76,15 @@ def find(key: str, name: str, door: Door) -> Plugin:
     except (TypeError, ValueError):
         takes = f"({', '.join(door.arguments)})"
         raise ConfigError(f"{key}: {name} must take {takes} as positional arguments; it is {attribute}{_signature(function)}") from None
-    return Plugin(key, name, function, Path(inspect.getsourcefile(inspect.unwrap(function)) or sys.modules[module].__file__ or ""), package)
+    return Plugin(key, name, function, _source(function, module), package)
+
+
+def _source(function: Callable, module: str) -> Path:
+    """The file with the function's code; that of its module for a partial or an object that can be called."""
+    with suppress(TypeError):
+        if found := inspect.getsourcefile(inspect.unwrap(function)):
+            return Path(found)
+    return Path(sys.modules[module].__file__ or "")
 
 
 def installed(group: str) -> Iterator[tuple[str, str]]:

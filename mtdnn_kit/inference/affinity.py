@@ -21,6 +21,8 @@ from scipy.stats import t
 
 from mtdnn_kit.config import from_file
 from mtdnn_kit.errors import RunError
+from mtdnn_kit.files.checks import require
+from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.training.interference import WHOLE
 from mtdnn_kit.training.setup import prepare
@@ -43,10 +45,12 @@ def affinity(source: str | Path | Run, every: int | None = None, **changes: Any)
 
     source: a parameter file, which is trained with `changes`, in fp32 unless it names a precision; or a finished run that had
     `interference_every`. every: steps between measurements; None: as in the file, else for MEASUREMENTS in all. Raises RunError for
-    a run with one task or without measurements; else as `train`.
+    a run with one task or without measurements, ConfigError for settings next to a finished run; else as `train`.
     """
     if isinstance(source, Run) or not str(source).endswith((".yaml", ".yml")):
         run = source if isinstance(source, Run) else Run(source)
+        unused = ["every"] * (every is not None) + [*changes]
+        require(not unused, f"{some(unused)}: {run.name} is a run, which is read as it is: leave them out, or name a parameter file")
     else:
         run = _trained(source, every, changes)
     records = run.interference()

@@ -41,6 +41,7 @@ from mtdnn_kit.training.trainer import RUN_PACKAGES
 HELD_OUT = ("threshold_articles", "threshold_ratio")  # the parameters that hold questions out
 METHODS = ("average", "task_arithmetic", "ties")
 USUAL = {"task_arithmetic": 0.4, "ties": 1.0}  # recommended without held-out data to choose by (Yadav et al. 2023, section 6)
+DENSITY = 0.2  # of ties, by the same
 
 
 def merge(
@@ -49,15 +50,15 @@ def merge(
     run_dir: str | Path | None = None,
     base: str | Path | None = None,
     weight: float | Sequence[float] | None = None,
-    density: float = 0.2,
+    density: float | None = None,
     data: str | None = None,
 ) -> Run:
     """A finished run folder whose encoder is merged from those of two or more finished runs; heads, tasks and parameters are the first's.
 
     method: average, task_arithmetic or ties. run_dir: a new folder; None: one in runs/. base: the weights θ₀ of the last two methods,
     a run's folder or an encoder; None: the encoder that the runs' parameters name. weight: λ, or several to choose from on
-    held-out questions; None: the plain mean, 0.4 and 1. density: the share of a run's changes that ties keeps. data: the rows' folder,
-    if it differs from the first run's.
+    held-out questions; None: the plain mean, 0.4 and 1. density: the share of a run's changes that ties keeps, 0.2 for None. data: the
+    rows' folder, if it differs from the first run's.
     Raises RunError for runs that cannot be merged; ConfigError, DataError or EncoderError for invalid settings, rows or weights.
     """
     parts = [one if isinstance(one, Run) else Run(one) for one in runs]
@@ -85,7 +86,7 @@ def merge(
     )
 
 
-def check_merge(runs: int, method: str = "average", base: Any = None, weight: Any = None, density: Any = 0.2) -> list[float]:
+def check_merge(runs: int, method: str = "average", base: Any = None, weight: Any = None, density: Any = None) -> list[float]:
     """The weights to choose from, one or more; runs: how many. Raises ConfigError for invalid settings."""
     require(method in METHODS, f"method: {short(method)} is unknown; choose from {some(METHODS)}")
     require(runs > 1, "runs: name at least two runs, first the one whose heads are kept")
@@ -97,7 +98,9 @@ def check_merge(runs: int, method: str = "average", base: Any = None, weight: An
         fits = isinstance(one, int | float) and not isinstance(one, bool) and isfinite(one) and 0 <= one <= most
         require(fits, f"weight: {short(weight)} must be a number {words}, or a list of such numbers")
     require(len({*weights}) == len(weights), f"weight: {short(weight)} has a number twice: leave one out")
-    require(isinstance(density, float | int) and 0 < density <= 1, f"density: {short(density)} must be a share above 0, at most 1")
+    require(density is None or method == "ties", f"density: {method} does not use it: leave it out, or choose ties")
+    usable = density is None or (isinstance(density, float | int) and 0 < density <= 1)
+    require(usable, f"density: {short(density)} must be a share above 0, at most 1")
     return [float(one) for one in weights]
 
 
@@ -128,10 +131,11 @@ def _check_rows(runs: Sequence[Run], sources: Mapping[str, dict], config: Config
 
 
 def _merger(
-    runs: Sequence[Run], models: Sequence[Loaded], method: str, base: str | Path | None, density: float
+    runs: Sequence[Run], models: Sequence[Loaded], method: str, base: str | Path | None, density: float | None
 ) -> tuple[Callable[[float], None], MultiTask, dict]:
     """A function that puts the merged encoder of a weight into the model; that model, the first run's; and the manifest's entry."""
-    net, record = load_model(runs[0].path / "model")[0], dict[str, Any](method=method, density=density if method == "ties" else None)
+    density = density or DENSITY if method == "ties" else None
+    net, record = load_model(runs[0].path / "model")[0], dict[str, Any](method=method, density=density)
     record["runs"] = [{"run": run.name, "sha256": find_encoder(str(run.path / "model")).sha256} for run in runs]
     vectors = [_vector(model.net) for model in models]
     begun = vectors[0]

@@ -32,7 +32,7 @@ def card(run: Run, task: str) -> str:
         template_path=str(TEMPLATE),
         run=run,
         task=task,
-        kind=TYPE_WORDS[run.types[task]],
+        kind=TYPE_WORDS.get(run.types[task], run.types[task]),
         encoder=_encoder(run),
         threshold=threshold_of(run, task),
         scores={name: some for name, some in run.metrics.items() if run.parameters.task_of(name) == task},
@@ -67,7 +67,7 @@ def _metadata(run: Run, task: str) -> ModelCardData:
         tags=["mtdnn-kit", "multi-task", *([TAGS[type_]] if type_ == "mcc" else [])],
         base_model=encoder if on_hub else None,
         datasets=list(dict.fromkeys(words[1] for words in origins if words[0] == "hub" and len(words) > 1)) or None,
-        pipeline_tag=None if type_ == "mcc" else TAGS[type_],
+        pipeline_tag=None if type_ == "mcc" else TAGS.get(type_),
         model_name=f"{run.path.name} {task}" if results else None,
         eval_results=results or None,
     )
@@ -85,8 +85,9 @@ def _results(run: Run, task: str) -> list[EvalResult]:
     if not source.get("origin", "").startswith("hub "):
         return []
     of: dict[str, Any] = dict(dataset_type=dataset.hub, dataset_name=task, dataset_config=dataset.hub_config, dataset_split=dataset.score)
+    tag = TAGS.get(dataset.type, dataset.type)
     return [
-        EvalResult(TAGS[dataset.type], **of, dataset_args={"n": scores["n"]}, metric_type=theirs, metric_value=scores[ours])
+        EvalResult(tag, **of, dataset_args={"n": scores["n"]}, metric_type=theirs, metric_value=scores[ours])
         for ours, theirs in HUB_METRICS.items()
         if scores.get(ours) is not None
     ]

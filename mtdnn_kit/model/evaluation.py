@@ -149,7 +149,7 @@ def evaluate(model: MultiTask, scored: dict, thresholds: dict, config: Config, p
         task = config.task_of(name)
         found = predict(model, task, features, config, precision)
         threshold = thresholds.get(task, 0.0)
-        metrics[name] = _scores(config, task, features.rows, found, threshold)
+        metrics[name] = _scores(config, name, features.rows, found, threshold)
         if model.specs[task]["type"] == "qa":
             write_answers(folder, name, features.rows, found, threshold)
         else:
@@ -157,8 +157,8 @@ def evaluate(model: MultiTask, scored: dict, thresholds: dict, config: Config, p
     return metrics
 
 
-def _scores(config: Config, task: str, rows: Any, found: Any, threshold: Any) -> dict:
-    """A task's scores: those of its type, and custom ones; threshold: a number, for a qa task."""
-    dataset = config.datasets[task]
+def _scores(config: Config, name: str, rows: Any, found: Any, threshold: Any) -> dict:
+    """The scores of a task or of a further set (`scored_also`): those of its type, and custom ones; threshold: a number, for a qa task."""
+    dataset = config.dataset_of(name)
     its = qa.scores(rows, found, threshold) if dataset.type == "qa" else TYPES[dataset.type].scores(rows, found, dataset.metrics)
-    return {**its, **own_scores(config, task, rows, found, threshold)}
+    return {**its, **own_scores(config, config.task_of(name), rows, found, threshold)}

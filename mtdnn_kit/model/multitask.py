@@ -288,6 +288,7 @@ def load_model(folder: Path) -> tuple[MultiTask, object]:
     config, specs = AutoConfig.from_pretrained(folder, **OURS), read_json((folder / "tasks.json").read_bytes())
     encoder = AutoModel.from_config(config, dtype=torch.float32)
     model = MultiTask(encoder, {task: _head(encoder, spec, 0.0, task) for task, spec in specs.items()}, specs)
+    layer_norm.install(model)  # as in training: the threshold was tuned with it
     load_weights(model, read_weights(folder / "model.safetensors"), folder)
     return model.eval(), load_tokenizer(folder)
 

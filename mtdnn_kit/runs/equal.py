@@ -3,9 +3,9 @@
 Ignores times and speeds. Knows no model: weights are compared as bytes.
 """
 
-import hashlib
 from pathlib import Path
 
+from mtdnn_kit.data.cache import sha256_of
 from mtdnn_kit.runs.environment import UNTOLD, changes, environment
 from mtdnn_kit.runs.run import LOGS, Run
 
@@ -70,7 +70,4 @@ def _files(before: Run, again: Run, name: str) -> str:
 
 
 def _hash(file: Path) -> str | None:
-    if not file.is_file():
-        return None
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return sha256_of(file) if file.is_file() else None

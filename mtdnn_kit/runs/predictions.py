@@ -4,27 +4,19 @@ TASK.json is the official format, {id: text}. A line of TASK_nbest.jsonl.gz is a
 
     {"id": …, "null": score of [CLS], "nothing": its probability, "windows": how many, "nbest": [[start, end, score, probability], …]}
 
-The best span comes first. Entries are read one at a time (`NBestFile`), so memory holds no spans. Shapes: Q questions.
+The best span comes first. Entries are read one at a time (`Run.nbest`), so memory holds no spans. Shapes: Q questions.
 """
 
 import json
-import tempfile
-import weakref
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-import numpy as np
-
 from mtdnn_kit.data.rows import QARow
-from mtdnn_kit.errors import RunError
 from mtdnn_kit.files.atomic import write_json, write_parts
-from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.wording import short
-from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import is_number
 from mtdnn_kit.tasks.null_threshold import no_answer
 
@@ -68,56 +60,6 @@ def wrong_entry(value: Any) -> str | None:
         return "its spans are not unique and ordered, best first"
     windows = value.get("windows", 1)
     return None if type(windows) is int and 0 < windows < 2**31 else f"windows is {short(windows)}, not a count"
-
-
-class NBestFile:
-    """The n-best of a run's task: `file[id]` is the entry that `Run.nbest` yields for that question; it is thread-safe.
-
-    Decompresses the file once, into an unnamed temporary file that is two or three times as large and disappears with this object. Memory
-    holds ids and offsets, int64 [Q + 1].
-    """
-
-    def __init__(self, run: Run, task: str = "squad"):
-        """Raises RunError if the file cannot be read, or if a line is not an entry with a unique id."""
-        self.path = run.path / f"predictions/{task}_nbest.jsonl.gz"
-        if not run.has_nbest(task):
-            raise RunError(f"{run.path} has no n-best of {task}: {self.path.name} is not there; copy it from where the run was made")
-        self._file, self._lock = tempfile.TemporaryFile(), Lock()  # noqa: SIM115 (read as long as this object is)
-        weakref.finalize(self, self._file.close)
-        self._rows: dict[str, int] = {}
-        ends = [0]
-        for number, (line, entry) in enumerate(run.nbest_lines(task), 1):  # reads the whole file, so that damage is reported now
-            key = entry.get("id") if isinstance(entry, dict) else None
-            if not isinstance(key, str):
-                raise RunError(f"{self.path}, line {number}: not an entry with an id: {line!r:.80}")
-            if key in self._rows:
-                raise RunError(f"{self.path}, line {number}: question {key!r:.80} comes twice")
-            self._rows[key] = number - 1
-            ends.append(ends[-1] + len(line))
-            self._file.write(line)
-        self._offsets = np.array(ends, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._rows
-
-    def __getitem__(self, key: str) -> dict:
-        """One entry. Raises KeyError for a question that the file lacks."""
-        row = self._rows[key]
-        start, end = self._offsets[row : row + 2].tolist()
-        with self._lock:  # seek and read must not be interleaved; Windows has no `os.pread`
-            self._file.seek(start)
-            line = self._file.read(end - start)
-        return read_json(line)
-
-    def close(self) -> None:
-        """Frees the disk space now rather than when the object is deleted."""
-        self._file.close()
 
 
 def write_answers(folder: Path, task: str, rows: Sequence[QARow], answers: Any, threshold: float) -> None:

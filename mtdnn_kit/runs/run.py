@@ -6,6 +6,7 @@ Each file is whole or absent (`files.atomic`). A run counts as finished when its
 import gzip
 import json
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
@@ -261,8 +262,8 @@ def now() -> str:
 
 def checkpoints(run: Run) -> list[tuple[int, Path]]:
     """(steps done, folder) of the checkpoints, oldest first."""
-    found = (run.path / "checkpoints").glob("step-*[0-9]")
-    return sorted((int(folder.name.removeprefix("step-")), folder) for folder in found)
+    folders = (run.path / "checkpoints").glob("step-*")
+    return sorted((int(found[1]), folder) for folder in folders if (found := re.fullmatch(r"step-(\d+)", folder.name)))
 
 
 def prune_checkpoints(run: Run, keep: int) -> None:

@@ -83,6 +83,19 @@ def _keep_later(run: Run, to: Path) -> None:
         write_json(to / LATER / f"{name}.json", {**one, "set": row})
 
 
+def _placeless(row: dict) -> dict:
+    """A row of `define` or `scored_also` without this machine's paths."""
+    row = dict(row)
+    row |= {"data": _name(row["data"])} if isinstance(row.get("data"), str) else {}
+    row |= {"files": {split: _name(file) for split, file in row["files"].items()}} if isinstance(row.get("files"), dict) else {}
+    return row
+
+
+def _name(path: Any) -> Any:
+    """The last name of an absolute path; anything else unchanged."""
+    return Path(path).name if isinstance(path, str) and Path(path).is_absolute() else path
+
+
 def _folder_name(data: str) -> str:
     return data if data in ("sample", "hub") else resolve(data).name
 
@@ -146,7 +159,12 @@ def _short(run: Run, task: str) -> bytes:
 
 
 def _anywhere(run: Run) -> str:
-    """The run's parameters without this machine's paths: only the name of the data folder, and no run folder."""
-    config = {**run.config, "run_dir": None, "resume": False, "data": _folder_name(run.config["data"])}
+    """The run's parameters without this machine's paths: of an absolute one only the last name, and no run folder."""
+    given = run.config
+    config = {**given, "run_dir": None, "resume": False, "data": _folder_name(given["data"]), "encoder": _name(given["encoder"])}
     config |= {"init_from": Path(config["init_from"]).name} if config.get("init_from") else {}
+    for key in ("define", "scored_also"):
+        config |= {key: {name: _placeless(row) for name, row in config[key].items()}} if config.get(key) else {}
+    if (anchor := config.get("anchor")) and "to" in anchor:
+        config["anchor"] = {**anchor, "to": _name(anchor["to"])}
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

@@ -82,7 +82,7 @@ def tune(rows: Sequence[QARow], answers: Answers) -> float:
 
 
 def scores(rows: Sequence[QARow], answers: Answers, threshold: float) -> dict:
-    """EM, F1 and their parts in percent (see `metrics.qa_threshold_scores`), at `threshold`, at 0 and at the best on these rows."""
+    """EM, F1 and their parts in percent (see `null_threshold.qa_threshold_scores`), at `threshold`, at 0 and at the best on these rows."""
     return qa_threshold_scores(**scored(rows, answers), threshold=threshold)
 
 

@@ -27,10 +27,10 @@ ODDITIES = (
     "white space at an end",
     "texts of another row",  # the same question on the same passage, the same pair …
     "scored and trained",
-    "cut to max_length",  # never for questions: their passages are cut into windows
+    "reaches max_length",  # never for questions: their passages are cut into windows
     "several different answers",
     "an answer given twice",  # at the same place
-    "question cut to max_question",
+    "question reaches max_question",
     "answer over max_answer",
     "answer longer than a window",
     "answer not on token boundaries",
@@ -55,7 +55,8 @@ def texts_of(row: QARow | SCRow | MCCRow, dataset: Dataset) -> list[str]:
     parts: tuple = row[2:4] if isinstance(row, QARow) else row[1:-1]
     if isinstance(row, MCCRow) and "start" not in dataset.given:
         parts = row.context, row.choices
-    return [text for part in parts for text in ([part] if isinstance(part, str) else part or [])]
+    several = ([part] if isinstance(part, str) else part if isinstance(part, tuple | list) else [] for part in parts)
+    return [text for part in several for text in part if isinstance(text, str)]
 
 
 def odd_rows(parts: dict[str, Any], dataset: Dataset, config: Config) -> dict[str, dict[str, list]]:
@@ -63,9 +64,9 @@ def odd_rows(parts: dict[str, Any], dataset: Dataset, config: Config) -> dict[st
     texts = {name: [tuple(texts_of(row, dataset)) for row in features.rows] for name, features in parts.items()}
     seen, found = Counter(one for some in texts.values() for one in some), {}
     for name, features in parts.items():
-        places = {**_odd_texts(texts[name], seen), "cut to max_length": np.flatnonzero(features.lengths >= config.max_length)}
+        places = {**_odd_texts(texts[name], seen), "reaches max_length": np.flatnonzero(features.lengths >= config.max_length)}
         if isinstance(features, Features):
-            places |= {"cut to max_length": (), **_odd_questions(features, config)}
+            places |= {"reaches max_length": (), **_odd_questions(features, config)}
         if name == "scored":
             places |= _shared(features, texts[name], parts, texts["train"])
         found[name] = {oddity: [features.rows[i].id for i in places[oddity]] for oddity in ODDITIES if len(places.get(oddity, ()))}
@@ -102,7 +103,7 @@ def _odd_questions(features: Features, config: Config) -> Found:
     length = np.where(spans[:, 0] >= 0, spans[:, 1] - spans[:, 0] + 1, 0)
     texts = [[text for _, text in some] for some in answers]
     found: dict[str, Any] = {
-        "question cut to max_question": words >= config.max_question,
+        "question reaches max_question": words >= config.max_question,
         "answer over max_answer": length > config.max_answer,
         "answer longer than a window": length > context_room(config.max_length, words, features.frame),
         "answer not on token boundaries": _off_boundaries(features, spans),

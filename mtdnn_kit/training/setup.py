@@ -137,7 +137,7 @@ def prepare(config: Config) -> Setup:
     check_solver(config.balance)
     alone = config.step == "drawn" or processes == 1
     require(alone, f"step: a joint step is made by one process, and there are {processes}: start one, or set it to drawn")
-    anchor = _of_run("anchor.to", config.anchored.to, config) if config.anchored and config.anchored.to != "init" else None
+    anchor = _of_run("anchor.to", config.anchored.to) if config.anchored and config.anchored.to != "init" else None
     encoder = _encoder(config, anchor)
     types = [dataset.type for dataset in config.datasets.values()]
     architecture = load_encoder_config(encoder.path, config.max_length, types)
@@ -262,14 +262,14 @@ def _encoder(config: Config, anchor: Encoder | None) -> Encoder:
     if config.init_from is None:
         found = find_encoder(config.encoder)
     else:
-        found = _of_run("init_from", config.init_from, config)
+        found = _of_run("init_from", config.init_from)
         if (other := Run(config.init_from).config["encoder"]) != config.encoder:
             raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {other!r}; name the same one")
     met = [*(found.trained_on or ["not known"]), *(anchor.trained_on or ())] if anchor else found.trained_on
     return replace(found, name=config.encoder, trained_on=met and list(dict.fromkeys(met)))
 
 
-def _of_run(key: str, name: str, config: Config) -> Encoder:
+def _of_run(key: str, name: str) -> Encoder:
     """The files of the model that a finished run left, and what it was trained on. Raises ConfigError, with the parameter's name."""
     run = Run(name)
     if not run.finished:

@@ -19,9 +19,9 @@ from mtdnn_kit.views.style import colour, look
 
 
 @styled_along_x
-def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1", number: int = 0) -> Picture:
+def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1", number: int = 0, clusters: str = "passages") -> Picture:
     """Run b minus run a in each slice, with 95 % intervals, one heading per facet. rows: of `differences.slice_table`, in any order;
-    number: of run b, for its colour."""
+    number: of run b, for its colour; clusters: what the intervals generalise over (`clusters.population`)."""
     facets = [facet for facet in (*FACETS, "windows") if any(row["facet"] == facet for row in rows)]
     lines: list[dict | str] = []
     for facet in facets:
@@ -36,7 +36,7 @@ def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1", numbe
     for label, row in zip(axes.get_yticklabels(), lines, strict=True):
         label.set_fontweight("bold" if isinstance(row, str) else "normal")
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel=f"{score}: {b} minus {a}, points (95 % intervals over passages)")
+    axes.set(xlabel=f"{score}: {b} minus {a}, points (95 % intervals over {clusters})")
     said = "; ".join(f"{row['slice']} {row['difference']:+.1f}" for row in lines if not isinstance(row, str))
     return detached(figure, f"{score}, {b} minus {a}, in points, by slice: {said}.")
 

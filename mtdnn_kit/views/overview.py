@@ -149,7 +149,7 @@ def odd_rows(setup: Setup) -> list[dict]:
 
 
 def tokens(setup: Setup, task: str, number: int = 0) -> list[tuple[str, str]]:
-    """The first window or sequence of a training row (for a choice, the right one) as (token, role), a role of `html.ROLES`."""
+    """The first window or sequence of a training row (for a choice, the right one) as (token, role), a role of `marks.html.ROLES`."""
     ids, target, _ = _sequence(setup, task, number)
     parts = np.where(np.cumsum(np.equal(ids, setup.tokenizer.sep_token_id)), "second", "first")
     roles = np.where(np.isin(ids, setup.tokenizer.all_special_ids), "special", parts)

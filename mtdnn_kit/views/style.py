@@ -18,7 +18,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1))
 BORDERS = ("3px solid", "3px dashed", "3px dotted", "4px double", "1px solid", "1px dashed", "1px dotted")  # of CSS
 DASHES = ("", "8 4", "2 3", "8 3 2 3", "14 4", "4 2", "1 2")  # of SVG
 MARKERS = "osD^vPX"
-RIGHT_COLOUR, CUT, ADDED = "#ffe28a", "#ffd3cc", "#c9f0d2"  # behind black letters: an accepted answer, what was cut, what was added
+RIGHT_COLOUR = "#ffe28a"  # behind black letters: an accepted answer
 BREAK = "overflow-wrap:anywhere"  # of CSS: a very long word is broken, not cut off
 
 

@@ -137,7 +137,7 @@ def _cell(row: dict, key: str) -> str:
 
 
 def markdown(rows: Sequence[dict]) -> str:
-    """Rows, as `reprs` shows them, as a table in Markdown."""
+    """Rows, as `shown` formats them, as a table in Markdown."""
     cells = shown(rows)
     keys = list(dict.fromkeys(key for row in cells for key in row))
     lines = [keys, ["---"] * len(keys), *([row.get(key, "") for key in keys] for row in cells)]

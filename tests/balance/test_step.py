@@ -143,6 +143,12 @@ def test_each_step_has_rows_of_every_task_and_an_epoch_matches_the_drawn_schedul
     assert found.start[101].tolist() == [1000, 70 * 7, 33 * 6], "an epoch begins new passes"
     assert found.passes() == {"a": 3, "b": 7 + 7 + 4, "c": 6 + 6 + 3} and found.draws() == {"a": 156, "b": 68, "c": 28}
     assert found.first(7).rows.tolist() == found.rows[:7].tolist() and len(found.first(7)) == 7
+    for task, number, n in zip(items, range(len(items)), items.values(), strict=True):
+        rows = zip(found.start[:, number].tolist(), found.rows[:, number].tolist(), strict=True)
+        assert found.passes()[task] == len({row // n for start, count in rows for row in range(start, start + count)})
+    few = draw_joint({"a": 100, "b": 3}, lambda epoch: np.array([0.5, 0.5]), 20, 1.0)
+    assert few.passes() == {"a": 1, "b": 34}, "several passes within a step"
+    assert len(draw_joint({"a": 100, "b": 100}, lambda epoch: np.array([0.5, 0.5]), 2, 1e9, 7)) == 7
     assert draw_joint(items, lambda epoch: p, 16, 2.5, 110).rows.tolist() == found.rows[:110].tolist()
 
 
@@ -189,8 +195,9 @@ def test_several_processes_and_missing_solvers_are_refused_before_the_first_step
             prepare(config(**{**JOINT, "balance": method}))
 
 
-def test_a_nan_loss_is_reported_with_the_rows_of_all_tasks(ready, tmp_path, monkeypatch):
-    one = changed(ready.config, balance="aligned_mtl", run_dir=str(tmp_path / "odd"))
+@pytest.mark.parametrize("balance", ["aligned_mtl", "famo"])
+def test_a_nan_loss_is_reported_with_the_rows_of_all_tasks(ready, tmp_path, monkeypatch, balance):
+    one = changed(ready.config, balance=balance, run_dir=str(tmp_path / "odd"))
     plain = trainer.backward
 
     def odd(accelerator, model, setup, task, items):

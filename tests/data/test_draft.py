@@ -225,6 +225,15 @@ def test_a_pasted_draft_reads_the_file(tmp_path, case):
     assert (row.answers[0] if wanted.get("type", "qa") == "qa" and hasattr(row, "answers") else row.label) == first
 
 
+def test_equal_columns_are_taken_in_the_order_of_the_file(tmp_path):
+    for order in (("kind", "tone"), ("tone", "kind")):
+        rows = [{"text": text, **dict.fromkeys(order, ("a", "b")[i % 2])} for i, text in enumerate(SAID)]
+        (tmp_path / "x.csv").write_bytes(table(rows))
+        assert guess(tmp_path / "x.csv").definition["columns"]["label"] == order[0]
+    (tmp_path / "y.csv").write_bytes(table([{"": text, "s": text[::-1], "label": i % 2} for i, text in enumerate(SAID)]))
+    assert guess(tmp_path / "y.csv").definition["columns"] == {"first": "s", "label": "label"}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

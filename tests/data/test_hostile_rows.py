@@ -177,7 +177,7 @@ WANTED = {
         "answer that normalises to nothing": 1,
     },
     "squad/validation": {"texts of another row": 1, "scored and trained": 1, "id in another split": 2, "passage scored and trained": 1},
-    "cola/train": {"an empty text": 1, "white space at an end": 1, "texts of another row": 2, "cut to max_length": 1},
+    "cola/train": {"an empty text": 1, "white space at an end": 1, "texts of another row": 2, "reaches max_length": 1},
     "cola/validation": {"white space at an end": 1},
 }
 
@@ -218,7 +218,7 @@ def test_odd_rows_are_recounted_if_rows_or_lengths_change(config, tmp_path):
     assert counted(["One.", "", ""]) == {"an empty text": 2, "texts of another row": 2}
     assert counted(["One.", "Two.", "Three."]) == {}
     long = ["One.", "word " * 50, "Three."]
-    found = [counted(long, max_length=n).get("cut to max_length") for n in (96, 40, 96)]
+    found = [counted(long, max_length=n).get("reaches max_length") for n in (96, 40, 96)]
     assert found == [None, 1, None]
 
 

@@ -405,6 +405,10 @@ def test_generated_ids_do_not_depend_on_the_order(tmp_path):
     again, _ = read(tmp_path, "x.jsonl", lines(*records[::-1]), type="qa")
     assert {row.id for row in rows} == {row.id for row in again} and file["read_as"] == {"an id made from passage and question": 3}
     assert rows[0].id == made_id(PASSAGE, "When?") and len(rows[0].id) == 16
+    inside = {"meta": {"id": 7}, "context": PASSAGE, "question": "When?", "answers": []}
+    columns = {"id": "meta.id", "context": "context", "question": "question", "answers": "answers"}
+    rows, file = read(tmp_path, "y.jsonl", lines(inside), type="qa", columns=columns)
+    assert rows[0].id == "7" and not file["read_as"]
     with pytest.raises(DataError, match="column 'qid' is missing"):
         read(
             tmp_path,

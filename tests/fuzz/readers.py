@@ -94,7 +94,7 @@ def read_run(number: int, data: bytes) -> None:
         "metrics.json": lambda: run.metrics,
         "log.jsonl": run.log,
         "predictions/mnli.jsonl": lambda: list(run.choices("mnli")),
-    }.get(name, lambda: (list(predictions.NBestFile(run)), [predictions.wrong_entry(entry) for entry in run.nbest()]))
+    }.get(name, lambda: [predictions.wrong_entry(entry) for entry in run.nbest()])
     refused(whole, Path(name).name)
     file.unlink()
 

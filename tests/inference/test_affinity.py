@@ -11,7 +11,7 @@ from conftest import changed
 
 import mtdnn_kit.__main__ as command_line
 from mtdnn_kit import Config, Run, affinity, prepare, train
-from mtdnn_kit.errors import RunError
+from mtdnn_kit.errors import ConfigError, RunError
 from mtdnn_kit.inference.affinity import interval
 from mtdnn_kit.model.multitask import build_model
 from mtdnn_kit.sampler import generator
@@ -99,6 +99,8 @@ def test_a_run_without_measurements_is_refused(config, trained):
     alone = train(config(tasks=["squad"], qa_weight=1.0, max_steps=1))
     with pytest.raises(RunError, match="it has only one task, so there is none to rank"):
         affinity(alone)
+    with pytest.raises(ConfigError, match="every, seed: .* is a run, which is read as it is"):
+        affinity(alone, every=2, seed=3)
 
 
 def test_the_command_trains_a_file_and_prints_the_ranking(config, tmp_path, capsys):

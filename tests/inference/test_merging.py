@@ -163,6 +163,7 @@ def test_runs_that_cannot_be_merged_are_refused_with_their_names(three, tmp_path
         (dict(weight=[0.5, 0.5]), "has a number twice"),
         (dict(base="x"), "base: average does not use it"),
         (dict(method="ties", density=0.0), "density: 0.0 must be a share"),
+        (dict(density=0.3), "density: average does not use it"),
     ]:
         with pytest.raises(ConfigError, match=said):
             merge(three[:2], **{"run_dir": tmp_path / "no", **wrong})

@@ -22,7 +22,6 @@ from mtdnn_kit.explorer import answers_json, favourites
 from mtdnn_kit.files import json_files
 from mtdnn_kit.inference import importing
 from mtdnn_kit.metrics import exact, f1
-from mtdnn_kit.runs.predictions import NBestFile
 from mtdnn_kit.studies import status
 from mtdnn_kit.views import tables
 
@@ -81,7 +80,7 @@ def opened(folder) -> dict:
     for task in ("squad", "mnli"):
         shown = answers_json.read({name: run}, task)
         found[task] = shown.columns.at().table(0), answers_json.packed(answers_json.as_json(shown))
-    found["nbest"] = list(NBestFile(run))
+    found["nbest"] = list(run.nbest())
     return found
 
 
@@ -138,12 +137,10 @@ def test_a_damaged_nbest_file_is_refused_or_read_literally(folder, cases):
 
     def check(content: bytes):
         (folder / NBEST).write_bytes(content)
-        found, message = refused(lambda: NBestFile(Run(folder)), "squad_nbest.jsonl.gz")
+        found, message = refused(lambda: list(Run(folder).nbest()), "squad_nbest.jsonl.gz")
         if message is None:
             entries = [json.loads(line) for line in cut(gzip.decompress(content))]
-            assert list(found) == [entry["id"] for entry in entries] and len(found) == len(entries)
-            assert nan_free([found[entry["id"]] for entry in entries]) == nan_free(entries)
-            found.close()
+            assert nan_free(found) == nan_free(entries)
 
     each(cases, check, packed(lines_of(lines)))
 
@@ -222,16 +219,15 @@ def test_an_inconsistent_nbest_is_refused(folder, change, message):
 def test_a_line_that_unpacks_to_an_enormous_size_is_refused(folder, monkeypatch):
     monkeypatch.setattr(json_files, "LONGEST_LINE", 100_000)
     (folder / NBEST).write_bytes(gzip.compress(raw(NBEST) + b" " * 1_000_000))
-    for read in (lambda: list(Run(folder).nbest()), lambda: NBestFile(Run(folder))):
-        with pytest.raises(RunError, match=r"squad_nbest\.jsonl\.gz: cannot be read .a line of more than 100,000 bytes.; copy it again"):
-            read()
+    with pytest.raises(RunError, match=r"squad_nbest\.jsonl\.gz: cannot be read .a line of more than 100,000 bytes.; copy it again"):
+        list(Run(folder).nbest())
 
 
 def test_a_carriage_return_within_a_line_is_white_space(folder):
     """Found after 3,000 cases, in the parser of this test file."""
     content = raw(NBEST).replace(b'{"id"', b'{\r"id"')
     (folder / NBEST).write_bytes(gzip.compress(content))
-    assert len(cut(content)) == len(NBestFile(Run(folder))) == len(raw(NBEST).splitlines())
+    assert len(cut(content)) == len(list(Run(folder).nbest())) == len(raw(NBEST).splitlines())
     same_as_plain(folder, opened(folder))
 
 

@@ -134,8 +134,22 @@ def test_labels_and_later_scores_are_kept_without_text_or_path(tmp_path, runs, q
     assert "## The other tasks\n" in sections and str(tmp_path) not in sections and "ferry" not in sections
 
 
+def test_kept_parameters_have_no_path_of_this_machine(tmp_path, runs):
+    run = Run(shutil.copytree(runs["A seed 0"].path, tmp_path / "run"))
+    files, anchor = (
+        {"files": {"validation": "/home/me/x.csv", "train": "data/y.csv"}},
+        {"kind": "l2sp", "strength": 1.0, "to": "/home/me/r"},
+    )
+    config = {**run.config, "encoder": "/home/me/bert", "define": {"mine": {"type": "qa", **files}}, "anchor": anchor}
+    config["scored_also"] = {"more": {"data": "/home/me/more", **files}}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    kept = yaml.safe_load(keep._anywhere(run))
+    assert "/home" not in str(kept) and kept["define"]["mine"]["files"] == {"validation": "x.csv", "train": "data/y.csv"}
+    assert (kept["encoder"], kept["anchor"]["to"], kept["scored_also"]["more"]["data"]) == ("bert", "r", "more")
+
+
 def as_manuals(run: Run, to: Path) -> Run:
-    """The same run, its questions being those of a task of one's own."""
+    """The same run, its questions being those of a custom task."""
     shutil.copytree(run.path, to)
     columns = {"id": "id", "title": "title", "context": "context", "question": "question", "answers": "answers"}
     config = {
@@ -152,7 +166,7 @@ def as_manuals(run: Run, to: Path) -> Run:
     return Run(to)
 
 
-def test_a_study_of_ones_own_questions_has_the_same_report(tmp_path, runs, kept):
+def test_a_study_of_custom_questions_has_the_same_report(tmp_path, runs, kept):
     """The main task decides, whatever its name."""
     found = {name: as_manuals(runs[name], tmp_path / "runs" / slug(name)) for name in ("A seed 0", "A seed 1")}
     (tmp_path / "s.yaml").write_text("base: parameters/demo.yaml\nvariants: {A: {}}\nseeds: [0, 1]\n")

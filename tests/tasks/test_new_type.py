@@ -20,7 +20,7 @@ from mtdnn_kit.data import registry, rows, table
 from mtdnn_kit.data.arrays import gathered
 from mtdnn_kit.data.table import RowList, parts
 from mtdnn_kit.explorer.answers_json import shared_tasks
-from mtdnn_kit.inference.exporting import write_task
+from mtdnn_kit.inference.exporting import export, write_task
 from mtdnn_kit.model.multitask import load_model
 from mtdnn_kit.views import overview
 
@@ -69,6 +69,7 @@ def test_it_is_trained_scored_kept_and_exported_like_the_others(config, tags, tm
     with torch.inference_mode():
         assert torch.allclose(alone(**inputs).logits, model("tags", dict(inputs)), atol=1e-6)
     assert alone.config.id2label == dict(enumerate(LABELS))
+    assert "The tagging head of tags on" in (export(run, "tags") / "README.md").read_text()
 
 
 def test_notebook_01_shows_it(config, tags):

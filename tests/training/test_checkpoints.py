@@ -106,6 +106,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_previous_one_gives_the_same_r
         resumed = train(config)
     assert same(whole.path, resumed.path) == []
     assert (run.path / "checkpoints" / "step-0000008.damaged").is_dir(), "nothing is deleted"
+    (run.path / "checkpoints" / "step-0000008.damaged-2").mkdir()
     assert [step for step, _ in checkpoints(run)] == [4, 8], "the run wrote the checkpoint again"
 
 

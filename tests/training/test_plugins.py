@@ -127,6 +127,11 @@ def test_it_is_checked_when_the_parameters_are_read(mine, tmp_path, key, name, s
             read()
 
 
+def test_a_partial_is_a_function(mine):
+    mine("import functools\ndef f(task, gold, said, beta): return 1.0\ng = functools.partial(f, beta=2)\n")
+    assert Config(metrics=["mine:g"]).metrics == ["mine:g"]
+
+
 def test_settings_of_the_kits_samplers_stay_unset():
     with pytest.raises(ConfigError, match="^qa_weight: sampler 'doors:by_root' does not use it: set it to null"):
         Config(sampler="doors:by_root")

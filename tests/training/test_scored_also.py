@@ -36,15 +36,17 @@ def two(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("further")
     small = dict(encoder=tiny, batch_size=4, max_steps=4, max_length=96, overlap=10, precision="fp32", device="cpu", threads=1)
     base = Config(tasks=["squad", "cola"], qa_weight=0.5, eval_limit=9, threshold_articles=["Cork"], run_dir=str(folder / "plain"), **small)
-    return [train(one) for one in (base, changed(base, run_dir=str(folder / "also"), scored_also={"depots": depots(folder)}))]
+    more = {"depots": depots(folder), "sentences": {"task": "cola", "metrics": ["macro_f1"]}}
+    return [train(one) for one in (base, changed(base, run_dir=str(folder / "also"), scored_also=more))]
 
 
 def test_a_run_is_the_same_without_it(two):
     plain, also = two
     for name in ("model/model.safetensors", "predictions/squad.json", "predictions/cola.jsonl", "predictions/squad_nbest.jsonl.gz"):
         assert (plain.path / name).read_bytes() == (also.path / name).read_bytes()
-    assert plain.metrics == {name: scores for name, scores in also.metrics.items() if name != "depots"}
-    assert list(also.metrics) == ["squad", "cola", "depots"]
+    assert plain.metrics == {name: scores for name, scores in also.metrics.items() if name not in ("depots", "sentences")}
+    assert list(also.metrics) == ["squad", "cola", "depots", "sentences"]
+    assert list(also.metrics["sentences"]) == ["macro_f1", "n"] and "macro_f1" not in also.metrics["cola"], "its own scores"
     assert not [name for name in plain.manifest["data"] if "depots" in name] and "depots/train" not in also.manifest["data"]
 
 
@@ -65,7 +67,7 @@ def test_the_further_set_is_scored_at_the_main_tasks_threshold(two):
 def test_its_rows_are_in_the_manifest_and_it_is_shown_separately(two, tmp_path):
     run = two[1]
     assert run.manifest["data"]["depots/validation"]["rows"] == 12
-    assert shared_tasks({"r": run}) == ["squad", "depots", "cola"] and len(read({"r": run}, "depots").items) == 9
+    assert shared_tasks({"r": run}) == ["squad", "depots", "cola", "sentences"] and len(read({"r": run}, "depots").items) == 9
     told = card(run, "squad")
     assert note(run) == note(two[0]), "the licence of custom files is unknown"
     assert "depots, scored at the threshold of squad; nothing of it was trained on:" in told and "| depots | |" in told

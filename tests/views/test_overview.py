@@ -166,7 +166,7 @@ def test_odd_rows_are_counted_and_named(config, tmp_path, tokenizer):
         "texts of another row": (4, "twice"),  # both training rows, the scored row and its copy
         "scored and trained": (1, "v"),
         "several different answers": (1, "several"),
-        "question cut to max_question": (1, "long question"),
+        "question reaches max_question": (1, "long question"),
         "answer over max_answer": (1, "long answer"),
         "answer not on token boundaries": (3, "twice"),
         "answer that normalises to nothing": (1, "the"),

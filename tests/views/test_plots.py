@@ -150,7 +150,8 @@ def test_slices_are_drawn_facet_by_facet_with_their_intervals():
     assert [name for name, weight in labels if weight == "bold"] == ["answerable", "question word"]
     assert [name for name, weight in labels if weight == "normal"] == ["answerable (n = 1,200)", "unanswerable (n = 3)", "who (n = 9)"]
     assert [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2][:-1] == [[0.5, 1.5], [-1.0, 5.0]]
-    assert "QA+SC minus QA" in axes.get_xlabel()
+    assert axes.get_xlabel() == "F1: QA+SC minus QA, points (95 % intervals over passages)"
+    assert "over articles" in answer_plots.slices_figure(rows, "QA", "QA+SC", clusters="articles").axes[0].get_xlabel()
 
 
 def test_the_no_answer_curves_match_the_scores():
