@@ -69,7 +69,7 @@ TESTS = {  # file → tests that must notice
     "tasks/null_threshold": "tasks/null_threshold",
     "metrics": "metrics",
     "model/evaluation": "model/evaluation data/my_data training/watched",
-    "compare/pairing": "compare/compare compare/choices compare/differences runs/hostile_runs",
+    "compare/pairing": "compare/compare compare/choices compare/differences runs/hostile_runs studies/report",
     "compare/slices": "compare/slices",
     "compare/differences": "compare/differences compare/labels compare/learnt",
     "views/tables": "views/tables project/security studies/report",

@@ -196,6 +196,7 @@ class Run:
         labels = [f"predictions/{name}.jsonl" for name, kind in scored.items() if kind != "qa"]
 
         def fill(partial: Path) -> None:
+            """Copies the files that there are."""
             (partial / "predictions").mkdir()
             held_out = [f"predictions/{HELD_OUT_FILE.format(task)}" for task in known]
             later = [f"{LATER}/{name}.json" for name in self.later]

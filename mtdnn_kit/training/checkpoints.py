@@ -44,6 +44,7 @@ def save_checkpoint(run: Run, done: int, model: MultiTask, optimizer: Any, secon
     logs = {name: _sum(run.path / name) for name in LOGS if (run.path / name).exists()}
 
     def fill(folder: Path) -> None:
+        """Writes weights and states; state.json, with the sums of all files, last."""
         save_file(model.tensors(), folder / FILES[0])
         save_file(state_tensors(optimizer, model), folder / FILES[1])
         if balance:
