@@ -14,7 +14,8 @@ README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 TOLD = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS]  # written by hand, except docs/api.md; their code runs
 PAGES = [*TOLD, ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "results").glob("**/*.md"))]
-MNLI = ".venv/bin/mtdnn train parameters/minilm-local.yaml --set data=FOLDER --set 'tasks=[mnli]' --set qa_weight=1.0 --set 'threshold_articles=[]'"
+LOCAL = ".venv/bin/mtdnn train parameters/minilm-local.yaml --set data=FOLDER"
+MNLI = f"{LOCAL} --set 'tasks=[mnli]' --set qa_weight=1.0 --set 'threshold_articles=[]'"
 TWO = "-m mtdnn_kit train parameters/minilm.yaml --set run_dir=runs/two"
 SHORT = "-p max_steps 2 -p eval_limit 3 -p train_limit 40"
 RUN = {  # command → arguments to append, which keep it short; in a copy of the project whose demo is two runs of two steps
@@ -37,7 +38,7 @@ NOT_RUN = {
     "git clone … && cd mtdnn-kit": "the project knows no address",
     ".venv/bin/papermill notebooks/02_train.ipynb base.ipynb -f parameters/bert-base.yaml -p run_dir runs/base": "needs the hub and a GPU",
     "make study STUDY=parameters/ablations/table-2.yaml": "needs the hub and a GPU; tests/studies/test_studies.py checks its parameters",
-    f".venv/bin/accelerate launch --multi_gpu --num_processes 2 {TWO}": "needs two GPUs; tests/training/test_distributed.py launches two processes",
+    f".venv/bin/accelerate launch --multi_gpu --num_processes 2 {TWO}": "two GPUs; tests/training/test_distributed.py has two processes",
     f".venv/bin/torchrun --nproc_per_node 2 {TWO}": "needs the hub; tests/training/test_distributed.py launches two processes",
     ".venv/bin/python -m mtdnn_kit.launch parameters/minilm.yaml --processes 2 --set run_dir=runs/two": "the same",
     ".venv/bin/mtdnn rerun runs/demo/qa runs/again": "tests/inference/test_rerunning.py makes a run again",
@@ -51,7 +52,7 @@ NOT_RUN = {
     ),
     ".venv/bin/mtdnn affinity parameters/demo.yaml": "takes minutes; tests/inference/test_affinity.py ranks by the same verb",
     f"{MNLI} --set run_dir=runs/first": "needs the data; tests/balance/test_anchors.py anchors to a run",
-    ".venv/bin/mtdnn train parameters/minilm-local.yaml --set data=FOLDER --set init_from=runs/first --set 'anchor={to: runs/first, kind: ewc, strength: 1e5, rows: 200}'": "the same",  # noqa: E501
+    f"{LOCAL} --set init_from=runs/first --set 'anchor={{to: runs/first, kind: ewc, strength: 1e5, rows: 200}}'": "the same",
     ".venv/bin/mtdnn data my/tickets.csv": "a file of the reader's; tests/data/test_draft.py gives it files",
 }
 IN_PLACE = {  # page → {what only a reader has: what the tests use instead}; a line that is left out has the reason
