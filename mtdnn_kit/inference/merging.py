@@ -134,8 +134,8 @@ def _merger(
     runs: Sequence[Run], models: Sequence[Loaded], method: str, base: str | Path | None, density: float | None
 ) -> tuple[Callable[[float], None], MultiTask, dict]:
     """A function that puts the merged encoder of a weight into the model; that model, the first run's; and the manifest's entry."""
-    density = density or DENSITY if method == "ties" else None
-    net, record = load_model(runs[0].path / "model")[0], dict[str, Any](method=method, density=density)
+    kept = density or DENSITY
+    net, record = load_model(runs[0].path / "model")[0], dict[str, Any](method=method, density=kept if method == "ties" else None)
     record["runs"] = [{"run": run.name, "sha256": find_encoder(str(run.path / "model")).sha256} for run in runs]
     vectors = [_vector(model.net) for model in models]
     begun = vectors[0]
@@ -147,7 +147,7 @@ def _merger(
         if method == "average":
             merged = average(vectors, weight)
         else:
-            merged = task_arithmetic(begun, vectors, weight) if method == "task_arithmetic" else ties(begun, vectors, weight, density)
+            merged = task_arithmetic(begun, vectors, weight) if method == "task_arithmetic" else ties(begun, vectors, weight, kept)
         vector_to_parameters(merged.to(next(net.parameters()).device), net.encoder.parameters())
 
     return put, net, record
