@@ -18,6 +18,7 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.claim import RESUME_MAY_CHANGE
 from mtdnn_kit.runs.run import Run, now
+from mtdnn_kit.studies.keep import without_paths
 from mtdnn_kit.studies.study import Study
 
 DECLARATION = "declaration.json"
@@ -124,7 +125,7 @@ def _other_parameters(changes: dict, study: Study, runs: Mapping[str, Run]) -> l
     for name, config in expected.items():
         if name not in runs:
             continue
-        wanted, kept = asdict(config), runs[name].config
+        wanted, kept = without_paths(asdict(config)), without_paths(runs[name].config)
         found = [f"{key} {kept[key]!r}" for key in wanted if key not in aside and key in kept and kept[key] != wanted[key]]
         if found:
             others[name] = found

@@ -48,7 +48,7 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
             to.mkdir(parents=True)
             for file in (*KEPT_FILES, *([LOCK] if (run.path / LOCK).is_file() else ())):
                 shutil.copyfile(run.path / file, to / file)
-            write_whole(to / "config.yaml", _anywhere(run))
+            write_whole(to / "config.yaml", yaml.safe_dump(without_paths(run.config), sort_keys=False, allow_unicode=True))
             (to / "predictions").mkdir()
             for kept in (run.path / "predictions" / HELD_OUT_FILE.format(task) for task in run.types):
                 if kept.is_file():
@@ -158,13 +158,12 @@ def _short(run: Run, task: str) -> bytes:
     return gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode(), mtime=0)
 
 
-def _anywhere(run: Run) -> str:
-    """The run's parameters without this machine's paths: of an absolute one only the last name, and no run folder."""
-    given = run.config
+def without_paths(given: dict) -> dict:
+    """A run's parameters without this machine's paths: of an absolute one only the last name, and no run folder."""
     config = {**given, "run_dir": None, "resume": False, "data": _folder_name(given["data"]), "encoder": _name(given["encoder"])}
     config |= {"init_from": Path(config["init_from"]).name} if config.get("init_from") else {}
     for key in ("define", "scored_also"):
         config |= {key: {name: _placeless(row) for name, row in config[key].items()}} if config.get(key) else {}
     if (anchor := config.get("anchor")) and "to" in anchor:
         config["anchor"] = {**anchor, "to": _name(anchor["to"])}
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return config
