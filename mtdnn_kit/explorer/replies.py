@@ -86,14 +86,16 @@ class Desk:
         return {"replies": replies}
 
     def _why(self, asked: dict) -> dict:
-        """A run's start and end scores token by token, and the salience of its answer's score."""
+        """A run's start and end scores token by token, and the salience of the score of its answer, at a threshold (None: the run's)."""
         from mtdnn_kit.inference import asking, salience
 
         _, run = self._run(asked, asked["run"])
         model, texts = asking.load(run, run.parameters.task_of(asked["task"])), (asked["question"], asked["passage"])
         heat = asking.heat(model, *texts)
         tokens = [list(token) for token in zip(*(part.tolist() for part in heat[:4]), strict=True)]
-        weights = [[one.text, one.part, one.value] for one in salience.salience(model, *texts)]
+        said = asking.ask(model, *texts, asked.get("threshold"))
+        span = (said.start, said.end) if said.text else (0, 0)
+        weights = [[one.text, one.part, one.value] for one in salience.salience(model, *texts, span)]
         return {"heat": tokens, "nothing": [heat.nothing_start, heat.nothing_end], "salience": weights}
 
     def _compare(self, asked: dict) -> dict:

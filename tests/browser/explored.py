@@ -16,7 +16,7 @@ KEPT = [str(ROOT / "results/sample" / name) for name in RUNS.values()]
 FILTER, COUNT = "+ Filter", ".mx-bar [role=status]"
 EVIL = '<script>window.pwned=1</script></script><img src=x onerror="window.pwned=1">'
 WITH_STATE = """async ([source, data]) => {
-    const text = source + "export { begin, markdown, csv, outcomesAt, tally, unpack };"
+    const text = source + "export { begin, heat, markdown, csv, outcomesAt, tally, unpack };"
     const kit = await import(URL.createObjectURL(new Blob([text], {type: "text/javascript"})))
     const task = await kit.unpack(Uint8Array.from(atob(data), one => one.charCodeAt(0)))
     Object.assign(task, {missed: task.kinds.indexOf("missed"), correct: 0})

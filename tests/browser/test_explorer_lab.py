@@ -108,6 +108,9 @@ def test_an_edited_question_is_answered_and_explained(open_notebook, trained):
     view.get_by_label("Task").select_option("mrpc")
     expect(view.locator(".mx-labels li")).to_have_count(2)
     expect(view.get_by_role("tab")).to_have_count(2)
+    view.locator(".mx-list").focus()
+    page.keyboard.press("e")
+    expect(view.get_by_label("Passage", exact=True)).to_have_count(0)
     shot(view, "explorer-mrpc")
     assert notebook.errors == []
 

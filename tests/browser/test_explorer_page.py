@@ -63,6 +63,30 @@ def test_em_and_f1_at_a_thousand_thresholds_equal_pythons(page, kept):
         assert np.abs(np.array(made) - wanted).max() < 1e-9
 
 
+def test_tokens_that_share_a_letter_are_shown_once(page):
+    """The default encoder's tokenizer splits Hangul into parts of letters; byte-level ones split emoji."""
+    passage, tokens = (
+        "The 🦊 of (서울)",
+        [[0, 3, 0.9, 0], [4, 5, 0.2, 0.1], [4, 5, 0.1, 0.6], [10, 11, 0, 0], [10, 11, 0, 0.5], [11, 12, 0, 0]],
+    )
+    packed = answers_json.packed(answers_json.as_json(answers_json.of_items(pair(named(KEPT[:1])))))
+    page.goto("about:blank")
+    script = f"kit.heat({json.dumps(passage)}, {json.dumps(tokens)}, 0).map(one => one.title ? [one.textContent, one.title] : [one, ''])"
+    found = page.evaluate(WITH_STATE.replace("RETURN", script), [front.module(), b64(packed)])
+    assert "".join(text for text, _ in found) == passage
+    assert [one for one in found if one[1]] == [
+        ["The", "begins 0.90, ends 0.00"], ["🦊", "begins 0.20, ends 0.60"], ["서", "begins 0.00, ends 0.50"],
+    ]  # fmt: skip
+
+
+def test_a_printed_page_has_the_open_question_whole(opened, saved):
+    page = opened(saved)
+    page.emulate_media(media="print")
+    expect(page.locator(".mx-list")).to_be_hidden()
+    assert page.locator(".mx-main").evaluate("main => main.scrollHeight <= main.clientHeight + 1 && main.clientHeight > 200")
+    shot(page, "explorer-page-print")
+
+
 def test_every_filter_keeps_as_many_rows_as_python_counts(opened, saved):
     page, questions = opened(saved), pair(named(KEPT))
     counted = page.evaluate("Object.fromEntries(mtdnnExplorer.state.filters.map(one => [one.name, one.mask.reduce((a, b) => a + b, 0)]))")

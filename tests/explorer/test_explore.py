@@ -268,6 +268,11 @@ def test_models_answer_and_explain_a_custom_question(trained):
     heat, weights = asking.heat(model, *texts.values()), salience.salience(model, *texts.values())
     assert [token[2] for token in looked["heat"]] == heat.p_start.tolist() and [token[1] for token in looked["heat"]] == heat.ends.tolist()
     assert [(text, value) for text, _, value in looked["salience"]] == [(one.text, one.value) for one in weights]
+    best = asking.ask(model, *texts.values(), 1e9)
+    for threshold, span in ((1e9, (best.start, best.end)), (-1e9, (0, 0))):
+        moved = explorer.desk.reply({"kind": "why", "task": "squad", **texts, "run": 1, "threshold": threshold})["reply"]
+        wanted = salience.salience(model, *texts.values(), span)
+        assert [value for *_, value in moved["salience"]] == [one.value for one in wanted], "of the answer at the moved threshold"
     bad = explorer.desk.reply({"kind": "why", "task": "squad", "question": "\ud800", "passage": "x", "run": 0})
     assert "an unpaired surrogate" in bad["error"]
 

@@ -37,7 +37,7 @@ export const actions = {
   tab: (app, name) => {
     app.tab = name;
     for (const kept of [app.comparisons, app.looked]) kept.forEach((found, key) => found?.error && kept.delete(key)); // asked again
-    if (name === "edit" && !app.lacks() && !app.state.edit) return actions["begin-edit"](app);
+    if (name === "edit" && app.state.data.qa && !app.lacks() && !app.state.edit) return actions["begin-edit"](app);
     app.show();
   },
   star,
@@ -125,7 +125,7 @@ export const typed = {
     const { edit } = app.state,
       was = `${isStale(edit)} ${edit.error}`;
     Object.assign(edit, { [name]: text, error: null });
-    if (`${isStale(edit)} ${edit.error}` !== was) app.show();
+    if (app.tab === "why" || `${isStale(edit)} ${edit.error}` !== was) app.show();
   },
 };
 

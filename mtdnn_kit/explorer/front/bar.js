@@ -93,7 +93,8 @@ const MOST = 40; // of a group's filters at once; the rest by the field that nar
 
 function filterMenu(state, counts) {
   const groups = Map.groupBy(state.filters, (one) => one.group),
-    narrow = (state.narrow ?? "").toLowerCase();
+    plain = (text) => text.toLowerCase().replaceAll("_", " "), // titles have underscores, and are shown without
+    narrow = plain(state.narrow ?? "");
   const field = h("input", {
     class: "mx-field",
     type: "search",
@@ -104,7 +105,7 @@ function filterMenu(state, counts) {
     value: state.narrow ?? "",
   });
   const parts = [...groups].map(([group, some]) => {
-    const fit = some.filter((one) => (counts.get(one.name) || state.chosen.includes(one.name)) && one.name.toLowerCase().includes(narrow));
+    const fit = some.filter((one) => (counts.get(one.name) || state.chosen.includes(one.name)) && plain(one.name).includes(narrow));
     return fit.length
       ? h(
           "fieldset",
@@ -174,8 +175,8 @@ const SIGNS = [
   ["false answer", "an answer, where there is none"],
   ["too long", "holds an accepted answer and more"],
   ["cut off", "a part of an accepted answer"],
-  ["overlapping", "shares words with one"],
-  ["elsewhere", "shares none"],
+  ["overlapping", "overlaps the place of one in part"],
+  ["elsewhere", "lies at another place"],
   ["wrong label", "of other tasks: another label or ending than the right one"],
   [
     "bar and tick",

@@ -35,6 +35,7 @@ export function keys(app) {
 
 // Whether a key was one of ours.
 function pressed(app, event) {
+  if (event.isComposing) return false; // an input method's own keys
   const { key, target } = event,
     field = target.closest("input, textarea, select");
   if (key === "Enter" && (event.ctrlKey || event.metaKey) && app.state.edit) return Boolean(app.do(() => actions.ask(app)));

@@ -105,13 +105,15 @@ function addReckoning(app) {
     kept.set(key, await call().catch((error) => ({ error: String(error.message ?? error) })));
     app.show();
   };
+  // a question that is passed by, or half typed, is not asked about
   app.look = (r, key) => {
-    const [question, passage] = asked(app.state);
-    if (!app.looked.has(key))
-      later(app.looked, key, async () => ({
-        passage,
-        ...(await app.ask("why", { task: app.state.data.task, run: r, question, passage })),
-      }));
+    const { data, thresholds } = app.state,
+      [question, passage] = asked(app.state),
+      given = { task: data.task, run: r, question, passage, threshold: thresholds[r] };
+    clearTimeout(app.soon);
+    app.soon = setTimeout(() => {
+      if (!app.looked.has(key)) later(app.looked, key, async () => ({ passage, ...(await app.ask("why", given)) }));
+    }, 250);
   };
   app.compareTwo = (a, b, key) => {
     if (app.comparisons.has(key)) return;

@@ -52,7 +52,9 @@ function frameOf(data, movable) {
   const low = Math.floor(Math.min(...all, ...tunedOf(data, movable)) - 1),
     high = Math.ceil(Math.max(...all, ...tunedOf(data, movable)) + 1);
   const values = movable.flatMap((r) => [curves.get(r).start, ...curves.get(r).f1]);
-  return { curves, low, high, floor: Math.floor(Math.min(...values) / 5) * 5, top: Math.ceil(Math.max(...values) / 5) * 5 };
+  // as arguments, the values of large sets are too many
+  const [least, most] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
+  return { curves, low, high, floor: Math.floor(least / 5) * 5, top: Math.ceil(most / 5) * 5 };
 }
 
 const tunedOf = (data, movable) => movable.map((r) => data.runs[r].tuned).filter((one) => Math.abs(one) < 1e6);

@@ -1,6 +1,6 @@
 // Why this answer: where a model sees an answer begin and end, token by token, and which tokens its score hangs on. The kernel reckons.
 
-import { cut, LETTERS, passageOf, headOf } from "./data.js";
+import { LETTERS, passageOf, headOf } from "./data.js";
 import { h } from "./dom.js";
 import { movedNote } from "./moved.js";
 
@@ -51,15 +51,23 @@ function shown(app, found, r) {
   ];
 }
 
-// Tokens [start, end, p(begin), p(end)], with the passage between them.
+// Tokens [start, end, p(begin), p(end)], with the passage between them; those that share a letter are one, with the higher of their p.
 function heat(passage, tokens, r) {
-  const pieces = [];
-  let end = 0;
+  const letters = [...passage],
+    part = (a, b) => letters.slice(a, b).join(""),
+    apart = [],
+    pieces = [];
   for (const [a, b, p, q] of tokens) {
-    if (a > end) pieces.push(cut(passage, end, a));
+    const last = apart.at(-1);
+    if (last && a < last[1]) apart[apart.length - 1] = [last[0], Math.max(last[1], b), Math.max(last[2], p), Math.max(last[3], q)];
+    else apart.push([a, b, p, q]);
+  }
+  let end = 0;
+  for (const [a, b, p, q] of apart) {
+    if (a > end) pieces.push(part(end, a));
     pieces.push(
       p < 0.01 && q < 0.01
-        ? cut(passage, a, b)
+        ? part(a, b)
         : h(
             "span",
             {
@@ -67,12 +75,12 @@ function heat(passage, tokens, r) {
               style: `--p:${p.toFixed(3)};--q:${q.toFixed(3)}`,
               title: `begins ${p.toFixed(2)}, ends ${q.toFixed(2)}`,
             },
-            cut(passage, a, b),
+            part(a, b),
           ),
     );
     end = b;
   }
-  return [...pieces, cut(passage, end, passage.length)];
+  return [...pieces, part(end, letters.length)];
 }
 
 // Tokens [text, part, value].
