@@ -94,7 +94,7 @@ class Desk:
         heat = asking.heat(model, *texts)
         tokens = [list(token) for token in zip(*(part.tolist() for part in heat[:4]), strict=True)]
         said = asking.ask(model, *texts, asked.get("threshold"))
-        span = (said.start, said.end) if said.text else (0, 0)
+        span = (said.start or 0, said.end or 0)  # empty for no answer
         weights = [[one.text, one.part, one.value] for one in salience.salience(model, *texts, span)]
         return {"heat": tokens, "nothing": [heat.nothing_start, heat.nothing_end], "salience": weights}
 

@@ -70,14 +70,12 @@ def facts(found: Mapping[str, str]) -> Html:
     return Html(_page().facts(found))
 
 
-def answer(question: str, passage: str, nbest: Any, show: int = 4) -> Html:
-    """A passage with the answer marked, and the most probable answers, "no answer" among them, with bars. nbest: as `ask` returns it."""
-    found = [(span.start, span.end, p) for span, p in zip(nbest.spans, nbest.probabilities, strict=False)]
-    said = [(passage[start:end], p) for start, end, p in found] + [("", nbest.probabilities[-1])]
-    start, end, p = found[0] if found else (0, 0, 0.0)
-    if p < said[-1][1]:
-        start = end = 0
-    best = sorted(said, key=lambda one: -one[1])[:show]
+def answer(question: str, passage: str, text: str, nbest: Any, show: int = 4) -> Html:
+    """A passage with the answer marked, and the most probable spans and "no answer", with bars. text, nbest: as `ask` returns them; the
+    text is "" where the threshold, not the probability, says that there is no answer."""
+    found = [(passage[span.start : span.end], p) for span, p in zip(nbest.spans, nbest.probabilities, strict=False)]
+    start, end = (nbest.spans[0].start, nbest.spans[0].end) if text else (0, 0)
+    best = sorted([*found[:show], ("", nbest.probabilities[-1])], key=lambda one: -one[1])
     return Html(_page().answer(question, passage[:start], passage[start:end], passage[end:], best))
 
 
@@ -132,6 +130,8 @@ def of_odd_rows(rows: Sequence[dict]) -> str:
 def of_counts(counts: Mapping[str, int]) -> str:
     """How often runs answer differently. counts: of `filters.counts`."""
     n = {name: counts.get(name, 0) for name in ("all", "answers differ", "all right", "all wrong")}
+    if "all right" not in counts:  # a single run
+        return f"{n['all']:,} questions."
     same = f"all are right on {n['all right']:,}, all are wrong on {n['all wrong']:,}"
     return f"{n['answers differ']:,} of {n['all']:,} questions are answered differently; {same}."
 
@@ -168,8 +168,11 @@ def of_losses(records: Sequence[dict]) -> str:
     losses: dict[str, list[float]] = {}
     for record in records:
         losses.setdefault(record["task"], []).append(record["loss"])
-    ends = ((task, sum(own[:5]) / len(own[:5]), sum(own[-5:]) / len(own[-5:])) for task, own in losses.items())
-    return f"Losses, the mean of five batches, first and last: {', '.join(f'{task} {a:.2f} to {b:.2f}' for task, a, b in ends)}."
+    said = []
+    for task, own in losses.items():
+        few = min(5, max(len(own) // 2, 1))  # no batch is among the first and the last
+        said.append(f"{task} {sum(own[:few]) / few:.2f} to {sum(own[-few:]) / few:.2f}")
+    return f"Losses, the mean of up to five batches, first and last: {', '.join(said)}."
 
 
 def of_scores(rows: Sequence[dict]) -> str:
@@ -180,7 +183,7 @@ def of_scores(rows: Sequence[dict]) -> str:
     held = main["constant answer"]
     beside = "" if held is None else f" ({'always no answer' if main['lexical overlap'] is not None else 'a constant answer'}: {held:.1f})"
     said = f"{main['task']}: {main['score']} {main['value']:.1f} on {_count(main['n'], 'row')}{beside}."
-    said += f" Also learnt: {some(others[YES])}." if others[YES] else ""
+    said += f" Of the others, learnt: {some(others[YES])}." if others[YES] else ""
     return said + (f" Not shown to be learnt in so few steps: {some(others[NOT_SHOWN])}." if others[NOT_SHOWN] else "")
 
 
@@ -228,7 +231,7 @@ def of_judged(rows: Sequence[dict]) -> str:
 def unlearnt(learnt: Sequence[dict]) -> str:
     """The tasks that were not shown to be learnt, as a sentence, "" where there are none. learnt: `learnt_table`'s rows."""
     tasks = sorted({task for tasks in not_learnt(learnt).values() for task in tasks})
-    return f"Not shown to be learnt in every setting: {some(tasks)}. Credit no gain to what these tasks teach." if tasks else ""
+    return f"Not shown to be learnt in one setting at least: {some(tasks)}. Credit no gain to what these tasks teach." if tasks else ""
 
 
 def score_ranges(rows: Sequence[dict]) -> str:

@@ -5,7 +5,7 @@ Plain tables for notebook 01, made from the result of `prepare`. `odd_rows` deci
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,23 +117,30 @@ def answer_type(text: str) -> str:
     return "clause" if len(words) > 5 else "phrase"
 
 
-def windows_table(features: Features, lengths: Sequence[int], max_question: int, overlap: float = 0.25) -> list[dict]:
+def _percent(share: float) -> str:
+    return "under 0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
+
+
+def windows_table(
+    features: Features, lengths: Sequence[int], max_question: int, overlap: float = 0.25, overlaps: Mapping[int, int] | None = None
+) -> list[dict]:
     """What a sequence length costs: for each of `lengths`, windows per question, questions that need several, and answers lost.
 
-    overlap: of neighbouring windows, as a share of the smallest room for the context (at most 0.5). `lost if cut` is the share of answers
+    overlap: of neighbouring windows, as a share of the smallest room for the context (at most 0.5); overlaps: length → tokens, where they
+    are given. `lost if cut` is the share of answers
     beyond the first window, which plain truncation loses; `in no window` those that no window holds whole.
     """
     contexts, answers, table = features.contexts, answer_spans(features), list[dict]()
     sizes, able = np.diff(contexts.tokens.ends)[contexts.numbers], answers[:, 0] >= 0
     for length in lengths:
-        shared = int(overlap * max(context_room(length, max_question, features.frame), 0))
+        shared = (overlaps or {}).get(length, int(overlap * max(context_room(length, max_question, features.frame), 0)))
         check_lengths(length, max_question, shared, features.frame)
         room = context_room(length, features.questions.sizes, features.frame)
         row, first, end = windows(sizes, room, shared).T
         counts, held = np.bincount(row), np.bincount(row, (first <= answers[row, 0]) & (answers[row, 1] < end))
         lost = {"lost if cut": answers[:, 1] >= room, "in no window": held == 0}
-        shares = {name: f"{gone[able].sum() / max(able.sum(), 1):.1%}" for name, gone in lost.items()}
-        shares = {"several windows": f"{(counts > 1).mean():.1%}", **shares}
+        shares = {name: _percent(gone[able].sum() / max(able.sum(), 1)) for name, gone in lost.items()}
+        shares = {"several windows": _percent((counts > 1).mean()), **shares}
         table.append({"max_length": length, "overlap": shared, "windows a question": round(float(counts.mean()), 2), **shares})
     return table
 

@@ -59,7 +59,10 @@ def test_a_summary_is_three_lines():
     assert trained == (
         "Trained: A, B, 1 seed each; 90 to 111 steps each, 1:00 of training in all. In percent: swag accuracy 60.0 to 71.5 (chance 25.0)."
     )
-    assert concluded.startswith("Concluded: Nothing differs. Not shown to be learnt in every setting: cola.") and "swag" not in concluded
+    assert (
+        concluded.startswith("Concluded: Nothing differs. Not shown to be learnt in one setting at least: cola.")
+        and "swag" not in concluded
+    )
     assert following.startswith("Next: add `seeds: [0, 1, 2]`") and "raise epochs" in following
     several = findings.summary(runs, {"A": {0: "a", 1: "b", 2: "b"}}, "", [], [])
     assert "seeds: [" not in several[2] and "raise epochs" not in several[2]
@@ -68,13 +71,13 @@ def test_a_summary_is_three_lines():
 def test_scores_are_reported_with_baselines_that_need_no_training():
     rows = [{"task": "squad", "score": "F1", "value": 72.61, "n": 132, "constant answer": 33.3, "lexical overlap": 20.0, "learnt": "yes"}]
     rows += [{"task": "swag", "learnt": "yes"}, {"task": "cola", "learnt": "not shown"}]
-    said = "squad: F1 72.6 on 132 rows (always no answer: 33.3). Also learnt: swag. Not shown to be learnt in so few steps: cola."
+    said = "squad: F1 72.6 on 132 rows (always no answer: 33.3). Of the others, learnt: swag. Not shown to be learnt in so few steps: cola."
     assert findings.of_scores(rows) == said and findings.of_scores([]) == "No task was scored."
 
 
 def test_losses_are_reported_by_their_first_and_last_values():
     records = [{"task": "a", "loss": loss} for loss in (9.0, 8.0, 7.0, 6.0, 5.0, 1.0)] + [{"task": "b", "loss": 1.5}]
-    assert findings.of_losses(records) == "Losses, the mean of five batches, first and last: a 7.00 to 5.40, b 1.50 to 1.50."
+    assert findings.of_losses(records) == ("Losses, the mean of up to five batches, first and last: a 8.00 to 4.00, b 1.50 to 1.50.")
 
 
 def test_each_table_of_the_data_has_a_sentence():
@@ -87,14 +90,17 @@ def test_each_table_of_the_data_has_a_sentence():
     assert findings.of_windows([none], 8) == "At max_length 8 every question fits into one window, and no answer is lost."
     assert "would lose 9.0% of the answers" in findings.of_windows([{**none, "lost if cut": "9.0%"}], 8)
     assert findings.of_counts({"all": 9, "answers differ": 4, "all right": 3}).endswith("all are right on 3, all are wrong on 0.")
+    assert findings.of_counts({"all": 9}) == "9 questions."
 
 
 def test_an_answer_is_marked_in_its_passage_and_no_answer_marks_nothing():
     spans = [SimpleNamespace(start=3, end=7), SimpleNamespace(start=0, end=2)]
-    page = findings.answer("When <b>?", "in 1843 & after", SimpleNamespace(spans=spans, probabilities=[0.9, 0.05, 0.05]))
+    page = findings.answer("When <b>?", "in 1843 & after", "1843", SimpleNamespace(spans=spans, probabilities=[0.9, 0.05, 0.05]))
     assert ">1843</mark> &amp; after" in page and "When &lt;b&gt;?" in page and page.index("90.0%") < page.index("5.0%")
-    nothing = findings.answer("?", "in 1843", SimpleNamespace(spans=spans[:1], probabilities=[0.1, 0.9]))
-    assert "></mark>in 1843" in nothing and nothing.index("no answer") < nothing.index("90.0%") < nothing.index("10.0%")
+    nbest = SimpleNamespace(spans=spans[:1], probabilities=[0.1, 0.9])
+    nothing = findings.answer("?", "in 1843", "", nbest)
+    assert ">1843</mark>" in findings.answer("?", "in 1843", "1843", nbest), "the threshold decides, not the probability"
+    assert "<mark" not in nothing and nothing.index("no answer") < nothing.index("90.0%") < nothing.index("10.0%")
 
 
 def test_tables_omit_empty_columns_and_escape(monkeypatch):

@@ -110,6 +110,8 @@ def test_an_answer_longer_than_the_overlap_can_fall_between_windows(config, tmp_
     setup = prepare(config(data=str(tmp_path), tasks=["squad"], qa_weight=1.0, max_question=1, max_length=16, overlap=0, max_steps=1))
     assert overview.windows_table(setup.train["squad"], [16], 1)[0]["in no window"] == "100.0%"
     assert overview.windows_table(setup.train["squad"], [16], 1, overlap=0.5)[0]["in no window"] == "0.0%"
+    half, given = (overview.windows_table(setup.train["squad"], [16, 64], 1, **how) for how in (dict(overlap=0.5), dict(overlaps={16: 6})))
+    assert given[0] == half[0] and given[1] != half[1], "a length's own overlap, in tokens"
     with pytest.raises(ValueError, match="max_question: 64 leaves no room"):
         overview.windows_table(setup.train["squad"], [16], 64)
 
@@ -191,4 +193,5 @@ def test_real_data_are_described(real_data, config):
     assert overview.answers_counts(setup, "squad")["answer"]["nothing"] > 3168
     assert {row["oddity"] for row in overview.odd_rows(setup) if row["task"] == "squad"} >= {"several different answers"}
     table = overview.windows_table(setup.train["squad"], [160, 384], 64)
-    assert float(table[0]["lost if cut"][:-1]) > float(table[1]["lost if cut"][:-1]) >= 0
+    lost = [float(row["lost if cut"].removeprefix("under ")[:-1]) for row in table]
+    assert lost[0] > lost[1] >= 0
