@@ -160,7 +160,8 @@ def _short(run: Run, task: str) -> bytes:
 
 def without_paths(given: dict) -> dict:
     """A run's parameters without this machine's paths: of an absolute one only the last name, and no run folder."""
-    config = {**given, "run_dir": None, "resume": False, "data": _folder_name(given["data"]), "encoder": _name(given["encoder"])}
+    config = {**given, "run_dir": None, "resume": False}
+    config |= {key: bare(given[key]) for key, bare in (("data", _folder_name), ("encoder", _name)) if key in given}
     config |= {"init_from": Path(config["init_from"]).name} if config.get("init_from") else {}
     for key in ("define", "scored_also"):
         config |= {key: {name: _placeless(row) for name, row in config[key].items()}} if config.get(key) else {}

@@ -141,6 +141,7 @@ def test_kept_parameters_have_no_path_of_this_machine(runs):
     kept = keep.without_paths({**runs["A seed 0"].config, **changes, "scored_also": {"more": {"data": "/home/me/more", **files}}})
     assert "/home" not in str(kept) and kept["define"]["mine"]["files"] == {"validation": "x.csv", "train": "data/y.csv"}
     assert (kept["encoder"], kept["anchor"]["to"], kept["scored_also"]["more"]["data"]) == ("bert", "r", "more")
+    assert keep.without_paths({"tasks": ["squad"]}) == {"tasks": ["squad"], "run_dir": None, "resume": False}, "of an older kit"
 
 
 def as_manuals(run: Run, to: Path) -> Run:
