@@ -114,7 +114,7 @@ class Desk:
         places = [i for i, one in enumerate(answers.items) if str(one.row.id) in wanted]
         file = self.folder / "exports" / f"{answers.task}-{safe_name(asked['name'])}.html"
         file.parent.mkdir(exist_ok=True)
-        self._write(file, [(answers, None if len(places) == len(answers.items) else places)], asked.get("thresholds"))
+        self._write(file, [(answers, None if len(places) == len(answers.items) else places)], asked["name"], asked.get("thresholds"))
         return {"said": f"Written: {file.relative_to(self.folder.parent)}"}
 
     def save(self, file: str | Path, only: str | None = None, tasks: Sequence[str] | None = None) -> Path:
@@ -130,7 +130,7 @@ class Desk:
         path = resolve(str(file))
         if not path.parent.is_dir():
             raise CompareError(f"{path.parent}: there is no such folder for {path.name}; create it first")
-        self._write(path, made)
+        self._write(path, made, filters.DIFFER if only == FIRST_ROWS else only or "")
         return path
 
     def _places(self, answers: RunAnswers, only: str | None) -> list[int] | None:
@@ -147,16 +147,20 @@ class Desk:
             raise CompareError(f"only: there is no filter {only!r}; choose from favourites, filter, {', '.join(list(known)[:12])} …")
         return [i for i, passes in enumerate(known.get(only, [])) if passes]
 
-    def _write(self, file: Path, made: Sequence[tuple[RunAnswers, list[int] | None]], thresholds: list[float | None] | None = None) -> None:
+    def _write(
+        self, file: Path, made: Sequence[tuple[RunAnswers, list[int] | None]], about: str, thresholds: list[float | None] | None = None
+    ) -> None:
+        """about: which rows these are, for the title of a page that holds a part of them."""
+        about = about if any(places is not None and len(places) < len(answers.items) for answers, places in made) else ""
         names = ", ".join(made[0][0].columns.names)
         data = [answers_json.as_json(answers, self.notes(answers.task), places, compared=True) for answers, places in made]
-        data = [{**one, "thresholds": thresholds} for one in data] if thresholds else data
-        write_whole(file, page(data, f"Answers of {names} to {made[0][0].task}"))
+        data = [{**one, "about": about, "thresholds": thresholds or []} for one in data]
+        write_whole(file, page(data, f"Answers of {names} to {made[0][0].task}{about and f': {about}'}"))
 
 
 def safe_name(text: str) -> str:
-    """`text` as part of a file's name: letters and digits of ASCII, - and _; others become -; at most 60."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:60] or "rows"
+    """`text` as part of a file's name: letters and digits of ASCII, - and _; what lies between them becomes a -; at most 100."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:100] or "rows"
 
 
 def desk_of(runs: Sequence[str | Run], task: str | None = None, data: str | None = None, cluster: str = "passage") -> Desk:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from answers import QUESTIONS
+from answers import QUESTIONS, question
 from playwright.sync_api import expect
 from scorer import score
 
-from browser.explored import COUNT, FILTER, KEPT, RUNS, WITH_STATE, add, at, b64, exact, ids, write
+from browser.explored import COUNT, FILTER, KEPT, RUNS, TEXT_OF, WITH_STATE, add, at, b64, exact, ids, write
 from browser.looks import shot
 from mtdnn_kit.compare import differences, named, of_questions, pair
 from mtdnn_kit.compare.choices import Choice, Item
@@ -115,6 +115,22 @@ def test_search_ignores_case_and_marks_hits_and_clear_restores_the_start(opened,
     assert {text.lower() for text in page.locator(".mx-main .mx-hit").all_inner_texts()} == {"moons"}
     page.get_by_role("button", name="Clear", exact=True).click()
     assert ids(page) == start and page.locator(".mx-search").input_value() == ""
+
+
+def test_a_hit_that_crosses_the_edges_of_answers_is_marked(opened, tmp_path):
+    text = "🌍 The cat sat, and the CAT SAT again."
+    page = opened(write(tmp_path / "cat.html", [question("q", (6, 13), (2, 9), answers=((6, "cat"),), context=text)]))
+    page.locator(".mx-search").fill("e cat s")
+    pieces = page.locator(".mx-passage .mx-hit").all_inner_texts()
+    assert "".join(pieces) == "e cat se CAT S" and len(pieces) == 4, "the first is cut at the answers' edges"
+    assert "".join(page.locator(".mx-passage").evaluate(TEXT_OF)) == text
+    page.locator(".mx-search").fill("dog")
+    expect(page.locator(".mx-main")).to_contain_text("No question passes these filters.")
+
+
+def test_one_run_has_nothing_to_be_compared_with(opened, tmp_path):
+    page = opened(write(tmp_path / "one.html", [question("q", (0, 3))]))
+    assert page.get_by_role("tab").all_inner_texts()[-1].startswith("Threshold")
 
 
 def test_one_topic_is_one_click_away(opened, saved, sample):

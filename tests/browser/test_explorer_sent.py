@@ -69,7 +69,9 @@ def test_a_shared_page_opens_at_the_moved_thresholds(opened, saved, tmp_path):
     with page.expect_download() as sent:
         page.locator(".mx-popup [data-do=page][data-arg=filter]").click()
     sent.value.save_as(tmp_path / "shared.html")
+    assert sent.value.suggested_filename == "squad-answers-differ.html"
     page = opened(tmp_path / "shared.html")
+    assert page.title() == "Answers of QA, QA+MCC, QA+SC, QA+MCC+SC to squad: answers differ"
     expect(page.locator(".mx-bar .mx-moved, .mx-moved").first).to_contain_text("thresholds moved")
     page.get_by_role("tab", name="Threshold").click()
     assert [field.input_value() for field in fields.all()] == ["4", *tuned[1:]]
@@ -83,6 +85,7 @@ def test_a_row_is_exported_as_csv(opened, saved, kept, sample, tmp_path):
     page.get_by_role("button", name="Share").click()
     with page.expect_download() as sent:
         page.get_by_role("button", name="Save as CSV").click()
+    assert sent.value.suggested_filename == f"squad-{key}.csv"
     sent.value.save_as(tmp_path / "row.csv")
     rows = list(csv.DictReader((tmp_path / "row.csv").read_text().splitlines()))
     assert [(row["id"], row["run"], row["answer"]) for row in rows] == [(key, name, at(kept, sample, name)[key]) for name in RUNS]

@@ -194,7 +194,11 @@ def test_a_page_is_saved_whole_or_in_part(kept, tmp_path):
     assert [(row["low"], row["a"]) for row in back["scores"]] == [(-row["high"], row["b"]) for row in there["scores"]]
     part = explorer.save(tmp_path / "part.html", only="topic: Compass")
     assert ids(part) == [q.row.id for q in questions if q.row.title == "Compass"] and tasks_of(part)["squad"]["whole"] == len(questions)
-    assert len(ids(explorer.save(tmp_path / "differ.html", only="filter"))) == of_questions(questions).at().differ.sum()
+    differ = explorer.save(tmp_path / "differ.html", only="filter")
+    assert len(ids(differ)) == of_questions(questions).at().differ.sum()
+    titles = [page.read_text().split("<title>")[1].split("</title>")[0] for page in (whole, part, differ)]
+    base = f"Answers of {', '.join(named(kept))} to squad"
+    assert titles == [base, f"{base}: topic: Compass", f"{base}: answers differ"]
     with pytest.raises(CompareError, match="only: there is no filter 'topic: Nowhere'; choose from favourites, filter, answers differ"):
         explorer.save(tmp_path / "none.html", only="topic: Nowhere")
     with pytest.raises(CompareError, match="no row passes 'favourites'"):

@@ -54,7 +54,7 @@ export const actions = {
   markdown: async (app) =>
     say(app, (await copy(markdown(app.state, app.state.open), app.root)) ? "copied as Markdown" : "this browser does not let it be copied"),
   csv: (app, what) => {
-    download(`${app.state.data.task}-${what}.csv`, csv(app.state, placesOf(app.state, what)), "text/csv");
+    download(fileOf(app.state, what, "csv"), csv(app.state, placesOf(app.state, what)), "text/csv");
     close(app, "share");
   },
   page: sharePage,
@@ -204,30 +204,47 @@ function placesOf(state, what) {
   return what === "filter" ? [...state.shown] : all;
 }
 
+// What is shared, in words: the filters and the searched text, all, favourites, or the open row's id.
+function nameOf({ data, chosen, text, open }, what) {
+  if (what === "open") return String(data.rows.id[open]);
+  return what === "filter" ? [...chosen, text.trim()].filter(Boolean).join(", ") || "all" : what;
+}
+
+// A file's name for it; as in replies.py.
+const fileOf = (state, what, kind) => `${state.data.task}-${safeName(nameOf(state, what))}.${kind}`;
+
+const safeName = (text) => text.replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 100) || "rows";
+
 // A page of some rows: in Jupyter Python writes it beside the runs, a saved page makes it of itself.
 async function sharePage(app, what) {
   const places = placesOf(app.state, what),
     { data, thresholds } = app.state,
-    ids = places.map((i) => data.rows.id[i]);
-  if (app.home === "jupyter") return say(app, (await app.ask("page", { task: data.task, ids, name: what, thresholds })).said);
-  const packed = new Blob([asJson(part(app.state, places))]).stream().pipeThrough(new CompressionStream("gzip"));
+    ids = places.map((i) => data.rows.id[i]),
+    name = nameOf(app.state, what);
+  if (app.home === "jupyter") return say(app, (await app.ask("page", { task: data.task, ids, name, thresholds })).said);
+  const about = [data.about, places.length < data.n && name].filter(Boolean).join("; ");
+  const packed = new Blob([asJson({ ...part(app.state, places), about })]).stream().pipeThrough(new CompressionStream("gzip"));
   const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
   let letters = "";
   for (let k = 0; k < bytes.length; k += 8192) letters += String.fromCharCode(...bytes.subarray(k, k + 8192));
-  download(`${data.task}-${what}.html`, pageOf(data.task, btoa(letters)), "text/html");
+  download(fileOf(app.state, what, "html"), pageOf(titleFor(data, about), data.task, btoa(letters)), "text/html");
   return say(app, `${places.length} saved`);
 }
 
-// This page with other data.
-function pageOf(task, data) {
+const titleFor = ({ runs, task }, about) => `Answers of ${runs.map((run) => run.name).join(", ")} to ${task}${about && `: ${about}`}`;
+
+// This page with another title and other data.
+function pageOf(title, task, data) {
+  const named = document.createElement("title");
+  named.textContent = title;
   const text = (name) => document.querySelector(name).outerHTML,
     holder = document.createElement("script");
   holder.type = "application/gzip";
   holder.dataset.task = task;
   holder.textContent = data;
   const head = [...document.head.children]
-    .filter((one) => one.matches("meta, title, style"))
+    .filter((one) => one.matches("meta, style"))
     .map((one) => one.outerHTML)
     .join("");
-  return `<!doctype html><html lang="en"><head>${head}</head><body class="mx-page">${holder.outerHTML}${text("script[type=module]")}</body></html>`;
+  return `<!doctype html><html lang="en"><head>${head}${named.outerHTML}</head><body class="mx-page">${holder.outerHTML}${text("script[type=module]")}</body></html>`;
 }

@@ -17,6 +17,8 @@ export function question(app) {
         none(state),
         " ",
         h("button", { class: "mx-chip", "data-do": "clear", "data-key": "clear" }, "Clear them"),
+        " ",
+        status(app),
       ),
     ];
   const replies = data.runs.map((_, r) => replyOf(data, state.now, r, i));
@@ -67,10 +69,13 @@ function head(app, i) {
       app.home === "file"
         ? h("button", { class: "mx-plain", "data-do": "link", "data-key": "link" }, "Copy link")
         : h("button", { class: "mx-plain", "data-do": "markdown", "data-key": "link" }, "Copy"),
-      h("span", { class: "mx-dim", role: "status" }, app.said ?? ""),
+      status(app),
     ),
   );
 }
+
+// What was done last, or why it was not.
+const status = (app) => h("span", { class: "mx-dim", role: "status", "data-key": "said" }, app.said ?? "");
 
 // The title: a way to its questions, where there are others.
 function topic(state, i, title) {
@@ -123,6 +128,7 @@ function passage(state, i, replies) {
   const { data } = state,
     letters = [...passageOf(data, i)],
     golds = data.rows.golds[i],
+    hits = found(passageOf(data, i), pattern(state.text)),
     lanes = new Map();
   replies.forEach((reply, r) => {
     if (reply.start === null) return;
@@ -130,14 +136,14 @@ function passage(state, i, replies) {
     lanes.set(span, { start: reply.start, end: reply.end, runs: [...(lanes.get(span)?.runs ?? []), r] });
   });
   const spans = [...lanes.values()],
-    edges = new Set([0, letters.length, ...golds, ...spans.flatMap((one) => [one.start, one.end])]);
+    edges = new Set([0, letters.length, ...golds, ...hits, ...spans.flatMap((one) => [one.start, one.end])]);
   const cuts = [...edges].sort((a, b) => a - b),
     pieces = [];
-  const gold = cuts.map((a, k) => k + 1 < cuts.length && isGold(golds, a, cuts[k + 1]));
+  const gold = cuts.map((a, k) => k + 1 < cuts.length && within(golds, a, cuts[k + 1]));
   for (let k = 0; k + 1 < cuts.length; k++) {
     const [a, b] = [cuts[k], cuts[k + 1]];
     const frame = gold[k] && `mx-gold${gold[k - 1] ? " mx-goes-on-left" : ""}${gold[k + 1] ? " mx-goes-on-right" : ""}`; // one frame around all pieces
-    pieces.push(piece(letters.slice(a, b).join(""), pattern(state.text), frame, spans, a, b));
+    pieces.push(piece(letters.slice(a, b).join(""), within(hits, a, b), frame, spans, a, b));
     const ending = spans.filter((one) => one.end === b).flatMap((one) => one.runs);
     if (ending.length)
       pieces.push(
@@ -151,10 +157,22 @@ function passage(state, i, replies) {
   return h("p", { class: "mx-passage", dir: "auto", style: `line-height:${1.75 + 0.28 * Math.max(spans.length - 1, 0)}` }, pieces);
 }
 
-const isGold = (golds, a, b) => golds.some((start, k) => k % 2 === 0 && start <= a && b <= golds[k + 1]);
+// Whether [a, b) lies in one of the places [start, end, start, end, …].
+const within = (places, a, b) => places.some((start, k) => k % 2 === 0 && start <= a && b <= places[k + 1]);
 
-function piece(text, wanted, gold, spans, a, b) {
-  let made = marked(text, wanted);
+// Places of what a pattern finds in a text, in code points, as answers count.
+function found(text, wanted) {
+  let [unit, point] = [0, 0];
+  const pointAt = (next) => {
+    point += [...text.slice(unit, next)].length;
+    unit = next;
+    return point;
+  };
+  return wanted ? [...text.matchAll(wanted)].flatMap((hit) => [pointAt(hit.index), pointAt(hit.index + hit[0].length)]) : [];
+}
+
+function piece(text, hit, gold, spans, a, b) {
+  let made = hit ? [h("mark", { class: "mx-hit" }, text)] : [text];
   if (gold) made = [h("mark", { class: gold }, made)];
   spans.forEach((one, lane) => {
     if (one.start <= a && b <= one.end)

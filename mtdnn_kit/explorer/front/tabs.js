@@ -21,7 +21,8 @@ const CONTENT = { alternatives, why, edit, threshold, compare };
 
 export function tabs(app) {
   const { state } = app,
-    names = state.data.qa ? Object.keys(TABS) : ["alternatives", "compare"];
+    all = state.data.qa ? Object.keys(TABS) : ["alternatives", "compare"],
+    names = all.filter((name) => name !== "compare" || state.data.runs.length > 1);
   const open = names.includes(app.tab) ? app.tab : names[0];
   const tab = (name) => {
     const off = NEEDS_MODELS.includes(name) && app.lacks();
