@@ -87,10 +87,11 @@ class SettingDifference:
         low, high = (f"{scale * x:+.3g}" for x in (self.low, self.high))
         within = "no more than" if self.low <= 0 <= self.high else "more than"
         seeds = f"the same {self.n_seeds[0]} seeds" if self.paired else f"{self.n_seeds[0]} and {self.n_seeds[1]} seeds"
+        p = NO_P if self.p is None else f"p = {significance.p_text(self.p)}"
         others = "; ".join(f"{scale * x:+.3g} to {scale * y:+.3g} for {name}" for name, (x, y) in list(self.intervals.items())[:2])
         said = (
             f"{b} − {a} = {scale * self.difference:+.3g} ({100 * self.level:g} % interval {low} to {high} for {POPULATIONS[2]}; {others}; "
-            f"{NO_P if self.p is None else f'p = {self.p:.2g}'}; {seeds}, {self.n_passages:,} passages), {within} what the choice of seeds "
+            f"{p}; {seeds}, {self.n_passages:,} passages), {within} what the choice of seeds "
             "and passages explains; it speaks for further seeds of these two settings on passages like these, with nothing else changed."
             f"{_sentence(cannot_tell(scale * self.low, scale * self.high, min(self.n_seeds)))}"
         )

@@ -88,7 +88,7 @@ class Difference:
         middle, low, high = (f"{scale * x:+.3g}" for x in (self.difference, self.low, self.high))
         ends = f"{100 * self.level:g} % interval {low} to {high}" if np.isfinite(self.low + self.high) else "too few for an interval"
         return (
-            f"{b} − {a} = {middle} ({ends}, p = {self.p:.2g}; {self.n_items:,} {self.items} in "
+            f"{b} − {a} = {middle} ({ends}, p = {p_text(self.p)}; {self.n_items:,} {self.items} in "
             f"{self.n_passages:,} {of}), {within} what the choice of {of} explains; nothing is claimed beyond these two "
             "models: a claim about the settings that trained them takes several seeds of each."
         )
@@ -155,6 +155,11 @@ def sign_flip(a: ArrayLike, b: ArrayLike, groups: Groups, statistic: Statistic |
     """
     cluster, x, y = _items(groups, a, b, mean=statistic is None)
     return _flipped(*_sums(x, y, cluster, statistic), 0.95, draws, seed)[0]
+
+
+def p_text(p: float) -> str:
+    """A p-value in two digits, in more where two would show a p below 0.05 as 0.05."""
+    return next((text for digits in range(2, 17) if (float(text := f"{p:.{digits}g}") < 0.05) == (p < 0.05)), str(p))
 
 
 def passages_needed(found: Difference, difference: float, *, power: float = 0.8) -> int:

@@ -16,6 +16,7 @@ from mtdnn_kit.compare.differences import Settings, mean, setting_table
 from mtdnn_kit.compare.pairing import Question, qa_task
 from mtdnn_kit.compare.paper import TABLES
 from mtdnn_kit.compare.seeds import cannot_tell
+from mtdnn_kit.compare.significance import p_text
 from mtdnn_kit.data.registry import REST
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.errors import CompareError
@@ -127,7 +128,7 @@ def _cell(row: dict, key: str) -> str:
     if isinstance(found, int):
         return f"{found:,}"
     if key == "p" or key.startswith("p ") or key.endswith(" p"):
-        return "no test" if found != found else f"{found:.2g}" if found >= 1e-4 else "< 0.0001"
+        return "no test" if found != found else p_text(found) if found >= 1e-4 else "< 0.0001"
     sign = "+" if key in ("difference", "points") or "Δ" in key else ""
     low, high = row.get(f"{stem}low"), row.get(f"{stem}high")
     if low is None or high is None:

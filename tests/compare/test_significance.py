@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mtdnn_kit.compare import significance
-from mtdnn_kit.compare.significance import difference, holm, interval, mcnemar, sign_flip
+from mtdnn_kit.compare.significance import difference, holm, interval, mcnemar, p_text, sign_flip
 
 
 def simulate(rng, g, fractional, shift=0.15):
@@ -413,6 +413,14 @@ def test_holm_by_hand():
 def test_holm_ignores_missing_p_values():
     assert holm([0.03, np.nan, 0.005, 0.04, np.nan, 0.01]) == pytest.approx([0.06, np.nan, 0.02, 0.06, np.nan, 0.03], nan_ok=True)
     assert np.isnan(holm([np.nan])).all()
+
+
+@pytest.mark.parametrize(
+    "p, text",
+    [(0.0496, "0.0496"), (0.04996, "0.04996"), (0.05, "0.05"), (0.0502, "0.05"), (0.0449, "0.045"), (0.2, "0.2"), (3e-6, "3e-06")],
+)
+def test_a_p_below_5_percent_is_never_shown_as_5_percent(p, text):
+    assert p_text(p) == text
 
 
 def test_the_sentence_states_the_finding_and_its_limits():

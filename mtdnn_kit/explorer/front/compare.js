@@ -85,7 +85,12 @@ function bySlice(state, slices, b) {
 }
 
 const ends = (row) => (row.low === null ? "–" : `${signed(row.low)} to ${signed(row.high)}`);
-const p = (value) => (value < 0.001 ? "< 0.001" : value.toPrecision(2));
+// Two digits; more where two would show a p below 0.05 as 0.05.
+function p(value) {
+  let digits = 2;
+  while (digits < 17 && Number(value.toPrecision(digits)) < 0.05 !== value < 0.05) digits++;
+  return value < 0.001 ? "< 0.001" : value.toPrecision(digits);
+}
 
 // A line a slice: a dot at its difference, a whisker for its interval, on one scale for all.
 function forest(state, slices, b) {
