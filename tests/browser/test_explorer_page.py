@@ -75,7 +75,7 @@ def test_tokens_that_share_a_letter_are_shown_once(page):
     found = page.evaluate(WITH_STATE.replace("RETURN", script), [front.module(), b64(packed)])
     assert "".join(text for text, _ in found) == passage
     assert [one for one in found if one[1]] == [
-        ["The", "begins 0.90, ends 0.00"], ["🦊", "begins 0.20, ends 0.60"], ["서", "begins 0.00, ends 0.50"],
+        ["The", "starts 0.90, ends 0.00"], ["🦊", "starts 0.20, ends 0.60"], ["서", "starts 0.00, ends 0.50"],
     ]  # fmt: skip
 
 

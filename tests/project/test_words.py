@@ -72,11 +72,12 @@ UNCHANGED = (  # parameter files whose hash is recorded in a declaration or a ke
 
 
 def readers() -> dict[str, Callable[[], list[tuple[int, str]]]]:
-    """{file: what gives its (line, text)}: strings and comments of the package, docstrings and comments of tests and benchmarks, names of
-    tests, pages, notebooks' cells, comments of parameter files."""
+    """{file: what gives its (line, text)}: strings and comments of the package, its front end, docstrings and comments of tests and benchmarks,
+    names of tests, pages, notebooks' cells, comments of parameter files."""
     found = dict.fromkeys((ROOT / "mtdnn_kit").rglob("*.py"), of_python)
     found |= {path: of_checks for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
-    found |= dict.fromkeys(pages(), of_page)
+    front = [path for kind in ("js", "css", "html") for path in (ROOT / "mtdnn_kit").rglob(f"*.{kind}")]
+    found |= dict.fromkeys([*pages(), *front], of_page)
     found |= dict.fromkeys((ROOT / "notebooks").glob("*.ipynb"), of_notebook)
     found |= dict.fromkeys((ROOT / "parameters").rglob("*.yaml"), of_parameters)
     return {path.relative_to(ROOT).as_posix(): partial(read, path) for path, read in found.items()}

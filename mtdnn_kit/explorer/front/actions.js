@@ -1,4 +1,4 @@
-// What a click, a change or typing does; each ends by showing all anew.
+// The handlers of clicks, changes and typing; each ends by rendering the page again.
 
 import { headOf, passageOf } from "./data.js";
 import { copy, download } from "./dom.js";
@@ -36,7 +36,7 @@ export const actions = {
   popup: (app, name) => (app.popup === name ? close(app, name) : open(app, name)),
   tab: (app, name) => {
     app.tab = name;
-    for (const kept of [app.comparisons, app.looked]) kept.forEach((found, key) => found?.error && kept.delete(key)); // asked again
+    for (const kept of [app.comparisons, app.looked]) kept.forEach((found, key) => found?.error && kept.delete(key)); // errors are requested again
     if (name === "edit" && app.state.data.qa && !app.lacks() && !app.state.edit) return actions["begin-edit"](app);
     app.show();
   },
@@ -129,7 +129,7 @@ export const typed = {
   },
 };
 
-// A threshold that is typed or drawn; back to the tuned one where it is no number.
+// Sets a threshold that was typed or dragged; the tuned one if it is not a number.
 export function setThreshold(app, r, value) {
   app.moveAll = 0;
   app.state.thresholds[r] = Number.isFinite(value) ? value : app.state.data.runs[r].tuned;
@@ -137,7 +137,7 @@ export function setThreshold(app, r, value) {
   app.show();
 }
 
-// The open question as it is edited; `asked`: the texts that the cards' answers are to.
+// The editing state of the open question; `asked`: the question and passage that the answers on the cards belong to.
 function begunEdit({ data, open: i }) {
   const [question, passage] = [headOf(data, i), passageOf(data, i)];
   return { question, passage, asked: [question, passage], moved: false };
@@ -162,7 +162,7 @@ function say(app, text) {
   app.show();
 }
 
-// A slice of two models' comparison: its questions that are answered differently, without other filters.
+// Filters by a slice of the comparison of two models: its questions with different answers, without other filters.
 function slice(state, name) {
   const [a, b] = [...state.pair].sort((x, y) => x - y),
     { runs } = state.data,
@@ -178,7 +178,7 @@ async function star(app) {
   if (state.open === null) return;
   const had = state.notes.get(id);
   if (had === undefined) state.notes.set(id, state.dropped.get(id) ?? "");
-  else (state.dropped.set(id, had), state.notes.delete(id)); // a note comes back with its star
+  else (state.dropped.set(id, had), state.notes.delete(id)); // starring the row again restores its note
   refilter(state, true);
   app.show();
   try {
@@ -204,18 +204,18 @@ function placesOf(state, what) {
   return what === "filter" ? [...state.shown] : all;
 }
 
-// What is shared, in words: the filters and the searched text, all, favourites, or the open row's id.
+// The name of the exported rows: the filters and the searched text, all, favourites, or the id of the open row.
 function nameOf({ data, chosen, text, open }, what) {
   if (what === "open") return String(data.rows.id[open]);
   return what === "filter" ? [...chosen, text.trim()].filter(Boolean).join(", ") || "all" : what;
 }
 
-// A file's name for it; as in replies.py.
+// The name of the exported file; `safeName` as in replies.py.
 const fileOf = (state, what, kind) => `${state.data.task}-${safeName(nameOf(state, what))}.${kind}`;
 
 const safeName = (text) => text.replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 100) || "rows";
 
-// A page of some rows: in Jupyter Python writes it beside the runs, a saved page makes it of itself.
+// Exports rows as a page: in Jupyter, Python writes it to the folder of the runs; a saved page exports a copy of itself with other data.
 async function sharePage(app, what) {
   const places = placesOf(app.state, what),
     { data, thresholds } = app.state,
@@ -233,7 +233,7 @@ async function sharePage(app, what) {
 
 const titleFor = ({ runs, task }, about) => `Answers of ${runs.map((run) => run.name).join(", ")} to ${task}${about && `: ${about}`}`;
 
-// This page with another title and other data.
+// The HTML of this page with another title and other data.
 function pageOf(title, task, data) {
   const named = document.createElement("title");
   named.textContent = title;

@@ -1,4 +1,4 @@
-// The bar: search, the filters that hold, more filters, order, how many rows are left, favourites, what can be taken along.
+// The toolbar: search, active filters, the menu of filters, sort order, number of rows shown, favourites, export.
 
 import { count, h } from "./dom.js";
 import { FAVOURITES, leaves, SORTS } from "./filters.js";
@@ -89,11 +89,11 @@ function taskMenu(app) {
   );
 }
 
-const MOST = 40; // of a group's filters at once; the rest by the field that narrows them
+const MOST = 40; // filters of a group that are shown at once; the others are found by name
 
 function filterMenu(state, counts) {
   const groups = Map.groupBy(state.filters, (one) => one.group),
-    plain = (text) => text.toLowerCase().replaceAll("_", " "), // titles have underscores, and are shown without
+    plain = (text) => text.toLowerCase().replaceAll("_", " "), // titles have underscores in the data, and spaces on the page
     narrow = plain(state.narrow ?? "");
   const field = h("input", {
     class: "mx-field",
@@ -116,7 +116,7 @@ function filterMenu(state, counts) {
         )
       : null;
   });
-  return [field, parts, parts.some(Boolean) ? null : h("p", { class: "mx-dim" }, "No filter has this in its name and leaves a row.")];
+  return [field, parts, parts.some(Boolean) ? null : h("p", { class: "mx-dim" }, "No filter with this name leaves any rows.")];
 }
 
 function option(state, counts, { group, name }) {
@@ -151,7 +151,7 @@ function shareMenu(app, starred) {
     h("div", { class: "mx-dim" }, "As a table (CSV)"),
     item("csv", FAVOURITES, `${starred} favourites`, !starred),
     item("csv", "filter", `${count(left)} shown`, !left),
-    h("div", { class: "mx-dim" }, "The open one"),
+    h("div", { class: "mx-dim" }, "The open row"),
     item("markdown", null, "Copy as Markdown", app.state.open === null),
     item("csv", "open", "Save as CSV", app.state.open === null),
   ];

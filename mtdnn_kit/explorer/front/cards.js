@@ -1,4 +1,4 @@
-// A card a model: its answer, of what kind it is, and how sure the model is to answer with its threshold as a tick.
+// One card per model: its answer, whether and how it is wrong, and its certainty as a bar with its threshold as a tick.
 
 import { goldsOf, LETTERS } from "./data.js";
 import { always, h, never, signed } from "./dom.js";
@@ -56,7 +56,7 @@ function verdict(data, reply, golds) {
 const reach = (threshold) =>
   always(threshold) ? "always answers" : never(threshold) ? "never answers" : `answers up to ${signed(threshold, 2)}`;
 
-// A bar of how sure a model is to answer, with a tick at its threshold; of other tasks, of its choice's probability.
+// The bar of a model's certainty to answer, with a tick at its threshold; for other tasks, of the probability of its label.
 function sureness(data, reply, r) {
   const value = data.qa ? reply.sure : reply.probability,
     tick = data.qa ? reply.mark : null;

@@ -1,4 +1,4 @@
-// Two models compared: the difference with its interval and for whom it speaks, then slice by slice, each row a filter of the list.
+// The comparison of two models: the difference with its interval and population, then one row per slice, which filters the list.
 
 import { LETTERS } from "./data.js";
 import { count, h, percent, signed, tabled } from "./dom.js";
@@ -26,7 +26,7 @@ export function compare(app) {
   return [top, found.error ? h("p", { class: "mx-no", role: "alert" }, found.error) : made(state, found, a, b), filtered(state, a, b)];
 }
 
-// EM and F1 of both alone: at moved thresholds there is no interval and no p, since nobody chose these on other questions.
+// EM and F1 of both: moved thresholds have no interval and no p, because they were not chosen on held-out questions.
 function plainGap(state, a, b) {
   const [one, two] = [a, b].map((r) => tally(state.data, state.now[r])),
     text = (name, key) => `${name} ${percent(one[key])} → ${percent(two[key])} (${signed(two[key] - one[key])})`;
@@ -79,7 +79,7 @@ const partial = ({ data }) =>
 
 function bySlice(state, slices, b) {
   const said =
-    "A row shows its questions that the two answer differently. Whiskers are 95 % intervals; p is corrected for all slices (Holm). " +
+    "Choose a slice to list its questions with different answers. Whiskers are 95 % intervals; p is corrected for all slices (Holm). " +
     "Hollow: too few passages for an interval.";
   return [h("h3", {}, "By slice: F1, in points"), h("p", { class: "mx-dim" }, said), forest(state, slices, b)];
 }
@@ -92,7 +92,7 @@ function p(value) {
   return value < 0.001 ? "< 0.001" : value.toPrecision(digits);
 }
 
-// A line a slice: a dot at its difference, a whisker for its interval, on one scale for all.
+// The forest plot: for each slice a dot at its difference and a whisker for its interval, all on one scale.
 function forest(state, slices, b) {
   const reach = Math.max(5, ...slices.flatMap((one) => [Math.abs(one.low ?? 0), Math.abs(one.high ?? 0), Math.abs(one.difference)])),
     most = Math.min(reach, 60);

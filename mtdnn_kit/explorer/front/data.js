@@ -1,8 +1,8 @@
-// One task's rows and every run's answers (answers_json.py): columns, unpacked. Offsets count characters (code points), as in Python.
+// A task's rows and the answers of each run, as columns (answers_json.py). Offsets count code points, as in Python.
 
 export const LETTERS = "ABCDEF";
 
-// The JSON in bytes packed by gzip.
+// Decodes gzipped JSON.
 export async function unpack(bytes) {
   if (typeof DecompressionStream === "undefined") throw new Error("This browser is too old: it lacks DecompressionStream. Update it.");
   const text = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
@@ -10,7 +10,7 @@ export async function unpack(bytes) {
 }
 
 export function opened(data) {
-  const numbers = (list) => Float64Array.from(list, (x) => (x === null ? Infinity : x)); // no span is possible
+  const numbers = (list) => Float64Array.from(list, (x) => (x === null ? Infinity : x)); // null: no span is possible
   for (const own of data.answers) {
     if (own.diff) own.diff = numbers(own.diff);
     for (const name of ["em", "f1"]) own[name] = Float64Array.from(own[name]);
@@ -21,7 +21,7 @@ export function opened(data) {
   return data;
 }
 
-// Characters [start, end) of a text.
+// Code points [start, end) of a text.
 export function cut(text, start, end) {
   return /[\ud800-\udfff]/.test(text) ? [...text].slice(start, end).join("") : text.slice(start, end);
 }
@@ -31,7 +31,7 @@ export const titleOf = (data, i) => (data.rows.title ? data.rows.title[i].replac
 export const headOf = (data, i) => (data.qa ? data.rows.question[i] : (data.rows.texts[i][0] ?? ""));
 export const labelsOf = (data, i) => data.rows.labels?.[i] ?? data.labels;
 
-// The accepted answers of a question, each once; an empty list where nothing is right.
+// The distinct accepted answers of a question; empty if it is unanswerable.
 export function goldsOf(data, i) {
   if (!data.qa) return [labelsOf(data, i)[data.rows.gold[i]]];
   const found = data.rows.golds[i],
@@ -40,7 +40,7 @@ export function goldsOf(data, i) {
   return [...new Set(texts)];
 }
 
-// What run r says of row i at its present threshold: {text, none, start, end, probability, kind, right, f1, sure, mark}.
+// The answer of run r to row i at its current threshold: {text, none, start, end, probability, kind, right, f1, sure, mark}.
 export function replyOf(data, now, r, i) {
   const own = data.answers[r],
     given = now[r].given[i] === 1,
@@ -60,9 +60,9 @@ export function replyOf(data, now, r, i) {
   return { ...reply, ...surety(own.diff[i], now[r].threshold) };
 }
 
-const SOFTNESS = 4; // in units of null − best: with 1 nearly all bars would be full or empty
+const SOFTNESS = 4; // a temperature, in units of null − best: with 1, nearly all bars would be full or empty
 
-// How sure a model is to answer, from 0 to 1: 1 / (1 + exp((null − best) / 4)); `mark` the same of its threshold. It answers iff sure ≥ mark.
+// A model's certainty to answer, 0 to 1: 1 / (1 + exp((null − best) / 4)); `mark`: that of its threshold. It answers iff sure ≥ mark.
 export function surety(diff, threshold) {
   return { diff, threshold, sure: 1 / (1 + Math.exp(diff / SOFTNESS)), mark: 1 / (1 + Math.exp(threshold / SOFTNESS)) };
 }

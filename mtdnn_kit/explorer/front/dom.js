@@ -1,9 +1,9 @@
-// Elements made, compared and changed in place. Text is only ever text: nothing here parses HTML, and styles are set as properties.
+// Creates elements and updates them in place. Texts become text nodes: nothing here parses HTML, and styles are set as properties.
 
 const SVG = "http://www.w3.org/2000/svg";
 const DRAWN = new Set(["svg", "path", "line", "circle", "g", "text", "title"]);
 
-// h("button", {class: "chip", "data-do": "next"}, "Next"): an element; children that are null or false are left out.
+// h("button", {class: "chip", "data-do": "next"}, "Next"): creates an element; children that are null, undefined or false are left out.
 export function h(tag, attributes = {}, ...children) {
   const made = DRAWN.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -17,14 +17,14 @@ export function h(tag, attributes = {}, ...children) {
   return made;
 }
 
-// A table that is scrolled where it is too wide: names of its columns, and rows that are made.
+// A table that scrolls if it is too wide; names: of the columns; rows: elements.
 export function tabled(names, rows) {
   const head = names.map((name) => h("th", { scope: "col" }, name));
   const made = h("table", { class: "mx-table" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows));
   return h("div", { class: "mx-scroll" }, made);
 }
 
-// Makes `old` like `fresh` and keeps what is the same: focus, scroll positions and what is being typed stay.
+// Updates `old` to equal `fresh` and keeps equal elements, with their focus, scroll position and text that is being typed.
 export function morph(old, fresh) {
   if (old.nodeType === Node.TEXT_NODE) {
     if (old.data !== fresh.data) old.data = fresh.data;
@@ -43,7 +43,7 @@ export function morph(old, fresh) {
   if (old.matches("select") && old.value !== fresh.value) old.value = fresh.value;
 }
 
-// Children are the same where name and key are, in order. What is no longer there goes first, so that nothing that stays is moved.
+// Children are matched in order by tag name and data-key. Unmatched old ones are removed first, so that no matched one has to move.
 function morphChildren(old, fresh) {
   const left = [...old.childNodes],
     wanted = [...fresh.childNodes];
@@ -62,14 +62,14 @@ function morphChildren(old, fresh) {
   }
 }
 
-// Offers a text as a file to keep.
+// Downloads a text as a file.
 export function download(name, text, type) {
   const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-// Puts a text on the clipboard, by selecting it in a field where the browser allows no other way. Whether that was done.
+// Copies a text to the clipboard, if need be from a temporary field. Returns whether it was copied.
 export async function copy(text, root) {
   try {
     await navigator.clipboard.writeText(text);
@@ -89,7 +89,7 @@ export async function copy(text, root) {
 
 export const percent = (value, digits = 1) => (value === null || Number.isNaN(value) ? "–" : value.toFixed(digits));
 export const signed = (value, digits = 1) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
-// The threshold of a model that has no "no answer", or nothing else.
+// Whether a model always, or never, answers at a threshold.
 export const always = (threshold) => threshold > 1e6;
 export const never = (threshold) => threshold < -1e6;
 

@@ -1,11 +1,11 @@
-// A question and its passage edited in place, or one's own, and what the models answer then.
+// The user's own or an edited question and passage, and the models' answers to it.
 
 import { same } from "./cards.js";
 import { replyOf, surety } from "./data.js";
 import { h } from "./dom.js";
 import { movedNote } from "./moved.js";
 
-// An edited question: the fields stand above, in place of question and passage.
+// The tab of an edited question; its fields replace question and passage above.
 export function edit(app) {
   const { state } = app;
   if (state.open === null) return null;
@@ -21,7 +21,7 @@ export function edit(app) {
       "Change question and passage above, or write your own; the cards show what each model answers then. ",
       button("ask", made.waiting ? "asking …" : "Ask ( Ctrl + Enter )", { class: "mx-chip mx-on" }),
       " ",
-      button("empty-edit", "Begin empty"),
+      button("empty-edit", "Start empty"),
       " ",
       button("end-edit", "Back to the original"),
     ),
@@ -41,10 +41,10 @@ export function edit(app) {
   ];
 }
 
-// Whether the cards' answers are to other texts, or at other thresholds, than those of now.
+// Whether the answers on the cards are out of date: texts or thresholds have changed since.
 export const isStale = (edit) => edit.moved || edit.question !== edit.asked[0] || edit.passage !== edit.asked[1];
 
-// Asks every model; what comes is of the texts and thresholds as they were when asked.
+// Asks every model; the answers belong to the texts and thresholds at the time of the request.
 export async function askModels(app) {
   const { state } = app,
     { edit: made, data, open: i } = state;

@@ -1,11 +1,11 @@
-// Which rows pass: named masks in groups. A name is the same as in filters.py; of one `set` one filter holds at a time, and sets add up.
+// Filters: named masks of rows, in groups; names as in filters.py. Of each `set` at most one is active; sets are combined by AND.
 
 import { labelsOf } from "./data.js";
 
 export const FAVOURITES = "favourites";
-const MODELS = ["All models", "Two models"]; // groups of one set: of two models one wrong, one right, is a way to differ
+const MODELS = ["All models", "Two models"]; // these two groups are one set: "one wrong, one right" is a case of "answers differ"
 
-// [{group, set, name, mask}] of all filters there are at these outcomes; mask: Uint8Array, a value a row, made when it is first asked for.
+// All filters at these outcomes: [{group, set, name, mask}]; mask: Uint8Array [rows], computed on first use.
 export function filtersOf(data, now, notes) {
   const { runs, kinds } = data,
     made = [];
@@ -57,13 +57,13 @@ function maskOf(n, passes) {
   return mask;
 }
 
-// Rows (a mask) that pass all chosen filters but those of one set, and hold the searched text.
+// The mask of rows that contain the searched text and pass all chosen filters, except those of the set `except`.
 export function passing(data, filters, chosen, found, except = null) {
   const masks = filters.filter((one) => chosen.includes(one.name) && one.set !== except).map((one) => one.mask);
   return maskOf(data.n, (i) => found[i] && masks.every((mask) => mask[i]));
 }
 
-// {name: how many rows the filter would leave beside those chosen in other sets} of some filters.
+// {name: number of rows that pass the filter and those chosen in other sets} of some filters.
 export function leaves(data, filters, chosen, found, some) {
   const counts = new Map(),
     sets = new Map();
@@ -77,12 +77,12 @@ export function leaves(data, filters, chosen, found, some) {
   return counts;
 }
 
-// A pattern that finds a text in any case; null of none.
+// A case-insensitive pattern that finds a text; null for an empty one.
 export function pattern(text) {
   return text.trim() ? new RegExp(text.trim().replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), "giu") : null;
 }
 
-// Rows that hold a text in question, passage, accepted answers or what a model says: a mask.
+// The mask of rows that contain a text in question, passage, accepted answers or a model's answer.
 export function search(data, now, text) {
   const wanted = pattern(text);
   if (!wanted) return new Uint8Array(data.n).fill(1);
@@ -90,20 +90,20 @@ export function search(data, now, text) {
   if (!data.qa) {
     return maskOf(data.n, (i) => data.rows.texts[i].some(has) || labelsOf(data, i).some(has));
   }
-  const passages = data.passages.map(has); // what is answered is in the passage, but for answers that came without a place
+  const passages = data.passages.map(has); // an answer is a part of the passage, unless it was read without a place
   const lost = (i) => data.answers.some((own) => own.said && has(own.said[i][0]));
   return maskOf(data.n, (i) => passages[data.rows.passage[i]] || has(data.rows.question[i]) || lost(i));
 }
 
 export const SORTS = ["largest gap", "most disagreement", "least sure", "surest", "as in the data"];
 
-// All rows in an order; `pair` are the two runs that gaps are between, the second that of which sureness is told.
+// All rows in a sort order; pair: the two runs that are compared, of which the second one's certainty is sorted by.
 export function ordered(data, now, sort, [a, b]) {
   const order = Array.from({ length: data.n }, (_, i) => i);
   const of = (i) => now.map((own) => own.f1[i]),
     different = (i) => new Set(now.map((own) => own.text[i])).size;
   const own = data.answers[b],
-    sure = (i) => (data.qa ? -(own.diff?.[i] ?? 0) : own.p[i][own.text[i] - 1]); // as the bar on a card
+    sure = (i) => (data.qa ? -(own.diff?.[i] ?? 0) : own.p[i][own.text[i] - 1]); // as on the card's bar
   const by = {
     "largest gap": (i) => Math.abs(now[b].f1[i] - now[a].f1[i]),
     "most disagreement": (i) => 100 * (Math.max(...of(i)) - Math.min(...of(i))) + different(i),

@@ -1,4 +1,4 @@
-// The two homes of the explorer: a cell of Jupyter (anywidget calls `render`), and a page of its own (`boot`).
+// The two hosts of the explorer: a Jupyter cell (anywidget calls `render`) and a standalone page (`boot`).
 
 import { unpack } from "./data.js";
 import { h } from "./dom.js";
@@ -6,11 +6,11 @@ import { linked, mount } from "./main.js";
 
 const PATIENCE = 300000; // ms
 
-// In Jupyter: rows come as the bytes of a message, never in what the notebook keeps; the static view beside it is hidden while this lives.
+// In Jupyter, rows are sent as binary messages and are never saved in the notebook; its static view is hidden while this one is alive.
 async function render({ model, el }) {
   const waiting = new Map(),
     cover = h("style", {}, `[data-mtdnn-static="${CSS.escape(model.get("static_id"))}"] { display: none }`);
-  const view = Math.random().toString(36).slice(2); // of one widget there may be several views
+  const view = Math.random().toString(36).slice(2); // a widget can have several views
   let turn = 0;
   const heard = (message, buffers) => {
     const wait = waiting.get(message.turn);
@@ -43,7 +43,7 @@ async function render({ model, el }) {
 
 export default { render };
 
-// As a page of its own: the data of each task stand in it, packed; notes are kept by the browser.
+// The standalone page: it contains the packed data of each task; the browser's storage keeps the notes.
 export async function boot() {
   const data = [...document.querySelectorAll("script[data-task]")],
     tasks = data.map((one) => one.dataset.task);
@@ -62,7 +62,7 @@ export async function boot() {
       try {
         localStorage.setItem(place(task), JSON.stringify(Object.fromEntries(notes)));
       } catch {
-        /* a browser that keeps nothing */
+        /* a browser without storage */
       }
     },
   };

@@ -1,10 +1,10 @@
-// The keyboard, and handles that are drawn. No key but those that save leaves the explorer: a notebook takes d d for "delete the cell".
+// Keyboard shortcuts and dragging of handles. Only shortcuts that save reach the notebook: there, d d deletes the cell.
 
 import { actions, close, setThreshold } from "./actions.js";
 import { visit } from "./state.js";
 import { thresholdAt } from "./threshold.js";
 
-const SUPPRESS = "data-lm-suppress-shortcuts"; // JupyterLab looks for it
+const SUPPRESS = "data-lm-suppress-shortcuts"; // JupyterLab's attribute
 const STEPS = { ArrowLeft: -0.1, ArrowRight: 0.1, ArrowDown: -0.1, ArrowUp: 0.1, PageDown: -1, PageUp: 1 };
 const FREE = {
   "/": (app) => app.root.querySelector(".mx-search").focus(),
@@ -33,9 +33,9 @@ export function keys(app) {
   for (const name of ["keyup", "keypress"]) root.addEventListener(name, (event) => event.stopPropagation());
 }
 
-// Whether a key was one of ours.
+// Handles a shortcut; returns whether the key was one.
 function pressed(app, event) {
-  if (event.isComposing) return false; // an input method's own keys
+  if (event.isComposing) return false; // keys of an input method
   const { key, target } = event,
     field = target.closest("input, textarea, select");
   if (key === "Enter" && (event.ctrlKey || event.metaKey) && app.state.edit) return Boolean(app.do(() => actions.ask(app)));

@@ -1,13 +1,13 @@
-// The list of rows that pass. It has no end: only what is in sight is in the page, every row ROW pixels high.
+// The list of rows that pass the filters, virtualised: only visible rows are elements, each ROW pixels high.
 
 import { headOf, LETTERS, titleOf } from "./data.js";
 import { h } from "./dom.js";
 import { FAVOURITES, pattern } from "./filters.js";
 
 export const ROW = 60,
-  AROUND = 8; // pixels; rows beyond either edge of what is in sight
+  AROUND = 8; // pixels; rows above and below the visible ones
 
-// The rows in sight of a list that is scrolled to `top` and `height` pixels high.
+// The visible rows of a list that is scrolled to `top` and `height` pixels high.
 export function list(state, top, height) {
   const { shown } = state,
     first = Math.max(Math.floor(top / ROW) - AROUND, 0),
@@ -50,13 +50,13 @@ function row(state, i, place) {
   );
 }
 
-// Why no row is shown.
+// Why the list is empty.
 export const none = (state) =>
   state.chosen.includes(FAVOURITES) && !state.notes.size
     ? "No favourites yet: press s at a question."
     : "No question passes these filters.";
 
-// A text as pieces, with what a pattern finds in it marked.
+// A text as pieces, with a pattern's hits marked.
 export function marked(text, wanted) {
   if (!wanted) return [text];
   const pieces = [];
@@ -68,7 +68,7 @@ export function marked(text, wanted) {
   return [...pieces, text.slice(end)].filter((one) => one !== "");
 }
 
-// Scrolls so that the open row is in sight.
+// Scrolls the open row into view.
 export function reveal(box, state) {
   const place = state.shown.indexOf(state.open);
   if (place < 0) return;

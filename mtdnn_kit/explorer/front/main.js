@@ -1,4 +1,4 @@
-// The explorer: one front end for Jupyter (anywidget calls `render`) and for a file of its own (`boot`). Shown anew after whatever is done.
+// The explorer: one front end for Jupyter and for standalone pages (homes.js). After each action the page is rendered again.
 
 import { actions, changes, typed } from "./actions.js";
 import { bar } from "./bar.js";
@@ -12,8 +12,8 @@ import { asked } from "./why.js";
 
 let number = 0;
 
-// Builds the page in an element. home: "jupyter" or "file"; ask(kind, about): what Python replies, or why it cannot; open(task): its data.
-// Its promise is kept when the first task is shown; `end` of what it gives takes away what it has put outside the element.
+// Builds the page in an element. home: "jupyter" or "file"; ask(kind, about): a promise of Python's reply; open(task): of a task's data.
+// Resolves when the first task is shown, to the app; its `end` removes the listeners outside the element.
 export async function mount(el, { home, tasks, ask, open, saved }) {
   const root = h("div", { class: "mtdnn-explorer", "data-lm-suppress-shortcuts": "true" });
   el.append(root);
@@ -30,7 +30,7 @@ export async function mount(el, { home, tasks, ask, open, saved }) {
       if (mine === latest) fail(app, error);
     }
   };
-  addReckoning(app);
+  addRequests(app);
   const reading = h("p", { class: "mx-none", role: "status" }, "The answers are being read …");
   const main = h(
     home === "file" ? "main" : "div",
@@ -72,7 +72,7 @@ function fail(app, error) {
   place.replaceChildren(h("p", { class: "mx-none mx-no", role: "alert" }, String(error.message ?? error)));
 }
 
-// Task and id that a page's address names, "#squad/compass-6".
+// Task and id in the page's address, "#squad/compass-6".
 export function linked() {
   try {
     const [task, id] = location.hash.slice(1).split("/").map(decodeURIComponent);
@@ -82,7 +82,7 @@ export function linked() {
   }
 }
 
-// Opens the question that a saved page's address names; whether there is one.
+// Opens the question in the address of a saved page; returns whether there is one.
 function fromLink(app) {
   const { task, id } = linked(),
     { data } = app.state,
@@ -91,8 +91,8 @@ function fromLink(app) {
   return place !== undefined;
 }
 
-// What Python reckons on request, kept by what was asked, so that nothing old is shown for something new.
-function addReckoning(app) {
+// Results that Python computes on request, cached by the request, so that an outdated one is never shown.
+function addRequests(app) {
   app.lacks = () =>
     app.home === "file"
       ? "A saved page has no models: open the runs in Jupyter (explore) for this."
@@ -105,7 +105,7 @@ function addReckoning(app) {
     kept.set(key, await call().catch((error) => ({ error: String(error.message ?? error) })));
     app.show();
   };
-  // a question that is passed by, or half typed, is not asked about
+  // a question that is open for less than 250 ms, or still being typed, causes no request
   app.look = (r, key) => {
     const { data, thresholds } = app.state,
       [question, passage] = asked(app.state),
@@ -119,7 +119,7 @@ function addReckoning(app) {
     if (app.comparisons.has(key)) return;
     later(app.comparisons, key, async () =>
       app.home === "file"
-        ? { error: "This page holds no comparison of these two." }
+        ? { error: "This page contains no comparison of these two." }
         : app.ask("compare", { task: app.state.data.task, a, b }),
     );
   };
@@ -186,7 +186,7 @@ function listen(app) {
     if (!el || !app.state) return;
     say(async () => {
       await changes[el.dataset.change](app, el.value, el.dataset.arg);
-      if (el.type === "number") el.value = el.getAttribute("value"); // what was no number is gone
+      if (el.type === "number") el.value = el.getAttribute("value"); // restores the value if the input was not a number
     });
   });
   root.addEventListener("input", (event) => {

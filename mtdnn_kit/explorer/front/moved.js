@@ -1,4 +1,4 @@
-// Stands wherever a number uses moved thresholds.
+// The note next to each number that uses moved thresholds.
 
 import { h } from "./dom.js";
 import { isMoved } from "./state.js";

@@ -1,4 +1,4 @@
-// The open row: its place, the question, the passage with what is accepted and what each model answers marked, and a card a model.
+// The open row: its position, the question, the passage with accepted answers and each model's answer marked, and one card per model.
 
 import { cards } from "./cards.js";
 import { headOf, labelsOf, LETTERS, passageOf, replyOf, titleOf } from "./data.js";
@@ -74,10 +74,10 @@ function head(app, i) {
   );
 }
 
-// What was done last, or why it was not.
+// The result of the last action, or its error.
 const status = (app) => h("span", { class: "mx-dim", role: "status", "data-key": "said" }, app.said ?? "");
 
-// The title: a way to its questions, where there are others.
+// The title; it filters by its topic if that has other questions.
 function topic(state, i, title) {
   const name = state.data.rows.title[i],
     others = state.filters.some((one) => one.name === `topic: ${name}`);
@@ -102,7 +102,7 @@ function note(state, i) {
   );
 }
 
-// Question and passage to be changed where they stand.
+// Question and passage as fields for editing in place.
 function editFields(state) {
   const field = (name, label, rows) => {
     const made = h("textarea", {
@@ -123,7 +123,7 @@ function editFields(state) {
   ];
 }
 
-// The passage: accepted answers on gold, each model's answer underlined in a lane of its own; those that answer the same share one.
+// The passage: accepted answers on gold, models' answers underlined, each in its own lane; equal answers share one.
 function passage(state, i, replies) {
   const { data } = state,
     letters = [...passageOf(data, i)],
@@ -157,10 +157,10 @@ function passage(state, i, replies) {
   return h("p", { class: "mx-passage", dir: "auto", style: `line-height:${1.75 + 0.28 * Math.max(spans.length - 1, 0)}` }, pieces);
 }
 
-// Whether [a, b) lies in one of the places [start, end, start, end, …].
+// Whether [a, b) is inside one of the places [start, end, start, end, …].
 const within = (places, a, b) => places.some((start, k) => k % 2 === 0 && start <= a && b <= places[k + 1]);
 
-// Places of what a pattern finds in a text, in code points, as answers count.
+// Places of a pattern's hits in a text, in code points, as those of answers.
 function found(text, wanted) {
   let [unit, point] = [0, 0];
   const pointAt = (next) => {
@@ -181,7 +181,7 @@ function piece(text, hit, gold, spans, a, b) {
   return made;
 }
 
-// Sentences, or a text and its endings: each label or ending with the letters of the models that choose it, the right one on gold.
+// Sentences, or a text and its endings: each label or ending with the letters of the models that chose it, the right one on gold.
 function texts(state, i, replies) {
   const { data } = state,
     gold = data.rows.gold[i];

@@ -1,6 +1,6 @@
-// What the answers are worth at given thresholds: nothing is answered iff null − best > threshold. EM and F1 as Python's, in percent.
+// The scores of answers at given thresholds: "no answer" iff null − best > threshold. EM and F1 as in Python, in percent.
 
-// Of each run: whether an answer is given, and EM, F1, text and kind of what is said, a value a row.
+// For each run, arrays [rows]: whether an answer is given, and EM, F1, text and kind of the answer.
 export function outcomesAt(data, thresholds) {
   return data.answers.map((own, r) => outcomeOf(data, own, thresholds[r]));
 }
@@ -27,7 +27,7 @@ function outcomeOf(data, own, threshold) {
   return made;
 }
 
-// EM and F1 (accuracy of other tasks is EM) in percent, numbers of false answers and of missed ones.
+// EM and F1 in percent (for other tasks EM is accuracy), and the numbers of false and missed answers.
 export function tally(data, out) {
   const total = { em: 0, f1: 0, falseAnswers: 0, missed: 0 },
     wrong = data.kinds.indexOf("false answer");
@@ -40,7 +40,7 @@ export function tally(data, out) {
   return { ...total, em: (100 * total.em) / data.n, f1: (100 * total.f1) / data.n };
 }
 
-// F1 of a run over thresholds: {levels, f1}: each level of null − best, rising, and F1 in percent where all up to it are answered.
+// F1 of a run by threshold: {levels, f1}: the ascending levels of null − best, and F1 in percent if all up to a level are answered.
 export function curveOf(data, r) {
   const own = data.answers[r],
     order = [...own.diff.keys()].sort((a, b) => own.diff[a] - own.diff[b]),
@@ -58,7 +58,7 @@ export function curveOf(data, r) {
   return { levels, f1, start };
 }
 
-// Mean F1 (of other tasks: of accuracy, in percent) of run b minus run a over places; null of none.
+// Mean F1 (for other tasks accuracy) of run b minus run a over some rows, in percent; null without rows.
 export function gapOver(data, now, a, b, places) {
   const of = data.qa ? "f1" : "em";
   let sum = 0;

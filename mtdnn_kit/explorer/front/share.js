@@ -1,8 +1,8 @@
-// What can be taken along: a row as Markdown, rows as CSV, rows as a page of their own. Made here, so that a saved page can do it, too.
+// Export: a row as Markdown, rows as CSV, rows as a page. In JavaScript, so that a saved page can export, too.
 
 import { goldsOf, headOf, labelsOf, passageOf, replyOf } from "./data.js";
 
-// A text on one line of Markdown, where nothing of it is markup.
+// A text on one line of Markdown, with its markup escaped.
 export const plain = (text) =>
   String(text)
     .split(/\s+/)
@@ -10,7 +10,7 @@ export const plain = (text) =>
     .join(" ")
     .replace(/([\\`*_{}[\]<>()#+\-.!|~&$:])/g, "\\$1");
 
-// A row with every model's answer, as Markdown.
+// A row with each model's answer, as Markdown.
 export function markdown(state, i) {
   const { data } = state,
     golds = goldsOf(data, i).map(plain).join(" / ") || "*no answer*";
@@ -31,7 +31,7 @@ export function markdown(state, i) {
 
 const figure = (value) => (value === null || value === undefined ? "" : Number(value).toPrecision(3));
 
-// A record a model: what it says of a row, with offsets (in characters), probabilities and scores.
+// One record per model: its answer to a row, with offsets (in code points), probabilities and scores.
 function records(state, i) {
   const { data, now } = state;
   return data.runs.map((run, r) => {
@@ -54,7 +54,7 @@ function records(state, i) {
   });
 }
 
-// Rows as CSV (RFC 4180), a line a row and model.
+// Rows as CSV (RFC 4180), one line per row and model.
 export function csv(state, places) {
   const rows = places.flatMap((i) => records(state, i)),
     head = [...new Set(rows.flatMap(Object.keys))];
@@ -65,7 +65,7 @@ export function csv(state, places) {
   return [head, ...rows.map((row) => head.map((name) => row[name]))].map((line) => line.map(cell).join(",") + "\r\n").join("");
 }
 
-// The data with some of its rows alone, at the present thresholds; comparisons still speak of all.
+// The data of some rows, at the current thresholds; comparisons remain those of all rows.
 export function part({ data, notes, thresholds }, places) {
   const pick = (list) => places.map((i) => list[i]),
     rows = Object.fromEntries(Object.entries(data.rows).map(([name, list]) => [name, pick(list)]));
@@ -82,6 +82,6 @@ export function part({ data, notes, thresholds }, places) {
   return { ...rest, rows, answers, facets, thresholds, start: [], notes: Object.fromEntries(kept.map((id) => [id, notes.get(id)])) };
 }
 
-// Infinity as null, as it came.
+// Data as JSON, with Infinity as null, as Python wrote it.
 export const asJson = (data) =>
   JSON.stringify(data, (_, value) => (value instanceof Float64Array ? [...value] : value === Infinity ? null : value));

@@ -1,4 +1,4 @@
-// What is shown: which rows pass, in what order, which is open, at which thresholds. No element is known here.
+// The state of the page: the rows that pass, their order, the open row, the thresholds. Uses no element.
 
 import { FAVOURITES, filtersOf, ordered, passing, search } from "./filters.js";
 import { outcomesAt, tally } from "./scores.js";
@@ -8,8 +8,8 @@ export function begin(data, notes) {
   const state = {
     data,
     notes: new Map(Object.entries(notes ?? {})),
-    dropped: new Map(), // notes whose star was taken away
-    thresholds: data.runs.map((run, r) => data.thresholds?.[r] ?? run.tuned), // a shared page brings those that were moved
+    dropped: new Map(), // notes of rows that are no longer starred
+    thresholds: data.runs.map((run, r) => data.thresholds?.[r] ?? run.tuned), // a shared page has the moved ones
     pair: [0, last],
     text: "",
     chosen: [...data.start],
@@ -28,7 +28,7 @@ export function begin(data, notes) {
   return state;
 }
 
-// After thresholds were moved: outcomes and all that follows from them.
+// Recomputes the outcomes after thresholds were moved.
 export function moved(state) {
   state.now = outcomesAt(state.data, state.thresholds);
   if (state.edit) state.edit.moved = true;
@@ -37,7 +37,7 @@ export function moved(state) {
 
 export const isMoved = (state) => state.thresholds.some((one, r) => one !== state.data.runs[r].tuned);
 
-// After a filter, the text, the order or the favourites changed; `stay`: the open row stays open though it may not pass.
+// Recomputes the rows shown after a filter, text, sort order or favourite changed; stay: keep the open row even if it does not pass.
 export function refilter(state, stay = false) {
   const { data, now } = state;
   state.filters = filtersOf(data, now, state.notes);
@@ -51,7 +51,7 @@ export function refilter(state, stay = false) {
   }
 }
 
-// Adds a filter, in place of another one of its set; takes it away where it is there.
+// Toggles a filter; it replaces another one of its set.
 export function choose(state, name) {
   const setOf = (one) => state.filters.find((other) => other.name === one).set;
   const others = state.chosen.filter((one) => setOf(one) !== setOf(name));
@@ -64,7 +64,7 @@ export function clear(state) {
   refilter(state);
 }
 
-// Opens a row, and keeps it in the history; what was edited of another goes.
+// Opens a row and adds it to the history; edits of another row are discarded.
 export function visit(state, i) {
   if (state.open !== i) state.edit = null;
   state.open = i;
@@ -74,16 +74,16 @@ export function visit(state, i) {
   }
 }
 
-// The next shown row (by 1) or the one before (by −1); it stops at the ends.
+// Opens the next (by 1) or previous (by −1) row shown; stops at the ends.
 export function step(state, by) {
   const place = state.shown.indexOf(state.open),
     next = place < 0 ? 0 : Math.min(Math.max(place + by, 0), state.shown.length - 1);
   if (state.shown.length) visit(state, state.shown[next]);
 }
 
-// Back (−1) and forward (1) among the rows that were open.
+// Moves back (−1) or forward (1) in the history.
 export function travel(state, by) {
-  if (state.open === null && by < 0 && state.at >= 0) return visit(state, state.history[state.at]); // no row passes: back to the last one
+  if (state.open === null && by < 0 && state.at >= 0) return visit(state, state.history[state.at]); // if no row passes: to the last one
   if (state.history[state.at + by] === undefined) return;
   state.at += by;
   visit(state, state.history[state.at]);

@@ -1,4 +1,4 @@
-// What stands below the answers: a tab each for alternatives, why, an edit, thresholds and two models compared.
+// The tabs below the answers: alternatives, why, edit, thresholds, and the comparison of two models.
 
 import { compare } from "./compare.js";
 import { cut, labelsOf, LETTERS, passageOf } from "./data.js";
@@ -16,7 +16,7 @@ const TABS = {
   compare: "Compare two models",
 };
 const NEEDS_MODELS = ["why", "edit"];
-const FEW = 5; // alternatives at first
+const FEW = 5; // alternatives shown at first
 const CONTENT = { alternatives, why, edit, threshold, compare };
 
 export function tabs(app) {
@@ -66,7 +66,7 @@ function content(app, open) {
   return off ? h("p", { class: "mx-dim" }, off) : CONTENT[open](app);
 }
 
-// The n-best of each model, no answer among them; of other tasks the probability of each label.
+// Each model's n-best list, including "no answer"; for other tasks the probability of each label.
 function alternatives(app) {
   const { data, open: i, now } = app.state;
   if (i === null) return null;

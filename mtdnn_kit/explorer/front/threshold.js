@@ -1,4 +1,4 @@
-// Thresholds: F1 of each model over its threshold, with a handle to draw; what the moved ones make of all questions.
+// Thresholds: each model's F1 by its threshold, with handles to drag, and the scores at moved thresholds.
 
 import { LETTERS } from "./data.js";
 import { count, h, percent, signed, tabled } from "./dom.js";
@@ -12,7 +12,7 @@ const WIDTH = 640,
   TOP = 24,
   RIGHT = 24,
   POINTS = 240,
-  APART = 22; // px between the middles of two handles
+  APART = 22; // px between the centres of two handles
 
 export function threshold(app) {
   const { state } = app,
@@ -23,7 +23,7 @@ export function threshold(app) {
   const whole = data.whole > data.n ? ` Of the ${count(data.n)} questions in this file; the runs answered ${count(data.whole)}.` : "";
   return [
     movedNote(state),
-    h("p", { class: "mx-dim" }, `A model answers where null − best is at most its threshold. Draw a handle, or type.${whole}`),
+    h("p", { class: "mx-dim" }, `A model answers where null − best is at most its threshold. Drag a handle, or type a threshold.${whole}`),
     h(
       "label",
       {},
@@ -42,7 +42,7 @@ export function threshold(app) {
   ];
 }
 
-// What is drawn: curves, and thresholds from `low` to `high`, F1 from `floor` to `top`.
+// The plot's data and axes: curves, thresholds from `low` to `high`, F1 from `floor` to `top`.
 function frameOf(data, movable) {
   const curves = new Map(movable.map((r) => [r, curveOf(data, r)])),
     all = movable.flatMap((r) => {
@@ -52,7 +52,7 @@ function frameOf(data, movable) {
   const low = Math.floor(Math.min(...all, ...tunedOf(data, movable)) - 1),
     high = Math.ceil(Math.max(...all, ...tunedOf(data, movable)) + 1);
   const values = movable.flatMap((r) => [curves.get(r).start, ...curves.get(r).f1]);
-  // as arguments, the values of large sets are too many
+  // large sets have too many values for arguments of Math.min
   const [least, most] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
   return { curves, low, high, floor: Math.floor(least / 5) * 5, top: Math.ceil(most / 5) * 5 };
 }
@@ -61,7 +61,7 @@ const tunedOf = (data, movable) => movable.map((r) => data.runs[r].tuned).filter
 const acrossOf = (frame, value) =>
   LEFT + ((Math.min(Math.max(value, frame.low), frame.high) - frame.low) / (frame.high - frame.low)) * (WIDTH - LEFT - RIGHT);
 const upOf = (frame, value) => TOP + (1 - (value - frame.floor) / (frame.top - frame.floor || 1)) * (HEIGHT - TOP - BOTTOM);
-// The threshold at a place, `x` as a share of the picture's width.
+// The threshold at x, a fraction of the plot's width.
 export const thresholdAt = (frame, x) =>
   frame.low + ((Math.min(Math.max(x * WIDTH, LEFT), WIDTH - RIGHT) - LEFT) / (WIDTH - LEFT - RIGHT)) * (frame.high - frame.low);
 
@@ -76,14 +76,14 @@ function atThreshold(curve, value) {
   return from ? curve.f1[from - 1] : curve.start;
 }
 
-// Whole numbers between two, at most eight, by 1, 2, 5, 10 …
+// Ticks: at most eight integers between two values, in steps of 1, 2, 5, 10 …
 function evenly(low, high) {
   const step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((one) => (high - low) / one <= 8) ?? high - low,
     first = Math.ceil(low / step);
   return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, k) => (first + k) * step);
 }
 
-// Handles that would lie on one another one above the other: [[x, y], height at which it is drawn] of each place.
+// Stacks handles that would overlap: [[x, y], drawn height] of each place.
 function spread(places) {
   const drawn = [];
   for (const [x, y] of places) {
@@ -152,7 +152,7 @@ function picture(state, frame, movable) {
       viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
       "data-figure": "threshold",
       role: "group",
-      "aria-label": "F1 over the threshold: a line a model, a ring at its tuned threshold, a handle at the present one",
+      "aria-label": "F1 by threshold: one line per model, with a ring at its tuned threshold and a handle at the current one",
     },
     axis,
     drawn,

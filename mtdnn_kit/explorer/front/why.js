@@ -1,4 +1,4 @@
-// Why this answer: where a model sees an answer begin and end, token by token, and which tokens its score hangs on. The kernel reckons.
+// Why this answer: a model's start and end probabilities by token, and the tokens on which its score depends. The kernel computes them.
 
 import { LETTERS, passageOf, headOf } from "./data.js";
 import { h } from "./dom.js";
@@ -33,25 +33,26 @@ export function why(app) {
 
 function shown(app, found, r) {
   if (found.error) return h("p", { class: "mx-no", role: "alert" }, found.error);
+  const nothing = found.nothing.map((p) => p.toFixed(2)).join(" and ");
   return [
-    h("h3", {}, "Where it sees an answer begin and end"),
+    h("h3", {}, "Probability of an answer's start and end"),
     h(
       "p",
       { class: "mx-dim" },
-      `Above a token: how likely an answer begins there; below: that it ends there. No answer: ${found.nothing.map((p) => p.toFixed(2)).join(" and ")}.`,
+      `Above a token: the probability that an answer starts there; below: that it ends there. No answer: ${nothing}.`,
     ),
     h("p", { class: "mx-tokens", dir: "auto" }, heat(found.passage, found.heat, r)),
-    h("h3", {}, "What its score hangs on"),
+    h("h3", {}, "What its score depends on"),
     h(
       "p",
       { class: "mx-dim" },
-      "Gradient × input: a full line pulls the score of its answer up, a dotted one down; the stronger, the more.",
+      "Gradient × input: a solid line raises the score of its answer, a dotted one lowers it; the stronger the line, the more.",
     ),
     h("p", { class: "mx-tokens", dir: "auto" }, salience(found.salience)),
   ];
 }
 
-// Tokens [start, end, p(begin), p(end)], with the passage between them; those that share a letter are one, with the higher of their p.
+// Tokens [start, end, p(start), p(end)] and the text between them; tokens that share a character become one, with the higher p.
 function heat(passage, tokens, r) {
   const letters = [...passage],
     part = (a, b) => letters.slice(a, b).join(""),
@@ -73,7 +74,7 @@ function heat(passage, tokens, r) {
             {
               class: `mx-heat mx-run-${r}`,
               style: `--p:${p.toFixed(3)};--q:${q.toFixed(3)}`,
-              title: `begins ${p.toFixed(2)}, ends ${q.toFixed(2)}`,
+              title: `starts ${p.toFixed(2)}, ends ${q.toFixed(2)}`,
             },
             part(a, b),
           ),
@@ -83,7 +84,7 @@ function heat(passage, tokens, r) {
   return [...pieces, part(end, letters.length)];
 }
 
-// Tokens [text, part, value].
+// The salience of tokens [text, part, value].
 function salience(tokens) {
   const most = Math.max(...tokens.map(([, , value]) => Math.abs(value))) || 1;
   return tokens.flatMap(([text, part, value]) => [
