@@ -45,7 +45,7 @@ NOT_RUN = {
     ".venv/bin/mtdnn rerun results/minilm-mixtures/runs/qa-seed-0 runs/kept-again --data my/data": "needs the data, and an hour",
     ".venv/bin/mtdnn score runs/demo/qa runs/demo/qa-mcc --data my/folder": "the reader's rows; tests/inference/test_scoring.py has some",
     ".venv/bin/mtdnn score runs/demo/qa --define my/sets.yaml --task squad": "the same",
-    ".venv/bin/mtdnn study parameters/ablations/question.yaml": "takes a day on a GPU; tests/studies/test_sharing.py shares a small one",
+    ".venv/bin/mtdnn study parameters/ablations/question.yaml --set data=FOLDER": "a GPU for a day; test_sharing.py shares a small one",
     ".venv/bin/mtdnn train my/parameters.yaml --set run_dir=runs/tickets": "the reader's file; tests/data/test_my_data.py trains on some",
     ".venv/bin/mtdnn merge runs/demo/qa runs/demo/qa-sc --method ties --weight 0.5 --weight 1 --run-dir runs/merged": (
         "tests/inference/test_merging.py merges by the same verb"

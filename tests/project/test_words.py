@@ -72,8 +72,8 @@ UNCHANGED = (  # parameter files whose hash is recorded in a declaration or a ke
 
 
 def readers() -> dict[str, Callable[[], list[tuple[int, str]]]]:
-    """{file: what gives its (line, text)}: strings and comments of the package, its front end, docstrings and comments of tests and benchmarks,
-    names of tests, pages, notebooks' cells, comments of parameter files."""
+    """{file: what gives its (line, text)}: strings and comments of the package, its front end, docstrings and comments of tests
+    and benchmarks, names of tests, pages, notebooks' cells, comments of parameter files."""
     found = dict.fromkeys((ROOT / "mtdnn_kit").rglob("*.py"), of_python)
     found |= {path: of_checks for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
     front = [path for kind in ("js", "css", "html") for path in (ROOT / "mtdnn_kit").rglob(f"*.{kind}")]
