@@ -88,7 +88,7 @@ MODULES = {  # modules that notebooks import by a short name; before 0.2.0 they 
         )
     },
 }
-ROOMS = ("balance", "compare", "data", "explorer", "files", "inference", "model", "runs", "studies", "tasks", "training", "views")
+PACKAGES = ("balance", "compare", "data", "explorer", "files", "inference", "model", "runs", "studies", "tasks", "training", "views")
 
 
 def __getattr__(name: str) -> Any:
@@ -98,7 +98,7 @@ def __getattr__(name: str) -> Any:
     if name in VERBS:
         module, _, verb = VERBS[name].rpartition(".")
         return getattr(import_module(f"mtdnn_kit.{module}"), verb)
-    if name in MODULES or name in ROOMS:
+    if name in MODULES or name in PACKAGES:
         return import_module(f"mtdnn_kit.{MODULES.get(name, name)}")
     raise AttributeError(f"mtdnn_kit has no {name!r}")
 

@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--task", action="append", help="a task (default: all that the runs share); may be repeated")
     one.add_argument("--data", help=DATA)
-    one = _verb(verbs, "rerun", rerun, "repeats a finished run in a new folder, and says what came out equal")
+    one = _verb(verbs, "rerun", rerun, "repeats a finished run in a new folder, and reports what is equal")
     one.add_argument("run", metavar="RUN", help="the folder of a finished run")
     one.add_argument("folder", metavar="FOLDER", nargs="?", help="a new folder (default: one in runs/)")
     one.add_argument("--data", help=DATA)
@@ -212,9 +212,9 @@ def study(given: argparse.Namespace) -> None:
     chosen = (given.engine, given.if_changed, given.plain, given.hours, given.shard, not given.no_wait)
     runs = run_study(made, folder, changes, Bars(), *chosen, **options)
     print(*runs.values(), sep="\n")
-    if given.hours is None and len(runs) < len(made.told):
+    if given.hours is None and len(runs) < len(made.reported):
         return print(
-            f"{len(runs)} of {len(made.told)} runs are done; other processes have the rest, and the last one writes table and page"
+            f"{len(runs)} of {len(made.reported)} runs are done; other processes have the rest, and the last one writes table and page"
         )
     try:
         _conclude(given, made, folder, changes, runs)
@@ -246,11 +246,11 @@ def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict,
 
 def _save_answers(made: Any, folder: Path, runs: dict) -> None:
     """Writes the explorer's file next to a page that is made without Jupyter: the first seed of up to six settings."""
-    from mtdnn_kit.explorer.replies import MOST_SIDE_BY_SIDE, desk_of
+    from mtdnn_kit.explorer.replies import MOST_SIDE_BY_SIDE, backend_of
     from mtdnn_kit.studies.page import EXPLORER_PAGE
 
     first = [runs[next(iter(own.values()))] for own in made.of(runs).values()]
-    desk_of(first[:MOST_SIDE_BY_SIDE], cluster=made.cluster).save(folder / EXPLORER_PAGE)
+    backend_of(first[:MOST_SIDE_BY_SIDE], cluster=made.cluster).save(folder / EXPLORER_PAGE)
 
 
 def engine_options(given: argparse.Namespace) -> dict:
@@ -267,7 +267,7 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     """Prints what a study would do."""
     from mtdnn_kit.runs.claim import earlier
     from mtdnn_kit.studies.arms import check_tunable, chosen_before, equalized, tuning_runs
-    from mtdnn_kit.studies.plan import as_text, on_cards, plan
+    from mtdnn_kit.studies.plan import as_text, gpu_estimates, plan
     from mtdnn_kit.studies.power import earlier_spreads, sentences
     from mtdnn_kit.studies.running import NOTEBOOK
     from mtdnn_kit.studies.status import code, standings
@@ -280,7 +280,7 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     merges = made.merges(configs)
     found = standings(configs, code(project_notebook(NOTEBOOK)), merges=merges)
     rows = plan(configs, found, folder, made.stages, merges)
-    print(as_text(rows, workers), *on_cards(rows, configs, folder), sep="\n")
+    print(as_text(rows, workers), *gpu_estimates(rows, configs, folder), sep="\n")
     spread = earlier_spreads(next(iter(configs.values())).encoder, folder)
     tests = sum(len(others) for _, others in made.compared) * (len(made.scores) if made.family == "study" else 1)
     settings = len({name for baseline, others in made.compared for name in (baseline, *others)})
@@ -347,7 +347,9 @@ def rerun(given: argparse.Namespace) -> None:
     from mtdnn_kit.training.distributed import launched
     from mtdnn_kit.views.tables import markdown
 
-    run, rows = make_again(given.run, given.folder, **({"data": given.data} if given.data else {}), **dict(given.set))
+    changes = {**({"data": given.data} if given.data else {}), **dict(given.set)}
+    folder = changes.pop("run_dir", given.folder)
+    run, rows = make_again(given.run, folder, **changes)
     if launched()[0] == 0:
         print(run, markdown(rows), sep="\n", end="")
 
@@ -377,7 +379,9 @@ def affinity(given: argparse.Namespace) -> None:
     from mtdnn_kit.inference.affinity import affinity as affinity_of
     from mtdnn_kit.views.tables import markdown
 
-    found = affinity_of(given.source, given.every, **dict(given.set))
+    changes = dict(given.set)
+    every = changes.pop("every", given.every)
+    found = affinity_of(given.source, every, **changes)
     print(found.run, markdown(found.rows), *found.sentences, sep="\n")
 
 
@@ -402,14 +406,14 @@ def prune(given: argparse.Namespace) -> None:
 
 def plugins(given: argparse.Namespace) -> None:
     """Prints one line per custom function. Raises ConfigError for one that cannot be used."""
-    from mtdnn_kit.config import DOORS, from_file
+    from mtdnn_kit.config import PLUGIN_POINTS, from_file
     from mtdnn_kit.data.definitions import PLUGINS
     from mtdnn_kit.files.plugins import find, installed
 
     named = [(one.key, one.name) for file in given.files for one in from_file(file).plugins]
-    named += [(key, name) for key, door in DOORS.items() for name, _ in installed(door.group)]
+    named += [(key, name) for key, point in PLUGIN_POINTS.items() for name, _ in installed(point.group)]
     for key, name in dict.fromkeys(named):
-        one = find(key, name, DOORS[key])
+        one = find(key, name, PLUGIN_POINTS[key])
         print(f"{key}: {name}, {one.package or one.file}, sha256 {one.record()['sha256'][:16]}")
     for name, package in installed(PLUGINS):
         print(f"type: {name}, {package}")

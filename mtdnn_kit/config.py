@@ -16,7 +16,7 @@ from mtdnn_kit.data.registry import DATASETS, REST, SAMPLE_ARTICLES, Dataset
 from mtdnn_kit.errors import ConfigError, YamlError
 from mtdnn_kit.files.checks import Count, Positive, Rule, Share, at_least, at_most, checked, known_keys, require
 from mtdnn_kit.files.paths import resolve
-from mtdnn_kit.files.plugins import Door, Plugin, find, installed
+from mtdnn_kit.files.plugins import Plugin, PluginPoint, find, installed
 from mtdnn_kit.files.wording import nearest, short, some
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
 from mtdnn_kit.sampler import CURRICULA
@@ -27,10 +27,10 @@ BALANCES = (  # how a joint step combines the tasks: by their losses, or by thei
     "sum", "uncertainty", "dwa", "famo", "random", "stch", "imtl_l",
     "pcgrad", "gradvac", "mgda", "imtl_g", "aligned_mtl", "pcd", "upgrad", "cagrad", "nash_mtl",
 )  # fmt: skip
-DOORS = {  # parameter → the arguments of a custom function there (docs/plugins.md)
-    "sampler": Door("mtdnn_kit.samplers", ("sizes", "epoch", "epochs", "rng")),
-    "balance": Door("mtdnn_kit.balance", ("losses", "gram", "memory", "rng")),
-    "metrics": Door("mtdnn_kit.metrics", ("task", "gold", "said")),
+PLUGIN_POINTS = {  # parameter → the arguments of a custom function there (docs/plugins.md)
+    "sampler": PluginPoint("mtdnn_kit.samplers", ("sizes", "epoch", "epochs", "rng")),
+    "balance": PluginPoint("mtdnn_kit.balance", ("losses", "gram", "memory", "rng")),
+    "metrics": PluginPoint("mtdnn_kit.metrics", ("task", "gold", "said")),
 }
 SAMPLER_SETTINGS = {  # setting → the samplers that use it (the others must leave it unset), and its values
     "qa_weight": (("weighted", *CURRICULA), "a probability"),
@@ -60,10 +60,11 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Config:
-    """All parameters of one training run, with the defaults of notebook 02: the packaged sample on a CPU.
+    """All parameters of one training run. The defaults are those of notebook 02: the packaged sample, small enough for a CPU.
 
-    Lengths are in wordpieces, `batch_size` in windows (of questions) or rows per step, `warmup` is a share of all steps; percentages do not
-    occur.
+    Lengths are in wordpieces, `batch_size` in windows (of questions) or rows per step, `warmup` is a share of all steps. Shares are numbers
+    from 0 to 1, not percentages.
+
     `threshold_articles` None becomes the sample's list, or [] if the rows are not the sample's or `threshold_ratio` is set.
     """
 
@@ -81,7 +82,7 @@ class Config:
     task_order: list[str] | None = None  # of a curriculum: all tasks, the easiest first; anti_curriculum begins with the last ones
     first_tasks: Count | None = None  # at first only this many tasks of that order are trained
     phase: Part | None = None  # for this share of the steps
-    max_passes: Annotated[Positive, at_most(1e9)] | None = None  # of unimax: maximum number of passes over each task but the main one
+    max_passes: Annotated[Positive, at_most(10**9)] | None = None  # of unimax: maximum number of passes over each task but the main one
     exhausted: Literal["cycle", "drop"] | None = "cycle"  # when an auxiliary dataset runs out within an epoch
     step: Literal["drawn", "joint"] = "drawn"  # a step is a batch of one task, drawn by its weight, or rows of each task (`balance`)
     balance: str | None = None  # how a joint step combines the tasks: one of BALANCES, or a custom function, module:function
@@ -159,17 +160,17 @@ class Config:
     @property
     def own_sampler(self) -> Plugin | None:
         """The custom sampler, imported and checked; None for a built-in one. Raises ConfigError."""
-        return None if self.sampler in SAMPLERS else find("sampler", self.sampler, DOORS["sampler"])
+        return None if self.sampler in SAMPLERS else find("sampler", self.sampler, PLUGIN_POINTS["sampler"])
 
     @property
     def own_balance(self) -> Plugin | None:
         """A custom balancing function, imported and checked; None for the kit's methods and without balancing. Raises ConfigError."""
-        return None if self.balance in (None, *BALANCES) else find("balance", self.balance, DOORS["balance"])
+        return None if self.balance in (None, *BALANCES) else find("balance", self.balance, PLUGIN_POINTS["balance"])
 
     @property
     def own_metrics(self) -> list[Plugin]:
         """The custom scores, imported and checked. Raises ConfigError."""
-        return [find("metrics", name, DOORS["metrics"]) for name in self.metrics]
+        return [find("metrics", name, PLUGIN_POINTS["metrics"]) for name in self.metrics]
 
     @property
     def plugins(self) -> list[Plugin]:
@@ -276,8 +277,10 @@ def _anchor(given: dict, c: Config) -> dict[str, Any]:
         alone = "kind 'successive' keeps the weights before each task's block"
         require(c.sampler == "sequential", f"anchor.kind: {alone}: it needs sampler 'sequential', not {c.sampler!r}")
         require(to == "init", f"anchor.to: {alone}, not those of a run: leave it out")
-    far = c.learning_rate * found["strength"]
-    past = f"learning_rate · strength is {far:.3g}, and above 1 l2sp moves a weight past its anchor: lower one of them"
+    most = max([1.0, *c.rate_factors.values()])
+    far = c.learning_rate * most * found["strength"]
+    named = f"learning_rate · strength{' · the largest of rate_factors' if most > 1 else ''}"
+    past = f"{named} is {far:.3g}, and above 1 l2sp moves a weight past its anchor: lower one of them"
     require(kind != "l2sp" or far <= 1, f"anchor.strength: {past}")
     both = c.reinit_layers and to == "init"
     require(not both, "anchor: it would hold the layers of reinit_layers near random weights: set reinit_layers to 0, or set anchor.to")
@@ -358,7 +361,7 @@ def _check_case(key: str, name: str, names: list[str]) -> None:
 
 def _check_named(key: str, name: str, names: tuple[str, ...]) -> None:
     """Raises ConfigError for what is neither one of the kit's names nor written as a custom function."""
-    known = name in names or ":" in name or (name.isidentifier() and name in dict(installed(DOORS[key].group)))
+    known = name in names or ":" in name or (name.isidentifier() and name in dict(installed(PLUGIN_POINTS[key].group)))
     kinds = f"is neither one of {', '.join(names)} nor a custom function (module:function)"
     require(known, f"{key}: {short(name)} {kinds}.{nearest(name, list(names))}")
 

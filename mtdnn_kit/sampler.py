@@ -187,10 +187,11 @@ def draw(
 ) -> Schedule:
     """The schedule of a run.
 
-    sizes: task → batches per pass, main task first; p: epoch (from 1) → `weights`, or an order (`own`); exhausted: `cycle` (another
-    reshuffled pass of that task), `drop` (the task is out, the weights renormalised, until the epoch ends), None: for sequential, one pass
-    of each; for unimax, every task but the main one is out for good after `max_passes` passes. A fraction of an epoch ends after that share
-    of the main task's batches. phase: the first phase of a curriculum. Raises ConfigError for more than `MOST_STEPS` steps.
+    sizes: task → batches per pass, main task first; p: epoch (from 1) → weights, float [K], or an order of tasks, int [S]
+    (`custom_plan`); exhausted: `cycle` (another reshuffled pass of that task), `drop` (the task is out, the weights renormalised, until the
+    epoch ends), None: for sequential, one pass of each; for unimax, every task but the main one is out for good after `max_passes` passes.
+    A fraction of an epoch ends after that share of the main task's batches. phase: the first phase of a curriculum. Raises ConfigError for
+    more than `MOST_STEPS` steps.
     """
     rng, names, full = generator(seed, "schedule"), tuple(sizes), np.array(list(sizes.values()))
     phase = phase or Phase(0, np.zeros(len(full)))
@@ -275,7 +276,7 @@ def _one_after_another(left: np.ndarray) -> np.ndarray:
     return np.repeat(order, left[order])
 
 
-def own(function: Callable, seed: int, sizes: dict[str, int], exhausted: str | None, epochs: float, epoch: int) -> np.ndarray:
+def custom_plan(function: Callable, seed: int, sizes: dict[str, int], exhausted: str | None, epochs: float, epoch: int) -> np.ndarray:
     """A custom sampler's result for an epoch: weights, float [K], or the tasks of its steps in order, int [S].
 
     function(sizes, epoch, epochs, rng) → {task: weight} or [task, task, …] (docs/plugins.md). Raises PluginError for an invalid result.
@@ -285,8 +286,8 @@ def own(function: Callable, seed: int, sizes: dict[str, int], exhausted: str | N
     said = f"sampler: in epoch {epoch} {getattr(function, 'name', 'it')}"
     if not isinstance(found, Mapping | list | tuple):
         raise PluginError(f"{said} returned {type(found).__name__}; it must return a weight for each task, or a list of tasks")
-    if unknown := next((task for task in found if task not in names), None):
-        raise PluginError(f"{said} returned a task {unknown!r}; choose from {', '.join(names)}")
+    if unknown := [task for task in found if task not in names]:
+        raise PluginError(f"{said} returned a task {unknown[0]!r}; choose from {', '.join(names)}")
     return _own_weights(said, found, names) if isinstance(found, Mapping) else _own_order(said, list(found), part, exhausted)
 
 

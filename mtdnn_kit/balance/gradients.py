@@ -126,7 +126,7 @@ def nash_mtl(gram: Tensor, state: State, rng: Generator) -> Tensor:
     return weights * scale * _inverse(unit.diagonal().sum().sqrt())
 
 
-def own(function: Callable, tasks: tuple[str, ...], losses: Tensor, gram: Tensor, state: State, rng: Generator) -> Tensor:
+def custom_weights(function: Callable, tasks: tuple[str, ...], losses: Tensor, gram: Tensor, state: State, rng: Generator) -> Tensor:
     """Weights by a custom function: (losses {task: loss}, gram [K, K], memory {}, rng) → {task: weight} (docs/plugins.md).
 
     `memory` holds numbers and arrays of numbers, and is kept from step to step. Raises PluginError.
@@ -143,6 +143,8 @@ def own(function: Callable, tasks: tuple[str, ...], losses: Tensor, gram: Tensor
         kept = {str(name): torch.from_numpy(np.array(value, np.float64)) for name, value in memory.items()}
     except (TypeError, ValueError) as error:
         raise PluginError(f"{said}: weights and what is in memory must be numbers, or arrays of numbers ({error})") from None
+    if not weights.isfinite().all():
+        raise PluginError(f"{said} gave the weights {dict(found)}; each must be a finite number")
     state.clear()
     state.update(kept)
     return weights

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtdnn_kit.balance.gradients import GRADIENTS, own
+from mtdnn_kit.balance.gradients import GRADIENTS, custom_weights
 from mtdnn_kit.balance.losses import LOSSES, dwa_after_epoch, famo_after, numbers
 from mtdnn_kit.errors import KitError, TrainingError
 
@@ -85,7 +85,7 @@ class Joint:
             if products is None:
                 return LOSSES[str(self.method)](told, self.state, rng)
             if callable(self.method):
-                return own(self.method, self.tasks, told, products, self.state, rng)
+                return custom_weights(self.method, self.tasks, told, products, self.state, rng)
             return GRADIENTS[self.method](products, self.state, rng)
         except (ArithmeticError, RuntimeError, ValueError) as error:
             if isinstance(error, KitError):

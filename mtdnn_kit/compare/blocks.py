@@ -24,9 +24,12 @@ Cells = dict[int, np.ndarray]  # seed → contributions [G]
 
 @dataclass(frozen=True)
 class Contrast:
-    """Σ w·u: by passage [G]; by run [C], each weight times the standard deviation of its runs, whose squares sum to the variance over
-    seeds, with df degrees of freedom. shared: Σw²·σ²_e. seed, left: variance over seeds, and within a run over passages, of the difference
-    between one run of each."""
+    """A weighted sum Σ_c w_c · u_c of runs' contributions u [C, G]: an estimate of a difference.
+
+    by_passage [G]: the sum for each passage. by_run [C]: w_c · s_c, where s_c is the standard deviation of the runs of that setting; the
+    squares sum to the variance over seeds, which has df degrees of freedom. shared: Σ w_c² · σ²_e. seed, left: the variance over seeds,
+    and within a run over passages, of the difference between one run of each.
+    """
 
     by_passage: np.ndarray
     by_run: np.ndarray

@@ -21,7 +21,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import is_number
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]  # of outcomes and their weights (`significance.Statistic`)
-Made = tuple[np.ndarray, np.ndarray, Statistic | None]  # the data of a score (`differences.outcomes`)
+ScoreData = tuple[np.ndarray, np.ndarray, Statistic | None]  # the data of a score (`differences.outcomes`)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def numbered(rows: Sequence[Any], some: Sequence[Any]) -> np.ndarray:
     return np.array([clusters[row.cluster] for row in some])
 
 
-def label_outcomes(items: Sequence[Item], run: str, score: str) -> Made | None:
+def label_outcomes(items: Sequence[Item], run: str, score: str) -> ScoreData | None:
     """`differences.outcomes` of rows with labels: whether the label is right, in percent, or the right and the predicted label [N, 2]. None
     for an unknown score, and for F1 (of label 1 of two) with more labels.
     """

@@ -53,9 +53,12 @@ def speaks_for(questions: Compared) -> str:
     said += f"; columns that name them, for {_counted(other)}." if other else "."
     if not few:
         return said
-    said += f" {min(few)} are few: every way to flip their signs is tried and a t-test must agree, scores have intervals by t with few"
-    beside = "; those of no-answer AP may hold 91 times in 100 instead of 95" if isinstance(questions[0], Question) else ""
-    return f"{said} degrees{beside}."
+    from mtdnn_kit.compare.significance import EXACT  # imports scipy, which the explorer does without
+
+    tried = "all ways to flip their signs are tried" if min(few) <= EXACT else "random sign flips are tried"
+    said += f" {min(few)} are few: {tried} and a t-test must agree; intervals of scores are by t with few degrees of freedom"
+    beside = ", those of no-answer AP may hold 91 times in 100 instead of 95" if isinstance(questions[0], Question) else ""
+    return f"{said}{beside}."
 
 
 def _counted(questions: Compared) -> str:

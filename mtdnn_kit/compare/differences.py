@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from mtdnn_kit.compare import family, seeds, significance
-from mtdnn_kit.compare.choices import Item, Made, label_outcomes, numbered
+from mtdnn_kit.compare.choices import Item, ScoreData, label_outcomes, numbered
 from mtdnn_kit.compare.clusters import Compared, other_population, population
 from mtdnn_kit.compare.outcomes import best_kind
 from mtdnn_kit.compare.pairing import Question, Reply, check_seeds
@@ -54,7 +54,7 @@ def scores_of(questions: Compared) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*questions[0].metrics, "accuracy"])) if questions and isinstance(questions[0], Item) else tuple(RUN_SCORES)
 
 
-def outcomes(questions: Compared, run: str, score: str) -> Made | None:
+def outcomes(questions: Compared, run: str, score: str) -> ScoreData | None:
     """The data of a run's score: outcomes [N] or [N, 2], numbers of the clusters [N], and the statistic (None: the mean).
 
     For Matthews' correlation and F1 of labels (`metrics.SCORES`) the outcomes are the right and the predicted label. For average precision
@@ -77,7 +77,7 @@ def outcomes(questions: Compared, run: str, score: str) -> Made | None:
     return np.column_stack([rankdata(values), empty]), groups, _precision
 
 
-def _several(found: Made) -> bool:
+def _several(found: ScoreData) -> bool:
     """Whether at least two clusters contribute to a score; for average precision, whether two have unanswerable questions."""
     values, groups, statistic = found
     return len(np.unique(groups[values[:, 1] > 0] if statistic is _precision else groups)) > 1
@@ -238,7 +238,7 @@ def primary_table(questions: Compared, settings: Settings, scores: Sequence[str]
         for name, runs in others:
             gap = gaps.get(name)
             row: dict[str, Any] = {"score": score, "setting": name, "seeds": len(runs), first: mean(questions, base, score)}
-            row |= {"with it": mean(questions, runs, score), **ends(gap, "Δ"), "p": gap and gap.p, "p (Holm)": None}
+            row |= {"setting's score": mean(questions, runs, score), **ends(gap, "Δ"), "p": gap and gap.p, "p (Holm)": None}
             rows.append(row | ({"no p": seeds.NO_P} if isinstance(gap, seeds.SettingDifference) and gap.p is None else {}))
             tested.append(gap)
     groups = [list(range(len(rows)))] if family == "study" else [[i for i, row in enumerate(rows) if row["score"] == s] for s in scores]
@@ -325,9 +325,13 @@ def _sentence(questions: Compared, first: str, name: str, found: Gap | None, det
     if isinstance(found, significance.Difference):
         return f"{said} {significance.passages_needed(found, detect) * each:,.0f} such {called} for these two models."
     need = seeds.needed(found, detect)
-    few = f"{need.seeds:,} seeds of each" if need.seeds else "no number of seeds on these passages"
-    many = f"{need.passages * each:,.0f} such {called} with these seeds" if need.passages else f"no number of {called} with these seeds"
-    return f"{said} {few}, or {many}."
+    few = f"{need.seeds:,} seeds of each" if need.seeds else "more than any number of seeds on these passages"
+    many = (
+        f", or {need.passages * each:,.0f} such {called} with these seeds"
+        if need.passages
+        else f"; with these seeds no number of {called} is enough"
+    )
+    return f"{said} {few}{many}."
 
 
 def _called(questions: Compared) -> str:

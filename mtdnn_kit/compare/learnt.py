@@ -29,7 +29,7 @@ from mtdnn_kit.runs.run import Run
 
 Ends = tuple[float, float]  # of a 95 % interval
 _FAR = float(norm.isf(0.025))
-YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "not told"  # unknown: no basis for a verdict, or no rows
+YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "unknown"  # unknown: no basis for a verdict, or no rows
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def learnt_table(runs: Mapping[str, Run], settings: Settings, data: str | None =
         for task in there:
             labels = _scored(named, data, task)
             made = [_row(named, labels, task, score) for score in first.metrics[task] if score in SCORES]
-            above = [row["above it low"] for row in made if row["above it low"] is not None]
+            above = [row["above baseline low"] for row in made if row["above baseline low"] is not None]
             learnt = UNKNOWN if not above else YES if above[0] > 0 else NOT_SHOWN
             rows += [{"setting": setting, "task": task, "seeds": len(own), **row, "learnt": learnt} for row in made]
     return rows
@@ -138,9 +138,9 @@ def _row(runs: Mapping[str, Run], scored: Scored | None, task: str, score: str) 
     constant = scored.constant(score)[0] if scored else None
     bar = scored.bar(score) if scored else None
     ends, above = _intervals(scored, score, found, metrics[0]["n"]) if scored else (None, None)
-    row: dict[str, Any] = {"score": score, "with it": found, **_cells("with it", ends)}
+    row: dict[str, Any] = {"score": score, "value": found, **_cells("value", ends)}
     row |= {"chance": scored and scored.chance(score), "constant answer": constant}
-    return row | {"above it": None if bar is None else found - bar, **_cells("above it", above)}
+    return row | {"above baseline": None if bar is None else found - bar, **_cells("above baseline", above)}
 
 
 def _cells(key: str, ends: Ends | None) -> dict[str, float | None]:

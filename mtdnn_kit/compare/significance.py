@@ -36,7 +36,7 @@ from scipy.stats import binom, norm, t
 Statistic = Callable[[np.ndarray, np.ndarray], float]
 Groups = Sequence | np.ndarray  # labels of the items' clusters
 _BLOCK = 2**20  # entries of a block of flips
-_EXACT = 16  # with at most so many clusters every way to flip them is tried
+EXACT = 16  # with at most so many clusters every way to flip them is tried
 _LEAST_DEGREES = 4  # minimum degrees of freedom with heavy tails: chosen by simulation
 _ALONE = 1000  # with more items, the independent standard error of a statistic uses this many random groups
 
@@ -107,9 +107,9 @@ def difference(
 ) -> Difference:
     """Score of b minus score of a, outcomes [N] or [N, …] of the same items; groups [N]: labels of their clusters.
 
-    draws: random flips, 0 for 10,000. A statistic is called twice a cluster, and for se_independent twice an item, up to 1,000 (not alone:
-    left out, NaN). benchmarks/intervals.py
-    measures the coverage of a nominal 95 %. Raises ValueError on other lengths, NaN, a single cluster.
+    draws: random flips, 0 for 10,000. alone: compute se_independent, too (else NaN). A statistic is called 2 G times for G clusters, and
+    2 min(N, 1,000) times more for se_independent. benchmarks/intervals.py measures the coverage of a nominal 95 %. Raises ValueError for
+    outcomes of different lengths, NaN, or a single cluster.
     """
     cluster, x, y = _items(groups, a, b, mean=statistic is None)
     sums, sizes, tiny = _sums(x, y, cluster, statistic)
@@ -261,7 +261,7 @@ def _flipped(sums: np.ndarray, sizes: np.ndarray, tiny: float, level: float, dra
 def _flips(g: int, draws: int, seed: int) -> Iterator[np.ndarray]:
     """Rows of g zeros and ones, 1 where a cluster is flipped, in blocks of bounded memory [some, g]: all of them with few clusters (half:
     the others flip the rest, which is the same), else the one that flips none and `draws` random ones."""
-    if g <= _EXACT:
+    if g <= EXACT:
         yield ((np.arange(2 ** (g - 1))[:, None] >> np.arange(g)) & 1).astype(float)
         return
     yield np.zeros((1, g))

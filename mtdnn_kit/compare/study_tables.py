@@ -49,8 +49,8 @@ def decision_table(
         gap = gaps[row["score"]][row["setting"]]
         differs = row["p (Holm)"] is not None and row["p (Holm)"] < 0.05
         said = ["more" if row["Δ"] > 0 else "less"] if differs else []
-        shown = isinstance(gap, SettingDifference) and gap.p is None  # two seeds decide nothing
-        if gap is not None and not shown and -effect < gap.low and gap.high < effect:
+        undecidable = isinstance(gap, SettingDifference) and gap.p is None  # two seeds decide nothing
+        if gap is not None and not undecidable and -effect < gap.low and gap.high < effect:
             said.append(f"no difference larger than {effect:g}")
         if said and isinstance(gap, Difference):
             said = [f"{word} (of these two models)" for word in said]
@@ -105,7 +105,7 @@ def task_table(runs: Mapping[str, Run], settings: Settings, data: str | None = N
         try:
             found = pair_any({run: runs[run] for some in own.values() for run in some.values()}, data, task, nbest=1)
         except (CompareError, DataError) as error:
-            rows.append({"task": task, "note": f"not told: {error}", "p": None})
+            rows.append({"task": task, "note": f"not available: {error}", "p": None})
             continue
         scores = scores_of(found) if isinstance(found[0], Item) else ("EM", "F1")
         rows += [_task_row(task, score, row, next(iter(own))) for score in scores for row in setting_table(found, own, score)]
@@ -123,7 +123,7 @@ def _task_row(task: str, score: str, row: dict, first: str) -> dict:
     """A row of `setting_table` as one of `task_table`; first: the setting that it is compared with."""
     cells = {"task": task, "score": score, "setting": row["setting"], "seeds": row["seeds"]}
     cells |= {"value": row[score], "value low": row["low"], "value high": row["high"]}
-    cells["beside"] = "" if row["setting"] == first else first
+    cells["compared with"] = "" if row["setting"] == first else first
     return cells | {key: row[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
 
 

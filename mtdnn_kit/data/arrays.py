@@ -21,7 +21,7 @@ def ends_of(sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
 
 
-class Made(Sequence):
+class LazySequence(Sequence):
     """A sequence of N items; `make(i)` makes item i each time it is read."""
 
     def __init__(self, length: int, make: Callable[[int], Any]):
@@ -39,7 +39,7 @@ class Made(Sequence):
         return map(self.make, range(self.length))
 
 
-class Ragged(Made):
+class Ragged(LazySequence):
     """N lists of numbers as one flat array; item i is values[ends[i] : ends[i + 1]], no copy."""
 
     def __init__(self, values: np.ndarray, sizes: np.ndarray):
@@ -57,10 +57,10 @@ def ragged(name: str, arrays: dict[str, np.ndarray]) -> Ragged:
     return Ragged(arrays[name], arrays[SIZE.format(name)])
 
 
-def texts(name: str, arrays: dict[str, np.ndarray]) -> Made:
+def texts(name: str, arrays: dict[str, np.ndarray]) -> LazySequence:
     """The texts of column `name`, as `text_parts` returned them: UTF-8; each text is decoded when it is read."""
     coded, ends = np.ascontiguousarray(arrays[name]).data, ends_of(arrays[SIZE.format(name)])
-    return Made(len(ends) - 1, lambda i: str(coded[ends[i] : ends[i + 1]], "utf-8"))
+    return LazySequence(len(ends) - 1, lambda i: str(coded[ends[i] : ends[i + 1]], "utf-8"))
 
 
 def ragged_parts(name: str, items: Sequence[Sequence | np.ndarray], kind: type) -> dict[str, np.ndarray]:

@@ -88,8 +88,8 @@ def dataset_from(name: str, row: dict, at: str = "") -> Dataset:
         point.load()  # registers a type from an installed package
     require(
         isinstance(given, str) and given in KINDS,
-        f"{at}.type is {short(given)}; it must be one of {', '.join(KINDS)}. (A custom type exists once "
-        "import the file that registers it first.)",
+        f"{at}.type is {short(given)}; it must be one of {', '.join(KINDS)}. (A custom type exists only after "
+        "the file that registers it is imported: import it first.)",
     )
     row = {"folder": name, **({"columns": dict(DATASETS["squad"].columns)} if row["type"] == "qa" else {}), **row}
     kind, own = KINDS[row["type"]], ("columns", "template", "labels")

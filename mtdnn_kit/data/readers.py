@@ -75,7 +75,7 @@ def counted(records: Iterable[dict], reading: Reading) -> Iterator[tuple[dict, s
 
 @contextmanager
 def opened(file: Path, where: str) -> Iterator[io.BufferedReader]:
-    """The file's bytes, unpacked. Raises DataError if it cannot be opened or read."""
+    """The open file, still packed. An error of opening, reading or unpacking it within the block becomes a DataError that names `where`."""
     packed = suffix_of(file.name)[1]
     try:
         with file.open("rb") as stream:

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from mtdnn_kit.data.arrays import Made, Parts, text_parts, texts
+from mtdnn_kit.data.arrays import LazySequence, Parts, text_parts, texts
 from mtdnn_kit.data.rows import MCCRow, QARow, SCRow
 
 BLOCK = 2048  # rows per block of columns
@@ -23,7 +23,7 @@ TO_JSON = json.JSONEncoder(ensure_ascii=False).encode
 DIGEST, UNIT = "_digest", "_unit"  # NamedTuple fields cannot begin with _; UNIT: the hash of a row's unit (`split`)
 
 
-class RowList(Made):
+class RowList(LazySequence):
     """Rows of a task type, made when read. `picks`: indices of the rows that the list has, None for all."""
 
     def __init__(self, kind: str, arrays: dict[str, np.ndarray], picks: np.ndarray | None = None):
@@ -48,9 +48,9 @@ class RowList(Made):
         return (self.arrays[DIGEST].tobytes() + picked).hex()
 
 
-def picked(items: Sequence, picks: np.ndarray) -> Made:
+def picked(items: Sequence, picks: np.ndarray) -> LazySequence:
     """The items of a sequence at some indices."""
-    return Made(len(picks), lambda i: items[picks[i]])
+    return LazySequence(len(picks), lambda i: items[picks[i]])
 
 
 def _hints(kind: str) -> dict[str, Any]:
@@ -58,15 +58,15 @@ def _hints(kind: str) -> dict[str, Any]:
     return get_type_hints(ROWS[kind])
 
 
-def _field(kind: str, name: str, arrays: dict[str, np.ndarray]) -> Made:
+def _field(kind: str, name: str, arrays: dict[str, np.ndarray]) -> LazySequence:
     """The values of a row's field; tuples come back as tuples. Neighbouring rows with the same shared text get the same string object."""
     if (hint := _hints(kind).get(name)) is int:
-        return Made(len(arrays[name]), lambda i: int(arrays[name][i]))
+        return LazySequence(len(arrays[name]), lambda i: int(arrays[name][i]))
     kept = texts(name, arrays)
     if name in SHARED.get(kind, ()):
         numbers, text = arrays[f"{name}_of"], lru_cache(1)(kept.make)
-        return Made(len(numbers), lambda i: text(int(numbers[i])))
-    return kept if hint is str else Made(len(kept), lambda i: _frozen(json.loads(kept.make(i))))
+        return LazySequence(len(numbers), lambda i: text(int(numbers[i])))
+    return kept if hint is str else LazySequence(len(kept), lambda i: _frozen(json.loads(kept.make(i))))
 
 
 def _frozen(value: Any) -> Any:

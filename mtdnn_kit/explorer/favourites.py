@@ -3,6 +3,7 @@
 It holds ids and the user's notes, {task: {id: note}}; no dataset text. Several notebooks may write it: each change rereads the file first.
 """
 
+import os
 from collections.abc import Sequence
 from os.path import commonpath
 from pathlib import Path
@@ -49,5 +50,6 @@ def keep(folder: Path, task: str, row_id: str, note: str | None) -> dict[str, st
             notes |= {} if note is None else {row_id: note}
             write_json(folder / FAVOURITES_FILE, {**found, task: notes})
     except OSError as error:
-        raise RunError(f"{folder / FAVOURITES_FILE} cannot be written ({error.strerror or error}); the note was not saved") from None
+        why = os.strerror(error.errno) if error.errno else error
+        raise RunError(f"{folder / FAVOURITES_FILE} cannot be written ({why}); the note was not saved") from None
     return notes

@@ -60,7 +60,8 @@ def _card(question: Question, name: str, reply: Reply) -> tuple:
     sure, mark, hint = None, None, ""
     if reply.diff is not None and reply.threshold is not None:
         sure, mark = surety(reply.diff), surety(reply.threshold)
-        hint = f"null − best {reply.diff:+.2f}, answers up to {reply.threshold:+.2f}" if abs(reply.threshold) < 1e6 else "always answers"
+        answers = f"answers if at most {reply.threshold:+.2f}" if abs(reply.threshold) < 1e6 else "always answers"
+        hint = f"null − best {reply.diff:+.2f}, {answers}"
     return name, reply.text, bool(reply.em), kind(question, reply), part, sure, mark, hint
 
 
@@ -70,7 +71,7 @@ def _choice(item: Item) -> Html:
     cards = []
     for name, reply in replies:
         right, p = reply.label == item.gold, reply.probability
-        cards.append((name, item.names[reply.label], right, "right" if right else "wrong", "", p, None, f"probability {p:.2f}"))
+        cards.append((name, item.names[reply.label], right, "right" if right else "wrong label", "", p, None, f"probability {p:.2f}"))
     return Html(answers_page().choice(item, chosen, cards))
 
 

@@ -23,7 +23,7 @@ FAVOURITE_ROWS, FIRST_ROWS = "favourites", "filter"
 MOST_SIDE_BY_SIDE = 6  # runs
 
 
-class Desk:
+class Backend:
     """The answers of runs, task by task, and the actions on them. read: returns a task's `RunAnswers`; called once per task."""
 
     def __init__(self, runs: dict[str, Run], tasks: Sequence[str], read: Callable[[str], RunAnswers]):
@@ -163,8 +163,8 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:100] or "rows"
 
 
-def desk_of(runs: Sequence[str | Run], task: str | None = None, data: str | None = None, cluster: str = "passage") -> Desk:
-    """The desk of one to six runs; arguments and errors as those of `widgets.explore`."""
+def backend_of(runs: Sequence[str | Run], task: str | None = None, data: str | None = None, cluster: str = "passage") -> Backend:
+    """The backend of one to six runs; arguments and errors as those of `widgets.explore`."""
     by_name = named(runs)
     if not 1 <= len(by_name) <= MOST_SIDE_BY_SIDE:
         raise CompareError(f"runs: {len(by_name)} runs; the explorer shows 1 to {MOST_SIDE_BY_SIDE}")
@@ -174,6 +174,7 @@ def desk_of(runs: Sequence[str | Run], task: str | None = None, data: str | None
     if (task or tasks[0]) not in tasks:
         raise CompareError(f"task: not every run has answers for {task!r}; all have answers for {', '.join(tasks)}")
     first = task or tasks[0]
-    made = Desk(by_name, [first, *(name for name in tasks if name != first)], lambda name: answers_json.read(by_name, name, data, cluster))
+    ordered = [first, *(name for name in tasks if name != first)]
+    made = Backend(by_name, ordered, lambda name: answers_json.read(by_name, name, data, cluster))
     made.answers(first)  # report unreadable data now
     return made

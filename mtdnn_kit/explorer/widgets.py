@@ -16,7 +16,7 @@ from IPython.display import display
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.explorer import filters, front
 from mtdnn_kit.explorer.html import side_by_side
-from mtdnn_kit.explorer.replies import Desk, desk_of
+from mtdnn_kit.explorer.replies import Backend, backend_of
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.views.templates import Html
 
@@ -40,27 +40,27 @@ def explore(
     """
     if type(show) is not int or show < 0:
         raise CompareError(f"show: {show!r} must be a whole number, 0 or more: how many rows the static view shows")
-    desk = desk_of(runs, task, data, cluster)
+    backend = backend_of(runs, task, data, cluster)
     alive = any(name in os.environ for name in FRONT_ENDS) if live is None else live
-    return Explorer(desk, show) if alive else Cards(desk, show)
+    return Explorer(backend, show) if alive else Cards(backend, show)
 
 
 class Cards:
-    """The first rows of a `Desk` as cards: HTML without script, for a notebook or page without a live front end."""
+    """The first rows of a `Backend` as cards: HTML without script, for a notebook or page without a live front end."""
 
-    def __init__(self, desk: Desk, show: int = CARDS):
-        self.desk, self.show = desk, show
+    def __init__(self, backend: Backend, show: int = CARDS):
+        self.backend, self.show = backend, show
 
     def html(self, widget: str = "") -> Html:
         """The cards; widget: the id of a widget that hides them while it runs."""
-        answers = self.desk.answers(self.desk.tasks[0])
+        answers = self.backend.answers(self.backend.tasks[0])
         return side_by_side([answers.items[i] for i in filters.first(answers.items)[: self.show]], widget)
 
     def _repr_html_(self) -> str:
         return str(self.html())
 
     def __repr__(self) -> str:
-        return f"Cards({', '.join(self.desk.runs)}: {self.desk.tasks[0]})"
+        return f"Cards({', '.join(self.backend.runs)}: {self.backend.tasks[0]})"
 
     def save(self, file: str | Path, only: str | None = None, tasks: Sequence[str] | None = None) -> Path:
         """Writes the explorer as one HTML file to open from disk; returns it.
@@ -68,25 +68,25 @@ class Cards:
         only: "favourites", "filter" (the rows shown first) or a filter's name as in the page ("topic: Compass"); None: all. tasks: which
         ones, None for all. Raises CompareError for unknown names.
         """
-        return self.desk.save(file, only, tasks)
+        return self.backend.save(file, only, tasks)
 
 
 class Explorer(anywidget.AnyWidget):
-    """The widget of a `Desk`. Its synced traits are its code, the tasks' names and an id: rows go to the page only as messages."""
+    """The widget of a `Backend`. Its synced traits are its code, the tasks' names and an id: rows go to the page only as messages."""
 
     _esm = front.module()
     _css = front.style()
     tasks: Any = traitlets.List(traitlets.Unicode()).tag(sync=True)
     static_id: Any = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, desk: Desk, show: int = CARDS):
-        super().__init__(tasks=desk.tasks, static_id=uuid.uuid4().hex)
-        self.desk, self.cards = desk, Cards(desk, show)
+    def __init__(self, backend: Backend, show: int = CARDS):
+        super().__init__(tasks=backend.tasks, static_id=uuid.uuid4().hex)
+        self.backend, self.cards = backend, Cards(backend, show)
         self.save = self.cards.save
         self.on_msg(self._heard)
 
     def _heard(self, _: Any, asked: dict, buffers: Any) -> None:
-        reply = self.desk.reply(asked)
+        reply = self.backend.reply(asked)
         if isinstance(reply, bytes):
             self.send({"turn": asked.get("turn")}, [reply])
         else:

@@ -57,8 +57,11 @@ def packed(lines: Iterable[Iterable]) -> bytes:
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Makes a folder atomically: `fill` writes into it under a temporary name. Raises WriteError."""
-    partial = path.with_name(path.name + ".partial")
+    """Makes a folder atomically: `fill` writes into it under a temporary name. Raises WriteError.
+
+    An earlier folder is renamed before it is replaced, and deleted afterwards: at every moment one of the two is complete.
+    """
+    partial, old = path.with_name(path.name + ".partial"), path.with_name(path.name + ".old.partial")
     with _or_nothing(path, partial):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -66,10 +69,23 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         _open_to(partial)
         for written in (*partial.rglob("*"), partial):
             sync(written)
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(partial, path)
+        _replace_folder(path, partial, old)
         sync(path.parent)
         sync(path.parent.parent)  # the first checkpoint also creates the folder of all
+
+
+def _replace_folder(path: Path, new: Path, old: Path) -> None:
+    """Puts `new` in the place of `path`, which is `old` meanwhile, and again `path` where that fails."""
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except OSError:
+        if old.exists():
+            os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _open_to(folder: Path) -> None:

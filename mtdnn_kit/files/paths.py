@@ -7,7 +7,7 @@ from mtdnn_kit.errors import ConfigError
 from mtdnn_kit.files.wording import short
 
 
-def own(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Raises ConfigError for an impossible folder name, or for a symbolic link in the folder, at any depth (the folder itself may be
     one)."""
     try:

@@ -21,7 +21,7 @@ from mtdnn_kit.files.paths import project_root
 from mtdnn_kit.files.wording import nearest, short, some
 
 
-class Door(NamedTuple):
+class PluginPoint(NamedTuple):
     """What a parameter's functions must be: the group of their entry points, and their positional arguments, in order."""
 
     group: str
@@ -58,23 +58,23 @@ class Plugin:
         return {**made, **({"package": self.package} if self.package else {})}
 
 
-def find(key: str, name: str, door: Door) -> Plugin:
+def find(key: str, name: str, point: PluginPoint) -> Plugin:
     """The function that a parameter names. Raises ConfigError if it is missing, cannot be imported, or takes other arguments."""
     package, target = "", name
     if ":" not in name:
-        point = next(iter(entry_points(group=door.group, name=name)), None)
-        if point is None:
-            raise ConfigError(f"{key}: {short(name)} is not an entry point of {door.group}: {_known(name, door.group)}")
-        package, target = _package(point), point.value
+        entry = next(iter(entry_points(group=point.group, name=name)), None)
+        if entry is None:
+            raise ConfigError(f"{key}: {short(name)} is not an entry point of {point.group}: {_known(name, point.group)}")
+        package, target = _package(entry), entry.value
     module, _, attribute = target.partition(":")
     function = getattr(brought := _imported(key, name, module), attribute, None)
     if not callable(function):
         raise ConfigError(f"{key}: {short(name)}: {module} has no function {attribute!r}.{nearest(attribute, list(vars(brought)))}")
     try:
         signature = inspect.signature(function)
-        signature.bind(*door.arguments)
+        signature.bind(*point.arguments)
     except (TypeError, ValueError):
-        takes = f"({', '.join(door.arguments)})"
+        takes = f"({', '.join(point.arguments)})"
         raise ConfigError(f"{key}: {name} must take {takes} as positional arguments; it is {attribute}{_signature(function)}") from None
     return Plugin(key, name, function, _source(function, module), package)
 

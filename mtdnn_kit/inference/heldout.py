@@ -52,7 +52,7 @@ def held_out(run: Run, data: str | None = None) -> list[HeldOut]:
     model = load(run)
     if not (model.config.threshold_articles or model.config.threshold_ratio):
         raise RunError(f"{run.name}: it held no questions out; train with threshold_articles or threshold_ratio")
-    config = replace(model.config, eval_limit=None, data=data or model.config.data)
+    config = replace(model.config, eval_limit=None, scored_also={}, data=data or model.config.data)
     (_, rows, _), sources = read_rows(config)
     for name, source in sources.items():
         if run.manifest["data"].get(name, {}).get("fingerprint") not in (None, source["fingerprint"]):
@@ -68,7 +68,7 @@ def table(found: Sequence[HeldOut]) -> list[dict]:
     for one in found:
         run, scores = one.run, one.scores()
         row = {"run": run.name, **{key: f"{run.config[key]:g}" for key in CHOSEN}}
-        row |= {"task": one.task, "steps": f"{run.manifest['steps']:,}"}
+        row |= {"task": one.task, "steps": f"{run.manifest['steps']:,}" if "steps" in run.manifest else ""}
         row |= {"span EM": scores["span_em"], "span F1": scores["span_f1"], "no-answer AP": scores["no_answer_ap"]}
         row |= {"EM": scores["em"], "F1": scores["f1"], "no-answer baseline": scores["no_answer_baseline"], "questions": scores["n"]}
         rows.append(row)

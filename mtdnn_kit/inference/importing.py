@@ -5,7 +5,7 @@ a folder, or a name on the Hugging Face hub. Reads weights from safetensors only
 """
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.data.rows import QARow, gold_texts
 from mtdnn_kit.errors import EncoderError, RunError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
+from mtdnn_kit.files.checks import known_keys
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import short
@@ -55,6 +56,7 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
     one. Answers from a file have no n-best, hence neither span scores nor probabilities.
     Raises RunError, EncoderError, ConfigError or DataError, saying what is wrong and where, before the folder is written.
     """
+    known_keys(settings, [one.name for one in fields(Config)], what="parameter")
     config = Config(**{"run_dir": str(run_dir), "data": data, "tasks": [task], "qa_weight": 1.0, **settings})
     if config.datasets[task].type != "qa" or not config.datasets[task].score:
         raise RunError(f"task: {task!r} has no scored questions; name a question answering task that is scored")

@@ -6,6 +6,7 @@ from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError, DataError, RunError
+from mtdnn_kit.files.checks import known_keys
 from mtdnn_kit.inference.scoring import score
 from mtdnn_kit.runs.equal import compare_runs
 from mtdnn_kit.runs.run import Run
@@ -34,10 +35,11 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
         raise RunError(f"{run.path}: it was trained by {made} processes, but there are {here} now: {start}")
     before = replace(run.parameters, scored_also=run.config.get("scored_also", {}))
     before = replace(before, threads=before.threads or run.manifest.get("threads"), run_dir=None if run_dir is None else str(run_dir))
+    known_keys(given, asdict(before), what="parameter")
     again = train(Config(**{**asdict(before), **given}))
     lacking = _scored_later(run, again) if launched()[0] == 0 else {}
     rows = compare_runs(run, again)
-    return again, [{**row, "came out": lacking.get(row["what"], row["came out"])} for row in rows]
+    return again, [{**row, "result": lacking.get(row["what"], row["result"])} for row in rows]
 
 
 def _scored_later(run: Run, again: Run) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Device, precision and threads of a run, from the device's capabilities, never from a timing (design, "Same")."""
+"""Device and precision of a run, from the device's capabilities, never from a timing, which could differ between equal runs."""
 
 import os
 import platform

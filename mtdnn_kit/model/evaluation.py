@@ -1,6 +1,6 @@
 """From a model and rows to answers and scores: at the end of a run and during training; `asking` answers a user's questions.
 
-The threshold is tuned on questions held out of training, never on the rows that are reported (paper.md, "threshold").
+The threshold is tuned on questions held out of training, never on the rows that are reported (docs/threshold.md).
 """
 
 import ctypes
@@ -32,7 +32,7 @@ TRIM = 100  # batches after which unused memory is returned to the system
 
 
 def predict(model: MultiTask, task: str, features: Any, config: Config, precision: str) -> Any:
-    """The predictions of one task's features, in the order of their rows: `Answers` (qa), `classification.Choices` (sc, mcc)."""
+    """The predictions of one task's features, in the order of their rows: `Answers` (qa), `classification.LabelPredictions` (sc, mcc)."""
     reader = TYPES[model.specs[task]["type"]].Reader(features, config)
     read(model, task, features, precision, reader.add)
     return reader.predictions()

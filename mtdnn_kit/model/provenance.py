@@ -14,6 +14,8 @@ from mtdnn_kit.files.yaml_files import read_yaml, text_of
 from mtdnn_kit.runs.notes import merge_note
 from mtdnn_kit.runs.run import Run
 
+NOT_KNOWN = "not known"  # in a list of training data: what precedes the runs that follow
+
 
 @cache
 def _registry() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -59,25 +61,28 @@ def notes(runs: Iterable[Run]) -> list[str]:
     runs = list(runs)
     merged = [said for run in runs if (said := merge_note(run))]
     known: dict[str, list[str] | None] = {}
+    by: dict[str, str] = {}
     tasks: dict[str, dict[str, Dataset]] = {}
     # the card's statement precedes what a run that started from another one adds
     for run in sorted(runs, key=lambda run: _record(run).get("origin") not in ("run", "merged")):
         if (name := _record(run).get("name")) is not None:
             known[name] = trained_before(run)
+            by[name] = "by its card or an earlier run" if _record(run).get("origin") in ("run", "merged") else "according to its card"
             config = run.parameters
             # a set in a separate folder has its task's layout, not its task's rows
             there = {
                 set_: d for set_, d in config.further.items() if config.data_of(set_) in ("sample", "hub", config.data_of(config.tasks[0]))
             }
             tasks.setdefault(name, {}).update(config.datasets | there)
-    return [*[said for name in known if (said := _sentence(name, known[name], tasks[name]))], *merged]
+    return [*[said for name in known if (said := _sentence(name, known[name], by[name], tasks[name]))], *merged]
 
 
-def _sentence(name: str, known: list[str] | None, tasks: Mapping[str, Dataset]) -> str:
+def _sentence(name: str, known: list[str] | None, by: str, tasks: Mapping[str, Dataset]) -> str:
     if known is None:
         return f"encoder: the earlier training data of {name} is unknown"
     said = ", ".join(f"{task} ({', '.join(names)})" for task, names in overlap(known, tasks).items())
-    return f"encoder: {name} was already trained on data of these tasks, according to its card: {said}" if said else ""
+    rest = "; the rest of its training data is unknown" if NOT_KNOWN in known else ""
+    return f"encoder: {name} was already trained on data of these tasks, {by}: {said}{rest}" if said else ""
 
 
 def _record(run: Run) -> dict[str, Any]:

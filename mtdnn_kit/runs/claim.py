@@ -11,7 +11,7 @@ from mtdnn_kit.errors import ConfigError, RunError
 from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.locks import held
-from mtdnn_kit.files.paths import own, project_root, resolve
+from mtdnn_kit.files.paths import check_folder, project_root, resolve
 from mtdnn_kit.runs.run import Run, checkpoints
 
 PLACES = "folders.json"  # next to the run folders: {run's name: folder's name} of runs made under another name
@@ -31,7 +31,7 @@ def claim(config: Config) -> Run:
         raise ConfigError(f"run_dir: {error}") from None
     if run.path.is_file() or run.path in (project_root(), *project_root().parents):
         raise ConfigError(f"run_dir: {run.path} is a file, or the project or a folder above it; name a folder for this run only.")
-    own(run.path)
+    check_folder(run.path)
     if config.resume and not (run.path / "manifest.json").exists():
         raise ConfigError(f"resume: {run.path} holds no run to resume; correct run_dir, or set resume: false to start one there.")
     check_claim(run, config)
@@ -50,14 +50,13 @@ def check_claim(run: Run, config: Config) -> None:
     if not config.resume:
         state = "a finished run" if run.finished else "an unfinished run"
         raise ConfigError(f"run_dir: {run.path} holds {state}. Name another folder, delete it, or set resume: true to continue it.")
-    for key, value in run.config.items():
-        if is_other(key, value, getattr(config, key)):
-            raise ConfigError(
-                f"{key}: the run in {run.path} has {value!r}, not {getattr(config, key)!r}; a resumed run keeps its parameters."
-            )
+    kept = asdict(replace(run.parameters, scored_also=run.config.get("scored_also", {})))  # a key that an older kit lacked: its default
+    for key, given in asdict(config).items():
+        if differs(key, kept[key], given):
+            raise ConfigError(f"{key}: the run in {run.path} has {kept[key]!r}, not {given!r}; a resumed run keeps its parameters.")
 
 
-def is_other(key: str, kept: Any, given: Any) -> bool:
+def differs(key: str, kept: Any, given: Any) -> bool:
     """Whether a run's parameter differs from the given one; `threads: null` stands for the machine's default."""
     return kept != given and key not in RESUME_MAY_CHANGE and not (key == "threads" and given is None)
 
@@ -81,7 +80,7 @@ def earlier(configs: dict[str, Config], folder: Path) -> dict[str, Config]:
             if "merged" in Run(path).manifest:  # its parameters are another run's
                 continue
             kept = asdict(Run(path).parameters)
-            name = next((n for n, c in lacking.items() if not any(is_other(key, kept[key], x) for key, x in vars(c).items())), None)
+            name = next((n for n, c in lacking.items() if not any(differs(key, kept[key], x) for key, x in vars(c).items())), None)
             if name is not None:
                 found[name] = replace(lacking.pop(name), run_dir=str(Path(str(configs[name].run_dir)).with_name(path.name)))
     return found

@@ -25,8 +25,13 @@ def default_threads() -> int:
 
     They decide the order of summation, so they must not depend on how many other runs are active.
     """
+    return omp_threads() or min(cores(), MOST_THREADS)
+
+
+def omp_threads() -> int | None:
+    """OMP_NUM_THREADS, the first number of a list; None if it is not set to a number above 0."""
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(said) if said.isdecimal() and int(said) else min(cores(), MOST_THREADS)
+    return int(said) if said.isdecimal() and int(said) else None
 
 
 def kit_version() -> str:

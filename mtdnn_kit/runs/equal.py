@@ -19,7 +19,7 @@ def compare_runs(before: Run, again: Run) -> list[dict[str, str]]:
     rows = [("code", _verdict(before.manifest.get("code"), again.manifest.get("code"), "other code made it"))]
     own, now = (run.manifest.get("plugins", {}) for run in (before, again))
     other = [name for name in dict.fromkeys([*own, *now]) if own.get(name) != now.get(name)]
-    rows += [("own functions", f"{DIFFERENT}: {', '.join(other)}" if other else SAME)] if own or now else []
+    rows += [("custom functions", f"{DIFFERENT}: {', '.join(other)}" if other else SAME)] if own or now else []
     rows += [(f"data: {name}", said) for name, said in _data(before, again).items()]
     other = changes(environment(before.manifest), environment(again.manifest))
     rows += [("environment", f"{DIFFERENT}: {', '.join(other)}" if other else SAME), ("every step", _steps(before, again))]
@@ -27,7 +27,7 @@ def compare_runs(before: Run, again: Run) -> list[dict[str, str]]:
     rows += [(f"scores: {task}", _scores(before, again, task)) for task in before.metrics]
     names = {path.name for run in (before, again) for path in (run.path / "predictions").glob("*") if path.is_file()}
     rows += [(name, _files(before, again, f"predictions/{name}")) for name in sorted(names)]
-    return [{"what": what, "came out": said} for what, said in rows]
+    return [{"what": what, "result": said} for what, said in rows]
 
 
 def _verdict(one: object, two: object, different: str = "") -> str:

@@ -151,10 +151,10 @@ def _row(manifest: Mapping) -> dict[str, str]:
         "packages": f"{manifest['lock']['packages']} ({LOCK})" if manifest.get("lock") else None,
         "peak memory": _listed(f"{what} {size / 1e9:.2f} GB" for what, size in peak.items() if size),
         "energy": None if energy is None else f"{energy / 3600:.1f} Wh (of the whole device)",
-        "went on": _listed(f"{one['time']} on {one['host']} after step {one['after_step']}" for one in manifest.get("resumes", [])),
+        "resumed": _listed(f"{one['time']} on {one['host']} after step {one['after_step']}" for one in manifest.get("resumes", [])),
         "command": manifest.get("command"),
     }
-    return {key: value or ("never" if key == "went on" and "command" in manifest else UNTOLD) for key, value in row.items()}
+    return {key: value or ("never" if key == "resumed" and "command" in manifest else UNTOLD) for key, value in row.items()}
 
 
 def _listed(parts: Iterable[str | None]) -> str:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from mtdnn_kit.errors import RunError
 from mtdnn_kit.files.locks import held
-from mtdnn_kit.files.paths import own
+from mtdnn_kit.files.paths import check_folder
 from mtdnn_kit.files.wording import disk_size
 from mtdnn_kit.runs.run import Run, prune_checkpoints
 from mtdnn_kit.runs.schema import missing
 
 STILL = "Scores, comparisons, the explorer, tables and pages work as before"
 NO_LONGER = (
-    "ask, load, export, heldout, salience, init_from and anchor want the model: "
+    "ask, load, export, heldout, salience, init_from and anchor need the model: "
     "train the run again (config.yaml is kept), or copy model/ back"
 )
 
@@ -41,11 +41,11 @@ def prune(run: Run, checkpoints_only: bool = False) -> str:
         raise RunError(missing(run.path, "manifest.json"))
     if not run.finished:
         raise RunError(f"{run.path}: the run is not finished and needs its checkpoints: finish it, or delete the folder")
-    own(run.path)
+    check_folder(run.path)
     with held(run.path / ".lock", "a training is running"):
         sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "anchor", "model")[: 3 if checkpoints_only else 4]}
     freed = ", ".join(f"{name} {disk_size(size)}" for name, size in sizes.items() if size)
-    after = "Its model is there" if (run.path / "model").is_dir() else f"{STILL}; {NO_LONGER}"
+    after = "Its model is kept" if (run.path / "model").is_dir() else f"{STILL}; {NO_LONGER}"
     return f"{run.name}: {f'freed {freed}' if freed else 'nothing to delete'}. {after}."
 
 

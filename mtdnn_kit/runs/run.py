@@ -96,7 +96,7 @@ class Run:
 
     @property
     def manifest(self) -> dict:
-        """Status, versions, seed, device, data fingerprints (also those of `later`), steps, times (design, "Run folder")."""
+        """Status, versions, seed, device, data fingerprints (also those of `later`), steps, times (docs/start.md, "What a run leaves")."""
         found = self._read("manifest.json", schema.MANIFEST_FORM)
         later = {name: source for one in self.later.values() for name, source in one["data"].items()}
         return {**found, "data": {**found.get("data", {}), **later}} if later else found

@@ -93,9 +93,9 @@ def _deviations(before: dict[str, Any], study: Study, runs: Mapping[str, Run]) -
             hashes = key in ("file", "base")
             was, now_ = (str(one)[:12] if hashes else f"{one}" for one in (before[key], today[key]))
             said.append(f"Deviation: {words} changed, from {was} to {now_}{' (sha256)' * hashes}.")
-    lacking = [name for name in study.told if name not in runs]
+    lacking = [name for name in study.reported if name not in runs]
     if lacking:
-        said.append(f"Deviation: {len(lacking)} of {len(study.told)} runs are not there: {some(lacking)}.")
+        said.append(f"Deviation: {len(lacking)} of {len(study.reported)} runs are not there: {some(lacking)}.")
     if before["begun_before"]:
         said.append(f"Deviation: {len(before['begun_before'])} runs were there when it was declared: {some(before['begun_before'])}.")
     said += _other_parameters(before["changes"], study, runs)

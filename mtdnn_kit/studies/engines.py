@@ -25,7 +25,8 @@ from mtdnn_kit.runs.environment import default_threads
 from mtdnn_kit.runs.origin import COMMAND, command
 from mtdnn_kit.runs.run import Run
 
-KEPT, MADE, SAID = "02_train.ipynb", "partial.ipynb", "papermill.txt"  # the executed notebook, the partial one, the output of its process
+EXECUTED, PARTIAL = "02_train.ipynb", "partial.ipynb"  # a run's notebook, complete or executed in part
+OUTPUT = "papermill.txt"  # the output of its process
 WORKER = (sys.executable, "-m", "mtdnn_kit.studies.worker")
 BEAT = 0.5  # seconds between looks
 STOP_TIMEOUT = 75  # seconds that a worker may take to end, including its kernel's checkpoint (`worker.GRACE`)
@@ -123,12 +124,12 @@ def ray(jobs: Iterable[Job | None], address: str | None = None, cores: int | Non
 ENGINES: dict[str, Callable] = {"local": local, "ray": ray}
 
 
-def there(gpus: Sequence[int | str]) -> list[str]:
+def visible_gpus(gpus: Sequence[int | str]) -> list[str]:
     """GPUs, by number or UUID, as CUDA_VISIBLE_DEVICES names them; numbers count those that this process sees. Raises ConfigError for a
     missing one: a run would train on the processor instead."""
     import torch  # only if GPUs are requested
 
-    count, seen = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    count, seen = torch.cuda.device_count(), [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
     known = f"torch sees {count} GPUs here, which count from 0" if count else "torch sees no GPU; leave gpus out to train on the processor"
     for one in map(str, gpus):
         by_name = one.startswith(("GPU-", "MIG-"))
@@ -168,10 +169,10 @@ def _begin(job: Job, threads: int, environment: dict[str, str]) -> subprocess.Po
     run.path.mkdir(parents=True, exist_ok=True)
     begun = (run.path / "manifest.json").exists()
     threads = job.config.threads or (run.manifest["threads"] if begun else threads)
-    given = {"notebook": job.notebook, "made": str(run.path / MADE), "record": job.record, "plain": job.plain, "merge": job.merge}
+    given = {"notebook": job.notebook, "made": str(run.path / PARTIAL), "record": job.record, "plain": job.plain, "merge": job.merge}
     given["parameters"] = asdict(replace(job.config, resume=begun))
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), COMMAND: command(), **environment}
-    with open(run.path / SAID, "w") as said:
+    with open(run.path / OUTPUT, "w") as said:
         child = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, encoding="utf-8", stdout=said, stderr=said, cwd=job.root, env=environment, start_new_session=True
         )
@@ -197,25 +198,25 @@ def _end(job: Job, child: subprocess.Popen) -> str:
     child.communicate()  # closes its standard input
     run = job.run
     error = _why(run.path, child.returncode) if child.returncode or not run.finished else ""
-    if (run.path / MADE).exists():
-        os.replace(run.path / MADE, run.path / KEPT)
+    if (run.path / PARTIAL).exists():
+        os.replace(run.path / PARTIAL, run.path / EXECUTED)
     if not error:
-        (run.path / SAID).unlink()
+        (run.path / OUTPUT).unlink()
     return error
 
 
 def _why(folder: Path, code: int) -> str:
     """The error of the failed cell, or papermill's last line; and the file to read."""
     try:
-        cells = read_json((folder / MADE).read_bytes())["cells"]
+        cells = read_json((folder / PARTIAL).read_bytes())["cells"]
     except (OSError, ValueError):  # missing, or truncated
         cells = []
     for number, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), 1):
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
-                return f"code cell {number}: {output['ename']}: {output['evalue']} (see {folder / KEPT})"
+                return f"code cell {number}: {output['ename']}: {output['evalue']} (see {folder / EXECUTED})"
     if code < 0:
         name = signal.Signals(-code).name
-        return f"its process was ended by {name}; run the same command to continue from the last checkpoint (see {folder / SAID})"
-    last = (folder / SAID).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
-    return f"its process ended with {code}: {last[0]} (see {folder / SAID})"
+        return f"its process was ended by {name}; run the same command to continue from the last checkpoint (see {folder / OUTPUT})"
+    last = (folder / OUTPUT).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
+    return f"its process ended with {code}: {last[0]} (see {folder / OUTPUT})"

@@ -75,13 +75,13 @@ def as_text(rows: list[dict], workers: int = 1) -> str:
     return "\n".join(lines)
 
 
-def on_cards(rows: list[dict], configs: dict[str, Config], folder: Path) -> list[str]:
+def gpu_estimates(rows: list[dict], configs: dict[str, Config], folder: Path) -> list[str]:
     """One line per GPU type with earlier runs of similar shape: the estimated time for the remaining steps there, one run at a time. Kept
     runs may have shared their card with others, so it may take less."""
     left = {row["run"]: row["steps"] for row in rows if row["status"] != "done"}
     paces: dict[str, list[tuple[Config, float]]] = {}
     for config, machine, pace in _earlier(folder, kept=True):
-        if _is_card(machine):
+        if _is_gpu(machine):
             paces.setdefault(machine, []).append((config, pace))
     lines = []
     for machine, some in paces.items():
@@ -92,7 +92,7 @@ def on_cards(rows: list[dict], configs: dict[str, Config], folder: Path) -> list
     return lines
 
 
-def _is_card(machine: str) -> bool:
+def _is_gpu(machine: str) -> bool:
     """Whether `devices.describe` means a GPU: it counts a processor's cores."""
     return not machine.endswith(" cores")
 
@@ -138,7 +138,7 @@ def _like(config: Config, earlier: list[Earlier], kept: list[Earlier]) -> tuple[
     here = describe(resolve_device("cpu" if config.device == "cpu" else "auto"))
     alike = [one for one in earlier if SHAPE(one[0]) == SHAPE(config)]
     alike = [one for one in alike if one[1] == here] or alike
-    alike = alike or [one for one in kept if ANYWHERE(one[0]) == ANYWHERE(config) and _is_card(one[1]) == _is_card(here)]
+    alike = alike or [one for one in kept if ANYWHERE(one[0]) == ANYWHERE(config) and _is_gpu(one[1]) == _is_gpu(here)]
     same = [one for one in alike if one[0].tasks == config.tasks]
     if not alike:
         return None, "no earlier run of similar shape"

@@ -175,8 +175,8 @@ def sentences(
             said.append(f"{score}: unknown, that study has no spread of it")
             continue
         spread, seen = known[score], smallest_seen(known[score], seeds, settings, level)
-        sees = f"{seeds} seeds see {seen:.1f} points" if seen else f"{seeds} seed{'s' * (seeds != 1)}: no p, which takes three at least"
-        said.append(f"{score}: {sees}" + ("" if effect is None else f"; {effect:g} take {_range(spread, effect, settings, level)}"))
+        sees = f"{seeds} seeds detect {seen:.1f} points" if seen else f"{seeds} seed{'s' * (seeds != 1)}: no p (at least three are needed)"
+        said.append(f"{score}: {sees}" + ("" if effect is None else f"; {effect:g} needs {_range(spread, effect, settings, level)}"))
     return said
 
 

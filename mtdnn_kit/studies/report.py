@@ -47,7 +47,7 @@ from mtdnn_kit.views.task_plots import task_rows
 
 
 @dataclass(frozen=True)
-class Told:
+class StudyResults:
     """A study's finished runs and the questions with their replies, for a report.
 
     folder: where they are, with what was declared and tuned; data: where the rows are, None: where the runs had them. thresholds: whether
@@ -68,8 +68,20 @@ class Told:
 
     @cached_property
     def compared(self) -> list[Settings]:
-        """The comparisons with runs besides the baseline."""
-        return [of for of in self.study.comparisons(self.runs) if len(of) > 1]
+        """The comparisons that are judged."""
+        return self.study.judged(self.runs)
+
+    @cached_property
+    def secondary(self) -> list[dict]:
+        """The differences of judged settings, not the baseline, to those that no comparison names: intervals without a test."""
+        named = dict.fromkeys(name for of in self.compared for name in of)
+        pairs = [(a, b) for a in self.settings if a not in named for b in named if b not in {next(iter(of)) for of in self.compared}]
+        settings, scores = self.settings, self.study.scores
+        return [
+            {"compared with": a, **row}
+            for a, b in pairs
+            for row in population_table(self.questions, {a: settings[a], b: settings[b]}, scores)
+        ]
 
     @cached_property
     def learnt(self) -> list[dict]:
@@ -96,7 +108,7 @@ def report(folder: Path, data: str | None) -> Iterator[str]:
     return _sections(_opened(folder, data))
 
 
-def _opened(folder: Path, data: str | None) -> Told:
+def _opened(folder: Path, data: str | None) -> StudyResults:
     """A kept study. Raises CompareError where none is kept there."""
     if not (folder / "study.yaml").is_file():
         made = folder if any(folder.glob("*/manifest.json")) else "RUNS_FOLDER"
@@ -104,28 +116,30 @@ def _opened(folder: Path, data: str | None) -> Told:
         raise CompareError(f"{folder}: no study is kept there; keep the finished runs of one first: {keep}")
     study = read_study(folder / "study.yaml")
     runs, questions = open_study(folder, data)
-    return Told(study, runs, clustered(questions, study.cluster), folder, data)
+    return StudyResults(study, runs, clustered(questions, study.cluster), folder, data)
 
 
 def write(folder: Path, data: str | None) -> None:
     """Writes into a kept study's folder: tables.md, the whole report; the table of scores and every score of every run (`tables.write`);
     and its figures: the differences in the primary scores, and the paper's figure of the same settings."""
-    told = _opened(folder, data)
-    write_whole(folder / "tables.md", "\n".join(_sections(told)))
-    tables.write(folder, told.scores, told.runs, told.settings)
-    write_spread(folder, told.runs, told.questions, told.settings, told.study.scores)
-    for score, image in _figures(told).items():
+    results = _opened(folder, data)
+    write_whole(folder / "tables.md", "\n".join(_sections(results)))
+    tables.write(folder, results.scores, results.runs, results.settings)
+    write_spread(folder, results.runs, results.questions, results.settings, results.study.scores)
+    for score, image in _figures(results).items():
         write_whole(folder / f"{slug(score)}.png", image)
-    if told.study.paper:
-        theirs = paper.TABLES[told.study.paper]
-        points_figure(points(told.scores), theirs, list(theirs), "settings").savefig(folder / "paper.png", dpi=150)
+    if results.study.paper:
+        theirs = paper.TABLES[results.study.paper]
+        png = io.BytesIO()
+        points_figure(points(results.scores), theirs, list(theirs), "settings").savefig(png, dpi=150)
+        write_whole(folder / "paper.png", png.getvalue())
 
 
-def _figures(told: Told) -> dict[str, bytes]:
+def _figures(results: StudyResults) -> dict[str, bytes]:
     """{score: PNG} of each setting's score and its difference to the first setting."""
-    images = {score: io.BytesIO() for score in told.study.scores}
+    images = {score: io.BytesIO() for score in results.study.scores}
     for score, image in images.items():
-        settings_figure(setting_table(told.questions, told.settings, score), score).savefig(image, dpi=150)
+        settings_figure(setting_table(results.questions, results.settings, score), score).savefig(image, dpi=150)
     return {score: image.getvalue() for score, image in images.items()}
 
 
@@ -139,85 +153,87 @@ def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Pa
     settings = study.of(runs)
     with writing(folder):
         tables.write_scores(folder, runs, settings)
-        told = Told(study, runs, clustered(pair(runs, nbest=1), study.cluster), folder, thresholds=True)
-        tables.write(folder, told.scores, runs, settings)
-        write_spread(folder, runs, told.questions, settings, study.scores)
-        said = _verdict(told)
-        write_summary(folder, summary(runs, settings, said, told.learnt, task_rows(runs, settings, told.learnt, told.questions)))
+        results = StudyResults(study, runs, clustered(pair(runs, nbest=1), study.cluster), folder, thresholds=True)
+        tables.write(folder, results.scores, runs, settings)
+        write_spread(folder, runs, results.questions, settings, study.scores)
+        said = _verdict(results)
+        write_summary(folder, summary(runs, settings, said, results.learnt, task_rows(runs, settings, results.learnt, results.questions)))
         if not page:
             return None
-        figures = {f"{score} of each setting, and its difference to {study.baseline}": image for score, image in _figures(told).items()}
-        return write_plain_page(folder, study.name, study.question, figures, _sections(told), said)
+        figures = {f"{score} of each setting, and its difference to {study.baseline}": image for score, image in _figures(results).items()}
+        return write_plain_page(folder, study.name, study.question, figures, _sections(results), said)
 
 
-def _verdict(told: Told) -> str:
+def _verdict(results: StudyResults) -> str:
     """The verdict of each comparison in the first primary score."""
-    score = told.study.scores[0]
-    return " ".join(verdict(setting_table(told.questions, of, score), score) for of in told.compared)
+    score = results.study.scores[0]
+    return " ".join(verdict(setting_table(results.questions, of, score), score) for of in results.compared)
 
 
-def _sections(told: Told) -> Iterator[str]:
+def _sections(results: StudyResults) -> Iterator[str]:
     """All of them, in order."""
     for part in (_head, _judged, _thresholds, _other_tasks, _spans, _seeds):
-        yield from part(told)
-    yield _section("The paper's examples", study_tables.example_table(told.questions, told.settings))
-    yield _section("How the runs were made", origin_table(told.runs))
+        yield from part(results)
+    yield _section("The paper's examples", study_tables.example_table(results.questions, results.settings))
+    yield _section("How the runs were made", origin_table(results.runs))
 
 
-def _head(told: Told) -> Iterator[str]:
+def _head(results: StudyResults) -> Iterator[str]:
     """The population, the deviations, the encoders' earlier training data, differences between the runs' environments, and the tuning."""
-    yield f"{speaks_for(told.questions)}\n\n{' '.join(notes(told.study, told.folder, told.runs))}\n"
-    yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(told.runs.values()))
-    yield from (f"{said}\n" for said in unlike(told.runs))
-    if tuned := tuning_table(told.study, told.folder):
+    yield f"{speaks_for(results.questions)}\n\n{' '.join(notes(results.study, results.folder, results.runs))}\n"
+    yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(results.runs.values()))
+    yield from (f"{said}\n" for said in unlike(results.runs))
+    if tuned := tuning_table(results.study, results.folder):
         yield _section("Tuned at equal budget, on held-out questions", tuned)
 
 
-def _judged(told: Told) -> Iterator[str]:
+def _judged(results: StudyResults) -> Iterator[str]:
     """The scores, and the primary differences."""
-    study, questions = told.study, told.questions
-    yield _section("Scores", told.scores)
-    yield _section(f"Judged by {' and '.join(study.scores)}", told.judged(questions, study.scores))
+    study, questions = results.study, results.questions
+    yield _section("Scores", results.scores)
+    yield _section(f"Judged by {' and '.join(study.scores)}", results.judged(questions, study.scores))
     if beside := other_population(questions):
-        yield _section(f"The same for other {population(beside)}", told.judged(beside, study.scores))
+        yield _section(f"The same for other {population(beside)}", results.judged(beside, study.scores))
     if effect := study.smallest_effect:
-        decide = partial(study_tables.decision_table, effect=effect, family=study.family, tables=len(told.compared))
-        yield _section("What is decided", "\n".join(markdown(decide(questions, of, study.scores)) for of in told.compared))
-    yield _section("For whom the differences speak", population_table(questions, told.settings, study.scores))
+        decide = partial(study_tables.decision_table, effect=effect, family=study.family, tables=len(results.compared))
+        yield _section("Decisions (equivalence tests)", "\n".join(markdown(decide(questions, of, study.scores)) for of in results.compared))
+    yield _section("For whom the differences speak", population_table(questions, results.settings, study.scores))
+    if results.secondary:
+        yield _section("Differences that are not judged, without a test", results.secondary)
 
 
-def _thresholds(told: Told) -> Iterator[str]:
+def _thresholds(results: StudyResults) -> Iterator[str]:
     """Thresholds, further question sets at these, and the threshold as a choice."""
-    runs, questions, settings = told.runs, told.questions, told.settings
+    runs, questions, settings = results.runs, results.questions, results.settings
     yield _section("Thresholds, %", study_tables.threshold_table(runs, questions, settings))
     if further := study_tables.further_table(runs, settings):
         yield _section("Further question sets, at the same threshold", further)
     yield _section("The threshold as a choice", choice_table(runs, questions, settings))
     if common := at_common_share(questions):
-        yield _section(f"At a common share of no answers, {common[1]:.1f} %", told.judged(common[0], ["EM", "F1"]))
+        yield _section(f"At a common share of no answers, {common[1]:.1f} %", results.judged(common[0], ["EM", "F1"]))
 
 
-def _other_tasks(told: Told) -> Iterator[str]:
+def _other_tasks(results: StudyResults) -> Iterator[str]:
     """What the other tasks score, and whether they were learnt."""
-    if rows := study_tables.task_table(told.runs, told.settings, told.data):
+    if rows := study_tables.task_table(results.runs, results.settings, results.data):
         yield _section("The other tasks", rows)
-    yield f"{_section('Were the other tasks learnt?', told.learnt)}\n{' '.join(curves.notes(told.runs))}\n"
+    yield f"{_section('Were the other tasks learnt?', results.learnt)}\n{' '.join(curves.notes(results.runs))}\n"
 
 
-def _spans(told: Told) -> Iterator[str]:
+def _spans(results: StudyResults) -> Iterator[str]:
     """The bounds of best spans, and slices."""
-    yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(told.questions, told.settings))
-    yield _section("Wrong bounds", told.judged(told.questions, ["wrong bounds"]))
-    for score, of in product(told.study.scores, told.compared):
+    yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(results.questions, results.settings))
+    yield _section("Wrong bounds", results.judged(results.questions, ["wrong bounds"]))
+    for score, of in product(results.study.scores, results.compared):
         base, *others = of
         for name in others:
-            rows = setting_slices(told.questions, of[base], of[name], score, (base, name))
+            rows = setting_slices(results.questions, of[base], of[name], score, (base, name))
             yield _section(f"Slices: {score}, {name} − {base}", [row for row in rows if row["p"] is not None])
 
 
-def _seeds(told: Told) -> Iterator[str]:
+def _seeds(results: StudyResults) -> Iterator[str]:
     """The spread of seeds, and the seeds needed to detect an effect."""
-    study, questions, settings = told.study, told.questions, told.settings
+    study, questions, settings = results.study, results.questions, results.settings
     yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
         alone = {name: dict([min(own.items())]) for name, own in settings.items()}
@@ -225,8 +241,8 @@ def _seeds(told: Told) -> Iterator[str]:
         yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, scores))
     yield _section("Two seeds of the same setting", study_tables.seed_table(questions, settings))
     for score in study.scores:
-        said = [text for of in told.compared for text in sentences(questions, of, score)]
-        yield _section(f"What it would take: {score}", "\n".join(f"- {text}" for text in said) + "\n")
+        said = [text for of in results.compared for text in sentences(questions, of, score)]
+        yield _section(f"Sample size needed: {score}", "\n".join(f"- {text}" for text in said) + "\n")
     if study.paper:
         lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])
         yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))
@@ -242,8 +258,12 @@ def keep_finished(study_file: str, folder: Path, into: Path, data: str | None, w
     """Keeps the finished runs of a study in `into` (`keep_study`), and says which. whole: runs whose n-best is kept, too."""
     study = read_study(study_file)
     configs = study.configs(folder)
-    runs = {name: run_of(configs[name]) for name in study.told}
+    runs = {name: run_of(configs[name]) for name in study.reported}
     runs = {name: run for name, run in runs.items() if (run.path / "manifest.json").is_file() and run.finished}
+    if not runs:
+        raise CompareError(f"{folder}: no run of {study_file} is finished there; correct the folder, or finish the study first")
+    if into.exists() and not (into / "runs.json").is_file():
+        raise CompareError(f"{into}: it exists and is not a kept study, and keeping one replaces the whole folder; name a new folder")
     keep_study(resolve(study_file), runs, pair(runs, data, nbest=1), into, whole)
     for name in (DECLARATION, TUNED):
         if (folder / name).is_file():

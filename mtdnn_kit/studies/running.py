@@ -23,7 +23,7 @@ from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.claim import earlier, note_places
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.studies.engines import ENGINES, there
+from mtdnn_kit.studies.engines import ENGINES, visible_gpus
 from mtdnn_kit.studies.progress import Progress
 from mtdnn_kit.studies.sharing import NOTEBOOK, IfChanged, Todo, check_changed, shard_of
 from mtdnn_kit.studies.status import code, run_of, standings
@@ -78,10 +78,10 @@ def run_study(
     configs = _equalized(study, folder, study.configs(folder, changes))
     if hours is None:
         runs = made(planned, configs)
-        return {name: run for name, run in runs.items() if name in study.told}
+        return {name: run for name, run in runs.items() if name in study.reported}
     check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere, study.merges(configs)), if_changed)
     runs = _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
-    return {name: run for name, run in runs.items() if name in study.told}
+    return {name: run for name, run in runs.items() if name in study.reported}
 
 
 def _check_merges(study: Study, folder: Path, changes: dict | None) -> None:
@@ -204,7 +204,7 @@ def _engine(name: str, options: dict) -> Callable:
     workers = options.get("workers", 1)
     require(type(workers) is int and workers >= 1, f"workers: {workers!r} must be a whole number, at least 1")
     if name == "local" and (gpus := options.get("gpus")):
-        options = {**options, "gpus": there(gpus)}
+        options = {**options, "gpus": visible_gpus(gpus)}
     return lambda jobs: ENGINES[name](jobs, **options)
 
 

@@ -19,9 +19,9 @@ from mtdnn_kit.errors import LockedError, StudyError
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
-from mtdnn_kit.files.paths import own, project_root
+from mtdnn_kit.files.paths import check_folder, project_root
 from mtdnn_kit.files.wording import short, some
-from mtdnn_kit.studies.engines import SAID, Job
+from mtdnn_kit.studies.engines import OUTPUT, Job
 from mtdnn_kit.studies.status import Standing, code, run_of, standings
 from mtdnn_kit.studies.study import Planned, Study, project_notebook
 
@@ -70,7 +70,7 @@ class Todo:
         redo = self.if_changed == "redo"
         due = {name for name, stands in self.found.items() if stands.status != "done" or (stands.changed and redo)}
         self.names = [name for name in self.found if due & {name, *self._before_it(name)}]
-        own(self.folder / TAKEN)
+        check_folder(self.folder / TAKEN)
 
     def jobs(self) -> Iterator[Job | None]:
         """Takes and yields each free run; None while other processes have all that are left. `news` has what they finished or failed."""
@@ -105,7 +105,7 @@ class Todo:
 
     def at_work(self, name: str) -> bool:
         """Whether a process, this one or another, appears to be working on the run."""
-        return (self._path(name) / SAID).exists() and self._lock(name).with_name(f"{self._lock(name).name}.holder").exists()
+        return (self._path(name) / OUTPUT).exists() and self._lock(name).with_name(f"{self._lock(name).name}.holder").exists()
 
     def close(self) -> None:
         """Releases all taken runs."""
@@ -176,8 +176,8 @@ class Todo:
             return None
         if stands.changed and (stands.status == "new" or self.if_changed == "redo"):
             shutil.rmtree(path)
-        own(path)
-        (path / SAID).unlink(missing_ok=True)
+        check_folder(path)
+        (path / OUTPUT).unlink(missing_ok=True)
         record = {"study": self.study.name, "run": name, "variant": self.planned[name].variant, "seed": config.seed, "code": self.code}
         merge = self.merges.get(name)
         return Job(name, config, self.notebook, str(project_root()), record | ({"merge": merge} if merge else {}), self.plain, merge)

@@ -20,7 +20,7 @@ from mtdnn_kit.files.json_files import parsed, read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
 from mtdnn_kit.model.encoders import find_encoder
-from mtdnn_kit.runs.claim import is_other
+from mtdnn_kit.runs.claim import differs
 from mtdnn_kit.runs.code_hash import code_files, code_hash
 from mtdnn_kit.runs.environment import WATCHED_PACKAGES, changes, default_threads, environment, kit_version
 from mtdnn_kit.runs.run import Run, checkpoints
@@ -82,7 +82,7 @@ def _parameters(run: Run, config: Config) -> list[str]:
     """Changed parameters; one that is missing in a run's file had its default."""
     before, now = {**asdict(Config()), **run.config}, asdict(config)
     before["threads"] = before["threads"] or run.manifest.get("threads", now["threads"])  # older runs keep them only there
-    return [f"{k}: {before[k]!r}, now {now[k]!r}" for k in now if is_other(k, before[k], now[k])]
+    return [f"{k}: {before[k]!r}, now {now[k]!r}" for k in now if differs(k, before[k], now[k])]
 
 
 def _code(run: Run, now: dict[str, str]) -> list[str]:

@@ -101,7 +101,7 @@ class Study:
         return {name: others for name, others in found.items() if others}
 
     @property
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         """The runs in tables: all except pure stages, from which others start and whose variant no comparison names."""
         named = {name for baseline, others in self.compared for name in (baseline, *others)}
         first = {one for others in self.stages.values() for one in others}
@@ -139,14 +139,20 @@ class Study:
         there = {name: {seed: run for seed, run in own.items() if run in runs} for name, own in self.settings.items()}
         return {name: own for name, own in there.items() if own}
 
+    def judged(self, runs: Mapping[str, Any]) -> list[dict[str, dict[int, str]]]:
+        """`of(runs)` for each comparison that has runs, its baseline first: the settings that it names and no others, since p is corrected
+        for all of them."""
+        return [of for of in self._named(runs) if len(of) > 1]
+
     def comparisons(self, runs: Mapping[str, Any]) -> list[dict[str, dict[int, str]]]:
-        """`of(runs)` for each comparison, its baseline first; a single comparison has all settings, several have only their own."""
+        """`of(runs)` for each comparison, its baseline first, for tables of scores: a single comparison also has the settings that it does
+        not name."""
+        return [self.of(runs)] if len(self.compared) == 1 else self._named(runs)
+
+    def _named(self, runs: Mapping[str, Any]) -> list[dict[str, dict[int, str]]]:
         there = self.of(runs)
-        if len(self.compared) == 1:
-            return [there]
-        return [
-            {name: there[name] for name in (baseline, *others) if name in there} for baseline, others in self.compared if baseline in there
-        ]
+        named = [(baseline, [name for name in (baseline, *others) if name in there]) for baseline, others in self.compared]
+        return [{name: there[name] for name in names} for baseline, names in named if baseline in there]
 
     def configs(self, folder: Path, changes: dict | None = None, planned: dict[str, Planned] | None = None) -> dict[str, Config]:
         """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all. planned: None for `runs`.

@@ -30,7 +30,7 @@ def loss(logits: torch.Tensor, targets: torch.Tensor, config: Any) -> torch.Tens
     return cross_entropy(logits, targets)
 
 
-class Choices(Sequence):
+class LabelPredictions(Sequence):
     """The choices of N rows as one array of probabilities [N, L]; item i is row i's `LabelPrediction`."""
 
     def __init__(self, ids: Sequence[int], probabilities: np.ndarray):
@@ -64,11 +64,11 @@ class Reader:
             self.found = np.full((len(self.rows), shares.shape[1]), np.nan)
         self.found[items] = shares
 
-    def predictions(self) -> Choices:
+    def predictions(self) -> LabelPredictions:
         """One LabelPrediction per row, in the order of the rows. Raises ScoreError, with its id, for a row without logits."""
         for item in np.flatnonzero(np.isnan(self.found).any(axis=1)):
             raise ScoreError(f"row {self.rows[item].id}: it was not scored, so it has no label")
-        return Choices(column(self.rows, "id"), self.found)
+        return LabelPredictions(column(self.rows, "id"), self.found)
 
 
 def scores(rows: Sequence, choices: Sequence[LabelPrediction], metrics: tuple[str, ...]) -> dict:

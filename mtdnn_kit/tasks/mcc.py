@@ -41,7 +41,7 @@ class Features:
         return self.ids.sizes.reshape(len(self.rows), -1).max(axis=1)
 
     def collate(self, items: np.ndarray) -> Batch:
-        """inputs [B, C, T], targets int64 [B]; a batch of 16 is 16 questions, 16 · C sequences (paper.md)."""
+        """inputs [B, C, T], targets int64 [B]; `batch_size` counts rows: 16 rows are 16 · C sequences."""
         # B · C sequences → [B · C, T] → [B, C, T]
         flat = [i * self.choices + c for i in items for c in range(self.choices)]
         ids = [self.ids[i] for i in flat]

@@ -89,12 +89,12 @@ class Bookkeeper:
                 self.watch(held_out_scores(self.model, self.setup.held_out, config, self.precision)[1])
         if config.interference_every and (step + 1) % config.interference_every == 0:
             with memory(self.setup, doing="measuring interference"):
-                pulls = measure(self.model, self.fixed, self.loss, config.grad_accumulation)
+                found = measure(self.model, self.fixed, self.loss, config.grad_accumulation)
                 tag = affinities(self.model, self.setup, step, self.loss)
-                log.pulls(step, [{**record, "affinity": tag[record["task"]]} for record in pulls])
+                log.interference(step, [{**record, "affinity": tag[record["task"]]} for record in found])
 
     def watch(self, thresholds: dict[str, float]) -> None:
-        """Scores each task's slice after the last step, if `eval_every` is set and that step was not scored. Rank 0's."""
+        """Scores each task's slice after `done` steps, unless it was scored already; without slices does nothing. On rank 0 only."""
         slices = self.setup.slices if self.log and self.watched_at != self.done else {}
         if self.log and slices:
             self.log.flush()

@@ -19,6 +19,7 @@ from accelerate.state import PartialState
 from torch.distributed.distributed_c10d import _get_default_store as store
 
 from mtdnn_kit.errors import ConfigError, OtherRankError
+from mtdnn_kit.runs.environment import omp_threads
 from mtdnn_kit.sampler import generator
 
 WAIT = timedelta(days=7)  # how long a process may wait for work that only another one does: reading rows, scoring
@@ -125,8 +126,8 @@ class World:
         return self.sums(other) == (0,)
 
     def threads(self, most: int) -> int:
-        """Default processor threads of this process: `most`, divided among the processes of its machine."""
-        return most if self.size == 1 else int(os.environ.get("OMP_NUM_THREADS") or max(1, most // _number("LOCAL_WORLD_SIZE", self.size)))
+        """Default processor threads of this process: `most`, divided among the processes of its machine unless OMP_NUM_THREADS sets it."""
+        return most if self.size == 1 or omp_threads() else max(1, most // _number("LOCAL_WORLD_SIZE", self.size))
 
     def alone(self, call: Callable[[], T]) -> T:
         """The result of `call` on rank 0, the only rank to call it; the others wait. An error there is an OtherRankError elsewhere."""

@@ -23,7 +23,7 @@ class Interrupted(BaseException):
 class Stop:
     """SIGTERM (preemption) and SIGINT (a notebook's stop button) during a training, in the main thread, the only one that gets signals.
 
-    Between `wait` and `hurry` it is only noted in `taken`, so that the current step finishes; elsewhere it interrupts the work. The same
+    Between `defer` and `deliver` it is only noted in `taken`, so that the current step finishes; elsewhere it interrupts the work. The same
     signal a second time ends at once. Ignored signals stay ignored. At the end SIGINT becomes a KeyboardInterrupt, and SIGTERM goes to its
     previous handler: by default the process ends. copies: one signal may come twice, from the terminal and from a launcher of several
     processes.
@@ -32,7 +32,7 @@ class Stop:
     def __init__(self, copies: bool = False) -> None:
         self.taken: list[int] = []
         self.before: dict[int, Any] = {}
-        self.waits, self.grace, self.since = False, COPIES if copies else 0.0, 0.0
+        self.deferred, self.grace, self.since = False, COPIES if copies else 0.0, 0.0
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
@@ -61,7 +61,7 @@ class Stop:
             return
         self.taken.append(number)
         self.since = time.monotonic()
-        if not self.waits:
+        if not self.deferred:
             raise Interrupted(self.number)
 
     def _give_back(self) -> None:
@@ -79,13 +79,13 @@ class Stop:
         self.taken += [number for number, count in zip(SIGNALS, counts, strict=True) if count and number not in self.taken]
         return any(counts)
 
-    def wait(self) -> None:
+    def defer(self) -> None:
         """From here on a signal is only noted."""
-        self.waits = True
+        self.deferred = True
 
-    def hurry(self) -> None:
+    def deliver(self) -> None:
         """From here on a signal interrupts the work. Raises Interrupted if one came before."""
-        self.waits = False
+        self.deferred = False
         if self.taken:
             raise Interrupted(self.number)
 

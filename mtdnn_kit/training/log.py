@@ -55,7 +55,7 @@ class Recorder:
         self.run, self.setup, self.watch, self.accelerator = run, setup, watch, accelerator
         wanted = LOGS if setup.config.interference_every else LOGS[:1]
         logs = {name: Log(run.path / name, sizes.get(name, 0)) for name in wanted}
-        self.log, self.pull = logs[LOGS[0]], logs.get(LOGS[1])
+        self.log, self.interference_log = logs[LOGS[0]], logs.get(LOGS[1])
         # trackers take numbers and texts
         plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in asdict(setup.config).items() if v is not None}
         accelerator.init_trackers(PROJECT, plain, {"tensorboard": {"purge_step": done + 1}} if done else {})
@@ -121,11 +121,11 @@ class Recorder:
         self._tell_scores(step + 1, found, "slice/")
         self.restart_clock()
 
-    def pulls(self, step: int, found: list[dict]) -> None:
+    def interference(self, step: int, found: list[dict]) -> None:
         """Writes what `interference.measure` found after a step."""
         self.flush()
-        if self.pull:
-            self.pull.append([{"step": step + 1, **record} for record in found])
+        if self.interference_log:
+            self.interference_log.append([{"step": step + 1, **record} for record in found])
         self.restart_clock()
 
     def close(self, found: dict[str, dict]) -> None:

@@ -1,7 +1,7 @@
 """Optimizers and the learning-rate schedule (paper, "Settings": Adamax with weight decay fix, warm-up over 0.1 of the steps, linear decay).
 
 Decay is decoupled (Loshchilov & Hutter, 2019) and spares biases and LayerNorm. A parameter without a gradient is not touched: neither
-decayed nor its moments moved (design, statement 11).
+decayed nor its moments moved: a step of one task must not change another task's head.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -27,9 +27,9 @@ from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import MultiTask, load_encoder_config, load_model, load_tokenizer, takes_token_types
 from mtdnn_kit.model.own_scores import try_own_scores
-from mtdnn_kit.model.provenance import trained_before
+from mtdnn_kit.model.provenance import NOT_KNOWN, trained_before
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.sampler import CURRICULA, Phase, Schedule, batch_count, batches, draw, first_phase, generator, own, shares, weights
+from mtdnn_kit.sampler import CURRICULA, Phase, Schedule, batch_count, batches, custom_plan, draw, first_phase, generator, shares, weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
 from mtdnn_kit.training.hold_out import hold_out, not_tuned
@@ -173,7 +173,7 @@ def schedule_of(
     @cache
     def p(epoch: int) -> np.ndarray:
         if function:
-            return own(function, config.seed, sizes, config.exhausted, config.epochs, epoch)
+            return custom_plan(function, config.seed, sizes, config.exhausted, config.epochs, epoch)
         shared = config.qa_weight, config.sharing, config.temperature, epoch, config.epochs, config.max_passes, config.max_steps
         return weights(config.sampler, list(sizes.values()), types, *shared)
 
@@ -265,7 +265,7 @@ def _encoder(config: Config, anchor: Encoder | None) -> Encoder:
         found = _of_run("init_from", config.init_from)
         if (other := Run(config.init_from).config["encoder"]) != config.encoder:
             raise ConfigError(f"encoder: {config.encoder!r}, but the run of init_from has {other!r}; name the same one")
-    met = [*(found.trained_on or ["not known"]), *(anchor.trained_on or ())] if anchor else found.trained_on
+    met = [*(found.trained_on or [NOT_KNOWN]), *(anchor.trained_on or ())] if anchor else found.trained_on
     return replace(found, name=config.encoder, trained_on=met and list(dict.fromkeys(met)))
 
 
@@ -275,7 +275,7 @@ def _of_run(key: str, name: str) -> Encoder:
     if not run.finished:
         raise ConfigError(f"{key}: {run.path} is not a finished run; name the folder of one")
     require((run.path / "model").is_dir(), f"{key}: {run.path} has no model/: train the run again, or copy model/ back")
-    before = [*(trained_before(run) or ["not known"]), *run.types]
+    before = [*(trained_before(run) or [NOT_KNOWN]), *run.types]
     return replace(find_encoder(str(run.path / "model")), name=run.path.name, origin="run", trained_on=before)
 
 
@@ -287,7 +287,7 @@ def of_anchor(setup: Setup, model: MultiTask) -> tuple[MultiTask, Setup]:
     if setup.anchor is None:
         return model, setup
     run = Run(setup.anchor.path.parent)
-    (rows, *_), sources = read_rows(run.parameters)
+    (rows, *_), sources = read_rows(replace(run.parameters, scored_also={}))
     for name, source in sources.items():
         if run.manifest["data"].get(name, {}).get("fingerprint") != source["fingerprint"]:
             raise ConfigError(f"anchor.to: the rows of {name} are no longer those that {run.path} was trained on, which ewc needs")

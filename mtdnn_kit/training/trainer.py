@@ -56,7 +56,7 @@ RUN_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensor
 
 
 def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict]], None] | None = None) -> Run:
-    """Trains, evaluates and writes a run folder (design, "Run folder").
+    """Trains, evaluates and writes a run folder (docs/start.md, "What a run leaves").
 
     setup: what `prepare(config)` returned, if it was called before. watch: called with the new log records every `log_every` steps (for a
     resumed run, first with the old ones). SIGTERM and SIGINT end it with a checkpoint (`Stop`). If a launcher has started several
@@ -75,7 +75,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
         with Stop(copies=world.size > 1) as stop, failures.on_disk(config.run_dir or "a new one"):
             run = world.alone(partial(claim, config))
             with held(run.path / ".lock", "a training is running", GONE) if world.first else nullcontext():
-                if not world.alone(partial(_is_done, run, config)):
+                if not world.alone(partial(_checked_again, run, config)):
                     return _train(run, setup, model, device, watch, stop, world)
     if watch and world.first:
         watch(run.log())
@@ -103,7 +103,7 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         joint = _joint(setup, model, gradients, loss, seed, point) if config.step == "joint" else None
         books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point, joint)
         gradient = joint.backward if joint else partial(_drawn, gradients, world)
-        stop.wait()
+        stop.defer()
         first = point.step if not books.ended else len(setup.schedule)
         train_steps(setup, joined, optimizer, first, seed, gradient, pull, within, books.after)
         seconds = books.close()
@@ -158,7 +158,7 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
     total, precision = len(setup.schedule), manifest["precision"]
     with failures.accounted(run, manifest):
         try:
-            stop.hurry()
+            stop.deliver()
             with failures.memory(setup):
                 selected = books.select()
             write_folder(run.path / "model", lambda folder: save_model(model, setup.tokenizer, folder))
@@ -170,13 +170,13 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
                 with failures.memory(setup):
                     books.watch(thresholds)
         except (Interrupted, PluginError) as error:
-            stop.wait()
+            stop.defer()
             books.checkpoint(seconds)
             if isinstance(error, PluginError):
-                said = f"All {done} steps are made: correct the function and set resume: true to continue; of a study, --if-changed keep."
+                said = f"All {done} steps are made: correct the function, then set resume: true (in a study, --if-changed keep)."
                 raise PluginError(f"{error}. {said}") from error
             stop.end(run, done, total)
-        stop.wait()
+        stop.defer()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}
         ended |= {"status": "finished", **_made(setup, done), **selected, **meter.read()}
         write_json(run.path / "manifest.json", {**manifest, **ended})
@@ -212,7 +212,8 @@ def _plugins(config: Config) -> dict[str, dict[str, str]]:
     return {one.name: one.record() for one in config.plugins}
 
 
-def _is_done(run: Run, config: Config) -> bool:
+def _checked_again(run: Run, config: Config) -> bool:
+    """Whether the run is finished. Raises ConfigError if another training has claimed the folder meanwhile."""
     check_claim(run, config)
     return run.finished
 

@@ -19,7 +19,7 @@ _CELL, _WIDEST, _FULL_AT = 0.24, 3.9, 0.1  # inches of a cell, and of a row of c
 _PULL = LinearSegmentedColormap.from_list("pull", (COLOURS[1], "white", COLOURS[0]))  # against each other, neither, together
 
 
-def pulls(runs: Mapping[str, Run]) -> Iterator[tuple[str, Picture | None]]:
+def conflict_figures(runs: Mapping[str, Run]) -> Iterator[tuple[str, Picture | None]]:
     """A sentence with its figure for each run that measured conflicts, and for each with joint steps; without any, a sentence that says
     so."""
     none = True

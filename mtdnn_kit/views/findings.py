@@ -106,7 +106,7 @@ def of_lengths(lengths: Mapping[str, Any], max_length: int) -> str:
     longest, task = max((int(tokens.max()), task) for task, tokens in lengths.items())
     full = {name: int((tokens >= max_length).sum()) for name, tokens in lengths.items()}
     if any(full.values()):
-        return f"At {max_length} tokens, max_length, end: {', '.join(f'{n:,} items of {name}' for name, n in full.items() if n)}."
+        return f"Items that fill max_length, {max_length} tokens: {', '.join(f'{n:,} of {name}' for name, n in full.items() if n)}."
     return f"Nothing is cut: the longest item has {longest} tokens ({task}), max_length is {max_length}."
 
 
@@ -124,7 +124,7 @@ def of_windows(rows: Sequence[dict], max_length: int) -> str:
 def of_odd_rows(rows: Sequence[dict]) -> str:
     """How many rows are odd, and how. rows: of `overview.odd_rows`."""
     said = ", ".join(f"{row['oddity']} {row['rows']:,} ({row['task']})" for row in rows)
-    return f"Odd, though right: {said}." if rows else "No row is odd."
+    return f"Valid but unusual rows: {said}." if rows else "No row is unusual."
 
 
 def of_counts(counts: Mapping[str, int]) -> str:
@@ -184,7 +184,7 @@ def of_scores(rows: Sequence[dict]) -> str:
     beside = "" if held is None else f" ({'always no answer' if main['lexical overlap'] is not None else 'a constant answer'}: {held:.1f})"
     said = f"{main['task']}: {main['score']} {main['value']:.1f} on {_count(main['n'], 'row')}{beside}."
     said += f" Of the others, learnt: {some(others[YES])}." if others[YES] else ""
-    return said + (f" Not shown to be learnt in so few steps: {some(others[NOT_SHOWN])}." if others[NOT_SHOWN] else "")
+    return said + (f" Not shown to be learnt: {some(others[NOT_SHOWN])}." if others[NOT_SHOWN] else "")
 
 
 def verdict(rows: Sequence[dict], score: str) -> str:
@@ -192,13 +192,19 @@ def verdict(rows: Sequence[dict], score: str) -> str:
     (first, *others), tested = rows, [row for row in rows[1:] if row["Δ"] is not None]
     base = first["setting"]
     if not tested:
-        return f"No difference in {score} to {base} can be told: {'there is no other setting' if not others else 'seeds or scores lack'}."
+        why = "too few seeds, or no scores" if others else "there is no other setting"
+        return f"No difference in {score} to {base} can be tested: {why}."
     differing = [row for row in tested if row["p (Holm)"] is not None and row["p (Holm)"] < 0.05]
-    largest = max(differing or tested, key=lambda row: abs(row["Δ"]))
+    largest = max(tested, key=lambda row: abs(row["Δ"]))
     gap = f"{largest['setting']} {_gap(largest)}"
-    most = f"{largest['setting']} differs most from {base}: {_gap(largest, f' of {score}')}"
     if all(row["speaks for"] == "these two models" for row in tested):
-        return f"Of these {len(rows)} models, {most}. One seed per setting cannot tell the effect of the tasks from that of the seed."
+        named = "; ".join(f"{row['setting']} {_gap(row, f' of {score}')}" for row in differing)
+        said = (
+            f"shown to differ from {base}: {named}"
+            if named
+            else f"none is shown to differ from {base} in {score}; the largest difference is {gap}"
+        )
+        return f"Of these {len(rows)} models, {said}. One seed per setting cannot tell the effect of the tasks from that of the seed."
     if not differing:
         return f"No setting is shown to differ from {base} in {score}; the largest difference is {gap}.{_no_p(tested)}"
     open_ = [row["setting"] for row in tested if row not in differing]
@@ -213,14 +219,14 @@ def _gap(row: dict, of: str = "") -> str:
 
 
 def _no_p(rows: Sequence[dict]) -> str:
-    return " Two seeds a setting allow no p: a third would." if any("; " in row["speaks for"] for row in rows) else ""
+    return " Two seeds per setting give no p: add a third." if any("; " in row["speaks for"] for row in rows) else ""
 
 
 def of_judged(rows: Sequence[dict]) -> str:
     """Which of a study's primary differences are shown. rows: of `differences.primary_table`."""
     tested = [row for row in rows if row["p (Holm)"] is not None]
     if not tested:
-        return f"{_count(len(rows), 'difference')} judged, none with a p: it takes three seeds a setting."
+        return f"{_count(len(rows), 'difference')} judged, none with a p: three seeds per setting are needed."
     corrected = f", corrected for all {len(tested)} judged differences" if len(tested) > 1 else ""
     shown_ = [f"{row['setting']} in {row['score']} ({row['Δ']:+.1f})" for row in tested if row["p (Holm)"] < 0.05]
     models = all(row["seeds"] == 1 for row in tested)
@@ -231,7 +237,11 @@ def of_judged(rows: Sequence[dict]) -> str:
 def unlearnt(learnt: Sequence[dict]) -> str:
     """The tasks that were not shown to be learnt, as a sentence, "" where there are none. learnt: `learnt_table`'s rows."""
     tasks = sorted({task for tasks in not_learnt(learnt).values() for task in tasks})
-    return f"Not shown to be learnt in one setting at least: {some(tasks)}. Credit no gain to what these tasks teach." if tasks else ""
+    return (
+        f"Not shown to be learnt in at least one setting: {some(tasks)}. Do not attribute a gain to what these tasks teach."
+        if tasks
+        else ""
+    )
 
 
 def score_ranges(rows: Sequence[dict]) -> str:

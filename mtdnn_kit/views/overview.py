@@ -141,7 +141,7 @@ def windows_table(
         lost = {"lost if cut": answers[:, 1] >= room, "in no window": held == 0}
         shares = {name: _percent(gone[able].sum() / max(able.sum(), 1)) for name, gone in lost.items()}
         shares = {"several windows": _percent((counts > 1).mean()), **shares}
-        table.append({"max_length": length, "overlap": shared, "windows a question": round(float(counts.mean()), 2), **shares})
+        table.append({"max_length": length, "overlap": shared, "windows per question": round(float(counts.mean()), 2), **shares})
     return table
 
 

@@ -129,12 +129,14 @@ def _cell(row: dict, key: str) -> str:
         return f"{found:,}"
     if key == "p" or key.startswith("p ") or key.endswith(" p"):
         return "no test" if found != found else p_text(found) if found >= 1e-4 else "< 0.0001"
+    if key in ("probability", "windows per question"):
+        return f"{found:.2f}"
     sign = "+" if key in ("difference", "points") or "Δ" in key else ""
     low, high = row.get(f"{stem}low"), row.get(f"{stem}high")
     if low is None or high is None:
-        return f"{found:{sign}.1f}"
+        return f"{found:{sign}z.1f}"
     seeds = row["seeds"] if isinstance(row.get("seeds"), int) else None
-    return f"{found:{sign}.1f} [{cannot_tell(low, high, seeds) or f'{low:{sign}.1f}, {high:{sign}.1f}'}]"
+    return f"{found:{sign}z.1f} [{cannot_tell(low, high, seeds) or f'{low:{sign}z.1f}, {high:{sign}z.1f}'}]"
 
 
 def markdown(rows: Sequence[dict]) -> str:
@@ -260,7 +262,7 @@ def by_weight(runs: dict[str, Run], found: dict[str, dict]) -> dict[str, dict]:
     return {str(run.config["qa_weight"]): found[name] for name, run in runs.items() if sizes[name] in (1, max(sizes.values()))}
 
 
-def choice_table(runs: dict[str, Run], task: str | None = None, score: str = "f1") -> list[dict]:
+def both_sets_table(runs: dict[str, Run], task: str | None = None, score: str = "f1") -> list[dict]:
     """Choose on one set, report on both: one row per run with its score on the scored questions and on the rest of the official dev set,
     and which run would be chosen on which. [] where the runs have not scored the rest (it takes the hub's data).
 

@@ -32,7 +32,7 @@ def task_rows(
             seen.add((row["setting"], row["task"]))
             n = runs[next(iter(settings[row["setting"]].values()))].metrics[row["task"]]["n"]
             kept = {"task": row["task"], "setting": row["setting"], "score": row["score"], "n": n, "learnt": row["learnt"]}
-            rows.append({**kept, "value": row["with it"], "low": row["with it low"], "high": row["with it high"], **_marks(row)})
+            rows.append({**kept, "value": row["value"], "low": row["value low"], "high": row["value high"], **_marks(row)})
     order = list(dict.fromkeys(task for run in runs.values() for task in run.types))
     return sorted(rows, key=lambda row: order.index(row["task"]))
 

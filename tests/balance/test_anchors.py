@@ -52,6 +52,11 @@ SMALL = dict(tasks=["squad", "cola"], qa_weight=0.5, max_steps=6)
             {},
             "anchor.strength: learning_rate · strength is 1.2, and above 1 l2sp moves a weight past its anchor",
         ),
+        (
+            {**L2SP, "strength": 1000.0},
+            {"rate_factors": {"mrpc": 3.0}},
+            "anchor.strength: learning_rate · strength · the largest of rate_factors is 1.8, and above 1",
+        ),
         ({**L2SP, "rows": 5}, {}, "anchor.rows: kind 'l2sp' does not use it: leave it out"),
         ({"kind": "ewc", "strength": 1}, {}, "anchor.rows: kind 'ewc' needs it: rows of each of the anchor's tasks, e.g. 200"),
         ({**EWC, "rows": 0}, {}, "anchor.rows: must be at least 1"),

@@ -214,6 +214,7 @@ def test_a_nan_loss_is_reported_with_the_rows_of_all_tasks(ready, tmp_path, monk
     [
         ("{'cola': 1.0}", "balance: the function must give a weight for each of cola, swag, mrpc; it gave .'cola'."),
         ("3", "it gave 3"),
+        ("dict.fromkeys(losses, float('nan'))", "gave the weights .*; each must be a finite number"),
         ("dict.fromkeys(losses, 'much')", "weights and what is in memory must be numbers"),
         ("memory.update(a='b') or dict.fromkeys(losses, 1)", "weights and what is in memory must be numbers"),
     ],

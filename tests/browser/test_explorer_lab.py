@@ -150,7 +150,7 @@ def test_favourites_are_stored_next_to_the_runs_and_exported_as_a_page(open_note
     notebook.run()
     view = live(notebook)
     view.get_by_role("button", name="Favourites: 3").click()
-    expect(view.locator(".mx-bar [role=status]")).to_contain_text("of 132")
+    expect(view.locator(".mx-bar [role=status]")).to_have_text("3 of 132")
     (lab.folder / "results/sample/favourites.json").unlink()
 
 

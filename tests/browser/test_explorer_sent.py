@@ -134,7 +134,7 @@ def test_texts_stay_text_in_exported_rows(page, tmp_path):
     )
     html = mistune.create_markdown(escape=False, plugins=["table", "strikethrough", "math", "url"])(markdown)
     assert set(re.findall(r"<(\w+)", html)) <= {"table", "thead", "tbody", "tr", "th", "td", "p", "strong", "blockquote"}
-    assert unescape(html).count(marks.replace("\\ &", "\\ &")) >= 3
+    assert unescape(html).count(marks) >= 3
     lines = list(csv.DictReader(io.StringIO(table, newline="")))
     assert [line["run"] for line in lines] == [marks, 'a "quoted", name'] and lines[0]["answer"] == marks[:3]
 

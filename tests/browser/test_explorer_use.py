@@ -23,7 +23,7 @@ def test_axe_finds_nothing_serious_and_nothing_is_cut_off(opened, saved, theme):
     for name in ("Alternatives", "Threshold", "Compare two models"):
         page.get_by_role("tab", name=name).click()
         assert audit(page.locator("html")) == []
-    for name in (FILTER, "Share", "Keys and signs"):
+    for name in (FILTER, "Share", "Keyboard shortcuts and symbols"):
         page.get_by_role("button", name=name).click()
         assert audit(page.locator("html")) == []
         shot(page, f"explorer-page-{theme}-{name.strip('+ ').lower().replace(' ', '-')}")
@@ -96,7 +96,7 @@ def test_no_stale_value_is_shown(opened, saved):
     page.locator(".mx-list").focus()
     for key in "sejk[r":
         page.keyboard.press(key)
-    page.get_by_role("button", name="Clear", exact=True).click()
+    page.get_by_role("button", name="Reset filters").click()
     page.keyboard.press("s")
     page.locator(".mx-note input").fill("kept")
     page.locator(".mx-list").focus()

@@ -325,8 +325,8 @@ def test_sentences_state_the_claim_and_the_sample_that_one_would_need():
     found = differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {0: "B", 1: "D"}, "F1")
     need = seeds.needed(found, 2)
     assert several.startswith(found.sentence("x", "y")) and "To see 2 points (power 0.8)" in several
-    assert (f"{need.seeds:,} seeds of each" if need.seeds else "no number of seeds on these passages") in several
-    assert (f"{4 * need.passages:,} such" if need.passages else "no number of questions with these seeds") in several
+    assert (f"{need.seeds:,} seeds of each" if need.seeds else "more than any number of seeds on these passages") in several
+    assert (f"{4 * need.passages:,} such" if need.passages else "with these seeds no number of questions is enough") in several
 
 
 def test_p_and_all_at_once_intervals_are_corrected_over_several_tables():

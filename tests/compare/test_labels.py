@@ -193,14 +193,14 @@ def test_a_runs_answers_are_its_labels(two, tmp_path):
 
 def test_a_studys_table_has_every_task_besides_the_main_one(two, tmp_path):
     rows = study_tables.task_table(two, alone(two))
-    assert [(row["task"], row["score"], row["setting"], row["beside"]) for row in rows] == [
+    assert [(row["task"], row["score"], row["setting"], row["compared with"]) for row in rows] == [
         *(("cola", score, *of) for score in ("matthews", "accuracy") for of in (("SC", ""), ("MCC+SC", "SC"))),
         *(("mrpc", score, *of) for score in ("f1", "accuracy") for of in (("SC", ""), ("MCC+SC", "SC"))),
         ("swag", "accuracy", "MCC+SC", ""),
     ]
     for row in rows:
         assert row["value"] == pytest.approx(two[row["setting"]].metrics[row["task"]][row["score"]]) and row["seeds"] == 1
-        assert (row["Δ"] is None) == (row["p"] is None) == (row["beside"] == "")
+        assert (row["Δ"] is None) == (row["p"] is None) == (row["compared with"] == "")
     tested = [row["p"] for row in rows if row["p"] is not None]
     assert [row["p (Holm)"] for row in rows if row["p"] is not None] == significance.holm(tested) and len(tested) == 4
     for name, run in two.items():
@@ -211,7 +211,7 @@ def test_a_studys_table_has_every_task_besides_the_main_one(two, tmp_path):
     manifest = kept["SC"].path / "manifest.json"
     manifest.write_text(manifest.read_text().replace(two["SC"].manifest["data"]["mrpc/validation"]["fingerprint"], "0"))
     (told, *_) = study_tables.task_table(kept, alone(kept))
-    assert told["task"] == "mrpc" and told["note"].startswith("not told: ") and "was scored on other rows" in told["note"]
+    assert told["task"] == "mrpc" and told["note"].startswith("not available: ") and "was scored on other rows" in told["note"]
 
 
 def test_intervals_go_by_the_column_of_groups(tiny, tmp_path):

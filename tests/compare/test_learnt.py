@@ -142,9 +142,9 @@ def test_a_study_compares_each_task_with_chance_and_a_constant_answer(runs):
     ]
     for row in table:
         values = [runs[name].metrics[row["task"]][row["score"]] for name in ("all 0", "all 1")]
-        assert row["with it"] == pytest.approx(np.mean(values)) and row["seeds"] == 2
-        assert row["above it"] == pytest.approx(row["with it"] - row["constant answer"])
-        assert row["with it low"] <= row["with it"] <= row["with it high"] and row["learnt"] in ("yes", "not shown")
+        assert row["value"] == pytest.approx(np.mean(values)) and row["seeds"] == 2
+        assert row["above baseline"] == pytest.approx(row["value"] - row["constant answer"])
+        assert row["value low"] <= row["value"] <= row["value high"] and row["learnt"] in ("yes", "not shown")
     assert table[0]["chance"] == 25.0 and table[1]["constant answer"] == 0.0
     # six steps of a tiny encoder are too few to learn grammar
     assert "cola" in learnt.not_learnt(table)["QA+MCC+SC"]
@@ -153,7 +153,7 @@ def test_a_study_compares_each_task_with_chance_and_a_constant_answer(runs):
 def test_claims_of_tasks_that_were_not_shown_to_be_learnt_are_marked():
     table = [
         {"setting": "both", "task": "cola", "learnt": "not shown"}, {"setting": "both", "task": "swag", "learnt": "yes"},
-        {"setting": "one", "task": "mrpc", "learnt": "not told"},
+        {"setting": "one", "task": "mrpc", "learnt": "unknown"},
     ]  # fmt: skip
     rows = [{"setting": "one"}, {"run": "both", "seeds": 2}, {"run": "no-answer baseline"}]
     assert [row["not shown to be learnt"] for row in learnt.marked(rows, table, "QA")] == ["", "cola", ""]
@@ -165,5 +165,5 @@ def test_claims_of_tasks_that_were_not_shown_to_be_learnt_are_marked():
 def test_without_the_rows_only_the_scores_are_shown(runs, tmp_path):
     (tmp_path / "squad").mkdir()
     (row, *_) = learnt.learnt_table(runs, {"QA+MCC+SC": {0: "all 0"}}, str(tmp_path))
-    assert row["with it"] == runs["all 0"].metrics["swag"]["accuracy"]
-    assert (row["chance"], row["constant answer"], row["above it"], row["learnt"]) == (None, None, None, "not told")
+    assert row["value"] == runs["all 0"].metrics["swag"]["accuracy"]
+    assert (row["chance"], row["constant answer"], row["above baseline"], row["learnt"]) == (None, None, None, "unknown")

@@ -22,7 +22,7 @@ from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.explorer import answers_json, filters, front
 from mtdnn_kit.explorer.html import examples_html, pieces, side_by_side, surety
-from mtdnn_kit.explorer.replies import Desk
+from mtdnn_kit.explorer.replies import Backend
 from mtdnn_kit.inference import asking, salience
 from mtdnn_kit.runs.run import demo_runs
 
@@ -60,8 +60,8 @@ def cards(html: str) -> list[list[str]]:
             for card in re.findall(r'<li class="mx-card">(.*?)</li>', html)]  # fmt: skip
 
 
-def desk(*items) -> Desk:
-    return Desk({}, ["squad"], lambda task: answers_json.of_items(items))
+def backend(*items) -> Backend:
+    return Backend({}, ["squad"], lambda task: answers_json.of_items(items))
 
 
 def test_invalid_arguments_are_refused():
@@ -114,7 +114,7 @@ def test_cards_show_each_models_answer_and_its_kind():
     Nesting(html)
     assert cards(html)[2:4] == [["A", "model 0", "cat", "✓ right"], ["B", "model 1", "no answer", "✗ missed"]]
     assert cards(html)[5] == ["B", "model 1", "The cat", "✗ false answer"]
-    assert "null − best -1.00, answers up to +0.00" in html and "<script" not in html
+    assert "null − best -1.00, answers if at most +0.00" in html and "<script" not in html
 
 
 def test_nothing_of_the_data_becomes_markup():
@@ -127,7 +127,7 @@ def test_a_question_without_replies_shows_its_accepted_answers():
     html = side_by_side([question(1, answers=((4, "cat"), (0, "The cat")))])
     assert cards(html) == [] and plain(html).endswith("accepted: cat / The cat")
     assert plain(side_by_side([question(1, answers=())])).endswith("accepted: no answer")
-    assert "no question to show" in side_by_side([])
+    assert "no rows to show" in side_by_side([])
 
 
 def test_a_passage_is_split_where_marks_begin_and_end():
@@ -209,7 +209,7 @@ def test_a_page_is_saved_whole_or_in_part(kept, tmp_path):
         explorer.save(tmp_path / "nowhere" / "none.html")
     assert not (tmp_path / "none.html").exists()
     asked = {"kind": "note", "task": "squad", "id": ids(whole)[3], "note": "odd"}
-    assert explorer.desk.reply(asked) == {"reply": {ids(whole)[3]: "odd"}}
+    assert explorer.backend.reply(asked) == {"reply": {ids(whole)[3]: "odd"}}
     marked = explorer.save(tmp_path / "marked.html", only="favourites")
     assert ids(marked) == [ids(whole)[3]] and tasks_of(marked)["squad"]["notes"] == {ids(whole)[3]: "odd"}
 
@@ -247,11 +247,11 @@ def test_infinite_numbers_and_missing_spans_can_be_sent():
 
 
 def test_without_models_the_reply_is_an_error():
-    replies = Desk(named([KEPT[0]]), ["squad"], lambda task: answers_json.read(named([KEPT[0]]), task))
+    replies = Backend(named([KEPT[0]]), ["squad"], lambda task: answers_json.read(named([KEPT[0]]), task))
     asked = {"task": "squad", "question": "What?", "passage": "That.", "thresholds": [None], "run": 0}
     assert "has no model/ to ask" in replies.reply({"kind": "ask", **asked})["reply"]["replies"][0]["error"]
     assert "has no model/ to ask" in replies.reply({"kind": "why", **asked})["error"]
-    bare = desk(*QUESTIONS)
+    bare = backend(*QUESTIONS)
     for kind in ("why", "note", "page"):
         assert "these answers have no run" in bare.reply({"kind": kind, **asked, "id": "0", "note": "", "ids": [], "name": "x"})["error"]
     assert [run["without"][:7] for run in answers_json.as_json(bare.answers("squad"))["runs"]] == ["model 0", "model 1"]
@@ -260,31 +260,31 @@ def test_without_models_the_reply_is_an_error():
 def test_models_answer_and_explain_a_custom_question(trained):
     """The same computation twice in one process: equal bit for bit."""
     explorer = explore(trained, live=False)
-    assert explorer.desk.tasks == ["squad", "mrpc", "swag"]
+    assert explorer.backend.tasks == ["squad", "mrpc", "swag"]
     texts = {"question": "What floats on water?", "passage": "Cork is the bark of an oak. It floats on water."}
     runs = list(named(trained).values())
-    said = explorer.desk.reply({"kind": "ask", "task": "squad", **texts, "thresholds": [None, 1e9]})["reply"]["replies"]
+    said = explorer.backend.reply({"kind": "ask", "task": "squad", **texts, "thresholds": [None, 1e9]})["reply"]["replies"]
     for number, (one, threshold) in enumerate(zip(said, (None, 1e9), strict=True)):
         reply = asking.ask(asking.load(runs[number]), texts["question"], texts["passage"], threshold)
         assert (one["text"], one["start"], one["end"], one["diff"]) == (reply.text, reply.start, reply.end, reply.diff)
-    looked = explorer.desk.reply({"kind": "why", "task": "squad", **texts, "run": 1})["reply"]
+    looked = explorer.backend.reply({"kind": "why", "task": "squad", **texts, "run": 1})["reply"]
     model = asking.load(runs[1])
     heat, weights = asking.heat(model, *texts.values()), salience.salience(model, *texts.values())
     assert [token[2] for token in looked["heat"]] == heat.p_start.tolist() and [token[1] for token in looked["heat"]] == heat.ends.tolist()
     assert [(text, value) for text, _, value in looked["salience"]] == [(one.text, one.value) for one in weights]
     best = asking.ask(model, *texts.values(), 1e9)
     for threshold, span in ((1e9, (best.start, best.end)), (-1e9, (0, 0))):
-        moved = explorer.desk.reply({"kind": "why", "task": "squad", **texts, "run": 1, "threshold": threshold})["reply"]
+        moved = explorer.backend.reply({"kind": "why", "task": "squad", **texts, "run": 1, "threshold": threshold})["reply"]
         wanted = salience.salience(model, *texts.values(), span)
         assert [value for *_, value in moved["salience"]] == [one.value for one in wanted], "of the answer at the moved threshold"
-    bad = explorer.desk.reply({"kind": "why", "task": "squad", "question": "\ud800", "passage": "x", "run": 0})
+    bad = explorer.backend.reply({"kind": "why", "task": "squad", "question": "\ud800", "passage": "x", "run": 0})
     assert "an unpaired surrogate" in bad["error"]
 
 
 def test_other_tasks_have_labels_and_probabilities(trained):
     explorer = explore(trained, live=False)
     for task in ("mrpc", "swag"):
-        made = json.loads(gzip.decompress(explorer.desk.reply({"kind": "open", "task": task})))
+        made = json.loads(gzip.decompress(explorer.backend.reply({"kind": "open", "task": task})))
         assert made["type"] == "choice" and len(made["rows"]["gold"]) == 20
         run = named(trained)["seed-0"]
         right = [own == gold for own, gold in zip([text - 1 for text in made["answers"][0]["text"]], made["rows"]["gold"], strict=True)]
@@ -298,5 +298,5 @@ def test_an_unreadable_task_is_reported(tmp_path, trained):
     shutil.copytree(trained[0], tmp_path / "run")
     (tmp_path / "run/predictions/mrpc.jsonl").write_text('{"id": 0, "label": 1}\n')
     explorer = explore([str(tmp_path / "run")], live=False)
-    assert "line 1: row 0: None should be 2 probabilities" in explorer.desk.reply({"kind": "open", "task": "mrpc"})["error"]
-    assert isinstance(explorer.desk.reply({"kind": "open", "task": None}), bytes)
+    assert "line 1: row 0: None should be 2 probabilities" in explorer.backend.reply({"kind": "open", "task": "mrpc"})["error"]
+    assert isinstance(explorer.backend.reply({"kind": "open", "task": None}), bytes)

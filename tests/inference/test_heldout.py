@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scorer import score
 
 from mtdnn_kit import train
 from mtdnn_kit.errors import DataError, RunError
+from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.inference import heldout
 
 ARTICLES = ["Sugar", "Flamingo"]
@@ -43,6 +45,19 @@ def test_every_question_of_the_articles_is_scored_despite_the_runs_eval_limit(ru
     answered = {key: said[key] if float(line["null − best"]) <= found["threshold"] else "" for key, line in lines.items()}
     again = score(records, answered)
     assert (found["em"], found["f1"]) == (pytest.approx(again["em"]), pytest.approx(again["f1"]))
+
+
+def test_a_set_that_was_scored_later_and_is_gone_is_not_needed(run, tmp_path):
+    (tmp_path / "gone" / "squad").mkdir(parents=True)
+    rows = (ROOT / "mtdnn_kit/data/sample/squad/validation.jsonl").read_text(encoding="utf-8").splitlines()[:4]
+    (tmp_path / "gone" / "squad" / "validation.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    run.score(tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone")
+    (one,) = heldout.held_out(run)
+    (row,) = heldout.table([one])
+    assert row["questions"] == len(one.rows) > 6 and row["steps"] == str(run.manifest["steps"])
+    write_json(run.path / "manifest.json", {key: value for key, value in run.manifest.items() if key != "steps"})
+    assert heldout.table([one])[0]["steps"] == "", "an imported model has none"
 
 
 def test_the_command_prints_one_row_per_run_and_writes_nothing(run, python):

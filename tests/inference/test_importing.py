@@ -86,6 +86,8 @@ def test_invalid_arguments_are_refused(tmp_path, answers):
         import_run(tmp_path / "none.json", tmp_path / "theirs")
     with pytest.raises(RunError, match="max_length: it applies to models only"):
         import_run(file, tmp_path / "theirs", max_length=96)
+    with pytest.raises(ConfigError, match="^max_lenght: no such parameter. Did you mean max_length?"):
+        import_run(file, tmp_path / "theirs", max_lenght=96)
     with pytest.raises(RunError, match="task: 'cola' has no scored questions"):
         import_run(file, tmp_path / "theirs", task="cola")
     import_run(file, tmp_path / "theirs")

@@ -26,7 +26,7 @@ def copied(made, tmp_path) -> Run:
 
 
 def said(rows: list[dict]) -> dict[str, str]:
-    return {row["what"]: row["came out"] for row in rows}
+    return {row["what"]: row["result"] for row in rows}
 
 
 def test_a_repeated_run_is_equal_in_everything(made, tmp_path, capsys):
@@ -38,6 +38,18 @@ def test_a_repeated_run_is_equal_in_everything(made, tmp_path, capsys):
     data = {f"data: {task}/{split}" for task in ("squad", "cola") for split in ("train", "validation")}
     assert found.keys() == {"code", "environment", "every step", "weights", "scores: squad", "scores: cola"} | files | data
     assert "| weights | equal |" in told and again.config["resume"] is False and again.manifest["resumes"] == []
+
+
+def test_settings_of_the_command_are_checked(made, tmp_path, capsys):
+    for arguments, said in (
+        (["--set", "devise=cpu"], "devise: no such parameter. Did you mean device?"),
+        (["--data", "x", "--set", "data=y"], "y"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["rerun", str(made.path), str(tmp_path / "never"), *arguments])
+        assert said in capsys.readouterr().err and not (tmp_path / "never").exists()
+    main(["rerun", str(made.path), "--set", f"run_dir={tmp_path / 'named'}"])
+    assert Run(tmp_path / "named").finished
 
 
 def test_later_sets_are_scored_again_in_full_and_custom_functions_are_compared(made, tmp_path, monkeypatch):
@@ -53,11 +65,11 @@ def test_later_sets_are_scored_again_in_full_and_custom_functions_are_compared(m
     again, rows = rerun(run, tmp_path / "again")
     found = said(rows)
     assert again.metrics["cola-boats"] == run.metrics["cola-boats"] and again.metrics["cola-boats"]["n"] == 10
-    assert (found["scores: cola-boats"], found["cola-boats.jsonl"], found["own functions"]) == ("equal", "equal", "equal")
+    assert (found["scores: cola-boats"], found["cola-boats.jsonl"], found["custom functions"]) == ("equal", "equal", "equal")
     assert found["scores: cola-gone"].startswith("not scored again: ") and "cola-gone" not in again.metrics
     manifest = again.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace(again.manifest["plugins"]["doors:kappa"]["sha256"], "0"))
-    assert said(compare_runs(run, again))["own functions"] == "different: doors:kappa"
+    assert said(compare_runs(run, again))["custom functions"] == "different: doors:kappa"
 
 
 def test_a_changed_parameter_shows_its_effects(made, tmp_path):

@@ -114,4 +114,4 @@ def test_a_run_that_starts_from_another_inherits_its_tasks(config, tmp_path):
     second = changed(config(tasks=["squad", "mrpc"], max_steps=1), init_from=str(first.path), run_dir=str(tmp_path / "second"))
     run = train(second)
     assert run.manifest["encoder"]["trained_on"] == ["not known", "squad", "cola"]
-    assert note(run).endswith("according to its card: squad (squad)")
+    assert note(run).endswith("by its card or an earlier run: squad (squad); the rest of its training data is unknown")

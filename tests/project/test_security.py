@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
 import mistune
@@ -142,8 +141,10 @@ def test_a_pickle_in_place_of_a_checkpoint_is_never_opened(copied, trap, name):
     (newest / name).write_bytes(pickled("bare", trap))
     manifest = json.loads((copied.path / "manifest.json").read_text())
     (copied.path / "manifest.json").write_text(json.dumps({**manifest, "status": "running"}))
-    with suppress(Exception):
-        train(Config(**{**copied.config, "run_dir": str(copied.path), "resume": True}))
+    try:
+        assert train(Config(**{**copied.config, "run_dir": str(copied.path), "resume": True})).finished
+    except RunError as error:
+        assert "checkpoint" in str(error)
 
 
 def test_truncated_weights_are_refused(copied):
@@ -215,8 +216,11 @@ def test_a_tokenizers_custom_code_is_not_run(tiny, tmp_path, trap):
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     mapped = {"AutoTokenizer": [None, "smuggled.T"]}
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "T", "auto_map": mapped}))
-    with suppress(EncoderError):  # refused, or read by transformers' class
-        prepare(Config(encoder=str(folder), max_length=96, overlap=10, max_steps=1, train_limit=4, eval_limit=2))
+    try:  # it is read by transformers' class, or refused
+        setup = prepare(Config(encoder=str(folder), max_length=96, overlap=10, max_steps=1, train_limit=4, eval_limit=2))
+        assert type(setup.tokenizer).__module__.startswith("transformers.")
+    except EncoderError as error:
+        assert "tokenizer" in str(error)
 
 
 # Names that would lead out of a folder

@@ -138,8 +138,7 @@ def test_avoided_phrases_are_found():
     assert {"mtdnn_kit/config.py", "tests/ties.py", "tests/balance/test_step.py", "benchmarks/gpu.py", "Makefile"} <= set(readers())
 
 
-def test_every_error_is_printed():
-    """With the variables and helper functions in its message expanded."""
+def test_messages_of_errors_are_read_with_variables_and_helper_functions_expanded():
     found = list(errors.messages())
     assert len(found) > 400 and {one.by for one in found} >= {"ConfigError", "DataError", "RunError", "require", "warn"}
     said = {one.text for one in found if one.file == "mtdnn_kit/data/sources.py"}

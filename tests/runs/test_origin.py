@@ -118,11 +118,11 @@ def test_a_table_shows_the_origin_of_runs_and_what_was_not_recorded():
     assert mine == {
         "run": "mine", "kit": "0.2.0", "commit": "0123456789ab, with changes", "on": "Card 9, bf16", "torch": "2.13.0", "system": "Linux-6",
         "packages": "3 (requirements.txt)", "peak memory": "process 1.50 GB, device 20.00 GB", "energy": "2.0 Wh (of the whole device)",
-        "went on": "today on abacus after step 4", "command": "mtdnn train p.yaml",
+        "resumed": "today on abacus after step 4", "command": "mtdnn train p.yaml",
     }  # fmt: skip
     assert theirs == {**dict.fromkeys(mine, "not kept"), "run": "theirs", "on": "Abacus, 1 thread"}
     assert origin_table({"theirs": old}) == [{"run": "theirs", "kit": "not kept", "commit": "not kept", "on": "Abacus, 1 thread"}]
     assert origin_note(old) == "on Abacus, 1 thread" and origin_note(new).startswith("kit 0.2.0; commit 0123456789ab, with changes; on ")
     git = {"of": "project", "commit": "c0ffee", "clean": True}
     (clean,) = origin_table({"one": SimpleNamespace(manifest={**FULL, "git": git, "resumes": []})})
-    assert clean["commit"] == "c0ffee (of the project)" and clean["went on"] == "never"
+    assert clean["commit"] == "c0ffee (of the project)" and clean["resumed"] == "never"

@@ -36,7 +36,7 @@ def test_prune_deletes_checkpoints_and_model_and_says_what_remains(finished, tmp
     copied, kept = shutil.copytree(run.path, tmp_path / "copied"), sorted(p.name for p in run.path.iterdir())
     main(["prune", str(run.path), str(copied), "--checkpoints"])
     one, two = capsys.readouterr().out.splitlines()
-    assert one.startswith("run: freed checkpoints ") and one.endswith(" MB. Its model is there.") and two.startswith("copied: freed")
+    assert one.startswith("run: freed checkpoints ") and one.endswith(" MB. Its model is kept.") and two.startswith("copied: freed")
     assert not (run.path / "checkpoints").exists() and ask(run, "What is it?", "It is a bark.")
     said = prune(run)
     assert said.startswith("run: freed model ") and "comparisons, the explorer" in said and "train the run again" in said

@@ -39,6 +39,9 @@ def test_gpus_that_do_not_exist_are_refused_before_anything_runs(tmp_path, monke
         with pytest.raises(ConfigError, match=f"^gpus: '{gpu}' does not exist: torch sees 2 GPUs here, which count from 0"):
             run_study(STUDY, tmp_path / "runs", gpus=["0", gpu])
     assert not (tmp_path / "runs").exists()
-    assert engines.there([1, "0", "MIG-7"]) == ["1", "0", "MIG-7"]
+    assert engines.visible_gpus([1, "0", "MIG-7"]) == ["1", "0", "MIG-7"]
+    seen["count"] = 1
+    assert engines.visible_gpus([0]) == ["0"], "also where it is the only one"
+    seen["count"] = 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    assert engines.there(["1", "0"]) == ["6", "4"], "the GPUs that a cluster assigned to this process"
+    assert engines.visible_gpus(["1", "0"]) == ["6", "4"], "the GPUs that a cluster assigned to this process"

@@ -107,11 +107,11 @@ def test_the_gpu_of_kept_runs_gives_an_estimate_of_hours(config, empty, monkeypa
     configs = {"one": config(max_steps=100), "two": config(max_steps=50), "done": config(max_steps=70)}
     rows = [{"run": name, "status": "new", "steps": c.max_steps} for name, c in configs.items()]
     rows[2]["status"] = "done"
-    assert planning.on_cards(rows, configs, empty) == [
+    assert planning.gpu_estimates(rows, configs, empty) == [
         "on one A100: about 7:30 of training, one run at a time, at the pace of earlier runs there"
     ]
-    assert planning.on_cards(rows, {**configs, "two": config(batch_size=2)}, empty) == []
-    assert planning.on_cards(rows[2:], configs, empty) == []
+    assert planning.gpu_estimates(rows, {**configs, "two": config(batch_size=2)}, empty) == []
+    assert planning.gpu_estimates(rows[2:], configs, empty) == []
     # without a run of this machine, a kept run on the same kind of machine is used, and that machine is named
     monkeypatch.setattr(planning, "describe", lambda device: "Another Processor, 8 cores")
     (row,) = plan({"one": config(max_steps=10, threads=1)}, {"one": NEW}, empty)

@@ -86,11 +86,11 @@ def test_a_plan_states_its_numbers_and_what_is_unknown():
         "spread of seeds and passages as in results/x, 15 runs",
     ]
     least, most = (seeds_needed(one, 1.0, 5, 0.05 / 8) for one in SPREAD.ends)
-    assert said[2] == f"span F1: 5 seeds see {seen:.1f} points; 1 take {n} seeds of each ({least} to {most}, by 7 degrees of freedom)"
+    assert said[2] == f"span F1: 5 seeds detect {seen:.1f} points; 1 needs {n} seeds of each ({least} to {most}, by 7 degrees of freedom)"
     assert least < n < most and said[3] == "EM: unknown, that study has no spread of it"
     assert "unknown, no earlier study of this encoder" in power.sentences(None, ["F1"], 5, 2, 1, None)[1]
     (_, _, two) = power.sentences(("x", {"F1": SPREAD}), ["F1"], 2, 2, 1, None)
-    assert two == "F1: 2 seeds: no p, which takes three at least"
+    assert two == "F1: 2 seeds: no p (at least three are needed)"
 
 
 def test_the_spread_is_read_first_from_the_studys_folder_and_by_encoder(tmp_path, monkeypatch):

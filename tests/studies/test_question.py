@@ -95,7 +95,7 @@ def test_the_same_call_resumes_and_the_report_has_all_of_it(done, tmp_path):
         patch.setattr(report, "read_study", lambda path: study)
         report.keep_finished(str(FILE), folder, tmp_path / "kept", None, [])
         told = "\n".join(report.report(tmp_path / "kept", str(changes["data"])))
-    for title in ("Tuned at equal budget", "What is decided", "The threshold as a choice", "Were the other tasks learnt?"):
+    for title in ("Tuned at equal budget", "Decisions (equivalence tests)", "The threshold as a choice", "Were the other tasks learnt?"):
         assert f"\n## {title}" in told
     assert "judged by span F1, no-answer AP" in told and "No deviation from it." in told
     assert "| QA+MCC+SC permuted | mnli-permuted | 3 | accuracy |" in told

@@ -7,6 +7,7 @@ import re
 import shutil
 import statistics
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from scorer import score
 
 from mtdnn_kit.__main__ import _conclude
 from mtdnn_kit.compare import differences, pairing, paper, seeds, study_tables, threshold_choice
+from mtdnn_kit.compare.learnt import marked
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_json
@@ -254,8 +256,47 @@ def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, question
         f"| {row['Δ']:+.1f} [{row['Δ low']:+.1f}, {row['Δ high']:+.1f}] | {row['p']:.2g} | {row['p (Holm)']:.2g} |" in judged
         for row in (one, two)
     )
-    assert sections["What is decided"].count("\n| ---") == 2 and sections["What it would take: F1"].count("\n- ") == 2
+    assert sections["Decisions (equivalence tests)"].count("\n| ---") == 2 and sections["Sample size needed: F1"].count("\n- ") == 2
     assert {"Slices: F1, A − B", "Slices: F1, B − A"} <= sections.keys()
+
+
+def test_a_setting_that_no_comparison_names_is_not_judged(copy, questions):
+    """As a placebo in a declared study: p is corrected for the judged differences alone, and its differences are intervals without p."""
+    text = STUDY.replace("B: {}}", "B: {}, C: {max_steps: 9}}").replace("paper: table 2\n", "")
+    (copy / "study.yaml").write_text(f"{text}smallest_effect: 1\ncompare: {{baseline: A, others: [B]}}\n")
+    study, wanted = report.read_study(copy / "study.yaml"), ["A seed 0", "A seed 1", "B seed 0", "B seed 1"]
+    folders = json.loads((copy / "runs.json").read_text())
+    runs = {
+        **{name: Run(copy / folders[name]) for name in wanted},
+        "C seed 0": Run(copy / folders["B seed 0"]),
+        "C seed 1": Run(copy / folders["A seed 1"]),
+    }
+    more = [replace(q, replies={**q.replies, "C seed 0": q.replies["B seed 0"], "C seed 1": q.replies["A seed 1"]}) for q in questions]
+    found = report.StudyResults(study, runs, more, copy)
+    assert [list(of) for of in found.compared] == [["A", "B"]] and list(found.settings) == ["A", "B", "C"]
+    sections = {part.split("\n")[0].removeprefix("## "): part for part in report._sections(found)}
+    own = {name: {seed: f"{name} seed {seed}" for seed in (0, 1)} for name in "AB"}
+    judged = differences.primary_table(more, own, study.scores)
+    assert sections["Judged by span F1 and no-answer AP"].endswith(markdown(marked(judged, found.learnt, "A")))
+    assert "| C |" not in sections["Decisions (equivalence tests)"] and "\n| C " in sections["Scores"]
+    lone = differences.population_table(more, {"C": {0: "C seed 0", 1: "C seed 1"}, "B": own["B"]}, study.scores)
+    assert found.secondary == [{"compared with": "C", **row} for row in lone] and len(lone) == 6
+    assert "Differences that are not judged, without a test" in sections
+
+
+def test_keeping_replaces_no_folder_but_a_kept_study(tmp_path):
+    study = tmp_path / "mine.yaml"
+    study.write_text(STUDY.replace("seeds: [0, 1]\n", ""))
+    with pytest.raises(CompareError, match=f"^{tmp_path / 'nothing'}: no run of {study} is finished there; correct the folder"):
+        report.keep_finished(str(study), tmp_path / "nothing", tmp_path / "kept", None, [])
+    for name, folder in {"a": "qa", "b": "qa-mcc"}.items():
+        shutil.copytree(SAMPLE / folder, tmp_path / "runs" / name)
+    for into in (tmp_path / "runs", tmp_path):
+        with pytest.raises(CompareError, match=f"^{into}: it exists and is not a kept study, and keeping one replaces the whole folder"):
+            report.keep_finished(str(study), tmp_path / "runs", into, None, [])
+    assert (tmp_path / "runs" / "a" / "manifest.json").is_file() and study.is_file()
+    for _ in range(2):
+        assert "2 finished runs kept: A, B" in report.keep_finished(str(study), tmp_path / "runs", tmp_path / "kept", None, [])
 
 
 def test_every_baseline_is_in_the_commands_files_and_output(tmp_path, runs, capsys):
@@ -463,7 +504,8 @@ def test_the_commands_of_report(kept, tmp_path, python):
     done = command("tables", str(kept), "--data", "sample")
     assert done.returncode == 0 and done.stdout == "\n".join(report.report(kept, "sample")) + "\n"
     failed = command("keep", "parameters/ablations/demo.yaml", str(tmp_path), str(tmp_path / "into"))
-    assert failed.returncode == 1 and "name at least one run folder" in failed.stderr and "Traceback" not in failed.stderr
+    assert failed.returncode == 1 and "no run of parameters/ablations/demo.yaml is finished there" in failed.stderr
+    assert "Traceback" not in failed.stderr
 
 
 def test_a_report_says_what_each_threshold_was_tuned_on_where_one_was_not(copy):

@@ -241,7 +241,7 @@ def test_the_packaged_studies_run_at_small_size(name, tmp_path, tiny, monkeypatc
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
     asked = replace(read_study(f"parameters/ablations/{name}.yaml"), base=str(tmp_path / "base.yaml"), seeds=[0])
     runs = run_study(asked, tmp_path / "runs", plain=True)
-    assert list(runs) == asked.told and {"MNLI seed 0", "SWAG seed 0"}.isdisjoint(runs)
+    assert list(runs) == asked.reported and {"MNLI seed 0", "SWAG seed 0"}.isdisjoint(runs)
     (first, *others), *_ = asked.comparisons(runs)
     assert first == asked.baseline and len(others) == 4 + (name == "merging")
     assert conclude(asked, tmp_path / "runs", runs, page=False) is None and (tmp_path / "runs/table.md").is_file()

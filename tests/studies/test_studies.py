@@ -87,6 +87,8 @@ def test_a_study_may_have_several_baselines_each_with_its_own_others(read):
     assert [list(of) for of in apart.comparisons({"A": 0, "C": 0})] == [["A", "C"]], "only comparisons whose baseline exists"
     one = read(variants=several.variants, compare={"baseline": "A", "others": ["C"]})
     assert [list(of) for of in one.comparisons({"A": 0, "B": 0, "C": 0})] == [["A", "C", "B"]], "other settings come after one comparison"
+    assert [list(of) for of in one.judged({"A": 0, "B": 0, "C": 0})] == [["A", "C"]], "no p is corrected for other settings"
+    assert one.judged({"B": 0, "C": 0}) == [], "without its baseline nothing is judged"
 
 
 def test_each_run_has_its_variant_and_seed(read):
@@ -202,7 +204,7 @@ def test_a_packaged_study_asks_one_question_and_expands(path):
     study = read_study(path)
     assert study.question.count("?") == 1 and len(study.question) > 80, "the question and its reason"
     configs = study.configs(Path("runs"))
-    assert len(configs) >= 2 and all(configs[name].tasks[0] == "squad" for name in study.told), "a first stage may have another task"
+    assert len(configs) >= 2 and all(configs[name].tasks[0] == "squad" for name in study.reported), "a first stage may have another task"
 
 
 @pytest.mark.parametrize("path", [path for path in ABLATIONS if read_study(path).paper], ids=lambda path: path.stem)

@@ -15,6 +15,7 @@ from killing import same
 from sameness import Stopped
 
 from mtdnn_kit import Config, ConfigError, Run, RunError, train
+from mtdnn_kit.errors import WriteError
 from mtdnn_kit.files.atomic import write_folder, write_whole
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.training.checkpoints import FILES, KEEP, STATE, CheckpointWarning, damage
@@ -156,6 +157,26 @@ def test_files_are_synced_before_the_rename_and_the_folder_after_it(tmp_path, mo
     assert {path for _, path in calls[:first]} == {f"{partial}/a", f"{partial}/b", partial}
     assert calls[first + 1 : first + 3] == [("sync", str(tmp_path / "all")), ("sync", str(tmp_path))]
     assert calls[-3:] == [("sync", f"{tmp_path}/file.partial"), ("name", f"{tmp_path}/file"), ("sync", str(tmp_path))]
+
+
+def test_a_folder_is_replaced_by_a_complete_one_or_stays(tmp_path, monkeypatch):
+    def fill(text: str):
+        return lambda folder: [(folder / name).write_text(text) for name in "ab"]
+
+    write_folder(tmp_path / "x", fill("1"))
+    write_folder(tmp_path / "x", fill("2"))
+    assert [(tmp_path / "x" / name).read_text() for name in "ab"] == ["2", "2"] and len(list(tmp_path.iterdir())) == 1
+    replace_ = os.replace
+
+    def refusing(source, target):
+        if Path(target) == tmp_path / "x" and Path(source).name == "x.partial":
+            raise OSError(28, "No space left on device")
+        replace_(source, target)
+
+    monkeypatch.setattr(os, "replace", refusing)
+    with pytest.raises(WriteError, match="x cannot be written: No space left"):
+        write_folder(tmp_path / "x", fill("3"))
+    assert [(tmp_path / "x" / name).read_text() for name in "ab"] == ["2", "2"] and len(list(tmp_path.iterdir())) == 1
 
 
 def test_the_disk_space_of_a_run_is_known_before_it_starts(runs):

@@ -142,17 +142,17 @@ def test_on_a_gpu_the_same_seed_gives_the_same_run(on_gpu, tmp_path, recorded):
 
 @ON_GPU
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_on_a_gpu_recorded_steps_equal_normal_ones(on_gpu, tmp_path, precision):
-    """With dropout: the same random numbers are drawn. Padding to a bucket may change the order of sums."""
+def test_on_a_gpu_recorded_steps_have_losses_within_20_percent_of_normal_ones(on_gpu, tmp_path, precision):
+    """Padding to a bucket shifts dropout's random numbers."""
     small = dict(max_steps=24, precision=precision, max_length=128, log_every=24)
     plain, recorded = (train(on_gpu(run_dir=str(tmp_path / str(on)), cuda_graphs=on, **small)) for on in (False, True))
     assert [r["task"] for r in plain.log()] == [r["task"] for r in recorded.log()]
     for a, b in zip(plain.log(), recorded.log(), strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=0.2), a["step"]  # padding shifts dropout's random numbers
+        assert a["loss"] == pytest.approx(b["loss"], rel=0.2), a["step"]
 
 
 @ON_GPU
-def test_on_a_gpu_without_padding_or_dropout_recorded_losses_equal_normal_ones(on_gpu, tmp_path, monkeypatch):
+def test_on_a_gpu_without_padding_recorded_losses_equal_normal_ones_with_dropout_too(on_gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(cuda_graphs, "BUCKET", 1)
     small = dict(max_steps=24, precision="fp32", encoder_dropout=0.1, head_dropout=0.3)
     plain, recorded = (train(on_gpu(run_dir=str(tmp_path / str(on)), cuda_graphs=on, **small)) for on in (False, True))

@@ -16,7 +16,7 @@ from mtdnn_kit.errors import PluginError
 from mtdnn_kit.model.own_scores import KIT_SCORES
 from mtdnn_kit.runs.notes import own_scores
 from mtdnn_kit.runs.run import checkpoints
-from mtdnn_kit.sampler import own
+from mtdnn_kit.sampler import custom_plan
 from mtdnn_kit.studies import status
 from mtdnn_kit.training.log import Recorder
 from mtdnn_kit.training.setup import schedule_of
@@ -76,7 +76,7 @@ def test_a_function_gets_each_epochs_batches_and_separate_random_numbers():
         return {"squad": 1}
 
     for seed, epoch in ((0, 1), (0, 2), (0, 1), (1, 1)):
-        assert own(look, seed, {"squad": 10, "cola": 3}, "cycle", 1.5, epoch).tolist() == [1.0, 0.0]
+        assert custom_plan(look, seed, {"squad": 10, "cola": 3}, "cycle", 1.5, epoch).tolist() == [1.0, 0.0]
     (one, first, _, a), (half, _, epochs, b), again, (*_, other) = seen
     assert (one, half, first, epochs) == ({"squad": 10, "cola": 3}, {"squad": 5, "cola": 2}, 1, 1.5) and again == seen[0]
     assert len({a, b, other}) == 3
@@ -86,6 +86,8 @@ def test_a_function_gets_each_epochs_batches_and_separate_random_numbers():
     ("gives", "said"),
     [
         ("{'squad': 1, 'sqaud': 1}", "returned a task 'sqaud'; choose from squad, swag, cola"),
+        ("{0: 1, 1: 1}", "returned a task 0; choose from squad, swag, cola"),
+        ("{'squad': 1, '': 1}", "returned a task ''; choose from"),
         ("{'squad': 0, 'cola': 1}", "each must be at least 0, and that of squad above 0"),
         ("{'squad': 1, 'cola': float('nan')}", "each must be at least 0"),
         ("{'squad': 1, 'cola': 'much'}", "each must be at least 0"),
@@ -256,7 +258,7 @@ def test_a_score_can_be_fixed_in_the_samplers_file_once_all_steps_are_made(mine,
     mine(sampler + score)
     one = config(tasks=["cola", "swag"], sampler="mine:order", metrics=["mine:f"], **OWN)
     with pytest.raises(
-        PluginError, match="All 6 steps are made: correct the function and set resume: true to continue; of a study, --if-changed keep.$"
+        PluginError, match="All 6 steps are made: correct the function, then set resume: true \\(in a study, --if-changed keep\\).$"
     ):
         train(one)
     mended = score.replace("raise ValueError('not equal')", "return 25")

@@ -134,6 +134,22 @@ def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
         train(Config(**{**finished.config, "resume": True, "encoder_dropout": 0.2}))
 
 
+def test_a_run_of_another_version_is_compared_in_all_parameters(finished):
+    file, given = finished.path / "config.yaml", {**finished.config, "resume": True}
+    text = file.read_text()
+    older = text.replace("rate_factors: {}\n", "")  # which an older kit did not have: its default
+    try:
+        file.write_text(older)
+        assert older != text and train(Config(**given)).finished
+        with pytest.raises(ConfigError, match=r"^rate_factors: the run in .* has {}, not {'cola': 2.0}; a resumed run keeps"):
+            train(Config(**{**given, "rate_factors": {"cola": 2.0}}))
+        file.write_text(f"{text}gone: 1\n")
+        with pytest.raises(RunError, match="gone"):
+            train(Config(**given))
+    finally:
+        file.write_text(text)
+
+
 def test_config_yaml_records_the_threads_and_a_resumed_run_uses_them(config, monkeypatch):
     """So does a run of 0.2.0, which has them only in its manifest."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")

@@ -19,7 +19,7 @@ def row(name: str, gap: float, low: float | None, high: float | None, p: float |
 def test_with_one_seed_each_the_verdict_claims_nothing_about_the_settings():
     rows = [BASE, row("A", 2.0, -1.0, 5.0, **ONE | {"p (Holm)": 0.3}), row("B", -6.88, -12.0, -1.5, **ONE)]
     assert findings.verdict(rows, "F1") == (
-        "Of these 3 models, B differs most from QA: -6.9 points of F1 (95 % interval -12.0 to -1.5). "
+        "Of these 3 models, shown to differ from QA: B -6.9 points of F1 (95 % interval -12.0 to -1.5). "
         "One seed per setting cannot tell the effect of the tasks from that of the seed."
     )
 
@@ -35,9 +35,9 @@ def test_with_several_seeds_the_verdict_names_what_differs_and_what_does_not():
 
 def test_two_seeds_and_no_difference_are_named():
     two = row("A", 1.0, None, None, None, **{"speaks for": "the settings; two seeds"})
-    assert findings.verdict([BASE, two], "F1").endswith("is A +1.0 points (no interval). Two seeds a setting allow no p: a third would.")
-    assert findings.verdict([BASE], "F1") == "No difference in F1 to QA can be told: there is no other setting."
-    assert findings.verdict([BASE, {**BASE, "setting": "A"}], "F1").endswith("can be told: seeds or scores lack.")
+    assert findings.verdict([BASE, two], "F1").endswith("is A +1.0 points (no interval). Two seeds per setting give no p: add a third.")
+    assert findings.verdict([BASE], "F1") == "No difference in F1 to QA can be tested: there is no other setting."
+    assert findings.verdict([BASE, {**BASE, "setting": "A"}], "F1").endswith("can be tested: too few seeds, or no scores.")
 
 
 def test_judged_differences_are_named():
@@ -47,7 +47,9 @@ def test_judged_differences_are_named():
         "This speaks for these models only: one seed per setting cannot tell the settings apart."
     )
     assert findings.of_judged([{**rows[1], "seeds": 3}]) == "p below 0.05: none."
-    assert findings.of_judged([row("A", 1.0, 0.0, 2.0, seeds=2)]) == "1 difference judged, none with a p: it takes three seeds a setting."
+    assert (
+        findings.of_judged([row("A", 1.0, 0.0, 2.0, seeds=2)]) == "1 difference judged, none with a p: three seeds per setting are needed."
+    )
 
 
 def test_a_summary_is_three_lines():
@@ -60,7 +62,7 @@ def test_a_summary_is_three_lines():
         "Trained: A, B, 1 seed each; 90 to 111 steps each, 1:00 of training in all. In percent: swag accuracy 60.0 to 71.5 (chance 25.0)."
     )
     assert (
-        concluded.startswith("Concluded: Nothing differs. Not shown to be learnt in one setting at least: cola.")
+        concluded.startswith("Concluded: Nothing differs. Not shown to be learnt in at least one setting: cola.")
         and "swag" not in concluded
     )
     assert following.startswith("Next: add `seeds: [0, 1, 2]`") and "raise epochs" in following
@@ -71,7 +73,7 @@ def test_a_summary_is_three_lines():
 def test_scores_are_reported_with_baselines_that_need_no_training():
     rows = [{"task": "squad", "score": "F1", "value": 72.61, "n": 132, "constant answer": 33.3, "lexical overlap": 20.0, "learnt": "yes"}]
     rows += [{"task": "swag", "learnt": "yes"}, {"task": "cola", "learnt": "not shown"}]
-    said = "squad: F1 72.6 on 132 rows (always no answer: 33.3). Of the others, learnt: swag. Not shown to be learnt in so few steps: cola."
+    said = "squad: F1 72.6 on 132 rows (always no answer: 33.3). Of the others, learnt: swag. Not shown to be learnt: cola."
     assert findings.of_scores(rows) == said and findings.of_scores([]) == "No task was scored."
 
 
@@ -85,7 +87,7 @@ def test_each_table_of_the_data_has_a_sentence():
     counts = {"answer": {"in the passage": 3, "nothing": 1}, "type of answer": {"phrase": 2, "name": 1}}
     assert findings.of_answers(counts, "squad").startswith("squad: 25 % of 4 questions have no answer")
     assert findings.of_lengths({"squad": np.array([5, 9])}, 10).startswith("Nothing is cut: the longest item has 9 tokens")
-    assert findings.of_lengths({"squad": np.array([10, 9])}, 10) == "At 10 tokens, max_length, end: 1 items of squad."
+    assert findings.of_lengths({"squad": np.array([10, 9])}, 10) == "Items that fill max_length, 10 tokens: 1 of squad."
     none = {"max_length": 8, "several windows": "0.0%", "lost if cut": "0.0%", "in no window": "0.0%"}
     assert findings.of_windows([none], 8) == "At max_length 8 every question fits into one window, and no answer is lost."
     assert "would lose 9.0% of the answers" in findings.of_windows([{**none, "lost if cut": "9.0%"}], 8)

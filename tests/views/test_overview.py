@@ -90,12 +90,12 @@ def test_the_cost_of_windows(config, tmp_path):
     assert table[0] == {
         "max_length": 16,
         "overlap": 3,
-        "windows a question": 1.67,  # 20 tokens in a room of 12 that advances by 9: two windows; the short one: one
+        "windows per question": 1.67,  # 20 tokens in a room of 12 that advances by 9: two windows; the short one: one
         "several windows": "66.7%",
         "lost if cut": "50.0%",
         "in no window": "0.0%",
     }
-    assert (table[1]["windows a question"], table[1]["several windows"], table[1]["lost if cut"]) == (1.0, "0.0%", "0.0%")
+    assert (table[1]["windows per question"], table[1]["several windows"], table[1]["lost if cut"]) == (1.0, "0.0%", "0.0%")
 
 
 def answer(context: str, text: str) -> dict:
@@ -125,8 +125,8 @@ def test_a_row_survives_the_round_trip_through_tokens(setup, task):
         joined = "".join(token.removeprefix("##") for token, role in tokens if role == "answer")
         if task == "squad":
             assert said["label says"] == said["row says"] == (row.answers[0][1] if row.answers else "(nothing)")
-            assert joined == ("".join(row.answers[0][1].lower().split()) if row.answers and joined.isascii() else joined)
-            assert bool(joined) == bool(row.answers)
+            assert row.answers == () or row.answers[0][1].isascii(), "the tokenizer changes other letters"
+            assert joined == "".join("".join(text for _, text in row.answers[:1]).lower().split())
         elif task == "swag":
             words = f"{row.context} {row.start} {row.choices[row.label]}".lower()
             assert said["label says"] == f"choice {row.label}"

@@ -84,14 +84,14 @@ def test_only_parameters_that_differ_are_columns(runs):
 
 
 class Scored:
-    """A run's metrics, as `choice_table` reads them."""
+    """A run's metrics, as `both_sets_table` reads them."""
 
     def __init__(self, **metrics):
         self.metrics, self.finished, self.types = {task: {"f1": f1, "em": None} for task, f1 in metrics.items()}, True, {"squad": "qa"}
 
 
 def test_the_choice_on_one_set_is_reported_on_both():
-    found = tables.choice_table(
+    found = tables.both_sets_table(
         {"a": Scored(squad=70.0, squad_rest=61.0), "b": Scored(squad=69.0, squad_rest=63.0), "c": Scored(squad=1.0, squad_rest=2.0)}
     )
     assert found == [
@@ -99,9 +99,9 @@ def test_the_choice_on_one_set_is_reported_on_both():
         {"run": "b", "squad": 69.0, "squad_rest": 63.0, "chosen on": "squad_rest"},
         {"run": "c", "squad": 1.0, "squad_rest": 2.0, "chosen on": ""},
     ]
-    assert tables.choice_table({"a": Scored(squad=70.0)}) == []
+    assert tables.both_sets_table({"a": Scored(squad=70.0)}) == []
     with pytest.raises(CompareError, match="em: not every run has it"):
-        tables.choice_table({"a": Scored(squad=70.0, squad_rest=61.0)}, score="em")
+        tables.both_sets_table({"a": Scored(squad=70.0, squad_rest=61.0)}, score="em")
 
 
 def test_a_studys_table_as_markdown_and_latex():

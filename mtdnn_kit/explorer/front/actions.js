@@ -49,10 +49,10 @@ export const actions = {
         app.root,
       ))
         ? "copied"
-        : "this browser does not let it be copied",
+        : "this browser blocks copying",
     ),
   markdown: async (app) =>
-    say(app, (await copy(markdown(app.state, app.state.open), app.root)) ? "copied as Markdown" : "this browser does not let it be copied"),
+    say(app, (await copy(markdown(app.state, app.state.open), app.root)) ? "copied as Markdown" : "this browser blocks copying"),
   csv: (app, what) => {
     download(fileOf(app.state, what, "csv"), csv(app.state, placesOf(app.state, what)), "text/csv");
     close(app, "share");

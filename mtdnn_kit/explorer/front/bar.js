@@ -35,7 +35,7 @@ export function bar(app) {
     menu(app, "sort", `Sort: ${state.sort}`, () => sortMenu(state)),
     h("span", { class: "mx-dim", role: "status" }, `${count(state.shown.length)} of ${count(data.n)}`),
     isMoved(state) ? chip("moved", "thresholds moved · reset", "reset") : null,
-    state.text || state.chosen.join() !== data.start.join() ? chip("clear", "Clear", "clear") : null,
+    state.text || state.chosen.join() !== data.start.join() ? chip("clear", "Reset filters", "clear") : null,
     h(
       "button",
       {
@@ -56,7 +56,7 @@ export function bar(app) {
         "data-do": "popup",
         "data-arg": "help",
         "data-key": "help",
-        "aria-label": "Keys and signs",
+        "aria-label": "Keyboard shortcuts and symbols",
         "aria-expanded": String(app.popup === "help"),
       },
       "?",
@@ -144,7 +144,7 @@ function shareMenu(app, starred) {
     item = (action, arg, text, off = false) =>
       h("button", { class: "mx-line", "data-do": action, "data-arg": arg, "aria-disabled": off ? "true" : null }, text);
   return [
-    h("div", { class: "mx-dim" }, "As a page that anybody can open"),
+    h("div", { class: "mx-dim" }, "As a standalone HTML page"),
     item("page", FAVOURITES, `${starred} favourites`, !starred),
     item("page", "filter", `${count(left)} shown`, !left),
     item("page", "all", `all ${count(app.state.data.n)}`),
@@ -175,9 +175,9 @@ const SIGNS = [
   ["false answer", "an answer, where there is none"],
   ["too long", "holds an accepted answer and more"],
   ["cut off", "a part of an accepted answer"],
-  ["overlapping", "overlaps the place of one in part"],
-  ["elsewhere", "lies at another place"],
-  ["wrong label", "of other tasks: another label or ending than the right one"],
+  ["overlapping", "partly overlaps an accepted answer"],
+  ["elsewhere", "shares no character with an accepted answer"],
+  ["wrong label", "other tasks: not the right label or ending"],
   [
     "bar and tick",
     "how sure a model is to answer, 1 / (1 + exp((null − best) / 4)), and its threshold: it answers where the bar reaches the tick",
@@ -193,10 +193,10 @@ function help() {
     );
   return h(
     "div",
-    { class: "mx-popup mx-help", role: "dialog", tabindex: 0, "aria-label": "Keys and signs" },
-    h("h3", {}, "Keys"),
+    { class: "mx-popup mx-help", role: "dialog", tabindex: 0, "aria-label": "Keyboard shortcuts and symbols" },
+    h("h3", {}, "Keyboard shortcuts"),
     list(KEYS),
-    h("h3", {}, "Signs"),
+    h("h3", {}, "Symbols"),
     list(SIGNS),
   );
 }

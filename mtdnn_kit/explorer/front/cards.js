@@ -28,7 +28,7 @@ export function cards(app, i, replies) {
           now && !now.error ? flip(reply, now) : now?.error ? h("small", { class: "mx-no", role: "alert" }, ` ${now.error}`) : null,
         ),
         grey || now?.error
-          ? h("span", { class: "mx-dim" }, grey ? "of before" : "not asked")
+          ? h("span", { class: "mx-dim" }, grey ? "previous answer" : "not asked")
           : now
             ? h("span", {}, same(reply, now) ? "the same" : h("b", { class: "mx-flip" }, "⇄ flipped"))
             : verdict(data, reply, golds),
@@ -54,13 +54,13 @@ function verdict(data, reply, golds) {
 }
 
 const reach = (threshold) =>
-  always(threshold) ? "always answers" : never(threshold) ? "never answers" : `answers up to ${signed(threshold, 2)}`;
+  always(threshold) ? "always answers" : never(threshold) ? "never answers" : `answers if at most ${signed(threshold, 2)}`;
 
 // The bar of a model's certainty to answer, with a tick at its threshold; for other tasks, of the probability of its label.
 function sureness(data, reply, r) {
   const value = data.qa ? reply.sure : reply.probability,
     tick = data.qa ? reply.mark : null;
-  if (value === undefined || value === null) return h("span", { class: "mx-dim" }, "it keeps no n-best");
+  if (value === undefined || value === null) return h("span", { class: "mx-dim" }, "no n-best list");
   const name = data.qa ? `null − best ${signed(reply.diff, 2)}, ${reach(reply.threshold)}` : `probability ${value.toFixed(2)}`;
   return h(
     "span",

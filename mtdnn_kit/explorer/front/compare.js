@@ -43,12 +43,12 @@ function filtered(state, a, b) {
   return h(
     "p",
     { class: "mx-dim" },
-    `Of the ${count(state.shown.length)} rows listed: ${state.data.qa ? "F1" : "accuracy"} ${signed(gapOver(state.data, state.now, a, b, state.shown))} points (no interval: they were chosen by looking).`,
+    `Of the ${count(state.shown.length)} rows listed: ${state.data.qa ? "F1" : "accuracy"} ${signed(gapOver(state.data, state.now, a, b, state.shown))} points (no interval: they were selected by their answers).`,
   );
 }
 
 function made(state, found, a, b) {
-  const other = found.other ? [`for other ${found.other}`] : [];
+  const other = found.other ? [`95 % interval, other ${found.other}`] : [];
   const head = ["score", LETTERS[a], LETTERS[b], "difference", "95 % interval", "p", ...other];
   const rows = found.scores.map((row) =>
     h(
@@ -80,7 +80,7 @@ const partial = ({ data }) =>
 function bySlice(state, slices, b) {
   const said =
     "Choose a slice to list its questions with different answers. Whiskers are 95 % intervals; p is corrected for all slices (Holm). " +
-    "Hollow: too few passages for an interval.";
+    "Hollow: too few passages or articles for an interval.";
   return [h("h3", {}, "By slice: F1, in points"), h("p", { class: "mx-dim" }, said), forest(state, slices, b)];
 }
 

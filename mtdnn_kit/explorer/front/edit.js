@@ -36,7 +36,7 @@ export function edit(app) {
             : "The cards still show the answers to the original: ask."
           : flipped === null
             ? null
-            : `${flipped} of ${made.replies.length} answers flipped.`,
+            : `${flipped} of ${made.replies.filter((reply) => !reply.error).length} answers flipped.`,
     ),
   ];
 }

@@ -88,7 +88,10 @@ export function search(data, now, text) {
   if (!wanted) return new Uint8Array(data.n).fill(1);
   const has = (one) => one.search(wanted) >= 0;
   if (!data.qa) {
-    return maskOf(data.n, (i) => data.rows.texts[i].some(has) || labelsOf(data, i).some(has));
+    // endings are texts of a row; of labels, which all rows share, those that are right or predicted
+    const chosen = (i) => [data.rows.gold[i], ...now.map((own) => own.text[i] - 1)].map((k) => data.labels[k]);
+    const labels = (i) => (data.labels ? chosen(i) : labelsOf(data, i));
+    return maskOf(data.n, (i) => data.rows.texts[i].some(has) || labels(i).some(has));
   }
   const passages = data.passages.map(has); // an answer is a part of the passage, unless it was read without a place
   const lost = (i) => data.answers.some((own) => own.said && has(own.said[i][0]));

@@ -176,7 +176,7 @@ function listen(app) {
     const outside = app.popup && !event.target.closest(".mx-popup") && el?.dataset.do !== "popup";
     if (outside) app.popup = null;
     if (outside && !el) return app.show();
-    if (!el || el.getAttribute("aria-disabled") === "true") return;
+    if (!el || el.getAttribute("aria-disabled") === "true") return outside ? app.show() : undefined;
     app.said = null;
     app.focus = el.dataset.key ?? null;
     say(() => actions[el.dataset.do](app, el.dataset.arg, event));

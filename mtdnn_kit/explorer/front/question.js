@@ -16,7 +16,7 @@ export function question(app) {
         { class: "mx-none" },
         none(state),
         " ",
-        h("button", { class: "mx-chip", "data-do": "clear", "data-key": "clear" }, "Clear them"),
+        h("button", { class: "mx-chip", "data-do": "clear", "data-key": "clear" }, "Reset filters"),
         " ",
         status(app),
       ),
@@ -42,7 +42,7 @@ function head(app, i) {
     place = state.shown.indexOf(i),
     title = titleOf(data, i),
     id = String(data.rows.id[i]);
-  const where = place < 0 ? "not among those shown" : `${count(place + 1)} of ${count(state.shown.length)}`;
+  const where = place < 0 ? "not in the filtered list" : `${count(place + 1)} of ${count(state.shown.length)}`;
   const arrow = (action, arg, sign, name, off) =>
     h(
       "button",
@@ -213,11 +213,11 @@ function legend(data) {
     h(
       "span",
       {},
-      h("mark", { class: "mx-gold" }, data.qa ? "accepted answer" : "right"),
-      data.qa ? "  underlined: what a model answers" : "  letters: what a model chooses",
+      h("mark", { class: "mx-gold" }, data.qa ? "accepted answer" : "right label"),
+      data.qa ? "  underlined: a model's answer" : "  letters: the models that chose it",
     ),
     data.qa
-      ? h("span", {}, "sure of answering → ", h("b", { class: "mx-tick-sign" }), " its threshold")
-      : h("span", {}, "probability of its choice"),
+      ? h("span", {}, "confidence to answer → ", h("b", { class: "mx-tick-sign" }), " its threshold")
+      : h("span", {}, "probability of its label"),
   );
 }

@@ -2,6 +2,8 @@
 
 import { goldsOf, headOf, labelsOf, passageOf, replyOf } from "./data.js";
 
+const OF_RIGHT = "probability of the right one";
+
 // A text on one line of Markdown, with its markup escaped.
 export const plain = (text) =>
   String(text)
@@ -22,9 +24,9 @@ export function markdown(state, i) {
     row.answer || "*no answer*",
     row["which is"],
     figure(row.probability),
-    figure(row.f1),
+    figure(data.qa ? row.f1 : row[OF_RIGHT]),
   ]);
-  const head = [["model", "answer", "which is", "probability", data.qa ? "F1" : "probability of the right one"], Array(5).fill("---")];
+  const head = [["model", "answer", "which is", "probability", data.qa ? "F1" : OF_RIGHT], Array(5).fill("---")];
   const cells = (row, k) => `| ${row.map((one) => (k < 2 || one === "*no answer*" ? one : plain(one))).join(" | ")} |`;
   return [...texts, [...head, ...lines].map(cells).join("\n")].join("\n\n") + "\n";
 }
@@ -40,7 +42,7 @@ function records(state, i) {
     const made = { id, run: run.name, answer: reply.none ? "" : reply.text, "which is": reply.kind, probability: reply.probability };
     if (!data.qa) {
       labelsOf(data, i).forEach((name, k) => (made[data.labels ? `p(${name})` : `p(${k + 1})`] = data.answers[r].p[i][k]));
-      return { ...made, f1: reply.f1, right: reply.right ? 1 : 0 };
+      return { ...made, [OF_RIGHT]: reply.f1, right: reply.right ? 1 : 0 };
     }
     return {
       ...made,

@@ -62,6 +62,9 @@ export function choose(state, name) {
 export function clear(state) {
   Object.assign(state, { text: "", chosen: [...state.data.start], open: null });
   refilter(state);
+  if (state.shown.length) return;
+  state.chosen = []; // at moved thresholds all may answer the same
+  refilter(state);
 }
 
 // Opens a row and adds it to the history; edits of another row are discarded.

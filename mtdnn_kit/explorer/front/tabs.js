@@ -45,7 +45,7 @@ export function tabs(app) {
     );
   };
   return [
-    h("div", { class: "mx-tabs", role: "tablist", "aria-label": "More about it" }, names.map(tab)),
+    h("div", { class: "mx-tabs", role: "tablist", "aria-label": "Details of the open row" }, names.map(tab)),
     h(
       "div",
       {
@@ -80,7 +80,7 @@ function alternatives(app) {
       found.push({ p: own.none[i], text: null });
     }
     found.sort((a, b) => b.p - a.p);
-    const some = app.allBest ? found : found.slice(0, FEW);
+    const some = app.allBest || !data.qa ? found : found.slice(0, FEW);
     return h(
       "div",
       { class: "mx-column" },
@@ -99,12 +99,12 @@ function alternatives(app) {
               ),
             ),
           )
-        : h("p", { class: "mx-dim" }, "It keeps no n-best."),
+        : h("p", { class: "mx-dim" }, "This run has no n-best list."),
     );
   });
   const hint = data.qa
-    ? "Probabilities among a model's spans and no answer. Its threshold on null − best, not the larger probability, decides between the two."
-    : "Probability of each.";
+    ? "Probabilities over a model's spans and “no answer”. Whether it answers is decided by its threshold on null − best."
+    : "Probability of each label or ending.";
   const more = data.qa
     ? h(
         "button",

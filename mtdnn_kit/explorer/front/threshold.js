@@ -18,9 +18,9 @@ export function threshold(app) {
   const { state } = app,
     { data } = state,
     movable = data.runs.flatMap((run, r) => (run.tuned === null ? [] : [r]));
-  if (!movable.length) return h("p", { class: "mx-dim" }, "These runs keep no n-best, so their thresholds cannot be moved.");
+  if (!movable.length) return h("p", { class: "mx-dim" }, "These runs have no n-best lists, so their thresholds cannot be moved.");
   const frame = (state.frame ??= frameOf(data, movable));
-  const whole = data.whole > data.n ? ` Of the ${count(data.n)} questions in this file; the runs answered ${count(data.whole)}.` : "";
+  const whole = data.whole > data.n ? ` Scores are over the ${count(data.n)} questions in this file; the runs answered ${count(data.whole)}.` : "";
   return [
     movedNote(state),
     h("p", { class: "mx-dim" }, `A model answers where null − best is at most its threshold. Drag a handle, or type a threshold.${whole}`),

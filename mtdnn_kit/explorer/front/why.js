@@ -33,7 +33,7 @@ export function why(app) {
 
 function shown(app, found, r) {
   if (found.error) return h("p", { class: "mx-no", role: "alert" }, found.error);
-  const nothing = found.nothing.map((p) => p.toFixed(2)).join(" and ");
+  const nothing = `start ${found.nothing[0].toFixed(2)}, end ${found.nothing[1].toFixed(2)}`;
   return [
     h("h3", {}, "Probability of an answer's start and end"),
     h(
