@@ -134,9 +134,9 @@ def _cell(row: dict, key: str) -> str:
     sign = "+" if key in ("difference", "points") or "Δ" in key else ""
     low, high = row.get(f"{stem}low"), row.get(f"{stem}high")
     if low is None or high is None:
-        return f"{found:{sign}z.1f}"
+        return f"{found:{sign}.1f}"
     seeds = row["seeds"] if isinstance(row.get("seeds"), int) else None
-    return f"{found:{sign}z.1f} [{cannot_tell(low, high, seeds) or f'{low:{sign}z.1f}, {high:{sign}z.1f}'}]"
+    return f"{found:{sign}.1f} [{cannot_tell(low, high, seeds) or f'{low:{sign}.1f}, {high:{sign}.1f}'}]"
 
 
 def markdown(rows: Sequence[dict]) -> str:

@@ -88,7 +88,7 @@ export async function copy(text, root) {
 }
 
 export const percent = (value, digits = 1) => (value === null || Number.isNaN(value) ? "–" : value.toFixed(digits));
-export const signed = (value, digits = 1) => `${Number(value.toFixed(digits)) < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+export const signed = (value, digits = 1) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 // Whether a model always, or never, answers at a threshold.
 export const always = (threshold) => threshold > 1e6;
 export const never = (threshold) => threshold < -1e6;
