@@ -129,7 +129,7 @@ def _cell(row: dict, key: str) -> str:
         return f"{found:,}"
     if key == "p" or key.startswith("p ") or key.endswith(" p"):
         return "no test" if found != found else p_text(found) if found >= 1e-4 else "< 0.0001"
-    if key in ("probability", "windows per question"):
+    if key in ("probability", "windows per question") or (key == "value" and "threshold" in str(row.get("score"))):
         return f"{found:.2f}"
     sign = "+" if key in ("difference", "points") or "Δ" in key else ""
     low, high = row.get(f"{stem}low"), row.get(f"{stem}high")

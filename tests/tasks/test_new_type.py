@@ -120,7 +120,7 @@ def test_its_definition_is_checked_like_the_others():
         ({"metrics": ["f1"]}, r"^define.tags.metrics is \['f1'\]; it must be a list of accuracy, macro_f1"),
         (
             {"type": "taging"},
-            "^define.tags.type is 'taging'; it must be one of qa, sc, mcc, .*tagging. .* import the file that registers it",
+            "^define.tags.type is 'taging'; it must be one of qa, sc, mcc, .*tagging. .* the file that registers it is imported",
         ),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -55,6 +55,8 @@ def test_rows_are_formatted_for_reading():
     assert tables.shown([row]) == [
         {"difference": "+2.5 [-1.0, +6.0]", "p": "< 0.0001", "McNemar p": "1", "questions": "6,078", "points": "+0.5", "x": ""}
     ]
+    rows = [{"probability": 0.052}, {"score": "threshold", "value": 0.949}, {"score": "f1", "value": 72.61}]
+    assert [list(row.values())[-1] for row in tables.shown(rows)] == ["0.05", "0.95", "72.6"]
 
 
 def test_an_interval_wider_than_the_scale_is_replaced_by_a_note():
