@@ -69,7 +69,7 @@ VERBS = {  # these need torch and transformers, and are imported on first use
     "train": "training.trainer.train",
 }
 MODULES = {  # modules that notebooks import by a short name; before 0.2.0 they were here
-    **{name: f"compare.{name}" for name in ("differences", "paper")},
+    **{name: f"compare.{name}" for name in ("differences", "paper", "study_tables")},
     "running": "studies.running",
     **{
         name: f"views.{name}"

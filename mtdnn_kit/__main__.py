@@ -212,7 +212,7 @@ def study(given: argparse.Namespace) -> None:
     chosen = (given.engine, given.if_changed, given.plain, given.hours, given.shard, not given.no_wait)
     runs = run_study(made, folder, changes, Bars(), *chosen, **options)
     print(*runs.values(), sep="\n")
-    if given.hours is None and len(runs) < len(made.reported):
+    if not runs or (given.hours is None and len(runs) < len(made.reported)):
         return print(
             f"{len(runs)} of {len(made.reported)} runs are done; other processes have the rest, and the last one writes table and page"
         )
@@ -265,6 +265,7 @@ def engine_options(given: argparse.Namespace) -> dict:
 
 def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     """Prints what a study would do."""
+    from mtdnn_kit.compare.clusters import CLUSTERS
     from mtdnn_kit.runs.claim import earlier
     from mtdnn_kit.studies.arms import check_tunable, chosen_before, equalized, tuning_runs
     from mtdnn_kit.studies.plan import as_text, gpu_estimates, plan
@@ -281,9 +282,10 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     found = standings(configs, code(project_notebook(NOTEBOOK)), merges=merges)
     rows = plan(configs, found, folder, made.stages, merges)
     print(as_text(rows, workers), *gpu_estimates(rows, configs, folder), sep="\n")
-    spread = earlier_spreads(next(iter(configs.values())).encoder, folder)
-    tests = sum(len(others) for _, others in made.compared) * (len(made.scores) if made.family == "study" else 1)
-    settings = len({name for baseline, others in made.compared for name in (baseline, *others)})
+    spread = earlier_spreads(next(iter(configs.values())).encoder, folder, CLUSTERS[made.cluster])
+    sizes = [len(others) for _, others in made.compared]  # each comparison has its own spread, and p is corrected for their number
+    tests = len(sizes) * max(sizes) * (len(made.scores) if made.family == "study" else 1)
+    settings = 1 + min((size for size in sizes if size), default=0)
     print(*sentences(spread, made.scores, len(made.seeds or [0]), settings, tests, made.smallest_effect), sep="\n")
     for name, stands in found.items():
         if stands.changed and stands.status != "new":

@@ -1,7 +1,8 @@
 """Weighted stochastic batch selection (paper, Algorithm 1): the batches of a pass, and which task's batch is drawn at which step.
 
 The whole run is drawn from the seed before its first step, so the number of steps, the warm-up, the time left and a resume at step k
-are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task.
+are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task, except under
+unimax, where passes continue.
 Samplers differ in the weights, which are constant within an epoch, and in whether they draw tasks at random or in order: in turn, with
 equal weights (round robin), or one task after another (sequential). In both the main task comes last. A curriculum draws
 from some of the tasks first (`first_phase`). docs/samplers.md has all samplers in one table.
@@ -198,14 +199,18 @@ def draw(
     _check_steps(names[0], full[0], shares(p(1), len(full))[0], epochs, max_steps, phase.steps)
     allowed = np.array(most_batches(list(sizes.values()), max_passes), np.int64) if max_passes else None
     parts, passes = [], np.zeros(len(full), np.int64)
+    before = np.zeros(len(full), np.int64)  # batches of earlier epochs: of unimax, which limits passes, a pass continues in the next epoch
     for number, share in enumerate(_shares(epochs), 1):
         left = _batches_left(full, share, exhausted) if allowed is None else np.array([max(1, round(full[0] * share)), *allowed[1:]])
         planned = FIXED_ORDERS[sampler](left) if sampler in FIXED_ORDERS else p(number)
         tasks, phase = (planned, phase) if planned.dtype.kind == "i" else _begun_epoch(rng, planned, left, phase)
-        allowed = None if allowed is None else allowed - np.bincount(tasks, minlength=len(full))
-        running = _running_count(tasks, len(full))
+        counts = np.bincount(tasks, minlength=len(full))
+        running = _running_count(tasks, len(full)) + before[tasks]
         parts.append((tasks, passes[tasks] + running // full[tasks], running % full[tasks], np.full(len(tasks), number)))
-        passes += -(-np.bincount(tasks, minlength=len(full)) // full)
+        if allowed is None:
+            passes += -(-counts // full)
+        else:
+            allowed, before = allowed - counts, before + counts
         if max_steps and sum(len(part[0]) for part in parts) >= max_steps:
             break
     task, pass_, batch, epoch = (np.concatenate(column)[:max_steps].astype(np.int32) for column in zip(*parts, strict=True))

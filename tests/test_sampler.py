@@ -343,6 +343,12 @@ def test_no_task_but_the_main_one_exceeds_its_cap(seed, max_passes, epochs):
     found, shown = planned("unimax", seed=seed, max_passes=max_passes, epochs=epochs)
     draws = found.draws()
     assert all(draws[task] <= max(1, int(SIZES[task] * max_passes)) for task in list(SIZES)[1:])
+    for number, task in enumerate(SIZES):  # a pass is complete before the next one begins, whatever the epochs
+        mine = found.task == number
+        counted = np.arange(mine.sum()) if number else None
+        if number:
+            assert (found.pass_[mine] == counted // SIZES[task]).all() and (found.batch[mine] == counted % SIZES[task]).all()
+            assert found.passes()[task] <= max(1, np.ceil(max_passes))
     assert draws["squad"] == 100 * int(epochs) + (max(1, round(100 * (epochs % 1))) if epochs % 1 > 1e-9 else 0)
     assert all(found.task[np.flatnonzero(found.epoch == e)[-1]] == 0 for e in np.unique(found.epoch))
     assert sum(shown.values()) == pytest.approx(1)

@@ -64,7 +64,7 @@ def outcomes(questions: Compared, run: str, score: str) -> ScoreData | None:
     """
     if questions and isinstance(questions[0], Item):
         return label_outcomes(questions, run, score)
-    some = _asked(questions, score)
+    some = asked(questions, score)
     values = [x for q in some if (x := RUN_SCORES[score][1](q.row, q.replies[run])) is not None]
     if not some or len(values) < len(some):
         return None
@@ -106,7 +106,7 @@ def interval(questions: Compared, run: str, score: str) -> tuple[float, float] |
     return made.low, made.high
 
 
-def _asked(questions: Sequence[Question], score: str) -> list[Question]:
+def asked(questions: Sequence[Question], score: str) -> list[Question]:
     """The questions that a score covers."""
     return [q for q in questions if RUN_SCORES[score][0](q.row)]
 
@@ -166,7 +166,7 @@ def slice_table(questions: Sequence[Question], a: str, b: str, score: str = "F1"
     one passage have no interval, and a facet with a single slice is left out. `places`: the indices of the slice's questions in
     `questions`.
     """
-    rows, whole = _slices(questions, {0: a}, {0: b}, score, (a, b)), len(_asked(questions, score))
+    rows, whole = _slices(questions, {0: a}, {0: b}, score, (a, b)), len(asked(questions, score))
     for row in rows:
         row["points"] = row["difference"] * row["questions"] / whole
     return sorted(corrected(rows), key=lambda row: -abs(row["points"]))
@@ -177,7 +177,7 @@ def setting_slices(
 ) -> list[dict]:
     """`slice_table` of two settings by their `names`, each {seed: run}: means over the seeds, and differences between the settings; slices
     and their `places` cover only the questions of the score."""
-    return corrected(_slices(_asked(questions, score), a, b, score, names))
+    return corrected(_slices(asked(questions, score), a, b, score, names))
 
 
 def _slices(questions: Sequence[Question], a: Setting, b: Setting, score: str, names: tuple[str, str]) -> list[dict[str, Any]]:
@@ -188,7 +188,7 @@ def _slices(questions: Sequence[Question], a: Setting, b: Setting, score: str, n
         some = [questions[i] for i in places]
         before, after = (mean(some, runs, score) for runs in (a, b))
         if before is not None and after is not None:
-            found, n = setting_difference(some, a, b, score), len(_asked(some, score))
+            found, n = setting_difference(some, a, b, score), len(asked(some, score))
             row = {"facet": facet, "slice": name, "questions": n, names[0]: before, names[1]: after, **ends(found)}
             row["difference"] = after - before if found is None else row["difference"]
             rows.append({**row, "p": found and found.p, "p (Holm)": None, "places": places})
@@ -237,7 +237,8 @@ def primary_table(questions: Compared, settings: Settings, scores: Sequence[str]
         gaps = setting_differences(questions, settings, score)
         for name, runs in others:
             gap = gaps.get(name)
-            row: dict[str, Any] = {"score": score, "setting": name, "seeds": len(runs), first: mean(questions, base, score)}
+            row: dict[str, Any] = {"score": score, "setting": name, **({"compared with": first} if tables > 1 else {})}
+            row |= {"seeds": len(runs), first: mean(questions, base, score)}
             row |= {"setting's score": mean(questions, runs, score), **ends(gap, "Δ"), "p": gap and gap.p, "p (Holm)": None}
             rows.append(row | ({"no p": seeds.NO_P} if isinstance(gap, seeds.SettingDifference) and gap.p is None else {}))
             tested.append(gap)

@@ -159,7 +159,7 @@ def _intervals(scored: Scored, score: str, found: float, n: int) -> tuple[Ends |
         own = np.mean([of(said) for said in scored.said.values()], axis=0)
         fixed = of(np.full_like(scored.gold, label)) if bar == constant else np.full(n, bar)
         if np.ptp(own):
-            return scored.ends(score), _around(found - bar, own - fixed)
+            return scored.ends(score), _around(found - bar, own - fixed, scored.clusters)
     # no variance: one label is always predicted, or every row is right
     ends = scored.ends(score)
     if score == "accuracy":
@@ -182,6 +182,12 @@ def _jackknife(score: Any, gold: np.ndarray, said: np.ndarray) -> np.ndarray:
     return n * whole - (n - 1) * without[inverse]
 
 
-def _around(middle: float, parts: np.ndarray) -> Ends:
-    half = float(t.isf(0.025, len(parts) - 1) * parts.std(ddof=1) / np.sqrt(len(parts)))
+def _around(middle: float, parts: np.ndarray, clusters: np.ndarray | None) -> Ends | None:
+    """The interval of a mean of `parts` [N] by t over clusters (None: every row is one); None with fewer than two."""
+    group = np.unique(np.arange(len(parts)) if clusters is None else clusters, return_inverse=True)[1]
+    sums, sizes = np.bincount(group, parts), np.bincount(group).astype(float)
+    if (g := len(sizes)) < 2:
+        return None
+    residuals = sums - sums.sum() / sizes.sum() * sizes
+    half = float(t.isf(0.025, g - 1) * np.sqrt(g / (g - 1) * (residuals @ residuals)) / sizes.sum())
     return middle - half, middle + half

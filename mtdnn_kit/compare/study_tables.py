@@ -54,8 +54,16 @@ def decision_table(
             said.append(f"no difference larger than {effect:g}")
         if said and isinstance(gap, Difference):
             said = [f"{word} (of these two models)" for word in said]
-        rows.append({"score": row["score"], "setting": row["setting"], **ends(gap, "Δ"), "decided": "; ".join(said) or "open"})
+        head = {key: row[key] for key in ("score", "setting", "compared with") if key in row}
+        rows.append({**head, **ends(gap, "Δ"), "decided": "; ".join(said) or "open"})
     return rows
+
+
+def forest_rows(questions: Sequence[Question], settings: Settings, compared: Sequence[Settings], score: str) -> list[dict]:
+    """The rows of `study_plots.settings_figure`: `setting_table` of the first comparison, then the scores of the settings that it lacks."""
+    judged = compared[0] if compared else {}
+    rows = setting_table(questions, judged, score) if judged else []
+    return rows + [row for name, own in settings.items() if name not in judged for row in setting_table(questions, {name: own}, score)]
 
 
 def threshold_table(runs: dict[str, Run], questions: Sequence[Question], settings: Settings) -> list[dict]:
@@ -132,7 +140,7 @@ def bounds_table(questions: Sequence[Question], settings: Settings) -> list[dict
     rows = []
     for setting, own in settings.items():
         kinds = [best_kind(q.row, q.replies[run]) for run in own.values() for q in questions if q.row.answers]
-        rows.append({"setting": setting, **{kind: 100 * kinds.count(kind) / len(kinds) for kind in SPAN_KINDS}})
+        rows.append({"setting": setting, **{kind: 100 * kinds.count(kind) / len(kinds) if kinds else None for kind in SPAN_KINDS}})
     return rows
 
 

@@ -54,14 +54,14 @@ def _in_order(labels: Any, wanted: tuple) -> Any:
     named = {name: name for name in labels} if isinstance(labels, list | tuple) and all(isinstance(x, str) for x in labels) else labels
     if not isinstance(named, dict) or {*map(str, named.values())} != {*wanted} or label_names(labels) == wanted:
         return labels
-    return dict(sorted(named.items(), key=lambda one: wanted.index(one[1])))
+    return dict(sorted(named.items(), key=lambda one: wanted.index(str(one[1]))))
 
 
 def _inherited(base: Dataset, row: dict) -> dict:
     """The keys that a set takes from the registry row of the task that scores it: the format and, unless `row` says it, the place."""
     place = {} if row.keys() & {"files", "hub"} else {"hub": base.hub, "hub_config": base.hub_config, "cut": base.cut}
     what: dict = {"type": base.type, "folder": base.folder, "score": base.score or "validation", "unanswerable": base.unanswerable}
-    if base.metrics:
+    if base.metrics and KINDS[base.type].metrics:
         what["metrics"] = list(base.metrics)
     if KINDS[base.type].labelled or "columns" not in row:  # labels of choices belong to a column
         what["labels"] = {value: base.labels[number] for value, number in base.values} or list(base.labels)

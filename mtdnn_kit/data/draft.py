@@ -49,6 +49,9 @@ NO_LABEL = (None, "", "-", -1, "-1")  # values that stand for a missing label
 YAML_FORM: Any = dict(sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 Columns = dict[str, list]  # name → value of each record
 Found = tuple[dict[str, Any], list[str]] | None  # a definition without files, and its doubts
+SPLIT_NAMES = ("train", "training", "dev", "eval", "valid", "validation", "test", "data")
+# attributes of torch's ModuleDict, which cannot be names of tasks
+RESERVED = ("items", "keys", "values", "type", "half", "float", "update", "pop", "parameters", "modules", "children", "apply", "to")
 CHECKED = 200  # records inspected to find which columns belong together
 
 
@@ -147,9 +150,10 @@ def _head(columns: Columns) -> list[str]:
 def _name(path: Path) -> str:
     """A name for the dataset: the file's name, or the folder's if the file is named after a split."""
     stem = path.name.split(".")[0]
-    stem = path.parent.name if stem in ("train", "dev", "valid", "validation", "test", "data") else stem
+    stem = path.parent.name if stem.casefold() in SPLIT_NAMES else stem
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:36] or "mine"
-    return f"my-{name}" if name.casefold() in DATASETS or name.casefold().endswith("_rest") else name
+    taken = name.casefold() in (*DATASETS, *SPLIT_NAMES, *RESERVED) or name.casefold().endswith("_rest")
+    return f"my-{name}" if taken else name
 
 
 def _named(columns: Iterable[str], role: str) -> str | None:
@@ -172,7 +176,8 @@ def _texts(columns: Columns) -> dict[str, float]:
 def _qa(columns: Columns) -> Found:
     """Question answering: one column of answers with offsets, or a column of texts and one of offsets; and the passage's column."""
     texts, doubts, starts = _texts(columns), list[str](), None
-    answers = next((name for name, values in columns.items() if any(map(_placed, values))), None)
+    placed = [name for name, values in columns.items() if any(map(_placed, values))]
+    answers = _named(placed, "answers") or next(iter(placed), None)
     tries = [(answers, None, context) for context in texts] if answers else _two_columns(columns, texts)
     share, (answers, starts, context) = max(((_stand(columns, *one), one) for one in tries), default=(0, ("", "", "")), key=lambda x: x[0])
     left = [name for name in texts if name not in (answers, context)]

@@ -16,6 +16,7 @@ from typing import Any
 
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.data.row_checks import NOTHING, impossible, lookup
+from mtdnn_kit.errors import DataError
 from mtdnn_kit.files.json_files import parsed
 from mtdnn_kit.files.wording import short
 
@@ -80,7 +81,7 @@ def plain(dataset: Dataset, record: dict, reading: Reading, table: bool = False)
             reading.leave_out(f"label {short(found)} (skip)")
             return None
     if isinstance(columns.get("choices"), str):
-        new |= _choices(columns["choices"], columns.get("label"), record, notes)
+        new |= _choices(columns["choices"], columns.get("label"), record, notes, dataset.values, table)
     if dataset.type == "qa":
         new = _answers(columns["answers"], columns.get("starts"), record, notes, number)
         for role in ("id", "title"):
@@ -110,7 +111,7 @@ def whole_number(found: Any, notes: Counter[str], table: bool) -> Any:
 def _label(known: tuple, found: Any, notes: Counter[str], number: Callable[[Any], Any]) -> Any:
     """A label as its name, value or number; known: the values that the column may hold besides numbers."""
     if isinstance(found, str):
-        truth = {str(value).lower(): value for value in known if isinstance(value, bool)}
+        truth = {str(value).lower(): value for value in known if isinstance(value, bool) or value in ("true", "false")}
         if found in known or found.lower() in truth:
             return found if found in known else truth[found.lower()]
         if found.strip() in known:
@@ -121,27 +122,37 @@ def _label(known: tuple, found: Any, notes: Counter[str], number: Callable[[Any]
     if isinstance(found, list) and len(found) == 1:
         notes[ONE_LABEL] += 1
         return _label(known, found[0], notes, number)
-    label = number(found)
-    return str(label) if type(label) is int and label not in known and str(label) in known else label
+    label = number(found.strip()) if isinstance(found, str) else number(found)
+    if isinstance(found, str) and found != found.strip():
+        notes[SPACED_LABEL] += type(label) is int
+        label = label if type(label) is int else found
+    text = str(label).lower() if isinstance(label, bool) else str(label)  # keys of JSON are text
+    return text if isinstance(label, int) and label not in known and text in known else label
 
 
-def _choices(column: str, label: str | None, record: dict, notes: Counter[str]) -> dict[str, Any]:
-    """Choices as a list of texts; if each carries a label (ARC, CommonsenseQA), the right choice's number by these labels."""
+def _choices(column: str, label: str | None, record: dict, notes: Counter[str], values: tuple, table: bool) -> dict[str, Any]:
+    """Choices as a list of texts; if each carries a label (ARC, CommonsenseQA), the right choice by these labels: its number, or the value
+    that `values` (pairs of value and number) maps to it. Raises DataError where text and numbers are mixed, so that the key could be a
+    label or a position."""
     found = listed(lookup(record, column), notes)
     own = lookup(record, f"{column.removesuffix('.text')}.label") if column.endswith(".text") else None
     if isinstance(found, list) and found and all(isinstance(one, dict) and {"text", "label"} <= set(one) for one in found):
         own, found = [one["label"] for one in found], [one["text"] for one in found]
     key = lookup(record, label) if label else NOTHING
-    if isinstance(own, list) and own.count(key) == 1:
-        notes[OWN_LABEL] += 1
-        return {column: found, str(label): own.index(key)}
-    return {column: found}
+    if not isinstance(own, list) or key is NOTHING or len(alike := [i for i, one in enumerate(own) if str(one) == str(key)]) != 1:
+        return {column: found}
+    (place,) = alike
+    if not (table or own[place] == key or str(place) == str(key)):
+        labels = f"the labels of the choices are {short.repr(own)}"
+        raise DataError(f"column {label!r} is {short.repr(key)}, but {labels}: write both as text, or both as numbers")
+    notes[OWN_LABEL] += 1
+    return {column: found, str(label): next((value for value, number in values if number == place), place)}
 
 
 def _answers(column: str, starts: str | None, record: dict, notes: Counter[str], number: Callable[[Any], Any]) -> dict[str, Any]:
     """Answers with whole numbers as offsets and without empty texts: {column: value}, of two columns or one (`gold_answers`)."""
     found = lookup(record, column)
-    if (found is None or found is NOTHING) and impossible(record):
+    if (found is None or found is NOTHING or (found == "" and starts is None)) and impossible(record):
         return {column: [], **({starts: []} if starts else {})}
     if starts is not None:
         return _two_columns(column, found, starts, lookup(record, starts), notes, number)

@@ -194,8 +194,11 @@ def _json(content: BinaryIO, where: str, reading: Reading) -> Iterator[tuple[dic
         items = whole.get("data", [whole] if _has_questions(whole) else None)
         if isinstance(whole.get("data"), list) and len(several) > 1:
             raise DataError(f"{where}: it has lists of objects in {some(several)}, and which one holds the rows is not clear: keep one")
-        if several == ["rows"] and all(isinstance(one, dict) and isinstance(one.get("row"), dict) for one in whole["rows"]):
-            items = [one["row"] for one in whole["rows"]]  # the form of the hub's viewer
+        rows = whole["rows"] if {*several} in ({"rows"}, {"rows", "features"}) else []  # the form of the hub's viewer
+        if rows and all(isinstance(one, dict) and isinstance(one.get("row"), dict) for one in rows):
+            if cut := next((number for number, one in enumerate(rows, 1) if one.get("truncated_cells")), None):
+                raise DataError(f"{where}, row {cut}: the hub's viewer has shortened values of this row: download the dataset's own file")
+            items = [one["row"] for one in rows]
         if isinstance(whole.get("data"), list) and not all(isinstance(item, dict) and "paragraphs" in item for item in items):
             reading.whole.append("rows or contexts below `data`")
     if not isinstance(items, list):

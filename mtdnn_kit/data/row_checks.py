@@ -35,9 +35,9 @@ def lookup(record: dict, column: str) -> Any:
 def impossible(record: dict) -> bool | None:
     """SQuAD's `is_impossible`, which tables hold as text; None if it is missing. Raises DataError for another value."""
     said = record.get("is_impossible")
-    if said in (None, ""):
+    if said in (None, "") or said != said:  # NaN
         return None
-    if (found := {"true": True, "false": False, "1": True, "0": False}.get(str(said).lower())) is None:
+    if (found := {"true": True, "false": False, "1": True, "0": False}.get(str(said).lower().removesuffix(".0"))) is None:
         raise DataError(f"is_impossible is {short.repr(said)}: it must be true or false")
     return found
 

@@ -15,7 +15,7 @@ from mtdnn_kit.errors import YamlError
 LONGEST_YAML = 100_000  # characters of a file
 UNFOLDED = 50_000  # values, with aliases expanded
 DEEPEST = 40  # levels of nesting
-LABEL_LEVEL = 3  # from this level down a key may be a number or true: a column's value, as in define: {NAME: {labels: {1: yes}}}
+LABEL_LEVEL = 2  # from this level down a key may be a number or true: a column's value, as in a set's {NAME: {labels: {1: yes}}}
 DIGITS = 19  # of a whole number: parameters have at most 64 bits
 TAG = "tag:yaml.org,2002:"
 PLAIN_TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}

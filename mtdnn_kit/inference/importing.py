@@ -56,7 +56,8 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
     one. Answers from a file have no n-best, hence neither span scores nor probabilities.
     Raises RunError, EncoderError, ConfigError or DataError, saying what is wrong and where, before the folder is written.
     """
-    known_keys(settings, [one.name for one in fields(Config)], what="parameter")
+    given = [one.name for one in fields(Config) if one.name not in ("tasks", "encoder")]
+    known_keys(settings, given, what="parameter", hint=" Name the task as `task`, and the model as `source`.")
     config = Config(**{"run_dir": str(run_dir), "data": data, "tasks": [task], "qa_weight": 1.0, **settings})
     if config.datasets[task].type != "qa" or not config.datasets[task].score:
         raise RunError(f"task: {task!r} has no scored questions; name a question answering task that is scored")
@@ -101,7 +102,7 @@ def _scores(rows: list[QARow], predictions: dict[str, str]) -> dict[str, float |
 def read_predictions(file: Path) -> dict[str, str]:
     """{id: text} of a file in the official format. Raises RunError if the file is missing, has another form, or repeats an id."""
     try:
-        found = read_json(file.read_bytes())
+        found = read_json(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except OSError as error:
         raise RunError(f"{file}: cannot be read ({error.strerror}); correct the path") from None
     except ValueError as error:
@@ -114,7 +115,7 @@ def read_predictions(file: Path) -> dict[str, str]:
 def _import_model(source: str, given: Config, tune: bool) -> Run:
     """tune: whether to tune the threshold here, even if `export` recorded one."""
     encoder, task = find_encoder(source), given.tasks[0]
-    kept = {} if tune else kept_threshold(encoder, task)
+    kept = {} if tune or not given.datasets[task].unanswerable else kept_threshold(encoder, task)
     config = Config(**{**asdict(given), "encoder": source, **({"threshold_articles": []} if kept else {})})
     model, tokenizer = load_answering(encoder, task, config.max_length), load_tokenizer(encoder.path)
     (_, held_out, scored), sources = read_rows(config, training=bool(config.threshold_articles or config.threshold_ratio))
@@ -132,7 +133,13 @@ def _import_model(source: str, given: Config, tune: bool) -> Run:
 
     write_folder(run.path / "predictions", predictions)
     write_folder(run.path / "model", lambda folder: save_model(model, tokenizer, folder))
-    record = {"imported": {"kind": "model", **encoder.record()}, "data": sources, "precision": precision, "machine": describe(device)}
+    always = {"always_answers": True} if kept.get("threshold") == ALWAYS else {}
+    record = {
+        "imported": {"kind": "model", **encoder.record(), **always},
+        "data": sources,
+        "precision": precision,
+        "machine": describe(device),
+    }
     told = {task: kept["held_out"]} if kept.get("held_out") else record_of(config, held_out, thresholds)
     return _finish(run, config.to_yaml(), metrics, {**record, "held_out": told, "start": start})
 

@@ -73,7 +73,9 @@ def load(run: Run, device: str = "auto") -> Loaded:
 
 def threshold_of(run: Run, task: str) -> float:
     """The tuned threshold of a qa task; 0 if none was tuned; `ALWAYS` if it always answers, as with `unanswerable: false`."""
-    if not run.parameters.datasets[task].unanswerable or run.manifest.get("held_out", {}).get(task, {}).get("always_answers"):
+    manifest = run.manifest
+    told = manifest.get("held_out", {}).get(task, {}), manifest.get("imported", {})
+    if not run.parameters.datasets[task].unanswerable or any(one.get("always_answers") for one in told):
         return ALWAYS
     return float(run.metrics.get(task, {}).get("threshold", 0.0))
 

@@ -8,6 +8,7 @@ from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError, DataError, RunError
 from mtdnn_kit.files.checks import known_keys
 from mtdnn_kit.inference.scoring import score
+from mtdnn_kit.runs.claim import own_parameters
 from mtdnn_kit.runs.equal import compare_runs
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.runs.schema import missing
@@ -33,7 +34,7 @@ def rerun(source: str | Path | Run, run_dir: str | Path | None = None, **given: 
     if made != here:
         start = f"start it with accelerate launch --num_processes {made} -m mtdnn_kit rerun" if made > 1 else "start it without a launcher"
         raise RunError(f"{run.path}: it was trained by {made} processes, but there are {here} now: {start}")
-    before = replace(run.parameters, scored_also=run.config.get("scored_also", {}))
+    before = own_parameters(run)
     before = replace(before, threads=before.threads or run.manifest.get("threads"), run_dir=None if run_dir is None else str(run_dir))
     known_keys(given, asdict(before), what="parameter")
     again = train(Config(**{**asdict(before), **given}))

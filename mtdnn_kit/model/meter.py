@@ -19,6 +19,7 @@ class Meter:
     def __init__(self, device: torch.device):
         self.device, self.before = device, energy(device)
         if device.type == "cuda":
+            torch.cuda.empty_cache()  # what an earlier training in this process left reserved
             torch.cuda.reset_peak_memory_stats(device)
 
     def read(self) -> dict[str, Any]:

@@ -50,10 +50,15 @@ def check_claim(run: Run, config: Config) -> None:
     if not config.resume:
         state = "a finished run" if run.finished else "an unfinished run"
         raise ConfigError(f"run_dir: {run.path} holds {state}. Name another folder, delete it, or set resume: true to continue it.")
-    kept = asdict(replace(run.parameters, scored_also=run.config.get("scored_also", {})))  # a key that an older kit lacked: its default
+    kept = asdict(own_parameters(run))
     for key, given in asdict(config).items():
         if differs(key, kept[key], given):
             raise ConfigError(f"{key}: the run in {run.path} has {kept[key]!r}, not {given!r}; a resumed run keeps its parameters.")
+
+
+def own_parameters(run: Run) -> Config:
+    """The parameters that a run was started with: without sets that were scored later, and with defaults for keys that its kit lacked."""
+    return replace(run.parameters, scored_also=run.config.get("scored_also", {}))
 
 
 def differs(key: str, kept: Any, given: Any) -> bool:
@@ -79,7 +84,7 @@ def earlier(configs: dict[str, Config], folder: Path) -> dict[str, Config]:
         with suppress(RunError):  # of another version of the kit
             if "merged" in Run(path).manifest:  # its parameters are another run's
                 continue
-            kept = asdict(Run(path).parameters)
+            kept = asdict(own_parameters(Run(path)))
             name = next((n for n, c in lacking.items() if not any(differs(key, kept[key], x) for key, x in vars(c).items())), None)
             if name is not None:
                 found[name] = replace(lacking.pop(name), run_dir=str(Path(str(configs[name].run_dir)).with_name(path.name)))

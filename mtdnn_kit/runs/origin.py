@@ -119,7 +119,10 @@ def resumes(begun: Mapping, manifest: Mapping, step: int) -> list[dict]:
     """Each resumption of a run: when, on which host, after which step, and what changed in its environment. begun: its previous manifest,
     {} for a new run."""
     before = environment(begun)
-    entry = {"time": now(), "host": platform.node(), "after_step": step, "changed": changes(before, {**before, **environment(manifest)})}
+    changed = changes(before, {**before, **environment(manifest)})
+    if None not in (old := begun.get("code"), new := manifest.get("code")) and old != new:
+        changed.append("code")
+    entry = {"time": now(), "host": platform.node(), "after_step": step, "changed": changed}
     return [*begun.get("resumes", []), *([entry] if begun else [])]
 
 

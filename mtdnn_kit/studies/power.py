@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 from scipy.stats import chi2, f
 
 from mtdnn_kit.compare import Question, blocks
+from mtdnn_kit.compare.clusters import population
 from mtdnn_kit.compare.differences import Settings, contributions, setting_differences
 from mtdnn_kit.compare.seeds import SettingDifference
 from mtdnn_kit.errors import RunError
@@ -67,32 +68,32 @@ def write_spread(folder: Path, runs: dict[str, Run], questions: Sequence[Questio
     """Writes spread.json into a study's folder, for the plans of later studies; writes nothing if no setting has two seeds."""
     if found := spreads(questions, settings, scores):
         encoder = next(iter(runs.values())).config["encoder"]
-        write_json(
-            folder / SPREAD_FILE, {"encoder": encoder, "runs": len(runs), "scores": {score: asdict(one) for score, one in found.items()}}
-        )
+        content = {"encoder": encoder, "clusters": population(questions), "runs": len(runs)}
+        write_json(folder / SPREAD_FILE, {**content, "scores": {score: asdict(one) for score, one in found.items()}})
 
 
-def earlier_spreads(encoder: str, folder: Path) -> tuple[str, dict[str, Spread]] | None:
-    """The source of the spread, and the spread by score: from a study of the same encoder in its own folder, in the default folder, or kept
-    with the project; the one with the most degrees of freedom. None without one. Raises RunError for a file that cannot be read."""
+def earlier_spreads(encoder: str, folder: Path, clusters: str = "passages") -> tuple[str, dict[str, Spread]] | None:
+    """The source of the spread, and the spread by score: from a study of the same encoder with the same clusters (`clusters.population`) in
+    its own folder, in the default folder, or kept with the project; the one with the most degrees of freedom. None without one. Raises
+    RunError for a file that cannot be read."""
     usual = resolve(os.environ.get("MTDNN_RUNS", "runs"))
     places = [folder / SPREAD_FILE, *sorted(usual.glob(f"*/{SPREAD_FILE}")), *sorted((project_root() / "results").glob(f"*/{SPREAD_FILE}"))]
     found = [(place, *_read(place)) for place in places if place.is_file()]
-    alike = [(place, count, scores) for place, of, count, scores in found if of == encoder and scores]
+    alike = [(place, count, scores) for place, *of, count, scores in found if of == [encoder, clusters] and scores]
     if not alike:
         return None
     place, count, scores = max(alike, key=lambda one: (one[0].parent == folder, max(spread.df for spread in one[2].values())))
     return f"{Run(place.parent).name}, {count} runs", scores
 
 
-def _read(place: Path) -> tuple[str, int, dict[str, Spread]]:
+def _read(place: Path) -> tuple[str, str, int, dict[str, Spread]]:
     try:
         content = read_json(place.read_bytes())
         found = {score: Spread(**one) for score, one in content["scores"].items()}
         for spread in found.values():
             if not (spread.df >= 1 and spread.passages >= 2 and min(spread.over_seeds, spread.over_passages, spread.within) >= 0):
                 raise ValueError("a variance below 0, or no degrees of freedom")
-        return content["encoder"], content["runs"], found
+        return content["encoder"], content.get("clusters", "passages"), content["runs"], found
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(f"{place}: cannot be read ({error}); delete it, or write it again (`mtdnn report write`)") from None
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mtdnn_kit.compare import Question, clustered, pair, paper, qa_task, speaks_for, study_tables
 from mtdnn_kit.compare.clusters import other_population, population
-from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices, setting_table
+from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices
 from mtdnn_kit.compare.learnt import learnt_table, marked
 from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
 from mtdnn_kit.errors import CompareError
@@ -40,7 +40,7 @@ from mtdnn_kit.studies.status import run_of
 from mtdnn_kit.studies.study import Study, read_study
 from mtdnn_kit.studies.variants import slug
 from mtdnn_kit.views import tables
-from mtdnn_kit.views.findings import summary, verdict, write_summary
+from mtdnn_kit.views.findings import summary, verdicts, write_summary
 from mtdnn_kit.views.study_plots import points_figure, settings_figure
 from mtdnn_kit.views.tables import markdown, points, score_tables
 from mtdnn_kit.views.task_plots import task_rows
@@ -73,9 +73,9 @@ class StudyResults:
 
     @cached_property
     def secondary(self) -> list[dict]:
-        """The differences of judged settings, not the baseline, to those that no comparison names: intervals without a test."""
+        """The differences of judged settings to those that no comparison names: intervals without a test."""
         named = dict.fromkeys(name for of in self.compared for name in of)
-        pairs = [(a, b) for a in self.settings if a not in named for b in named if b not in {next(iter(of)) for of in self.compared}]
+        pairs = [(a, b) for a in self.settings if a not in named for b in named]
         settings, scores = self.settings, self.study.scores
         return [
             {"compared with": a, **row}
@@ -139,7 +139,8 @@ def _figures(results: StudyResults) -> dict[str, bytes]:
     """{score: PNG} of each setting's score and its difference to the first setting."""
     images = {score: io.BytesIO() for score in results.study.scores}
     for score, image in images.items():
-        settings_figure(setting_table(results.questions, results.settings, score), score).savefig(image, dpi=150)
+        rows = study_tables.forest_rows(results.questions, results.settings, results.compared, score)
+        settings_figure(rows, score).savefig(image, dpi=150)
     return {score: image.getvalue() for score, image in images.items()}
 
 
@@ -156,18 +157,12 @@ def conclude(study: Study, folder: Path, runs: dict[str, Run], page: bool) -> Pa
         results = StudyResults(study, runs, clustered(pair(runs, nbest=1), study.cluster), folder, thresholds=True)
         tables.write(folder, results.scores, runs, settings)
         write_spread(folder, runs, results.questions, settings, study.scores)
-        said = _verdict(results)
+        said = verdicts(results.questions, results.compared, study.scores, study.family, study.baseline)
         write_summary(folder, summary(runs, settings, said, results.learnt, task_rows(runs, settings, results.learnt, results.questions)))
         if not page:
             return None
         figures = {f"{score} of each setting, and its difference to {study.baseline}": image for score, image in _figures(results).items()}
         return write_plain_page(folder, study.name, study.question, figures, _sections(results), said)
-
-
-def _verdict(results: StudyResults) -> str:
-    """The verdict of each comparison in the first primary score."""
-    score = results.study.scores[0]
-    return " ".join(verdict(setting_table(results.questions, of, score), score) for of in results.compared)
 
 
 def _sections(results: StudyResults) -> Iterator[str]:
@@ -197,7 +192,10 @@ def _judged(results: StudyResults) -> Iterator[str]:
     if effect := study.smallest_effect:
         decide = partial(study_tables.decision_table, effect=effect, family=study.family, tables=len(results.compared))
         yield _section("Decisions (equivalence tests)", "\n".join(markdown(decide(questions, of, study.scores)) for of in results.compared))
-    yield _section("For whom the differences speak", population_table(questions, results.settings, study.scores))
+    populations = [(next(iter(of)), row) for of in results.compared for row in population_table(questions, of, study.scores)]
+    several = len(results.compared) > 1
+    rows = [{"compared with": base, **row} if several else row for base, row in populations]
+    yield _section("For whom the differences speak", rows)
     if results.secondary:
         yield _section("Differences that are not judged, without a test", results.secondary)
 
@@ -236,7 +234,8 @@ def _seeds(results: StudyResults) -> Iterator[str]:
     study, questions, settings = results.study, results.questions, results.settings
     yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
-        alone = {name: dict([min(own.items())]) for name, own in settings.items()}
+        judged = results.compared[0] if results.compared else settings
+        alone = {name: dict([min(own.items())]) for name, own in judged.items()}
         scores = list(dict.fromkeys(["F1", *study.scores]))  # each is tested once
         yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, scores))
     yield _section("Two seeds of the same setting", study_tables.seed_table(questions, settings))

@@ -52,7 +52,7 @@ def run_study(
     resume it unchanged; not if a parameter has changed). plain: call `train` without the notebook. hours: starts no further seed after that
     time and returns the runs of whole seeds; the same call continues with the next ones. shard: "2/4" runs only the second of four parts,
     for file systems without locks. wait: for runs that other processes have taken, and take them over if such a process dies; otherwise, or
-    with `shard`, returns those that are done by then.
+    with `shard`, returns those that are done by then (runs that tune are waited for unless there are shards).
 
     Raises before anything runs: ConfigError (an invalid parameter), StudyError (a changed run, or no notebook to run). At the end:
     StudyError with the error and the cell of each failed run, here or elsewhere; the others are done then.
@@ -79,8 +79,10 @@ def run_study(
     if hours is None:
         runs = made(planned, configs)
         return {name: run for name, run in runs.items() if name in study.reported}
-    check_changed(study, standings(configs, code(project_notebook(NOTEBOOK)), elsewhere, study.merges(configs)), if_changed)
-    runs = _by_blocks(study, configs, made, hours, began, options.get("workers") or 1)
+    found = standings(configs, code(project_notebook(NOTEBOOK)), elsewhere, study.merges(configs))
+    check_changed(study, found, if_changed)
+    stale = {name for name, stands in found.items() if stands.changed} if if_changed == "redo" else set()
+    runs = _by_blocks(study, configs, made, hours, began, options.get("workers") or 1, stale)
     return {name: run for name, run in runs.items() if name in study.reported}
 
 
@@ -109,7 +111,7 @@ def _tuned(study: Study, folder: Path, trials: dict[str, Config], made: Callable
     trials."""
     from mtdnn_kit.studies import arms
 
-    tried = made(arms.tuning_runs(study), _equalized(study, folder, trials), mine=shard_of(list(trials), shard))
+    tried = made(arms.tuning_runs(study), _equalized(study, folder, trials), mine=shard_of(list(trials), shard), wait=shard is None)
     if len(tried) < len(trials):
         return None
     rows = arms.choose(study, tried)
@@ -163,16 +165,23 @@ def _waiting(todo: Todo, name: str) -> str:
 
 
 def _by_blocks(
-    study: Study, configs: dict[str, Config], made: Callable[[dict, dict], dict[str, Run]], hours: float, began: float, workers: int
+    study: Study,
+    configs: dict[str, Config],
+    made: Callable[[dict, dict], dict[str, Run]],
+    hours: float,
+    began: float,
+    workers: int,
+    stale: set[str],
 ) -> dict[str, Run]:
     """The runs of whole seeds: the finished ones, and as many more as start within the hours, with enough seeds at a time to keep all
-    workers busy. Raises StudyError if there are none."""
+    workers busy. stale: finished runs that would be deleted and run again. Raises StudyError if there are none."""
     runs: dict[str, Run] = {}
     failed: list[str] = []
     blocks, at_once = study.blocks, -(-workers // len(study.variants))
     for group in (blocks[i : i + at_once] for i in range(0, len(blocks), at_once)):
         time_left = time.monotonic() - began < 3600 * hours
-        some = group if time_left else [block for block in group if all(run_of(configs[name]).finished for name in block)]
+        done = [block for block in group if not block.keys() & stale and all(run_of(configs[name]).finished for name in block)]
+        some = group if time_left else done
         if some:
             try:
                 runs |= made({name: run for block in some for name, run in block.items()}, configs)

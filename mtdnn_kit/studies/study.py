@@ -145,9 +145,8 @@ class Study:
         return [of for of in self._named(runs) if len(of) > 1]
 
     def comparisons(self, runs: Mapping[str, Any]) -> list[dict[str, dict[int, str]]]:
-        """`of(runs)` for each comparison, its baseline first, for tables of scores: a single comparison also has the settings that it does
-        not name."""
-        return [self.of(runs)] if len(self.compared) == 1 else self._named(runs)
+        """`of(runs)` for each comparison whose baseline has runs, that first; all settings if there is none. For tables of scores."""
+        return self._named(runs) or [self.of(runs)]
 
     def _named(self, runs: Mapping[str, Any]) -> list[dict[str, dict[int, str]]]:
         there = self.of(runs)
@@ -220,8 +219,11 @@ def project_notebook(name: str) -> Path:
     return path
 
 
-def read_study(path: str | Path) -> Study:
-    """The study in a file. Raises StudyError, naming file and key: for unreadable or invalid files, or runs that would share a folder."""
+def read_study(path: str | Path, cluster: str | None = None) -> Study:
+    """The study in a file; cluster: in place of the file's.
+
+    Raises StudyError, naming file and key: for unreadable or invalid files, or runs that would share a folder.
+    """
     try:
         text = text_of(resolve(str(path)))
         content = read_yaml(text)
@@ -232,6 +234,7 @@ def read_study(path: str | Path) -> Study:
     comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     question = " ".join(line.lstrip("# ").strip() for line in comment)
     try:
+        content = {**content, "cluster": cluster} if cluster and isinstance(content, dict) else content
         return replace(_study(Path(path).stem, question, content), digest=hashlib.sha256(text.encode()).hexdigest())
     except ValueError as error:
         raise StudyError(f"{path}: {error}") from None

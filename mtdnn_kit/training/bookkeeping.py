@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from mtdnn_kit.balance.step import Joint
+from mtdnn_kit.errors import PluginError
 from mtdnn_kit.model.evaluation import constant_scores, held_out_scores, slice_scores
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.runs.run import Run
@@ -54,7 +55,12 @@ class Bookkeeper:
         loss, (tokens,) = self.world.mean(step.loss), self.world.sums(step.tokens)
         if self.log:
             self.log.add(step.number, step.task, step.rate, loss, step.norm, tokens, *([self.joint.figures] if self.joint else []))
-            self._measure(self.log, step.number)
+            try:
+                self._measure(self.log, step.number)
+            except PluginError:  # a custom score: once it is corrected, the run resumes from here
+                self.log.flush()
+                self.checkpoint(self.seconds)
+                raise
         # the others wait for rank 0 here
         stopping = self.stop.agreed(self.world.sums)
         if stopping or self._due(step.number, self.setup.config.checkpoint_every):
@@ -80,14 +86,18 @@ class Bookkeeper:
 
     def _measure(self, log: Recorder, step: int) -> None:
         """Scores the held-out questions and each task's slice, and compares the tasks' gradients, if due."""
-        config = self.setup.config
-        if self._due(step, config.eval_every):
+        config, due = self.setup.config, self._due(step, self.setup.config.eval_every)
+        ends_block = bool(config.eval_every) and self._ends_block(step)
+        compares = config.interference_every is not None and (step + 1) % config.interference_every == 0
+        if due or ends_block or compares:
+            log.flush()  # first, since it names a step that diverged, and scoring is no time of training
+        if due:
             with memory(self.setup):
                 self.watch(self.score(step + 1))
-        elif config.eval_every and self._ends_block(step):
+        elif ends_block:
             with memory(self.setup):
                 self.watch(held_out_scores(self.model, self.setup.held_out, config, self.precision)[1])
-        if config.interference_every and (step + 1) % config.interference_every == 0:
+        if compares:
             with memory(self.setup, doing="measuring interference"):
                 found = measure(self.model, self.fixed, self.loss, config.grad_accumulation)
                 tag = affinities(self.model, self.setup, step, self.loss)

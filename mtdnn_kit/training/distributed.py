@@ -19,7 +19,7 @@ from accelerate.state import PartialState
 from torch.distributed.distributed_c10d import _get_default_store as store
 
 from mtdnn_kit.errors import ConfigError, OtherRankError
-from mtdnn_kit.runs.environment import omp_threads
+from mtdnn_kit.runs.environment import MOST_THREADS, cores, omp_threads
 from mtdnn_kit.sampler import generator
 
 WAIT = timedelta(days=7)  # how long a process may wait for work that only another one does: reading rows, scoring
@@ -63,7 +63,7 @@ def join(device: torch.device) -> "World":
     if device.type == "cuda" and _number("LOCAL_RANK", 0) >= torch.cuda.device_count():
         raise ConfigError(f"device: {here} processes on a machine with {torch.cuda.device_count()} GPUs; start as many as it has GPUs.")
     if device.type == "cpu":  # they share the cores; accelerate warns if OMP_NUM_THREADS is not set
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // here)))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(MOST_THREADS, cores() // here))))
     PartialState._reset_state()
     state = PartialState(cpu=device.type == "cpu")
     if (state.process_index, state.num_processes) != (rank, size):

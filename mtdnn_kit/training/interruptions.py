@@ -76,7 +76,10 @@ class Stop:
     def agreed(self, sums: Callable[..., Sequence[int]]) -> bool:
         """Whether any process got a signal, which then counts for all. sums: adds numbers over the processes."""
         counts = sums(*(int(number in self.taken) for number in SIGNALS))
-        self.taken += [number for number, count in zip(SIGNALS, counts, strict=True) if count and number not in self.taken]
+        new = [number for number, count in zip(SIGNALS, counts, strict=True) if count and number not in self.taken]
+        if new:  # this process's own copy of the signal may still come
+            self.taken += new
+            self.since = time.monotonic()
         return any(counts)
 
     def defer(self) -> None:

@@ -41,7 +41,8 @@ class Adamax(torch.optim.Optimizer):
             torch._foreach_add_(size, group["eps"])
             torch._foreach_maximum_(u, size)
             torch._foreach_mul_(p, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_addcdiv_(p, m, u, rate)
+            below = u if group["bias_correction"] else torch._foreach_add(u, group["eps"])  # the 2019 variant adds ε twice
+            torch._foreach_addcdiv_(p, m, below, rate)
 
     def _moments(self, p: Tensor) -> tuple[Tensor, Tensor]:
         """m and u of a parameter; increments its step count."""

@@ -94,6 +94,8 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         with failures.memory(setup, doing="the model on the device"):
             joined, optimizer = _prepared(accelerator, model, optimizer)
         point = world.in_turn(partial(restore, run, model, optimizer), world.first) if config.resume else Point()
+        same = world.alike(point.step)
+        require(same, f"run_dir: the processes see different checkpoints of {run.path}: name a folder that all machines share.")
         log = Recorder(run, setup, point.step, point.logs, watch, accelerator) if world.first else None
         loss = partial(loss_of, accelerator, model, setup)
         gradients = Graphs(accelerator, joined, setup).backward if config.cuda_graphs else partial(backward, accelerator, joined, setup)
@@ -226,7 +228,7 @@ def _threads(run: Run) -> int | None:
 def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     """The manifest of a run to resume, {} for a new one.
 
-    Raises RunError if the disk is too small; ConfigError if the data or the number of processes have changed.
+    Raises RunError if the disk is too small; ConfigError if data, encoder, schedule or the number of processes have changed.
     """
     failures.check_space(run, need)
     if not (run.path / "manifest.json").exists():
@@ -249,6 +251,12 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
                 f"{key}: {name} has changed since the run in {run.path} began; it cannot continue with another {key}. Undo the "
                 "change of its file, or name another run_dir."
             )
+    if manifest.get("encoder", {}).get("sha256") not in (None, setup.encoder.sha256):
+        what = f"the weights of {setup.encoder.name} have changed since the run in {run.path} began"
+        raise ConfigError(f"{'init_from' if setup.config.init_from else 'encoder'}: {what}; restore them, or name another run_dir.")
+    if manifest.get("draws") not in (None, setup.schedule.draws()):
+        why = "code or versions have changed; name another run_dir."
+        raise ConfigError(f"run_dir: the schedule of the run in {run.path} would be another one now, since {why}")
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
             f"processes: the run in {run.path} has {processes}, which share its batches; resume it with {processes}, not {setup.processes}."

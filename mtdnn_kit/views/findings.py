@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mtdnn_kit.compare.differences import Settings
-from mtdnn_kit.compare.learnt import NOT_SHOWN, YES, not_learnt
+from mtdnn_kit.compare.differences import Settings, primary_table, setting_table
+from mtdnn_kit.compare.learnt import NOT_SHOWN, UNKNOWN, YES, not_learnt
+from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.wording import duration, some
 from mtdnn_kit.runs.run import Run
@@ -187,6 +188,16 @@ def of_scores(rows: Sequence[dict]) -> str:
     return said + (f" Not shown to be learnt: {some(others[NOT_SHOWN])}." if others[NOT_SHOWN] else "")
 
 
+def verdicts(questions: Sequence[Question], compared: Sequence[Settings], scores: Sequence[str], family: str, baseline: str) -> str:
+    """The verdict of each judged comparison (`Study.judged`) in the first score, by p as it is corrected for all judged differences."""
+    score, said = scores[0], []
+    for of in compared:
+        judged = primary_table(questions, of, scores, family, len(compared))
+        p = {row["setting"]: row["p (Holm)"] for row in judged if row["score"] == score}
+        said.append(verdict([{**row, "p (Holm)": p.get(row["setting"])} for row in setting_table(questions, of, score)], score))
+    return " ".join(said) or f"No difference in {score} to {baseline} can be tested: there is no other setting."
+
+
 def verdict(rows: Sequence[dict], score: str) -> str:
     """What can be said about the differences to the first setting, with the largest of them. rows: of `differences.setting_table`."""
     (first, *others), tested = rows, [row for row in rows[1:] if row["Δ"] is not None]
@@ -222,26 +233,53 @@ def _no_p(rows: Sequence[dict]) -> str:
     return " Two seeds per setting give no p: add a third." if any("; " in row["speaks for"] for row in rows) else ""
 
 
-def of_judged(rows: Sequence[dict]) -> str:
-    """Which of a study's primary differences are shown. rows: of `differences.primary_table`."""
+def of_judged(rows: Sequence[dict], family: str = "study") -> str:
+    """Which of a study's primary differences are shown. rows: of `differences.primary_table`, for the same family."""
     tested = [row for row in rows if row["p (Holm)"] is not None]
+    if not rows:
+        return "No difference is judged: there is no other setting."
     if not tested:
-        return f"{_count(len(rows), 'difference')} judged, none with a p: three seeds per setting are needed."
-    corrected = f", corrected for all {len(tested)} judged differences" if len(tested) > 1 else ""
-    shown_ = [f"{row['setting']} in {row['score']} ({row['Δ']:+.1f})" for row in tested if row["p (Holm)"] < 0.05]
+        two = "three seeds per setting are needed" if any(row["Δ"] is not None for row in rows) else "seeds or scores are missing"
+        return f"{_count(len(rows), 'difference')} judged, none with a p: {two}."
+    whole = f"all {len(tested)} judged differences" if family == "study" else "the judged differences of each score"
+    corrected = f", corrected for {whole}" if len(tested) > 1 else ""
+    shown_ = [f"{row['setting']}{_to(row)} in {row['score']} ({row['Δ']:+.1f})" for row in tested if row["p (Holm)"] < 0.05]
     models = all(row["seeds"] == 1 for row in tested)
     whom = " This speaks for these models only: one seed per setting cannot tell the settings apart." if models else ""
     return f"p below 0.05{corrected}: {some(shown_) or 'none'}.{whom}"
 
 
+def of_decided(rows: Sequence[dict]) -> str:
+    """The decision on each primary difference. rows: of `study_tables.decision_table`."""
+    named = [f"{row['setting']}{_to(row)}, {row['score']}" for row in rows]
+    return "; ".join(f"{name}: {row['decided']}" for name, row in zip(named, rows, strict=True))
+
+
+def _to(row: dict) -> str:
+    """The baseline of a row, where there are several."""
+    return f" to {row['compared with']}" if "compared with" in row else ""
+
+
 def unlearnt(learnt: Sequence[dict]) -> str:
     """The tasks that were not shown to be learnt, as a sentence, "" where there are none. learnt: `learnt_table`'s rows."""
     tasks = sorted({task for tasks in not_learnt(learnt).values() for task in tasks})
-    return (
-        f"Not shown to be learnt in at least one setting: {some(tasks)}. Do not attribute a gain to what these tasks teach."
-        if tasks
-        else ""
-    )
+    return _not_shown(tasks) if tasks else ""
+
+
+def of_tasks(rows: Sequence[dict], main: str) -> str:
+    """Which of the tasks other than the main one were shown to be learnt. rows: of `task_plots.task_rows`."""
+    kinds = {
+        kind: sorted({row["task"] for row in rows if row["task"] != main and row["learnt"] == kind}) for kind in (YES, NOT_SHOWN, UNKNOWN)
+    }
+    if not any(kinds.values()):
+        return "No other task was scored."
+    said = [_not_shown(kinds[NOT_SHOWN])] if kinds[NOT_SHOWN] else []
+    said += [f"Whether it was learnt is unknown: {some(kinds[UNKNOWN])}."] if kinds[UNKNOWN] else []
+    return " ".join(said) or "Every other task that was scored was shown to be learnt."
+
+
+def _not_shown(tasks: Sequence[str]) -> str:
+    return f"Not shown to be learnt in at least one setting: {some(tasks)}. Do not attribute a gain to what these tasks teach."
 
 
 def score_ranges(rows: Sequence[dict]) -> str:

@@ -54,11 +54,11 @@ def score_tables(
     task: str | None = None,
 ) -> list[dict]:
     """`score_table` of each comparison (`Study.comparisons`), one below the other: each row says which setting it is "compared with", and p
-    (Holm) is for the differences of all of them (Bonferroni). Settings that are in none of them have only scores. A single comparison gives
-    `score_table`."""
-    if len(compared) < 2:
-        return score_table(questions, settings, table, runs, task)
+    (Holm) is for the differences of all of them (Bonferroni). Settings that are in none of them have only scores. A single comparison of
+    all settings gives `score_table`."""
     lone = [{name: own} for name, own in settings.items() if not any(name in of for of in compared)]
+    if len(compared) < 2 and not lone:
+        return score_table(questions, settings, table, runs, task)
     rows, tested = [], sum(len(of) > 1 for of in compared)
     for of in (*compared, *lone):
         first = next(iter(of))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import THREADS
+from scipy.stats import t
 from sklearn.metrics import f1_score, matthews_corrcoef
 
 from mtdnn_kit import Config, train
@@ -95,6 +96,18 @@ def test_a_model_that_always_gives_one_label_still_has_an_interval():
     some = scored([1, 0] * 50, {"run": [1] * 100})
     (low, high), above = learnt._intervals(some, "matthews", 0.0, 100)
     assert low < -15 and high > 15 and above == (low, high)
+
+
+def test_the_interval_above_the_baseline_is_by_clusters():
+    """Ten rows a text, which are all right or all wrong: as if there were one."""
+    right = np.repeat([1, 1, 0, 1, 1, 0, 1, 1], 10).astype(float)
+    parts, texts = 100 * right, np.repeat(np.arange(8), 10)
+    low, high = learnt._around(75.0, parts, texts)
+    once = learnt._around(75.0, parts[::10], None)
+    assert (low, high) == pytest.approx(once) and high - low > 2 * np.subtract(*learnt._around(75.0, parts, None)[::-1])
+    half = t.isf(0.025, 7) * parts[::10].std(ddof=1) / np.sqrt(8)
+    assert once == pytest.approx((75 - half, 75 + half))
+    assert learnt._around(75.0, parts, np.zeros(80)) is None
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

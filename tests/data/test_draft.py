@@ -5,6 +5,7 @@ import re
 
 import pytest
 from conftest import ROOT
+from torch.nn import ModuleDict
 from written import jsonl, parquet, table
 
 from mtdnn_kit import from_file
@@ -273,6 +274,24 @@ def test_a_draft_that_cannot_read_its_file_says_so(tmp_path, capsys):
     assert (
         "type: qa" in out and "# doubtful: the file cannot be read with this draft" in out and "article 8, paragraph 1, question 1" in out
     )
+
+
+def test_the_answers_of_squad_2_are_told_from_plausible_ones(tmp_path):
+    """Also where the first question has no answer, so that `plausible_answers` comes first."""
+    asked = [{"id": row["id"], "question": row["question"]} for row in ASKED]
+    for one, row in zip(asked, ASKED, strict=True):
+        one |= {"plausible_answers": answers(row), "answers": [], "is_impossible": True} if row is ASKED[0] else {"answers": answers(row)}
+    paragraphs = [{"context": row["context"], "qas": [one]} for one, row in zip(asked, ASKED, strict=True)]
+    (tmp_path / "x.json").write_text(json.dumps({"data": [{"title": "Huts", "paragraphs": paragraphs}]}))
+    draft = guess(tmp_path / "x.json")
+    assert draft.definition["columns"]["answers"] == "answers" and not any("cannot be read" in one for one in draft.doubts)
+
+
+@pytest.mark.parametrize(("name", "task"), [("training", "huts"), ("items", "my-items"), ("type", "my-type"), ("cola", "my-cola")])
+def test_the_drafts_name_can_be_a_tasks_name(tmp_path, name, task):
+    (tmp_path / "huts").mkdir()
+    (tmp_path / "huts" / f"{name}.csv").write_bytes(table([{"text": text, "kind": i % 2} for i, text in enumerate(SAID)]))
+    assert guess(tmp_path / "huts" / f"{name}.csv").name == task and not hasattr(ModuleDict, task)
 
 
 def test_drafts_of_the_samples_files_are_right():

@@ -238,6 +238,41 @@ def test_the_right_choice_is_found_by_the_choices_labels(tmp_path):
     assert [(r.label, r.choices) for r in rows] == [(1, ("x", "y"))] * 2
 
 
+def test_the_choices_labels_count_in_tables_too_and_never_as_positions(tmp_path):
+    """A table holds text only. Elsewhere text and numbers mixed could be labels or positions."""
+    row = {"type": "mcc", "columns": {"context": "q", "choices": "o", "label": "y"}}
+    for own, key, right in (((1, 0), "0", "b"), ((1, 2), "2", "b"), (("A", "B"), "A", "a")):
+        choices = json.dumps([{"text": text, "label": label} for text, label in zip("ab", own, strict=True)]).replace('"', '""')
+        (one,), file = read(tmp_path, "x.csv", f'q,o,y\n?,"{choices}",{key}\n', **row)
+        assert one.choices[one.label] == right and file["read_as"]["the right choice by the choices' own labels"] == 1
+    mapped = {"A": "A", "B": "B", "1": "A", "2": "B"}
+    records = [
+        {"q": "?", "o": [{"text": text, "label": label} for text, label in zip("ab", own, strict=True)], "y": own[1]}
+        for own in ("AB", "12", (1, 2))
+    ]
+    assert [one.label for one in read(tmp_path, "x.jsonl", lines(*records), **row, labels=mapped)[0]] == [1, 1, 1]
+    mixed = {**records[1], "o": [{"text": "a", "label": "1"}, {"text": "b", "label": "0"}], "y": 0}
+    with pytest.raises(
+        DataError, match="line 1: column 'y' is 0, but the labels of the choices are .*: write both as text, or both as numbers"
+    ):
+        read(tmp_path, "x.jsonl", lines(mixed), **row)
+
+
+@pytest.mark.parametrize("labels", [{True: "yes", False: "no"}, {"true": "yes", "false": "no"}])
+def test_true_and_false_are_labels_in_every_format(tmp_path, labels):
+    """Also once the definition was kept as JSON, whose keys are text."""
+    row = {**SC, "labels": labels}
+    names = [
+        list(dict.fromkeys(labels.values()))[one.label]
+        for one in read(tmp_path, "x.jsonl", lines({"text": "a", "y": True}, {"text": "b", "y": False}), **row)[0]
+    ]
+    assert names == ["yes", "no"]
+    names = list(labels.values())
+    records = lines({"text": "a", "y": True}, {"text": "b", "y": False})
+    for name, content in (("x.jsonl", records), ("x.csv", "text,y\na,True\nb,false\n")):
+        assert [names[one.label] for one in read(tmp_path, name, content, **row)[0]] == ["yes", "no"]
+
+
 def test_numbers_of_choices_may_be_text_and_count_from_0_unless_mapped(tmp_path):
     records = [{"q": f"{i}?", "o": ["x", "y", "z"], "y": str(i)} for i in range(3)]
     rows, file = read(tmp_path, "x.jsonl", lines(*records), **MCC)
@@ -256,6 +291,7 @@ def test_numbers_of_choices_may_be_text_and_count_from_0_unless_mapped(tmp_path)
         ([["no"], ["yes"]], ["no", "yes"], "a label in a list of one"),
         (["no ", " yes"], ["no", "yes"], "a label without the white space around it"),
         ([[0], [1]], ["no", "yes"], "a label in a list of one"),
+        ([" 0", "1 "], ["no", "yes"], ("a label without the white space around it", "a number written as text")),
         ([0.0, 1.0], ["no", "yes"], "a whole number written as 35.0"),
         (["0", "1"], ["no", "yes"], "a number written as text"),
         ([1, 2], {"1": "no", "2": "yes"}, None),
@@ -264,7 +300,7 @@ def test_numbers_of_choices_may_be_text_and_count_from_0_unless_mapped(tmp_path)
 )
 def test_a_label_in_another_form_is_read_and_counted(tmp_path, values, labels, rule):
     rows, file = read(tmp_path, "x.jsonl", lines(*({"text": "t", "y": y} for y in values)), **{**SC, "labels": labels})
-    assert [row.label for row in rows] == [0, 1] and file["read_as"] == ({rule: 2} if rule else {})
+    assert [row.label for row in rows] == [0, 1] and file["read_as"] == dict.fromkeys([rule] if isinstance(rule, str) else rule or (), 2)
 
 
 @pytest.mark.parametrize(
@@ -491,6 +527,20 @@ def test_no_question_of_a_nested_file_is_lost(tmp_path):
         read(tmp_path, "x.json", json.dumps({"data": [both], "more": [both]}), type="qa")
     viewer = {"features": [{"name": "id"}], "rows": [{"row_idx": 0, "row": asked(ANSWERED)}]}
     assert len(read(tmp_path, "x.json", json.dumps({"rows": viewer["rows"]}), type="qa")[0]) == 1
+    assert len(read(tmp_path, "x.json", json.dumps(viewer), type="qa")[0]) == 1, "as the hub's viewer replies"
+    cut = {**viewer, "rows": [{**viewer["rows"][0], "truncated_cells": ["context"]}]}
+    with pytest.raises(DataError, match="row 1: the hub's viewer has shortened values of this row: download the dataset's own file"):
+        read(tmp_path, "x.json", json.dumps(cut), type="qa")
+
+
+def test_a_table_may_have_no_answers_to_impossible_questions(tmp_path):
+    """As pandas writes a column of answers and one of flags with gaps."""
+    cell = json.dumps({"text": ["nine"], "answer_start": [PASSAGE.index("nine")]}).replace('"', '""')
+    text = f'id,context,question,answers,is_impossible\n1,"{PASSAGE}",When?,"{cell}",\n2,"{PASSAGE}",Who?,,1.0\n3,"{PASSAGE}",Why?,,True\n'
+    assert [len(row.answers) for row in read(tmp_path, "x.csv", text, type="qa")[0]] == [1, 0, 0]
+    frame = pd.DataFrame([asked(ANSWERED, is_impossible=float("nan")), asked([], id="b", is_impossible=1.0)])
+    frame.to_parquet(tmp_path / "y.parquet")
+    assert [len(row.answers) for row in read(tmp_path, "x.parquet", (tmp_path / "y.parquet").read_bytes(), type="qa")[0]] == [1, 0]
 
 
 @pytest.mark.parametrize("more", [{"is_impossible": True}, {"is_impossible": "true", "answers": None}, {"is_impossible": 1}])

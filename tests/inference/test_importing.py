@@ -13,6 +13,7 @@ from ties import TIE, of_entry, plain_spans
 
 from mtdnn_kit import Config, ConfigError, Run, RunError, ask, export, import_run, load, train
 from mtdnn_kit.compare.pairing import named, pair
+from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.errors import CompareError, EncoderError
 from mtdnn_kit.inference.exporting import write_task
 from mtdnn_kit.model.multitask import load_model
@@ -88,6 +89,11 @@ def test_invalid_arguments_are_refused(tmp_path, answers):
         import_run(file, tmp_path / "theirs", max_length=96)
     with pytest.raises(ConfigError, match="^max_lenght: no such parameter. Did you mean max_length?"):
         import_run(file, tmp_path / "theirs", max_lenght=96)
+    with pytest.raises(ConfigError, match="^tasks: no such parameter.* Name the task as `task`, and the model as `source`"):
+        import_run(file, tmp_path / "theirs", tasks=["squad"])
+    marked = tmp_path / "marked.json"
+    marked.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert import_run(marked, tmp_path / "of windows").answers() == answers
     with pytest.raises(RunError, match="task: 'cola' has no scored questions"):
         import_run(file, tmp_path / "theirs", task="cola")
     import_run(file, tmp_path / "theirs")
@@ -146,6 +152,21 @@ def test_an_export_is_imported_with_its_threshold_and_without_a_report(tmp_path,
     assert bare.metrics["squad"]["threshold"] == 0 and bare.manifest["held_out"] == {}, "a model of transformers has none"
     own = import_run(folder, tmp_path / "own", threshold_articles=["Cork"], **SMALL)
     assert own.manifest["held_out"]["squad"]["questions"] != run.manifest["held_out"]["squad"]["questions"], "held-out questions win"
+
+
+def test_a_task_without_unanswerable_questions_is_always_answered(tmp_path, exported):
+    """Whatever threshold the model was exported with; and one that was exported to answer always does."""
+    _, folder = exported
+    config = json.loads((folder / "config.json").read_text())
+    able = [row for row in records() if row["answers"]["text"]][:12]
+    (tmp_path / "able.jsonl").write_text("".join(json.dumps(row) + "\n" for row in able), encoding="utf-8")
+    define = {"able": {"type": "qa", "files": dict.fromkeys(("train", "validation"), str(tmp_path / "able.jsonl")), "unanswerable": False}}
+    for kept in ({"threshold": -50.0}, {"threshold": ALWAYS}):
+        (folder / "config.json").write_text(json.dumps({**config, "mtdnn_kit": kept}))
+        run = import_run(folder, tmp_path / f"able {kept['threshold']:g}", task="able", define=define, **SMALL)
+        assert "" not in run.answers("able").values() and load(run).thresholds == {"able": ALWAYS}
+    run = import_run(folder, tmp_path / "squad", **SMALL)
+    assert load(run).thresholds == {"squad": ALWAYS} and "" not in run.answers().values()
 
 
 @pytest.mark.parametrize("kept", ["x", {"threshold": "1"}, {}, {"threshold": 1, "held_out": {"rule": "x"}}, {"threshold": None}, [1]])

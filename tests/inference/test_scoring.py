@@ -15,6 +15,7 @@ from mtdnn_kit.data.sources import load as load_rows
 from mtdnn_kit.data.split import CS224N_TITLES
 from mtdnn_kit.errors import CompareError, ConfigError, DataError, RunError
 from mtdnn_kit.explorer.answers_json import read, shared_tasks
+from mtdnn_kit.files.yaml_files import read_yaml
 from mtdnn_kit.metrics import accuracy, qa_scores
 from mtdnn_kit.runs.notes import threshold_words
 from mtdnn_kit.views.tables import set_table, tidy
@@ -151,6 +152,22 @@ def test_a_set_may_have_a_definition(run, folder, tmp_path):
     assert found["mine"]["accuracy"] == accuracy([s["label"] for s in SENTENCES[:6]], [line["label"] for line in said["mine"]])
     for one, two in zip(said["other"], said["mine"], strict=False):
         assert one["label"] == two["label"] and one["probabilities"] == pytest.approx(two["probabilities"], abs=1e-6)
+
+
+def test_sets_of_custom_questions_and_labels_may_be_named(tmp_path):
+    """A defined question answering task has no metrics of its own; names in `labels` may be written without quotes."""
+    asks = {"type": "qa", "files": {"train": "a.jsonl", "validation": "b.jsonl"}}
+    made = Config(
+        tasks=["manuals"], qa_weight=1.0, define={"manuals": asks}, scored_also={"more": {"task": "manuals", "data": "my/folder"}}
+    )
+    assert made.further["more"].type == "qa"
+    rates = {"type": "sc", "files": asks["files"], "columns": {"first": "text", "label": "y"}, "labels": ["1", "2"]}
+    with pytest.raises(ConfigError, match="^scored_also.more.labels"):
+        Config(
+            tasks=["stars"], qa_weight=1.0, define={"stars": rates}, scored_also={"more": {"task": "stars", "labels": {"one": 1, "two": 2}}}
+        )
+    sets = read_yaml("a: {task: cola, labels: {0: unacceptable, 1: acceptable}}\nb: {task: cola, labels: {true: acceptable}}")
+    assert list(sets["a"]["labels"]) == [0, 1] and list(sets["b"]["labels"]) == [True]
 
 
 def test_the_draft_of_mtdnn_data_works_unchanged(run, folder, tmp_path, capsys):

@@ -98,6 +98,7 @@ def test_each_resume_is_recorded_with_the_changes_in_the_environment(monkeypatch
     monkeypatch.setattr(origin.platform, "node", lambda: "abacus")
     one, two = {"device": "cpu", "packages": {"torch": "1.0"}}, {"device": "cpu", "packages": {"torch": "2.0"}, "kit": "0.2.0"}
     assert resumes({}, one, 0) == []
+    assert resumes({**one, "code": "a"}, {**one, "code": "b"}, 4)[-1]["changed"] == ["code"], "a run made by two versions of the code"
     first = resumes(one, one, 4)
     assert first == [{"time": "2026-01-02T03:04:05+00:00", "host": "abacus", "after_step": 4, "changed": []}]
     (before, again) = resumes({**one, "resumes": first}, two, 8)

@@ -102,6 +102,10 @@ def test_the_spread_is_read_first_from_the_studys_folder_and_by_encoder(tmp_path
     where, found = power.earlier_spreads("mine", tmp_path / "own")
     assert where.endswith("own, 2 runs") and found["F1"].df == 2
     assert power.earlier_spreads("mine", tmp_path / "none")[1]["F1"].df == 9 and power.earlier_spreads("third", tmp_path / "own") is None
+    assert power.earlier_spreads("mine", tmp_path / "own", "articles") is None, "a spread of passages says nothing about articles"
+    content = {"encoder": "mine", "clusters": "articles", "runs": 4, "scores": {"F1": {**vars(SPREAD), "df": 5}}}
+    (tmp_path / "usual/b/spread.json").write_text(json.dumps(content))
+    assert power.earlier_spreads("mine", tmp_path / "own", "articles")[1]["F1"].df == 5
     for damage in ({"passages": 1}, {"over_seeds": -1.0}, {"df": 0}, {"within": "x"}, None):
         content = {"encoder": "mine", "runs": 3, "scores": {"F1": {**vars(SPREAD), **(damage or {})}}} if damage else {"encoder": "mine"}
         (tmp_path / "own/spread.json").write_text(json.dumps(content))

@@ -207,10 +207,10 @@ def test_the_report_contains_the_tables_and_no_text(kept, questions):
     assert whom.endswith("\n\n" + markdown(differences.population_table(questions, settings, ["span F1", "no-answer AP"])))
     mnli = (Run(SAMPLE / "qa-sc").metrics["mnli"]["accuracy"] + Run(SAMPLE / "qa-mcc-sc").metrics["mnli"]["accuracy"]) / 2
     line = next(line for line in sections["Were the other tasks learnt?"].split("\n") if line.startswith("| B | mnli"))
-    assert line.startswith(f"| B | mnli | 2 | accuracy | {mnli:.1f} [") and line.endswith(" | not shown |")
-    assert all(row.count("cola, mnli, mrpc") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
+    assert line.startswith(f"| B | mnli | 2 | accuracy | {mnli:.1f} [") and line.endswith(" | yes |"), "each text has one row per label"
+    assert all(row.count("cola, mrpc") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
     assert sections["Were the other tasks learnt?"].endswith(f"\n\n{UNWATCHED}\n")
-    assert all(row.count("cola, mnli, mrpc") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
+    assert all(row.count("cola, mrpc") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
     share, _, table = sections[next(title for title in sections if title.startswith("At a common share of no answers"))].partition("\n\n")
     common, percent = threshold_choice.at_common_share(questions)
     assert f"{percent:.1f} %" in share and [line.split(" | ")[2] for line in table.splitlines()[2:]] == ["2", "2"]
@@ -251,7 +251,7 @@ def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, question
     for row, judged in ((scores[3], one), (scores[5], two)):
         assert row[at].startswith(f"{judged['Δ']:+.1f} [") and row[holm] == f"{judged['p (Holm)']:.2g}"
     judged = sections["Judged by F1"]
-    assert judged.count("\n| ---") == 2 and "\n| F1 | A | 1 |" in judged and "\n| F1 | B | 1 |" in judged
+    assert judged.count("\n| ---") == 2 and "\n| F1 | A | B | 1 |" in judged and "\n| F1 | B | A | 1 |" in judged
     assert all(
         f"| {row['Δ']:+.1f} [{row['Δ low']:+.1f}, {row['Δ high']:+.1f}] | {row['p']:.2g} | {row['p (Holm)']:.2g} |" in judged
         for row in (one, two)
@@ -280,7 +280,10 @@ def test_a_setting_that_no_comparison_names_is_not_judged(copy, questions):
     assert sections["Judged by span F1 and no-answer AP"].endswith(markdown(marked(judged, found.learnt, "A")))
     assert "| C |" not in sections["Decisions (equivalence tests)"] and "\n| C " in sections["Scores"]
     lone = differences.population_table(more, {"C": {0: "C seed 0", 1: "C seed 1"}, "B": own["B"]}, study.scores)
-    assert found.secondary == [{"compared with": "C", **row} for row in lone] and len(lone) == 6
+    assert found.secondary[6:] == [{"compared with": "C", **row} for row in lone] and len(lone) == 6
+    assert [(row["setting"], row["compared with"]) for row in found.secondary] == [("A", "C")] * 6 + [("B", "C")] * 6
+    rows = study_tables.forest_rows(more, found.settings, found.compared, "F1")
+    assert [(row["setting"], row["Δ"] is None) for row in rows] == [("A", True), ("B", False), ("C", True)]
     assert "Differences that are not judged, without a test" in sections
 
 

@@ -21,6 +21,7 @@ from processes import HANGS, until
 
 from mtdnn_kit.__main__ import parser
 from mtdnn_kit.errors import ConfigError, LockedError, RunError, StudyError
+from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.runs.claim import earlier, read_places
 from mtdnn_kit.studies import engines, page, sharing, status
@@ -220,6 +221,9 @@ def test_a_run_with_other_parameters_or_a_name_still_in_use_is_not_renamed(study
     assert earlier(added(study, tmp_path, seeds=[0]).configs(folder), folder) == {}
     now = added(study, tmp_path, fixed={"learning_rate": 0.01}, seeds=[0]).configs(folder)
     assert {name: Path(config.run_dir).name for name, config in earlier(now, folder).items()} == {f"{v} seed 0": v for v in "abc"}
+    (folder / "a" / "scored").mkdir()
+    write_json(folder / "a" / "scored" / "more.json", {"set": {"task": "squad", "data": "sample"}, "data": {}, "scores": {"n": 1}})
+    assert set(earlier(now, folder)) == {f"{v} seed 0" for v in "abc"}, "also after it was scored on a further set"
     renamed = {"new": now["a seed 0"], "a": replace(now["b seed 0"], run_dir=str(folder / "a"))}
     assert earlier(renamed, folder) == {}, "a's folder belongs to a, whatever its content"
     (folder / "c" / "config.yaml").write_text("tasks: [none]\n")

@@ -23,9 +23,11 @@ from mtdnn_kit.__main__ import main
 from mtdnn_kit.errors import ConfigError, OtherRankError
 from mtdnn_kit.launch import launch as launch_processes
 from mtdnn_kit.model.multitask import build_model
+from mtdnn_kit.runs.environment import MOST_THREADS, cores
 from mtdnn_kit.runs.run import checkpoints
 from mtdnn_kit.training import loop
 from mtdnn_kit.training.distributed import World, join, launched
+from mtdnn_kit.training.interruptions import SIGNALS, Stop
 
 LAUNCHED = dict(RANK="1", LOCAL_RANK="1", WORLD_SIZE="2", MASTER_ADDR="localhost", MASTER_PORT="29500")
 
@@ -105,8 +107,8 @@ def together() -> tuple:
 
 
 def test_all_ranks_get_the_result_of_rank_0_and_sums_cover_all_ranks():
-    cores = str(max(1, os.cpu_count() // 2))
-    assert launch(2, together) == [(0, True, "of rank 0", 0, 0.5, (3, 20), cores), (1, False, "of rank 0", 1, 0.5, (3, 20), cores)]
+    each = str(max(1, min(MOST_THREADS, cores() // 2)))
+    assert launch(2, together) == [(0, True, "of rank 0", 0, 0.5, (3, 20), each), (1, False, "of rank 0", 1, 0.5, (3, 20), each)]
 
 
 def failing(where: str, who: int) -> None:
@@ -215,6 +217,14 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint_from_which_they_resume
     assert all(torch.equal(a[name], b[name]) for name in b) and log_of(resumed) == log_of(whole)
     for name in ("metrics.json", "predictions/squad_nbest.jsonl.gz", "predictions/cola.jsonl"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+def test_a_copy_of_a_signal_that_comes_after_all_have_agreed_is_noted():
+    with Stop(copies=True) as stop:
+        stop.defer()
+        assert stop.agreed(lambda *counts: [int(number == signal.SIGTERM) for number in SIGNALS])
+        signal.raise_signal(signal.SIGTERM)  # this process's own copy: another process had the signal first
+        assert stop.taken == [signal.SIGTERM]
 
 
 def test_two_ranks_share_one_anchor(config, tmp_path):

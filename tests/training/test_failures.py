@@ -174,7 +174,12 @@ def test_a_loss_that_is_not_a_number_is_reported_with_its_rows_and_no_later_chec
             signal.raise_signal(signal.SIGINT)
         add(self, step, *figures)
 
-    for name, more in {"log": dict(log_every=4), "turn": dict(log_every=100, checkpoint_every=4), "signal": dict(log_every=100)}.items():
+    for name, more in {
+        "log": dict(log_every=4),
+        "turn": dict(log_every=100, checkpoint_every=4),
+        "signal": dict(log_every=100),
+        "scoring": dict(log_every=100, eval_every=4),
+    }.items():
         one = config(**diverging, **more)
         one = changed(one, run_dir=f"{one.run_dir}-{name}")
         setup = prepare(one)

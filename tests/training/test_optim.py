@@ -50,11 +50,11 @@ def test_adamax_follows_its_formula(name, eps, corrected):
     model = nn.Linear(1, 1, bias=False).double()
     optimizer = optim.make_optimizer(name, model, 0.1, weight_decay=0.01)
     theta, m, u = model.weight.item(), 0.0, 0.0
-    for t, g in enumerate([0.5, -2.0, 0.25, 0.0], 1):
+    for t, g in enumerate([5e-7, 0.5, -2.0, 0.25, 0.0], 1):
         model.weight.grad = torch.full_like(model.weight, g)
         optimizer.step()
         m, u = 0.9 * m + 0.1 * g, max(0.999 * u, abs(g) + eps)
-        theta = theta * (1 - 0.1 * 0.01) - 0.1 / (1 - 0.9**t if corrected else 1) * m / u
+        theta = theta * (1 - 0.1 * 0.01) - 0.1 / (1 - 0.9**t if corrected else 1) * m / (u if corrected else u + eps)
         assert model.weight.item() == pytest.approx(theta, rel=1e-12)
 
 

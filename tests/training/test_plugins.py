@@ -228,6 +228,21 @@ def test_a_score_that_raises_at_the_end_does_not_lose_a_step(mine, config, tmp_p
     assert_same(whole, again, tasks=("cola",))
 
 
+def test_a_score_that_raises_during_training_loses_no_step(mine, config):
+    """It accepts the gold values, and those of the constant answers; then it raises."""
+    text = "seen = []\ndef f(task, gold, said):\n    seen.append(gold != said)\n    return 50 if sum(seen) < 4 else 1 / 0\n"
+    mine(text)
+    one = config(tasks=["squad", "cola"], qa_weight=0.5, metrics=["mine:f"], eval_every=2)
+    with pytest.raises(PluginError, match="^metrics: mine:f raised ZeroDivisionError"):
+        train(one)
+    run = Run(one.run_dir)
+    steps = [step for step, _ in checkpoints(run)]
+    assert len(steps) == 1 and steps[0] == len(run.log()) < 6 and steps[0] % 2 == 0
+    mine(text.replace("1 / 0", "25"))
+    again = train(changed(one, resume=True))
+    assert again.finished and again.metrics["cola"]["f"] in (25, 50) and len(again.log()) == 6
+
+
 def test_a_run_with_a_custom_order_resumes_bit_for_bit_and_refuses_another_sampler(mine, config, tmp_path, monkeypatch):
     mine((ROOT / "tests" / "doors.py").read_text())
     one = config(tasks=["squad", "cola"], sampler="mine:main_last", **OWN, max_steps=8, checkpoint_every=3, log_every=1)

@@ -134,6 +134,21 @@ def test_a_resumed_run_keeps_its_parameters_data_and_folder(config, finished):
         train(Config(**{**finished.config, "resume": True, "encoder_dropout": 0.2}))
 
 
+def test_a_run_does_not_resume_with_another_encoder_or_schedule(config):
+    run = train(config(max_steps=2, checkpoint_every=1))
+    kept = {**run.manifest, "status": "running"}
+    given = Config(**{**run.config, "resume": True})
+    for key, other, said in (
+        ("encoder", {**kept["encoder"], "sha256": "0" * 64}, "^encoder: the weights of .* have changed since the run in .* began"),
+        ("draws", {**kept["draws"], "squad": 99}, "^run_dir: the schedule of the run in .* would be another one now"),
+    ):
+        (run.path / "manifest.json").write_text(json.dumps({**kept, key: other}))
+        with pytest.raises(ConfigError, match=said):
+            train(given)
+    (run.path / "manifest.json").write_text(json.dumps({key: value for key, value in kept.items() if key != "draws"}))
+    assert train(given).finished, "a manifest of an older kit may lack them"
+
+
 def test_a_run_of_another_version_is_compared_in_all_parameters(finished):
     file, given = finished.path / "config.yaml", {**finished.config, "resume": True}
     text = file.read_text()

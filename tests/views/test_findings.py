@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from questions import QUESTIONS
 
+from mtdnn_kit.compare import differences
 from mtdnn_kit.views import findings
 
 ONE = {"speaks for": "these two models", "p (Holm)": 0.02}
@@ -50,6 +52,37 @@ def test_judged_differences_are_named():
     assert (
         findings.of_judged([row("A", 1.0, 0.0, 2.0, seeds=2)]) == "1 difference judged, none with a p: three seeds per setting are needed."
     )
+
+
+def test_what_is_judged_is_named_with_its_family_and_baseline():
+    rows = [row("A", 1.0, 0.0, 2.0, 0.01, seeds=3, score=score) for score in ("F1", "EM")]
+    assert findings.of_judged(rows, "score").startswith("p below 0.05, corrected for the judged differences of each score: A in F1")
+    several = [{**one, "compared with": base} for one, base in zip(rows, "BC", strict=True)]
+    assert "A to B in F1 (+1.0), A to C in EM (+1.0)" in findings.of_judged(several)
+    assert findings.of_decided([{**one, "decided": "more"} for one in several]) == "A to B, F1: more; A to C, EM: more"
+    assert findings.of_judged([]) == "No difference is judged: there is no other setting."
+    lacking = findings.of_judged([row("A", None, None, None, seeds=3)])
+    assert lacking == "1 difference judged, none with a p: seeds or scores are missing."
+
+
+def test_the_verdict_has_the_p_of_the_whole_family():
+    settings = {"A": {0: "A"}, "B": {0: "B"}}
+    scores = ["F1", "EM"]
+    judged = {row["score"]: row for row in differences.primary_table(QUESTIONS, settings, scores)}
+    (_, alone) = differences.setting_table(QUESTIONS, settings, "F1")
+    assert alone["p (Holm)"] == alone["p"] < judged["F1"]["p (Holm)"]
+    said = findings.verdicts(QUESTIONS, [settings], scores, "study", "A")
+    assert ("shown to differ from A: B" in said) == (judged["F1"]["p (Holm)"] < 0.05)
+    assert findings.verdicts(QUESTIONS, [], scores, "study", "A") == "No difference in F1 to A can be tested: there is no other setting."
+
+
+def test_tasks_are_said_to_be_learnt_only_if_all_were_shown_to_be():
+    one = [{"task": "squad", "learnt": "not shown"}, {"task": "cola", "learnt": "yes"}]
+    assert findings.of_tasks(one, "squad") == "Every other task that was scored was shown to be learnt."
+    assert findings.of_tasks(one[:1], "squad") == "No other task was scored."
+    assert findings.of_tasks(one, "cola").startswith("Not shown to be learnt in at least one setting: squad.")
+    more = [*one, {"task": "mnli", "learnt": "unknown"}]
+    assert findings.of_tasks(more, "squad") == "Whether it was learnt is unknown: mnli."
 
 
 def test_a_summary_is_three_lines():
