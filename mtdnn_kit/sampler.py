@@ -1,9 +1,8 @@
 """Weighted stochastic batch selection (paper, Algorithm 1): the batches of a pass, and which task's batch is drawn at which step.
 
 The whole run is drawn from the seed before its first step, so the number of steps, the warm-up, the time left and a resume at step k
-are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task, except under
-unimax, where passes continue.
-Samplers differ in the weights, which are constant within an epoch, and in whether they draw tasks at random or in order: in turn, with
+are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task (under
+unimax, of the main one). Samplers differ in the weights, which are constant within an epoch, and in whether they draw tasks at random or in order: in turn, with
 equal weights (round robin), or one task after another (sequential). In both the main task comes last. A curriculum draws
 from some of the tasks first (`first_phase`). docs/samplers.md has all samplers in one table.
 
