@@ -2,9 +2,9 @@
 
 The whole run is drawn from the seed before its first step, so the number of steps, the warm-up, the time left and a resume at step k
 are exact. The first task is the main one: an epoch ends right after its last batch. Every epoch starts a new pass of every task (under
-unimax, of the main one). Samplers differ in the weights, which are constant within an epoch, and in whether they draw tasks at random or in order: in turn, with
-equal weights (round robin), or one task after another (sequential). In both the main task comes last. A curriculum draws
-from some of the tasks first (`first_phase`). docs/samplers.md has all samplers in one table.
+unimax, of the main one). Samplers differ in the weights, which are constant within an epoch, and in whether they draw tasks at random or
+in order: in turn, with equal weights (round robin), or one task after another (sequential). In both the main task comes last. A curriculum
+draws from some of the tasks first (`first_phase`). docs/samplers.md has all samplers in one table.
 
 The batches of a pass are a pure function of seed, task and number of the pass. Items of similar length share a batch, so that padding is
 small, yet batches stay random: the order is shuffled, cut into pools of many batches, sorted by length within a pool, cut, and shuffled
