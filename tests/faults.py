@@ -48,6 +48,7 @@ TESTS = {  # file → tests that must notice
     "studies/power": "studies/power",
     "studies/arms": "studies/arms",
     "studies/declaration": "studies/declaration",
+    "studies/study": "studies/studies studies/report",
     "studies/report": "studies/report",
     "studies/keep": "studies/report",
     "tasks/classification": "tasks/tasks",

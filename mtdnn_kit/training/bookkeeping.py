@@ -90,7 +90,7 @@ class Bookkeeper:
         ends_block = bool(config.eval_every) and self._ends_block(step)
         compares = config.interference_every is not None and (step + 1) % config.interference_every == 0
         if due or ends_block or compares:
-            log.flush()  # first, since it names a step that diverged, and scoring is no time of training
+            log.flush()  # first: it names a step that diverged, and the time of scoring does not count
         if due:
             with memory(self.setup):
                 self.watch(self.score(step + 1))

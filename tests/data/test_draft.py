@@ -276,7 +276,7 @@ def test_a_draft_that_cannot_read_its_file_says_so(tmp_path, capsys):
     )
 
 
-def test_the_answers_of_squad_2_are_told_from_plausible_ones(tmp_path):
+def test_a_draft_of_squad_2_takes_the_answers_and_not_the_plausible_ones(tmp_path):
     """Also where the first question has no answer, so that `plausible_answers` comes first."""
     asked = [{"id": row["id"], "question": row["question"]} for row in ASKED]
     for one, row in zip(asked, ASKED, strict=True):

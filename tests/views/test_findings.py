@@ -76,7 +76,7 @@ def test_the_verdict_has_the_p_of_the_whole_family():
     assert findings.verdicts(QUESTIONS, [], scores, "study", "A") == "No difference in F1 to A can be tested: there is no other setting."
 
 
-def test_tasks_are_said_to_be_learnt_only_if_all_were_shown_to_be():
+def test_a_task_counts_as_learnt_only_if_it_was_shown_to_be():
     one = [{"task": "squad", "learnt": "not shown"}, {"task": "cola", "learnt": "yes"}]
     assert findings.of_tasks(one, "squad") == "Every other task that was scored was shown to be learnt."
     assert findings.of_tasks(one[:1], "squad") == "No other task was scored."
