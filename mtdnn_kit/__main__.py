@@ -35,7 +35,17 @@ def setting(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"{text!r}: the value is not YAML ({error}); quote it, e.g. --set 'tasks=[squad, cola]'") from None
 
 
-SET: Any = dict(type=setting, action="append", default=[], metavar="KEY=VALUE")
+class _Once(argparse.Action):
+    """Collects pairs of key and value; as in a file, a key must not be given twice."""
+
+    def __call__(self, parser: argparse.ArgumentParser, given: argparse.Namespace, value: Any, option: str | None = None) -> None:
+        before = getattr(given, self.dest)
+        if value[0] in dict(before):
+            parser.error(f"{option}: {value[0]} is given twice; leave one out")
+        setattr(given, self.dest, [*before, value])
+
+
+SET: Any = dict(type=setting, action=_Once, default=[], metavar="KEY=VALUE")
 DATA = "where the rows are: a folder, or hub (default: where the runs had them)"
 
 
@@ -123,7 +133,11 @@ def _add_study(verb: argparse.ArgumentParser) -> None:
     )
     add("--plain", action="store_true", help="train and write the page without executing notebooks: needs no Jupyter")
     add("--shard", metavar="I/N", help="run only the I-th of N parts: for several processes on a file system without locks")
-    add("--no-wait", action="store_true", help="exit once other processes on the same folder have taken the remaining runs")
+    add(
+        "--no-wait",
+        action="store_true",
+        help="exit once other processes on the same folder have taken the remaining runs (tuning is waited for)",
+    )
     add("--engine", choices=("local", "ray"), default="local")
     add = verb.add_argument_group("engine local").add_argument
     add("--workers", type=int, help="runs at a time (default: 1); a run takes as many threads as alone")
@@ -238,7 +252,8 @@ def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict,
     hours = None if given.hours is None else 0
     if given.plain and not given.no_page:
         _save_answers(made, folder, runs)
-    page = conclude(made, folder, runs, not given.no_page) if alone else write_page(given.study, folder, changes, hours)
+    redone = "redo" if given.if_changed == "redo" and hours is not None else "keep"  # 0 hours: nothing is run
+    page = conclude(made, folder, runs, not given.no_page) if alone else write_page(given.study, folder, changes, hours, redone)
     own = dict.fromkeys(score for run in runs.values() for score in own_scores([run], run.parameters.tasks[0]))
     table = aligned(read(folder), (*ENDING, *own))
     print(*([f"page: {page}"] if page else []), *unlike(runs), table, (folder / SUMMARY).read_text(encoding="utf-8"), sep="\n", end="")
@@ -283,8 +298,8 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     rows = plan(configs, found, folder, made.stages, merges)
     print(as_text(rows, workers), *gpu_estimates(rows, configs, folder), sep="\n")
     spread = earlier_spreads(next(iter(configs.values())).encoder, folder, CLUSTERS[made.cluster])
-    sizes = [len(others) for _, others in made.compared]  # each comparison has its own spread, and p is corrected for their number
-    tests = len(sizes) * max(sizes) * (len(made.scores) if made.family == "study" else 1)
+    sizes = [len(others) for _, others in made.compared]
+    tests = sum(sizes) * (len(made.scores) if made.family == "study" else 1)
     settings = 1 + min((size for size in sizes if size), default=0)
     print(*sentences(spread, made.scores, len(made.seeds or [0]), settings, tests, made.smallest_effect), sep="\n")
     for name, stands in found.items():

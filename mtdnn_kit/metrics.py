@@ -24,7 +24,9 @@ def normalize(text: str) -> str:
 
 
 def _golds(golds: Sequence[str]) -> list[str]:
-    """Normalised gold answers without empty ones; [""] (no answer is right) if none is left."""
+    """Normalised gold answers without empty ones; [""] (no answer is right) if none is left. Raises ValueError for a single text."""
+    if isinstance(golds, str):
+        raise ValueError(f"golds: {golds!r} is a text; give a list of gold answers")
     return [gold for gold in map(normalize, dict.fromkeys(golds)) if gold] or [""]
 
 
@@ -77,18 +79,19 @@ def matched(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str]) 
             raise ValueError(f"id {lacking[0]!r} {what} ({len(lacking):,} of {len(ids):,} ids); every question needs exactly one answer")
     for key in golds:
         if not isinstance(predictions[key], str):
-            raise ValueError(f'id {key!r}: the answer is {predictions[key]!r}; it must be text, "" for no answer')
+            raise ValueError(f'id {key!r}: the answer is {predictions[key]!r:.80}; it must be text, "" for no answer')
     return [predictions[key] for key in golds], list(golds.values())
 
 
 def accuracy(gold: Labels, said: Labels) -> float:
     """Share of right labels."""
-    return mean_percent(_labels(gold) == _labels(said))
+    right, labels = _labels(gold, said)
+    return mean_percent(right == labels)
 
 
 def matthews(gold: Labels, said: Labels) -> float:
     """Matthews' correlation of two or more labels (Gorodkin's R_K), −100 to 100; 0 if either side has only one label (CoLA)."""
-    right, labels = _labels(gold), _labels(said)
+    right, labels = _labels(gold, said)
     # confusion table [L, L]: gold by predicted
     table = np.zeros((max(right.max(), labels.max()) + 1,) * 2)
     np.add.at(table, (right, labels), 1)
@@ -99,22 +102,28 @@ def matthews(gold: Labels, said: Labels) -> float:
 
 def f1_binary(gold: Labels, said: Labels) -> float:
     """F1 of label 1 (MRPC); 0 if neither side has it."""
-    right, labels = _labels(gold) == 1, _labels(said) == 1
+    right, labels = (side == 1 for side in _labels(gold, said))
     both, either = (right & labels).sum(), right.sum() + labels.sum()
     return 100 * float(2 * both / either) if either else 0.0
 
 
 def f1_macro(gold: Labels, said: Labels) -> float:
     """Mean F1 of the labels that either side has, with equal weights (scikit-learn's `average="macro"`)."""
-    a, b = _labels(gold), _labels(said)
+    a, b = _labels(gold, said)
     by_label = [f1_binary(a == label, b == label) for label in np.union1d(a, b)]
     return math.fsum(by_label) / len(by_label)
 
 
-def _labels(values: Labels) -> np.ndarray:
-    if not len(values):
-        raise ValueError("there are no rows to score")
-    return np.asarray(values, np.int64)
+def _labels(gold: Labels, said: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """Both sides as whole numbers [N]. Raises ValueError without rows, for different lengths, and for other numbers."""
+    if not len(gold) or len(gold) != len(said):
+        lengths = f"there are {len(gold):,} gold labels and {len(said):,} predicted ones"
+        raise ValueError(lengths if len(gold) or len(said) else "there are no rows to score")
+    right, labels = np.asarray(gold), np.asarray(said)
+    for side in (right, labels):
+        if side.dtype.kind not in "iub" and not (side == side.astype(np.int64)).all():
+            raise ValueError(f"labels are whole numbers from 0; these are not: {side[:3].tolist()} …")
+    return right.astype(np.int64), labels.astype(np.int64)
 
 
 def percent(values: Sequence[float] | np.ndarray) -> float | None:

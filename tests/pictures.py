@@ -28,7 +28,7 @@ def main() -> None:
             shown.goto(Path(page).as_uri())
             shown.get_by_text("accepted answer").first.wait_for()
             picture = Image.open(io.BytesIO(shown.screenshot())).convert("RGB")
-            few = picture.quantize(64, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            few = picture.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
             few.save(ROOT / "docs" / "images" / f"explorer-{theme}.png", optimize=True)
 
 

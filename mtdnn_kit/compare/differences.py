@@ -64,6 +64,9 @@ def outcomes(questions: Compared, run: str, score: str) -> ScoreData | None:
     """
     if questions and isinstance(questions[0], Item):
         return label_outcomes(questions, run, score)
+    _known(questions, score)
+    if questions and run not in questions[0].replies:
+        raise CompareError(f"run: there is no run {short(run)}; choose from {', '.join(questions[0].replies)}")
     some = asked(questions, score)
     values = [x for q in some if (x := RUN_SCORES[score][1](q.row, q.replies[run])) is not None]
     if not some or len(values) < len(some):
@@ -152,7 +155,7 @@ def difference_table(questions: Compared, a: str, b: str, scores: Sequence[str] 
 
 def ends(found: Gap | None, name: str = "difference") -> dict[str, float | None]:
     """A difference and the ends of its interval as cells of a row, the ends named "low" and "high", or for a `name` "name low" and "name
-    high"; None for None, and if the ends are infinite (`significance`: fewer than six clusters)."""
+    high"; None for None, and if the ends are infinite (`significance`: fewer than six clusters, or all alike)."""
     stem = "" if name == "difference" else f"{name} "
     keys = {name: "difference", f"{stem}low": "low", f"{stem}high": "high"}
     cells = {cell: None if found is None else getattr(found, key) for cell, key in keys.items()}
@@ -247,17 +250,23 @@ def primary_table(questions: Compared, settings: Settings, scores: Sequence[str]
         corrected([rows[i] for i in places], [tested[i] for i in places])
         level = 1 - 0.05 / max(sum(tested[i] is not None for i in places), 1) / tables
         for row, gap in ((rows[i], gap) for i in places if isinstance(gap := tested[i], seeds.SettingDifference)):
-            row |= {"Δ, all at once": row["Δ"], "Δ, all at once low": gap.ends(level)[0], "Δ, all at once high": gap.ends(level)[1]}
+            low, high = gap.ends(level) if gap.varies else (None, None)
+            row |= {"Δ, all at once": row["Δ"], "Δ, all at once low": low, "Δ, all at once high": high}
     for row in (row for row in rows if row["p (Holm)"] is not None):
         row["p (Holm)"] = min(tables * row["p (Holm)"], 1.0)
     return rows
 
 
 def population_table(questions: Compared, settings: Settings, scores: Sequence[str]) -> list[dict]:
-    """The differences of settings for each population: one row per score, setting and population, with its interval."""
-    rows, of = [], population(questions)
+    """The differences of settings for each population: one row per score, setting and population, with its interval. With one seed each
+    there is one population, of these models."""
+    rows, of = list[dict](), population(questions)
     for score in scores:
         for name, gap in setting_differences(questions, settings, score).items():
+            if gap is None or not gap.varies:
+                continue
+            if isinstance(gap, significance.Difference):
+                rows.append({"score": score, "setting": name, "seeds": 1, "for": f"other {of}, with these two models", **ends(gap, "Δ")})
             if isinstance(gap, seeds.SettingDifference):
                 row = {"score": score, "setting": name, "seeds": min(gap.n_seeds), "the same seeds": "yes" if gap.paired else "no"}
                 rows += [
@@ -321,6 +330,8 @@ def _sentence(questions: Compared, first: str, name: str, found: Gap | None, det
     if found is None:
         return f"{name} − {first}: no claim; one of them has a single seed, a score that is missing, or a single passage."
     of, called = population(questions), _called(questions)
+    if not found.varies:
+        return f"{found.sentence(first, name, of=of)} How many {called} or seeds it would take to see a difference is unknown."
     said = f"{found.sentence(first, name, of=of)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
     each = len(questions) / found.n_passages
     if isinstance(found, significance.Difference):
@@ -355,6 +366,6 @@ def _setting_interval(questions: Compared, runs: Setting, score: str) -> tuple[f
     if made is None:
         return None, None
     found = seeds.mean_score(made)
-    if found.high - found.low < 1e-9:  # no variance over clusters and seeds does not prove that there is none elsewhere
+    if not found.varies:  # no variance over clusters and seeds does not prove that there is none elsewhere
         return interval(questions, next(iter(runs.values())), score)
     return found.low, found.high

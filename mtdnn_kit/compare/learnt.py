@@ -5,9 +5,9 @@ A model cannot transfer what it has not learnt, so claims about a mixture are ma
 answer. If it does not, this does not prove that nothing was learnt.
 
 Intervals are for other rows (sentences, pairs, endings), with these runs. With the runs' labels, a score has the interval that it has in
-every other table (`significance.interval`), and the jackknife (Tukey 1958) gives that of score minus constant answer, row by row. Kept
-studies have only the scores: they use Wilson's (1927) for accuracy and Fisher's z (1921) for Matthews' correlation, and treat score and
-constant answer as independent, which is conservative. Shapes: N rows.
+every other table (`significance.interval`), and the jackknife (Tukey 1958) over the same clusters gives that of score minus constant
+answer. Kept studies have only the scores: they use Wilson's (1927) for accuracy and Fisher's z (1921) for Matthews' correlation, and treat
+score and constant answer as independent, which is conservative. Shapes: N rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -151,7 +151,8 @@ def _intervals(scored: Scored, score: str, found: float, n: int) -> tuple[Ends |
     """The interval of a score, and of its difference to the best constant answer; None if the runs keep too little data."""
     constant, label = scored.constant(score)
     bar = scored.bar(score)
-    if n < 2:
+    units = n if scored.clusters is None else len(np.unique(scored.clusters))
+    if units < 2:
         return None, None
     if scored.said:
         of = partial(_jackknife, SCORES[score], scored.gold)
@@ -163,12 +164,12 @@ def _intervals(scored: Scored, score: str, found: float, n: int) -> tuple[Ends |
     # no variance: one label is always predicted, or every row is right
     ends = scored.ends(score)
     if score == "accuracy":
-        half = 100 * _FAR * np.sqrt(sum(share * (1 - share) for share in (found / 100, constant / 100)) / n)
-        right = np.arange(n) < round(found / 100 * n)
-        made = significance.interval(100.0 * right, np.arange(n), most=100)
+        half = 100 * _FAR * np.sqrt(sum(share * (1 - share) for share in (found / 100, constant / 100)) / units)
+        right = np.arange(units) < round(found / 100 * units)
+        made = significance.interval(100.0 * right, np.arange(units), most=100)
         return ends or (made.low, made.high), (found - constant - half, found - constant + half)
     if score == "matthews":
-        z, half = np.arctanh(np.clip(found / 100, -0.999999, 0.999999)), _FAR / np.sqrt(max(n - 3, 1))
+        z, half = np.arctanh(np.clip(found / 100, -0.999999, 0.999999)), _FAR / np.sqrt(max(units - 3, 1))
         low, high = (float(100 * np.tanh(z + side)) for side in (-half, half))
         return ends or (low, high), ends or (low, high)
     return ends, ends and (ends[0] - bar, ends[1] - bar)

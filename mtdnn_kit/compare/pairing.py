@@ -5,7 +5,7 @@ identical rows: the fingerprint in each manifest must match that of the rows, an
 `differences` compares scores.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -20,6 +20,8 @@ from mtdnn_kit.metrics import exact, f1
 from mtdnn_kit.runs.predictions import diff_of, spans_of, wrong_entry
 from mtdnn_kit.runs.run import Run
 from mtdnn_kit.tasks.null_threshold import no_answer
+
+ROUNDING = 0.005  # points by which a score in metrics.json may differ from the same score recomputed
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class Question:
 
 
 def named(runs: Iterable[str | Run]) -> dict[str, Run]:
-    """Runs by a short name: their task types in the paper's order (QA+MCC+SC), or the folder's name if two would share one.
+    """Runs by a short name: their task types in the paper's order (QA+MCC+SC), or the folder's name if two would share one, with as much
+    of the path as tells them apart.
 
     Raises CompareError if a run is named twice.
     """
@@ -83,7 +86,8 @@ def named(runs: Iterable[str | Run]) -> dict[str, Run]:
         raise CompareError(f"runs: {runs!r} is {kind}; it must be a list of run folders (papermill: -y 'runs: [a, b]')")
     found = [run if isinstance(run, Run) else Run(run) for run in runs]
     types = ["+".join(kind.upper() for kind in _in_order(run.types.values())) for run in found]
-    for names in (types, [run.path.name for run in found], [run.name for run in found]):
+    paths = [f"{run.path.parent.name}/{run.path.name}" for run in found]
+    for names in (types, [run.path.name for run in found], [run.name for run in found], paths, [str(run.path) for run in found]):
         if len(set(names)) == len(names):
             return dict(zip(names, found, strict=True))
     twice = next(name for name in names if names.count(name) > 1)
@@ -129,6 +133,8 @@ def pair(runs: dict[str, Run], data: str | None = None, task: str | None = None,
     found = {name: _replies(name, run, task, known, nbest) for name, run in runs.items()}
     windows: dict[str, int] = next((counts for _, counts in found.values() if counts), {})
     asked = by_row(rows, {name: replies for name, (replies, _) in found.items()}, "question")
+    for name, run in runs.items():
+        check_metrics(name, run, task, found[name][0].values())
     return [Question(row, replies, windows.get(row.id)) for row, replies in asked]
 
 
@@ -188,6 +194,18 @@ def _replies(name: str, run: Run, task: str, rows: dict[str, QARow], nbest: int 
     if len(replies) != run.metrics[task]["n"]:
         raise CompareError(f"{name}: {run.name} has {len(replies):,} answers to {task}, but metrics.json says {run.metrics[task]['n']:,}")
     return replies, windows
+
+
+def check_metrics(name: str, run: Run, task: str, replies: Collection[Reply]) -> None:
+    """Raises CompareError if the scores in metrics.json are not those of the replies: a file of another run, whose threshold would be
+    used."""
+    for key, values in (("em", [reply.em for reply in replies]), ("f1", [reply.f1 for reply in replies])):
+        said, made = run.metrics[task].get(key), 100 * sum(value or 0.0 for value in values) / max(len(values), 1)
+        if said is not None and abs(said - made) > ROUNDING:
+            raise CompareError(
+                f"{name}: metrics.json of {run.name} says {key.upper()} {said:.2f} for {task}, but its answers at the threshold there have "
+                f"{made:.2f}: the files are of different runs; copy the run again"
+            )
 
 
 def by_row(rows: Sequence[Any], replies: dict[str, dict], what: str) -> list[tuple[Any, dict]]:

@@ -12,7 +12,8 @@ with G − 1 degrees of freedom, fewer where a few of them make most of the vari
 is t²·V of seeds and t²·V of passages beyond what is shared, each with its own degrees of freedom (Banerjee 1960, "Approximate confidence
 interval for linear functions of means"), and never less than that of passages only. Weighted degrees of freedom (Satterthwaite 1946) would
 reject too often in the tails: with 2 degrees, up to 0.03 at a level of 0.00625. The interval is conservative where seeds hardly differ:
-three seeds of two settings cover up to 98.8 %. benchmarks/seeds.py simulates all this.
+three seeds of two settings cover up to 98.8 %. benchmarks/seeds.py simulates all this. Where nothing varies over seeds and passages,
+nothing tells how others would: there is no interval, and p is that of sign flips of passages.
 """
 
 from bisect import bisect_left
@@ -33,6 +34,7 @@ Groups = Sequence | np.ndarray  # labels of the items' passages
 Cells = Mapping[int, ArrayLike]  # of a setting: seed → contributions [G] of its run
 _DOUBLINGS = 20  # the maximum number of seeds or passages
 _TAILS = (np.log(0.5 - 1e-5), -100.0)  # logarithms of the largest and the smallest distinguishable tail
+_TINY = 1e-10  # differences and standard errors, in points or as fractions, that are rounding
 _LEAST = 3  # seeds of a setting, from which a p is shown
 NO_P = "no p: two seeds tell too little of how this setting's seeds vary"
 SCALE = 100  # points, from the least score to the most
@@ -42,7 +44,7 @@ POPULATIONS = ("other seeds, these passages", "other passages, these runs", "oth
 @dataclass(frozen=True)
 class SettingDifference:
     """Score of setting B minus that of setting A. low, high, p, se, df: for other seeds and other passages like these; p is None where a
-    setting has two seeds. df: the parts' degrees, weighted by their shares of the variance.
+    setting has two seeds, and the ends are infinite where nothing varies. df: the parts' degrees, weighted by their shares of the variance.
 
     for_seeds, for_passages: ends of the intervals for other seeds on these passages, and for other passages with these runs. seed, passage,
     seed_passage: σ²_KS, σ²_KP, σ²_e of the difference between one seed of each on one passage (not paired: the settings' own summed);
@@ -71,9 +73,14 @@ class SettingDifference:
     parts: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)), repr=False, compare=False)
     of: str = field(default="passages", compare=False)  # what `sentence` calls clusters
 
+    @property
+    def varies(self) -> bool:
+        """Whether the difference varies over seeds or passages: without that, nothing is known about others."""
+        return self.se > _TINY
+
     def ends(self, level: float) -> tuple[float, float]:
         """The ends of the interval for other seeds and other passages, at another level."""
-        far = _far(self.parts, (1 - level) / 2)
+        far = _far(self.parts, (1 - level) / 2) if self.varies else np.inf
         return self.difference - far, self.difference + far
 
     @property
@@ -89,11 +96,12 @@ class SettingDifference:
         seeds = f"the same {self.n_seeds[0]} seeds" if self.paired else f"{self.n_seeds[0]} and {self.n_seeds[1]} seeds"
         p = NO_P if self.p is None else f"p = {significance.p_text(self.p)}"
         others = "; ".join(f"{scale * x:+.3g} to {scale * y:+.3g} for {name}" for name, (x, y) in list(self.intervals.items())[:2])
+        ends = f"{100 * self.level:g} % interval {low} to {high} for {POPULATIONS[2]}; {others}"
         said = (
-            f"{b} − {a} = {scale * self.difference:+.3g} ({100 * self.level:g} % interval {low} to {high} for {POPULATIONS[2]}; {others}; "
+            f"{b} − {a} = {scale * self.difference:+.3g} ({ends if self.varies else 'the same for all, hence no interval'}; "
             f"{p}; {seeds}, {self.n_passages:,} passages), {within} what the choice of seeds "
             "and passages explains; it speaks for further seeds of these two settings on passages like these, with nothing else changed."
-            f"{_sentence(cannot_tell(scale * self.low, scale * self.high, min(self.n_seeds)))}"
+            f"{_sentence(cannot_tell(scale * self.low, scale * self.high, min(self.n_seeds))) if self.varies else ''}"
         )
         return said.replace("passages", of or self.of)
 
@@ -110,7 +118,8 @@ def _sentence(said: str) -> str:
 
 @dataclass(frozen=True)
 class Needed:
-    """Seeds of each setting needed at the present passages, and passages at the present seeds; None if no number is enough."""
+    """Seeds of each setting needed at the present passages, and passages at the present seeds; None if no number is enough, or nothing
+    varies, so that the number is unknown."""
 
     seeds: int | None
     passages: int | None
@@ -157,10 +166,13 @@ def _worth(found: blocks.Contrast, level: float) -> SettingDifference:
     by_g = significance.degrees(found.by_passage - d, g - 1)
     parts = np.array([[of_seeds, max(0.0, of_passages - shared)], [found.df, by_g]])
     alone = np.array([[of_passages], [by_g]])
-    for_seeds, for_passages = ((d - far, d + far) for far in (half_width(parts[:, :1], tail), half_width(alone, tail)))
     all_parts = np.hstack([parts, alone])
-    far, se = _far(all_parts, tail), max(parts[0].sum(), of_passages) ** 0.5
-    p = max(_p(d, parts), _p(d, alone)) if min(found.n_seeds) >= _LEAST else None
+    se = max(parts[0].sum(), of_passages) ** 0.5
+    varies = se > _TINY
+    widths = (half_width(parts[:, :1], tail), half_width(alone, tail), _far(all_parts, tail)) if varies else (np.inf,) * 3
+    for_seeds, for_passages, _ = ((d - far, d + far) for far in widths)
+    far, flipped = widths[2], 2.0 ** (1 - g) if abs(d) > _TINY else 1.0
+    p = (max(_p(d, parts), _p(d, alone)) if varies else flipped) if min(found.n_seeds) >= _LEAST else None
     df, passage, seed = _df(*parts), g * (of_passages - shared), found.seed - found.left / g
     of_both = (d, d - far, d + far, p, level, se, df, seed, passage, found.left, found.n_seeds, g, found.paired)
     return SettingDifference(*of_both, for_seeds, for_passages, found.by_run, found.by_passage, all_parts)
@@ -202,6 +214,8 @@ def needed(found: SettingDifference, difference: float, *, power: float = 0.8, l
     if not (difference and np.isfinite(difference) and 0 < power < 1 and 0 < level < 1):
         raise ValueError(f"difference: {difference} must not be 0; power: {power} and level: {level} must lie between 0 and 1")
     seeds, passages = min(found.n_seeds), found.n_passages
+    if not found.varies:
+        return Needed(None, None)
     return Needed(
         _least(lambda s: _power(found, difference, s, passages, level) >= power),
         _least(lambda g: _power(found, difference, seeds, g, level) >= power),

@@ -13,7 +13,8 @@ Differences: sign flips of clusters. With d_c the sum of a cluster's differences
 flipped clusters and that over the others: the interval's ends are order statistics of these. All 2^G flips are tried with at most 16
 clusters, where the test is exact for symmetric differences; fewer than 6 allow no p below 0.05, and no interval. If a few clusters are
 skewed, flips reject too often in the tails: a difference must also pass the t-test with the score's standard error, so p is the larger of
-the two and the interval the wider. For rare outcomes flips are conservative: k clusters that differ allow no p below 2^(1 − k).
+the two and the interval the wider. For rare outcomes flips are conservative: k clusters that differ allow no p below 2^(1 − k). Where all
+clusters show the same difference, nothing tells how others would vary, and there is no interval.
 
 A statistic is first turned into a mean of pseudo-values: d_c = N · score − (N − n_c) · score without c (Busing, Meijer & van der Leeden
 1999, "Delete-m Jackknife for Unequal m"), shifted so that their sum is N · score. A linear form would not suffice: average precision is not
@@ -58,8 +59,8 @@ class Interval:
 class Difference:
     """Score of B minus score of A, its interval, its p, and standard errors: over clusters, and over items as if independent.
 
-    low, high: infinite where so few clusters allow no interval. n_passages: the number of clusters, whatever they are. of, items: the names
-    of clusters and of items in `sentence`.
+    low, high: infinite where so few clusters allow no interval, or nothing varies over them. n_passages: the number of clusters, whatever
+    they are. of, items: the names of clusters and of items in `sentence`.
     """
 
     difference: float
@@ -75,6 +76,11 @@ class Difference:
     items: str = field(default="items", compare=False)
 
     @property
+    def varies(self) -> bool:
+        """Whether the difference varies over clusters: without that, nothing is known about others."""
+        return self.se > 0
+
+    @property
     def widening(self) -> float:
         """How many times wider the clusters make the interval: se / se_independent; 1 where nothing varies."""
         return self.se / self.se_independent if self.se_independent else 1.0
@@ -86,7 +92,8 @@ class Difference:
         small, outside = self.p < 1 - self.level, not self.low <= 0 <= self.high
         within = "more than" if small and outside else "at the edge of" if small or outside else "no more than"
         middle, low, high = (f"{scale * x:+.3g}" for x in (self.difference, self.low, self.high))
-        ends = f"{100 * self.level:g} % interval {low} to {high}" if np.isfinite(self.low + self.high) else "too few for an interval"
+        none = "too few for an interval" if self.varies else f"the same for all {of}, hence no interval"
+        ends = f"{100 * self.level:g} % interval {low} to {high}" if np.isfinite(self.low + self.high) else none
         return (
             f"{b} − {a} = {middle} ({ends}, p = {p_text(self.p)}; {self.n_items:,} {self.items} in "
             f"{self.n_passages:,} {of}), {within} what the choice of {of} explains; nothing is claimed beyond these two "
@@ -166,10 +173,12 @@ def passages_needed(found: Difference, difference: float, *, power: float = 0.8)
     """Passages like these on which the same two models' true `difference` is seen (p < 1 − level) with probability `power`.
 
     At least two, and G · ((z_(1 − α/2) + z_power) · se / difference)², the normal approximation (Cohen 1988, "Statistical Power Analysis",
-    chapter 2). Raises ValueError for a difference of 0.
+    chapter 2). Raises ValueError for a difference of 0, and if nothing varies over passages.
     """
     if not (difference and np.isfinite(difference) and 0 < power < 1):
         raise ValueError(f"difference: {difference} must not be 0, and power: {power} must lie between 0 and 1")
+    if not found.varies:
+        raise ValueError("the difference is the same for all passages: that does not tell how many would be needed")
     sigmas = norm.isf((1 - found.level) / 2) + norm.ppf(power)
     return max(2, int(np.ceil(found.n_passages * (sigmas * found.se / difference) ** 2)))
 
@@ -235,8 +244,10 @@ def _judged(sums: np.ndarray, sizes: np.ndarray, tiny: float, level: float, draw
     """p of a difference of 0, and the ends of the interval of those that neither sign flips nor the t-test reject at 1 − level."""
     p, low, high = _flipped(sums, sizes, tiny, level, draws, seed)
     middle, (variance, df) = float(sums.sum() / sizes.sum()), _spread(sums, sizes)
+    if not variance:
+        return p, -np.inf, np.inf
     se = variance**0.5
-    by_t, far = 2 * float(t.sf(abs(middle) / se, df)) if se else 0.0, float(t.isf((1 - level) / 2, df)) * se
+    by_t, far = 2 * float(t.sf(abs(middle) / se, df)), float(t.isf((1 - level) / 2, df)) * se
     return max(p, by_t), min(low, middle - far), max(high, middle + far)
 
 

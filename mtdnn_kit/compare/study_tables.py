@@ -17,6 +17,7 @@ from mtdnn_kit.compare.differences import (
     corrected,
     difference,
     ends,
+    population_table,
     primary_table,
     scores_of,
     setting_differences,
@@ -57,6 +58,14 @@ def decision_table(
         head = {key: row[key] for key in ("score", "setting", "compared with") if key in row}
         rows.append({**head, **ends(gap, "Δ"), "decided": "; ".join(said) or "open"})
     return rows
+
+
+def secondary_table(questions: Sequence[Question], settings: Settings, compared: Sequence[Settings], scores: Sequence[str]) -> list[dict]:
+    """The differences of judged settings to those that no comparison names, e.g. a placebo: intervals without a test, for each
+    population."""
+    named = dict.fromkeys(name for of in compared for name in of)
+    pairs = [{a: settings[a], b: settings[b]} for a in settings if a not in named for b in named]
+    return [{"compared with": next(iter(pair)), **row} for pair in pairs for row in population_table(questions, pair, scores)]
 
 
 def forest_rows(questions: Sequence[Question], settings: Settings, compared: Sequence[Settings], score: str) -> list[dict]:
@@ -195,5 +204,6 @@ def paper_needs(questions: Sequence[Question], settings: Settings, table: dict[s
         if isinstance(found, SettingDifference) and name in table and first in table:
             gain = table[name][place] - table[first][place]
             seeds = needed(found, abs(gain)).seeds
-            lines.append(f"{name}, {score} {gain:+.2f}: {f'{seeds:,}' if seeds else 'no number of seeds would do on these passages'}")
+            none = "no number of seeds would do on these passages" if found.varies else "unknown, since nothing varies"
+            lines.append(f"{name}, {score} {gain:+.2f}: {f'{seeds:,}' if seeds else none}")
     return lines

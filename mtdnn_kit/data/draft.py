@@ -50,8 +50,6 @@ YAML_FORM: Any = dict(sort_keys=False, allow_unicode=True, width=120, default_fl
 Columns = dict[str, list]  # name → value of each record
 Found = tuple[dict[str, Any], list[str]] | None  # a definition without files, and its doubts
 SPLIT_NAMES = ("train", "training", "dev", "eval", "valid", "validation", "test", "data")
-# attributes of torch's ModuleDict, which cannot be names of tasks
-RESERVED = ("items", "keys", "values", "type", "half", "float", "update", "pop", "parameters", "modules", "children", "apply", "to")
 CHECKED = 200  # records inspected to find which columns belong together
 
 
@@ -152,7 +150,9 @@ def _name(path: Path) -> str:
     stem = path.name.split(".")[0]
     stem = path.parent.name if stem.casefold() in SPLIT_NAMES else stem
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:36] or "mine"
-    taken = name.casefold() in (*DATASETS, *SPLIT_NAMES, *RESERVED) or name.casefold().endswith("_rest")
+    from torch.nn import ModuleDict  # its attributes cannot be names of tasks (`model.multitask`); takes seconds to import
+
+    taken = name.casefold() in (*DATASETS, *SPLIT_NAMES) or name.casefold().endswith("_rest") or hasattr(ModuleDict(), name)
     return f"my-{name}" if taken else name
 
 

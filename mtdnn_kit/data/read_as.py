@@ -139,14 +139,19 @@ def _choices(column: str, label: str | None, record: dict, notes: Counter[str], 
     if isinstance(found, list) and found and all(isinstance(one, dict) and {"text", "label"} <= set(one) for one in found):
         own, found = [one["label"] for one in found], [one["text"] for one in found]
     key = lookup(record, label) if label else NOTHING
-    if not isinstance(own, list) or key is NOTHING or len(alike := [i for i, one in enumerate(own) if str(one) == str(key)]) != 1:
+    if not isinstance(own, list) or key is NOTHING or len(alike := [i for i, one in enumerate(own) if _as_text(one) == _as_text(key)]) != 1:
         return {column: found}
     (place,) = alike
-    if not (table or own[place] == key or str(place) == str(key)):
+    if not (table or isinstance(own[place], str) == isinstance(key, str) or str(place) == _as_text(key)):
         labels = f"the labels of the choices are {short.repr(own)}"
         raise DataError(f"column {label!r} is {short.repr(key)}, but {labels}: write both as text, or both as numbers")
     notes[OWN_LABEL] += 1
     return {column: found, str(label): next((value for value, number in values if number == place), place)}
+
+
+def _as_text(label: Any) -> str:
+    """A choice's own label for comparing: "1" for 1, 1.0, "1.0" and " 1"."""
+    return str(whole_number(label.strip() if isinstance(label, str) else label, Counter(), True))
 
 
 def _answers(column: str, starts: str | None, record: dict, notes: Counter[str], number: Callable[[Any], Any]) -> dict[str, Any]:

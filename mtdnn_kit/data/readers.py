@@ -96,6 +96,9 @@ def _lines(content: BinaryIO, where: str, reading: Reading) -> Iterator[tuple[di
             reading.leave_out("empty lines")
             continue
         record = _of_line(line, f"{where}, line {number}")
+        articles = record.get("data")
+        if isinstance(articles, list) and articles and isinstance(articles[0], dict) and "paragraphs" in articles[0]:
+            raise DataError(f"{where}, line {number}: it holds a whole file in SQuAD's format: name that file .json")
         if ("paragraphs" not in record and "qas" not in record) or not _has_questions(record):
             reading.found += 1
             yield record, f"line {number}"
@@ -117,7 +120,8 @@ def _of_line(line: bytes, where: str) -> dict:
         whole = "; name a file that holds one JSON value over several lines .json" * (line.strip() in (b"{", b"["))
         raise DataError(f"{where}: not JSON ({error}): {remedy}{whole}") from None
     if not isinstance(record, dict):
-        raise DataError(f"{where}: {short.repr(record)} is not an object: {remedy}")
+        whole = "; name a file that is one JSON list .json" * isinstance(record, list)
+        raise DataError(f"{where}: {short.repr(record)} is not an object: {remedy}{whole}")
     return record
 
 

@@ -25,7 +25,7 @@ from mtdnn_kit.data.hub import from_hub
 from mtdnn_kit.data.read_as import Reading
 from mtdnn_kit.data.registry import Dataset
 from mtdnn_kit.data.rows import PARSERS, QARow, from_record
-from mtdnn_kit.data.split import CUT_RULES, sides, unit_of
+from mtdnn_kit.data.split import CUT_RULES, content_of, joined, sides, unit_of
 from mtdnn_kit.data.table import UNIT, RowList, parts, pick
 from mtdnn_kit.errors import DataError, RepeatedIdError
 from mtdnn_kit.files.wording import short, some
@@ -75,7 +75,9 @@ def load(task: str, dataset: Dataset, split: str, data: str, rest: bool = False)
         arrays = _columns(key, file)
     rows: Any = RowList(dataset.type, arrays)
     if ratio:
-        rows = pick(rows, sides(arrays[UNIT], ratio, where)[int(split == dataset.score)])
+        contents = np.array([content_of(row) for row in rows], np.uint64) if dataset.group else None
+        units = arrays[UNIT] if contents is None else joined(arrays[UNIT], contents)
+        rows = pick(rows, sides(units, ratio, where)[int(split == dataset.score)])
         origin += f" ({ratio:g} of it)" if split == dataset.score else f" (without {ratio:g} of it)"
     if hub and split == dataset.score and dataset.cut:
         rows, origin = CUT_RULES[dataset.cut](rows)[int(rest)], f"{origin} ({'without ' if rest else ''}{dataset.cut})"

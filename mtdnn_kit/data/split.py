@@ -1,8 +1,9 @@
 """Splits rows in two, for a dataset without a scored split or to tune a threshold: by the rows' content, never by their order in the file;
 and the hub's dev set of SQuAD 2.0 by its articles.
 
-Rows that share a *unit* stay on one side: a value of the dataset's `group` column, or else a question's passage, or a row's texts. Units
-are ordered by hash, and the first of them are split off: if rows are added later, almost all others stay on their side.
+Rows that share a *unit* stay on one side: a question's passage, or a row's texts; with a `group` column, groups that share one count as one
+unit (`joined`). Units are ordered by hash, and the first of them are split off: if rows are added later, almost all others stay on their
+side.
 """
 
 import hashlib
@@ -25,12 +26,30 @@ CS224N_TITLES = (
 
 
 def unit_of(dataset: Dataset, record: dict, row: Any) -> int:
-    """The 64-bit hash of a row's unit. Raises DataError if the group column is empty."""
-    if dataset.group:
-        said: object = group(dataset, record)
-    else:
-        said = row.context if dataset.type == "qa" else [value for name, value in row._asdict().items() if name not in ("id", "label")]
-    return hashed(said)
+    """The 64-bit hash of a row's group or, without groups, of its content. Raises DataError if the group column is empty."""
+    return hashed(group(dataset, record)) if dataset.group else content_of(row)
+
+
+def content_of(row: Any) -> int:
+    """The 64-bit hash of a question's passage, or of a row's texts."""
+    return hashed(
+        row.context if isinstance(row, QARow) else [value for name, value in row._asdict().items() if name not in ("id", "label")]
+    )
+
+
+def joined(groups: np.ndarray, contents: np.ndarray) -> np.ndarray:
+    """The rows' units, uint64 [N]: groups that share content count as one, with the lowest of their hashes. groups, contents uint64 [N]."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names, a = np.unique(groups, return_inverse=True)
+    b = np.unique(contents, return_inverse=True)[1] + len(names)
+    nodes = int(b.max()) + 1
+    # an edge between a group and each content that it has
+    part = connected_components(coo_array((np.ones(len(a)), (a, b)), (nodes, nodes)), directed=False)[1][: len(names)]
+    lowest = np.full(part.max() + 1, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(lowest, part, names)
+    return lowest[part[a]]
 
 
 def hashed(said: object) -> int:
@@ -45,7 +64,8 @@ def sides(units: np.ndarray, ratio: float, where: str) -> tuple[np.ndarray, np.n
     """
     different, of, rows = np.unique(units, return_inverse=True, return_counts=True)
     if len(different) < 2:
-        raise DataError(f"{where}: all rows belong to one group, so none can be split off: name another `group`, or a file for each split")
+        one = "all rows belong to one group, or to groups that share texts"
+        raise DataError(f"{where}: {one}, so none can be split off: name another `group`, or a file for each split")
     count = 1 + int(np.argmin(np.abs(np.cumsum(rows)[:-1] - ratio * len(units))))
     return np.flatnonzero(of >= count), np.flatnonzero(of < count)
 

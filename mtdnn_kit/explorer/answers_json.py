@@ -48,7 +48,9 @@ def shared_tasks(runs: dict[str, Run]) -> list[str]:
     kinds = {name: types.get(config.task_of(name)) for name in named} if config else {}
     kept = [name for name, kind in kinds.items() if kind in TYPE_WORDS and all(run.keeps(name) for run in runs.values())]
     if not kept:
-        raise CompareError(f"runs: there is no task for which all of {', '.join(runs) or 'the runs'} have answers; name other runs")
+        without = [name for name, run in runs.items() if not any(map(run.keeps, named))]
+        lack = f"; {', '.join(without)} has none in predictions/: copy that folder, too" if without else "; name other runs"
+        raise CompareError(f"runs: there is no task for which all of {', '.join(runs) or 'the runs'} have answers{lack}")
     return sorted(kept, key=lambda name: kinds[name] != "qa")
 
 
@@ -73,7 +75,9 @@ def as_json(answers: RunAnswers, notes: dict[str, str] | None = None, places: Se
     items = [whole[i] for i in some]
     differ = len(columns.names) > 1 and bool(columns.at().differ.any())
     made: dict[str, Any] = {"task": answers.task, "type": "qa" if answers.qa else "choice", "whole": len(whole), "kinds": ANSWER_KINDS}
-    made |= {"notes": notes or {}, "start": [DIFFER] if differ and places is None else []}
+    ids = {str(one.row.id) for one in items}
+    made |= {"notes": {key: note for key, note in (notes or {}).items() if key in ids}}
+    made |= {"start": [DIFFER] if differ and places is None else []}
     made["runs"] = [_run(answers, r) for r in range(len(columns.names))]
     made |= _questions(items) if answers.qa else _choices(items)
     made["rows"] |= {"id": [one.row.id for one in items], "nothing": columns.nothing[some].tolist()}

@@ -18,8 +18,14 @@ FAVOURITES_FILE = "favourites.json"
 
 
 def beside(runs: Sequence[Run]) -> Path:
-    """The folder that holds the runs: the parent of a single one, or the nearest folder above them all."""
-    return Path(commonpath([run.path.parent for run in runs]))
+    """The folder that holds the runs: the parent of a single one, or the nearest folder above them all; the first one's parent if they have
+    nothing in common but the disk."""
+    first = runs[0].path.parent
+    try:
+        found = Path(commonpath([run.path.parent for run in runs]))
+    except ValueError:  # two drives
+        return first
+    return first if found == found.parent else found
 
 
 def read(folder: Path) -> dict[str, dict[str, str]]:

@@ -52,7 +52,8 @@ def _question(question: Question) -> Html:
     known = not replies or any(reply.em is not None for _, reply in replies)  # a user's question has no gold answer
     accepted = [text for text in question.golds if text]
     cards = [_card(question, name, reply) for name, reply in replies]
-    return Html(answers_page().question(question.row, pieces(question.row.context, golds, spans), accepted, cards, known))
+    height = 1.75 + 0.28 * max(len({span[1:] for span in spans}) - 1, 0)  # room for one underline per answer, as in front/question.js
+    return Html(answers_page().question(question.row, pieces(question.row.context, golds, spans), height, accepted, cards, known))
 
 
 def _card(question: Question, name: str, reply: Reply) -> tuple:

@@ -159,8 +159,8 @@ class Backend:
 
 
 def safe_name(text: str) -> str:
-    """`text` as part of a file's name: letters and digits of ASCII, - and _; what lies between them becomes a -; at most 100."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:100] or "rows"
+    """`text` as part of a file's name: letters and digits of any script, - and _; what lies between them becomes a -; at most 60."""
+    return re.sub(r"[^\w-]+", "-", text)[:60] or "rows"
 
 
 def backend_of(runs: Sequence[str | Run], task: str | None = None, data: str | None = None, cluster: str = "passage") -> Backend:

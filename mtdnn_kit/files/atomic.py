@@ -39,6 +39,14 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
         sync(path.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder, with those above it, unless it is there. Raises WriteError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(path, error) from None
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `json_text` atomically."""
     write_whole(path, json_text(value))
@@ -81,8 +89,8 @@ def _replace_folder(path: Path, new: Path, old: Path) -> None:
         os.replace(path, old)
     try:
         os.replace(new, path)
-    except OSError:
-        if old.exists():
+    except BaseException:  # a signal, too
+        if old.exists() and not path.exists():
             os.replace(old, path)
         raise
     shutil.rmtree(old, ignore_errors=True)

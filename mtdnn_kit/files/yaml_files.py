@@ -5,6 +5,7 @@ PyYAML's safe loader accepts repeated keys (the last one wins), keys of any type
 laughs"), and lists that contain themselves. Here each is an error that names the line. Knows no parameter.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ DIGITS = 19  # of a whole number: parameters have at most 64 bits
 TAG = "tag:yaml.org,2002:"
 PLAIN_TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}
 OTHER_TAGS = {"timestamp": "a date", "binary": "bytes"}
+OTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")  # YAML 1.1 reads 010 as 8 and 1:30 as 90
 TOO_LONG = f"it has more than {LONGEST_YAML:,} characters: shorten it"
 NO_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError)  # PyYAML's errors for bad values
 
@@ -81,6 +83,10 @@ def _check_scalar(node: yaml.ScalarNode, line: str) -> None:
         raise YamlError(f"{line}: {node.value[:40]!r} is read as {OTHER_TAGS[kind]}; write it in quotes if it is text")
     if kind == "int" and len(node.value) > DIGITS + 1:
         raise YamlError(f"{line}: a whole number of {len(node.value):,} digits is too large: at most {DIGITS}")
+    if kind in ("int", "float") and OTHER_BASE.fullmatch(node.value):
+        raise YamlError(
+            f"{line}: {node.value[:40]!r} is read as {yaml.safe_load(node.value)}: write that, or put it in quotes if it is text"
+        )
     if "\0" in node.value or any("\ud800" <= letter <= "\udfff" for letter in node.value):
         raise YamlError(f"{line}: {node.value[:40]!r} has a NUL or an unpaired surrogate, which values must not contain: remove it")
 

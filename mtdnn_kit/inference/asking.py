@@ -5,6 +5,7 @@ tokens of the passage, T positions of a window.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -71,12 +72,12 @@ def ask(model: Model, question: str, context: str, threshold: float | None = Non
     return Reply(em=None, f1=None, **said._asdict())
 
 
-def ask_run(run: Run, question: str, context: str, task: str | None = None) -> tuple[str, Answer]:
+def ask_run(run: Run | str | Path, question: str, context: str, task: str | None = None) -> tuple[str, Answer]:
     """A finished run's answer to a user's question: the text at its tuned threshold ("" for no answer), and the n-best.
 
-    task: the qa task that answers; None: the first. Raises as `load` and `answer` do. This is `mtdnn_kit.ask`.
+    run: a run or its folder. task: the qa task that answers; None: the first. Raises as `load` and `answer` do. This is `mtdnn_kit.ask`.
     """
-    model = load(run, task)
+    model = load(run if isinstance(run, Run) else Run(run), task)
     said = answer(model, question, context)
     return said.text(context, model.threshold), said
 

@@ -61,8 +61,13 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
     config = Config(**{"run_dir": str(run_dir), "data": data, "tasks": [task], "qa_weight": 1.0, **settings})
     if config.datasets[task].type != "qa" or not config.datasets[task].score:
         raise RunError(f"task: {task!r} has no scored questions; name a question answering task that is scored")
-    if str(source).endswith(".json"):
-        return _import_answers(resolve(str(source)), config, settings)
+    file = resolve(str(source))
+    if file.suffix.lower() == ".json":
+        return _import_answers(file, config, settings)
+    if file.is_file():
+        raise RunError(
+            f"source: {file.name}: a predictions file is JSON, {{id: text}}, not compressed and named .json; a model is a folder"
+        )
     return _import_model(str(source), config, bool({"threshold_articles", "threshold_ratio"} & set(settings)))
 
 
@@ -76,7 +81,9 @@ def _import_answers(file: Path, config: Config, settings: dict) -> Run:
     try:
         matched({row.id: gold_texts(row) for rows in parts.values() for row in rows}, predictions)
     except ValueError as error:
-        raise RunError(f"{file.name}: {error}") from None
+        few = f"; only the first {config.eval_limit} rows are read (eval_limit)" if config.eval_limit else ""
+        raise RunError(f"{file.name}: {error}{few}") from None
+    imported = {"kind": "predictions", "name": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
     def fill(folder: Path) -> None:
         for name, rows in parts.items():
@@ -85,7 +92,6 @@ def _import_answers(file: Path, config: Config, settings: dict) -> Run:
     run, metrics = claim(config), {name: _scores(rows, predictions) for name, rows in parts.items()}
     write_folder(run.path / "predictions", fill)
     given = {key: getattr(config, key) for key in ("run_dir", "data", "tasks", "qa_weight", *ANSWERS)}
-    imported = {"kind": "predictions", "name": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     return _finish(run, yaml.safe_dump(given, sort_keys=False), metrics, {"imported": imported, "data": sources, "start": start})
 
 

@@ -19,7 +19,7 @@ from mtdnn_kit.data.definitions import TRAINED, label_names
 from mtdnn_kit.data.registry import KINDS, Dataset
 from mtdnn_kit.data.sources import SAMPLE, Rows, load
 from mtdnn_kit.errors import ConfigError, RunError, YamlError
-from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.atomic import make_folder, write_json
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import short, some
@@ -76,7 +76,7 @@ def _scored(run: Run, model: Loaded, config: Config, name: str) -> dict:
         return kept["scores"]
     features = make_features(config, {name: rows.rows}, model.tokenizer, takes_token_types(model.net.encoder.config))
     scores = evaluate(model.net, features, model.thresholds, config, model.precision, run.path / "predictions")[name]
-    (run.path / LATER).mkdir(exist_ok=True)
+    make_folder(run.path / LATER)
     device = next(model.net.parameters()).device.type
     write_json(run.path / LATER / f"{name}.json", {**record, "device": device, "end": now(), "scores": scores})
     return run.later[name]["scores"]

@@ -82,7 +82,9 @@ def _sentence(name: str, known: list[str] | None, by: str, tasks: Mapping[str, D
         return f"encoder: the earlier training data of {name} is unknown"
     said = ", ".join(f"{task} ({', '.join(names)})" for task, names in overlap(known, tasks).items())
     rest = "; the rest of its training data is unknown" if NOT_KNOWN in known else ""
-    return f"encoder: {name} was already trained on data of these tasks, {by}: {said}{rest}" if said else ""
+    if not said:
+        return f"encoder: a part of the earlier training data of {name} is unknown" if rest else ""
+    return f"encoder: {name} was already trained on data of these tasks, {by}: {said}{rest}"
 
 
 def _record(run: Run) -> dict[str, Any]:

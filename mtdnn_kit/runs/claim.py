@@ -12,16 +12,20 @@ from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import check_folder, project_root, resolve
+from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.run import Run, checkpoints
 
 PLACES = "folders.json"  # next to the run folders: {run's name: folder's name} of runs made under another name
+WRITTEN = ("model", "predictions", "config.yaml", "metrics.json", "requirements.txt", "log.jsonl")  # a run replaces these in its folder
+LOCK_FILE = ".lock"  # of the process that writes the run; it stays, and marks the folder as the kit's
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "keep_checkpoints", "log_with"}
 
 
 def claim(config: Config) -> Run:
     """The folder that a run may write to: a new one (in $MTDNN_RUNS or runs/, unless one is named), or the one that it resumes in.
 
-    Raises ConfigError if the folder holds another run, a run with other parameters, or a symbolic link.
+    Raises ConfigError if the folder holds another run, a run with other parameters, files that are not a run's, or a symbolic link, and if
+    it cannot be made.
     """
     if config.run_dir is None:
         return _next_run(resolve(os.environ.get("MTDNN_RUNS", "runs")))
@@ -35,7 +39,11 @@ def claim(config: Config) -> Run:
     if config.resume and not (run.path / "manifest.json").exists():
         raise ConfigError(f"resume: {run.path} holds no run to resume; correct run_dir, or set resume: false to start one there.")
     check_claim(run, config)
-    run.path.mkdir(parents=True, exist_ok=True)
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        (run.path / LOCK_FILE).touch()
+    except OSError as error:
+        raise ConfigError(f"run_dir: {run.path} cannot be made or written ({error.strerror}); name another folder.") from None
     return run
 
 
@@ -46,6 +54,9 @@ def check_claim(run: Run, config: Config) -> None:
             raise ConfigError(
                 f"run_dir: {run.path} holds checkpoints of a run that has no manifest.json. Name another folder, or delete it."
             )
+        theirs = [name for name in WRITTEN if (run.path / name).exists()]
+        if theirs and not (run.path / LOCK_FILE).exists():
+            raise ConfigError(f"run_dir: {run.path} holds {some(theirs)}, which a run would replace. Name a folder for this run only.")
         return
     if not config.resume:
         state = "a finished run" if run.finished else "an unfinished run"
@@ -104,7 +115,7 @@ def read_places(folder: Path) -> dict[str, str]:
         if not all(isinstance(place, str) and place == Path(place).name and place not in ("", "..") for place in found.values()):
             raise ValueError("a folder's name has a path in it")
         return found
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, AttributeError) as error:
         raise RunError(f"{folder / PLACES}: cannot be read ({error}); delete it, so that runs are found by their names") from None

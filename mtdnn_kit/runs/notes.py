@@ -11,7 +11,7 @@ def threshold_notes(run: Run) -> list[str]:
     """One sentence per scored question answering task: its threshold, what it was tuned on and, if it always answers, why."""
     metrics, held = run.metrics, run.manifest.get("held_out", {})
     tasks = [task for task in run.types if "threshold" in metrics.get(task, {})]
-    always = {task for task in tasks if not run.parameters.datasets[task].unanswerable}
+    always = {task for task in tasks if not run.parameters.datasets[task].unanswerable or _imported_so(run)}
     return [f"{task}: threshold: {_note(metrics[task]['threshold'], held.get(task), task in always)}" for task in tasks]
 
 
@@ -24,11 +24,16 @@ def threshold_words(run: Run, name: str) -> str:
     config = run.parameters
     task = config.task_of(name)
     held = run.manifest.get("held_out", {}).get(task)
-    if not config.datasets[task].unanswerable or (held and held["always_answers"]):
+    if not config.datasets[task].unanswerable or _imported_so(run) or (held and held["always_answers"]):
         return "always answers"
     if threshold and not held:
         return f"{threshold:.2f}, {UNRECORDED}"
     return f"{threshold:.2f}, tuned on {held['questions']:,} questions" if held else f"{threshold:g}, not tuned"
+
+
+def _imported_so(run: Run) -> bool:
+    """Whether a run was imported as one that always answers."""
+    return bool(run.manifest.get("imported", {}).get("always_answers"))
 
 
 def own_scores(runs: Iterable[Run], name: str) -> dict[str, float]:
@@ -61,7 +66,7 @@ def merge_note(run: Run) -> str | None:
 def _note(threshold: float, held: dict | None, always: bool) -> str:
     """held: the manifest's record of a task's held-out questions; always: whether every question has an answer by definition."""
     if always:
-        return "always answers, because every question has an answer (unanswerable: false)"
+        return "always answers, because every question it was trained on has an answer (unanswerable: false)"
     if held is None and threshold:
         return f"{threshold:.2f}, {UNRECORDED}"
     if held is None:

@@ -140,6 +140,8 @@ class Run:
         config = self.parameters
         kind = self.types.get(config.task_of(task))
         if kind not in LABELLED:
+            if not (self.path / f"predictions/{task}.json").exists() and self.has_nbest(task):
+                raise RunError(f"{self.path}: this kept run has spans, not texts; `compare.pair` joins them with the passages")
             return self._read(f"predictions/{task}.json", schema.ANSWERS_FORM)
         names, found = config.dataset_of(task).labels if kind == "sc" else (), {}
         for number, line in enumerate(self.choices(task), 1):
@@ -273,7 +275,7 @@ def prune_checkpoints(run: Run, keep: int) -> None:
     old = checkpoints(run)
     for _, folder in old[: max(len(old) - keep, 0)]:
         os.replace(folder, folder.with_name(folder.name + ".partial"))
-    for partial in (run.path / "checkpoints").glob("*.partial"):
+    for partial in [*(run.path / "checkpoints").glob("*.partial"), *run.path.glob("*.old.partial")]:
         shutil.rmtree(partial)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtdnn_kit.errors import ConfigError, StudyError
-from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.atomic import make_folder, write_json
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
@@ -54,7 +54,7 @@ def declare(study: Study, folder: Path, changes: dict | None = None) -> Path:
             "or run it unchanged; its page lists deviations"
         )
     begun = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_json(file, {"declared": now(), "begun_before": begun, "changes": changes or {}, **declared_of(study)})
     return file
 

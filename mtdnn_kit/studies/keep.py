@@ -11,12 +11,13 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterable, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mtdnn_kit.compare.pairing import Question, qa_task, reply, scored_rows
+from mtdnn_kit.compare.pairing import Question, check_metrics, qa_task, reply, scored_rows
 from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import packed, write_folder, write_json, write_whole
@@ -109,7 +110,7 @@ def open_study(folder: Path, data: str | None = None) -> tuple[dict[str, Run], l
         runs = {name: Run(folder / path) for name, path in read_json((folder / "runs.json").read_bytes()).items()}
         with gzip.open(folder / SPANS, "rt", encoding="utf-8", newline="") as file:
             header, *lines = csv.reader(file)
-    except (OSError, EOFError, ValueError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, AttributeError, TypeError) as error:
         raise CompareError(f"{folder}: no study is kept there ({error}); `mtdnn report keep` makes such a folder") from None
     if header != _header(list(runs)):
         raise CompareError(f"{folder / SPANS}: its columns do not match the runs in runs.json: keep the study again")
@@ -120,6 +121,8 @@ def open_study(folder: Path, data: str | None = None) -> tuple[dict[str, Run], l
     counts = {run.metrics[task]["n"] for run in runs.values()}
     if counts != {len({q.row.id for q in questions})} or len(questions) not in counts:
         raise CompareError(f"{folder / SPANS}: {len(questions):,} questions, but metrics.json says {counts}: keep the study again")
+    for name, run in runs.items():
+        check_metrics(name, run, task, [question.replies[name] for question in questions])
     return runs, questions
 
 
@@ -129,7 +132,12 @@ def _question(rows: dict, line: list[str], names: list[str], thresholds: list[fl
         raise CompareError(f"{SPANS}: {key!r} is not one of the rows, or its line lacks three cells per run: keep the study again")
     replies = {}
     for name, threshold, start, end, diff in zip(names, thresholds, cells[::3], cells[1::3], cells[2::3], strict=True):
-        best: list[tuple[int, int, Any]] = [(int(start), int(end), None)] if start else []
+        try:
+            best: list[tuple[int, int, Any]] = [(int(start), int(end), None)] if start else []
+            if isnan(float(diff)):
+                raise ValueError("NaN")
+        except ValueError as error:
+            raise CompareError(f"{SPANS}: question {key!r}: a cell of {name} is not a number ({error}): keep the study again") from None
         if best and not 0 <= best[0][0] < best[0][1] <= len(rows[key].context):
             raise CompareError(f"{SPANS}: question {key!r}: a span of {name} lies outside its passage: keep the study again")
         replies[name] = reply(rows[key], best, float(diff), threshold, None)

@@ -31,15 +31,15 @@ def writing(folder: Path) -> AbstractContextManager[str | None]:
     return held(folder / ".page", "the page is being written")
 
 
-def write_page(study: str | Path, folder: Path, changes: dict | None = None, hours: float | None = None) -> Path:
+def write_page(study: str | Path, folder: Path, changes: dict | None = None, hours: float | None = None, if_changed: str = "keep") -> Path:
     """Executes notebook 03 into the study's folder and writes study.html next to it, without the code; returns the page's path.
 
-    study: the study file. hours: 0 reports the finished seeds if not all are. Otherwise all runs must be done; changes that were accepted
-    before (`if_changed`) are accepted here. Raises StudyError with the notebook's error if it fails, and if there is no notebook;
-    LockedError if another process is writing it.
+    study: the study file. hours: 0 reports the finished seeds if not all are; with `if_changed="redo"`, without the seeds that are still to
+    be redone. Otherwise all runs must be done; changes that were accepted before are accepted here. Raises StudyError with the notebook's
+    error if it fails, and if there is no notebook; LockedError if another process is writing it.
     """
     made = folder / KEPT_NOTEBOOK
-    parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": "keep", "hours": hours}
+    parameters = {"study": str(study), "folder": str(folder), "changes": changes or {}, "if_changed": if_changed, "hours": hours}
     from papermill import PapermillExecutionError
 
     with writing(folder):

@@ -11,6 +11,7 @@ these, the tables as numbers and figures into the folder. No text of the data is
 """
 
 import io
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from mtdnn_kit.compare import Question, clustered, pair, paper, qa_task, speaks_for, study_tables
 from mtdnn_kit.compare.clusters import other_population, population
-from mtdnn_kit.compare.differences import Settings, population_table, primary_table, sentences, setting_slices
+from mtdnn_kit.compare.differences import Settings, asked, population_table, primary_table, sentences, setting_slices
 from mtdnn_kit.compare.learnt import learnt_table, marked
 from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
 from mtdnn_kit.errors import CompareError
@@ -72,18 +73,6 @@ class StudyResults:
         return self.study.judged(self.runs)
 
     @cached_property
-    def secondary(self) -> list[dict]:
-        """The differences of judged settings to those that no comparison names: intervals without a test."""
-        named = dict.fromkeys(name for of in self.compared for name in of)
-        pairs = [(a, b) for a in self.settings if a not in named for b in named]
-        settings, scores = self.settings, self.study.scores
-        return [
-            {"compared with": a, **row}
-            for a, b in pairs
-            for row in population_table(self.questions, {a: settings[a], b: settings[b]}, scores)
-        ]
-
-    @cached_property
     def learnt(self) -> list[dict]:
         """Whether the other tasks were learnt (`learnt_table`)."""
         return learnt_table(self.runs, self.settings, self.data)
@@ -111,7 +100,7 @@ def report(folder: Path, data: str | None) -> Iterator[str]:
 def _opened(folder: Path, data: str | None) -> StudyResults:
     """A kept study. Raises CompareError where none is kept there."""
     if not (folder / "study.yaml").is_file():
-        made = folder if any(folder.glob("*/manifest.json")) else "RUNS_FOLDER"
+        made = shlex.quote(str(folder)) if any(folder.glob("*/manifest.json")) else "RUNS_FOLDER"
         keep = f"mtdnn report keep STUDY_FILE {made} results/NAME"
         raise CompareError(f"{folder}: no study is kept there; keep the finished runs of one first: {keep}")
     study = read_study(folder / "study.yaml")
@@ -137,10 +126,12 @@ def write(folder: Path, data: str | None) -> None:
 
 def _figures(results: StudyResults) -> dict[str, bytes]:
     """{score: PNG} of each setting's score and its difference to the first setting."""
-    images = {score: io.BytesIO() for score in results.study.scores}
+    images, questions = {score: io.BytesIO() for score in results.study.scores}, results.questions
+    untrained = tables.floors([question.row for question in questions])
     for score, image in images.items():
-        rows = study_tables.forest_rows(results.questions, results.settings, results.compared, score)
-        settings_figure(rows, score).savefig(image, dpi=150)
+        rows = study_tables.forest_rows(questions, results.settings, results.compared, score)
+        baselines = {row["run"]: row[score] for row in untrained if row.get(score)}
+        settings_figure(rows, score, baselines, len(asked(questions, score))).savefig(image, dpi=150)
     return {score: image.getvalue() for score, image in images.items()}
 
 
@@ -196,8 +187,8 @@ def _judged(results: StudyResults) -> Iterator[str]:
     several = len(results.compared) > 1
     rows = [{"compared with": base, **row} if several else row for base, row in populations]
     yield _section("For whom the differences speak", rows)
-    if results.secondary:
-        yield _section("Differences that are not judged, without a test", results.secondary)
+    if rows := study_tables.secondary_table(questions, results.settings, results.compared, study.scores):
+        yield _section("Differences that are not judged, without a test", rows)
 
 
 def _thresholds(results: StudyResults) -> Iterator[str]:
@@ -234,10 +225,10 @@ def _seeds(results: StudyResults) -> Iterator[str]:
     study, questions, settings = results.study, results.questions, results.settings
     yield _section("Spread over seeds (standard deviation)", study_tables.spread_table(questions, settings))
     if any(len(own) > 1 for own in settings.values()):
-        judged = results.compared[0] if results.compared else settings
-        alone = {name: dict([min(own.items())]) for name, own in judged.items()}
         scores = list(dict.fromkeys(["F1", *study.scores]))  # each is tested once
-        yield _section("The first seed alone, as if there were no other", primary_table(questions, alone, scores))
+        first = [{name: dict([min(own.items())]) for name, own in judged.items()} for judged in results.compared or [settings]]
+        alone = "\n".join(markdown(primary_table(questions, of, scores)) for of in first)
+        yield _section("The first seed alone, as if there were no other", alone)
     yield _section("Two seeds of the same setting", study_tables.seed_table(questions, settings))
     for score in study.scores:
         said = [text for of in results.compared for text in sentences(questions, of, score)]

@@ -17,6 +17,7 @@ from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import StudyError
+from mtdnn_kit.files.atomic import make_folder
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import resolve
@@ -43,8 +44,8 @@ def run_study(
     wait: bool = True,
     **options: Any,
 ) -> dict[str, Run]:
-    """Runs everything that is not done and that no other process is working on; returns {name: finished run} for all of `Study.told` once
-    they are finished.
+    """Runs everything that is not done and that no other process is working on; returns {name: finished run} for all of
+    `Study.reported` once they are finished.
 
     folder: for the run folders; None: `default_folder`. changes: parameters on top of every run's. watch: called about twice a second.
     engine, options: a function of `engines` and its arguments, e.g. workers=2. if_changed: what to do with a finished or interrupted run
@@ -64,7 +65,7 @@ def run_study(
     planned, began = {name: run for block in study.blocks for name, run in block.items()}, time.monotonic()
     start, tell, mine = _engine(engine, options), watch or (lambda _: None), shard_of(list(planned), shard)
     project_notebook(NOTEBOOK)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
 
     elsewhere = engine == "ray" and options.get("address") is not None
     todo = partial(Todo, study, folder, if_changed=if_changed, plain=plain, mine=mine, wait=wait and shard is None, elsewhere=elsewhere)

@@ -156,13 +156,17 @@ class Study:
     def configs(self, folder: Path, changes: dict | None = None, planned: dict[str, Planned] | None = None) -> dict[str, Config]:
         """Full parameters of each run, below `folder`; `changes` (data, device …) go on top of all. planned: None for `runs`.
 
-        Raises ConfigError, naming the run, for an invalid parameter, or if two runs have the same parameters.
+        Raises ConfigError, naming the run, for an invalid parameter, or if two runs have the same parameters, and for a change of what a
+        variant or `tune` sets.
         """
         require(
             isinstance(changes or {}, dict),
             f"changes: {short(changes)} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1",
         )
         check_not_set("changes", changes or {}, self.seeds, f"{self.name} ")
+        for key in changes or {}:
+            by = "`tune`" if key in self.tune else next((f"variant {name!r:.40}" for name, own in self.variants.items() if key in own), "")
+            require(not by, f"changes: {key}: {by} of {self.name} sets it, and names would no longer be true; change the study file")
         made, places, stages = {}, read_places(folder), self.stages
         require(not (stages and "init_from" in (changes or {})), f"changes: init_from: runs of {self.name} begin from others; leave it out")
         wanted = planned or self.runs

@@ -22,7 +22,13 @@ SET_BY_STUDY = ("run_dir", "resume")  # parameters that a study sets for its run
 MERGE = ("runs", "method", "weight", "base", "density")  # keys of `merge`, what `inference.merging.merge` takes
 WRITTEN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 MOST_RUNS, LONGEST_RUN_NAME = 2_000, 150  # runs of a study, and characters of the name of one, at most
-Changes = Annotated[dict, "it must map parameters to values, e.g. {qa_weight: 0.8}"]
+
+
+def _by_name(found: dict) -> bool:
+    return all(isinstance(key, str) for key in found)
+
+
+Changes = Annotated[dict, "it must map parameters to values, e.g. {qa_weight: 0.8}", _by_name]
 Values = Annotated[list, "it must be a list of values, e.g. [0.5, 0.8]", bool]
 Lists = Annotated[dict, "it must map parameters to lists of values, e.g. {qa_weight: [0.5, 0.8]}"]
 Cluster = Annotated[str, f"intervals go by one of {', '.join(CLUSTERS)}", lambda name: name in CLUSTERS]
@@ -223,6 +229,7 @@ def compared(value: str | dict | list | None, variants: dict[str, dict]) -> list
         for baseline in (_variant(name, variants) for name in (baselines if isinstance(baselines, list) else [baselines])):
             others = [_variant(name, variants) for name in one.get("others", [name for name in variants if name != baseline])]
             require(baseline not in others, f"compare: {some([baseline])} would be compared with itself")
+            require(len(set(others)) == len(others), f"compare: others: {some(others)}: a variant is named twice; leave one out")
             found.append((baseline, others))
     bases = [baseline for baseline, _ in found]
     require(len(set(bases)) == len(bases), f"compare: {some(bases)}: a baseline is named twice; put its comparisons into one entry")

@@ -84,24 +84,30 @@ class Bookkeeper:
             self.log.flush()
         return self.seconds
 
+    def catch_up(self) -> None:
+        """Measures what was due after the last step before a resumption, if a custom score had raised there."""
+        if self.log and self.done and self.setup.slices and self._scores_after(self.done - 1) and self.watched_at < self.done:
+            self._measure(self.log, self.done - 1)
+
     def _measure(self, log: Recorder, step: int) -> None:
         """Scores the held-out questions and each task's slice, and compares the tasks' gradients, if due."""
         config, due = self.setup.config, self._due(step, self.setup.config.eval_every)
-        ends_block = bool(config.eval_every) and self._ends_block(step)
         compares = config.interference_every is not None and (step + 1) % config.interference_every == 0
-        if due or ends_block or compares:
+        if self._scores_after(step) or compares:
             log.flush()  # first: it names a step that diverged, and the time of scoring does not count
-        if due:
+        if self._scores_after(step):
+            scored = self.selection is not None and step + 1 in self.selection.seen  # before a resumption
             with memory(self.setup):
-                self.watch(self.score(step + 1))
-        elif ends_block:
-            with memory(self.setup):
-                self.watch(held_out_scores(self.model, self.setup.held_out, config, self.precision)[1])
+                self.watch(self.score(step + 1) if due and not scored else self._thresholds())
         if compares:
             with memory(self.setup, doing="measuring interference"):
                 found = measure(self.model, self.fixed, self.loss, config.grad_accumulation)
                 tag = affinities(self.model, self.setup, step, self.loss)
                 log.interference(step, [{**record, "affinity": tag[record["task"]]} for record in found])
+
+    def _thresholds(self) -> dict[str, float]:
+        """The best thresholds for the held-out questions."""
+        return held_out_scores(self.model, self.setup.held_out, self.setup.config, self.precision)[1]
 
     def watch(self, thresholds: dict[str, float]) -> None:
         """Scores each task's slice after `done` steps, unless it was scored already; without slices does nothing. On rank 0 only."""
@@ -131,6 +137,9 @@ class Bookkeeper:
 
     def _waited(self) -> bool:
         return self.setup.config.patience is not None and self.world.alone(lambda: bool(self.selection and self.selection.waited))
+
+    def _scores_after(self, step: int) -> bool:
+        return self.setup.config.eval_every is not None and (self._due(step, self.setup.config.eval_every) or self._ends_block(step))
 
     def _ends_block(self, step: int) -> bool:
         """Whether a task's block of `sampler: sequential` ends with a step (from 0): forgetting counts from there."""

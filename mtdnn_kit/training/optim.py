@@ -17,7 +17,7 @@ class Adamax(torch.optim.Optimizer):
     """Adamax (Kingma & Ba, 2015, section 7.1) with decoupled weight decay; torch's Adamax uses L2 decay, which differs.
 
     m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  θ ← θ − lr · (m / u / (1 − β₁ᵗ) + decay · θ), with a separate t for each parameter.
-    `bias_correction=False` leaves out 1 − β₁ᵗ (the 2019 variant that the paper probably used).
+    `bias_correction=False` is the 2019 variant that the paper probably used: m / (u + ε), without 1 − β₁ᵗ.
     """
 
     def __init__(self, params: Iterable, lr: float, eps: float = 1e-8, weight_decay: float = 0.0, bias_correction: bool = True) -> None:

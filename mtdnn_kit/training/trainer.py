@@ -28,6 +28,7 @@ from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.packages import versions
+from mtdnn_kit.files.wording import short
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.meter import Meter
@@ -64,6 +65,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
     the disk is too small for the run, LockedError if another process trains in that folder; later TrainingError if the loss is not finite
     or memory runs out, RunError if the folder cannot be written or no checkpoint can be read.
     """
+    require(isinstance(config, Config), f"config: {short(config)} is not parameters; read a file with from_file, or make a Config.")
     device = resolve_device(config.device)
     with join(device) as world:
         setup = setup or world.in_turn(partial(prepare, config))
@@ -106,6 +108,7 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         books = Bookkeeper(run, setup, model, optimizer, log, stop, world, manifest["precision"], loss, point, joint)
         gradient = joint.backward if joint else partial(_drawn, gradients, world)
         stop.defer()
+        books.catch_up()
         first = point.step if not books.ended else len(setup.schedule)
         train_steps(setup, joined, optimizer, first, seed, gradient, pull, within, books.after)
         seconds = books.close()
@@ -254,13 +257,13 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
     if manifest.get("encoder", {}).get("sha256") not in (None, setup.encoder.sha256):
         what = f"the weights of {setup.encoder.name} have changed since the run in {run.path} began"
         raise ConfigError(f"{'init_from' if setup.config.init_from else 'encoder'}: {what}; restore them, or name another run_dir.")
-    if manifest.get("draws") not in (None, setup.schedule.draws()):
-        why = "code or versions have changed; name another run_dir."
-        raise ConfigError(f"run_dir: the schedule of the run in {run.path} would be another one now, since {why}")
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
             f"processes: the run in {run.path} has {processes}, which share its batches; resume it with {processes}, not {setup.processes}."
         )
+    if manifest.get("draws") not in (None, setup.schedule.draws()):
+        why = "code or versions have changed; name another run_dir."
+        raise ConfigError(f"run_dir: the schedule of the run in {run.path} would be another one now, since {why}")
     return manifest
 
 

@@ -31,13 +31,13 @@ def shares_figure(shares: dict[str, dict[str, int]], tasks: Sequence[str] = (), 
     For tasks, a dotted line marks equal frequency of all labels.
     """
     rows = max(map(len, shares.values()))
-    figure, places = panels(len(shares), 0.9 + 0.3 * rows)
+    figure, places = panels(len(shares), 1.1 + 0.3 * rows, width=3.2)
     numbers = task_numbers([*tasks, task]) if task else task_numbers([*tasks, *shares])
     for axes, (title, counts) in zip(places, shares.items(), strict=True):
         total = sum(counts.values()) or 1
         texts = [(n, f" {n:,} ({n / total:.0%})") for n in counts.values()]
         horizontal_bars(axes, counts, texts, colour(numbers[task or title]), fontsize=9)
-        axes.set(title=f"{title} (n = {total:,})", xlim=(0, 1.7 * max(counts.values(), default=1)), xlabel="rows")
+        axes.set(title=f"{title}\n(n = {total:,})", xlim=(0, 2.0 * max(counts.values(), default=1)), xlabel="rows")
         if tasks and not task:
             axes.axvline(total / len(counts), ls=":", **BASELINE)
     said = (f"{title}: {', '.join(f'{name} {n:,}' for name, n in counts.items())}" for title, counts in shares.items())

@@ -131,7 +131,7 @@ def of_odd_rows(rows: Sequence[dict]) -> str:
 def of_counts(counts: Mapping[str, int]) -> str:
     """How often runs answer differently. counts: of `filters.counts`."""
     n = {name: counts.get(name, 0) for name in ("all", "answers differ", "all right", "all wrong")}
-    if "all right" not in counts:  # a single run
+    if not counts.keys() & {"answers differ", "all answer the same"}:  # a single run
         return f"{n['all']:,} questions."
     same = f"all are right on {n['all right']:,}, all are wrong on {n['all wrong']:,}"
     return f"{n['answers differ']:,} of {n['all']:,} questions are answered differently; {same}."
@@ -303,8 +303,8 @@ def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequ
     seeds, lacking = max(map(len, settings.values())), unlearnt(learnt)
     amount = f"{min(steps):,} to {max(steps):,} steps each, {duration(seconds)} of training in all" if steps else "made elsewhere"
     trained = f"Trained: {some(settings)}, {_count(seeds, 'seed')} each; {amount}. In percent: {score_ranges(tasks)}."
-    advice = ["read the answers side by side in answers.html", "`mtdnn study FILE --dry-run` says how many seeds a difference takes"]
-    advice = ["add `seeds: [0, 1, 2]` to the study file", *advice] if seeds < 3 else advice
+    advice = ["read the answers side by side in answers.html", "mtdnn study FILE --dry-run says how many seeds a difference takes"]
+    advice = ["add seeds: [0, 1, 2] to the study file", *advice] if seeds < 3 else advice
     advice += ["raise epochs until the other tasks lie above a constant answer"] if lacking else []
     return [trained, f"Concluded: {' '.join(filter(None, [said, lacking]))}", f"Next: {'; '.join(advice)}."]
 

@@ -67,10 +67,10 @@ def canvas(down: int = 1, across: int = 1, **options: Any) -> tuple[Picture, Any
     return plt.subplots(down, across, FigureClass=Picture, layout="constrained", **options)
 
 
-def panels(count: int, height: float = 2.5, **options: Any) -> tuple[Picture, list[Axes]]:
-    """A figure of this many panels, at most five in a row."""
+def panels(count: int, height: float = 2.5, width: float = 2.4, **options: Any) -> tuple[Picture, list[Axes]]:
+    """A figure of this many panels, at most five in a row; height, width: of one, in inches."""
     across, down = min(max(count, 1), _ACROSS), -(-count // _ACROSS) or 1
-    figure, places = canvas(down, across, figsize=(max(2.4 * across, 6), height * down + 0.4), squeeze=False, **options)
+    figure, places = canvas(down, across, figsize=(max(width * across, 6), height * down + 0.4), squeeze=False, **options)
     for axes in places.flat[count:]:
         axes.remove()
     return figure, list(places.flat[:count])

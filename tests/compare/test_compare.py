@@ -117,6 +117,16 @@ def test_other_than_one_answer_per_question_is_refused_with_the_id(runs, tmp_pat
         pairing.pair({"QA": runs["QA"], "other": edited(runs["QA"], tmp_path / "other", edit, n)})
 
 
+def test_scores_of_another_run_are_refused(runs, tmp_path):
+    """Their threshold would decide what this run answers."""
+    other = edited(runs["QA"], tmp_path / "other", lambda lines: lines, None)
+    metrics = other.metrics
+    metrics["squad"]["f1"] += 0.5
+    (other.path / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(CompareError, match="other: metrics.json of other says F1 .* for squad, but its answers .*: the files are of diff"):
+        pairing.pair({"QA": runs["QA"], "other": Run(other.path)})
+
+
 @pytest.mark.parametrize(
     "change",
     [

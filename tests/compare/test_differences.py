@@ -1,5 +1,7 @@
 """Differences between runs: each table against the scores behind it, and the claims that a number of seeds allows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from questions import QUESTIONS, RUNS, made
@@ -220,7 +222,30 @@ def test_each_population_has_a_named_interval():
     assert [(row["setting"], row["for"]) for row in rows] == [(name, whom) for name in ("y", "z", "few") for whom in seeds.POPULATIONS]
     wanted = [(gap.difference, *ends) for gap in gaps.values() for ends in (gap.for_seeds, gap.for_passages, (gap.low, gap.high))]
     assert [(row["Δ"], row["Δ low"], row["Δ high"]) for row in rows] == wanted
-    assert differences.population_table(QUESTIONS, {"x": {0: "A"}, "y": {0: "B"}}, ["F1"]) == []
+    (row,), one = differences.population_table(QUESTIONS, two := {"x": {0: "A"}, "y": {0: "B"}}, ["F1"]), differences.difference
+    assert row["for"] == "other passages, with these two models" and row["Δ low"] == one(QUESTIONS, "A", "B", "F1").low
+    same = [replace(q, replies=dict.fromkeys(q.replies, q.replies["A"])) for q in QUESTIONS]
+    assert differences.population_table(same, two, ["F1"]) == []
+
+
+def test_settings_that_are_alike_everywhere_are_not_said_to_be_equal():
+    """Two settings that answer everything in the same way: nothing tells how they would differ elsewhere."""
+    alike = [{name: replace(q.replies["A"], diff=float(k)) for k, name in enumerate(q.replies)} for q in QUESTIONS]  # but not one run twice
+    same = [replace(q, replies=replies) for q, replies in zip(QUESTIONS, alike, strict=True)]
+    for settings in (SEVERAL, {"x": {0: "A"}, "y": {0: "B"}}):
+        rows = study_tables.decision_table(same, settings, ["F1"], 0.5)
+        assert {row["decided"] for row in rows} == {"open"} and {row["Δ low"] for row in rows} == {None}
+        (said, *_) = differences.sentences(same, settings, "F1")
+        assert "hence no interval" in said and said.endswith("to see a difference is unknown.")
+        row = differences.primary_table(same, settings, ["F1"])[0]
+        assert (row["Δ"], row["Δ high"], row.get("Δ, all at once low")) == (0, None, None)
+
+
+def test_an_unknown_run_or_score_is_named():
+    with pytest.raises(CompareError, match="run: there is no run 'nobody'; choose from A, B"):
+        differences.difference(QUESTIONS, "A", "nobody", "F1")
+    with pytest.raises(CompareError, match="score: 'em' is none of questions"):
+        differences.value(QUESTIONS, "A", "em")
 
 
 def test_holm_counts_the_comparisons_of_a_study():

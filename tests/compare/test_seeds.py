@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mtdnn_kit.compare import significance
-from mtdnn_kit.compare.seeds import NO_P, POPULATIONS, SettingDifference, compare_to_first, contributions, mean_score, needed
+from mtdnn_kit.compare.seeds import NO_P, POPULATIONS, Needed, SettingDifference, compare_to_first, contributions, mean_score, needed
 from mtdnn_kit.errors import NoClaim
 
 
@@ -161,8 +161,16 @@ def test_without_variance_of_seeds_it_is_the_t_test_of_passages(paired):
 def test_equal_settings_have_difference_0():
     a = crossed(np.random.default_rng(0), 3, 10, 1, 1, 1)
     found = compare(a, a, paired=True)
-    assert (found.difference, found.low, found.high, found.p, found.se) == (0, 0, 0, 1, 0)
-    assert compare(a, a + 1, paired=True).p < 1e-6
+    assert (found.difference, found.p, found.se) == (0, 1, 0)
+
+
+def test_a_difference_that_is_the_same_for_all_seeds_and_passages_has_no_interval():
+    a = crossed(np.random.default_rng(0), 3, 10, 1, 1, 1)
+    for gap, p in ((1, 2**-9), (0, 1)):
+        found = compare(a, a + gap, paired=True)
+        assert not found.varies and {*found.intervals.values(), found.ends(0.99)} == {(-np.inf, np.inf)}
+        assert found.difference == pytest.approx(gap) and found.p == p and needed(found, 1.0) == Needed(None, None)
+        assert "(the same for all, hence no interval; p = " in found.sentence() and "cannot tell" not in found.sentence()
 
 
 # Per setting: number of passages; standard deviations in points of seed, passage (specific to the setting), seed × passage. For EM on

@@ -124,20 +124,27 @@ def test_random_flips_count_differences_within_rounding_as_equal():
 def test_identical_outcomes_show_no_difference(statistic):
     a = np.tile([0.1, 0.0, 1.0], 20)
     found = difference(a, a, range(60), statistic, draws=100)
-    assert (found.difference, found.low, found.high, found.p, found.se, found.widening) == (0, 0, 0, 1, 0, 1)
+    assert (found.difference, found.p, found.se, found.widening) == (0, 1, 0, 1)
 
 
-def test_a_constant_difference_has_an_interval_of_width_0():
-    found = difference(np.zeros(24), np.full(24, 0.1), np.repeat(range(6), 4))
-    assert (found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.1)) and found.p == 2 / 64
-    assert found.se == pytest.approx(0, abs=1e-12) and found.widening == 1
+def test_a_difference_that_is_the_same_for_all_passages_has_no_interval():
+    """It tells nothing about passages where it is another one: two models that both answer 8 of 8 right may differ in the ninth."""
+    for gap, p in ((0.1, 2 / 64), (0.0, 1)):
+        found = difference(np.zeros(24), np.full(24, gap), np.repeat(range(6), 4))
+        assert (found.low, found.high, found.p) == (-np.inf, np.inf, p) and found.widening == 1
+        assert (
+            not found.varies and f"({'+0.1' if gap else '+0'} (the same for all passages, hence no interval" in f"({found.sentence()[8:]}"
+        )
+    with pytest.raises(ValueError, match="the same for all passages: that does not tell how many would be needed"):
+        significance.passages_needed(found, 1.0)
 
 
 def test_fewer_than_six_passages_allow_no_interval_and_the_sentence_says_so():
-    found = difference(np.zeros(20), np.full(20, 0.1), np.repeat(range(5), 4))
-    assert (found.low, found.high, found.p) == (-np.inf, np.inf, 2 / 32) and found.difference == pytest.approx(0.1)
-    assert "B − A = +0.1 (too few for an interval, p = 0.062; 20 items in 5 passages), no more than" in found.sentence()
-    assert np.isfinite(difference(np.zeros(20), np.full(20, 0.1), np.repeat(range(5), 4), level=0.9).low)
+    gains = np.repeat([0.1, 0.1, 0.1, 0.1, 0.12], 4)
+    found = difference(np.zeros(20), gains, np.repeat(range(5), 4))
+    assert (found.low, found.high, found.p) == (-np.inf, np.inf, 2 / 32) and found.difference == pytest.approx(0.104)
+    assert "B − A = +0.104 (too few for an interval, p = 0.062; 20 items in 5 passages), no more than" in found.sentence()
+    assert np.isfinite(difference(np.zeros(20), gains, np.repeat(range(5), 4), level=0.9).low)
 
 
 def test_standard_errors_by_hand():

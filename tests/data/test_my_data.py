@@ -21,7 +21,7 @@ from mtdnn_kit import Config, ConfigError, export, from_file, load, metrics, pre
 from mtdnn_kit.compare.pairing import pair
 from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.data.rows import made_id
-from mtdnn_kit.data.split import sides
+from mtdnn_kit.data.split import joined, sides
 from mtdnn_kit.errors import DataError
 from mtdnn_kit.training.setup import read_rows
 
@@ -484,8 +484,36 @@ def test_a_group_and_a_passage_are_never_split(tmp_path):
             split_of(tmp_path, [records[0], {**records[1], "article": value}], 0.2, group="article")
     with pytest.raises(DataError, match="line 1: column 'articel' is missing"):
         split_of(tmp_path, records, 0.2, group="articel")
-    with pytest.raises(DataError, match="x.jsonl: all rows belong to one group"):
+    with pytest.raises(DataError, match="x.jsonl: all rows belong to one group, or"):
         split_of(tmp_path, records[:7], 0.2, group="article")
+
+
+def test_groups_that_share_a_text_or_a_passage_are_not_split_apart(tmp_path):
+    records = [{"a": f"text {i // 2}", "y": i % 2, "customer": f"c{i % 2}-{i // 8}"} for i in range(160)]  # each text in two groups
+    left, scored = split_of(tmp_path, records, 0.2, group="customer")
+    assert not {row.first for row in left} & {row.first for row in scored} and len(scored) == 32
+    assert not {records[row.id]["customer"] for row in left} & {records[row.id]["customer"] for row in scored}
+    qa = [{"doc": f"Oak {i // 4}.", "ask": f"What {i}?", "a": "Oak", "s": 0, "who": f"{i // 16} {i % 4}"} for i in range(80)]
+    left, scored = split_of(tmp_path, qa, 0.2, **QA, group="who")
+    assert not {row.context for row in left} & {row.context for row in scored} and len(scored) == 16
+    with pytest.raises(DataError, match="all rows belong to one group, or to groups that share texts, so none"):
+        split_of(tmp_path, [{**record, "a": "the same"} for record in records], 0.2, group="customer")
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_units_are_the_smallest_sets_that_share_no_group_and_no_content(rows):
+    """Against merging two units at a time."""
+    units = joined(np.array([a for a, _ in rows], np.uint64), np.array([b for _, b in rows], np.uint64)).tolist()
+    sets = [{i} for i in range(len(rows))]
+    for i, (a, b) in enumerate(rows):
+        for k, (c, d) in enumerate(rows[:i]):
+            one, two = (next(own for own in sets if place in own) for place in (i, k))
+            if (a == c or b == d) and one is not two:
+                sets = [own for own in sets if own is not one and own is not two] + [one | two]
+    for own in sets:
+        assert {units[i] for i in own} == {min(rows[i][0] for i in own)}
+    assert len(set(units)) == len(sets)
 
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=40).filter(lambda x: len(set(x)) > 1), st.floats(0.01, 0.99))

@@ -241,6 +241,9 @@ def test_a_score_that_raises_during_training_loses_no_step(mine, config):
     mine(text.replace("1 / 0", "25"))
     again = train(changed(one, resume=True))
     assert again.finished and again.metrics["cola"]["f"] in (25, 50) and len(again.log()) == 6
+    assert [record["step"] for record in again.watched() if record["task"] == "cola"] == [2, 4, 6]  # the step that it stopped at, too
+    scored = [record["step"] for record in again.scorings()]
+    assert scored == sorted(set(scored))
 
 
 def test_a_run_with_a_custom_order_resumes_bit_for_bit_and_refuses_another_sampler(mine, config, tmp_path, monkeypatch):

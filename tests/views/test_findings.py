@@ -98,7 +98,7 @@ def test_a_summary_is_three_lines():
         concluded.startswith("Concluded: Nothing differs. Not shown to be learnt in at least one setting: cola.")
         and "swag" not in concluded
     )
-    assert following.startswith("Next: add `seeds: [0, 1, 2]`") and "raise epochs" in following
+    assert following.startswith("Next: add seeds: [0, 1, 2] to") and "raise epochs" in following
     several = findings.summary(runs, {"A": {0: "a", 1: "b", 2: "b"}}, "", [], [])
     assert "seeds: [" not in several[2] and "raise epochs" not in several[2]
 

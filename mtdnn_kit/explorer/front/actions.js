@@ -5,7 +5,7 @@ import { copy, download } from "./dom.js";
 import { askModels, isStale } from "./edit.js";
 import { FAVOURITES } from "./filters.js";
 import { asJson, csv, markdown, part } from "./share.js";
-import { choose, clear, moved, refilter, step, travel, visit } from "./state.js";
+import { choose, clear, leaveEdit, moved, refilter, step, travel, visit } from "./state.js";
 
 const showing =
   (call) =>
@@ -75,17 +75,18 @@ export const actions = {
   "begin-edit": (app) => {
     app.tab = "edit";
     if (app.state.open === null) return app.show();
-    app.state.edit ??= begunEdit(app.state);
+    app.state.edit ??= app.state.edits.get(app.state.open) ?? begunEdit(app.state);
     app.show();
     app.root.querySelector('[data-key="edit question"]')?.focus();
   },
   "empty-edit": (app) => {
     app.state.edit = { ...begunEdit(app.state), question: "", passage: "" };
-    app.focus = "edit passage";
     app.show();
+    app.root.querySelector('[data-key="edit passage"]').focus();
   },
-  "end-edit": showing((state) => {
-    state.edit = null;
+  "end-edit": showing(leaveEdit),
+  "undo-edit": showing((state) => {
+    state.edit = begunEdit(state);
   }),
   ask: askModels,
 };
@@ -140,7 +141,7 @@ export function setThreshold(app, r, value) {
 // The editing state of the open question; `asked`: the question and passage that the answers on the cards belong to.
 function begunEdit({ data, open: i }) {
   const [question, passage] = [headOf(data, i), passageOf(data, i)];
-  return { question, passage, asked: [question, passage], moved: false };
+  return { row: i, question, passage, asked: [question, passage], moved: false };
 }
 
 function open(app, name) {
@@ -158,8 +159,8 @@ export function close(app, name) {
 
 function say(app, text) {
   app.said = text;
-  app.popup = null;
-  app.show();
+  if (app.popup) close(app, app.popup);
+  else app.show();
 }
 
 // Filters by a slice of the comparison of two models: its questions with different answers, without other filters.
@@ -193,8 +194,9 @@ async function star(app) {
 
 async function keepNote(app, id) {
   const { state } = app;
-  if (app.saved) app.saved.keep(state.data, state.notes);
-  else await app.ask("note", { task: state.data.task, id, note: state.notes.get(id) ?? null });
+  if (app.saved) {
+    if (!app.saved.keep(state.data, state.notes)) say(app, "this browser stores no favourites: share them as a page, or they are lost");
+  } else await app.ask("note", { task: state.data.task, id, note: state.notes.get(id) ?? null });
 }
 
 function placesOf(state, what) {
@@ -213,7 +215,7 @@ function nameOf({ data, chosen, text, open }, what) {
 // The name of the exported file; `safeName` as in replies.py.
 const fileOf = (state, what, kind) => `${state.data.task}-${safeName(nameOf(state, what))}.${kind}`;
 
-const safeName = (text) => text.replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 100) || "rows";
+const safeName = (text) => [...text.replace(/[^\p{L}\p{N}_-]+/gu, "-")].slice(0, 60).join("") || "rows";
 
 // Exports rows as a page: in Jupyter, Python writes it to the folder of the runs; a saved page exports a copy of itself with other data.
 async function sharePage(app, what) {

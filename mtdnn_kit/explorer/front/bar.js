@@ -61,7 +61,7 @@ export function bar(app) {
       },
       "?",
     ),
-    app.popup === "help" ? help() : null,
+    app.popup === "help" ? help(data.qa) : null,
   );
 }
 
@@ -80,7 +80,7 @@ function menu(app, name, text, content) {
 }
 
 function taskMenu(app) {
-  const options = app.tasks.map((task) => h("option", { value: task, selected: task === app.state.data.task }, task));
+  const options = app.tasks.map((task) => h("option", { value: task, selected: task === (app.wanted ?? app.state.data.task) }, task));
   return h(
     "label",
     { class: "mx-dim" },
@@ -163,11 +163,13 @@ const KEYS = [
   ["[ ]", "back, forward"],
   ["Enter", "from the list into the question"],
   ["s", "save as a favourite"],
-  ["e", "try an edit"],
-  ["Ctrl + Enter", "ask the models the edited question"],
   ["r", "a question at random"],
   ["Esc", "close, or leave a field"],
   ["?", "this help"],
+];
+const EDIT_KEYS = [
+  ["e", "try an edit"],
+  ["Ctrl + Enter", "ask the models the edited question"],
 ];
 const SIGNS = [
   ["right", "an exact match with an accepted answer, or no answer where there is none"],
@@ -184,7 +186,7 @@ const SIGNS = [
   ],
 ];
 
-function help() {
+function help(editable) {
   const list = (rows) =>
     h(
       "dl",
@@ -195,7 +197,7 @@ function help() {
     "div",
     { class: "mx-popup mx-help", role: "dialog", tabindex: 0, "aria-label": "Keyboard shortcuts and symbols" },
     h("h3", {}, "Keyboard shortcuts"),
-    list(KEYS),
+    list(editable ? [...KEYS, ...EDIT_KEYS] : KEYS),
     h("h3", {}, "Symbols"),
     list(SIGNS),
   );

@@ -80,7 +80,7 @@ const partial = ({ data }) =>
 function bySlice(state, slices, b) {
   const said =
     "Choose a slice to list its questions with different answers. Whiskers are 95 % intervals; p is corrected for all slices (Holm). " +
-    "Hollow: too few passages or articles for an interval.";
+    "An arrow: the interval is longer than the scale. Hollow: no interval, since passages or articles are too few, or all alike.";
   return [h("h3", {}, "By slice: F1, in points"), h("p", { class: "mx-dim" }, said), forest(state, slices, b)];
 }
 
@@ -92,10 +92,14 @@ function p(value) {
   return value < 0.001 ? "< 0.001" : value.toPrecision(digits);
 }
 
+const WIDEST = 60; // points at the end of the scale, unless a difference is larger; an arrow marks an interval that is cut off there
+const whisker = ({ low, high }, most) => `mx-whisker${low < -most ? " mx-cut-low" : ""}${high > most ? " mx-cut-high" : ""}`;
+
 // The forest plot: for each slice a dot at its difference and a whisker for its interval, all on one scale.
 function forest(state, slices, b) {
-  const reach = Math.max(5, ...slices.flatMap((one) => [Math.abs(one.low ?? 0), Math.abs(one.high ?? 0), Math.abs(one.difference)])),
-    most = Math.min(reach, 60);
+  const dots = slices.map((one) => Math.abs(one.difference)),
+    reach = Math.max(5, ...dots, ...slices.flatMap((one) => [Math.abs(one.low ?? 0), Math.abs(one.high ?? 0)])),
+    most = Math.min(reach, Math.max(WIDEST, ...dots));
   const at = (value) => 50 + (50 * Math.max(-most, Math.min(most, value))) / most;
   const rows = slices.map((one) => {
     const name = `${one.facet}: ${one.slice}`,
@@ -108,7 +112,7 @@ function forest(state, slices, b) {
         "span",
         { class: `mx-line-of mx-run-${b}`, "aria-hidden": "true" },
         h("i", { class: "mx-zero" }),
-        one.low === null ? null : h("i", { class: "mx-whisker", style: `left:${at(one.low)}%;right:${100 - at(one.high)}%` }),
+        one.low === null ? null : h("i", { class: whisker(one, most), style: `left:${at(one.low)}%;right:${100 - at(one.high)}%` }),
         h("b", { class: one.low === null ? "mx-dot mx-hollow" : "mx-dot", style: `left:${at(one.difference)}%` }),
       ),
       h(

@@ -2,9 +2,16 @@
 
 export const LETTERS = "ABCDEF";
 
+const NEEDED = {
+  DecompressionStream: () => typeof DecompressionStream !== "undefined",
+  "Map.groupBy": () => Boolean(Map.groupBy),
+  "light-dark()": () => CSS.supports("color", "light-dark(#000, #fff)"),
+};
+
 // Decodes gzipped JSON.
 export async function unpack(bytes) {
-  if (typeof DecompressionStream === "undefined") throw new Error("This browser is too old: it lacks DecompressionStream. Update it.");
+  const [lacks] = Object.entries(NEEDED).find(([, has]) => !has()) ?? [];
+  if (lacks) throw new Error(`This browser is too old: it lacks ${lacks}. Update it.`);
   const text = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   return opened(JSON.parse(text));
 }

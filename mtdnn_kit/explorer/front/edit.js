@@ -23,7 +23,9 @@ export function edit(app) {
       " ",
       button("empty-edit", "Start empty"),
       " ",
-      button("end-edit", "Back to the original"),
+      button("undo-edit", "Undo the changes"),
+      " ",
+      button("end-edit", "Back to the original ( Esc )"),
     ),
     h(
       "p",

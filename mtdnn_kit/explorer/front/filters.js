@@ -5,13 +5,16 @@ import { labelsOf } from "./data.js";
 export const FAVOURITES = "favourites";
 const MODELS = ["All models", "Two models"]; // these two groups are one set: "one wrong, one right" is a case of "answers differ"
 
-// All filters at these outcomes: [{group, set, name, mask}]; mask: Uint8Array [rows], computed on first use.
+// All filters at these outcomes: [{group, set, name, mask, facet, value}]; mask: Uint8Array [rows], computed on first use; facet: of the
+// data, if the filter is for one of its values.
 export function filtersOf(data, now, notes) {
   const { runs, kinds } = data,
     made = [];
-  const add = (group, name, passes) => {
+  const add = (group, name, passes, facet = null, value = null) => {
     let mask = null;
     made.push({
+      facet,
+      value,
       group,
       set: MODELS.includes(group) ? MODELS[0] : group,
       name,
@@ -45,7 +48,7 @@ export function filtersOf(data, now, notes) {
     kinds.slice(1).forEach((kind, k) => add(runs[r].name, `${runs[r].name}: ${kind}`, (i) => now[r].kind[i] === k + 1));
   });
   for (const facet of data.facets) {
-    facet.names.forEach((name, k) => add(facet.facet, `${facet.facet}: ${name}`, (i) => facet.of[i] === k));
+    facet.names.forEach((name, k) => add(facet.facet, `${facet.facet}: ${name}`, (i) => facet.of[i] === k, facet, k));
   }
   add("Yours", FAVOURITES, (i) => notes.has(String(data.rows.id[i])));
   return made;
@@ -65,16 +68,22 @@ export function passing(data, filters, chosen, found, except = null) {
 
 // {name: number of rows that pass the filter and those chosen in other sets} of some filters.
 export function leaves(data, filters, chosen, found, some) {
-  const counts = new Map(),
-    sets = new Map();
-  for (const one of some) {
-    if (!sets.has(one.set)) sets.set(one.set, passing(data, filters, chosen, found, one.set));
-    const others = sets.get(one.set);
-    let total = 0;
-    for (let i = 0; i < data.n; i++) total += others[i] & one.mask[i];
-    counts.set(one.name, total);
-  }
-  return counts;
+  const once = (kept, key, call) => (kept.has(key) ? kept : kept.set(key, call())).get(key),
+    sets = new Map(),
+    facets = new Map();
+  const countOf = (one) => {
+    const others = once(sets, one.set, () => passing(data, filters, chosen, found, one.set));
+    if (one.facet) return once(facets, one.facet, () => ofValues(one.facet, others))[one.value];
+    return others.reduce((total, passes, i) => total + (passes & one.mask[i]), 0);
+  };
+  return new Map(some.map((one) => [one.name, countOf(one)]));
+}
+
+// The number of rows of each value of a facet, which can have as many values as rows; others: the mask of the rows that count.
+function ofValues(facet, others) {
+  const totals = new Uint32Array(facet.names.length);
+  facet.of.forEach((value, i) => (totals[value] += others[i]));
+  return totals;
 }
 
 // A case-insensitive pattern that finds a text; null for an empty one.

@@ -61,8 +61,9 @@ export async function boot() {
     keep: ({ task }, notes) => {
       try {
         localStorage.setItem(place(task), JSON.stringify(Object.fromEntries(notes)));
+        return true;
       } catch {
-        /* a browser without storage */
+        return false; // a browser without storage
       }
     },
   };

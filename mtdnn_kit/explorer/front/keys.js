@@ -16,15 +16,16 @@ const FREE = {
   "]": (app) => actions.travel(app, 1),
   r: (app) => actions.random(app),
   s: (app) => actions.star(app),
-  e: (app) => actions.tab(app, "edit"),
+  e: (app) => app.state.data.qa && actions.tab(app, "edit"),
   "?": (app) => actions.popup(app, "help"),
 };
 
 export function keys(app) {
   const { root } = app,
     saves = (event) => (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s";
+  const heard = app.home === "file" ? document : root; // a page that was just opened has the focus on its body
   root.addEventListener("keydown", (event) => root.toggleAttribute(SUPPRESS, !saves(event)), true);
-  root.addEventListener("keydown", (event) => {
+  heard.addEventListener("keydown", (event) => {
     if (saves(event)) return setTimeout(() => root.toggleAttribute(SUPPRESS, true));
     if (event.ctrlKey && event.altKey) return;
     event.stopPropagation();

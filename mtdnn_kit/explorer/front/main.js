@@ -10,6 +10,7 @@ import { begin, visit } from "./state.js";
 import { tabs } from "./tabs.js";
 import { asked } from "./why.js";
 
+const READING = "The answers are being read …";
 let number = 0;
 
 // Builds the page in an element. home: "jupyter" or "file"; ask(kind, about): a promise of Python's reply; open(task): of a task's data.
@@ -23,6 +24,10 @@ export async function mount(el, { home, tasks, ask, open, saved }) {
   app.follow = () => fromLink(app);
   app.openTask = async (task) => {
     const mine = ++latest;
+    if (app.state) {
+      Object.assign(app, { wanted: task, said: READING });
+      app.show();
+    }
     try {
       const data = await open(task);
       if (mine === latest) begun(app, data);
@@ -31,7 +36,7 @@ export async function mount(el, { home, tasks, ask, open, saved }) {
     }
   };
   addRequests(app);
-  const reading = h("p", { class: "mx-none", role: "status" }, "The answers are being read …");
+  const reading = h("p", { class: "mx-none", role: "status" }, READING);
   const main = h(
     home === "file" ? "main" : "div",
     { class: "mx-main", role: home === "file" ? null : "region", tabindex: 0, "aria-label": "The open question", "data-key": "main" },
@@ -60,6 +65,7 @@ function begun(app, data) {
   Object.assign(data, { missed: kinds.indexOf("missed"), correct: kinds.indexOf("right") });
   app.state = begin(data, app.saved?.read(data) ?? data.notes);
   app.state.id = `mx${++number}`;
+  Object.assign(app, { wanted: null, said: null });
   app.comparisons = new Map(Object.entries(data.comparisons ?? {}));
   app.looked.clear();
   app.moveAll = 0;
@@ -68,8 +74,10 @@ function begun(app, data) {
 }
 
 function fail(app, error) {
-  const place = app.root.querySelector(".mx-main");
-  place.replaceChildren(h("p", { class: "mx-none mx-no", role: "alert" }, String(error.message ?? error)));
+  const said = String(error.message ?? error);
+  Object.assign(app, { wanted: null, said });
+  if (app.state) app.show(); // the task that was shown stays
+  else app.root.querySelector(".mx-main").replaceChildren(h("p", { class: "mx-none mx-no", role: "alert" }, said));
 }
 
 // Task and id in the page's address, "#squad/compass-6".
@@ -168,7 +176,7 @@ function listen(app) {
     Promise.resolve()
       .then(call)
       .catch((error) => {
-        app.said = String(error.message ?? error);
+        Object.assign(app, { said: String(error.message ?? error), popup: null }); // an open menu would cover the error
         app.show();
       }));
   root.addEventListener("click", (event) => {
@@ -180,6 +188,11 @@ function listen(app) {
     app.said = null;
     app.focus = el.dataset.key ?? null;
     say(() => actions[el.dataset.do](app, el.dataset.arg, event));
+  });
+  root.addEventListener("focusin", (event) => {
+    if (!app.popup || event.target.closest(`.mx-popup, [data-do="popup"][data-arg="${app.popup}"]`)) return;
+    app.popup = null;
+    app.show();
   });
   root.addEventListener("change", (event) => {
     const el = of(event, "change");

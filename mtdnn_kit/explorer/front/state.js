@@ -18,6 +18,7 @@ export function begin(data, notes) {
     at: -1,
     open: null,
     edit: null,
+    edits: new Map(), // by row: edits of rows that are not open, or are shown as they were
   };
   state.before = outcomesAt(
     data,
@@ -31,7 +32,7 @@ export function begin(data, notes) {
 // Recomputes the outcomes after thresholds were moved.
 export function moved(state) {
   state.now = outcomesAt(state.data, state.thresholds);
-  if (state.edit) state.edit.moved = true;
+  for (const one of [state.edit, ...state.edits.values()]) if (one) one.moved = true;
   refilter(state, true);
 }
 
@@ -67,9 +68,15 @@ export function clear(state) {
   refilter(state);
 }
 
-// Opens a row and adds it to the history; edits of another row are discarded.
+// Leaves the edited question; beginning to edit the row again restores its text.
+export function leaveEdit(state) {
+  if (state.edit) state.edits.set(state.edit.row, state.edit);
+  state.edit = null;
+}
+
+// Opens a row and adds it to the history.
 export function visit(state, i) {
-  if (state.open !== i) state.edit = null;
+  if (state.open !== i) leaveEdit(state);
   state.open = i;
   if (state.history[state.at] !== i) {
     state.history = [...state.history.slice(0, state.at + 1), i];

@@ -145,7 +145,7 @@ function picture(state, frame, movable) {
       ),
     ];
   });
-  return h(
+  const drawing = h(
     "svg",
     {
       class: "mx-figure",
@@ -159,6 +159,7 @@ function picture(state, frame, movable) {
     stems,
     handles,
   );
+  return h("div", { class: "mx-scroll" }, drawing);
 }
 
 function table(state) {
