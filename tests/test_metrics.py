@@ -92,6 +92,17 @@ def test_no_rows_give_no_score():
             metric([], [])
 
 
+def test_labels_of_other_rows_or_other_numbers_and_a_text_as_gold_answers_are_refused():
+    for metric in metrics.SCORES.values():
+        with pytest.raises(ValueError, match="there are 4 gold labels and 1 predicted ones"):
+            metric([0, 1, 1, 1], [1])
+        with pytest.raises(ValueError, match="labels are whole numbers from 0; these are not: .0.2, 0.9."):
+            metric([0.2, 0.9], [0, 0])
+        assert metric([0.0, 1.0], [0, 1]) == metric([0, 1], [False, True]) == pytest.approx(100)
+    with pytest.raises(ValueError, match="golds: 'abc' is a text; give a list"):
+        metrics.f1("b", "abc")
+
+
 GOLDS = {"a": ["x"], "b": [""], "c": ["y", "z"]}
 
 

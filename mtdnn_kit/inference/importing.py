@@ -65,9 +65,7 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
     if file.suffix.lower() == ".json":
         return _import_answers(file, config, settings)
     if file.is_file():
-        raise RunError(
-            f"source: {file.name}: a predictions file is JSON, {{id: text}}, not compressed and named .json; a model is a folder"
-        )
+        raise RunError(f"source: {file.name}: a predictions file is JSON, {{id: text}}, uncompressed and named .json; a model is a folder")
     return _import_model(str(source), config, bool({"threshold_articles", "threshold_ratio"} & set(settings)))
 
 

@@ -11,7 +11,9 @@ def threshold_notes(run: Run) -> list[str]:
     """One sentence per scored question answering task: its threshold, what it was tuned on and, if it always answers, why."""
     metrics, held = run.metrics, run.manifest.get("held_out", {})
     tasks = [task for task in run.types if "threshold" in metrics.get(task, {})]
-    always = {task for task in tasks if not run.parameters.datasets[task].unanswerable or _imported_so(run)}
+    if _imported_so(run):
+        return [f"{task}: threshold: always answers, as the run that it was exported from" for task in tasks]
+    always = {task for task in tasks if not run.parameters.datasets[task].unanswerable}
     return [f"{task}: threshold: {_note(metrics[task]['threshold'], held.get(task), task in always)}" for task in tasks]
 
 
@@ -66,7 +68,7 @@ def merge_note(run: Run) -> str | None:
 def _note(threshold: float, held: dict | None, always: bool) -> str:
     """held: the manifest's record of a task's held-out questions; always: whether every question has an answer by definition."""
     if always:
-        return "always answers, because every question it was trained on has an answer (unanswerable: false)"
+        return "always answers, because every question has an answer (unanswerable: false)"
     if held is None and threshold:
         return f"{threshold:.2f}, {UNRECORDED}"
     if held is None:

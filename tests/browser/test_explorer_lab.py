@@ -100,6 +100,11 @@ def test_an_edited_question_is_answered_and_explained(open_notebook, trained):
         assert card.locator(".mx-answer").inner_text().startswith(said.text or "no answer")
     view.get_by_label("Passage", exact=True).fill(passage + " So it does.")
     expect(view.locator(".mx-panel")).to_contain_text("have changed since: ask again")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(view.get_by_label("Passage", exact=True)).to_have_count(0)
+    page.keyboard.press("e")
+    expect(view.get_by_label("Passage", exact=True)).to_have_value(passage + " So it does.")  # what was typed is not lost
     view.get_by_role("tab", name="Why this answer").click()
     expect(view.locator(".mx-salient").first).to_be_visible()
     expect(view.locator(".mx-panel")).to_contain_text("Of the edited text")

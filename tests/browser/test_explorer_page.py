@@ -155,6 +155,9 @@ def test_a_slice_of_the_comparison_leads_to_its_questions(opened, saved):
     assert [line.get_attribute("data-arg") for line in page.locator("button.mx-forest").all()] == [
         f"{s['facet']}: {s['slice']}" for s in slices
     ]
+    most = max(60, *(abs(s["difference"]) for s in slices))
+    beyond = [s["slice"] for s in slices if s["high"] is not None and s["high"] > most]
+    assert beyond and page.locator(".mx-forest:has(.mx-cut-high)").count() == len(beyond), "an arrow where an interval is cut off"
     first = page.locator("button.mx-forest").first
     first.click()
     differ = filters.all_filters(questions)["QA and QA+MCC+SC differ"]

@@ -33,8 +33,12 @@ def test_axe_finds_nothing_serious_and_nothing_is_cut_off(opened, saved, theme):
 def test_the_keyboard_is_enough_and_the_focus_is_never_lost(opened, saved):
     page = opened(saved)
     heading, keyboard = page.locator("h2"), page.keyboard
-    tab_to(page.locator(".mx-list"))
     first = heading.inner_text()
+    for key in "jk":  # nothing has the focus in a page that was just opened
+        assert page.evaluate("document.activeElement === document.body")
+        keyboard.press(key)
+        expect(heading).not_to_have_text(first) if key == "j" else expect(heading).to_have_text(first)
+    tab_to(page.locator(".mx-list"))
     for keys, back in (("j", "k"), ("ArrowDown", "ArrowUp")):
         keyboard.press(keys)
         expect(heading).not_to_have_text(first)
@@ -54,7 +58,8 @@ def test_the_keyboard_is_enough_and_the_focus_is_never_lost(opened, saved):
     tab_to(page.locator(".mx-list"))
     keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("save as a favourite")
-    keyboard.press("Escape")
+    keyboard.press("Tab")
+    expect(page.get_by_role("dialog")).to_have_count(0)  # it would cover what has the focus
     tab_to(page.get_by_role("tab", name="Alternatives"))
     for _ in range(3):
         keyboard.press("ArrowRight")
@@ -69,6 +74,23 @@ def test_the_keyboard_is_enough_and_the_focus_is_never_lost(opened, saved):
     tab_to(page.get_by_role("button", name=re.compile("^answers differ")))
     keyboard.press("Enter")
     assert page.evaluate("document.activeElement.closest('.mtdnn-explorer') !== null"), "the chip is gone, the focus stays in the explorer"
+
+
+def test_a_browser_that_stores_nothing_says_so(opened, saved):
+    page = opened(saved)
+    page.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('blocked') } }")
+    page.get_by_role("button", name="☆ Save").click()
+    expect(page.get_by_role("button", name="★ Saved")).to_be_visible()
+    expect(page.get_by_text("this browser stores no favourites: share them as a page, or they are lost")).to_be_visible()
+
+
+def test_an_error_of_an_export_is_not_behind_its_menu(opened, saved):
+    page = opened(saved)
+    page.evaluate("() => { URL.createObjectURL = () => { throw new Error('the disk is full') } }")
+    page.get_by_role("button", name="Share").click()
+    page.get_by_role("button", name=re.compile("^all ")).first.click()
+    expect(page.get_by_text("the disk is full")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_no_stale_value_is_shown(opened, saved):
@@ -103,6 +125,7 @@ def test_no_stale_value_is_shown(opened, saved):
     page.keyboard.press("s")
     page.keyboard.press("s")
     expect(page.locator(".mx-note input")).to_have_value("kept")
+    page.keyboard.press("s")  # the browser would keep it for other tests
 
 
 def test_a_handle_can_be_dragged(opened, saved):

@@ -27,6 +27,8 @@ def test_runs_are_named_by_their_task_types_or_their_folders(runs):
     copy = runs["QA"].path.parent / "copy"
     shutil.copytree(runs["QA"].path, copy, dirs_exist_ok=True)
     assert list(pairing.named([runs["QA"], copy])) == ["one", "copy"]
+    assert list(pairing.named([Run("/a/one"), Run("/b/one")])) == ["a/one", "b/one"]
+    assert list(pairing.named([Run("/a/x/one"), Run("/b/x/one")])) == ["/a/x/one", "/b/x/one"]
 
 
 def test_replies_equal_the_runs_answers_and_scores(runs):

@@ -287,7 +287,9 @@ def test_a_draft_of_squad_2_takes_the_answers_and_not_the_plausible_ones(tmp_pat
     assert draft.definition["columns"]["answers"] == "answers" and not any("cannot be read" in one for one in draft.doubts)
 
 
-@pytest.mark.parametrize(("name", "task"), [("training", "huts"), ("items", "my-items"), ("type", "my-type"), ("cola", "my-cola")])
+@pytest.mark.parametrize(
+    ("name", "task"), [("training", "huts"), ("items", "my-items"), ("type", "my-type"), ("cpu", "my-cpu"), ("cola", "my-cola")]
+)
 def test_the_drafts_name_can_be_a_tasks_name(tmp_path, name, task):
     (tmp_path / "huts").mkdir()
     (tmp_path / "huts" / f"{name}.csv").write_bytes(table([{"text": text, "kind": i % 2} for i, text in enumerate(SAID)]))

@@ -251,6 +251,12 @@ def test_the_choices_labels_count_in_tables_too_and_never_as_positions(tmp_path)
         for own in ("AB", "12", (1, 2))
     ]
     assert [one.label for one in read(tmp_path, "x.jsonl", lines(*records), **row, labels=mapped)[0]] == [1, 1, 1]
+    number = [{"text": text, "label": label} for text, label in zip("abc", (1, 2, 3), strict=True)]  # a column with gaps holds 1.0
+    text = [{**one, "label": str(one["label"])} for one in number]
+    floats = [{**one, "label": float(one["label"])} for one in number]
+    for own, key in ((number, 1.0), (floats, 1), (text, " 1"), (text, "1.0")):
+        (one,), file = read(tmp_path, "x.jsonl", lines({"q": "?", "o": own, "y": key}), **row)
+        assert one.choices[one.label] == "a" and file["read_as"]["the right choice by the choices' own labels"] == 1
     mixed = {**records[1], "o": [{"text": "a", "label": "1"}, {"text": "b", "label": "0"}], "y": 0}
     with pytest.raises(
         DataError, match="line 1: column 'y' is 0, but the labels of the choices are .*: write both as text, or both as numbers"

@@ -79,7 +79,11 @@ def test_an_invalid_row_is_refused_with_file_row_and_remedy(tmp_path, task, reco
         (b"", "has no rows"),
         (b"\n \n", "has no rows"),
         (b'{"sentence": "x", "label": 1}\n{"sentence":', "line 2: not JSON"),
-        (b"[1]\n", "line 1: .*is not an object"),
+        (b"[1]\n", "line 1: .*is not an object.*; name a file that is one JSON list .json"),
+        (
+            b'{"version": "v2.0", "data": [{"title": "x", "paragraphs": []}]}\n',
+            "line 1: it holds a whole file in SQuAD's format: name that",
+        ),
         (b'{"sentence": "\xff"}\n', "line 1: not UTF-8"),
     ],
 )

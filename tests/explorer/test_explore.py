@@ -212,6 +212,8 @@ def test_a_page_is_saved_whole_or_in_part(kept, tmp_path):
     assert explorer.backend.reply(asked) == {"reply": {ids(whole)[3]: "odd"}}
     marked = explorer.save(tmp_path / "marked.html", only="favourites")
     assert ids(marked) == [ids(whole)[3]] and tasks_of(marked)["squad"]["notes"] == {ids(whole)[3]: "odd"}
+    others = explorer.save(tmp_path / "others.html", only="topic: Piano")
+    assert ids(whole)[3] not in ids(others) and tasks_of(others)["squad"]["notes"] == {}, "notes on rows that are not shared stay here"
 
 
 def test_the_command_writes_a_page_or_prints_an_error(tmp_path):

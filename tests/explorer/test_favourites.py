@@ -25,6 +25,7 @@ def test_favourites_are_stored_next_to_the_runs(tmp_path):
     runs = [Run(tmp_path / "study" / name) for name in ("a", "b")]
     assert beside(runs) == tmp_path / "study" and beside(runs[:1]) == tmp_path / "study"
     assert beside([*runs, Run(tmp_path / "other" / "c")]) == tmp_path
+    assert beside([runs[0], Run("/elsewhere/c")]) == tmp_path / "study", "never in the root of the disk"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"squad": ["a"]}', '{"squad": {"a": 1}}'])

@@ -17,7 +17,7 @@ from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.errors import CompareError, EncoderError
 from mtdnn_kit.inference.exporting import write_task
 from mtdnn_kit.model.multitask import load_model
-from mtdnn_kit.runs.notes import threshold_notes
+from mtdnn_kit.runs.notes import threshold_notes, threshold_words
 
 SMALL = dict(max_length=96, overlap=10, device="cpu", precision="fp32")
 
@@ -79,6 +79,31 @@ def test_mismatched_predictions_are_refused_with_the_id_and_leave_nothing(tmp_pa
     with pytest.raises(RunError, match=message):
         import_run(put(tmp_path, edit(answers)), tmp_path / "theirs")
     assert not (tmp_path / "theirs").exists()
+
+
+def test_a_folder_that_holds_other_files_is_not_written(tmp_path, answers, config):
+    """Neither by an import nor by a training: they would replace these files."""
+    (tmp_path / "theirs" / "predictions").mkdir(parents=True)
+    kept = {"predictions/dev.json": json.dumps(answers), "predictions/other.json": "{}", "config.yaml": "x: 1\n", "metrics.json": "{}"}
+    for name, text in kept.items():
+        (tmp_path / "theirs" / name).write_text(text)
+    said = "^run_dir: .*theirs holds predictions, config.yaml, metrics.json, which a run would replace. Name a folder for this run only"
+    with pytest.raises(ConfigError, match=said):
+        import_run(tmp_path / "theirs/predictions/dev.json", tmp_path / "theirs")
+    with pytest.raises(ConfigError, match=said):
+        train(config(run_dir=str(tmp_path / "theirs")))
+    found = {file.relative_to(tmp_path / "theirs").as_posix(): file.read_text() for file in (tmp_path / "theirs").rglob("*.*")}
+    assert found == kept
+    for impossible in (tmp_path / "theirs/config.yaml/run", "/dev/null/run"):
+        with pytest.raises(ConfigError, match="^run_dir: .* cannot be made or written .Not a directory.; name another folder"):
+            import_run(put(tmp_path, answers), impossible)
+
+
+@pytest.mark.parametrize("name", ["theirs.json.gz", "theirs.jsonl", "theirs.txt"])
+def test_a_predictions_file_with_another_ending_is_not_taken_for_a_model(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(RunError, match=f"source: {name}: a predictions file is JSON, .id: text., uncompressed and named .json; a model"):
+        import_run(tmp_path / name, tmp_path / "run")
 
 
 def test_invalid_arguments_are_refused(tmp_path, answers):
@@ -167,6 +192,8 @@ def test_a_task_without_unanswerable_questions_is_always_answered(tmp_path, expo
         assert "" not in run.answers("able").values() and load(run).thresholds == {"able": ALWAYS}
     run = import_run(folder, tmp_path / "squad", **SMALL)
     assert load(run).thresholds == {"squad": ALWAYS} and "" not in run.answers().values()
+    assert threshold_words(run, "squad") == "always answers"
+    assert threshold_notes(run) == ["squad: threshold: always answers, as the run that it was exported from"]
 
 
 @pytest.mark.parametrize("kept", ["x", {"threshold": "1"}, {}, {"threshold": 1, "held_out": {"rule": "x"}}, {"threshold": None}, [1]])

@@ -115,3 +115,5 @@ def test_a_run_that_starts_from_another_inherits_its_tasks(config, tmp_path):
     run = train(second)
     assert run.manifest["encoder"]["trained_on"] == ["not known", "squad", "cola"]
     assert note(run).endswith("by its card or an earlier run: squad (squad); the rest of its training data is unknown")
+    third = train(changed(config(tasks=["swag"], qa_weight=1.0, max_steps=1), init_from=str(first.path), run_dir=str(tmp_path / "third")))
+    assert note(third).startswith("encoder: a part of the earlier training data of ") and note(third).endswith(" is unknown")

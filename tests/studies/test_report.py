@@ -20,6 +20,7 @@ from scorer import score
 from mtdnn_kit.__main__ import _conclude
 from mtdnn_kit.compare import differences, pairing, paper, seeds, study_tables, threshold_choice
 from mtdnn_kit.compare.learnt import marked
+from mtdnn_kit.compare.outcomes import reply_at
 from mtdnn_kit.data.rows import QARow
 from mtdnn_kit.errors import CompareError
 from mtdnn_kit.files.atomic import write_json
@@ -280,8 +281,10 @@ def test_a_setting_that_no_comparison_names_is_not_judged(copy, questions):
     assert sections["Judged by span F1 and no-answer AP"].endswith(markdown(marked(judged, found.learnt, "A")))
     assert "| C |" not in sections["Decisions (equivalence tests)"] and "\n| C " in sections["Scores"]
     lone = differences.population_table(more, {"C": {0: "C seed 0", 1: "C seed 1"}, "B": own["B"]}, study.scores)
-    assert found.secondary[6:] == [{"compared with": "C", **row} for row in lone] and len(lone) == 6
-    assert [(row["setting"], row["compared with"]) for row in found.secondary] == [("A", "C")] * 6 + [("B", "C")] * 6
+    others = study_tables.secondary_table(more, found.settings, found.compared, study.scores)
+    assert others[6:] == [{"compared with": "C", **row} for row in lone] and len(lone) == 6
+    assert [(row["setting"], row["compared with"]) for row in others] == [("A", "C")] * 6 + [("B", "C")] * 6
+    assert sections["Differences that are not judged, without a test"].endswith(markdown(others))
     rows = study_tables.forest_rows(more, found.settings, found.compared, "F1")
     assert [(row["setting"], row["Δ"] is None) for row in rows] == [("A", True), ("B", False), ("C", True)]
     assert "Differences that are not judged, without a test" in sections
@@ -307,7 +310,7 @@ def test_every_baseline_is_in_the_commands_files_and_output(tmp_path, runs, caps
     text = STUDY.replace("seeds: [0, 1]", "seeds: [0]").replace("B: {}}", "B: {}, C: {max_steps: 9}}")
     (tmp_path / "s.yaml").write_text(f"{text}compare: [{{baseline: B, others: [A]}}, {{baseline: A, others: [B]}}]\n")
     found = {"A seed 0": runs["A seed 0"], "B seed 0": runs["B seed 0"], "C seed 0": runs["B seed 1"]}
-    given = SimpleNamespace(plain=True, no_page=False, hours=None)
+    given = SimpleNamespace(plain=True, no_page=False, hours=None, if_changed="refuse")
     study = report.read_study(tmp_path / "s.yaml")
     _conclude(given, study, tmp_path, {}, found)
     rows = [(row["run"], row["compared with"]) for row in tables.read(tmp_path)]
@@ -326,7 +329,7 @@ def test_the_command_prints_differences_between_environments_above_its_table(tmp
     shutil.copytree(runs["B seed 0"].path, tmp_path / "b")
     file = tmp_path / "b" / "manifest.json"
     write_json(file, {**json.loads(file.read_text()), "threads": 77})
-    given = SimpleNamespace(plain=True, no_page=True, hours=None)
+    given = SimpleNamespace(plain=True, no_page=True, hours=None, if_changed="refuse")
     _conclude(given, report.read_study(tmp_path / "s.yaml"), tmp_path, {}, {"A seed 0": runs["A seed 0"], "B seed 0": Run(tmp_path / "b")})
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith("These runs were made in different environments") and first.endswith("; 77 (B seed 0).")
@@ -449,12 +452,20 @@ def test_slices_of_settings_equal_those_of_runs_where_each_has_one_seed(question
             "'none' is not one of",
         ),
         (lambda folder: rewrite(folder, lambda lines: [lines[0], lines[1].replace(",", ",99999", 2), *lines[2:]]), "outside its passage"),
+        (lambda folder: rewrite(folder, lambda lines: [lines[0], lines[1] + "x", *lines[2:]]), "a cell of B seed 1 is not a number"),
+        (lambda folder: (folder / "runs.json").write_text('{"A seed 0": 5}'), "no study is kept there"),
+        (lambda folder: metrics_of_another(folder), "metrics.json of .* says EM .* for squad, but its answers at the threshold there"),
     ],
 )
 def test_damage_is_reported(copy, damage, said):
     damage(copy)
     with pytest.raises(CompareError, match=said):
         keep.open_study(copy)
+
+
+def metrics_of_another(folder: Path) -> None:
+    runs = list(json.loads((folder / "runs.json").read_text()).values())
+    shutil.copy(folder / runs[0] / "metrics.json", folder / runs[2] / "metrics.json")
 
 
 def turned(folder: Path) -> str:
@@ -482,10 +493,14 @@ def test_two_seeds_of_a_setting_are_compared_like_any_two_models(questions):
 
 
 def test_the_files_equal_the_output_and_figures_have_the_settings(copy, monkeypatch):
-    shown = []
-    monkeypatch.setattr(
-        report, "settings_figure", lambda rows, score: shown.append((rows, score)) or study_plots.settings_figure(rows, score)
-    )
+    shown, drawn = [], study_plots.settings_figure
+
+    def drawing(rows, score, floors, n):
+        shown.append((rows, score))
+        assert list(floors) == {"span F1": ["lexical overlap"]}.get(score, []) and n == {"span F1": 88}.get(score, 132)
+        return drawn(rows, score, floors, n)
+
+    monkeypatch.setattr(report, "settings_figure", drawing)
     report.write(copy, None)
     assert (copy / "tables.md").read_text(encoding="utf-8") == "\n".join(report.report(copy, None))
     assert {"tables.md", "table.csv", "scores.csv", "span-f1.png", "no-answer-ap.png", "paper.png"} <= {
@@ -514,11 +529,14 @@ def test_the_commands_of_report(kept, tmp_path, python):
 def test_a_report_says_what_each_threshold_was_tuned_on_where_one_was_not(copy):
     """Where all are tuned the table has no note."""
     assert "not tuned" not in "\n".join(report.report(copy, None))
+    questions = keep.open_study(copy)[1]
     for name in ("a-seed-0", "a-seed-1"):
         file = copy / "runs" / name / "manifest.json"
         write_json(file, {**json.loads(file.read_text()), "held_out": {}})
-        metrics = copy / "runs" / name / "metrics.json"
-        write_json(metrics, {"squad": {**json.loads(metrics.read_text())["squad"], "threshold": 0.0}})
+        metrics, run = copy / "runs" / name / "metrics.json", name.replace("a-seed-", "A seed ")
+        replies = [reply_at(q.row, q.replies[run], 0.0) for q in questions]
+        scores = {key: 100 * sum(getattr(reply, key) for reply in replies) / len(replies) for key in ("em", "f1")}
+        write_json(metrics, {"squad": {**json.loads(metrics.read_text())["squad"], **scores, "threshold": 0.0}})
     scores = "\n".join(report.report(copy, None)).split("## Scores\n")[1].split("\n##")[0].strip().splitlines()
     at = [cell.strip() for cell in scores[0].split("|")].index("threshold")
     assert [line.split("|")[at].strip() for line in scores[2:4]] == ["0, not tuned", "tuned on 60 questions"]

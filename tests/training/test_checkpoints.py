@@ -178,6 +178,20 @@ def test_a_folder_is_replaced_by_a_complete_one_or_stays(tmp_path, monkeypatch):
         write_folder(tmp_path / "x", fill("3"))
     assert [(tmp_path / "x" / name).read_text() for name in "ab"] == ["2", "2"] and len(list(tmp_path.iterdir())) == 1
 
+    def interrupted(source, target):
+        replace_(source, target)
+        if Path(target).name == "x.old.partial":
+            monkeypatch.setattr(os, "replace", refusing_once)
+
+    def refusing_once(source, target):
+        monkeypatch.setattr(os, "replace", replace_)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(tmp_path / "x", fill("3"))
+    assert [(tmp_path / "x" / name).read_text() for name in "ab"] == ["2", "2"]
+
 
 def test_the_disk_space_of_a_run_is_known_before_it_starts(runs):
     whole, _, _ = runs

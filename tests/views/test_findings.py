@@ -125,6 +125,8 @@ def test_each_table_of_the_data_has_a_sentence():
     assert findings.of_windows([none], 8) == "At max_length 8 every question fits into one window, and no answer is lost."
     assert "would lose 9.0% of the answers" in findings.of_windows([{**none, "lost if cut": "9.0%"}], 8)
     assert findings.of_counts({"all": 9, "answers differ": 4, "all right": 3}).endswith("all are right on 3, all are wrong on 0.")
+    none = "9 of 9 questions are answered differently; all are right on 0, all are wrong on 0."
+    assert findings.of_counts({"all": 9, "answers differ": 9}) == none
     assert findings.of_counts({"all": 9}) == "9 questions."
 
 
