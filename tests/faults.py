@@ -36,7 +36,7 @@ TESTS = {  # file → tests that must notice
     "studies/engines": "studies/engines",
     "studies/sharing": "studies/sharing studies/stages",
     "studies/variants": "studies/studies",
-    "runs/claim": "studies/sharing",
+    "runs/claim": "studies/sharing inference/importing",
     "balance/anchors": "balance/anchors",
     "balance/fisher": "balance/anchors",
     "balance/kept": "balance/anchors",
