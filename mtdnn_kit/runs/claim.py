@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtdnn_kit.config import Config
-from mtdnn_kit.errors import ConfigError, RunError
+from mtdnn_kit.errors import ConfigError, RunError, WriteError
 from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.locks import held
@@ -24,8 +24,8 @@ RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "keep
 def claim(config: Config) -> Run:
     """The folder that a run may write to: a new one (in $MTDNN_RUNS or runs/, unless one is named), or the one that it resumes in.
 
-    Raises ConfigError if the folder holds another run, a run with other parameters, files that are not a run's, or a symbolic link, and if
-    it cannot be made.
+    Raises ConfigError if the folder holds another run, a run with other parameters, files that are not a run's, or a symbolic link;
+    WriteError if it cannot be written.
     """
     if config.run_dir is None:
         return _next_run(resolve(os.environ.get("MTDNN_RUNS", "runs")))
@@ -42,8 +42,10 @@ def claim(config: Config) -> Run:
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         (run.path / LOCK_FILE).touch()
+    except (NotADirectoryError, FileNotFoundError) as error:
+        raise ConfigError(f"run_dir: {run.path} cannot be made ({error.strerror}); name another folder.") from None
     except OSError as error:
-        raise ConfigError(f"run_dir: {run.path} cannot be made or written ({error.strerror}); name another folder.") from None
+        raise WriteError(run.path, error) from None
     return run
 
 

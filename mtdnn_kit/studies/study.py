@@ -164,11 +164,11 @@ class Study:
             f"changes: {short(changes)} must map parameters to values, e.g. {{seed: 1}}; on the command line, --set seed=1",
         )
         check_not_set("changes", changes or {}, self.seeds, f"{self.name} ")
+        made, places, stages = {}, read_places(folder), self.stages
+        require(not (stages and "init_from" in (changes or {})), f"changes: init_from: runs of {self.name} begin from others; leave it out")
         for key in changes or {}:
             by = "`tune`" if key in self.tune else next((f"variant {name!r:.40}" for name, own in self.variants.items() if key in own), "")
             require(not by, f"changes: {key}: {by} of {self.name} sets it, and names would no longer be true; change the study file")
-        made, places, stages = {}, read_places(folder), self.stages
-        require(not (stages and "init_from" in (changes or {})), f"changes: init_from: runs of {self.name} begin from others; leave it out")
         wanted = planned or self.runs
         dirs = {name: str(within_project(_place(folder, name, places))) for name in wanted}  # no machine's path in config.yaml
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ from mtdnn_kit.errors import CompareError
 from mtdnn_kit.metrics import qa_scores
 
 
-def test_runs_are_named_by_their_task_types_or_their_folders(runs):
+def test_runs_are_named_by_their_task_types_or_their_folders(runs, tmp_path):
     assert list(runs) == ["QA", "QA+SC"]
     assert list(pairing.named([runs["QA"], runs["QA"].path.parent / "two"])) == ["QA", "QA+SC"]
     with pytest.raises(CompareError, match="is named twice"):
@@ -27,8 +28,9 @@ def test_runs_are_named_by_their_task_types_or_their_folders(runs):
     copy = runs["QA"].path.parent / "copy"
     shutil.copytree(runs["QA"].path, copy, dirs_exist_ok=True)
     assert list(pairing.named([runs["QA"], copy])) == ["one", "copy"]
-    assert list(pairing.named([Run("/a/one"), Run("/b/one")])) == ["a/one", "b/one"]
-    assert list(pairing.named([Run("/a/x/one"), Run("/b/x/one")])) == ["/a/x/one", "/b/x/one"]
+    apart = [Path(shutil.copytree(copy, tmp_path / place)) for place in ("a/x/one", "b/y/one", "b/x/one")]
+    assert list(pairing.named(apart[:2])) == ["x/one", "y/one"]
+    assert list(pairing.named([apart[0], apart[2]])) == [str(apart[0]), str(apart[2])]
 
 
 def test_replies_equal_the_runs_answers_and_scores(runs):

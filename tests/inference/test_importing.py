@@ -95,7 +95,7 @@ def test_a_folder_that_holds_other_files_is_not_written(tmp_path, answers, confi
     found = {file.relative_to(tmp_path / "theirs").as_posix(): file.read_text() for file in (tmp_path / "theirs").rglob("*.*")}
     assert found == kept
     for impossible in (tmp_path / "theirs/config.yaml/run", "/dev/null/run"):
-        with pytest.raises(ConfigError, match="^run_dir: .* cannot be made or written .Not a directory.; name another folder"):
+        with pytest.raises(ConfigError, match="^run_dir: .* cannot be made .Not a directory.; name another folder"):
             import_run(put(tmp_path, answers), impossible)
 
 
