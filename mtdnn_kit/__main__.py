@@ -299,9 +299,8 @@ def _dry_run(made: Any, folder: Path, changes: dict, workers: int) -> None:
     print(as_text(rows, workers), *gpu_estimates(rows, configs, folder), sep="\n")
     spread = earlier_spreads(next(iter(configs.values())).encoder, folder, CLUSTERS[made.cluster])
     sizes = [len(others) for _, others in made.compared]
-    tests = sum(sizes) * (len(made.scores) if made.family == "study" else 1)
     settings = 1 + min((size for size in sizes if size), default=0)
-    print(*sentences(spread, made.scores, len(made.seeds or [0]), settings, tests, made.smallest_effect), sep="\n")
+    print(*sentences(spread, made.scores, len(made.seeds or [0]), settings, made.tests, made.smallest_effect), sep="\n")
     for name, stands in found.items():
         if stands.changed and stands.status != "new":
             print(f"{name} is outdated: {'; '.join(stands.changed)} (see --if-changed)")

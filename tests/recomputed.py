@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import f, kurtosis, nct, t
+from scipy.stats import f, nct, t
 from scorer import overlap, words_of
 from sklearn.metrics import average_precision_score
 
@@ -97,6 +97,10 @@ class Answers:
     def score(self, name: str) -> float:
         return self.precision() if name == "no-answer AP" else float(self.of(name)[0].mean())
 
+    def counts(self, score: str) -> np.ndarray:
+        """The number of questions of each passage that a score covers, in the order of its contributions."""
+        return np.unique(self.passages if score == "no-answer AP" else self.of(score)[1], return_counts=True)[1].astype(float)
+
     def contributions(self, score: str) -> np.ndarray:
         """[passages]; computed once."""
         if score not in self.known:
@@ -155,7 +159,8 @@ class Kept:
             whole = pair if pair.square > rest * f.isf(0.5, pair.df, others) else whole
         by_run = {run: weight * whole.square**0.5 for run, weight in whole.weights.items()}
         shared_noise = sum(weight**2 for weight in whole.weights.values()) * whole.left
-        return Judged(whole.by_passage, sum(x**2 for x in by_run.values()), whole.df, shared_noise, fewest, by_run, whole)
+        counts = self.of(a)[0].counts(score)
+        return Judged(whole.by_passage, counts, sum(x**2 for x in by_run.values()), whole.df, shared_noise, fewest, by_run, whole)
 
     def alone(self, setting: str, score: str) -> "Judged":
         """A setting's mean over its seeds."""
@@ -163,7 +168,7 @@ class Kept:
         s, g = u.shape
         rest = u - u.mean(axis=0)
         left = ((rest - rest.mean(axis=1, keepdims=True)) ** 2).sum() / (s - 1) / (g - 1)
-        return Judged(u.mean(axis=0), u.mean(axis=1).var(ddof=1) / s, s - 1, left / s, s)
+        return Judged(u.mean(axis=0), self.of(setting)[0].counts(score), u.mean(axis=1).var(ddof=1) / s, s - 1, left / s, s)
 
 
 @dataclass
@@ -196,6 +201,7 @@ class Judged:
     """The parts of intervals for new seeds and new passages."""
 
     by_passage: np.ndarray
+    counts: np.ndarray  # of each passage's questions
     of_seeds: float
     df: float
     shared: float  # a run's own noise in it, as a variance of one passage
@@ -207,23 +213,24 @@ class Judged:
     def gap(self) -> float:
         return float(self.by_passage.mean())
 
-    @property
-    def degrees(self) -> float:
-        """Degrees of freedom of the passages' variance: fewer where it is heavy-tailed."""
-        g, excess = len(self.by_passage), kurtosis(self.by_passage, bias=False)
-        return min(g - 1, max(4.0, 1 / (1 / (g - 1) + max(excess, 0.0) / (2 * g))))
+    @cached_property
+    def passages(self) -> tuple[float, float]:
+        """The variance over passages and its degrees of freedom: CR2's, fewer where it is heavy-tailed."""
+        g, share = len(self.by_passage), self.counts / self.counts.sum()
+        off = (self.by_passage - self.gap) / g / np.sqrt(1 - 2 * share + (share**2).sum())
+        return float((off**2).sum()), heavy(off / np.sqrt(share), satterthwaite(share))
 
     @property
     def shown_df(self) -> float:
         """The two parts' degrees of freedom, weighted by their shares of the variance."""
-        g = len(self.by_passage)
-        parts = np.array([self.of_seeds, max(0.0, self.by_passage.var(ddof=1) / g - self.shared / g)])
-        return float(parts.sum() / (parts / [self.df, self.degrees]).sum())
+        of_passages, degrees = self.passages
+        parts = np.array([self.of_seeds, max(0.0, of_passages - self.shared / len(self.by_passage))])
+        return float(parts.sum() / (parts / [self.df, degrees]).sum())
 
     def far(self, tail: float) -> float:
-        g = len(self.by_passage)
-        of_passages, beyond = self.by_passage.var(ddof=1) / g, t.isf(tail, self.degrees) ** 2
-        both = t.isf(tail, self.df) ** 2 * self.of_seeds + beyond * max(0.0, of_passages - self.shared / g)
+        of_passages, degrees = self.passages
+        beyond = t.isf(tail, degrees) ** 2
+        both = t.isf(tail, self.df) ** 2 * self.of_seeds + beyond * max(0.0, of_passages - self.shared / len(self.by_passage))
         return float(np.sqrt(max(both, beyond * of_passages)))
 
     def ends(self, level: float = 0.95) -> tuple[float, float]:
@@ -272,7 +279,7 @@ def power(judged: Judged, gain: float, seeds: int) -> float:
     """The probability that this many seeds, the same for both settings, show a true gain at the 5 % level."""
     g, fit = len(judged.by_passage), judged.fit
     of_seeds = (max(0.0, 2 * fit.square - 2 * fit.left / g) + 2 * fit.left / g) / seeds
-    of_passages = max(0.0, judged.by_passage.var(ddof=1) - judged.shared) / g
+    of_passages = max(0.0, judged.passages[0] - judged.shared / g)
     half = np.sqrt(t.isf(0.025, seeds - 1) ** 2 * of_seeds + t.isf(0.025, g - 1) ** 2 * of_passages)
     se = np.sqrt(of_seeds + of_passages)
     df = se**2 / (of_seeds / (seeds - 1) + of_passages / (g - 1))

@@ -56,7 +56,7 @@ def speaks_for(questions: Compared) -> str:
     from mtdnn_kit.compare.significance import EXACT  # imports scipy, which the explorer does without
 
     tried = "all ways to flip their signs are tried" if min(few) <= EXACT else "random sign flips are tried"
-    said += f" {min(few)} are few: {tried} and a t-test must agree; intervals of scores are by t with few degrees of freedom"
+    said += f" {min(few)} are few: between two models {tried} and a t-test must agree; intervals of scores are by t, with few degrees"
     beside = ", those of no-answer AP may hold 91 times in 100 instead of 95" if isinstance(questions[0], Question) else ""
     return f"{said}{beside}."
 

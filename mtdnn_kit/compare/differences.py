@@ -105,8 +105,22 @@ def interval(questions: Compared, run: str, score: str) -> tuple[float, float] |
     if found is None or not _several(found):
         return None, None
     values, groups, statistic = found
-    made = significance.interval(values, groups, statistic, least=LEAST.get(score, 0), most=100)
+    rarer = counting(score, values)
+    made = significance.interval(values, groups, statistic, least=LEAST.get(score, 0), most=100, counts=rarer)
     return made.low, made.high
+
+
+def counting(score: str, values: np.ndarray) -> np.ndarray | None:
+    """Which items [N] can change a score whose outcomes are `values`, None: all. For F1 of label 1 those whose right or predicted label it
+    is, for Matthews' correlation those without the most frequent right label, for average precision the rarer kind of question."""
+    if score == "no-answer AP":
+        empty = values[:, 1] > 0
+        return empty if empty.mean() <= 0.5 else ~empty
+    if score == "f1" and values.ndim == 2:
+        return (values == 1).any(axis=1)
+    if score == "matthews" and values.ndim == 2:
+        return (values != np.bincount(values[:, 0].astype(int)).argmax()).any(axis=1)
+    return None
 
 
 def asked(questions: Sequence[Question], score: str) -> list[Question]:
@@ -191,7 +205,7 @@ def _slices(questions: Sequence[Question], a: Setting, b: Setting, score: str, n
         some = [questions[i] for i in places]
         before, after = (mean(some, runs, score) for runs in (a, b))
         if before is not None and after is not None:
-            found, n = setting_difference(some, a, b, score), len(asked(some, score))
+            found, n = setting_difference(some, a, b, score, part=True), len(asked(some, score))
             row = {"facet": facet, "slice": name, "questions": n, names[0]: before, names[1]: after, **ends(found)}
             row["difference"] = after - before if found is None else row["difference"]
             rows.append({**row, "p": found and found.p, "p (Holm)": None, "places": places})
@@ -257,6 +271,18 @@ def primary_table(questions: Compared, settings: Settings, scores: Sequence[str]
     return rows
 
 
+def family_p(
+    questions: Compared, compared: Sequence[Settings], scores: Sequence[str], family: str, score: str
+) -> dict[tuple[str, str], float | None]:
+    """{(baseline, setting): p} of a primary score, adjusted for all judged differences (`primary_table`); {} if the score is none."""
+    found = dict[tuple[str, str], float | None]()
+    for of in compared if score in scores else ():
+        first = next(iter(of))
+        rows = primary_table(questions, of, scores, family, len(compared))
+        found |= {(first, row["setting"]): row["p (Holm)"] for row in rows if row["score"] == score}
+    return found
+
+
 def population_table(questions: Compared, settings: Settings, scores: Sequence[str]) -> list[dict]:
     """The differences of settings for each population: one row per score, setting and population, with its interval. With one seed each
     there is one population, of these models."""
@@ -272,6 +298,7 @@ def population_table(questions: Compared, settings: Settings, scores: Sequence[s
                 rows += [
                     {**row, "for": whom.replace("passages", of), "Δ": gap.difference, "Δ low": low, "Δ high": high}
                     for whom, (low, high) in gap.intervals.items()
+                    if np.isfinite(low)
                 ]
     return rows
 
@@ -296,16 +323,20 @@ def corrected(rows: list[dict], gaps: Sequence[Gap | None] = ()) -> list[dict]:
     return rows
 
 
-def setting_differences(questions: Compared, settings: Settings, score: str, level: float = 0.95) -> dict[str, Gap | None]:
+def setting_differences(
+    questions: Compared, settings: Settings, score: str, level: float = 0.95, *, part: bool = False
+) -> dict[str, Gap | None]:
     """Each other setting minus the first, {seed: run}: by passages with one seed each; with several, within shared seeds, the spread of
-    seeds pooled over all settings with several (`seeds`). None: see `setting_table`. Raises CompareError if two seeds are the same run."""
+    seeds pooled over all settings with several (`seeds`). None: see `setting_table`. Raises CompareError if two seeds are the same run;
+    part: not looked for in a part of the questions, where two seeds may answer alike."""
     (first, base), *others = settings.items()
     _known(questions, score)
-    for name, runs in settings.items():
+    for name, runs in settings.items() if not part else ():
         check_seeds(questions, name, runs)
     some = {name: contributions(questions, runs, score) for name, runs in settings.items() if len(runs) > 1}
     cells = {name: made for name, made in some.items() if made is not None}
-    several = seeds.compare_to_first(list(cells.values()), level) if first in cells and len(cells) > 1 else []
+    sizes = _sizes(questions, base, score)
+    several = seeds.compare_to_first(list(cells.values()), level, sizes) if first in cells and len(cells) > 1 else []
     of = population(questions) if several else ""
     found: dict[str, Gap | None] = dict(zip(list(cells)[1:], (replace(gap, of=of) for gap in several), strict=False))
     for name, runs in others:
@@ -314,29 +345,29 @@ def setting_differences(questions: Compared, settings: Settings, score: str, lev
     return {name: found.get(name) for name, _ in others}
 
 
-def setting_difference(questions: Compared, a: Setting, b: Setting, score: str) -> Gap | None:
-    """Setting b minus setting a, each {seed: run}, from these two only."""
-    return setting_differences(questions, {"a": a, "b": b}, score)["b"]
+def setting_difference(questions: Compared, a: Setting, b: Setting, score: str, *, part: bool = False) -> Gap | None:
+    """Setting b minus setting a, each {seed: run}, from these two only; part: as in `setting_differences`."""
+    return setting_differences(questions, {"a": a, "b": b}, score, part=part)["b"]
 
 
-def sentences(questions: Compared, settings: Settings, score: str = "F1", detect: float = 1.0) -> list[str]:
+def sentences(questions: Compared, settings: Settings, score: str = "F1", detect: float = 1.0, alpha: float = 0.05) -> list[str]:
     """What can be claimed about each setting's difference to the first, and what is needed to detect one of `detect` points 8 times in
-    10."""
+    10 by a test at `alpha` (of a study: 0.05 over its tests)."""
     first, gaps = next(iter(settings)), setting_differences(questions, settings, score)
-    return [_sentence(questions, first, name, found, detect) for name, found in gaps.items()]
+    return [_sentence(questions, first, name, found, detect, alpha) for name, found in gaps.items()]
 
 
-def _sentence(questions: Compared, first: str, name: str, found: Gap | None, detect: float) -> str:
+def _sentence(questions: Compared, first: str, name: str, found: Gap | None, detect: float, alpha: float) -> str:
     if found is None:
         return f"{name} − {first}: no claim; one of them has a single seed, a score that is missing, or a single passage."
     of, called = population(questions), _called(questions)
     if not found.varies:
         return f"{found.sentence(first, name, of=of)} How many {called} or seeds it would take to see a difference is unknown."
-    said = f"{found.sentence(first, name, of=of)} To see {detect:g} point{'s' * (detect != 1)} (power 0.8) it would take"
+    said = f"{found.sentence(first, name, of=of)} To see {detect:g} point{'s' * (detect != 1)} (at {alpha:.2g}, power 0.8) it would take"
     each = len(questions) / found.n_passages
     if isinstance(found, significance.Difference):
-        return f"{said} {significance.passages_needed(found, detect) * each:,.0f} such {called} for these two models."
-    need = seeds.needed(found, detect)
+        return f"{said} {significance.passages_needed(found, detect, level=1 - alpha) * each:,.0f} such {called} for these two models."
+    need = seeds.needed(found, detect, level=1 - alpha)
     few = f"{need.seeds:,} seeds of each" if need.seeds else "more than any number of seeds on these passages"
     many = (
         f", or {need.passages * each:,.0f} such {called} with these seeds"
@@ -365,7 +396,13 @@ def _setting_interval(questions: Compared, runs: Setting, score: str) -> tuple[f
     made = contributions(questions, runs, score)
     if made is None:
         return None, None
-    found = seeds.mean_score(made)
+    found = seeds.mean_score(made, sizes=_sizes(questions, runs, score))
     if not found.varies:  # no variance over clusters and seeds does not prove that there is none elsewhere
         return interval(questions, next(iter(runs.values())), score)
-    return found.low, found.high
+    return max(found.low, float(LEAST.get(score, 0))), min(found.high, 100.0)
+
+
+def _sizes(questions: Compared, runs: Setting, score: str) -> np.ndarray | None:
+    """The number of items of each cluster that contributes to a score [G], in the order of `contributions`."""
+    found = outcomes(questions, next(iter(runs.values())), score)
+    return None if found is None else seeds.sizes_of(found[1])

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from mtdnn_kit.compare import choices, significance
-from mtdnn_kit.compare.differences import LEAST, Settings
+from mtdnn_kit.compare.differences import LEAST, Settings, counting
 from mtdnn_kit.compare.pairing import scored_rows
 from mtdnn_kit.data.read_as import LABELLED
 from mtdnn_kit.data.rows import SCRow
@@ -49,7 +49,8 @@ class Scored:
         if not self.said or len(np.unique(groups)) < 2:
             return None
         statistic, bounds = choices.label_statistic(score, self.labels), {"least": LEAST.get(score, 0), "most": 100}
-        found = [significance.interval(np.column_stack([self.gold, one]), groups, statistic, **bounds) for one in self.said.values()]
+        pairs = [np.column_stack([self.gold, one]) for one in self.said.values()]
+        found = [significance.interval(one, groups, statistic, counts=counting(score, one), **bounds) for one in pairs]
         return float(np.mean([one.low for one in found])), float(np.mean([one.high for one in found]))
 
     def constant(self, score: str) -> tuple[float, int]:
@@ -187,8 +188,8 @@ def _around(middle: float, parts: np.ndarray, clusters: np.ndarray | None) -> En
     """The interval of a mean of `parts` [N] by t over clusters (None: every row is one); None with fewer than two."""
     group = np.unique(np.arange(len(parts)) if clusters is None else clusters, return_inverse=True)[1]
     sums, sizes = np.bincount(group, parts), np.bincount(group).astype(float)
-    if (g := len(sizes)) < 2:
+    if len(sizes) < 2:
         return None
-    residuals = sums - sums.sum() / sizes.sum() * sizes
-    half = float(t.isf(0.025, g - 1) * np.sqrt(g / (g - 1) * (residuals @ residuals)) / sizes.sum())
+    variance, df = significance.spread(sums, sizes)
+    half = float(t.isf(0.025, df) * np.sqrt(variance))
     return middle - half, middle + half

@@ -7,13 +7,14 @@ of setting k with seed s μ_k + S_s + (KS)_ks + P_p + (KP)_kp + (SP)_sp + e_ksp.
 cancels S and SP.
 
 Three variances of a difference Σ w·u: of seeds, on these passages, Σw²·σ²_KS + Σw²·σ²_e/G; of passages, with these runs, σ²_KP/G +
-Σw²·σ²_e/G; of both, which counts their shared part once. Each of the first two is one mean square, so its t-interval is exact (of passages:
-with G − 1 degrees of freedom, fewer where a few of them make most of the variance, as in `significance`). For both, the squared half-width
-is t²·V of seeds and t²·V of passages beyond what is shared, each with its own degrees of freedom (Banerjee 1960, "Approximate confidence
-interval for linear functions of means"), and never less than that of passages only. Weighted degrees of freedom (Satterthwaite 1946) would
-reject too often in the tails: with 2 degrees, up to 0.03 at a level of 0.00625. The interval is conservative where seeds hardly differ:
-three seeds of two settings cover up to 98.8 %. benchmarks/seeds.py simulates all this. Where nothing varies over seeds and passages,
-nothing tells how others would: there is no interval, and p is that of sign flips of passages.
+Σw²·σ²_e/G; of both, which counts their shared part once. Of seeds it is one mean square, so its t-interval is exact; of passages it is
+CR2's, which knows their sizes, with Satterthwaite's degrees of freedom, fewer where a few of them make most of the variance, as in
+`significance` (G − 1 for passages of equal size). For both, the squared half-width is t²·V of seeds and t²·V of passages beyond what is
+shared, each with its own degrees of freedom (Banerjee 1960, "Approximate confidence interval for linear functions of means"), and never
+less than that of passages only. Weighted degrees of freedom (Satterthwaite 1946) would reject too often in the tails: with 2 degrees, up to
+0.03 at a level of 0.00625. The interval is conservative where seeds hardly differ: three seeds of two settings cover up to 98.8 %.
+benchmarks/seeds.py simulates all this. Where a difference does not vary over seeds (or passages), nothing tells how it would over others:
+there is no interval for these, and if it varies over neither, p is that of sign flips.
 """
 
 from bisect import bisect_left
@@ -92,18 +93,20 @@ class SettingDifference:
         """The result and its population, in one sentence; numbers are shown times `scale` (100: scores of 0 to 1 in points); `of`: another
         name for the clusters."""
         low, high = (f"{scale * x:+.3g}" for x in (self.low, self.high))
-        within = "no more than" if self.low <= 0 <= self.high else "more than"
+        outside = not self.low <= 0 <= self.high if self.varies else self.p is not None and self.p < 1 - self.level
+        within = "more than" if outside else "no more than"
         seeds = f"the same {self.n_seeds[0]} seeds" if self.paired else f"{self.n_seeds[0]} and {self.n_seeds[1]} seeds"
         p = NO_P if self.p is None else f"p = {significance.p_text(self.p)}"
-        others = "; ".join(f"{scale * x:+.3g} to {scale * y:+.3g} for {name}" for name, (x, y) in list(self.intervals.items())[:2])
-        ends = f"{100 * self.level:g} % interval {low} to {high} for {POPULATIONS[2]}; {others}"
+        apart = [(name, ends) for name, ends in list(self.intervals.items())[:2] if np.isfinite(ends[0])]
+        others = "; ".join(f"{scale * x:+.3g} to {scale * y:+.3g} for {name}" for name, (x, y) in apart)
+        ends = f"{100 * self.level:g} % interval {low} to {high} for {POPULATIONS[2]}{'; ' * bool(others)}{others}"
         said = (
-            f"{b} − {a} = {scale * self.difference:+.3g} ({ends if self.varies else 'the same for all, hence no interval'}; "
+            f" = {scale * self.difference:+.3g} ({ends if self.varies else 'the same for all, hence no interval'}; "
             f"{p}; {seeds}, {self.n_passages:,} passages), {within} what the choice of seeds "
             "and passages explains; it speaks for further seeds of these two settings on passages like these, with nothing else changed."
             f"{_sentence(cannot_tell(scale * self.low, scale * self.high, min(self.n_seeds))) if self.varies else ''}"
         )
-        return said.replace("passages", of or self.of)
+        return f"{b} − {a}{said.replace('passages', of or self.of)}"
 
 
 def cannot_tell(low: float, high: float, seeds: int | None = None) -> str:
@@ -131,9 +134,8 @@ def contributions(outcomes: ArrayLike, groups: Groups, statistic: Statistic | No
     outcomes [N] or [N, …], groups [N], statistic: as in significance.py. For a mean m: m + (G/N) · size_p · (mean_p − m), as of a ratio;
     for a statistic: jackknife pseudo-values over passages (Tukey 1958), shifted to have the score as their mean. Raises ValueError.
     """
-    outcomes, labels = np.asarray(outcomes, np.float64), groups.tolist() if hasattr(groups, "tolist") else list(groups)
-    number = {label: i for i, label in enumerate(sorted(dict.fromkeys(labels), key=repr))}
-    passage, g = np.array([number[label] for label in labels]), len(number)
+    outcomes, passage = np.asarray(outcomes, np.float64), _numbered(groups)
+    g, labels = int(passage.max(initial=-1)) + 1, passage
     if outcomes.shape[:1] != (len(labels),) or (statistic is None and outcomes.ndim > 1):
         raise ValueError(f"outcomes {outcomes.shape} and labels ({len(labels)},) must be of the same items (or name a statistic)")
     if g < 2 or not np.isfinite(outcomes).all():
@@ -147,31 +149,45 @@ def contributions(outcomes: ArrayLike, groups: Groups, statistic: Statistic | No
     return statistic(outcomes, np.ones(len(labels), int)) + (g - 1) * (without.mean() - without)
 
 
-def compare_to_first(settings: Sequence[Cells], level: float = 0.95) -> list[SettingDifference]:
+def sizes_of(groups: Groups) -> np.ndarray:
+    """The number of items of each passage [G], in the order of `contributions`."""
+    return np.bincount(_numbered(groups))
+
+
+def _numbered(groups: Groups) -> np.ndarray:
+    """Passages' numbers [N], in the order of their labels' repr."""
+    labels = groups.tolist() if hasattr(groups, "tolist") else list(groups)
+    number = {label: i for i, label in enumerate(sorted(dict.fromkeys(labels), key=repr))}
+    return np.array([number[label] for label in labels], int)
+
+
+def compare_to_first(settings: Sequence[Cells], level: float = 0.95, sizes: np.ndarray | None = None) -> list[SettingDifference]:
     """Each other setting minus the first, with the spread of seeds pooled over all of them (`blocks.contrast`); contributions are of the
-    same passages. Raises NoClaim where a setting has a single seed; ValueError."""
+    same passages, of `sizes` [G] items (None: equally many). Raises NoClaim where a setting has a single seed; ValueError."""
     cells = _checked(settings, level)
-    return [_worth(blocks.contrast(cells, k), level) for k in range(1, len(cells))]
+    return [_worth(blocks.contrast(cells, k), level, sizes) for k in range(1, len(cells))]
 
 
-def mean_score(setting: Cells, level: float = 0.95) -> SettingDifference:
+def mean_score(setting: Cells, level: float = 0.95, sizes: np.ndarray | None = None) -> SettingDifference:
     """A setting's score with its interval for other seeds and passages, as a difference to 0. Raises as `compare_to_first`."""
-    return _worth(blocks.alone(_checked([setting], level)[0]), level)
+    return _worth(blocks.alone(_checked([setting], level)[0]), level, sizes)
 
 
-def _worth(found: blocks.Contrast, level: float) -> SettingDifference:
+def _worth(found: blocks.Contrast, level: float, sizes: np.ndarray | None) -> SettingDifference:
     d, g = float(found.by_passage.mean()), len(found.by_passage)
-    of_seeds, shared = float((found.by_run**2).sum()), found.shared / g
-    of_passages, tail = float(found.by_passage.var(ddof=1)) / g, (1 - level) / 2
-    by_g = significance.degrees(found.by_passage - d, g - 1)
+    of_seeds, shared, tail = float((found.by_run**2).sum()), found.shared / g, (1 - level) / 2
+    items = np.ones(g) if sizes is None else np.asarray(sizes, float)
+    # contributions are m + G/N · (sum − m · size), so these are what a passage adds to N times the difference
+    of_passages, by_g = significance.spread((found.by_passage - d) * items.sum() / g, items)
     parts = np.array([[of_seeds, max(0.0, of_passages - shared)], [found.df, by_g]])
     alone = np.array([[of_passages], [by_g]])
     all_parts = np.hstack([parts, alone])
     se = max(parts[0].sum(), of_passages) ** 0.5
     varies = se > _TINY
-    widths = (half_width(parts[:, :1], tail), half_width(alone, tail), _far(all_parts, tail)) if varies else (np.inf,) * 3
-    for_seeds, for_passages, _ = ((d - far, d + far) for far in widths)
-    far, flipped = widths[2], 2.0 ** (1 - g) if abs(d) > _TINY else 1.0
+    widths = [half_width(one, tail) if one[0].sum() > _TINY**2 else np.inf for one in (parts[:, :1], alone)]
+    for_seeds, for_passages = ((d - far, d + far) for far in widths)
+    far = _far(all_parts, tail) if varies else np.inf
+    flipped = 2.0 ** (1 - min(g, *found.n_seeds)) if abs(d) > _TINY else 1.0
     p = (max(_p(d, parts), _p(d, alone)) if varies else flipped) if min(found.n_seeds) >= _LEAST else None
     df, passage, seed = _df(*parts), g * (of_passages - shared), found.seed - found.left / g
     of_both = (d, d - far, d + far, p, level, se, df, seed, passage, found.left, found.n_seeds, g, found.paired)
@@ -217,7 +233,7 @@ def needed(found: SettingDifference, difference: float, *, power: float = 0.8, l
     if not found.varies:
         return Needed(None, None)
     return Needed(
-        _least(lambda s: _power(found, difference, s, passages, level) >= power),
+        _least(lambda s: s >= _LEAST and _power(found, difference, s, passages, level) >= power),
         _least(lambda g: _power(found, difference, seeds, g, level) >= power),
     )
 

@@ -13,12 +13,13 @@ Differences: sign flips of clusters. With d_c the sum of a cluster's differences
 flipped clusters and that over the others: the interval's ends are order statistics of these. All 2^G flips are tried with at most 16
 clusters, where the test is exact for symmetric differences; fewer than 6 allow no p below 0.05, and no interval. If a few clusters are
 skewed, flips reject too often in the tails: a difference must also pass the t-test with the score's standard error, so p is the larger of
-the two and the interval the wider. For rare outcomes flips are conservative: k clusters that differ allow no p below 2^(1 − k). Where all
-clusters show the same difference, nothing tells how others would vary, and there is no interval.
+the two and the interval the wider. For rare outcomes flips are conservative: k clusters that differ allow no p below 2^(1 − k). Where no
+single cluster changes the difference, nothing tells how others would, and there is no interval.
 
 A statistic is first turned into a mean of pseudo-values: d_c = N · score − (N − n_c) · score without c (Busing, Meijer & van der Leeden
 1999, "Delete-m Jackknife for Unequal m"), shifted so that their sum is N · score. A linear form would not suffice: average precision is not
-linear in the differences between articles.
+linear in the differences between articles. Flips of pseudo-values move no outcome where the models agree, so p is at least 2^(1 − k) here,
+too.
 
 Scores between 0 and `most`: Wilson's interval (1927) with an effective number of items, m (1 − m) / se², where se is CR2's and t has
 Satterthwaite's degrees (Bell & McCaffrey 2002, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples", the
@@ -89,11 +90,12 @@ class Difference:
         """The result and its limits, in one sentence; numbers times `scale` (100: outcomes of 0 to 1, in points); `of`: another name for
         the clusters."""
         of = of or self.of
-        small, outside = self.p < 1 - self.level, not self.low <= 0 <= self.high
+        small, finite = self.p < 1 - self.level, bool(np.isfinite(self.low + self.high))
+        outside = not self.low <= 0 <= self.high if finite else small
         within = "more than" if small and outside else "at the edge of" if small or outside else "no more than"
         middle, low, high = (f"{scale * x:+.3g}" for x in (self.difference, self.low, self.high))
-        none = "too few for an interval" if self.varies else f"the same for all {of}, hence no interval"
-        ends = f"{100 * self.level:g} % interval {low} to {high}" if np.isfinite(self.low + self.high) else none
+        none = "too few for an interval" if self.varies else f"no single one of the {of} changes it, hence no interval"
+        ends = f"{100 * self.level:g} % interval {low} to {high}" if finite else none
         return (
             f"{b} − {a} = {middle} ({ends}, p = {p_text(self.p)}; {self.n_items:,} {self.items} in "
             f"{self.n_passages:,} {of}), {within} what the choice of {of} explains; nothing is claimed beyond these two "
@@ -121,6 +123,10 @@ def difference(
     cluster, x, y = _items(groups, a, b, mean=statistic is None)
     sums, sizes, tiny = _sums(x, y, cluster, statistic)
     p, low, high = _judged(sums, sizes, tiny, level, draws, seed)
+    if statistic is not None:
+        apart = len(np.unique(cluster[(x != y).reshape(len(x), -1).any(axis=1)]))
+        p = max(p, min(1.0, 2.0 ** (1 - apart)))
+        low, high = (low, high) if p < 1 - level else (min(low, 0.0), max(high, 0.0))
     se, se_alone = _standard_error(sums, sizes), _independent(x, y, statistic, seed) if alone else float("nan")
     return Difference(float(sums.sum() / len(x)), low, high, p, level, se, se_alone, len(x), len(sizes))
 
@@ -142,15 +148,20 @@ def interval(
     level: float = 0.95,
     draws: int = 0,
     seed: int = 0,
+    counts: ArrayLike | None = None,
 ) -> Interval:
     """One model's score with its interval over clusters, as for error bars; least, most: the score's bounds; without `most` it is treated
-    as a difference. Other arguments and errors as for `difference`."""
-    cluster, x = _items(groups, outcomes, mean=statistic is None)
+    as a difference. counts: whether each item [N] can change the score (None: each does): F1 of label 1 does not depend on how many rows
+    have neither gold nor predicted label 1, and where nothing varies only the clusters of the others count. Other arguments and errors as
+    for `difference`."""
+    some = np.ones(len(groups)) if counts is None else np.asarray(counts, float)
+    cluster, x, some = _items(groups, outcomes, some, mean=statistic is None, same=False)
     sums, sizes, tiny = _sums(None, x, cluster, statistic)
     if most is None:
         low, high = _judged(sums, sizes, tiny, level, draws, seed)[1:]
     else:
-        low, high = (least + end for end in _wilson((sums - least * sizes) / (most - least), sizes, level, most - least))
+        within = np.bincount(cluster, some)  # [G]: items that can change the score
+        low, high = (least + end for end in _wilson((sums - least * sizes) / (most - least), sizes, within, level, most - least))
     return Interval(float(sums.sum() / len(x)), low, high, level, _standard_error(sums, sizes), len(x), len(sizes))
 
 
@@ -169,18 +180,19 @@ def p_text(p: float) -> str:
     return next((text for digits in range(2, 17) if (float(text := f"{p:.{digits}g}") < 0.05) == (p < 0.05)), str(p))
 
 
-def passages_needed(found: Difference, difference: float, *, power: float = 0.8) -> int:
+def passages_needed(found: Difference, difference: float, *, power: float = 0.8, level: float = 0.95) -> int:
     """Passages like these on which the same two models' true `difference` is seen (p < 1 − level) with probability `power`.
 
-    At least two, and G · ((z_(1 − α/2) + z_power) · se / difference)², the normal approximation (Cohen 1988, "Statistical Power Analysis",
-    chapter 2). Raises ValueError for a difference of 0, and if nothing varies over passages.
+    At least as many as allow such a p (six at 0.05), and G · ((z_(1 − α/2) + z_power) · se / difference)², the normal approximation (Cohen
+    1988, "Statistical Power Analysis", chapter 2). Raises ValueError for a difference of 0, and if nothing varies over passages.
     """
     if not (difference and np.isfinite(difference) and 0 < power < 1):
         raise ValueError(f"difference: {difference} must not be 0, and power: {power} must lie between 0 and 1")
     if not found.varies:
-        raise ValueError("the difference is the same for all passages: that does not tell how many would be needed")
-    sigmas = norm.isf((1 - found.level) / 2) + norm.ppf(power)
-    return max(2, int(np.ceil(found.n_passages * (sigmas * found.se / difference) ** 2)))
+        raise ValueError("no single passage changes the difference: that does not tell how many would be needed")
+    sigmas = norm.isf((1 - level) / 2) + norm.ppf(power)
+    least = int(np.ceil(1 - np.log2(1 - level)))  # 2^(1 − G) < 1 − level
+    return max(least, int(np.ceil(found.n_passages * (sigmas * found.se / difference) ** 2)))
 
 
 def mcnemar(a: ArrayLike, b: ArrayLike) -> tuple[int, int, float]:
@@ -204,11 +216,12 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _items(groups: Groups, *outcomes: ArrayLike, mean: bool) -> tuple[np.ndarray, ...]:
-    """Passages' numbers [N], in the order of their labels' repr, and the outcomes; items sorted by passage, then by outcomes."""
+def _items(groups: Groups, *outcomes: ArrayLike, mean: bool, same: bool = True) -> tuple[np.ndarray, ...]:
+    """Passages' numbers [N], in the order of their labels' repr, and the outcomes; items sorted by passage, then by outcomes. same: whether
+    all outcomes must have one shape."""
     arrays = [np.asarray(x, np.float64) for x in outcomes]
     labels = groups.tolist() if hasattr(groups, "tolist") else list(groups)
-    if len({x.shape for x in arrays}) > 1 or arrays[0].shape[:1] != (len(labels),):
+    if (same and len({x.shape for x in arrays}) > 1) or any(x.shape[:1] != (len(labels),) for x in arrays):
         raise ValueError(f"outcomes {[x.shape for x in arrays]} and labels of passages ({len(labels)},) must be of the same items")
     if not all(np.isfinite(x).all() for x in arrays):
         raise ValueError("an outcome is NaN or infinite")
@@ -243,7 +256,7 @@ def _sums(x: np.ndarray | None, y: np.ndarray, cluster: np.ndarray, statistic: S
 def _judged(sums: np.ndarray, sizes: np.ndarray, tiny: float, level: float, draws: int, seed: int) -> tuple[float, float, float]:
     """p of a difference of 0, and the ends of the interval of those that neither sign flips nor the t-test reject at 1 − level."""
     p, low, high = _flipped(sums, sizes, tiny, level, draws, seed)
-    middle, (variance, df) = float(sums.sum() / sizes.sum()), _spread(sums, sizes)
+    middle, (variance, df) = float(sums.sum() / sizes.sum()), spread(sums, sizes)
     if not variance:
         return p, -np.inf, np.inf
     se = variance**0.5
@@ -294,8 +307,8 @@ def _residuals(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.where(np.abs(residuals) > 1e-10 * np.abs(sums).max(), residuals, 0.0)
 
 
-def _spread(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
-    """CR2's variance of the mean as a ratio, and its degrees of freedom."""
+def spread(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """CR2's variance of the mean as a ratio, Σ sums / Σ sizes, and its degrees of freedom; sums, sizes [G] of clusters."""
     share = sizes / sizes.sum()
     # a residual's expected square is (1 − 2 share + Σ share²) times the variance of a cluster's mean
     left = 1 - 2 * share + share @ share
@@ -318,12 +331,17 @@ def degrees(parts: np.ndarray, df: float) -> float:
     return min(df, max(_LEAST_DEGREES, 1 / (1 / df + max(excess, 0.0) / (2 * g))))
 
 
-def _wilson(sums: np.ndarray, sizes: np.ndarray, level: float, most: float) -> tuple[float, float]:
-    """Ends of the interval of a score between 0 and 1 whose clusters add `sums` to it; times `most`."""
-    mean, (variance, df) = float(sums.sum() / sizes.sum()), _spread(sums, sizes)
+def _wilson(sums: np.ndarray, sizes: np.ndarray, within: np.ndarray, level: float, most: float) -> tuple[float, float]:
+    """Ends of the interval of a score between 0 and 1 whose clusters add `sums` to it; times `most`. within [G]: each cluster's items that
+    can change the score, for where nothing varies."""
+    mean, (variance, df) = float(sums.sum() / sizes.sum()), spread(sums, sizes)
     mean = min(max(mean, 0.0), 1.0)
-    # 1 / effective number of items
-    few = variance / (mean * (1 - mean)) if variance and 0 < mean < 1 else float(sizes @ sizes) / sizes.sum() ** 2
+    if variance and 0 < mean < 1:
+        few = variance / (mean * (1 - mean))  # 1 / effective number of items
+    elif not within.any():
+        return 0.0, most
+    else:
+        few = float(within @ within) / within.sum() ** 2
     z = float(t.isf((1 - level) / 2, df)) ** 2 * few
     half = np.sqrt(z * mean * (1 - mean) + z * z / 4)
     return float(most * (mean + z / 2 - half) / (1 + z)), float(most * (mean + z / 2 + half) / (1 + z))

@@ -48,7 +48,9 @@ def forgetting_table(runs: Mapping[str, Run], settings: Mapping[str, Mapping[int
 def note(runs: Mapping[str, Run], settings: Mapping[str, Mapping[int, str]]) -> str:
     """The same in a sentence; what to set where no run was scored during training."""
     said = [f"{row['setting']} {row['forgotten']:.1f} points of {row['task']}" for row in forgetting_table(runs, settings)]
-    return f"Lost since it was learnt: {'; '.join(said)}." if said else "Set eval_every to see what each task loses."
+    best = any("best" in str(row["learnt at"]) for row in forgetting_table(runs, settings))
+    chance = " The best of several scorings is partly chance, and so is what is lost since." if best else ""
+    return f"Lost since it was learnt: {'; '.join(said)}.{chance}" if said else "Set eval_every to see what each task loses."
 
 
 def _last_blocks(run: Run) -> dict[str, tuple[int, int]]:

@@ -166,7 +166,7 @@ def sentences(
     if not tests:
         return ["nothing is compared: there is only one setting"]
     level = FAMILY_LEVEL / tests
-    said = [f"{tests} comparison{'s' * (tests != 1)} in the family, each tested at {level:.2g}; power {WANTED_POWER:g}"]
+    said = [f"each judged difference is tested at {level:.2g}, as corrected for the study; power {WANTED_POWER:g}"]
     if found is None:
         return [*said, "seeds needed: unknown, no earlier study of this encoder with several seeds (spread.json) tells how they vary"]
     where, known = found

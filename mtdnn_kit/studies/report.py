@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mtdnn_kit.compare import Question, clustered, pair, paper, qa_task, speaks_for, study_tables
 from mtdnn_kit.compare.clusters import other_population, population
-from mtdnn_kit.compare.differences import Settings, asked, population_table, primary_table, sentences, setting_slices
+from mtdnn_kit.compare.differences import Settings, asked, family_p, population_table, primary_table, sentences, setting_slices
 from mtdnn_kit.compare.learnt import learnt_table, marked
 from mtdnn_kit.compare.threshold_choice import at_common_share, choice_table
 from mtdnn_kit.errors import CompareError
@@ -43,7 +43,7 @@ from mtdnn_kit.studies.variants import slug
 from mtdnn_kit.views import tables
 from mtdnn_kit.views.findings import summary, verdicts, write_summary
 from mtdnn_kit.views.study_plots import points_figure, settings_figure
-from mtdnn_kit.views.tables import markdown, points, score_tables
+from mtdnn_kit.views.tables import markdown, of_family, points, score_tables
 from mtdnn_kit.views.task_plots import task_rows
 
 
@@ -82,7 +82,8 @@ class StudyResults:
         """The table of scores, one per comparison, marked with tasks that were not learnt."""
         thresholds = self.thresholds or any("not tuned" in threshold_words(run, qa_task(self.runs)) for run in self.runs.values())
         comparisons = self.study.comparisons(self.runs)
-        rows = score_tables(self.questions, self.settings, comparisons, self.study.paper, self.runs)
+        p = family_p(self.questions, self.compared, self.study.scores, self.study.family, "F1")
+        rows = of_family(score_tables(self.questions, self.settings, comparisons, self.study.paper, self.runs), p)
         rows = rows if thresholds else [{key: value for key, value in row.items() if key != "threshold"} for row in rows]
         return marked(rows, self.learnt, self.study.baseline)
 
@@ -231,7 +232,8 @@ def _seeds(results: StudyResults) -> Iterator[str]:
         yield _section("The first seed alone, as if there were no other", alone)
     yield _section("Two seeds of the same setting", study_tables.seed_table(questions, settings))
     for score in study.scores:
-        said = [text for of in results.compared for text in sentences(questions, of, score)]
+        detect, alpha = study.smallest_effect or 1.0, 0.05 / max(study.tests, 1)
+        said = [text for of in results.compared for text in sentences(questions, of, score, detect, alpha)]
         yield _section(f"Sample size needed: {score}", "\n".join(f"- {text}" for text in said) + "\n")
     if study.paper:
         lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])

@@ -118,6 +118,13 @@ class Study:
         return self.compared[0][0]
 
     @property
+    def tests(self) -> int:
+        """The number of tests for which p is corrected, where all comparisons are as large as the largest: of all scores, unless `family`
+        is "score"."""
+        most = max(len(others) for _, others in self.compared)
+        return len(self.compared) * most * (len(self.scores) if self.family == "study" else 1)
+
+    @property
     def others(self) -> list[str]:
         """The variants that the first comparison compares with it."""
         return self.compared[0][1]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mtdnn_kit.compare.differences import Settings, primary_table, setting_table
+from mtdnn_kit.compare.differences import Settings, family_p, setting_table
 from mtdnn_kit.compare.learnt import NOT_SHOWN, UNKNOWN, YES, not_learnt
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.files.atomic import write_whole
@@ -191,10 +191,10 @@ def of_scores(rows: Sequence[dict]) -> str:
 def verdicts(questions: Sequence[Question], compared: Sequence[Settings], scores: Sequence[str], family: str, baseline: str) -> str:
     """The verdict of each judged comparison (`Study.judged`) in the first score, by p as it is corrected for all judged differences."""
     score, said = scores[0], []
+    p = family_p(questions, compared, scores, family, score)
     for of in compared:
-        judged = primary_table(questions, of, scores, family, len(compared))
-        p = {row["setting"]: row["p (Holm)"] for row in judged if row["score"] == score}
-        said.append(verdict([{**row, "p (Holm)": p.get(row["setting"])} for row in setting_table(questions, of, score)], score))
+        rows = setting_table(questions, of, score)
+        said.append(verdict([{**row, "p (Holm)": p.get((next(iter(of)), row["setting"]))} for row in rows], score))
     return " ".join(said) or f"No difference in {score} to {baseline} can be tested: there is no other setting."
 
 
@@ -300,11 +300,12 @@ def summary(runs: Mapping[str, Run], settings: Settings, said: str, learnt: Sequ
     do next. tasks: of `task_plots.task_rows`."""
     steps = [run.manifest["steps"] for run in runs.values() if isinstance(run.manifest.get("steps"), int)]
     seconds = sum(run.manifest.get("train_seconds") or 0 for run in runs.values())
-    seeds, lacking = max(map(len, settings.values())), unlearnt(learnt)
+    seeds, lacking = sorted({len(own) for own in settings.values()}), unlearnt(learnt)
+    each = _count(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     amount = f"{min(steps):,} to {max(steps):,} steps each, {duration(seconds)} of training in all" if steps else "made elsewhere"
-    trained = f"Trained: {some(settings)}, {_count(seeds, 'seed')} each; {amount}. In percent: {score_ranges(tasks)}."
+    trained = f"Trained: {some(settings)}, {each} each; {amount}. In percent: {score_ranges(tasks)}."
     advice = ["read the answers side by side in answers.html", "mtdnn study FILE --dry-run says how many seeds a difference takes"]
-    advice = ["add seeds: [0, 1, 2] to the study file", *advice] if seeds < 3 else advice
+    advice = ["add seeds: [0, 1, 2] to the study file", *advice] if seeds[0] < 3 else advice
     advice += ["raise epochs until the other tasks lie above a constant answer"] if lacking else []
     return [trained, f"Concluded: {' '.join(filter(None, [said, lacking]))}", f"Next: {'; '.join(advice)}."]
 

@@ -6,7 +6,7 @@ A table is a list of rows; scores are in percent, differences in points. `differ
 import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,6 +66,15 @@ def score_tables(
             head = {"run": row["run"], "compared with": "" if row["run"] == first else first}
             rows.append({**head, **row, "p (Holm)": row["p (Holm)"] and min(1.0, tested * row["p (Holm)"])})
     return [*rows, *floors([q.row for q in questions])]
+
+
+def of_family(rows: Sequence[dict], p: Mapping[tuple[str, str], float | None]) -> list[dict]:
+    """Rows of `score_tables` of a study: p (Holm) is F1's as adjusted for all judged differences (`differences.family_p`), and left out
+    where F1 is not judged."""
+    if not p:
+        return [{key: value for key, value in row.items() if key != "p (Holm)"} for row in rows]
+    first = rows[0]["run"]
+    return [{**row, "p (Holm)": p.get((row.get("compared with") or first, row["run"]))} if "p (Holm)" in row else row for row in rows]
 
 
 def _setting_rows(

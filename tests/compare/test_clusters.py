@@ -58,8 +58,8 @@ def test_tables_of_settings_and_sentences_go_by_articles_too():
 def test_the_population_of_intervals_is_stated_and_that_nine_articles_are_few():
     assert speaks_for(TITLED) == (
         "Intervals and tests speak for other passages like these 36; columns that name them, for other articles like these 9. 9 are few: "
-        "all ways to flip their signs are tried and a t-test must agree; intervals of scores are by t with few degrees of freedom, "
-        "those of no-answer AP may hold 91 times in 100 instead of 95."
+        "between two models all ways to flip their signs are tried and a t-test must agree; intervals of scores are by t, with few "
+        "degrees, those of no-answer AP may hold 91 times in 100 instead of 95."
     )
     assert speaks_for(clustered(TITLED, "title")).startswith("Intervals and tests speak for other articles like these 9; columns that name")
     assert speaks_for(made(36, 4)) == "Intervals and tests speak for other passages like these 36."

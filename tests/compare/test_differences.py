@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from questions import QUESTIONS, RUNS, made
+from scipy import stats
 from scipy.stats import rankdata
 
 from mtdnn_kit.compare import differences, family, seeds, significance, study_tables
@@ -81,12 +82,13 @@ def swapped(questions, rng) -> float:
 
 
 def test_draws_without_unanswerable_questions_do_not_count_as_average_precision_0():
-    """Two of 22 passages have unanswerable questions, all ranked right: draws without such passages do not count as 0 in the interval."""
+    """Two of 22 passages have an unanswerable question, ranked right: the interval is that of two items, without draws that count as 0."""
     row = [QARow(f"{i}", "", f"The cat {i // 6} sat.", "Who sat?", ((4, "cat"),) * (i > 11 or i % 6 > 0)) for i in range(132)]
     some = [Question(one, {"A": Reply(0, 1, "", 1, 1, 1, 1, [], 0, 0, float(not one.answers))}) for one in row]
     assert differences.value(some, "A", "no-answer AP") == 100
     low, high = differences.interval(some, "A", "no-answer AP")
-    assert 75 < low < 90 and high == pytest.approx(100)
+    z = stats.t.isf(0.025, 21) ** 2 / 2
+    assert low == pytest.approx(100 / (1 + z), abs=1) and high == pytest.approx(100)
     alone = [q for q in some if q.row.id != "6"]
     assert differences.interval(alone, "A", "no-answer AP") == (None, None), "all in one passage"
 
@@ -349,7 +351,7 @@ def test_sentences_state_the_claim_and_the_sample_that_one_would_need():
     (several,) = differences.sentences(QUESTIONS, {"x": {0: "A", 1: "C"}, "y": {0: "B", 1: "D"}}, detect=2)
     found = differences.setting_difference(QUESTIONS, {0: "A", 1: "C"}, {0: "B", 1: "D"}, "F1")
     need = seeds.needed(found, 2)
-    assert several.startswith(found.sentence("x", "y")) and "To see 2 points (power 0.8)" in several
+    assert several.startswith(found.sentence("x", "y")) and "To see 2 points (at 0.05, power 0.8)" in several
     assert (f"{need.seeds:,} seeds of each" if need.seeds else "more than any number of seeds on these passages") in several
     assert (f"{4 * need.passages:,} such" if need.passages else "with these seeds no number of questions is enough") in several
 

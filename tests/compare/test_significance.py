@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mtdnn_kit.compare import significance
+from mtdnn_kit.compare import choices, differences, significance
 from mtdnn_kit.compare.significance import difference, holm, interval, mcnemar, p_text, sign_flip
 
 
@@ -133,9 +133,10 @@ def test_a_difference_that_is_the_same_for_all_passages_has_no_interval():
         found = difference(np.zeros(24), np.full(24, gap), np.repeat(range(6), 4))
         assert (found.low, found.high, found.p) == (-np.inf, np.inf, p) and found.widening == 1
         assert (
-            not found.varies and f"({'+0.1' if gap else '+0'} (the same for all passages, hence no interval" in f"({found.sentence()[8:]}"
+            not found.varies
+            and f"({'+0.1' if gap else '+0'} (no single one of the passages changes it, hence no interval" in f"({found.sentence()[8:]}"
         )
-    with pytest.raises(ValueError, match="the same for all passages: that does not tell how many would be needed"):
+    with pytest.raises(ValueError, match="no single passage changes the difference: that does not tell"):
         significance.passages_needed(found, 1.0)
 
 
@@ -453,7 +454,31 @@ def test_the_needed_number_of_passages_gives_the_stated_power():
     sigma = found.se * np.sqrt(60)  # of one passage's contribution
     seen = np.abs(rng.normal(0.25, sigma / np.sqrt(needed), 4000)) > 1.959964 * sigma / np.sqrt(needed)
     assert 0.78 < seen.mean() < 0.82
-    assert significance.passages_needed(found, -0.25) == needed and significance.passages_needed(found, 1e6) == 2
+    assert significance.passages_needed(found, -0.25) == needed and significance.passages_needed(found, 1e6) == 6, (
+        "fewer allow no p below 0.05"
+    )
     for wanted, power in ((0, 0.8), (np.nan, 0.8), (1, 1.0)):
         with pytest.raises(ValueError, match="must not be 0"):
             significance.passages_needed(found, wanted, power=power)
+
+
+@pytest.mark.parametrize("positives", [2, 3])
+def test_a_difference_that_rests_on_few_texts_has_no_small_p(positives):
+    """F1 of a label that few rows have: leaving out one of the others changes nothing, so flips of pseudo-values would give 1 / 10,001."""
+    gold = np.zeros(200)
+    gold[:positives] = 1
+    found = significance.difference(
+        np.column_stack([gold, np.zeros(200)]), np.column_stack([gold, gold]), range(200), choices.label_statistic("f1", 2)
+    )
+    assert found.difference == pytest.approx(100) and found.p >= 2 ** (1 - positives)
+    assert not np.isfinite(found.low) or found.low <= 0
+
+
+def test_a_score_of_few_texts_has_a_wide_interval():
+    """Neither gold nor predicted label 1: such rows cannot change F1, however many there are."""
+    for rows in (20, 2000):
+        pairs = np.zeros((rows, 2))
+        pairs[:2] = 1
+        made = interval(pairs, range(rows), choices.label_statistic("f1", 2), most=100, counts=differences.counting("f1", pairs))
+        assert 25 < made.low < 40 and made.high == pytest.approx(100), "as two items that are both right"
+    assert differences.counting("matthews", pairs).sum() == 2 and differences.counting("accuracy", pairs) is None

@@ -82,7 +82,7 @@ def test_a_plan_states_its_numbers_and_what_is_unknown():
     said = power.sentences(("results/x, 15 runs", {"span F1": SPREAD}), ["span F1", "EM"], 5, 5, 8, 1.0)
     seen, n = smallest_seen(SPREAD, 5, 5, 0.05 / 8), seeds_needed(SPREAD, 1.0, 5, 0.05 / 8)
     assert said[:2] == [
-        "8 comparisons in the family, each tested at 0.0063; power 0.8",
+        "each judged difference is tested at 0.0063, as corrected for the study; power 0.8",
         "spread of seeds and passages as in results/x, 15 runs",
     ]
     least, most = (seeds_needed(one, 1.0, 5, 0.05 / 8) for one in SPREAD.ends)
