@@ -6,7 +6,7 @@ Runs of settings that do not differ are drawn from crossed random effects (`mtdn
 is the correlation of runs that share a seed. It counts, for each of the three populations, how often the nominal 95 % interval contains
 its true difference; how often p is at most 0.05 and 0.00625; and how often the smallest p of a family, adjusted, is at most 0.05.
 With --wide the second setting varies that many times as much as the others over seeds, and only its difference is counted, except for the
-family.
+family. "unequal: …" are two settings whose passages have these numbers of questions, each passage's questions alike.
 """
 
 import argparse
@@ -39,6 +39,13 @@ LAYOUTS: dict[str, Sequence[range]] = {
     "9 settings: 3 each": [range(3)] * 9,
     "9 settings: 3 each, none shared": [range(3 * k, 3 * k + 3) for k in range(9)],
     "9 settings: 8, 3 to 6": [range(8), *(range(3 + k % 4) for k in range(8))],
+}
+UNEQUAL = {  # questions of each passage
+    "unequal: 100 × 9": [9] * 100,
+    "unequal: 500, 9 × 20": [500, *[20] * 9],
+    "unequal: 200, 100, 50, 25, 20, 15, 10, 5 × 5": [200, 100, 50, 25, 20, 15, 10, *[5] * 5],
+    "unequal: 400, 40 × 10": [400, *[10] * 40],
+    "unequal: 16 articles, 200 to 600": list(range(200, 601, 26)),
 }
 
 
@@ -90,6 +97,21 @@ def simulated(name: str, rho: float, mix: str, draws: int, wide: float = 1.0) ->
     return {**said, "family": float(np.mean(errs))}
 
 
+def of_sizes(sizes: Sequence[int], seeds: int, draws: int, spread: float = 0.05) -> dict[str, float]:
+    """Shares over `draws` studies of two settings with as many shared seeds: the true difference is 0 for other passages, which differ by 1
+    point between settings, and by `spread` between runs."""
+    rng, items, covered, ps = np.random.default_rng(seeds), np.array(sizes, float), [], []
+    for _ in range(draws):
+        means = rng.normal(0, 1, (2, 1, len(items))) + rng.normal(0, spread, (2, seeds, len(items)))
+        score = means @ items / items.sum()
+        u = score[..., None] + len(items) / items.sum() * items * (means - score[..., None])  # as `seeds.contributions`
+        (found,) = compare_to_first([dict(enumerate(own)) for own in u], sizes=items)
+        covered.append([low <= 0 <= high for low, high in (found.for_passages, (found.low, found.high))])
+        ps.append(found.p)
+    said = dict(zip(("other passages", "both"), np.mean(covered, axis=0), strict=True))
+    return said | {f"p ≤ {level}": float(np.mean(np.array(ps) <= level)) for level in LEVELS}
+
+
 def main() -> None:
     """Simulates the layouts that the command names, and prints a table."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,6 +123,9 @@ def main() -> None:
         for mix, rho in itertools.product(MIXES, (0.0, 0.9)):
             found = simulated(name, rho, mix, given.draws, given.wide)
             print(f"{name}; {mix}; rho {rho}: " + ", ".join(f"{key} {100 * share:.2f}" for key, share in found.items()), flush=True)
+    for name, seeds in itertools.product((name for name in UNEQUAL if name.startswith(given.only)), (3, 8)):
+        shares = of_sizes(UNEQUAL[name], seeds, given.draws)
+        print(f"{name}; {seeds} seeds: " + ", ".join(f"{key} {100 * share:.2f}" for key, share in shares.items()), flush=True)
 
 
 if __name__ == "__main__":
