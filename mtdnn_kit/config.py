@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 
 from mtdnn_kit.data.definitions import dataset_from, scored_from
-from mtdnn_kit.data.registry import DATASETS, REST, SAMPLE_ARTICLES, Dataset
+from mtdnn_kit.data.registry import DATASETS, REGISTERED, REST, SAMPLE_ARTICLES, Dataset
 from mtdnn_kit.errors import ConfigError, YamlError
 from mtdnn_kit.files.checks import Count, Positive, Rule, Share, at_least, at_most, checked, known_keys, require
 from mtdnn_kit.files.paths import resolve
@@ -176,6 +176,12 @@ class Config:
     def plugins(self) -> list[Plugin]:
         """All custom functions. Reading parameters to train imports them; opening a run folder does not."""
         return [*filter(None, [self.own_sampler, self.own_balance]), *self.own_metrics]
+
+    @property
+    def plugin_records(self) -> dict[str, dict[str, str]]:
+        """The manifest's record of all custom functions, by their names in the parameters, and of custom task types, "type NAME"."""
+        types = {f"type {d.type}": REGISTERED[d.type] for d in self.datasets.values() if d.type in REGISTERED}
+        return {**{one.name: one.record() for one in self.plugins}, **types}
 
     def task_of(self, name: str) -> str:
         """The task that scores the set `name` of metrics.json: the task itself, also for the rest of its split; for `scored_also` its

@@ -138,9 +138,11 @@ def custom_weights(function: Callable, tasks: tuple[str, ...], losses: Tensor, g
         raise PluginError(
             f"{said} must give a weight for each of {', '.join(tasks)}; it gave {list(found) if isinstance(found, Mapping) else found}"
         )
+    if odd := [name for name in memory if not isinstance(name, str)]:
+        raise PluginError(f"{said}: keys of memory must be text, or they would be others in the next step; {odd[0]!r} is not")
     try:
         weights = torch.tensor([float(found[task]) for task in tasks], dtype=torch.float64)
-        kept = {str(name): torch.from_numpy(np.array(value, np.float64)) for name, value in memory.items()}
+        kept = {name: torch.from_numpy(np.array(value, np.float64)) for name, value in memory.items()}
     except (TypeError, ValueError) as error:
         raise PluginError(f"{said}: weights and what is in memory must be numbers, or arrays of numbers ({error})") from None
     if not weights.isfinite().all():

@@ -40,6 +40,7 @@ KINDS = {  # question answering, sequence classification, multiple choice (paper
     "sc": Kind(("first", "second", "label"), ("second",), ("first", "second"), labelled=True, metrics=METRICS),
     "mcc": Kind(("context", "start", "choices", "label", "answer"), ("start", "label", "answer"), ("context", "start"), metrics=METRICS),
 }
+REGISTERED: dict[str, dict[str, str]] = {}  # custom task types: their file, and its sha256 when it was registered
 
 
 @lru_cache

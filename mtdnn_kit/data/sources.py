@@ -23,7 +23,7 @@ from mtdnn_kit.data.arrays import Parts
 from mtdnn_kit.data.cache import code_of, kept, key_of, sha256_of
 from mtdnn_kit.data.hub import from_hub
 from mtdnn_kit.data.read_as import Reading
-from mtdnn_kit.data.registry import Dataset
+from mtdnn_kit.data.registry import REGISTERED, Dataset
 from mtdnn_kit.data.rows import PARSERS, QARow, from_record
 from mtdnn_kit.data.split import CUT_RULES, content_of, joined, sides, unit_of
 from mtdnn_kit.data.table import UNIT, RowList, parts, pick
@@ -112,7 +112,8 @@ def _parts(file: "_File", further: dict[str, list]) -> Parts:
 def _key(dataset: Dataset, **content: Any) -> str:
     """A key of all that the columns depend on: the file's content (not its place), the code that reads it, and a custom type's parser."""
     what = {key: value for key, value in asdict(dataset).items() if key not in ("files", "permute_labels")}
-    parser = sha256_of(Path(inspect.getfile(PARSERS[dataset.type])))
+    own = REGISTERED.get(dataset.type)
+    parser = own["sha256"] if own else sha256_of(Path(inspect.getfile(PARSERS[dataset.type])))
     return key_of("rows", dataset=what, code=code_of(*COLUMNS_CODE), parser=parser, **content)
 
 

@@ -10,7 +10,6 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any, NamedTuple
 from mtdnn_kit.errors import ConfigError, PluginError
 from mtdnn_kit.files.paths import project_root
 from mtdnn_kit.files.wording import nearest, short, some
+
+_READ: dict[str, tuple[Any, str]] = {}  # name → module, and the sha256 of its file when it was read
 
 
 class PluginPoint(NamedTuple):
@@ -30,12 +31,14 @@ class PluginPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Plugin:
-    """A custom function: the parameter that names it, its name there, its file; package: name and version, "" for a plain file."""
+    """A custom function: the parameter that names it, its name there, its file and that file's sha256 as it was read; package: name and
+    version, "" for a plain file."""
 
     key: str
     name: str
     function: Callable
     file: Path
+    sha256: str
     package: str = ""
 
     def __call__(self, *arguments: Any) -> Any:
@@ -54,7 +57,7 @@ class Plugin:
 
     def record(self) -> dict[str, str]:
         """The manifest's record of it: its file, that file's sha256 (without its imports), and the package that provides it."""
-        made = {"file": self.file.name, "sha256": hashlib.sha256(self.file.read_bytes()).hexdigest()}
+        made = {"file": self.file.name, "sha256": self.sha256}
         return {**made, **({"package": self.package} if self.package else {})}
 
 
@@ -76,14 +79,16 @@ def find(key: str, name: str, point: PluginPoint) -> Plugin:
     except (TypeError, ValueError):
         takes = f"({', '.join(point.arguments)})"
         raise ConfigError(f"{key}: {name} must take {takes} as positional arguments; it is {attribute}{_signature(function)}") from None
-    return Plugin(key, name, function, _source(function, module), package)
+    file = _source(function, module)
+    if not file.is_file():
+        raise ConfigError(f"{key}: {name} is not in a file, so that a run could not say what it was: put it into one")
+    return Plugin(key, name, function, file, hashlib.sha256(file.read_bytes()).hexdigest(), package)
 
 
 def _source(function: Callable, module: str) -> Path:
     """The file with the function's code; that of its module for a partial or an object that can be called."""
-    with suppress(TypeError):
-        if found := inspect.getsourcefile(inspect.unwrap(function)):
-            return Path(found)
+    if code := getattr(inspect.unwrap(function), "__code__", None):
+        return Path(code.co_filename)
     return Path(sys.modules[module].__file__ or "")
 
 
@@ -98,10 +103,23 @@ def _imported(key: str, name: str, module: str) -> Any:
     if (root := str(project_root())) not in sys.path:
         sys.path.append(root)  # last, so that no project file shadows a library
     try:
-        return importlib.import_module(module)
+        return _current(importlib.import_module(module))
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{key}: {name}: cannot import {module} ({said}); put it into {root} or on PYTHONPATH, or install it") from error
+
+
+def _current(module: Any) -> Any:
+    """The module, read again if its file was edited since it was last found: a notebook's kernel then uses what the file says."""
+    if not (file := Path(getattr(module, "__file__", None) or "")).is_file():
+        return module
+    text = file.read_bytes()
+    digest = hashlib.sha256(text).hexdigest()
+    before = _READ.get(module.__name__)
+    if before and before[0] is module and before[1] != digest:
+        exec(compile(text, str(file), "exec"), vars(module))
+    _READ[module.__name__] = module, digest
+    return module
 
 
 def _known(name: str, group: str) -> str:

@@ -66,7 +66,7 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
         return _import_answers(file, config, settings)
     if file.is_file():
         raise RunError(f"source: {file.name}: a predictions file is JSON, {{id: text}}, uncompressed and named .json; a model is a folder")
-    return _import_model(str(source), config, bool({"threshold_articles", "threshold_ratio"} & set(settings)))
+    return _import_model(str(source), config, bool(settings.get("threshold_articles") or settings.get("threshold_ratio")))
 
 
 def _import_answers(file: Path, config: Config, settings: dict) -> Run:

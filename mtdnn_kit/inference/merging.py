@@ -216,6 +216,7 @@ def _made(first: Loaded, net: MultiTask) -> dict:
     device, none = next(net.parameters()).device, dict.fromkeys(first.config.tasks, 0)
     made = {"python": platform.python_version(), "packages": versions(RUN_PACKAGES), "seed": first.config.seed}
     made |= {"device": device.type, "machine": describe(device), "threads": torch.get_num_threads(), "precision": first.precision}
+    made |= {"plugins": first.config.plugin_records} if first.config.plugin_records else {}
     return {**made, "processes": 1, "steps": 0, "draws": none, "passes": none, "train_seconds": 0.0, **made_with()}
 
 

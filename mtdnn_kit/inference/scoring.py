@@ -85,7 +85,8 @@ def _scored(run: Run, model: Loaded, config: Config, name: str) -> dict:
 def _record(name: str, config: Config, rows: Rows) -> dict[str, Any]:
     """What scores depend on besides the model, as JSON."""
     source = {"origin": rows.origin, "rows": len(rows), "fingerprint": rows.fingerprint, "file": rows.file}
-    return json.loads(json.dumps({"set": config.scored_also[name], "data": {f"{name}/{rows.split}": source}, "code": code_hash()}))
+    own = {"plugins": config.plugin_records} if config.plugin_records else {}
+    return json.loads(json.dumps({"set": config.scored_also[name], "data": {f"{name}/{rows.split}": source}, "code": code_hash(), **own}))
 
 
 def _of_data(config: Config, data: str, task: str | None) -> Sets:

@@ -79,8 +79,13 @@ class MultiTask(nn.Module):
         return kind.logits(out, inputs) if hasattr(kind, "logits") else out.logits
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every weight once: `encoder.…` and `heads.TASK.…`."""
-        return {name: p.detach().contiguous() for name, p in self.named_parameters()}
+        """Every weight once, `encoder.…` and `heads.TASK.…`, and what else custom heads keep (their buffers, as of batch normalisation)."""
+        return {name: x.detach().contiguous() for name, x in {**dict(self.named_parameters()), **self.head_buffers()}.items()}
+
+    def head_buffers(self) -> dict[str, Tensor]:
+        """The persistent buffers of custom heads; transformers' heads have none."""
+        kept = self.state_dict().keys()
+        return {name: x for name, x in self.named_buffers() if name.startswith("heads.") and name in kept}
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -295,7 +300,7 @@ def load_model(folder: Path) -> tuple[MultiTask, object]:
 
 def load_weights(model: MultiTask, tensors: dict[str, Tensor], source: Path, missing_heads: bool = False) -> None:
     """Copies `tensors` into the model; with `missing_heads`, ignores tasks that only one side has."""
-    for name, p in model.named_parameters():
+    for name, p in {**dict(model.named_parameters()), **model.head_buffers()}.items():
         if name not in tensors and missing_heads and name.startswith("heads."):
             continue
         if name not in tensors or tensors[name].shape != p.shape:

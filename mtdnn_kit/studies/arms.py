@@ -174,7 +174,8 @@ def pass_sizes(configs: Mapping[str, Config]) -> dict[str, Sizes]:
 
 
 def _sizes(config: Config) -> Sizes:
-    train = prepare(replace(config, eval_limit=1, init_from=None)).train  # the run that it begins from may not be there yet
+    # the run that it begins from may not be there yet; a score may need more than one row
+    train = prepare(replace(config, eval_limit=1, init_from=None, metrics=[])).train
     items = {task: len(features.lengths) for task, features in train.items()}
     batches = {task: batch_count(n, config.batch_size) for task, n in items.items()}
     tokens = {task: features.lengths.sum() * getattr(features, "choices", 1) / batches[task] for task, features in train.items()}

@@ -74,8 +74,8 @@ def run_study(
         if (chosen := _tuned(study, folder, trials, made, shard)) is None:
             return {}
         study = chosen
-    if study.stages:  # the run that another starts from may be in a folder of an earlier name
-        _placed(folder, study.configs(folder, changes))
+    while study.stages and (moved := earlier(study.configs(folder, changes), folder)):
+        note_places(moved, folder)  # the run that another starts from is in a folder of an earlier name: then look for that other one
     configs = _equalized(study, folder, study.configs(folder, changes))
     if hours is None:
         runs = made(planned, configs)

@@ -97,9 +97,13 @@ def _code(run: Run, now: dict[str, str]) -> list[str]:
 
 
 def _plugins(run: Run, config: Config) -> list[str]:
-    """Custom functions whose files have changed."""
+    """Custom functions and task types whose files have changed; older runs have no record of types."""
     before = run.manifest.get("plugins", {})
-    return [f"code: {one.name}" for one in config.plugins if before.get(one.name) != one.record()]
+    return [
+        f"code: {name}"
+        for name, record in config.plugin_records.items()
+        if before.get(name, record if name.startswith("type ") else None) != record
+    ]
 
 
 def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:

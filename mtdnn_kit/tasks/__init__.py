@@ -15,6 +15,8 @@ A task type is a module with
 registered: see `register`, and docs/task-types.md.
 """
 
+import hashlib
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -48,4 +50,6 @@ def register(name: str, module: ModuleType) -> None:
     lacking = [part for part in NEEDED if not hasattr(module, part)]
     if lacking or module.Row._fields[0] != "id":
         raise ValueError(f"task type {name!r}: {module.__name__} has no {lacking[0] if lacking else 'Row with id as first field'}")
+    file = Path(module.__file__ or "")
+    registry.REGISTERED[name] = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     registry.KINDS[name], rows.PARSERS[name], table.ROWS[name], TYPES[name] = module.KIND, module.parse, module.Row, module

@@ -17,7 +17,7 @@ from mtdnn_kit.balance.gradients import check_solver
 from mtdnn_kit.balance.schedule import JointSchedule, draw_joint
 from mtdnn_kit.config import Config
 from mtdnn_kit.data.cache import code_of, kept, key_of
-from mtdnn_kit.data.registry import REST
+from mtdnn_kit.data.registry import REGISTERED, REST
 from mtdnn_kit.data.sources import load
 from mtdnn_kit.data.table import RowList, column, permuted, pick
 from mtdnn_kit.errors import ConfigError, KitWarning
@@ -250,7 +250,8 @@ def _key(kind: str, rows: Sequence, tokenizer: str, settings: dict) -> str | Non
     """The cache key of features, from all that they depend on; None if the rows do not come from a file."""
     if not isinstance(rows, RowList):
         return None
-    code = code_of(*CODE) + hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()  # a registered type is outside the kit
+    own = REGISTERED[kind]["sha256"] if kind in REGISTERED else hashlib.sha256(Path(TYPES[kind].__file__).read_bytes()).hexdigest()
+    code = code_of(*CODE) + own  # a registered type is outside the kit, and counts as it was when it was imported
     return key_of(
         "features", type=kind, rows=rows.digest, tokenizer=tokenizer, settings=settings, code=code, versions=versions(FEATURE_PACKAGES)
     )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, ProjectConfiguration
 
 from mtdnn_kit.balance.anchors import Successive, check_shapes, pull_of, starting_weights, weights_of_run
 from mtdnn_kit.balance.fisher import drawn_rows, squared_gradients
@@ -204,17 +204,12 @@ def _check(config: Config, setup: Setup, device: torch.device, world: World) -> 
     require(setup.config == config, "setup: it was prepared for other parameters; call prepare(config) again.")
     made, size = setup.processes, world.size
     require(made == size, f"setup: it was prepared for {made} processes, not for {size}; let train prepare it.")
-    same = {"parameters": config, "code": code_hash(), "plugins": _plugins(config), "data": setup.sources}
+    same = {"parameters": config, "code": code_hash(), "plugins": config.plugin_records, "data": setup.sources}
     for what, mine in same.items():
         require(world.alike(mine), f"{what}: it differs among the {size} processes; start them with one command, from one folder.")
     if config.cuda_graphs and (device.type != "cuda" or size > 1):
         raise ConfigError("cuda_graphs: it works on a single GPU only; set it to false on a processor, or with several processes.")
     check_trackers(config)
-
-
-def _plugins(config: Config) -> dict[str, dict[str, str]]:
-    """The manifest's record of custom functions, by their name in the parameters."""
-    return {one.name: one.record() for one in config.plugins}
 
 
 def _checked_again(run: Run, config: Config) -> bool:
@@ -246,10 +241,14 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
         raise ConfigError(
             f"anchor.to: the model of {setup.anchor.name} has changed since the run in {run.path} began; name another run_dir."
         )
-    before = manifest.get("plugins", {})
+    before, now = manifest.get("plugins", {}), setup.config.plugin_records
+    for name in (name for name in now if name.startswith("type ") and before.get(name, now[name]) != now[name]):
+        raise ConfigError(
+            f"define: task {name} has changed since the run in {run.path} began; undo the change of its file, or name another run_dir."
+        )
     for key in ("sampler", "balance"):
         name = getattr(setup.config, key)
-        if name in before and before[name] != _plugins(setup.config)[name] and not _only_to_score(run, setup):
+        if name in before and before[name] != now[name] and not _only_to_score(run, setup):
             raise ConfigError(
                 f"{key}: {name} has changed since the run in {run.path} began; it cannot continue with another {key}. Undo the "
                 "change of its file, or name another run_dir."
@@ -282,7 +281,9 @@ def _accelerator(setup: Setup, run: Run, device: torch.device, world: World, pre
     wanted = trackers_of(setup.config) if world.first else []
     place = ProjectConfiguration(project_dir=str(run.path), logging_dir=str(run.path / FOLDER))
     cpu, mixed = device.type == "cpu", "bf16" if precision == "bf16" else "no"
-    return Accelerator(mixed_precision=mixed, cpu=cpu, kwargs_handlers=[ddp], log_with=wanted or None, project_config=place)
+    more: dict[str, Any] = {"kwargs_handlers": [ddp], "log_with": wanted or None, "project_config": place}
+    more["gradient_accumulation_plugin"] = GradientAccumulationPlugin(num_steps=1)  # not what a variable of the environment says
+    return Accelerator(mixed_precision=mixed, cpu=cpu, **more)
 
 
 def _prepared(accelerator: Accelerator, model: MultiTask, optimizer: Any) -> tuple:
@@ -303,7 +304,7 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
     manifest = {
         "status": "running",
         "code": code_hash(),
-        **({"plugins": _plugins(setup.config)} if setup.config.plugins else {}),
+        **({"plugins": setup.config.plugin_records} if setup.config.plugin_records else {}),
         "python": ".".join(map(str, sys.version_info[:3])),
         "packages": versions(RUN_PACKAGES),
         "seed": setup.config.seed,

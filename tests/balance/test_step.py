@@ -217,6 +217,7 @@ def test_a_nan_loss_is_reported_with_the_rows_of_all_tasks(ready, tmp_path, monk
         ("dict.fromkeys(losses, float('nan'))", "gave the weights .*; each must be a finite number"),
         ("dict.fromkeys(losses, 'much')", "weights and what is in memory must be numbers"),
         ("memory.update(a='b') or dict.fromkeys(losses, 1)", "weights and what is in memory must be numbers"),
+        ("memory.update({0: 1.0}) or dict.fromkeys(losses, 1)", "keys of memory must be text"),
     ],
 )
 def test_invalid_results_of_a_custom_balance_are_reported(ready, gives, said):

@@ -97,6 +97,15 @@ def test_a_chain_of_three_that_is_killed_in_the_second_is_resumed(made, tmp_path
     assert runs["three"].manifest["encoder"]["sha256"] == weights(runs["two"])
 
 
+def test_a_chain_whose_runs_have_other_names_is_found_whole(made, tmp_path):
+    """Seeds are added that the runs have already."""
+    first = made(CHAIN)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").glob("*/manifest.json")}
+    again = made(CHAIN, seeds=[0])
+    assert {run.path for run in again.values()} == {run.path for run in first.values()}
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").glob("*/manifest.json")} == before
+
+
 def test_the_failure_of_a_first_stage_names_the_runs_that_wait_for_it(made, tmp_path):
     chain = {**CHAIN, "one": {**CHAIN["one"], "cuda_graphs": True}, "alone": QA}
     with pytest.raises(StudyError, match=r"^1 of 4 runs failed.\none: cuda_graphs: .*\(waiting for it: three, two\)$"):

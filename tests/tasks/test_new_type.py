@@ -22,6 +22,7 @@ from mtdnn_kit.data.table import RowList, parts
 from mtdnn_kit.explorer.answers_json import shared_tasks
 from mtdnn_kit.inference.exporting import export, write_task
 from mtdnn_kit.model.multitask import load_model
+from mtdnn_kit.studies import status
 from mtdnn_kit.views import overview
 
 LABELS = ["other", "colour", "number"]
@@ -93,7 +94,12 @@ def test_cached_rows_and_features_depend_on_the_types_file(config, tags, monkeyp
     copy.write_text("# edited\n")
     monkeypatch.setattr(tagging, "__file__", str(copy))
     prepare(c)
+    assert len(made) == 2, "what is imported is still the old file"
+    tasks.register("tagging", tagging)  # as a new process does
+    prepare(c)
     assert len(made) == 4, "and again"
+    monkeypatch.undo()
+    tasks.register("tagging", tagging)
 
 
 @pytest.mark.parametrize(
@@ -187,3 +193,16 @@ def test_words_beyond_max_length_count_as_wrong(tokenizer):
     reader = tagging.Reader(made, None)
     reader.add(np.array([0]), np.tile([0.0, 5.0, 0.0], (1, 12, 1)))
     assert tagging.scores(some, reader.predictions(), ("accuracy",)) == {"accuracy": 50.0, "n": 1}
+
+
+def test_a_study_and_a_resumed_run_notice_that_the_types_file_has_changed(config, tags, tmp_path, monkeypatch):
+    made = config(tasks=["tags"], define={"tags": {**DEFINE, "files": tags}}, qa_weight=1.0, max_steps=2)
+    run = train(made)
+    assert run.manifest["plugins"]["type tagging"]["file"] == "tagging.py"
+    assert status._plugins(run, made) == []
+    manifest = run.path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"finished"', '"running"'))
+    monkeypatch.setitem(registry.REGISTERED, "tagging", {"file": "tagging.py", "sha256": "0"})
+    assert status._plugins(run, made) == ["code: type tagging"]
+    with pytest.raises(ConfigError, match="define: task type tagging has changed since the run in .* began; undo the change"):
+        train(changed(made, resume=True))

@@ -111,3 +111,39 @@ def test_encoders_without_token_types_are_refused_by_name(config, families):
         train(config(**PAIRS, encoder=families["distilbert"]))
     with pytest.raises(ConfigError, match="^define.pairs.labels must name at least two"):
         config(**{**PAIRS, "define": {"pairs": {**DEFINE, "labels": []}}})
+
+
+class Counted(san.StochasticAnswer):
+    """Its head also keeps what no gradient changes."""
+
+    def __init__(self, config) -> None:
+        super().__init__(config)
+        self.register_buffer("shift", torch.randn(1))
+        self.register_buffer("scratch", torch.zeros(2), persistent=False)
+
+    def forward(self, states, inputs):
+        with torch.no_grad():
+            self.shift += 0.25 * self.training
+        return super().forward(states, inputs) + torch.cat([self.shift, -self.shift])
+
+
+def test_what_a_head_keeps_besides_weights_is_saved_loaded_and_resumed(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(san, "HEAD", Counted)
+    made = config(**PAIRS, checkpoint_every=2, log_every=1, run_dir=str(tmp_path / "whole"))
+    whole, broken, add = train(made), changed(made, run_dir=str(tmp_path / "broken")), Recorder.add
+
+    def until(self, step, *figures):
+        add(self, step, *figures)
+        if step + 1 == 5:
+            raise Stopped
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(Recorder, "add", until)
+        train(broken)
+    again = train(changed(broken, resume=True))
+    kept = weights_of(whole)
+    assert "heads.pairs.layers.shift" in kept and "heads.pairs.layers.scratch" not in kept
+    assert all(torch.equal(x, weights_of(again)[name]) for name, x in kept.items())
+    assert [list(run.choices("pairs")) for run in (whole, again)][0] == list(again.choices("pairs"))
+    net = load(whole, "cpu").net
+    assert torch.equal(net.heads["pairs"].layers.shift, kept["heads.pairs.layers.shift"])

@@ -322,3 +322,22 @@ def test_plugins_lists_named_and_installed_functions(mine, tmp_path, monkeypatch
     assert lines[0][2] == lines[1][2] and lines[0][2].startswith("sha256 ")
     with pytest.raises(ConfigError, match="^metrics: 'kapa' is not an entry point of mtdnn_kit.metrics: no installed package has one"):
         Config(metrics=["kapa"]).plugins  # noqa: B018
+
+
+def test_an_edited_file_is_read_again_in_the_same_process(mine, config, tmp_path):
+    """As in a notebook's kernel: the function that runs is the one whose hash the manifest has."""
+    mine("def f(task, gold, said):\n    return 10\n")
+    made = config(tasks=["cola"], qa_weight=1.0, max_steps=1, metrics=["mine:f"])
+    first = train(made)
+    (tmp_path / "mine.py").write_text("def f(task, gold, said):\n    return 77\n")
+    second = train(changed(made, run_dir=str(tmp_path / "second")))
+    assert [run.metrics["cola"]["f"] for run in (first, second)] == [10, 77]
+    assert first.manifest["plugins"] != second.manifest["plugins"]
+
+
+def test_a_function_outside_a_file_is_refused(config, monkeypatch):
+    made = {}
+    exec(compile("def f(task, gold, said):\n    return 1", "<cell 1>", "exec"), made)
+    monkeypatch.setattr(sys.modules["__main__"], "in_a_cell", made["f"], raising=False)
+    with pytest.raises(ConfigError, match="metrics: __main__:in_a_cell is not in a file, so that a run could not say what it was"):
+        train(config(tasks=["cola"], qa_weight=1.0, metrics=["__main__:in_a_cell"]))
