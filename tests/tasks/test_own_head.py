@@ -1,5 +1,7 @@
 """A task type whose head is not a transformers class: tests/san.py, MT-DNN's stochastic answer network."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import san
@@ -7,7 +9,7 @@ import torch
 from conftest import changed
 from sameness import Stopped, log_of, weights_of
 
-from mtdnn_kit import ConfigError, Run, prepare, train
+from mtdnn_kit import Config, ConfigError, Run, prepare, train
 from mtdnn_kit.errors import EncoderError, RunError
 from mtdnn_kit.inference.exporting import export
 from mtdnn_kit.inference.loading import load
@@ -25,13 +27,9 @@ def model_and_inputs(config):
     return build_model(setup.encoder.path, setup.specs, 0.0, 0.4, 96, 0), setup.train["pairs"].collate(np.arange(3)).inputs
 
 
-def test_it_is_trained_scored_loaded_and_resumed_bit_for_bit(config, tmp_path):
-    made = config(**PAIRS, checkpoint_every=2, log_every=1, learning_rate=1e-3)
-    whole, broken, add = (
-        train(changed(made, run_dir=str(tmp_path / "whole"))),
-        changed(made, run_dir=str(tmp_path / "broken")),
-        Recorder.add,
-    )
+def whole_and_resumed(made: Config, folder: Path) -> tuple[Run, Run]:
+    """A run, and the same one stopped after its fifth step and resumed."""
+    broken, add = changed(made, run_dir=str(folder / "broken")), Recorder.add
 
     def until(self, step, *figures):
         add(self, step, *figures)
@@ -41,7 +39,12 @@ def test_it_is_trained_scored_loaded_and_resumed_bit_for_bit(config, tmp_path):
     with pytest.MonkeyPatch.context() as patched, pytest.raises(Stopped):
         patched.setattr(Recorder, "add", until)
         train(broken)
-    again = train(changed(broken, resume=True))
+    return train(changed(made, run_dir=str(folder / "whole"))), train(changed(broken, resume=True))
+
+
+def test_it_is_trained_scored_loaded_and_resumed_bit_for_bit(config, tmp_path):
+    made = config(**PAIRS, checkpoint_every=2, log_every=1, learning_rate=1e-3)
+    whole, again = whole_and_resumed(made, tmp_path)
     one, two = weights_of(whole), weights_of(again)
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one) and log_of(whole) == log_of(again)
     assert "heads.pairs.layers.cell.weight_hh" in one and whole.metrics == again.metrics and whole.metrics["pairs"]["n"] == 6
@@ -129,18 +132,7 @@ class Counted(san.StochasticAnswer):
 
 def test_what_a_head_keeps_besides_weights_is_saved_loaded_and_resumed(config, tmp_path, monkeypatch):
     monkeypatch.setattr(san, "HEAD", Counted)
-    made = config(**PAIRS, checkpoint_every=2, log_every=1, run_dir=str(tmp_path / "whole"))
-    whole, broken, add = train(made), changed(made, run_dir=str(tmp_path / "broken")), Recorder.add
-
-    def until(self, step, *figures):
-        add(self, step, *figures)
-        if step + 1 == 5:
-            raise Stopped
-
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(Stopped):
-        patched.setattr(Recorder, "add", until)
-        train(broken)
-    again = train(changed(broken, resume=True))
+    whole, again = whole_and_resumed(config(**PAIRS, checkpoint_every=2, log_every=1), tmp_path)
     kept = weights_of(whole)
     assert "heads.pairs.layers.shift" in kept and "heads.pairs.layers.scratch" not in kept
     assert all(torch.equal(x, weights_of(again)[name]) for name, x in kept.items())
