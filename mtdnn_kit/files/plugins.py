@@ -117,9 +117,23 @@ def _current(module: Any) -> Any:
     digest = hashlib.sha256(text).hexdigest()
     before = _READ.get(module.__name__)
     if before and before[0] is module and before[1] != digest:
-        exec(compile(text, str(file), "exec"), vars(module))
+        _read_again(module, compile(text, str(file), "exec"))
     _READ[module.__name__] = module, digest
     return module
+
+
+def _read_again(module: Any, code: Any) -> None:
+    """Runs a module's new code without what the old one left behind: a function that is no longer there must not be found. If it raises,
+    the module is as before."""
+    names, old = vars(module), dict(vars(module))
+    for name in [name for name in names if not name.startswith("__")]:
+        del names[name]
+    try:
+        exec(code, names)
+    except BaseException:
+        names.clear()
+        names.update(old)
+        raise
 
 
 def _known(name: str, group: str) -> str:

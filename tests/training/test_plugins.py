@@ -333,6 +333,12 @@ def test_an_edited_file_is_read_again_in_the_same_process(mine, config, tmp_path
     second = train(changed(made, run_dir=str(tmp_path / "second")))
     assert [run.metrics["cola"]["f"] for run in (first, second)] == [10, 77]
     assert first.manifest["plugins"] != second.manifest["plugins"]
+    (tmp_path / "mine.py").write_text("1 / 0\n")
+    with pytest.raises(ConfigError, match="metrics: mine:f: cannot import mine .ZeroDivisionError"):
+        train(changed(made, run_dir=str(tmp_path / "third")))
+    (tmp_path / "mine.py").write_text("def g(task, gold, said):\n    return 1\n")
+    with pytest.raises(ConfigError, match="metrics: 'mine:f': mine has no function 'f'"):  # not the one that is left from before
+        train(changed(made, run_dir=str(tmp_path / "third")))
 
 
 def test_a_function_outside_a_file_is_refused(config, monkeypatch):
