@@ -227,13 +227,23 @@ def study(given: argparse.Namespace) -> None:
     runs = run_study(made, folder, changes, Bars(), *chosen, **options)
     print(*runs.values(), sep="\n")
     if not runs or (given.hours is None and len(runs) < len(made.reported)):
-        return print(
-            f"{len(runs)} of {len(made.reported)} runs are done; other processes have the rest, and the last one writes table and page"
-        )
+        return print(_not_all(made, folder, len(runs), given.shard))
     try:
         _conclude(given, made, folder, changes, runs)
     except (LockedError, CompareError) as error:  # the runs are done
         print(error)
+
+
+def _not_all(made: Any, folder: Path, done: int, shard: str | None) -> str:
+    """What is left where a process ends before its study: with `shard`, or with `no_wait`."""
+    from mtdnn_kit.studies.arms import TUNED
+
+    if made.tune and not (folder / TUNED).is_file():
+        return "This process has no tuning run left to make; the others are not all done. Start it again once they are."
+    said = f"{done} of {len(made.reported)} runs are done"
+    if shard:
+        return f"{said}. Once the other parts are done as well, the command without --shard writes table and page."
+    return f"{said}; other processes have the rest, and the last one writes table and page"
 
 
 ENDING = ("run", "compared with", "seeds", "threshold", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)", "speaks for")

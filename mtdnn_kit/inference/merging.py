@@ -34,11 +34,11 @@ from mtdnn_kit.runs.claim import claim
 from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.origin import lock, made_with
 from mtdnn_kit.runs.run import LOCK, Run, now
+from mtdnn_kit.training.hold_out import HELD_OUT
 from mtdnn_kit.training.hold_out import record as record_of
 from mtdnn_kit.training.setup import make_features, read_rows, tokenizer_digest
 from mtdnn_kit.training.trainer import RUN_PACKAGES
 
-HELD_OUT = ("threshold_articles", "threshold_ratio")  # the parameters that hold questions out
 METHODS = ("average", "task_arithmetic", "ties")
 USUAL = {"task_arithmetic": 0.4, "ties": 1.0}  # recommended without held-out data to choose by (Yadav et al. 2023, section 6)
 DENSITY = 0.2  # of ties, by the same
@@ -63,6 +63,7 @@ def merge(
     """
     parts = [one if isinstance(one, Run) else Run(one) for one in runs]
     weights = check_merge(len(parts), method, base, weight, density)
+    _check_new(run_dir)
     models = [load(one, "cpu") for one in parts]
     _check_alike(parts, models)
     first = models[0]
@@ -102,6 +103,12 @@ def check_merge(runs: int, method: str = "average", base: Any = None, weight: An
     usable = density is None or (isinstance(density, float | int) and 0 < density <= 1)
     require(usable, f"density: {short(density)} must be a share above 0, at most 1")
     return [float(one) for one in weights]
+
+
+def _check_new(run_dir: str | Path | None) -> None:
+    """Raises ConfigError if the folder holds a run: a merge is not resumed."""
+    held = run_dir is not None and (resolve(str(run_dir)) / "manifest.json").exists()
+    require(not held, f"run_dir: {run_dir} holds a run; name another folder, or delete it")
 
 
 def _check_alike(runs: Sequence[Run], models: Sequence[Loaded]) -> None:

@@ -81,7 +81,8 @@ class Predictor(loading.Loaded):
 
     Next to a list, a single text applies to every item (several questions on one context). `task` may be left out if the run has one task
     of that type. All raise DataError, naming the argument and the item, for values that are not text or do not match in number, and
-    RunError for an unknown or ambiguous task. Lists are read in batches of similar length, in any order; long ones show a progress bar.
+    RunError for an unknown or ambiguous task. Texts are read as they are: for a task with a `template`, give the filled one. Lists are
+    read in batches of similar length, in any order; long ones show a progress bar.
     """
 
     batch_size: int | None = None

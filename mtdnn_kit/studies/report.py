@@ -92,6 +92,10 @@ class StudyResults:
         tables = [(of, primary_table(some, of, scores, self.study.family, len(self.compared))) for of in self.compared]
         return "\n".join(markdown(marked(rows, self.learnt, next(iter(of)))) for of, rows in tables)
 
+    def beside(self, some: Sequence[Question], scores: Sequence[str]) -> str:
+        """The same tables where they decide nothing, after a sentence that says so."""
+        return f"Not judged: p (Holm) counts the differences of this section alone.\n\n{self.judged(some, scores)}"
+
 
 def report(folder: Path, data: str | None) -> Iterator[str]:
     """The sections of a kept study, each a heading and a table, or lines."""
@@ -180,7 +184,7 @@ def _judged(results: StudyResults) -> Iterator[str]:
     yield _section("Scores", results.scores)
     yield _section(f"Judged by {' and '.join(study.scores)}", results.judged(questions, study.scores))
     if beside := other_population(questions):
-        yield _section(f"The same for other {population(beside)}", results.judged(beside, study.scores))
+        yield _section(f"The same for other {population(beside)}", results.beside(beside, study.scores))
     if effect := study.smallest_effect:
         decide = partial(study_tables.decision_table, effect=effect, family=study.family, tables=len(results.compared))
         yield _section("Decisions (equivalence tests)", "\n".join(markdown(decide(questions, of, study.scores)) for of in results.compared))
@@ -200,7 +204,7 @@ def _thresholds(results: StudyResults) -> Iterator[str]:
         yield _section("Further question sets, at the same threshold", further)
     yield _section("The threshold as a choice", choice_table(runs, questions, settings))
     if common := at_common_share(questions):
-        yield _section(f"At a common share of no answers, {common[1]:.1f} %", results.judged(common[0], ["EM", "F1"]))
+        yield _section(f"At a common share of no answers, {common[1]:.1f} %", results.beside(common[0], ["EM", "F1"]))
 
 
 def _other_tasks(results: StudyResults) -> Iterator[str]:
@@ -213,7 +217,7 @@ def _other_tasks(results: StudyResults) -> Iterator[str]:
 def _spans(results: StudyResults) -> Iterator[str]:
     """The bounds of best spans, and slices."""
     yield _section("Bounds of best spans, % of answerable questions", study_tables.bounds_table(results.questions, results.settings))
-    yield _section("Wrong bounds", results.judged(results.questions, ["wrong bounds"]))
+    yield _section("Wrong bounds", results.beside(results.questions, ["wrong bounds"]))
     for score, of in product(results.study.scores, results.compared):
         base, *others = of
         for name in others:

@@ -62,6 +62,7 @@ def run_study(
     _check_merges(study, folder, changes)  # raises before anything runs
     trials = _trials(study, folder, changes)
     require(hours is None or (isinstance(hours, int | float) and hours >= 0), f"hours: {hours!r} must be a number, 0 or more, or null")
+    require(shard is None or hours is None, "shard: a part has only some runs of a seed, and hours makes whole seeds; leave one out")
     planned, began = {name: run for block in study.blocks for name, run in block.items()}, time.monotonic()
     start, tell, mine = _engine(engine, options), watch or (lambda _: None), shard_of(list(planned), shard)
     project_notebook(NOTEBOOK)

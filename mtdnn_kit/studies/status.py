@@ -19,7 +19,7 @@ from mtdnn_kit.errors import ConfigError, DataError, EncoderError
 from mtdnn_kit.files.json_files import parsed, read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import some
-from mtdnn_kit.model.encoders import find_encoder
+from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.runs.claim import differs
 from mtdnn_kit.runs.code_hash import code_files, code_hash
 from mtdnn_kit.runs.environment import WATCHED_PACKAGES, changes, default_threads, environment, kit_version
@@ -66,14 +66,14 @@ def standings(
 
     elsewhere: the runs are made on other machines, so only the versions of the environment are compared. merges: `Study.merges`.
     """
-    fingerprint, weights, found = cache(_fingerprint), cache(_weights), {name: Standing("new") for name in configs}
+    fingerprint, files_now, found = cache(_fingerprint), cache(_files_now), {name: Standing("new") for name in configs}
     for name, config in configs.items():
         run = run_of(config)
         if (run.path / "manifest.json").exists():
             status = "done" if run.finished else "begun" if checkpoints(run) else "new"
-            rest = [*_code(run, code_now), *_plugins(run, config), *_begun_from(run, config, weights), *_data(run, config, fingerprint)]
+            rest = [*_code(run, code_now), *_plugins(run, config), *_begun_from(run, config, files_now), *_data(run, config, fingerprint)]
             rest += _environment(run, config, elsewhere)
-            parameters, others = _merged(run, (merges or {}).get(name), weights)
+            parameters, others = _merged(run, (merges or {}).get(name), files_now)
             found[name] = Standing(status, _parameters(run, config) + parameters, others + rest)
     return found
 
@@ -106,16 +106,17 @@ def _plugins(run: Run, config: Config) -> list[str]:
     ]
 
 
-def _begun_from(run: Run, config: Config, weights: Callable[[str], str]) -> list[str]:
-    """The encoder and the anchor, where their weights have changed; a run without their hashes is not compared."""
+def _begun_from(run: Run, config: Config, files_now: Callable[[str], Encoder | str]) -> list[str]:
+    """The encoder and the anchor, where their files have changed; a run without their hashes is not compared."""
     named, found = {"encoder": (config.encoder, _encoder(config), config.init_from)}, []
     if config.anchored and (to := config.anchored.to) != "init":
         named["anchor"] = to, str(resolve(to) / "model"), to
     for key, (name, files, first) in named.items():
-        kept, now = run.manifest.get(key), weights(files)
-        before = kept.get("sha256") if isinstance(kept, dict) else None
-        same = before in (None, now) or (first is not None and _was_there(first, run))
-        found += [] if same else [f"{key}: {name}" + (f" ({now})" if " " in now else "")]
+        kept, now = run.manifest.get(key), files_now(files)
+        if not isinstance(kept, dict) or not kept.get("sha256") or (first is not None and _was_there(first, run)):
+            continue
+        changed = now if isinstance(now, str) else some(now.changed(kept))
+        found += [f"{key}: {name} ({changed})"] if changed else []
     return found
 
 
@@ -126,7 +127,7 @@ def _was_there(first: str, run: Run) -> bool:
     return pruned and before.manifest.get("end", "") <= run.manifest.get("start", "")
 
 
-def _merged(run: Run, asked: dict | None, weights: Callable[[str], str]) -> tuple[list[str], list[str]]:
+def _merged(run: Run, asked: dict | None, files_now: Callable[[str], Encoder | str]) -> tuple[list[str], list[str]]:
     """The settings of a merged run, where they have changed; and those of its source runs whose models have changed."""
     made, record = run.manifest.get("merged"), run.path / RECORD
     if asked is None or made is None:
@@ -136,7 +137,8 @@ def _merged(run: Run, asked: dict | None, weights: Callable[[str], str]) -> tupl
     except (OSError, ValueError, AttributeError):
         before = None
     places, kept = asked["runs"], [one["sha256"] for one in made["runs"]]
-    others = [one for one, sha in zip(places, kept, strict=False) if weights(f"{resolve(one)}/model") != sha and not _was_there(one, run)]
+    now = [getattr(files_now(f"{resolve(one)}/model"), "sha256", None) for one in places]
+    others = [one for one, was, is_ in zip(places, kept, now, strict=False) if is_ != was and not _was_there(one, run)]
     return ([f"merge: {before!r}, now {asked!r}"] if before != asked else []), [f"merged: {Run(one).name}" for one in others]
 
 
@@ -185,10 +187,10 @@ def _sources(config: Config) -> list[tuple]:
     return found + [(name, d.score, config.data_of(name), json.dumps(asdict(d))) for name, d in config.further.items()]
 
 
-def _weights(name: str) -> str:
-    """The sha256 of an encoder's weights, or why it is unavailable."""
+def _files_now(name: str) -> Encoder | str:
+    """An encoder's files, or why they are unavailable."""
     try:
-        return find_encoder(name).sha256
+        return find_encoder(name)
     except (EncoderError, OSError) as error:
         return f"not available: {error}"
 

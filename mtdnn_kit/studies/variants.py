@@ -18,6 +18,11 @@ STUDY_SCORES = ("EM", "F1", "span F1", "wrong bounds", "has-answer F1", "no-answ
 TUNED_BY = ("span F1", "span EM", "F1", "EM", "no-answer AP")  # scores of held-out questions
 EQUAL = ("steps", "tokens")  # what `equal` makes equal between arms
 FAMILIES = ("study", "score")  # the comparisons over which p is corrected: all scores and settings of a study, or those of one score
+SET_LENGTH = (  # parameters that the number of a run's steps, or their tokens, depends on
+    "epochs", "max_steps", "batch_size", "tasks", "define", "data", "encoder", "sampler", "qa_weight", "sharing", "temperature",
+    "exhausted", "max_passes", "task_order", "first_tasks", "phase", "step", "max_length", "max_question", "overlap", "train_limit",
+    "threshold_articles", "threshold_ratio",
+)  # fmt: skip
 SET_BY_STUDY = ("run_dir", "resume")  # parameters that a study sets for its runs
 MERGE = ("runs", "method", "weight", "base", "density")  # keys of `merge`, what `inference.merging.merge` takes
 WRITTEN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -141,7 +146,8 @@ def check_tuning(file: StudyFile, variants: dict[str, dict]) -> None:
     """Raises ConfigError if a tuned parameter is set elsewhere, or if tuning shares seeds with the study."""
     require(bool(file.tune) == bool(file.tune_seeds), "tune: also name its seeds, which no other run may have, e.g. tune_seeds: [100, 101]")
     require(not file.tune or file.seeds, "tune: also list the study's seeds, so that those of tuning differ, e.g. seeds: [0, 1, 2]")
-    require(not (file.equal and {"epochs", "max_steps"} & set(file.tune)), "tune: equal sets epochs and max_steps; leave one out")
+    lengths = sorted({*file.tune} & {*SET_LENGTH}) if file.equal else []
+    require(not lengths, f"tune: equal sets how long a run is, and {some(lengths)} too: tuning would have another length; leave one out")
     shared = sorted({*(file.tune_seeds or ())} & {*(file.seeds or ())})
     require(not shared, f"tune_seeds: {some(shared)} are seeds of the study, where the tuned parameters would look too good: name others")
     for name, changes in [("fixed", file.fixed), *variants.items()]:

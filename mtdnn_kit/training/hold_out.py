@@ -5,7 +5,7 @@ passages are chosen by their hash, as `data.split` splits scored rows off. Knows
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,12 @@ from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.data.split import hashed, sides
 from mtdnn_kit.data.table import column, pick
 from mtdnn_kit.errors import ConfigError
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.wording import short
+from mtdnn_kit.runs.run import Run
 
 RowsByTask = dict[str, Sequence]
+HELD_OUT = ("threshold_articles", "threshold_ratio")  # the parameters that hold questions out
 
 
 def hold_out(rows: RowsByTask, config: Config) -> tuple[RowsByTask, RowsByTask]:
@@ -36,6 +40,34 @@ def hold_out(rows: RowsByTask, config: Config) -> tuple[RowsByTask, RowsByTask]:
         if not len(some):
             raise ConfigError(f"{key}: nothing of task {task!r} is left to train on; hold out less")
     return {task: some for task, some in held.items() if len(some)}, left
+
+
+def check_start(config: Config, sources: Mapping[str, dict]) -> None:
+    """Raises ConfigError if the run of `init_from`, or one that it started from, may have trained on the questions that this run holds out.
+
+    sources: of `read_rows`. Same file, and other questions held out; a run held out enough if it named these articles, or more.
+    """
+    rows = {sources[f"{task}/{d.train}"]["fingerprint"] for task, d in config.datasets.items() if d.type == "qa"}
+    key = next((key for key in HELD_OUT if getattr(config, key)), None)
+    for run in _earlier(config.init_from) if key else ():
+        before, trained = run.parameters, run.manifest["data"]
+        splits = [f"{task}/{d.train}" for task, d in before.datasets.items() if d.type == "qa"]
+        same_rows = rows & {trained[split]["fingerprint"] for split in splits if split in trained}
+        enough = {*(config.threshold_articles or ())} <= {*(before.threshold_articles or ())}
+        if same_rows and not (enough and before.threshold_ratio == config.threshold_ratio):
+            raise ConfigError(
+                f"{key}: {run.path}, from whose model this run starts, held out other questions of the same file, and may have trained on "
+                f"those that would tune this run's threshold: set it as there, to {short(getattr(before, str(key)))}, or train it again"
+            )
+
+
+def _earlier(name: str | None) -> Iterator[Run]:
+    """The run of that folder, and those that it started from, as far as their folders are still there."""
+    seen = set[str]()
+    while name and name not in seen and (resolve(name) / "manifest.json").is_file():
+        seen.add(name)
+        yield (run := Run(name))
+        name = run.config.get("init_from")
 
 
 def not_tuned(config: Config, train: RowsByTask, held_out: RowsByTask, scored: RowsByTask) -> str | None:

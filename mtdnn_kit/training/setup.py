@@ -22,7 +22,10 @@ from mtdnn_kit.data.sources import load
 from mtdnn_kit.data.table import RowList, column, permuted, pick
 from mtdnn_kit.errors import ConfigError, KitWarning
 from mtdnn_kit.files.checks import require
+from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.packages import versions
+from mtdnn_kit.files.paths import resolve
+from mtdnn_kit.files.wording import short
 from mtdnn_kit.model.encoders import Encoder, find_encoder
 from mtdnn_kit.model.layers import check_layers
 from mtdnn_kit.model.multitask import MultiTask, load_encoder_config, load_model, load_tokenizer, takes_token_types
@@ -32,7 +35,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import CURRICULA, Phase, Schedule, batch_count, batches, custom_plan, draw, first_phase, generator, shares, weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
-from mtdnn_kit.training.hold_out import hold_out, not_tuned
+from mtdnn_kit.training.hold_out import check_start, hold_out, not_tuned
 from mtdnn_kit.training.selection import check_selection
 
 CODE = ("tasks", "data", "files", "metrics")  # the code that turns rows into features
@@ -129,8 +132,9 @@ class Setup:
 def prepare(config: Config) -> Setup:
     """Reads and checks all rows, makes the features and draws the schedule, for all processes that a launcher started.
 
-    Warns if the main task's threshold will not be tuned (`hold_out.not_tuned`). Raises DataError, EncoderError, ConfigError, PluginError
-    or another ValueError, each saying what to change, before anything is trained or written.
+    Warns if the main task's threshold will not be tuned (`hold_out.not_tuned`), or if the run is too short for its method. Raises
+    DataError, EncoderError, ConfigError, PluginError or another ValueError, each saying what to change, before anything is trained or
+    written.
     """
     rank, processes = launched()
     _ = config.plugins  # report their errors before reading rows
@@ -145,9 +149,6 @@ def prepare(config: Config) -> Setup:
     segments = takes_token_types(architecture)
     tokenizer = load_tokenizer(encoder.path)
     rows, sources = read_rows(config)
-    warned = tuple(filter(None, [not_tuned(config, *rows)]))
-    for said in warned if rank == 0 else ():
-        warnings.warn(said, KitWarning, stacklevel=2)
     known = tokenizer_digest(tokenizer)
     train, held_out, scored = (make_features(config, some, tokenizer, segments, known) for some in rows)
     check_selection(config, held_out)
@@ -155,9 +156,16 @@ def prepare(config: Config) -> Setup:
     sizes = {task: batch_count(len(f.lengths), config.batch_size * processes) for task, f in train.items()}
     items = {task: len(f.lengths) for task, f in train.items()}
     schedule, probabilities = schedule_of(config, sizes, items)
+    warned = tuple(filter(None, [not_tuned(config, *rows), _too_short(config, schedule)]))
+    for said in warned if rank == 0 else ():
+        warnings.warn(said, KitWarning, stacklevel=2)
     slices = {task: _subset(f.rows, SLICE) for task, f in scored.items() if config.eval_every and task in train}
     watched = make_features(config, slices, tokenizer, segments, known)
-    return Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, anchor, watched, warned)
+    made = Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, anchor, watched, warned)
+    if config.init_from:
+        _check_heads(config.init_from, made.specs)
+        check_start(config, sources)
+    return made
 
 
 def schedule_of(
@@ -189,6 +197,16 @@ def schedule_of(
     if phase:
         mean += (phase.p - mean) * min(phase.steps / len(schedule), 1)
     return schedule, dict(zip(sizes, mean.tolist(), strict=True))
+
+
+def _too_short(config: Config, schedule: Schedule | JointSchedule) -> str | None:
+    """A warning if `max_steps` ends the run before the epoch from which the method differs from a simpler one; else None."""
+    last, both = int(schedule.epoch[-1]), {"sampler": ("annealed", 2, "proportional"), "balance": ("dwa", 3, "sum")}
+    for key, (method, first, simpler) in both.items():
+        if getattr(config, key) == method and last < first:
+            said = f"{key}: {method!r} differs from {simpler!r} from epoch {first} on, and all {len(schedule):,} steps lie before"
+            return f"{said}: set max_steps to null, or a larger number"
+    return None
 
 
 def _phase(config: Config, sizes: dict[str, int], p: np.ndarray) -> Phase:
@@ -278,6 +296,14 @@ def _of_run(key: str, name: str) -> Encoder:
     require((run.path / "model").is_dir(), f"{key}: {run.path} has no model/: train the run again, or copy model/ back")
     before = [*(trained_before(run) or [NOT_KNOWN]), *run.types]
     return replace(find_encoder(str(run.path / "model")), name=run.path.name, origin="run", trained_on=before)
+
+
+def _check_heads(first: str, specs: dict[str, dict]) -> None:
+    """Raises ConfigError if a head of the run of `init_from` has other labels than its task has now (`Setup.specs`)."""
+    for task, before in read_json((resolve(first) / "model" / "tasks.json").read_bytes()).items():
+        own, now = before.get("names"), specs.get(task, {}).get("names")
+        said = f"define: the labels of {task} are {short(now)}, and {short(own)} in the run of init_from"
+        require(not (own and now and own != now), f"{said}: write them as there, or give the task another name for a new head")
 
 
 def of_anchor(setup: Setup, model: MultiTask) -> tuple[MultiTask, Setup]:

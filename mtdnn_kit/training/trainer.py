@@ -28,7 +28,7 @@ from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.packages import versions
-from mtdnn_kit.files.wording import short
+from mtdnn_kit.files.wording import short, some
 from mtdnn_kit.model.devices import describe, resolve_device, resolve_precision
 from mtdnn_kit.model.evaluation import evaluate, tuned
 from mtdnn_kit.model.meter import Meter
@@ -237,7 +237,7 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
             raise ConfigError(
                 f"data: the rows of {name} have changed since the run in {run.path} began; restore them, or name another run_dir."
             )
-    if setup.anchor and manifest.get("anchor", {}).get("sha256") != setup.anchor.sha256:
+    if setup.anchor and (not manifest.get("anchor") or setup.anchor.changed(manifest["anchor"])):
         raise ConfigError(
             f"anchor.to: the model of {setup.anchor.name} has changed since the run in {run.path} began; name another run_dir."
         )
@@ -253,9 +253,9 @@ def _manifest_of(run: Run, setup: Setup, need: dict[str, int]) -> dict:
                 f"{key}: {name} has changed since the run in {run.path} began; it cannot continue with another {key}. Undo the "
                 "change of its file, or name another run_dir."
             )
-    if manifest.get("encoder", {}).get("sha256") not in (None, setup.encoder.sha256):
-        what = f"the weights of {setup.encoder.name} have changed since the run in {run.path} began"
-        raise ConfigError(f"{'init_from' if setup.config.init_from else 'encoder'}: {what}; restore them, or name another run_dir.")
+    if changed := setup.encoder.changed(manifest.get("encoder", {})):
+        what = f"{some(changed)} of {setup.encoder.name} changed after the run in {run.path} had begun"
+        raise ConfigError(f"{'init_from' if setup.config.init_from else 'encoder'}: {what}: undo the change, or name another run_dir.")
     if (processes := manifest.get("processes", 1)) != setup.processes:
         raise ConfigError(
             f"processes: the run in {run.path} has {processes}, which share its batches; resume it with {processes}, not {setup.processes}."

@@ -331,7 +331,7 @@ def test_ewc_takes_rows_and_heads_from_the_run_that_it_names(config, tmp_path, f
     file = first.path / "model/model.safetensors"
     save_file({name: x + 1 for name, x in load_file(file).items()}, file, metadata={"format": "pt"})
     (standing,) = status.standings({"second": made}, status.code(ROOT / "notebooks/02_train.ipynb")).values()
-    assert f"anchor: {first.path}" in standing.changed
+    assert f"anchor: {first.path} (weights)" in standing.changed
     (run.path / "manifest.json").write_text(json.dumps({**manifest, "status": "running"}))
     with pytest.raises(ConfigError, match="^anchor.to: the model of first has changed since the run in .*second began"):
         train(changed(made, resume=True))

@@ -104,6 +104,13 @@ def test_encoders_are_merged_and_heads_come_from_the_first_run(method, three, tm
     }
 
 
+def test_a_merge_replaces_no_run(three):
+    before = (three[2].path / "manifest.json").read_bytes()
+    with pytest.raises(ConfigError, match="^run_dir: .* holds a run; name another folder, or delete it$"):
+        merge(three[:2], run_dir=three[2].path)
+    assert (three[2].path / "manifest.json").read_bytes() == before
+
+
 def test_a_merged_run_can_be_used_like_any_other(three, tmp_path):
     made = merge(three[:2], run_dir=tmp_path / "made", weight=0.25)
     assert len(compare.pair({"one": three[0], "made": made})) == made.metrics["squad"]["n"] == 20
@@ -195,7 +202,7 @@ def test_a_merge_that_was_killed_leaves_no_finished_run(three, tmp_path, monkeyp
         merge(three[:2], run_dir=tmp_path / "made")
     assert not Run(tmp_path / "made").finished
     assert merge(three[:2], run_dir=tmp_path / "made").finished
-    with pytest.raises(ConfigError, match="holds a finished run"):
+    with pytest.raises(ConfigError, match="holds a run; name another folder"):
         merge(three[:2], run_dir=tmp_path / "made")
 
 

@@ -19,12 +19,13 @@ import stub_worker
 from conftest import ROOT, study_text
 from processes import HANGS, until
 
-from mtdnn_kit.__main__ import parser
+from mtdnn_kit.__main__ import _not_all, main, parser
 from mtdnn_kit.errors import ConfigError, LockedError, RunError, StudyError
 from mtdnn_kit.files.atomic import write_json
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.runs.claim import earlier, read_places
 from mtdnn_kit.studies import engines, page, sharing, status
+from mtdnn_kit.studies.arms import TUNED
 from mtdnn_kit.studies.running import run_study
 from mtdnn_kit.studies.sharing import Todo, shard_of
 from mtdnn_kit.studies.study import Study, read_study
@@ -253,6 +254,28 @@ def test_an_invalid_shard_is_refused(study, tmp_path, shard):
     with pytest.raises(ConfigError, match=r"shard: .* must be i/n, part i of n, counted from 1"):
         run_study(study, tmp_path / "runs", shard=shard)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_part_makes_no_whole_seeds(study, tmp_path):
+    with pytest.raises(ConfigError, match="^shard: a part has only some runs of a seed, and hours makes whole seeds; leave one out"):
+        run_study(study, tmp_path / "runs", shard="1/2", hours=1)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_command_that_ends_before_its_study_says_what_is_left(study, tmp_path, capsys):
+    runs, words = tmp_path / "runs", ["study", str(tmp_path / "mine.yaml"), "--folder", str(tmp_path / "runs")]
+    (runs / ".taken").mkdir(parents=True)
+    with held(runs / ".taken" / "b-seed-1", "x"):
+        main([*words, "--no-wait"])
+    assert "\n5 of 6 runs are done; other processes have the rest, and the last one writes table and page\n" in capsys.readouterr().out
+    main([*words[:-1], str(tmp_path / "parts"), "--shard", "1/2"])
+    said = "3 of 6 runs are done. Once the other parts are done as well, the command without --shard writes table and page."
+    assert capsys.readouterr().out.endswith(f"\n{said}\n")
+    tuned = replace(study, tune={"learning_rate": [1e-4, 1e-3]}, tune_seeds=(7,))
+    said = "This process has no tuning run left to make; the others are not all done. Start it again once they are."
+    assert _not_all(tuned, tmp_path / "parts", 0, "1/2") == said
+    (tmp_path / "parts" / TUNED).write_text("{}")
+    assert _not_all(tuned, tmp_path / "parts", 0, "1/2").startswith("0 of 6 runs are done. Once the other parts")
 
 
 def test_with_hours_only_whole_seeds_are_returned(study, todo, tmp_path):

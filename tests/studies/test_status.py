@@ -106,10 +106,17 @@ def test_other_weights_of_the_encoder_are_named(run, tmp_path):
     file = tmp_path / "encoder" / "model.safetensors"
     tensors = load_file(file)
     save_file({name: x + 1 if name.endswith("LayerNorm.weight") else x for name, x in tensors.items()}, file, metadata={"format": "pt"})
-    assert said(run) == [f"encoder: {tmp_path / 'encoder'}"]
+    assert said(run) == [f"encoder: {tmp_path / 'encoder'} (weights)"]
     file.unlink()
     (found,) = said(run)
     assert found.startswith(f"encoder: {tmp_path / 'encoder'} (not available: ") and "*.safetensors" in found
+
+
+def test_another_tokenizer_or_configuration_of_the_encoder_is_named(run, tmp_path):
+    for name in ("tokenizer.json", "config.json"):
+        file = tmp_path / "encoder" / name
+        file.write_text(file.read_text() + "\n")
+    assert said(run) == [f"encoder: {tmp_path / 'encoder'} (config.json, tokenizer.json)"]
 
 
 def test_a_run_that_started_from_anothers_model_is_compared_with_that_model(run, tiny, tmp_path):
@@ -119,7 +126,7 @@ def test_a_run_that_started_from_anothers_model_is_compared_with_that_model(run,
     assert said(second) == [], "the model is the first run's"
     file = tmp_path / "first" / "model" / "model.safetensors"
     save_file({name: x + 1 for name, x in load_file(file).items()}, file, metadata={"format": "pt"})
-    assert said(second) == [f"encoder: {run.encoder}"]
+    assert said(second) == [f"encoder: {run.encoder} (weights)"]
 
 
 def test_a_run_without_a_hash_of_its_encoder_is_not_compared(run, tmp_path):

@@ -9,6 +9,7 @@ from conftest import changed
 
 from mtdnn_kit import DATASETS, Config, ConfigError, prepare, train
 from mtdnn_kit.data.table import column
+from mtdnn_kit.errors import KitWarning
 from mtdnn_kit.training.setup import _subset, read_rows
 
 LIMITS = dict(train_limit=40, eval_limit=6, threshold_articles=["Cork", "Sugar"])
@@ -136,3 +137,19 @@ def test_a_run_trains_on_the_permuted_labels_and_its_manifest_records_it(config)
 def test_a_task_without_labels_to_permute_is_refused(row, message):
     with pytest.raises(ConfigError, match=message):
         Config(define={"mine": {"permute_labels": True, **row}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sampler": "annealed", "qa_weight": None, "sharing": None, "epochs": 2.0}, "sampler: 'annealed' differs from 'proportional'"),
+        ({"step": "joint", "balance": "dwa", "epochs": 3.0}, "balance: 'dwa' differs from 'sum' from epoch 3 on"),
+    ],
+)
+def test_a_run_too_short_for_its_method_warns(config, changes, said):
+    """No warning where it has the epochs, whose end `max_steps` does not precede."""
+    given = dict(tasks=["squad", "cola"], train_limit=16, batch_size=6, **changes)
+    with pytest.warns(KitWarning, match=f"^{said}"):
+        setup = prepare(config(**given, max_steps=3))
+    assert len(setup.warned) == 2 and "all 3 steps lie before: set max_steps to null" in setup.warned[1]
+    assert len(prepare(config(**given, max_steps=None)).warned) == 1, "only that nothing is held out"

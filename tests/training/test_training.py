@@ -1,6 +1,7 @@
 """Training on the packaged sample with a tiny encoder (design, statements 10 and 15; "Run folder")."""
 
 import json
+import re
 import subprocess
 from collections import Counter
 from functools import cache
@@ -18,6 +19,7 @@ from mtdnn_kit import Config, Run, prepare, train
 from mtdnn_kit.errors import ConfigError, RunError, TrainingError
 from mtdnn_kit.runs.origin import repository
 from mtdnn_kit.training.log import Recorder
+from mtdnn_kit.training.setup import read_rows
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +141,12 @@ def test_a_run_does_not_resume_with_another_encoder_or_schedule(config):
     kept = {**run.manifest, "status": "running"}
     given = Config(**{**run.config, "resume": True})
     for key, other, said in (
-        ("encoder", {**kept["encoder"], "sha256": "0" * 64}, "^encoder: the weights of .* have changed since the run in .* began"),
+        ("encoder", {**kept["encoder"], "sha256": "0" * 64}, "^encoder: weights of .* changed after the run in .* had begun: undo"),
+        (
+            "encoder",
+            {**kept["encoder"], "files": {**kept["encoder"]["files"], "tokenizer.json": "0" * 64}},
+            "^encoder: tokenizer.json of .* changed after the run in .* had begun: undo",
+        ),
         ("draws", {**kept["draws"], "squad": 99}, "^run_dir: the schedule of the run in .* would be another one now"),
     ):
         (run.path / "manifest.json").write_text(json.dumps({**kept, key: other}))
@@ -271,6 +278,27 @@ COLUMNS = {"context": "sent1", "choices": ["ending0", "ending1", "ending2", "end
 LIKE_CODAH = {"codah_like": {"type": "mcc", "folder": "swag", "score": None, "columns": COLUMNS}}
 
 
+def test_a_run_does_not_start_from_one_that_trained_on_the_questions_it_holds_out(config, tmp_path):
+    """Nor from one that started from such a run; a run that held out as much, or more, or had other questions, will do."""
+    alone = dict(tasks=["squad"], qa_weight=1.0, max_steps=1)
+
+    def run_of(name: str, first: Run | None = None, **changes) -> Run:
+        return train(config(run_dir=str(tmp_path / name), **{**alone, **changes}, init_from=first and str(first.path)))
+
+    titles = sorted({row.title for row in read_rows(config(**alone))[0][0]["squad"]})[:2]
+    both, none = (run_of(name, threshold_articles=held) for name, held in (("both", titles), ("none", [])))
+    after = run_of("after", none, threshold_articles=[])
+    for first in (none, after):
+        with pytest.raises(ConfigError, match=rf"^threshold_articles: {re.escape(str(first.path))}, from whose model .* held out other"):
+            run_of("refused", first, threshold_articles=titles[:1])
+    with pytest.raises(ConfigError, match="^threshold_ratio: .* held out other questions"):
+        run_of("refused", both, threshold_articles=[], threshold_ratio=0.3)
+    assert not (tmp_path / "refused").exists()
+    sentences = run_of("sentences", tasks=["cola"])
+    for first in (both, sentences):
+        assert run_of(f"from {first.name}", first, threshold_articles=titles[:1]).finished
+
+
 def test_unnamed_runs_are_numbered(config, tmp_path, monkeypatch):
     monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "runs"))
     small = dict(run_dir=None, tasks=["cola"], qa_weight=1.0, max_steps=1)
@@ -319,10 +347,10 @@ def test_a_run_that_cannot_start_leaves_no_folder(config, tmp_path, finished):
     changes = {"columns": {"first": "sentence", "label": "label"}, "type": "sc", "folder": "cola", "labels": ["a", "b", "c"]}
     other = {"again": {**changes, "labels": ["a", "b"]}}
     first = train(config(run_dir=str(tmp_path / "first"), tasks=["again"], define=other, qa_weight=1.0, max_steps=1))
-    with pytest.raises(ValueError, match=r"weight heads.again.classifier.weight should have shape \(3, 32\)"):
-        train(
-            config(run_dir=str(tmp_path / "second"), tasks=["again"], define={"again": changes}, qa_weight=1.0, init_from=str(first.path))
-        )
+    for labels in (["a", "b", "c"], ["b", "a"]):
+        later = dict(run_dir=str(tmp_path / "second"), tasks=["again"], qa_weight=1.0, init_from=str(first.path))
+        with pytest.raises(ConfigError, match=r"^define: the labels of again are \['.*, and \['a', 'b'\] in the run of init_from: write"):
+            train(config(**later, define={"again": {**changes, "labels": labels}}))
     assert not (tmp_path / "second").exists()
 
 
