@@ -108,10 +108,11 @@ class Answers:
         return self.known[score]
 
     def _contributions(self, score: str) -> np.ndarray:
-        """The contribution of each passage to the score: linearised for a mean, jackknife pseudo-values for average precision."""
+        """The contribution of each passage to the score: linearised for a mean, by leaving the passage out for average precision."""
         if score == "no-answer AP":
             without = np.array([self.precision(passage) for passage in range(self.passages.max() + 1)])
-            return self.precision() + (len(without) - 1) * (without.mean() - without)
+            pulled = (1 - self.counts(score) / len(self.passages)) * (self.precision() - without)
+            return self.precision() + len(without) * (pulled - pulled.mean())
         values, passages = self.of(score)
         groups = [values[passages == passage] for passage in np.unique(passages)]
         return np.array([values.mean() + len(groups) / len(values) * (own - values.mean()).sum() for own in groups])

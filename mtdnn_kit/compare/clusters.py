@@ -3,7 +3,7 @@
 Rows with labels (`choices.Item`) are clustered by their `group` or, without one, by their first text: a premise that several pairs share.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 from typing import Any
 
@@ -45,9 +45,13 @@ def other_population(questions: Compared) -> list[Question] | None:
     return clustered(questions, "passage" if population(questions) == "articles" else "title")
 
 
-def speaks_for(questions: Compared) -> str:
-    """A sentence above tables: the population of their intervals and tests, and a note if there are few clusters."""
+def speaks_for(questions: Compared, settings: Mapping[str, Sized] | None = None) -> str:
+    """A sentence above tables: the population of their intervals and tests, and a note if there are few clusters. settings: name → its
+    runs; where some have several, their intervals are for other seeds, too."""
     said = f"Intervals and tests speak for {_counted(questions)}"
+    sizes = [len(own) for own in (settings or {}).values()]
+    if max(sizes, default=1) > 1:
+        said += f", and {'those of settings with several seeds ' * (min(sizes) == 1)}for other seeds as well"
     other = other_population(questions)
     few = [_count(some) for some in (questions, other) if some and _count(some) < FEW]
     said += f"; columns that name them, for {_counted(other)}." if other else "."

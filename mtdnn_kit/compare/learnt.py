@@ -4,10 +4,11 @@ A model cannot transfer what it has not learnt, so claims about a mixture are ma
 (`marked`). A task counts as learnt if the whole interval of its first score with an interval lies above chance and the best constant
 answer. If it does not, this does not prove that nothing was learnt.
 
-Intervals are for other rows (sentences, pairs, endings), with these runs. With the runs' labels, a score has the interval that it has in
-every other table (`significance.interval`), and the jackknife (Tukey 1958) over the same clusters gives that of score minus constant
-answer. Kept studies have only the scores: they use Wilson's (1927) for accuracy and Fisher's z (1921) for Matthews' correlation, and treat
-score and constant answer as independent, which is conservative. Shapes: N rows.
+Intervals are for other rows (sentences, pairs, endings), with these runs; those of a setting in other tables are for other seeds, too. With
+the runs' labels, a score has the interval of `significance.interval`, its ends averaged over the runs; that of score minus constant answer
+is of the rows' pseudo-values (jackknife, Tukey 1958), summed by the same clusters. Kept studies have only the scores: they use Wilson's
+(1927) for accuracy and Fisher's z (1921) for Matthews' correlation, and treat score and constant answer as independent, which is
+conservative. Shapes: N rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ from mtdnn_kit.runs.run import Run
 Ends = tuple[float, float]  # of a 95 % interval
 _FAR = float(norm.isf(0.025))
 YES, NOT_SHOWN, UNKNOWN = "yes", "not shown", "unknown"  # unknown: no basis for a verdict, or no rows
+PLACEBO, ODD_PLACEBO = "placebo", "placebo, yet above"  # a task with permuted labels, which nothing can be learnt from
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Scored:
 
 def learnt_table(runs: Mapping[str, Run], settings: Settings, data: str | None = None) -> list[dict]:
     """One row per setting, other task and score of it: the mean over the setting's seeds with its interval, chance, the best constant
-    answer, how far the score is above the larger of these with its interval, and whether the task was learnt.
+    answer, how far the score is above the larger of these with its interval, and whether the task was learnt (of a placebo, with permuted
+    labels, whether it is above, which should not be).
 
     data: where the rows are ("sample", "hub", a folder); None: where the runs had them. Without the rows, chance and constant answer are
     left out.
@@ -86,6 +89,8 @@ def learnt_table(runs: Mapping[str, Run], settings: Settings, data: str | None =
             made = [_row(named, labels, task, score) for score in first.metrics[task] if score in SCORES]
             above = [row["above baseline low"] for row in made if row["above baseline low"] is not None]
             learnt = UNKNOWN if not above else YES if above[0] > 0 else NOT_SHOWN
+            if first.parameters.datasets[task].permute_labels:
+                learnt = ODD_PLACEBO if learnt == YES else PLACEBO
             rows += [{"setting": setting, "task": task, "seeds": len(own), **row, "learnt": learnt} for row in made]
     return rows
 

@@ -38,7 +38,7 @@ _TAILS = (np.log(0.5 - 1e-5), -100.0)  # logarithms of the largest and the small
 _TINY = 1e-10  # differences and standard errors, in points or as fractions, that are rounding
 _LEAST = 3  # seeds of a setting, from which a p is shown
 NO_P = "no p: two seeds tell too little of how this setting's seeds vary"
-SCALE = 100  # points, from the least score to the most
+SCALE = 100  # points, between the lowest and the highest score of most kinds
 POPULATIONS = ("other seeds, these passages", "other passages, these runs", "other seeds and passages")
 
 
@@ -94,7 +94,7 @@ class SettingDifference:
         name for the clusters."""
         low, high = (f"{scale * x:+.3g}" for x in (self.low, self.high))
         outside = not self.low <= 0 <= self.high if self.varies else self.p is not None and self.p < 1 - self.level
-        within = "more than" if outside else "no more than"
+        within = f", {'more' if outside else 'no more'} than what the choice of seeds and passages explains" if self.p is not None else ""
         seeds = f"the same {self.n_seeds[0]} seeds" if self.paired else f"{self.n_seeds[0]} and {self.n_seeds[1]} seeds"
         p = NO_P if self.p is None else f"p = {significance.p_text(self.p)}"
         apart = [(name, ends) for name, ends in list(self.intervals.items())[:2] if np.isfinite(ends[0])]
@@ -102,17 +102,17 @@ class SettingDifference:
         ends = f"{100 * self.level:g} % interval {low} to {high} for {POPULATIONS[2]}{'; ' * bool(others)}{others}"
         said = (
             f" = {scale * self.difference:+.3g} ({ends if self.varies else 'the same for all, hence no interval'}; "
-            f"{p}; {seeds}, {self.n_passages:,} passages), {within} what the choice of seeds "
-            "and passages explains; it speaks for further seeds of these two settings on passages like these, with nothing else changed."
+            f"{p}; {seeds}, {self.n_passages:,} passages){within}; "
+            "it speaks for further seeds of these two settings on passages like these, with nothing else changed."
             f"{_sentence(cannot_tell(scale * self.low, scale * self.high, min(self.n_seeds))) if self.varies else ''}"
         )
         return f"{b} − {a}{said.replace('passages', of or self.of)}"
 
 
 def cannot_tell(low: float, high: float, seeds: int | None = None) -> str:
-    """The note on an interval in points that is wider than the scale of scores: "two seeds cannot tell"; "" for a narrower one."""
+    """The note on an interval in points that is wider than the scale of scores and contains 0: "two seeds cannot tell"; "" for others."""
     words = {2: "two seeds", 3: "three seeds"}.get(seeds or 0, f"{seeds} seeds" if (seeds or 0) > 1 else "these models")
-    return f"{words} cannot tell" if high - low > SCALE else ""
+    return f"{words} cannot tell" if high - low > SCALE and low <= 0 <= high else ""
 
 
 def _sentence(said: str) -> str:
@@ -132,7 +132,8 @@ def contributions(outcomes: ArrayLike, groups: Groups, statistic: Statistic | No
     """Each passage's contribution [G] to one run's score, which is their mean; passages in the order of their labels' repr.
 
     outcomes [N] or [N, …], groups [N], statistic: as in significance.py. For a mean m: m + (G/N) · size_p · (mean_p − m), as of a ratio;
-    for a statistic: jackknife pseudo-values over passages (Tukey 1958), shifted to have the score as their mean. Raises ValueError.
+    for a statistic θ: θ + (G/N) · (N − size_p) · (θ − θ without p), the jackknife of unequal groups (Busing, Meijer & van der Leeden 1999),
+    which is the same for a mean, shifted to have the score as their mean. Raises ValueError.
     """
     outcomes, passage = np.asarray(outcomes, np.float64), _numbered(groups)
     g, labels = int(passage.max(initial=-1)) + 1, passage
@@ -140,13 +141,16 @@ def contributions(outcomes: ArrayLike, groups: Groups, statistic: Statistic | No
         raise ValueError(f"outcomes {outcomes.shape} and labels ({len(labels)},) must be of the same items (or name a statistic)")
     if g < 2 or not np.isfinite(outcomes).all():
         raise ValueError(f"{g} passages: give at least two passages, and finite outcomes")
+    n, sizes = len(labels), np.bincount(passage)
     if statistic is None:
-        m, sizes = outcomes.mean(), np.bincount(passage)
-        return m + g / len(labels) * (np.bincount(passage, outcomes) - m * sizes)
+        m = outcomes.mean()
+        return m + g / n * (np.bincount(passage, outcomes) - m * sizes)
     without = np.array([statistic(outcomes, (passage != p).astype(int)) for p in range(g)], np.float64)
     if not np.isfinite(without).all():
         raise ValueError("the statistic is not a number without some passage; make it return a value (e.g. 0) for empty parts")
-    return statistic(outcomes, np.ones(len(labels), int)) + (g - 1) * (without.mean() - without)
+    score = statistic(outcomes, np.ones(n, int))
+    moved = g / n * (n - sizes) * (score - without)
+    return score + moved - moved.mean()
 
 
 def sizes_of(groups: Groups) -> np.ndarray:
@@ -225,7 +229,7 @@ def needed(found: SettingDifference, difference: float, *, power: float = 0.8, l
 
     Each is computed with the other as in `found` (the smaller number of seeds); questions grow with passages. By the noncentral t
     distribution (Cohen 1988, "Statistical Power Analysis", chapter 2) and found's components, which are rough with few seeds: so is this.
-    None above a million: the other source of variance alone is too large.
+    None above a million: the other source of variance alone is too large; and no number of passages gives two seeds a p.
     """
     if not (difference and np.isfinite(difference) and 0 < power < 1 and 0 < level < 1):
         raise ValueError(f"difference: {difference} must not be 0; power: {power} and level: {level} must lie between 0 and 1")
@@ -234,7 +238,7 @@ def needed(found: SettingDifference, difference: float, *, power: float = 0.8, l
         return Needed(None, None)
     return Needed(
         _least(lambda s: s >= _LEAST and _power(found, difference, s, passages, level) >= power),
-        _least(lambda g: _power(found, difference, seeds, g, level) >= power),
+        _least(lambda g: _power(found, difference, seeds, g, level) >= power) if seeds >= _LEAST else None,
     )
 
 

@@ -17,6 +17,7 @@ from mtdnn_kit.compare.differences import (
     corrected,
     difference,
     ends,
+    mean,
     population_table,
     primary_table,
     scores_of,
@@ -56,7 +57,7 @@ def decision_table(
         if said and isinstance(gap, Difference):
             said = [f"{word} (of these two models)" for word in said]
         head = {key: row[key] for key in ("score", "setting", "compared with") if key in row}
-        rows.append({**head, **ends(gap, "Δ"), "decided": "; ".join(said) or "open"})
+        rows.append({**head, **ends(gap, "Δ, 90 % interval"), "decided": "; ".join(said) or "open"})
     return rows
 
 
@@ -183,7 +184,7 @@ def seed_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
 
 
 def example_table(questions: Sequence[Question], settings: Settings) -> list[dict]:
-    """One row per example of the paper and setting: in how many seeds the answer is right, empty, or of another kind."""
+    """One row per example of the paper and setting: in how many seeds the answer is right, empty, or of another kind; the mean span F1."""
     rows = []
     there = [(example, q) for example in paper.EXAMPLES if (q := find(questions, example.title, example.words))]
     for (example, question), (setting, own) in itertools.product(there, settings.items()):
@@ -191,7 +192,7 @@ def example_table(questions: Sequence[Question], settings: Settings) -> list[dic
         said = [best_kind(question.row, reply) if reply.text else "nothing" for reply in replies]
         answers = ", ".join(f"{said.count(kind)} × {kind}" for kind in (*ANSWER_KINDS, "nothing") if kind in said)
         row = {"example": example.gold, "setting": setting, "answers": answers}
-        rows.append({**row, "best span F1": value([question], next(iter(own.values())), "span F1"), "the paper": example.says})
+        rows.append({**row, "best span F1": mean([question], own, "span F1"), "the paper": example.says})
     return rows
 
 

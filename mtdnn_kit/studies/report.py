@@ -171,7 +171,7 @@ def _sections(results: StudyResults) -> Iterator[str]:
 
 def _head(results: StudyResults) -> Iterator[str]:
     """The population, the deviations, the encoders' earlier training data, differences between the runs' environments, and the tuning."""
-    yield f"{speaks_for(results.questions)}\n\n{' '.join(notes(results.study, results.folder, results.runs))}\n"
+    yield f"{speaks_for(results.questions, results.settings)}\n\n{' '.join(notes(results.study, results.folder, results.runs))}\n"
     yield "".join(f"{said[0].upper()}{said[1:]}.\n" for said in provenance.notes(results.runs.values()))
     yield from (f"{said}\n" for said in unlike(results.runs))
     if tuned := tuning_table(results.study, results.folder):
@@ -222,7 +222,7 @@ def _spans(results: StudyResults) -> Iterator[str]:
         base, *others = of
         for name in others:
             rows = setting_slices(results.questions, of[base], of[name], score, (base, name))
-            yield _section(f"Slices: {score}, {name} − {base}", [row for row in rows if row["p"] is not None])
+            yield _section(f"Slices: {score}, {name} − {base}", [row for row in rows if row["low"] is not None])
 
 
 def _seeds(results: StudyResults) -> Iterator[str]:
@@ -241,7 +241,8 @@ def _seeds(results: StudyResults) -> Iterator[str]:
         yield _section(f"Sample size needed: {score}", "\n".join(f"- {text}" for text in said) + "\n")
     if study.paper:
         lines = study_tables.paper_needs(questions, settings, paper.TABLES[study.paper])
-        yield _section("Seeds it would take to see the paper's gains, with the spread found here", "".join(f"- {line}\n" for line in lines))
+        title = "Seeds it would take to see the paper's gains, each in a single test at 0.05, with the spread found here"
+        yield _section(title, "".join(f"- {line}\n" for line in lines))
 
 
 def _section(title: str, body: str | list[dict]) -> str:

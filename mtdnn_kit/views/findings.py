@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtdnn_kit.compare.differences import Settings, family_p, setting_table
-from mtdnn_kit.compare.learnt import NOT_SHOWN, UNKNOWN, YES, not_learnt
+from mtdnn_kit.compare.learnt import NOT_SHOWN, ODD_PLACEBO, PLACEBO, UNKNOWN, YES, not_learnt
 from mtdnn_kit.compare.pairing import Question
 from mtdnn_kit.files.atomic import write_whole
 from mtdnn_kit.files.wording import duration, some
@@ -152,7 +152,7 @@ def of_thresholds(rows: Sequence[dict]) -> str:
     """How F1 changes if all runs leave the same share unanswered. rows: of `threshold_choice.choice_table`."""
     moved = [(abs(row["common share"] - row["tuned"]), row["setting"]) for row in rows if row["score"] == "F1"]
     if not moved:
-        return "No threshold was tuned, or every question has an answer: there is no choice to look at."
+        return "A run keeps no n-best, so its threshold cannot be moved."
     most, setting = max(moved)
     return f"Where every run leaves the same share unanswered, F1 moves by up to {most:.1f} points ({setting})."
 
@@ -189,13 +189,14 @@ def of_scores(rows: Sequence[dict]) -> str:
 
 
 def verdicts(questions: Sequence[Question], compared: Sequence[Settings], scores: Sequence[str], family: str, baseline: str) -> str:
-    """The verdict of each judged comparison (`Study.judged`) in the first score, by p as it is corrected for all judged differences."""
-    score, said = scores[0], []
-    p = family_p(questions, compared, scores, family, score)
-    for of in compared:
-        rows = setting_table(questions, of, score)
-        said.append(verdict([{**row, "p (Holm)": p.get((next(iter(of)), row["setting"]))} for row in rows], score))
-    return " ".join(said) or f"No difference in {score} to {baseline} can be tested: there is no other setting."
+    """The verdict of each judged comparison (`Study.judged`) in each score, by p as it is corrected for all judged differences."""
+    said = []
+    for score in scores:
+        p = family_p(questions, compared, scores, family, score)
+        for of in compared:
+            rows = setting_table(questions, of, score)
+            said.append(verdict([{**row, "p (Holm)": p.get((next(iter(of)), row["setting"]))} for row in rows], score))
+    return " ".join(said) or f"No difference in {some(scores)} to {baseline} can be tested: there is no other setting."
 
 
 def verdict(rows: Sequence[dict], score: str) -> str:
@@ -218,8 +219,10 @@ def verdict(rows: Sequence[dict], score: str) -> str:
         return f"Of these {len(rows)} models, {said}. One seed per setting cannot tell the effect of the tasks from that of the seed."
     if not differing:
         return f"No setting is shown to differ from {base} in {score}; the largest difference is {gap}.{_no_p(tested)}"
-    open_ = [row["setting"] for row in tested if row not in differing]
+    untested = [row["setting"] for row in tested if row["p (Holm)"] is None]
+    open_ = [row["setting"] for row in tested if row not in differing and row["setting"] not in untested]
     rest = f" No difference is shown for {some(open_)}." if open_ else ""
+    rest += f" Not tested, by two seeds: {some(untested)}." if untested else ""
     named = "; ".join(f"{row['setting']} {_gap(row)}" for row in differing)
     return f"Shown to differ from {base} in {score}: {named}.{rest}"
 
@@ -269,13 +272,18 @@ def unlearnt(learnt: Sequence[dict]) -> str:
 def of_tasks(rows: Sequence[dict], main: str) -> str:
     """Which of the tasks other than the main one were shown to be learnt. rows: of `task_plots.task_rows`."""
     kinds = {
-        kind: sorted({row["task"] for row in rows if row["task"] != main and row["learnt"] == kind}) for kind in (YES, NOT_SHOWN, UNKNOWN)
+        kind: sorted({row["task"] for row in rows if row["task"] != main and row["learnt"] == kind})
+        for kind in (YES, NOT_SHOWN, UNKNOWN, PLACEBO, ODD_PLACEBO)
     }
     if not any(kinds.values()):
         return "No other task was scored."
     said = [_not_shown(kinds[NOT_SHOWN])] if kinds[NOT_SHOWN] else []
     said += [f"Whether it was learnt is unknown: {some(kinds[UNKNOWN])}."] if kinds[UNKNOWN] else []
-    return " ".join(said) or "Every other task that was scored was shown to be learnt."
+    said = said or (["Every other task that was scored was shown to be learnt."] if kinds[YES] else [])
+    said += [f"Placebos, not above a constant answer, as they should be: {some(kinds[PLACEBO])}."] if kinds[PLACEBO] else []
+    odd = f"Placebos above a constant answer, which permuted labels do not explain: {some(kinds[ODD_PLACEBO])}."
+    said += [odd] if kinds[ODD_PLACEBO] else []
+    return " ".join(said)
 
 
 def _not_shown(tasks: Sequence[str]) -> str:

@@ -74,7 +74,7 @@ def of_family(rows: Sequence[dict], p: Mapping[tuple[str, str], float | None]) -
     if not p:
         return [{key: value for key, value in row.items() if key != "p (Holm)"} for row in rows]
     first = rows[0]["run"]
-    return [{**row, "p (Holm)": p.get((row.get("compared with") or first, row["run"]))} if "p (Holm)" in row else row for row in rows]
+    return [{**row, "p (Holm)": p.get((row.get("compared with", first), row["run"]))} if "p (Holm)" in row else row for row in rows]
 
 
 def _setting_rows(

@@ -25,7 +25,7 @@ def task_rows(
 ) -> list[dict]:
     """One row per task and setting that scored it: its headline score in percent with the ends of its 95 % interval, its comparisons
     (MARKS), n rows, and whether it was learnt. learnt: `learnt_table`'s rows; questions: the main task's, where available."""
-    rows = [row for task in _answered(runs) for row in _answers(dict(runs), settings, task, questions)]
+    rows = [row for task, own in _answered(runs, settings).items() for row in _answers(runs, own, task, questions)]
     seen = set()
     for row in learnt:
         if (row["setting"], row["task"]) not in seen:  # of several scores the first is the headline
@@ -43,19 +43,19 @@ def run_rows(run: Run) -> list[dict]:
     return task_rows(runs, settings, learnt_table(runs, settings))
 
 
-def _answered(runs: Mapping[str, Run]) -> list[str]:
-    """The question answering tasks that every run scored and keeps answers to."""
-    types = next(iter(runs.values())).types
-    return [task for task, kind in types.items() if kind == "qa" and all(task in run.metrics and run.keeps(task) for run in runs.values())]
+def _answered(runs: Mapping[str, Run], settings: Settings) -> dict[str, Settings]:
+    """Each question answering task with the settings all of whose runs scored it and keep answers to it; without tasks that have none."""
+    found = dict[str, Settings]()
+    for task in dict.fromkeys(task for run in runs.values() for task, kind in run.types.items() if kind == "qa"):
+        kept = {name for name, run in runs.items() if task in run.metrics and run.keeps(task)}
+        found[task] = {setting: own for setting, own in settings.items() if kept.issuperset(own.values())}
+    return {task: some for task, some in found.items() if some}
 
 
-def _answers(runs: dict[str, Run], settings: Settings, task: str, questions: Sequence[Question] | None) -> list[dict]:
+def _answers(runs: Mapping[str, Run], settings: Settings, task: str, questions: Sequence[Question] | None) -> list[dict]:
+    main, own = next(iter(runs.values())).parameters.tasks[0], {run: runs[run] for some in settings.values() for run in some.values()}
     try:
-        found = (
-            questions
-            if questions is not None and task == next(iter(runs.values())).parameters.tasks[0]
-            else pair(runs, None, task, nbest=1)
-        )
+        found = questions if questions is not None and task == main else pair(own, None, task, nbest=1)
     except (CompareError, DataError):
         return []
     nothing, overlap = (row["F1"] for row in floors([q.row for q in found]))

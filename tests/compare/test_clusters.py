@@ -63,6 +63,10 @@ def test_the_population_of_intervals_is_stated_and_that_nine_articles_are_few():
     )
     assert speaks_for(clustered(TITLED, "title")).startswith("Intervals and tests speak for other articles like these 9; columns that name")
     assert speaks_for(made(36, 4)) == "Intervals and tests speak for other passages like these 36."
+    one, two = {0: "A"}, {0: "B", 1: "C"}
+    assert speaks_for(made(36, 4), {"x": one}).endswith("like these 36.")
+    assert speaks_for(made(36, 4), {"x": two, "y": two}).endswith("like these 36, and for other seeds as well.")
+    assert speaks_for(made(36, 4), {"x": one, "y": two}).endswith(", and those of settings with several seeds for other seeds as well.")
 
 
 def test_without_titles_there_are_no_articles():

@@ -236,7 +236,7 @@ def test_settings_that_are_alike_everywhere_are_not_said_to_be_equal():
     same = [replace(q, replies=replies) for q, replies in zip(QUESTIONS, alike, strict=True)]
     for settings in (SEVERAL, {"x": {0: "A"}, "y": {0: "B"}}):
         rows = study_tables.decision_table(same, settings, ["F1"], 0.5)
-        assert {row["decided"] for row in rows} == {"open"} and {row["Δ low"] for row in rows} == {None}
+        assert {row["decided"] for row in rows} == {"open"} and {row["Δ, 90 % interval low"] for row in rows} == {None}
         (said, *_) = differences.sentences(same, settings, "F1")
         assert "hence no interval" in said and said.endswith("to see a difference is unknown.")
         row = differences.primary_table(same, settings, ["F1"])[0]
@@ -283,7 +283,7 @@ def test_decisions_use_the_adjusted_p_and_two_one_sided_tests():
         found = study_tables.decision_table(QUESTIONS, SEVERAL, ["F1"], effect)
         for row, judged in zip(found, rows, strict=True):
             gap = gaps[row["setting"]]
-            assert (row["Δ low"], row["Δ high"]) == (gap.low, gap.high)
+            assert (row["Δ, 90 % interval low"], row["Δ, 90 % interval high"]) == (gap.low, gap.high)
             differs = judged["p (Holm)"] is not None and judged["p (Holm)"] < 0.05
             alike = judged["p"] is not None and -effect < gap.low and gap.high < effect
             words = [("more" if judged["Δ"] > 0 else "less")] * differs + [f"no difference larger than {effect:g}"] * alike

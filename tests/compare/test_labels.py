@@ -129,7 +129,7 @@ def test_a_sentence_names_rows_and_clusters_correctly():
     assert "; 30 rows in 15 texts), " in found.sentence() and "passages" not in found.sentence()
     assert "; 30 rows in 15 groups), " in found.sentence(of="groups")
     several = differences.setting_difference(items, {0: "a", 1: "c"}, {0: "b", 1: "d"}, "accuracy")
-    assert ", 15 texts), " in several.sentence() and "passages" not in several.sentence()
+    assert ", 15 texts); it speaks" in several.sentence() and "passages" not in several.sentence()
     assert "items in" in differences.difference(QUESTIONS, "A", "B", "F1").sentence()
 
 

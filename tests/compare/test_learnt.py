@@ -11,6 +11,7 @@ from mtdnn_kit.compare import choices, differences, learnt
 from mtdnn_kit.compare.choices import Choice, Item
 from mtdnn_kit.data.rows import SCRow
 from mtdnn_kit.metrics import SCORES
+from mtdnn_kit.views import findings
 
 
 def scored(gold: list[int], said: dict[str, list[int]] | None = None, labels: int = 2) -> learnt.Scored:
@@ -161,6 +162,20 @@ def test_a_study_compares_each_task_with_chance_and_a_constant_answer(runs):
     assert table[0]["chance"] == 25.0 and table[1]["constant answer"] == 0.0
     # six steps of a tiny encoder are too few to learn grammar
     assert "cola" in learnt.not_learnt(table)["QA+MCC+SC"]
+
+
+def test_a_placebo_is_not_a_task_that_was_not_learnt(tiny, tmp_path):
+    """Its labels are permuted: nothing can be learnt, and a score above a constant answer would be odd."""
+    noise = {"type": "sc", "folder": "cola", "columns": {"first": "sentence", "label": "label"}, "labels": ["no", "yes"]}
+    noise |= {"metrics": ["matthews"], "permute_labels": True}
+    small = dict(encoder=tiny, max_steps=4, batch_size=4, precision="fp32", device="cpu", threads=THREADS, qa_weight=0.5)
+    run = train(Config(**small, tasks=["squad", "noise"], define={"noise": noise}, run_dir=str(tmp_path / "run")))
+    (row,) = table = learnt.learnt_table({"it": run}, {"both": {0: "it"}})
+    assert row["learnt"] == "placebo" and learnt.not_learnt(table) == {"both": []}
+    assert findings.of_tasks(table, "squad") == "Placebos, not above a constant answer, as they should be: noise."
+    assert findings.unlearnt(table) == ""
+    odd = findings.of_tasks([{**row, "learnt": learnt.ODD_PLACEBO}], "squad")
+    assert odd == "Placebos above a constant answer, which permuted labels do not explain: noise."
 
 
 def test_claims_of_tasks_that_were_not_shown_to_be_learnt_are_marked():

@@ -212,6 +212,7 @@ def test_the_report_contains_the_tables_and_no_text(kept, questions):
     assert all(row.count("cola, mrpc") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
     assert sections["Were the other tasks learnt?"].endswith(f"\n\n{UNWATCHED}\n")
     said = "Not judged: p (Holm) counts the differences of this section alone."
+    assert "| --- |" in sections["Slices: span F1, B − A"], "two seeds have no p, but differences with intervals"
     beside = [name for name, text in sections.items() if said in text.split("\n")]
     assert len(beside) == 2 and beside[0].startswith("At a common share of no answers") and beside[1] == "Wrong bounds"
     share, _, table = sections[beside[0]].split("\n\n")
@@ -253,6 +254,7 @@ def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, question
     ]  # fmt: skip
     for row, judged in ((scores[3], one), (scores[5], two)):
         assert row[at].startswith(f"{judged['Δ']:+.1f} [") and row[holm] == f"{judged['p (Holm)']:.2g}"
+    assert [scores[row][holm] for row in (2, 4)] == ["", ""], "a baseline has no p"
     judged = sections["Judged by F1"]
     assert judged.count("\n| ---") == 2 and "\n| F1 | A | B | 1 |" in judged and "\n| F1 | B | A | 1 |" in judged
     assert all(
@@ -427,7 +429,12 @@ def test_the_papers_examples_are_counted_over_all_seeds_of_each_setting():
     silent, wrong = pairing.reply(row, [(0, 2, 0.2)], 1.0, 0.0, 0.8), pairing.reply(row, [(0, 2, 0.9)], -1.0, 0.0, 0.1)
     asked = [pairing.Question(row, {"a0": right, "a1": silent, "a2": right, "b0": wrong, "b1": wrong})]
     one, two = study_tables.example_table(asked, {"A": {0: "a0", 1: "a1", 2: "a2"}, "B": {0: "b0", 1: "b1"}})
-    assert (one["example"], one["setting"], one["answers"], one["best span F1"]) == (example.gold, "A", "2 × right, 1 × nothing", 100)
+    assert (one["example"], one["setting"], one["answers"], one["best span F1"]) == (
+        example.gold,
+        "A",
+        "2 × right, 1 × nothing",
+        pytest.approx(200 / 3),
+    )
     assert (two["setting"], two["answers"], two["best span F1"], two["the paper"]) == ("B", "2 × elsewhere", 0, example.says)
 
 

@@ -31,6 +31,8 @@ def test_with_several_seeds_the_verdict_names_what_differs_and_what_does_not():
     assert findings.verdict(rows, "span F1") == (
         "Shown to differ from QA in span F1: A +1.2 points (95 % interval +0.5 to +2.0). No difference is shown for B."
     )
+    untested = row("C", 2.0, 1.1, 2.9, **{"speaks for": "the settings; no p: two seeds"})
+    assert findings.verdict([*rows, untested], "span F1").endswith(" No difference is shown for B. Not tested, by two seeds: C.")
     rows[1]["p (Holm)"] = 0.06
     assert findings.verdict(rows, "EM").startswith("No setting is shown to differ from QA in EM; the largest difference is B +3.0")
 
@@ -73,7 +75,10 @@ def test_the_verdict_has_the_p_of_the_whole_family():
     assert alone["p (Holm)"] == alone["p"] < judged["F1"]["p (Holm)"]
     said = findings.verdicts(QUESTIONS, [settings], scores, "study", "A")
     assert ("shown to differ from A: B" in said) == (judged["F1"]["p (Holm)"] < 0.05)
-    assert findings.verdicts(QUESTIONS, [], scores, "study", "A") == "No difference in F1 to A can be tested: there is no other setting."
+    assert said.count("One seed per setting cannot tell") == len(scores), "each score is told"
+    assert (
+        findings.verdicts(QUESTIONS, [], scores, "study", "A") == "No difference in F1, EM to A can be tested: there is no other setting."
+    )
 
 
 def test_a_task_counts_as_learnt_only_if_it_was_shown_to_be():

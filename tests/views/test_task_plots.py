@@ -1,5 +1,7 @@
 """Each task next to baselines that need no training: the kept runs' numbers, one line or one heading per task."""
 
+from types import SimpleNamespace
+
 import matplotlib
 import pytest
 from conftest import ROOT
@@ -35,6 +37,19 @@ def test_a_run_has_one_line_per_task_in_its_colour_with_chance_and_constant_answ
     assert [disc.get_markerfacecolor() != "none" for disc in discs] == [row["learnt"] == "yes" for row in rows]
     chance = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|"]
     assert chance == [row["chance"] for row in rows if row["chance"] is not None]
+
+
+def test_questions_that_only_one_setting_was_scored_on_are_shown(kept):
+    """As with a second question answering task of a mixture."""
+    settings = tables.alone(kept)
+    without = {**kept["qa"].metrics}
+    without.pop("squad")
+    runs = {
+        **kept,
+        "qa": SimpleNamespace(types=kept["qa"].types, metrics=without, keeps=kept["qa"].keeps, parameters=kept["qa"].parameters),
+    }
+    assert task_plots._answered(runs, settings) == {"squad": {"qa-mcc-sc": settings["qa-mcc-sc"]}}
+    assert [row["setting"] for row in task_plots._answers(runs, {"qa-mcc-sc": settings["qa-mcc-sc"]}, "squad", None)] == ["qa-mcc-sc"]
 
 
 def test_several_settings_have_one_heading_per_task(kept):
