@@ -110,7 +110,7 @@ class Config:
     )
     threshold_ratio: Part | None = None  # or the share of the training questions held out for it, in whole titles (passages without titles)
     train_limit: Count | None = None  # maximum number of training rows per task
-    eval_limit: Count | None = None  # maximum number of scored rows per task
+    eval_limit: Count | None = None  # maximum number of scored rows, and of held-out questions, per task
     metrics: list[str] = field(default_factory=list)  # custom scores, module:function each (`plugins`)
     eval_every: Count | None = None  # steps between scorings of the held-out questions, and of some scored rows of each task
     select: Literal["last", "best"] = "last"  # the final weights: of the last step, or of the best scoring (`training.selection`)
@@ -379,9 +379,9 @@ def _check_step(c: Config) -> None:
     require(c.balance, f"balance: a joint step needs it, e.g. sum: one of {', '.join(BALANCES)}, or a custom function (module:function)")
     _check_named("balance", str(c.balance), BALANCES)
     require(len(c.tasks) > 1, "step: a joint step combines several tasks: name another one in tasks, or set it to drawn")
-    require(
-        c.exhausted == "cycle", "exhausted: a joint step has rows of every task: set it to cycle (sampler 'sequential' has no such step)"
-    )
+    limits = c.sampler in ("unimax", "sequential")
+    require(not limits, f"sampler: {c.sampler!r} has no joint step, which has rows of every task: choose another, or set step to drawn")
+    require(c.exhausted == "cycle", "exhausted: a joint step has rows of every task: set it to cycle")
     require(not c.cuda_graphs, "cuda_graphs: records steps of one task: set it to false, or step to drawn")
     require(c.sampler not in CURRICULA, f"sampler: {c.sampler!r} trains some tasks alone at first, a joint step all: set step to drawn")
     require(not c.rate_factors, "rate_factors: a joint step has one rate for all its tasks: leave them out; loss_weights weigh the tasks")

@@ -121,7 +121,7 @@ def _labels(gold: Labels, said: Labels) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(lengths if len(gold) or len(said) else "there are no rows to score")
     right, labels = np.asarray(gold), np.asarray(said)
     for side in (right, labels):
-        if side.dtype.kind not in "iub" and not (side == side.astype(np.int64)).all():
+        if (side < 0).any() or (side.dtype.kind not in "iub" and not (side == side.astype(np.int64)).all()):
             raise ValueError(f"labels are whole numbers from 0; these are not: {side[:3].tolist()} …")
     return right.astype(np.int64), labels.astype(np.int64)
 
@@ -144,8 +144,8 @@ def calibration(probability: Sequence[float], right: Sequence[float], bins: int 
     without answers and for values outside 0 to 1.
     """
     p, true = np.asarray(probability, np.float64), np.asarray(right, np.float64)
-    if not len(p) or not ((p >= 0) & (p <= 1 + 1e-9)).all():
-        raise ValueError("calibration needs at least one probability, each from 0 to 1")
+    if not len(p) or len(p) != len(true) or not all(((some >= 0) & (some <= 1 + 1e-9)).all() for some in (p, true)):
+        raise ValueError("calibration needs at least one probability and as many values of `right`, all from 0 to 1")
     edges, rows = np.linspace(0, 1, bins + 1), []
     number = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, bins - 1)
     for i in np.unique(number):

@@ -22,7 +22,7 @@ import numpy as np
 from mtdnn_kit.errors import ConfigError, PluginError
 
 POOL = 50  # batches sorted by length together: more mean less padding and less randomness
-DRAWN_AT_ONCE = 1024  # draws at once
+DRAWN_AT_ONCE = 1024  # random numbers per call: another value gives a seed another schedule
 MOST_STEPS = 1e8  # the maximum of a schedule's expected steps: it is held in memory
 
 

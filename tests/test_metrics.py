@@ -98,6 +98,8 @@ def test_labels_of_other_rows_or_other_numbers_and_a_text_as_gold_answers_are_re
             metric([0, 1, 1, 1], [1])
         with pytest.raises(ValueError, match="labels are whole numbers from 0; these are not: .0.2, 0.9."):
             metric([0.2, 0.9], [0, 0])
+        with pytest.raises(ValueError, match="labels are whole numbers from 0; these are not: .1, -1."):
+            metric([1, 0], [1, -1])
         assert metric([0.0, 1.0], [0, 1]) == metric([0, 1], [False, True]) == pytest.approx(100)
     with pytest.raises(ValueError, match="golds: 'abc' is a text; give a list"):
         metrics.f1("b", "abc")

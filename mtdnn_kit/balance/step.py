@@ -23,16 +23,16 @@ class Joint:
     """Steps of several tasks by a method: its name, or a custom function.
 
     gradient(task, items) → (mean loss, tokens), the gradients added to the weights'; loss(task, items) → mean loss, without gradients;
-    dropout(step) → the seed of the step's dropout; factors: `loss_weights` by task.
+    seed_of(step) → the seed of the step's dropout; factors: `loss_weights` by task.
     `state`: the method's memory, for checkpoints. `figures`: the last step's mean losses of the tasks [K], on the device, and
     weights [K].
     """
 
     def __init__(
         self, model: nn.Module, method: str | Callable, tasks: list[str], factors: dict[str, float], seed: int,
-        gradient: Callable, loss: Callable, dropout: Callable[[int], int],
+        gradient: Callable, loss: Callable, seed_of: Callable[[int], int],
     ) -> None:  # fmt: skip
-        self.method, self.tasks, self.seed, self.gradient, self.loss, self.dropout = method, tuple(tasks), seed, gradient, loss, dropout
+        self.method, self.tasks, self.seed, self.gradient, self.loss, self.seed_of = method, tuple(tasks), seed, gradient, loss, seed_of
         self.encoder = list(model.encoder.parameters())
         shared = {id(p) for p in self.encoder}
         self.heads = {task: [p for p in model.heads[task].parameters() if id(p) not in shared] for task in tasks}
@@ -61,7 +61,7 @@ class Joint:
     def after(self, step: int, parts: Parts, epoch_ends: bool) -> None:
         """What a method does after the optimizer's step: FAMO computes the losses again, on the same rows with the same dropout."""
         if self.method == "famo" and "before" in self.state:  # not where a loss was not finite: the log names that step
-            torch.manual_seed(self.dropout(step))
+            torch.manual_seed(self.seed_of(step))
             with torch.no_grad():
                 again = torch.stack([self.loss(task, items) for task, items in parts.items()])
             famo_after(again.double().cpu() * self.factors, self.state)

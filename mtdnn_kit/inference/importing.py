@@ -52,8 +52,9 @@ def import_run(source: str | Path, run_dir: str | Path, data: str = "sample", ta
 
     data: where the scored rows are ("sample", "hub", a folder); settings: parameters of evaluation (`max_length`, `overlap`,
     `max_answer`, `n_best`, `threshold_articles` or `threshold_ratio`, `device`, `precision`, …); a predictions file takes `eval_limit`
-    and `define` only. Unless these settings hold questions out to tune it, the threshold is the one that `export` recorded, or 0 without
-    one. Answers from a file have no n-best, hence neither span scores nor probabilities.
+    and `define` only. Unless these settings hold questions out to tune it, the threshold is the one that `export` recorded; without one it
+    is tuned on the sample's own articles where `data` is the sample, else 0. Answers from a file have no n-best, hence neither span scores
+    nor probabilities.
     Raises RunError, EncoderError, ConfigError or DataError, saying what is wrong and where, before the folder is written.
     """
     given = [one.name for one in fields(Config) if one.name not in ("tasks", "encoder")]
@@ -79,7 +80,7 @@ def _import_answers(file: Path, config: Config, settings: dict) -> Run:
     try:
         matched({row.id: gold_texts(row) for rows in parts.values() for row in rows}, predictions)
     except ValueError as error:
-        few = f"; only the first {config.eval_limit} rows are read (eval_limit)" if config.eval_limit else ""
+        few = f"; of the rows only {config.eval_limit}, spread over the file, are read: leave eval_limit out" if config.eval_limit else ""
         raise RunError(f"{file.name}: {error}{few}") from None
     imported = {"kind": "predictions", "name": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 

@@ -29,12 +29,12 @@ from mtdnn_kit.model.devices import describe, resolve_device
 from mtdnn_kit.model.encoders import find_encoder
 from mtdnn_kit.model.evaluation import evaluate, held_out_scores, tuned
 from mtdnn_kit.model.multitask import MultiTask, build_model, load_model, save_model, takes_token_types
-from mtdnn_kit.model.provenance import trained_before
+from mtdnn_kit.model.provenance import NOT_KNOWN, trained_before
 from mtdnn_kit.runs.claim import claim
 from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.origin import lock, made_with
 from mtdnn_kit.runs.run import LOCK, Run, now
-from mtdnn_kit.training.hold_out import HELD_OUT
+from mtdnn_kit.training.hold_out import check_not_trained_on
 from mtdnn_kit.training.hold_out import record as record_of
 from mtdnn_kit.training.setup import make_features, read_rows, tokenizer_digest
 from mtdnn_kit.training.trainer import RUN_PACKAGES
@@ -71,6 +71,7 @@ def merge(
     config = Config(**{**parts[0].config, **place, **({"data": data} if data else {})})
     (_, held_out, scored), sources = read_rows(config)
     _check_rows(parts, sources, config)
+    check_not_trained_on(config, sources, [str(run.path) for run in parts])
     kinds = first.tokenizer, takes_token_types(first.net.encoder.config)
     held_out, scored = (make_features(config, rows, *kinds) for rows in (held_out, scored))
     require(len(weights) == 1 or held_out, f"weight: {parts[0].name} held out no question to choose among {some(weights)}: name one")
@@ -122,11 +123,6 @@ def _check_alike(runs: Sequence[Run], models: Sequence[Loaded]) -> None:
             raise RunError(f"encoder: {runs[0].name} and {run.name} have {unlike}: {said}")
         if tokenizer_digest(pair[0].tokenizer) != tokenizer_digest(pair[1].tokenizer):
             raise RunError(f"tokenizer: those of {runs[0].name} and {run.name} differ: {said}")
-        holds = any(getattr(models[0].config, key) for key in HELD_OUT) and "qa" in run.types.values()
-        other = [key for key in HELD_OUT if getattr(models[0].config, key) != getattr(model.config, key)]
-        if holds and other:
-            why = "may have trained on questions that would choose the merged run's threshold and weight"
-            raise RunError(f"{other[0]}: {runs[0].name} and {run.name} hold out different questions: {run.name} {why}; set it alike")
 
 
 def _check_rows(runs: Sequence[Run], sources: Mapping[str, dict], config: Config) -> None:
@@ -210,11 +206,11 @@ def _score(run: Run, net: MultiTask, first: Loaded, config: Config, held_out: di
 
 
 def _encoder(runs: Sequence[Run]) -> dict:
-    """The manifest's entry on the encoder: its name, and what it was trained on besides the first run's tasks."""
-    before, own = trained_before(runs[0]), runs[0].types
-    others = [task for run in runs[1:] for task in run.types if task not in own]
+    """The manifest's entry on the encoder: its name, and what any of the runs was trained on besides the first one's tasks."""
+    met = [name for run in runs for name in (trained_before(run) or [NOT_KNOWN])]
+    others = [task for run in runs[1:] for task in run.types if task not in runs[0].types]
     return {"name": runs[0].manifest.get("encoder", {}).get("name", "an encoder"), "origin": "merged"} | {
-        "trained_on": list(dict.fromkeys([*(before or ["not known"]), *others]))
+        "trained_on": list(dict.fromkeys([*met, *others]))
     }
 
 

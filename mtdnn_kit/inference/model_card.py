@@ -21,7 +21,7 @@ TAGS = {"qa": "question-answering", "sc": "text-classification", "mcc": "multipl
 HUB_METRICS = {"em": "exact_match", "f1": "f1", "accuracy": "accuracy", "matthews": "matthews_correlation"}  # our name → the hub's
 UNNAMED = (  # parameters that a card leaves out: paths, titles of articles, and settings that do not change the model
     "run_dir", "encoder", "data", "define", "scored_also", "threshold_articles", "init_from", "resume", "device", "threads", "log_every",
-    "checkpoint_every", "eval_every", "interference_every",
+    "checkpoint_every", "keep_checkpoints", "interference_every", "log_with",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from mtdnn_kit.balance.step import Joint
-from mtdnn_kit.errors import PluginError
+from mtdnn_kit.errors import PluginError, TrainingError
 from mtdnn_kit.model.evaluation import constant_scores, held_out_scores, slice_scores
 from mtdnn_kit.model.multitask import MultiTask
 from mtdnn_kit.runs.run import Run
@@ -36,6 +36,7 @@ class Bookkeeper:
         self.stop, self.world, self.precision, self.loss, self.joint = stop, world, precision, loss, joint
         self.fixed, self.before, self.started = fixed_batches(setup), point.seconds, time.perf_counter()
         self.selection, self.done = Selection(run, setup.config) if log else None, point.step
+        self.scored_at = {record["step"] for record in run.scorings()} if log else set()
         self.watched_at = max((record["step"] for record in run.watched()), default=0) if log else 0
         self.ended = self._waited()
         self.constants = constant_scores(setup.train, setup.slices, setup.config)
@@ -55,12 +56,14 @@ class Bookkeeper:
         loss, (tokens,) = self.world.mean(step.loss), self.world.sums(step.tokens)
         if self.log:
             self.log.add(step.number, step.task, step.rate, loss, step.norm, tokens, *([self.joint.figures] if self.joint else []))
-            try:
-                self._measure(self.log, step.number)
-            except PluginError:  # a custom score: once it is corrected, the run resumes from here
-                self.log.flush()
-                self.checkpoint(self.seconds)
-                raise
+            if self._measures_after(step.number):
+                self.log.flush()  # first: it names a step that diverged, and the time of scoring does not count
+                try:
+                    self._measure(self.log, step.number)
+                except (PluginError, TrainingError):  # a custom score, or full memory: the run resumes from here
+                    self.log.flush()
+                    self.checkpoint(self.seconds)
+                    raise
         # the others wait for rank 0 here
         stopping = self.stop.agreed(self.world.sums)
         if stopping or self._due(step.number, self.setup.config.checkpoint_every):
@@ -92,14 +95,12 @@ class Bookkeeper:
     def _measure(self, log: Recorder, step: int) -> None:
         """Scores the held-out questions and each task's slice, and compares the tasks' gradients, if due."""
         config, due = self.setup.config, self._due(step, self.setup.config.eval_every)
-        compares = config.interference_every is not None and (step + 1) % config.interference_every == 0
-        if self._scores_after(step) or compares:
-            log.flush()  # first: it names a step that diverged, and the time of scoring does not count
         if self._scores_after(step):
-            scored = self.selection is not None and step + 1 in self.selection.seen  # before a resumption
             with memory(self.setup):
-                self.watch(self.score(step + 1) if due and not scored else self._thresholds())
-        if compares:
+                # those of a step after which a custom score raised were logged before
+                thresholds = self.score(step + 1) if due and step + 1 not in self.scored_at else self._thresholds()
+                self.watch(thresholds)
+        if self._compares_after(step):
             with memory(self.setup, doing="measuring interference"):
                 found = measure(self.model, self.fixed, self.loss, config.grad_accumulation)
                 tag = affinities(self.model, self.setup, step, self.loss)
@@ -122,6 +123,7 @@ class Bookkeeper:
         found, thresholds = held_out_scores(self.model, self.setup.held_out, self.setup.config, self.precision)
         if self.log and self.selection:
             self.log.scores(done - 1, found)
+            self.scored_at.add(done)
             if self.selection.task in found:
                 self.selection.saw(done, found, self.model)
         return thresholds
@@ -140,6 +142,12 @@ class Bookkeeper:
 
     def _scores_after(self, step: int) -> bool:
         return self.setup.config.eval_every is not None and (self._due(step, self.setup.config.eval_every) or self._ends_block(step))
+
+    def _compares_after(self, step: int) -> bool:
+        return self.setup.config.interference_every is not None and (step + 1) % self.setup.config.interference_every == 0
+
+    def _measures_after(self, step: int) -> bool:
+        return self._scores_after(step) or self._compares_after(step)
 
     def _ends_block(self, step: int) -> bool:
         """Whether a task's block of `sampler: sequential` ends with a step (from 0): forgetting counts from there."""

@@ -6,6 +6,7 @@ passages are chosen by their hash, as `data.split` splits scored rows off. Knows
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from mtdnn_kit.data.registry import ALWAYS
 from mtdnn_kit.data.split import hashed, sides
 from mtdnn_kit.data.table import column, pick
 from mtdnn_kit.errors import ConfigError
-from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import short
 from mtdnn_kit.runs.run import Run
 
@@ -42,32 +42,47 @@ def hold_out(rows: RowsByTask, config: Config) -> tuple[RowsByTask, RowsByTask]:
     return {task: some for task, some in held.items() if len(some)}, left
 
 
-def check_start(config: Config, sources: Mapping[str, dict]) -> None:
-    """Raises ConfigError if the run of `init_from`, or one that it started from, may have trained on the questions that this run holds out.
+def check_not_trained_on(config: Config, sources: Mapping[str, dict], names: Sequence[str]) -> None:
+    """Raises ConfigError if a run may have trained on the questions that these parameters hold out: one of `names`, whose weights are made
+    use of, or one that went into those (`_behind`). sources: of `read_rows`.
 
-    sources: of `read_rows`. Same file, and other questions held out; a run held out enough if it named these articles, or more.
+    Its rows are of the same file, and it did not hold out these articles or more, or the same ratio of a file that it scored.
     """
-    rows = {sources[f"{task}/{d.train}"]["fingerprint"] for task, d in config.datasets.items() if d.type == "qa"}
     key = next((key for key in HELD_OUT if getattr(config, key)), None)
-    for run in _earlier(config.init_from) if key else ():
-        before, trained = run.parameters, run.manifest["data"]
-        splits = [f"{task}/{d.train}" for task, d in before.datasets.items() if d.type == "qa"]
-        same_rows = rows & {trained[split]["fingerprint"] for split in splits if split in trained}
-        enough = {*(config.threshold_articles or ())} <= {*(before.threshold_articles or ())}
-        if same_rows and not (enough and before.threshold_ratio == config.threshold_ratio):
+    rows = _files(config, sources, scored=True)
+    for run in _behind(names) if key else ():
+        before = run.parameters
+        trained, chosen = (rows & _files(before, run.manifest.get("data", {}), scored) for scored in (False, True))
+        same_titles = bool(config.threshold_articles) and {*(config.threshold_articles or ())} <= {*(before.threshold_articles or ())}
+        same_ratio = bool(config.threshold_ratio) and config.threshold_ratio == before.threshold_ratio and trained == chosen
+        if trained and not (same_titles or same_ratio):
+            other = next((f"{name}: {short(getattr(before, name))}" for name in HELD_OUT if getattr(before, name)), "nothing")
             raise ConfigError(
-                f"{key}: {run.path}, from whose model this run starts, held out other questions of the same file, and may have trained on "
-                f"those that would tune this run's threshold: set it as there, to {short(getattr(before, str(key)))}, or train it again"
+                f"{key}: {run.path}, whose weights would be used, trained on the same file of questions and held out {other}, so it may "
+                "know the questions that would tune the threshold here: hold out the same in both, and train that run again if need be"
             )
 
 
-def _earlier(name: str | None) -> Iterator[Run]:
-    """The run of that folder, and those that it started from, as far as their folders are still there."""
-    seen = set[str]()
-    while name and name not in seen and (resolve(name) / "manifest.json").is_file():
-        seen.add(name)
-        yield (run := Run(name))
-        name = run.config.get("init_from")
+def _files(config: Config, data: Mapping[str, dict], scored: bool) -> set[str]:
+    """The fingerprints of the training splits of question answering tasks; scored: of the scored tasks only. data: of a manifest."""
+    splits = [f"{task}/{d.train}" for task, d in config.datasets.items() if d.type == "qa" and (d.score or not scored)]
+    return {data[split]["fingerprint"] for split in splits if split in data}
+
+
+def _behind(names: Sequence[str]) -> Iterator[Run]:
+    """The runs of these folders and those whose weights went into them, as far as their folders are still there: what each started from,
+    what it was held near (`anchor`), and what it was merged from, which lies in its folder's folder or in that of the first of these."""
+    waiting, seen = list(names), set[Path]()
+    while waiting:
+        run = Run(waiting.pop())
+        if run.path in seen or not (run.path / "manifest.json").is_file():
+            continue
+        seen.add(run.path)
+        yield run
+        first, anchor = run.config.get("init_from"), (run.config.get("anchor") or {}).get("to", "init")
+        waiting += [*filter(None, [first]), *([] if anchor == "init" else [anchor])]
+        for part in run.manifest.get("merged", {}).get("runs", ()):
+            waiting += [str(place / part["run"]) for place in {run.path.parent, Run(first).path.parent if first else run.path.parent}]
 
 
 def not_tuned(config: Config, train: RowsByTask, held_out: RowsByTask, scored: RowsByTask) -> str | None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mtdnn_kit.sampler import generator
+from mtdnn_kit.training.loop import pieces_of
 from mtdnn_kit.training.setup import Setup
 
 LAYER = re.compile(r"\blayers?\.(\d+)\.")  # how the encoder families name their layers' weights
@@ -68,8 +69,8 @@ def _cosines(dots: dict[str, float], one: dict[str, float], two: dict[str, float
 
 def _gradient(weights: tuple, items: np.ndarray, pieces: int, loss: Callable) -> list[Tensor]:
     """The gradient of a batch's mean loss by each weight, 0 where it does not depend on it."""
-    total, pieces = [torch.zeros(()).to(w) for w in weights], min(pieces, len(items))
-    for piece in (items[i::pieces] for i in range(pieces)):
+    total = [torch.zeros(()).to(w) for w in weights]
+    for piece in pieces_of(items, pieces):
         found = torch.autograd.grad(loss(piece)[0] * (len(piece) / len(items)), weights, allow_unused=True)
         total = [a if b is None else a + b for a, b in zip(total, found, strict=True)]
     return total
@@ -103,11 +104,13 @@ def affinities(model: nn.Module, setup: Setup, step: int, loss: Callable) -> dic
         gradient = _gradient(tuple(weights), items, pieces, partial(loss, task))
         rate = length / max(_length(gradient), 1e-30)
         with torch.no_grad():
-            for weight, old, g in zip(weights, kept, gradient, strict=True):
-                weight.copy_(old - rate * g)
-            found[task] = 1 - float(loss(main, judged)[0]) / max(before, 1e-30)
-            for weight, old in zip(weights, kept, strict=True):
-                weight.copy_(old)
+            try:
+                for weight, old, g in zip(weights, kept, gradient, strict=True):
+                    weight.copy_(old - rate * g)
+                found[task] = 1 - float(loss(main, judged)[0]) / max(before, 1e-30)
+            finally:
+                for weight, old in zip(weights, kept, strict=True):
+                    weight.copy_(old)
     model.train()
     return found
 

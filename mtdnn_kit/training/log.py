@@ -128,11 +128,11 @@ class Recorder:
             self.interference_log.append([{"step": step + 1, **record} for record in found])
         self.restart_clock()
 
-    def close(self, found: dict[str, dict]) -> None:
-        """Ends the bar and, with the run's scores, its trackers."""
+    def close(self, done: int, found: dict[str, dict]) -> None:
+        """Ends the bar and, with the run's scores after `done` steps, its trackers."""
         if self.bar:
             self.bar.close()
-        self._tell_scores(len(self.setup.schedule), found)
+        self._tell_scores(done, found)
         for tracker in self.accelerator.trackers:  # `end_training` would also end the process group, which a second training needs
             tracker.finish()
 

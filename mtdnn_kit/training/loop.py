@@ -82,17 +82,21 @@ def backward(
     and the tokens. Several processes exchange their gradients once, with the last piece.
     """
     config, total, tokens = setup.config, 0.0, 0
-    count = min(config.grad_accumulation, len(items))
-    for number in range(count):
-        # every count-th item: the pieces of a batch sorted by length are similar
-        piece = items[number::count]
-        with accelerator.no_sync(model) if number + 1 < count else nullcontext():
+    pieces = pieces_of(items, config.grad_accumulation)
+    for number, piece in enumerate(pieces, 1):
+        with accelerator.no_sync(model) if number < len(pieces) else nullcontext():
             loss, n = loss_of(accelerator, model, setup, task, piece)
             # mean over the piece → its share of the mean over the batch
             loss = loss * (weight * len(piece) / len(items))
             accelerator.backward(loss * config.loss_weights.get(task, 1.0))
         total, tokens = total + loss.detach(), tokens + n
     return total, tokens if weight else 0
+
+
+def pieces_of(items: np.ndarray, most: int) -> list[np.ndarray]:
+    """At most `most` pieces of a batch [N]: every n-th item each, so that the pieces of a batch sorted by length are similar."""
+    count = min(most, len(items))
+    return [items[number::count] for number in range(count)]
 
 
 def loss_of(accelerator: Accelerator, model: nn.Module, setup: Setup, task: str, items: np.ndarray) -> tuple[Tensor, int]:

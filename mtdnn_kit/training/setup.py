@@ -35,7 +35,7 @@ from mtdnn_kit.runs.run import Run
 from mtdnn_kit.sampler import CURRICULA, Phase, Schedule, batch_count, batches, custom_plan, draw, first_phase, generator, shares, weights
 from mtdnn_kit.tasks import TYPES
 from mtdnn_kit.training.distributed import launched
-from mtdnn_kit.training.hold_out import check_start, hold_out, not_tuned
+from mtdnn_kit.training.hold_out import check_not_trained_on, hold_out, not_tuned
 from mtdnn_kit.training.selection import check_selection
 
 CODE = ("tasks", "data", "files", "metrics")  # the code that turns rows into features
@@ -164,7 +164,8 @@ def prepare(config: Config) -> Setup:
     made = Setup(config, encoder, tokenizer, train, held_out, scored, schedule, probabilities, sources, processes, anchor, watched, warned)
     if config.init_from:
         _check_heads(config.init_from, made.specs)
-        check_start(config, sources)
+    others = [config.init_from, config.anchored.to if anchor and config.anchored else None]
+    check_not_trained_on(config, sources, [name for name in others if name])
     return made
 
 

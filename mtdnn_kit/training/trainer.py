@@ -7,7 +7,7 @@ the model. Several processes, each with a device, make the same steps on a share
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from mtdnn_kit.balance.fisher import drawn_rows, squared_gradients
 from mtdnn_kit.balance.kept import ANCHOR, keep, kept
 from mtdnn_kit.balance.step import Joint, Parts
 from mtdnn_kit.config import Config
-from mtdnn_kit.errors import ConfigError, PluginError
+from mtdnn_kit.errors import ConfigError, PluginError, TrainingError
 from mtdnn_kit.files.atomic import write_folder, write_json, write_whole
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.locks import held
@@ -47,7 +47,7 @@ from mtdnn_kit.training.distributed import World, join
 from mtdnn_kit.training.hold_out import record
 from mtdnn_kit.training.interruptions import Interrupted, Stop
 from mtdnn_kit.training.log import FOLDER, Recorder, check_trackers, trackers_of
-from mtdnn_kit.training.loop import backward, loss_of, train_steps
+from mtdnn_kit.training.loop import backward, loss_of, pieces_of, train_steps
 from mtdnn_kit.training.odd_rows import odd_counts
 from mtdnn_kit.training.optim import make_optimizer
 from mtdnn_kit.training.setup import Setup, of_anchor, prepare
@@ -114,7 +114,7 @@ def _train(run: Run, setup: Setup, model: MultiTask, device: torch.device, watch
         seconds = books.close()
     found = world.alone(partial(_finish, books, manifest, seconds, meter))
     if log:
-        log.close(found)
+        log.close(books.done, found)
     return run
 
 
@@ -146,9 +146,7 @@ def _joint(setup: Setup, model: MultiTask, gradient: Callable, loss: Callable, s
     config = setup.config
 
     def mean_loss(task: str, items: np.ndarray) -> torch.Tensor:
-        """In the pieces in which `backward` takes them."""
-        count = min(config.grad_accumulation, len(items))
-        pieces = [items[number::count] for number in range(count)]
+        pieces = pieces_of(items, config.grad_accumulation)
         return torch.stack([loss(task, piece)[0] * (len(piece) / len(items)) for piece in pieces]).sum()
 
     method = config.own_balance or str(config.balance)
@@ -174,12 +172,15 @@ def _finish(books: Bookkeeper, manifest: dict, seconds: float, meter: Meter) -> 
             if not selected:
                 with failures.memory(setup):
                     books.watch(thresholds)
-        except (Interrupted, PluginError) as error:
+        except (Interrupted, PluginError, TrainingError, OSError) as error:
             stop.defer()
-            books.checkpoint(seconds)
+            with suppress(OSError) if isinstance(error, OSError) else nullcontext():  # what refused a file may refuse the checkpoint, too
+                books.checkpoint(seconds)
             if isinstance(error, PluginError):
                 said = f"All {done} steps are made: correct the function, then set resume: true (in a study, --if-changed keep)."
                 raise PluginError(f"{error}. {said}") from error
+            if not isinstance(error, Interrupted):
+                raise
             stop.end(run, done, total)
         stop.defer()
         ended = {"held_out": record(setup.config, setup.held_out, thresholds), "train_seconds": round(seconds, 3), "end": now()}

@@ -172,7 +172,11 @@ def test_a_pass_has_each_row_once_and_a_step_is_a_pure_function(ready):
         ({"step": "drawn"}, "^balance: combines the tasks of a joint step: set it to null"),
         ({"tasks": ["cola"], "qa_weight": 1.0}, "^step: a joint step combines several tasks"),
         ({"exhausted": "drop"}, "^exhausted: a joint step has rows of every task: set it to cycle"),
-        ({"sampler": "sequential", "qa_weight": None, "sharing": None, "exhausted": None}, "^exhausted: a joint step has rows"),
+        ({"sampler": "sequential", "qa_weight": None, "sharing": None, "exhausted": None}, "^sampler: 'sequential' has no joint step"),
+        (
+            {"sampler": "unimax", "qa_weight": None, "sharing": None, "exhausted": None, "max_passes": 2.0},
+            "^sampler: 'unimax' has no joint step, which has rows of every task: choose another, or set step to drawn",
+        ),
         ({"cuda_graphs": True}, "^cuda_graphs: records steps of one task"),
         ({"balance": "dwa", "epochs": 2.0}, "^epochs: balance 'dwa' weighs the tasks by their losses of the two epochs before"),
         ({"balance": "nowhere:f"}, "^balance: nowhere:f: cannot import nowhere"),

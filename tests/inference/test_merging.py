@@ -161,8 +161,12 @@ def test_runs_that_cannot_be_merged_are_refused_with_their_names(three, tmp_path
     with pytest.raises(RunError, match="tokenizer: those of one and foreign differ"):
         merge([three[0], run])
     unheld = other("unheld", three[0].config["encoder"], threshold_articles=["Cork"])
-    with pytest.raises(RunError, match="threshold_articles: one and unheld hold out different questions"):
+    with pytest.raises(ConfigError, match="threshold_articles: .*unheld, whose weights would be used, trained on the same file"):
         merge([three[0], unheld])
+    staged = other("staged", three[0].config["encoder"], tasks=["cola"], threshold_articles=[], init_from=str(unheld.path))
+    for parts in ([three[0], staged], [three[0], merge([three[2], unheld], run_dir=tmp_path / "hidden")]):
+        with pytest.raises(ConfigError, match="threshold_articles: .*unheld, whose weights would be used"):
+            merge(parts, run_dir=tmp_path / "no")
     for wrong, said in [
         (dict(method="mean"), "method: 'mean' is unknown; choose from average"),
         (dict(weight=1.5), "weight: 1.5 must be a number from 0 to 1"),

@@ -15,14 +15,18 @@ import pytest
 import torch
 from conftest import ROOT, changed
 from killing import same
+from sameness import assert_same
 from test_survival import SMALL, carried_out
 
 from mtdnn_kit import ConfigError, Run, RunError, prepare, train
 from mtdnn_kit.errors import LockedError, TrainingError, WriteError
 from mtdnn_kit.files.atomic import write_folder, write_whole
+from mtdnn_kit.model.multitask import build_model
 from mtdnn_kit.runs.run import Log, checkpoints
+from mtdnn_kit.training import bookkeeping, trainer
 from mtdnn_kit.training.checkpoints import damage
 from mtdnn_kit.training.failures import memory
+from mtdnn_kit.training.interference import affinities
 from mtdnn_kit.training.log import Recorder
 
 
@@ -149,6 +153,38 @@ def test_memory_that_runs_out_is_reported_with_its_batch_and_the_remedy(tiny, tm
     assert life["code"] == 1 and "TrainingError: step 1, task squad, 500 rows, padded to " in said and "out of memory" in said, said
     assert "Raise grad_accumulation to 2" in said and "batch_size (500) or max_length (256)" in said
     assert Run(tmp_path / "run").manifest["status"].startswith("failed: TrainingError: step 1")
+
+
+@pytest.mark.parametrize(("module", "name", "step"), [(trainer, "evaluate", 6), (bookkeeping, "slice_scores", 2)])
+def test_memory_that_runs_out_while_scoring_loses_no_step(config, tmp_path, monkeypatch, module, name, step):
+    """Without `checkpoint_every`: at the end of the training, and at a scoring on the way."""
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    settings = config(tasks=["squad", "cola"], qa_weight=0.5, max_steps=6, eval_every=2, threshold_articles=["Cork"])
+    with monkeypatch.context() as patched, pytest.raises(TrainingError, match="^scoring: out of memory .* set resume: true to continue"):
+        patched.setattr(module, name, full)
+        train(settings)
+    run = Run(settings.run_dir)
+    assert [done for done, _ in checkpoints(run)] == [step] and len(run.log()) == step
+    assert_same(train(changed(settings, run_dir=str(tmp_path / "whole"))), train(changed(settings, resume=True)))
+
+
+def test_a_lookahead_that_fails_leaves_the_weights_as_they_were(config):
+    setup = prepare(config(tasks=["squad", "cola"], qa_weight=0.5))
+    model = build_model(setup.encoder.path, setup.specs, 0.0, 0.0, 96, 0)
+    before, calls = [w.detach().clone() for w in model.encoder.parameters()], []
+
+    def loss(task, items):
+        calls.append(task)
+        if len(calls) == 3:  # the loss before, the gradient, and then the loss after the step
+            raise MemoryError
+        return sum((w**2).sum() for w in model.encoder.parameters()), len(items)
+
+    with pytest.raises(MemoryError):
+        affinities(model, setup, 0, loss)
+    assert len(calls) == 3 and all(torch.equal(a, b) for a, b in zip(before, model.encoder.parameters(), strict=True))
 
 
 def test_only_memory_errors_are_reported_as_out_of_memory(config):

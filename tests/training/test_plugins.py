@@ -246,6 +246,18 @@ def test_a_score_that_raises_during_training_loses_no_step(mine, config):
     assert scored == sorted(set(scored))
 
 
+def test_held_out_scores_are_logged_once_where_the_main_task_has_none(mine, config):
+    text = "seen = []\ndef f(task, gold, said):\n    seen.append(gold != said)\n    return 50 if sum(seen) < 4 else 1 / 0\n"
+    mine(text)
+    one = config(tasks=["cola", "squad"], qa_weight=0.5, metrics=["mine:f"], eval_every=2, threshold_articles=["Cork"])
+    with pytest.raises(PluginError, match="^metrics: mine:f raised ZeroDivisionError"):
+        train(one)
+    assert Run(one.run_dir).scorings()
+    mine(text.replace("1 / 0", "25"))
+    again = train(changed(one, resume=True))
+    assert [(record["step"], record["task"]) for record in again.scorings()] == [(2, "squad"), (4, "squad")]
+
+
 def test_a_run_with_a_custom_order_resumes_bit_for_bit_and_refuses_another_sampler(mine, config, tmp_path, monkeypatch):
     mine((ROOT / "tests" / "doors.py").read_text())
     one = config(tasks=["squad", "cola"], sampler="mine:main_last", **OWN, max_steps=8, checkpoint_every=3, log_every=1)

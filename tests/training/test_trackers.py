@@ -30,11 +30,10 @@ def assert_told_all(run: Run) -> None:
     for record in run.log():
         for key, name in {"loss": f"loss/{record['task']}", **{name: name for name in FIGURES}}.items():
             wanted.setdefault(name, {})[record["step"]] = record[key]
-    for record in run.scorings():
-        wanted |= {f"held_out/{record['task']}/{k}": {record["step"]: v} for k, v in record["scores"].items() if v is not None}
-    for record in run.watched():
-        for k, v in ((k, v) for k, v in record["scores"].items() if v is not None):
-            wanted.setdefault(f"slice/{record['task']}/{k}", {})[record["step"]] = v
+    for prefix, records in (("held_out", run.scorings()), ("slice", run.watched())):
+        for record in records:
+            for k, v in ((k, v) for k, v in record["scores"].items() if v is not None):
+                wanted.setdefault(f"{prefix}/{record['task']}/{k}", {})[record["step"]] = v
     for task, scores in run.metrics.items():
         wanted |= {f"{task}/{name}": {run.manifest["steps"]: value} for name, value in scores.items() if value is not None}
     found = scalars(run)
@@ -48,6 +47,13 @@ def test_tensorboard_has_the_values_of_the_run_folder(config):
     assert_told_all(run)
     (parameters,) = (run.path / "trackers").rglob("hparams.yml")
     assert "learning_rate: 0.0006" in parameters.read_text() and "tasks: '[''squad'', ''cola'']'" in parameters.read_text()
+
+
+def test_a_run_that_patience_ended_logs_its_scores_at_its_last_step(config):
+    still = {**WATCHED, "eval_every": 1, "learning_rate": 1e-30, "weight_decay": 0.0}  # nothing moves, so no scoring is better
+    run = train(config(**still, patience=2, log_with=["tensorboard"]))
+    assert run.manifest["steps"] < run.manifest["planned_steps"] == 6
+    assert_told_all(run)
 
 
 def test_a_resumed_run_logs_no_step_twice(config, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import version
 
@@ -15,7 +16,7 @@ from sameness import Stopped, assert_same, weights_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import mtdnn_kit
-from mtdnn_kit import Config, Run, prepare, train
+from mtdnn_kit import Config, Run, merge, prepare, train
 from mtdnn_kit.errors import ConfigError, RunError, TrainingError
 from mtdnn_kit.runs.origin import repository
 from mtdnn_kit.training.log import Recorder
@@ -278,25 +279,46 @@ COLUMNS = {"context": "sent1", "choices": ["ending0", "ending1", "ending2", "end
 LIKE_CODAH = {"codah_like": {"type": "mcc", "folder": "swag", "score": None, "columns": COLUMNS}}
 
 
-def test_a_run_does_not_start_from_one_that_trained_on_the_questions_it_holds_out(config, tmp_path):
-    """Nor from one that started from such a run; a run that held out as much, or more, or had other questions, will do."""
-    alone = dict(tasks=["squad"], qa_weight=1.0, max_steps=1)
+def test_a_run_does_not_use_weights_that_know_the_questions_it_holds_out(config, tmp_path):
+    """Of a run that trained on them, or that started from one, was held near one or merged from one. A run that held out as much, or more,
+    or had other questions, will do."""
+    alone, hold = dict(tasks=["squad"], qa_weight=1.0, max_steps=1), "threshold_articles"
 
     def run_of(name: str, first: Run | None = None, **changes) -> Run:
-        return train(config(run_dir=str(tmp_path / name), **{**alone, **changes}, init_from=first and str(first.path)))
+        return train(config(run_dir=str(tmp_path / name), **{hold: [], **alone, **changes}, init_from=first and str(first.path)))
 
     titles = sorted({row.title for row in read_rows(config(**alone))[0][0]["squad"]})[:2]
-    both, none = (run_of(name, threshold_articles=held) for name, held in (("both", titles), ("none", [])))
-    after = run_of("after", none, threshold_articles=[])
-    for first in (none, after):
-        with pytest.raises(ConfigError, match=rf"^threshold_articles: {re.escape(str(first.path))}, from whose model .* held out other"):
-            run_of("refused", first, threshold_articles=titles[:1])
-    with pytest.raises(ConfigError, match="^threshold_ratio: .* held out other questions"):
-        run_of("refused", both, threshold_articles=[], threshold_ratio=0.3)
+    both, none, sentences = run_of("both", **{hold: titles}), run_of("none"), run_of("sentences", tasks=["cola"])
+    near = run_of("near", sentences, tasks=["cola"], anchor={"kind": "l2sp", "to": str(none.path), "strength": 0.1})
+    merged = merge([sentences, none], run_dir=tmp_path / "merged")
+    for first in (none, run_of("after", none), near, merged):
+        with pytest.raises(
+            ConfigError, match=f"^{hold}: .*, whose weights would be used, trained on the same file .* held out nothing, so"
+        ):
+            run_of("refused", first, **{hold: titles[:1]})
+    with pytest.raises(ConfigError, match=rf"^{hold}: {re.escape(str(none.path))}, whose weights"):
+        run_of("refused", **{hold: titles}, anchor={"kind": "l2sp", "to": str(none.path), "strength": 0.1})
+    with pytest.raises(ConfigError, match=r"^threshold_ratio: .* held out threshold_articles: \["):
+        run_of("refused", both, threshold_ratio=0.3)
     assert not (tmp_path / "refused").exists()
-    sentences = run_of("sentences", tasks=["cola"])
     for first in (both, sentences):
-        assert run_of(f"from {first.name}", first, threshold_articles=titles[:1]).finished
+        assert run_of(f"from {first.name}", first, **{hold: titles[:1]}).finished
+
+
+def test_the_same_ratio_is_enough_only_where_the_file_was_scored(config, tmp_path):
+    """An unscored file takes the titles of the scored ones, which are others."""
+    define = {
+        "other": {"type": "qa", "files": {"train": str(ROOT / "mtdnn_kit/data/sample/squad/validation.jsonl")}, "validation_ratio": 0.3}
+    }
+    unscored = {"plain": {"type": "qa", "folder": "squad", "score": None}}
+    mixed = dict(tasks=["other", "plain"], define={**define, **unscored}, qa_weight=0.5, threshold_ratio=0.2)
+    ratio = dict(max_steps=1, threshold_ratio=0.2, threshold_articles=[])
+    first = train(config(run_dir=str(tmp_path / "first"), **{**ratio, **mixed}))
+    same = train(config(run_dir=str(tmp_path / "same"), **ratio, tasks=["squad"], qa_weight=1.0))
+    for start, refused in ((first, True), (same, False)):
+        later = config(run_dir=str(tmp_path / "later"), **ratio, tasks=["squad"], qa_weight=1.0, init_from=str(start.path))
+        with pytest.raises(ConfigError, match="^threshold_ratio: .*held out threshold_ratio: 0.2") if refused else nullcontext():
+            assert prepare(later).held_out
 
 
 def test_unnamed_runs_are_numbered(config, tmp_path, monkeypatch):
