@@ -92,9 +92,10 @@ def accuracy(gold: Labels, said: Labels) -> float:
 def matthews(gold: Labels, said: Labels) -> float:
     """Matthews' correlation of two or more labels (Gorodkin's R_K), −100 to 100; 0 if either side has only one label (CoLA)."""
     right, labels = _labels(gold, said)
-    # confusion table [L, L]: gold by predicted
-    table = np.zeros((max(right.max(), labels.max()) + 1,) * 2)
-    np.add.at(table, (right, labels), 1)
+    # confusion table [L, L]: gold by predicted, from the least label on, since −1 may stand for no prediction
+    least = min(right.min(), labels.min())
+    table = np.zeros((max(right.max(), labels.max()) - least + 1,) * 2)
+    np.add.at(table, (right - least, labels - least), 1)
     by_gold, by_said, n = table.sum(axis=1), table.sum(axis=0), len(right)
     spread = np.sqrt(n**2 - by_gold @ by_gold) * np.sqrt(n**2 - by_said @ by_said)
     return 100 * float((np.trace(table) * n - by_gold @ by_said) / spread) if spread else 0.0
@@ -121,8 +122,8 @@ def _labels(gold: Labels, said: Labels) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(lengths if len(gold) or len(said) else "there are no rows to score")
     right, labels = np.asarray(gold), np.asarray(said)
     for side in (right, labels):
-        if (side < 0).any() or (side.dtype.kind not in "iub" and not (side == side.astype(np.int64)).all()):
-            raise ValueError(f"labels are whole numbers from 0; these are not: {side[:3].tolist()} …")
+        if side.dtype.kind not in "iub" and not (side == side.astype(np.int64)).all():
+            raise ValueError(f"labels are whole numbers; these are not: {side[:3].tolist()} …")
     return right.astype(np.int64), labels.astype(np.int64)
 
 

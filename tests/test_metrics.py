@@ -92,14 +92,18 @@ def test_no_rows_give_no_score():
             metric([], [])
 
 
+def test_a_prediction_of_minus_1_is_none_of_the_labels():
+    gold, said = [1, 0, 1, 0, 1], [1, -1, 0, -1, 1]
+    assert metrics.matthews(gold, said) == pytest.approx(100 * sklearn.metrics.matthews_corrcoef(gold, said))
+    assert metrics.accuracy(gold, said) == 40 and metrics.f1_macro(gold, said) < metrics.f1_macro(gold, [1, 0, 0, 0, 1])
+
+
 def test_labels_of_other_rows_or_other_numbers_and_a_text_as_gold_answers_are_refused():
     for metric in metrics.SCORES.values():
         with pytest.raises(ValueError, match="there are 4 gold labels and 1 predicted ones"):
             metric([0, 1, 1, 1], [1])
-        with pytest.raises(ValueError, match="labels are whole numbers from 0; these are not: .0.2, 0.9."):
+        with pytest.raises(ValueError, match="labels are whole numbers; these are not: .0.2, 0.9."):
             metric([0.2, 0.9], [0, 0])
-        with pytest.raises(ValueError, match="labels are whole numbers from 0; these are not: .1, -1."):
-            metric([1, 0], [1, -1])
         assert metric([0.0, 1.0], [0, 1]) == metric([0, 1], [False, True]) == pytest.approx(100)
     with pytest.raises(ValueError, match="golds: 'abc' is a text; give a list"):
         metrics.f1("b", "abc")
@@ -141,6 +145,12 @@ def test_calibration_matches_its_definition(answers, bins):
         assert row["n"] == len(own)
         assert (row["probability"], row["right"]) == pytest.approx(tuple(np.mean(own, axis=0)))
     assert error == pytest.approx(sum(row["n"] * abs(row["probability"] - row["right"]) for row in rows) / len(answers))
+
+
+@pytest.mark.parametrize(("probability", "right"), [([], []), ([0.5], [100.0]), ([0.5, 0.5], [1.0]), ([-0.1], [1.0])])
+def test_calibration_refuses_other_values(probability, right):
+    with pytest.raises(ValueError, match="calibration needs at least one probability and as many values of `right`, all from 0 to 1"):
+        metrics.calibration(probability, right)
 
 
 def test_calibration_matches_scikit_learn():

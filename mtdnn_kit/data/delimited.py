@@ -40,6 +40,7 @@ def records(lines: Iterable[str], where: str, dialect: Dialect, reading: Reading
     rows = csv.reader(islice(lines, dialect.before, None), delimiter=dialect.delimiter, strict=dialect.quoted, quoting=quoting)
     reading.unit, number, ended = "lines", 0, 0
     header: list[str] = []
+    width = 0  # of the header, with empty columns at its end
     try:
         for cells in rows:
             # lines [began, rows.line_num] of the file hold these cells
@@ -49,12 +50,12 @@ def records(lines: Iterable[str], where: str, dialect: Dialect, reading: Reading
             if not any(map(str.strip, cells)):
                 reading.leave_out("empty lines")
             elif not header:
-                header = _names(cells, where, reading)
+                header, width = _names(cells, where, reading), len(cells)
                 reading.leave_out("the header", 1 + dialect.before)
             else:
                 number += 1
                 place = f"row {number} (line {dialect.before + began})"
-                yield _row(header, cells, f"{where}, {place}", dialect), place
+                yield _row(header, width, cells, f"{where}, {place}", dialect), place
     except UnicodeDecodeError as error:
         raise DataError(f"{where}, line {dialect.before + ended + 1}: {not_utf8(error)}") from None
     except csv.Error as error:
@@ -99,9 +100,10 @@ def check_names(names: list[str], where: str, remedy: str) -> None:
         raise DataError(f"{where} {f'{short.repr(wrong)} comes twice' if wrong else 'is empty'}: {remedy}")
 
 
-def _row(header: list[str], cells: list[str], where: str, dialect: Dialect) -> dict[str, str]:
-    while len(cells) > len(header) and not cells[-1]:
-        cells.pop()
+def _row(header: list[str], width: int, cells: list[str], where: str, dialect: Dialect) -> dict[str, str]:
+    """The fields by column; below empty columns of the header, whose `width` counts them, empty fields are left out."""
+    if len(header) < len(cells) <= width and not any(cells[len(header) :]):
+        cells = cells[: len(header)]
     if len(cells) != len(header):
         quotes = f", or quote each field that contains a {DELIMITERS[dialect.delimiter]}"
         raise DataError(
@@ -143,22 +145,27 @@ def _quotes(opened: Callable[[], Iterable[str]], delimiter: str, header: str, wh
     characters, unless a program wrote the file: then all marks are placed correctly, and the header is quoted, a field contains doubled
     marks, or exactly the fields that contain a comma are quoted.
     """
-    lines_are_rows, marks, lone, doubled, commas = True, 0, 0, '"' in header, [0, 0]
     wanted, tabs = header.count(delimiter), delimiter == "\t"
+    lines_are_rows = True  # each line has as many delimiters as the header
+    marks = 0  # lines with quotation marks
+    misplaced = 0  # fields with marks that do not enclose them
+    doubled = '"' in header  # or a field with doubled marks
+    commas_are_quoted = True  # exactly the fields with a comma are
     for line in opened():
         lines_are_rows = lines_are_rows and (line.count(delimiter) == wanted or not line.strip())
         marks += '"' in line
         for field in line.rstrip("\r\n").split(delimiter) if tabs and ('"' in line or "," in line) else ():
             held = QUOTED.fullmatch(field) is not None
-            lone, doubled = lone + ('"' in field and not held), doubled or (held and '""' in field[1:-1])
-            commas[held] += ("," in field) != held  # a comma without marks, marks without a comma
-    readable, looks = _quoted_rows(opened(), delimiter, wanted) if marks else (True, 0)
-    if looks and lines_are_rows != tabs:
-        raise DataError(f"{where}, line {looks}: a quoted field spans several lines that look like separate rows: {ASK}")
+            misplaced += '"' in field and not held
+            doubled |= held and '""' in field[1:-1]
+            commas_are_quoted &= ("," in field) == held
+    readable, suspicious = _quoted_rows(opened(), delimiter, wanted) if marks else (True, 0)
+    if suspicious and lines_are_rows != tabs:
+        raise DataError(f"{where}, line {suspicious}: a quoted field spans several lines that look like separate rows: {ASK}")
     if not marks or not tabs or not lines_are_rows:
         return readable or not tabs
-    written = doubled or not any(commas)
-    if (written and readable and not looks and not lone) or ('"' in header and not readable):
+    written = doubled or commas_are_quoted
+    if (written and readable and not suspicious and not misplaced) or ('"' in header and not readable):
         return True
     reading.read_as["quotation marks as letters (lines that have any)"] += marks
     return False
@@ -175,17 +182,17 @@ def _quoted_rows(lines: Iterable[str], delimiter: str, wanted: int) -> tuple[boo
             held.append(line)
             yield line
 
-    rows, columns, looks = csv.reader(counted(), delimiter=delimiter, strict=True), 0, 0
+    rows, columns, suspicious = csv.reader(counted(), delimiter=delimiter, strict=True), 0, 0
     try:
         for cells in rows:
             columns = columns or len(cells)
             if cells and len(cells) != columns:
                 return False, 0
-            if len(held) > 1 and not looks:
+            if len(held) > 1 and not suspicious:
                 counts = [line.count(delimiter) for line in held]
                 more = delimiter == "\t" and sum(counts) > wanted and not any('""' in line for line in held)
-                looks = rows.line_num - len(held) + 1 if more or all(count == wanted for count in counts) else 0
+                suspicious = rows.line_num - len(held) + 1 if more or all(count == wanted for count in counts) else 0
             held.clear()
     except csv.Error:
         return False, 0
-    return True, looks
+    return True, suspicious

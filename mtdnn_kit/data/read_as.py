@@ -138,8 +138,14 @@ def _choices(column: str, label: str | None, record: dict, notes: Counter[str], 
     own = lookup(record, f"{column.removesuffix('.text')}.label") if column.endswith(".text") else None
     if isinstance(found, list) and found and all(isinstance(one, dict) and {"text", "label"} <= set(one) for one in found):
         own, found = [one["label"] for one in found], [one["text"] for one in found]
-    key = lookup(record, label) if label else NOTHING
-    if not isinstance(own, list) or key is NOTHING or len(alike := [i for i, one in enumerate(own) if _as_text(one) == _as_text(key)]) != 1:
+    key = _only(lookup(record, label)) if label else NOTHING
+    if not isinstance(own, list) or key is NOTHING:
+        return {column: found}
+    alike = [i for i, one in enumerate(own) if _as_text(one) == _as_text(key)]
+    if not alike and all(_as_text(one).removeprefix("-").isdecimal() for one in (key, *own)):
+        labels = f"the labels of the choices, {short.repr(own)}"
+        raise DataError(f"column {label!r} is {short.repr(key)}, which is none of {labels}: correct it, or leave the row out (skip)")
+    if len(alike) != 1:
         return {column: found}
     (place,) = alike
     if not (table or isinstance(own[place], str) == isinstance(key, str) or str(place) == _as_text(key)):
@@ -147,6 +153,12 @@ def _choices(column: str, label: str | None, record: dict, notes: Counter[str], 
         raise DataError(f"column {label!r} is {short.repr(key)}, but {labels}: write both as text, or both as numbers")
     notes[OWN_LABEL] += 1
     return {column: found, str(label): next((value for value, number in values if number == place), place)}
+
+
+def _only(found: Any) -> Any:
+    """The item of a list of one, or of a printed one; anything else unchanged."""
+    inner = listed(found, Counter())
+    return _only(inner[0]) if isinstance(inner, list) and len(inner) == 1 else found
 
 
 def _as_text(label: Any) -> str:

@@ -202,7 +202,11 @@ def _json(content: BinaryIO, where: str, reading: Reading) -> Iterator[tuple[dic
         if rows and all(isinstance(one, dict) and isinstance(one.get("row"), dict) for one in rows):
             if cut := next((number for number, one in enumerate(rows, 1) if one.get("truncated_cells")), None):
                 raise DataError(f"{where}, row {cut}: the hub's viewer has shortened values of this row: download the dataset's own file")
+            if isinstance(total := whole.get("num_rows_total"), int) and total > len(rows):
+                part = f"{len(rows):,} of the {total:,} rows of a dataset"
+                raise DataError(f"{where}: a reply of the hub's viewer with {part}: download the dataset's own file")
             items = [one["row"] for one in rows]
+            reading.whole.append("a reply of the hub's viewer")
         if isinstance(whole.get("data"), list) and not all(isinstance(item, dict) and "paragraphs" in item for item in items):
             reading.whole.append("rows or contexts below `data`")
     if not isinstance(items, list):

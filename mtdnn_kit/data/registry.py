@@ -99,7 +99,7 @@ class Dataset:
     @cached_property
     def required(self) -> list[str]:
         """Columns that every row must have; a missing `id` is made from the row (`rows.made_id`)."""
-        free = ("title", "id" if self.columns.get("id") == "id" else "title")
+        free = {"title", "id"} if self.columns.get("id") == "id" else {"title"}
         named = [name for role, name in self.columns.items() if role not in free] + [self.group] * bool(self.group)
         inside = [column for text in self.template.values() for _, column in template_parts(text) if column]
         return [column for name in named for column in ([name] if isinstance(name, str) else name)] + inside

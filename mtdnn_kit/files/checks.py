@@ -41,7 +41,7 @@ def at_most(high: int) -> Rule:
 Positive = Annotated[float, Rule(lambda value: value > 0, "{} must be above 0")]
 Share = Annotated[float, Rule(lambda value: 0 <= value < 1, "{} must be at least 0 and below 1")]
 Count = Annotated[int, Rule(lambda value: value >= 1, "must be at least 1, or null for none")]
-Name = Annotated[str, "it must be text", bool]
+Name = Annotated[str, "it must be text, and not empty", lambda name: name != ""]
 
 
 def require(holds: object, message: str) -> None:

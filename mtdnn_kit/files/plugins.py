@@ -70,7 +70,7 @@ def find(key: str, name: str, point: PluginPoint) -> Plugin:
             raise ConfigError(f"{key}: {short(name)} is not an entry point of {point.group}: {_known(name, point.group)}")
         package, target = _package(entry), entry.value
     module, _, attribute = target.partition(":")
-    function = getattr(brought := _imported(key, name, module), attribute, None)
+    brought, function, home = _imported(key, name, module, attribute)
     if not callable(function):
         raise ConfigError(f"{key}: {short(name)}: {module} has no function {attribute!r}.{nearest(attribute, list(vars(brought)))}")
     try:
@@ -79,17 +79,23 @@ def find(key: str, name: str, point: PluginPoint) -> Plugin:
     except (TypeError, ValueError):
         takes = f"({', '.join(point.arguments)})"
         raise ConfigError(f"{key}: {name} must take {takes} as positional arguments; it is {attribute}{_signature(function)}") from None
-    file = _source(function, module)
-    if not file.is_file():
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if home.__name__ not in _READ or (code and not Path(code.co_filename).is_file()):
         raise ConfigError(f"{key}: {name} is not in a file, so that a run could not say what it was: put it into one")
-    return Plugin(key, name, function, file, hashlib.sha256(file.read_bytes()).hexdigest(), package)
+    return Plugin(key, name, function, Path(home.__file__ or ""), _READ[home.__name__][1], package)
 
 
-def _source(function: Callable, module: str) -> Path:
-    """The file with the function's code; that of its module for a partial or an object that can be called."""
-    if code := getattr(inspect.unwrap(function), "__code__", None):
-        return Path(code.co_filename)
-    return Path(sys.modules[module].__file__ or "")
+def _with_home(module: Any, attribute: str) -> tuple[Any, Any]:
+    """A module's function and the module that its code is in: another one, if the first imported it; that is read again, too, if its file
+    was edited. The home of a partial, or of an object that can be called, is the module itself."""
+    function = getattr(module, attribute, None)
+    bare = inspect.unwrap(function) if callable(function) else None
+    home = sys.modules.get(getattr(bare, "__module__", "")) if hasattr(bare, "__code__") else None
+    if home is None or home is module:
+        return function, module
+    if _is_new(home):
+        _read_again(module)
+    return getattr(module, attribute, None), home
 
 
 def installed(group: str) -> Iterator[tuple[str, str]]:
@@ -97,35 +103,39 @@ def installed(group: str) -> Iterator[tuple[str, str]]:
     yield from ((point.name, _package(point)) for point in entry_points(group=group))
 
 
-def _imported(key: str, name: str, module: str) -> Any:
+def _imported(key: str, name: str, module: str, attribute: str) -> tuple[Any, Any, Any]:
+    """The module as its file says now, its function (None: it has none), and the module that the function's code is in (`_with_home`)."""
     if not all(part.isidentifier() for part in module.split(".")):
         raise ConfigError(f"{key}: {short(name)} is not module:function, e.g. mine:{key} for the function {key} in mine.py")
     if (root := str(project_root())) not in sys.path:
         sys.path.append(root)  # last, so that no project file shadows a library
     try:
-        return _current(importlib.import_module(module))
+        found = importlib.import_module(module)
+        _is_new(found)
+        return found, *_with_home(found, attribute)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{key}: {name}: cannot import {module} ({said}); put it into {root} or on PYTHONPATH, or install it") from error
 
 
-def _current(module: Any) -> Any:
-    """The module, read again if its file was edited since it was last found: a notebook's kernel then uses what the file says."""
+def _is_new(module: Any) -> bool:
+    """Whether a module was read again here, since its file was edited after it was last found: a notebook's kernel then uses what the file
+    says. _READ knows which text of it runs."""
     if not (file := Path(getattr(module, "__file__", None) or "")).is_file():
-        return module
-    text = file.read_bytes()
-    digest = hashlib.sha256(text).hexdigest()
-    before = _READ.get(module.__name__)
-    if before and before[0] is module and before[1] != digest:
-        _read_again(module, compile(text, str(file), "exec"))
+        return False
+    digest, before = hashlib.sha256(file.read_bytes()).hexdigest(), _READ.get(module.__name__)
+    again = before is not None and before[0] is module and before[1] != digest
+    if again:
+        _read_again(module)
     _READ[module.__name__] = module, digest
-    return module
+    return again
 
 
-def _read_again(module: Any, code: Any) -> None:
-    """Runs a module's new code without what the old one left behind: a function that is no longer there must not be found. If it raises,
-    the module is as before."""
+def _read_again(module: Any) -> None:
+    """Runs a module's file without what the old text left behind: a function that is no longer there must not be found. If it raises, the
+    module is as before."""
     names, old = vars(module), dict(vars(module))
+    code = compile(Path(module.__file__).read_bytes(), module.__file__, "exec")
     for name in [name for name in names if not name.startswith("__")]:
         del names[name]
     try:

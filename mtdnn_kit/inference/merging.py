@@ -33,7 +33,7 @@ from mtdnn_kit.model.provenance import NOT_KNOWN, trained_before
 from mtdnn_kit.runs.claim import claim
 from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.origin import lock, made_with
-from mtdnn_kit.runs.run import LOCK, Run, now
+from mtdnn_kit.runs.run import REQUIREMENTS, Run, now
 from mtdnn_kit.training.hold_out import check_not_trained_on
 from mtdnn_kit.training.hold_out import record as record_of
 from mtdnn_kit.training.setup import make_features, read_rows, tokenizer_digest
@@ -225,7 +225,7 @@ def _made(first: Loaded, net: MultiTask) -> dict:
 
 def _finish(run: Run, config: Config, scores: dict, record: dict) -> Run:
     """Parameters, scores, a log without steps and, last, the manifest, which says "finished"."""
-    write_whole(run.path / LOCK, lock(record))
+    write_whole(run.path / REQUIREMENTS, lock(record))
     write_whole(run.path / "config.yaml", config.to_yaml())
     write_whole(run.path / "log.jsonl", "")
     write_json(run.path / "metrics.json", scores["metrics"])

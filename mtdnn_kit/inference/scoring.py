@@ -21,6 +21,7 @@ from mtdnn_kit.data.sources import SAMPLE, Rows, load
 from mtdnn_kit.errors import ConfigError, RunError, YamlError
 from mtdnn_kit.files.atomic import make_folder, write_json
 from mtdnn_kit.files.checks import require
+from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.files.wording import short, some
 from mtdnn_kit.files.yaml_files import read_yaml, text_of
@@ -29,7 +30,7 @@ from mtdnn_kit.inference.loading import load as load_model
 from mtdnn_kit.model.evaluation import evaluate
 from mtdnn_kit.model.multitask import takes_token_types
 from mtdnn_kit.runs.code_hash import code_hash
-from mtdnn_kit.runs.run import LATER, Run, now
+from mtdnn_kit.runs.run import LATER_FOLDER, LOCK_FILE, Run, now
 from mtdnn_kit.training.setup import make_features
 
 LONGEST = 40  # letters of a set's name (`config`)
@@ -71,14 +72,17 @@ def _scored(run: Run, model: Loaded, config: Config, name: str) -> dict:
     rows = load(name, dataset, str(dataset.score), config.data_of(name))
     record = _record(name, config, rows)
     if kept and rows.fingerprint not in {source["fingerprint"] for source in kept["data"].values()}:
-        raise RunError(f"{name}: {run.name} was scored on other rows under this name before ({LATER}/{name}.json): choose another name")
+        raise RunError(
+            f"{name}: {run.name} was scored on other rows under this name before ({LATER_FOLDER}/{name}.json): choose another name"
+        )
     if kept and all(kept.get(key) == value for key, value in record.items()):
         return kept["scores"]
     features = make_features(config, {name: rows.rows}, model.tokenizer, takes_token_types(model.net.encoder.config))
-    scores = evaluate(model.net, features, model.thresholds, config, model.precision, run.path / "predictions")[name]
-    make_folder(run.path / LATER)
-    device = next(model.net.parameters()).device.type
-    write_json(run.path / LATER / f"{name}.json", {**record, "device": device, "end": now(), "scores": scores})
+    with held(run.path / LOCK_FILE, "the run is scored or trained"):
+        scores = evaluate(model.net, features, model.thresholds, config, model.precision, run.path / "predictions")[name]
+        make_folder(run.path / LATER_FOLDER)
+        device = next(model.net.parameters()).device.type
+        write_json(run.path / LATER_FOLDER / f"{name}.json", {**record, "device": device, "end": now(), "scores": scores})
     return run.later[name]["scores"]
 
 

@@ -8,16 +8,15 @@ from typing import Any
 
 from mtdnn_kit.config import Config
 from mtdnn_kit.errors import ConfigError, RunError, WriteError
-from mtdnn_kit.files.atomic import write_json
+from mtdnn_kit.files.atomic import make_folder, write_json
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import check_folder, project_root, resolve
 from mtdnn_kit.files.wording import some
-from mtdnn_kit.runs.run import Run, checkpoints
+from mtdnn_kit.runs.run import LOCK_FILE, Run, checkpoints
 
 PLACES = "folders.json"  # next to the run folders: {run's name: folder's name} of runs made under another name
 WRITTEN = ("model", "predictions", "config.yaml", "metrics.json", "requirements.txt", "log.jsonl")  # a run replaces these in its folder
-LOCK_FILE = ".lock"  # of the process that writes the run; it stays, and marks the folder as the kit's
 RESUME_MAY_CHANGE = {"run_dir", "resume", "log_every", "checkpoint_every", "keep_checkpoints", "log_with"}
 
 
@@ -80,11 +79,15 @@ def differs(key: str, kept: Any, given: Any) -> bool:
 
 
 def _next_run(folder: Path) -> Run:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for number in range(1, 10_000):
-        with suppress(FileExistsError):
+        try:
             (folder / f"{number:03d}").mkdir()
             return Run(folder / f"{number:03d}")
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise WriteError(folder, error) from None
     raise RunError(f"{folder} is full: delete runs that you no longer need")
 
 

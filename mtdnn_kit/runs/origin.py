@@ -18,7 +18,7 @@ from typing import Any
 from mtdnn_kit.files.paths import PACKAGE, project_root
 from mtdnn_kit.files.wording import some
 from mtdnn_kit.runs.environment import UNTOLD, changes, environment, kit_version
-from mtdnn_kit.runs.run import LOCK, Run, now
+from mtdnn_kit.runs.run import REQUIREMENTS, Run, now
 
 COMMAND = "MTDNN_COMMAND"  # environment variable of a study's runs: the command that started the study
 _PATH = re.compile(r"""(?:(?<=^)|(?<=[\s='"(\[,]))(?:[A-Za-z]:)?[\\/][^\s'",)\]}]+""")
@@ -31,7 +31,7 @@ _SECRET = re.compile(
 def made_with() -> dict[str, Any]:
     """The manifest's record of a run's origin."""
     found = {"kit": kit_version(), "command": command(), "os": platform.platform(), "host": platform.node()}
-    return {**found, **({"git": git} if (git := repository()) else {}), "lock": {"file": LOCK, "packages": len(_installed())}}
+    return {**found, **({"git": git} if (git := repository()) else {}), "lock": {"file": REQUIREMENTS, "packages": len(_installed())}}
 
 
 def version_line() -> str:
@@ -111,7 +111,7 @@ def lock(made: Mapping) -> str:
     """All installed packages, for pip: `pip install --no-deps -r requirements.txt`. made: `made_with` of the run."""
     commit = f", commit {made['git']['commit']}" if "git" in made else ""
     python = ".".join(map(str, sys.version_info[:3]))
-    head = f"# pip install --no-deps -r {LOCK}: all packages except mtdnn-kit {made['kit']}{commit}, Python {python}\n"
+    head = f"# pip install --no-deps -r {REQUIREMENTS}: all packages except mtdnn-kit {made['kit']}{commit}, Python {python}\n"
     return head + "".join(f"{name}=={version}\n" for name, version in _installed().items())
 
 
@@ -151,7 +151,7 @@ def _row(manifest: Mapping) -> dict[str, str]:
         "torch": made.get("torch"),
         "transformers": made.get("transformers"),
         "system": manifest.get("os"),
-        "packages": f"{manifest['lock']['packages']} ({LOCK})" if manifest.get("lock") else None,
+        "packages": f"{manifest['lock']['packages']} ({REQUIREMENTS})" if manifest.get("lock") else None,
         "peak memory": _listed(f"{what} {size / 1e9:.2f} GB" for what, size in peak.items() if size),
         "energy": None if energy is None else f"{energy / 3600:.1f} Wh (of the whole device)",
         "resumed": _listed(f"{one['time']} on {one['host']} after step {one['after_step']}" for one in manifest.get("resumes", [])),

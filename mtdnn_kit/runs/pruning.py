@@ -12,7 +12,7 @@ from mtdnn_kit.errors import RunError
 from mtdnn_kit.files.locks import held
 from mtdnn_kit.files.paths import check_folder
 from mtdnn_kit.files.wording import disk_size
-from mtdnn_kit.runs.run import Run, prune_checkpoints
+from mtdnn_kit.runs.run import LOCK_FILE, Run, prune_checkpoints
 from mtdnn_kit.runs.schema import missing
 
 STILL = "Scores, comparisons, the explorer, tables and pages work as before"
@@ -42,7 +42,7 @@ def prune(run: Run, checkpoints_only: bool = False) -> str:
     if not run.finished:
         raise RunError(f"{run.path}: the run is not finished and needs its checkpoints: finish it, or delete the folder")
     check_folder(run.path)
-    with held(run.path / ".lock", "a training is running"):
+    with held(run.path / LOCK_FILE, "a training is running"):
         sizes = {name: _removed(run.path / name) for name in ("checkpoints", "best", "anchor", "model")[: 3 if checkpoints_only else 4]}
     freed = ", ".join(f"{name} {disk_size(size)}" for name, size in sizes.items() if size)
     after = "Its model is kept" if (run.path / "model").is_dir() else f"{STILL}; {NO_LONGER}"

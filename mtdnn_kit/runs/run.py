@@ -29,10 +29,11 @@ from mtdnn_kit.runs import schema
 
 COPY = "copy it again from where the run was made"
 HELD_OUT_FILE = "{}_held_out.jsonl.gz"  # of a task, in predictions (`runs.held_out`)
-SCORED = "scored"  # marks a log record that holds scores of some scored rows
-LATER = "scored"  # folder of sets that were scored after the run had ended
+LOCK_FILE = ".lock"  # of the process that writes the run; it stays, and marks the folder as the kit's
+OF_SCORED_ROWS = "scored"  # marks a log record that holds scores of some scored rows
+LATER_FOLDER = "scored"  # folder of sets that were scored after the run had ended
 LOGS = ("log.jsonl", "interference.jsonl")  # written step by step
-LOCK = "requirements.txt"  # all packages that were installed (`runs.origin`)
+REQUIREMENTS = "requirements.txt"  # all packages that were installed (`runs.origin`)
 
 
 _known_yaml = lru_cache(maxsize=128)(read_yaml)
@@ -86,8 +87,8 @@ class Run:
     def later(self) -> dict[str, dict]:
         """The sets that were scored after the run had ended (`inference.scoring`), by name: `set`, as in `scored_also`; `data`, as in the
         manifest; `scores`."""
-        files = sorted((self.path / LATER).glob("*.json"))
-        return {file.stem: self._read(f"{LATER}/{file.name}", schema.LATER_FORM) for file in files}
+        files = sorted((self.path / LATER_FOLDER).glob("*.json"))
+        return {file.stem: self._read(f"{LATER_FOLDER}/{file.name}", schema.LATER_FORM) for file in files}
 
     @property
     def types(self) -> dict[str, str]:
@@ -123,7 +124,7 @@ class Run:
     def watched(self) -> list[dict]:
         """Scores of some of each task's scored rows during training (`eval_every`): step, task, scores, and `constant`, the score of
         one constant answer on them (no answer; the most frequent label)."""
-        return [record for record in self._log() if record.get("of") == SCORED]
+        return [record for record in self._log() if record.get("of") == OF_SCORED_ROWS]
 
     def interference(self) -> list[dict]:
         """What `interference_every` measured, one record per step and task: step, task, norm, cosine, cosine_with; [] where
@@ -201,9 +202,9 @@ class Run:
             """Copies the files that there are."""
             (partial / "predictions").mkdir()
             held_out = [f"predictions/{HELD_OUT_FILE.format(task)}" for task in known]
-            later = [f"{LATER}/{name}.json" for name in self.later]
-            for name in [*nbest, *labels, *held_out, *later, LOCK, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
-                if name not in ("log.jsonl", LOCK, *held_out) or (self.path / name).exists():
+            later = [f"{LATER_FOLDER}/{name}.json" for name in self.later]
+            for name in [*nbest, *labels, *held_out, *later, REQUIREMENTS, "config.yaml", "log.jsonl", "metrics.json", "manifest.json"]:
+                if name not in ("log.jsonl", REQUIREMENTS, *held_out) or (self.path / name).exists():
                     (partial / name).parent.mkdir(exist_ok=True)
                     shutil.copyfile(self.path / name, partial / name)
 

@@ -24,7 +24,7 @@ from mtdnn_kit.files.atomic import packed, write_folder, write_json, write_whole
 from mtdnn_kit.files.json_files import read_json
 from mtdnn_kit.files.paths import resolve
 from mtdnn_kit.runs.predictions import first_of
-from mtdnn_kit.runs.run import HELD_OUT_FILE, LATER, LOCK, Run
+from mtdnn_kit.runs.run import HELD_OUT_FILE, LATER_FOLDER, REQUIREMENTS, Run
 from mtdnn_kit.studies.variants import slug
 
 SPANS, RUNS = "spans.csv.gz", "runs"
@@ -47,7 +47,7 @@ def keep_study(study: Path, runs: dict[str, Run], questions: Sequence[Question],
         for name, run in runs.items():
             to = partial / RUNS / slug(name)
             to.mkdir(parents=True)
-            for file in (*KEPT_FILES, *([LOCK] if (run.path / LOCK).is_file() else ())):
+            for file in (*KEPT_FILES, *([REQUIREMENTS] if (run.path / REQUIREMENTS).is_file() else ())):
                 shutil.copyfile(run.path / file, to / file)
             write_whole(to / "config.yaml", yaml.safe_dump(without_paths(run.config), sort_keys=False, allow_unicode=True))
             (to / "predictions").mkdir()
@@ -80,8 +80,8 @@ def _keep_later(run: Run, to: Path) -> None:
         row = dict(one["set"])
         row |= {"data": _folder_name(row["data"])} if "data" in row else {}
         row |= {"files": {split: Path(file).name for split, file in row["files"].items()}} if isinstance(row.get("files"), dict) else {}
-        (to / LATER).mkdir(exist_ok=True)
-        write_json(to / LATER / f"{name}.json", {**one, "set": row})
+        (to / LATER_FOLDER).mkdir(exist_ok=True)
+        write_json(to / LATER_FOLDER / f"{name}.json", {**one, "set": row})
 
 
 def _placeless(row: dict) -> dict:

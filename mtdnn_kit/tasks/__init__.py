@@ -46,7 +46,9 @@ def register(name: str, module: ModuleType) -> None:
     from mtdnn_kit.tasks import TYPES
 
     if name in ("qa", "sc", "mcc") or not name.isidentifier():
-        raise ValueError(f"task type {name!r}: {'it is built in; rename yours' if name in TYPES else 'use only letters, digits and _'}")
+        raise ValueError(
+            f"task type {name!r}: {'it is built in; rename yours' if name in TYPES else 'use letters, digits and _, and no digit first'}"
+        )
     lacking = [part for part in NEEDED if not hasattr(module, part)]
     if lacking or module.Row._fields[0] != "id":
         raise ValueError(f"task type {name!r}: {module.__name__} has no {lacking[0] if lacking else 'Row with id as first field'}")

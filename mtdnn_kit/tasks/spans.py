@@ -67,9 +67,9 @@ def windows(n_tokens: np.ndarray, room: np.ndarray, overlap: int) -> np.ndarray:
 
     A range has at most `room` [N] tokens; neighbours share `overlap`; together they cover every token (at least one range per text).
     """
-    # windows advance by their size less the overlap; the last one begins at the first token from which the text's end fits [N]
-    step, last = room - overlap, np.maximum(n_tokens - room, 0)
-    count = 1 + -(-last // step)
+    # after the first window one more for each step, begun or whole, that its text goes on [N]
+    step, beyond = room - overlap, np.maximum(n_tokens - room, 0)
+    count = 1 + -(-beyond // step)
     # per window [W]: its text, and its first token, step by step
     owner = np.repeat(np.arange(len(count)), count)
     first = (np.arange(len(owner)) - ends_of(count)[:-1][owner]) * step[owner]

@@ -129,9 +129,16 @@ def _with_every_letter(
     # the new first, or last, character of tokens that began, or ended, at a position [C + 1]
     begin, end, breaks = np.arange(size), np.arange(size), np.flatnonzero(space)
     for first, last in zip(*_stretches(lost), strict=True):
-        word = slice(*(breaks[[i - 1, i]] + (1, 0) if (i := np.searchsorted(breaks, first)) else (0, breaks[0])))
-        cut = min((at for at in range(first, last) if _is_of_the_next(bare, text, word, at)), default=last)
-        cut = last if not held[last] else first if not first or not held[first - 1] else cut
+        # between the white space before and after it
+        i = int(np.searchsorted(breaks, first))
+        word = slice(breaks[i - 1] + 1 if i else 0, breaks[i])
+        of_the_next = [at for at in range(first, last) if _is_of_the_next(bare, text, word, at)]
+        if not held[last]:  # no token follows
+            cut = last
+        elif first == 0 or not held[first - 1]:  # none precedes
+            cut = first
+        else:
+            cut = min(of_the_next, default=last)
         end[first], begin[last] = cut, cut
     some = starts < ends
     return np.where(some, begin[starts], starts), np.where(some, end[ends], ends)

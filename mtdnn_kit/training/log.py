@@ -20,7 +20,7 @@ from tqdm import tqdm
 from mtdnn_kit.config import Config
 from mtdnn_kit.files.checks import require
 from mtdnn_kit.files.wording import duration
-from mtdnn_kit.runs.run import LOGS, SCORED, Log, Run, smoothed
+from mtdnn_kit.runs.run import LOGS, OF_SCORED_ROWS, Log, Run, smoothed
 from mtdnn_kit.training.failures import diverged
 from mtdnn_kit.training.setup import Setup
 
@@ -116,7 +116,7 @@ class Recorder:
 
     def watched(self, step: int, found: dict[str, dict], constants: dict[str, dict]) -> None:
         """Writes the scores of each task's slice after a step, with those of a constant answer (`evaluation.constant_scores`)."""
-        of = {"step": step + 1, "of": SCORED}
+        of = {"step": step + 1, "of": OF_SCORED_ROWS}
         self.log.append([{**of, "task": task, "scores": scores, "constant": constants.get(task, {})} for task, scores in found.items()])
         self._tell_scores(step + 1, found, "slice/")
         self.restart_clock()

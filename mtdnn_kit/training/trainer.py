@@ -38,7 +38,7 @@ from mtdnn_kit.runs.code_hash import code_hash
 from mtdnn_kit.runs.environment import default_threads
 from mtdnn_kit.runs.origin import lock, made_with, resumes
 from mtdnn_kit.runs.pruning import tidy
-from mtdnn_kit.runs.run import LOCK, Run, checkpoints, now
+from mtdnn_kit.runs.run import LOCK_FILE, REQUIREMENTS, Run, checkpoints, now
 from mtdnn_kit.training import failures
 from mtdnn_kit.training.bookkeeping import Bookkeeper
 from mtdnn_kit.training.checkpoints import Point, restore
@@ -76,7 +76,7 @@ def train(config: Config, setup: Setup | None = None, watch: Callable[[list[dict
             check_shapes(model.encoder, setup.anchor)
         with Stop(copies=world.size > 1) as stop, failures.on_disk(config.run_dir or "a new one"):
             run = world.alone(partial(claim, config))
-            with held(run.path / ".lock", "a training is running", GONE) if world.first else nullcontext():
+            with held(run.path / LOCK_FILE, "a training is running", GONE) if world.first else nullcontext():
                 if not world.alone(partial(_checked_again, run, config)):
                     return _train(run, setup, model, device, watch, stop, world)
     if watch and world.first:
@@ -326,7 +326,7 @@ def _begin(run: Run, setup: Setup, device: torch.device, need: dict[str, int]) -
         **made_with(),
     }
     manifest["resumes"] = resumes(begun, manifest, checkpoints(run)[-1][0] if checkpoints(run) else 0)
-    write_whole(run.path / LOCK, lock(manifest))
+    write_whole(run.path / REQUIREMENTS, lock(manifest))
     write_whole(run.path / "config.yaml", replace(setup.config, threads=torch.get_num_threads()).to_yaml())
     write_json(run.path / "manifest.json", manifest)
     return manifest

@@ -87,6 +87,17 @@ def test_an_edited_question_is_answered_and_explained(open_notebook, trained):
     view, page = live(notebook), notebook.page
     view.locator(".mx-list").focus()
     page.keyboard.press("e")
+
+    def moved_by(points: str, stale: int) -> None:
+        """With all thresholds moved, so many cards are marked as out of date."""
+        view.get_by_role("tab", name="Threshold").click()
+        view.get_by_label("Move all by").fill(points)
+        view.get_by_label("Move all by").press("Enter")
+        expect(view.locator(".mx-grey")).to_have_count(stale)
+
+    for points in ("1", "0"):
+        moved_by(points, 0)  # nothing was asked: the cards show the current answers
+    view.get_by_role("tab", name="Try an edit").click()
     passage, question = "Cork is the bark of an oak. It floats on water.", "What floats on water?"
     view.get_by_label("Question", exact=True).fill(question)
     view.get_by_label("Passage", exact=True).fill(passage)
@@ -98,6 +109,9 @@ def test_an_edited_question_is_answered_and_explained(open_notebook, trained):
         shown = float(re.search(r"null − best ([+−][\d.]+)", hint)[1].replace("−", "-").replace("+", ""))
         assert shown == pytest.approx(said.diff, abs=0.02), "the kernel may sum in a different order"
         assert card.locator(".mx-answer").inner_text().startswith(said.text or "no answer")
+    moved_by("1", 2)
+    moved_by("0", 0)
+    view.get_by_role("tab", name="Try an edit").click()
     view.get_by_label("Passage", exact=True).fill(passage + " So it does.")
     expect(view.locator(".mx-panel")).to_contain_text("have changed since: ask again")
     page.keyboard.press("Escape")

@@ -198,3 +198,6 @@ def test_answers_without_nbest_have_no_threshold_to_move(opened, tmp_path):
     expect(page.locator(".mx-card").first).to_contain_text("no n-best list")
     page.get_by_role("tab", name="Threshold").click()
     expect(page.locator(".mx-panel")).to_contain_text("cannot be moved")
+    article = [replace(q, replies={n: replace(r, text="the") for n, r in q.replies.items()}) for q in items]
+    card = opened(write(tmp_path / "article.html", article)).locator(".mx-card").first
+    expect(card.locator(".mx-answer")).to_have_text(re.compile("^the"))  # scoring drops articles, but it is an answer

@@ -79,7 +79,9 @@ def told(tmp_path_factory) -> dict:
 
 
 def test_a_hub_that_answers_gives_files_and_rows(told):
-    assert told["good/model"] == {"name": "good/model", "origin": "hub", "sha256": told["good/model"]["sha256"], "trained_on": None}
+    hashes = {key: told["good/model"][key] for key in ("sha256", "files")}
+    assert told["good/model"] == {"name": "good/model", "origin": "hub", **hashes, "trained_on": None}
+    assert list(hashes["files"]) == ["config.json", "tokenizer.json"]
     assert [row[1] for row in told["good/rows"]] == ROWS["sentence"]
 
 

@@ -603,4 +603,4 @@ def test_the_datasets_in_docs_my_data_can_be_read(tmp_path, monkeypatch):
     params = {**yaml.safe_load(block), "tasks": ["squad", "tickets", "exam", "manuals"]}
     found = rows_of(Config(**params))
     assert [len(part) for part in found["tickets"]] == [36, 4] and found["exam"][1][0].label == 1 and found["manuals"][0][0].title == "R"
-    assert Config(**{**params, "tasks": ["squad", "rte"]}).datasets["rte"].template == {"second": "So {hypothesis}"}
+    assert Config(**{**params, "tasks": ["squad", "rte"]}).datasets["rte"].template == {"second": "So {sentence2}"}

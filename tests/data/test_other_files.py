@@ -129,8 +129,9 @@ def test_long_fields_are_read_in_linear_time(tmp_path):
 def test_empty_columns_at_the_end_of_a_spreadsheet_are_left_out(tmp_path):
     rows, file = read(tmp_path, "x.csv", "text;y;;\na;no;;\nb;yes\n;;;\n", **SC)
     assert [(row.first, row.label) for row in rows] == [("a", 0), ("b", 1)] and file["read_as"]["empty columns at the end, left out"] == 2
-    with pytest.raises(DataError, match="row 1 .line 2.: 3 fields"):
-        read(tmp_path, "x.csv", "text;y;\na;no;lost\n", **SC)
+    for content in ("text;y;\na;no;lost\n", "text;y\na;no;\n", "text;y;\na;no;;\n"):  # an unquoted delimiter would shift the fields
+        with pytest.raises(DataError, match="row 1 .line 2.: [34] fields"):
+            read(tmp_path, "x.csv", content, **SC)
 
 
 def test_line_numbers_include_line_breaks_in_fields(tmp_path):
@@ -254,9 +255,12 @@ def test_the_choices_labels_count_in_tables_too_and_never_as_positions(tmp_path)
     number = [{"text": text, "label": label} for text, label in zip("abc", (1, 2, 3), strict=True)]  # a column with gaps holds 1.0
     text = [{**one, "label": str(one["label"])} for one in number]
     floats = [{**one, "label": float(one["label"])} for one in number]
-    for own, key in ((number, 1.0), (floats, 1), (text, " 1"), (text, "1.0")):
+    for own, key in ((number, 1.0), (floats, 1), (text, " 1"), (text, "1.0"), (number, [1]), (text, ["1"]), (number, "[1]")):
         (one,), file = read(tmp_path, "x.jsonl", lines({"q": "?", "o": own, "y": key}), **row)
         assert one.choices[one.label] == "a" and file["read_as"]["the right choice by the choices' own labels"] == 1
+    for own, key in ((number, 0), (text, "4"), (number, -1)):  # not a position, where the labels are numbers
+        with pytest.raises(DataError, match=f"line 1: column 'y' is '?{key}'?, which is none of the labels of the choices, .*: correct it"):
+            read(tmp_path, "x.jsonl", lines({"q": "?", "o": own, "y": key}), **row)
     mixed = {**records[1], "o": [{"text": "a", "label": "1"}, {"text": "b", "label": "0"}], "y": 0}
     with pytest.raises(
         DataError, match="line 1: column 'y' is 0, but the labels of the choices are .*: write both as text, or both as numbers"
@@ -533,7 +537,9 @@ def test_no_question_of_a_nested_file_is_lost(tmp_path):
         read(tmp_path, "x.json", json.dumps({"data": [both], "more": [both]}), type="qa")
     viewer = {"features": [{"name": "id"}], "rows": [{"row_idx": 0, "row": asked(ANSWERED)}]}
     assert len(read(tmp_path, "x.json", json.dumps({"rows": viewer["rows"]}), type="qa")[0]) == 1
-    assert len(read(tmp_path, "x.json", json.dumps(viewer), type="qa")[0]) == 1, "as the hub's viewer replies"
+    assert len(read(tmp_path, "x.json", json.dumps({**viewer, "num_rows_total": 1}), type="qa")[0]) == 1, "as the hub's viewer replies"
+    with pytest.raises(DataError, match="a reply of the hub's viewer with 1 of the 130,319 rows of a dataset: download the dataset's own"):
+        read(tmp_path, "x.json", json.dumps({**viewer, "num_rows_total": 130_319}), type="qa")
     cut = {**viewer, "rows": [{**viewer["rows"][0], "truncated_cells": ["context"]}]}
     with pytest.raises(DataError, match="row 1: the hub's viewer has shortened values of this row: download the dataset's own file"):
         read(tmp_path, "x.json", json.dumps(cut), type="qa")

@@ -157,7 +157,7 @@ def test_the_pages_parameter_file_is_valid():
 def test_an_invalid_type_is_refused():
     with pytest.raises(ValueError, match="task type 'qa': it is built in"):
         tasks.register("qa", tagging)
-    with pytest.raises(ValueError, match="task type 'a b': use only letters"):
+    with pytest.raises(ValueError, match="task type 'a b': use letters, digits and _, and no digit first"):
         tasks.register("a b", tagging)
     with pytest.raises(ValueError, match="task type 'empty': empty has no HEAD"):
         tasks.register("empty", ModuleType("empty"))

@@ -353,6 +353,22 @@ def test_an_edited_file_is_read_again_in_the_same_process(mine, config, tmp_path
         train(changed(made, run_dir=str(tmp_path / "third")))
 
 
+def test_an_edited_file_that_a_named_one_imports_from_is_read_again(mine, config, tmp_path, monkeypatch):
+    """The manifest names the file that the function is in."""
+    mine("from their_scores import f\n")
+    monkeypatch.delitem(sys.modules, "their_scores", raising=False)
+    made, found = config(tasks=["cola"], qa_weight=1.0, max_steps=1, metrics=["mine:f"]), []
+    for value in (10, 77):
+        (tmp_path / "their_scores.py").write_text(f"def f(task, gold, said):\n    return {value}\n")
+        found.append(train(changed(made, run_dir=str(tmp_path / f"{value}"))))
+    assert [run.metrics["cola"]["f"] for run in found] == [10, 77]
+    records = [run.manifest["plugins"]["mine:f"] for run in found]
+    assert [one["file"] for one in records] == ["their_scores.py"] * 2 and records[0] != records[1]
+    (tmp_path / "their_scores.py").write_text("1 / 0\n")
+    with pytest.raises(ConfigError, match="metrics: mine:f: cannot import mine .ZeroDivisionError"):
+        train(changed(made, run_dir=str(tmp_path / "third")))
+
+
 def test_a_function_outside_a_file_is_refused(config, monkeypatch):
     made = {}
     exec(compile("def f(task, gold, said):\n    return 1", "<cell 1>", "exec"), made)

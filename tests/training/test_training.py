@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import mtdnn_kit
 from mtdnn_kit import Config, Run, merge, prepare, train
-from mtdnn_kit.errors import ConfigError, RunError, TrainingError
+from mtdnn_kit.errors import ConfigError, RunError, TrainingError, WriteError
 from mtdnn_kit.runs.origin import repository
 from mtdnn_kit.training.log import Recorder
 from mtdnn_kit.training.setup import read_rows
@@ -325,6 +325,14 @@ def test_unnamed_runs_are_numbered(config, tmp_path, monkeypatch):
     monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "runs"))
     small = dict(run_dir=None, tasks=["cola"], qa_weight=1.0, max_steps=1)
     assert [train(config(**small)).path.name for _ in range(2)] == ["001", "002"]
+
+
+def test_unnamed_runs_need_a_folder_that_can_be_made(config, tmp_path, monkeypatch):
+    (tmp_path / "runs").write_text("mine")
+    monkeypatch.setenv("MTDNN_RUNS", str(tmp_path / "runs"))
+    with pytest.raises((RunError, WriteError), match="runs.* cannot be written|runs.*Make it writable|runs.*name another"):
+        train(config(run_dir=None, tasks=["cola"], qa_weight=1.0, max_steps=1))
+    assert (tmp_path / "runs").read_text() == "mine"
 
 
 def test_a_folder_that_is_not_a_run_is_reported(tmp_path):

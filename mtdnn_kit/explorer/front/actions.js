@@ -123,10 +123,10 @@ export const typed = {
     app.show();
   },
   edit: (app, text, name) => {
-    const { edit } = app.state,
-      was = `${isStale(edit)} ${edit.error}`;
+    const { edit, thresholds } = app.state,
+      was = `${isStale(edit, thresholds)} ${edit.error}`;
     Object.assign(edit, { [name]: text, error: null });
-    if (app.tab === "why" || `${isStale(edit)} ${edit.error}` !== was) app.show();
+    if (app.tab === "why" || `${isStale(edit, thresholds)} ${edit.error}` !== was) app.show();
   },
 };
 
@@ -138,10 +138,11 @@ export function setThreshold(app, r, value) {
   app.show();
 }
 
-// The editing state of the open question; `asked`: the question and passage that the answers on the cards belong to.
+// The editing state of the open question; `asked`, `at`: the texts and, once models were asked, the thresholds that the answers on the
+// cards belong to.
 function begunEdit({ data, open: i }) {
   const [question, passage] = [headOf(data, i), passageOf(data, i)];
-  return { row: i, question, passage, asked: [question, passage], moved: false };
+  return { row: i, question, passage, asked: [question, passage] };
 }
 
 function open(app, name) {

@@ -9,7 +9,7 @@ export function cards(app, i, replies) {
     { data } = state,
     golds = goldsOf(data, i),
     asked = state.edit?.replies,
-    grey = state.edit && isStale(state.edit);
+    grey = state.edit && isStale(state.edit, state.thresholds);
   return h(
     "ul",
     { class: "mx-cards" },

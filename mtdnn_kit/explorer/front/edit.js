@@ -32,7 +32,7 @@ export function edit(app) {
       { role: "status" },
       made.error
         ? h("span", { class: "mx-no", role: "alert" }, made.error)
-        : isStale(made)
+        : isStale(made, state.thresholds)
           ? made.replies
             ? "Text or thresholds have changed since: ask again."
             : "The cards still show the answers to the original: ask."
@@ -43,8 +43,11 @@ export function edit(app) {
   ];
 }
 
-// Whether the answers on the cards are out of date: texts or thresholds have changed since.
-export const isStale = (edit) => edit.moved || edit.question !== edit.asked[0] || edit.passage !== edit.asked[1];
+// Whether the answers on the cards are out of date: the texts have changed since or, if models were asked, the thresholds have.
+export const isStale = (edit, thresholds) =>
+  edit.question !== edit.asked[0] ||
+  edit.passage !== edit.asked[1] ||
+  Boolean(edit.replies && edit.at.some((one, r) => one !== thresholds[r]));
 
 // Asks every model; the answers belong to the texts and thresholds at the time of the request.
 export async function askModels(app) {
@@ -61,7 +64,7 @@ export async function askModels(app) {
     const thresholds = at.map((one, r) => (one === data.runs[r].tuned ? null : one));
     const { replies } = await app.ask("ask", { task: data.task, question, passage, thresholds });
     made.replies = replies.map((one, r) => (one.error ? one : replied(one, replyOf(data, state.now, r, i))));
-    Object.assign(made, { asked: [question, passage], moved: at.some((one, r) => one !== state.thresholds[r]) });
+    Object.assign(made, { asked: [question, passage], at });
   } catch (error) {
     made.error = String(error.message ?? error);
   }

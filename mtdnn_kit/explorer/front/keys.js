@@ -44,14 +44,16 @@ function pressed(app, event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   if (target.closest("[data-drag]") && STEPS[key]) return nudge(app, Number(target.closest("[data-drag]").dataset.drag), STEPS[key]);
   if (target.closest("[role=tab]") && ["ArrowLeft", "ArrowRight"].includes(key)) return nextTab(app, target, key === "ArrowRight" ? 1 : -1);
-  if (field)
-    return (
-      field.matches(".mx-search") && (key === "ArrowDown" || key === "Enter") && Boolean(app.root.querySelector(".mx-list").focus() ?? true)
-    );
-  if (key === "Enter" && target.matches(".mx-list")) return Boolean(app.root.querySelector(".mx-main").focus() ?? true);
+  if (field) return field.matches(".mx-search") && ["ArrowDown", "Enter"].includes(key) && focusOn(app, ".mx-list");
+  if (key === "Enter" && target.matches(".mx-list")) return focusOn(app, ".mx-main");
   if (target.matches(".mx-list") && ["Home", "End", "PageUp", "PageDown"].includes(key)) return leap(app, key);
   if (!FREE[key] || (app.popup && key !== "?")) return false;
   app.do(() => FREE[key](app));
+  return true;
+}
+
+function focusOn(app, name) {
+  app.root.querySelector(name).focus();
   return true;
 }
 

@@ -117,7 +117,8 @@ function addRequests(app) {
   app.look = (r, key) => {
     const { data, thresholds } = app.state,
       [question, passage] = asked(app.state),
-      given = { task: data.task, run: r, question, passage, threshold: thresholds[r] };
+      threshold = thresholds[r] === data.runs[r].tuned ? null : thresholds[r], // null: as the run has it
+      given = { task: data.task, run: r, question, passage, threshold };
     clearTimeout(app.soon);
     app.soon = setTimeout(() => {
       if (!app.looked.has(key)) later(app.looked, key, async () => ({ passage, ...(await app.ask("why", given)) }));

@@ -17,7 +17,7 @@ function outcomeOf(data, own, threshold) {
     kind: new Uint8Array(n),
   };
   for (let i = 0; i < n; i++) {
-    const given = own.diff ? own.diff[i] <= threshold : own.text[i] !== 0;
+    const given = own.diff ? own.diff[i] <= threshold : own.said ? own.said[i][0] !== "" : true;
     made.given[i] = given ? 1 : 0;
     made.em[i] = given ? own.em[i] : empty[i];
     made.f1[i] = given ? own.f1[i] : empty[i];

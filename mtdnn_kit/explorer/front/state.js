@@ -32,7 +32,6 @@ export function begin(data, notes) {
 // Recomputes the outcomes after thresholds were moved.
 export function moved(state) {
   state.now = outcomesAt(state.data, state.thresholds);
-  for (const one of [state.edit, ...state.edits.values()]) if (one) one.moved = true;
   refilter(state, true);
 }
 
