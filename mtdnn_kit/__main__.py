@@ -246,7 +246,7 @@ def _not_all(made: Any, folder: Path, done: int, shard: str | None) -> str:
     return f"{said}; other processes have the rest, and the last one writes table and page"
 
 
-ENDING = ("run", "compared with", "seeds", "threshold", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (Holm)", "speaks for")
+ENDING = ("run", "compared with", "seeds", "threshold", "EM", "F1", "span F1", "no-answer AP", "ΔF1", "p", "p (adjusted)", "speaks for")
 
 
 def _conclude(given: argparse.Namespace, made: Any, folder: Path, changes: dict, runs: dict) -> None:

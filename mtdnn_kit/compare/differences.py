@@ -208,7 +208,7 @@ def _slices(questions: Sequence[Question], a: Setting, b: Setting, score: str, n
             found, n = setting_difference(some, a, b, score, part=True), len(asked(some, score))
             row = {"facet": facet, "slice": name, "questions": n, names[0]: before, names[1]: after, **ends(found)}
             row["difference"] = after - before if found is None else row["difference"]
-            rows.append({**row, "p": found and found.p, "p (Holm)": None, "places": places})
+            rows.append({**row, "p": found and found.p, "p (adjusted)": None, "places": places})
     return rows
 
 
@@ -233,7 +233,7 @@ def setting_table(questions: Compared, settings: Settings, score: str = "F1") ->
         low, high = _setting_interval(questions, runs, score)
         gap = gaps.get(name)
         row = {"setting": name, "seeds": len(runs), score: mean(questions, runs, score), "low": low, "high": high, **ends(gap, "Δ")}
-        rows.append({**row, "p": gap and gap.p, "p (Holm)": None, "speaks for": _speaks(gap)})
+        rows.append({**row, "p": gap and gap.p, "p (adjusted)": None, "speaks for": _speaks(gap)})
     return corrected(rows, list(map(gaps.get, settings)))
 
 
@@ -246,8 +246,9 @@ def _speaks(gap: Gap | None) -> str:
 def primary_table(questions: Compared, settings: Settings, scores: Sequence[str], family: str = "study", tables: int = 1) -> list[dict]:
     """The primary differences of a study: one row per score and setting except the first, with the p adjusted for all of these rows, or
     with family "score" for those of the same score, or the reason why there is none; "all at once" is the interval at Bonferroni's level,
-    0.05 over the number of these rows: the intervals cover all true differences together 95 times in 100, also with two seeds. tables: how
-    many such tables the study has, one per baseline; p and level are also corrected for them (Bonferroni)."""
+    0.05 over the number of these rows: the intervals cover all true differences together 95 times in 100, with two seeds if their settings
+    vary as the others do. tables: how many such tables the study has, one per baseline; p and level are also corrected for them
+    (Bonferroni)."""
     rows, tested = list[dict[str, Any]](), list[Gap | None]()
     (first, base), *others = settings.items()
     for score in scores:
@@ -256,7 +257,7 @@ def primary_table(questions: Compared, settings: Settings, scores: Sequence[str]
             gap = gaps.get(name)
             row: dict[str, Any] = {"score": score, "setting": name, **({"compared with": first} if tables > 1 else {})}
             row |= {"seeds": len(runs), first: mean(questions, base, score)}
-            row |= {"setting's score": mean(questions, runs, score), **ends(gap, "Δ"), "p": gap and gap.p, "p (Holm)": None}
+            row |= {"setting's score": mean(questions, runs, score), **ends(gap, "Δ"), "p": gap and gap.p, "p (adjusted)": None}
             rows.append(row | ({"no p": seeds.NO_P} if isinstance(gap, seeds.SettingDifference) and gap.p is None else {}))
             tested.append(gap)
     groups = [list(range(len(rows)))] if family == "study" else [[i for i, row in enumerate(rows) if row["score"] == s] for s in scores]
@@ -266,8 +267,8 @@ def primary_table(questions: Compared, settings: Settings, scores: Sequence[str]
         for row, gap in ((rows[i], gap) for i in places if isinstance(gap := tested[i], seeds.SettingDifference)):
             low, high = gap.ends(level) if gap.varies else (None, None)
             row |= {"Δ, all at once": row["Δ"], "Δ, all at once low": low, "Δ, all at once high": high}
-    for row in (row for row in rows if row["p (Holm)"] is not None):
-        row["p (Holm)"] = min(tables * row["p (Holm)"], 1.0)
+    for row in (row for row in rows if row["p (adjusted)"] is not None):
+        row["p (adjusted)"] = min(tables * row["p (adjusted)"], 1.0)
     return rows
 
 
@@ -279,7 +280,7 @@ def family_p(
     for of in compared if score in scores else ():
         first = next(iter(of))
         rows = primary_table(questions, of, scores, family, len(compared))
-        found |= {(first, row["setting"]): row["p (Holm)"] for row in rows if row["score"] == score}
+        found |= {(first, row["setting"]): row["p (adjusted)"] for row in rows if row["score"] == score}
     return found
 
 
@@ -319,7 +320,7 @@ def corrected(rows: list[dict], gaps: Sequence[Gap | None] = ()) -> list[dict]:
     else:
         adjusted = significance.holm([row["p"] for row in tested])
     for row, p in zip(tested, adjusted, strict=True):
-        row["p (Holm)"] = p
+        row["p (adjusted)"] = p
     return rows
 
 

@@ -49,7 +49,7 @@ def decision_table(
     gaps = {score: setting_differences(questions, settings, score, level=0.9) for score in scores}
     for row in tested:
         gap = gaps[row["score"]][row["setting"]]
-        differs = row["p (Holm)"] is not None and row["p (Holm)"] < 0.05
+        differs = row["p (adjusted)"] is not None and row["p (adjusted)"] < 0.05
         said = ["more" if row["Δ"] > 0 else "less"] if differs else []
         undecidable = isinstance(gap, SettingDifference) and gap.p is None  # two seeds decide nothing
         if gap is not None and not undecidable and -effect < gap.low and gap.high < effect:
@@ -142,7 +142,7 @@ def _task_row(task: str, score: str, row: dict, first: str) -> dict:
     cells = {"task": task, "score": score, "setting": row["setting"], "seeds": row["seeds"]}
     cells |= {"value": row[score], "value low": row["low"], "value high": row["high"]}
     cells["compared with"] = "" if row["setting"] == first else first
-    return cells | {key: row[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
+    return cells | {key: row[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (adjusted)", "speaks for")}
 
 
 def bounds_table(questions: Sequence[Question], settings: Settings) -> list[dict]:

@@ -160,7 +160,7 @@ def comparison(answers: RunAnswers, a: int, b: int) -> dict:
     said = [f"{score}: {made.sentence(x, y, of=population(items))}" if made else NO_INTERVAL for made, x, y in pairs]
     other = population(beside) if (beside := other_population(items)) else None
     parts = [
-        {key: row[key] for key in ("facet", "slice", "questions", *ENDS)} | {"p": row["p (Holm)"]} for row in _slices(answers, one, two)
+        {key: row[key] for key in ("facet", "slice", "questions", *ENDS)} | {"p": row["p (adjusted)"]} for row in _slices(answers, one, two)
     ]
     made = {"sentence": said[0], "turned": said[1], "population": speaks_for(items), "other": other}
     return made | {"scores": _plain([_score(row, one, two, other) for row in rows]), "slices": _plain(parts)}

@@ -94,7 +94,7 @@ class StudyResults:
 
     def beside(self, some: Sequence[Question], scores: Sequence[str]) -> str:
         """The same tables where they decide nothing, after a sentence that says so."""
-        return f"Not judged: p (Holm) counts the differences of this section alone.\n\n{self.judged(some, scores)}"
+        return f"Not judged: p (adjusted) counts the differences of this section alone.\n\n{self.judged(some, scores)}"
 
 
 def report(folder: Path, data: str | None) -> Iterator[str]:

@@ -141,8 +141,8 @@ def of_slices(rows: Sequence[dict], b: str, score: str = "F1") -> str:
     """Whether a slice differs, corrected for the number of slices. rows: of `differences.slice_table`."""
     if not rows:
         return "There are no slices."
-    tested, first = [row for row in rows if row["p (Holm)"] is not None], rows[0]
-    named = [f"{row['slice']} {row['difference']:+.1f}" for row in tested if row["p (Holm)"] < 0.05]
+    tested, first = [row for row in rows if row["p (adjusted)"] is not None], rows[0]
+    named = [f"{row['slice']} {row['difference']:+.1f}" for row in tested if row["p (adjusted)"] < 0.05]
     said = f"The largest part of the difference: {first['slice']}, {first['points']:+.1f} points of {score}."
     some_ = f"{b} differs in: {some(named)}" if named else "no slice by itself is shown to differ"
     return f"{said} Counting all {len(tested)} slices (Holm), {some_}."
@@ -195,7 +195,7 @@ def verdicts(questions: Sequence[Question], compared: Sequence[Settings], scores
         p = family_p(questions, compared, scores, family, score)
         for of in compared:
             rows = setting_table(questions, of, score)
-            said.append(verdict([{**row, "p (Holm)": p.get((next(iter(of)), row["setting"]))} for row in rows], score))
+            said.append(verdict([{**row, "p (adjusted)": p.get((next(iter(of)), row["setting"]))} for row in rows], score))
     return " ".join(said) or f"No difference in {some(scores)} to {baseline} can be tested: there is no other setting."
 
 
@@ -206,7 +206,7 @@ def verdict(rows: Sequence[dict], score: str) -> str:
     if not tested:
         why = "too few seeds, or no scores" if others else "there is no other setting"
         return f"No difference in {score} to {base} can be tested: {why}."
-    differing = [row for row in tested if row["p (Holm)"] is not None and row["p (Holm)"] < 0.05]
+    differing = [row for row in tested if row["p (adjusted)"] is not None and row["p (adjusted)"] < 0.05]
     largest = max(tested, key=lambda row: abs(row["Δ"]))
     gap = f"{largest['setting']} {_gap(largest)}"
     if all(row["speaks for"] == "these two models" for row in tested):
@@ -219,7 +219,7 @@ def verdict(rows: Sequence[dict], score: str) -> str:
         return f"Of these {len(rows)} models, {said}. One seed per setting cannot tell the effect of the tasks from that of the seed."
     if not differing:
         return f"No setting is shown to differ from {base} in {score}; the largest difference is {gap}.{_no_p(tested)}"
-    untested = [row["setting"] for row in tested if row["p (Holm)"] is None]
+    untested = [row["setting"] for row in tested if row["p (adjusted)"] is None]
     open_ = [row["setting"] for row in tested if row not in differing and row["setting"] not in untested]
     rest = f" No difference is shown for {some(open_)}." if open_ else ""
     rest += f" Not tested, by two seeds: {some(untested)}." if untested else ""
@@ -238,7 +238,7 @@ def _no_p(rows: Sequence[dict]) -> str:
 
 def of_judged(rows: Sequence[dict], family: str = "study") -> str:
     """Which of a study's primary differences are shown. rows: of `differences.primary_table`, for the same family."""
-    tested = [row for row in rows if row["p (Holm)"] is not None]
+    tested = [row for row in rows if row["p (adjusted)"] is not None]
     if not rows:
         return "No difference is judged: there is no other setting."
     if not tested:
@@ -246,7 +246,7 @@ def of_judged(rows: Sequence[dict], family: str = "study") -> str:
         return f"{_count(len(rows), 'difference')} judged, none with a p: {two}."
     whole = f"all {len(tested)} judged differences" if family == "study" else "the judged differences of each score"
     corrected = f", corrected for {whole}" if len(tested) > 1 else ""
-    shown_ = [f"{row['setting']}{_to(row)} in {row['score']} ({row['Δ']:+.1f})" for row in tested if row["p (Holm)"] < 0.05]
+    shown_ = [f"{row['setting']}{_to(row)} in {row['score']} ({row['Δ']:+.1f})" for row in tested if row["p (adjusted)"] < 0.05]
     models = all(row["seeds"] == 1 for row in tested)
     whom = " This speaks for these models only: one seed per setting cannot tell the settings apart." if models else ""
     return f"p below 0.05{corrected}: {some(shown_) or 'none'}.{whom}"

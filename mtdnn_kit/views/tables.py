@@ -54,7 +54,7 @@ def score_tables(
     task: str | None = None,
 ) -> list[dict]:
     """`score_table` of each comparison (`Study.comparisons`), one below the other: each row says which setting it is "compared with", and p
-    (Holm) is for the differences of all of them (Bonferroni). Settings that are in none of them have only scores. A single comparison of
+    (adjusted) is for the differences of all of them (Bonferroni). Settings that are in none of them have only scores. A single comparison of
     all settings gives `score_table`."""
     lone = [{name: own} for name, own in settings.items() if not any(name in of for of in compared)]
     if len(compared) < 2 and not lone:
@@ -64,17 +64,17 @@ def score_tables(
         first = next(iter(of))
         for row in _setting_rows(questions, of, table, runs, task):
             head = {"run": row["run"], "compared with": "" if row["run"] == first else first}
-            rows.append({**head, **row, "p (Holm)": row["p (Holm)"] and min(1.0, tested * row["p (Holm)"])})
+            rows.append({**head, **row, "p (adjusted)": row["p (adjusted)"] and min(1.0, tested * row["p (adjusted)"])})
     return [*rows, *floors([q.row for q in questions])]
 
 
 def of_family(rows: Sequence[dict], p: Mapping[tuple[str, str], float | None]) -> list[dict]:
-    """Rows of `score_tables` of a study: p (Holm) is F1's as adjusted for all judged differences (`differences.family_p`), and left out
+    """Rows of `score_tables` of a study: p (adjusted) is F1's as adjusted for all judged differences (`differences.family_p`), and left out
     where F1 is not judged."""
     if not p:
-        return [{key: value for key, value in row.items() if key != "p (Holm)"} for row in rows]
+        return [{key: value for key, value in row.items() if key != "p (adjusted)"} for row in rows]
     first = rows[0]["run"]
-    return [{**row, "p (Holm)": p.get((row.get("compared with", first), row["run"]))} if "p (Holm)" in row else row for row in rows]
+    return [{**row, "p (adjusted)": p.get((row.get("compared with", first), row["run"]))} if "p (adjusted)" in row else row for row in rows]
 
 
 def _setting_rows(
@@ -94,7 +94,7 @@ def _setting_rows(
                 row |= _interval(f"{score} for other {population(others)}", apart[score][name], score)
         row |= {score: mean(questions, settings[name], score) for score in ("span F1", "no-answer AP")}
         row |= own_scores([runs[run] for run in settings[name].values()], task) if runs else {}
-        row |= {key.replace("Δ", "ΔF1"): f1[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (Holm)", "speaks for")}
+        row |= {key.replace("Δ", "ΔF1"): f1[key] for key in ("Δ", "Δ low", "Δ high", "p", "p (adjusted)", "speaks for")}
         if paper:
             row |= dict(zip(("paper EM", "paper F1"), paper.get(name, (None, None)), strict=True))
             row["paper ΔF1"] = paper[name][1] - paper[first][1] if name != first and {name, first} <= paper.keys() else None

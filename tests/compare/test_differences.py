@@ -141,7 +141,7 @@ def test_slices_add_up_to_the_difference_and_the_largest_comes_first():
         assert row["questions"] == len(some) and row["A"] == differences.value(some, "A", "F1")
         assert row["difference"] == pytest.approx(row["B"] - row["A"])
         assert row["p"] == differences.difference(some, "A", "B", "F1").p
-    assert [row["p (Holm)"] for row in rows] == significance.holm([row["p"] for row in rows])
+    assert [row["p (adjusted)"] for row in rows] == significance.holm([row["p"] for row in rows])
 
 
 def test_a_slice_lists_its_differing_answers_with_the_largest_gap_first():
@@ -198,11 +198,11 @@ SEVERAL = {"x": {0: "A", 1: "C", 2: "E"}, "y": {0: "B", 1: "D", 2: "F"}, "z": {0
 
 def test_with_two_seeds_no_p_is_shown_but_the_reason():
     rows = differences.setting_table(QUESTIONS, SEVERAL)
-    assert rows[3]["p"] is rows[3]["p (Holm)"] is None and rows[3]["Δ low"] < rows[3]["Δ"] < rows[3]["Δ high"]
+    assert rows[3]["p"] is rows[3]["p (adjusted)"] is None and rows[3]["Δ low"] < rows[3]["Δ"] < rows[3]["Δ high"]
     assert rows[3]["speaks for"] == f"the settings; {seeds.NO_P}" and "two seeds" in seeds.NO_P and rows[1]["speaks for"] == "the settings"
     judged = differences.primary_table(QUESTIONS, SEVERAL, ["F1", "span F1"])
     assert [row.get("no p") for row in judged] == [None, None, seeds.NO_P] * 2
-    assert [row["p (Holm)"] is None for row in judged] == [False, False, True] * 2
+    assert [row["p (adjusted)"] is None for row in judged] == [False, False, True] * 2
     said = differences.sentences(QUESTIONS, SEVERAL)
     assert seeds.NO_P in said[2] and "p = " not in said[2] and "p = " in said[0]
 
@@ -215,8 +215,8 @@ def test_the_spread_of_seeds_is_pooled_over_the_settings_and_their_tests_are_one
     tested = [found[name] for found in gaps for name in "yz"]
     rows = [row for row in differences.primary_table(QUESTIONS, SEVERAL, scores) if row["p"] is not None]
     assert [row["p"] for row in rows] == [one.p for one in tested]
-    assert [row["p (Holm)"] for row in rows] == family.adjusted(tested, ["F1", "F1", "span F1", "span F1"])
-    assert [row["p (Holm)"] for row in rows] != significance.holm([one.p for one in tested])
+    assert [row["p (adjusted)"] for row in rows] == family.adjusted(tested, ["F1", "F1", "span F1", "span F1"])
+    assert [row["p (adjusted)"] for row in rows] != significance.holm([one.p for one in tested])
 
 
 def test_each_population_has_a_named_interval():
@@ -252,7 +252,8 @@ def test_an_unknown_run_or_score_is_named():
 
 def test_holm_counts_the_comparisons_of_a_study():
     rows = differences.setting_table(QUESTIONS, {name: {0: name} for name in RUNS})
-    assert [row["p (Holm)"] for row in rows[1:]] == significance.holm([row["p"] for row in rows[1:]]) and rows[0]["p (Holm)"] is None
+    first, *others = (row["p (adjusted)"] for row in rows)
+    assert others == significance.holm([row["p"] for row in rows[1:]]) and first is None
 
 
 def test_with_one_family_per_score_p_is_adjusted_within_each_score():
@@ -284,7 +285,7 @@ def test_decisions_use_the_adjusted_p_and_two_one_sided_tests():
         for row, judged in zip(found, rows, strict=True):
             gap = gaps[row["setting"]]
             assert (row["Δ, 90 % interval low"], row["Δ, 90 % interval high"]) == (gap.low, gap.high)
-            differs = judged["p (Holm)"] is not None and judged["p (Holm)"] < 0.05
+            differs = judged["p (adjusted)"] is not None and judged["p (adjusted)"] < 0.05
             alike = judged["p"] is not None and -effect < gap.low and gap.high < effect
             words = [("more" if judged["Δ"] > 0 else "less")] * differs + [f"no difference larger than {effect:g}"] * alike
             assert row["decided"] == ("; ".join(words) or "open")
@@ -294,7 +295,7 @@ def test_decisions_use_the_adjusted_p_and_two_one_sided_tests():
 
 
 def test_a_p_that_correction_raises_above_5_percent_decides_nothing(monkeypatch):
-    rows = [{"score": "F1", "setting": name, "Δ": 9.0, "p": 0.03, "p (Holm)": 0.09} for name in ("y", "z", "few")]
+    rows = [{"score": "F1", "setting": name, "Δ": 9.0, "p": 0.03, "p (adjusted)": 0.09} for name in ("y", "z", "few")]
     monkeypatch.setattr(study_tables, "primary_table", lambda *_: rows)
     assert {row["decided"] for row in study_tables.decision_table(QUESTIONS, SEVERAL, ["F1"], 0.01)} == {"open"}
 
@@ -319,27 +320,27 @@ def test_holm_counts_all_primary_differences_of_a_study_over_all_scores():
     order, adjusted, least = sorted(range(4), key=ps.__getitem__), {}, 0.0
     for place, i in enumerate(order):  # Holm 1979 by hand: the smallest of 4 times 4, the next times 3 …
         adjusted[i] = least = max(least, min(1.0, ps[i] * (4 - place)))
-    assert [row["p (Holm)"] for row in rows] == pytest.approx([adjusted[i] for i in range(4)])
-    alone = [row["p (Holm)"] for score in scores for row in differences.primary_table(QUESTIONS, {n: {0: n} for n in "ABC"}, [score])]
-    assert all(one <= all_ for one, all_ in zip(alone, [row["p (Holm)"] for row in rows], strict=True)) and alone != [
-        row["p (Holm)"] for row in rows
+    assert [row["p (adjusted)"] for row in rows] == pytest.approx([adjusted[i] for i in range(4)])
+    alone = [row["p (adjusted)"] for score in scores for row in differences.primary_table(QUESTIONS, {n: {0: n} for n in "ABC"}, [score])]
+    assert all(one <= all_ for one, all_ in zip(alone, [row["p (adjusted)"] for row in rows], strict=True)) and alone != [
+        row["p (adjusted)"] for row in rows
     ]
 
 
 def test_holm_skips_rows_without_a_test():
-    rows = [{"p": p, "p (Holm)": None} for p in (0.01, None, 0.04, 0.02)]
-    assert [row["p (Holm)"] for row in differences.corrected(rows)] == pytest.approx([0.03, None, 0.04, 0.04])
+    rows = [{"p": p, "p (adjusted)": None} for p in (0.01, None, 0.04, 0.02)]
+    assert [row["p (adjusted)"] for row in differences.corrected(rows)] == pytest.approx([0.03, None, 0.04, 0.04])
 
 
 def test_a_nan_is_shown_as_no_test():
-    rows = differences.corrected([{"p": p, "p (Holm)": None} for p in (0.01, np.nan, 0.04, 0.02)])
-    assert [row["p (Holm)"] for row in rows] == pytest.approx([0.03, np.nan, 0.04, 0.04], nan_ok=True)
-    assert tables.shown(rows)[1] == {"p": "no test", "p (Holm)": "no test"}
+    rows = differences.corrected([{"p": p, "p (adjusted)": None} for p in (0.01, np.nan, 0.04, 0.02)])
+    assert [row["p (adjusted)"] for row in rows] == pytest.approx([0.03, np.nan, 0.04, 0.04], nan_ok=True)
+    assert tables.shown(rows)[1] == {"p": "no test", "p (adjusted)": "no test"}
 
 
 def test_slices_of_settings_count_all_slices():
     rows = differences.setting_slices(QUESTIONS, {0: "A"}, {0: "B"})
-    assert [row["p (Holm)"] for row in rows] == significance.holm([row["p"] for row in rows]) and len(rows) > 5
+    assert [row["p (adjusted)"] for row in rows] == significance.holm([row["p"] for row in rows]) and len(rows) > 5
 
 
 def test_sentences_state_the_claim_and_the_sample_that_one_would_need():
@@ -360,6 +361,6 @@ def test_p_and_all_at_once_intervals_are_corrected_over_several_tables():
     """One table per baseline: Bonferroni's correction over the tables, in addition to that within a table."""
     one, three = (differences.primary_table(QUESTIONS, SEVERAL, ["F1", "span F1"], tables=n) for n in (1, 3))
     for alone, among in zip(one, three, strict=True):
-        assert among["p (Holm)"] == (None if alone["p (Holm)"] is None else min(1.0, 3 * alone["p (Holm)"]))
+        assert among["p (adjusted)"] == (None if alone["p (adjusted)"] is None else min(1.0, 3 * alone["p (adjusted)"]))
         assert among["Δ, all at once low"] < alone["Δ, all at once low"] and (among["p"], among["Δ"]) == (alone["p"], alone["Δ"])
-    assert any(row["p (Holm)"] is not None for row in one)
+    assert any(row["p (adjusted)"] is not None for row in one)

@@ -202,7 +202,7 @@ def test_a_studys_table_has_every_task_besides_the_main_one(two, tmp_path):
         assert row["value"] == pytest.approx(two[row["setting"]].metrics[row["task"]][row["score"]]) and row["seeds"] == 1
         assert (row["Δ"] is None) == (row["p"] is None) == (row["compared with"] == "")
     tested = [row["p"] for row in rows if row["p"] is not None]
-    assert [row["p (Holm)"] for row in rows if row["p"] is not None] == significance.holm(tested) and len(tested) == 4
+    assert [row["p (adjusted)"] for row in rows if row["p"] is not None] == significance.holm(tested) and len(tested) == 4
     for name, run in two.items():
         run.keep(tmp_path / name)
         (tmp_path / name / "predictions" / "cola.jsonl").unlink()

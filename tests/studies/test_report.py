@@ -211,7 +211,7 @@ def test_the_report_contains_the_tables_and_no_text(kept, questions):
     assert line.startswith(f"| B | mnli | 2 | accuracy | {mnli:.1f} [") and line.endswith(" | yes |"), "each text has one row per label"
     assert all(row.count("cola, mrpc") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
     assert sections["Were the other tasks learnt?"].endswith(f"\n\n{UNWATCHED}\n")
-    said = "Not judged: p (Holm) counts the differences of this section alone."
+    said = "Not judged: p (adjusted) counts the differences of this section alone."
     assert "| --- |" in sections["Slices: span F1, B − A"], "two seeds have no p, but differences with intervals"
     beside = [name for name, text in sections.items() if said in text.split("\n")]
     assert len(beside) == 2 and beside[0].startswith("At a common share of no answers") and beside[1] == "Wrong bounds"
@@ -246,19 +246,19 @@ def test_each_baseline_of_a_study_has_its_tables_and_p_is_for_all(copy, question
     own = [{name: {0: f"{name} seed 0"} for name in names} for names in ("BA", "AB")]
     wanted = [differences.primary_table(questions, of, ["F1"], tables=2) for of in own]
     (one,), (two,) = wanted
-    assert one["p (Holm)"] == min(1, 2 * one["p"]) and (one["Δ"], one["p"]) == (-two["Δ"], two["p"])
+    assert one["p (adjusted)"] == min(1, 2 * one["p"]) and (one["Δ"], one["p"]) == (-two["Δ"], two["p"])
     scores = [[cell.strip() for cell in line.split("|")[1:-1]] for line in sections["Scores"].splitlines() if line.startswith("| ")]
-    at, holm = scores[0].index("ΔF1"), scores[0].index("p (Holm)")
+    at, holm = scores[0].index("ΔF1"), scores[0].index("p (adjusted)")
     assert scores[0][:2] == ["run", "compared with"] and [row[:2] for row in scores[2:]] == [
         ["B", ""], ["A", "B"], ["A", ""], ["B", "A"], ["no-answer baseline", ""], ["lexical overlap", ""],
     ]  # fmt: skip
     for row, judged in ((scores[3], one), (scores[5], two)):
-        assert row[at].startswith(f"{judged['Δ']:+.1f} [") and row[holm] == f"{judged['p (Holm)']:.2g}"
+        assert row[at].startswith(f"{judged['Δ']:+.1f} [") and row[holm] == f"{judged['p (adjusted)']:.2g}"
     assert [scores[row][holm] for row in (2, 4)] == ["", ""], "a baseline has no p"
     judged = sections["Judged by F1"]
     assert judged.count("\n| ---") == 2 and "\n| F1 | A | B | 1 |" in judged and "\n| F1 | B | A | 1 |" in judged
     assert all(
-        f"| {row['Δ']:+.1f} [{row['Δ low']:+.1f}, {row['Δ high']:+.1f}] | {row['p']:.2g} | {row['p (Holm)']:.2g} |" in judged
+        f"| {row['Δ']:+.1f} [{row['Δ low']:+.1f}, {row['Δ high']:+.1f}] | {row['p']:.2g} | {row['p (adjusted)']:.2g} |" in judged
         for row in (one, two)
     )
     assert sections["Decisions (equivalence tests)"].count("\n| ---") == 2 and sections["Sample size needed: F1"].count("\n- ") == 2
@@ -384,7 +384,7 @@ def test_a_score_that_judges_the_study_is_tested_once_where_each_setting_has_its
     keep.keep_study(tmp_path / "study.yaml", runs, questions, tmp_path / "kept")
     sections = {part.split("\n")[0].removeprefix("## "): part for part in report.report(tmp_path / "kept", None)}
     alone = differences.primary_table(questions, {"A": {0: "A seed 0"}, "B": {0: "B seed 0"}}, ["F1"])
-    assert len(alone) == 1 and alone[0]["p (Holm)"] == alone[0]["p"]
+    assert len(alone) == 1 and alone[0]["p (adjusted)"] == alone[0]["p"]
     assert sections["The first seed alone, as if there were no other"].endswith("\n\n" + markdown(alone))
 
 

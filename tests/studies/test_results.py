@@ -110,10 +110,10 @@ def test_the_tables_of_differences(study, title):
     for row, found in tested:
         near(row["Δ, all at once"], found.gap, *found.ends(1 - 0.05 / len(tested)))
     shown = [(row, found) for row, found in tested if found.p is not None]
-    assert all(row["p"] == row["p (Holm)"] == "" and "two seeds" in row["no p"] for row, found in tested if found.p is None)
+    assert all(row["p"] == row["p (adjusted)"] == "" and "two seeds" in row["no p"] for row, found in tested if found.p is None)
     for (row, found), p in zip(shown, adjusted([(row["score"], found) for row, found in shown]), strict=True):
         near_p(row["p"], found.p)
-        assert float(row["p (Holm)"]) == pytest.approx(p, rel=0.06, abs=0.006)
+        assert float(row["p (adjusted)"]) == pytest.approx(p, rel=0.06, abs=0.006)
 
 
 def test_the_tables_of_thresholds_bounds_and_other_tasks(study):

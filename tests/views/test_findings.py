@@ -9,17 +9,17 @@ from questions import QUESTIONS
 from mtdnn_kit.compare import differences
 from mtdnn_kit.views import findings
 
-ONE = {"speaks for": "these two models", "p (Holm)": 0.02}
+ONE = {"speaks for": "these two models", "p (adjusted)": 0.02}
 SEVERAL = {"speaks for": "the settings"}
-BASE = {"setting": "QA", "seeds": 1, "Δ": None, "Δ low": None, "Δ high": None, "p (Holm)": None, "speaks for": ""}
+BASE = {"setting": "QA", "seeds": 1, "Δ": None, "Δ low": None, "Δ high": None, "p (adjusted)": None, "speaks for": ""}
 
 
 def row(name: str, gap: float, low: float | None, high: float | None, p: float | None = None, **more) -> dict:
-    return {"setting": name, "Δ": gap, "Δ low": low, "Δ high": high, "p (Holm)": p, **more}
+    return {"setting": name, "Δ": gap, "Δ low": low, "Δ high": high, "p (adjusted)": p, **more}
 
 
 def test_with_one_seed_each_the_verdict_claims_nothing_about_the_settings():
-    rows = [BASE, row("A", 2.0, -1.0, 5.0, **ONE | {"p (Holm)": 0.3}), row("B", -6.88, -12.0, -1.5, **ONE)]
+    rows = [BASE, row("A", 2.0, -1.0, 5.0, **ONE | {"p (adjusted)": 0.3}), row("B", -6.88, -12.0, -1.5, **ONE)]
     assert findings.verdict(rows, "F1") == (
         "Of these 3 models, shown to differ from QA: B -6.9 points of F1 (95 % interval -12.0 to -1.5). "
         "One seed per setting cannot tell the effect of the tasks from that of the seed."
@@ -33,7 +33,7 @@ def test_with_several_seeds_the_verdict_names_what_differs_and_what_does_not():
     )
     untested = row("C", 2.0, 1.1, 2.9, **{"speaks for": "the settings; no p: two seeds"})
     assert findings.verdict([*rows, untested], "span F1").endswith(" No difference is shown for B. Not tested, by two seeds: C.")
-    rows[1]["p (Holm)"] = 0.06
+    rows[1]["p (adjusted)"] = 0.06
     assert findings.verdict(rows, "EM").startswith("No setting is shown to differ from QA in EM; the largest difference is B +3.0")
 
 
@@ -72,9 +72,9 @@ def test_the_verdict_has_the_p_of_the_whole_family():
     scores = ["F1", "EM"]
     judged = {row["score"]: row for row in differences.primary_table(QUESTIONS, settings, scores)}
     (_, alone) = differences.setting_table(QUESTIONS, settings, "F1")
-    assert alone["p (Holm)"] == alone["p"] < judged["F1"]["p (Holm)"]
+    assert alone["p (adjusted)"] == alone["p"] < judged["F1"]["p (adjusted)"]
     said = findings.verdicts(QUESTIONS, [settings], scores, "study", "A")
-    assert ("shown to differ from A: B" in said) == (judged["F1"]["p (Holm)"] < 0.05)
+    assert ("shown to differ from A: B" in said) == (judged["F1"]["p (adjusted)"] < 0.05)
     assert said.count("One seed per setting cannot tell") == len(scores), "each score is told"
     assert (
         findings.verdicts(QUESTIONS, [], scores, "study", "A") == "No difference in F1, EM to A can be tested: there is no other setting."
@@ -163,7 +163,7 @@ def test_findings_are_collected_at_the_top(monkeypatch):
 @pytest.mark.parametrize("p, said", [(0.01, "B differs in: who +9.0"), (0.2, "no slice by itself is shown to differ")])
 def test_the_finding_on_slices_counts_all_slices(p, said):
     rows = [
-        {"slice": "who", "difference": 9.0, "points": 2.0, "p (Holm)": p},
-        {"slice": "why", "difference": 1.0, "points": 0.1, "p (Holm)": None},
+        {"slice": "who", "difference": 9.0, "points": 2.0, "p (adjusted)": p},
+        {"slice": "why", "difference": 1.0, "points": 0.1, "p (adjusted)": None},
     ]
     assert said in findings.of_slices(rows, "B") and "Counting all 1 slices" in findings.of_slices(rows, "B")
