@@ -202,7 +202,10 @@ def draw(
     for number, share in enumerate(_shares(epochs), 1):
         left = _batches_left(full, share, exhausted) if allowed is None else np.array([max(1, round(full[0] * share)), *allowed[1:]])
         planned = FIXED_ORDERS[sampler](left) if sampler in FIXED_ORDERS else p(number)
-        tasks, phase = (planned, phase) if planned.dtype.kind == "i" else _begun_epoch(rng, planned, left, phase)
+        if planned.dtype.kind == "i":  # an order of tasks, not weights
+            tasks = planned
+        else:
+            tasks, phase = _begun_epoch(rng, planned, left, phase)
         counts = np.bincount(tasks, minlength=len(full))
         running = _running_count(tasks, len(full)) + before[tasks]
         parts.append((tasks, passes[tasks] + running // full[tasks], running % full[tasks], np.full(len(tasks), number)))
@@ -256,8 +259,11 @@ def _epoch(rng: np.random.Generator, p: np.ndarray, left: np.ndarray, most: floa
     p, left, drawn = np.where(left > 0, p, 0.0), left.copy(), [np.zeros(0, np.int64)]
     while left[0] and p.any() and most > 0:
         # draws [DRAWN_AT_ONCE] by cumulative weights, cut where a task runs out: then the weights change
-        block = np.searchsorted(np.cumsum(p) / p.sum(), rng.random(DRAWN_AT_ONCE), side="right")
-        ends = [hits[n - 1] + 1 for hits, n in ((np.flatnonzero(block == t), left[t]) for t in np.flatnonzero(p)) if n <= len(hits)]
+        block, ends = np.searchsorted(np.cumsum(p) / p.sum(), rng.random(DRAWN_AT_ONCE), side="right"), list[int]()
+        for task in np.flatnonzero(p):
+            at = np.flatnonzero(block == task)
+            if len(at) >= left[task]:
+                ends.append(at[left[task] - 1] + 1)
         block = block[: int(min([*ends, most, DRAWN_AT_ONCE]))]
         most -= len(block)
         left -= np.bincount(block, minlength=len(p))

@@ -54,8 +54,8 @@ def score_tables(
     task: str | None = None,
 ) -> list[dict]:
     """`score_table` of each comparison (`Study.comparisons`), one below the other: each row says which setting it is "compared with", and p
-    (adjusted) is for the differences of all of them (Bonferroni). Settings that are in none of them have only scores. A single comparison of
-    all settings gives `score_table`."""
+    (adjusted) is for the differences of all of them (Bonferroni). Settings that are in none of them have only scores. A single comparison
+    of all settings gives `score_table`."""
     lone = [{name: own} for name, own in settings.items() if not any(name in of for of in compared)]
     if len(compared) < 2 and not lone:
         return score_table(questions, settings, table, runs, task)
