@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 
 from mtdnn_kit.compare.outcomes import ANSWER_KINDS
 from mtdnn_kit.compare.pairing import Question
+from mtdnn_kit.compare.seeds import cannot_tell
 from mtdnn_kit.compare.slices import FACETS, ORDER
 from mtdnn_kit.metrics import calibration
 from mtdnn_kit.tasks.null_threshold import average_precision, no_answer_curve
-from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, horizontal_bars, interval, panels, styled, styled_along_x
+from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, disc, horizontal_bars, interval, panels, styled, styled_along_x
 from mtdnn_kit.views.style import colour, look
 
 
@@ -29,8 +30,11 @@ def slices_figure(rows: Sequence[dict], a: str, b: str, score: str = "F1", numbe
     figure, axes = canvas(figsize=(9, 1.1 + 0.3 * len(lines)))
     for y, row in enumerate(lines):
         if not isinstance(row, str):
-            interval(axes, y, row["difference"], row["low"], row["high"], row["low"] is not None, number)
+            told = row["low"] is not None and not cannot_tell(row["low"], row["high"])
+            low, high = (row["low"], row["high"]) if told else (None, None)
+            interval(axes, y, row["difference"], low, high, told, number)
     axes.axvline(0, **BASELINE)
+    figure.legend(handles=[disc(False, "too few for an interval")], loc="outside lower right")
     names = [row if isinstance(row, str) else f"{row['slice']} (n = {row['questions']:,})" for row in lines]
     axes.set(yticks=range(len(lines)), yticklabels=names, ylim=(len(lines) - 0.4, -0.6))
     for label, row in zip(axes.get_yticklabels(), lines, strict=True):
@@ -61,7 +65,7 @@ def counts_figure(counts: Mapping[str, int], names: Sequence[str]) -> Picture:
 @styled
 def nothing_figure(questions: Sequence[Question]) -> Picture:
     """How well runs know when not to answer, one line per run: precision over recall as the threshold falls. The legend has the
-    average precision; the share of unanswerable questions, which guessing reaches, is dotted. A run without n-best has no line."""
+    average precision; the grey line is the share of unanswerable questions, which guessing reaches. A run without n-best has no line."""
     figure, axes = canvas(figsize=(8, 4))
     empty, said = np.array([not q.row.answers for q in questions]), []
     for i, name in enumerate(_runs(questions)):
@@ -72,7 +76,7 @@ def nothing_figure(questions: Sequence[Question]) -> Picture:
             said.append(f"{name} {average_precision(diff, empty):.1f}")
             axes.plot(100 * recall, 100 * precision, label=said[-1], **look(i, lw=2))
     guess = 100 * empty.mean() if len(empty) else 0
-    axes.axhline(guess, ls=":", label=f"guessing ({guess:.1f})", **BASELINE)
+    axes.axhline(guess, label=f"guessing ({guess:.1f})", **BASELINE)
     axes.set(xlabel=f"recall of unanswerable questions, percent (n = {empty.sum():,})", ylabel="precision, percent")
     axes.set(xlim=(0, 101), ylim=(0, 101))
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="average precision")
@@ -99,7 +103,8 @@ def calibration_figure(questions: Sequence[Question]) -> Picture:
     for axes in places[:1]:
         axes.set_ylabel(f"share right (EM, n = {len(questions):,})")
     return detached(
-        figure, f"The probability of an answer misses the share of right ones by (expected calibration error): {', '.join(said)}."
+        figure,
+        f"Expected calibration error, the mean gap between probability and share right (0 is perfect): {', '.join(said)}.",
     )
 
 

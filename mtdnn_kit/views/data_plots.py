@@ -35,11 +35,12 @@ def shares_figure(shares: dict[str, dict[str, int]], tasks: Sequence[str] = (), 
     numbers = task_numbers([*tasks, task]) if task else task_numbers([*tasks, *shares])
     for axes, (title, counts) in zip(places, shares.items(), strict=True):
         total = sum(counts.values()) or 1
-        texts = [(n, f" {n:,} ({n / total:.0%})") for n in counts.values()]
+        equal = total / len(counts) if tasks and not task else 0  # numbers stand to the right of that line, too
+        texts = [(max(n, equal), f" {n:,} ({'<1%' if 0 < n / total < 0.005 else f'{n / total:.0%}'})") for n in counts.values()]
         horizontal_bars(axes, counts, texts, colour(numbers[task or title]), fontsize=9)
         axes.set(title=f"{title}\n(n = {total:,})", xlim=(0, 2.0 * max(counts.values(), default=1)), xlabel="rows")
-        if tasks and not task:
-            axes.axvline(total / len(counts), ls=":", **BASELINE)
+        if equal:
+            axes.axvline(equal, ls=":", **BASELINE)
     said = (f"{title}: {', '.join(f'{name} {n:,}' for name, n in counts.items())}" for title, counts in shares.items())
     return detached(figure, f"Numbers of rows. {'; '.join(said)}.")
 
@@ -54,11 +55,10 @@ def sizes_figure(rows: Sequence[dict]) -> Picture:
         axes.barh(range(len(rows)), counts, left=left, color=list(map(colour, numbers)), alpha=alpha, label=part)
         left += counts
     for y, row in enumerate(rows):
-        axes.text(
-            left[y], y, f"  {row['train']:,} train · {row['held out']:,} held out · {row['scored']:,} scored", va="center", fontsize=9
-        )
+        said = " · ".join(f"{row[part]:,} {part}" for part in ("train", "held out", "scored") if row[part])
+        axes.text(left[y], y, f"  {said}", va="center", fontsize=9)
     axes.set(yticks=range(len(rows)), yticklabels=[row["task"] for row in rows], xlabel="rows", xlim=(0, 1.5 * left.max()))
     axes.grid(axis="y", visible=False)
     axes.invert_yaxis()
-    said = (f"{row['task']} {row['train']:,} train, {row['held out']:,} held out, {row['scored']:,} scored" for row in rows)
-    return detached(figure, f"Rows of each task: {'; '.join(said)}.")
+    each = (f"{row['task']} {row['train']:,} train, {row['held out']:,} held out, {row['scored']:,} scored" for row in rows)
+    return detached(figure, f"Rows of each task: {'; '.join(each)}.")

@@ -3,7 +3,7 @@
 The template findings.html defines their look. Computes no reported number: sentences are made from the rows of tables and figures.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def table(rows: Sequence[dict], head: Sequence[str] = ()) -> Html:
 
 def folded(title: str, *parts: Any) -> Html:
     """A part that opens with a click: tables (lists of rows), HTML, or sentences."""
-    made = [part if isinstance(part, Html) else table(part) if _is_table(part) else Html(_page().listed(part)) for part in parts]
+    made = [part if isinstance(part, Html) else table(part) if _is_table(part) else Html(_page().listed(part)) for part in parts if part]
     return Html(_page().folded(title, made))
 
 
@@ -91,13 +91,16 @@ def of_answers(counts: Mapping[str, Mapping[str, int]], task: str) -> str:
     """How many questions have no answer, and what kind most answers are. counts: of `overview.answers_counts`."""
     have, nothing = counts["answer"]["in the passage"], counts["answer"]["nothing"]
     kind, n = max(counts["type of answer"].items(), key=lambda one: one[1], default=("", 0))
-    said = f" Most answers are of the form {kind} ({_share(n, have)})." if n else ""
-    share = _share(nothing, have + nothing)
-    return f"{task}: {share} of {have + nothing:,} questions have no answer; a model that never answers is right that often.{said}"
+    said = f". Most answers are of the form {kind} ({_share(n, have)})" if n else ""
+    share, scored = _share(nothing, have + nothing), counts.get("answer, scored rows")
+    if scored:
+        total = sum(scored.values())
+        said = f"; on the {total:,} scored ones a model that never answers is right in {_share(scored['nothing'], total)}{said}"
+    return f"{task}: {share} of {have + nothing:,} questions have no answer{said}."
 
 
 def of_labels(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """The score of a classifier that always predicts the most frequent label. counts: of `overview.label_counts`."""
+    """The score of a classifier that always predicts the most frequent label. counts: of `overview.label_counts`, of the scored rows."""
     said = [f"{task} {_share(max(own.values()), sum(own.values()))}" for task, own in counts.items()]
     return f"The most frequent label is right this often: {', '.join(said)}."
 
@@ -143,18 +146,27 @@ def of_slices(rows: Sequence[dict], b: str, score: str = "F1") -> str:
         return "There are no slices."
     tested, first = [row for row in rows if row["p (adjusted)"] is not None], rows[0]
     named = [f"{row['slice']} {row['difference']:+.1f}" for row in tested if row["p (adjusted)"] < 0.05]
-    said = f"The largest part of the difference: {first['slice']}, {first['points']:+.1f} points of {score}."
+    total = sum(row["points"] for row in rows if row.get("facet") == first.get("facet"))
+    said = f"The largest part of the difference of {total:+.1f} points of {score}: {first['slice']}, {first['points']:+.1f}."
     some_ = f"{b} differs in: {some(named)}" if named else "no slice by itself is shown to differ"
     return f"{said} Counting all {len(tested)} slices (Holm), {some_}."
 
 
-def of_thresholds(rows: Sequence[dict]) -> str:
-    """How F1 changes if all runs leave the same share unanswered. rows: of `threshold_choice.choice_table`."""
+def of_thresholds(rows: Sequence[dict], judged: Sequence[dict] = (), common: Sequence[dict] = ()) -> str:
+    """How F1 changes if all runs leave the same share unanswered, and which differences in EM and F1 are then no longer shown. rows: of
+    `threshold_choice.choice_table`; judged, common: of `differences.primary_table`, at the tuned thresholds and at the common share."""
     moved = [(abs(row["common share"] - row["tuned"]), row["setting"]) for row in rows if row["score"] == "F1"]
     if not moved:
         return "A run keeps no n-best, so its threshold cannot be moved."
     most, setting = max(moved)
-    return f"Where every run leaves the same share unanswered, F1 moves by up to {most:.1f} points ({setting})."
+    said = f"Where every run leaves the same share unanswered, F1 moves by up to {most:.1f} points ({setting})."
+    there = {(row["score"], row["setting"], row.get("compared with")): row for row in common}
+    for row in (row for row in judged if row["p (adjusted)"] is not None and row["p (adjusted)"] < 0.05):
+        other = there.get((row["score"], row["setting"], row.get("compared with")))
+        if other and (other["p (adjusted)"] is None or other["p (adjusted)"] >= 0.05):
+            named = f"{row['setting']}{_to(row)}, {row['score']}"
+            said += f" {named}: {row['Δ']:+.1f} at the tuned thresholds, but {_gap(other)} there: not shown."
+    return said
 
 
 def of_schedule(setup: Any) -> str:
@@ -265,8 +277,8 @@ def _to(row: dict) -> str:
 
 def unlearnt(learnt: Sequence[dict]) -> str:
     """The tasks that were not shown to be learnt, as a sentence, "" where there are none. learnt: `learnt_table`'s rows."""
-    tasks = sorted({task for tasks in not_learnt(learnt).values() for task in tasks})
-    return _not_shown(tasks) if tasks else ""
+    lacking = not_learnt(learnt)
+    return _not_shown([(task, setting) for setting, tasks in lacking.items() for task in tasks], lacking)
 
 
 def of_tasks(rows: Sequence[dict], main: str) -> str:
@@ -277,7 +289,9 @@ def of_tasks(rows: Sequence[dict], main: str) -> str:
     }
     if not any(kinds.values()):
         return "No other task was scored."
-    said = [_not_shown(kinds[NOT_SHOWN])] if kinds[NOT_SHOWN] else []
+    settings = dict.fromkeys(row["setting"] for row in rows)
+    lacking = [(row["task"], row["setting"]) for row in rows if row["task"] != main and row["learnt"] == NOT_SHOWN]
+    said = [_not_shown(lacking, settings)] if lacking else []
     said += [f"Whether it was learnt is unknown: {some(kinds[UNKNOWN])}."] if kinds[UNKNOWN] else []
     said = said or (["Every other task that was scored was shown to be learnt."] if kinds[YES] else [])
     said += [f"Placebos, not above a constant answer, as they should be: {some(kinds[PLACEBO])}."] if kinds[PLACEBO] else []
@@ -286,8 +300,13 @@ def of_tasks(rows: Sequence[dict], main: str) -> str:
     return " ".join(said)
 
 
-def _not_shown(tasks: Sequence[str]) -> str:
-    return f"Not shown to be learnt in at least one setting: {some(tasks)}. Do not attribute a gain to what these tasks teach."
+def _not_shown(pairs: Sequence[tuple[str, str]], settings: Collection[str]) -> str:
+    """A sentence on pairs of a task and a setting that was not shown to learn it; "" for none. settings: all; a single one goes unnamed."""
+    tasks: dict[str, dict[str, None]] = {}
+    for task, setting in sorted(pairs, key=lambda pair: pair[0]):
+        tasks.setdefault(task, {})[setting] = None
+    named = [f"{task} (in {', '.join(own)})" if len(settings) > 1 else task for task, own in tasks.items()]
+    return f"Not shown to be learnt: {'; '.join(named)}. Do not attribute a gain to what these tasks teach." if named else ""
 
 
 def score_ranges(rows: Sequence[dict]) -> str:

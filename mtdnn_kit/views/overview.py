@@ -82,23 +82,29 @@ def cards(setup: Setup, task: str, count: int = 2) -> list[Question | Item]:
 
 
 def answers_counts(setup: Setup, task: str) -> dict[str, dict[str, int]]:
-    """Of a qa task's questions, over all splits: answerable or not, question words, and types of (first) answers."""
-    rows = _rows(setup, task)
-    nothing = sum(not row.answers for row in rows)
+    """Of a qa task's questions, over all splits: answerable or not (of the scored ones as well), question words, and types of (first)
+    answers."""
+    rows, scored = _rows(setup, task), setup.scored[task].rows if task in setup.scored else []
     asked, kinds = Counter(map(question_word, rows)), Counter(answer_type(row.answers[0][1]) for row in rows if row.answers)
     return {
-        "answer": {"in the passage": len(rows) - nothing, "nothing": nothing},
+        "answer": _answerable(rows),
+        **({"answer, scored rows": _answerable(scored)} if len(scored) else {}),
         "question word": {word: asked[word] for word in (*QUESTION_WORDS, "other") if asked[word]},
         "type of answer": dict(kinds.most_common()),
     }
 
 
-def label_counts(setup: Setup) -> dict[str, dict[str, int]]:
-    """task → {label: rows}, over all splits, of the classification and choice tasks."""
+def _answerable(rows: Sequence) -> dict[str, int]:
+    nothing = sum(not row.answers for row in rows)
+    return {"in the passage": len(rows) - nothing, "nothing": nothing}
+
+
+def label_counts(setup: Setup, scored: bool = False) -> dict[str, dict[str, int]]:
+    """task → {label: rows}, of the classification and choice tasks: over all splits, or over the scored rows of those that have any."""
     counts = {}
     for task, dataset in setup.config.datasets.items():
-        if dataset.type in LABELLED:
-            found = Counter(row.label for row in _rows(setup, task))
+        if dataset.type in LABELLED and (task in setup.scored or not scored):
+            found = Counter(row.label for row in (setup.scored[task].rows if scored else _rows(setup, task)))
             names = dataset.labels or [f"choice {i}" for i in range(max(found) + 1)]
             counts[task] = {name: found[i] for i, name in enumerate(names)}
     return counts

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from mtdnn_kit.files.wording import duration
@@ -98,6 +99,11 @@ def interval(axes: Axes, y: float, value: float, low: float | None, high: float 
     if low is not None and high is not None:
         axes.plot([low, high], [y, y], color=colour(number), lw=2)
     axes.plot(value, y, "o", color=colour(number), ms=7, mew=1.6, mfc=colour(number) if full else "none")
+
+
+def disc(full: bool, label: str) -> Line2D:
+    """A grey disc, full or hollow, for a legend."""
+    return Line2D([], [], marker="o", color=INK, ls="none", ms=7, mew=1.6, mfc=INK if full else "none", label=label)
 
 
 @styled

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mtdnn_kit.compare.differences import Settings
-from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, interval, running_error, running_mean, styled, styled_along_x
+from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, disc, interval, running_error, running_mean, styled, styled_along_x
 from mtdnn_kit.views.style import INK, LINES, MARKERS, colour, look
 
 
@@ -41,19 +41,25 @@ def _points(axes: Axes, scores: dict[str, dict], settings: Sequence[str]) -> Non
         at = [k for k, name in enumerate(settings) if name in scores]
         values = [scores[settings[k]][key] for k in at]
         ends = [[scores[settings[k]].get(f"{key}_{end}") for k in at] for end in ("low", "high")]
-        style: dict[str, Any] = {"color": INK, "ls": LINES[i], "marker": MARKERS[i], "ms": 6}  # colours are for runs and tasks, not scores
+        # colours are for runs and tasks, not scores; only numbers are joined by a line
+        style: dict[str, Any] = {"color": INK, "ls": LINES[i] if _are_numbers(settings) else "none", "marker": MARKERS[i], "ms": 6}
+        style["mfc"] = (INK, "none")[i]
         beside = np.array(at) + 0.06 * (2 * i - 1)  # so that the intervals of EM and F1 do not hide each other
         axes.plot(beside, values, label=key.upper(), **style)
         if at and None not in ends[0]:
             axes.errorbar(beside, values, np.abs(np.array(ends) - values), fmt="none", ecolor=INK, capsize=3)
-        # F1 above its interval, EM below, where no line crosses the number
-        outer = [value if end is None else end for value, end in zip(values, ends[1 - i], strict=True)]
-        place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": ("bottom", "top")[i], "fontsize": 9}
-        for k, value, end in zip(beside, values, outer, strict=True):
-            axes.annotate(f"{value:.1f}", (k, end), (0, (5, -5)[i]), **place)
-    axes.set(xticks=range(len(settings)), xticklabels=settings, xlim=(-0.4, len(settings) - 0.4))
+        # next to its point: of F1 to the left, of EM to the right
+        place: dict[str, Any] = {"textcoords": "offset points", "ha": ("right", "left")[i], "va": "center", "fontsize": 9}
+        for k, value in zip(beside, values, strict=True):
+            axes.annotate(f"{value:.1f}", (k, value), ((-7, 7)[i], 0), **place)
+    axes.set(xticks=range(len(settings)), xticklabels=settings, xlim=(-0.5, len(settings) - 0.5))
     if not scores:
         axes.text(0.5, 0.5, "none of these was run", transform=axes.transAxes, ha="center")
+
+
+def _are_numbers(settings: Sequence[str]) -> bool:
+    """Whether the settings are values of a parameter, so that there is something between them."""
+    return all(name.replace(".", "", 1).isdecimal() for name in settings)
 
 
 @styled_along_x
@@ -68,10 +74,15 @@ def settings_figure(rows: Sequence[dict], score: str = "F1", floors: Mapping[str
         for axes, key, low, high in zip(panels, (score, "Δ"), ("low", "Δ low"), ("high", "Δ high"), strict=True):
             if row[key] is not None:
                 interval(axes, y, row[key], row[low], row[high], row["seeds"] > 1, y)
+            elif key == "Δ" and y:
+                axes.text(0.02, y, "not compared", transform=axes.get_yaxis_transform(), va="center", color=INK, fontsize=9)
     for name, value in (floors or {}).items():
         panels[0].axvline(value, ls=":", **BASELINE)
         panels[0].annotate(name, (value, 0.5), (3, 0), ("data", "axes fraction"), "offset points", rotation=90, va="center", fontsize=8)
-    names = [f"{row['setting']} ({row['seeds']} seeds)" if row["seeds"] > 1 else row["setting"] for row in rows]
+    several = {row["seeds"] > 1 for row in rows}
+    names = [f"{row['setting']} ({row['seeds']} seed{'s' * (row['seeds'] > 1)})" if any(several) else row["setting"] for row in rows]
+    handles = [disc(full, "mean of several seeds" if full else "one run: this model, not its setting") for full in sorted(several)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     of = f"{score}, percent (n = {n:,})" if n else f"{score}, percent"
     panels[0].set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel=of)
     panels[1].axvline(0, **BASELINE)

@@ -14,7 +14,7 @@ from mtdnn_kit.data.registry import DATASETS
 
 COLOURS = ("#1F7EC2", "#D55E00", "#00946B", "#C2689A", "#8A6FD0", "#A07A00", "#7D7D7D")
 INK = "#767676"  # letters and baselines: legible on white and on near black
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))  # matplotlib's
+LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))  # matplotlib's
 BORDERS = ("3px solid", "3px dashed", "3px dotted", "4px double", "1px solid", "1px dashed", "1px dotted")  # of CSS
 DASHES = ("", "8 4", "2 3", "8 3 2 3", "14 4", "4 2", "1 2")  # of SVG
 MARKERS = "osD^vPX"

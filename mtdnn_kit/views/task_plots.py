@@ -12,7 +12,7 @@ from mtdnn_kit.compare.learnt import NOT_SHOWN, UNKNOWN, YES, learnt_table
 from mtdnn_kit.compare.pairing import Question, pair
 from mtdnn_kit.errors import CompareError, DataError
 from mtdnn_kit.runs.run import Run
-from mtdnn_kit.views.plots import Picture, canvas, detached, interval, styled_along_x
+from mtdnn_kit.views.plots import Picture, canvas, detached, disc, interval, styled_along_x
 from mtdnn_kit.views.style import INK, task_numbers
 from mtdnn_kit.views.tables import floors
 
@@ -91,7 +91,10 @@ def tasks_figure(rows: Sequence[dict]) -> Picture:
     for label, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
         label.set_fontweight("bold" if row is None else "normal")
     axes.set_xlim(min([0, *(row["low"] for row in rows if row["low"] is not None)]) - 2, 102)
-    figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=3)
+    learnt = sorted({row["learnt"] == YES for row in rows}, reverse=True)
+    discs = [disc(full, "above them: learnt" if full else "not shown to be learnt") for full in learnt]
+    labels = [str(one.get_label()) for one in discs]
+    figure.legend([*drawn.values(), *discs], [*drawn, *labels], loc="outside lower center", ncols=5)
     return detached(figure, f"Each task's score next to what needs no training. {'; '.join(map(_said, rows))}.")
 
 

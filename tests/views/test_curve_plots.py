@@ -25,7 +25,7 @@ def test_each_task_has_a_panel_in_its_colour_with_the_constant_answer_and_chance
     assert [axes.get_title() for axes in figure.axes] == ["squad", "cola", "mnli, still rises"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["f1, percent", "matthews, percent", "accuracy, percent"]
     assert lines(squad) == [(style.colour(0), "-", FLAT), (style.INK, "--", [33.0, 33.0])], "spans have no chance level"
-    assert lines(cola) == [(style.colour(2), "-.", [0.0] * 18), (style.INK, "--", [0.0, 0.0])], "chance is the same value"
+    assert lines(cola) == [(style.colour(2), ":", [0.0] * 18), (style.INK, "--", [0.0, 0.0])], "chance is the same value"
     assert lines(mnli) == [
         (style.colour(4), "--", rising),
         (style.INK, "--", [35.5, 35.5]),

@@ -82,11 +82,13 @@ def test_the_verdict_has_the_p_of_the_whole_family():
 
 
 def test_a_task_counts_as_learnt_only_if_it_was_shown_to_be():
-    one = [{"task": "squad", "learnt": "not shown"}, {"task": "cola", "learnt": "yes"}]
+    one = [{"task": "squad", "setting": "A", "learnt": "not shown"}, {"task": "cola", "setting": "A", "learnt": "yes"}]
     assert findings.of_tasks(one, "squad") == "Every other task that was scored was shown to be learnt."
     assert findings.of_tasks(one[:1], "squad") == "No other task was scored."
-    assert findings.of_tasks(one, "cola").startswith("Not shown to be learnt in at least one setting: squad.")
-    more = [*one, {"task": "mnli", "learnt": "unknown"}]
+    assert findings.of_tasks(one, "cola").startswith("Not shown to be learnt: squad. Do not attribute")
+    two = [*one, {"task": "squad", "setting": "B", "learnt": "not shown"}, {"task": "mrpc", "setting": "B", "learnt": "not shown"}]
+    assert findings.of_tasks(two, "cola").startswith("Not shown to be learnt: mrpc (in B); squad (in A, B). Do not attribute")
+    more = [*one, {"task": "mnli", "setting": "A", "learnt": "unknown"}]
     assert findings.of_tasks(more, "squad") == "Whether it was learnt is unknown: mnli."
 
 
@@ -99,10 +101,7 @@ def test_a_summary_is_three_lines():
     assert trained == (
         "Trained: A, B, 1 seed each; 90 to 111 steps each, 1:00 of training in all. In percent: swag accuracy 60.0 to 71.5 (chance 25.0)."
     )
-    assert (
-        concluded.startswith("Concluded: Nothing differs. Not shown to be learnt in at least one setting: cola.")
-        and "swag" not in concluded
-    )
+    assert concluded.startswith("Concluded: Nothing differs. Not shown to be learnt: cola.") and "swag" not in concluded
     assert following.startswith("Next: add seeds: [0, 1, 2] to") and "raise epochs" in following
     several = findings.summary(runs, {"A": {0: "a", 1: "b", 2: "b"}}, "", [], [])
     assert "seeds: [" not in several[2] and "raise epochs" not in several[2]
@@ -123,7 +122,9 @@ def test_losses_are_reported_by_their_first_and_last_values():
 def test_each_table_of_the_data_has_a_sentence():
     assert findings.of_labels({"cola": {"a": 3, "b": 1}}) == "The most frequent label is right this often: cola 75 %."
     counts = {"answer": {"in the passage": 3, "nothing": 1}, "type of answer": {"phrase": 2, "name": 1}}
-    assert findings.of_answers(counts, "squad").startswith("squad: 25 % of 4 questions have no answer")
+    assert findings.of_answers(counts, "squad") == "squad: 25 % of 4 questions have no answer. Most answers are of the form phrase (67 %)."
+    scored = {**counts, "answer, scored rows": {"in the passage": 1, "nothing": 3}}
+    assert "; on the 4 scored ones a model that never answers is right in 75 %. Most" in findings.of_answers(scored, "squad")
     assert findings.of_lengths({"squad": np.array([5, 9])}, 10).startswith("Nothing is cut: the longest item has 9 tokens")
     assert findings.of_lengths({"squad": np.array([10, 9])}, 10) == "Items that fill max_length, 10 tokens: 1 of squad."
     none = {"max_length": 8, "several windows": "0.0%", "lost if cut": "0.0%", "in no window": "0.0%"}
@@ -167,3 +168,15 @@ def test_the_finding_on_slices_counts_all_slices(p, said):
         {"slice": "why", "difference": 1.0, "points": 0.1, "p (adjusted)": None},
     ]
     assert said in findings.of_slices(rows, "B") and "Counting all 1 slices" in findings.of_slices(rows, "B")
+    assert findings.of_slices(rows, "B").startswith("The largest part of the difference of +2.1 points of F1: who, +2.0.")
+
+
+def test_a_difference_that_the_choice_of_the_threshold_makes_is_named():
+    moved = [{"score": "F1", "setting": "B", "tuned": 70.0, "common share": 67.5}]
+    assert findings.of_thresholds(moved) == "Where every run leaves the same share unanswered, F1 moves by up to 2.5 points (B)."
+    judged = [row("B", 6.9, 1.5, 12.3, 0.04, score="F1"), row("C", 9.0, 5.0, 13.0, 0.001, score="F1")]
+    common = [row("B", 2.7, -2.1, 7.5, 0.24, score="F1"), row("C", 8.0, 4.0, 12.0, 0.002, score="F1")]
+    assert findings.of_thresholds(moved, judged, common).endswith(
+        " points (B). B, F1: +6.9 at the tuned thresholds, but +2.7 points (95 % interval -2.1 to +7.5) there: not shown."
+    )
+    assert findings.of_thresholds([]) == "A run keeps no n-best, so its threshold cannot be moved."

@@ -32,9 +32,12 @@ def test_sizes_match_the_sample(setup):
 def test_questions_answers_and_labels_are_counted_once_each(setup):
     counts = overview.answers_counts(setup, "squad")
     assert counts["answer"] == {"in the passage": 444, "nothing": 222}
+    assert counts["answer, scored rows"] == {"in the passage": 88, "nothing": 44}
     assert sum(counts["question word"].values()) == 666 and sum(counts["type of answer"].values()) == 444
     labels = overview.label_counts(setup)
     assert {task: sum(found.values()) for task, found in labels.items()} == {"swag": 150, "cola": 300, "mrpc": 160, "mnli": 201}
+    scored = overview.label_counts(setup, scored=True)
+    assert {task: sum(found.values()) for task, found in scored.items()} == {"swag": 34, "cola": 60, "mrpc": 36, "mnli": 51}
     assert list(labels["mnli"]) == ["entailment", "neutral", "contradiction"] and next(iter(labels["swag"])) == "choice 0"
 
 

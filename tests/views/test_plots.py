@@ -127,6 +127,10 @@ def test_figures_3_and_4_have_the_papers_points_and_ours_with_their_intervals():
     assert [bar[:, 1].tolist() for bar in bars] == [[57.0, 63.0], [48.0, 53.0]]
     assert bars[0][0, 0] < 1 < bars[1][0, 0], "side by side"
     assert np.ptp(paper.get_ylim()) == pytest.approx(np.ptp(here.get_ylim())), "one scale"
+    assert {line.get_linestyle() for line in paper.lines} == {"None"}, "nothing lies between mixtures"
+    assert [(text.get_text(), text.xy[1]) for text in here.texts] == [("60.0", 60.0), ("50.0", 50.0)], "next to its point"
+    weights = study_plots.points_figure({}, {"0.5": (70.0, 75.0), "0.8": (71.0, 76.0)}, ["0.5", "0.8"], "weight").axes[0]
+    assert [line.get_linestyle() for line in weights.lines] == ["-", "--"]
     none = study_plots.points_figure({}, {"a": (70.0, 75.0)}, ["a"], "x").axes[1]
     assert [text.get_text() for text in none.texts] == ["none of these was run"]
 
@@ -142,7 +146,7 @@ def test_a_running_mean_has_the_standard_error_of_its_values():
 def test_slices_are_drawn_facet_by_facet_with_their_intervals():
     rows = [
         {"facet": "question word", "slice": "who", "questions": 9, "difference": 2.0, "low": -1.0, "high": 5.0},
-        {"facet": "answerable", "slice": "unanswerable", "questions": 3, "difference": -4.0, "low": None, "high": None},
+        {"facet": "answerable", "slice": "unanswerable", "questions": 3, "difference": -4.0, "low": -90.0, "high": 82.0},
         {"facet": "answerable", "slice": "answerable", "questions": 1200, "difference": 1.0, "low": 0.5, "high": 1.5},
     ]
     axes = answer_plots.slices_figure(rows, "QA", "QA+SC").axes[0]
@@ -150,6 +154,8 @@ def test_slices_are_drawn_facet_by_facet_with_their_intervals():
     assert [name for name, weight in labels if weight == "bold"] == ["answerable", "question word"]
     assert [name for name, weight in labels if weight == "normal"] == ["answerable (n = 1,200)", "unanswerable (n = 3)", "who (n = 9)"]
     assert [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2][:-1] == [[0.5, 1.5], [-1.0, 5.0]]
+    discs = [line.get_markerfacecolor() for line in axes.lines if line.get_marker() == "o"]
+    assert discs == [style.COLOURS[0], "none", style.COLOURS[0]], "an interval wider than the scale is none"
     assert axes.get_xlabel() == "F1: QA+SC minus QA, points (95 % intervals over passages)"
     assert "over articles" in answer_plots.slices_figure(rows, "QA", "QA+SC", clusters="articles").axes[0].get_xlabel()
 
@@ -205,8 +211,9 @@ def test_settings_are_drawn_hollow_for_one_seed_and_filled_for_several():
     rows = [{"setting": f"setting {i}", "seeds": 1 + i % 2, "F1": 70.0 + i, "low": 68.0, "high": 73.0 + i, **none} for i in range(20)]
     rows[1] |= {"Δ": 1.0, "Δ low": -1.0, "Δ high": 3.0}
     scores, gaps = study_plots.settings_figure(rows).axes
-    assert [label.get_text() for label in scores.get_yticklabels()][:2] == ["setting 0", "setting 1 (2 seeds)"]
+    assert [label.get_text() for label in scores.get_yticklabels()][:2] == ["setting 0 (1 seed)", "setting 1 (2 seeds)"]
     assert [line.get_markerfacecolor() for line in scores.lines[1:4:2]] == ["none", style.COLOURS[1]]
+    assert [text.get_text() for text in gaps.texts] == ["not compared"] * 18, "all but the first, and the one that is"
     assert list(gaps.lines[0].get_xdata()) == [-1.0, 3.0] and gaps.get_xlabel() == "F1 minus that of setting 0, points"
     figure = study_plots.settings_figure(rows, "F1", {"no-answer baseline": 33.3}, 132)
     assert figure.axes[0].texts[0].get_text() == "no-answer baseline" and figure.axes[0].get_xlabel() == "F1, percent (n = 132)"
