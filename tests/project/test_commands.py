@@ -34,7 +34,13 @@ PRINTED = {  # page → what its Python prints, among other things
 def copy(tmp_path_factory, tiny, python) -> Path:
     """The files that git does not ignore, this environment, and a demo study of two runs, each two steps of a small encoder."""
     folder = tmp_path_factory.mktemp("clone") / "project"
-    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(
+        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     if not (ROOT / ".venv" / "ready").exists():
         pytest.skip("the commands name .venv, which `make env` makes")
     for name in names.splitlines():
@@ -63,8 +69,8 @@ def environment(folder: Path, python: list[str]) -> None:
     for file in (ROOT / ".venv" / "bin").iterdir():
         if file.name not in started:
             (folder / "bin" / file.name).symlink_to(file)
-    for name in ("ready", "test-ready"):
-        (folder / name).touch()
+    (folder / "ready").write_text(f"{folder.parent.resolve()}\n")
+    (folder / "test-ready").touch()
 
 
 def run(command: str, folder: Path) -> None:

@@ -85,7 +85,8 @@ case "$*" in *{fails}*) echo "ERROR: no such version" >&2; exit 1;; esac
 def installed(folder, target: str, fails: str = "nothing") -> subprocess.CompletedProcess:
     """`make TARGET` in a folder with a fake Python that installs nothing, records its arguments and fails for one of them."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        (folder / name).write_text((ROOT / name).read_text())
+        if not (folder / name).exists():
+            (folder / name).write_text((ROOT / name).read_text())
     fake = folder / "python"
     fake.write_text(INSTALLER.format(shell="/bin/sh", python=sys.executable, fails=fails))
     fake.chmod(0o755)
@@ -109,6 +110,21 @@ def test_the_demos_environment_has_no_test_tool_and_installing_is_quiet(tmp_path
     assert "-c constraints.txt --no-compile --no-build-isolation -e .[test]" in (tmp_path / "installed.txt").read_text().splitlines()[-1]
 
 
+def test_an_environment_that_no_longer_fits_is_made_anew(tmp_path):
+    """In a clone that was moved, after an interrupted installation of the test tools, and with a Python that is gone."""
+    first = tmp_path / "first"
+    first.mkdir()
+    asked = first / "installed.txt"
+    assert installed(first, "env-test").returncode == 0 and len(asked.read_text().splitlines()) == 4
+    assert "Nothing to be done" in installed(first, "env-test").stdout and len(asked.read_text().splitlines()) == 4
+    (first / ".venv" / "adding").touch()
+    assert installed(first, "env-test").returncode == 0 and len(asked.read_text().splitlines()) == 8
+    moved = first.rename(tmp_path / "moved")
+    assert installed(moved, "env").returncode == 0 and len((moved / "installed.txt").read_text().splitlines()) == 11
+    (moved / ".venv" / "bin" / "python").write_text("#!/nowhere/python\n")
+    assert installed(moved, "env").returncode == 0 and len((moved / "installed.txt").read_text().splitlines()) == 14
+
+
 @pytest.mark.parametrize("fails", ["setuptools", "-e", "encoder"])
 def test_an_installation_that_fails_shows_the_error_and_leaves_no_stamp(tmp_path, fails):
     done = installed(tmp_path, "env", fails)
@@ -118,7 +134,7 @@ def test_an_installation_that_fails_shows_the_error_and_leaves_no_stamp(tmp_path
 def test_each_target_makes_the_environment_it_needs():
     """{target: its environment}, from the Makefile."""
     needs = dict(re.findall(r"^([a-z-]+): (env(?:-test)?) ##", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {target for target, environment in needs.items() if environment == "env"} == {"demo", "study", "lab", "notebooks"}
+    assert {target for target, environment in needs.items() if environment == "env"} == {"demo", "study", "lab", "notebooks", "api"}
     assert {target for target, environment in needs.items() if environment == "env-test"} >= {"test", "quick", "soak", "faults", "bench"}
 
 

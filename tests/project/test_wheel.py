@@ -50,8 +50,7 @@ print(json.dumps({
 def built(tmp_path_factory) -> dict[str, Path]:
     """{"whl", "gz": file}, built by `python -m build` from a clean copy: the archive, and from it the wheel."""
     source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in listed.splitlines():
+    for name in sorted(tracked()):
         if (ROOT / name).is_file() and not name.startswith(("results/", "docs/", "tests/browser/")):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
@@ -63,7 +62,7 @@ def built(tmp_path_factory) -> dict[str, Path]:
 
 def tracked(*under: str) -> set[str]:
     """Files in git, or not ignored by it, below some folders."""
-    command = ["git", "ls-files", "-co", "--exclude-standard", "--", *under]
+    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-co", "--exclude-standard", "--", *under]
     return set(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines())
 
 
