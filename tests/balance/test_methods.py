@@ -152,10 +152,12 @@ def test_the_order_of_tasks_does_not_matter(method):
 
 @pytest.mark.parametrize("method", ["pcgrad", "gradvac"])
 def test_the_order_of_tasks_does_not_matter_in_the_mean(method):
-    _, g = CASES[8]
+    kind, g = CASES[6]
     turned = np.roll(np.arange(len(g)), 1)
     one, other = (np.array([weights(method, x, rng=default_rng(n)) for n in range(400)]) for x in (g, g[turned]))
-    assert np.abs(one.mean(0)[turned] - other.mean(0)).max() < 5 * np.hypot(one.std(0), other.std(0)).max() / 20 + 1e-9
+    one = one[:, turned]
+    assert one.std(0).max() > 0, f"with {kind} gradients the order drawn must change the weights"
+    assert (np.abs(one.mean(0) - other.mean(0)) < 5 * np.hypot(one.std(0), other.std(0)) / 20 + 1e-9).all()
 
 
 def test_gradients_without_conflict_stay_unchanged_and_scale_invariance_holds_where_promised():

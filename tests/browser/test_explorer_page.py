@@ -146,8 +146,10 @@ def test_a_slice_of_the_comparison_leads_to_its_questions(opened, saved):
     page, questions = opened(saved), pair(named(KEPT))
     page.get_by_role("tab", name="Compare two models").click()
     table = {row["score"]: row for row in differences.difference_table(questions, "QA", "QA+MCC+SC", ("EM", "F1", "span F1"))}
-    for line in page.locator(".mx-table tbody tr").all():
-        row, cells = table[line.locator("th").inner_text()], line.locator("td").all_inner_texts()
+    lines = {line.locator("th").inner_text(): line for line in page.locator(".mx-table tbody tr").all()}
+    assert lines.keys() == table.keys()
+    for name, line in lines.items():
+        row, cells = table[name], line.locator("td").all_inner_texts()
         numbers = [float(x.replace("−", "-")) for x in (*cells[:3], *cells[3].split(" to "))]
         keys = ("QA", "QA+MCC+SC", "difference", "low", "high")
         assert numbers == pytest.approx([row[key] for key in keys], abs=0.0501) and float(cells[4]) == pytest.approx(row["p"], rel=0.06)

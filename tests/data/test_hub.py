@@ -70,18 +70,20 @@ def told(tmp_path_factory) -> dict:
     made["datasets/good/scripted"] = {"README.md": b"#", "scripted.py": f"open({str(home / 'TRAP')!r}, 'w')".encode()}
     with FakeHub(made) as hub:
         seconds = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
-        settled = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "MTDNN_CACHE": str(home / "cache"), **seconds}
+        outside = ("HF_", "HUGGING_FACE_", "TRANSFORMERS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")  # another hub, or none
+        plain = {name: value for name, value in os.environ.items() if not name.upper().startswith(outside)}
+        settled = {**plain, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "MTDNN_CACHE": str(home / "cache"), **seconds}
         command = [sys.executable, "-W", "ignore", "-c", CLIENT, json.dumps(names)]
         done = subprocess.run(command, cwd=ROOT, env=settled, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         found = list(zip(names, json.loads(done.stdout.splitlines()[-1])))
-        return {**dict(found), "all": found, "asked": list(hub.asked), "home": home}
+        return {**dict(found), "all": found, "asked": list(hub.asked), "home": home, "model": model}
 
 
 def test_a_hub_that_answers_gives_files_and_rows(told):
-    hashes = {key: told["good/model"][key] for key in ("sha256", "files")}
-    assert told["good/model"] == {"name": "good/model", "origin": "hub", **hashes, "trained_on": None}
-    assert list(hashes["files"]) == ["config.json", "tokenizer.json"]
+    sha = {name: hashlib.sha256(content).hexdigest() for name, content in told["model"].items()}
+    record = {"name": "good/model", "origin": "hub", "sha256": sha.pop("model.safetensors"), "files": sha, "trained_on": None}
+    assert told["good/model"] == record
     assert [row[1] for row in told["good/rows"]] == ROWS["sentence"]
 
 

@@ -44,16 +44,19 @@ def test_a_failure_to_write_is_reported(tmp_path):
         keep(folder, "squad", "a", "x")
 
 
-def note(folder, number: int) -> None:
-    for i in range(5):
+def note(folder, number: int, begin) -> None:
+    begin.wait()  # importing takes longer than writing
+    for i in range(20):
         keep(folder, "squad", f"{number}-{i}", "x")
 
 
 def test_two_notebooks_lose_nothing(tmp_path):
     context = get_context("spawn")
-    processes = [context.Process(target=note, args=(tmp_path, number)) for number in range(2)]
+    begin = context.Barrier(2)
+    processes = [context.Process(target=note, args=(tmp_path, number, begin)) for number in range(2)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    assert len(json.loads((tmp_path / FAVOURITES_FILE).read_text())["squad"]) == 10
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(json.loads((tmp_path / FAVOURITES_FILE).read_text())["squad"]) == 40

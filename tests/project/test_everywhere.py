@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, lacking
 from killing import packages
 
 from mtdnn_kit import train
@@ -94,7 +94,7 @@ def ended(process: subprocess.Popen) -> None:
 def turkish(tmp_path_factory) -> dict[str, str]:
     """Environment variables that set the locale tr_TR.UTF-8, in which the capital of i is İ; compiled here where the system lacks it."""
     if shutil.which("localedef") is None or not Path("/usr/share/i18n/locales/tr_TR").exists():
-        pytest.skip("localedef or the source of tr_TR is missing: install the package locales")
+        lacking("localedef or the source of tr_TR is missing: install the package locales")
     folder = tmp_path_factory.mktemp("locales")
     command = ["localedef", "-f", "UTF-8", "-i", "tr_TR", str(folder / "tr_TR.UTF-8")]
     subprocess.run(command, check=False, capture_output=True)  # it exits with 1 after a warning

@@ -279,7 +279,7 @@ def test_runs_and_kernels_end_with_the_command_and_damage_no_file(tmp_path, tiny
     file, folder = write_study(tmp_path / "study", tiny, endless), tmp_path / "runs"
     command = [*COMMAND, str(file), "--folder", str(folder), "--workers", str(workers)]
     study = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    until(lambda: all((folder / name / "log.jsonl").exists() for name in ("qa", "qa-sc")[:workers]), study=study)
+    until(lambda: all(any((folder / name / "checkpoints").glob("step-*[0-9]")) for name in ("qa", "qa-sc")[:workers]), study=study)
     began = below(study.pid)
     study.send_signal(how)
     said = study.communicate(timeout=HANGS)[1]
@@ -290,7 +290,8 @@ def test_runs_and_kernels_end_with_the_command_and_damage_no_file(tmp_path, tiny
     whole = [file for file in folder.rglob("*.json") if not any(part.endswith(".partial") for part in file.parts)]
     assert whole and all(json.loads(file.read_text()) for file in whole)
     kept = {"model.safetensors", "optimizer.safetensors", "state.json"}
-    assert all({file.name for file in step.iterdir()} == kept for step in folder.glob("*/checkpoints/step-*[0-9]"))
+    steps = list(folder.glob("*/checkpoints/step-*[0-9]"))
+    assert len({step.parent for step in steps}) == workers and all({file.name for file in step.iterdir()} == kept for step in steps)
 
 
 def test_a_missing_study_file_is_reported_without_a_traceback(tmp_path):
