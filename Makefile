@@ -4,8 +4,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := .venv/ready
 TOOLS := .venv/test-ready
-# READY names the folder. A clone that was moved or copied, a Python that was replaced, or an installation that was interrupted makes the
-# environment anew.
+# READY names the folder. A clone that was moved or copied, a Python that was replaced, or an installation that was interrupted: then the
+# environment is made again.
 SOUND := $(shell [ "$$(cat $(READY) 2>/dev/null)" = "$$(pwd -P)" ] && [ ! -e .venv/adding ] && $(BIN)/python -c 'import pip' 2>/dev/null && echo yes)
 DEMO := runs/demo
 , := ,

@@ -110,7 +110,7 @@ def test_the_demos_environment_has_no_test_tool_and_installing_is_quiet(tmp_path
     assert "-c constraints.txt --no-compile --no-build-isolation -e .[test]" in (tmp_path / "installed.txt").read_text().splitlines()[-1]
 
 
-def test_an_environment_that_no_longer_fits_is_made_anew(tmp_path):
+def test_an_environment_that_no_longer_fits_is_made_again(tmp_path):
     """In a clone that was moved, after an interrupted installation of the test tools, and with a Python that is gone."""
     first = tmp_path / "first"
     first.mkdir()
