@@ -8,9 +8,11 @@ import gzip
 import json
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import yaml
 from scipy.stats import f, nct, t
 from scorer import overlap, words_of
 from sklearn.metrics import average_precision_score
@@ -45,7 +47,7 @@ def in_order(right: np.ndarray, values: np.ndarray) -> float:
 class Answers:
     """The answers of one run to all questions, scored in percent, as arrays."""
 
-    def __init__(self, asked: list[dict], lines: list[dict], name: str, threshold: float):
+    def __init__(self, asked: list[dict], lines: list[dict], name: str, threshold: float, cluster: str = "context"):
         starts, ends = ([int(line[f"{name}: {what}"] or 0) for line in lines] for what in ("start", "end"))
         self.known: dict[str, np.ndarray] = {}
         self.asked, self.spans = asked, list(zip(starts, ends, strict=True))
@@ -55,7 +57,7 @@ class Answers:
         self.span_em, self.span_f1, self.given = 100 * best[:, 0], 100 * best[:, 1], self.diff <= threshold
         self.em, self.f1 = (np.where(self.given, score, 100.0 * ~self.able) for score in (self.span_em, self.span_f1))
         self.kinds = [self.kind(i) for i in range(len(asked))]
-        self.passages = np.unique([row["context"] for row in asked], return_inverse=True)[1]
+        self.passages = np.unique([row[cluster] for row in asked], return_inverse=True)[1]
 
     def kind(self, i: int) -> str:
         (start, end), golds = self.spans[i], self.asked[i]["answers"]
@@ -119,20 +121,24 @@ class Answers:
 
 
 @cache
-def kept_study(folder: Path, records: Path) -> "Kept":
-    """A kept study on the rows of a file, loaded once."""
-    return Kept(folder, rows(records))
+def kept_study(folder: Path, records: Path, cluster: str = "context") -> "Kept":
+    """A kept study on the rows of a file, loaded once. cluster: "context" (passages), or "title" (articles), then called passages, too."""
+    return Kept(folder, rows(records), cluster)
 
 
 class Kept:
-    """A kept study: `runs`, {name: Answers}; `settings`, {setting: {seed: name}}; `metrics`, {name: metrics.json}."""
+    """A kept study: `runs`, {name: Answers}; `settings`, {setting: {seed: name}}; `metrics`, {name: metrics.json}; `places`, {name: its
+    folder within `folder`}."""
 
-    def __init__(self, folder: Path, records: dict[str, dict]):
+    def __init__(self, folder: Path, records: dict[str, dict], cluster: str = "context"):
         lines = lines_of(folder / "spans.csv.gz")
-        places = json.loads((folder / "runs.json").read_text())
+        places = self.places = json.loads((folder / "runs.json").read_text())
+        self.folder = folder
+        compare = yaml.safe_load((folder / "study.yaml").read_text()).get("compare")
+        self.compared = {compare["baseline"], *compare["others"]} if compare and "others" in compare else None  # None: all
         self.metrics = {name: json.loads((folder / place / "metrics.json").read_text()) for name, place in places.items()}
         asked = [records[line["id"]] for line in lines]
-        self.runs = {name: Answers(asked, lines, name, self.metrics[name]["squad"]["threshold"]) for name in places}
+        self.runs = {name: Answers(asked, lines, name, self.metrics[name]["squad"]["threshold"], cluster) for name in places}
         self.settings: dict[str, dict[int, str]] = {}
         for name in places:
             setting, seed = name.rsplit(" seed ", 1)
@@ -144,16 +150,33 @@ class Kept:
     def mean(self, setting: str, score: str) -> float:
         return float(np.mean([run.score(score) for run in self.of(setting)]))
 
+    def labels(self, setting: str, task: str) -> np.ndarray | None:
+        """[runs, N]: the labels that the setting's runs predicted; None where they were not kept."""
+        files = [self.folder / self.places[name] / "predictions" / f"{task}.jsonl" for name in self.settings[setting].values()]
+        if not all(file.is_file() for file in files):
+            return None
+        return np.array([[json.loads(line)["label"] for line in file.read_text().splitlines()] for file in files])
+
+    def held_out(self, setting: str) -> list[list[dict]] | None:
+        """The scores of each run's held-out questions; None where they were not kept."""
+        files = [self.folder / self.places[name] / "predictions/squad_held_out.jsonl.gz" for name in self.settings[setting].values()]
+        if not all(file.is_file() for file in files):
+            return None
+        return [[json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()] for file in files]
+
     def cells(self, score: str, only: tuple[str, ...] = ()) -> list[tuple[str, int, np.ndarray]]:
-        """(setting, seed, contributions of the passages [G]) of each run of `only`, by default of all settings that have several seeds."""
-        names = [name for name, own in self.settings.items() if (name in only if only else len(own) > 1)]
+        """(setting, seed, contributions of the passages [G]) of each run of `only`, by default of all compared settings that have several
+        seeds."""
+        some = only or self.compared or self.settings.keys()
+        names = [name for name, own in self.settings.items() if name in some and (only or len(own) > 1)]
         return [(name, seed, self.runs[run].contributions(score)) for name in names for seed, run in self.settings[name].items()]
 
-    def difference(self, a: str, b: str, score: str) -> "Judged":
-        """b − a over the seeds that both have (at least three, or all of two), by dummies of settings and seeds."""
+    def difference(self, a: str, b: str, score: str, only: tuple[str, ...] = ()) -> "Judged":
+        """b − a over the seeds that both have (at least three, or all of two), by dummies of settings and seeds. only: the settings whose
+        spread is pooled, by default the compared ones."""
         shared, fewest = len(self.settings[a].keys() & self.settings[b].keys()), min(len(self.settings[a]), len(self.settings[b]))
         assert shared >= min(3, fewest), "all settings of the kept studies share their seeds"
-        whole, pair = regress(self.cells(score), a, b), regress(self.cells(score, (a, b)), a, b)
+        whole, pair = regress(self.cells(score, only), a, b), regress(self.cells(score, (a, b)), a, b)
         others = whole.df - pair.df
         if pair.df > 1 and others > 0:
             rest = (whole.square * whole.df - pair.square * pair.df) / others
@@ -233,6 +256,13 @@ class Judged:
         beyond = t.isf(tail, degrees) ** 2
         both = t.isf(tail, self.df) ** 2 * self.of_seeds + beyond * max(0.0, of_passages - self.shared / len(self.by_passage))
         return float(np.sqrt(max(both, beyond * of_passages)))
+
+    def ends_for(self, whom: str) -> tuple[float, float]:
+        """The 95 % interval for other seeds alone, other passages alone, or both."""
+        of_passages, degrees = self.passages
+        seeds, passages = t.isf(0.025, self.df) * self.of_seeds**0.5, t.isf(0.025, degrees) * of_passages**0.5
+        far = {"other seeds, these passages": seeds, "other passages, these runs": passages}.get(whom, self.far(0.025))
+        return self.gap - far, self.gap + far
 
     def ends(self, level: float = 0.95) -> tuple[float, float]:
         return self.gap - self.far((1 - level) / 2), self.gap + self.far((1 - level) / 2)
@@ -333,3 +363,59 @@ def at_share(run: Answers, share: float) -> tuple[float, float]:
     best = min(reversed(levels), key=lambda level: round(abs((run.diff > level).mean() - share), 12))
     given = run.diff <= best
     return tuple(float(np.where(given, score, 100.0 * ~run.able).mean()) for score in (run.span_em, run.span_f1))
+
+
+def of_counts(score: str, tp: int, fp: int, fn: int, tn: int) -> float:
+    """F1 of label 1 of two, or Matthews' correlation, in percent."""
+    if score == "f1":
+        return 100 * 2 * tp / max(2 * tp + fp + fn, 1)
+    return 100 * (tp * tn - fp * fn) / (max((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn), 1) ** 0.5)
+
+
+def pulls(score: str, gold: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """Pseudo-values [N] of a score: n · θ − (n − 1) · θ without the row; of accuracy, whether each row is right."""
+    if score == "accuracy":
+        return 100.0 * (gold == said)
+    kinds = 2 * gold + said  # tn 0, fp 1, fn 2, tp 3
+    counts, n = np.bincount(kinds, minlength=4), len(gold)
+    whole = of_counts(score, *counts[[3, 1, 2, 0]])
+    without = [of_counts(score, *(counts - (np.arange(4) == kind))[[3, 1, 2, 0]]) for kind in range(4)]
+    return n * whole - (n - 1) * np.array(without)[kinds]
+
+
+def above_constant(score: str, gold: np.ndarray, said: np.ndarray, texts: list[str], label: int) -> tuple[float, float]:
+    """The 95 % interval of a score's mean over runs minus that of always `label`, for other texts; said [runs, N], texts [N]."""
+    gaps = np.mean([pulls(score, gold, one) for one in said], axis=0) - pulls(score, gold, np.full_like(gold, label))
+    middle = np.mean([rescored(score, gold, one) for one in said]) - rescored(score, gold, np.full_like(gold, label))
+    places = np.unique(texts, return_inverse=True)[1]
+    sums, counts = np.bincount(places, gaps), np.bincount(places).astype(float)
+    share = counts / counts.sum()
+    off = (sums - gaps.mean() * counts) / np.sqrt(1 - 2 * share + (share**2).sum()) / counts.sum()
+    df = satterthwaite(share) if len(share) < 2000 else len(share) - 1
+    far = float(t.isf(0.025, heavy(off / np.sqrt(share), df) if off.any() else df) * np.sqrt((off**2).sum()))
+    return middle - far, middle + far
+
+
+def rescored(score: str, gold: np.ndarray, said: np.ndarray) -> float:
+    """A score of labels, in percent."""
+    if score == "accuracy":
+        return 100 * float((gold == said).mean())
+    return of_counts(score, *np.bincount(2 * gold + said, minlength=4)[[3, 1, 2, 0]])
+
+
+def spread_by_choice(run: Answers, held: list[dict]) -> tuple[float, float]:
+    """Standard deviations of EM and F1 over every draw of as many held-out articles, with replacement, each tuning a threshold."""
+    own = [[line for line in held if line["unit"] == unit] for unit in sorted({line["unit"] for line in held})]
+    found = []
+    for draw in product(own, repeat=len(own)):
+        lines = [line for article in draw for line in article]
+        diff = np.array([line["diff"] for line in lines])
+        gain = np.array([line["f1"] - line["nothing"] for line in lines])[np.argsort(diff)]
+        levels, counts = np.unique(diff, return_counts=True)
+        totals = np.append(0.0, np.cumsum(gain)[np.cumsum(counts) - 1])
+        answered = int(np.flatnonzero(totals > totals.max() - 1e-9)[-1])
+        above = levels[answered] if answered < len(levels) else np.inf
+        threshold = (levels[answered - 1] + above) / 2 if answered else -np.inf
+        given = run.diff <= threshold
+        found.append([np.where(given, score, 100.0 * ~run.able).mean() for score in (run.span_em, run.span_f1)])
+    return tuple(np.std(found, axis=0) * np.sqrt(len(own) / (len(own) - 1)))

@@ -211,7 +211,8 @@ def _other_tasks(results: StudyResults) -> Iterator[str]:
     """What the other tasks score, and whether they were learnt."""
     if rows := study_tables.task_table(results.runs, results.settings, results.data):
         yield _section("The other tasks", rows)
-    yield f"{_section('Were the other tasks learnt?', results.learnt)}\n{' '.join(curves.notes(results.runs))}\n"
+    said = ["Intervals are for other rows of the task, with these runs."] * bool(results.learnt) + curves.notes(results.runs)
+    yield f"{_section('Were the other tasks learnt?', results.learnt)}\n{' '.join(said)}\n"
 
 
 def _spans(results: StudyResults) -> Iterator[str]:

@@ -14,6 +14,8 @@ from mtdnn_kit.compare.differences import Settings
 from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, disc, interval, running_error, running_mean, styled, styled_along_x
 from mtdnn_kit.views.style import INK, LINES, MARKERS, colour, look
 
+_FAR = 4  # times the range of the settings' intervals: a baseline further below their highest end is off the axis
+
 
 @styled
 def points_figure(ours: dict[str, dict], paper: dict[str, tuple[float, float]], settings: Sequence[str], xlabel: str) -> Picture:
@@ -67,7 +69,7 @@ def settings_figure(rows: Sequence[dict], score: str = "F1", floors: Mapping[str
     """One line per setting, for any number of settings: left its score, right its difference to the first, both with 95 % intervals.
 
     rows: of `differences.setting_table`. A setting with one seed, whose difference holds for two models only, is hollow; one with several
-    seeds is filled. floors: baselines without training, one dotted line each; n: questions.
+    seeds is filled. floors: baselines without training, a dotted line each, or their number where that is far below; n: questions.
     """
     figure, panels = canvas(1, 2, figsize=(9.5, 1.2 + 0.36 * len(rows)), sharey=True)
     for y, row in enumerate(rows):
@@ -76,7 +78,12 @@ def settings_figure(rows: Sequence[dict], score: str = "F1", floors: Mapping[str
                 interval(axes, y, row[key], row[low], row[high], row["seeds"] > 1, y)
             elif key == "Δ" and y:
                 axes.text(0.02, y, "not compared", transform=axes.get_yaxis_transform(), va="center", color=INK, fontsize=9)
+    shown = [row[key] for row in rows for key in (score, "low", "high") if row[key] is not None]
     for name, value in (floors or {}).items():
+        if max(shown, default=value) - value > _FAR * np.ptp(shown or [value]):  # a line there would push the settings together
+            label = f"{name}: {value:.1f}, to the left"
+            panels[0].annotate(label, (0, 1), (0, 4), "axes fraction", "offset points", va="bottom", color=INK, fontsize=8)
+            continue
         panels[0].axvline(value, ls=":", **BASELINE)
         panels[0].annotate(name, (value, 0.5), (3, 0), ("data", "axes fraction"), "offset points", rotation=90, va="center", fontsize=8)
     several = {row["seeds"] > 1 for row in rows}

@@ -71,7 +71,9 @@ def test_the_report_names_tasks_that_still_rise(copy):
     with open(copy / "runs" / "b-seed-1" / "log.jsonl", "a") as log:
         log.writelines(json.dumps(record) + "\n" for record in scorings)
     (section,) = (part for part in report.report(copy, None) if part.startswith("## Were the other tasks learnt?"))
-    assert "\n\nmnli still rises at the end of 1 of 1 runs (B seed 1: accuracy +15.0 in the last third, p = 0.0014): train" in section
+    assert (
+        "these runs. mnli still rises at the end of 1 of 1 runs (B seed 1: accuracy +15.0 in the last third, p = 0.0014): train" in section
+    )
 
 
 def test_every_score_of_a_kept_run_equals_the_runs(kept, runs, questions):
@@ -210,7 +212,8 @@ def test_the_report_contains_the_tables_and_no_text(kept, questions):
     line = next(line for line in sections["Were the other tasks learnt?"].split("\n") if line.startswith("| B | mnli"))
     assert line.startswith(f"| B | mnli | 2 | accuracy | {mnli:.1f} [") and line.endswith(" | yes |"), "each text has one row per label"
     assert all(row.count("cola, mrpc") == 1 for row in sections["Wrong bounds"].splitlines() if row.startswith("| wrong bounds"))
-    assert sections["Were the other tasks learnt?"].endswith(f"\n\n{UNWATCHED}\n")
+    note = "Intervals are for other rows of the task, with these runs."
+    assert sections["Were the other tasks learnt?"].endswith(f"\n\n{note} {UNWATCHED}\n")
     said = "Not judged: p (adjusted) counts the differences of this section alone."
     assert "| --- |" in sections["Slices: span F1, B − A"], "two seeds have no p, but differences with intervals"
     beside = [name for name, text in sections.items() if said in text.split("\n")]

@@ -1,13 +1,30 @@
 """The report of the studies: its tables recomputed from the kept files and the rows, and compared with the commands' output."""
 
 import gzip
+import hashlib
 import json
 import re
 
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT
-from recomputed import BOUNDS, DIFF, Kept, adjusted, at_share, kept_study, lines_of, power, rows, two_models, worth
+from recomputed import (
+    BOUNDS,
+    DIFF,
+    Kept,
+    above_constant,
+    adjusted,
+    at_share,
+    kept_study,
+    lines_of,
+    power,
+    rescored,
+    rows,
+    spread_by_choice,
+    two_models,
+    worth,
+)
 from scipy.stats import binomtest
 from scorer import score
 from sklearn.metrics import average_precision_score
@@ -18,8 +35,10 @@ from mtdnn_kit.studies import report
 RESULTS = ROOT / "results"
 README = (RESULTS / "README.md").read_text(encoding="utf-8")
 MIXTURES = RESULTS / "minilm-mixtures"
+QUESTION = RESULTS / "question"
 STUDIES = ("minilm-mixtures", "minilm-mixtures-1-epoch", "minilm-leave-one-out")
-MAIN_ALONE = [pytest.param(name, marks=() if name == MIXTURES.name else pytest.mark.soak) for name in STUDIES]  # kept files do not change
+OFTEN = (MIXTURES.name, QUESTION.name)  # kept files do not change
+MAIN_ALONE = [pytest.param(name, marks=() if name in OFTEN else pytest.mark.soak) for name in STUDIES]
 SEARCHES = {"minilm-search": "H200", "minilm-search-cpu": "Xeon"}  # the machine of each, as in the table
 
 
@@ -83,7 +102,9 @@ def test_the_table_of_scores(study):
         for key in ("EM", "F1"):
             several = len(kept.settings[name]) > 1
             near(row[key], kept.mean(name, key), *(kept.alone(name, key).ends() if several else numbers(row[key])[1:]))
-        if name != first and min(len(kept.settings[first]), len(kept.settings[name])) > 1:
+        if kept.compared and name not in kept.compared:
+            assert row["ΔF1"] == row["p"] == "", "the placebo is not judged"
+        elif name != first and min(len(kept.settings[first]), len(kept.settings[name])) > 1:
             found = kept.difference(first, name, "F1")
             near(row["ΔF1"], found.gap, *found.ends())
             assert (found.p is None) == (row["p"] == "")
@@ -94,9 +115,11 @@ def test_the_table_of_scores(study):
     near(nothing["F1"], 100 * (~some.able).mean())
 
 
-@pytest.mark.parametrize("title", ["Judged by span F1 and no-answer AP", "Wrong bounds"])
-def test_the_tables_of_differences(study, title):
+@pytest.mark.parametrize("title", ["Judged by span F1 and no-answer AP", "The same for other articles", "Wrong bounds"])
+def test_the_tables_of_differences(study, real_data, title):
     kept, tables = study
+    if title == "The same for other articles":
+        kept = kept_study(kept.folder, real_data / "squad/validation.jsonl.gz", "title")
     first, tested = next(iter(kept.settings)), []
     for row in tables[title]:
         near(row[first], kept.mean(first, row["score"]))
@@ -114,6 +137,24 @@ def test_the_tables_of_differences(study, title):
     for (row, found), p in zip(shown, adjusted([(row["score"], found) for row, found in shown]), strict=True):
         near_p(row["p"], found.p)
         assert float(row["p (adjusted)"]) == pytest.approx(p, rel=0.06, abs=0.006)
+
+
+def test_the_tables_of_populations_and_decisions(study):
+    kept, tables = study
+    first = next(iter(kept.settings))
+    some = tables.get("For whom the differences speak", []) + tables.get("Differences that are not judged, without a test", [])
+    assert some
+    for row in some:
+        base = row.get("compared with", first)
+        found = kept.difference(base, row["setting"], row["score"], (base, row["setting"]) if "compared with" in row else ())
+        near(row["Δ"], found.gap, *found.ends_for(row["for"]))
+    judged = {(row["score"], row["setting"]): row for row in tables["Judged by span F1 and no-answer AP"]}
+    for row in tables.get("Decisions (equivalence tests)", []):
+        found = kept.difference(first, row["setting"], row["score"])
+        near(row["Δ, 90 % interval"], found.gap, *found.ends(0.9))
+        said = ["less" if found.gap < 0 else "more"] * (float(judged[row["score"], row["setting"]]["p (adjusted)"]) < 0.05)
+        said += ["no difference larger than 0.75"] * (-0.75 < found.ends(0.9)[0] < found.ends(0.9)[1] < 0.75)
+        assert row["decided"] == ("; ".join(said) or "open")
 
 
 def test_the_tables_of_thresholds_bounds_and_other_tasks(study):
@@ -139,7 +180,13 @@ def test_the_tables_of_thresholds_bounds_and_other_tasks(study):
         if len(own) > 1:
             near(row["tuned (sd)"], float(np.std([run.score(row["score"]) for run in own], ddof=1)))
             near(row["common share (sd)"], float(np.std(common, ddof=1)))
-        assert row["sd by the choice"] == "not kept"
+        held = kept.held_out(row["setting"])
+        if held is None:
+            assert row["sd by the choice"] == "not kept"
+            continue
+        again = [spread_by_choice(run, lines)[place] for run, lines in zip(own, held, strict=True)]
+        # the kit draws 1,000 times
+        assert float(row["sd by the choice"]) == pytest.approx(np.sqrt(np.mean(np.square(again))), rel=0.08)
     (title,) = [title for title in tables if title.startswith("At a common share of no answers")]
     assert title.endswith(f" {100 * share:.1f} %")
 
@@ -151,9 +198,12 @@ def test_each_other_task_is_compared_with_chance_and_a_constant_answer(study, re
     kept, tables = study
     for row in tables["Were the other tasks learnt?"]:
         task, score = row["task"], row["score"]
-        split, labels = LABELS[task]
-        with gzip.open(real_data / task / f"{split}.jsonl.gz", "rt", encoding="utf-8") as file:
-            counts = np.bincount([json.loads(line)["label"] for line in file])
+        of = task.removesuffix("-permuted")  # the placebo's training labels alone are permuted
+        split, labels = LABELS[of]
+        with gzip.open(real_data / of / f"{split}.jsonl.gz", "rt", encoding="utf-8") as file:
+            asked = [json.loads(line) for line in file]
+        gold = np.array([one["label"] for one in asked])
+        counts = np.bincount(gold)
         n, found = counts.sum(), [kept.metrics[name][task][score] for name in kept.settings[row["setting"]].values()]
         positive = counts[1] / n
         constant = {"accuracy": 100 * counts.max() / n, "matthews": 0.0, "f1": 100 * 2 * positive / (1 + positive)}[score]
@@ -162,14 +212,24 @@ def test_each_other_task_is_compared_with_chance_and_a_constant_answer(study, re
         near(row["chance"], chance)
         middle = sum(found) / len(found)
         assert numbers(row["value"])[0] == pytest.approx(middle, abs=0.0501)
-        if score == "accuracy":
+        said = kept.labels(row["setting"], task)
+        if said is not None:
+            assert [rescored(score, gold, one) for one in said] == [pytest.approx(x) for x in found]
+            texts = [next(one[key] for key in ("sent1", "sentence", "sentence1", "premise") if key in one) for one in asked]
+            ends = above_constant(score, gold, said, texts, int(counts.argmax()))
+            if score == "matthews" and not np.ptp(said):  # one label throughout: no variance, and the kit's interval is its widest
+                ends = numbers(row["above baseline"])[1:]
+                assert ends[0] == -ends[1] < ends[1]
+            near(row["above baseline"], middle - constant, *ends)
+        elif score == "accuracy":
             a, c = middle / 100, constant / 100
             far = 1.96 * np.sqrt((a * (1 - a) + c * (1 - c)) / n)
             near(row["above baseline"], middle - constant, middle - constant - 100 * far, middle - constant + 100 * far)
             low = 100 * binomtest(round(a * n), n).proportion_ci(method="wilson").low
             assert numbers(row["value"])[1] == pytest.approx(low, abs=0.15)
     learnt = {(row["setting"], row["task"]): row["learnt"] for row in tables["Were the other tasks learnt?"]}
-    assert set(learnt.values()) <= {"yes", "not shown"}
+    for (_, task), said in learnt.items():
+        assert said == "placebo" if task.endswith("-permuted") else said in ("yes", "not shown")
     for title in ("Scores", "Wrong bounds"):
         first = next(iter(kept.settings))
         for row in tables[title]:
@@ -233,6 +293,34 @@ def test_the_kept_runs_are_compared_within_shared_seeds(real_data):
     assert all(one.se >= one.by_passage.std(ddof=1) / len(one.by_passage) ** 0.5 for one in pooled.values()), (
         "never less than the noise of the questions"
     )
+
+
+def test_the_question_was_declared_before_its_runs_which_one_commit_made():
+    declared, runs = json.loads((QUESTION / "declaration.json").read_text()), [*QUESTION.glob("*/*/manifest.json")]
+    files = [ROOT / "parameters" / name for name in ("ablations/question-cpu.yaml", "minilm-local.yaml")]
+    assert [declared["file"], declared["base"]] == [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    assert declared["begun_before"] == [] and len(runs) >= 6 + 3 * 4
+    for file in runs:
+        made = json.loads(file.read_text())
+        assert made["status"] == "finished" and made["start"] > declared["declared"], file
+        assert made["git"]["commit"].startswith("1c0918a581b8") and made["git"]["clean"] is True, file
+
+
+def test_the_rates_of_the_question_follow_from_their_held_out_scores():
+    (file,) = QUESTION.rglob("tuned.json")
+    best: dict[str, tuple[float, float]] = {}
+    for tried in json.loads(file.read_text())["tried"]:
+        rate, name = tried["parameters"]["learning_rate"], tried["variant"].replace("+", "-").replace(" ", "-").lower()
+        held = QUESTION / f"tuning/tune-{name}-learning-rate-{rate}-seed-100/predictions/squad_held_out.jsonl.gz"
+        lines = [json.loads(line) for line in gzip.decompress(held.read_bytes()).splitlines()]
+        found = 100 * np.mean([line["f1"] for line in lines if not line["nothing"]])
+        assert tried["scores"] == [pytest.approx(found)] and len(lines) == 1514
+        best[tried["variant"]] = max(best.get(tried["variant"], (0.0, 0.0)), (found, rate))
+        assert tried["taken"] == (rate == {"QA": 6e-4, "QA+MCC+SC": 4e-4, "QA+MCC+SC permuted": 6e-4}[tried["variant"]])
+    assert {name: rate for name, (_, rate) in best.items()} == {"QA": 6e-4, "QA+MCC+SC": 4e-4, "QA+MCC+SC permuted": 6e-4}
+    for file in QUESTION.glob("[!t]*/qa*/config.yaml"):
+        name = file.parent.name.split("-seed-")[0]
+        assert yaml.safe_load(file.read_text())["learning_rate"] == (4e-4 if name == "qa-mcc-sc" else 6e-4), file
 
 
 def test_every_table_of_the_report_was_printed():

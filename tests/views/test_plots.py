@@ -222,6 +222,14 @@ def test_settings_are_drawn_hollow_for_one_seed_and_filled_for_several():
     assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes)), "twenty labels do not overlap"
 
 
+def test_a_baseline_far_below_the_settings_is_named_and_does_not_push_them_together():
+    none = {"Δ": None, "Δ low": None, "Δ high": None}
+    rows = [{"setting": name, "seeds": 2, "span F1": at, "low": at - 1, "high": at + 1, **none} for name, at in (("A", 70.0), ("B", 69.0))]
+    near, far = (study_plots.settings_figure(rows, "span F1", {"lexical overlap": value}).axes[0] for value in (59.1, 58.9))
+    assert near.texts[0].get_text() == "lexical overlap" and near.get_xlim()[0] < 59.1
+    assert far.texts[0].get_text() == "lexical overlap: 58.9, to the left" and far.get_xlim()[0] > 67
+
+
 def test_lengths_and_shares_show_counts():
     panels = data_plots.lengths_figure({"squad": np.array([5, 9, 9]), "cola": np.array([3])}, max_length=10).axes
     assert [int(sum(patch.get_height() for patch in axes.patches)) for axes in panels] == [3, 1]
