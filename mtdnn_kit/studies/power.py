@@ -103,17 +103,30 @@ def power(spread: Spread, effect: float, seeds: int, settings: int, level: float
     three."""
     if seeds < _FEWEST:
         return 0.0
+    off, squared = _drawn(spread, seeds, settings, level)
+    return float(np.mean((effect + off) ** 2 > squared))
+
+
+def equivalence(spread: Spread, effect: float, seeds: int, settings: int) -> float:
+    """Probability that this many seeds, shared by `settings` settings, show that a difference of 0 is no larger than `effect` points: the
+    90 % interval lies within them (`study_tables.decision_table`); 0 below three."""
+    if seeds < _FEWEST:
+        return 0.0
+    off, squared = _drawn(spread, seeds, settings, 0.1)
+    return float(np.mean(np.abs(off) + np.sqrt(squared) < effect))
+
+
+def _drawn(spread: Spread, seeds: int, settings: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """[draws] each: the estimate minus the true difference, and the squared half-width of `seeds.half_width` from mean squares."""
     z, of_pair, of_others, of_passages = _draws(seeds - 1, settings, spread.passages)
     noise = spread.within / spread.passages / seeds
     by_seed, by_passage = spread.over_seeds / seeds, spread.over_passages / spread.passages + noise
-    # [draws]: the difference, and the squared half-width of `seeds.half_width` from mean squares
-    found = effect + z * np.sqrt(by_seed + by_passage - noise)
     pair, pooled, alone = (stdtrit(df, level / 2) ** 2 for df in (seeds - 1, (seeds - 1) * (settings - 1), spread.passages - 1))
     # pooled, unless the two settings vary more than the others (`blocks.UNLIKE`)
     whole = (of_pair + (settings - 2) * of_others) / (settings - 1)
     far = np.where(_unlike(of_pair, of_others, seeds - 1, settings), pair * of_pair, pooled * whole)
     both = far * by_seed + alone * np.maximum(0.0, by_passage * of_passages - noise)
-    return float(np.mean(found**2 > np.maximum(both, alone * by_passage * of_passages)))
+    return z * np.sqrt(by_seed + by_passage - noise), np.maximum(both, alone * by_passage * of_passages)
 
 
 def _unlike(of_pair: np.ndarray, of_others: np.ndarray, df: int, settings: int) -> np.ndarray:
@@ -177,7 +190,12 @@ def sentences(
             continue
         spread, seen = known[score], smallest_seen(known[score], seeds, settings, level)
         sees = f"{seeds} seeds detect {seen:.1f} points" if seen else f"{seeds} seed{'s' * (seeds != 1)}: no p (at least three are needed)"
-        said.append(f"{score}: {sees}" + ("" if effect is None else f"; {effect:g} needs {_range(spread, effect, settings, level)}"))
+        if effect is not None:
+            sees += f"; {effect:g} needs {_range(spread, effect, settings, level)}"
+            if seen:
+                often = equivalence(spread, effect, seeds, settings)
+                sees += f"; where there is no difference, they show in {often:.0%} of cases that none is larger"
+        said.append(f"{score}: {sees}")
     return said
 
 

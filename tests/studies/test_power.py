@@ -15,8 +15,9 @@ from mtdnn_kit.studies.power import Spread, seeds_needed, smallest_seen
 SPREAD = Spread(over_seeds=0.32, df=7, over_passages=7.5, within=197.0, passages=646)
 
 
-def simulated(spread: Spread, effect: float, n: int, settings: int, level: float, times: int = 1500) -> float:
-    """How often p is below the level, from simulated studies: settings × seeds, each seed with its own effect, contributions of passages.
+def simulated(spread: Spread, effect: float, n: int, settings: int, level: float, times: int = 1500, within: float | None = None) -> float:
+    """How often p is below the level, or, with `within`, the interval of that level lies within ± these points; from simulated studies:
+    settings × seeds, each seed with its own effect, contributions of passages.
 
     Variances are of a difference: twice a seed's own, and the passages of both settings. Few passages represent many, by a scaled variance.
     """
@@ -35,7 +36,8 @@ def simulated(spread: Spread, effect: float, n: int, settings: int, level: float
             }
             for k, own in enumerate(rng.normal(0, (of_passages / 2) ** 0.5, (settings, g)))
         ]
-        seen += seeds.compare_to_first(cells)[0].p < level
+        found = seeds.compare_to_first(cells, level=1 - level)[0]
+        seen += found.p < level if within is None else -within < found.low < found.high < within
     return seen / times
 
 
@@ -51,6 +53,15 @@ def test_the_plans_power_equals_that_of_simulated_studies(effect, n, settings, l
         simulated(replace(SPREAD, over_passages=passages), effect, n, settings, level),
     )
     assert 0.2 < said < 0.97 and said == pytest.approx(found, abs=0.03)
+
+
+@pytest.mark.parametrize(("effect", "n", "settings"), [(0.75, 5, 2), (0.75, 8, 3), (1.5, 3, 2)])
+def test_the_chance_to_show_that_there_is_no_difference_equals_that_of_simulated_studies(effect, n, settings):
+    few = Spread(0.32, 7, 7.5 * 40 / 646, 197.0 * 40 / 646, 40)
+    said = power.equivalence(few, effect, n, settings)
+    assert 0.1 < said < 0.95 and said == pytest.approx(simulated(SPREAD, 0.0, n, settings, 0.1, within=effect), abs=0.04)
+    assert power.equivalence(few, effect, n + 2, settings) > said > power.equivalence(few, effect / 2, n, settings)
+    assert power.equivalence(few, 100.0, 2, settings) == 0.0, "two seeds decide nothing"
 
 
 def test_power_grows_with_seeds_effect_and_level_and_two_seeds_have_none():
@@ -86,11 +97,14 @@ def test_a_plan_states_its_numbers_and_what_is_unknown():
         "spread of seeds and passages as in results/x, 15 runs",
     ]
     least, most = (seeds_needed(one, 1.0, 5, 0.05 / 8) for one in SPREAD.ends)
-    assert said[2] == f"span F1: 5 seeds detect {seen:.1f} points; 1 needs {n} seeds of each ({least} to {most}, by 7 degrees of freedom)"
+    needs = f"1 needs {n} seeds of each ({least} to {most}, by 7 degrees of freedom)"
+    shown = f"where there is no difference, they show in {power.equivalence(SPREAD, 1.0, 5, 5):.0%} of cases that none is larger"
+    assert said[2] == f"span F1: 5 seeds detect {seen:.1f} points; {needs}; {shown}"
     assert least < n < most and said[3] == "EM: unknown, that study has no spread of it"
     assert "unknown, no earlier study of this encoder" in power.sentences(None, ["F1"], 5, 2, 1, None)[1]
-    (_, _, two) = power.sentences(("x", {"F1": SPREAD}), ["F1"], 2, 2, 1, None)
-    assert two == "F1: 2 seeds: no p (at least three are needed)"
+    for effect in (None, 20.0):
+        (_, _, two) = power.sentences(("x", {"F1": SPREAD}), ["F1"], 2, 2, 1, effect)
+        assert two.startswith("F1: 2 seeds: no p (at least three are needed)") and "no difference" not in two
 
 
 def test_the_spread_is_read_first_from_the_studys_folder_and_by_encoder(tmp_path, monkeypatch):
