@@ -26,7 +26,7 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=10)
     options.add_argument("--first", type=int, default=0)
     given, right, told = options.parse_args(), 0, 0
-    print(heading(), flush=True)
+    print(heading("auto"), flush=True)
     warnings.simplefilter("ignore")
     for seed in range(given.first, given.first + given.seeds):
         with tempfile.TemporaryDirectory() as folder:

@@ -51,7 +51,7 @@ def main() -> None:
             model.answer([row.question for row in rows], [row.context for row in rows], task=task)
             took[side].append(time.process_time() - began)
     first = np.array(took[next(iter(SIDES))])
-    print(f"{heading()}; {model.precision}; {len(rows)} questions, {given.repeats} repeats")
+    print(f"{heading('auto')}; {model.precision}; {len(rows)} questions, {given.repeats} repeats")
     for side, seconds in took.items():
         print(f"{side}: {len(rows) / np.median(seconds):.1f} questions/s, {np.median(first / np.array(seconds)):.2f} times the first")
 

@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 from accelerate import Accelerator
-from machine import heading
+from machine import alternately, heading, ratio
 
 from mtdnn_kit import Config, prepare
 from mtdnn_kit.balance.step import Joint
@@ -71,10 +71,10 @@ def main() -> None:
     for method in given.methods.split(","):
         step = Joint(model, method, config.tasks, {}, 0, gradient, loss, int)
         joint(step, 0)
-        pairs = [(seconds(given.steps, partial(joint, step)), seconds(given.steps, single)) for _ in range(given.repeats)]
-        mine, theirs = (statistics.median(column) / given.steps * 1e3 for column in zip(*pairs, strict=True))
-        median = statistics.median(a / b for a, b in pairs)
-        print(f"{method:<12} {mine:7.0f} ms, the single steps {theirs:7.0f} ms: {median:.2f}", flush=True)
+        sides = [partial(seconds, given.steps, partial(joint, step)), partial(seconds, given.steps, single)]
+        times = alternately(sides, given.repeats)
+        mine, theirs = (statistics.median(column) / given.steps * 1e3 for column in times)
+        print(f"{method:<12} {mine:7.0f} ms, the single steps {theirs:7.0f} ms: {ratio(*times):.2f}", flush=True)
 
 
 if __name__ == "__main__":

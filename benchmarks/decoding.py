@@ -5,17 +5,19 @@
 The loop is that of public question-answering examples: for each window it takes the 20 best starts and ends, checks and collects each pair,
 sorts them, and keeps the 20 best with text and probability. (It examines 400 pairs, the kit all spans of up to 30 tokens.) Questions and
 passages are real where --data or MTDNN_DATA names them, otherwise from the sample. Logits are random: a few positions of a passage score
-high, as with a trained model, or none do. Both sides get the same logits, alternately; the result is the ratio of their medians.
+high, as with a trained model, or none do. Both sides get the same logits, in alternating order; each has its windows prepared before (the
+loop: offsets as lists). The result is the median of the repeats' ratios.
 """
 
 import argparse
 import os
-import platform
 import statistics
 import time
 import tracemalloc
+from functools import partial
 
 import numpy as np
+from machine import alternately, heading, ratio
 
 from mtdnn_kit.config import DEFAULT_ENCODER, Config
 from mtdnn_kit.data.arrays import Ragged
@@ -56,13 +58,22 @@ def ours(features: qa.Features, logits: list) -> list:
     return [row.context[a:b] for row, a, b in zip(features.rows, starts, ends, strict=True)]
 
 
-def double_loop(features: qa.Features, logits: list) -> list:
+def prepared(features: qa.Features) -> list[tuple[int, list]]:
+    """What the plain loop needs of each window: the number of its question, and each token's characters, None before the passage."""
+    made = []
+    for item in range(len(features.lengths)):
+        tokens = features.window(item)
+        spans = zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)
+        made.append((int(features.table[item, 0]), [None] * features.first(item) + list(spans)))
+    return made
+
+
+def double_loop(windows: list[tuple[int, list]], features: qa.Features, logits: list) -> list:
     """The plain loop."""
     found, null = [[] for _ in features.rows], [np.inf] * len(features.rows)
     for items, batch in logits:
         for item, scores in zip(items.tolist(), batch, strict=True):
-            question, first, tokens = int(features.table[item, 0]), features.first(item), features.window(item)
-            offsets = [None] * first + list(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True))
+            question, offsets = windows[item]
             start_logits, end_logits = scores[:, 0], scores[:, 1]
             null[question] = min(null[question], start_logits[0] + end_logits[0])
             best_starts, best_ends = (np.argsort(x)[-1:-21:-1].tolist() for x in (start_logits, end_logits))
@@ -123,13 +134,14 @@ def main() -> None:
     given = parser.parse_args()
     rows = load("squad", DATASETS["squad"], "validation", given.data)
     features = qa.features(rows.rows, DATASETS["squad"], load_tokenizer(find_encoder(DEFAULT_ENCODER).path), CONFIG)
-    print(f"{rows.origin}: {len(rows):,} questions, {len(features.lengths):,} windows; {platform.machine()}, numpy {np.__version__}")
+    print(f"{rows.origin}: {len(rows):,} questions, {len(features.lengths):,} windows; {heading()}, numpy {np.__version__}")
+    loop = partial(double_loop, prepared(features))
     for name, peaks in (("a few places score high", True), ("noise", False)):
         logits = batches(features, peaks)
-        times = [(seconds(ours, features, logits), seconds(double_loop, features, logits)) for _ in range(given.repeats)]
-        mine, theirs = (statistics.median(column) for column in zip(*times, strict=True))
+        times = alternately([partial(seconds, decode, features, logits) for decode in (ours, loop)], given.repeats)
+        mine, theirs = map(statistics.median, times)
         rates = f"{len(rows) / mine:,.0f} questions/s, double loop {len(rows) / theirs:,.0f}"
-        print(f"{name}: {rates}; ratio {theirs / mine:.1f} (median of {given.repeats})")
+        print(f"{name}: {rates}; ratio {ratio(*reversed(times)):.1f} (median of {given.repeats})")
     held, most = memory(features, logits, 130_000)
     print(f"130,000 windows: {held:.0f} MB held, at most {most:.0f} MB while decoding")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from machine import heading
 
 from mtdnn_kit.studies import running
 from mtdnn_kit.studies.study import read_study
@@ -41,6 +42,7 @@ def main(runs: int = 200, workers: int = 2) -> None:
         running.NOTEBOOK = f"{folder}/stub.ipynb"
         running.run_study(read_study(f"{folder}/study.yaml"), f"{folder}/runs", workers=workers)
     own = resource.getrusage(resource.RUSAGE_SELF)
+    print(heading())
     seconds, memory = own.ru_utime + own.ru_stime, own.ru_maxrss / 1024
     print(json.dumps({"runs": runs, "own seconds a run": round(seconds / runs, 4), "peak MiB": round(memory, 1)}))
 

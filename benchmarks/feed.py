@@ -4,13 +4,12 @@
 
 The peer of `prepare` is transformers' question-answering example: `datasets.map` in two processes over question and passage together,
 windows by the tokenizer's stride, labels by the offsets. It is rewritten here with the same loops and its fast options (fast tokenizer,
-no padding). The kit also reads and checks the rows; the peer is timed without reading. Both run alternately; the result is the ratio of
-the medians. MTDNN_DATA names the folder of real rows.
+no padding). The kit also reads and checks the rows; the peer is timed without reading. The two alternate; the result is the median of the
+repeats' ratios. MTDNN_DATA names the folder of real rows.
 """
 
 import argparse
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import repeated
+from machine import alternately, heading, ratio
 
 OURS = """
 import sys, time
@@ -129,13 +129,16 @@ def peer(data: Path) -> list[float]:
 
 def compare(data: Path, repeats: int, cache: Path) -> None:
     """Times the kit and the peer alternately."""
-    times = []
-    for _ in range(repeats):
+
+    def ours() -> list[float]:
         shutil.rmtree(cache, ignore_errors=True)
-        times.append((child(OURS, str(data), cache=cache), peer(data)))
-    (mine, windows), (theirs, others) = ([statistics.median(column) for column in zip(*side)] for side in zip(*times))
+        return child(OURS, str(data), cache=cache)
+
+    times = alternately([ours, lambda: peer(data)], repeats)
+    (mine, windows), (theirs, others) = ([statistics.median(column) for column in zip(*side, strict=True)] for side in times)
     print(f"prepare: {mine:.1f} s for {windows:,.0f} windows, checks and reading included; datasets.map: {theirs:.1f} s for {others:,.0f}")
-    print(f"prepare: ratio {theirs / mine:.1f} (medians of {repeats})", flush=True)
+    seconds = [[first for first, _ in side] for side in times]
+    print(f"prepare: ratio {ratio(*reversed(seconds)):.1f} (median of {repeats})", flush=True)
 
 
 def main() -> None:
@@ -147,7 +150,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     source = os.environ["MTDNN_DATA"]
-    print(f"{given.questions:,} questions; {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}", flush=True)
+    print(f"{given.questions:,} questions; {heading()}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         data, cache, out = (Path(folder, name) for name in ("data", "cache", "out"))
         repeated.write(given.questions, source, data)

@@ -200,7 +200,9 @@ def main() -> None:
         print(f"benchmarks/{Path(__file__).name}: torch sees no GPU here, so nothing is measured. Run it on a machine that has one.")
         sys.exit(0)
     transformers.utils.logging.set_verbosity_error()
-    print(heading() + ("; a walk on the CPU: no figure of it says anything of a GPU" if given.device == "cpu" else ""), flush=True)
+    print(
+        heading(given.device) + ("; a walk on the CPU: no figure of it says anything of a GPU" if given.device == "cpu" else ""), flush=True
+    )
     for shape in given.shapes.split(","):
         for size in given.sizes.split(","):
             report(given, setup_of(given, int(size)), shape, torch.device(given.device))

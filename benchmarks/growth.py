@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import repeated
+from machine import heading
 
 CHILD = """
 import json, re, sys, threading, time
@@ -72,6 +73,7 @@ def main(counts: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         small_encoder(Path(folder, "encoder"))
         before: dict[str, dict] = {}
+        print(heading(), flush=True)
         for count in counts:
             for stage, found in measure(count, Path(folder)).items():
                 line = f"{stage}: {count:,} questions, {found['seconds']:.1f} s, at most {found['kB'] / 1024:.0f} MiB"

@@ -20,7 +20,7 @@ def main() -> None:
     """Prints a line per training, and the differences."""
     given, found = arguments(__doc__), {side: [] for side in SIDES}
     precision = resolve_precision(given.precision, torch.device(given.device))
-    print(f"{heading()}; {precision}", flush=True)
+    print(f"{heading(given.device)}; {precision}", flush=True)
     for seed in range(given.first, given.first + given.seeds):
         for side, pool in SIDES.items():
             made = training(given, seed, precision, pool)

@@ -13,7 +13,7 @@ SIDES = ("bf16", "fp32")
 def main() -> None:
     """Prints a line per training, and the differences."""
     given, found = arguments(__doc__), {side: [] for side in SIDES}
-    print(heading(), flush=True)
+    print(heading(given.device), flush=True)
     for seed in range(given.first, given.first + given.seeds):
         for side in SIDES:
             made = training(given, seed, precision=side)

@@ -1,7 +1,7 @@
 """Trainings whose losses and scores are compared; nothing here is timed. For `pooling` and `precision`.
 
-Each result is saved to a file (a line of JSON) as soon as the training ends, under its parameters and the hash of the kit's code: an
-interrupted benchmark resumes, and trainings that both need are made once. `--at-most` ends early, for a shared machine.
+Each result is saved to a file (a line of JSON) as soon as the training ends, under its parameters, versions and the hash of the kit's
+code: an interrupted benchmark resumes, and trainings that both need are made once. `--at-most` ends early, for a shared machine.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
 
@@ -51,7 +52,9 @@ def training(given: argparse.Namespace, seed: int, precision: str = "auto", pool
     data = dict(data=given.data, encoder=given.encoder, train_limit=given.rows, eval_limit=given.eval, tasks=["squad"], qa_weight=1.0)
     steps = dict(max_length=384, overlap=128, batch_size=16, epochs=given.epochs, learning_rate=given.rate, log_every=1000)
     same = {**data, **steps, "precision": precision, "device": given.device, "seed": seed}
-    name = json.dumps({**same, "data": Path(given.data).name, "encoder": Path(given.encoder).name, "pool": pool, "code": code_hash()})
+    places = {key: str(Path(same[key]).resolve()) if Path(same[key]).is_dir() else same[key] for key in ("data", "encoder")}
+    versions = [version("torch"), version("transformers")]
+    name = json.dumps({**same, **places, "pool": pool, "versions": versions, "code": code_hash()})
     kept = [json.loads(line) for line in given.kept.read_text().splitlines()] if given.kept.exists() else []
     found = next((record for record in kept if record["name"] == name), None)
     if found is None:

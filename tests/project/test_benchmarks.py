@@ -94,6 +94,25 @@ def test_the_order_of_sides_alternates_between_repeats(bench, monkeypatch, tmp_p
     assert order == [("kit", 5), ("tuned", 5), ("tuned", 6), ("kit", 6)]
 
 
+def test_sides_alternate_and_a_heading_names_the_measured_device(bench, monkeypatch):
+    machine, order = bench("machine"), []
+    found = machine.alternately([lambda: order.append("a") or len(order), lambda: order.append("b") or len(order)], 3)
+    assert "".join(order) == "abbaab" and found == [[1, 4, 5], [2, 3, 6]]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(machine, "describe", str)
+    assert [machine.heading(*kind).partition(";")[0] for kind in ((), ("cpu",), ("cuda",), ("auto",))] == ["cpu", "cpu", "cuda", "cuda"]
+
+
+def test_both_decoders_find_the_same_answers(bench):
+    """Where one window has a question and scores do not tie, the 20 best starts and ends include the best span."""
+    decoding = bench("decoding")
+    rows = decoding.load("squad", decoding.DATASETS["squad"], "validation", "sample").rows[:40]
+    tokenizer = decoding.load_tokenizer(decoding.find_encoder(decoding.DEFAULT_ENCODER).path)
+    features = decoding.qa.features(rows, decoding.DATASETS["squad"], tokenizer, decoding.CONFIG)
+    logits = decoding.batches(features, True)
+    assert decoding.ours(features, logits) == decoding.double_loop(decoding.prepared(features), features, logits)
+
+
 def test_swapped_data_trains_on_validation_rows_and_scores_on_training_rows(bench, tmp_path):
     trainer, rows = bench("trainer"), tmp_path / "rows"
     for task in TASKS:
