@@ -108,7 +108,7 @@ def power(spread: Spread, effect: float, seeds: int, settings: int, level: float
 
 
 def equivalence(spread: Spread, effect: float, seeds: int, settings: int) -> float:
-    """Probability that this many seeds, shared by `settings` settings, show that a difference of 0 is no larger than `effect` points: the
+    """Probability that this many seeds, shared by `settings` settings, show that a difference of 0 does not exceed `effect` points: the
     90 % interval lies within them (`study_tables.decision_table`); 0 below three."""
     if seeds < _FEWEST:
         return 0.0

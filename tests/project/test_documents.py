@@ -79,7 +79,7 @@ def test_every_command_is_run_or_listed_with_a_reason():
         assert [file for file in files if not (ROOT / file).exists()] == [], command
 
 
-@pytest.mark.parametrize("path", [*TOLD, ROOT / "results" / "README.md", ROOT / "benchmarks" / "README.md"], ids=said)
+@pytest.mark.parametrize("path", [*TOLD, *(ROOT / name / "README.md" for name in ("results", "results/question", "benchmarks"))], ids=said)
 def test_commands_in_a_sentence_exist(path):
     text = path.read_text()
     verbs = next(action for action in parser()._actions if action.dest == "verb").choices
@@ -123,7 +123,7 @@ def test_the_page_of_the_interface_matches_the_sources():
     assert (ROOT / "docs" / "api.md").read_text() == make_api.page(), "run `make api`"
 
 
-@pytest.mark.parametrize("path", [README, ROOT / "docs" / "findings.md"], ids=said)
+@pytest.mark.parametrize("path", [README, ROOT / "docs" / "findings.md", ROOT / "results" / "question" / "README.md"], ids=said)
 def test_findings_match_the_report(path):
     """Each difference with its interval occurs in the printed tables, which tests/studies/test_results.py recomputes."""
     printed = "\n".join(file.read_text().replace("−", "-") for file in (ROOT / "results").glob("*/tables.md"))
