@@ -317,6 +317,13 @@ def test_the_rates_of_the_question_follow_from_their_held_out_scores():
         assert tried["scores"] == [pytest.approx(found)] and len(lines) == 1514
         best[tried["variant"]] = max(best.get(tried["variant"], (0.0, 0.0)), (found, rate))
         assert tried["taken"] == (rate == {"QA": 6e-4, "QA+MCC+SC": 4e-4, "QA+MCC+SC permuted": 6e-4}[tried["variant"]])
+    page = (QUESTION / "README.md").read_text(encoding="utf-8")
+    for variant in best:  # the same runs on the scored questions
+        name, cells = variant.replace("+", "-").replace(" ", "-").lower(), []
+        for rate in (4e-4, 6e-4):
+            scores = json.loads((QUESTION / f"tuning/tune-{name}-learning-rate-{rate}-seed-100/metrics.json").read_text())["squad"]
+            cells.append(f"{scores['span_f1']:.1f}, {scores['no_answer_ap']:.1f}")
+        assert f"| {variant} | {cells[0]} | {cells[1]} |" in page
     assert {name: rate for name, (_, rate) in best.items()} == {"QA": 6e-4, "QA+MCC+SC": 4e-4, "QA+MCC+SC permuted": 6e-4}
     for file in QUESTION.glob("[!t]*/qa*/config.yaml"):
         name = file.parent.name.split("-seed-")[0]
