@@ -3,7 +3,9 @@
 import gzip
 import hashlib
 import json
+import random
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -328,6 +330,27 @@ def test_the_rates_of_the_question_follow_from_their_held_out_scores():
     for file in QUESTION.glob("[!t]*/qa*/config.yaml"):
         name = file.parent.name.split("-seed-")[0]
         assert yaml.safe_load(file.read_text())["learning_rate"] == (4e-4 if name == "qa-mcc-sc" else 6e-4), file
+
+
+def test_the_repeated_run_of_the_question_equals_the_kept_one_bit_for_bit():
+    kept, again = QUESTION / "runs" / drawn(QUESTION / "declaration.json"), QUESTION / "repeated"
+    one, two = ([json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (kept, again))
+    assert len(one) == 1430 and [{**record, "tokens_per_second": 0} for record in one] == [
+        {**record, "tokens_per_second": 0} for record in two
+    ]
+    assert (kept / "metrics.json").read_text() == (again / "metrics.json").read_text()
+    hashes = dict(line.split()[::-1] for line in (again / "predictions.sha256").read_text().splitlines())
+    for file in (kept / "predictions").iterdir():
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        assert hashes.pop(file.name.removesuffix(".gz")) == hashlib.sha256(content).hexdigest(), file
+    first, second = (json.loads((run / "manifest.json").read_text()) for run in (kept, again))
+    assert not hashes and second["start"] > first["end"] and first["code"] == second["code"] and first["git"] == second["git"]
+
+
+def drawn(declaration: Path) -> str:
+    """The folder of the run to repeat: drawn from the five blocks by the declaration's hash, so by nobody's choice."""
+    names = [f"{variant}-seed-{seed}" for seed in range(5) for variant in ("qa", "qa-mcc-sc", "qa-mcc-sc-permuted")]
+    return random.Random(hashlib.sha256(declaration.read_bytes()).hexdigest()).choice(names)
 
 
 def test_every_table_of_the_report_was_printed():
