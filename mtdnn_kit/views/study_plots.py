@@ -14,7 +14,7 @@ from mtdnn_kit.compare.differences import Settings
 from mtdnn_kit.views.plots import BASELINE, Picture, canvas, detached, disc, interval, running_error, running_mean, styled, styled_along_x
 from mtdnn_kit.views.style import INK, LINES, MARKERS, colour, look
 
-_FAR = 4  # times the range of the settings' intervals: a baseline further below their highest end is off the axis
+_OFF_AXIS = 4  # times the range of the settings' intervals: a baseline further below their highest end is off the axis
 
 
 @styled
@@ -80,7 +80,7 @@ def settings_figure(rows: Sequence[dict], score: str = "F1", floors: Mapping[str
                 axes.text(0.02, y, "not compared", transform=axes.get_yaxis_transform(), va="center", color=INK, fontsize=9)
     shown = [row[key] for row in rows for key in (score, "low", "high") if row[key] is not None]
     for name, value in (floors or {}).items():
-        if max(shown, default=value) - value > _FAR * np.ptp(shown or [value]):  # a line there would push the settings together
+        if max(shown, default=value) - value > _OFF_AXIS * np.ptp(shown or [value]):  # a line there would push the settings together
             label = f"{name}: {value:.1f}, to the left"
             panels[0].annotate(label, (0, 1), (0, 4), "axes fraction", "offset points", va="bottom", color=INK, fontsize=8)
             continue

@@ -348,7 +348,7 @@ def test_the_repeated_run_of_the_question_equals_the_kept_one_bit_for_bit():
 
 
 def drawn(declaration: Path) -> str:
-    """The folder of the run to repeat: drawn from the five blocks by the declaration's hash, so by nobody's choice."""
+    """The folder of the run to repeat: drawn from the five blocks by the declaration's hash, not chosen by hand."""
     names = [f"{variant}-seed-{seed}" for seed in range(5) for variant in ("qa", "qa-mcc-sc", "qa-mcc-sc-permuted")]
     return random.Random(hashlib.sha256(declaration.read_bytes()).hexdigest()).choice(names)
 
