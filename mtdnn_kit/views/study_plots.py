@@ -79,13 +79,16 @@ def settings_figure(rows: Sequence[dict], score: str = "F1", floors: Mapping[str
             elif key == "Δ" and y:
                 axes.text(0.02, y, "not compared", transform=axes.get_yaxis_transform(), va="center", color=INK, fontsize=9)
     shown = [row[key] for row in rows for key in (score, "low", "high") if row[key] is not None]
+    far = []  # baselines whose line would push the settings together
     for name, value in (floors or {}).items():
-        if max(shown, default=value) - value > _OFF_AXIS * np.ptp(shown or [value]):  # a line there would push the settings together
-            label = f"{name}: {value:.1f}, to the left"
-            panels[0].annotate(label, (0, 1), (0, 4), "axes fraction", "offset points", va="bottom", color=INK, fontsize=8)
+        if max(shown, default=value) - value > _OFF_AXIS * np.ptp(shown or [value]):
+            far.append(f"{name}: {value:.1f}")
             continue
         panels[0].axvline(value, ls=":", **BASELINE)
         panels[0].annotate(name, (value, 0.5), (3, 0), ("data", "axes fraction"), "offset points", rotation=90, va="center", fontsize=8)
+    if far:
+        label = f"{'; '.join(far)}, to the left"
+        panels[0].annotate(label, (0, 1), (0, 4), "axes fraction", "offset points", va="bottom", color=INK, fontsize=8)
     several = {row["seeds"] > 1 for row in rows}
     names = [f"{row['setting']} ({row['seeds']} seed{'s' * (row['seeds'] > 1)})" if any(several) else row["setting"] for row in rows]
     handles = [disc(full, "mean of several seeds" if full else "one run: this model, not its setting") for full in sorted(several)]

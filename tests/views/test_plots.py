@@ -228,6 +228,8 @@ def test_a_baseline_far_below_the_settings_is_named_and_does_not_push_them_toget
     near, far = (study_plots.settings_figure(rows, "span F1", {"lexical overlap": value}).axes[0] for value in (59.1, 58.9))
     assert near.texts[0].get_text() == "lexical overlap" and near.get_xlim()[0] < 59.1
     assert far.texts[0].get_text() == "lexical overlap: 58.9, to the left" and far.get_xlim()[0] > 67
+    both = study_plots.settings_figure(rows, "span F1", {"no-answer baseline": 50.0, "lexical overlap": 19.7}).axes[0]
+    assert [text.get_text() for text in both.texts] == ["no-answer baseline: 50.0; lexical overlap: 19.7, to the left"], "one line of text"
 
 
 def test_lengths_and_shares_show_counts():
