@@ -14,12 +14,10 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from warm import serving
 
 ROOT = Path(__file__).parents[1]
 TESTS = {  # file → tests that must notice
@@ -178,8 +176,8 @@ def left_out(folder: str, names: list[str]) -> set[str]:
     return {*never, *({"runs", "build"} & set(names) if Path(folder) == ROOT else ())}
 
 
-def noticed(fault: Fault, start: list[str]) -> bool:
-    """Whether the tests of the fault's file fail once it is planted. start: the beginning of a command line, such as [sys.executable]."""
+def noticed(fault: Fault) -> bool:
+    """Whether the tests of the fault's file fail once it is planted."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
         shutil.copytree(ROOT, copy, ignore=left_out)
@@ -187,7 +185,8 @@ def noticed(fault: Fault, start: list[str]) -> bool:
         planted = file.read_text().replace(fault.old, fault.new) if fault.old else file.read_text()
         file.write_text(planted + "\n# edited\n" * (file.suffix == ".py"))  # another code hash alone must not fail a test
         tests = [str(file_of(name).relative_to(ROOT)) for name in TESTS[fault.file].split()]
-        command = [*start, "-m", "pytest", "-x", "-q", "-W", "ignore:Module already imported", *tests]  # warm: some are
+        # not from a warm process (`warm`): a fork whose tests start another one waits without end
+        command = [sys.executable, "-m", "pytest", "-x", "-q", *tests]
         # the same examples as in CI; processes in other folders import this copy, too
         settled = {**os.environ, "CI": "true", "PYTHONPATH": str(copy)}
         done = subprocess.run(command, cwd=copy, env=settled, capture_output=True, text=True)
@@ -202,10 +201,10 @@ def main() -> None:
     chosen = [fault for fault in FAULTS if not words or any(word in f"{fault.file} {fault.name}" for word in words)]
     missed = []
     controls = [Fault(file, "none", "", "") for file in sorted({fault.file for fault in chosen})]
-    with serving() as start, ThreadPoolExecutor(os.cpu_count()) as workers:
-        if broken := [one.file for one, failed in zip(controls, workers.map(noticed, controls, repeat(start)), strict=True) if failed]:
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        if broken := [one.file for one, failed in zip(controls, workers.map(noticed, controls), strict=True) if failed]:
             sys.exit(f"these tests fail without a fault: {', '.join(broken)}")
-        for fault, seen in zip(chosen, workers.map(noticed, chosen, repeat(start)), strict=True):
+        for fault, seen in zip(chosen, workers.map(noticed, chosen), strict=True):
             missed += [] if seen else [fault]
             print(f"{'noticed' if seen else 'MISSED '}  {fault.file}: {fault.name}", flush=True)
     print(f"{len(chosen) - len(missed)} of {len(chosen)} faults noticed")
